@@ -1,0 +1,176 @@
+"""Bytes ↔ events. CloudEvents 1.0, JSON, structured mode: https://github.com/cloudevents/spec (JSON event format).
+
+The wire type is a literal in `TYPES`. To read an older version of an event, add its literal to `_DECODERS` with
+a function that makes today's class of it; what was ever written must decode for ever.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Final, Literal, TypeAlias
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from pulp_events.errors import EventTooLarge, InvalidEvent, UndecodableRecord
+from pulp_events.events import (
+    Accepted,
+    CancelRequested,
+    Data,
+    Event,
+    Finished,
+    Name,
+    Progress,
+    Started,
+    UnknownEvent,
+)
+
+CONTENT_TYPE: Final = "application/cloudevents+json"
+HEADERS: Final = [("content-type", CONTENT_TYPE.encode())]
+MAX_EVENT_BYTES: Final = 1_000_000
+MAX_CARRIED_BYTES: Final = 256 * 1024
+"""Of one progress object or one result."""
+
+TYPES: Final[dict[type[Data], str]] = {
+    Accepted: "org.pulpproject.task.accepted.v1",
+    Started: "org.pulpproject.task.started.v1",
+    Progress: "org.pulpproject.task.progress.v1",
+    CancelRequested: "org.pulpproject.task.cancel-requested.v1",
+    Finished: "org.pulpproject.task.finished.v1",
+}
+_DECODERS: Final[dict[str, Callable[[Raw], Data]]] = {
+    literal: msgspec.json.Decoder(kind).decode for kind, literal in TYPES.items()
+}
+
+Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
+
+
+class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The CloudEvents attributes as they stand on the wire; unknown ones are allowed and stay in the bytes."""
+
+    specversion: Literal["1.0"]
+    id: UUID
+    source: str
+    type: Name
+    subject: UUID
+    time: Time
+    actor: Name
+    data: Raw
+    datacontenttype: Literal["application/json"] | UnsetType = UNSET
+    correlationid: str | UnsetType = UNSET
+    causationid: str | UnsetType = UNSET
+    traceparent: str | UnsetType = UNSET
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def type_of(event: Event | UnknownEvent) -> str:
+    """The wire type of an event."""
+    return event.type if isinstance(event, UnknownEvent) else TYPES[type(event.data)]
+
+
+def encode(event: Event) -> bytes:
+    """The value of the event's record. Whatever this returns, `decode` takes.
+
+    Raises `InvalidEvent` for an event that breaks the contract, `EventTooLarge` over `MAX_EVENT_BYTES`.
+    """
+    value = _encode(
+        Envelope(
+            specversion="1.0",
+            id=event.id,
+            source=event.source,
+            type=TYPES[type(event.data)],
+            subject=event.task_id,
+            time=event.time,
+            actor=event.actor,
+            data=Raw(_encode(event.data)),
+            datacontenttype="application/json",
+            correlationid=_or_unset(event.correlation_id),
+            causationid=_or_unset(event.causation_id),
+            traceparent=_or_unset(event.traceparent),
+        )
+    )
+    if len(value) > MAX_EVENT_BYTES:
+        raise EventTooLarge(len(value), MAX_EVENT_BYTES)
+    try:
+        decode(key_of(event.task_id), value)
+    except UndecodableRecord as error:
+        raise InvalidEvent(f"the event may not be written: {error.reason}") from error
+    return value
+
+
+def decode(key: bytes | None, value: bytes | None) -> Event | UnknownEvent:
+    """The event of a record; raises `UndecodableRecord` with the reason, and nothing else, for any other bytes."""
+    if value is None:
+        raise UndecodableRecord("the record has no value")
+    try:
+        _check_text(value)
+        envelope = _decode_envelope(value)
+        data = _decode_data(envelope)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise UndecodableRecord(f"no event: {error}") from error
+    if key != key_of(envelope.subject):
+        raise UndecodableRecord(f"the record's key is not the event's subject {envelope.subject}")
+    if data is None:
+        return UnknownEvent(
+            id=envelope.id, task_id=envelope.subject, time=envelope.time, actor=envelope.actor, type=envelope.type
+        )
+    return Event(
+        id=envelope.id,
+        task_id=envelope.subject,
+        time=envelope.time,
+        actor=envelope.actor,
+        data=data,
+        source=envelope.source,
+        correlation_id=envelope.correlationid or None,
+        causation_id=envelope.causationid or None,
+        traceparent=envelope.traceparent or None,
+    )
+
+
+def key_of(task_id: UUID) -> bytes:
+    """The record's key: the task id as text."""
+    return str(task_id).encode()  # never change: the key stands in history already written
+
+
+def _decode_data(envelope: Envelope) -> Data | None:
+    decoder = _DECODERS.get(envelope.type)
+    if decoder is None:
+        return None
+    data = decoder(envelope.data)
+    match data:
+        case Accepted() if not _is_object(data.arguments):
+            raise ValueError("arguments are no JSON object")
+        case Progress() if not _is_object(data.progress):
+            raise ValueError("progress is no JSON object")
+        case _:
+            return data
+
+
+def _is_object(raw: Raw) -> bool:
+    return bytes(memoryview(raw)[:1]) == b"{"
+
+
+def _check_text(value: bytes) -> None:
+    """Refuse what JSON allows in a string but a text column of Postgres does not: U+0000."""
+    value.decode()
+    if b"\\u0000" in value and _holds_nul(msgspec.json.decode(value)):
+        raise ValueError("a string holds U+0000")
+
+
+def _holds_nul(value: object) -> bool:
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any(_holds_nul(key) or _holds_nul(item) for key, item in value.items())
+        case list():
+            return any(_holds_nul(item) for item in value)
+        case _:
+            return False
+
+
+def _or_unset(text: str | None) -> str | UnsetType:
+    return UNSET if text is None else text

@@ -1,0 +1,115 @@
+"""Every error that a caller of this system may see.
+
+PulpError
+├── BadInput                    the caller's fault: repeat it changed
+│   ├── InvalidEvent            an event that may not be written
+│   └── EventTooLarge           an event over the log's size limit
+├── UndecodableRecord           bytes in the log that are no event
+├── TaskError
+│   ├── TaskNotFound
+│   ├── TaskAlreadyFinal
+│   └── TaskNotCancellable
+├── LogError                    Kafka
+│   ├── LogUnavailable          nothing was written: repeat it
+│   ├── AppendOutcomeUnknown    perhaps written: repeat it with the same ids
+│   └── TopicMismatch           the topic is not what was agreed: an operator must look
+│       └── OffsetOutOfRange    the log no longer holds an offset that is needed
+└── ReadError                   Postgres
+    ├── ReadModelUnavailable
+    └── PositionNotReached      the projection did not reach a position in time
+"""
+
+from uuid import UUID
+
+
+class PulpError(Exception):
+    """Root of all errors that are meant for a caller. The message says what, where and what to do."""
+
+
+class BadInput(PulpError):
+    """The input is refused; nothing was written."""
+
+
+class InvalidEvent(BadInput):
+    """An event breaks a rule of the contract and may not be appended."""
+
+
+class EventTooLarge(BadInput):
+    """An encoded event is larger than the log takes."""
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f"the event has {size_bytes} bytes, the log takes at most {limit_bytes}")
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class UndecodableRecord(PulpError):
+    """A record of the log that is no event of the contract. `reason` is one line for the dead letter."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class TaskError(PulpError):
+    """A task cannot do what was asked."""
+
+    def __init__(self, task_id: UUID | str, message: str) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+
+
+class TaskNotFound(TaskError):
+    """No task has this id."""
+
+    def __init__(self, task_id: UUID | str) -> None:
+        super().__init__(task_id, f"no task {task_id}")
+
+
+class TaskAlreadyFinal(TaskError):
+    """The task has ended; its outcome stands for ever."""
+
+    def __init__(self, task_id: UUID) -> None:
+        super().__init__(task_id, f"task {task_id} has ended already")
+
+
+class TaskNotCancellable(TaskError):
+    """The task is running and its operation does not support cancellation."""
+
+    def __init__(self, task_id: UUID) -> None:
+        super().__init__(task_id, f"Cancel Not Implemented for Task: {task_id}")
+
+
+class LogError(PulpError):
+    """Kafka did not do what was asked."""
+
+
+class LogUnavailable(LogError):
+    """The log could not take the event; nothing was written, the same call may be repeated."""
+
+
+class AppendOutcomeUnknown(LogError):
+    """No answer within the time limit: the event may or may not be in the log.
+
+    Repeating it with the same task id and event id is safe: the fold ignores the second one.
+    """
+
+
+class TopicMismatch(LogError):
+    """The topic is not the one that was agreed on: another partition count, another topic id."""
+
+
+class OffsetOutOfRange(TopicMismatch):
+    """An offset that is needed is not in the log: retention has cut it, or the topic was made anew."""
+
+
+class ReadError(PulpError):
+    """The read model did not answer."""
+
+
+class ReadModelUnavailable(ReadError):
+    """Postgres is away."""
+
+
+class PositionNotReached(ReadError):
+    """The projection did not reach the position that the reader asked for in time."""

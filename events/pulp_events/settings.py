@@ -1,0 +1,45 @@
+"""Reading settings from the environment. Each process has one frozen class of its own, read once in its main."""
+
+from collections.abc import Mapping
+
+from pulp_events.errors import PulpError
+
+
+class SettingsError(PulpError):
+    """A setting is missing or wrong; the message names it, its value (but never a secret's) and what is expected."""
+
+
+def text(env: Mapping[str, str], key: str, default: str | None = None) -> str:
+    """The value of `key`, or the default; raises `SettingsError` if there is neither."""
+    value = env.get(key, "").strip() or default
+    if value is None:
+        raise SettingsError(f"{key} is not set: it is needed")
+    return value
+
+
+def number(env: Mapping[str, str], key: str, default: float, *, least: float = 0) -> float:
+    """A number of at least `least`; raises `SettingsError` for anything else."""
+    value = env.get(key, "").strip()
+    if not value:
+        return default
+    try:
+        parsed = float(value)
+    except ValueError:
+        raise SettingsError(f"{key}={value}: a number is expected") from None
+    if not parsed >= least:
+        raise SettingsError(f"{key}={value}: at least {least:g} is expected")
+    return parsed
+
+
+def integer(env: Mapping[str, str], key: str, default: int, *, least: int = 0) -> int:
+    """A whole number of at least `least`; raises `SettingsError` for anything else."""
+    value = number(env, key, default, least=least)
+    if value != int(value):
+        raise SettingsError(f"{key}={env[key]}: a whole number is expected")
+    return int(value)
+
+
+def words(env: Mapping[str, str], key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    """Words that commas separate."""
+    parts = tuple(word.strip() for word in env.get(key, "").split(",") if word.strip())
+    return parts or default

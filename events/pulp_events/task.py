@@ -1,0 +1,203 @@
+"""The task and its state machine: `evolve` is the only place where a task's state changes.
+
+               ┌────────────── finished (never started) ─────────────┐
+accepted ─▶ WAITING ─ started ─▶ RUNNING ──────── finished ────────▶ SUCCESSFUL
+               │                    │                                FAILED
+         cancel-requested    cancel-requested                        CANCELLED
+               ▼                    ▼                                SKIPPED
+               └────▶ CANCELLING ◀──┘ ─────────── finished ──────────▶
+"""
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from pulp_events.events import (
+    EMPTY_OBJECT,
+    NULL,
+    Accepted,
+    CancelRequested,
+    Event,
+    Finished,
+    Outcome,
+    Progress,
+    Resource,
+    Started,
+    TaskError,
+)
+
+
+class State(StrEnum):
+    """The states of a task."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCESSFUL = "successful"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+FINAL: Final = frozenset({State.SUCCESSFUL, State.FAILED, State.CANCELLED, State.SKIPPED})
+_STATE_OF: Final = {outcome: State(outcome.value) for outcome in Outcome}
+
+
+class Position(NamedTuple):
+    """Where an event is in the log. Offsets of two partitions do not compare."""
+
+    partition: int
+    offset: int
+
+
+class Reason(StrEnum):
+    """Why an event has no effect. Kept in the history, word for word."""
+
+    DUPLICATE = "duplicate"
+    UNKNOWN_TASK = "unknown task"
+    ATTEMPT_TAKEN = "attempt is taken"
+    CANCEL_CAME_FIRST = "cancel came first"
+    NOT_STARTED = "not started"
+    STALE = "stale"
+    NOT_CANCELLABLE = "not cancellable"
+    ALREADY_REQUESTED = "already requested"
+    FINAL = "final"
+    WRONG_PARTITION = "wrong partition"
+    UNKNOWN_TYPE = "unknown type"
+
+
+class Ignored(NamedTuple):
+    """The event changes nothing, and why."""
+
+    reason: Reason
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """Everything that is known of a task: the fold of its events. Times are the broker's, in milliseconds UTC."""
+
+    task_id: UUID
+    state: State
+    operation: str
+    arguments: Raw
+    resources: tuple[Resource, ...]
+    tags: tuple[str, ...]
+    queue: str
+    priority: int
+    group_id: UUID | None
+    parent_id: UUID | None
+    depends_on: tuple[UUID, ...]
+    timeout_seconds: int | None
+    created_by: str
+    correlation_id: str | None
+    accepted_at_ms: int
+    updated_at_ms: int
+    partition: int
+    accepted_offset: int
+    offset: int
+    """Of the last effective event."""
+    version: int = 1
+    """Number of effective events."""
+    attempt: int = 0
+    attempt_id: UUID | None = None
+    worker: str | None = None
+    cancellable: bool = False
+    sequence: int = 0
+    progress: Raw = EMPTY_OBJECT
+    result: Raw = NULL
+    error: TaskError | None = None
+    started_at_ms: int | None = None
+    cancel_requested_at_ms: int | None = None
+    finished_at_ms: int | None = None
+
+
+def evolve(task: Task | None, event: Event, position: Position, at_ms: int) -> Task | Ignored:
+    """The task after the event, or why the event changes nothing. Pure and total; nothing raises.
+
+    `at_ms` is the broker's time of the record. Log order within the partition is the only clock that decides.
+    """
+    if task is None:
+        return _created(event, position, at_ms)
+    if isinstance(event.data, Accepted):
+        return Ignored(Reason.DUPLICATE)
+    if task.state in FINAL:
+        return Ignored(Reason.FINAL)
+    change = _effect(task, event.data, at_ms)
+    if isinstance(change, Ignored):
+        return change
+    return replace(task, **change, updated_at_ms=at_ms, offset=position.offset, version=task.version + 1)
+
+
+def _created(event: Event, position: Position, at_ms: int) -> Task | Ignored:
+    data = event.data
+    if not isinstance(data, Accepted):
+        return Ignored(Reason.UNKNOWN_TASK)
+    return Task(
+        task_id=event.task_id,
+        state=State.WAITING,
+        operation=data.operation,
+        arguments=data.arguments,
+        resources=data.resources,
+        tags=data.tags,
+        queue=data.queue,
+        priority=data.priority,
+        group_id=data.group_id,
+        parent_id=data.parent_id,
+        depends_on=data.depends_on,
+        timeout_seconds=data.timeout_seconds,
+        created_by=event.actor,
+        correlation_id=event.correlation_id,
+        accepted_at_ms=at_ms,
+        updated_at_ms=at_ms,
+        partition=position.partition,
+        accepted_offset=position.offset,
+        offset=position.offset,
+    )
+
+
+def _effect(
+    task: Task, data: Started | Progress | CancelRequested | Finished, at_ms: int
+) -> dict[str, object] | Ignored:
+    match data:
+        case Started():
+            return _started(task, data, at_ms)
+        case Progress():
+            if task.attempt_id is None:
+                return Ignored(Reason.NOT_STARTED)
+            if data.attempt_id != task.attempt_id or data.sequence <= task.sequence:
+                return Ignored(Reason.STALE)
+            return {"progress": data.progress, "sequence": data.sequence}
+        case CancelRequested():
+            if task.state is State.CANCELLING:
+                return Ignored(Reason.ALREADY_REQUESTED)
+            if task.state is State.RUNNING and not task.cancellable:
+                return Ignored(Reason.NOT_CANCELLABLE)
+            return {"state": State.CANCELLING, "cancel_requested_at_ms": at_ms}
+        case Finished():
+            if data.attempt_id != task.attempt_id:
+                return Ignored(Reason.NOT_STARTED if task.attempt_id is None else Reason.STALE)
+            return {
+                "state": _STATE_OF[data.outcome],
+                "result": data.result,
+                "error": data.error,
+                "finished_at_ms": at_ms,
+            }
+
+
+def _started(task: Task, data: Started, at_ms: int) -> dict[str, object] | Ignored:
+    if task.state is State.CANCELLING:
+        return Ignored(Reason.CANCEL_CAME_FIRST)
+    if task.state is State.RUNNING and data.attempt <= task.attempt:
+        return Ignored(Reason.ATTEMPT_TAKEN)
+    return {
+        "state": State.RUNNING,
+        "attempt": data.attempt,
+        "attempt_id": data.attempt_id,
+        "worker": data.worker,
+        "cancellable": data.cancellable,
+        "started_at_ms": at_ms,
+        "sequence": 0,
+        "progress": EMPTY_OBJECT,
+    }

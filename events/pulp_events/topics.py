@@ -1,0 +1,31 @@
+"""Topic names, and which partition a task's events go to."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from uuid import UUID
+from zlib import crc32
+
+from pulp_events.events import Access, Resource
+
+
+class Topics(NamedTuple):
+    """The topics of one installation."""
+
+    events: str
+    dead_letters: str
+
+    @classmethod
+    def named(cls, prefix: str = "pulp.tasks") -> "Topics":
+        """The topics that start with `prefix`."""
+        return cls(events=f"{prefix}.events", dead_letters=f"{prefix}.dead-letters")
+
+
+def partition_of(task_id: UUID, resources: Iterable[Resource], partitions: int) -> int:
+    """The partition of a new task: by its first resource, exclusive before shared, or by its id if it has none.
+
+    So tasks on one resource are in one partition, and their order of submission is the log's order. All later
+    events of the task go to the partition of its `accepted`.
+    """
+    ordered = sorted(resources, key=lambda resource: resource.access is not Access.EXCLUSIVE)
+    key = ordered[0].key if ordered else str(task_id)
+    return crc32(key.encode()) % partitions  # never change: it decides where history was written

@@ -1,0 +1,78 @@
+"""Generations of the read model: schemas `generation_N`, and the views in `public` that show the active one."""
+
+from typing import LiteralString
+
+from psycopg import AsyncConnection
+from psycopg.sql import SQL, Identifier
+
+from pulp_projections.migrations import migrate
+from pulp_projections.sql import load
+
+_SQL = load("pulp_projections", "read_model.sql")
+VIEWS: tuple[LiteralString, ...] = ("tasks", "task_events", "positions", "dead_letters")
+
+
+def schema_of(generation: int) -> str:
+    """The schema that holds the tables of a generation."""
+    return f"generation_{generation}"
+
+
+async def create_tables(connection: AsyncConnection, generation: int, partitions: int) -> None:
+    """Make the schema and the bare tables of a generation, with every partition's position at 0."""
+    async with connection.transaction():
+        await connection.execute(SQL("create schema {}").format(Identifier(schema_of(generation))))
+        await _use(connection, generation)
+        await connection.execute(_SQL["create"])
+        await connection.execute(
+            "insert into positions (partition, next_offset) select p, 0 from generate_series(0, %s) p",
+            [partitions - 1],
+        )
+
+
+async def create_indexes(connection: AsyncConnection, generation: int) -> None:
+    """Build the keys and indexes of a generation's tables."""
+    async with connection.transaction():
+        await _use(connection, generation)
+        await connection.execute(_SQL["index"])
+
+
+async def show(connection: AsyncConnection, generation: int) -> None:
+    """Point the views in `public` at a generation. Call it within the transaction that makes it the active one."""
+    for view in VIEWS:
+        await connection.execute(
+            SQL("create or replace view public.{view} as select * from {schema}.{view}").format(
+                view=Identifier(view), schema=Identifier(schema_of(generation))
+            )
+        )
+
+
+async def active_generation(connection: AsyncConnection) -> int | None:
+    """The number of the active generation; None before `install`."""
+    cursor = await connection.execute("select generation from active_generation")
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+async def install(connection: AsyncConnection, partitions: int) -> int:
+    """Make a database ready: operational tables, and generation 1 if there is none. Returns the active generation.
+
+    Idempotent, and safe from many processes at once.
+    """
+    async with connection.transaction():
+        await migrate(connection)
+        await connection.execute("lock table generations in share row exclusive mode")
+        generation = await active_generation(connection)
+        if generation is None:
+            generation = 1
+            await create_tables(connection, generation, partitions)
+            await create_indexes(connection, generation)
+            await connection.execute(
+                "insert into generations (generation, status, activated_at) values (%s, 'active', now())", [generation]
+            )
+            await connection.execute("insert into active_generation (generation) values (%s)", [generation])
+            await show(connection, generation)
+    return generation
+
+
+async def _use(connection: AsyncConnection, generation: int) -> None:
+    await connection.execute(SQL("set local search_path to {}, public").format(Identifier(schema_of(generation))))

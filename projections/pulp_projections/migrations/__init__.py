@@ -1,0 +1,41 @@
+"""Numbered plain-SQL migrations of the operational tables (`NNNN_name.sql` in this folder).
+
+Read models have none: a changed shape is a new generation.
+"""
+
+from importlib.resources import files
+from typing import LiteralString
+
+from psycopg import AsyncConnection
+
+# Any number that nobody else uses as an advisory lock in this database.
+_LOCK = 7_857_012_240
+
+
+async def migrate(connection: AsyncConnection) -> list[str]:
+    """Bring the operational tables up to date; the names of the migrations that ran, in order.
+
+    Safe to call from many processes at once: one runs them, under an advisory lock, the others wait. All
+    that are missing run in one transaction. A database that is newer than this program is left alone.
+    """
+    ran: list[str] = []
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        await connection.execute(
+            "create table if not exists schema_migrations"
+            " (name text primary key, applied_at timestamptz not null default now())"
+        )
+        cursor = await connection.execute("select name from schema_migrations")
+        done = {row[0] for row in await cursor.fetchall()}
+        for name, statements in _migrations():
+            if name not in done:
+                await connection.execute(statements)
+                await connection.execute("insert into schema_migrations (name) values (%s)", [name])
+                ran.append(name)
+    return ran
+
+
+def _migrations() -> list[tuple[str, LiteralString]]:
+    folder = files(__package__)
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
+    return [(name, folder.joinpath(name).read_text(encoding="utf-8")) for name in names]

@@ -1,0 +1,84 @@
+-- create --
+-- The tables of one generation; run with the search path set to its schema.
+create table positions (
+    partition   integer primary key,
+    next_offset bigint not null
+);
+
+create table tasks (
+    task_id             uuid not null,
+    state               text not null,
+    operation           text not null,
+    arguments           json not null,
+    resources           json not null,       -- [{"type", "id", "access"}] in the order of the request
+    exclusive_resources text[] not null,     -- TYPE:ID
+    shared_resources    text[] not null,
+    tags                text[] not null,
+    queue               text not null,
+    priority            integer not null,
+    group_id            uuid,
+    parent_id           uuid,
+    depends_on          uuid[] not null,
+    timeout_seconds     integer,
+    created_by          text not null,
+    correlation_id      text,
+    accepted_at         timestamptz not null,
+    updated_at          timestamptz not null,
+    started_at          timestamptz,
+    cancel_requested_at timestamptz,
+    finished_at         timestamptz,
+    partition           integer not null,
+    accepted_offset     bigint not null,
+    last_offset         bigint not null,     -- of the last effective event
+    version             integer not null,    -- number of effective events
+    attempt             integer not null,
+    attempt_id          uuid,
+    worker              text,
+    cancellable         boolean not null,
+    sequence            bigint not null,
+    progress            json not null,
+    result              json not null,
+    error               json
+) with (fillfactor = 80);                    -- room for progress updates in the same page (HOT)
+
+create table task_events (
+    partition     integer not null,
+    record_offset bigint not null,
+    task_id       uuid not null,
+    event_id      uuid not null,
+    type          text not null,
+    event_time    timestamptz not null,      -- the author's clock
+    broker_time   timestamptz not null,
+    actor         text not null,
+    effect        text not null,             -- `applied`, or the reason why not
+    event         bytea not null             -- the record's value as received
+);
+
+create table dead_letters (
+    partition     integer not null,
+    record_offset bigint not null,
+    broker_time   timestamptz not null,
+    reason        text not null,
+    key           bytea,
+    value         bytea,
+    headers       json not null,             -- [[name, base64 of the value or null]]
+    sent          boolean not null,          -- is in the dead-letter topic
+    primary key (partition, record_offset)
+);
+
+-- index --
+-- Built last in a rebuild. No index holds what a progress event changes.
+alter table tasks add primary key (task_id);
+create index tasks_by_time on tasks (accepted_at, task_id);
+create index tasks_by_state on tasks (state, accepted_at, task_id);
+create index tasks_by_operation on tasks (operation, accepted_at, task_id);
+create index tasks_unfinished on tasks (priority desc, accepted_at, partition, accepted_offset)
+    where state in ('waiting', 'running', 'cancelling');
+create index tasks_by_exclusive_resource on tasks using gin (exclusive_resources) with (fastupdate = off);
+create index tasks_by_shared_resource on tasks using gin (shared_resources) with (fastupdate = off);
+create index tasks_by_tag on tasks using gin (tags) with (fastupdate = off);
+create index tasks_by_parent on tasks (parent_id) where parent_id is not null;
+create index tasks_by_group on tasks (group_id) where group_id is not null;
+alter table task_events add primary key (partition, record_offset);
+create index task_events_by_task on task_events (task_id, record_offset);
+create index dead_letters_unsent on dead_letters (partition) where not sent;
