@@ -26,7 +26,7 @@ from pulp_events.events import (
 )
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
-HEADERS: Final = [("content-type", CONTENT_TYPE.encode())]
+HEADERS: Final[list[tuple[str, str | bytes | None]]] = [("content-type", CONTENT_TYPE.encode())]
 MAX_EVENT_BYTES: Final = 1_000_000
 MAX_CARRIED_BYTES: Final = 256 * 1024
 """Of one progress object or one result."""
