@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 from pulp_events.log import topic_settings
