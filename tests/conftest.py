@@ -10,11 +10,9 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
-from pulp_events.log import topic_settings
+from pulp_events.admin import create_topics
 from pulp_events.topics import Topics
 from pulp_projections.generations import install
 
@@ -38,15 +36,7 @@ def backend() -> Backend:
 def topics(backend: Backend) -> Topics:
     """Topics of the test's own, with `PARTITIONS` partitions."""
     names = Topics.named(f"test-{uuid4().hex[:12]}")
-    admin = AdminClient({"bootstrap.servers": backend.kafka})
-    made = admin.create_topics(
-        [
-            NewTopic(name, num_partitions=PARTITIONS, replication_factor=1, config=dict(topic_settings()))
-            for name in names
-        ]
-    )
-    for future in made.values():
-        future.result()
+    create_topics(backend.kafka, names, partitions=PARTITIONS, replication=1)
     return names
 
 

@@ -1,0 +1,123 @@
+"""The topics themselves: making them, and what a process checks before it trusts them."""
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Final, NamedTuple, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.cimpl import NewTopic
+
+from pulp_events.errors import LogUnavailable, TopicMismatch
+from pulp_events.kafka import client_settings
+from pulp_events.topics import Topics
+
+T = TypeVar("T")
+
+EVENTS_SETTINGS: Final[Mapping[str, str]] = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "message.timestamp.type": "LogAppendTime",
+    "max.message.bytes": "1048588",
+}
+"""Kept for ever, the broker's times. The dead-letter topic has the same."""
+
+
+class TopicInfo(NamedTuple):
+    """A topic as the broker describes it. A topic made anew under the same name has another `topic_id`."""
+
+    name: str
+    topic_id: str
+    partitions: int
+
+
+def create_topics(
+    bootstrap: str, topics: Topics, *, partitions: int, replication: int, timeout_s: float = 30.0
+) -> list[str]:
+    """Make the topics that are missing; their names. With a replication of 3 two replicas must take each write.
+
+    Raises `TopicMismatch` if the events topic is there with another partition count, which can never be changed:
+    it decides where a task's history is. Raises `LogUnavailable` if Kafka does not answer or refuses.
+    """
+    settings = dict(EVENTS_SETTINGS)
+    if replication >= 3:
+        settings["min.insync.replicas"] = "2"
+    client = _admin(bootstrap)  # its futures fail when it is let go
+    futures = client.create_topics(
+        [
+            NewTopic(topics.events, num_partitions=partitions, replication_factor=replication, config=settings),
+            NewTopic(topics.dead_letters, num_partitions=1, replication_factor=replication, config=settings),
+        ],
+        operation_timeout=timeout_s,
+        request_timeout=timeout_s,
+    )
+    made = [name for name, future in futures.items() if _made(future, timeout_s)]
+    if topics.events not in made:
+        found = describe(bootstrap, topics.events, timeout_s=timeout_s)
+        if found.partitions != partitions:
+            raise TopicMismatch(
+                f"topic {topics.events} has {found.partitions} partitions, {partitions} were asked for:"
+                " the count is fixed when a topic is made"
+            )
+    return made
+
+
+def describe(bootstrap: str, topic: str, *, timeout_s: float = 10.0) -> TopicInfo:
+    """The topic's id and partition count; raises `LogUnavailable` if Kafka is away or has no such topic."""
+    client = _admin(bootstrap)
+    futures = client.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
+    found = _result(futures[topic], timeout_s, f"topic {topic}")
+    return TopicInfo(topic, str(found.topic_id), len(found.partitions))
+
+
+def begin_offsets(bootstrap: str, topic: str, partitions: int, *, timeout_s: float = 10.0) -> dict[int, int]:
+    """The first offset that is still in the log, of each partition."""
+    return _offsets(bootstrap, topic, partitions, OffsetSpec.earliest(), timeout_s)
+
+
+def end_offsets(bootstrap: str, topic: str, partitions: int, *, timeout_s: float = 10.0) -> dict[int, int]:
+    """The offset that the next record will get, of each partition."""
+    return _offsets(bootstrap, topic, partitions, OffsetSpec.latest(), timeout_s)
+
+
+def offsets_since(
+    bootstrap: str, topic: str, partitions: int, timestamp_ms: int, *, timeout_s: float = 10.0
+) -> dict[int, int]:
+    """The first offset at or after a broker time, of each partition; the end where there is none."""
+    found = _offsets(bootstrap, topic, partitions, OffsetSpec.for_timestamp(timestamp_ms), timeout_s)
+    ends = end_offsets(bootstrap, topic, partitions, timeout_s=timeout_s)
+    return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
+
+
+def _offsets(bootstrap: str, topic: str, partitions: int, spec: OffsetSpec, timeout_s: float) -> dict[int, int]:
+    wanted = {TopicPartition(topic, partition): spec for partition in range(partitions)}
+    client = _admin(bootstrap)
+    futures = client.list_offsets(wanted, request_timeout=timeout_s)
+    return {
+        where.partition: int(_result(future, timeout_s, f"{topic}/{where.partition}").offset)
+        for where, future in futures.items()
+    }
+
+
+def _made(future: "Future[None]", timeout_s: float) -> bool:
+    try:
+        future.result(timeout=timeout_s + 5)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
+        raise LogUnavailable(f"Kafka did not make the topic: {error.args[0].str()}") from error
+    return True
+
+
+def _result(future: "Future[T]", timeout_s: float, what: str) -> T:
+    try:
+        return future.result(timeout=timeout_s + 5)
+    except KafkaException as error:
+        raise LogUnavailable(f"Kafka does not tell about {what}: {error.args[0].str()}") from error
+    except TimeoutError as error:
+        raise LogUnavailable(f"Kafka does not tell about {what} within {timeout_s:g} s") from error
+
+
+def _admin(bootstrap: str) -> AdminClient:
+    return AdminClient(client_settings(bootstrap))

@@ -1,0 +1,122 @@
+"""Following the events: replay from a stored position, then live. For programs downstream."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import NamedTuple, Self
+from uuid import UUID
+
+from pulp_events import admin
+from pulp_events.codec import decode
+from pulp_events.errors import TopicMismatch, UndecodableRecord
+from pulp_events.events import Event, UnknownEvent
+from pulp_events.reader import Reader, Record
+from pulp_events.task import Position
+from pulp_events.topics import Topics
+
+
+class Received(NamedTuple):
+    """One record of the log. Store `position` (or `Subscription.positions`) when its effect is stored."""
+
+    position: Position
+    timestamp_ms: int
+    """The broker's time of the append."""
+    event: Event | UnknownEvent | None
+    """None if the record is no event of the contract: then `error` says why."""
+    error: str | None
+    raw: bytes | None
+    """The record's value as it stands in the log, unknown fields included."""
+
+
+class Subscription:
+    """An iterator over the events topic, in log order within each partition. Use it in a `with` statement.
+
+    Each record comes exactly once for one cursor: store `positions` together with what you made of the events,
+    give them to `subscribe` again, and the stream goes on with the next one.
+    """
+
+    def __init__(self, reader: Reader, topic_id: str, ends: Mapping[int, int] | None, task_id: UUID | None) -> None:
+        self.topic_id = topic_id
+        self._reader = reader
+        self._positions = reader.positions
+        self._ends = ends
+        self._task_id = task_id
+        self._ready: deque[Record] = deque()
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """The next offset of each partition: all that was handed out is before it, nothing else is."""
+        return dict(self._positions)
+
+    def poll(self, timeout_s: float) -> Received | None:
+        """The next event, or None if there is none within the time. Raises `OffsetOutOfRange`, `LogUnavailable`."""
+        if not self._ready:
+            for records in self._reader.poll(timeout_s, most=1000).values():
+                self._ready.extend(records)
+        while self._ready:
+            record = self._ready.popleft()
+            self._positions[record.partition] = record.offset + 1
+            received = _receive(record)
+            if self._is_wanted(record, received):
+                return received
+        return None
+
+    def __iter__(self) -> Iterator[Received]:
+        while self._ends is None or any(self._positions[partition] < end for partition, end in self._ends.items()):
+            received = self.poll(0.5)
+            if received is not None:
+                yield received
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.close()
+
+    def _is_wanted(self, record: Record, received: Received) -> bool:
+        if self._ends is not None and record.offset >= self._ends[record.partition]:
+            return False
+        if self._task_id is None:
+            return True
+        return received.event is not None and received.event.task_id == self._task_id
+
+
+def subscribe(
+    bootstrap: str,
+    *,
+    prefix: str = "pulp.tasks",
+    positions: Mapping[int, int] | None = None,
+    topic_id: str | None = None,
+    since: datetime | None = None,
+    task_id: UUID | None = None,
+    follow: bool = True,
+) -> Subscription:
+    """Typed events with their positions, from the log's start, from stored positions, or from a broker time on.
+
+    `positions` are next offsets by partition, as `Subscription.positions` gave them; give the `topic_id` that came
+    with them, and a topic made anew under the same name is refused (`TopicMismatch`) instead of read from a wrong
+    place. `task_id` picks one task's events. With `follow=False` it ends where the log ended when it began.
+    Raises `LogUnavailable` if Kafka is away, `OffsetOutOfRange` if retention has cut what is asked for.
+    """
+    topic = Topics.named(prefix).events
+    info = admin.describe(bootstrap, topic)
+    if topic_id is not None and topic_id != info.topic_id:
+        raise TopicMismatch(f"topic {topic} was made anew (id {info.topic_id}, not {topic_id}): offsets start again")
+    ends = None if follow else admin.end_offsets(bootstrap, topic, info.partitions)
+    if since is not None:
+        start = admin.offsets_since(bootstrap, topic, info.partitions, int(since.timestamp() * 1000))
+    else:
+        start = dict.fromkeys(range(info.partitions), 0)
+    return Subscription(Reader(bootstrap, topic, {**start, **(positions or {})}), info.topic_id, ends, task_id)
+
+
+def _receive(record: Record) -> Received:
+    position = Position(record.partition, record.offset)
+    try:
+        event = decode(record.key, record.value)
+    except UndecodableRecord as error:
+        return Received(position, record.timestamp_ms, None, error.reason, record.value)
+    return Received(position, record.timestamp_ms, event, None, record.value)
