@@ -1,0 +1,102 @@
+"""The fold of a batch: records of one partition → the rows that change. Pure; live and rebuild use the same one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from pulp_events.codec import decode, type_of
+from pulp_events.errors import UndecodableRecord
+from pulp_events.events import Event, UnknownEvent
+from pulp_events.reader import Record
+from pulp_events.task import Ignored, Position, Reason, Task, evolve
+
+APPLIED: Final = "applied"
+
+
+class Decoded(NamedTuple):
+    """A record and what it means: an event, or the reason why it is none."""
+
+    record: Record
+    event: Event | UnknownEvent | None
+    reason: str | None = None
+
+
+class HistoryRow(NamedTuple):
+    """One event in the history, effective or not."""
+
+    record: Record
+    event: Event | UnknownEvent
+    type: str
+    effect: str
+    """`applied`, or the reason why not."""
+
+
+class DeadLetter(NamedTuple):
+    """A record that is no event."""
+
+    record: Record
+    reason: str
+
+
+class Changes(NamedTuple):
+    """What a batch changes. Every task is in one of `created` and `updated`, once, as it is after the batch."""
+
+    history: list[HistoryRow]
+    created: list[Task]
+    updated: list[Task]
+    dead_letters: list[DeadLetter]
+
+
+def decode_batch(records: Iterable[Record], poison: Mapping[int, str] | None = None) -> list[Decoded]:
+    """Decode each record once. `poison` names offsets that Postgres refused to store, with its reason."""
+    refused = poison or {}
+    return [_decode(record, refused.get(record.offset)) for record in records]
+
+
+def task_ids(batch: Iterable[Decoded]) -> set[UUID]:
+    """The tasks that a batch is about: whose rows `fold` needs."""
+    return {item.event.task_id for item in batch if item.event is not None}
+
+
+def fold(batch: Sequence[Decoded], known: Mapping[UUID, Task]) -> Changes:
+    """Fold the events of one partition, in order, onto the rows that are known before them.
+
+    Any split into batches gives the same rows as one event at a time.
+    """
+    tasks: dict[UUID, Task] = {}
+    history: list[HistoryRow] = []
+    dead_letters: list[DeadLetter] = []
+    for record, event, reason in batch:
+        if event is None:
+            dead_letters.append(DeadLetter(record, reason or "no event"))
+            continue
+        effect: str
+        if isinstance(event, UnknownEvent):
+            effect = Reason.UNKNOWN_TYPE
+        else:
+            task = tasks.get(event.task_id) or known.get(event.task_id)
+            after = _evolve(task, event, record)
+            if isinstance(after, Ignored):
+                effect = after.reason
+            else:
+                tasks[event.task_id] = after
+                effect = APPLIED
+        history.append(HistoryRow(record, event, type_of(event), effect))
+    created = [task for task_id, task in tasks.items() if task_id not in known]
+    updated = [task for task_id, task in tasks.items() if task_id in known]
+    return Changes(history, created, updated, dead_letters)
+
+
+def _evolve(task: Task | None, event: Event, record: Record) -> Task | Ignored:
+    if task is not None and task.partition != record.partition:
+        return Ignored(Reason.WRONG_PARTITION)
+    return evolve(task, event, Position(record.partition, record.offset), record.timestamp_ms)
+
+
+def _decode(record: Record, refused: str | None) -> Decoded:
+    if refused is not None:
+        return Decoded(record, None, refused)
+    try:
+        return Decoded(record, decode(record.key, record.value))
+    except UndecodableRecord as error:
+        return Decoded(record, None, error.reason)

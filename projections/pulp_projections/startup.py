@@ -1,0 +1,93 @@
+"""What every server process does first: wait for Kafka and Postgres, check the topic, make the database ready."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection
+from pulp_events import admin
+from pulp_events.errors import LogUnavailable, PulpError, TopicMismatch
+from pulp_events.topics import Topics
+
+from pulp_projections.generations import install
+
+T = TypeVar("T")
+_ATTEMPT_S: Final = 3.0
+_log = logging.getLogger("pulp.startup")
+
+
+class DependencyAway(PulpError):
+    """Kafka or Postgres did not answer within the startup timeout."""
+
+
+class Installed(NamedTuple):
+    """What a process starts from."""
+
+    topic_id: str
+    partitions: int
+    generation: int
+
+
+async def prepare(*, kafka: str, postgres: str, topics: Topics, timeout_s: float) -> Installed:
+    """Wait until both answer, saying what is waited for; check the topic; install what the database lacks.
+
+    Raises `DependencyAway` after `timeout_s`, `TopicMismatch` if the topic is not the one that the positions in
+    Postgres belong to.
+    """
+    ends = time.monotonic() + timeout_s
+
+    def describe() -> Awaitable[admin.TopicInfo]:
+        return asyncio.to_thread(admin.describe, kafka, topics.events, timeout_s=_ATTEMPT_S)
+
+    info = await _wait(f"Kafka at {kafka} with topic {topics.events}", describe, ends)
+    connection = await _wait(f"Postgres at {_place(postgres)}", lambda: _connect(postgres), ends)
+    async with connection:
+        generation = await install(connection, info.partitions)
+        await _check_topic(connection, info)
+    return Installed(info.topic_id, info.partitions, generation)
+
+
+async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> T:
+    said = 0.0
+    while True:
+        try:
+            return await attempt()
+        except (LogUnavailable, psycopg.OperationalError) as error:
+            now = time.monotonic()
+            if now >= ends:
+                raise DependencyAway(f"{what} did not answer in time: {str(error).strip()}") from error
+            if now - said >= 5:
+                said = now
+                _log.warning("waiting for %s, %.0f s more: %s", what, ends - now, str(error).strip())
+        await asyncio.sleep(min(0.5, max(0.0, ends - time.monotonic())))
+
+
+async def _connect(conninfo: str) -> AsyncConnection:
+    return await AsyncConnection.connect(conninfo, autocommit=True, connect_timeout=int(_ATTEMPT_S))
+
+
+async def _check_topic(connection: AsyncConnection, info: admin.TopicInfo) -> None:
+    await connection.execute(
+        "insert into event_topic (name, topic_id, partitions) values (%s, %s, %s) on conflict do nothing", [*info]
+    )
+    cursor = await connection.execute("select name, topic_id, partitions from event_topic")
+    known = admin.TopicInfo(*(await cursor.fetchall())[0])
+    if known.partitions != info.partitions:
+        raise TopicMismatch(
+            f"topic {info.name} has {info.partitions} partitions, the read model was made for {known.partitions}:"
+            " the count may never change, since it decides where a task's history is"
+        )
+    if known != info:
+        raise TopicMismatch(
+            f"topic {info.name} (id {info.topic_id}) is not the topic that the read model was made from"
+            f" ({known.name}, id {known.topic_id}): its offsets mean something else. Was it made anew? Use a fresh"
+            " database for a fresh topic"
+        )
+
+
+def _place(conninfo: str) -> str:
+    parts = psycopg.conninfo.conninfo_to_dict(conninfo)
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"

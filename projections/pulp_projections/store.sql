@@ -1,0 +1,49 @@
+-- load_tasks --
+-- The rows of some tasks, as the fold needs them.
+select task_id, state, operation, arguments::text, resources::text, tags, queue, priority, group_id, parent_id,
+       depends_on, timeout_seconds, created_by, correlation_id,
+       (extract(epoch from accepted_at) * 1000)::bigint, (extract(epoch from updated_at) * 1000)::bigint,
+       (extract(epoch from started_at) * 1000)::bigint, (extract(epoch from cancel_requested_at) * 1000)::bigint,
+       (extract(epoch from finished_at) * 1000)::bigint,
+       partition, accepted_offset, last_offset, version, attempt, attempt_id, worker, cancellable, sequence,
+       progress::text, result::text, error::text
+  from tasks
+ where task_id = any (%(task_ids)s);
+
+-- make_changed --
+-- Where the new values of known tasks go first: one UPDATE takes them from here.
+create temporary table if not exists changed_tasks (
+    task_id uuid not null, state text not null, updated_at timestamptz not null, started_at timestamptz,
+    cancel_requested_at timestamptz, finished_at timestamptz, last_offset bigint not null, version integer not null,
+    attempt integer not null, attempt_id uuid, worker text, cancellable boolean not null, sequence bigint not null,
+    progress json not null, result json not null, error json
+) on commit delete rows;
+
+-- copy_changed --
+copy pg_temp.changed_tasks from stdin;
+
+-- update_tasks --
+update tasks t
+   set state = c.state, updated_at = c.updated_at, started_at = c.started_at,
+       cancel_requested_at = c.cancel_requested_at, finished_at = c.finished_at, last_offset = c.last_offset,
+       version = c.version, attempt = c.attempt, attempt_id = c.attempt_id, worker = c.worker,
+       cancellable = c.cancellable, sequence = c.sequence, progress = c.progress, result = c.result, error = c.error
+  from pg_temp.changed_tasks c
+ where t.task_id = c.task_id and t.version < c.version;
+
+-- copy_tasks --
+copy tasks (task_id, state, updated_at, started_at, cancel_requested_at, finished_at, last_offset, version, attempt,
+            attempt_id, worker, cancellable, sequence, progress, result, error, operation, arguments, resources,
+            exclusive_resources, shared_resources, tags, queue, priority, group_id, parent_id, depends_on,
+            timeout_seconds, created_by, correlation_id, accepted_at, partition, accepted_offset) from stdin;
+
+-- copy_history --
+copy task_events (partition, record_offset, task_id, event_id, type, event_time, broker_time, actor, effect, event)
+  from stdin;
+
+-- copy_dead_letters --
+copy dead_letters (partition, record_offset, broker_time, reason, key, value, headers, sent) from stdin;
+
+-- advance --
+-- The fence: no row means that the position is not what this writer believes, so another one owns the partition.
+update positions set next_offset = %(end)s where partition = %(partition)s and next_offset = %(expected)s;
