@@ -25,6 +25,7 @@ class Positions:
         self._conninfo = conninfo
         self._current: dict[int, int] = {}
         self._changed = asyncio.Condition()
+        self._moves = 0
         self._is_connected = False
         self._task: asyncio.Task[None] | None = None
 
@@ -52,10 +53,15 @@ class Positions:
         """Partition → next offset, as last heard."""
         return dict(self._current)
 
-    async def changed(self) -> None:
-        """Returns when any position has moved after the call."""
-        async with self._changed:
-            await self._changed.wait()
+    async def changed(self, seen: int, timeout_s: float) -> int:
+        """Returns when positions have moved since the `seen`-th time, or after the timeout: how often they have moved.
+
+        Pass 0 first, then what the call before returned: so no move is missed between two calls.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(lambda: self._moves > seen)
+        return self._moves
 
     async def reach(self, wanted: Mapping[int, int], timeout_s: float) -> None:
         """Returns when every partition's next offset is at least the one wanted.
@@ -90,6 +96,7 @@ class Positions:
         if found != self._current:
             async with self._changed:
                 self._current = found
+                self._moves += 1
                 self._changed.notify_all()
 
     async def _follow(self, connection: AsyncConnection | None) -> None:

@@ -1,0 +1,115 @@
+-- register --
+-- A worker's name belongs to one process at a time: another one may take it when the first has stopped, or its lease
+-- has run out.
+insert into workers as w (name, instance_id, host, pid, queues, concurrency, versions, lease_seconds)
+values (%(name)s, %(instance_id)s, %(host)s, %(pid)s, %(queues)s, %(concurrency)s, %(versions)s, %(lease_s)s)
+on conflict (name) do update
+   set instance_id = excluded.instance_id, host = excluded.host, pid = excluded.pid, queues = excluded.queues,
+       concurrency = excluded.concurrency, versions = excluded.versions, lease_seconds = excluded.lease_seconds,
+       started_at = now(), heartbeat_at = now(), stopped_at = null
+ where w.stopped_at is not null or w.instance_id = %(previous)s
+    or w.heartbeat_at + make_interval(secs => w.lease_seconds) < now()
+returning name;
+
+-- holder --
+select host, pid, heartbeat_at from workers where name = %(name)s;
+
+-- register_operation --
+insert into operations (name, cancellable, description, resources, tags, registered_by)
+values (%(name)s, %(cancellable)s, %(description)s, %(resources)s, %(tags)s, %(worker)s)
+on conflict (name) do update
+   set cancellable = excluded.cancellable, description = excluded.description, resources = excluded.resources,
+       tags = excluded.tags, registered_by = excluded.registered_by, registered_at = now();
+
+-- heartbeat --
+update workers set heartbeat_at = now()
+ where name = %(name)s and instance_id = %(instance_id)s and stopped_at is null;
+
+-- unregister --
+update workers set stopped_at = now() where name = %(name)s and instance_id = %(instance_id)s;
+
+-- claim_lock --
+-- One claim at a time finds its tasks without a conflict; the constraints would refuse a conflict all the same.
+select pg_advisory_xact_lock(7857012241);
+
+-- candidates --
+-- Waiting tasks that may run now, best first: no conflict with a held reservation or with an earlier waiting task.
+with waiting as (
+    select * from tasks where state = 'waiting'
+), uses as (
+    select task_id, accepted_at, partition, accepted_offset, unnest(exclusive_resources) as resource, true as exclusive
+      from waiting
+     union all
+    select task_id, accepted_at, partition, accepted_offset, unnest(shared_resources), false from waiting
+), ranked as (
+    select task_id, exclusive, row_number() over earlier as place,
+           coalesce(bool_or(exclusive) over (earlier rows between unbounded preceding and 1 preceding), false)
+               as after_exclusive
+      from uses
+    window earlier as (partition by resource order by accepted_at, partition, accepted_offset)
+), blocked as (
+    select task_id from ranked where after_exclusive or (exclusive and place > 1)
+     union
+    select u.task_id from uses u join reservations r using (resource) where u.exclusive or r.exclusive
+)
+select w.task_id, w.partition, w.operation, w.arguments::text, w.exclusive_resources, w.shared_resources,
+       w.correlation_id, coalesce(c.attempt, 0) + 1
+  from waiting w
+  left join claims c using (task_id)
+ where w.queue = any (%(queues)s)
+   and w.operation = any (%(operations)s)
+   and (c.task_id is null or c.released_at is not null)
+   and not exists (select from blocked b where b.task_id = w.task_id)
+   and not exists (
+        select from unnest(w.depends_on) as d (task_id)
+         where not exists (select from tasks s where s.task_id = d.task_id and s.state = 'successful'))
+ order by w.priority desc, w.accepted_at, w.partition, w.accepted_offset
+ limit %(most)s;
+
+-- claim --
+-- An attempt number is never given twice: the row stays until the task is final.
+insert into claims as c (task_id, attempt, attempt_id, worker, instance_id, partition)
+values (%(task_id)s, %(attempt)s, %(attempt_id)s, %(worker)s, %(instance_id)s, %(partition)s)
+on conflict (task_id) do update
+   set attempt = excluded.attempt, attempt_id = excluded.attempt_id, worker = excluded.worker,
+       instance_id = excluded.instance_id, claimed_at = now(), released_at = null
+ where c.released_at is not null and c.attempt < excluded.attempt
+returning task_id;
+
+-- reserve --
+-- The token rises with every reservation, also over a failover: the timeline comes first.
+insert into reservations (task_id, resource, exclusive, token, slot)
+select %(task_id)s, resource, exclusive, number,
+       case when exclusive then int8range(null, null) else int8range(number, number, '[]') end
+  from (select resource, exclusive,
+               (('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint << 40)
+               + nextval('fencing_tokens') as number
+          from (select unnest(%(exclusive)s::text[]) as resource, true as exclusive
+                 union all
+                select unnest(%(shared)s::text[]), false) named) numbered
+returning resource, token;
+
+-- is_current --
+-- Whether an attempt may run: it is the task's, and its claim is still held.
+select t.state
+  from tasks t join claims c using (task_id)
+ where t.task_id = %(task_id)s and t.attempt_id = %(attempt_id)s
+   and c.attempt_id = %(attempt_id)s and c.released_at is null;
+
+-- own_tasks --
+-- What has become of the tasks that a worker runs.
+select task_id, state, attempt_id from tasks where task_id = any (%(task_ids)s);
+
+-- release --
+-- Let go of a task that has not ended: another attempt may come.
+with let_go as (
+    update claims set released_at = now() where attempt_id = %(attempt_id)s and released_at is null returning task_id
+)
+delete from reservations where task_id in (select task_id from let_go);
+
+-- forget --
+-- Let go of a task that has ended: its reservations go with the row.
+delete from claims where attempt_id = %(attempt_id)s;
+
+-- notify --
+select pg_notify('pulp_claims', '');

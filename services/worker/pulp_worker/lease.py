@@ -1,0 +1,34 @@
+"""The worker's lease, by its own monotonic clock."""
+
+import time
+from collections.abc import Callable
+
+
+class Lease:
+    """Runs out `seconds` after the moment *before* the last successful heartbeat was sent.
+
+    So the worker knows that its lease has run out no later than anybody else may judge it lost.
+    """
+
+    def __init__(self, seconds: float, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock_s = clock_s
+        self._ends = 0.0
+
+    def now(self) -> float:
+        """The clock, in seconds: take it before a heartbeat is sent."""
+        return self._clock_s()
+
+    def renew(self, sent_at: float) -> None:
+        """A heartbeat that was sent at `sent_at` has been answered."""
+        self._ends = max(self._ends, sent_at + self._seconds)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left; 0 if it has run out."""
+        return max(0.0, self._ends - self._clock_s())
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the worker may still run what it has claimed."""
+        return self.left_s > 0

@@ -1,0 +1,53 @@
+"""Finding operations: modules named by entry points of the group `pulp_tasks.operations`, and by settings."""
+
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Final, NamedTuple
+
+from pulp_events.errors import PulpError
+
+from pulp_worker.sdk import Operation
+
+GROUP: Final = "pulp_tasks.operations"
+
+
+class OperationsNotLoaded(PulpError):
+    """A module of operations cannot be used; the message names it."""
+
+
+class Loaded(NamedTuple):
+    """An operation and where a child process finds it."""
+
+    operation: Operation
+    module: str
+    attribute: str
+
+
+def load_operations(modules: Iterable[str] = ()) -> dict[str, Loaded]:
+    """All operations by name. Raises `OperationsNotLoaded` for a module that fails, or a name that is there twice."""
+    found: dict[str, Loaded] = {}
+    for name in (*(point.value for point in entry_points(group=GROUP)), *modules):
+        for loaded in _operations_of(_import(name)):
+            other = found.setdefault(loaded.operation.name, loaded)
+            if other.operation is not loaded.operation:
+                raise OperationsNotLoaded(
+                    f"operation {loaded.operation.name} is in {loaded.module} and in {other.module}: a name is unique"
+                )
+    return found
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except Exception as error:
+        raise OperationsNotLoaded(f"the operations of module {name} cannot be loaded: {error!r}") from error
+
+
+def _operations_of(module: ModuleType) -> list[Loaded]:
+    return [
+        Loaded(value, module.__name__, attribute)
+        for attribute, value in vars(module).items()
+        if isinstance(value, Operation)
+    ]

@@ -1,0 +1,158 @@
+"""What operations are written with.
+
+    @operation("mirror", cancellable=True, resources=[Resource("repository", "{repo_id}")])
+    async def mirror(context: Context) -> object: ...
+
+An `async def` runs on the worker's event loop, a plain `def` in a child process of its own. Either gets a `Context` and
+returns a result that JSON can hold.
+"""
+
+import asyncio
+import inspect
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from pulp_events.codec import MAX_CARRIED_BYTES
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,254}")
+
+
+class TaskCancelled(Exception):
+    """Raise it to end a task that was asked to stop: it ends `cancelled`."""
+
+
+class ProgressTooLarge(ValueError):
+    """A progress object is larger than the log takes; it was not reported."""
+
+
+class OperationError(Exception):
+    """Raise it to fail a task with an error code of the operation's own."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource that each task of an operation uses; `{argument}` in the id stands for that argument's value."""
+
+    type: str
+    id: str
+    access: Literal["exclusive", "shared"] = "exclusive"
+
+
+class Context:
+    """One attempt at a task, as its operation sees it. Safe to use from any thread of the operation."""
+
+    def __init__(
+        self,
+        *,
+        task_id: UUID,
+        attempt_id: UUID,
+        arguments: Mapping[str, Any],
+        storage: Path,
+        tokens: Mapping[str, int],
+        send: Callable[[bytes], object],
+    ) -> None:
+        self.task_id = task_id
+        self.attempt_id = attempt_id
+        self.arguments = arguments
+        """The arguments of the submission."""
+        self.storage = storage
+        """A folder that all workers share."""
+        self.tokens = tokens
+        """Fencing token by resource (`TYPE:ID`): rises with each reservation. A store refuses a lower one."""
+        self._send = send
+        self._cancelled = threading.Event()
+        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def report(self, progress: Mapping[str, Any]) -> None:
+        """Tell how far the task is: a JSON object that replaces the one before. Cheap; only the newest is kept.
+
+        Raises `ProgressTooLarge` over 256 KiB, `TypeError` or `ValueError` for what cannot be kept.
+        """
+        encoded = msgspec.json.encode(dict(progress))
+        if len(encoded) > MAX_CARRIED_BYTES:
+            raise ProgressTooLarge(f"progress has {len(encoded)} bytes, at most {MAX_CARRIED_BYTES} are kept")
+        if b"\\u0000" in encoded:
+            raise ValueError("progress holds the character U+0000, which cannot be kept")
+        self._send(encoded)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has asked the task to stop."""
+        return self._cancelled.is_set()
+
+    def check_cancelled(self) -> None:
+        """Raise `TaskCancelled` if somebody has asked the task to stop."""
+        if self.cancelled:
+            raise TaskCancelled
+
+    async def wait_cancelled(self) -> None:
+        """Returns when somebody asks the task to stop; for async operations that wait for something else as well."""
+        if self.cancelled:
+            return
+        event = asyncio.Event()
+        self._waiters.append((asyncio.get_running_loop(), event))
+        await event.wait()
+
+    def cancel(self) -> None:
+        """Ask the operation to stop. For the worker, and for tests of operations."""
+        self._cancelled.set()
+        for loop, event in self._waiters:
+            loop.call_soon_threadsafe(event.set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """An operation that workers can run."""
+
+    name: str
+    cancellable: bool
+    description: str
+    resources: tuple[Resource, ...]
+    tags: tuple[str, ...] | None
+    function: Callable[[Context], Any]
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it runs on the event loop; else it runs in a child process."""
+        return inspect.iscoroutinefunction(self.function)
+
+
+def operation(
+    name: str,
+    *,
+    cancellable: bool = False,
+    resources: Sequence[Resource] = (),
+    tags: Sequence[str] | None = None,
+    description: str | None = None,
+) -> Callable[[Callable[[Context], Any]], Operation]:
+    """Make a function an operation. Name its module under the entry point group `pulp_tasks.operations`.
+
+    `resources` and `tags` are what a submission gets that names none; `{argument}` in them stands for that argument.
+    `cancellable`: whether it heeds `Context.cancelled` while it runs. Raises `ValueError` for a name that is none.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"operation {name!r}: a name has lower-case letters, digits, '-', '_' and '.'")
+
+    def make(function: Callable[[Context], Any]) -> Operation:
+        first_line = (inspect.getdoc(function) or "").partition("\n")[0]
+        return Operation(
+            name=name,
+            cancellable=cancellable,
+            description=first_line if description is None else description,
+            resources=tuple(resources),
+            tags=None if tags is None else tuple(tags),
+            function=function,
+        )
+
+    return make

@@ -1,0 +1,52 @@
+"""The worker's settings."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pulp_events import settings as read
+from pulp_events.topics import Topics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a worker needs to know. Durations are in seconds."""
+
+    kafka: str
+    postgres: str
+    topics: Topics
+    storage: Path
+    name: str
+    queues: tuple[str, ...] = ("default",)
+    concurrency: int = 4
+    """Tasks that it runs at once."""
+    modules: tuple[str, ...] = ()
+    """Modules with operations, beside those of entry points."""
+    lease_s: float = 6
+    """Without a heartbeat for so long the worker counts as lost; it stops its own operations by then."""
+    grace_s: float = 10
+    """Between a cancel and the killing of an operation that does not heed it."""
+    drain_s: float = 30
+    """Between SIGTERM and the stopping of what still runs."""
+    startup_timeout_s: float = 60
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Self:
+        """Raises `SettingsError`, which names the key."""
+        return cls(
+            kafka=read.text(env, "PULP_KAFKA"),
+            postgres=read.text(env, "PULP_POSTGRES"),
+            topics=Topics.named(read.text(env, "PULP_TOPIC_PREFIX", "pulp.tasks")),
+            storage=Path(read.text(env, "PULP_STORAGE")),
+            name=read.text(env, "PULP_WORKER_NAME", f"{socket.gethostname()}-{os.getpid()}"),
+            queues=read.words(env, "PULP_WORKER_QUEUES", ("default",)),
+            concurrency=read.integer(env, "PULP_WORKER_CONCURRENCY", 4, least=1),
+            modules=read.words(env, "PULP_WORKER_MODULES", ()),
+            lease_s=read.number(env, "PULP_WORKER_LEASE_S", 6, least=0.5),
+            grace_s=read.number(env, "PULP_WORKER_GRACE_S", 10),
+            drain_s=read.number(env, "PULP_WORKER_DRAIN_S", 30),
+            startup_timeout_s=read.number(env, "PULP_STARTUP_TIMEOUT_S", 60),
+        )
