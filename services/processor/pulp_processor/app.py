@@ -1,7 +1,7 @@
 """The Faust application: it reads batches, hands each to its partition's writer, and acknowledges what is written."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import faust
@@ -37,6 +37,8 @@ class ProcessorApp(faust.App):
         )
         self.settings = settings
         self.writers: dict[int, Writer] = {}
+        self.on_committed: Callable[[], None] = lambda: None
+        """Called after every commit."""
         self.topic_of_events = self.topic(settings.topics.events, key_serializer="raw", value_serializer="raw")
         self.agent(self.topic_of_events, name="projector")(self._project)
 
@@ -70,7 +72,14 @@ class ProcessorApp(faust.App):
             writer = self.writers.get(event.message.partition)
             if writer is None:
                 continue  # revoked meanwhile: its new owner reads it
-            await writer.put(event.value, event.ack)
+            await writer.put(event.value, self._acknowledging(event))
+
+    def _acknowledging(self, event: Any) -> Callable[[], None]:
+        def ack() -> None:
+            event.ack()
+            self.on_committed()
+
+        return ack
 
     async def _seek(self, partition: int, offset: int) -> None:
         tp = TP(self.settings.topics.events, partition)

@@ -9,6 +9,7 @@ from pulp_events.log import KafkaLog
 from pulp_projections.startup import prepare
 
 from pulp_processor.app import ProcessorApp
+from pulp_processor.reactor import Reactor
 from pulp_processor.settings import Settings
 from pulp_processor.writer import watch
 
@@ -28,22 +29,34 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions)
     app = ProcessorApp(settings)
+    reactor = Reactor(
+        log,
+        settings.postgres,
+        lambda: app.owned,
+        cancel_grace_s=settings.cancel_grace_s,
+        lease_margin_s=settings.lease_margin_s,
+    )
+    app.on_committed = reactor.wake
+    reacting = asyncio.create_task(reactor.run())
     watchdog = asyncio.create_task(watch(lambda: list(app.writers.values()), log.end_offsets, settings.stall_s))
     try:
         await app.start()
         _log.info("processor is up", extra={"group": app.conf.id, "instance": settings.instance})
         ends = [
             watchdog,
+            reacting,
             asyncio.create_task(stopping.wait(), name="stopping"),
             asyncio.create_task(app.wait_until_stopped(), name="faust"),
         ]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if watchdog.done():
-            watchdog.result()
+        for task in (watchdog, reacting):
+            if task.done():
+                task.result()
         if not stopping.is_set():
             raise PulpError(f"the stream processor has stopped: {app.crash_reason!r}") from app.crash_reason
     finally:
-        watchdog.cancel()
+        for task in (watchdog, reacting):
+            task.cancel()
         await app.stop()
         await app.close_writers()
         await log.close()

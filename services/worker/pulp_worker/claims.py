@@ -51,7 +51,7 @@ class Claims:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AsyncConnection]:
-        """The one connection, made anew if it broke; for one caller at a time, or one would be in another's transaction."""
+        """The one connection, made anew if it broke; one caller at a time: else one is in another's transaction."""
         async with self._lock:
             if self._connection is None or self._connection.closed:
                 self._connection = await AsyncConnection.connect(
