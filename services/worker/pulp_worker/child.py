@@ -38,7 +38,7 @@ class Job(Struct):
 class Message(Struct, omit_defaults=True):
     """What the child says: how far it is, or how it ended."""
 
-    progress: Raw | None = None
+    progress: Raw = Raw()
     ended: Ended | None = None
 
 

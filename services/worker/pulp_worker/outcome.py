@@ -1,10 +1,9 @@
 """How a run of an operation ended, and the event that says so."""
 
 import traceback
-from dataclasses import dataclass
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 from pulp_events.codec import MAX_CARRIED_BYTES
 from pulp_events.events import NULL, ErrorCode, Finished, Outcome, TaskError
 
@@ -14,8 +13,7 @@ from pulp_worker.sdk import OperationError, TaskCancelled
 _TEXT_LIMIT = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """The end of a run."""
 
     outcome: Outcome

@@ -135,8 +135,9 @@ class ChildRun:
         ended: Ended | None = None
         async for line in process.stdout:
             message = msgspec.json.decode(line, type=Message)
-            if message.progress is not None:
-                self._reporter.report(bytes(message.progress))
+            progress = bytes(message.progress)
+            if progress:
+                self._reporter.report(progress)
             ended = message.ended or ended
         code = await process.wait()
         process.stdin.close()
