@@ -1,0 +1,205 @@
+"""Reading the read model: typed rows of the views in `public`, and the filters that a list takes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, LiteralString, NamedTuple
+from uuid import UUID
+
+from msgspec import Raw
+from psycopg import AsyncConnection
+from psycopg.rows import class_row, namedtuple_row
+from psycopg.sql import SQL, Composed
+from pulp_events.task import Position, State
+
+from pulp_projections.sql import load
+
+_SQL: Final = load("pulp_projections", "queries.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """One task. `arguments`, `resources`, `progress`, `result` and `error` are JSON texts."""
+
+    task_id: UUID
+    state: State
+    operation: str
+    arguments: str
+    resources: str
+    exclusive_resources: list[str]
+    shared_resources: list[str]
+    tags: list[str]
+    queue: str
+    priority: int
+    group_id: UUID | None
+    parent_id: UUID | None
+    depends_on: list[UUID]
+    timeout_seconds: int | None
+    created_by: str
+    correlation_id: str | None
+    accepted_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    cancel_requested_at: datetime | None
+    finished_at: datetime | None
+    partition: int
+    accepted_offset: int
+    last_offset: int
+    version: int
+    attempt: int
+    worker: str | None
+    cancellable: bool
+    progress: str
+    result: str
+    error: str | None
+    children: list[UUID]
+
+
+class HistoryEntry(NamedTuple):
+    """One event of a task; `event` is the record's value as received."""
+
+    partition: int
+    record_offset: int
+    type: str
+    event_id: UUID
+    event_time: datetime
+    broker_time: datetime
+    actor: str
+    effect: str
+    event: bytes
+
+
+class WorkerRow(NamedTuple):
+    """One worker, running or not."""
+
+    name: str
+    instance_id: UUID
+    host: str
+    pid: int
+    queues: list[str]
+    concurrency: int
+    versions: dict[str, str]
+    started_at: datetime
+    heartbeat_at: datetime
+    stopped_at: datetime | None
+    online: bool
+    current_task: UUID | None
+
+
+class OperationRow(NamedTuple):
+    """An operation that may be submitted."""
+
+    name: str
+    cancellable: bool
+    description: str
+    resources: list[dict[str, str]]
+    tags: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A piece of a WHERE clause over `tasks t`, with its parameters bound by name."""
+
+    sql: LiteralString
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def task(connection: AsyncConnection, task_id: UUID) -> TaskRow | None:
+    """The task, or None."""
+    found = await tasks(connection, [Condition("t.task_id = %(task_id)s", {"task_id": task_id})], limit=1)
+    return found[0] if found else None
+
+
+async def tasks(
+    connection: AsyncConnection,
+    conditions: Sequence[Condition],
+    *,
+    order: LiteralString = "t.accepted_at desc, t.task_id desc",
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[TaskRow]:
+    """The tasks for which every condition holds."""
+    statement = SQL(_SQL["task"]) + _where(conditions) + SQL(" order by " + order + " limit %(limit)s offset %(skip)s")
+    async with connection.cursor(row_factory=class_row(TaskRow)) as cursor:
+        await cursor.execute(statement, {**_parameters(conditions), "limit": limit, "skip": offset})
+        return await cursor.fetchall()
+
+
+async def count_tasks(connection: AsyncConnection, conditions: Sequence[Condition]) -> int:
+    """How many tasks there are for which every condition holds."""
+    cursor = await connection.execute(SQL(_SQL["count"]) + _where(conditions), _parameters(conditions))
+    row = await cursor.fetchone()
+    return 0 if row is None else int(row[0])
+
+
+async def positions(connection: AsyncConnection) -> dict[int, int]:
+    """Partition → next offset of what the views show."""
+    cursor = await connection.execute(_SQL["positions"])
+    return dict(await cursor.fetchall())
+
+
+async def effect_of(connection: AsyncConnection, position: Position) -> str | None:
+    """What the event at a position did: `applied`, the reason why nothing, or None if it was not projected yet."""
+    cursor = await connection.execute(_SQL["effect"], {"partition": position.partition, "offset": position.offset})
+    row = await cursor.fetchone()
+    return None if row is None else str(row[0])
+
+
+async def history(
+    connection: AsyncConnection, task_id: UUID, *, after: Position | None = None, limit: int = 100
+) -> list[HistoryEntry]:
+    """A task's events in log order, after a position."""
+    start = after or Position(-1, -1)
+    async with connection.cursor(row_factory=namedtuple_row) as cursor:
+        await cursor.execute(
+            _SQL["history"],
+            {"task_id": task_id, "after_partition": start.partition, "after_offset": start.offset, "limit": limit},
+        )
+        return [HistoryEntry(*row) for row in await cursor.fetchall()]
+
+
+async def count_history(connection: AsyncConnection, task_id: UUID) -> int:
+    """How many events a task has."""
+    cursor = await connection.execute(_SQL["history_count"], {"task_id": task_id})
+    row = await cursor.fetchone()
+    return 0 if row is None else int(row[0])
+
+
+async def workers(connection: AsyncConnection) -> list[WorkerRow]:
+    """All workers that ever registered, youngest first."""
+    cursor = await connection.execute(_SQL["workers"])
+    return [WorkerRow(*row) for row in await cursor.fetchall()]
+
+
+async def operations(connection: AsyncConnection) -> list[OperationRow]:
+    """All operations that any worker has registered, by name."""
+    cursor = await connection.execute(_SQL["operations"])
+    return [OperationRow(*row) for row in await cursor.fetchall()]
+
+
+async def operation(connection: AsyncConnection, name: str) -> OperationRow | None:
+    """One operation, or None if no worker has registered it."""
+    cursor = await connection.execute(_SQL["operation"], {"name": name})
+    row = await cursor.fetchone()
+    return None if row is None else OperationRow(*row)
+
+
+async def known_tasks(connection: AsyncConnection, task_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of the ids are tasks."""
+    cursor = await connection.execute(_SQL["known_tasks"], {"task_ids": list(task_ids)})
+    return {row[0] for row in await cursor.fetchall()}
+
+
+def raw(text: str | None) -> Raw | None:
+    """A JSON text, to be put into a larger one as it is."""
+    return None if text is None else Raw(text.encode())
+
+
+def _where(conditions: Sequence[Condition]) -> Composed:
+    if not conditions:
+        return Composed([])
+    return SQL(" where ") + SQL(" and ").join(SQL(condition.sql) for condition in conditions)
+
+
+def _parameters(conditions: Sequence[Condition]) -> dict[str, Any]:
+    return {name: value for condition in conditions for name, value in condition.parameters.items()}

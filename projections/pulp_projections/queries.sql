@@ -1,0 +1,46 @@
+-- task --
+-- One task, everything that is shown of it. JSON comes as text: it goes to the reader as it is.
+select t.task_id, t.state, t.operation, t.arguments::text, t.resources::text, t.exclusive_resources,
+       t.shared_resources, t.tags, t.queue, t.priority, t.group_id, t.parent_id, t.depends_on, t.timeout_seconds,
+       t.created_by, t.correlation_id, t.accepted_at, t.updated_at, t.started_at, t.cancel_requested_at,
+       t.finished_at, t.partition, t.accepted_offset, t.last_offset, t.version, t.attempt, t.worker, t.cancellable,
+       t.progress::text, t.result::text, t.error::text,
+       array(select c.task_id from tasks c where c.parent_id = t.task_id order by c.accepted_at) as children
+  from tasks t
+
+-- count --
+select count(*) from tasks t
+
+-- positions --
+select partition, next_offset from positions;
+
+-- effect --
+select effect from task_events where partition = %(partition)s and record_offset = %(offset)s;
+
+-- history --
+select partition, record_offset, type, event_id, event_time, broker_time, actor, effect, event
+  from task_events
+ where task_id = %(task_id)s and (partition, record_offset) > (%(after_partition)s, %(after_offset)s)
+ order by partition, record_offset
+ limit %(limit)s;
+
+-- history_count --
+select count(*) from task_events where task_id = %(task_id)s;
+
+-- workers --
+select name, instance_id, host, pid, queues, concurrency, versions, started_at, heartbeat_at, stopped_at,
+       stopped_at is null and heartbeat_at + make_interval(secs => lease_seconds) > now() as online,
+       (select c.task_id from claims c
+         where c.worker = w.name and c.instance_id = w.instance_id and c.released_at is null
+         order by c.claimed_at limit 1) as current_task
+  from workers w
+ order by started_at desc, name;
+
+-- operations --
+select name, cancellable, description, resources, tags from operations order by name;
+
+-- operation --
+select name, cancellable, description, resources, tags from operations where name = %(name)s;
+
+-- known_tasks --
+select task_id from tasks where task_id = any (%(task_ids)s);
