@@ -1,0 +1,122 @@
+"""Submissions: what a client may ask for, and the `accepted` event that it becomes. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+from pulp_events.errors import BadInput
+from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Name, Resource, Tag
+from pulp_projections.queries import OperationRow, TaskRow
+
+_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_HREF: Final = re.compile(r"(?:/pulp/api/v[23]/tasks/)?([0-9a-fA-F-]{36})/?")
+
+
+class Submission(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a submission. What is left out comes from the operation's declaration."""
+
+    operation: Name
+    arguments: Raw = EMPTY_OBJECT
+    resources: Annotated[tuple[Resource, ...], Meta(max_length=100)] | None = None
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=100)] | None = None
+    queue: Name = "default"
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    group_id: UUID | None = None
+    parent_task: str | None = None
+    depends_on: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+    timeout_seconds: Annotated[int, Meta(ge=1, le=315_360_000)] | None = None
+
+
+def parse(body: bytes) -> Submission:
+    """Raises `BadInput`, which says what is wrong and where."""
+    try:
+        return msgspec.json.decode(body, type=Submission)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"the submission cannot be used: {error}") from error
+
+
+def accepted(submission: Submission, operation: OperationRow) -> Accepted:
+    """The event's data. Raises `BadInput` for arguments that are no object, or that a resource needs and has not."""
+    arguments = _arguments(submission)
+    resources = submission.resources
+    if resources is None:
+        resources = tuple(
+            Resource(
+                type=item["type"],
+                id=_fill(item["id"], arguments, operation.name),
+                access=Access(item["access"]),
+            )
+            for item in operation.resources
+        )
+    tags = submission.tags
+    if tags is None and operation.tags is not None:
+        tags = tuple(_fill(tag, arguments, operation.name) for tag in operation.tags)
+    if tags is None:
+        exclusive = (item for item in resources if item.access is Access.EXCLUSIVE)
+        tags = (*(f"pulp:{item.key}" for item in exclusive), f"pulp:action:{operation.name}")
+    return Accepted(
+        operation=operation.name,
+        arguments=Raw(bytes(submission.arguments)),
+        resources=resources,
+        tags=tags,
+        queue=submission.queue,
+        priority=submission.priority,
+        group_id=submission.group_id,
+        parent_id=None if submission.parent_task is None else task_id_of(submission.parent_task),
+        depends_on=tuple(task_id_of(text) for text in submission.depends_on),
+        timeout_seconds=submission.timeout_seconds,
+    )
+
+
+def task_id_of(text: str) -> UUID:
+    """The id in a UUID or in a task's href. Raises `BadInput`."""
+    match = _HREF.fullmatch(text.strip())
+    try:
+        return UUID(match[1] if match else text)
+    except ValueError:
+        raise BadInput(f"{text!r} is neither a task's UUID nor its href") from None
+
+
+def check_parent(data: Accepted, parent: TaskRow) -> None:
+    """A parent that waits for a child which waits for the parent's resource would wait for ever: refuse it."""
+    for resource in data.resources:
+        is_exclusive = resource.access is Access.EXCLUSIVE
+        if resource.key in parent.exclusive_resources or (is_exclusive and resource.key in parent.shared_resources):
+            raise BadInput(
+                f"the parent task {parent.task_id} holds resource {resource.key} until it ends: a child that needs it"
+                " cannot run before. Leave the resource out, or submit the task without a parent"
+            )
+
+
+def is_same(data: Accepted, task: TaskRow) -> bool:
+    """Whether a task was made by a submission like this one."""
+    return (
+        data.operation == task.operation
+        and msgspec.json.decode(data.arguments) == msgspec.json.decode(task.arguments)
+        and msgspec.json.decode(msgspec.json.encode(data.resources)) == msgspec.json.decode(task.resources)
+        and list(data.tags) == task.tags
+        and (data.queue, data.priority, data.group_id, data.parent_id, data.timeout_seconds)
+        == (task.queue, task.priority, task.group_id, task.parent_id, task.timeout_seconds)
+        and list(data.depends_on) == task.depends_on
+    )
+
+
+def _arguments(submission: Submission) -> dict[str, Any]:
+    arguments = msgspec.json.decode(submission.arguments)
+    if not isinstance(arguments, dict):
+        raise BadInput(f"arguments must be a JSON object, not {type(arguments).__name__}")
+    return arguments
+
+
+def _fill(text: str, arguments: Mapping[str, Any], operation: str) -> str:
+    def value_of(match: re.Match[str]) -> str:
+        name = match[1]
+        value = arguments.get(name)
+        if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+            raise BadInput(f"operation {operation} needs the argument {name!r}, a text or a whole number")
+        return str(value)
+
+    return _PLACEHOLDER.sub(value_of, text)
