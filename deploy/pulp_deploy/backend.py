@@ -1,0 +1,130 @@
+"""Kafka and Postgres of a stack: started here, or those that PULP_KAFKA and PULP_POSTGRES name."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from pulp_deploy.errors import DataFolderCorrupt
+from pulp_deploy.folder import DataFolder, Made
+from pulp_deploy.local.jars import class_path
+from pulp_deploy.local.kafka import Kafka, Node
+from pulp_deploy.local.ports import check_free, free_ports
+from pulp_deploy.local.postgres import Postgres
+from pulp_deploy.local.processes import Command
+from pulp_deploy.supervision import Supervised
+
+PARTITIONS: Final = 8
+READY_S: Final = 60.0
+
+Supervise = Callable[[Command], Supervised]
+
+
+class Wait(Protocol):
+    """Wait until a condition holds; raises if a process ends before or the time is up."""
+
+    def __call__(self, what: str, ready: Callable[[], bool], timeout_s: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendOptions:
+    """Which Kafka and Postgres. A port of 0 means any free one."""
+
+    brokers: int | None = None
+    """1 or 3; None: what the data folder was made with, else 1."""
+    partitions: int = PARTITIONS
+    """Of the events topic, when it is made."""
+    kafka_port: int = 9092
+    """Of the first broker; the others follow in steps of two, each with its controller's port after it."""
+    postgres_port: int = 24815
+    given_kafka: str | None = None
+    given_postgres: str | None = None
+
+
+class Backend:
+    """The broker and the database under a stack."""
+
+    def __init__(
+        self, options: BackendOptions, folder: DataFolder, supervise: Supervise, say: Callable[[str], None]
+    ) -> None:
+        self._options = options
+        self._folder = folder
+        self._supervise = supervise
+        self._say = say
+        self.kafka = options.given_kafka or ""
+        self.postgres = options.given_postgres or ""
+        self.names: set[str] = set()
+
+    @property
+    def owns_postgres(self) -> bool:
+        """Whether the database is the stack's own."""
+        return self._options.given_postgres is None
+
+    def start(self, wait: Wait) -> Made:
+        """Start what is not given, side by side, and wait until it is ready. The folder is held by now.
+
+        Raises `PortInUse`, `DataFolderCorrupt`, `JarMismatch`, `ProcessFailed`.
+        """
+        made = self._folder.made(brokers=self._options.brokers, partitions=self._options.partitions)
+        kafka = None if self._options.given_kafka else self._own_kafka(made)
+        postgres = None if self._options.given_postgres else self._own_postgres(made)
+        commands: list[Command] = []
+        with ThreadPoolExecutor(2) as pool:
+            preparing = []
+            if postgres is not None:
+                preparing.append(pool.submit(postgres.prepare))
+            if kafka is not None:
+                preparing.extend(pool.submit(kafka.prepare, node) for node in kafka.nodes)
+            for each in preparing:
+                each.result()
+        if postgres is not None:
+            self.postgres = postgres.conninfo()
+            commands.append(postgres.command(self._folder.logs))
+        if kafka is not None:
+            self.kafka = kafka.bootstrap
+            commands.extend(kafka.command(node, self._folder.logs) for node in kafka.nodes)
+        for command in commands:
+            self.names.add(command.name)
+            self._supervise(command).start()
+        if postgres is not None:
+            wait("PostgreSQL", postgres.is_ready, READY_S)
+        if kafka is not None:
+            wait("Kafka", kafka.is_ready, READY_S)
+        return made
+
+    def complete(self, made: Made) -> None:
+        """Note that everything has been up once."""
+        if not made.complete:
+            self._folder.write_made(replace(made, complete=True))
+
+    def _own_kafka(self, made: Made) -> Kafka:
+        first = self._options.kafka_port
+        ports = list(range(first, first + 2 * made.brokers)) if first else free_ports(2 * made.brokers)
+        nodes = tuple(
+            Node(
+                number=number,
+                port=ports[2 * number - 2],
+                controller_port=ports[2 * number - 1],
+                folder=self._folder.path / "kafka" / str(number),
+            )
+            for number in range(1, made.brokers + 1)
+        )
+        for node in nodes:
+            check_free([(f"Kafka ({node.name})", node.port), (f"its controller ({node.name})", node.controller_port)])
+            self._expect(made, node.data)
+        return Kafka(cluster_id=made.cluster_id, nodes=nodes, class_path=class_path(self._say))
+
+    def _own_postgres(self, made: Made) -> Postgres:
+        port = self._options.postgres_port or free_ports(1)[0]
+        check_free([("PostgreSQL", port)])
+        postgres = Postgres(folder=self._folder.path / "postgres", port=port)
+        self._expect(made, postgres.data)
+        return postgres
+
+    def _expect(self, made: Made, data: "os.PathLike[str]") -> None:
+        if made.complete and not os.path.exists(data):
+            raise DataFolderCorrupt(
+                f"{data} is missing, though this stack has run before: restore it from a backup, or start on another"
+                " data folder"
+            )

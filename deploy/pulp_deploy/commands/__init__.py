@@ -1,0 +1,1 @@
+"""The commands of `pulp-tasks`, one small file for each group."""

@@ -1,0 +1,123 @@
+"""`pulp-tasks down`, `status` and `logs`: a stack that runs, seen from another process."""
+
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import psutil
+
+from pulp_deploy.errors import DeployError, NotRunning
+from pulp_deploy.folder import DataFolder, default_folder
+from pulp_deploy.local.processes import Identity
+
+_DATA = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_folder,
+    help="Data folder of the stack (the usual one).",
+)
+
+
+@click.command()
+@_DATA
+@click.option(
+    "--timeout", "timeout_s", type=float, default=90.0, show_default=True, help="Seconds before it is killed."
+)
+def down(data: Path, timeout_s: float) -> None:
+    """Stop the stack of a data folder; the data stays."""
+    folder = DataFolder(data)
+    owner = folder.owner()
+    if owner is None:
+        leftovers = folder.end_leftovers() if folder.path.exists() else []
+        if not leftovers:
+            raise NotRunning(f"no stack runs on {folder.path}")
+        click.echo(f"ended what was left running: {', '.join(leftovers)}")
+        return
+    process = owner.identity.process()
+    if process is not None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout_s)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+    folder.end_leftovers()
+    click.echo("stopped")
+
+
+@click.command()
+@_DATA
+def status(data: Path) -> None:
+    """Show the processes of a stack. Exit code 69 if it does not run or a process is down."""
+    folder = DataFolder(data)
+    owner = folder.owner()
+    if owner is None:
+        raise NotRunning(f"no stack runs on {folder.path}: start it with: pulp-tasks up --data {folder.path}")
+    click.echo(f"API   {owner.url or '(starting)'}")
+    click.echo(f"Data  {folder.path}")
+    click.echo(f"{'NAME':<14}{'PID':>8}  {'MEMORY':>9}  SINCE")
+    click.echo(_row("supervisor", owner.identity))
+    rows = {name: _row(name, identity) for name, identity in folder.processes().items()}
+    for row in rows.values():
+        click.echo(row)
+    if owner.url is not None and not _answers(owner.url):
+        raise NotRunning(f"the API at {owner.url} does not answer: see pulp-tasks logs api")
+
+
+@click.command()
+@click.argument("name", required=False)
+@_DATA
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
+@click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="Last lines of each log.")
+def logs(name: str | None, data: Path, follow: bool, lines: int) -> None:
+    """Show the logs of all processes, or of NAME."""
+    folder = DataFolder(data)
+    files = {path.stem: path for path in sorted(folder.logs.glob("*.log"))}
+    if name is not None and name not in files:
+        raise DeployError(f"there is no log of {name} in {folder.logs}: the names are {', '.join(files) or '(none)'}")
+    chosen = files if name is None else {name: files[name]}
+    prefix = {each: f"{each:<12}| " if len(chosen) > 1 else "" for each in chosen}
+    ends: dict[str, int] = {}
+    for each, path in chosen.items():
+        with path.open("rb") as file:
+            for last in deque(file, maxlen=lines):
+                click.echo(prefix[each] + last.decode(errors="replace").rstrip("\n"))
+            ends[each] = file.tell()
+    if follow:
+        for each, line in _follow(chosen, ends):
+            click.echo(prefix[each] + line)
+
+
+def _follow(files: dict[str, Path], ends: dict[str, int]) -> Iterator[tuple[str, str]]:
+    while True:
+        for name, path in files.items():
+            with path.open("rb") as file:
+                file.seek(ends[name])
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break  # half a line: the rest comes
+                    ends[name] += len(line)
+                    yield name, line.decode(errors="replace").rstrip("\n")
+        time.sleep(0.3)
+
+
+def _row(name: str, identity: Identity) -> str:
+    process = identity.process()
+    if process is None:
+        return f"{name:<14}{'down':>8}"
+    try:
+        memory_mb = process.memory_info().rss / 1e6
+    except psutil.Error:
+        memory_mb = 0.0
+    since = datetime.fromtimestamp(identity.started, UTC).astimezone()
+    return f"{name:<14}{identity.pid:>8}  {memory_mb:>6.0f} MB  {since:%Y-%m-%d %H:%M:%S}"
+
+
+def _answers(url: str) -> bool:
+    from pulp_deploy.probes import api_answers
+
+    return api_answers(url)

@@ -1,0 +1,50 @@
+"""One subcommand for each process of an installation. Settings come from the environment; options go before them."""
+
+import asyncio
+import os
+
+import click
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (PULP_API_HOST, 127.0.0.1).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (PULP_API_PORT, 24817).")
+def api(host: str | None, port: int | None) -> None:
+    """Run the REST API."""
+    from pulp_api.main import serve
+    from pulp_api.settings import Settings
+
+    asyncio.run(serve(Settings.read(_environment(PULP_API_HOST=host, PULP_API_PORT=port))))
+
+
+@click.command()
+@click.option("--instance", help="Static member id in the consumer group (PULP_PROCESSOR_INSTANCE).")
+def processor(instance: str | None) -> None:
+    """Run a stream processor: it projects the events of its partitions into Postgres."""
+    from pulp_processor.main import serve
+    from pulp_processor.settings import Settings
+
+    asyncio.run(serve(Settings.read(_environment(PULP_PROCESSOR_INSTANCE=instance))))
+
+
+@click.command()
+@click.option("--name", help="Its name, unique among live workers (PULP_WORKER_NAME, HOST-PID).")
+@click.option("--concurrency", type=click.IntRange(1), help="Tasks to run at once (PULP_WORKER_CONCURRENCY).")
+@click.option("--queue", "queues", multiple=True, help="Queue to take tasks from; may be repeated.")
+@click.option("--storage", type=click.Path(file_okay=False), help="Folder that workers share (PULP_STORAGE).")
+def worker(name: str | None, concurrency: int | None, queues: tuple[str, ...], storage: str | None) -> None:
+    """Run a worker: it takes tasks and runs their operations."""
+    from pulp_worker.main import serve
+    from pulp_worker.settings import Settings
+
+    environment = _environment(
+        PULP_WORKER_NAME=name,
+        PULP_WORKER_CONCURRENCY=concurrency,
+        PULP_WORKER_QUEUES=",".join(queues) or None,
+        PULP_STORAGE=storage,
+    )
+    asyncio.run(serve(Settings.read(environment)))
+
+
+def _environment(**options: object) -> dict[str, str]:
+    return {**os.environ, **{key: str(value) for key, value in options.items() if value is not None}}

@@ -1,0 +1,61 @@
+"""The first administrator, and the client configuration with which `pulp-admin` works as it is."""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from psycopg import AsyncConnection
+from pulp_projections.users import Role, add_user, credentials, matches, set_password
+
+from pulp_deploy.files import write_private
+
+ADMIN: Final = "admin"
+_MARK: Final = "# Written by pulp-tasks up, which writes it anew at each start."
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFile:
+    """A client configuration. `shared` is false if the usual place holds one that is not ours."""
+
+    path: Path
+    shared: bool
+
+
+def admin_password(folder: Path) -> str:
+    """The administrator's password, random; kept in the data folder, for its owner's eyes only."""
+    path = folder / "admin-password"
+    if path.exists():
+        return path.read_text().strip()
+    password = secrets.token_urlsafe(18)
+    write_private(path, password + "\n")
+    return password
+
+
+async def ensure_admin(postgres: str, password: str, *, reset: bool) -> bool:
+    """Make the administrator; whether the password is valid. With `reset` an existing one gets the password."""
+    async with await AsyncConnection.connect(postgres, autocommit=True) as connection:
+        found = await credentials(connection, ADMIN)
+        if found is None:
+            await add_user(connection, ADMIN, password, Role.ADMIN)
+            return True
+        if matches(password, found[0]):
+            return True
+        if reset:
+            await set_password(connection, ADMIN, password)
+        return reset
+
+
+def write_client_file(path: Path, url: str, password: str) -> None:
+    """Write a client configuration (mode 0600)."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(path, f'{_MARK}\nurl = "{url}"\nusername = "{ADMIN}"\npassword = "{password}"\n')
+
+
+def write_users_client_file(home: Path, url: str, password: str) -> Path | None:
+    """Write `~/.pulp/admin.toml`; its path, or None if one is there that we did not write."""
+    path = home / ".pulp" / "admin.toml"
+    if path.exists() and not path.read_text().startswith(_MARK):
+        return None
+    write_client_file(path, url, password)
+    return path

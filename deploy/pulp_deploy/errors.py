@@ -1,0 +1,45 @@
+"""The faults of running a stack. `exits.py` says which exit code each one gives.
+
+PulpError
+└── DeployError
+    ├── DataFolderInUse     another process holds the data folder
+    ├── PortInUse           something else listens on a port that is needed
+    ├── DataFolderCorrupt   the data folder is not what `up` left there
+    ├── JarMismatch         Kafka's files are not those that were released
+    ├── NotRunning          there is nothing to act on
+    └── ProcessFailed       a process of the stack did not start
+"""
+
+from pulp_events.errors import PulpError
+
+
+class DeployError(PulpError):
+    """Root of the faults of running a stack."""
+
+
+class DataFolderInUse(DeployError):
+    """Another process holds the data folder; the message names it."""
+
+
+class PortInUse(DeployError):
+    """Something else listens on a port that the stack needs."""
+
+
+class DataFolderCorrupt(DeployError):
+    """The data folder lacks something or holds what belongs to another stack."""
+
+
+class JarMismatch(DeployError):
+    """A jar of Kafka is not the one that was released: another checksum, missing, or one too many."""
+
+
+class NotRunning(DeployError):
+    """No stack runs on the data folder."""
+
+
+class ProcessFailed(DeployError):
+    """A process ended while it was started. `exit_code` is the process's own."""
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -1,0 +1,42 @@
+"""Exit codes of `pulp-tasks`, in one place (the numbers of sysexits.h)."""
+
+from typing import Final
+
+from pulp_events.errors import BadInput, LogUnavailable, PulpError, ReadModelUnavailable, TopicMismatch
+from pulp_events.settings import SettingsError
+from pulp_projections.startup import DependencyAway
+
+from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, JarMismatch, NotRunning, PortInUse, ProcessFailed
+
+USAGE: Final = 64
+UNAVAILABLE: Final = 69
+SOFTWARE: Final = 70
+IN_USE: Final = 73
+CONFIG: Final = 78
+
+EXIT_CODES: Final[dict[type[PulpError], int]] = {
+    BadInput: 65,
+    DependencyAway: UNAVAILABLE,
+    LogUnavailable: UNAVAILABLE,
+    ReadModelUnavailable: UNAVAILABLE,
+    NotRunning: UNAVAILABLE,
+    DataFolderInUse: IN_USE,
+    PortInUse: IN_USE,
+    SettingsError: CONFIG,
+    TopicMismatch: CONFIG,
+    DataFolderCorrupt: CONFIG,
+    JarMismatch: CONFIG,
+}
+"""By error; the nearest class of its ancestry counts. Anything else: 70."""
+
+
+def exit_code(error: PulpError) -> int:
+    """The exit code for an error."""
+    if isinstance(error, ProcessFailed) and error.exit_code in (USAGE, 65, UNAVAILABLE, IN_USE, CONFIG):
+        return error.exit_code
+    if type(error).__name__ == "NameInUse":  # by its name: its module brings the whole worker with it
+        return IN_USE
+    for kind in type(error).__mro__:
+        if kind in EXIT_CODES:
+            return EXIT_CODES[kind]
+    return SOFTWARE

