@@ -1,0 +1,59 @@
+"""What all commands share: the client, made when it is first needed, and the wanted output."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pulp_admin.config import read_config
+from pulp_admin.output import OUTPUTS, hint
+
+if TYPE_CHECKING:
+    from pulp_admin.client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class App:
+    """One run of `pulp-admin`."""
+
+    flags: dict[str, Any]
+    output: str = "table"
+    make_client: "Callable[[App], Client] | None" = None
+    _client: "Client | None" = field(default=None, repr=False)
+
+    @property
+    def client(self) -> "Client":
+        """The client of the configured server. Raises `Failure`."""
+        if self._client is None:
+            self._client = _connect(self) if self.make_client is None else self.make_client(self)
+        return self._client
+
+
+def _connect(app: App) -> "Client":
+    from pulp_admin.client import Client  # the HTTP library is slow to load: not for --help
+
+    config, warnings = read_config(app.flags, os.environ)
+    for warning in warnings:
+        hint(warning)
+    return Client(config)
+
+
+def with_app(command: F) -> F:
+    """A command that gets the `App`, and takes `--output` behind its name as well as before it."""
+
+    def set_output(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            context.find_root().obj.output = value
+
+    option = click.option(
+        "--output",
+        type=click.Choice(OUTPUTS),
+        expose_value=False,
+        callback=set_output,
+        help="How to print: as the user guide does, or for scripts.",
+    )
+    return option(click.pass_obj(command))  # type: ignore[return-value]  # click keeps the command's signature

@@ -1,0 +1,59 @@
+"""`status`, `operations`, `workers`, `completion`."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from pulp_admin.app import App, with_app
+from pulp_admin.output import show, table
+
+
+@click.command()
+@with_app
+def status(app: App) -> None:
+    """Show whether the server, Kafka and Postgres are well, and how many events wait to be projected."""
+    found = app.client.get("/pulp/api/v3/status/")
+    workers = [worker["name"] for worker in found["online_workers"]]
+    lines = [
+        f"Server:    pulp-tasks {found['pulp_tasks_version']}",
+        f"Postgres:  {'connected' if found['database_connection']['connected'] else 'away'}",
+        f"Workers:   {', '.join(workers) or 'none'}",
+    ]
+    show(app.output, found, lambda: lines)
+
+
+@click.command()
+@with_app
+def operations(app: App) -> None:
+    """List the operations that may be submitted."""
+    found = app.client.get("/pulp/api/v3/operations/")["results"]
+    rows = [[row["name"], "yes" if row["cancellable"] else "no", row["description"]] for row in found]
+    show(app.output, found, lambda: table(rows, ("OPERATION", "CANCELLABLE", "DESCRIPTION")))
+
+
+@click.command()
+@click.option("--all", "show_all", is_flag=True, help="Those that have stopped as well.")
+@with_app
+def workers(app: App, show_all: bool) -> None:
+    """List the workers, and what each runs."""
+    found = app.client.get("/pulp/api/v3/workers/", {} if show_all else {"online": "true"})["results"]
+    rows = [
+        [
+            row["name"],
+            "online" if row["online"] else "offline",
+            str(row["concurrency"]),
+            ",".join(row["queues"]),
+            (row["current_task"] or "-").rstrip("/").rsplit("/", 1)[-1],
+        ]
+        for row in found
+    ]
+    show(app.output, found, lambda: table(rows, ("WORKER", "STATE", "TASKS", "QUEUES", "RUNNING")))
+
+
+@click.command(epilog="Example: pulp-admin completion bash >> ~/.bashrc")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell."""
+    root = click.get_current_context().find_root().command
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(root, {}, "pulp-admin", "_PULP_ADMIN_COMPLETE").source())

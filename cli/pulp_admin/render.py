@@ -1,0 +1,131 @@
+"""The text of tasks, as the user guide prints it. Pure: reports in, lines out.
+
+The layout is that of Pulp 2's client: a banner of 72 columns, keys in a column of their own, texts wrapped at 80.
+"""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+WIDTH: Final = 80
+_BANNER: Final = WIDTH * 9 // 10
+_CAPITALS: Final = {"Ca": "CA", "Ssl": "SSL", "Url": "URL"}
+_WORDS: Final = {
+    "waiting": "Waiting",
+    "running": "Running",
+    "finished": "Successful",
+    "error": "Error",
+    "canceled": "Cancelled",
+    "skipped": "Skipped",
+}
+
+
+def banner(title: str) -> list[str]:
+    """The title between two rules, and one blank line."""
+    rule = "+" + "-" * (_BANNER - 2) + "+"
+    return [rule, " " * ((_BANNER - len(title)) // 2) + title, rule, ""]
+
+
+def details(report: Mapping[str, Any]) -> list[str]:
+    """The page of `tasks details`."""
+    return [*banner("Task Details"), *document(summary(report), gap=2), "", ""]
+
+
+def listing(reports: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The page of `tasks list`."""
+    if not reports:
+        return [*banner("Tasks"), "No tasks found"]
+    lines = banner("Tasks")
+    for report in reports:
+        lines += [*document(summary(report), gap=1), ""]
+    return [*lines, ""]
+
+
+def summary(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What is shown of a call report, by key, in the order of the page."""
+    tags = [str(tag) for tag in report["call_request_tags"]]
+    state = state_word(report)
+    shown = {
+        "operations": [_part(tag, 2) for tag in tags if tag.startswith("pulp:action")],
+        "resources": [f"{_part(tag, 2)} ({_part(tag, 1)})" for tag in tags if not tag.startswith("pulp:action")],
+        "state": state,
+        "start_time": report["start_time"] or "Unstarted",
+        "finish_time": report["finish_time"] or "Incomplete",
+        "result": _result(report, state),
+        "task_id": report["call_request_id"],
+    }
+    if state == "Skipped":
+        shown |= {"start_time": "N/A", "finish_time": "N/A"}
+    if report.get("exception"):
+        shown["exception"] = report["exception"]
+    shown["progress"] = report["progress"] or {}
+    if report.get("traceback"):
+        shown["traceback"] = report["traceback"]
+    return shown
+
+
+def state_word(report: Mapping[str, Any]) -> str:
+    """The guide's word for the state."""
+    return "Cancelling" if report.get("cancelling") else _WORDS.get(str(report["state"]), "Unknown")
+
+
+def document(values: Mapping[str, Any], *, indent: int = 0, gap: int = 1) -> list[str]:
+    """Lines of `Key: value`, nested ones indented by two. No line ends in a blank."""
+    keys = {key: format_key(key) for key in values if not key.startswith("_")}
+    column = max((len(name) for name in keys.values()), default=0) + 1 + gap
+    lines: list[str] = []
+    for key, name in keys.items():
+        head = " " * indent + f"{name}:".ljust(column)
+        value = values[key]
+        if isinstance(value, Mapping):
+            lines.append(head.rstrip())
+            lines += document({item: value[item] for item in sorted(value, key=str)}, indent=indent + 2)
+        elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            lines.append(head.rstrip())
+            for item in value:
+                lines += document({field: item.get(field) for field in value[0]}, indent=indent + 2)
+        else:
+            lines += _wrap(head, _text(value))
+    return lines
+
+
+def format_key(key: str) -> str:
+    """`items_left` → `Items Left`."""
+    words = (part.capitalize() for part in str(key).split("_"))
+    return " ".join(_CAPITALS.get(word, word) for word in words)
+
+
+def _wrap(head: str, text: str) -> list[str]:
+    room = max(WIDTH - len(head), 10)
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        lines += textwrap.wrap(paragraph, room, break_on_hyphens=False, expand_tabs=True) or [""]
+    rest = [" " * len(head) + line for line in lines[1:]]
+    return [(head + lines[0]).rstrip(), *(line.rstrip() for line in rest)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        if all(isinstance(item, str) for item in value):
+            joined = ", ".join(value) if not any(item.endswith("\n") for item in value) else "".join(value)
+            return joined.rstrip("\n")
+        return str(value)
+    return str(value).replace("\n", " ")
+
+
+def _part(tag: str, number: int) -> str:
+    parts = tag.split(":", 2)
+    return parts[number] if len(parts) == 3 else tag
+
+
+def _result(report: Mapping[str, Any], state: str) -> Any:
+    if state in ("Waiting", "Running", "Cancelling"):
+        return "Incomplete"
+    if state in ("Successful", "Error"):
+        return report["result"] or "N/A"
+    return "N/A" if state in ("Cancelled", "Skipped") else "Unknown"
+
+
+def text_of(lines: Iterable[str]) -> str:
+    """The lines as one text."""
+    return "\n".join(lines) + "\n"
