@@ -1,11 +1,9 @@
 """The backend fixture: one Apache Kafka and one PostgreSQL for the whole run.
 
-`--backend given` uses what PULP_KAFKA and PULP_POSTGRES name. Every test gets topics and a database of its own.
+`--backend local|containers|given` chooses where they come from. Every test gets topics and a database of its own.
 """
 
-import os
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import psycopg
@@ -16,20 +14,29 @@ from pulp_events.admin import create_topics
 from pulp_events.topics import Topics
 from pulp_projections.generations import install
 
+from tests.support.backends import BACKENDS, Backend, chosen_backend
+
 PARTITIONS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """Where the broker and the database of this run are."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend",
+        choices=sorted(BACKENDS),
+        help="which Kafka and Postgres: started here (local, the default), in containers, or those that PULP_KAFKA and"
+        " PULP_POSTGRES name (given; the default where both are set)",
+    )
 
-    kafka: str
-    postgres: str
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"backend: {chosen_backend(config.getoption('--backend'))}"
 
 
 @pytest.fixture(scope="session")
-def backend() -> Backend:
-    return Backend(kafka=os.environ["PULP_KAFKA"], postgres=os.environ["PULP_POSTGRES"])
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """The broker and the database; started at the first test that needs them, once a run."""
+    with BACKENDS[chosen_backend(request.config.getoption("--backend"))]() as started:
+        yield started
 
 
 @pytest.fixture

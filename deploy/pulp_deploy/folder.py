@@ -3,6 +3,7 @@
 import fcntl
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,7 +68,8 @@ class DataFolder:
             self._lock = (self.path / "lock").open("ab")
         except OSError as error:
             raise DeployError(f"the data folder {self.path} cannot be used: {error.strerror}") from error
-        self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)  # PostgreSQL's account must pass
+        self.logs.mkdir(mode=0o700, exist_ok=True)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -136,6 +138,14 @@ class DataFolder:
     def write_processes(self, processes: dict[str, Identity]) -> None:
         """Record which processes run, so that they are found again should we be killed."""
         write_json(self.path / "processes.json", {name: list(identity) for name, identity in processes.items()})
+
+    def services(self) -> dict[str, str] | None:
+        """The environment of the stack's services; None before they were started."""
+        return self._read("services.json")
+
+    def write_services(self, environment: Mapping[str, str]) -> None:
+        """Keep the environment of the services, for commands that act on the stack."""
+        write_json(self.path / "services.json", dict(environment))
 
     def end_leftovers(self) -> list[str]:
         """End the recorded processes that still run, by pid and start time; their names."""

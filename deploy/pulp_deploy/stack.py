@@ -179,6 +179,7 @@ class Stack:
         topics = Topics.named(self.options.prefix)
         environment = self.service_environment()
         kafka, postgres = environment["PULP_KAFKA"], environment["PULP_POSTGRES"]
+        self.folder.write_services(environment)
         create_topics(kafka, topics, partitions=made.partitions, replication=min(3, made.brokers))
         for command in self._services(environment):
             service = self._supervise(command)

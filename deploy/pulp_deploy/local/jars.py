@@ -12,6 +12,7 @@ from typing import Final
 from pulp_deploy.errors import DeployError, JarMismatch
 
 KAFKA: Final = "org.apache.kafka:kafka_2.13:4.3.1"
+_LOGGING: Final = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"  # without it Kafka logs nothing
 _SUMS: Final = "kafka-jars.sha256"
 
 
@@ -21,7 +22,8 @@ def class_path(say: Callable[[str], None] = lambda line: None) -> str:
     Raises `JarMismatch` if a jar is not the one that was released, `DeployError` if it cannot be had.
     """
     folders = _Download(say).run()
-    jars = sorted(jar for folder in folders for jar in folder.glob("*.jar"))
+    by_name = {jar.name: jar for folder in folders for jar in sorted(folder.glob("*.jar"))}
+    jars = list(by_name.values())
     check(jars, released_sums())
     return ":".join(str(jar) for jar in jars)
 
@@ -80,8 +82,9 @@ class _Download:
         import jgo
 
         try:
-            environment = jgo.build(KAFKA)
-            self._folders = [Path(folder) for folder in (environment.jars_dir, environment.modules_dir)]
+            for coordinates in (KAFKA, _LOGGING):  # apart: resolved together, jgo chooses other versions
+                environment = jgo.build(coordinates)
+                self._folders += [Path(folder) for folder in (environment.jars_dir, environment.modules_dir)]
         except Exception as error:  # handed to the caller's thread
             self._error = error
 

@@ -52,7 +52,7 @@ class Kafka:
 
     def prepare(self, node: Node) -> None:
         """Write the node's properties; format its folder if it has none. Raises `DataFolderCorrupt`."""
-        node.folder.mkdir(parents=True, exist_ok=True)
+        node.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         properties = node.folder / "server.properties"
         properties.write_text(self._properties(node, node.data))
         if node.data.exists():
