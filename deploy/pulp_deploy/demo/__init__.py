@@ -1,0 +1,1 @@
+"""The demonstration: the whole user guide, on a real yum repository."""

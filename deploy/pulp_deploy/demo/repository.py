@@ -1,0 +1,112 @@
+"""The demo's repository: 37 real RPM files of exact sizes, with comps and errata."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from rpm_rs import BuildConfig, CompressionType, FileOptions, PackageBuilder
+from rpmrepo_metadata import (
+    CompsGroup,
+    CompsPackageReq,
+    Package,
+    PackageReqType,
+    RepositoryWriter,
+    UpdateCollection,
+    UpdateCollectionPackage,
+    UpdateRecord,
+)
+
+# The user guide's cancelled sync: 31 packages of 37 fetched, 112,429,996 bytes of 149,958,122 left.
+PACKAGES: Final = 37
+FIRST: Final = 31
+FIRST_BYTES: Final = 149_958_122 - 112_429_996
+LAST_BYTES: Final = 112_429_996
+_EPOCH: Final = 1_354_000_000
+_MARGIN: Final = 4096
+
+
+def sizes() -> list[int]:
+    """The size of each package in bytes: the first 31 small, the last six large."""
+    return [*_shares(FIRST_BYTES, FIRST), *_shares(LAST_BYTES, PACKAGES - FIRST)]
+
+
+def build(folder: Path, on_package: Callable[[int], object] = lambda count: None) -> list[str]:
+    """Write the repository into an empty folder; the packages' locations in the order of the metadata."""
+    packages = folder / "Packages"
+    packages.mkdir(parents=True)
+    locations = []
+    writer = RepositoryWriter(str(folder), PACKAGES)
+    for number, size in enumerate(sizes(), start=1):
+        location = f"Packages/pulp-demo-{number:02}-1.0-1.noarch.rpm"
+        _build_rpm(f"pulp-demo-{number:02}", size, folder / location)
+        package = Package.from_file(str(folder / location), location_href=location)
+        package.time_file = _EPOCH
+        writer.add_package(package)
+        locations.append(location)
+        on_package(number)
+    writer.add_advisory(_advisory())
+    writer.write_comps([_group()], [], [], [])
+    writer.finish()
+    return locations
+
+
+def _shares(total: int, count: int) -> list[int]:
+    share, rest = divmod(total, count)
+    return [share + (1 if number < rest else 0) for number in range(count)]
+
+
+def _build_rpm(name: str, size: int, path: Path) -> None:
+    """An RPM file of exactly `size` bytes: the payload is not compressed, so the file grows with it."""
+    # Archive and header pad to four bytes and more: a longer description shifts what the payload's length cannot.
+    payload = random.Random(name).randbytes(size)
+    for letters in range(64):
+        length = size - _MARGIN
+        for _ in range(8):
+            _write(name, payload[:length], "d" * (letters + 1), path)
+            difference = size - path.stat().st_size
+            if difference == 0:
+                return
+            length += difference
+    raise AssertionError(f"no payload makes {name} {size} bytes long")
+
+
+def _write(name: str, payload: bytes, description: str, path: Path) -> None:
+    builder = PackageBuilder(name, "1.0", "Public Domain", "noarch", "A package of the demonstration")
+    builder.using_config(BuildConfig(compression=CompressionType.NONE, source_date=_EPOCH))
+    builder.release("1")
+    builder.description(description)
+    builder.with_file_contents(payload, FileOptions.new(f"/usr/share/pulp-demo/{name}"))
+    builder.build().write_file(str(path))
+
+
+def _advisory() -> UpdateRecord:
+    record = UpdateRecord(
+        id="DEMO-2012:0001",
+        title="An erratum of the demonstration",
+        update_type="enhancement",
+        fromstr="demo",
+        status="final",
+        version="1",
+        issued_date="2012-12-09 00:00:00",
+    )
+    collection = UpdateCollection(name="demo", shortname="demo")
+    collection.packages = [
+        UpdateCollectionPackage(
+            name="pulp-demo-01",
+            version="1.0",
+            release="1",
+            arch="noarch",
+            epoch=0,
+            filename="pulp-demo-01-1.0-1.noarch.rpm",
+            src="",
+        )
+    ]
+    record.pkglist = [collection]
+    return record
+
+
+def _group() -> CompsGroup:
+    group = CompsGroup(id="demo", name="Demonstration", description="All packages of the demonstration")
+    group.packages = [CompsPackageReq(name="pulp-demo-01", reqtype=PackageReqType.MANDATORY)]
+    return group
