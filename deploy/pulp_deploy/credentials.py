@@ -1,7 +1,7 @@
 """The first administrator, and the client configuration with which `pulp-admin` works as it is."""
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,14 +12,6 @@ from pulp_deploy.files import write_private
 
 ADMIN: Final = "admin"
 _MARK: Final = "# Written by pulp-tasks up, which writes it anew at each start."
-
-
-@dataclass(frozen=True, slots=True)
-class ClientFile:
-    """A client configuration. `shared` is false if the usual place holds one that is not ours."""
-
-    path: Path
-    shared: bool
 
 
 def admin_password(folder: Path) -> str:
@@ -52,10 +44,11 @@ def write_client_file(path: Path, url: str, password: str) -> None:
     write_private(path, f'{_MARK}\nurl = "{url}"\nusername = "{ADMIN}"\npassword = "{password}"\n')
 
 
-def write_users_client_file(home: Path, url: str, password: str) -> Path | None:
-    """Write `~/.pulp/admin.toml`; its path, or None if one is there that we did not write."""
-    path = home / ".pulp" / "admin.toml"
-    if path.exists() and not path.read_text().startswith(_MARK):
-        return None
-    write_client_file(path, url, password)
-    return path
+def users_client_file(env: Mapping[str, str]) -> Path:
+    """Where `pulp-admin` looks."""
+    return Path(env.get("PULP_ADMIN_CONFIG") or Path.home() / ".pulp" / "admin.toml")
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a client configuration may be written there: none is, or one that we have written."""
+    return not path.exists() or path.read_text().startswith(_MARK)

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from pulp_deploy.backend import PARTITIONS, BackendOptions
-from pulp_deploy.credentials import admin_password, write_users_client_file
+from pulp_deploy.credentials import admin_password, is_ours, users_client_file, write_client_file
 from pulp_deploy.detach import report_ready, start_detached
 from pulp_deploy.folder import default_folder
 from pulp_deploy.stack import Stack, StackOptions
@@ -114,17 +114,14 @@ def _first(*values: int | None) -> int:
 
 
 def _how_to_go_on(stack: Stack, *, private: bool) -> str:
-    shared = None
-    if not private and stack.client_file.exists():
-        shared = write_users_client_file(Path.home(), stack.url, admin_password(stack.folder.path))
     lines = [f"API       {stack.url}/pulp/api/v3/", f"Data      {stack.folder.path}"]
-    if shared is not None:
-        lines.append(f"Client    pulp-admin tasks list        (as admin: {shared})")
-    else:
+    usual = users_client_file(os.environ)
+    if not private and stack.client_file.exists() and is_ours(usual):
+        write_client_file(usual, stack.url, admin_password(stack.folder.path))
+        lines.append(f"Client    pulp-admin tasks list        (as admin: {usual})")
+    elif stack.client_file.exists():
         if not private:
-            lines.append(
-                f"Client    {Path.home() / '.pulp/admin.toml'} is not ours and was left alone; to use this stack:"
-            )
+            lines.append(f"Client    {usual} is not ours and was left alone; to use this stack:")
         lines.append(f"Client    PULP_ADMIN_CONFIG={shlex.quote(str(stack.client_file))} pulp-admin tasks list")
     data = shlex.quote(str(stack.folder.path))
     lines.append(f"Stop      Ctrl-C, or: pulp-tasks down --data {data}")

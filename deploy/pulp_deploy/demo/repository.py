@@ -38,8 +38,7 @@ def build(folder: Path, on_package: Callable[[int], object] = lambda count: None
     locations = []
     writer = RepositoryWriter(str(folder), PACKAGES)
     for number, size in enumerate(sizes(), start=1):
-        location = f"Packages/pulp-demo-{number:02}-1.0-1.noarch.rpm"
-        _build_rpm(f"pulp-demo-{number:02}", size, folder / location)
+        location = f"Packages/{_build_rpm(number, size, packages)}"
         package = Package.from_file(str(folder / location), location_href=location)
         package.time_file = _EPOCH
         writer.add_package(package)
@@ -52,30 +51,36 @@ def build(folder: Path, on_package: Callable[[int], object] = lambda count: None
 
 
 def _shares(total: int, count: int) -> list[int]:
-    share, rest = divmod(total, count)
-    return [share + (1 if number < rest else 0) for number in range(count)]
+    """Sizes that add up to `total`: all but the last are multiples of four, as the files of an archive are."""
+    share = total // count // 4 * 4
+    return [*([share] * (count - 1)), total - share * (count - 1)]
 
 
-def _build_rpm(name: str, size: int, path: Path) -> None:
-    """An RPM file of exactly `size` bytes: the payload is not compressed, so the file grows with it."""
-    # Archive and header pad to four bytes and more: a longer description shifts what the payload's length cannot.
-    payload = random.Random(name).randbytes(size)
-    for letters in range(64):
+def _build_rpm(number: int, size: int, folder: Path) -> str:
+    """Make an RPM file of exactly `size` bytes; its name.
+
+    The archive within grows by four bytes at a time; what is missing to four the package's name makes up for.
+    """
+    noise = random.Random(number).randbytes(size)
+    for letters in range(4):
+        name = f"demo-{number:02}{'abc'[:letters]}"
+        path = folder / f"{name}-1.0-1.noarch.rpm"
         length = size - _MARGIN
-        for _ in range(8):
-            _write(name, payload[:length], "d" * (letters + 1), path)
+        for _ in range(2):
+            _write(name, noise[:length], path)
             difference = size - path.stat().st_size
             if difference == 0:
-                return
+                return path.name
             length += difference
-    raise AssertionError(f"no payload makes {name} {size} bytes long")
+        path.unlink()
+    raise AssertionError(f"no payload makes package {number} {size} bytes long")
 
 
-def _write(name: str, payload: bytes, description: str, path: Path) -> None:
+def _write(name: str, payload: bytes, path: Path) -> None:
     builder = PackageBuilder(name, "1.0", "Public Domain", "noarch", "A package of the demonstration")
     builder.using_config(BuildConfig(compression=CompressionType.NONE, source_date=_EPOCH))
     builder.release("1")
-    builder.description(description)
+    builder.description("Its content is noise.")
     builder.with_file_contents(payload, FileOptions.new(f"/usr/share/pulp-demo/{name}"))
     builder.build().write_file(str(path))
 
@@ -93,12 +98,12 @@ def _advisory() -> UpdateRecord:
     collection = UpdateCollection(name="demo", shortname="demo")
     collection.packages = [
         UpdateCollectionPackage(
-            name="pulp-demo-01",
+            name="demo-01",
             version="1.0",
             release="1",
             arch="noarch",
             epoch=0,
-            filename="pulp-demo-01-1.0-1.noarch.rpm",
+            filename="demo-01-1.0-1.noarch.rpm",
             src="",
         )
     ]
@@ -108,5 +113,5 @@ def _advisory() -> UpdateRecord:
 
 def _group() -> CompsGroup:
     group = CompsGroup(id="demo", name="Demonstration", description="All packages of the demonstration")
-    group.packages = [CompsPackageReq(name="pulp-demo-01", reqtype=PackageReqType.MANDATORY)]
+    group.packages = [CompsPackageReq(name="demo-01", reqtype=PackageReqType.MANDATORY)]
     return group

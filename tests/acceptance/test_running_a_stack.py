@@ -1,0 +1,209 @@
+"""`pulp-tasks up` and its companions, as an operator uses them."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+
+from tests.support.command import environment, pulp_tasks
+
+ANY_PORTS = ("--api-port", "0", "--kafka-port", "0", "--postgres-port", "0")
+
+
+class Running(NamedTuple):
+    """A stack in the background."""
+
+    data: Path
+    env: dict[str, str]
+    said: str
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="pulp-tasks-test-") as name:
+        Path(name).chmod(0o755)  # the account that PostgreSQL runs as must pass
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def running(folder: Path) -> Iterator[Running]:
+    data = folder / "data"
+    env = environment(folder)
+    result = pulp_tasks("up", "--data", str(data), "--detach", *ANY_PORTS, env=env)
+    assert result.returncode == 0, result.stderr
+    yield Running(data, env, result.stdout)
+    if DataFolderProcesses(data).supervisor() is not None:
+        pulp_tasks("down", "--data", str(data), env=env)
+
+
+class DataFolderProcesses(NamedTuple):
+    """What the data folder says about processes."""
+
+    data: Path
+
+    def supervisor(self) -> psutil.Process | None:
+        file = self.data / "owner.json"
+        if not file.exists():
+            return None
+        pid = json.loads(file.read_text())["pid"]
+        return psutil.Process(pid) if psutil.pid_exists(pid) else None
+
+    def all(self) -> list[psutil.Process]:
+        supervisor = self.supervisor()
+        assert supervisor is not None
+        return [supervisor, *supervisor.children(recursive=True)]
+
+
+def test_up_says_how_to_go_on(running: Running) -> None:
+    assert "ready in" in running.said
+    assert "pulp-admin tasks list" in running.said
+    assert f"pulp-tasks down --data {running.data}" in running.said
+
+
+def test_secrets_are_for_their_owner_alone_and_in_no_process_list(running: Running) -> None:
+    secret_files = ["admin-password", "admin.toml", "postgres/pgpass"]
+    assert {stat.S_IMODE((running.data / name).stat().st_mode) for name in secret_files} == {0o600}
+    secrets = [
+        (running.data / "admin-password").read_text().strip(),
+        (running.data / "postgres/pgpass").read_text().strip().split(":")[-1],
+    ]
+    seen = [" ".join(process.cmdline()) for process in DataFolderProcesses(running.data).all()]
+    seen += [str(process.environ()) for process in DataFolderProcesses(running.data).all()]
+    seen += [path.read_text(errors="replace") for path in (running.data / "logs").glob("*.log")]
+    assert not [text for text in seen for secret in secrets if secret in text]
+
+
+def test_the_clients_configuration_is_written_where_the_client_looks(running: Running) -> None:
+    written = Path(running.env["PULP_ADMIN_CONFIG"])
+    assert written.read_text() == (running.data / "admin.toml").read_text()
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+
+
+def test_status_shows_every_process(running: Running) -> None:
+    result = pulp_tasks("status", "--data", str(running.data), env=running.env)
+    assert result.returncode == 0, result.stderr
+    names = {line.split()[0] for line in result.stdout.splitlines()}
+    assert {"supervisor", "postgres", "kafka-1", "api", "processor", "worker"} <= names
+    assert "down" not in result.stdout
+
+
+def test_logs_of_one_process_and_of_an_unknown_one(running: Running) -> None:
+    result = pulp_tasks("logs", "kafka-1", "--data", str(running.data), "-n", "5", env=running.env)
+    assert len(result.stdout.splitlines()) == 5
+    unknown = pulp_tasks("logs", "nothing", "--data", str(running.data), env=running.env)
+    assert unknown.returncode == os.EX_SOFTWARE
+    assert "there is no log of nothing" in unknown.stderr
+
+
+def test_a_second_up_says_who_holds_the_folder(running: Running) -> None:
+    result = pulp_tasks("up", "--data", str(running.data), env=running.env)
+    supervisor = DataFolderProcesses(running.data).supervisor()
+    assert supervisor is not None
+    assert result.returncode == os.EX_CANTCREAT
+    assert f"is held by process {supervisor.pid} since" in result.stderr
+
+
+def test_topics_and_users_act_on_the_stack(running: Running, tmp_path: Path) -> None:
+    data = ["--data", str(running.data)]
+    assert "pulp.tasks.events" in pulp_tasks("topics", "list", *data, env=running.env).stdout
+    password = tmp_path / "password"
+    password.write_text("correct horse\n")
+    added = pulp_tasks(
+        *("users", "add", "jo", "--role", "viewer", "--password-file", str(password)), *data, env=running.env
+    )
+    assert added.returncode == 0, added.stderr
+    listed = pulp_tasks("users", "list", *data, env=running.env).stdout
+    assert {tuple(line.split()[:2]) for line in listed.splitlines()[1:]} == {("admin", "admin"), ("jo", "viewer")}
+    twice = pulp_tasks(
+        *("users", "add", "jo", "--role", "viewer", "--password-file", str(password)), *data, env=running.env
+    )
+    assert (twice.returncode, "exists already" in twice.stderr) == (os.EX_DATAERR, True)
+
+
+def test_a_port_in_use_is_named(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = pulp_tasks(*("up", "--data", str(folder / "other"), "--api-port", str(port)), env=environment(folder))
+    assert result.returncode == os.EX_CANTCREAT
+    assert f"port {port} on 127.0.0.1, needed for the API, is in use" in result.stderr
+    assert f"(pid {os.getpid()})" in result.stderr
+
+
+@pytest.mark.parametrize("process", ["api", "processor", "worker"])
+def test_a_missing_dependency_ends_a_process_with_69(process: str, tmp_path: Path) -> None:
+    env = environment(
+        tmp_path,
+        PULP_KAFKA="127.0.0.1:1",
+        PULP_POSTGRES="host=127.0.0.1 port=1",
+        PULP_STORAGE=str(tmp_path),
+        PULP_STARTUP_TIMEOUT_S="1",
+    )
+    result = pulp_tasks(process, env=env, timeout_s=60)
+    assert result.returncode == os.EX_UNAVAILABLE
+    assert "Kafka at 127.0.0.1:1" in result.stderr
+
+
+def test_a_setting_that_is_missing_is_named(tmp_path: Path) -> None:
+    result = pulp_tasks("processor", env=environment(tmp_path))
+    assert (result.returncode, "PULP_KAFKA is not set" in result.stderr) == (os.EX_CONFIG, True)
+
+
+def test_killing_the_supervisor_leaves_no_process_and_its_data_goes_on(running: Running) -> None:
+    processes = DataFolderProcesses(running.data).all()
+    processes[0].send_signal(signal.SIGKILL)
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    assert alive == []
+    again = pulp_tasks("up", "--data", str(running.data), "--detach", *ANY_PORTS, env=running.env)
+    assert again.returncode == 0, again.stderr
+    assert "jo" in pulp_tasks("users", "list", "--data", str(running.data), env=running.env).stdout
+
+
+def test_down_leaves_no_process(running: Running) -> None:
+    processes = DataFolderProcesses(running.data).all()
+    result = pulp_tasks("down", "--data", str(running.data), env=running.env)
+    assert result.returncode == 0, result.stderr
+    assert [process for process in processes if process.is_running()] == []
+    nothing = pulp_tasks("down", "--data", str(running.data), env=running.env)
+    assert (nothing.returncode, "no stack runs on" in nothing.stderr) == (os.EX_UNAVAILABLE, True)
+
+
+def test_data_that_was_lost_is_no_fresh_start(running: Running) -> None:
+    (running.data / "kafka" / "1" / "data" / "meta.properties").unlink()
+    result = pulp_tasks("up", "--data", str(running.data), *ANY_PORTS, env=running.env)
+    assert result.returncode == os.EX_CONFIG
+    assert "meta.properties is missing" in result.stderr
+
+
+def test_ctrl_c_while_it_starts_leaves_no_process(folder: Path) -> None:
+    data = folder / "interrupted"
+    with subprocess.Popen(
+        [sys.executable, "-m", "pulp_deploy", "up", "--data", str(data), *ANY_PORTS],
+        env=environment(folder),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert "starting on" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    left = [each for each in psutil.process_iter() if str(data) in " ".join(_cmdline(each))]
+    assert left == []
+
+
+def _cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

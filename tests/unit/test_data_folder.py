@@ -1,0 +1,109 @@
+"""The data folder of a local stack: one holder, and nothing mixed up."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, DeployError
+from pulp_deploy.folder import DataFolder
+from pulp_deploy.local.kafka import Kafka, Node
+from pulp_deploy.local.postgres import Postgres
+from pulp_deploy.local.processes import Identity
+
+
+def test_a_second_holder_is_told_who_holds_it(tmp_path: Path) -> None:
+    with DataFolder(tmp_path), pytest.raises(DataFolderInUse, match=f"process {os.getpid()} since 2"):
+        DataFolder(tmp_path).hold()
+
+
+def test_a_released_folder_may_be_held_again(tmp_path: Path) -> None:
+    with DataFolder(tmp_path):
+        pass
+    with DataFolder(tmp_path) as folder:
+        assert folder.owner() is not None
+    assert DataFolder(tmp_path).owner() is None
+
+
+def test_what_it_was_made_with_is_kept(tmp_path: Path) -> None:
+    with DataFolder(tmp_path) as folder:
+        first = folder.made(brokers=3, partitions=5)
+        assert folder.made(brokers=None, partitions=8) == first
+        assert (first.brokers, first.partitions) == (3, 5)
+        with pytest.raises(DeployError, match=r"made with 3 broker"):
+            folder.made(brokers=1, partitions=8)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1, "unknown": 2}', '{"version": 99}'])
+def test_a_damaged_description_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "stack.json").write_text(content)
+    with DataFolder(tmp_path) as folder, pytest.raises(DataFolderCorrupt, match=r"stack\.json"):
+        folder.made(brokers=None, partitions=8)
+
+
+def test_data_without_its_description_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "kafka").mkdir()
+    with DataFolder(tmp_path) as folder, pytest.raises(DataFolderCorrupt, match=r"stack\.json is missing"):
+        folder.made(brokers=None, partitions=8)
+
+
+def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    with DataFolder(tmp_path) as folder:
+        folder.write_services({"PULP_POSTGRES": "secret"})
+        assert stat.S_IMODE((tmp_path / "services.json").stat().st_mode) == 0o600
+
+
+def test_a_process_of_an_earlier_run_is_ended_and_a_stranger_with_its_pid_is_not(tmp_path: Path) -> None:
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleeper) as left, subprocess.Popen(sleeper) as stranger:
+        identity = Identity.of(left.pid)
+        reused = Identity(stranger.pid, Identity.of(stranger.pid).started - 100)
+        DataFolder(tmp_path).write_processes({"api": identity, "worker": reused})
+        with DataFolder(tmp_path):
+            assert identity.process() is None
+            assert psutil.pid_exists(stranger.pid)
+            assert stranger.poll() is None
+        stranger.kill()
+
+
+def kafka_at(folder: Path) -> tuple[Kafka, Node]:
+    node = Node(number=1, port=1, controller_port=2, folder=folder)
+    return Kafka(cluster_id="mine", nodes=(node,), class_path=""), node
+
+
+def test_kafka_data_without_its_meta_properties_is_refused(tmp_path: Path) -> None:
+    kafka, node = kafka_at(tmp_path)
+    node.data.mkdir()
+    with pytest.raises(DataFolderCorrupt, match=r"meta\.properties is missing"):
+        kafka.prepare(node)
+
+
+def test_kafka_data_of_another_cluster_is_refused(tmp_path: Path) -> None:
+    kafka, node = kafka_at(tmp_path)
+    node.data.mkdir()
+    (node.data / "meta.properties").write_text("version=1\ncluster.id=other\nnode.id=1\n")
+    with pytest.raises(DataFolderCorrupt, match=r"cluster other, this data folder to mine"):
+        kafka.prepare(node)
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"), [(None, r"PG_VERSION is missing"), ("17", r"made by PostgreSQL 17, this is 18")]
+)
+def test_postgres_data_that_this_server_cannot_take_is_refused(
+    tmp_path: Path, version: str | None, reason: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    if version is not None:
+        (tmp_path / "data" / "PG_VERSION").write_text(version + "\n")
+    with pytest.raises(DataFolderCorrupt, match=reason):
+        Postgres(folder=tmp_path, port=1).prepare()
+
+
+def test_the_password_is_in_no_conninfo(tmp_path: Path) -> None:
+    (tmp_path / "pgpass").write_text("127.0.0.1:*:*:pulp:secret\n")
+    assert "secret" not in Postgres(folder=tmp_path, port=1).conninfo()
+    assert "secret" not in json.dumps(Postgres(folder=tmp_path, port=1).command(tmp_path).arguments)

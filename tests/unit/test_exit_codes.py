@@ -1,0 +1,31 @@
+"""Exit codes of pulp-tasks are those of sysexits.h."""
+
+import os
+
+import pytest
+from pulp_deploy.errors import DataFolderInUse, DeployError, PortInUse, ProcessFailed
+from pulp_deploy.exits import exit_code
+from pulp_events.errors import OffsetOutOfRange, PulpError, TopicMismatch
+from pulp_events.settings import SettingsError
+from pulp_projections.startup import DependencyAway
+from pulp_worker.claims import NameInUse
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DependencyAway("x"), os.EX_UNAVAILABLE),
+        (SettingsError("x"), os.EX_CONFIG),
+        (TopicMismatch("x"), os.EX_CONFIG),
+        (OffsetOutOfRange("x"), os.EX_CONFIG),
+        (DataFolderInUse("x"), os.EX_CANTCREAT),
+        (PortInUse("x"), os.EX_CANTCREAT),
+        (NameInUse("x"), os.EX_CANTCREAT),
+        (DeployError("x"), os.EX_SOFTWARE),
+        (PulpError("x"), os.EX_SOFTWARE),
+        (ProcessFailed("x", 78), os.EX_CONFIG),
+        (ProcessFailed("x", -9), os.EX_SOFTWARE),
+    ],
+)
+def test_each_error_has_its_code(error: PulpError, code: int) -> None:
+    assert exit_code(error) == code
