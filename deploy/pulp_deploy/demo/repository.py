@@ -44,8 +44,8 @@ def build(folder: Path, on_package: Callable[[int], object] = lambda count: None
         writer.add_package(package)
         locations.append(location)
         on_package(number)
-    writer.add_advisory(_advisory())
-    writer.write_comps([_group()], [], [], [])
+    writer.add_advisory(_advisory(package))
+    writer.write_comps([_group(package)], [], [], [])
     writer.finish()
     return locations
 
@@ -85,7 +85,7 @@ def _write(name: str, payload: bytes, path: Path) -> None:
     builder.build().write_file(str(path))
 
 
-def _advisory() -> UpdateRecord:
+def _advisory(package: Package) -> UpdateRecord:
     record = UpdateRecord(
         id="DEMO-2012:0001",
         title="An erratum of the demonstration",
@@ -98,12 +98,12 @@ def _advisory() -> UpdateRecord:
     collection = UpdateCollection(name="demo", shortname="demo")
     collection.packages = [
         UpdateCollectionPackage(
-            name="demo-01",
+            name=package.name,
             version="1.0",
             release="1",
             arch="noarch",
-            epoch=0,
-            filename="demo-01-1.0-1.noarch.rpm",
+            epoch="0",
+            filename=package.location_href,
             src="",
         )
     ]
@@ -111,7 +111,7 @@ def _advisory() -> UpdateRecord:
     return record
 
 
-def _group() -> CompsGroup:
+def _group(package: Package) -> CompsGroup:
     group = CompsGroup(id="demo", name="Demonstration", description="All packages of the demonstration")
-    group.packages = [CompsPackageReq(name="demo-01", reqtype=PackageReqType.MANDATORY)]
+    group.packages = [CompsPackageReq(name=package.name, reqtype=PackageReqType.MANDATORY)]
     return group
