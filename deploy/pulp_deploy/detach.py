@@ -10,7 +10,6 @@ from typing import Final
 import click
 
 from pulp_deploy.errors import ProcessFailed
-from pulp_deploy.local.processes import tail
 
 _READY_FD: Final = "PULP_READY_FD"
 
@@ -21,27 +20,27 @@ def start_detached(arguments: Sequence[str], folder: Path) -> None:
     Raises `ProcessFailed` with its own words and exit code if it ends before.
     """
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    log = folder / "logs" / "supervisor.log"
     reading, writing = os.pipe()
-    offset = log.stat().st_size if log.exists() else 0
-    with log.open("ab") as output:
+    # Read through the open file: a temporary folder is gone when the start fails.
+    with (folder / "logs" / "supervisor.log").open("a+b") as log:
+        offset = log.seek(0, os.SEEK_END)
         process = subprocess.Popen(
             [sys.executable, "-m", "pulp_deploy", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=log,
             stderr=subprocess.STDOUT,
             pass_fds=[writing],
             env={**os.environ, _READY_FD: str(writing)},
             start_new_session=True,
         )
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        ready = pipe.read(1)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            ready = pipe.read(1)
+        code = 0 if ready else process.wait()
+        said = os.pread(log.fileno(), 1_000_000, offset).decode(errors="replace").strip()
     if not ready:
-        code = process.wait()
-        said = log.read_bytes()[offset:].decode(errors="replace").strip()
-        raise ProcessFailed(said.removeprefix("pulp-tasks: ") or tail(log), code)
-    click.echo(log.read_bytes()[offset:].decode(errors="replace").strip())
+        raise ProcessFailed(said or "the supervisor ended without a word", code)
+    click.echo(said)
     process.returncode = 0  # it goes on without us: no warning that it still runs
 
 
