@@ -13,6 +13,7 @@ from pulp_deploy.local.kafka import Kafka, Node
 from pulp_deploy.local.ports import check_free, free_ports
 from pulp_deploy.local.postgres import Postgres
 from pulp_deploy.local.processes import Command
+from pulp_deploy.local.warm_start import warm
 from pulp_deploy.supervision import Supervised
 
 PARTITIONS: Final = 8
@@ -113,7 +114,7 @@ class Backend:
         for node in nodes:
             check_free([(f"Kafka ({node.name})", node.port), (f"its controller ({node.name})", node.controller_port)])
             self._expect(made, node.data)
-        return Kafka(cluster_id=made.cluster_id, nodes=nodes, class_path=class_path(self._say))
+        return warm(Kafka(cluster_id=made.cluster_id, nodes=nodes, class_path=class_path(self._say)), self._say)
 
     def _own_postgres(self, made: Made) -> Postgres:
         port = self._options.postgres_port or free_ports(1)[0]

