@@ -1,6 +1,8 @@
 """Exit codes of pulp-tasks are those of sysexits.h."""
 
 import os
+from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from pulp_deploy.errors import DataFolderInUse, DeployError, PortInUse, ProcessFailed
@@ -8,7 +10,7 @@ from pulp_deploy.exits import exit_code
 from pulp_events.errors import OffsetOutOfRange, PulpError, TopicMismatch
 from pulp_events.settings import SettingsError
 from pulp_projections.startup import DependencyAway
-from pulp_worker.claims import NameInUse
+from pulp_worker.registration import Holder, NameInUse
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,7 @@ from pulp_worker.claims import NameInUse
         (OffsetOutOfRange("x"), os.EX_CONFIG),
         (DataFolderInUse("x"), os.EX_CANTCREAT),
         (PortInUse("x"), os.EX_CANTCREAT),
-        (NameInUse("x"), os.EX_CANTCREAT),
+        (NameInUse("x", Holder("host", 1, UUID(int=1), datetime(2026, 11, 24, tzinfo=UTC), 6)), os.EX_CANTCREAT),
         (DeployError("x"), os.EX_SOFTWARE),
         (PulpError("x"), os.EX_SOFTWARE),
         (ProcessFailed("x", 78), os.EX_CONFIG),

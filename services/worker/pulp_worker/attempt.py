@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -23,175 +24,218 @@ from pulp_worker.reporter import Reporter
 from pulp_worker.running import Run, start
 
 _RETRY_S: Final = 0.5
+_PATIENCE_S: Final = 5.0
+_AWAY: Final = (ReadError, psycopg.OperationalError, psycopg.InterfaceError)
 _log = logging.getLogger("pulp.worker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What the attempts of a worker share."""
+
+    claims: Claims
+    log: Log
+    positions: Positions
+    lease: Lease
+    worker: str
+    storage: Path
+    grace_s: float
 
 
 class Attempt:
     """Runs a claimed task to its end. `run` returns when the claim has been let go of."""
 
-    def __init__(
-        self,
-        claim: Claim,
-        loaded: Loaded,
-        *,
-        claims: Claims,
-        log: Log,
-        positions: Positions,
-        lease: Lease,
-        worker: str,
-        storage: Path,
-        grace_s: float,
-    ) -> None:
+    def __init__(self, claim: Claim, loaded: Loaded, tools: Tools) -> None:
         self.claim = claim
         self._loaded = loaded
-        self._claims = claims
-        self._log = log
-        self._positions = positions
-        self._lease = lease
-        self._worker = worker
-        self._storage = storage
-        self._grace_s = grace_s
+        self._tools = tools
         self._run: Run | None = None
+        self._has_run = False
         self._verdict: Ended | None = None
         self._is_over = False
+        self._is_lost = False
         self._is_cancelled = False
         self._killer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_operating(self) -> bool:
+        """Whether the operation runs."""
+        return self._run is not None
 
     async def run(self) -> None:
         """Append `started`; run the operation only if that is effective; append `finished`; let go."""
         try:
-            await self._run_to_end()
-        except Exception:  # the edge of an attempt: without its claim the reactor ends the task
+            if await self._begin():
+                await self._finish(await self._operate())
+        except Exception:  # the edge of an attempt: once its claim is released the reactor ends the task
             _log.exception("an attempt broke", extra={"task_id": self.claim.task_id})
-            self._kill()
-            await self._let_go(ended=False)
-
-    async def _run_to_end(self) -> None:
-        position = await self._append_surely(
-            Started(
-                attempt=self.claim.attempt,
-                attempt_id=self.claim.attempt_id,
-                worker=self._worker,
-                cancellable=self._loaded.operation.cancellable,
-            )
-        )
-        state = None if position is None else await self._effective_state(position)
-        if state is None:
-            await self._let_go(ended=False)
-            return
-        ended = Ended(Outcome.CANCELLED) if state is State.CANCELLING else await self._operate()
-        if not self._is_over:
-            position = await self._append_surely(finished(self.claim, self._verdict or ended))
-            if position is not None:
-                await self._wait_projected(position)
-        await self._let_go(ended=True)
+        await self._let_go()
 
     def cancel(self) -> None:
         """Somebody asked the task to stop: ask the operation, and kill it after the grace period."""
         self._is_cancelled = True
-        if self._run is not None and self._killer is None:
-            self._run.cancel()
-            self._killer = asyncio.get_running_loop().call_later(self._grace_s, self._run.kill)
+        self._ask()
+
+    def stop(self, code: ErrorCode, description: str) -> None:
+        """Ask the operation to stop, as `cancel` does; unless it succeeds meanwhile the task ends failed."""
+        if self._verdict is None:
+            self._verdict = failed(code, description)
+        if self._loaded.operation.cancellable:
+            self._ask()
+        else:
+            self._kill()
+
+    def kill(self, code: ErrorCode, description: str) -> None:
+        """Kill the operation; the task ends failed, unless it has succeeded."""
+        self._verdict = failed(code, description)
+        self._kill()
+
+    def lose(self) -> None:
+        """The lease has run out: kill the operation; whatever it has done, the task ends failed."""
+        self._is_lost = True
+        self.kill(ErrorCode.LEASE_LOST, "The worker could not renew its lease, and stopped the operation.")
 
     def abandon(self) -> None:
         """The task has ended without this attempt: kill the operation, append nothing."""
         self._is_over = True
         self._kill()
 
-    def fail(self, code: ErrorCode, description: str) -> None:
-        """Kill the operation; the task ends failed for this reason."""
-        self._verdict = failed(code, description)
-        self._kill()
+    def extend(self) -> None:
+        """The lease was renewed."""
+        if self._run is not None:
+            self._run.extend()
+
+    def _ask(self) -> None:
+        if self._run is not None and self._killer is None:
+            self._run.cancel()
+            self._killer = asyncio.get_running_loop().call_later(self._tools.grace_s, self._kill)
 
     def _kill(self) -> None:
         if self._run is not None:
             self._run.kill()
 
-    async def _operate(self) -> Ended:
-        if not self._lease.is_live:
-            return failed(ErrorCode.LEASE_LOST, "The worker's lease had run out before the operation began.")
-        if self._verdict is not None or self._is_over or self._is_cancelled:
-            return Ended(Outcome.CANCELLED)
-        reporter = Reporter(self._report)
-        self._run = start(self._loaded, self.claim, reporter, self._storage)
-        try:
-            return await self._run.wait()
-        finally:
-            if self._killer is not None:
-                self._killer.cancel()
-            await reporter.finish()
-
-    async def _effective_state(self, position: Position) -> State | None:
-        """The task's state once the projection has passed the own `started`, or None if it is not ours to run."""
-        if not await self._wait_projected(position):
-            return None
-        while self._lease.is_live:
+    async def _begin(self) -> bool:
+        """Append `started`; whether the projection then shows this attempt as the one that may run."""
+        tools = self._tools
+        data = Started(
+            attempt=self.claim.attempt,
+            attempt_id=self.claim.attempt_id,
+            worker=tools.worker,
+            cancellable=self._loaded.operation.cancellable,
+        )
+        event = self._event(data)
+        position = None
+        while position is None and self._may_begin:
+            # Repeated with the same id where the outcome is unknown: the second copy has no effect.
+            position = await self._try_append(event)
+        while position is not None and self._may_begin:
             try:
-                return await self._claims.is_current(self.claim)
-            except (psycopg.OperationalError, psycopg.InterfaceError):
+                await tools.positions.reach({position.partition: position.offset + 1}, _PATIENCE_S)
+                state = await tools.claims.is_current(self.claim)
+            except _AWAY:
                 await asyncio.sleep(_RETRY_S)
-        return None
-
-    async def _wait_projected(self, position: Position) -> bool:
-        while self._lease.is_live:
-            try:
-                await self._positions.reach({position.partition: position.offset + 1}, max(0.1, self._lease.left_s))
-            except ReadError:
                 continue
-            return True
+            self._is_over = state in FINAL
+            self._is_cancelled = self._is_cancelled or state is State.CANCELLING
+            return state is not None and not self._is_over
+        # Nothing ran. If `started` has an effect all the same, the released claim tells the reactor to end the task.
         return False
 
-    async def _append_surely(self, data: Data) -> Position | None:
-        """Append until it is known to be in the log; None when the lease ran out first.
+    @property
+    def _may_begin(self) -> bool:
+        return self._tools.lease.is_live and not self._is_lost and not self._is_over
 
-        The event keeps its id, and its second copy has no effect, so an unknown outcome is simply repeated.
-        """
-        event = self._event(data)
-        while True:
-            try:
-                return await self._log.append(event, self.claim.partition)
-            except LogError as error:
-                _log.warning("the log is away", extra={"task_id": self.claim.task_id, "error": str(error)})
-                if not self._lease.is_live and not isinstance(data, Started):
-                    return None
-                await asyncio.sleep(_RETRY_S)
-            if not self._lease.is_live:
-                return None
-
-    async def _report(self, sequence: int, progress: bytes) -> bool:
-        data = Progress(attempt_id=self.claim.attempt_id, sequence=sequence, progress=Raw(progress))
+    async def _operate(self) -> Ended:
+        if self._is_lost or not self._tools.lease.is_live:
+            return failed(ErrorCode.LEASE_LOST, "The worker's lease had run out before the operation began.")
+        if self._verdict is not None:
+            return self._verdict
+        if self._is_over or self._is_cancelled:
+            return Ended(Outcome.CANCELLED)
+        reporter = Reporter(self._report)
+        self._run = run = start(self._loaded, self.claim, reporter, self._tools.storage, self._tools.lease)
         try:
-            await self._log.append(self._event(data), self.claim.partition)
-        except BadInput as error:
-            _log.warning("progress is refused", extra={"task_id": self.claim.task_id, "error": str(error)})
-        except LogError as error:
-            _log.warning("progress is late", extra={"task_id": self.claim.task_id, "error": str(error)})
-            return False
+            ended = await run.wait()
+        finally:
+            self._run = None
+            if self._killer is not None:
+                self._killer.cancel()
+        ended = self._judged(ended)
+        await reporter.finish()
+        return ended
+
+    def _judged(self, ended: Ended) -> Ended:
+        """What the worker did to the operation explains its end, unless it has succeeded or was cancelled as asked."""
+        is_as_wanted = ended.outcome is Outcome.SUCCESSFUL or (
+            ended.outcome is Outcome.CANCELLED and self._is_cancelled
+        )
+        return ended if self._verdict is None or (is_as_wanted and not self._is_lost) else self._verdict
+
+    async def _finish(self, ended: Ended) -> None:
+        """Append `finished` until the task is final; only its end by others stops the trying."""
+        event = self._event(finished(self.claim.attempt_id, ended))
+        while not self._is_over:
+            try:
+                position = await self._try_append(event)
+            except BadInput as error:
+                event = self._substitute(f"the log refuses it: {error}")
+                continue
+            if position is not None and not await self._becomes_final(position):
+                event = self._substitute("the read model cannot hold it")
+
+    async def _becomes_final(self, position: Position) -> bool:
+        while not self._is_over:
+            try:
+                await self._tools.positions.reach({position.partition: position.offset + 1}, _PATIENCE_S)
+                tasks = await self._tools.claims.own_tasks([self.claim.task_id])
+            except _AWAY:
+                await asyncio.sleep(_RETRY_S)
+                continue
+            state, _ = tasks[self.claim.task_id]
+            self._is_over = state in FINAL
+            return self._is_over
         return True
 
-    async def _let_go(self, *, ended: bool) -> None:
+    async def _let_go(self) -> None:
+        """An attempt that is over leaves nothing behind; another one leaves its number."""
+        let_go = self._tools.claims.forget if self._is_over else self._tools.claims.release
         while True:
             try:
-                await self._settle(ended=ended)
-            except (psycopg.OperationalError, psycopg.InterfaceError):
+                await let_go(self.claim)
+            except _AWAY:
                 await asyncio.sleep(_RETRY_S)
             else:
                 return
 
-    async def _settle(self, *, ended: bool) -> None:
-        if ended:
-            state, _ = (await self._claims.own_tasks([self.claim.task_id]))[self.claim.task_id]
-            if state in FINAL:
-                await self._claims.forget(self.claim)
-                return
-        await self._claims.release(self.claim)
+    async def _try_append(self, event: Event) -> Position | None:
+        """The event's position, or None if it is not known to be in the log (after a while)."""
+        try:
+            return await self._tools.log.append(event, self.claim.partition)
+        except LogError as error:
+            _log.warning("the log is away", extra={"task_id": self.claim.task_id, "error": str(error)})
+            await asyncio.sleep(_RETRY_S)
+            return None
+
+    async def _report(self, sequence: int, progress: bytes) -> bool:
+        if self._is_over:
+            return True
+        data = Progress(attempt_id=self.claim.attempt_id, sequence=sequence, progress=Raw(progress))
+        try:
+            return await self._try_append(self._event(data)) is not None
+        except BadInput as error:
+            _log.warning("progress is refused", extra={"task_id": self.claim.task_id, "error": str(error)})
+            return True
+
+    def _substitute(self, reason: str) -> Event:
+        error = failed(ErrorCode.RESULT_NOT_JSON, f"The operation ended, but its end cannot be recorded: {reason}")
+        return self._event(finished(self.claim.attempt_id, error))
 
     def _event(self, data: Data) -> Event:
         return Event(
             id=new_id(),
             task_id=self.claim.task_id,
             time=datetime.now(UTC),
-            actor=f"worker:{self._worker}"[:255],
+            actor=f"worker:{self._tools.worker}",
             data=data,
             correlation_id=self.claim.correlation_id,
         )

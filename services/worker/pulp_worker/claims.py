@@ -1,30 +1,20 @@
-"""Claims: which tasks this worker has taken, and the lease that makes them its own."""
+"""Claims: which tasks this worker has taken."""
 
-import asyncio
-import logging
-import os
-import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from importlib.metadata import version
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
-from psycopg import AsyncConnection
-from psycopg.types.json import Json
-from pulp_events.errors import PulpError
+from psycopg import AsyncConnection, errors
+from psycopg.rows import TupleRow
 from pulp_events.task import State
 from pulp_projections.sql import load
 
-from pulp_worker.sdk import Operation
+from pulp_worker.connection import Connection
 from pulp_worker.settings import Settings
 
 _SQL: Final = load("pulp_worker", "claims.sql")
-_log = logging.getLogger("pulp.worker")
-
-
-class NameInUse(PulpError):
-    """Another worker that is alive has this name."""
+_WINDOW: Final = 2_000
+_LEAST_PRIORITY: Final = -(2**31)
 
 
 class Claim(NamedTuple):
@@ -37,88 +27,38 @@ class Claim(NamedTuple):
     correlation_id: str | None
     attempt: int
     attempt_id: UUID
+    instance_id: UUID
     tokens: Mapping[str, int]
 
 
 class Claims:
-    """This worker's rows in Postgres. All calls raise `psycopg.OperationalError` while Postgres is away."""
+    """This worker's claims in Postgres. Every call raises `psycopg.OperationalError` while Postgres is away."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, purpose: str = "claims", *, window: int = _WINDOW) -> None:
         self._settings = settings
-        self.instance_id = uuid4()
-        self._connection: AsyncConnection | None = None
-        self._lock = asyncio.Lock()
-
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
-        """The one connection, made anew if it broke; one caller at a time: else one is in another's transaction."""
-        async with self._lock:
-            if self._connection is None or self._connection.closed:
-                self._connection = await AsyncConnection.connect(
-                    self._settings.postgres, autocommit=True, application_name=f"pulp-worker/{self._settings.name}"
-                )
-            yield self._connection
+        self._window = window
+        self._connection = Connection(
+            settings.postgres, f"pulp-worker/{settings.name}/{purpose}", timeout_s=max(10.0, settings.lease_s)
+        )
 
     async def close(self) -> None:
         """Let go of the connection."""
-        if self._connection is not None:
-            await self._connection.close()
+        await self._connection.close()
 
-    async def register(self, operations: Sequence[Operation], *, previous: UUID | None = None) -> None:
-        """Take the worker's name, and say what it can run. Raises `NameInUse`.
-
-        `previous` is the instance id of this very process before its lease ran out.
-        """
-        settings = self._settings
-        async with self._connected() as connection, connection.transaction():
-            cursor = await connection.execute(
-                _SQL["register"],
-                {
-                    "name": settings.name,
-                    "instance_id": self.instance_id,
-                    "previous": previous,
-                    "host": socket.gethostname(),
-                    "pid": os.getpid(),
-                    "queues": list(settings.queues),
-                    "concurrency": settings.concurrency,
-                    "versions": Json({"pulp-tasks": version("pulp-tasks")}),
-                    "lease_s": settings.lease_s,
-                },
-            )
-            if await cursor.fetchone() is None:
-                await self._refuse_name(connection)
-            for operation in operations:
-                await connection.execute(_SQL["register_operation"], _operation_row(operation, settings.name))
-
-    async def heartbeat(self) -> bool:
-        """Renew the lease; false if this instance is not the registered one any more."""
-        async with self._connected() as connection:
-            cursor = await connection.execute(_SQL["heartbeat"], self._me())
-            return cursor.rowcount == 1
-
-    async def unregister(self) -> None:
-        """End the lease: the worker has stopped, and runs nothing."""
-        async with self._connected() as connection:
-            await connection.execute(_SQL["unregister"], self._me())
-
-    async def claim(self, operations: Sequence[str], most: int) -> list[Claim]:
+    async def claim(self, operations: Sequence[str], most: int, instance_id: UUID) -> list[Claim]:
         """Take up to `most` tasks that may run now, best first, in one transaction."""
-        claims: list[Claim] = []
-        async with self._connected() as connection, connection.transaction():
-            await connection.execute(_SQL["claim_lock"])
-            cursor = await connection.execute(
-                _SQL["candidates"],
-                {"queues": list(self._settings.queues), "operations": list(operations), "most": most},
-            )
-            for row in await cursor.fetchall():
-                claim = await self._take(connection, *row)
-                if claim is not None:
-                    claims.append(claim)
-        return claims
+        try:
+            async with self._connection.use() as connection, connection.transaction():
+                await connection.execute(_SQL["claim_lock"])
+                rows = await self._candidates(connection, operations, most)
+                claims = [await self._take(connection, row, instance_id) for row in rows]
+                return [claim for claim in claims if claim is not None]
+        except errors.ExclusionViolation:
+            return []  # somebody else has reserved it meanwhile: it lets us know when it lets go
 
     async def is_current(self, claim: Claim) -> State | None:
         """The task's state if this attempt is the effective one and the claim is still held; else None."""
-        async with self._connected() as connection:
+        async with self._connection.use() as connection:
             cursor = await connection.execute(
                 _SQL["is_current"], {"task_id": claim.task_id, "attempt_id": claim.attempt_id}
             )
@@ -127,7 +67,7 @@ class Claims:
 
     async def own_tasks(self, task_ids: Sequence[UUID]) -> dict[UUID, tuple[State, UUID | None]]:
         """State and effective attempt of each task."""
-        async with self._connected() as connection:
+        async with self._connection.use() as connection:
             cursor = await connection.execute(_SQL["own_tasks"], {"task_ids": list(task_ids)})
             return {row[0]: (State(row[1]), row[2]) for row in await cursor.fetchall()}
 
@@ -140,64 +80,53 @@ class Claims:
         await self._let_go("forget", claim)
 
     async def _let_go(self, statement: str, claim: Claim) -> None:
-        async with self._connected() as connection:
+        async with self._connection.use() as connection:
             await connection.execute(_SQL[statement], {"attempt_id": claim.attempt_id})
             await connection.execute(_SQL["notify"])
 
-    async def _take(
-        self,
-        connection: AsyncConnection,
-        task_id: UUID,
-        partition: int,
-        operation: str,
-        arguments: str,
-        exclusive: list[str],
-        shared: list[str],
-        correlation_id: str | None,
-        attempt: int,
-    ) -> Claim | None:
+    async def _candidates(self, connection: AsyncConnection, operations: Sequence[str], most: int) -> list[TupleRow]:
+        wanted: dict[str, Any] = {
+            "queues": list(self._settings.queues),
+            "operations": list(operations),
+            "most": most,
+            "window": self._window,
+        }
+        cursor = await connection.execute(_SQL["candidates"], wanted)
+        found = await cursor.fetchall()
+        over = found[-1][-1] if len(found) == most else _LEAST_PRIORITY
+        cursor = await connection.execute(_SQL["may_miss"], {"over": over, "window": self._window})
+        if await cursor.fetchone() == (False,):
+            return found
+        cursor = await connection.execute(_SQL["candidates"], {**wanted, "window": None})
+        return await cursor.fetchall()
+
+    async def _take(self, connection: AsyncConnection, row: TupleRow, instance_id: UUID) -> Claim | None:
+        task_id, partition, operation, exclusive, shared, attempt, _ = row
         attempt_id = uuid4()
-        taken = await connection.execute(
+        cursor = await connection.execute(
             _SQL["claim"],
             {
                 "task_id": task_id,
                 "attempt": attempt,
                 "attempt_id": attempt_id,
                 "worker": self._settings.name,
-                "instance_id": self.instance_id,
+                "instance_id": instance_id,
                 "partition": partition,
             },
         )
-        if await taken.fetchone() is None:
+        if await cursor.fetchone() is None:
             return None
         only_shared = [resource for resource in dict.fromkeys(shared) if resource not in exclusive]
-        reserved = await connection.execute(
+        cursor = await connection.execute(
             _SQL["reserve"],
             {"task_id": task_id, "exclusive": list(dict.fromkeys(exclusive)), "shared": only_shared},
         )
-        tokens: dict[str, int] = dict(await reserved.fetchall())
-        return Claim(task_id, partition, operation, arguments.encode(), correlation_id, attempt, attempt_id, tokens)
-
-    async def _refuse_name(self, connection: AsyncConnection) -> None:
-        cursor = await connection.execute(_SQL["holder"], {"name": self._settings.name})
-        row = await cursor.fetchone()
-        host, pid, heard = row if row is not None else ("unknown", 0, "unknown")
-        raise NameInUse(
-            f"worker name {self._settings.name} is in use by process {pid} on {host} (last heard {heard}):"
-            " choose another with PULP_WORKER_NAME"
+        tokens: dict[str, int] = dict(await cursor.fetchall())
+        cursor = await connection.execute(_SQL["details"], {"task_id": task_id})
+        details = await cursor.fetchone()
+        if details is None:
+            raise errors.SerializationFailure("the task's row went away: another generation is active now")
+        arguments, correlation_id = details
+        return Claim(
+            task_id, partition, operation, arguments.encode(), correlation_id, attempt, attempt_id, instance_id, tokens
         )
-
-    def _me(self) -> dict[str, object]:
-        return {"name": self._settings.name, "instance_id": self.instance_id}
-
-
-def _operation_row(operation: Operation, worker: str) -> dict[str, object]:
-    resources = [{"type": item.type, "id": item.id, "access": item.access} for item in operation.resources]
-    return {
-        "name": operation.name,
-        "cancellable": operation.cancellable,
-        "description": operation.description,
-        "resources": Json(resources),
-        "tags": None if operation.tags is None else list(operation.tags),
-        "worker": worker,
-    }

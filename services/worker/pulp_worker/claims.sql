@@ -1,46 +1,25 @@
--- register --
--- A worker's name belongs to one process at a time: another one may take it when the first has stopped, or its lease
--- has run out.
-insert into workers as w (name, instance_id, host, pid, queues, concurrency, versions, lease_seconds)
-values (%(name)s, %(instance_id)s, %(host)s, %(pid)s, %(queues)s, %(concurrency)s, %(versions)s, %(lease_s)s)
-on conflict (name) do update
-   set instance_id = excluded.instance_id, host = excluded.host, pid = excluded.pid, queues = excluded.queues,
-       concurrency = excluded.concurrency, versions = excluded.versions, lease_seconds = excluded.lease_seconds,
-       started_at = now(), heartbeat_at = now(), stopped_at = null
- where w.stopped_at is not null or w.instance_id = %(previous)s
-    or w.heartbeat_at + make_interval(secs => w.lease_seconds) < now()
-returning name;
-
--- holder --
-select host, pid, heartbeat_at from workers where name = %(name)s;
-
--- register_operation --
-insert into operations (name, cancellable, description, resources, tags, registered_by)
-values (%(name)s, %(cancellable)s, %(description)s, %(resources)s, %(tags)s, %(worker)s)
-on conflict (name) do update
-   set cancellable = excluded.cancellable, description = excluded.description, resources = excluded.resources,
-       tags = excluded.tags, registered_by = excluded.registered_by, registered_at = now();
-
--- heartbeat --
-update workers set heartbeat_at = now()
- where name = %(name)s and instance_id = %(instance_id)s and stopped_at is null;
-
--- unregister --
-update workers set stopped_at = now() where name = %(name)s and instance_id = %(instance_id)s;
-
 -- claim_lock --
 -- One claim at a time finds its tasks without a conflict; the constraints would refuse a conflict all the same.
 select pg_advisory_xact_lock(7857012241);
 
 -- candidates --
 -- Waiting tasks that may run now, best first: no conflict with a held reservation or with an earlier waiting task.
-with waiting as (
-    select * from tasks where state = 'waiting'
-), uses as (
+-- Looks at the `window` earliest waiting tasks (all if null): what an early one conflicts with is among the early ones.
+with waiting as materialized (
+    select task_id, priority, queue, operation, accepted_at, partition, accepted_offset,
+           exclusive_resources, shared_resources, depends_on
+      from tasks where state = 'waiting'
+     order by accepted_at, partition, accepted_offset
+     limit %(window)s
+), named as (
     select task_id, accepted_at, partition, accepted_offset, unnest(exclusive_resources) as resource, true as exclusive
       from waiting
      union all
     select task_id, accepted_at, partition, accepted_offset, unnest(shared_resources), false from waiting
+), uses as (
+    -- A task that names a resource twice does not wait for itself.
+    select task_id, accepted_at, partition, accepted_offset, resource, bool_or(exclusive) as exclusive
+      from named group by task_id, accepted_at, partition, accepted_offset, resource
 ), ranked as (
     select task_id, exclusive, row_number() over earlier as place,
            coalesce(bool_or(exclusive) over (earlier rows between unbounded preceding and 1 preceding), false)
@@ -52,8 +31,8 @@ with waiting as (
      union
     select u.task_id from uses u join reservations r using (resource) where u.exclusive or r.exclusive
 )
-select w.task_id, w.partition, w.operation, w.arguments::text, w.exclusive_resources, w.shared_resources,
-       w.correlation_id, coalesce(c.attempt, 0) + 1
+select w.task_id, w.partition, w.operation, w.exclusive_resources, w.shared_resources, coalesce(c.attempt, 0) + 1,
+       w.priority
   from waiting w
   left join claims c using (task_id)
  where w.queue = any (%(queues)s)
@@ -66,6 +45,16 @@ select w.task_id, w.partition, w.operation, w.arguments::text, w.exclusive_resou
  order by w.priority desc, w.accepted_at, w.partition, w.accepted_offset
  limit %(most)s;
 
+-- may_miss --
+-- Whether tasks after the window could come before those found in it: there are some, of a priority over `over`.
+select exists (
+    select from tasks t
+     where t.state = 'waiting' and t.priority > %(over)s
+       and (t.accepted_at, t.partition, t.accepted_offset) > (
+           select e.accepted_at, e.partition, e.accepted_offset from tasks e where e.state = 'waiting'
+            order by e.accepted_at, e.partition, e.accepted_offset
+            offset %(window)s - 1 limit 1));
+
 -- claim --
 -- An attempt number is never given twice: the row stays until the task is final.
 insert into claims as c (task_id, attempt, attempt_id, worker, instance_id, partition)
@@ -75,6 +64,9 @@ on conflict (task_id) do update
        instance_id = excluded.instance_id, claimed_at = now(), released_at = null
  where c.released_at is not null and c.attempt < excluded.attempt
 returning task_id;
+
+-- details --
+select arguments::text, correlation_id from tasks where task_id = %(task_id)s;
 
 -- reserve --
 -- The token rises with every reservation, also over a failover: the timeline comes first.

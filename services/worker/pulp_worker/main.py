@@ -16,15 +16,22 @@ _log = logging.getLogger("pulp.worker")
 
 
 async def serve(settings: Settings) -> None:
-    """Run tasks until SIGTERM or SIGINT; then drain, and return. Raises `PulpError` for a fault at start."""
+    """Run tasks until SIGTERM or SIGINT; then drain, and return. A second signal cuts the draining short.
+
+    Raises `PulpError` for a fault at start, and `NameInUse` when another worker has taken its name.
+    """
     operations = load_operations(settings.modules)
     installed = await prepare(
         kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
     )
     settings.storage.mkdir(parents=True, exist_ok=True)
-    stopping = asyncio.Event()
+    stopping, hastening = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        (hastening if stopping.is_set() else stopping).set()
+
     for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(signum, stop)
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions)
     positions = Positions(settings.postgres)
     try:
@@ -33,7 +40,7 @@ async def serve(settings: Settings) -> None:
         worker = Worker(settings, operations, log=log, positions=positions)
         await worker.start()
         _log.info("worker is up", extra={"worker": settings.name, "operations": sorted(operations)})
-        await worker.run(stopping)
+        await worker.run(stopping, hastening)
     finally:
         await positions.close()
         await log.close()

@@ -1,16 +1,18 @@
 """How a run of an operation ended, and the event that says so."""
 
 import traceback
+from uuid import UUID
 
 import msgspec
 from msgspec import Raw, Struct
 from pulp_events.codec import MAX_CARRIED_BYTES
 from pulp_events.events import NULL, ErrorCode, Finished, Outcome, TaskError
 
-from pulp_worker.claims import Claim
-from pulp_worker.sdk import OperationError, TaskCancelled
+from pulp_worker.sdk import OperationError, TaskCancelled, holds_nul
 
-_TEXT_LIMIT = 100_000
+# Six bytes a character at the worst: so that the event stays under the log's limit whatever the texts hold.
+_DESCRIPTION_LIMIT = 20_000
+_TRACEBACK_LIMIT = 60_000
 
 
 class Ended(Struct, frozen=True):
@@ -31,7 +33,7 @@ def succeeded(result: object) -> Ended:
         return failed(
             ErrorCode.RESULT_TOO_LARGE, f"The result has {len(encoded)} bytes, at most {MAX_CARRIED_BYTES} are kept."
         )
-    if b"\\u0000" in encoded:
+    if holds_nul(encoded):
         return failed(ErrorCode.RESULT_NOT_JSON, "The result holds the character U+0000, which cannot be kept.")
     return Ended(Outcome.SUCCESSFUL, Raw(encoded))
 
@@ -50,15 +52,15 @@ def failed(code: str, description: str, trace: str | None = None) -> Ended:
     """A failure; texts are cut and cleaned to what an event may hold."""
     error = TaskError(
         code=_clean(code)[:255] or ErrorCode.OPERATION_FAILED.value,
-        description=_clean(description)[:_TEXT_LIMIT],
-        traceback=None if trace is None else _clean(trace)[-_TEXT_LIMIT:],
+        description=_clean(description)[:_DESCRIPTION_LIMIT],
+        traceback=None if trace is None else _clean(trace)[-_TRACEBACK_LIMIT:],
     )
     return Ended(Outcome.FAILED, error=error)
 
 
-def finished(claim: Claim, ended: Ended) -> Finished:
+def finished(attempt_id: UUID, ended: Ended) -> Finished:
     """The event's data."""
-    return Finished(outcome=ended.outcome, attempt_id=claim.attempt_id, result=ended.result, error=ended.error)
+    return Finished(outcome=ended.outcome, attempt_id=attempt_id, result=ended.result, error=ended.error)
 
 
 def _clean(text: str) -> str:

@@ -8,17 +8,24 @@ INTERVAL_S: Final = 0.2
 
 
 class Reporter:
-    """Coalesces progress. `send` is called with a rising sequence, at most every `INTERVAL_S` seconds.
+    """Coalesces progress: calls `send` with a rising sequence, at most every `INTERVAL_S` seconds.
 
-    What `send` raises is not lost: the progress stays the newest until it was sent or replaced.
+    `send` returns whether it was sent; if not, the same or a newer progress is sent after the next interval.
     """
 
-    def __init__(self, send: Callable[[int, bytes], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        send: Callable[[int, bytes], Awaitable[bool]],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._send = send
+        self._sleep = sleep
         self._loop = asyncio.get_running_loop()
         self._newest: bytes | None = None
         self._sequence = 0
         self._reported = asyncio.Event()
+        self._sending = asyncio.Lock()
         self._task = asyncio.create_task(self._run())
 
     def report(self, progress: bytes) -> None:
@@ -27,23 +34,28 @@ class Reporter:
         self._loop.call_soon_threadsafe(self._reported.set)
 
     async def finish(self) -> None:
-        """Send what was not sent yet; nothing is sent afterwards."""
+        """Returns when everything is sent; nothing is sent afterwards."""
         self._task.cancel()
         await asyncio.wait([self._task])
-        await self._flush()
+        while not await self._flush():
+            await self._sleep(INTERVAL_S)
 
     async def _run(self) -> None:
         while True:
             await self._reported.wait()
             self._reported.clear()
             # Shielded: once a sequence is taken its event is sent, even if the attempt ends meanwhile.
-            await asyncio.shield(self._flush())
-            await asyncio.sleep(INTERVAL_S)
+            if not await asyncio.shield(self._flush()):
+                self._reported.set()
+            await self._sleep(INTERVAL_S)
 
-    async def _flush(self) -> None:
-        progress, self._newest = self._newest, None
-        if progress is None:
-            return
-        self._sequence += 1
-        if not await self._send(self._sequence, progress) and self._newest is None:
-            self._newest = progress
+    async def _flush(self) -> bool:
+        async with self._sending:
+            progress, self._newest = self._newest, None
+            if progress is None:
+                return True
+            self._sequence += 1
+            is_sent = await self._send(self._sequence, progress)
+            if not is_sent and self._newest is None:
+                self._newest = progress
+            return is_sent

@@ -79,10 +79,13 @@ class Context:
 
         Raises `ProgressTooLarge` over 256 KiB, `TypeError` or `ValueError` for what cannot be kept.
         """
-        encoded = msgspec.json.encode(dict(progress))
+        try:
+            encoded = msgspec.json.encode(dict(progress))
+        except (OverflowError, RecursionError) as error:
+            raise ValueError(f"progress cannot be kept: {error}") from error
         if len(encoded) > MAX_CARRIED_BYTES:
             raise ProgressTooLarge(f"progress has {len(encoded)} bytes, at most {MAX_CARRIED_BYTES} are kept")
-        if b"\\u0000" in encoded:
+        if holds_nul(encoded):
             raise ValueError("progress holds the character U+0000, which cannot be kept")
         self._send(encoded)
 
@@ -126,6 +129,11 @@ class Operation:
     def is_async(self) -> bool:
         """Whether it runs on the event loop; else it runs in a child process."""
         return inspect.iscoroutinefunction(self.function)
+
+
+def holds_nul(encoded: bytes) -> bool:
+    """Whether a JSON text holds the character U+0000, which no text column of Postgres can keep."""
+    return b"\\u0000" in encoded and b"\\u0000" in encoded.replace(b"\\\\", b"")
 
 
 def operation(

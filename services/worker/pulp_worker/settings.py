@@ -5,10 +5,12 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from pulp_events import settings as read
 from pulp_events.topics import Topics
+
+_LONGEST_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class Settings:
             postgres=read.text(env, "PULP_POSTGRES"),
             topics=Topics.named(read.text(env, "PULP_TOPIC_PREFIX", "pulp.tasks")),
             storage=Path(read.text(env, "PULP_STORAGE")),
-            name=read.text(env, "PULP_WORKER_NAME", f"{socket.gethostname()}-{os.getpid()}"),
+            name=_name(read.text(env, "PULP_WORKER_NAME", f"{socket.gethostname()}-{os.getpid()}")),
             queues=read.words(env, "PULP_WORKER_QUEUES", ("default",)),
             concurrency=read.integer(env, "PULP_WORKER_CONCURRENCY", 4, least=1),
             modules=read.words(env, "PULP_WORKER_MODULES", ()),
@@ -50,3 +52,11 @@ class Settings:
             drain_s=read.number(env, "PULP_WORKER_DRAIN_S", 30),
             startup_timeout_s=read.number(env, "PULP_STARTUP_TIMEOUT_S", 60),
         )
+
+
+def _name(name: str) -> str:
+    if len(name) > _LONGEST_NAME or not name.isprintable():
+        raise read.SettingsError(
+            f"PULP_WORKER_NAME={name!r}: at most {_LONGEST_NAME} printable characters are expected"
+        )
+    return name

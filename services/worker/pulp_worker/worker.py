@@ -2,81 +2,143 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
-from typing import Final
-from uuid import UUID, uuid4
+from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection
+from pulp_events.errors import PulpError
 from pulp_events.events import ErrorCode
 from pulp_events.log import Log
 from pulp_events.task import FINAL, State
 from pulp_projections.positions import Positions
 
-from pulp_worker.attempt import Attempt
-from pulp_worker.claims import Claims
-from pulp_worker.lease import Lease
+from pulp_worker.attempt import Attempt, Tools
+from pulp_worker.claims import Claim, Claims
+from pulp_worker.lease import Guard, Lease
 from pulp_worker.loading import Loaded
+from pulp_worker.registration import NameInUse, Registration
 from pulp_worker.settings import Settings
 
 _POLL_S: Final = 2.0
+_RETRY_S: Final = 0.5
+_SPACING_S: Final = 0.02
+_SLACK_S: Final = 1.0
+_STOPPED: Final = "The worker was stopped while it ran the task."
 _log = logging.getLogger("pulp.worker")
 
 
 class Worker:
-    """Runs until `stop`. All its tasks share one lease, one log and one connection for claims."""
+    """All its tasks share one lease, one log and one connection for claims."""
 
     def __init__(self, settings: Settings, operations: Mapping[str, Loaded], *, log: Log, positions: Positions) -> None:
         self._settings = settings
         self._operations = operations
-        self._log = log
         self._positions = positions
+        self._registration = Registration(settings)
         self._claims = Claims(settings)
-        self._watching = Claims(settings)  # a connection of its own: a cancel never waits behind a claim
+        self._watching = Claims(settings, "watch")  # a connection of its own: a cancel never waits behind a claim
         self._lease = Lease(settings.lease_s)
+        self._tools = Tools(
+            claims=self._claims,
+            log=log,
+            positions=positions,
+            lease=self._lease,
+            worker=settings.name,
+            storage=settings.storage,
+            grace_s=settings.grace_s,
+        )
         self._attempts: dict[UUID, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._is_draining = False
+        self._guard = Guard(self._lease, self._is_operating, slack_s=_SLACK_S)
 
     async def start(self) -> None:
-        """Register; the worker claims nothing before. Raises `NameInUse`."""
-        sent_at = self._lease.now()
-        await self._claims.register([loaded.operation for loaded in self._operations.values()])
-        self._lease.renew(sent_at)
+        """Register; the worker claims nothing before. Raises `NameInUse` if the name's holder is alive.
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set, then drain: running tasks get their time, then end `worker-stopped`."""
-        background = [
-            asyncio.create_task(loop(), name=loop.__name__)
-            for loop in (self._beat, self._claim_forever, self._watch, self._listen, self._note_positions)
-        ]
+        A holder that was killed is waited for until its lease has run out.
+        """
+        seen: NameInUse | None = None
+        give_up_at_s = time.monotonic() + self._settings.startup_timeout_s
+        while True:
+            sent_at_s = self._lease.now()
+            try:
+                await self._register()
+            except NameInUse as error:
+                holder = error.holder
+                if seen is None:
+                    _log.warning("waiting whether the holder of this name is alive: %s", error)
+                elif (holder.instance_id, holder.heartbeat_at) != (seen.holder.instance_id, seen.holder.heartbeat_at):
+                    raise
+                if time.monotonic() > give_up_at_s:
+                    raise
+                seen = error
+                await asyncio.sleep(min(holder.lease_s / 2, 1.0))
+            else:
+                self._lease.renew(sent_at_s)
+                return
+
+    async def run(self, stopping: asyncio.Event, hastening: asyncio.Event) -> None:
+        """Work until `stopping` is set, then drain: running tasks get their time, then end `worker-stopped`.
+
+        `hastening` cuts the time short. Raises `PulpError` where the worker cannot go on.
+        """
+        self._guard.start()
+        loops = (self._beat, self._claim_forever, self._watch, self._listen, self._note_positions)
+        background = [asyncio.create_task(loop(), name=loop.__name__) for loop in loops]
         stop = asyncio.create_task(stopping.wait())
         try:
             done, _ = await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {stop}:
-                task.result()  # none of them ends but by an error
-            await self._drain()
+            broken = [task.exception() for task in done - {stop}]
+            await (self._break_off() if broken else self._drain(hastening))
+            for error in broken:
+                raise error if isinstance(error, PulpError) else RuntimeError("the worker broke") from error
         finally:
-            for task in (stop, *background):
-                task.cancel()
-            await asyncio.wait([stop, *background])
-            await self._claims.close()
-            await self._watching.close()
+            await self._end([stop, *background])
 
-    async def _drain(self) -> None:
+    async def _end(self, background: "list[asyncio.Task[Any]]") -> None:
+        for task in (*background, *self._tasks):
+            task.cancel()
+        await asyncio.wait([*background, *self._tasks])
+        if not self._is_operating():
+            self._guard.stop()
+        for closing in (self._claims, self._watching, self._registration):
+            await closing.close()
+
+    async def _drain(self, hastening: asyncio.Event) -> None:
         self._is_draining = True
         _log.info("draining", extra={"running": len(self._attempts)})
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._settings.drain_s)
-        for attempt in self._attempts.values():
-            attempt.fail(ErrorCode.WORKER_STOPPED, "The worker was stopped while it ran the task.")
+        await self._let_end(self._settings.drain_s, hastening)
+        for attempt in list(self._attempts.values()):
+            attempt.stop(ErrorCode.WORKER_STOPPED, _STOPPED)
+        await self._let_end(self._settings.grace_s + _SLACK_S, hastening)
+        await self._break_off()
+        if self._is_operating():
+            _log.error("operations do not stop; the worker ends with its lease", extra={"running": len(self._attempts)})
+            return
+        try:
+            await self._registration.unregister()
+        except psycopg.Error as error:
+            _log.warning("could not unregister; the lease runs out by itself: %s", str(error).strip())
+
+    async def _break_off(self) -> None:
+        for attempt in list(self._attempts.values()):
+            attempt.kill(ErrorCode.WORKER_STOPPED, _STOPPED)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._settings.lease_s)
-        try:
-            await self._claims.unregister()
-        except psycopg.Error as error:
-            _log.warning("could not unregister; the lease runs out by itself: %s", error)
+
+    async def _let_end(self, limit_s: float, hastening: asyncio.Event) -> None:
+        """Returns when no attempt is left, after the time, or when it was cut short."""
+        if not self._tasks:
+            return
+        hasten = asyncio.create_task(hastening.wait())
+        ended = asyncio.create_task(asyncio.wait(set(self._tasks)))
+        await asyncio.wait([hasten, ended], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in (hasten, ended):
+            task.cancel()
 
     async def _claim_forever(self) -> None:
         while True:
@@ -85,37 +147,35 @@ class Worker:
             room = self._settings.concurrency - len(self._attempts)
             if room <= 0 or self._is_draining or not self._lease.is_live:
                 continue
+            began_s = time.monotonic()
             try:
-                claims = await self._claims.claim(list(self._operations), room)
+                claims = await self._claims.claim(list(self._operations), room, self._registration.instance_id)
             except psycopg.Error as error:
                 _log.warning("cannot claim now: %s", str(error).strip())
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(_RETRY_S)
                 self._wake.set()
                 continue
             for claim in claims:
-                attempt = Attempt(
-                    claim,
-                    self._operations[claim.operation],
-                    claims=self._claims,
-                    log=self._log,
-                    positions=self._positions,
-                    lease=self._lease,
-                    worker=self._settings.name,
-                    storage=self._settings.storage,
-                    grace_s=self._settings.grace_s,
-                )
-                self._attempts[claim.task_id] = attempt
-                self._spawn(attempt)
+                await self._take_on(claim)
+            if not claims:
+                # Each move of the projection wakes: with nothing to find it is not asked all the time.
+                await asyncio.sleep(max(_SPACING_S, 2 * (time.monotonic() - began_s)))
 
-    def _spawn(self, attempt: Attempt) -> None:
-        task = asyncio.create_task(attempt.run(), name=f"attempt-{attempt.claim.task_id}")
+    async def _take_on(self, claim: Claim) -> None:
+        if claim.instance_id != self._registration.instance_id:
+            await self._claims.release(claim)  # the lease ran out while it was claimed
+            return
+        attempt = Attempt(claim, self._operations[claim.operation], self._tools)
+        self._attempts[claim.task_id] = attempt
+        task = asyncio.create_task(attempt.run(), name=f"attempt-{claim.task_id}")
         self._tasks.add(task)
 
         def ended(task: "asyncio.Task[None]") -> None:
             self._tasks.discard(task)
-            self._attempts.pop(attempt.claim.task_id, None)
+            if self._attempts.get(claim.task_id) is attempt:
+                del self._attempts[claim.task_id]
             if not task.cancelled() and task.exception() is not None:
-                _log.error("an attempt broke", extra={"task_id": attempt.claim.task_id}, exc_info=task.exception())
+                _log.error("a claim is left behind", extra={"task_id": claim.task_id}, exc_info=task.exception())
             self._wake.set()
 
         task.add_done_callback(ended)
@@ -130,7 +190,7 @@ class Worker:
             try:
                 tasks = await self._watching.own_tasks(list(self._attempts))
             except psycopg.Error:
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(_RETRY_S)
                 continue
             for task_id, (state, attempt_id) in tasks.items():
                 self._heed(task_id, state, attempt_id)
@@ -151,49 +211,58 @@ class Worker:
             if not self._lease.is_live:
                 await self._lose_lease()
                 continue
-            sent_at = self._lease.now()
+            sent_at_s = self._lease.now()
             try:
                 async with asyncio.timeout(max(0.05, self._lease.left_s)):
-                    is_registered = await self._claims.heartbeat()
+                    is_registered = await self._registration.heartbeat()
             except (psycopg.Error, TimeoutError) as error:
-                _log.warning("no heartbeat: %s", str(error).strip())
+                _log.warning("no heartbeat: %s", str(error).strip() or "Postgres did not answer in time")
                 continue
-            if is_registered:
-                self._lease.renew(sent_at)
-            else:
+            if not is_registered:
                 await self._lose_lease()
+                continue
+            self._lease.renew(sent_at_s)
+            for attempt in self._attempts.values():
+                attempt.extend()
 
     async def _lose_lease(self) -> None:
         for attempt in list(self._attempts.values()):
-            attempt.fail(ErrorCode.LEASE_LOST, "The worker could not renew its lease and stopped the operation.")
-        previous, self._claims.instance_id = self._claims.instance_id, uuid4()
+            attempt.lose()
+        self._registration.become_another()
         _log.warning("the lease has run out", extra={"stopped": len(self._attempts)})
         while True:
-            sent_at = self._lease.now()
+            sent_at_s = self._lease.now()
             try:
-                await self._claims.register(
-                    [loaded.operation for loaded in self._operations.values()], previous=previous
-                )
+                await self._register()
             except psycopg.Error as error:
                 _log.warning("cannot register again yet: %s", str(error).strip())
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(_RETRY_S)
             else:
-                self._lease.renew(sent_at)
+                self._lease.renew(sent_at_s)
+                self._wake.set()
                 return
+
+    async def _register(self) -> None:
+        await self._registration.register([loaded.operation for loaded in self._operations.values()])
 
     async def _listen(self) -> None:
         """Woken by other workers that let go of a resource."""
         while True:
             try:
-                async with await AsyncConnection.connect(self._settings.postgres, autocommit=True) as connection:
+                async with await AsyncConnection.connect(
+                    self._settings.postgres, autocommit=True, application_name=f"pulp-worker/{self._settings.name}/wake"
+                ) as connection:
                     await connection.execute("listen pulp_claims")
                     async for _ in connection.notifies():
                         self._wake.set()
             except psycopg.Error:
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(_RETRY_S)
 
     async def _note_positions(self) -> None:
         seen = 0
         while True:
             seen = await self._positions.changed(seen, _POLL_S)
             self._wake.set()
+
+    def _is_operating(self) -> bool:
+        return any(attempt.is_operating for attempt in list(self._attempts.values()))

@@ -1,0 +1,39 @@
+"""One connection to Postgres that is made anew when it broke."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg import AsyncConnection
+
+
+class Connection:
+    """For one caller at a time: a second one waits, else it would be in the first one's transaction."""
+
+    def __init__(self, conninfo: str, name: str, *, timeout_s: float) -> None:
+        self._conninfo = conninfo
+        self._name = name
+        self._timeout_s = timeout_s
+        self._connection: AsyncConnection | None = None
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[AsyncConnection]:
+        """The connection, in autocommit mode. Raises `psycopg.OperationalError` if Postgres does not answer in time."""
+        async with self._lock:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    if self._connection is None or self._connection.closed:
+                        self._connection = await AsyncConnection.connect(
+                            self._conninfo, autocommit=True, application_name=self._name
+                        )
+                    yield self._connection
+            except TimeoutError as error:
+                await self.close()  # an answer that comes late must not reach the next caller
+                raise psycopg.OperationalError(f"Postgres did not answer within {self._timeout_s:g} s") from error
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            await self._connection.close()

@@ -1,0 +1,29 @@
+-- register --
+-- A worker's name belongs to one process at a time: another one may take it when the first has stopped, or its lease
+-- has run out. The row that this process wrote itself (the answer to it was lost, or its lease ran out) is its own.
+insert into workers as w (name, instance_id, host, pid, queues, concurrency, versions, lease_seconds)
+values (%(name)s, %(instance_id)s, %(host)s, %(pid)s, %(queues)s, %(concurrency)s, %(versions)s, %(lease_s)s)
+on conflict (name) do update
+   set instance_id = excluded.instance_id, host = excluded.host, pid = excluded.pid, queues = excluded.queues,
+       concurrency = excluded.concurrency, versions = excluded.versions, lease_seconds = excluded.lease_seconds,
+       started_at = now(), heartbeat_at = now(), stopped_at = null
+ where w.stopped_at is not null or w.instance_id in (excluded.instance_id, %(previous)s)
+    or w.heartbeat_at + make_interval(secs => w.lease_seconds) < now()
+returning name;
+
+-- holder --
+select host, pid, instance_id, heartbeat_at, lease_seconds from workers where name = %(name)s;
+
+-- register_operation --
+insert into operations (name, cancellable, description, resources, tags, registered_by)
+values (%(name)s, %(cancellable)s, %(description)s, %(resources)s, %(tags)s, %(worker)s)
+on conflict (name) do update
+   set cancellable = excluded.cancellable, description = excluded.description, resources = excluded.resources,
+       tags = excluded.tags, registered_by = excluded.registered_by, registered_at = now();
+
+-- heartbeat --
+update workers set heartbeat_at = now()
+ where name = %(name)s and instance_id = %(instance_id)s and stopped_at is null;
+
+-- unregister --
+update workers set stopped_at = now() where name = %(name)s and instance_id = %(instance_id)s;

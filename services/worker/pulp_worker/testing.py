@@ -1,0 +1,82 @@
+"""Running an operation in a test: no Kafka, no Postgres, no worker.
+
+outcome = await run_operation(mirror, {"repo_id": "demo"}, storage=tmp_path)
+assert outcome.state == "successful"
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from pulp_worker.outcome import Ended, raised, succeeded
+from pulp_worker.sdk import Context, Operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationOutcome:
+    """How the operation ended, as its task would show it."""
+
+    state: str
+    """`successful`, `failed` or `cancelled`."""
+    result: Any = None
+    error_code: str | None = None
+    error_description: str | None = None
+    traceback: str | None = None
+    progress: list[Any] = field(default_factory=list)
+    """Everything that it reported, in order; a worker sends only the newest, a few times a second."""
+
+
+async def run_operation(
+    operation: Operation,
+    arguments: Mapping[str, Any],
+    *,
+    storage: Path,
+    tokens: Mapping[str, int] | None = None,
+    cancel_when: Callable[[Any], bool] | None = None,
+) -> OperationOutcome:
+    """Run the operation to its end. It is asked to stop at the first progress for which `cancel_when` is true.
+
+    A plain function runs in a thread, not in a process of its own.
+    """
+    progress: list[Any] = []
+
+    def note(encoded: bytes) -> None:
+        progress.append(msgspec.json.decode(encoded))
+        if cancel_when is not None and cancel_when(progress[-1]):
+            context.cancel()
+
+    context = Context(
+        task_id=uuid4(),
+        attempt_id=uuid4(),
+        arguments=msgspec.json.decode(msgspec.json.encode(dict(arguments))),
+        storage=storage,
+        tokens=dict(tokens or {}),
+        send=note,
+    )
+    return _outcome(await _run(operation, context), progress)
+
+
+async def _run(operation: Operation, context: Context) -> Ended:
+    try:
+        if operation.is_async:
+            return succeeded(await operation.function(context))
+        return succeeded(await asyncio.to_thread(operation.function, context))
+    except Exception as error:
+        return raised(error)
+
+
+def _outcome(ended: Ended, progress: list[Any]) -> OperationOutcome:
+    error = ended.error
+    return OperationOutcome(
+        state=ended.outcome.value,
+        result=msgspec.json.decode(ended.result),
+        error_code=None if error is None else error.code,
+        error_description=None if error is None else error.description,
+        traceback=None if error is None else error.traceback,
+        progress=progress,
+    )
