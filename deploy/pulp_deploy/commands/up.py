@@ -18,6 +18,7 @@ from pulp_deploy.detach import report_ready, start_detached
 from pulp_deploy.folder import default_folder
 from pulp_deploy.stack import Stack, StackOptions
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PORT = click.IntRange(0, 65535)
 
 
@@ -90,12 +91,13 @@ def run(options: StackOptions, *, private: bool) -> None:
     """Run the stack until SIGINT or SIGTERM. A private one does not become the user's usual one."""
     progress = _Progress()
     stopping = threading.Event()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both interrupt the start
+    for signum in _STOPPING:
+        signal.signal(signum, _interrupt)
     stack = Stack(options, progress.say)
     progress.say(f"starting on {stack.folder.path}")
     stack.up()
     try:
-        for signum in (signal.SIGINT, signal.SIGTERM):
+        for signum in _STOPPING:
             signal.signal(signum, lambda *_: stopping.set())
         progress.say(f"ready in {progress.elapsed_s:.1f} s")
         click.echo(_how_to_go_on(stack, private=private))
@@ -103,10 +105,19 @@ def run(options: StackOptions, *, private: bool) -> None:
         stopping.wait()
         progress.say("stopping")
     finally:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it behind
+        _ignore_signals()
         stack.down()
     progress.say("stopped")
+
+
+def _interrupt(*_: object) -> None:
+    _ignore_signals()
+    raise KeyboardInterrupt
+
+
+def _ignore_signals() -> None:
+    for signum in _STOPPING:
+        signal.signal(signum, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it behind
 
 
 def _first(*values: int | None) -> int:
