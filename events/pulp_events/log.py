@@ -23,6 +23,15 @@ _SURELY_NOT_WRITTEN: Final = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.NOT_ENOUGH_REPLICAS,
 }
+# The admin client asks a broker that it knows as leader, and does not ask again.
+_NO_LEADER_NOW: Final = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+_RETRY_S: Final = 0.05
 
 
 class Log(Protocol):
@@ -149,13 +158,27 @@ class _EndOffsets:
         if running is not None:
             await asyncio.wait([running])
         self._running, self._queued = self._queued, None
-        futures = self._admin.list_offsets(self._wanted, request_timeout=self._timeout_s)
         try:
             async with asyncio.timeout(self._timeout_s):
-                found = await asyncio.gather(*(asyncio.wrap_future(future) for future in futures.values()))
+                while True:
+                    if (found := await self._ask()) is not None:
+                        return found
+                    await asyncio.sleep(_RETRY_S)
         except (KafkaException, TimeoutError) as error:
             raise LogUnavailable(f"Kafka does not tell how far the log goes: {error!r}") from error
-        return {where.partition: info.offset for where, info in zip(futures, found, strict=True)}
+
+    async def _ask(self) -> dict[int, int] | None:
+        """None while a partition has no leader that answers, as just after its creation or a broker's fall."""
+        futures = self._admin.list_offsets(self._wanted, request_timeout=self._timeout_s)
+        answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
+        found = {}
+        for where, answer in zip(futures, answers, strict=True):
+            if isinstance(answer, KafkaException) and answer.args[0].code() in _NO_LEADER_NOW:
+                return None
+            if isinstance(answer, BaseException):
+                raise answer
+            found[where.partition] = answer.offset
+        return found
 
 
 def _resolve(delivered: "asyncio.Future[Position]", error: KafkaError | None, message: Message) -> None:

@@ -100,16 +100,20 @@ class Positions:
                 self._changed.notify_all()
 
     async def _follow(self, connection: AsyncConnection | None) -> None:
-        while True:
-            try:
-                if connection is None:
-                    connection = await self._connect()
-                async for notice in connection.notifies(timeout=_POLL_S):
-                    _, partition, offset = notice.payload.split()
-                    await self._set({**self._current, int(partition): int(offset)})
-                await self._read(connection)
-            except (psycopg.Error, OSError) as error:
-                self._is_connected = False
-                _log.warning("Postgres is away", extra={"error": str(error)})
-                connection = None
-                await asyncio.sleep(0.5)
+        try:
+            while True:
+                try:
+                    if connection is None:
+                        connection = await self._connect()
+                    async for notice in connection.notifies(timeout=_POLL_S):
+                        _, partition, offset = notice.payload.split()
+                        await self._set({**self._current, int(partition): int(offset)})
+                    await self._read(connection)
+                except (psycopg.Error, OSError) as error:
+                    self._is_connected = False
+                    _log.warning("Postgres is away", extra={"error": str(error)})
+                    connection = None
+                    await asyncio.sleep(0.5)
+        finally:
+            if connection is not None:
+                await connection.close()
