@@ -1,0 +1,154 @@
+"""Operations that the tests of the worker run. Each leaves traces in the storage that a test can look at."""
+
+import asyncio
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from pulp_worker import Context, OperationError, TaskCancelled, operation
+
+
+def begun(context: Context) -> Path:
+    """One more line in the task's file: how often it was begun."""
+    path = context.storage / f"begun-{context.task_id}"
+    with path.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return path
+
+
+@operation("echo")
+async def echo(context: Context) -> object:
+    """Returns its arguments."""
+    begun(context)
+    context.report({"step": "first"})
+    context.report({"step": "last"})
+    return {"arguments": context.arguments, "tokens": dict(context.tokens)}
+
+
+@operation("echo-plain")
+def echo_plain(context: Context) -> object:
+    """The same in a child process; what it prints disturbs nobody."""
+    print("printed by an operation")
+    begun(context)
+    context.report({"step": "first"})
+    context.report({"step": "last"})
+    return {"arguments": context.arguments, "tokens": dict(context.tokens), "pid": os.getpid()}
+
+
+@operation("patient", cancellable=True)
+async def patient(context: Context) -> object:
+    """Waits until it is cancelled."""
+    begun(context)
+    context.report({"step": "waiting"})
+    await context.wait_cancelled()
+    context.report({"step": "stopped"})
+    raise TaskCancelled
+
+
+@operation("patient-plain", cancellable=True)
+def patient_plain(context: Context) -> object:
+    """The same in a child process."""
+    begun(context)
+    context.report({"step": "waiting"})
+    while not context.cancelled:
+        time.sleep(0.01)
+    context.report({"step": "stopped"})
+    raise TaskCancelled
+
+
+@operation("until-file", cancellable=True)
+async def until_file(context: Context) -> object:
+    """Runs until a file named `go` is there, cancelled or not."""
+    begun(context)
+    context.report({"step": "waiting"})
+    while not (context.storage / "go").exists():  # noqa: ASYNC110  # a file cannot be waited for
+        await asyncio.sleep(0.01)
+    return "went"
+
+
+@operation("unstoppable")
+async def unstoppable(context: Context) -> object:
+    """As `until-file`; cannot be cancelled."""
+    result = await until_file.function(context)
+    return str(result)
+
+
+@operation("deaf", cancellable=True)
+def deaf(context: Context) -> object:
+    """Takes no notice of a cancel, and has started a process of its own."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (context.storage / f"pids-{context.task_id}").write_text(f"{os.getpid()} {process.pid}")
+    begun(context)
+    context.report({"step": "deaf"})
+    process.wait()
+    return None
+
+
+@operation("locked")
+async def locked(context: Context) -> object:
+    """Fails if anybody else is at work on one of its resources."""
+    begun(context)
+    with ExitStack() as stack:
+        for key in context.tokens:
+            file = stack.enter_context((context.storage / f"lock-{key}").open("w"))
+            mode = fcntl.LOCK_SH if key in context.arguments.get("shared", ()) else fcntl.LOCK_EX
+            try:
+                fcntl.flock(file, mode | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OperationError("conflict", f"somebody else is at work on {key}") from None
+        await asyncio.sleep(0.02)
+    return dict(context.tokens)
+
+
+@operation("misbehave")
+async def misbehave(context: Context) -> object:
+    """Ends as its argument says."""
+    begun(context)
+    match context.arguments["how"]:
+        case "raise":
+            raise RuntimeError("a text with NUL \0 and a surrogate \udc80")
+        case "code":
+            raise OperationError("out-of-disk", "no space left")
+        case "exit":
+            sys.exit(3)
+        case "cancel-itself":
+            raise asyncio.CancelledError
+        case "not-json":
+            return object()
+        case "too-large":
+            return "x" * 300_000
+        case "nul":
+            return {"text": "\0"}
+        case "deep":
+            value: object = 1
+            for _ in range(900):
+                value = [value]
+            return value
+        case how:
+            return how
+
+
+@operation("misbehave-plain")
+def misbehave_plain(context: Context) -> object:
+    """The same for a child process."""
+    begun(context)
+    match context.arguments["how"]:
+        case "raise":
+            raise RuntimeError("plain")
+        case "exit":
+            sys.exit(3)
+        case "os-exit":
+            os._exit(3)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "segfault":
+            ctypes.string_at(0)
+        case "not-json":
+            return object()
+    return None
