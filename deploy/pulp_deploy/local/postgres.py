@@ -108,7 +108,8 @@ class Postgres:
         try:
             result = subprocess.run(
                 [
-                    *(str(self._binary("initdb")), "-D", str(fresh), "-U", USER, "-E", "UTF8", "--locale=C.UTF-8"),
+                    *(str(self._binary("initdb")), "-D", str(fresh), "-U", USER, "-E", "UTF8"),
+                    *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),  # the same everywhere
                     *("-A", "scram-sha-256", f"--pwfile={given}", "--data-checksums", "--no-sync"),
                 ],
                 capture_output=True,
@@ -143,7 +144,7 @@ class Postgres:
                 f"PostgreSQL does not run as root, and the account it runs as instead may not enter {self.folder}:"
                 " choose a data folder that every user may enter, or start as another user"
             )
-        return copy / "bin" / name
+        return copy / _PROGRAMS / name
 
     def _check(self) -> None:
         version = self.data / "PG_VERSION"
