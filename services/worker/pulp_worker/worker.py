@@ -19,7 +19,7 @@ from pulp_worker.attempt import Attempt, Tools
 from pulp_worker.claims import Claim, Claims
 from pulp_worker.lease import Guard, Lease
 from pulp_worker.loading import Loaded
-from pulp_worker.registration import NameInUse, Registration
+from pulp_worker.registration import Holder, NameInUse, Registration
 from pulp_worker.settings import Settings
 
 _POLL_S: Final = 2.0
@@ -61,22 +61,26 @@ class Worker:
 
         A holder that was killed is waited for until its lease has run out.
         """
-        seen: NameInUse | None = None
+        try:
+            await self._take_name()
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _take_name(self) -> None:
+        seen: Holder | None = None
         give_up_at_s = time.monotonic() + self._settings.startup_timeout_s
         while True:
             sent_at_s = self._lease.now()
             try:
                 await self._register()
             except NameInUse as error:
-                holder = error.holder
                 if seen is None:
                     _log.warning("waiting whether the holder of this name is alive: %s", error)
-                elif (holder.instance_id, holder.heartbeat_at) != (seen.holder.instance_id, seen.holder.heartbeat_at):
+                if seen not in (None, error.holder) or time.monotonic() > give_up_at_s:
                     raise
-                if time.monotonic() > give_up_at_s:
-                    raise
-                seen = error
-                await asyncio.sleep(min(holder.lease_s / 2, 1.0))
+                seen = error.holder
+                await asyncio.sleep(min(seen.lease_s / 2, 1.0))
             else:
                 self._lease.renew(sent_at_s)
                 return
@@ -105,6 +109,9 @@ class Worker:
         await asyncio.wait([*background, *self._tasks])
         if not self._is_operating():
             self._guard.stop()
+        await self._close()
+
+    async def _close(self) -> None:
         for closing in (self._claims, self._watching, self._registration):
             await closing.close()
 
