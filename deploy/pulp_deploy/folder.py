@@ -61,8 +61,12 @@ class DataFolder:
     def hold(self) -> None:
         """Take the folder, making it if there is none, and end what a killed supervisor has left running.
 
-        Raises `DataFolderInUse` if another supervisor holds it.
+        Raises `DataFolderInUse` if another supervisor holds it, `DeployError` if it cannot be used.
         """
+        if any(sign in str(self.path) for sign in ",\\\n"):
+            raise DeployError(
+                f"the data folder {self.path} cannot be used: Kafka takes no path with a comma or a backslash"
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / "lock").open("ab")
@@ -128,16 +132,14 @@ class DataFolder:
         """Keep what the stack was made with."""
         write_json(self.path / "stack.json", {"version": VERSION, **asdict(made)})
 
-    def processes(self) -> dict[str, Identity]:
-        """The recorded processes by name; whether they still run is for the caller to see."""
-        return {
-            name: Identity(int(pid), float(started))
-            for name, (pid, started) in (self._read("processes.json") or {}).items()
-        }
+    def processes(self) -> dict[str, Identity | None]:
+        """The stack's processes by name, None for one that is down; whether the others still run is yours to see."""
+        found = self._read("processes.json") or {}
+        return {name: each and Identity(int(each[0]), float(each[1])) for name, each in found.items()}
 
-    def write_processes(self, processes: dict[str, Identity]) -> None:
+    def write_processes(self, processes: Mapping[str, Identity | None]) -> None:
         """Record which processes run, so that they are found again should we be killed."""
-        write_json(self.path / "processes.json", {name: list(identity) for name, identity in processes.items()})
+        write_json(self.path / "processes.json", {name: each and list(each) for name, each in processes.items()})
 
     def services(self) -> dict[str, str] | None:
         """The environment of the stack's services; None before they were started."""
@@ -153,7 +155,7 @@ class DataFolder:
         return [
             name
             for name, identity in reversed(self.processes().items())
-            if end_leftover(identity, max(1.0, deadline - time.monotonic()))
+            if identity is not None and end_leftover(identity, max(1.0, deadline - time.monotonic()))
         ]
 
     def _held(self) -> str:

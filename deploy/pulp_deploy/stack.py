@@ -5,6 +5,7 @@ import logging
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from pulp_events.admin import create_topics
+from pulp_events.admin import create_topics, describe
+from pulp_events.errors import LogUnavailable
 from pulp_events.topics import Topics
 from pulp_projections.startup import prepare
 
@@ -22,7 +24,7 @@ from pulp_deploy.errors import DeployError, ProcessFailed
 from pulp_deploy.exits import IN_USE
 from pulp_deploy.folder import DataFolder
 from pulp_deploy.local.ports import HOST, check_free, free_ports
-from pulp_deploy.local.processes import Command, Identity
+from pulp_deploy.local.processes import Command
 from pulp_deploy.probes import api_answers, group_is_stable, workers_are_up
 from pulp_deploy.supervision import Supervised
 
@@ -74,6 +76,7 @@ class Stack:
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
         self._processes: dict[str, Supervised] = {}
         self._held = False
+        self._recording = threading.Lock()
         self.api_port = options.api_port or free_ports(1)[0]
 
     @property
@@ -122,9 +125,10 @@ class Stack:
         _all(services, lambda each: each.stop(SERVICE_STOP_S))
         _all([each for each in self._processes.values() if each not in services], lambda each: each.stop(20.0))
         self._spawner.shutdown()
-        if self._held:
-            self.folder.release()
-            self._held = False
+        with self._recording:
+            if self._held:
+                self.folder.release()
+                self._held = False
         if self.options.temporary:
             shutil.rmtree(self.folder.path, ignore_errors=True)
 
@@ -180,7 +184,7 @@ class Stack:
         environment = self.service_environment()
         kafka, postgres = environment["PULP_KAFKA"], environment["PULP_POSTGRES"]
         self.folder.write_services(environment)
-        create_topics(kafka, topics, partitions=made.partitions, replication=min(3, made.brokers))
+        _ensure_topics(kafka, topics, partitions=made.partitions, replication=min(3, made.brokers))
         for command in self._services(environment):
             service = self._supervise(command)
             service.start()
@@ -229,12 +233,9 @@ class Stack:
         return supervised
 
     def _record(self) -> None:
-        running: dict[str, Identity] = {}
-        for name, each in list(self._processes.items()):
-            if (identity := each.identity) is not None:
-                running[name] = identity
-        if self._held:
-            self.folder.write_processes(running)
+        with self._recording:
+            if self._held:
+                self.folder.write_processes({name: each.identity for name, each in list(self._processes.items())})
 
     def _named(self, name: str) -> Supervised:
         if name not in self._processes:
@@ -247,6 +248,14 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self.down()
+
+
+def _ensure_topics(kafka: str, topics: Topics, *, partitions: int, replication: int) -> None:
+    try:
+        for topic in topics:
+            describe(kafka, topic)
+    except LogUnavailable:  # not there; topics that are, of a Kafka that was given, stay as they are
+        create_topics(kafka, topics, partitions=partitions, replication=replication)
 
 
 def _numbered(kind: str, count: int) -> list[str]:

@@ -61,9 +61,12 @@ def status(data: Path) -> None:
     click.echo(f"Data  {folder.path}")
     click.echo(f"{'NAME':<14}{'PID':>8}  {'MEMORY':>9}  SINCE")
     click.echo(_row("supervisor", owner.identity))
-    rows = {name: _row(name, identity) for name, identity in folder.processes().items()}
-    for row in rows.values():
-        click.echo(row)
+    processes = folder.processes()
+    for name, identity in processes.items():
+        click.echo(_row(name, identity))
+    dead = [name for name, identity in processes.items() if identity is None or identity.process() is None]
+    if dead:
+        raise NotRunning(f"{', '.join(dead)} down: see pulp-tasks logs {dead[0]} --data {folder.path}")
     if owner.url is not None and not _answers(owner.url):
         raise NotRunning(f"the API at {owner.url} does not answer: see pulp-tasks logs api")
 
@@ -105,9 +108,9 @@ def _follow(files: dict[str, Path], ends: dict[str, int]) -> Iterator[tuple[str,
         time.sleep(0.3)
 
 
-def _row(name: str, identity: Identity) -> str:
-    process = identity.process()
-    if process is None:
+def _row(name: str, identity: Identity | None) -> str:
+    process = None if identity is None else identity.process()
+    if identity is None or process is None:
         return f"{name:<14}{'down':>8}"
     try:
         memory_mb = process.memory_info().rss / 1e6
