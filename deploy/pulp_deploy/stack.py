@@ -150,7 +150,10 @@ class Stack:
         self._named(name).start()
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Wait until API, processors and workers are at work."""
+        """Wait until API, processors and workers are at work.
+
+        Kafka counts a killed processor as a member for up to 10 s more: after `kill` this may be true too early.
+        """
         environment = self.service_environment()
         kafka, postgres = environment["PULP_KAFKA"], environment["PULP_POSTGRES"]
         group = f"{Topics.named(self.options.prefix).events}.processor"
