@@ -155,25 +155,25 @@ async def insert(connection: AsyncConnection, task: Placed, depends_on: list[UUI
     )
 
 
-def claims_of(database: str, window: int) -> Claims:
+def claims_of(database: str, windows: tuple[int, ...]) -> Claims:
     return Claims(
         Settings(
             kafka="", postgres=database, topics=Topics.named("t"), storage=Path(), name="w", queues=QUEUES, lease_s=60
         ),
-        window=window,
+        windows=windows,
     )
 
 
-@given(invented=rows, most=st.integers(1, 5), window=st.sampled_from([1, 2, 3, 1000]))
+@given(invented=rows, most=st.integers(1, 5), windows=st.sampled_from([(1,), (2, 4), (3,), (1000,)]))
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 async def test_a_claim_takes_what_the_rules_say(
-    database: str, connection: AsyncConnection, invented: list[Row], most: int, window: int
+    database: str, connection: AsyncConnection, invented: list[Row], most: int, windows: tuple[int, ...]
 ) -> None:
     tasks = [Placed(row, uuid4(), offset) for offset, row in enumerate(invented)]
     held = await fill(connection, tasks)
-    claims = claims_of(database, window)
+    claims = claims_of(database, windows)
     try:
         taken = await claims.claim(KNOWN, most, uuid4())
         wanted = expected(tasks, most, held)

@@ -1,7 +1,7 @@
 """Claims: which tasks this worker has taken."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
 from psycopg import AsyncConnection, errors
@@ -13,7 +13,7 @@ from pulp_worker.connection import Connection
 from pulp_worker.settings import Settings
 
 _SQL: Final = load("pulp_worker", "claims.sql")
-_WINDOW: Final = 2_000
+_WINDOWS: Final = (256, 4096)
 _LEAST_PRIORITY: Final = -(2**31)
 
 
@@ -34,9 +34,9 @@ class Claim(NamedTuple):
 class Claims:
     """This worker's claims in Postgres. Every call raises `psycopg.OperationalError` while Postgres is away."""
 
-    def __init__(self, settings: Settings, purpose: str = "claims", *, window: int = _WINDOW) -> None:
+    def __init__(self, settings: Settings, purpose: str = "claims", *, windows: Sequence[int] = _WINDOWS) -> None:
         self._settings = settings
-        self._window = window
+        self._windows = windows
         self._connection = Connection(
             settings.postgres, f"pulp-worker/{settings.name}/{purpose}", timeout_s=max(10.0, settings.lease_s)
         )
@@ -85,18 +85,14 @@ class Claims:
             await connection.execute(_SQL["notify"])
 
     async def _candidates(self, connection: AsyncConnection, operations: Sequence[str], most: int) -> list[TupleRow]:
-        wanted: dict[str, Any] = {
-            "queues": list(self._settings.queues),
-            "operations": list(operations),
-            "most": most,
-            "window": self._window,
-        }
-        cursor = await connection.execute(_SQL["candidates"], wanted)
-        found = await cursor.fetchall()
-        over = found[-1][-1] if len(found) == most else _LEAST_PRIORITY
-        cursor = await connection.execute(_SQL["may_miss"], {"over": over, "window": self._window})
-        if await cursor.fetchone() == (False,):
-            return found
+        wanted = {"queues": list(self._settings.queues), "operations": list(operations), "most": most}
+        for window in self._windows:
+            cursor = await connection.execute(_SQL["candidates"], {**wanted, "window": window})
+            found = await cursor.fetchall()
+            over = found[-1][-1] if len(found) == most else _LEAST_PRIORITY
+            cursor = await connection.execute(_SQL["may_miss"], {"over": over, "window": window})
+            if await cursor.fetchone() == (False,):
+                return found
         cursor = await connection.execute(_SQL["candidates"], {**wanted, "window": None})
         return await cursor.fetchall()
 
