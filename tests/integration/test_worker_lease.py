@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from pulp_events.events import Access, Resource
 from pulp_events.topics import Topics
@@ -76,6 +77,29 @@ async def test_a_worker_that_loses_its_lease_stops_its_tasks_and_goes_on(pulp: P
         row = await pulp.end(task_id)
         assert row["state"] == "failed"
         assert row["error"]["code"] in ("lease-lost", "worker-lost")
+        assert (await pulp.end(await pulp.submit("echo", REPO)))["state"] == "successful"
+        await pulp.nothing_is_held()
+
+
+@pytest.mark.parametrize("operation", ["until-file", "deaf"])
+async def test_a_worker_that_cannot_reach_postgres_stops_its_tasks_in_time(pulp: Pipeline, operation: str) -> None:
+    async with pulp.worker(lease_s=1) as worker:
+        task_id = await pulp.submit(operation, REPO)
+        await pulp.running(task_id)
+        registration = worker.worker._registration
+        cut_off = asyncio.Event()
+
+        async def no_answer(*_: object) -> bool:
+            cut_off.set()
+            raise psycopg.OperationalError("cut off")
+
+        heartbeat, register = registration.heartbeat, registration.register
+        registration.heartbeat = no_answer  # type: ignore[method-assign]  # a line that is cut
+        registration.register = no_answer  # type: ignore[assignment,method-assign]
+        await cut_off.wait()
+        row = await pulp.end(task_id)
+        assert (row["state"], row["error"]["code"]) == ("failed", "lease-lost")
+        registration.heartbeat, registration.register = heartbeat, register  # type: ignore[method-assign]
         assert (await pulp.end(await pulp.submit("echo", REPO)))["state"] == "successful"
         await pulp.nothing_is_held()
 
