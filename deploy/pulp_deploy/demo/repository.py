@@ -23,7 +23,6 @@ FIRST: Final = 31
 FIRST_BYTES: Final = 149_958_122 - 112_429_996
 LAST_BYTES: Final = 112_429_996
 _EPOCH: Final = 1_354_000_000
-_MARGIN: Final = 4096
 
 
 def sizes() -> list[int]:
@@ -59,18 +58,20 @@ def _shares(total: int, count: int) -> list[int]:
 def _build_rpm(number: int, size: int, folder: Path) -> str:
     """Make an RPM file of exactly `size` bytes; its name.
 
-    The archive within grows by four bytes at a time; what is missing to four the package's name makes up for.
+    The archive within grows by four bytes at a time; what is missing to four the package's name makes up for. So a
+    small file tells which name fits, and how long the payload must be.
     """
-    noise = random.Random(number).randbytes(size)
     for letters in range(4):
         name = f"demo-{number:02}{'abc'[:letters]}"
         path = folder / f"{name}-1.0-1.noarch.rpm"
-        length = size - _MARGIN
-        for _ in range(2):
-            _write(name, noise[:length], path)
+        length = 1024
+        for _ in range(3):
+            _write(name, random.Random(number).randbytes(length), path)
             difference = size - path.stat().st_size
             if difference == 0:
                 return path.name
+            if difference % 4:
+                break
             length += difference
         path.unlink()
     raise AssertionError(f"no payload makes package {number} {size} bytes long")

@@ -18,6 +18,8 @@ class Gate:
         self._withheld: set[str] = set()
         self._asked: Counter[str] = Counter()
         self._is_closing = False
+        self.ranges: dict[str, list[str]] = {}
+        """The Range headers that came, by path."""
 
     def withhold(self, paths: Iterable[str]) -> None:
         """Answer nothing for these paths, until `release`."""
@@ -80,6 +82,7 @@ class _Handler(SimpleHTTPRequestHandler):
         wanted = self.headers.get("Range", "")
         if not wanted.startswith("bytes=") or not path.is_file():
             return super().send_head()
+        self._gate.ranges.setdefault(self.path, []).append(wanted)
         size, start = path.stat().st_size, int(wanted.removeprefix("bytes=").split("-")[0] or 0)
         if start >= size:
             self.send_error(416)
