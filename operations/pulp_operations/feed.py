@@ -1,24 +1,27 @@
 """Fetching from a yum repository over HTTP: resumed, verified, tried again where that may help."""
 
 import asyncio
-import posixpath
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import fcntl
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
-from urllib.parse import urljoin, urlsplit
-from xml.etree import ElementTree
+from typing import BinaryIO, Final, TypeVar
+from urllib.parse import urljoin
 
 import httpx
-from pulp_worker import OperationError
 
-from pulp_operations.store import CHUNK_BYTES, Package, Store, hasher
+from pulp_operations.repomd import MetadataFile
+from pulp_operations.store import Package, Store, checksum_of
 
 T = TypeVar("T")
-_TRIES: Final = 3
+PAUSES_S = (0.5, 2.0)
+"""How long to wait before the second try and those after it; after the last one the fetch has failed."""
+_NETWORK_CHUNK_BYTES: Final = 128 * 1024
 _MOST_REPOMD_BYTES: Final = 10 * 1024 * 1024
 _MOST_METADATA_BYTES: Final = 2 * 1024 * 1024 * 1024
-_REPO: Final = "{http://linux.duke.edu/metadata/repo}"
+# What is fetched is compared byte for byte: no server or proxy may compress it on the way.
+_HEADERS: Final = {"Accept-Encoding": "identity"}
 
 
 class FetchFailed(Exception):
@@ -27,40 +30,6 @@ class FetchFailed(Exception):
 
 class _Again(Exception):
     """It may work the next time."""
-
-
-@dataclass(frozen=True, slots=True)
-class MetadataFile:
-    """An entry of repomd.xml."""
-
-    type: str
-    href: str
-    algorithm: str
-    checksum: str
-
-
-def parse_repomd(text: bytes) -> list[MetadataFile]:
-    """The entries of repomd.xml (http://linux.duke.edu/metadata/repo). Raises `OperationError`."""
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise OperationError("bad-repository", f"repomd.xml is no XML: {error}") from error
-    found = []
-    for data in root.iter(f"{_REPO}data"):
-        location, checksum = data.find(f"{_REPO}location"), data.find(f"{_REPO}checksum")
-        if location is None or checksum is None or not checksum.text:
-            raise OperationError("bad-repository", "repomd.xml has an entry without location or checksum")
-        href = safe_href(location.get("href", ""))
-        found.append(MetadataFile(data.get("type", ""), href, checksum.get("type", ""), checksum.text.strip()))
-    return found
-
-
-def safe_href(href: str) -> str:
-    """A relative href that stays within the repository. Raises `OperationError` for any other."""
-    path = posixpath.normpath(href)
-    if not href or urlsplit(href).scheme or path.startswith(("/", "../")) or path == ".." or "\\" in href:
-        raise OperationError("bad-repository", f"the repository names a file outside of itself: {href!r}")
-    return href
 
 
 class Feed:
@@ -74,98 +43,121 @@ class Feed:
         """The bytes of repomd.xml."""
 
         async def once() -> bytes:
-            response = await self._client.get(urljoin(self._url, "repodata/repomd.xml"))
-            _check(response)
-            if len(response.content) > _MOST_REPOMD_BYTES:
-                raise FetchFailed("repomd.xml is larger than any repository's")
-            return response.content
+            content = b""
+            async with self._get("repodata/repomd.xml") as response:
+                async for chunk in response.aiter_raw(_NETWORK_CHUNK_BYTES):
+                    content += chunk
+                    if len(content) > _MOST_REPOMD_BYTES:
+                        raise FetchFailed("repomd.xml is larger than any repository's")
+            return content
 
         return await _patiently(once)
 
     async def metadata(self, entry: MetadataFile, target: Path) -> None:
-        """Fetch one file of metadata into `target`, verified."""
+        """Fetch one file of metadata into `target`; its size and checksum are verified."""
 
         async def once() -> None:
-            digest, size = hasher(entry.algorithm), 0
-            async with self._client.stream("GET", urljoin(self._url, entry.href)) as response:
-                _check(response)
+            async with self._get(entry.href) as response:
                 with target.open("wb") as file:
-                    async for chunk in response.aiter_raw(CHUNK_BYTES):
-                        digest.update(chunk)
-                        file.write(chunk)
-                        size += len(chunk)
-                        if size > _MOST_METADATA_BYTES:
-                            raise FetchFailed(f"{entry.href} is larger than {_MOST_METADATA_BYTES} bytes")
-            if digest.hexdigest() != entry.checksum:
-                raise _Again(f"{entry.href} has the checksum {digest.hexdigest()}, not {entry.checksum}")
+                    await _save(response, file, min(entry.size_bytes or _MOST_METADATA_BYTES, _MOST_METADATA_BYTES))
+            await asyncio.to_thread(_verify_metadata, entry, target)
 
         target.parent.mkdir(parents=True, exist_ok=True)
         await _patiently(once)
 
-    async def package(self, package: Package, store: Store) -> None:
+    async def package(self, package: Package, store: Store, repo_id: str) -> None:
         """Fetch one package into the store, verified; goes on where an interrupted download ended."""
-        partial = store.partial_path(package)
+        partial = store.partial_path(repo_id, package)
         partial.parent.mkdir(parents=True, exist_ok=True)
-        await _patiently(lambda: self._download(package, partial))
-        await asyncio.to_thread(store.adopt, package, partial)
+        await _patiently(lambda: self._package(package, partial, store))
 
-    async def _download(self, package: Package, partial: Path) -> None:
-        have = _size_so_far(package, partial)
-        if have < package.size_bytes:
-            headers = {"Range": f"bytes={have}-"} if have else {}
-            async with self._client.stream("GET", urljoin(self._url, package.href), headers=headers) as response:
-                if response.status_code == 416:
-                    _forget(partial)
-                    raise _Again(f"{package.href}: the server has no bytes from {have} on")
-                _check(response)
-                with partial.open("ab" if response.status_code == 206 else "wb") as file:
-                    async for chunk in response.aiter_raw(CHUNK_BYTES):
-                        file.write(chunk)
-                        if file.tell() > package.size_bytes:
-                            break
-        await asyncio.to_thread(_verify, package, partial)
+    async def _package(self, package: Package, partial: Path, store: Store) -> None:
+        with _locked(partial) as file:
+            have = file.tell()
+            if have > package.size_bytes:
+                _empty(file)
+                have = 0
+            if have < package.size_bytes or have == 0:
+                await self._download(package, file, have)
+            await asyncio.to_thread(_verify, package, file, partial)
+            await asyncio.to_thread(store.adopt, package, partial)
 
+    async def _download(self, package: Package, file: BinaryIO, have: int) -> None:
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        async with self._get(urljoin(package.base_url, package.href), headers) as response:
+            if response.status_code != 206 or not have:
+                _empty(file)
+            elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                raise _Again(f"{package.href}: the server sent another part than was asked for")
+            await _save(response, file, package.size_bytes)
 
-def _size_so_far(package: Package, partial: Path) -> int:
-    size = partial.stat().st_size if partial.exists() else 0
-    if size <= package.size_bytes:
-        return size
-    _forget(partial)
-    return 0
-
-
-def _forget(partial: Path) -> None:
-    partial.unlink(missing_ok=True)
-
-
-def _verify(package: Package, partial: Path) -> None:
-    size = partial.stat().st_size
-    if size < package.size_bytes:
-        raise _Again(f"{package.href}: the connection ended after {size} of {package.size_bytes} bytes")
-    digest = hasher(package.algorithm)
-    with partial.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    if size > package.size_bytes or digest.hexdigest() != package.checksum:
-        partial.unlink()
-        raise _Again(f"{package.href} is not what the metadata says: its size or {package.algorithm} differs")
-
-
-def _check(response: httpx.Response) -> None:
-    status = response.status_code
-    if status in (408, 429) or status >= 500:
-        raise _Again(f"{response.url} was answered {status}")
-    if status not in (200, 206):
-        raise FetchFailed(f"{response.url} was answered {status}")
+    @asynccontextmanager
+    async def _get(self, href: str, headers: dict[str, str] | None = None) -> AsyncIterator[httpx.Response]:
+        request = {**_HEADERS, **(headers or {})}
+        async with self._client.stream("GET", urljoin(self._url, href), headers=request) as response:
+            status = response.status_code
+            if status in (408, 425, 429) or status >= 500:
+                raise _Again(f"{href}: the server answered {status}")
+            if status not in (200, 206):
+                raise FetchFailed(f"{href}: the server answered {status}")
+            yield response
 
 
 async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
-    reason: Exception = FetchFailed("not tried")
-    for number in range(_TRIES):
-        if number:
-            await asyncio.sleep(0.5 * 2**number)
+    for pause_s in (*PAUSES_S, None):
         try:
             return await attempt()
         except (_Again, httpx.TransportError) as error:
-            reason = error
-    raise FetchFailed(str(reason) or type(reason).__name__) from reason
+            if pause_s is None:
+                raise FetchFailed(str(error) or type(error).__name__) from error
+            await asyncio.sleep(pause_s)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise FetchFailed(f"{type(error).__name__}: {error}") from error
+    raise AssertionError("the last try returns or raises")
+
+
+async def _save(response: httpx.Response, file: BinaryIO, most_bytes: int) -> None:
+    """Append what comes, up to a little more than `most_bytes`; a slow disk does not stop the event loop."""
+    async for chunk in response.aiter_raw(_NETWORK_CHUNK_BYTES):
+        await asyncio.to_thread(file.write, chunk)
+        if file.tell() > most_bytes:
+            break
+    await asyncio.to_thread(file.flush)
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[BinaryIO]:
+    """The partial download, at its end, for this task alone.
+
+    Only a task that was taken for lost and still runs can be in the way: repositories have partial files of their own.
+    """
+    with partial.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_there = os.path.samestat(os.fstat(file.fileno()), partial.stat())
+        except (BlockingIOError, FileNotFoundError):
+            is_there = False
+        if not is_there:
+            raise _Again(f"{partial.name} is being written by another task")
+        yield file
+
+
+def _verify_metadata(entry: MetadataFile, target: Path) -> None:
+    is_size_right = entry.size_bytes in (None, target.stat().st_size)
+    if not is_size_right or checksum_of(target, entry.algorithm) != entry.checksum:
+        raise _Again(f"{entry.href} is not what repomd.xml says: its size or {entry.algorithm} differs")
+
+
+def _verify(package: Package, file: BinaryIO, partial: Path) -> None:
+    size = partial.stat().st_size
+    if size < package.size_bytes:
+        raise _Again(f"{package.href}: the connection ended after {size} of {package.size_bytes} bytes")
+    if size > package.size_bytes or checksum_of(partial, package.algorithm) != package.checksum:
+        _empty(file)
+        raise _Again(f"{package.href} is not what the metadata says: its size or {package.algorithm} differs")
+    os.fsync(file.fileno())  # the store tells by its size alone that a package is whole
+
+
+def _empty(file: BinaryIO) -> None:
+    file.truncate(0)
+    file.seek(0)

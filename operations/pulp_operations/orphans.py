@@ -1,7 +1,10 @@
 """`remove-orphans`: delete packages that no repository holds."""
 
+import shutil
+
 from pulp_worker import Context, Resource, operation
 
+from pulp_operations.arguments import fencing_token
 from pulp_operations.store import Store
 
 
@@ -14,12 +17,16 @@ from pulp_operations.store import Store
 def remove_orphans(context: Context) -> object:
     """Remove content that no repository holds, and what is left of interrupted downloads.
 
-    No sync and no publish runs meanwhile: they share the resource that this needs for itself.
+    No sync and no publish runs meanwhile: they share the resource that this needs for itself. A repository holds what
+    its newest version holds, and the one before. The result is null where there was nothing to remove.
     """
+    fencing_token(context, "content_unit:orphans")
     store = Store(context.storage)
+    for folder in (store.root / "scratch").glob("*"):
+        shutil.rmtree(folder, ignore_errors=True)
     referenced = store.referenced()
     removed, size_bytes = 0, 0
-    for path in (*(store.root / "content").glob("*/*/*.rpm"), *(store.root / "partial").glob("*.part")):
+    for path in (*(store.root / "content").glob("*/*/*.rpm"), *(store.root / "partial").glob("*/*.part")):
         context.check_cancelled()
         if path not in referenced:
             size_bytes += path.stat().st_size

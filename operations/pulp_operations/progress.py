@@ -4,7 +4,9 @@ from typing import Any, Final
 
 NOT_STARTED, IN_PROGRESS, FINISHED, FAILED, CANCELED = "NOT_STARTED", "IN_PROGRESS", "FINISHED", "FAILED", "CANCELED"
 _KINDS: Final = ("delta_rpm", "file", "rpm", "tree_file")
+# A progress object may have 256 KiB at most: the first errors tell enough.
 _MOST_ERRORS: Final = 100
+_MOST_CHARACTERS: Final = 300
 
 
 def _counts() -> dict[str, int]:
@@ -47,7 +49,7 @@ class SyncProgress:
         for counts in (self._total, self._rpm):
             counts["num_error"] += 1
         if len(self._errors) < _MOST_ERRORS:
-            self._errors.append({"name": href, "error": reason})
+            self._errors.append({"name": href[:_MOST_CHARACTERS], "error": reason[:_MOST_CHARACTERS]})
 
     @property
     def num_error(self) -> int:

@@ -1,6 +1,8 @@
 """`publish`: write out what a repository holds, as a yum repository."""
 
+import errno
 import os
+import posixpath
 import shutil
 import time
 from collections.abc import Mapping
@@ -9,13 +11,16 @@ from typing import Any, Final
 
 import httpx
 from pulp_worker import Context, OperationError, Resource, operation
-from rpmrepo_metadata import RepositoryReader, RepositoryWriter
+from rpmrepo_metadata import MetadataError, RepositoryReader, RepositoryWriter
 
 from pulp_operations import arguments
-from pulp_operations.progress import FINISHED, IN_PROGRESS, NOT_STARTED
-from pulp_operations.store import Package, Store, checksum_of, switch_link
+from pulp_operations.progress import FAILED, FINISHED, IN_PROGRESS, NOT_STARTED
+from pulp_operations.repomd import bad_repository, known_checksum
+from pulp_operations.store import Package, Store, checksum_of
 
 _LIST_TIMEOUT_S: Final = 300.0
+_MOST_LIST_BYTES: Final = 10 * 1024 * 1024
+_PARTS: Final = ("package_list", "metadata", "packages", "verification")
 
 
 @operation(
@@ -28,66 +33,106 @@ def publish(context: Context) -> object:
     """Write out what was fetched, as a yum repository, and check it by reading it back.
 
     Arguments: `repo_id`; `packages_url`, the URL of a list of package names, one a line: only these are published (all
-    without it). Not cancellable: a publication becomes visible whole, or not at all.
+    without it); `verify_tls` (true). Not cancellable: a publication becomes visible whole, or not at all.
     """
     repo_id = arguments.text(context.arguments, "repo_id")
+    token = arguments.fencing_token(context, f"repository:{repo_id}", "content_unit:orphans")
     store = Store(context.storage)
     held = store.repository(repo_id)
     if held is None:
-        raise OperationError("not-synced", f"repository {repo_id} holds nothing: sync it first")
-    states = dict.fromkeys(("package_list", "metadata", "packages", "verification"), NOT_STARTED)
-
-    def enter(part: str) -> None:
-        for earlier, state in states.items():
-            states[earlier] = FINISHED if state == IN_PROGRESS else state
-        if part:
-            states[part] = IN_PROGRESS
-        context.report({"yum_distributor": {name: {"state": state} for name, state in states.items()}})
-
-    enter("package_list")
-    names = _wanted_names(context.arguments)
-    folder = store.root / "publications" / f"{repo_id.encode().hex()}-{context.attempt_id}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    enter("metadata")
-    published = _write_metadata(held["folder"], folder, names)
-    enter("packages")
-    _link_packages(store, held["packages"], published, folder)
-    enter("verification")
-    size_bytes = _verify(folder, published)
-    link = store.publication_folder(repo_id)
-    link.parent.mkdir(parents=True, exist_ok=True)
-    previous = link.resolve() if link.is_symlink() else None
-    switch_link(link, Path(os.path.relpath(folder, link.parent)))
-    if previous is not None and previous != folder:
-        shutil.rmtree(previous, ignore_errors=True)
-    enter("")
-    return {"packages": len(published), "size": size_bytes, "version": held["version"]}
+        raise OperationError("not-synced", f"repository {repo_id!r} holds nothing: sync it first")
+    progress = _Progress(context)
+    with store.scratch() as scratch:
+        try:
+            progress.enter("package_list")
+            names = _wanted_names(context.arguments)
+            progress.enter("metadata")
+            published = _write_metadata(held["folder"], scratch, names)
+            progress.enter("packages")
+            _link_packages(store, held["packages"], published, scratch)
+            progress.enter("verification")
+            size_bytes = _verify(scratch, published)
+            folder = store.save_publication(repo_id, scratch, token)
+        except MetadataError as error:
+            progress.end(FAILED)
+            raise bad_repository(f"the metadata of version {held['version']} cannot be published: {error}") from error
+        except BaseException:
+            progress.end(FAILED)
+            raise
+    progress.end(FINISHED)
+    return {
+        "packages": len(published),
+        "size": size_bytes,
+        "version": held["version"],
+        "publication": int(folder.name),
+    }
 
 
-def _wanted_names(given: Mapping[str, Any]) -> set[str] | None:
+class _Progress:
+    """The state of each part of a publish."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._states = dict.fromkeys(_PARTS, NOT_STARTED)
+
+    def enter(self, part: str) -> None:
+        self.end(FINISHED, part)
+
+    def end(self, state: str, next_part: str | None = None) -> None:
+        """What is in progress ended so; the next part begins."""
+        for part, now in self._states.items():
+            if part == next_part:
+                self._states[part] = IN_PROGRESS
+            elif now == IN_PROGRESS:
+                self._states[part] = state
+        parts = {part: {"state": now} for part, now in self._states.items()}
+        self._context.report({"yum_distributor": parts})
+
+
+def _wanted_names(given: Mapping[str, Any]) -> frozenset[str] | None:
+    verify_tls = arguments.flag(given, "verify_tls", default=True)
     if given.get("packages_url") is None:
         return None
     url = arguments.url(given, "packages_url")
+    content = b""
     try:
-        response = httpx.get(url, timeout=_LIST_TIMEOUT_S, follow_redirects=True)
-        response.raise_for_status()
-    except httpx.HTTPError as error:
+        with httpx.stream("GET", url, timeout=_LIST_TIMEOUT_S, verify=verify_tls, follow_redirects=True) as response:
+            response.raise_for_status()
+            for chunk in response.iter_bytes():
+                content += chunk
+                if len(content) > _MOST_LIST_BYTES:
+                    raise OperationError("fetch-failed", f"the list of packages has over {_MOST_LIST_BYTES} bytes")
+        names = frozenset(line.strip() for line in content.decode().splitlines() if line.strip())
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeDecodeError) as error:
         raise OperationError("fetch-failed", f"the list of packages {url} cannot be fetched: {error}") from error
-    return {line.strip() for line in response.text.splitlines() if line.strip()}
+    return names
 
 
-def _write_metadata(source: Path, folder: Path, names: set[str] | None) -> dict[str, str]:
+def _write_metadata(source: Path, folder: Path, names: frozenset[str] | None) -> dict[str, str]:
     """Write the repodata; checksum → location of each published package."""
     reader = RepositoryReader(str(source))
     packages = [package for package in reader.iter_packages() if names is None or package.name in names]
-    writer = RepositoryWriter(str(folder), len(packages))
+    unknown = sorted((names or frozenset()) - {package.name for package in packages})
+    if unknown:
+        raise OperationError(
+            "unknown-packages", f"{len(unknown)} names of the list are in no package, e.g. {', '.join(unknown[:10])}"
+        )
+    writer = RepositoryWriter(str(folder), len({package.checksum for package in packages}))
     published: dict[str, str] = {}
+    taken: set[str] = set()
     for package in packages:
-        package.location_href = f"Packages/{package.location_href.rsplit('/', 1)[-1]}"
+        _, checksum = known_checksum(*package.checksum)
+        if checksum in published:
+            continue
+        name = posixpath.basename(package.location_href)
+        href = f"Packages/{name}"
+        # Folders of the source may hold different files of one name.
+        package.location_href = href if href not in taken else f"Packages/{checksum}/{name}"
+        package.location_base = None
         package.time_file = int(time.time())
         writer.add_package(package)
-        published[package.checksum[1]] = package.location_href
+        published[checksum] = package.location_href
+        taken.add(package.location_href)
     for advisory in reader.iter_advisories():
         writer.add_advisory(advisory)
     comps = reader.read_comps()
@@ -97,30 +142,36 @@ def _write_metadata(source: Path, folder: Path, names: set[str] | None) -> dict[
     return published
 
 
-def _link_packages(store: Store, held: list[dict[str, Any]], published: Mapping[str, str], folder: Path) -> None:
-    (folder / "Packages").mkdir()
-    for record in held:
-        package = Package(**record)
+def _link_packages(store: Store, held: list[Package], published: Mapping[str, str], folder: Path) -> None:
+    for package in held:
         href = published.get(package.checksum)
-        if href is None:
+        if href is None or (folder / href).exists():
             continue
+        (folder / href).parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(store.content_path(package), folder / href)
+            _link_or_copy(store.content_path(package), folder / href)
         except FileNotFoundError as error:
             raise OperationError("content-missing", f"{package.href} is not in the store: sync again") from error
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(store.content_path(package), folder / href)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV):
+            raise
+        shutil.copyfile(source, target)  # a file system without hard links, or no more of them
 
 
 def _verify(folder: Path, published: Mapping[str, str]) -> int:
     """Read the publication back, every byte of it; its packages' size in bytes."""
     size_bytes, seen = 0, set()
     for package in RepositoryReader(str(folder)).iter_packages():
-        algorithm, checksum = package.checksum
+        algorithm, checksum = known_checksum(*package.checksum)
         path = folder / package.location_href
-        if path.stat().st_size != package.size_package or checksum_of(path, str(algorithm).lower()) != checksum:
+        if path.stat().st_size != package.size_package or checksum_of(path, algorithm) != checksum:
             raise OperationError("bad-publication", f"{package.location_href} is not what the metadata says")
-        size_bytes += path.stat().st_size
+        size_bytes += package.size_package
         seen.add(checksum)
     if seen != set(published):
         raise OperationError("bad-publication", "the metadata that was written lacks packages")

@@ -1,22 +1,25 @@
 """`sync`: fetch a yum repository."""
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 from pulp_worker import Context, OperationError, Resource, TaskCancelled, operation
 from rpmrepo_metadata import MetadataError, RepositoryReader
 
 from pulp_operations import arguments
-from pulp_operations.feed import Feed, FetchFailed, parse_repomd, safe_href
+from pulp_operations.feed import Feed, FetchFailed
 from pulp_operations.progress import CANCELED, FAILED, FINISHED, IN_PROGRESS, SyncProgress
-from pulp_operations.store import Package, Store
+from pulp_operations.repomd import bad_repository, known_checksum, parse_repomd, safe_href
+from pulp_operations.store import Package, Store, file_name
 
+T = TypeVar("T")
 _WANTED: Final = ("primary", "filelists", "other", "updateinfo", "group", "group_gz", "group_xz", "group_zst")
+_TIMEOUT: Final = httpx.Timeout(60, connect=10, pool=None)
 
 
 @operation(
@@ -28,35 +31,43 @@ _WANTED: Final = ("primary", "filelists", "other", "updateinfo", "group", "group
 async def sync(context: Context) -> object:
     """Fetch a yum repository: metadata, then the packages that are not here yet, then comps and errata.
 
-    Arguments: `repo_id`; `feed`, the repository's URL; `concurrency`, downloads at once (4). Fails if a package could
-    not be fetched; what was fetched stays, and the next sync goes on from there.
+    Arguments: `repo_id`; `feed`, the repository's URL; `concurrency`, downloads at once (4); `verify_tls` (true). Fails
+    if a package could not be fetched; what was fetched stays, and the next sync goes on from there.
     """
     repo_id = arguments.text(context.arguments, "repo_id")
     feed_url = arguments.url(context.arguments, "feed")
     concurrency = arguments.number(context.arguments, "concurrency", 4, 64)
-    progress = SyncProgress()
-    context.storage.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="sync-", dir=context.storage))
-    timeout = httpx.Timeout(60, connect=10)
+    verify_tls = arguments.flag(context.arguments, "verify_tls", default=True)
+    file_name(repo_id)
+    token = arguments.fencing_token(context, f"repository:{repo_id}", "content_unit:orphans")
+    store, progress = Store(context.storage), SyncProgress()
     limits = httpx.Limits(max_connections=concurrency)
-    try:
-        async with httpx.AsyncClient(timeout=timeout, limits=limits, follow_redirects=True) as client:
-            work = asyncio.create_task(_sync(context, Feed(client, feed_url), scratch, progress, repo_id, concurrency))
-            return await _unless_cancelled(context, work)
-    except (TaskCancelled, asyncio.CancelledError):
-        progress.stop(CANCELED)
-        context.report(progress.tree())
-        raise
-    except (FetchFailed, MetadataError) as error:
-        progress.stop(FAILED)
-        context.report(progress.tree())
-        raise OperationError("fetch-failed", str(error)) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with store.scratch() as scratch:
+        try:
+            async with httpx.AsyncClient(
+                timeout=_TIMEOUT, limits=limits, verify=verify_tls, follow_redirects=True
+            ) as client:
+                run = _Run(context, store, progress, Feed(client, feed_url), scratch, repo_id, concurrency)
+                fetched = await _unless_cancelled(context, run.fetch())
+            # From here on a cancel comes too late: the repository gets its new version whole.
+            version = await asyncio.to_thread(store.save_repository, repo_id, fetched.packages, scratch, token)
+        except BaseException as error:
+            is_cancelled = isinstance(error, TaskCancelled | asyncio.CancelledError)
+            progress.stop(CANCELED if is_cancelled else FAILED)
+            context.report(progress.tree())
+            raise
+    return {
+        "packages": len(fetched.packages),
+        "fetched": progress.num_success,
+        "errata": fetched.errata,
+        "package_groups": fetched.package_groups,
+        "version": version,
+    }
 
 
-async def _unless_cancelled(context: Context, work: "asyncio.Task[object]") -> object:
-    """The work's result; a cancel ends it at once, whatever it waits for."""
+async def _unless_cancelled(context: Context, coroutine: Coroutine[None, None, T]) -> T:
+    """What the coroutine returns; a cancel ends it at once, whatever it waits for."""
+    work = asyncio.create_task(coroutine)
     cancelled = asyncio.create_task(context.wait_cancelled())
     try:
         await asyncio.wait([work, cancelled], return_when=asyncio.FIRST_COMPLETED)
@@ -64,85 +75,110 @@ async def _unless_cancelled(context: Context, work: "asyncio.Task[object]") -> o
             return work.result()
         raise TaskCancelled
     finally:
-        for task in (work, cancelled):
-            task.cancel()
-        await asyncio.wait([work, cancelled])
+        work.cancel()
+        cancelled.cancel()
+        await asyncio.gather(work, cancelled, return_exceptions=True)
 
 
-async def _sync(
-    context: Context, feed: Feed, scratch: Path, progress: SyncProgress, repo_id: str, concurrency: int
-) -> object:
-    store = Store(context.storage)
-    progress.metadata = IN_PROGRESS
-    context.report(progress.tree())
-    await _fetch_metadata(feed, scratch)
-    packages = await asyncio.to_thread(lambda: list(_packages(scratch)))
-    progress.metadata = FINISHED
-    missing = list({package.checksum: package for package in packages if not store.has(package)}.values())
-    progress.content = IN_PROGRESS
-    progress.expect([package.size_bytes for package in missing])
-    context.report(progress.tree())
-    await _fetch_packages(context, feed, store, missing, progress, concurrency)
-    if progress.num_error:
-        progress.content = FAILED
-        context.report(progress.tree())
-        raise OperationError("fetch-failed", f"{progress.num_error} of {len(missing)} packages could not be fetched")
-    progress.content, progress.comps = FINISHED, IN_PROGRESS
-    reader = RepositoryReader(str(scratch))
-    comps = await asyncio.to_thread(reader.read_comps)
-    progress.comps, progress.errata = FINISHED, IN_PROGRESS
-    context.report(progress.tree())
-    advisories = await asyncio.to_thread(lambda: sum(1 for _ in reader.iter_advisories()))
-    progress.errata = FINISHED
-    token = context.tokens.get(f"repository:{repo_id}", 0)
-    version = await asyncio.to_thread(store.save_repository, repo_id, packages, scratch / "repodata", token)
-    context.report(progress.tree())
-    return {
-        "packages": len(packages),
-        "fetched": progress.num_success,
-        "errata": advisories,
-        "package_groups": 0 if comps is None else len(comps.groups),
-        "version": version,
-    }
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    packages: list[Package]
+    errata: int
+    package_groups: int
 
 
-async def _fetch_metadata(feed: Feed, scratch: Path) -> None:
-    repomd = await feed.repomd()
-    (scratch / "repodata").mkdir()
-    (scratch / "repodata" / "repomd.xml").write_bytes(repomd)
-    entries = [entry for entry in parse_repomd(repomd) if entry.type in _WANTED]
-    if not any(entry.type == "primary" for entry in entries):
-        raise OperationError("bad-repository", "repomd.xml names no primary metadata")
-    await asyncio.gather(*(feed.metadata(entry, scratch / entry.href) for entry in entries))
+@dataclass(frozen=True, slots=True)
+class _Run:
+    context: Context
+    store: Store
+    progress: SyncProgress
+    feed: Feed
+    scratch: Path
+    repo_id: str
+    concurrency: int
+
+    async def fetch(self) -> _Fetched:
+        """Fetch everything; nothing but packages is in the store yet."""
+        try:
+            packages = await self._metadata()
+            await self._content(packages)
+            return await self._comps_and_errata(packages)
+        except FetchFailed as error:
+            raise OperationError("fetch-failed", str(error)) from error
+        except MetadataError as error:
+            raise bad_repository(f"the metadata cannot be read: {error}") from error
+
+    def _report(self) -> None:
+        self.context.report(self.progress.tree())
+
+    async def _metadata(self) -> list[Package]:
+        self.progress.metadata = IN_PROGRESS
+        self._report()
+        content = await self.feed.repomd()
+        entries = [entry for entry in parse_repomd(content) if entry.type in _WANTED]
+        if not any(entry.type == "primary" for entry in entries):
+            raise bad_repository("repomd.xml names no primary metadata")
+        await _together(self.feed.metadata(entry, self.scratch / entry.href) for entry in entries)
+        (self.scratch / "repodata").mkdir(exist_ok=True)
+        (self.scratch / "repodata" / "repomd.xml").write_bytes(content)
+        packages = await asyncio.to_thread(lambda: list(_packages(self.scratch)))
+        self.progress.metadata = FINISHED
+        return packages
+
+    async def _content(self, packages: list[Package]) -> None:
+        missing = await asyncio.to_thread(self._missing, packages)
+        self.progress.content = IN_PROGRESS
+        self.progress.expect([package.size_bytes for package in missing])
+        self._report()
+        queue = iter(missing)
+        self.progress.handed_over()
+
+        async def download() -> None:
+            for package in queue:
+                try:
+                    await self.feed.package(package, self.store, self.repo_id)
+                except FetchFailed as error:
+                    self.progress.failed(package.href, str(error))
+                else:
+                    self.progress.fetched(package.size_bytes)
+                self._report()
+
+        await _together(download() for _ in range(min(self.concurrency, len(missing))))
+        if self.progress.num_error:
+            raise FetchFailed(f"{self.progress.num_error} of {len(missing)} packages could not be fetched")
+        self.progress.content = FINISHED
+
+    def _missing(self, packages: list[Package]) -> list[Package]:
+        missing = (package for package in packages if not self.store.has(package))
+        return list({package.checksum: package for package in missing}.values())
+
+    async def _comps_and_errata(self, packages: list[Package]) -> _Fetched:
+        reader = RepositoryReader(str(self.scratch))
+        self.progress.comps = IN_PROGRESS
+        self._report()
+        comps = await asyncio.to_thread(reader.read_comps)
+        self.progress.comps, self.progress.errata = FINISHED, IN_PROGRESS
+        self._report()
+        errata = await asyncio.to_thread(lambda: sum(1 for _ in reader.iter_advisories()))
+        self.progress.errata = FINISHED
+        self._report()
+        return _Fetched(packages, errata, 0 if comps is None else len(comps.groups))
+
+
+async def _together(coroutines: Iterable[Coroutine[None, None, None]]) -> None:
+    """Run them at once; the first that raises ends the others, and what it raised is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in coroutines:
+                group.create_task(coroutine)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
 
 
 def _packages(folder: Path) -> Iterator[Package]:
     for found in RepositoryReader(str(folder)).iter_packages():
-        algorithm, checksum = found.checksum
-        if not checksum.isalnum():
-            raise OperationError("bad-repository", f"a package has the checksum {checksum!r}")
-        yield Package(safe_href(found.location_href), str(algorithm).lower(), checksum, found.size_package)
-
-
-async def _fetch_packages(
-    context: Context, feed: Feed, store: Store, missing: list[Package], progress: SyncProgress, concurrency: int
-) -> None:
-    queue: asyncio.Queue[Package] = asyncio.Queue()
-    for package in missing:
-        queue.put_nowait(package)
-    progress.handed_over()
-
-    async def download() -> None:
-        while not queue.empty():
-            package = queue.get_nowait()
-            try:
-                await feed.package(package, store)
-            except FetchFailed as error:
-                progress.failed(package.href, str(error))
-            else:
-                progress.fetched(package.size_bytes)
-            context.report(progress.tree())
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(concurrency, len(missing))):
-            group.create_task(download())
+        algorithm, checksum = known_checksum(*found.checksum)
+        base_url = found.location_base or ""
+        if base_url and urlsplit(base_url).scheme not in ("http", "https"):
+            raise bad_repository(f"a package is at {base_url!r}, which is no http or https URL")
+        yield Package(safe_href(found.location_href), algorithm, checksum, found.size_package, base_url)

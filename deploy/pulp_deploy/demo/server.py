@@ -1,5 +1,6 @@
 """The demo's web server: serves a folder on the loopback, withholds chosen paths until they are released, counts."""
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -7,7 +8,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Final, Self
+
+_FROM_ON: Final = re.compile(r"bytes=([0-9]+)-")
 
 
 class Gate:
@@ -18,6 +21,9 @@ class Gate:
         self._withheld: set[str] = set()
         self._asked: Counter[str] = Counter()
         self._is_closing = False
+        self._failures: Counter[str] = Counter()
+        self.has_ranges = True
+        """Whether a part of a file can be asked for; else the whole is sent."""
         self.ranges: dict[str, list[str]] = {}
         """The Range headers that came, by path."""
 
@@ -31,6 +37,17 @@ class Gate:
         with self._changed:
             self._withheld.clear()
             self._changed.notify_all()
+
+    def fail(self, path: str, times: int) -> None:
+        """Answer 503 so many times."""
+        with self._changed:
+            self._failures[path] = times
+
+    def fails(self, path: str) -> bool:
+        """Whether this request is to fail."""
+        with self._changed:
+            self._failures[path] -= 1
+            return self._failures[path] >= 0
 
     def close(self) -> None:
         """Let waiting requests go, unanswered."""
@@ -74,16 +91,20 @@ class _Handler(SimpleHTTPRequestHandler):
         if not self._gate.pass_through(self.path):
             self.close_connection = True
             return
+        if self._gate.fails(self.path):
+            self.send_error(503)
+            return
         super().do_GET()
 
     def send_head(self) -> IO[bytes] | None:  # type: ignore[override]  # the stub names the two classes it returns
-        """As the parent, with single byte ranges (RFC 9110, 14.2)."""
+        """As the parent, and the rest of a file from some byte on (RFC 9110, 14.2); other ranges get the whole."""
         path = Path(self.translate_path(self.path))
         wanted = self.headers.get("Range", "")
-        if not wanted.startswith("bytes=") or not path.is_file():
+        part = _FROM_ON.fullmatch(wanted)
+        if part is None or not path.is_file() or not self._gate.has_ranges:
             return super().send_head()
         self._gate.ranges.setdefault(self.path, []).append(wanted)
-        size, start = path.stat().st_size, int(wanted.removeprefix("bytes=").split("-")[0] or 0)
+        size, start = path.stat().st_size, int(part[1])
         if start >= size:
             self.send_error(416)
             return None
