@@ -5,7 +5,7 @@ a function that makes today's class of it; what was ever written must decode for
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Annotated, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -30,6 +30,8 @@ HEADERS: Final[list[tuple[str, str | bytes | None]]] = [("content-type", CONTENT
 MAX_EVENT_BYTES: Final = 1_000_000
 MAX_CARRIED_BYTES: Final = 256 * 1024
 """Of one progress object or one result."""
+MAX_NESTING: Final = 128
+"""Of objects and arrays in one event, the envelope included: every reader of JSON takes that many, on any stack."""
 
 TYPES: Final[dict[type[Data], str]] = {
     Accepted: "org.pulpproject.task.accepted.v1",
@@ -63,6 +65,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -76,22 +79,7 @@ def encode(event: Event) -> bytes:
 
     Raises `InvalidEvent` for an event that breaks the contract, `EventTooLarge` over `MAX_EVENT_BYTES`.
     """
-    value = _encode(
-        Envelope(
-            specversion="1.0",
-            id=event.id,
-            source=event.source,
-            type=TYPES[type(event.data)],
-            subject=event.task_id,
-            time=event.time,
-            actor=event.actor,
-            data=Raw(_encode(event.data)),
-            datacontenttype="application/json",
-            correlationid=_or_unset(event.correlation_id),
-            causationid=_or_unset(event.causation_id),
-            traceparent=_or_unset(event.traceparent),
-        )
-    )
+    value = _encode_envelope(event)
     if len(value) > MAX_EVENT_BYTES:
         raise EventTooLarge(len(value), MAX_EVENT_BYTES)
     try:
@@ -101,6 +89,28 @@ def encode(event: Event) -> bytes:
     return value
 
 
+def _encode_envelope(event: Event) -> bytes:
+    try:
+        data = Raw(_encode(event.data))
+        envelope = Envelope(
+            specversion="1.0",
+            id=event.id,
+            source=event.source,
+            type=TYPES[type(event.data)],
+            subject=event.task_id,
+            time=event.time,
+            actor=event.actor,
+            data=data,
+            datacontenttype="application/json",
+            correlationid=_or_unset(event.correlation_id),
+            causationid=_or_unset(event.causation_id),
+            traceparent=_or_unset(event.traceparent),
+        )
+        return _encode(envelope)
+    except UnicodeEncodeError as error:  # a lone surrogate, as in file names that are no UTF-8
+        raise InvalidEvent(f"the event may not be written: {error}") from error
+
+
 def decode(key: bytes | None, value: bytes | None) -> Event | UnknownEvent:
     """The event of a record; raises `UndecodableRecord` with the reason, and nothing else, for any other bytes."""
     if value is None:
@@ -108,6 +118,7 @@ def decode(key: bytes | None, value: bytes | None) -> Event | UnknownEvent:
     try:
         _check_text(value)
         envelope = _decode_envelope(value)
+        _check_time(envelope.time)
         data = _decode_data(envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise UndecodableRecord(f"no event: {error}") from error
@@ -141,23 +152,44 @@ def _decode_data(envelope: Envelope) -> Data | None:
         return None
     data = decoder(envelope.data)
     match data:
-        case Accepted() if not _is_object(data.arguments):
-            raise ValueError("arguments are no JSON object")
-        case Progress() if not _is_object(data.progress):
-            raise ValueError("progress is no JSON object")
-        case _:
-            return data
+        case Accepted():
+            _check_object(data.arguments, "arguments are")
+        case Progress():
+            _check_object(data.progress, "progress is")
+        case Finished():
+            _decode_any(data.result)
+    return data
 
 
-def _is_object(raw: Raw) -> bool:
-    return bytes(memoryview(raw)[:1]) == b"{"
+def _check_object(raw: Raw, what: str) -> None:
+    """Refuse what is no JSON object, and what only a lenient reader takes, such as a number out of range."""
+    if not isinstance(_decode_any(raw), dict):
+        raise ValueError(f"{what} no JSON object")
+
+
+def _check_time(time: datetime) -> None:
+    """Refuse years that another zone's clock would put outside what Python can hold."""
+    if not MINYEAR < time.year < MAXYEAR:
+        raise ValueError(f"the time {time} is out of range")
 
 
 def _check_text(value: bytes) -> None:
-    """Refuse what JSON allows in a string but a text column of Postgres does not: U+0000."""
+    """Refuse what JSON allows but a reader or a column of Postgres does not: U+0000, and a deep nest."""
     value.decode()
-    if b"\\u0000" in value and _holds_nul(msgspec.json.decode(value)):
+    if value.count(b"{") + value.count(b"[") > MAX_NESTING and _depth(_decode_any(value)) > MAX_NESTING:
+        raise ValueError(f"objects and arrays are nested more than {MAX_NESTING} deep")
+    if b"\\u0000" in value and _holds_nul(_decode_any(value)):
         raise ValueError("a string holds U+0000")
+
+
+def _depth(value: object) -> int:
+    match value:
+        case dict():
+            return 1 + max(map(_depth, value.values()), default=0)
+        case list():
+            return 1 + max(map(_depth, value), default=0)
+        case _:
+            return 0
 
 
 def _holds_nul(value: object) -> bool:

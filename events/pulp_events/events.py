@@ -16,7 +16,7 @@ NULL: Final = Raw(b"null")
 EMPTY_OBJECT: Final = Raw(b"{}")
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
-Tag = Annotated[str, Meta(min_length=1, max_length=1024)]
+Tag = Annotated[str, Meta(min_length=1, max_length=640)]  # in UTF-8 still small enough for an index of Postgres
 Sequence = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
