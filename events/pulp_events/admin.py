@@ -85,8 +85,8 @@ def offsets_since(
     bootstrap: str, topic: str, partitions: int, timestamp_ms: int, *, timeout_s: float = 10.0
 ) -> dict[int, int]:
     """The first offset at or after a broker time, of each partition; the end where there is none."""
+    ends = end_offsets(bootstrap, topic, partitions, timeout_s=timeout_s)  # first: what comes meanwhile is not left out
     found = _offsets(bootstrap, topic, partitions, OffsetSpec.for_timestamp(timestamp_ms), timeout_s)
-    ends = end_offsets(bootstrap, topic, partitions, timeout_s=timeout_s)
     return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
 
 

@@ -1,6 +1,8 @@
 """The Kafka log: appending events, and asking how far it goes."""
 
 import asyncio
+import contextlib
+import logging
 import threading
 from typing import Final, Protocol
 
@@ -13,15 +15,12 @@ from pulp_events.events import Event
 from pulp_events.kafka import client_settings
 from pulp_events.task import Position
 
-# Everything else may have been written: a timeout, a broken connection, a replica that did not confirm.
+# Decided on this side before anything is sent. After any other error an attempt may have been written: librdkafka
+# repeats what got no answer, and the error of the last attempt says nothing about the ones before.
 _SURELY_NOT_WRITTEN: Final = {
     KafkaError._QUEUE_FULL,
-    KafkaError._PURGE_QUEUE,
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.NOT_ENOUGH_REPLICAS,
 }
 # The admin client asks a broker that it knows as leader, and does not ask again.
 _NO_LEADER_NOW: Final = {
@@ -32,6 +31,10 @@ _NO_LEADER_NOW: Final = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
 _RETRY_S: Final = 0.05
+_REPORT_SLACK_S: Final = 3.0
+"""A delivery report may come so much later than the time limit of the delivery: librdkafka looks once a second."""
+
+_logger = logging.getLogger("pulp.kafka")
 
 
 class Log(Protocol):
@@ -56,7 +59,8 @@ class Log(Protocol):
 class KafkaLog:
     """A `Log` on one topic: idempotent producer, acks=all; each append waits for its delivery report.
 
-    Make it inside the running event loop of the process that uses it; `close` it there.
+    Make it inside the running event loop of the process that uses it; `close` it there. Making it needs no broker.
+    An append ends within `timeout_s` and three seconds; one whose caller was cancelled may be written all the same.
     """
 
     def __init__(self, bootstrap: str, topic: str, partitions: int, *, timeout_s: float = 10.0) -> None:
@@ -64,33 +68,46 @@ class KafkaLog:
         self._bootstrap = bootstrap
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
-        self._producer = self._make_producer()
         self._fatal = False
-        self._ends = _EndOffsets(AdminClient(client_settings(bootstrap)), topic, partitions, timeout_s)
+        self._producer = self._make_producer()
+        self._retired: set[asyncio.Task[int]] = set()
+        self._admin = AdminClient(client_settings(bootstrap))
+        self._ends = _EndOffsets(self._admin, topic, partitions, timeout_s)
         self._closing = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka-delivery-reports", daemon=True)
         self._poller.start()
 
     async def start(self) -> None:
-        """Get the producer's id and the topic's leaders now: the first append would wait half a second for them."""
-        await asyncio.to_thread(self._producer.list_topics, self.topic, self._timeout_s)
+        """Get the producer's id and the topic's leaders now: the first append would wait half a second for them.
+
+        Raises `LogUnavailable` if Kafka is away.
+        """
+        try:
+            await asyncio.to_thread(self._producer.list_topics, self.topic, self._timeout_s)
+        except KafkaException as error:
+            raise LogUnavailable(f"Kafka at {self._bootstrap} does not answer: {error.args[0].str()}") from error
         await self.end_offsets()
 
     async def append(self, event: Event, partition: int) -> Position:
         """See `Log.append`."""
+        if self._closing.is_set():
+            raise LogUnavailable("the log is closed")
         if self._fatal:
-            # An idempotent producer that lost its sequence can never write again; a new one can.
-            self._fatal, self._producer = False, self._make_producer()
+            self._renew_producer()
+        value = encode(event)
         delivered: asyncio.Future[Position] = self._loop.create_future()
 
         def report(error: KafkaError | None, message: Message) -> None:
-            self._loop.call_soon_threadsafe(_resolve, delivered, error, message)
+            if error is not None:
+                self._note(error)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(_resolve, delivered, error, message)
 
         try:
             self._producer.produce(
                 self.topic,
                 key=key_of(event.task_id),
-                value=encode(event),
+                value=value,
                 partition=partition,
                 headers=HEADERS,
                 on_delivery=report,
@@ -99,18 +116,31 @@ class KafkaLog:
             raise LogUnavailable("the queue of unsent events is full: try again later") from error
         except KafkaException as error:
             self._note(error.args[0])
-            raise LogUnavailable(f"the event could not be sent: {error}") from error
-        return await delivered
+            raise LogUnavailable(f"the event could not be sent: {error.args[0].str()}") from error
+        try:
+            async with asyncio.timeout(self._timeout_s + _REPORT_SLACK_S):
+                return await delivered
+        except TimeoutError as error:
+            raise AppendOutcomeUnknown("Kafka did not confirm the event in time: no delivery report") from error
 
     async def end_offsets(self) -> dict[int, int]:
         """See `Log.end_offsets`."""
         return await self._ends.read()
 
     async def close(self) -> None:
-        """Wait for what is under way, within the time limit of an append."""
-        await asyncio.to_thread(self._producer.flush, self._timeout_s + 1)
+        """Wait for what is under way, within the time limit of an append; nothing can be appended any more."""
         self._closing.set()
+        await asyncio.to_thread(self._producer.flush, self._timeout_s + 1)
         await asyncio.to_thread(self._poller.join)
+        await asyncio.gather(*self._retired)
+
+    def _renew_producer(self) -> None:
+        """An idempotent producer that lost its sequence can never write again; a new one can."""
+        retired = asyncio.create_task(asyncio.to_thread(self._producer.flush, self._timeout_s + 1))
+        self._retired.add(retired)  # its own events get their reports, all of them errors
+        retired.add_done_callback(self._retired.discard)
+        self._fatal, self._producer = False, self._make_producer()
+        _logger.warning("the Kafka producer was replaced after a fatal error", extra={"topic": self.topic})
 
     def _make_producer(self) -> Producer:
         return Producer(
@@ -122,18 +152,20 @@ class KafkaLog:
                 linger_ms=0,
                 delivery_timeout_ms=int(self._timeout_s * 1000),
                 queue_buffering_max_messages=100_000,
+                queue_buffering_max_kbytes=128 * 1024,
                 message_max_bytes=MAX_EVENT_BYTES + 48_576,
                 error_cb=self._note,
             )
         )
 
     def _note(self, error: KafkaError) -> None:
-        if error.fatal():
+        if error.fatal() or error.code() == KafkaError._FATAL:
             self._fatal = True
 
     def _poll(self) -> None:
         while not self._closing.is_set():
             self._producer.poll(0.1)
+            self._admin.poll(0)  # else the lines that it logs pile up
 
 
 class _EndOffsets:
@@ -194,4 +226,4 @@ def _resolve(delivered: "asyncio.Future[Position]", error: KafkaError | None, me
     elif error.code() in _SURELY_NOT_WRITTEN:
         delivered.set_exception(LogUnavailable(f"Kafka did not take the event: {error.str()}"))
     else:
-        delivered.set_exception(AppendOutcomeUnknown(f"Kafka did not confirm the event in time: {error.str()}"))
+        delivered.set_exception(AppendOutcomeUnknown(f"Kafka did not confirm the event: {error.str()}"))

@@ -28,12 +28,15 @@ _TRANSIENT: Final = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaE
 class Reader:
     """Reads partitions from given offsets on, in order, for ever. Sync; one thread at a time.
 
-    It never skips: an offset that is no longer in the log raises `OffsetOutOfRange`.
+    It never skips: an offset that is no longer in the log raises `OffsetOutOfRange`. Memory is bounded: Kafka is
+    asked for more only as records are taken.
     """
 
     def __init__(self, bootstrap: str, topic: str, start: Mapping[int, int]) -> None:
         self._topic = topic
         self._next = dict(start)
+        self._held = set(start)
+        self._fault: LogError | None = None
         self._consumer = Consumer(
             client_settings(
                 bootstrap,
@@ -44,6 +47,7 @@ class Reader:
                 isolation_level="read_committed",
                 fetch_wait_max_ms=100,
                 queued_max_messages_kbytes=32_768,
+                max_poll_interval_ms=86_400_000,  # a slow reader is no dead one
                 check_crcs=True,
             )
         )
@@ -59,24 +63,50 @@ class Reader:
 
         Raises `OffsetOutOfRange`, `LogUnavailable` for a lasting fault. Brokers that are away are waited for.
         """
+        if self._fault is not None:
+            raise self._fault
         batches: defaultdict[int, list[Record]] = defaultdict(list)
-        for message in self._consumer.consume(most, timeout_s):
+        for message in self._take(timeout_s, most):
             error = message.error()
             if error is not None:
-                self._check(error)
+                self._fault = self._fault or self._fault_of(error)
                 continue
             record = record_of(message)
             batches[record.partition].append(record)
             self._next[record.partition] = record.offset + 1
+        if self._fault is not None and not batches:
+            raise self._fault  # what came before it goes first
         return dict(batches)
 
     def until(self, ends: Mapping[int, int], *, most: int = 5000) -> Iterator[tuple[int, list[Record]]]:
-        """All records before `ends`, as (partition, records); returns when every partition is there."""
-        while any(self._next[partition] < end for partition, end in ends.items()):
+        """All records before `ends`, as (partition, records); returns when every partition is there.
+
+        The reader then stands exactly at the ends. A partition that is there, or that `ends` does not name, is let
+        go: it is not read any further.
+        """
+        for partition in self.positions:
+            if self._next[partition] >= ends.get(partition, 0):
+                self._let_go(partition)
+        while self._held:
             for partition, records in self.poll(0.5, most=most).items():
                 wanted = [record for record in records if record.offset < ends[partition]]
+                self._next[partition] = wanted[-1].offset + 1 if wanted else records[0].offset
+                if records[-1].offset + 1 >= ends[partition]:
+                    self._let_go(partition)
                 if wanted:
                     yield partition, wanted
+
+    def _take(self, timeout_s: float, most: int) -> list[Message]:
+        """At least one message as soon as there is one, and what is there with it: `consume` alone waits for all."""
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        return [first, *(self._consumer.consume(most - 1, 0) if most > 1 else ())]
+
+    def _let_go(self, partition: int) -> None:
+        if partition in self._held:
+            self._held.remove(partition)
+            self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -90,14 +120,15 @@ class Reader:
     ) -> None:
         self.close()
 
-    def _check(self, error: KafkaError) -> None:
+    def _fault_of(self, error: KafkaError) -> LogError | None:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            raise OffsetOutOfRange(
+            return OffsetOutOfRange(
                 f"{self._topic} no longer holds an offset that is needed ({error.str()}); next offsets: {self._next}."
                 " Retention has cut the log, or the topic was made anew: nothing was skipped"
             )
-        if error.code() not in _TRANSIENT:
-            raise LogUnavailable(f"{self._topic} cannot be read: {error.str()}")
+        if error.code() in _TRANSIENT:
+            return None
+        return LogUnavailable(f"{self._topic} cannot be read: {error.str()}")
 
 
 def record_of(message: Message) -> Record:

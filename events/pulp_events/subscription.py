@@ -8,8 +8,8 @@ from typing import NamedTuple, Self
 from uuid import UUID
 
 from pulp_events import admin
-from pulp_events.codec import decode
-from pulp_events.errors import TopicMismatch, UndecodableRecord
+from pulp_events.codec import decode, key_of
+from pulp_events.errors import BadInput, OffsetOutOfRange, TopicMismatch, UndecodableRecord
 from pulp_events.events import Event, UnknownEvent
 from pulp_events.reader import Reader, Record
 from pulp_events.task import Position
@@ -41,7 +41,7 @@ class Subscription:
         self._reader = reader
         self._positions = reader.positions
         self._ends = ends
-        self._task_id = task_id
+        self._key = None if task_id is None else key_of(task_id)
         self._ready: deque[Record] = deque()
 
     @property
@@ -56,11 +56,16 @@ class Subscription:
                 self._ready.extend(records)
         while self._ready:
             record = self._ready.popleft()
+            if self._ends is not None and record.offset >= self._ends[record.partition]:
+                continue  # written after it began: its position is not passed
             self._positions[record.partition] = record.offset + 1
-            received = _receive(record)
-            if self._is_wanted(record, received):
-                return received
+            if self._key is None or record.key == self._key:
+                return _receive(record)
         return None
+
+    def close(self) -> None:
+        """Let go of the connection; `positions` stay."""
+        self._reader.close()
 
     def __iter__(self) -> Iterator[Received]:
         while self._ends is None or any(self._positions[partition] < end for partition, end in self._ends.items()):
@@ -74,14 +79,7 @@ class Subscription:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._reader.close()
-
-    def _is_wanted(self, record: Record, received: Received) -> bool:
-        if self._ends is not None and record.offset >= self._ends[record.partition]:
-            return False
-        if self._task_id is None:
-            return True
-        return received.event is not None and received.event.task_id == self._task_id
+        self.close()
 
 
 def subscribe(
@@ -98,19 +96,40 @@ def subscribe(
 
     `positions` are next offsets by partition, as `Subscription.positions` gave them; give the `topic_id` that came
     with them, and a topic made anew under the same name is refused (`TopicMismatch`) instead of read from a wrong
-    place. `task_id` picks one task's events. With `follow=False` it ends where the log ended when it began.
-    Raises `LogUnavailable` if Kafka is away, `OffsetOutOfRange` if retention has cut what is asked for.
+    place. A partition that they do not name is read from its first record. `task_id` picks one task's records. With
+    `follow=False` it ends where the log ended when it began; else it waits for more, also while brokers are away.
+
+    Raises `LogUnavailable` if Kafka is away or has no such topic, `OffsetOutOfRange` (now or from the iterator) if
+    the log does not hold what is asked for, `BadInput` for a `since` without a time zone or together with `positions`.
     """
+    if since is not None and positions is not None:
+        raise BadInput("a subscription starts from positions or from a time, not from both")
+    if since is not None and since.tzinfo is None:
+        raise BadInput(f"since={since.isoformat()}: a time with its zone is expected")
     topic = Topics.named(prefix).events
     info = admin.describe(bootstrap, topic)
     if topic_id is not None and topic_id != info.topic_id:
         raise TopicMismatch(f"topic {topic} was made anew (id {info.topic_id}, not {topic_id}): offsets start again")
-    ends = None if follow else admin.end_offsets(bootstrap, topic, info.partitions)
+    ends = admin.end_offsets(bootstrap, topic, info.partitions)
     if since is not None:
         start = admin.offsets_since(bootstrap, topic, info.partitions, int(since.timestamp() * 1000))
+    elif positions is not None:
+        start = {**dict.fromkeys(ends, 0), **_checked(positions, ends, topic)}
     else:
-        start = dict.fromkeys(range(info.partitions), 0)
-    return Subscription(Reader(bootstrap, topic, {**start, **(positions or {})}), info.topic_id, ends, task_id)
+        start = admin.begin_offsets(bootstrap, topic, info.partitions)
+    return Subscription(Reader(bootstrap, topic, start), info.topic_id, None if follow else ends, task_id)
+
+
+def _checked(positions: Mapping[int, int], ends: Mapping[int, int], topic: str) -> Mapping[int, int]:
+    if unknown := positions.keys() - ends.keys():
+        raise TopicMismatch(f"topic {topic} has no partition {min(unknown)}: these positions belong to another one")
+    for partition, offset in positions.items():
+        if not 0 <= offset <= ends[partition]:
+            raise OffsetOutOfRange(
+                f"{topic}/{partition} ends at {ends[partition]}, before position {offset}:"
+                " the log was cut at its end, or the topic was made anew"
+            )
+    return positions
 
 
 def _receive(record: Record) -> Received:
