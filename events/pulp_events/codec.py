@@ -52,7 +52,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     specversion: Literal["1.0"]
     id: UUID
-    source: str
+    source: Annotated[str, Meta(min_length=1)]
     type: Name
     subject: UUID
     time: Time

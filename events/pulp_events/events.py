@@ -17,6 +17,7 @@ EMPTY_OBJECT: Final = Raw(b"{}")
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Tag = Annotated[str, Meta(min_length=1, max_length=640)]  # in UTF-8 still small enough for an index of Postgres
+Object = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 Sequence = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
@@ -76,7 +77,7 @@ class Accepted(Struct, frozen=True, kw_only=True):
     """A request for work was accepted: the task exists, and waits."""
 
     operation: Name
-    arguments: Raw = EMPTY_OBJECT
+    arguments: Object = EMPTY_OBJECT
     resources: Annotated[tuple[Resource, ...], Meta(max_length=100)] = ()
     tags: Annotated[tuple[Tag, ...], Meta(max_length=100)] = ()
     queue: Name = "default"
@@ -103,7 +104,7 @@ class Progress(Struct, frozen=True, kw_only=True):
 
     attempt_id: UUID
     sequence: Sequence
-    progress: Raw
+    progress: Object
 
 
 class CancelRequested(Struct, frozen=True, kw_only=True):

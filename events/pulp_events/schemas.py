@@ -1,0 +1,98 @@
+"""The contract as JSON Schema, one file for each type of event: for programs in other languages.
+
+The types are the truth; the files in `events/schemas` are made from them: `python -m pulp_events.schemas --write`.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct, defstruct
+from msgspec.structs import FieldInfo
+
+from pulp_events.codec import MAX_EVENT_BYTES, MAX_NESTING, TYPES, Envelope
+from pulp_events.events import Data
+
+FOLDER: Final = Path(__file__).parents[1] / "schemas"
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema_of(wire_type: str) -> dict[str, Any]:
+    """The schema of the whole record's value, envelope and data, of one wire type."""
+    kind = next(kind for kind, literal in TYPES.items() if literal == wire_type)
+    _, components = msgspec.json.schema_components([Envelope, _describable(kind)], ref_template="#/$defs/{name}")
+    envelope = components.pop("Envelope")
+    for definition in components.values():
+        definition.pop("title", None)
+    return {
+        "$schema": _DIALECT,
+        "$id": f"urn:pulp-tasks:event:{wire_type}",
+        "title": wire_type,
+        "description": f"{components[kind.__name__].pop('description')} A CloudEvent 1.0 in JSON, structured mode."
+        " Unknown fields are allowed and kept.",
+        "$comment": f"Beyond this schema: at most {MAX_EVENT_BYTES} bytes, no U+0000 in any string, at most"
+        f" {MAX_NESTING} nested objects and arrays; the record's key is the subject in lower case.",
+        "type": "object",
+        "properties": envelope["properties"]
+        | {"type": {"const": wire_type}, "data": {"$ref": f"#/$defs/{kind.__name__}"}},
+        "required": envelope["required"],
+        "$defs": components,
+    }
+
+
+def _describable(kind: type[Data]) -> type[Struct]:
+    """The same fields with the same docstring: msgspec describes no default that is `Raw`, so it is made plain."""
+    fields = [(field.name, field.type, _default(field)) for field in msgspec.structs.fields(kind)]
+    return defstruct(kind.__name__, fields, kw_only=True, namespace={"__doc__": kind.__doc__})
+
+
+def _default(field: FieldInfo) -> Any:
+    return msgspec.json.decode(field.default) if isinstance(field.default, Raw) else field.default
+
+
+def files() -> Iterator[tuple[str, str]]:
+    """Name and text of every file."""
+    for wire_type in TYPES.values():
+        yield f"{wire_type}.json", msgspec.json.format(msgspec.json.encode(schema_of(wire_type))).decode() + "\n"
+
+
+def write(folder: Path) -> None:
+    """Make all files anew."""
+    folder.mkdir(exist_ok=True)
+    for name, text in files():
+        (folder / name).write_text(text)
+
+
+def differences(folder: Path) -> list[str]:
+    """What is missing, differs or should not be there, one line each."""
+    wanted = dict(files())
+    found = {path.name: path.read_text() for path in folder.glob("*.json")}
+    return [
+        f"{name} {'is missing' if name not in found else 'differs' if name in wanted else 'belongs to no event'}"
+        for name in sorted(wanted.keys() | found.keys())
+        if wanted.get(name) != found.get(name)
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the files; 1 if a check finds differences."""
+    parser = argparse.ArgumentParser(prog="python -m pulp_events.schemas", description=__doc__)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--write", action="store_true", help="make the files anew")
+    action.add_argument("--check", action="store_true", help="say what differs from the types")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    options = parser.parse_args(arguments)
+    if options.write:
+        write(options.folder)
+        return 0
+    found = differences(options.folder)
+    for line in found:
+        print(f"{options.folder}: {line}: run python -m pulp_events.schemas --write", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

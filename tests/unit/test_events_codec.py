@@ -1,0 +1,318 @@
+"""Bytes ↔ events: whatever is written is read, what was ever written decodes for ever, and anything else is refused."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+from pulp_events.codec import MAX_EVENT_BYTES, TYPES, decode, encode, key_of, type_of
+from pulp_events.errors import EventTooLarge, InvalidEvent, UndecodableRecord
+from pulp_events.events import (
+    Accepted,
+    Access,
+    CancelRequested,
+    Data,
+    Event,
+    Finished,
+    Outcome,
+    Progress,
+    Resource,
+    Started,
+    TaskError,
+    UnknownEvent,
+    json_value,
+)
+
+from tests.support.events import ATTEMPT, NOON, TASK, accepted, event, finished, progress, started
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "events-v1.jsonl"
+LINES = GOLDEN.read_bytes().splitlines()
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=255)
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=12,
+)
+carried = values.map(lambda value: Raw(msgspec.json.encode(value)))
+objects = st.dictionaries(text, values, max_size=5).map(lambda value: Raw(msgspec.json.encode(value)))
+uuids = st.uuids()
+errors = st.builds(TaskError, code=names, description=text, traceback=st.none() | text)
+datas: st.SearchStrategy[Data] = st.one_of(
+    st.builds(
+        Accepted,
+        operation=names,
+        arguments=objects,
+        resources=st.lists(st.builds(Resource, names, names, st.sampled_from(Access)), max_size=4).map(tuple),
+        tags=st.lists(names, max_size=4).map(tuple),
+        queue=names,
+        priority=st.integers(-1000, 1000),
+        group_id=st.none() | uuids,
+        parent_id=st.none() | uuids,
+        depends_on=st.lists(uuids, max_size=3).map(tuple),
+        timeout_seconds=st.none() | st.integers(1, 315_360_000),
+    ),
+    st.builds(Started, attempt=st.integers(1, 2**31 - 1), attempt_id=uuids, worker=names, cancellable=st.booleans()),
+    st.builds(Progress, attempt_id=uuids, sequence=st.integers(1, 2**63 - 1), progress=objects),
+    st.builds(CancelRequested, reason=st.none() | text.filter(lambda reason: len(reason) <= 1024)),
+    st.builds(
+        Finished,
+        outcome=st.sampled_from(Outcome),
+        attempt_id=st.none() | uuids,
+        result=carried,
+        error=st.none() | errors,
+    ),
+)
+zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+events = st.builds(
+    Event,
+    id=uuids,
+    task_id=uuids,
+    time=st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=zones),
+    actor=names,
+    data=datas,
+    source=names,
+    correlation_id=st.none() | names,
+    causation_id=st.none() | names,
+    traceparent=st.none() | names,
+)
+
+
+@given(events)
+@settings(max_examples=300, deadline=None)
+def test_what_is_encoded_decodes_to_the_same_event(written: Event) -> None:
+    value = encode(written)
+    assert decode(key_of(written.task_id), value) == written
+    assert encode(written) == value
+    assert isinstance(json.loads(value), dict)  # plain JSON to anybody else
+
+
+@given(
+    st.binary(max_size=60)
+    | st.text(max_size=60).map(lambda some: some.encode("utf-8", "surrogatepass"))
+    | values.map(msgspec.json.encode)
+)
+@settings(max_examples=300, deadline=None)
+def test_any_other_bytes_are_refused_and_nothing_else_happens(value: bytes) -> None:
+    with pytest.raises(UndecodableRecord):
+        decode(b"key", value)
+
+
+@given(st.sampled_from(LINES), st.integers(0, 700), st.binary(min_size=1, max_size=3))
+@settings(max_examples=500, deadline=None)
+def test_a_damaged_event_decodes_or_is_refused(line: bytes, at: int, damage: bytes) -> None:
+    refused: UndecodableRecord | None = None
+    try:
+        decode(key_of(TASK), line[:at] + damage + line[at + len(damage) :])
+    except UndecodableRecord as error:
+        refused = error
+    assert refused is None or refused.reason
+
+
+def test_the_golden_file_has_every_type_that_is_written() -> None:
+    assert {json.loads(line)["type"] for line in LINES} == set(TYPES.values())
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: json.loads(line)["id"][-2:])
+def test_a_golden_event_decodes_for_ever(line: bytes) -> None:
+    found = decode(json.loads(line)["subject"].encode(), line)
+    assert isinstance(found, Event)
+    assert type_of(found) == json.loads(line)["type"]
+    assert json.loads(encode(found)) == json.loads(line)
+
+
+def test_the_golden_events_mean_what_they_meant() -> None:
+    by_id = {line_id(line): decode(json.loads(line)["subject"].encode(), line) for line in LINES}
+    assert by_id["01"] == Event(
+        id=UUID("0193f3f0-7a00-7000-8000-000000000001"),
+        task_id=TASK,
+        time=NOON,
+        actor="user:admin",
+        data=Accepted(
+            operation="sync",
+            arguments=Raw(b'{"repo_id":"ff7-e6","feed":"http://127.0.0.1:8000/zoo/"}'),
+            resources=(
+                Resource("repository", "ff7-e6", Access.EXCLUSIVE),
+                Resource("content_unit", "orphans", Access.SHARED),
+            ),
+            tags=("pulp:repository:ff7-e6", "pulp:action:sync"),
+        ),
+    )
+    second = by_id["02"]
+    assert isinstance(second, Event)
+    assert second.time == datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+    assert second.traceparent == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    third = by_id["0a"]
+    assert isinstance(third, Event)
+    assert third.data == Finished(
+        outcome=Outcome.SKIPPED,
+        error=TaskError("dependency-failed", "A task that this one depends on did not succeed."),
+    )
+
+
+def line_id(line: bytes) -> str:
+    return str(json.loads(line)["id"][-2:])
+
+
+def altered(base: Event, **fields: Any) -> bytes:
+    """The event's JSON with envelope fields replaced; None takes one away."""
+    value = json.loads(encode(base)) | fields
+    return json.dumps({name: field for name, field in value.items() if field is not None}).encode()
+
+
+def with_data(base: Event, **fields: Any) -> bytes:
+    value = json.loads(encode(base))
+    value["data"] |= fields
+    return json.dumps(value).encode()
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        value = {"a": value}
+    return value
+
+
+POISON: dict[str, bytes | None] = {
+    "no value": None,
+    "empty": b"",
+    "no JSON": b"hello",
+    "no UTF-8": encode(accepted()).replace(b"sync", b"s\xffnc"),
+    "UTF-16": encode(accepted()).decode().encode("utf-16"),
+    "a byte order mark": b"\xef\xbb\xbf" + encode(accepted()),
+    "cut off": encode(accepted())[:-1],
+    "two values": encode(accepted()) * 2,
+    "an array": b"[" + encode(accepted()) + b"]",
+    "another specversion": altered(accepted(), specversion="0.3"),
+    "no id": altered(accepted(), id=None),
+    "an id that is no UUID": altered(accepted(), id="17"),
+    "no subject": altered(accepted(), subject=None),
+    "a subject that is no UUID": altered(accepted(), subject="task"),
+    "another subject than the key": altered(accepted(), subject=str(ATTEMPT)),
+    "no type": altered(accepted(), type=None),
+    "an empty source": altered(accepted(), source=""),
+    "no time": altered(accepted(), time=None),
+    "a time without a zone": altered(accepted(), time="2026-11-24T12:00:00"),
+    "a time that is none": altered(accepted(), time="yesterday"),
+    "a time past year 9999 in UTC": altered(accepted(), time="9999-12-31T23:59:59-12:00"),
+    "a time before year 1 in UTC": altered(accepted(), time="0001-01-01T00:00:00+12:00"),
+    "no actor": altered(accepted(), actor=None),
+    "an empty actor": altered(accepted(), actor=""),
+    "a long actor": altered(accepted(), actor="a" * 256),
+    "no data": altered(accepted(), data=None),
+    "data of another type": altered(accepted(), data=json.loads(encode(started()))["data"]),
+    "data in another content type": altered(accepted(), datacontenttype="text/xml"),
+    "no operation": with_data(accepted(), operation=""),
+    "arguments that are a list": with_data(accepted(), arguments=[1]),
+    "arguments that are null": with_data(accepted(), arguments=None),
+    "a priority out of range": with_data(accepted(), priority=1001),
+    "an access that is none": with_data(accepted(), resources=[{"type": "a", "id": "b", "access": "some"}]),
+    "a resource without id": with_data(accepted(), resources=[{"type": "a"}]),
+    "too many resources": with_data(accepted(), resources=[{"type": "a", "id": str(n)} for n in range(101)]),
+    "a long tag": with_data(accepted(), tags=["x" * 641]),
+    "a time limit of nothing": with_data(accepted(), timeout_seconds=0),
+    "attempt 0": with_data(started(), attempt=0),
+    "an attempt past 31 bits": with_data(started(), attempt=2**31),
+    "cancellable as text": with_data(started(), cancellable="yes"),
+    "sequence 0": with_data(progress(), sequence=0),
+    "a sequence past 63 bits": with_data(progress(), sequence=2**63),
+    "progress that is text": with_data(progress(), progress="half"),
+    "an outcome that is none": with_data(finished(), outcome="ok"),
+    "U+0000 in a value": with_data(progress(), progress={"a": "x\0y"}),
+    "U+0000 in a key": with_data(progress(), progress={"a\0": 1}),
+    "U+0000 in a list": with_data(finished(), result=[["\0"]]),
+    "half a surrogate pair": with_data(progress(), progress={"a": "\ud800"}),
+    "a number out of range": encode(progress(value={"a": 1})).replace(b'"a":1', b'"a":1e999'),
+    "not a number": encode(progress(value={"a": 1})).replace(b'"a":1', b'"a":NaN'),
+    "a deep nest": with_data(progress(), progress=nested(128)),
+    "a nest that is deeper than any stack": encode(progress(value={"a": 1})).replace(
+        b'"a":1', b'"a":' + b"[" * 100_000 + b"]" * 100_000
+    ),
+}
+
+
+@pytest.mark.parametrize("value", POISON.values(), ids=POISON)
+def test_poison_is_refused_with_a_reason(value: bytes | None) -> None:
+    with pytest.raises(UndecodableRecord) as caught:
+        decode(key_of(TASK), value)
+    assert caught.value.reason
+    assert "\n" not in caught.value.reason
+
+
+@pytest.mark.parametrize("key", [None, b"", b"x", str(TASK).upper().encode(), str(TASK).encode() + b" "])
+def test_a_record_under_another_key_is_refused(key: bytes | None) -> None:
+    with pytest.raises(UndecodableRecord, match="key is not the event's subject"):
+        decode(key, encode(accepted()))
+
+
+def test_what_is_allowed_at_the_edges() -> None:
+    for value in (
+        with_data(progress(), progress=nested(126)),
+        with_data(progress(), progress={"a": [[]] * 500}),
+        with_data(accepted(), tags=["☃" * 640], priority=-1000),
+        with_data(progress(), progress={"a": "\\u0000"}),  # six characters, none of them U+0000
+        altered(accepted(), somethingnew={"a": 1}, subject=str(TASK).upper()),
+        with_data(started(), somethingnew=1),
+    ):
+        assert isinstance(decode(key_of(TASK), value), Event)
+
+
+def test_an_event_of_a_type_that_is_not_known_is_kept_as_such() -> None:
+    value = altered(accepted(), type="org.pulpproject.task.accepted.v2", data=[1, {"any": "thing"}])
+    found = decode(key_of(TASK), value)
+    assert isinstance(found, UnknownEvent)
+    assert (found.task_id, found.type, type_of(found)) == (TASK, *["org.pulpproject.task.accepted.v2"] * 2)
+    assert found.actor == "user:admin"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        event(Accepted(operation="")),
+        event(Accepted(operation="x", arguments=Raw(b"[]"))),
+        event(Accepted(operation="x", priority=5000)),
+        event(Progress(attempt_id=ATTEMPT, sequence=0, progress=Raw(b"{}"))),
+        event(Progress(attempt_id=ATTEMPT, sequence=1, progress=Raw(b"nonsense"))),
+        event(Finished(outcome=Outcome.FAILED, error=TaskError("x", "a\0b"))),
+        event(Finished(outcome=Outcome.FAILED, error=TaskError("x", "a file \udcff"))),
+        event(CancelRequested(), actor=""),
+    ],
+)
+def test_an_event_that_could_not_be_read_is_not_written(wrong: Event) -> None:
+    with pytest.raises(InvalidEvent):
+        encode(wrong)
+
+
+def test_a_large_event_is_refused_at_the_limit() -> None:
+    def of_size(size: int) -> Event:
+        return event(CancelRequested(), actor="a").__class__(
+            id=ATTEMPT, task_id=TASK, time=NOON, actor="a", data=Finished(outcome=Outcome.FAILED, result=result(size))
+        )
+
+    def result(size: int) -> Raw:
+        return Raw(b'"' + b"x" * size + b'"')
+
+    rest = len(encode(of_size(0)))
+    assert len(encode(of_size(MAX_EVENT_BYTES - rest))) == MAX_EVENT_BYTES
+    with pytest.raises(EventTooLarge) as caught:
+        encode(of_size(MAX_EVENT_BYTES - rest + 1))
+    assert (caught.value.size_bytes, caught.value.limit_bytes) == (1_000_001, 1_000_000)
+
+
+def test_carried_json_stays_the_bytes_that_it_came_as() -> None:
+    found = decode(key_of(TASK), encode(accepted()).replace(b'"arguments":{}', b'"arguments":{"a":  1.50,"b":1e3 }'))
+    assert isinstance(found, Event)
+    assert isinstance(found.data, Accepted)
+    assert bytes(found.data.arguments) == b'{"a":  1.50,"b":1e3 }'
+    assert json_value(found.data.arguments) == {"a": 1.5, "b": 1000.0}
