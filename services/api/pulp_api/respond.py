@@ -1,7 +1,7 @@
 """Answers: JSON bodies, positions in headers, and the one table that maps errors to statuses."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -121,9 +121,9 @@ def least_positions(request: Request) -> dict[int, int] | None:
 
 def instant(time: datetime | None) -> str | None:
     """RFC 3339 in UTC with microseconds, as Pulp 3 writes it."""
-    return None if time is None else time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def second(time: datetime | None) -> str | None:
     """RFC 3339 in UTC with whole seconds, as Pulp 2 writes it."""
-    return None if time is None else time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
