@@ -1,6 +1,7 @@
 """Reading settings from the environment. Each process has one frozen class of its own, read once in its main."""
 
 from collections.abc import Mapping
+from math import isfinite
 
 from pulp_events.errors import PulpError
 
@@ -26,8 +27,8 @@ def number(env: Mapping[str, str], key: str, default: float, *, least: float = 0
         parsed = float(value)
     except ValueError:
         raise SettingsError(f"{key}={value}: a number is expected") from None
-    if not parsed >= least:
-        raise SettingsError(f"{key}={value}: at least {least:g} is expected")
+    if not (isfinite(parsed) and parsed >= least):
+        raise SettingsError(f"{key}={value}: a number of at least {least:g} is expected")
     return parsed
 
 

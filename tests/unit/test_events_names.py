@@ -1,0 +1,143 @@
+"""What stands for ever or is relied on from outside: public names, wire names, partitions, ids, settings."""
+
+import pulp_events
+import pytest
+from pulp_events import settings as read
+from pulp_events.codec import TYPES, key_of
+from pulp_events.events import Access, ErrorCode, Resource
+from pulp_events.ids import derived_id, new_id
+from pulp_events.settings import SettingsError
+from pulp_events.task import FINAL, Reason, State
+from pulp_events.topics import Topics, partition_of
+
+from tests.support.events import TASK
+
+
+def test_the_public_names() -> None:
+    assert sorted(pulp_events.__all__) == [
+        "Accepted",
+        "Access",
+        "CancelRequested",
+        "Event",
+        "FINAL",
+        "Finished",
+        "Ignored",
+        "Outcome",
+        "Position",
+        "Progress",
+        "PulpError",
+        "Reason",
+        "Received",
+        "Resource",
+        "Started",
+        "State",
+        "Subscription",
+        "Task",
+        "TaskError",
+        "UnknownEvent",
+        "evolve",
+        "json_value",
+        "subscribe",
+    ]
+    assert all(getattr(pulp_events, name) is not None for name in pulp_events.__all__)
+
+
+def test_the_words_of_the_wire() -> None:
+    assert sorted(TYPES.values()) == [
+        "org.pulpproject.task.accepted.v1",
+        "org.pulpproject.task.cancel-requested.v1",
+        "org.pulpproject.task.finished.v1",
+        "org.pulpproject.task.progress.v1",
+        "org.pulpproject.task.started.v1",
+    ]
+    assert [*ErrorCode] == [
+        "operation-failed",
+        "operation-crashed",
+        "result-too-large",
+        "result-not-json",
+        "worker-lost",
+        "worker-stopped",
+        "lease-lost",
+        "timeout",
+        "cancel-abandoned",
+        "dependency-failed",
+    ]
+    assert key_of(TASK) == b"e0e0a250-eded-468f-9d97-0419a00b130f"
+    assert Topics.named() == ("pulp.tasks.events", "pulp.tasks.dead-letters")
+    assert Topics.named("x").events == "x.events"
+
+
+def test_the_words_of_the_history() -> None:
+    assert {*State} - FINAL == {"waiting", "running", "cancelling"}
+    assert [*Reason] == [
+        "duplicate",
+        "unknown task",
+        "attempt is taken",
+        "cancel came first",
+        "not started",
+        "stale",
+        "not cancellable",
+        "already requested",
+        "final",
+        "wrong partition",
+        "unknown type",
+    ]
+
+
+def crc32_bit_by_bit(data: bytes) -> int:
+    """CRC-32 of ISO 3309, from its definition: reflected polynomial EDB88320, all ones before and after."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xEDB88320 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+ZOO = Resource("repository", "zoo")
+ORPHANS = Resource("content_unit", "orphans", Access.SHARED)
+
+
+def test_the_partition_is_that_of_the_first_resource_exclusive_before_shared() -> None:
+    assert crc32_bit_by_bit(b"123456789") == 0xCBF43926  # the check value of the standard
+    zoo, orphans, task = map(crc32_bit_by_bit, (b"repository:zoo", b"content_unit:orphans", str(TASK).encode()))
+    assert (zoo, orphans, task) == (0xDDEAFEFC, 0x12951B81, 0x02E6DFC0)
+    for partitions in (1, 4, 48):
+        assert partition_of(TASK, [ZOO], partitions) == zoo % partitions
+        assert partition_of(TASK, [ORPHANS, ZOO], partitions) == zoo % partitions
+        assert partition_of(TASK, [ORPHANS, Resource("a", "b", Access.SHARED)], partitions) == orphans % partitions
+        assert partition_of(TASK, [ZOO, Resource("a", "b")], partitions) == zoo % partitions
+        assert partition_of(TASK, [], partitions) == task % partitions
+
+
+def test_new_ids_are_of_version_7_and_in_the_order_of_their_making() -> None:
+    ids = [new_id() for _ in range(1000)]
+    assert ids == sorted(set(ids))
+    assert {found.version for found in ids} == {7}
+
+
+def test_derived_ids_are_the_same_for_ever() -> None:
+    assert str(derived_id("a", 1, None)) == "1972e0aa-5b55-500b-9ac3-907952f4e1fe"  # SHA-1 of RFC 9562, 5.5
+    assert derived_id("a", "b") != derived_id("ab")
+    assert derived_id("a", "b").version == 5
+
+
+def test_settings_say_which_key_is_wrong_and_what_is_expected() -> None:
+    env = {"TEXT": " a ", "EMPTY": " ", "NUMBER": "1.5", "WORDS": "a, b,,c"}
+    assert read.text(env, "TEXT") == "a"
+    assert read.text(env, "EMPTY", "b") == "b"
+    assert read.number(env, "NUMBER", 9) == 1.5
+    assert read.number(env, "NONE", 9) == 9
+    assert read.words(env, "WORDS", ()) == ("a", "b", "c")
+    assert read.words(env, "EMPTY", ("x",)) == ("x",)
+    with pytest.raises(SettingsError, match="EMPTY is not set"):
+        read.text(env, "EMPTY")
+    with pytest.raises(SettingsError, match="TEXT=a: a number"):
+        read.number(env, "TEXT", 1)
+    with pytest.raises(SettingsError, match=r"NUMBER=1\.5: a whole number"):
+        read.integer(env, "NUMBER", 1)
+    with pytest.raises(SettingsError, match=r"NUMBER=1\.5: a number of at least 2"):
+        read.number(env, "NUMBER", 1, least=2)
+    for nonsense in ("nan", "inf", "1e999"):
+        with pytest.raises(SettingsError, match="N="):
+            read.integer({"N": nonsense}, "N", 1)
