@@ -2,8 +2,16 @@
 
 from typing import Final
 
-from pulp_events.errors import BadInput, LogUnavailable, PulpError, ReadModelUnavailable, TopicMismatch
+from pulp_events.errors import (
+    BadInput,
+    LogUnavailable,
+    PositionNotReached,
+    PulpError,
+    ReadModelUnavailable,
+    TopicMismatch,
+)
 from pulp_events.settings import SettingsError
+from pulp_processor.rebuild_errors import NotSwitched, RebuildInterrupted, RebuildInUse, RebuildRefused
 from pulp_projections.startup import DependencyAway
 
 from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, JarMismatch, NotRunning, PortInUse, ProcessFailed
@@ -19,7 +27,12 @@ EXIT_CODES: Final[dict[type[PulpError], int]] = {
     DependencyAway: UNAVAILABLE,
     LogUnavailable: UNAVAILABLE,
     ReadModelUnavailable: UNAVAILABLE,
+    PositionNotReached: UNAVAILABLE,
     NotRunning: UNAVAILABLE,
+    NotSwitched: UNAVAILABLE,
+    RebuildInterrupted: UNAVAILABLE,
+    RebuildRefused: USAGE,
+    RebuildInUse: IN_USE,
     DataFolderInUse: IN_USE,
     PortInUse: IN_USE,
     SettingsError: CONFIG,
@@ -34,7 +47,7 @@ def exit_code(error: PulpError) -> int:
     """The exit code for an error."""
     if isinstance(error, ProcessFailed) and error.exit_code in (USAGE, 65, UNAVAILABLE, IN_USE, CONFIG):
         return error.exit_code
-    if type(error).__name__ == "NameInUse":  # by its name: its module brings the whole worker with it
+    if type(error).__name__ in ("NameInUse", "AddressInUse"):  # by name: their modules bring a whole process along
         return IN_USE
     for kind in type(error).__mro__:
         if kind in EXIT_CODES:

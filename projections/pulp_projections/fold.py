@@ -47,10 +47,9 @@ class Changes(NamedTuple):
     dead_letters: list[DeadLetter]
 
 
-def decode_batch(records: Iterable[Record], poison: Mapping[int, str] | None = None) -> list[Decoded]:
-    """Decode each record once. `poison` names offsets that Postgres refused to store, with its reason."""
-    refused = poison or {}
-    return [_decode(record, refused.get(record.offset)) for record in records]
+def decode_batch(records: Iterable[Record]) -> list[Decoded]:
+    """Decode each record, once."""
+    return [_decode(record) for record in records]
 
 
 def task_ids(batch: Iterable[Decoded]) -> set[UUID]:
@@ -93,9 +92,7 @@ def _evolve(task: Task | None, event: Event, record: Record) -> Task | Ignored:
     return evolve(task, event, Position(record.partition, record.offset), record.timestamp_ms)
 
 
-def _decode(record: Record, refused: str | None) -> Decoded:
-    if refused is not None:
-        return Decoded(record, None, refused)
+def _decode(record: Record) -> Decoded:
     try:
         return Decoded(record, decode(record.key, record.value))
     except UndecodableRecord as error:

@@ -2,7 +2,7 @@
 
 from typing import LiteralString
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
 
 from pulp_projections.migrations import migrate
@@ -37,13 +37,20 @@ async def create_indexes(connection: AsyncConnection, generation: int) -> None:
 
 
 async def show(connection: AsyncConnection, generation: int) -> None:
-    """Point the views in `public` at a generation. Call it within the transaction that makes it the active one."""
+    """Point the views in `public` at a generation. Call it within the transaction that makes it the active one.
+
+    A view whose columns are not those of before, and more after them, is made anew: without the grants it had.
+    """
     for view in VIEWS:
-        await connection.execute(
-            SQL("create or replace view public.{view} as select * from {schema}.{view}").format(
-                view=Identifier(view), schema=Identifier(schema_of(generation))
-            )
-        )
+        names = {"view": Identifier(view), "schema": Identifier(schema_of(generation))}
+        try:
+            async with connection.transaction():
+                await connection.execute(
+                    SQL("create or replace view public.{view} as select * from {schema}.{view}").format(**names)
+                )
+        except errors.InvalidTableDefinition:
+            await connection.execute(SQL("drop view public.{view}").format(**names))
+            await connection.execute(SQL("create view public.{view} as select * from {schema}.{view}").format(**names))
 
 
 async def active_generation(connection: AsyncConnection) -> int | None:

@@ -6,7 +6,7 @@ create table positions (
 );
 
 create table tasks (
-    task_id             uuid not null,
+    task_id             uuid primary key,    -- from the start: the fold looks tasks up while a rebuild fills the table
     state               text not null,
     operation           text not null,
     arguments           json not null,
@@ -68,12 +68,12 @@ create table dead_letters (
 
 -- index --
 -- Built last in a rebuild. No index holds what a progress event changes.
-alter table tasks add primary key (task_id);
 create index tasks_by_time on tasks (accepted_at, task_id);
 create index tasks_by_state on tasks (state, accepted_at, task_id);
 create index tasks_by_operation on tasks (operation, accepted_at, task_id);
 create index tasks_unfinished on tasks (priority desc, accepted_at, partition, accepted_offset)
     where state in ('waiting', 'running', 'cancelling');
+create index tasks_with_dependencies on tasks (partition) where state = 'waiting' and depends_on <> '{}';
 create index tasks_by_exclusive_resource on tasks using gin (exclusive_resources) with (fastupdate = off);
 create index tasks_by_shared_resource on tasks using gin (shared_resources) with (fastupdate = off);
 create index tasks_by_tag on tasks using gin (tags) with (fastupdate = off);

@@ -6,7 +6,8 @@ COPY's text format is described in the PostgreSQL manual under COPY, "Text Forma
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, LiteralString
+from functools import lru_cache
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -19,6 +20,7 @@ from pulp_projections.fold import Changes, DeadLetter, HistoryRow
 from pulp_projections.sql import load
 
 _SQL = load("pulp_projections", "store.sql")
+_LAST_MS: Final = 253_402_300_799_000
 _json = msgspec.json.Encoder().encode
 _resources_of = msgspec.json.Decoder(tuple[Resource, ...]).decode
 _error_of = msgspec.json.Decoder(TaskError).decode
@@ -156,8 +158,10 @@ def _optional(value: object) -> str:
     return r"\N" if value is None else str(value)
 
 
+@lru_cache(maxsize=4096)  # a broker gives a whole batch of records one time
 def _time(timestamp_ms: int) -> str:
-    return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat()
+    # A topic with times of its producers may hold any number: it must not stop the stream.
+    return datetime.fromtimestamp(min(max(timestamp_ms, 0), _LAST_MS) / 1000, UTC).isoformat()
 
 
 def _optional_time(timestamp_ms: int | None) -> str:

@@ -11,13 +11,15 @@ select task_id, state, operation, arguments::text, resources::text, tags, queue,
  where task_id = any (%(task_ids)s);
 
 -- make_changed --
--- Where the new values of known tasks go first: one UPDATE takes them from here.
+-- Where the new values of known tasks go first: one UPDATE takes them from here. Emptied, since a transaction may write
+-- more than one batch.
 create temporary table if not exists changed_tasks (
     task_id uuid not null, state text not null, updated_at timestamptz not null, started_at timestamptz,
     cancel_requested_at timestamptz, finished_at timestamptz, last_offset bigint not null, version integer not null,
     attempt integer not null, attempt_id uuid, worker text, cancellable boolean not null, sequence bigint not null,
     progress json not null, result json not null, error json
 ) on commit delete rows;
+delete from pg_temp.changed_tasks;
 
 -- copy_changed --
 copy pg_temp.changed_tasks from stdin;

@@ -1,5 +1,7 @@
-"""The Faust application: it reads batches, hands each to its partition's writer, and acknowledges what is written."""
+"""The Faust application: it reads batches, and hands each to its partition's writer."""
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,21 +9,26 @@ from typing import Any
 import faust
 from faust.types import TP
 from pulp_events import admin
-from pulp_events.errors import OffsetOutOfRange, TopicMismatch
+from pulp_events.errors import LogUnavailable, OffsetOutOfRange, TopicMismatch
 
 from pulp_processor.settings import Settings
 from pulp_processor.transport import SCHEME
+from pulp_processor.watchdog import Standing
 from pulp_processor.writer import Writer
 
 _log = logging.getLogger("pulp.processor")
 
 
 class ProcessorApp(faust.App):
-    """One processor: the writers of the partitions that the group has assigned to it."""
+    """One processor: the writers of the partitions that the group has assigned to it.
 
-    def __init__(self, settings: Settings) -> None:
+    `fault` becomes the error of the first writer that cannot go on. `topic_id` is the topic's that the positions
+    belong to.
+    """
+
+    def __init__(self, settings: Settings, topic_id: str) -> None:
         super().__init__(
-            f"{settings.topics.events}.processor",
+            group_of(settings),
             broker=[f"{SCHEME}://{server.strip()}" for server in settings.kafka.split(",")],
             broker_max_poll_records=settings.batch_records,
             consumer_auto_offset_reset="none",
@@ -32,74 +39,143 @@ class ProcessorApp(faust.App):
             topic_disable_leader=True,
             stream_wait_empty=False,
             broker_commit_interval=2.0,
-            broker_session_timeout=10.0,
-            broker_heartbeat_interval=2.0,
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=settings.session_timeout_s / 5,
         )
         self.settings = settings
-        self.writers: dict[int, Writer] = {}
-        self.on_committed: Callable[[], None] = lambda: None
+        self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.committed: Callable[[], None] = lambda: None
         """Called after every commit."""
-        self.topic_of_events = self.topic(settings.topics.events, key_serializer="raw", value_serializer="raw")
-        self.agent(self.topic_of_events, name="projector")(self._project)
+        self.writers: dict[int, Writer] = {}
+        self._topic_id = topic_id
+        self._room = asyncio.Event()
+        self._locating = asyncio.Lock()
+        # No acknowledgements: what is done is what Postgres has.
+        topic = self.topic(settings.topics.events, key_serializer="raw", value_serializer="raw", acks=False)
+        self.agent(topic, name="projector")(self._hand_over)
 
     @property
     def owned(self) -> set[int]:
         """The partitions that this processor writes."""
         return set(self.writers)
 
+    def standings(self) -> dict[int, Standing]:
+        """Where each owned partition is."""
+        return {
+            partition: Standing(writer.next_offset, writer.is_waiting)
+            for partition, writer in self.writers.items()
+            if writer.is_located
+        }
+
+    async def close_writers(self) -> None:
+        """Finish the batches that are being written, and close the connections."""
+        writers = list(self.writers.values())
+        await asyncio.gather(*(writer.close() for writer in writers))
+
+    # What the consumer asks (transport.Owner).
+
     async def locate(self, partitions: set[int]) -> Mapping[int, int]:
-        """The positions in Postgres of newly assigned partitions; makes their writers, ends those of others.
+        """The positions in Postgres of the partitions assigned now; makes their writers, ends those of others.
 
         Raises `OffsetOutOfRange` or `TopicMismatch` where the log does not hold a position: nothing is skipped.
         """
-        for partition in self.owned - partitions:
-            await self.writers.pop(partition).close()
-        for partition in partitions - self.owned:
-            self.writers[partition] = Writer(self.settings.postgres, partition, self._seek)
-        positions = {partition: await self.writers[partition].locate() for partition in partitions}
-        await self.loop.run_in_executor(None, self._check, positions)
+        async with self._locating:
+            lost = [self.writers.pop(partition) for partition in self.owned - partitions]
+            await asyncio.gather(*(writer.close() for writer in lost))
+            for partition in partitions - self.owned:
+                self.writers[partition] = Writer(self.settings.postgres, partition, self)
+            found = await asyncio.gather(*(self.writers[partition].locate() for partition in partitions))
+        positions = dict(zip(partitions, found, strict=True))
+        await self._check_log(positions)
         _log.info("reading from the positions in Postgres", extra={"positions": positions})
         return positions
 
-    async def close_writers(self) -> None:
-        """Finish the batches in flight and close the connections."""
-        for writer in self.writers.values():
-            await writer.close()
-        self.writers.clear()
+    def with_room(self) -> Mapping[int, int]:
+        """Partitions whose writers want another batch, each with its epoch."""
+        return {partition: writer.epoch for partition, writer in self.writers.items() if writer.has_room}
 
-    async def _project(self, stream: Any) -> None:
-        async for event in stream.noack().events():
-            writer = self.writers.get(event.message.partition)
-            if writer is None:
-                continue  # revoked meanwhile: its new owner reads it
-            await writer.put(event.value, self._acknowledging(event))
+    async def wait_for_room(self, timeout_s: float) -> None:
+        """Returns when a writer has taken a batch out of its queue, or after the timeout."""
+        self._room.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._room.wait()
 
-    def _acknowledging(self, event: Any) -> Callable[[], None]:
-        def ack() -> None:
-            event.ack()
-            self.on_committed()
+    def positions(self) -> Mapping[int, int]:
+        """Partition → next offset, as committed in Postgres."""
+        return {partition: writer.next_offset for partition, writer in self.writers.items() if writer.is_located}
 
-        return ack
+    # What the writers tell (writer.Listener).
 
-    async def _seek(self, partition: int, offset: int) -> None:
+    async def seek(self, partition: int, offset: int) -> None:
+        """Read the partition from the offset on, unless it is another processor's now."""
         tp = TP(self.settings.topics.events, partition)
         if tp in self.consumer.assignment():
             await self.consumer.seek_wait({tp: offset})
 
+    def on_room(self) -> None:
+        """A writer has taken a batch out of its queue."""
+        self._room.set()
+
+    def on_committed(self) -> None:
+        """A batch is committed."""
+        self.committed()
+
+    def on_fault(self, error: Exception) -> None:
+        """A writer has ended."""
+        if not self.fault.done():
+            self.fault.set_exception(error)
+
+    async def _hand_over(self, stream: Any) -> None:
+        async for event in stream.events():
+            writer = self.writers.get(event.message.partition)
+            if writer is not None:  # else it was revoked meanwhile, and its new owner reads it
+                writer.put(event.value)
+
+    def _create_directories(self) -> None:
+        """Faust would make folders for tables, in whatever folder this process was started."""
+
+    async def _check_log(self, positions: Mapping[int, int]) -> None:
+        while positions:
+            try:
+                await asyncio.to_thread(self._check, positions)
+            except LogUnavailable as error:
+                _log.warning("Kafka does not tell about its topic, asking again: %s", error)
+                await asyncio.sleep(1)
+            else:
+                break
+
     def _check(self, positions: Mapping[int, int]) -> None:
         topic, kafka = self.settings.topics.events, self.settings.kafka
-        if not positions:
-            return
-        count = max(positions) + 1
-        begins, ends = admin.begin_offsets(kafka, topic, count), admin.end_offsets(kafka, topic, count)
-        for partition, offset in positions.items():
-            if offset < begins[partition]:
-                raise OffsetOutOfRange(
-                    f"{topic}/{partition} begins at offset {begins[partition]}, but {offset} comes next: retention has"
-                    " cut events that were never projected. Restore them, or rebuild from an archive"
-                )
-            if offset > ends[partition]:
-                raise TopicMismatch(
-                    f"{topic}/{partition} ends at offset {ends[partition]}, but {offset} comes next: the log was"
-                    " truncated or restored from an older copy. Events that were projected are not in the log any more"
-                )
+        info = admin.describe(kafka, topic)
+        if info.topic_id != self._topic_id:
+            raise TopicMismatch(
+                f"topic {topic} was made anew (id {info.topic_id}, not {self._topic_id}): its offsets mean something"
+                " else. Use a fresh database for a fresh topic"
+            )
+        check_range(
+            topic,
+            positions,
+            admin.begin_offsets(kafka, topic, info.partitions),
+            admin.end_offsets(kafka, topic, info.partitions),
+        )
+
+
+def check_range(topic: str, positions: Mapping[int, int], begins: Mapping[int, int], ends: Mapping[int, int]) -> None:
+    """Raises `OffsetOutOfRange` if the log does not hold what comes next after a position, or never held it."""
+    for partition, offset in positions.items():
+        if offset < begins[partition]:
+            raise OffsetOutOfRange(
+                f"{topic}/{partition} begins at offset {begins[partition]}, but {offset} comes next: retention has"
+                " cut events that were never projected. Restore them, or rebuild from an archive"
+            )
+        if offset > ends[partition]:
+            raise OffsetOutOfRange(
+                f"{topic}/{partition} ends at offset {ends[partition]}, but {offset} comes next: the log was"
+                " truncated or restored from an older copy. Events that were projected are not in the log any more"
+            )
+
+
+def group_of(settings: Settings) -> str:
+    """The consumer group of the processors of one installation."""
+    return f"{settings.topics.events}.processor"

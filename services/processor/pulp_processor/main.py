@@ -3,60 +3,102 @@
 import asyncio
 import logging
 import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Never
 
 from pulp_events.errors import PulpError
 from pulp_events.log import KafkaLog
 from pulp_projections.startup import prepare
 
 from pulp_processor.app import ProcessorApp
+from pulp_processor.instance import Instance
+from pulp_processor.letter_sender import DeadLetterSender
 from pulp_processor.reactor import Reactor
 from pulp_processor.settings import Settings
-from pulp_processor.writer import watch
+from pulp_processor.watchdog import watch
 
 _log = logging.getLogger("pulp.processor")
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> None:
     """Project until SIGTERM or SIGINT; then finish the batches in flight, leave the group, and return.
 
-    Raises `PulpError` for what a restart may not mend, or where a restart is the cure (a stalled partition).
+    Raises `PulpError` for what a restart may not mend, or where a restart is the cure (a stalled partition). With
+    `stopping` given it ends when that is set, and leaves signals alone.
     """
     installed = await prepare(
         kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
     )
-    stopping = asyncio.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
-    log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions)
-    app = ProcessorApp(settings)
-    reactor = Reactor(
-        log,
-        settings.postgres,
-        lambda: app.owned,
-        cancel_grace_s=settings.cancel_grace_s,
-        lease_margin_s=settings.lease_margin_s,
-    )
-    app.on_committed = reactor.wake
-    reacting = asyncio.create_task(reactor.run())
-    watchdog = asyncio.create_task(watch(lambda: list(app.writers.values()), log.end_offsets, settings.stall_s))
+    if stopping is None:
+        stopping = asyncio.Event()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
+    async with _instance(settings) as instance, _log_of(settings, installed.partitions) as log:
+        app = ProcessorApp(settings, installed.topic_id)
+        reactor = Reactor(
+            log,
+            settings.postgres,
+            lambda: app.owned,
+            cancel_grace_s=settings.cancel_grace_s,
+            lease_margin_s=settings.lease_margin_s,
+        )
+        app.committed = reactor.wake
+        sender = DeadLetterSender(settings.kafka, settings.topics, settings.postgres, lambda: app.owned)
+        beside = [reactor.run(), sender.run(), watch(settings.stall_s, app.standings, log.end_offsets)]
+        if instance is not None:
+            beside.append(instance.keep())
+        await _run(app, beside, stopping)
+
+
+async def _run(app: ProcessorApp, beside: list[Coroutine[Any, Any, None]], stopping: asyncio.Event) -> None:
+    """Until it is to stop; raises the first error of the app or of what runs beside it."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in beside]
+    tasks.append(asyncio.create_task(_until_stopped(app)))
+    waiting = asyncio.create_task(stopping.wait())
     try:
         await app.start()
-        _log.info("processor is up", extra={"group": app.conf.id, "instance": settings.instance})
-        ends = [
-            watchdog,
-            reacting,
-            asyncio.create_task(stopping.wait(), name="stopping"),
-            asyncio.create_task(app.wait_until_stopped(), name="faust"),
-        ]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for task in (watchdog, reacting):
-            if task.done():
-                task.result()
-        if not stopping.is_set():
-            raise PulpError(f"the stream processor has stopped: {app.crash_reason!r}") from app.crash_reason
+        _log.info("processor is up", extra={"group": app.conf.id, "instance": app.settings.instance})
+        ends: list[asyncio.Future[Any]] = [waiting, app.fault, *tasks]
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for future in done:
+            future.result()
     finally:
-        for task in (watchdog, reacting):
+        for task in (*tasks, waiting):
             task.cancel()
-        await app.stop()
+        await asyncio.gather(*tasks, waiting, return_exceptions=True)
         await app.close_writers()
+        await app.stop()
+        await app.close_writers()  # those of an assignment that came meanwhile
+        if app.fault.done():
+            app.fault.exception()  # seen: another error may have come first
+
+
+async def _until_stopped(app: ProcessorApp) -> Never:
+    await app.wait_until_stopped()
+    if isinstance(app.crash_reason, PulpError):
+        raise app.crash_reason
+    raise PulpError(f"the stream processor has stopped: {app.crash_reason!r}") from app.crash_reason
+
+
+@asynccontextmanager
+async def _instance(settings: Settings) -> AsyncIterator[Instance | None]:
+    if settings.instance is None:
+        yield None
+        return
+    instance = Instance(settings.postgres, settings.instance)
+    try:
+        await instance.take()
+        yield instance
+    finally:
+        await instance.close()
+
+
+@asynccontextmanager
+async def _log_of(settings: Settings, partitions: int) -> AsyncIterator[KafkaLog]:
+    log = KafkaLog(settings.kafka, settings.topics.events, partitions)
+    try:
+        await log.start()
+        yield log
+    finally:
         await log.close()

@@ -6,13 +6,12 @@ redelivered, duplicated or raced by another processor changes nothing.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection, errors
-from psycopg.sql import SQL, Identifier
 from pulp_events.errors import PulpError
 from pulp_events.reader import Record
 from pulp_events.task import FINAL, Task
@@ -23,8 +22,16 @@ from pulp_projections.sql import load
 
 _SQL = load("pulp_processor", "projector.sql")
 _log = logging.getLogger("pulp.processor")
-CHANNEL: Final = "pulp_positions"
 _CACHED_TASKS: Final = 20_000
+_REFUSED: Final = (errors.DataError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
+"""What Postgres says of a row that it cannot hold, whoever writes it and however often."""
+_KEEP_ALIVE: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # ms
+}
 
 
 class OutOfPlace(PulpError):
@@ -36,23 +43,29 @@ class FenceLost(OutOfPlace):
 
 
 class GapInBatch(OutOfPlace):
-    """The batch starts after the position: records are missing before it."""
+    """The batch starts after the position, or records are missing within it."""
 
 
 class GenerationChanged(OutOfPlace):
     """Another generation of the read model is active now."""
 
 
+class ReadModelCorrupt(PulpError):
+    """The rows in Postgres are not those that belong to the position: changed by hand, or restored in part."""
+
+
 class Projector:
     """Writes one partition of one generation. One batch at a time; every batch is a transaction.
 
-    `partition`'s position must be read with `locate` before the first batch, and again after `OutOfPlace`.
+    The position must be read with `locate` before the first batch, and again after `OutOfPlace` or an
+    `OperationalError`.
     """
 
     def __init__(self, conninfo: str, partition: int) -> None:
         self.partition = partition
         self.generation = 0
         self.next_offset = 0
+        """The position: the offset that comes next."""
         self._conninfo = conninfo
         self._connection: AsyncConnection | None = None
         self._tasks: OrderedDict[UUID, Task] = OrderedDict()
@@ -68,67 +81,75 @@ class Projector:
         self.generation, self.next_offset = row
         return self.next_offset
 
-    async def project(self, records: Sequence[Record]) -> int:
+    async def project(self, records: Iterable[Record]) -> int:
+        """Decode the records and `write` them."""
+        return await self.write(decode_batch(records))
+
+    async def write(self, batch: Sequence[Decoded]) -> int:
         """Write the batch; the position after it. Records before the position were written before, and are left out.
 
-        Raises `OutOfPlace` (nothing written), or `psycopg.OperationalError` if Postgres went away: then it is not
-        known whether the batch was written, and `locate` tells.
+        Raises `OutOfPlace` (nothing written), `ReadModelCorrupt`, or `psycopg.OperationalError` if Postgres went
+        away: then it is not known whether the batch was written, and `locate` tells.
         """
-        batch = self._rest_of(records)
-        if not batch:
+        rest = self._rest_of(batch)
+        if not rest:
             return self.next_offset
-        poison: dict[int, str] = {}
         while True:
             try:
-                await self._transaction(batch, decode_batch(batch, poison))
-            except errors.UniqueViolation:
+                await self._write_or_set_aside(rest)
+            except errors.UniqueViolation as error:
+                if error.diag.table_name != "tasks":
+                    raise ReadModelCorrupt(
+                        f"partition {self.partition}: rows at or after position {self.next_offset} are there already"
+                        f" ({error.diag.message_primary}, {error.diag.message_detail}). Rebuild the read model"
+                    ) from error
                 # Another partition made the same task meanwhile: its row is there now, and the fold will see it.
                 self._tasks.clear()
-            except (errors.DataError, errors.ProgramLimitExceeded) as error:
-                poison.update(await self._find_poison(batch, poison, error))
             else:
                 return self.next_offset
 
     async def close(self) -> None:
         """Let go of the connection."""
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
-    def _rest_of(self, records: Sequence[Record]) -> list[Record]:
-        rest = [record for record in records if record.offset >= self.next_offset]
-        if rest and rest[0].offset != self.next_offset:
-            raise GapInBatch(
-                f"partition {self.partition}: a batch starts at offset {rest[0].offset}, {self.next_offset} comes next"
-            )
+    def _rest_of(self, batch: Sequence[Decoded]) -> Sequence[Decoded]:
+        rest = [item for item in batch if item.record.offset >= self.next_offset]
+        _check_first(rest, self.partition, self.next_offset)
+        _check_whole(rest, self.partition)
         return rest
 
-    async def _transaction(self, batch: Sequence[Record], decoded: Sequence[Decoded]) -> None:
+    async def _write_or_set_aside(self, batch: Sequence[Decoded]) -> None:
+        try:
+            await self._transaction(batch)
+        except _REFUSED as error:
+            await self._transaction(await self._without_poison(batch, error))
+
+    async def _transaction(self, batch: Sequence[Decoded]) -> None:
         connection = await self._connect()
-        end = batch[-1].offset + 1
+        end = batch[-1].record.offset + 1
         async with connection.transaction():
-            await self._fence(connection, end)
-            changes = fold(decoded, await self._known(connection, decoded))
+            await self._enter(connection, end)
+            changes = fold(batch, await self._known(connection, batch))
             await store.write(connection, changes)
         self.next_offset = end
         self._remember(changes)
-        await connection.execute(_SQL["notify"], {"payload": f"{self.generation} {self.partition} {end}"})
 
-    async def _fence(self, connection: AsyncConnection, end: int) -> None:
-        cursor = await connection.execute(_SQL["share_generation"])
+    async def _enter(self, connection: AsyncConnection, end: int) -> None:
+        payload = f"{self.generation} {self.partition} {end}"
+        cursor = await connection.execute(_SQL["enter"], {"schema": schema_of(self.generation), "payload": payload})
         row = await cursor.fetchone()
         if row is None or row[0] != self.generation:
             raise GenerationChanged(f"generation {self.generation} is not the active one any more")
-        await connection.execute(SQL("set local search_path to {}").format(Identifier(schema_of(self.generation))))
-        await connection.execute(_SQL["relax_commit"])
         if not await store.advance(connection, self.partition, self.next_offset, end):
             raise FenceLost(f"partition {self.partition}: the position is not {self.next_offset} any more")
 
-    async def _known(self, connection: AsyncConnection, decoded: Sequence[Decoded]) -> Mapping[UUID, Task]:
-        wanted = task_ids(decoded)
-        missing = [task_id for task_id in wanted if task_id not in self._tasks]
-        loaded = await store.load_tasks(connection, missing) if missing else {}
-        return {**{task_id: self._tasks[task_id] for task_id in wanted if task_id in self._tasks}, **loaded}
+    async def _known(self, connection: AsyncConnection, batch: Sequence[Decoded]) -> Mapping[UUID, Task]:
+        wanted = task_ids(batch)
+        cached = {task_id: self._tasks[task_id] for task_id in wanted if task_id in self._tasks}
+        missing = wanted - cached.keys()
+        return {**cached, **await store.load_tasks(connection, missing)} if missing else cached
 
     def _remember(self, changes: Changes) -> None:
         for task in (*changes.created, *changes.updated):
@@ -140,31 +161,54 @@ class Projector:
         while len(self._tasks) > _CACHED_TASKS:
             self._tasks.popitem(last=False)
 
-    async def _find_poison(
-        self, batch: Sequence[Record], poison: Mapping[int, str], cause: psycopg.Error
-    ) -> dict[int, str]:
-        """The records that Postgres refuses to store, each tried alone in a transaction that is rolled back."""
-        self._tasks.clear()
+    async def _without_poison(self, batch: Sequence[Decoded], cause: psycopg.Error) -> list[Decoded]:
+        """The batch with what Postgres refuses to store made dead letters. Tried in a transaction that is undone."""
         connection = await self._connect()
-        found: dict[int, str] = {}
         async with connection.transaction(force_rollback=True):
-            await self._fence(connection, batch[-1].offset + 1)
-            for item in decode_batch(batch, poison):
-                try:
-                    async with connection.transaction():
-                        changes = fold([item], await store.load_tasks(connection, task_ids([item])))
-                        await store.write(connection, changes)
-                except (errors.DataError, errors.ProgramLimitExceeded) as error:
-                    found[item.record.offset] = f"Postgres cannot store it: {error.diag.message_primary}"
-        if not found:
+            await self._enter(connection, batch[-1].record.offset + 1)
+            poison = await _find_poison(connection, batch)
+        if not poison:
             raise cause
-        _log.warning("records cannot be stored", extra={"partition": self.partition, "offsets": sorted(found)})
-        return found
+        _log.warning("records cannot be stored", extra={"partition": self.partition, "offsets": sorted(poison)})
+        return [
+            Decoded(item.record, None, poison[item.record.offset]) if item.record.offset in poison else item
+            for item in batch
+        ]
 
     async def _connect(self) -> AsyncConnection:
         if self._connection is None or self._connection.closed:
             self._tasks.clear()
             self._connection = await AsyncConnection.connect(
-                self._conninfo, autocommit=True, application_name=f"pulp-processor/{self.partition}"
+                self._conninfo, autocommit=True, application_name=f"pulp-processor/{self.partition}", **_KEEP_ALIVE
             )
         return self._connection
+
+
+def _check_first(rest: Sequence[Decoded], partition: int, next_offset: int) -> None:
+    if rest and rest[0].record.offset != next_offset:
+        raise GapInBatch(
+            f"partition {partition}: a batch starts at offset {rest[0].record.offset}, {next_offset} comes next"
+        )
+
+
+def _check_whole(rest: Sequence[Decoded], partition: int) -> None:
+    # The topic is neither compacted nor written in transactions: every offset holds a record.
+    if rest and rest[-1].record.offset - rest[0].record.offset != len(rest) - 1:
+        raise GapInBatch(
+            f"partition {partition}: records are missing between offsets {rest[0].record.offset} and"
+            f" {rest[-1].record.offset}"
+        )
+
+
+async def _find_poison(connection: AsyncConnection, batch: Sequence[Decoded]) -> dict[int, str]:
+    """Offset → reason of each record that Postgres refuses, found by halving. In the caller's transaction."""
+    try:
+        async with connection.transaction():
+            await store.write(connection, fold(batch, await store.load_tasks(connection, task_ids(batch))))
+    except _REFUSED as error:
+        if len(batch) == 1:
+            return {batch[0].record.offset: f"Postgres cannot store it: {error.diag.message_primary}"}
+        middle = len(batch) // 2
+        first = await _find_poison(connection, batch[:middle])
+        return {**first, **await _find_poison(connection, batch[middle:])}
+    return {}

@@ -4,13 +4,11 @@ select a.generation, p.next_offset
   from active_generation a, positions p
  where p.partition = %(partition)s;
 
--- share_generation --
--- Activation and rollback take this row exclusively: while a batch holds it, the generation stays.
-select generation from active_generation for share;
-
--- relax_commit --
--- A position can never be ahead of its rows: after a crash both come back together, and Kafka has the rest.
-set local synchronous_commit to off;
-
--- notify --
-select pg_notify('pulp_positions', %(payload)s);
+-- enter --
+-- The start of every batch. Activation and rollback take this row exclusively: while a batch holds it, the generation
+-- stays. Readers hear of the new position at the commit. It need not be flushed: a position can never be ahead of its
+-- rows, so after a crash both come back together, and Kafka has the rest.
+select generation, set_config('search_path', %(schema)s, true), set_config('synchronous_commit', 'off', true),
+       pg_notify('pulp_positions', %(payload)s)
+  from active_generation
+   for share;

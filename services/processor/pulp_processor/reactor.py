@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -14,14 +13,18 @@ from pulp_events.decisions import Dependencies, Situation, react
 from pulp_events.errors import LogError
 from pulp_events.events import Event
 from pulp_events.log import Log
+from pulp_events.task import Position
 from pulp_projections import store
 from pulp_projections.sql import load
+
+from pulp_processor.settling import Settling
 
 _SQL: Final = load("pulp_processor", "reactor.sql")
 _PERIOD_S: Final = 1.0
 _DEBOUNCE_S: Final = 0.02
-_REPEAT_S: Final = 30.0
-_SETTLE_S: Final = 6.0
+_REPEAT_S: Final = 5.0
+_MOST: Final = 200
+_LEASE_S: Final = 6.0
 _log = logging.getLogger("pulp.reactor")
 
 
@@ -29,6 +32,9 @@ class Reactor:
     """Reacts for the partitions that this processor owns, in the active generation.
 
     Reacting twice, or by two owners, changes nothing: the ids of its events are derived, and the fold takes the first.
+    Nobody is judged by heartbeats before the reactor has been connected for a lease's time, and the projection has
+    reached what was in the log when it connected: a worker may only have been unable to tell, and a task's end
+    may be in the log already.
     """
 
     def __init__(
@@ -39,17 +45,20 @@ class Reactor:
         *,
         cancel_grace_s: float,
         lease_margin_s: float,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        lease_s: float = _LEASE_S,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`lease_s` is that of a worker of which nothing is known any more."""
         self._log = log
         self._conninfo = conninfo
         self._owned = owned
-        self._cancel_grace_ms = int(cancel_grace_s * 1000)
+        self._cancel_grace_s = cancel_grace_s
+        self._lease_s = lease_s
         self._lease_margin_s = lease_margin_s
-        self._clock = clock
+        self._clock_s = clock_s
         self._wake = asyncio.Event()
-        self._appended: dict[UUID, float] = {}
-        self._connected_at = 0.0
+        self._settling = Settling(log, clock_s)
+        self._under_way: dict[UUID, tuple[Position, float]] = {}
 
     def wake(self) -> None:
         """Something was committed: look soon."""
@@ -60,70 +69,93 @@ class Reactor:
         while True:
             try:
                 async with await AsyncConnection.connect(
-                    self._conninfo, autocommit=True, application_name="pulp-reactor"
+                    self._conninfo, autocommit=True, connect_timeout=5, application_name="pulp-reactor"
                 ) as connection:
-                    self._connected_at = time.monotonic()
-                    while True:
-                        await self.react(connection)
-                        await self._pause()
-            except (psycopg.Error, LogError) as error:
-                _log.warning("waiting: %s", str(error).strip())
+                    self._settling.begin()
+                    await self._run(connection)
+            except psycopg.Error as error:
+                _log.warning("waiting for Postgres: %s", str(error).strip())
                 await asyncio.sleep(_PERIOD_S)
 
-    async def react(self, connection: AsyncConnection) -> list[Event]:
-        """One round: the events that it appended."""
-        partitions = list(self._owned())
-        if not partitions:
-            return []
-        appended: list[Event] = []
-        for event, partition in await self._missing(connection, partitions):
-            now = time.monotonic()
-            # What was appended is on its way; after a while it is appended again, which changes nothing.
-            if now - self._appended.get(event.id, -_REPEAT_S) >= _REPEAT_S:
-                await self._log.append(event, partition)
-                self._appended[event.id] = now
-                appended.append(event)
-        self._forget_old()
-        await self._sweep(connection, partitions)
-        return appended
+    async def _run(self, connection: AsyncConnection) -> None:
+        while True:
+            try:
+                await self.react(connection)
+            except LogError as error:
+                _log.warning("waiting for Kafka: %s", error)
+                await asyncio.sleep(_PERIOD_S)
+            await self._pause()
 
-    async def _missing(self, connection: AsyncConnection, partitions: list[int]) -> list[tuple[Event, int]]:
+    async def react(self, connection: AsyncConnection) -> list[Event]:
+        """One round, bounded: the events that it appended. Raises `LogError` or `psycopg.Error`."""
+        owned = list(self._owned())
+        if not owned:
+            return []
+        timeline, positions = await _standing(connection)
+        await self._settling.look(timeline)
+        self._forget_what_arrived(positions)
+        known = {
+            "owned": owned,
+            "judged": self._settling.judged(positions),
+            "seen_s": self._settling.seen_s,
+            "lease_s": self._lease_s,
+            "margin_s": self._lease_margin_s,
+        }
         async with connection.transaction():
             await connection.execute("set transaction isolation level repeatable read")
-            cursor = await connection.execute(
-                _SQL["situations"],
-                {"partitions": partitions, "margin_s": self._lease_margin_s, "settle_s": _SETTLE_S},
+            missing = await self._missing(connection, known)
+        appended = await self._append(missing)
+        await self._sweep(connection, known)
+        return appended
+
+    async def _missing(self, connection: AsyncConnection, known: Mapping[str, object]) -> list[tuple[Event, int]]:
+        values = {**known, "grace_s": self._cancel_grace_s, "most": _MOST, "under_way": list(self._under_way)}
+        cursor = await connection.execute(_SQL["situations"], values)
+        rows = {row[0]: row[1:] for row in await cursor.fetchall()}
+        if not rows:
+            return []
+        missing = []
+        for task_id, task in (await store.load_tasks(connection, rows)).items():
+            has_failed_dependency, has_lost_lease, now = rows[task_id]
+            situation = Situation(
+                lease_lost=has_lost_lease,
+                dependencies=Dependencies.FAILED if has_failed_dependency else Dependencies.SUCCEEDED,
+                now_ms=int(now.timestamp() * 1000),
+                cancel_grace_ms=int(self._cancel_grace_s * 1000),
             )
-            rows = {row[0]: row for row in await cursor.fetchall()}
-            tasks = await store.load_tasks(connection, rows) if rows else {}
-        now = self._clock()
-        found = []
-        for task_id, task in tasks.items():
-            _, has_failed_dependency, has_lost_lease = rows[task_id]
-            event = react(task, self._situation(has_failed_dependency, has_lost_lease, now), now=now)
+            event = react(task, situation, now=now)
             if event is not None:
-                found.append((event, task.partition))
-        return found
+                missing.append((event, task.partition))
+        return missing
 
-    def _situation(self, has_failed_dependency: bool, has_lost_lease: bool, now: datetime) -> Situation:
-        # After this process was cut off from Postgres it has not seen heartbeats either: workers get a lease's time.
-        is_settled = time.monotonic() - self._connected_at > self._lease_margin_s
-        return Situation(
-            lease_lost=has_lost_lease and is_settled,
-            dependencies=Dependencies.FAILED if has_failed_dependency else Dependencies.SUCCEEDED,
-            now_ms=int(now.timestamp() * 1000),
-            cancel_grace_ms=self._cancel_grace_ms,
-        )
+    async def _append(self, missing: list[tuple[Event, int]]) -> list[Event]:
+        appending = [self._log.append(event, partition) for event, partition in missing]
+        results = await asyncio.gather(*appending, return_exceptions=True)
+        appended = []
+        for (event, _), result in zip(missing, results, strict=True):
+            if isinstance(result, Position):
+                appended.append(event)
+                self._under_way[event.task_id] = (result, self._clock_s())
+                _log.info("ended a task", extra={"task_id": str(event.task_id), "data": str(event.data)})
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return appended
 
-    async def _sweep(self, connection: AsyncConnection, partitions: list[int]) -> None:
-        cursor = await connection.execute(_SQL["sweep"], {"partitions": partitions, "margin_s": self._lease_margin_s})
+    def _forget_what_arrived(self, positions: Mapping[int, int]) -> None:
+        """What was appended is on its way until the projection has passed it: nothing is appended again meanwhile."""
+        limit = self._clock_s() - _REPEAT_S
+        self._under_way = {
+            task_id: (where, at)
+            for task_id, (where, at) in self._under_way.items()
+            if at > limit or positions.get(where.partition, 0) <= where.offset
+        }
+
+    async def _sweep(self, connection: AsyncConnection, known: Mapping[str, object]) -> None:
+        cursor = await connection.execute(_SQL["sweep"], known)
         row = await cursor.fetchone()
         if row is not None and row[0]:
             await connection.execute(_SQL["notify_claims"])
-
-    def _forget_old(self) -> None:
-        limit = time.monotonic() - _REPEAT_S
-        self._appended = {event_id: at for event_id, at in self._appended.items() if at > limit}
 
     async def _pause(self) -> None:
         try:
@@ -133,3 +165,11 @@ class Reactor:
             return
         await asyncio.sleep(_DEBOUNCE_S)
         self._wake.clear()
+
+
+async def _standing(connection: AsyncConnection) -> tuple[str, dict[int, int]]:
+    """The database's timeline, and the positions of the active generation."""
+    row = await (await connection.execute(_SQL["standing"])).fetchone()
+    assert row is not None
+    positions: dict[int, int] = dict(await (await connection.execute(_SQL["positions"])).fetchall())
+    return str(row[0]), positions

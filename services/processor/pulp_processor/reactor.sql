@@ -1,36 +1,60 @@
+-- standing --
+-- The timeline changes when another server takes over. Fails on a server that is no primary: nothing is judged there.
+select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+
+-- positions --
+select partition, next_offset from positions;
+
 -- situations --
--- Unfinished tasks of some partitions that may need an end, with what decides it. A lease is live while its worker's
--- instance is registered and was heard within the lease, a restart of Postgres counting as heard.
-select t.task_id, t.state = 'waiting' and exists (
-           select from unnest(t.depends_on) d (task_id) join tasks s using (task_id)
-            where s.state in ('failed', 'cancelled', 'skipped')) as has_failed_dependency,
-       t.attempt_id is not null
-           and t.started_at < now() - make_interval(secs => %(margin_s)s)
-           and not exists (
-               select from claims c join workers w on w.name = c.worker and w.instance_id = c.instance_id
-                where c.task_id = t.task_id and c.attempt_id = t.attempt_id and c.released_at is null
-                  and w.stopped_at is null
-                  and greatest(w.heartbeat_at, pg_postmaster_start_time())
-                      + make_interval(secs => w.lease_seconds + %(margin_s)s) > now())
-           and pg_postmaster_start_time() + make_interval(secs => %(settle_s)s) < now() as has_lost_lease
-  from tasks t
- where t.partition = any (%(partitions)s)
-   and (t.state = 'cancelling'
-        or (t.state = 'running')
-        or (t.state = 'waiting' and t.depends_on <> '{}'));
+-- Tasks that need an end, with what decides which. A lease runs from when its worker was heard last; where nobody holds
+-- the attempt's claim, from its start. A restart of Postgres counts as heard: it could not hear anybody before.
+-- Judged only where the reactor has seen enough: `judged` partitions, and a lease's time of heartbeats (`seen_s`).
+with standing as (
+    select t.task_id, t.state, t.attempt_id, t.started_at, t.timeout_seconds, t.cancel_requested_at, t.accepted_at,
+           t.state = 'waiting' and exists (
+               select from tasks d
+                where d.task_id = any (t.depends_on) and d.state in ('failed', 'cancelled', 'skipped')
+           ) as has_failed_dependency,
+           t.attempt_id is not null
+               and t.partition = any (%(judged)s)
+               and l.seconds < %(seen_s)s
+               and greatest(coalesce(h.heartbeat_at, t.started_at), pg_postmaster_start_time())
+                   + make_interval(secs => l.seconds) < now() as has_lost_lease
+      from tasks t
+      left join claims c on c.task_id = t.task_id and c.attempt_id = t.attempt_id and c.released_at is null
+      left join workers h on h.name = c.worker and h.instance_id = c.instance_id and h.stopped_at is null
+      left join workers w on w.name = t.worker
+     cross join lateral (select coalesce(w.lease_seconds, %(lease_s)s) + %(margin_s)s as seconds) l
+     where t.partition = any (%(owned)s)
+       and (t.state in ('running', 'cancelling') or t.state = 'waiting' and t.depends_on <> '{}')
+       and t.task_id <> all (%(under_way)s)
+)
+select task_id, has_failed_dependency, has_lost_lease, now()
+  from standing
+ where has_failed_dependency
+    or has_lost_lease
+    or state = 'cancelling'
+       and (attempt_id is null or cancel_requested_at + make_interval(secs => %(grace_s)s) < now())
+    or started_at + make_interval(secs => timeout_seconds) < now()
+ order by accepted_at
+ limit %(most)s;
 
 -- sweep --
--- Claims that nobody needs any more: their task has ended, and the worker has let go or is past its lease.
+-- Claims that nobody needs any more: their worker has let go, or is past its lease. Where the task has ended the claim
+-- goes; where it has not begun, another worker may take it (under the next attempt number, so the row stays).
 with dead as (
     select c.task_id, t.state
       from claims c
       join tasks t using (task_id)
-      left join workers w on w.name = c.worker and w.instance_id = c.instance_id and w.stopped_at is null
-     where t.partition = any (%(partitions)s)
+      left join workers h on h.name = c.worker and h.instance_id = c.instance_id and h.stopped_at is null
+      left join workers w on w.name = c.worker
+     cross join lateral (select coalesce(w.lease_seconds, %(lease_s)s) + %(margin_s)s as seconds) l
+     where t.partition = any (%(owned)s)
        and (c.released_at is not null
-            or w.name is null and c.claimed_at + make_interval(secs => %(margin_s)s) < now()
-            or greatest(w.heartbeat_at, pg_postmaster_start_time())
-               + make_interval(secs => w.lease_seconds + %(margin_s)s) < now())
+            or t.partition = any (%(judged)s)
+               and l.seconds < %(seen_s)s
+               and greatest(coalesce(h.heartbeat_at, c.claimed_at), pg_postmaster_start_time())
+                   + make_interval(secs => l.seconds) < now())
 ), forgotten as (
     delete from claims c using dead d
      where c.task_id = d.task_id and d.state in ('successful', 'failed', 'cancelled', 'skipped')

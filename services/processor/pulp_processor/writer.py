@@ -3,38 +3,81 @@
 import asyncio
 import contextlib
 import logging
-import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 import psycopg
+from psycopg import errors
 from pulp_events.errors import PulpError
-from pulp_events.reader import Record
+from pulp_projections.fold import Decoded, decode_batch
 
 from pulp_processor.projector import OutOfPlace, Projector
+from pulp_processor.transport import Batch
 
-Seek = Callable[[int, int], Awaitable[None]]
 _QUEUED_BATCHES: Final = 2
-_BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_MOST_SEEKS: Final = 5
+_BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+_CLOSE_S: Final = 10.0
+_AWAY: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.ReadOnlySqlTransaction,  # a standby, while another server takes over
+    errors.IdleInTransactionSessionTimeout,
+)
 _log = logging.getLogger("pulp.processor")
+
+
+class NoProgress(PulpError):
+    """A partition's batches do not continue its position, however often it is read again."""
+
+
+class Listener(Protocol):
+    """What a writer tells, and what it asks for."""
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Read the partition from the offset on."""
+        ...
+
+    def on_room(self) -> None:
+        """The writer can take another batch."""
+        ...
+
+    def on_committed(self) -> None:
+        """A batch is committed."""
+        ...
+
+    def on_fault(self, error: Exception) -> None:
+        """The writer has ended with this error; what it had is not written."""
+        ...
+
+
+class _Queued(NamedTuple):
+    decoded: Sequence[Decoded]
+    epoch: int
 
 
 class Writer:
     """Writes the batches of one partition on a connection of its own, beside the other partitions.
 
-    The next batch waits in a short queue, so that Postgres never waits for Kafka.
+    The next batches are decoded and queued meanwhile, so that Postgres never waits for Kafka.
     """
 
-    def __init__(self, conninfo: str, partition: int, seek: Seek) -> None:
+    def __init__(self, conninfo: str, partition: int, listener: Listener) -> None:
         self.partition = partition
-        self.moved_at = time.monotonic()
-        """When the position last moved, by the monotonic clock."""
-        self.fault: BaseException | None = None
+        self.epoch = 0
+        """How often reading began anew. A batch of an earlier epoch that is out of place is no news."""
+        self.is_waiting = False
+        """Postgres is away."""
+        self.seeks = 0
+        """How often a batch was out of place."""
+        self._listener = listener
         self._projector = Projector(conninfo, partition)
-        self._seek = seek
-        self._queue: asyncio.Queue[tuple[Sequence[Record], Callable[[], object]]] = asyncio.Queue(_QUEUED_BATCHES)
+        self._queue: deque[_Queued] = deque()
+        self._filled = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._sought = -1
+        self._is_closing = False
+        self._seeks_in_a_row = 0
         self._task = asyncio.create_task(self._run(), name=f"writer-{partition}")
 
     @property
@@ -42,19 +85,36 @@ class Writer:
         """The position after the last batch."""
         return self._projector.next_offset
 
-    async def locate(self) -> int:
-        """Read the position from Postgres; waits while Postgres is away."""
-        async with self._lock:
-            return await self._patiently(self._projector.locate)
+    @property
+    def is_located(self) -> bool:
+        """Whether the position was read: until then `next_offset` means nothing."""
+        return self.epoch > 0
 
-    async def put(self, records: Sequence[Record], ack: Callable[[], object]) -> None:
-        """Hand over a batch; waits while two are queued. `ack` is called when its rows are committed."""
-        await self._queue.put((records, ack))
+    @property
+    def has_room(self) -> bool:
+        """Whether it wants another batch; it takes more all the same."""
+        return len(self._queue) < _QUEUED_BATCHES
+
+    async def locate(self) -> int:
+        """Forget what is queued, and read the position from Postgres: reading begins there. Waits for Postgres."""
+        async with self._lock:
+            self._queue.clear()
+            offset = await self._patiently(self._projector.locate)
+            self.epoch += 1
+            return offset
+
+    def put(self, batch: Batch) -> None:
+        """Hand over a batch."""
+        self._queue.append(_Queued(decode_batch(batch.records), batch.epoch))
+        self._filled.set()
 
     async def close(self) -> None:
         """End after the batch that is being written; what is queued is read again by the next owner."""
-        async with self._lock:
-            self._task.cancel()
+        self._is_closing = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S), self._lock:
+                self._task.cancel()
+        self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         await self._projector.close()
@@ -62,26 +122,43 @@ class Writer:
     async def _run(self) -> None:
         try:
             while True:
-                records, ack = await self._queue.get()
+                await self._filled.wait()
                 async with self._lock:
-                    await self._write(records)
-                ack()
-        except Exception as error:  # the edge of this task: the watchdog ends the process with it
-            _log.exception("a partition cannot be written", extra={"partition": self.partition})
-            self.fault = error
+                    if self._queue:
+                        batch = self._queue.popleft()
+                        self._listener.on_room()
+                        await self._write(batch)
+                    else:
+                        self._filled.clear()
+        except Exception as error:  # the edge of this task: the process ends with it
+            if self._is_closing:
+                _log.warning("a batch was not written: %s", error, extra={"partition": self.partition})
+            else:
+                self._listener.on_fault(error)
 
-    async def _write(self, records: Sequence[Record]) -> None:
+    async def _write(self, batch: _Queued) -> None:
         try:
-            await self._patiently(lambda: self._projector.project(records))
-            self.moved_at = time.monotonic()
+            await self._patiently(lambda: self._projector.write(batch.decoded))
         except OutOfPlace as error:
-            offset = await self._patiently(self._projector.locate)
-            if offset != self._sought:
-                _log.warning("reading again from the position in Postgres: %s", error, extra={"offset": offset})
-                self._sought = offset
-                await self._seek(self.partition, offset)
+            if batch.epoch == self.epoch:
+                await self._read_again(error)
         else:
-            self._sought = -1
+            self._seeks_in_a_row = 0
+            self._listener.on_committed()
+
+    async def _read_again(self, error: OutOfPlace) -> None:
+        self.seeks += 1
+        self._seeks_in_a_row += 1
+        if self._seeks_in_a_row > _MOST_SEEKS:
+            raise NoProgress(
+                f"partition {self.partition} was read {_MOST_SEEKS} times from its position, and does not continue"
+                f" there: {error}. Either the log lacks records, or another processor that is not in the consumer"
+                " group writes the same database"
+            ) from error
+        offset = await self._patiently(self._projector.locate)
+        _log.warning("reading again from the position in Postgres: %s", error, extra={"offset": offset})
+        await self._listener.seek(self.partition, offset)
+        self.epoch += 1
 
     async def _patiently(self, action: Callable[[], Awaitable[int]]) -> int:
         """Do it; while Postgres is away, wait and do it again from the position that Postgres then tells."""
@@ -90,35 +167,20 @@ class Writer:
             try:
                 if failures:
                     await self._projector.locate()
-                return await action()
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                result = await action()
+            except _AWAY as error:
+                if self._is_closing:
+                    raise
+                self.is_waiting = True
                 pause = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
                 failures += 1
-                _log.warning("Postgres is away, trying again in %.1f s: %s", pause, str(error).strip())
+                _log.warning(
+                    "Postgres did not take a batch, trying again: %s",
+                    str(error).strip(),
+                    extra={"partition": self.partition, "pause_s": pause},
+                )
                 await self._projector.close()
                 await asyncio.sleep(pause)
-
-
-async def watch(
-    writers: Callable[[], Sequence[Writer]], ends: Callable[[], Awaitable[dict[int, int]]], stall_s: float
-) -> None:
-    """Ends with an error when a partition has a fault, or has lag and does not move for `stall_s`.
-
-    Faust can look alive and read nothing; a process that ends is started again, one that hangs is not.
-    """
-    while True:
-        await asyncio.sleep(min(1.0, stall_s / 4))
-        for writer in writers():
-            if writer.fault is not None:
-                raise PulpError(f"partition {writer.partition} cannot be written") from writer.fault
-        stalled = [writer for writer in writers() if time.monotonic() - writer.moved_at > stall_s]
-        if not stalled:
-            continue
-        end = await ends()
-        for writer in stalled:
-            if end.get(writer.partition, 0) > writer.next_offset:
-                raise PulpError(
-                    f"partition {writer.partition} is at {writer.next_offset} of {end[writer.partition]} and has not"
-                    f" moved for {stall_s:g} s"
-                )
-            writer.moved_at = time.monotonic()
+            else:
+                self.is_waiting = False
+                return result

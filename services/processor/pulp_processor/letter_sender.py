@@ -1,0 +1,102 @@
+"""Puts dead letters into their topic, at least once, and marks them sent."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Never
+
+import psycopg
+from confluent_kafka import Producer
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+from pulp_events.errors import EventTooLarge, LogError
+from pulp_events.topics import Topics
+from pulp_projections.sql import load
+
+from pulp_processor import raw_producer
+from pulp_processor.dead_letters import StoredLetter, coordinates
+from pulp_processor.raw_producer import RawRecord
+
+_SQL: Final = load("pulp_processor", "dead_letters.sql")
+_PERIOD_S: Final = 1.0
+_PAUSE_S: Final = 5.0
+_AT_ONCE: Final = 100
+_log = logging.getLogger("pulp.dead-letters")
+
+
+class DeadLetterSender:
+    """Sends the dead letters of the partitions that this processor owns, in the active generation.
+
+    Each has its coordinates (TOPIC/PARTITION/OFFSET) for a key, the record's value, and headers that say why and what
+    the record's own key and headers were.
+    """
+
+    def __init__(self, bootstrap: str, topics: Topics, conninfo: str, owned: Callable[[], set[int]]) -> None:
+        self._bootstrap = bootstrap
+        self._topics = topics
+        self._conninfo = conninfo
+        self._owned = owned
+        self._producer: Producer | None = None
+
+    async def run(self) -> Never:
+        """Send for ever; waits while Kafka or Postgres is away."""
+        while True:
+            try:
+                async with await AsyncConnection.connect(
+                    self._conninfo, autocommit=True, application_name="pulp-dead-letters"
+                ) as connection:
+                    while True:
+                        await self.send(connection)
+                        await asyncio.sleep(_PERIOD_S)
+            except (psycopg.Error, LogError) as error:
+                self._producer = None  # one that failed for good never writes again
+                _log.warning("dead letters are not sent, trying again: %s", str(error).strip())
+                await asyncio.sleep(_PAUSE_S)
+
+    async def send(self, connection: AsyncConnection) -> int:
+        """One round: how many were sent. A crash between sending and marking sends them once more."""
+        async with connection.cursor(row_factory=class_row(StoredLetter)) as cursor:
+            await cursor.execute(_SQL["unsent"], {"partitions": list(self._owned()), "limit": _AT_ONCE})
+            letters = await cursor.fetchall()
+        if letters:
+            await asyncio.to_thread(self._append, letters)
+            marks: dict[str, Any] = {
+                "partitions": [letter.partition for letter in letters],
+                "offsets": [letter.record_offset for letter in letters],
+            }
+            await connection.execute(_SQL["mark_sent"], marks)
+            _log.warning(
+                "records that are no events are in %s", self._topics.dead_letters, extra={"sent": len(letters)}
+            )
+        return len(letters)
+
+    def _append(self, letters: Sequence[StoredLetter]) -> None:
+        if self._producer is None:
+            self._producer = raw_producer.make(self._bootstrap)
+        records = [_record(letter, self._topics.events) for letter in letters]
+        try:
+            raw_producer.append(self._producer, self._topics.dead_letters, records)
+        except EventTooLarge:
+            # With what is added here a record of the greatest size is too large: its bytes are in the events topic.
+            for record in records:
+                self._append_cut(record)
+
+    def _append_cut(self, record: RawRecord) -> None:
+        assert self._producer is not None
+        try:
+            raw_producer.append(self._producer, self._topics.dead_letters, [record])
+        except EventTooLarge as error:
+            note = ("value-left-out", f"{error.size_bytes} bytes, which are at these coordinates".encode())
+            small = [(name, value) for name, value in record.headers if len(value or b"") < 1000]
+            cut = RawRecord(record.key, None, (*small, note), record.partition)
+            raw_producer.append(self._producer, self._topics.dead_letters, [cut])
+
+
+def _record(letter: StoredLetter, topic: str) -> RawRecord:
+    headers = (
+        ("reason", letter.reason.encode()),
+        ("broker-time", letter.broker_time.isoformat().encode()),
+        ("original-key", letter.key),
+        *((f"original-{name}", value) for name, value in letter.original_headers()),
+    )
+    return RawRecord(coordinates(topic, letter.position).encode(), letter.value, headers, -1)

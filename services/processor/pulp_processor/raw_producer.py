@@ -1,0 +1,88 @@
+"""Appending bytes as they are: dead letters, and what is appended again. Sync; events go through `pulp_events.log`."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from pulp_events.errors import AppendOutcomeUnknown, EventTooLarge, LogUnavailable, PulpError
+from pulp_events.kafka import client_settings
+from pulp_events.task import Position
+
+MAX_RECORD_BYTES: Final = 1_048_588
+_TIMEOUT_S: Final = 10.0
+
+
+class RawRecord(NamedTuple):
+    """What is appended."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    partition: int
+
+
+def make(bootstrap: str) -> Producer:
+    """An idempotent producer that waits for all replicas."""
+    return Producer(
+        client_settings(
+            bootstrap,
+            enable_idempotence=True,
+            acks="all",
+            compression_type="lz4",
+            delivery_timeout_ms=int(_TIMEOUT_S * 1000),
+            message_max_bytes=MAX_RECORD_BYTES,
+        )
+    )
+
+
+def append(producer: Producer, topic: str, records: Sequence[RawRecord]) -> list[Position]:
+    """Append the records; their positions, in order.
+
+    Raises `EventTooLarge` or `LogUnavailable` (that record was not written), `AppendOutcomeUnknown` (perhaps it was);
+    the others may have been written in any case.
+    """
+    outcomes = [_Outcome() for _ in records]
+    for record, outcome in zip(records, outcomes, strict=True):
+        try:
+            producer.produce(
+                topic,
+                key=record.key,
+                value=record.value,
+                headers=list(record.headers),
+                partition=record.partition,
+                on_delivery=outcome.report,
+            )
+        except KafkaException as error:
+            outcome.error = _refusal(error.args[0], len(record.value or b""))
+        except BufferError:
+            outcome.error = LogUnavailable("the queue of unsent records is full: try again later")
+    producer.flush(_TIMEOUT_S + 1)
+    return [outcome.result() for outcome in outcomes]
+
+
+class _Outcome:
+    """What became of one record."""
+
+    def __init__(self) -> None:
+        self.error: PulpError = AppendOutcomeUnknown("Kafka did not answer in time")
+        self._position: Position | None = None
+
+    def report(self, error: KafkaError | None, message: Message) -> None:
+        partition, offset = message.partition(), message.offset()
+        if error is not None:
+            self.error = _refusal(error, len(message.value() or b""))
+        elif partition is not None and offset is not None:
+            self._position = Position(partition, offset)
+
+    def result(self) -> Position:
+        if self._position is None:
+            raise self.error
+        return self._position
+
+
+def _refusal(error: KafkaError, size: int) -> PulpError:
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        return EventTooLarge(size, MAX_RECORD_BYTES)
+    if error.code() in (KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT, KafkaError.REQUEST_TIMED_OUT):
+        return AppendOutcomeUnknown(f"Kafka did not confirm the record in time: {error.str()}")
+    return LogUnavailable(f"Kafka did not take the record: {error.str()}")

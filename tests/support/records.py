@@ -1,0 +1,160 @@
+"""Records as they would stand in the log, stories of tasks made of them, and a plain reading of what they mean."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+from pulp_events.codec import encode, key_of
+from pulp_events.events import Event, Outcome
+from pulp_events.reader import Record
+
+from tests.support.events import accepted, cancel_requested, finished, progress, started
+
+NOON_MS = 1_795_521_600_000  # 2026-11-24T12:00:00Z
+
+
+def record(event: Event, offset: int, partition: int = 0) -> Record:
+    """The event at an offset; the broker's clock shows one second more with each offset."""
+    return Record(partition, offset, NOON_MS + offset * 1000, key_of(event.task_id), encode(event))
+
+
+def records(events: Iterable[Event], start: int = 0, partition: int = 0) -> list[Record]:
+    """The events one after the other."""
+    return [record(event, offset, partition) for offset, event in enumerate(events, start)]
+
+
+def garbage(value: bytes | None, offset: int, partition: int = 0, key: bytes | None = b"k") -> Record:
+    """Any bytes at an offset."""
+    return Record(partition, offset, NOON_MS + offset * 1000, key, value, (("origin", b"elsewhere"),))
+
+
+def story(random: Random, tasks: int, length: int) -> list[Event]:
+    """Events of several tasks, in an order that is partly sense and partly not."""
+    ids = [_id(random) for _ in range(tasks)]
+    attempts = [_id(random) for _ in range(2)]
+
+    def one() -> Event:
+        task_id, attempt_id, number = random.choice(ids), random.choice(attempts), random.randint(1, 4)
+        outcome, cancellable = random.choice(list(Outcome)), random.random() < 0.7
+        return random.choice(
+            [
+                accepted(task_id, operation=f"operation {number}"),
+                started(task_id, attempt=number, attempt_id=attempt_id, cancellable=cancellable),
+                progress(task_id, attempt_id=attempt_id, sequence=number),
+                progress(task_id, attempt_id=attempt_id, sequence=number + 4),
+                cancel_requested(task_id),
+                finished(task_id, attempt_id=random.choice([attempt_id, None]), outcome=outcome),
+            ]
+        )
+
+    return [accepted(task_id) for task_id in ids[: tasks // 2]] + [one() for _ in range(length)]
+
+
+def _id(random: Random) -> UUID:
+    return UUID(int=random.getrandbits(128), version=4)
+
+
+def life(task_id: UUID, steps: int = 3) -> list[Event]:
+    """A task that is accepted, started, gets on, and succeeds."""
+    attempt_id = uuid4()
+    return [
+        accepted(task_id),
+        started(task_id, attempt_id=attempt_id),
+        *(progress(task_id, attempt_id=attempt_id, sequence=number) for number in range(1, steps + 1)),
+        finished(task_id, attempt_id=attempt_id),
+    ]
+
+
+@dataclass
+class PlainTask:
+    """What is known of a task, by a reading of the table of states that shares no code with the product."""
+
+    state: str = "waiting"
+    attempt: int = 0
+    attempt_id: str | None = None
+    cancellable: bool = False
+    sequence: int = 0
+    progress: Any = field(default_factory=dict)
+    version: int = 1
+    last_offset: int = 0
+
+
+class PlainFold:
+    """Reads a partition's records one at a time, as JSON."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, PlainTask] = {}
+        self.effects: list[tuple[int, str]] = []
+        """(offset, effect) of every event."""
+        self.dead: list[int] = []
+
+    def read(self, partition: Sequence[Record]) -> "PlainFold":
+        """All of a partition."""
+        for item in partition:
+            try:
+                body = json.loads(item.value or b"")
+                kind, task_id, data = body["type"].split(".")[3], body["subject"], body["data"]
+            except (ValueError, KeyError, IndexError):
+                self.dead.append(item.offset)
+                continue
+            effect = self._happens(kind, task_id, data, item.offset)
+            if effect == "applied" and kind != "accepted":
+                self.tasks[task_id].version += 1
+                self.tasks[task_id].last_offset = item.offset
+            self.effects.append((item.offset, effect))
+        return self
+
+    def _happens(self, kind: str, task_id: str, data: dict[str, Any], offset: int) -> str:
+        task = self.tasks.get(task_id)
+        if task is None:
+            if kind != "accepted":
+                return "unknown task"
+            self.tasks[task_id] = PlainTask(last_offset=offset)
+            return "applied"
+        if kind == "accepted":
+            return "duplicate"
+        if task.state in ("successful", "failed", "cancelled", "skipped"):
+            return "final"
+        return {
+            "started": self._started,
+            "progress": self._progress,
+            "cancel-requested": self._cancel,
+            "finished": self._finished,
+        }[kind](task, data)
+
+    def _started(self, task: PlainTask, data: dict[str, Any]) -> str:
+        if task.state == "cancelling":
+            return "cancel came first"
+        if task.state == "running" and not data["attempt"] > task.attempt:
+            return "attempt is taken"
+        task.state, task.attempt, task.attempt_id = "running", data["attempt"], data["attempt_id"]
+        task.cancellable, task.sequence, task.progress = data["cancellable"], 0, {}
+        return "applied"
+
+    def _progress(self, task: PlainTask, data: dict[str, Any]) -> str:
+        if task.attempt_id is None:
+            return "not started"
+        if data["attempt_id"] != task.attempt_id or data["sequence"] <= task.sequence:
+            return "stale"
+        task.sequence, task.progress = data["sequence"], data["progress"]
+        return "applied"
+
+    def _cancel(self, task: PlainTask, data: dict[str, Any]) -> str:
+        if task.state == "cancelling":
+            return "already requested"
+        if task.state == "running" and not task.cancellable:
+            return "not cancellable"
+        task.state = "cancelling"
+        return "applied"
+
+    def _finished(self, task: PlainTask, data: dict[str, Any]) -> str:
+        if task.attempt_id is None:
+            if data["attempt_id"] is not None:
+                return "not started"
+        elif data["attempt_id"] != task.attempt_id:
+            return "stale"
+        task.state = data["outcome"]
+        return "applied"

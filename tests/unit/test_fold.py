@@ -1,0 +1,157 @@
+"""The fold of a batch. What is expected comes from a plain reading of the records (`tests/support/records.py`)."""
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from random import Random
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+from pulp_events.events import UnknownEvent
+from pulp_events.reader import Record
+from pulp_events.task import State, Task
+from pulp_projections.fold import Changes, decode_batch, fold, task_ids
+
+from tests.support.events import NOON, TASK, accepted, cancel_requested, finished, progress, started
+from tests.support.records import PlainFold, garbage, life, record, records, story
+
+
+class Rows(Struct):
+    """What a read model would hold after some batches."""
+
+    tasks: dict[UUID, Task]
+    history: list[tuple[int, str, str]]
+    dead: list[tuple[int, str]]
+
+    def take(self, changes: Changes) -> None:
+        """Write the changes, as the store does."""
+        created, updated = ({task.task_id: task for task in tasks} for tasks in (changes.created, changes.updated))
+        assert len(created) == len(changes.created)
+        assert len(updated) == len(changes.updated)
+        assert not created.keys() & (updated.keys() | self.tasks.keys())
+        assert updated.keys() <= self.tasks.keys()
+        self.tasks |= created | updated
+        self.history += [(row.record.offset, row.type, row.effect) for row in changes.history]
+        self.dead += [(letter.record.offset, letter.reason) for letter in changes.dead_letters]
+
+
+def fold_all(batches: Sequence[Sequence[Record]]) -> Rows:
+    rows = Rows({}, [], [])
+    for batch in batches:
+        decoded = decode_batch(batch)
+        known = {task_id: rows.tasks[task_id] for task_id in task_ids(decoded) if task_id in rows.tasks}
+        rows.take(fold(decoded, known))
+    return rows
+
+
+def split(log: Sequence[Record], cuts: Sequence[int]) -> list[Sequence[Record]]:
+    places = [0, *sorted(cuts), len(log)]
+    return [log[start:end] for start, end in pairwise(places)]
+
+
+def mixed_log(random: Random, length: int) -> list[Record]:
+    """Events, and what is none, at consecutive offsets."""
+    log = []
+    for offset, event in enumerate(story(random, 4, length)):
+        spoilt = random.random() < 0.1
+        log.append(garbage(random.choice([None, b"", b"{}", b"\xff"]), offset) if spoilt else record(event, offset))
+    return log
+
+
+@given(st.randoms(use_true_random=False), st.integers(0, 60), st.data())
+def test_any_split_into_batches_gives_the_same_rows_as_one_event_at_a_time(
+    random: Random, length: int, data: st.DataObject
+) -> None:
+    log = mixed_log(random, length)
+    cuts = data.draw(st.lists(st.integers(0, len(log)), max_size=8))
+    assert fold_all(split(log, cuts)) == fold_all([[item] for item in log])
+
+
+@given(st.randoms(use_true_random=False), st.integers(0, 60))
+def test_the_rows_are_those_of_a_plain_reading(random: Random, length: int) -> None:
+    log = mixed_log(random, length)
+    rows, plain = fold_all([log]), PlainFold().read(log)
+    assert [(offset, effect) for offset, _, effect in rows.history] == plain.effects
+    assert [offset for offset, _ in rows.dead] == plain.dead
+    assert {str(task_id): summary(task) for task_id, task in rows.tasks.items()} == {
+        task_id: vars(task) for task_id, task in plain.tasks.items()
+    }
+
+
+def summary(task: Task) -> dict[str, object]:
+    return {
+        "state": task.state.value,
+        "attempt": task.attempt,
+        "attempt_id": None if task.attempt_id is None else str(task.attempt_id),
+        "cancellable": task.cancellable,
+        "sequence": task.sequence,
+        "progress": msgspec.json.decode(task.progress),
+        "version": task.version,
+        "last_offset": task.offset,
+    }
+
+
+def test_a_life_in_one_batch_is_one_new_task_and_no_update() -> None:
+    changes = fold(decode_batch(records(life(TASK))), {})
+    assert [task.state for task in changes.created] == [State.SUCCESSFUL]
+    assert changes.updated == []
+    assert [row.effect for row in changes.history] == ["applied"] * 6
+
+
+def test_a_task_that_is_known_is_updated_once() -> None:
+    (task,) = fold(decode_batch(records([accepted()])), {}).created
+    changes = fold(decode_batch(records([started(), progress(), finished()], start=1)), {TASK: task})
+    assert changes.created == []
+    assert [(task.state, task.version, task.offset) for task in changes.updated] == [(State.SUCCESSFUL, 4, 3)]
+
+
+def test_what_changes_nothing_writes_no_task() -> None:
+    (task,) = fold(decode_batch(records([accepted()])), {}).created
+    changes = fold(decode_batch(records([accepted(), progress()], start=1)), {TASK: task})
+    assert (changes.created, changes.updated) == ([], [])
+    assert [row.effect for row in changes.history] == ["duplicate", "not started"]
+
+
+def test_an_event_in_another_partition_than_its_tasks_changes_nothing() -> None:
+    (task,) = fold(decode_batch(records([accepted()], partition=1)), {}).created
+    batch = decode_batch(records([accepted(), started(), cancel_requested()], partition=2))
+    changes = fold(batch, {TASK: task})
+    assert (changes.created, changes.updated) == ([], [])
+    assert [row.effect for row in changes.history] == ["wrong partition"] * 3
+
+
+def test_an_event_of_an_unknown_type_is_kept_without_effect() -> None:
+    known = record(accepted(), 0)
+    body = {**json.loads(known.value or b""), "type": "org.pulpproject.task.praised.v7", "data": {"by": "all"}}
+    changes = fold(decode_batch([known._replace(value=json.dumps(body).encode())]), {})
+    (row,) = changes.history
+    assert (row.type, row.effect) == ("org.pulpproject.task.praised.v7", "unknown type")
+    assert isinstance(row.event, UnknownEvent)
+    assert (row.event.task_id, row.event.time) == (TASK, NOON)
+    assert (changes.created, changes.dead_letters) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "reason"),
+    [
+        (None, str(TASK).encode(), "no value"),
+        (b"", str(TASK).encode(), "no event"),
+        (b"not JSON", str(TASK).encode(), "no event"),
+        (b"{}", str(TASK).encode(), "specversion"),
+        (b"\xff\xfe", str(TASK).encode(), "no event"),
+        (record(accepted(), 0).value, None, "key"),
+        (record(accepted(), 0).value, str(uuid4()).encode(), "key"),
+    ],
+)
+def test_what_is_no_event_is_a_dead_letter_and_the_rest_goes_on(
+    value: bytes | None, key: bytes | None, reason: str
+) -> None:
+    batch = [record(accepted(), 0), garbage(value, 1, key=key), record(started(), 2)]
+    changes = fold(decode_batch(batch), {})
+    assert [(letter.record, reason in letter.reason) for letter in changes.dead_letters] == [(batch[1], True)]
+    assert [row.record.offset for row in changes.history] == [0, 2]
+    assert [task.state for task in changes.created] == [State.RUNNING]
