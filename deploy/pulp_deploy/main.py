@@ -20,6 +20,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "topics": "pulp_deploy.commands.topics:topics",
     "users": "pulp_deploy.commands.users:users",
     "events": "pulp_deploy.commands.events:events",
+    "rebuild": "pulp_deploy.commands.rebuild:rebuild_group",
     "api": "pulp_deploy.commands.services:api",
     "processor": "pulp_deploy.commands.services:processor",
     "worker": "pulp_deploy.commands.services:worker",

@@ -1,0 +1,20 @@
+-- columns --
+-- The columns of a generation's tables, but for what is no fact of the log: whether a dead letter was sent.
+select table_name::text, array_agg(column_name::text order by column_name)
+  from information_schema.columns
+ where table_schema = %(schema)s and table_name = any (%(tables)s)
+   and (table_name, column_name) <> ('dead_letters', 'sent')
+ group by table_name;
+
+-- digests --
+-- Rows in buckets: how many, and the sum of their digests, which does not depend on their order.
+select {bucket} as bucket, count(*), sum(hashtextextended(row({columns})::text, 0)::numeric)::text
+  from {schema}.{table}
+ group by 1;
+
+-- rows --
+-- All columns of the rows in some buckets, in the order of their key.
+select {columns}
+  from {schema}.{table} t
+ where {bucket} = any (%(buckets)s)
+ order by {key};

@@ -1,0 +1,94 @@
+-- take_lock --
+-- One process at a time works on the generations of a database. Held by the session: it goes with its process.
+select set_config('application_name', %(name)s, false), set_config('tcp_keepalives_idle', '5', false),
+       set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '2', false),
+       set_config('timezone', 'UTC', false), pg_try_advisory_lock(7857012242);
+
+-- holder --
+select a.application_name || coalesce(' from ' || host(a.client_addr), '')
+  from pg_locks l join pg_stat_activity a using (pid)
+ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+   and l.database = (select oid from pg_database where datname = current_database())
+   and (l.classid::bigint << 32) | l.objid::bigint = 7857012242;
+
+-- generations --
+select generation, status, created_at, activated_at, indexed_at, verified_at, accepted, ends
+  from generations
+ order by generation;
+
+-- add --
+insert into generations (generation, status, ends)
+select max(generation) + 1, 'building', %(ends)s from generations
+returning generation;
+
+-- set_indexed --
+update generations set indexed_at = now() where generation = %(generation)s;
+
+-- set_ready --
+update generations set status = 'ready' where generation = %(generation)s and status = 'building';
+
+-- set_verified --
+update generations set verified_at = now(), accepted = %(accepted)s where generation = %(generation)s;
+
+-- set_unverified --
+update generations set verified_at = null, accepted = null where generation = %(generation)s;
+
+-- remove --
+delete from generations where generation = %(generation)s and status <> 'active' returning generation;
+
+-- interrupt --
+-- The statements that a rebuild of the generation runs now; they hold locks that its end needs.
+select pg_cancel_backend(pid)
+  from pg_stat_activity
+ where datname = current_database() and application_name = %(name)s and pid <> pg_backend_pid();
+
+-- disconnect --
+-- The same for a process that was stopped in the middle of a transaction: there is no statement to interrupt.
+select pg_terminate_backend(pid)
+  from pg_stat_activity
+ where datname = current_database() and application_name = %(name)s and pid <> pg_backend_pid();
+
+-- enter --
+-- The start of every batch of a rebuild: while it holds this row, its generation is neither dropped nor made active.
+-- It need not be flushed, since a position is never ahead of its rows. Nobody is told: a rebuild notifies nothing.
+select set_config('search_path', %(schema)s, true), set_config('synchronous_commit', 'off', true),
+       set_config('application_name', %(name)s, true)
+  from generations
+ where generation = %(generation)s and status <> 'active'
+   for share;
+
+-- block_batches --
+-- Every batch of the live projection takes a lock on a row of this table, which a lock on the table waits for and then
+-- holds off. On the table and not on the row, since batches that share the row would never let this one in.
+lock table active_generation in exclusive mode;
+
+-- block_readers --
+-- All at once and before anything changes: a transaction that has read one of them has what it began with to its end.
+lock table public.tasks, public.task_events, public.positions, public.dead_letters in access exclusive mode;
+
+-- switch --
+with named as (
+    update active_generation set generation = %(generation)s
+)
+update generations
+   set status = case when generation = %(generation)s then 'active' else 'retired' end,
+       activated_at = case when generation = %(generation)s then now() else activated_at end
+ where generation = %(generation)s or status = 'active';
+
+-- tell --
+-- Readers learn where the generation that they see now is.
+select pg_notify('pulp_positions', %(generation)s || ' ' || partition || ' ' || next_offset) from public.positions;
+
+-- take_over_letters --
+-- Sent is what the old generation has sent; where it did not come to, nothing is. What it did not take for a dead letter
+-- counts as sent: a rebuild sends nothing.
+with standing as (
+    select d.partition, d.record_offset, coalesce(o.sent, d.record_offset < p.next_offset) as sent
+      from {new}.dead_letters d
+      join {old}.positions p using (partition)
+      left join {old}.dead_letters o using (partition, record_offset)
+)
+update {new}.dead_letters d
+   set sent = s.sent
+  from standing s
+ where d.partition = s.partition and d.record_offset = s.record_offset and d.sent <> s.sent;

@@ -1,0 +1,138 @@
+"""What the reactor ends, and which claims it sweeps, on a real log and a real database."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from pulp_events.events import Outcome
+from pulp_events.topics import Topics
+
+from tests.support.backends import Backend
+from tests.support.events import accepted, cancel_requested, finished, started
+from tests.support.reactor_scene import (
+    JUST_NOW,
+    LONG_AGO,
+    Scene,
+    outcome,
+    reactor_scene,
+)
+
+
+@pytest.fixture
+async def scene(backend: Backend, database: str, topics: Topics) -> AsyncIterator[Scene]:
+    async with reactor_scene(backend, database, topics) as scene:
+        yield scene
+
+
+async def test_a_cancelled_task_that_never_started_ends_at_once(scene: Scene) -> None:
+    task_id = uuid4()
+    await scene.happens(accepted(task_id), cancel_requested(task_id))
+    (event,) = await scene.reacts()
+    assert (event.task_id, event.actor, outcome(event)) == (task_id, "reactor", ("cancelled", None))
+    await scene.projected()
+    assert (await scene.task(task_id))["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("how", [Outcome.FAILED, Outcome.CANCELLED, Outcome.SKIPPED])
+async def test_a_task_is_skipped_if_one_that_it_depends_on_did_not_succeed(scene: Scene, how: Outcome) -> None:
+    good, bad, dependent, other = uuid4(), uuid4(), uuid4(), uuid4()
+    await scene.happens(accepted(good), finished(good, attempt_id=None))
+    await scene.happens(accepted(bad), finished(bad, attempt_id=None, outcome=how), partition=1)
+    await scene.happens(accepted(dependent, depends_on=(good, bad)), accepted(other, depends_on=(good,)), partition=2)
+    (event,) = await scene.reacts()
+    assert (event.task_id, outcome(event)) == (dependent, ("skipped", "dependency-failed"))
+    await scene.projected()
+    assert (await scene.task(dependent))["state"] == "skipped"
+    assert (await scene.task(other))["state"] == "waiting"
+
+
+async def test_a_task_whose_worker_is_past_its_lease_has_failed(scene: Scene) -> None:
+    lost, _ = await scene.runs(LONG_AGO), await scene.runs(JUST_NOW)
+    await scene.settled()
+    (event,) = await scene.reacts()
+    assert (event.task_id, outcome(event)) == (lost, ("failed", "worker-lost"))
+    await scene.projected()
+    row = await scene.task(lost)
+    assert (row["state"], row["error"]["code"]) == ("failed", "worker-lost")
+    assert row["worker"] in row["error"]["description"]
+
+
+async def test_a_lost_task_that_was_to_be_cancelled_has_failed_too(scene: Scene) -> None:
+    lost = await scene.runs(LONG_AGO)
+    await scene.happens(cancel_requested(lost))
+    await scene.settled()
+    (event,) = await scene.reacts()
+    assert outcome(event) == ("failed", "worker-lost")
+
+
+async def test_a_running_task_that_nobody_holds_is_lost_one_lease_after_its_start(scene: Scene) -> None:
+    young, old = uuid4(), uuid4()
+    await scene.happens(accepted(young), started(young, attempt_id=uuid4()))
+    await scene.happens(accepted(old), started(old, attempt_id=uuid4()))
+    await scene.sql("update generation_1.tasks set started_at = now() - interval '621 s' where task_id = %s", [old])
+    await scene.sql("update generation_1.tasks set started_at = now() - interval '60 s' where task_id = %s", [young])
+    await scene.settled()
+    (event,) = await scene.reacts()
+    assert (event.task_id, outcome(event)) == (old, ("failed", "worker-lost"))
+
+
+async def test_the_claim_of_another_process_under_the_name_of_the_worker_is_no_lease(scene: Scene) -> None:
+    task_id, attempt_id = uuid4(), uuid4()
+    await scene.happens(accepted(task_id), started(task_id, attempt_id=attempt_id))
+    await scene.worker("w1", JUST_NOW)
+    await scene.claim(task_id, attempt_id, "w1", uuid4())
+    await scene.sql("update generation_1.tasks set started_at = now() - interval '1 hour'")
+    await scene.settled()
+    (event,) = await scene.reacts()
+    assert outcome(event) == ("failed", "worker-lost")
+
+
+@pytest.mark.parametrize(("ago", "expected"), [("30 s", []), ("61 s", [("failed", "cancel-abandoned")])])
+async def test_a_cancel_that_is_not_obeyed_is_abandoned_after_its_grace(
+    scene: Scene, ago: str, expected: list[Any]
+) -> None:
+    task_id = await scene.runs(JUST_NOW)
+    await scene.happens(cancel_requested(task_id))
+    await scene.sql("update generation_1.tasks set cancel_requested_at = now() - %s::interval", [ago])
+    assert [outcome(event) for event in await scene.reacts()] == expected
+
+
+@pytest.mark.parametrize(("ago", "expected"), [("10 s", []), ("31 s", [("failed", "timeout")])])
+async def test_a_task_past_its_time_limit_has_failed(scene: Scene, ago: str, expected: list[Any]) -> None:
+    await scene.runs(JUST_NOW, timeout_seconds=30)
+    await scene.sql("update generation_1.tasks set started_at = now() - %s::interval", [ago])
+    assert [outcome(event) for event in await scene.reacts()] == expected
+
+
+async def claims(scene: Scene) -> list[tuple[UUID, bool]]:
+    """(task, has it been let go of) of each claim."""
+    return await scene.sql("select task_id, released_at is not null from claims order by claimed_at, task_id")
+
+
+async def test_claims_of_ended_tasks_go_when_their_worker_is_past_its_lease(scene: Scene) -> None:
+    lost, alive = await scene.runs(LONG_AGO), await scene.runs(JUST_NOW)
+    for task_id in (lost, alive):
+        await scene.happens(finished(task_id, attempt_id=(await scene.task(task_id))["attempt_id"]))
+    await scene.sql(
+        "insert into reservations (task_id, resource, exclusive, slot) values (%s, 'r:1', true, '(,)')", [lost]
+    )
+    await scene.reacts()
+    assert len(await claims(scene)) == 2
+    await scene.settled()
+    await scene.reacts()
+    assert await claims(scene) == [(alive, False)]
+    assert await scene.sql("select from reservations") == []
+
+
+async def test_a_claimed_task_that_never_began_may_be_taken_by_another_worker(scene: Scene) -> None:
+    task_id = uuid4()
+    await scene.happens(accepted(task_id))
+    await scene.claim(task_id, uuid4(), "gone", uuid4())
+    await scene.sql(
+        "insert into reservations (task_id, resource, exclusive, slot) values (%s, 'r:1', true, '(,)')", [task_id]
+    )
+    await scene.settled()
+    await scene.reacts()
+    assert await claims(scene) == [(task_id, True)]
+    assert await scene.sql("select from reservations") == []

@@ -1,0 +1,244 @@
+"""Rebuild, activation and rollback while a processor projects, readers read and events come in."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from pulp_events.log import KafkaLog
+from pulp_events.reader import Reader
+from pulp_events.topics import Topics
+from pulp_processor import activation, rebuild
+from pulp_processor.main import serve
+from pulp_processor.rebuild_errors import RebuildCancelled, RebuildInUse, RebuildRefused
+from pulp_processor.rebuild_progress import Progress
+from pulp_processor.settings import Settings
+from pulp_projections.positions import Positions
+
+from tests.conftest import PARTITIONS
+from tests.support.backends import Backend
+from tests.support.projection import append_all, execute, project, rows, settings_of, stories
+from tests.support.records import PlainFold, life
+
+LIMIT_S = 60
+VIEWS = ("tasks", "task_events")
+
+
+@pytest.fixture
+def settings(backend: Backend, database: str, topics: Topics) -> Settings:
+    return settings_of(backend.kafka, database, topics, batch_records=50)
+
+
+@pytest.fixture
+async def log(backend: Backend, topics: Topics) -> AsyncIterator[KafkaLog]:
+    log = KafkaLog(backend.kafka, topics.events, PARTITIONS)
+    await log.start()
+    yield log
+    await log.close()
+
+
+@asynccontextmanager
+async def processor(settings: Settings) -> AsyncIterator[None]:
+    """A processor that runs, and has stopped without an error at the end."""
+    stopping = asyncio.Event()
+    running = asyncio.create_task(serve(settings, stopping))
+    try:
+        yield
+    finally:
+        stopping.set()
+        async with asyncio.timeout(LIMIT_S):
+            await running
+
+
+@asynccontextmanager
+async def traffic(log: KafkaLog) -> AsyncIterator[None]:
+    """Tasks that come and go, all the time."""
+
+    async def go_on() -> None:
+        number = 0
+        while True:
+            for event in life(uuid4()):
+                await log.append(event, number % PARTITIONS)
+            number += 1
+
+    task = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def reached(settings: Settings, ends: dict[int, int]) -> None:
+    """Returns when the active generation is at the ends."""
+    positions = Positions(settings.postgres)
+    await positions.start()
+    try:
+        await positions.reach(ends, LIMIT_S)
+    finally:
+        await positions.close()
+
+
+async def test_a_rebuild_under_way_of_traffic_becomes_active_and_goes_on(settings: Settings, log: KafkaLog) -> None:
+    await append_all(log, stories(1, PARTITIONS))
+    async with processor(settings):
+        async with traffic(log):
+            await rebuild.start(settings)
+            assert (await rebuild.verify(settings)).is_equal
+            switched = await activation.activate(settings)
+            await reached(settings, {partition: end + 20 for partition, end in switched.positions.items()})
+            back = await activation.rollback(settings)
+            assert all(back.positions[partition] >= end for partition, end in switched.positions.items())
+            await reached(settings, {partition: end + 20 for partition, end in back.positions.items()})
+        ends = await log.end_offsets()
+        await reached(settings, ends)
+        await activation.rollback(settings)
+    assert [item.positions for item in await rebuild.status(settings)] == [ends, ends]
+    for table in ("tasks", "task_events", "dead_letters"):
+        assert await rows(settings.postgres, table, 1) == await rows(settings.postgres, table, 2)
+    await is_what_the_log_says(settings, ends)
+
+
+async def is_what_the_log_says(settings: Settings, ends: dict[int, int]) -> None:
+    """The active generation is what a plain reading of the log gives."""
+    plain: dict[str, object] = {}
+    effects: dict[tuple[int, int], str] = {}
+    with Reader(settings.kafka, settings.topics.events, dict.fromkeys(ends, 0)) as reader:
+        folds = {partition: PlainFold() for partition in ends}
+        for partition, records in reader.until(ends):
+            folds[partition].read(records)
+    for partition, fold in folds.items():
+        effects |= {(partition, offset): effect for offset, effect in fold.effects}
+        plain |= {task_id: (task.state, task.version, task.last_offset) for task_id, task in fold.tasks.items()}
+    found = await rows(settings.postgres, "tasks")
+    assert {str(row["task_id"]): (row["state"], row["version"], row["last_offset"]) for row in found} == plain
+    history = await rows(settings.postgres, "task_events")
+    assert {(row["partition"], row["record_offset"]): row["effect"] for row in history} == effects
+
+
+async def test_no_reader_sees_a_mix_of_two_generations(settings: Settings, log: KafkaLog) -> None:
+    task_id = uuid4()
+    await append_all(log, [(event, 0) for event in life(task_id)])
+    await project(settings, await log.end_offsets())
+    await rebuild.start(settings)
+    # The marks tell which generation a row is of.
+    await execute(settings.postgres, "update generation_1.tasks set queue = 'generation 1'")
+    await execute(settings.postgres, "update generation_1.task_events set actor = 'generation 1'")
+    ending, seen = asyncio.Event(), set[str]()
+    readers = [asyncio.create_task(read(settings.postgres, task_id, order, ending, seen)) for order in (1, -1, 1, -1)]
+    await activation.activate(settings, unverified=True)
+    for _ in range(6):
+        await activation.rollback(settings)
+    ending.set()
+    async with asyncio.timeout(LIMIT_S):
+        await asyncio.gather(*readers)
+    assert seen == {"generation 1", "another"}
+
+
+async def read(postgres: str, task_id: UUID, order: int, ending: asyncio.Event, seen: set[str]) -> None:
+    """Reads both views in one transaction, in one order or the other, again and again."""
+    columns = {"tasks": "queue", "task_events": "actor"}
+    async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
+        while not ending.is_set():
+            found = set()
+            async with connection.transaction():
+                for view in VIEWS[::order]:
+                    cursor = await connection.execute(
+                        f"select distinct case when {columns[view]} = 'generation 1' then 'generation 1'"
+                        f" else 'another' end from {view} where task_id = %s",
+                        [task_id],
+                    )
+                    found |= {row[0] for row in await cursor.fetchall()}
+            assert len(found) == 1
+            seen |= found
+
+
+async def test_a_rebuild_that_was_killed_goes_on_where_it_was(
+    settings: Settings, log: KafkaLog, backend: Backend, topics: Topics
+) -> None:
+    await append_all(log, stories(1, PARTITIONS, length=1000))
+    ends = await log.end_offsets()
+    await project(settings, ends)
+    # It kills itself with kill -9 after some batches of the rebuild.
+    program = f"""
+import asyncio, os, signal
+from pulp_processor import rebuild
+from pulp_processor.settings import Settings
+from pulp_events.topics import Topics
+def report(progress):
+    if progress.phase == "filling" and progress.percent > 30:
+        os.kill(os.getpid(), signal.SIGKILL)
+settings = Settings(kafka={settings.kafka!r}, postgres={settings.postgres!r}, topics=Topics{tuple(settings.topics)!r},
+                    batch_records=20)
+from pulp_processor import rebuild_progress
+rebuild_progress._EVERY_S = 0
+asyncio.run(rebuild.start(settings, report))
+"""
+    child = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], timeout=LIMIT_S, check=False)
+    assert child.returncode == -signal.SIGKILL
+    (_, left) = await rebuild.status(settings)
+    assert left.status == "building"
+    assert 0 < left.percent < 100
+    with pytest.raises(RebuildRefused, match=r"generation 2 is building .* resume"):
+        await rebuild.start(settings)
+    first: list[Progress] = []
+    await rebuild.resume(settings, first.append)
+    assert first[0].done == sum(left.positions.values())
+    assert (await rebuild.verify(settings)).is_equal
+
+
+async def test_a_rebuild_is_cancelled_by_another_process(settings: Settings, log: KafkaLog) -> None:
+    await append_all(log, stories(1, PARTITIONS))
+    await project(settings, await log.end_offsets())
+    under_way, going_on = threading.Event(), threading.Event()
+
+    def report(progress: Progress) -> None:
+        if progress.done:
+            under_way.set()
+            going_on.wait(LIMIT_S)  # stopped, perhaps in the middle of other partitions' transactions
+
+    building = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(rebuild.start(settings, report))))
+    assert await asyncio.to_thread(under_way.wait, LIMIT_S)
+    with pytest.raises(RebuildInUse, match=r"pulp-rebuild .*:\d+ .*works on the generations"):
+        await activation.activate(settings)
+    assert await rebuild.cancel(settings) == 2
+    going_on.set()
+    with pytest.raises(RebuildCancelled):
+        await building
+    assert [item.number for item in await rebuild.status(settings)] == [1]
+    with pytest.raises(RebuildRefused, match="no rebuild is under way"):
+        await rebuild.cancel(settings)
+    assert await rebuild.start(settings) == 2
+
+
+async def test_two_rebuilds_at_once_are_one_and_a_refusal(settings: Settings, log: KafkaLog) -> None:
+    await append_all(log, stories(1, PARTITIONS))
+    await project(settings, await log.end_offsets())
+    results = await asyncio.gather(rebuild.start(settings), rebuild.start(settings), return_exceptions=True)
+    assert 2 in results
+    (refusal,) = (result for result in results if result != 2)
+    assert isinstance(refusal, RebuildInUse | RebuildRefused)
+
+
+async def test_letters_that_were_not_sent_are_sent_by_the_new_generation(settings: Settings, log: KafkaLog) -> None:
+    from pulp_processor import raw_producer
+    from pulp_processor.raw_producer import RawRecord
+
+    producer = raw_producer.make(settings.kafka)
+    garbage = [RawRecord(b"k", b"no event", (), 1) for _ in range(3)]
+    await asyncio.to_thread(raw_producer.append, producer, settings.topics.events, garbage)
+    ends = await log.end_offsets()
+    await project(settings, {**ends, 1: 2})
+    await execute(settings.postgres, "update generation_1.dead_letters set sent = true where record_offset = 0")
+    await rebuild.start(settings)
+    await activation.activate(settings, unverified=True)
+    found = await execute(settings.postgres, "select record_offset, sent from dead_letters order by record_offset")
+    assert found == [(0, True), (1, False), (2, False)]
