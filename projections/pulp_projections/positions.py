@@ -36,6 +36,7 @@ class Positions:
         except psycopg.Error as error:
             raise ReadModelUnavailable(f"Postgres does not answer: {error}") from error
         self._task = asyncio.create_task(self._follow(connection))
+        await asyncio.sleep(0)  # from its first step on it closes the connection, also if it is cancelled at once
 
     async def close(self) -> None:
         """Stop listening."""
@@ -82,7 +83,16 @@ class Positions:
         return all(self._current.get(partition, 0) >= offset for partition, offset in wanted.items())
 
     async def _connect(self) -> AsyncConnection:
-        connection = await AsyncConnection.connect(self._conninfo, autocommit=True, application_name="pulp-positions")
+        connection = await AsyncConnection.connect(
+            self._conninfo,
+            autocommit=True,
+            application_name="pulp-positions",
+            connect_timeout=5,
+            keepalives_idle=5,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=20_000,  # ms
+        )
         await connection.execute("listen pulp_positions")
         await self._read(connection)
         self._is_connected = True

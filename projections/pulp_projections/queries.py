@@ -86,6 +86,14 @@ class WorkerRow(NamedTuple):
     current_task: UUID | None
 
 
+class Ancestor(NamedTuple):
+    """A task that another one is made by, and what it holds."""
+
+    task_id: UUID
+    exclusive_resources: list[str]
+    shared_resources: list[str]
+
+
 class OperationRow(NamedTuple):
     """An operation that may be submitted."""
 
@@ -188,6 +196,12 @@ async def known_tasks(connection: AsyncConnection, task_ids: Sequence[UUID]) -> 
     """Which of the ids are tasks."""
     cursor = await connection.execute(_SQL["known_tasks"], {"task_ids": list(task_ids)})
     return {row[0] for row in await cursor.fetchall()}
+
+
+async def unfinished_ancestors(connection: AsyncConnection, task_id: UUID) -> list[Ancestor]:
+    """Of the task and all that it is a child of, those that have not ended."""
+    cursor = await connection.execute(_SQL["unfinished_ancestors"], {"task_id": task_id})
+    return [Ancestor(*row) for row in await cursor.fetchall()]
 
 
 def raw(text: str | None) -> Raw | None:

@@ -44,3 +44,15 @@ select name, cancellable, description, resources, tags from operations where nam
 
 -- known_tasks --
 select task_id from tasks where task_id = any (%(task_ids)s);
+
+-- unfinished_ancestors --
+-- The task and what it is a child of, as far up as nothing has ended: what has ended holds nothing and waits for nothing.
+with recursive line as (
+    select task_id, parent_id, exclusive_resources, shared_resources
+      from tasks where task_id = %(task_id)s and state in ('waiting', 'running', 'cancelling')
+    union
+    select t.task_id, t.parent_id, t.exclusive_resources, t.shared_resources
+      from tasks t join line on t.task_id = line.parent_id
+     where t.state in ('waiting', 'running', 'cancelling')
+)
+select task_id, exclusive_resources, shared_resources from line;

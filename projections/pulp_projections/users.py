@@ -13,6 +13,7 @@ from pulp_events.errors import BadInput
 
 from pulp_projections.sql import load
 
+_LONGEST_NAME: Final = 200
 _SQL: Final = load("pulp_projections", "users.sql")
 
 
@@ -51,8 +52,10 @@ NOBODY: Final = "scrypt$AAAAAAAAAAAAAAAAAAAAAA==$" + b64encode(bytes(32)).decode
 
 async def add_user(connection: AsyncConnection, name: str, password: str, role: Role) -> None:
     """Add a user. Raises `BadInput` for a name that is taken or cannot be used."""
-    if not name or ":" in name or any(ord(letter) < 32 for letter in name):
-        raise BadInput(f"user name {name!r}: it may not be empty, nor hold ':' or control characters")
+    if not 0 < len(name) <= _LONGEST_NAME or ":" in name or not name.isprintable():
+        raise BadInput(
+            f"user name {name!r}: 1 to {_LONGEST_NAME} printable characters are expected, none of them a ':'"
+        )
     row = {"name": name, "password_hash": hash_password(password), "role": role}
     cursor = await connection.execute(_SQL["add"], row)
     if await cursor.fetchone() is None:

@@ -93,6 +93,6 @@ def _credentials(header: str) -> tuple[str, str]:
         name, colon, password = b64decode(encoded, validate=True).decode().partition(":")
     except (NotBase64, UnicodeDecodeError):
         raise Unauthenticated("Invalid basic header. Credentials not correctly base64 encoded.") from None
-    if not colon:
+    if not colon or "\0" in name:
         raise Unauthenticated("Invalid basic header.")
     return name, password

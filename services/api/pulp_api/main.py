@@ -2,15 +2,22 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
+import socket
 from collections.abc import Iterator
+from typing import Final
 
 import uvicorn
+from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
+from pulp_events.errors import PulpError
 from pulp_events.log import KafkaLog
+from pulp_events.settings import SettingsError
 from pulp_projections.positions import Positions
 from pulp_projections.startup import prepare
+from starlette.types import ASGIApp
 
 from pulp_api.app import build
 from pulp_api.auth import Authenticator
@@ -18,49 +25,94 @@ from pulp_api.service import Service
 from pulp_api.settings import Settings
 from pulp_api.stream import Hub
 
+_STALLED_S: Final = 30.0
+_POOL_WAIT_S: Final = 3.0
 _log = logging.getLogger("pulp.api")
 
 
+class AddressInUse(PulpError):
+    """Something else listens on the address."""
+
+
 async def serve(settings: Settings) -> None:
-    """Answer requests until SIGTERM or SIGINT; then finish those under way, end the streams, and return."""
+    """Answer requests until SIGTERM or SIGINT; then finish those under way, end the streams, and return.
+
+    Raises `DependencyAway`, `TopicMismatch`, `AddressInUse`, `SettingsError`.
+    """
     installed = await prepare(
         kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
     )
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions, timeout_s=settings.append_timeout_s)
     positions = Positions(settings.postgres)
     hub = Hub(settings.kafka, settings.topics.events, installed.topic_id, installed.partitions)
-    pool = AsyncConnectionPool(
-        settings.postgres,
-        min_size=2,
-        max_size=settings.connections,
-        timeout=5,
-        open=False,
-        kwargs={"autocommit": True, "application_name": "pulp-api"},
-        check=AsyncConnectionPool.check_connection,
-    )
-    async with pool:
+    async with connection_pool(settings.postgres, settings.connections) as pool:
         try:
             await log.start()
             await positions.start()
             hub.start(await log.end_offsets())
             service = Service(log=log, pool=pool, positions=positions, partitions=installed.partitions)
             app = build(service, Authenticator(service.connection), hub)
-            await _Server(app, settings, hub).serve()
+            with listen(settings.host, settings.port) as listener:
+                await Server(app, hub).serve([listener])
         finally:
             await hub.close()
             await positions.close()
             await log.close()
 
 
-class _Server(uvicorn.Server):
+def connection_pool(conninfo: str, most: int) -> AsyncConnectionPool:
+    """The pool of a process, not yet open."""
+    return AsyncConnectionPool(
+        conninfo,
+        min_size=min(2, most),
+        max_size=most,
+        timeout=_POOL_WAIT_S,
+        open=False,
+        kwargs={
+            "autocommit": True,
+            "application_name": "pulp-api",
+            "connect_timeout": 3,
+            "keepalives_idle": 5,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,  # ms
+        },
+        configure=_configure,
+        check=AsyncConnectionPool.check_connection,
+    )
+
+
+async def _configure(connection: AsyncConnection) -> None:
+    await connection.execute("set statement_timeout = '30s'")  # one query must not hold a connection for ever
+
+
+def listen(host: str, port: int, *, stalled_s: float = _STALLED_S) -> socket.socket:
+    """A socket that listens; port 0 means any that is free.
+
+    A client that takes nothing for `stalled_s` is cut off (where the kernel can do that, as Linux does): a subscriber
+    comes back with its cursor. Raises `AddressInUse`, `SettingsError`.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUse(
+                f"port {port} on {host} is in use: stop what listens there, or set PULP_API_PORT to another port"
+            ) from error
+        raise SettingsError(f"PULP_API_HOST={host}, PULP_API_PORT={port}: cannot listen there: {error}") from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(stalled_s * 1000))
+    return listener
+
+
+class Server(uvicorn.Server):
     """Uvicorn, which ends the event streams first: they would keep a graceful stop waiting."""
 
-    def __init__(self, app: object, settings: Settings, hub: Hub) -> None:
+    def __init__(self, app: ASGIApp, hub: Hub) -> None:
         super().__init__(
             uvicorn.Config(
-                app,  # type: ignore[arg-type]  # an ASGI application
-                host=settings.host,
-                port=settings.port,
+                app,
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=10,
@@ -69,16 +121,27 @@ class _Server(uvicorn.Server):
         )
         self._hub = hub
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn to begin."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            _log.info("listening", extra={"host": host, "port": port})
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Stop gracefully at a signal; uvicorn's own would raise it again afterwards, and end the process by it."""
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self.handle_exit, signum, None)
-        yield
+        try:
+            yield
+        finally:
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(signum)
 
-    async def shutdown(self, sockets: object = None) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn when it was told to stop."""
         closing = asyncio.create_task(self._hub.close())
-        await super().shutdown(sockets)  # type: ignore[arg-type]  # uvicorn's own list
+        await super().shutdown(sockets)
         await closing

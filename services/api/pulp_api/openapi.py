@@ -2,6 +2,9 @@
 
 from typing import Any, Final
 
+EMULATED: Final = "3.123.1"
+"""The release of pulpcore whose interface this one follows; clients decide by it what they may use."""
+
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
 _TIME: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
 _NUMBER: Final[dict[str, Any]] = {"type": "integer"}
@@ -42,21 +45,34 @@ _TASK_FILTERS: Final[dict[str, dict[str, Any]]] = {
     for field in ("pulp_created", "started_at", "finished_at", "unblocked_at")
     for lookup in ("", "__lt", "__lte", "__gt", "__gte", "__isnull")
 }
+_WORKER_FILTERS: Final[dict[str, dict[str, Any]]] = {
+    "limit": _NUMBER,
+    "offset": _NUMBER,
+    "fields": _LIST,
+    "exclude_fields": _LIST,
+    "name": _TEXT,
+    "name__in": _LIST,
+    "name__contains": _TEXT,
+    "name__icontains": _TEXT,
+    "name__startswith": _TEXT,
+    "online": _FLAG,
+    "missing": _FLAG,
+}
 _PAGE: Final = {
     "type": "object",
     "properties": {"count": _NUMBER, "results": {"type": "array", "items": {"type": "object"}}},
 }
 
 
-def document(core_version: str) -> dict[str, Any]:
-    """The document; `core_version` is the release of pulpcore whose interface it follows."""
+def document() -> dict[str, Any]:
+    """The document. Clients keep it, and fetch it again when a version in it differs from the status's."""
     cancel = {"type": "object", "properties": {"state": {"type": "string", "enum": ["canceled"]}}}
     return {
         "openapi": "3.0.3",
         "info": {
             "title": "Pulp Tasks",
             "version": "v3",
-            "x-pulp-app-versions": {"core": core_version},
+            "x-pulp-app-versions": {"core": EMULATED},
             "x-pulp-domain-enabled": False,
         },
         "paths": {
@@ -69,9 +85,7 @@ def document(core_version: str) -> dict[str, Any]:
                 "get": _call("tasks_read", href="task_href", query={"fields": _LIST, "exclude_fields": _LIST}),
                 "patch": _call("tasks_cancel", href="task_href", body=cancel, codes=(200, 409)),
             },
-            "/pulp/api/v3/workers/": {
-                "get": _call("workers_list", query={"limit": _NUMBER, "offset": _NUMBER, "online": _FLAG}, schema=_PAGE)
-            },
+            "/pulp/api/v3/workers/": {"get": _call("workers_list", query=_WORKER_FILTERS, schema=_PAGE)},
             "{worker_href}": {"get": _call("workers_read", href="worker_href")},
         },
         "components": {"securitySchemes": {"basicAuth": {"type": "http", "scheme": "basic"}}},

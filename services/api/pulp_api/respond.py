@@ -1,62 +1,15 @@
-"""Answers: JSON bodies, positions in headers, and the one table that maps errors to statuses."""
+"""Answers: JSON bodies, and the headers and times in them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-import psycopg
 from fastapi import Request, Response
-from psycopg_pool import PoolTimeout, TooManyRequests
-from pulp_events.errors import (
-    AppendOutcomeUnknown,
-    BadInput,
-    EventTooLarge,
-    LogError,
-    PositionNotReached,
-    ReadError,
-    TaskAlreadyFinal,
-    TaskNotCancellable,
-    TaskNotFound,
-)
+from pulp_events.errors import BadInput
 from pulp_events.task import Position
 
-from pulp_api.auth import Forbidden, Unauthenticated
-from pulp_api.service import KeyReused
-
 API: Final = "/pulp/api"
-MAX_BODY_BYTES: Final = 1_000_000
-
-STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
-    # The first that fits counts: subclasses before their parents.
-    (KeyReused, 422),
-    (EventTooLarge, 413),
-    (BadInput, 400),
-    (Unauthenticated, 401),
-    (Forbidden, 403),
-    (TaskNotFound, 404),
-    (TaskAlreadyFinal, 409),
-    (TaskNotCancellable, 409),
-    (PositionNotReached, 504),
-    (AppendOutcomeUnknown, 503),
-    (LogError, 503),
-    (ReadError, 503),
-    (PoolTimeout, 503),
-    (TooManyRequests, 503),
-    (psycopg.OperationalError, 503),
-)
-
-
-class FieldErrors(Exception):
-    """A query parameter or a field is wrong: a body of `{field: [message]}`, as Pulp answers."""
-
-    def __init__(self, errors: Mapping[str, list[str]]) -> None:
-        super().__init__(str(errors))
-        self.errors = errors
-
-
-class BodyTooLarge(Exception):
-    """The request has more than `MAX_BODY_BYTES`."""
 
 
 def json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -64,36 +17,6 @@ def json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None)
     return Response(
         msgspec.json.encode(body), status_code=status, media_type="application/json", headers=dict(headers or {})
     )
-
-
-def status_of(error: Exception) -> int:
-    """The HTTP status of an error; 500 for one that nobody expects."""
-    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
-
-
-def message_of(error: Exception) -> str:
-    """What the caller is told."""
-    if isinstance(error, AppendOutcomeUnknown):
-        return (
-            f"{error}. It is not known whether the request took effect: repeat it with the same Idempotency-Key, and it"
-            " takes effect once"
-        )
-    if isinstance(error, psycopg.Error):
-        return "the read model (Postgres) does not answer: try again later"
-    if status_of(error) == 500:
-        return "an unexpected error; the server's log has the details"
-    return str(error)
-
-
-def error_headers(error: Exception, request: Request) -> dict[str, str]:
-    """Headers that go with an error's status."""
-    status = status_of(error)
-    if status == 401:
-        is_script = request.headers.get("x-requested-with") == "XMLHttpRequest"
-        return {"WWW-Authenticate": f'{"xBasic" if is_script else "Basic"} realm="api"'}
-    if status in (503, 504):
-        return {"Retry-After": "2"}
-    return {}
 
 
 def position_header(position: Position | None) -> dict[str, str]:
@@ -107,16 +30,25 @@ def positions_header(positions: Mapping[int, int]) -> dict[str, str]:
     return {"Pulp-Position": ",".join(parts)} if parts else {}
 
 
-def least_positions(request: Request) -> dict[int, int] | None:
+def lag_header(lag: str | None) -> dict[str, str]:
+    """The header that tells by how many events an answer may be old; none if it is not."""
+    return {} if lag is None else {"Pulp-Lag": lag}
+
+
+def least_positions(request: Request, partitions: int) -> dict[int, int] | None:
     """Next offsets that the reader has seen, from `Pulp-Min-Position`. Raises `BadInput`."""
     header = request.headers.get("pulp-min-position", "").strip()
     if not header:
         return None
-    try:
-        pairs = [part.split(":") for part in header.split(",")]
-        return {int(partition): int(offset) + 1 for partition, offset in pairs}
-    except ValueError:
-        raise BadInput(f"Pulp-Min-Position: {header!r} is not PARTITION:OFFSET[,PARTITION:OFFSET...]") from None
+    least: dict[int, int] = {}
+    for part in header.split(","):
+        partition, colon, offset = part.strip().partition(":")
+        if not (colon and partition.isdecimal() and offset.isdecimal() and len(partition) < 10 and len(offset) < 19):
+            raise BadInput(f"Pulp-Min-Position: {header!r} is not PARTITION:OFFSET[,PARTITION:OFFSET...]")
+        if int(partition) >= partitions:
+            raise BadInput(f"Pulp-Min-Position: there is no partition {partition}, they are 0 to {partitions - 1}")
+        least[int(partition)] = max(int(offset) + 1, least.get(int(partition), 0))
+    return least
 
 
 def instant(time: datetime | None) -> str | None:

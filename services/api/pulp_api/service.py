@@ -5,12 +5,22 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 from pulp_events.decisions import request_cancel
-from pulp_events.errors import BadInput, LogError, ReadError, TaskAlreadyFinal, TaskNotCancellable, TaskNotFound
+from pulp_events.errors import (
+    BadInput,
+    LogError,
+    PositionNotReached,
+    ReadError,
+    ReadModelUnavailable,
+    TaskAlreadyFinal,
+    TaskNotCancellable,
+    TaskNotFound,
+)
 from pulp_events.events import Accepted, Event
 from pulp_events.ids import derived_id, new_id
 from pulp_events.log import Log
@@ -23,21 +33,44 @@ from pulp_projections.queries import TaskRow
 from pulp_api import submission
 from pulp_api.submission import Submission
 
-FRESH_S = 1.0
+FRESH_S: Final = 1.0
 """How long a read of one task waits for the projection to pass what was in the log when it came."""
-CANCEL_S = 2.0
+LEAST_S: Final = 5.0
+"""How long a read waits for the position that it asks for."""
+CANCEL_S: Final = 2.0
 """How long a cancel waits for its own effect, and then for the end of the task."""
+_UNKNOWN: Final = "unknown"
 
 
 class KeyReused(BadInput):
     """An Idempotency-Key came before with another submission."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted202:
-    """A submission that is durable."""
+class MissingTask(TaskNotFound):
+    """No task has this id, as far as the projection is. `lag` is by how many events it is behind, None if it is not."""
 
-    task_id: UUID
+    def __init__(self, task_id: UUID, lag: str | None) -> None:
+        super().__init__(task_id)
+        self.lag = lag
+
+
+class CancelUndecided(PositionNotReached):
+    """The request to cancel is durable, but the projection has not passed it in time: what it did is not known yet."""
+
+    def __init__(self, task_id: UUID, position: Position) -> None:
+        super().__init__(
+            f"the request to cancel task {task_id} is written at {position.partition}:{position.offset} and cannot be"
+            " lost, but the projection is behind: whether the task can be cancelled is not known yet. Look at the task"
+            " in a moment; to repeat the request changes nothing"
+        )
+        self.position = position
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A submission that is durable. `task` is as far as it is known: waiting, if it was made by this request."""
+
+    task: TaskRow
     position: Position
 
 
@@ -47,6 +80,14 @@ class Reading:
 
     task: TaskRow
     lag: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, and by which request."""
+
+    actor: str
+    correlation_id: str | None
 
 
 class Service:
@@ -73,72 +114,99 @@ class Service:
         async with self._pool.connection() as connection:
             yield connection
 
-    async def submit(
-        self, body: Submission, *, actor: str, correlation_id: str | None, key: str | None = None
-    ) -> Accepted202:
+    async def submit(self, body: Submission, caller: Caller, *, key: str | None = None) -> Submitted:
         """Append `accepted`; returns once it is durable. With a `key` the same submission makes one task, once.
 
         Raises `BadInput`, `KeyReused`, `LogUnavailable`, `AppendOutcomeUnknown`.
         """
-        data = await self._accepted(body)
-        task_id = new_id() if key is None else derived_id(actor, key)
-        partition = partition_of(task_id, data.resources, self.partitions)
+        async with self.connection() as connection:
+            operation = await queries.operation(connection, body.operation)
+            if operation is None:
+                names = ", ".join(row.name for row in await queries.operations(connection)) or "none: is a worker up?"
+                raise BadInput(f"unknown operation {body.operation!r}; known are: {names}")
+        data = submission.accepted(body, operation)
         if key is not None:
-            task_id = derived_id(actor, key, partition)
-            known = await self._known(actor, key)
-            if known is not None:
-                if not submission.is_same(data, known):
-                    raise KeyReused(f"the Idempotency-Key came before with another submission, task {known.task_id}")
-                return Accepted202(known.task_id, Position(known.partition, known.accepted_offset))
-        event = Event(
-            id=derived_id(task_id, "accepted") if key is not None else new_id(),
-            task_id=task_id,
-            time=self._clock(),
-            actor=actor,
-            data=data,
-            correlation_id=correlation_id,
-        )
-        return Accepted202(task_id, await self.log.append(event, partition))
+            return await self._submit_once(data, caller, key)
+        await self._check_relatives(data)
+        task_id = new_id()
+        return await self._append(data, caller, task_id, new_id(), self._partition_of(task_id, data))
+
+    async def _submit_once(self, data: Accepted, caller: Caller, key: str) -> Submitted:
+        await self._catch_up()
+        known = await self._known(caller.actor, key)
+        if known is None:
+            await self._check_relatives(data)
+            partition = self._partition_of(derived_id(caller.actor, key), data)
+            task_id = derived_id(caller.actor, key, partition)
+            mine = await self._append(data, caller, task_id, derived_id(task_id, "accepted"), partition)
+            if await self._effect_of(mine.position, FRESH_S) != Reason.DUPLICATE:
+                return mine
+            known = await self._known(caller.actor, key)  # another request with the key came first
+            if known is None:
+                return mine
+        if not submission.is_same(data, known):
+            raise KeyReused(f"the Idempotency-Key came before with another submission, task {known.task_id}")
+        return Submitted(known, Position(known.partition, known.accepted_offset))
 
     async def read(self, task_id: UUID, *, least: Mapping[int, int] | None = None) -> Reading:
-        """One task. Raises `TaskNotFound`; `PositionNotReached` if `least` was asked for and is not reached in time."""
-        lag = await self._catch_up(least)
+        """One task, with what was in the log when the call came, or else with how much may be missing.
+
+        Raises `MissingTask`; `PositionNotReached` if `least` is not reached in time.
+        """
+        if least is not None:
+            await self.positions.reach(least, LEAST_S)
+        lag = await self._catch_up()
         async with self.connection() as connection:
             task = await queries.task(connection, task_id)
         if task is None:
-            raise TaskNotFound(task_id)
+            raise MissingTask(task_id, lag)
         return Reading(task, lag)
 
     async def cancel(
-        self, task_id: UUID, *, actor: str, reason: str | None, correlation_id: str | None
+        self, task_id: UUID, caller: Caller, *, reason: str | None = None
     ) -> tuple[TaskRow, Position | None]:
         """Ask a task to stop: the task after that, and the position of the request if one was appended.
 
-        Returns when the task has ended, or after `CANCEL_S`. Raises `TaskNotFound`, `TaskAlreadyFinal`,
-        `TaskNotCancellable`, and the log's errors. The decision rests on the effect that was recorded for the request,
-        never on a projection that lags.
+        Returns when the task has ended, or after `CANCEL_S`. The decision rests on the effect that was recorded for the
+        request, never on a projection that lags. Raises `TaskNotFound`, `TaskAlreadyFinal`, `TaskNotCancellable`,
+        `CancelUndecided`, and the log's errors.
         """
-        await self._catch_up(None)
+        lag = await self._catch_up()
         async with self.connection() as connection:
             task = (await store.load_tasks(connection, [task_id])).get(task_id)
         if task is None:
-            raise TaskNotFound(task_id)
+            raise _behind(lag) if lag is not None else MissingTask(task_id, None)
         position = None
-        for event in request_cancel(
-            task, event_id=new_id(), now=self._clock(), actor=actor, reason=reason, correlation_id=correlation_id
-        ):
+        events = request_cancel(
+            task,
+            event_id=new_id(),
+            now=self._clock(),
+            actor=caller.actor,
+            reason=reason,
+            correlation_id=caller.correlation_id,
+        )
+        for event in events:
             position = await self.log.append(event, task.partition)
             await self._check_effect(task_id, position)
         return await self._ended(task_id), position
 
     async def _check_effect(self, task_id: UUID, position: Position) -> None:
-        await self.positions.reach({position.partition: position.offset + 1}, CANCEL_S)
-        async with self.connection() as connection:
-            effect = await queries.effect_of(connection, position)
+        effect = await self._effect_of(position, CANCEL_S)
+        if effect is None:
+            raise CancelUndecided(task_id, position)
         if effect == Reason.NOT_CANCELLABLE:
             raise TaskNotCancellable(task_id)
         if effect == Reason.FINAL:
             raise TaskAlreadyFinal(task_id)
+
+    async def _effect_of(self, position: Position, timeout_s: float) -> str | None:
+        """What an event did, once the projection has passed it; None if it has not in time."""
+        try:
+            await self.positions.reach({position.partition: position.offset + 1}, timeout_s)
+        except ReadError:
+            return None
+        async with self.connection() as connection:
+            return await queries.effect_of(connection, position)
 
     async def _ended(self, task_id: UUID) -> TaskRow:
         """The task once it has ended, or as it is after `CANCEL_S`."""
@@ -155,51 +223,61 @@ class Service:
                 return task
             seen = await self.positions.changed(seen, left)
 
-    async def _accepted(self, body: Submission) -> Accepted:
-        async with self.connection() as connection:
-            operation = await queries.operation(connection, body.operation)
-            if operation is None:
-                names = ", ".join(row.name for row in await queries.operations(connection)) or "none: is a worker up?"
-                raise BadInput(f"unknown operation {body.operation!r}; known are: {names}")
-        data = submission.accepted(body, operation)
-        if data.parent_id is not None or data.depends_on:
-            await self._check_relatives(data)
-        return data
+    async def _append(self, data: Accepted, caller: Caller, task_id: UUID, event_id: UUID, partition: int) -> Submitted:
+        event = Event(
+            id=event_id,
+            task_id=task_id,
+            time=self._clock(),
+            actor=caller.actor,
+            data=data,
+            correlation_id=caller.correlation_id,
+        )
+        position = await self.log.append(event, partition)
+        return Submitted(submission.waiting_task(event, data, position), position)
+
+    def _partition_of(self, task_id: UUID, data: Accepted) -> int:
+        return partition_of(task_id, data.resources, self.partitions)
 
     async def _check_relatives(self, data: Accepted) -> None:
-        await self._catch_up(None)
         wanted = [*data.depends_on, *([] if data.parent_id is None else [data.parent_id])]
+        if not wanted:
+            return
+        lag = await self._catch_up()
         async with self.connection() as connection:
             known = await queries.known_tasks(connection, wanted)
-            parent = None if data.parent_id is None else await queries.task(connection, data.parent_id)
+            ancestors = [] if data.parent_id is None else await queries.unfinished_ancestors(connection, data.parent_id)
         missing = [str(task_id) for task_id in wanted if task_id not in known]
         if missing:
-            raise BadInput(f"no such task: {', '.join(missing)}")
-        if parent is not None and State(parent.state) not in FINAL:
-            submission.check_parent(data, parent)
+            raise _behind(lag) if lag is not None else BadInput(f"no such task: {', '.join(missing)}")
+        for ancestor in ancestors:
+            submission.check_ancestor(data, ancestor)
 
     async def _known(self, actor: str, key: str) -> TaskRow | None:
-        await self._catch_up(None)
         ids: Sequence[UUID] = [derived_id(actor, key, partition) for partition in range(self.partitions)]
         async with self.connection() as connection:
             condition = queries.Condition("t.task_id = any (%(ids)s)", {"ids": list(ids)})
             found = await queries.tasks(connection, [condition], limit=1)
         return found[0] if found else None
 
-    async def _catch_up(self, least: Mapping[int, int] | None) -> str | None:
-        """Wait until the projection has passed the log as it is now (or `least`); how far behind it still is."""
-        if least is not None:
-            await self.positions.reach(least, FRESH_S * 5)
-            return None
+    async def _catch_up(self) -> str | None:
+        """Wait until the projection has passed the log as it is now; by how much it is still behind after `FRESH_S`."""
+        clock = asyncio.get_running_loop()
+        ends_at = clock.time() + FRESH_S
         try:
-            async with asyncio.timeout(FRESH_S):
+            async with asyncio.timeout_at(ends_at):
                 ends = await self.log.end_offsets()
-                await self.positions.reach(ends, FRESH_S)
-        except TimeoutError:
-            return "unknown"
+        except (LogError, TimeoutError):
+            return _UNKNOWN  # Kafka is away: what is known is told all the same, and that it may be old
+        try:
+            await self.positions.reach(ends, max(0.0, ends_at - clock.time()))
         except ReadError:
             now = self.positions.current()
             return str(sum(max(0, end - now.get(partition, 0)) for partition, end in ends.items()))
-        except LogError:
-            return "unknown"  # Kafka is away: what is known is told all the same, and that it may be old
         return None
+
+
+def _behind(lag: str) -> ReadModelUnavailable:
+    return ReadModelUnavailable(
+        f"the projection is behind the log (events behind: {lag}), so it is not known whether the task is there: try"
+        " again later"
+    )

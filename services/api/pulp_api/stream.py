@@ -1,56 +1,109 @@
-"""The event stream: server-sent events that resume exactly, for any number of subscribers.
+"""The events as they come, for any number of subscribers of this process.
 
-One thread tails the topic for the whole process; each subscriber has a bounded queue. One that does not keep up is let
-go with its cursor: it comes back with `Last-Event-ID`, and nothing is lost.
+One thread tails the topic; each subscriber has a bounded queue. One that does not keep up is let go, and reads what it
+missed from the log, from where it was: nothing is lost, and nothing piles up.
 """
 
 import asyncio
-import contextlib
+import logging
 import threading
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as NotBase64
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
+from pulp_events import admin
 from pulp_events.codec import decode, type_of
-from pulp_events.errors import BadInput, LogError, TopicMismatch, UndecodableRecord
+from pulp_events.errors import LogError, UndecodableRecord
 from pulp_events.reader import Reader, Record
 
-_QUEUE: Final = 1000
-_PING_S: Final = 15.0
-RETRY: Final = b"retry: 1000\n\n"
+UNDECODABLE: Final = "undecodable"
+PING_S: Final = 15.0
+_QUEUED_ITEMS: Final = 1000
+_QUEUED_BYTES: Final = 4_000_000
+_RECENT_ITEMS: Final = 10_000
+_RECENT_BYTES: Final = 16_000_000
+_PAGE_ITEMS: Final = 5000
+_PAGE_BYTES: Final = 4_000_000
+_PAGE_S: Final = 10.0
+_REPLAYS: Final = 4
+"""Threads that read the log for subscribers; the others wait for their turn."""
+_log = logging.getLogger("pulp.api")
 
 
-class Cursor(NamedTuple):
-    """Where a subscriber is: the topic, and the next offset of every partition."""
+class Item(NamedTuple):
+    """One record, made ready once for all who want it."""
 
-    topic_id: str
-    offsets: tuple[int, ...]
-
-    def encode(self) -> str:
-        """As an event id: base64url of the JSON."""
-        return urlsafe_b64encode(msgspec.json.encode((self.topic_id, self.offsets))).decode().rstrip("=")
-
-    @classmethod
-    def decode(cls, text: str) -> "Cursor":
-        """Raises `BadInput` for what `encode` did not make."""
-        try:
-            padded = text + "=" * (-len(text) % 4)
-            topic_id, offsets = msgspec.json.decode(urlsafe_b64decode(padded), type=tuple[str, tuple[int, ...]])
-        except (NotBase64, ValueError, msgspec.MsgspecError) as error:
-            raise BadInput(f"Last-Event-ID {text!r} is no id of this stream") from error
-        return cls(topic_id, offsets)
+    partition: int
+    offset: int
+    timestamp_ms: int
+    type: str
+    """The event's type, or `undecodable`."""
+    task_id: str | None
+    data: bytes
+    """One line of JSON: where the record is, the broker's time, and the event as it stands in the log."""
 
 
 class Feed:
-    """One subscriber's queue. `is_behind` is set when it was full: the rest must be read from the log."""
+    """One subscriber's queue. Once it was full nothing more is put in: the rest is to be read from the log."""
 
     def __init__(self, start: Mapping[int, int]) -> None:
         self.start = dict(start)
-        self.records: asyncio.Queue[Record | None] = asyncio.Queue(_QUEUE)
         self.is_behind = False
+        self._items: list[Item] = []
+        self._bytes = 0
+        self._wake = asyncio.Event()
+
+    def put(self, items: Sequence[Item]) -> None:
+        """Queue the items, or give up."""
+        self._bytes += sum(len(item.data) for item in items)
+        self.is_behind = self.is_behind or len(self._items) + len(items) > _QUEUED_ITEMS or self._bytes > _QUEUED_BYTES
+        if not self.is_behind:
+            self._items += items
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Let `take` return."""
+        self._wake.set()
+
+    async def take(self, timeout_s: float) -> list[Item]:
+        """What is queued; waits for it until the timeout, or until it is clear that nothing more comes."""
+        if not self._items and not self.is_behind:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                return []
+        items, self._items, self._bytes = self._items, [], 0
+        return items
+
+
+class _Recent:
+    """The newest items, so that who was away for a moment needs no reader of its own."""
+
+    def __init__(self, start: Mapping[int, int]) -> None:
+        self._first = dict(start)
+        """Of each partition the offset from which on all are here."""
+        self._items: deque[Item] = deque()
+        self._bytes = 0
+
+    def add(self, items: Sequence[Item]) -> None:
+        self._items.extend(items)
+        self._bytes += sum(len(item.data) for item in items)
+        while len(self._items) > _RECENT_ITEMS or self._bytes > _RECENT_BYTES:
+            gone = self._items.popleft()
+            self._bytes -= len(gone.data)
+            self._first[gone.partition] = gone.offset + 1
+
+    def since(self, offsets: Mapping[int, int]) -> list[Item] | None:
+        """All from the offsets on; None if they are not all here."""
+        if any(offset < self._first[partition] for partition, offset in offsets.items()):
+            return None
+        return [item for item in self._items if item.offset >= offsets.get(item.partition, item.offset + 1)]
 
 
 class Hub:
@@ -59,17 +112,22 @@ class Hub:
     def __init__(self, bootstrap: str, topic: str, topic_id: str, partitions: int) -> None:
         self.topic_id = topic_id
         self.partitions = partitions
+        self.fault: str | None = None
+        """Why no events arrive; None if they do."""
         self._bootstrap = bootstrap
         self._topic = topic
         self._feeds: set[Feed] = set()
         self._positions: dict[int, int] = {}
+        self._recent = _Recent({})
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._readers = ThreadPoolExecutor(_REPLAYS, "event-replay")
         self._loop = asyncio.get_running_loop()
 
     def start(self, ends: Mapping[int, int]) -> None:
         """Tail from the ends on."""
         self._positions = dict(ends)
+        self._recent = _Recent(ends)
         self._thread = threading.Thread(target=self._tail, args=(dict(ends),), name="event-tail", daemon=True)
         self._thread.start()
 
@@ -77,61 +135,66 @@ class Hub:
         """End every stream, with a hint to come back."""
         self._closing.set()
         for feed in self._feeds:
-            with contextlib.suppress(asyncio.QueueFull):
-                feed.records.put_nowait(None)
+            feed.wake()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._readers.shutdown)
 
     @property
     def is_closing(self) -> bool:
         """Whether streams are to end."""
         return self._closing.is_set()
 
-    async def records(self, cursor: Cursor) -> AsyncIterator[Record | None]:
-        """All records after the cursor: from the log until it meets the tail, then live. None now and then: a ping.
+    async def offsets_since(self, timestamp_ms: int) -> dict[int, int]:
+        """The first offset at or after a broker time, of each partition. Raises `LogUnavailable`."""
+        return await asyncio.to_thread(admin.offsets_since, self._bootstrap, self._topic, self.partitions, timestamp_ms)
 
-        Ends when the hub closes.
+    async def items(self, start: Mapping[int, int]) -> AsyncIterator[Sequence[Item]]:
+        """All from the offsets on, in order within each partition, each once: from the log, then as they come.
+
+        Nothing, [], comes now and then while there is nothing. Ends when the hub closes. Raises `LogError`.
         """
-        offsets = dict(enumerate(cursor.offsets))
+        offsets = dict(start)
         while not self.is_closing:
             feed = Feed(self._positions)
             self._feeds.add(feed)
             try:
-                async for record in self._replay(offsets, feed.start):
-                    offsets[record.partition] = record.offset + 1
-                    yield record
-                async for live in self._live(feed):
-                    if live is not None:
-                        if live.offset < offsets[live.partition]:
-                            continue
-                        offsets[live.partition] = live.offset + 1
-                    yield live
+                async for page in self._missed(offsets, feed.start):
+                    yield _advance(offsets, page)
+                while not self.is_closing:
+                    items = await feed.take(PING_S)
+                    if not items and feed.is_behind:
+                        break
+                    yield _advance(offsets, items)
             finally:
                 self._feeds.discard(feed)
 
-    async def _live(self, feed: Feed) -> AsyncIterator[Record | None]:
+    async def _missed(self, offsets: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Sequence[Item]]:
+        """What is before the ends; `offsets` move on as the caller takes it."""
         while not self.is_closing:
-            try:
-                async with asyncio.timeout(_PING_S if not feed.is_behind else 0):
-                    record = await feed.records.get()
-            except TimeoutError:
-                if feed.is_behind:
-                    return
-                record = None
-            yield record
+            missing = {partition: offset for partition, offset in offsets.items() if offset < ends[partition]}
+            if not missing:
+                return
+            page = self._recent.since(missing)
+            if page is None:
+                page = await self._loop.run_in_executor(self._readers, self._page, missing, ends)
+            yield page
 
-    async def _replay(self, start: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Record]:
-        missing = {partition: offset for partition, offset in start.items() if offset < ends[partition]}
-        if not missing:
-            return
-        reader = await asyncio.to_thread(Reader, self._bootstrap, self._topic, missing)
-        try:
-            batches = reader.until({partition: ends[partition] for partition in missing}, most=500)
-            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-                for record in batch[1]:
-                    yield record
-        finally:
-            await asyncio.to_thread(reader.close)
+    def _page(self, start: Mapping[int, int], ends: Mapping[int, int]) -> list[Item]:
+        """Some of what is before the ends: a slow subscriber must not hold a reader while it takes its time."""
+        page: list[Item] = []
+        if self._closing.is_set():
+            return page
+        gives_up_at = time.monotonic() + _PAGE_S
+        with Reader(self._bootstrap, self._topic, start) as reader:
+            while not self._closing.is_set() and sum(len(item.data) for item in page) < _PAGE_BYTES:
+                for partition, records in reader.poll(0.2, most=1000).items():
+                    page += [item_of(record) for record in records if record.offset < ends[partition]]
+                positions = reader.positions
+                is_done = all(positions[partition] >= ends[partition] for partition in start)
+                if is_done or len(page) >= _PAGE_ITEMS or time.monotonic() > gives_up_at:
+                    break
+        return page
 
     def _tail(self, start: dict[int, int]) -> None:
         while not self._closing.is_set():
@@ -139,65 +202,47 @@ class Hub:
                 with Reader(self._bootstrap, self._topic, start) as reader:
                     while not self._closing.is_set():
                         for records in reader.poll(0.2, most=1000).values():
-                            start[records[-1].partition] = records[-1].offset + 1
-                            self._loop.call_soon_threadsafe(self._hand_out, records)
-            except LogError:
+                            items = [item_of(record) for record in records]
+                            start[items[-1].partition] = items[-1].offset + 1
+                            self._loop.call_soon_threadsafe(self._hand_out, items)
+                            self.fault = None
+            except LogError as error:
+                if self.fault != str(error):
+                    _log.error("the events cannot be followed", extra={"error": str(error)})
+                self.fault = str(error)
                 self._closing.wait(1.0)
 
-    def _hand_out(self, records: list[Record]) -> None:
-        self._positions[records[-1].partition] = records[-1].offset + 1
+    def _hand_out(self, items: Sequence[Item]) -> None:
+        self._positions[items[-1].partition] = items[-1].offset + 1
+        self._recent.add(items)
         for feed in self._feeds:
-            for record in records:
-                if feed.is_behind:
-                    break
-                try:
-                    feed.records.put_nowait(record)
-                except asyncio.QueueFull:
-                    feed.is_behind = True
+            feed.put(items)
 
 
-Wanted = Callable[[str, str | None, int], bool]
-"""Whether (type, task id, broker time in ms) is wanted."""
-
-
-def check_cursor(cursor: Cursor, hub: Hub) -> None:
-    """Raises `TopicMismatch` for a cursor of another topic."""
-    if cursor.topic_id != hub.topic_id or len(cursor.offsets) != hub.partitions:
-        raise TopicMismatch("the topic was made anew: this Last-Event-ID means nothing any more. Start without one")
-
-
-async def messages(hub: Hub, cursor: Cursor, wanted: Wanted) -> AsyncIterator[bytes]:
-    """The stream's bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
-    offsets = list(cursor.offsets)
-    yield RETRY
-    async for record in hub.records(cursor):
-        if record is None:
-            yield b": ping\n\n"
-            continue
-        offsets[record.partition] = record.offset + 1
-        name, task_id, event = _content(record)
-        if wanted(name, task_id, record.timestamp_ms):
-            place = Cursor(hub.topic_id, tuple(offsets)).encode()
-            data = msgspec.json.encode(
-                {
-                    "partition": record.partition,
-                    "offset": record.offset,
-                    "timestamp_ms": record.timestamp_ms,
-                    "event": event,
-                }
-            )
-            yield f"id: {place}\nevent: {name}\ndata: ".encode() + data + b"\n\n"
-    yield RETRY
-
-
-def _content(record: Record) -> tuple[str, str | None, Raw | None]:
+def item_of(record: Record) -> Item:
+    """The record, ready to be sent."""
+    value: bytes | None = record.value
+    name, task_id, error = UNDECODABLE, None, None
     try:
-        event = decode(record.key, record.value)
-    except UndecodableRecord:
-        return "undecodable", None, None
-    compact = (
-        msgspec.json.encode(msgspec.json.decode(record.value or b"null"))
-        if b"\n" in (record.value or b"")
-        else record.value
-    )
-    return type_of(event), str(event.task_id), Raw(compact or b"null")
+        event = decode(record.key, value)
+        name, task_id = type_of(event), str(event.task_id)
+    except UndecodableRecord as undecodable:
+        value, error = None, undecodable.reason
+    # Outside of texts, which hold none, a line break is a blank to JSON; to the stream it is the end of the line.
+    line = (value or b"null").replace(b"\n", b" ").replace(b"\r", b" ")
+    content = {
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp_ms": record.timestamp_ms,
+        "event": Raw(line),
+        **({} if error is None else {"error": error}),
+    }
+    return Item(record.partition, record.offset, record.timestamp_ms, name, task_id, msgspec.json.encode(content))
+
+
+def _advance(offsets: dict[int, int], items: Iterable[Item]) -> list[Item]:
+    """Those that were not there before; the offsets are behind them then."""
+    new = [item for item in items if item.offset >= offsets[item.partition]]
+    for item in new:
+        offsets[item.partition] = item.offset + 1
+    return new

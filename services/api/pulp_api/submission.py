@@ -8,8 +8,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Raw, Struct
 from pulp_events.errors import BadInput
-from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Name, Resource, Tag
-from pulp_projections.queries import OperationRow, TaskRow
+from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Event, Name, Resource, Tag
+from pulp_events.task import Position, State
+from pulp_projections.queries import Ancestor, OperationRow, TaskRow
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _HREF: Final = re.compile(r"(?:/pulp/api/v[23]/tasks/)?([0-9a-fA-F-]{36})/?")
@@ -80,15 +81,60 @@ def task_id_of(text: str) -> UUID:
         raise BadInput(f"{text!r} is neither a task's UUID nor its href") from None
 
 
-def check_parent(data: Accepted, parent: TaskRow) -> None:
-    """A parent that waits for a child which waits for the parent's resource would wait for ever: refuse it."""
+def check_ancestor(data: Accepted, ancestor: Ancestor) -> None:
+    """A task that may wait for its child must not hold what the child waits for: both would wait for ever.
+
+    `ancestor` is one that has not ended. Raises `BadInput`.
+    """
+    if ancestor.task_id in data.depends_on:
+        raise BadInput(
+            f"a task cannot depend on its unfinished parent {ancestor.task_id}: each would wait for the other"
+        )
     for resource in data.resources:
         is_exclusive = resource.access is Access.EXCLUSIVE
-        if resource.key in parent.exclusive_resources or (is_exclusive and resource.key in parent.shared_resources):
+        if resource.key in ancestor.exclusive_resources or (is_exclusive and resource.key in ancestor.shared_resources):
             raise BadInput(
-                f"the parent task {parent.task_id} holds resource {resource.key} until it ends: a child that needs it"
+                f"the parent task {ancestor.task_id} holds resource {resource.key} until it ends: a child that needs it"
                 " cannot run before. Leave the resource out, or submit the task without a parent"
             )
+
+
+def waiting_task(event: Event, data: Accepted, position: Position) -> TaskRow:
+    """The row that the event will make; only the broker's time is not known yet, the author's stands for it."""
+    return TaskRow(
+        task_id=event.task_id,
+        state=State.WAITING,
+        operation=data.operation,
+        arguments=bytes(data.arguments).decode(),
+        resources=msgspec.json.encode(data.resources).decode(),
+        exclusive_resources=[item.key for item in data.resources if item.access is Access.EXCLUSIVE],
+        shared_resources=[item.key for item in data.resources if item.access is Access.SHARED],
+        tags=list(data.tags),
+        queue=data.queue,
+        priority=data.priority,
+        group_id=data.group_id,
+        parent_id=data.parent_id,
+        depends_on=list(data.depends_on),
+        timeout_seconds=data.timeout_seconds,
+        created_by=event.actor,
+        correlation_id=event.correlation_id,
+        accepted_at=event.time,
+        updated_at=event.time,
+        started_at=None,
+        cancel_requested_at=None,
+        finished_at=None,
+        partition=position.partition,
+        accepted_offset=position.offset,
+        last_offset=position.offset,
+        version=1,
+        attempt=0,
+        worker=None,
+        cancellable=False,
+        progress="{}",
+        result="null",
+        error=None,
+        children=[],
+    )
 
 
 def is_same(data: Accepted, task: TaskRow) -> bool:
@@ -105,7 +151,10 @@ def is_same(data: Accepted, task: TaskRow) -> bool:
 
 
 def _arguments(submission: Submission) -> dict[str, Any]:
-    arguments = msgspec.json.decode(submission.arguments)
+    try:
+        arguments = msgspec.json.decode(submission.arguments)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"arguments cannot be used: {error}") from error
     if not isinstance(arguments, dict):
         raise BadInput(f"arguments must be a JSON object, not {type(arguments).__name__}")
     return arguments

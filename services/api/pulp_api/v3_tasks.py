@@ -10,7 +10,8 @@ from pulp_events.errors import BadInput
 from pulp_events.task import State
 from pulp_projections.queries import Condition, TaskRow, raw
 
-from pulp_api.respond import API, FieldErrors, instant
+from pulp_api.failures import FieldErrors
+from pulp_api.respond import API, instant
 from pulp_api.submission import task_id_of
 
 ROOT: Final = f"{API}/v3"
@@ -103,6 +104,11 @@ def pick(task: Mapping[str, Any], fields: Iterable[str], excluded: Iterable[str]
     }
 
 
+def names_of(values: Iterable[str]) -> list[str]:
+    """Names from a parameter that may be repeated, and hold several with commas between."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
 def _error(error: Mapping[str, Any]) -> dict[str, Any]:
     return {"traceback": error.get("traceback"), "error_code": error["code"], "description": error["description"]}
 
@@ -126,14 +132,21 @@ _ORDERS: Final[Mapping[str, LiteralString]] = {
     "started_at": "t.started_at",
     "finished_at": "t.finished_at",
     "unblocked_at": "t.started_at",
+    "error": "t.error::text",
+    "result": "t.result::text",
+    "reserved_resources_record": "t.exclusive_resources",
 }
+_ALL_EQUAL: Final = frozenset(
+    {"immediate", "deferred", "versions", "profile_options", "pulp_api_version", "enc_args", "enc_kwargs"}
+)
+"""What Pulp 3 can be ordered by, and is the same for every task here."""
 NOT_FILTERS: Final = frozenset({"limit", "offset", "ordering", "fields", "exclude_fields", "minimal"})
 
 
 def condition_of(name: str, values: Values) -> Condition:
     """The condition of one query parameter. Raises `FieldErrors` as Pulp 3 answers for a bad one."""
     field, _, lookup = name.partition("__")
-    joined = [part.strip() for value in values for part in value.split(",") if part.strip()]
+    joined = names_of(values)
     if field in _TIMES:
         return _time_condition(name, _TIMES[field], lookup, values[-1], joined)
     maker = _FILTERS.get(name)
@@ -142,12 +155,12 @@ def condition_of(name: str, values: Values) -> Condition:
     return maker(name, values[-1], joined)
 
 
-def order_of(text: str | None) -> LiteralString:
+def order_of(texts: Values) -> LiteralString:
     """The ORDER BY of `ordering`; the newest first where nothing else decides."""
     parts: list[LiteralString] = []
-    for item in (text or "").split(","):
+    for item in ",".join(texts).split(","):
         name = item.strip().removeprefix("-")
-        if not name:
+        if not name or name in _ALL_EQUAL:
             continue
         column = _ORDERS.get(name)
         if column is None:
@@ -161,7 +174,9 @@ def order_of(text: str | None) -> LiteralString:
 def _time_condition(name: str, column: LiteralString, lookup: str, value: str, values: Values) -> Condition:
     if lookup == "isnull":
         return Condition(column + " is null" if value.lower() in ("true", "1") else column + " is not null")
-    if lookup == "range" and len(values) == 2:
+    if lookup == "range":
+        if len(values) != 2:
+            raise FieldErrors({name: ["Range query expects two values."]})
         bounds = [_instant(name, text) for text in values]
         sql = column + " between %(" + _literal(name) + "_from)s and %(" + _literal(name) + "_to)s"
         return Condition(sql, {f"{name}_from": bounds[0], f"{name}_to": bounds[1]})
@@ -203,15 +218,15 @@ def _uuids(name: str, values: Values) -> list[UUID]:
         raise FieldErrors({name: ["Enter a valid UUID."]}) from None
 
 
-def _href(name: str, text: str) -> UUID:
+def _related(text: str) -> UUID:
     try:
         return UUID(text.rsplit(":", 1)[-1]) if text.startswith("prn:") else task_id_of(text)
     except (BadInput, ValueError):
-        raise FieldErrors({name: [f"URI couldn't be resolved: {text}"]}) from None
+        raise FieldErrors([f"URI couldn't be resolved: {text}"]) from None
 
 
-def _group(name: str, text: str) -> UUID:
-    return _href(name, text.replace("/task-groups/", "/tasks/"))
+def _group(text: str) -> UUID:
+    return _related(text.replace("/task-groups/", "/tasks/"))
 
 
 Maker = Callable[[str, str, Values], Condition]
@@ -227,11 +242,11 @@ _FILTERS: Final[Mapping[str, Maker]] = {
     "logging_cid__contains": lambda n, v, _: Condition(
         "position(%(logging_cid__contains)s in t.correlation_id) > 0", {n: v}
     ),
-    "parent_task": lambda n, v, _: Condition("t.parent_id = %(parent_task)s", {n: _href(n, v)}),
+    "parent_task": lambda n, v, _: Condition("t.parent_id = %(parent_task)s", {n: _related(v)}),
     "child_tasks": lambda n, v, _: Condition(
-        "t.task_id = (select c.parent_id from tasks c where c.task_id = %(child_tasks)s)", {n: _href(n, v)}
+        "t.task_id = (select c.parent_id from tasks c where c.task_id = %(child_tasks)s)", {n: _related(v)}
     ),
-    "task_group": lambda n, v, _: Condition("t.group_id = %(task_group)s", {n: _group(n, v)}),
+    "task_group": lambda n, v, _: Condition("t.group_id = %(task_group)s", {n: _group(v)}),
     "created_resources": lambda _n, _v, _: Condition("false"),
     "worker": lambda _n, _v, _: Condition("false"),
     "reserved_resources": lambda n, v, _: Condition(
@@ -249,6 +264,6 @@ _FILTERS: Final[Mapping[str, Maker]] = {
     "pulp_id__in": lambda n, _, vs: Condition("t.task_id = any (%(pulp_id__in)s)", {n: _uuids(n, vs)}),
     "prn__in": lambda n, _, vs: Condition("t.task_id = any (%(prn__in)s)", {n: _uuids(n, vs)}),
     "pulp_href__in": lambda n, _, vs: Condition(
-        "t.task_id = any (%(pulp_href__in)s)", {n: [_href(n, value) for value in vs]}
+        "t.task_id = any (%(pulp_href__in)s)", {n: [_related(value) for value in vs]}
     ),
 }

@@ -1,0 +1,184 @@
+"""Errors: the one table that maps them to statuses, and their bodies in the dialect of the path."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from psycopg_pool import PoolTimeout, TooManyRequests
+from pulp_events.errors import (
+    AppendOutcomeUnknown,
+    BadInput,
+    EventTooLarge,
+    LogError,
+    PositionNotReached,
+    ReadError,
+    TaskAlreadyFinal,
+    TaskError,
+    TaskNotCancellable,
+    TaskNotFound,
+    TopicMismatch,
+)
+from starlette.exceptions import HTTPException
+
+from pulp_api.auth import Forbidden, Unauthenticated
+from pulp_api.respond import API, json, lag_header, position_header
+from pulp_api.service import CancelUndecided, KeyReused, MissingTask
+
+_log = logging.getLogger("pulp.api")
+
+STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
+    # The first that fits counts: subclasses before their parents.
+    (KeyReused, 422),
+    (EventTooLarge, 413),
+    (BadInput, 400),
+    (psycopg.DataError, 400),  # a text or a number that no column can hold
+    (Unauthenticated, 401),
+    (Forbidden, 403),
+    (TaskNotFound, 404),
+    (TaskAlreadyFinal, 409),
+    (TaskNotCancellable, 409),
+    (PositionNotReached, 504),
+    (TopicMismatch, 410),
+    (LogError, 503),
+    (ReadError, 503),
+    (PoolTimeout, 503),
+    (TooManyRequests, 503),
+    (psycopg.OperationalError, 503),
+    (psycopg.InterfaceError, 503),
+)
+
+
+class FieldErrors(Exception):
+    """A query parameter or a field is wrong: a body of `{field: [message]}`, or a list, as Pulp answers."""
+
+    def __init__(self, errors: Mapping[str, list[str]] | Sequence[str]) -> None:
+        super().__init__(str(errors))
+        self.errors = errors
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status of an error; 500 for one that nobody expects."""
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+
+
+def failure_body(
+    path: str, method: str, status: int, message: str, extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The body in the dialect of the path; `extra` is what the v2 body of this status holds beside the message."""
+    if not path.startswith(f"{API}/v2/"):
+        return {"detail": message}
+    if status == 404 and not extra:
+        extra = {"resources": {"path": path}}
+    data = dict(extra or {})
+    code = "PLP0009" if status == 404 else "PLP0000"
+    return {
+        "_href": path,
+        "http_status": status,
+        "http_request_method": method,
+        "error_message": message,
+        "exception": None,
+        "traceback": None,
+        "error": {"code": code, "description": message, "data": data, "sub_errors": []},
+        **data,
+    }
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """The answer to an error of the table, or to one that nobody expects."""
+    status = status_of(error)
+    if status >= 500:
+        _log.log(logging.ERROR if status == 500 else logging.WARNING, "a request failed", exc_info=error)
+    if isinstance(error, TaskError):
+        return _task_failed(request, error)
+    return _answer(request, status, _message_of(error, request), headers=_headers_of(error, request))
+
+
+async def bad_fields(request: Request, error: Exception) -> Response:
+    """The answer to `FieldErrors`."""
+    assert isinstance(error, FieldErrors)
+    return json(error.errors, 400)
+
+
+async def bad_parameters(request: Request, error: Exception) -> Response:
+    """The answer where the framework refused a parameter."""
+    assert isinstance(error, RequestValidationError)
+    found = {str(problem["loc"][-1]): [str(problem["msg"])] for problem in error.errors()}
+    if not request.url.path.startswith(f"{API}/v2/"):
+        return json(found, 400)
+    text = "; ".join(f"{name}: {messages[0]}" for name, messages in found.items())
+    return _answer(request, 400, text, {"property_names": list(found)})
+
+
+async def too_large(request: Request, error: Exception) -> Response:
+    """The answer to a body whose length was not declared, and that turned out too large."""
+    return _answer(request, 413, str(error), headers={"Connection": "close"})
+
+
+async def http_failed(request: Request, error: Exception) -> Response:
+    """The answer where no route takes the request."""
+    assert isinstance(error, HTTPException)
+    detail = str(error.detail)
+    if error.status_code == 405:
+        detail = f'Method "{request.method}" not allowed.'
+    elif error.status_code == 404:
+        detail = "Not found."
+    return _answer(request, error.status_code, detail, headers=error.headers)
+
+
+def _task_failed(request: Request, error: TaskError) -> Response:
+    task_id = str(error.task_id)
+    headers = lag_header(error.lag) if isinstance(error, MissingTask) else {}
+    if request.url.path.startswith(f"{API}/v2/"):
+        if isinstance(error, TaskNotCancellable):
+            return _answer(request, 501, str(error), {"args": [task_id]})
+        resources = {"resources": {"resource_id": task_id}}  # to Pulp 2 an ended task is none that it holds
+        return _answer(request, 404, f"Missing resource(s): resource_id={task_id}", resources, headers)
+    if not isinstance(error, TaskNotFound):
+        return _answer(request, status_of(error), str(error))
+    detail = "No Task matches the given query." if isinstance(error.task_id, UUID) else "Not found."
+    return _answer(request, 404, detail, headers=headers)
+
+
+def _answer(
+    request: Request,
+    status: int,
+    message: str,
+    extra: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    return json(failure_body(request.url.path, request.method, status, message, extra), status, headers)
+
+
+def _message_of(error: Exception, request: Request) -> str:
+    if isinstance(error, AppendOutcomeUnknown):
+        return f"{error}. It is not known whether the request took effect: {_advice(request)}"
+    if isinstance(error, psycopg.DataError):
+        return f"a value cannot be used: {error.diag.message_primary or error}"
+    if isinstance(error, psycopg.Error):
+        return "the read model (Postgres) does not answer: try again later"
+    if status_of(error) == 500:
+        return "an unexpected error; the server's log has the details"
+    return str(error)
+
+
+def _advice(request: Request) -> str:
+    if request.method != "POST":
+        return "repeat it, a second request changes nothing"
+    if "idempotency-key" in request.headers:
+        return "repeat it with the same Idempotency-Key, and it takes effect once"
+    return "look for the task before you repeat it, or send an Idempotency-Key, with which a request takes effect once"
+
+
+def _headers_of(error: Exception, request: Request) -> dict[str, str]:
+    status = status_of(error)
+    if status == 401:
+        is_script = request.headers.get("x-requested-with") == "XMLHttpRequest"
+        return {"WWW-Authenticate": f'{"xBasic" if is_script else "Basic"} realm="api"'}
+    if status == 500:  # this answer is made outside of what gives the others theirs
+        return {"Correlation-ID": request.state.correlation_id}
+    written = position_header(error.position) if isinstance(error, CancelUndecided) else {}
+    return {"Retry-After": "2", **written} if status in (503, 504) else {}

@@ -1,0 +1,160 @@
+"""Pulp 2's words for the states, and its searches. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString, TypeGuard
+from uuid import UUID
+
+import msgspec
+from pulp_events.errors import BadInput
+from pulp_events.task import State
+from pulp_projections.queries import Condition, TaskRow
+
+WORDS: Final = {
+    State.WAITING: "waiting",
+    State.RUNNING: "running",
+    State.SUCCESSFUL: "finished",
+    State.FAILED: "error",
+    State.CANCELLED: "canceled",
+    State.SKIPPED: "skipped",
+}
+_ORDERS: Final[dict[str, LiteralString]] = {
+    "id": "t.accepted_at",
+    "_id": "t.accepted_at",
+    "task_id": "t.task_id",
+    "state": "t.state",
+    "start_time": "t.started_at",
+    "finish_time": "t.finished_at",
+    "task_type": "t.operation",
+    "worker_name": "t.worker",
+}
+_DIRECTIONS: Final[dict[str, LiteralString]] = {"ascending": " asc nulls first", "descending": " desc nulls last"}
+_LAST: Final[LiteralString] = "t.accepted_at, t.task_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which tasks are wanted, in which order, and what of them."""
+
+    conditions: Sequence[Condition] = ()
+    limit: int | None = None
+    skip: int = 0
+    order: LiteralString = _LAST
+    fields: frozenset[str] | None = None
+
+    def pick(self, report: dict[str, Any]) -> dict[str, Any]:
+        """Of a report the fields that are wanted; its id comes in any case."""
+        if self.fields is None:
+            return report
+        return {key: value for key, value in report.items() if key in self.fields or key in ("_id", "id")}
+
+
+def word_of(task: TaskRow) -> str:
+    """Pulp 2's word for the state. It has none for cancelling: the task is still running, or still waiting."""
+    if task.state == State.CANCELLING:
+        return "waiting" if task.started_at is None else "running"
+    return WORDS[State(task.state)]
+
+
+def search_of(body: dict[str, Any]) -> Search:
+    """The search that a body asks for. Raises `BadInput`, which names what cannot be used."""
+    criteria = body.get("criteria")
+    if not isinstance(criteria, dict):
+        raise BadInput("the body needs an object 'criteria'")
+    unknown = criteria.keys() - {"filters", "sort", "limit", "skip", "fields"}
+    if unknown:
+        raise BadInput(f"criteria: unknown keys {', '.join(sorted(unknown))}")
+    filters = criteria.get("filters") or {}
+    if not isinstance(filters, dict):
+        raise BadInput("criteria.filters must be an object")
+    fields = criteria.get("fields")
+    if fields is not None and not _is_texts(fields):
+        raise BadInput("criteria.fields must be a list of texts")
+    return Search(
+        [_filter(field, wanted) for field, wanted in filters.items()],
+        limit=_whole(criteria, "limit", least=1),
+        skip=_whole(criteria, "skip", least=0) or 0,
+        order=_order(criteria.get("sort") or []),
+        fields=None if fields is None else frozenset(fields),
+    )
+
+
+def in_states(words: Sequence[str]) -> Condition:
+    """The tasks that Pulp 2 shows in any of these states. Raises `BadInput` for an unknown word."""
+    known = {word: state for state, word in WORDS.items()}
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        raise BadInput(f"unknown state {', '.join(unknown)}; known are: {', '.join(known)}")
+    states = [known[word] for word in words]
+    if State.WAITING in states or State.RUNNING in states:
+        return Condition(
+            "(t.state = any (%(states)s) or (t.state = 'cancelling' and"
+            " (case when t.started_at is null then 'waiting' else 'running' end) = any (%(states)s)))",
+            {"states": states},
+        )
+    return Condition("t.state = any (%(states)s)", {"states": states})
+
+
+def uuid_of(text: str) -> UUID | None:
+    """The UUID, or None for another text: no task has it as its id."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. Raises `BadInput`."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"the body is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise BadInput("the body must be a JSON object")
+    return found
+
+
+def _filter(field: str, wanted: Any) -> Condition:
+    if field == "group_id" and wanted is None:
+        return Condition("t.group_id is null")
+    values = wanted.get("$in") if isinstance(wanted, dict) else [wanted]
+    is_plain = not isinstance(wanted, dict) or len(wanted) == 1
+    if not _is_texts(values) or not is_plain:
+        raise BadInput(f"criteria.filters.{field}: a text, or an object with $in and a list of texts")
+    match field:
+        case "task_id" | "group_id":
+            ids = [found for text in values if (found := uuid_of(text)) is not None]
+            column: LiteralString = "t.task_id" if field == "task_id" else "t.group_id"
+            parameter: LiteralString = "ids" if field == "task_id" else "groups"
+            return Condition(column + " = any (%(" + parameter + ")s)", {parameter: ids})
+        case "state":
+            return in_states(values)
+        case "tags":
+            return Condition("t.tags && %(tags)s", {"tags": values})
+        case _:
+            raise BadInput(f"criteria.filters.{field}: only task_id, group_id, state and tags can be searched")
+
+
+def _order(sort: Any) -> LiteralString:
+    parts: list[LiteralString] = []
+    for item in sort if isinstance(sort, list) else [None]:
+        if not _is_texts(item) or len(item) != 2 or item[0] not in _ORDERS or item[1] not in _DIRECTIONS:
+            raise BadInput(
+                "criteria.sort: a list of [FIELD, ascending or descending] is expected; fields are: "
+                + ", ".join(_ORDERS)
+            )
+        parts.append(_ORDERS[item[0]] + _DIRECTIONS[item[1]])
+    return ", ".join([*parts, _LAST])
+
+
+def _whole(criteria: dict[str, Any], name: str, *, least: int) -> int | None:
+    value = criteria.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
+        raise BadInput(f"criteria.{name}: a whole number of at least {least} is expected")
+    return value
+
+
+def _is_texts(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -1,0 +1,186 @@
+"""The API as one test uses it: a log in memory, a real Postgres, and a projector that can be held back."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+from psycopg.types.json import Json
+from pulp_api.app import build
+from pulp_api.auth import Authenticator
+from pulp_api.main import connection_pool
+from pulp_api.service import Service
+from pulp_api.stream import Hub
+from pulp_events.events import Event, Resource
+from pulp_events.ids import new_id
+from pulp_events.memory import MemoryLog
+from pulp_events.task import Position
+from pulp_events.topics import partition_of
+from pulp_processor.projector import Projector
+from pulp_projections.positions import Positions
+from pulp_projections.users import Role, hash_password
+
+from tests.support.events import accepted
+
+PARTITIONS = 4
+PASSWORD = "correct horse"
+START_MS = 1_700_000_000_000
+V2, V3 = "/pulp/api/v2", "/pulp/api/v3"
+
+OPERATIONS: list[dict[str, Any]] = [
+    {
+        "name": "sync",
+        "cancellable": True,
+        "description": "Fetch a repository.",
+        "resources": [
+            {"type": "repository", "id": "{repo_id}", "access": "exclusive"},
+            {"type": "content_unit", "id": "orphans", "access": "shared"},
+        ],
+        "tags": None,
+    },
+    {
+        "name": "publish",
+        "cancellable": False,
+        "description": "",
+        "resources": [],
+        "tags": ["pulp:repository:{repo_id}"],
+    },
+    {
+        "name": "remove-orphans",
+        "cancellable": False,
+        "description": "",
+        "resources": [],
+        "tags": ["pulp:content_unit:orphans"],
+    },
+]
+
+
+class SiteLog(MemoryLog):
+    """A log that can fail: `fault` is raised by the next append, before or after it took the event."""
+
+    def __init__(self) -> None:
+        super().__init__(PARTITIONS, self._tick)
+        self.fault: Exception | None = None
+        self.appended = asyncio.Event()
+        self._now_ms = START_MS
+
+    def _tick(self) -> int:
+        self._now_ms += 1000
+        return self._now_ms
+
+    async def append(self, event: Event, partition: int) -> Position:
+        """See `Log.append`."""
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
+        position = await super().append(event, partition)
+        self.appended.set()
+        return position
+
+
+class Site:
+    """What a test of the API needs; `client` is the admin."""
+
+    def __init__(self, database: str, app_client: httpx.AsyncClient, log: SiteLog, positions: Positions) -> None:
+        self.database, self.client, self.log, self.positions = database, app_client, log, positions
+        self.may_project = asyncio.Event()
+        self.may_project.set()
+        self._projectors = [Projector(database, partition) for partition in range(PARTITIONS)]
+
+    def as_user(self, name: str, password: str = PASSWORD) -> httpx.AsyncClient:
+        """A client of another user, or of none."""
+        transport = self.client._transport
+        auth = httpx.BasicAuth(name, password) if name else None
+        return httpx.AsyncClient(transport=transport, base_url=self.client.base_url, auth=auth)
+
+    async def add(self, event: Event, partition: int = 0) -> Position:
+        """Append an event as another process would; it is projected by the time this returns, unless held back."""
+        position = await self.log.append(event, partition)
+        if self.may_project.is_set():
+            await self.positions.reach({partition: position.offset + 1}, 10)
+        return position
+
+    async def task(self, operation: str = "sync", *, resources: tuple[Resource, ...] = (), **data: object) -> UUID:
+        """A task in the partition where the API would put it."""
+        task_id = new_id()
+        event = accepted(task_id, operation=operation, resources=resources, **data)
+        await self.add(event, partition_of(task_id, resources, PARTITIONS))
+        return task_id
+
+    def partition_of(self, task_id: UUID, *resources: Resource) -> int:
+        """Where a task's events go."""
+        return partition_of(task_id, resources, PARTITIONS)
+
+    async def submit(self, body: dict[str, Any], **headers: str) -> UUID:
+        """Submit as admin; the task's id."""
+        answer = await self.client.post(f"{V3}/tasks/", json=body, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return UUID(answer.json()["task"].rstrip("/").rsplit("/", 1)[-1])
+
+    async def execute(self, statement: str, *parameters: Any) -> list[Any]:
+        """Rows, or []."""
+        async with await psycopg.AsyncConnection.connect(self.database, autocommit=True) as connection:
+            cursor = await connection.execute(statement, parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def add_user(self, name: str, role: Role) -> None:
+        """A user with `PASSWORD`."""
+        await self.execute(
+            "insert into users (name, password_hash, role) values (%s, %s, %s)", name, _hash(PASSWORD), role
+        )
+
+    async def project(self) -> None:
+        """Write what arrives in the log, for ever."""
+        try:
+            for projector in self._projectors:
+                await projector.locate()
+            while True:
+                await self.log.appended.wait()
+                await self.may_project.wait()
+                self.log.appended.clear()
+                for projector, records in zip(self._projectors, self.log.records, strict=True):
+                    if len(records) > projector.next_offset:
+                        await projector.project(records[projector.next_offset :])
+        finally:
+            for projector in self._projectors:
+                await projector.close()
+
+
+@asynccontextmanager
+async def site(database: str) -> AsyncIterator[Site]:
+    """A site that runs. Its event stream does not: that needs Kafka."""
+    log, positions, pool = SiteLog(), Positions(database), connection_pool(database, 4)
+    hub = Hub("127.0.0.1:1", "events", str(uuid4()), PARTITIONS)
+    async with pool:
+        await positions.start()
+        service = Service(log=log, pool=pool, positions=positions, partitions=PARTITIONS)
+        transport = httpx.ASGITransport(build(service, Authenticator(service.connection), hub))
+        auth = httpx.BasicAuth("admin", PASSWORD)
+        async with httpx.AsyncClient(transport=transport, base_url="http://pulp", auth=auth) as client:
+            made = Site(database, client, log, positions)
+            await made.add_user("admin", Role.ADMIN)
+            for row in OPERATIONS:
+                await made.execute(
+                    "insert into operations (name, cancellable, description, resources, tags, registered_by)"
+                    " values (%s, %s, %s, %s, %s, 'w1')",
+                    *(Json(value) if name == "resources" else value for name, value in row.items()),
+                )
+            projecting = asyncio.create_task(made.project())
+            try:
+                yield made
+            finally:
+                projecting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await projecting
+                await positions.close()
+                await hub.close()
+
+
+@lru_cache
+def _hash(password: str) -> str:
+    return hash_password(password)
