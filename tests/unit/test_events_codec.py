@@ -1,6 +1,7 @@
 """Bytes ↔ events: whatever is written is read, what was ever written decodes for ever, and anything else is refused."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -112,12 +113,8 @@ def test_any_other_bytes_are_refused_and_nothing_else_happens(value: bytes) -> N
 @given(st.sampled_from(LINES), st.integers(0, 700), st.binary(min_size=1, max_size=3))
 @settings(max_examples=500, deadline=None)
 def test_a_damaged_event_decodes_or_is_refused(line: bytes, at: int, damage: bytes) -> None:
-    refused: UndecodableRecord | None = None
-    try:
+    with suppress(UndecodableRecord):  # and nothing else
         decode(key_of(TASK), line[:at] + damage + line[at + len(damage) :])
-    except UndecodableRecord as error:
-        refused = error
-    assert refused is None or refused.reason
 
 
 def test_the_golden_file_has_every_type_that_is_written() -> None:
@@ -296,12 +293,8 @@ def test_an_event_that_could_not_be_read_is_not_written(wrong: Event) -> None:
 
 def test_a_large_event_is_refused_at_the_limit() -> None:
     def of_size(size: int) -> Event:
-        return event(CancelRequested(), actor="a").__class__(
-            id=ATTEMPT, task_id=TASK, time=NOON, actor="a", data=Finished(outcome=Outcome.FAILED, result=result(size))
-        )
-
-    def result(size: int) -> Raw:
-        return Raw(b'"' + b"x" * size + b'"')
+        result = Raw(b'"' + b"x" * size + b'"')
+        return event(Finished(outcome=Outcome.FAILED, result=result), event_id=ATTEMPT)
 
     rest = len(encode(of_size(0)))
     assert len(encode(of_size(MAX_EVENT_BYTES - rest))) == MAX_EVENT_BYTES
