@@ -33,11 +33,12 @@ class Client:
             verify=config.verify if config.ca_file is None else config.ca_file,
         )
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """The JSON of a GET, at least as new as this user's last write."""
-        headers = {"Pulp-Min-Position": encode(self._positions)} if self._positions else {}
+    def get(self, path: str, params: Mapping[str, Any] | None = None, at_least: Mapping[int, int] | None = None) -> Any:
+        """The JSON of a GET, at least as new as this user's last write, and as the positions that are given."""
+        positions = {**self._positions, **(at_least or {})}
+        headers = {"Pulp-Min-Position": encode(positions)} if positions else {}
         response = self._send("GET", path, params=params, headers=headers, is_repeatable=True)
-        if response.status_code == 504 and headers:
+        if response.status_code == 504 and headers and not at_least:
             # The positions may be of a server that was set up anew: they are only a help, so go on without.
             self._positions = {}
             self._memory.keep(self._config.url, {})

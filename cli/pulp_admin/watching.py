@@ -77,14 +77,16 @@ def _until_end(client: Client, task_id: str, show: Callable[[Mapping[str, Any]],
     for _ in range(_LOST_STREAMS):
         try:
             with client.events(task_id) as lines:
+                records = _records(lines)
                 task = client.get(f"{API}/v3/tasks/{task_id}/")
                 show(task)
-                for event in _events(lines):
-                    if task["state"] in ENDS:
-                        break
-                    task = _after(client, task, event)
+                while task["state"] not in ENDS:
+                    record = next(records, None)
+                    if record is None:
+                        break  # the stream has ended before the task
+                    task = _after(client, task, record)
                     show(task)
-                if task["state"] in ENDS:
+                else:
                     return ENDS[task["state"]]
         except Failure as failure:
             if failure.code != TEMPORARY:
@@ -92,15 +94,15 @@ def _until_end(client: Client, task_id: str, show: Callable[[Mapping[str, Any]],
     raise Failure("The event stream of the server breaks again and again. Try again later.", TEMPORARY)
 
 
-def _after(client: Client, task: dict[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
-    if event and event["type"].endswith(".progress.v1"):
+def _after(client: Client, task: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The task after an event. What it means the server knows, once its reads are as far as the event."""
+    event = record["event"] or {}
+    if event.get("type", "").endswith(".progress.v1"):
         return {**task, "state": "running", "progress": event["data"]["progress"]}
-    return dict(client.get(f"{API}/v3/tasks/{task['pulp_href'].rstrip('/').rsplit('/', 1)[-1]}/"))
+    return dict(client.get(task["pulp_href"], at_least={record["partition"]: record["offset"]}))
 
 
-def _events(lines: Iterator[str]) -> Iterator[Mapping[str, Any]]:
-    """The events of a stream; an empty one first, so that the caller looks at the task once before it waits."""
-    yield {}
+def _records(lines: Iterator[str]) -> Iterator[Mapping[str, Any]]:
     for line in lines:
         if line.startswith("data: "):
-            yield json.loads(line.removeprefix("data: "))["event"] or {}
+            yield json.loads(line.removeprefix("data: "))

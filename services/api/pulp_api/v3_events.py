@@ -30,7 +30,12 @@ async def stream_start(
     if cursor is not None:
         check_cursor(cursor, hub.topic_id, ends)
         return cursor
-    start = ends if since_ms is None else await hub.offsets_since(since_ms)
+    if since_ms is not None:
+        start = await hub.offsets_since(since_ms)
+    else:
+        # From where reads are: who opens a stream and then reads a task misses nothing, also while reads lag.
+        shown = call.service.positions.current()
+        start = {partition: min(end, shown.get(partition, end)) for partition, end in ends.items()}
     return Cursor(hub.topic_id, tuple(start[partition] for partition in range(hub.partitions)))
 
 
@@ -42,7 +47,10 @@ async def stream_events(
     since: str | None = None,
     type: Annotated[list[str] | None, Query()] = None,  # the attribute's name
 ) -> Response:
-    """Server-sent events: new ones, or all `since` a time (RFC 3339); `Last-Event-ID` resumes exactly."""
+    """Server-sent events: those that reads do not show yet, or all `since` a time (RFC 3339), and then as they come.
+
+    `Last-Event-ID` resumes exactly.
+    """
     hub: Hub = request.app.state.hub
     return StreamingResponse(
         messages(hub, start, _wanted(task, since, type)),
