@@ -11,7 +11,7 @@ import psycopg
 from psycopg import AsyncConnection
 from pulp_events.decisions import Dependencies, Situation, react
 from pulp_events.errors import LogError
-from pulp_events.events import Event
+from pulp_events.events import Event, Finished
 from pulp_events.log import Log
 from pulp_events.task import Position
 from pulp_projections import store
@@ -136,7 +136,7 @@ class Reactor:
             if isinstance(result, Position):
                 appended.append(event)
                 self._under_way[event.task_id] = (result, self._clock_s())
-                _log.info("ended a task", extra={"task_id": str(event.task_id), "data": str(event.data)})
+                _log.info("ended a task", extra={"task_id": str(event.task_id), **_outcome(event)})
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -165,6 +165,12 @@ class Reactor:
             return
         await asyncio.sleep(_DEBOUNCE_S)
         self._wake.clear()
+
+
+def _outcome(event: Event) -> dict[str, str]:
+    assert isinstance(event.data, Finished)
+    error = event.data.error
+    return {"outcome": event.data.outcome, **({} if error is None else {"error": error.code})}
 
 
 async def _standing(connection: AsyncConnection) -> tuple[str, dict[int, int]]:
