@@ -1,23 +1,24 @@
 """Starting the supervisor in the background, and hearing from it when everything is ready."""
 
 import os
+import select
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import click
 
-from pulp_deploy.errors import ProcessFailed
-
 _READY_FD: Final = "PULP_READY_FD"
+_LOOK_EVERY_S: Final = 0.2
 
 
-def start_detached(arguments: Sequence[str], folder: Path) -> None:
-    """Run `pulp-tasks ARGUMENTS` in a session of its own; return when it is ready and print what it printed.
+def start_detached(arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Run `pulp-tasks ARGUMENTS` in a session of its own; return what it says once it is ready.
 
-    Raises `ProcessFailed` with its own words and exit code if it ends before.
+    What it writes until then (the progress of a download, say) goes on to standard error. Raises
+    `click.exceptions.Exit` with its exit code if it ends before.
     """
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     reading, writing = os.pipe()
@@ -27,26 +28,35 @@ def start_detached(arguments: Sequence[str], folder: Path) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "pulp_deploy", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
             pass_fds=[writing],
-            env={**os.environ, _READY_FD: str(writing)},
+            env={**(os.environ if environment is None else environment), _READY_FD: str(writing)},
             start_new_session=True,
         )
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
-            ready = pipe.read(1)
-        code = 0 if ready else process.wait()
-        said = os.pread(log.fileno(), 1_000_000, offset).decode(errors="replace").strip()
-    if not ready:
-        raise ProcessFailed(said or "the supervisor ended without a word", code)
-    click.echo(said)
+            while not select.select([pipe], [], [], _LOOK_EVERY_S)[0]:
+                offset = _pass_on(log, offset)
+            said = pipe.read().decode()
+        code = 0 if said else process.wait()
+        _pass_on(log, offset)
+    if not said:
+        raise click.exceptions.Exit(code)
     process.returncode = 0  # it goes on without us: no warning that it still runs
+    return said
 
 
-def report_ready() -> None:
-    """Tell the process that waits for us, if there is one, that everything is ready."""
+def report_ready(text: str) -> None:
+    """Tell the process that waits for us, if there is one, that everything is ready, and how to go on."""
     number = os.environ.pop(_READY_FD, None)
     if number is not None:
-        os.write(int(number), b"\n")
-        os.close(int(number))
+        with os.fdopen(int(number), "w") as pipe:
+            pipe.write(text)
+
+
+def _pass_on(log: IO[bytes], offset: int) -> int:
+    """What was written from the offset on goes to standard error; the offset after it."""
+    written = os.pread(log.fileno(), 1_000_000, offset)
+    click.echo(written.decode(errors="replace"), nl=False, err=True)
+    return offset + len(written)

@@ -62,7 +62,7 @@ def up(
     folder = data or at or (Path(tempfile.mkdtemp(prefix="pulp-tasks-")) if temporary else default_folder())
     if detach:
         arguments = [each for each in sys.argv[1:] if each != "--detach"]
-        start_detached([*arguments, *(["--at", str(folder)] if temporary else [])], folder)
+        click.echo(start_detached([*arguments, *(["--at", str(folder)] if temporary else [])], folder))
         return
     prefix = os.environ.get("PULP_TOPIC_PREFIX") or "pulp.tasks"
     free = 0 if temporary else None
@@ -100,8 +100,9 @@ def run(options: StackOptions, *, private: bool) -> None:
         for signum in _STOPPING:
             signal.signal(signum, lambda *_: stopping.set())
         progress.say(f"ready in {progress.elapsed_s:.1f} s")
-        click.echo(_how_to_go_on(stack, private=private))
-        report_ready()
+        how_to_go_on = _how_to_go_on(stack, private=private)
+        click.echo(how_to_go_on)
+        report_ready(how_to_go_on)
         stopping.wait()
         progress.say("stopping")
     finally:
