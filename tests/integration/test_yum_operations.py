@@ -52,7 +52,7 @@ CANCELLED = {
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     folder = tmp_path_factory.mktemp("repository")
-    return folder, repository.build(folder)
+    return folder, repository.build(folder, repository.guide_sizes())
 
 
 @pytest.fixture

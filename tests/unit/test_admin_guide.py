@@ -14,6 +14,7 @@ from pulp_admin.app import App
 from pulp_admin.client import Client
 from pulp_admin.config import Config
 from pulp_admin.main import run
+from pulp_deploy.demo import guide
 
 ORPHANS = """\
 +----------------------------------------------------------------------+
@@ -171,6 +172,16 @@ def test_the_page_of_the_cancelled_sync(tmp_path: Path, capsys: pytest.CaptureFi
     answer: Answer = lambda request: httpx.Response(200, json=SYNC)
     assert admin(tmp_path, answer, "tasks", "details", "--task-id", SYNC["call_request_id"]) == 0
     assert capsys.readouterr().out == CANCELLED_SYNC + "\n\n"
+
+
+def test_the_demonstration_expects_the_same_page() -> None:
+    assert guide.CANCELLED_SYNC == CANCELLED_SYNC
+    assert guide.differences(CANCELLED_SYNC + "\n\n", SYNC["call_request_id"]) == []
+    other = CANCELLED_SYNC.replace("Num Success: 31", "Num Success: 32", 1)
+    assert guide.differences(other, SYNC["call_request_id"]) == [
+        "'          Num Success: 32' instead of '          Num Success: 31'"
+    ]
+    assert guide.differences(CANCELLED_SYNC + "more\n", SYNC["call_request_id"]) == ["58 lines instead of 57"]
 
 
 def test_a_cancel_that_is_accepted_prints_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,13 +30,20 @@ _DATA = click.option(
 def down(data: Path, timeout_s: float) -> None:
     """Stop the stack of a data folder; the data stays."""
     folder = DataFolder(data)
+    if stop(folder, timeout_s):
+        click.echo("stopped")
+        return
+    leftovers = folder.end_leftovers() if folder.path.exists() else []
+    if not leftovers:
+        raise NotRunning(f"no stack runs on {folder.path}")
+    click.echo(f"ended what was left running: {', '.join(leftovers)}")
+
+
+def stop(folder: DataFolder, timeout_s: float) -> bool:
+    """End the supervisor of a data folder and with it all of the stack; false if there is none."""
     owner = folder.owner()
     if owner is None:
-        leftovers = folder.end_leftovers() if folder.path.exists() else []
-        if not leftovers:
-            raise NotRunning(f"no stack runs on {folder.path}")
-        click.echo(f"ended what was left running: {', '.join(leftovers)}")
-        return
+        return False
     process = owner.identity.process()
     if process is not None:
         process.send_signal(signal.SIGTERM)
@@ -46,7 +53,7 @@ def down(data: Path, timeout_s: float) -> None:
             process.kill()
             process.wait(10)
     folder.end_leftovers()
-    click.echo("stopped")
+    return True
 
 
 @click.command()

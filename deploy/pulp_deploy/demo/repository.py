@@ -1,7 +1,7 @@
-"""The demo's repository: 37 real RPM files of exact sizes, with comps and errata."""
+"""The demo's repositories: real RPM files of exact sizes, with comps and errata."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,24 +25,26 @@ LAST_BYTES: Final = 112_429_996
 _EPOCH: Final = 1_354_000_000
 
 
-def sizes() -> list[int]:
-    """The size of each package in bytes: the first 31 small, the last six large."""
+def guide_sizes() -> list[int]:
+    """Of the guide's repository, in bytes: the first 31 packages are small, the last six large."""
     return [*_shares(FIRST_BYTES, FIRST), *_shares(LAST_BYTES, PACKAGES - FIRST)]
 
 
-def build(folder: Path, on_package: Callable[[int], object] = lambda count: None) -> list[str]:
-    """Write the repository into an empty folder; the packages' locations in the order of the metadata."""
+def build(folder: Path, sizes: Sequence[int], name: str = "demo") -> list[str]:
+    """Write a repository into an empty folder: one package for each size, in bytes.
+
+    The packages' locations come back, in the order of the metadata. Another name makes other packages.
+    """
     packages = folder / "Packages"
     packages.mkdir(parents=True)
     locations = []
-    writer = RepositoryWriter(str(folder), PACKAGES)
-    for number, size in enumerate(sizes(), start=1):
-        location = f"Packages/{_build_rpm(number, size, packages)}"
+    writer = RepositoryWriter(str(folder), len(sizes))
+    for number, size in enumerate(sizes, start=1):
+        location = f"Packages/{_build_rpm(f'{name}-{number:02}', size, packages)}"
         package = Package.from_file(str(folder / location), location_href=location)
         package.time_file = _EPOCH
         writer.add_package(package)
         locations.append(location)
-        on_package(number)
     writer.add_advisory(_advisory(package))
     writer.write_comps([_group(package)], [], [], [])
     writer.finish()
@@ -55,18 +57,18 @@ def _shares(total: int, count: int) -> list[int]:
     return [*([share] * (count - 1)), total - share * (count - 1)]
 
 
-def _build_rpm(number: int, size: int, folder: Path) -> str:
+def _build_rpm(name: str, size: int, folder: Path) -> str:
     """Make an RPM file of exactly `size` bytes; its name.
 
     The archive within grows by four bytes at a time; what is missing to four the package's name makes up for. So a
     small file tells which name fits, and how long the payload must be.
     """
+    noise = random.Random(name)
     for letters in range(4):
-        name = f"demo-{number:02}{'abc'[:letters]}"
-        path = folder / f"{name}-1.0-1.noarch.rpm"
+        path = folder / f"{name}{'abc'[:letters]}-1.0-1.noarch.rpm"
         length = 1024
         for _ in range(3):
-            _write(name, random.Random(number).randbytes(length), path)
+            _write(f"{name}{'abc'[:letters]}", noise.randbytes(length), path)
             difference = size - path.stat().st_size
             if difference == 0:
                 return path.name
@@ -74,7 +76,7 @@ def _build_rpm(number: int, size: int, folder: Path) -> str:
                 break
             length += difference
         path.unlink()
-    raise AssertionError(f"no payload makes package {number} {size} bytes long")
+    raise AssertionError(f"no payload makes package {name} {size} bytes long")
 
 
 def _write(name: str, payload: bytes, path: Path) -> None:

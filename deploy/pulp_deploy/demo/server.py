@@ -1,6 +1,7 @@
 """The demo's web server: serves a folder on the loopback, withholds chosen paths until they are released, counts."""
 
 import re
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -148,3 +149,14 @@ class DemoServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def main(folder: Path) -> None:
+    """Serve a folder until the process is ended; prints the URL."""
+    with DemoServer(folder) as server:
+        print(server.url, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

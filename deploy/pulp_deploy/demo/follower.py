@@ -1,0 +1,92 @@
+"""A subscriber that is there from the first event on: it keeps all that it was given, and others wait on it."""
+
+import json
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from pulp_events import subscribe
+from pulp_events.errors import PulpError
+from pulp_events.task import Position
+
+
+class Seen(NamedTuple):
+    """One event as it came."""
+
+    position: Position
+    task_id: str
+    type: str
+    """Its short name, such as `cancel-requested`."""
+    actor: str
+    data: dict[str, Any]
+
+
+class Follower:
+    """Follows the log in a thread of its own, from the start. Use it in a `with` statement."""
+
+    def __init__(self, kafka: str, prefix: str) -> None:
+        self._subscription = subscribe(kafka, prefix=prefix)
+        self._changed = threading.Condition()
+        self._events: list[Seen] = []
+        self._error: PulpError | None = None
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
+
+    @property
+    def events(self) -> list[Seen]:
+        """All that came so far, in the order in which it came."""
+        with self._changed:
+            return list(self._events)
+
+    def of(self, task_id: str) -> list[Seen]:
+        """The events of one task."""
+        return [seen for seen in self.events if seen.task_id == task_id]
+
+    def wait(self, what: str, fits: Callable[[Seen], bool], timeout_s: float = 60.0) -> Seen:
+        """The first event that fits, as soon as it is there. Raises `TimeoutError`, or what ended the subscription."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._error is not None or any(map(fits, self._events)), timeout_s)
+            if self._error is not None:
+                raise self._error
+            for seen in self._events:
+                if fits(seen):
+                    return seen
+        raise TimeoutError(f"within {timeout_s:g} s there was no event: {what}")
+
+    def wait_finished(self, task_id: str) -> Seen:
+        """The event that ended the task."""
+        return self.wait(f"the end of task {task_id}", lambda seen: seen[1:3] == (task_id, "finished"))
+
+    def _follow(self) -> None:
+        try:
+            while not self._is_closing:
+                received = self._subscription.poll(0.2)
+                if received is None:
+                    continue
+                envelope = json.loads(received.raw or b"{}")
+                seen = Seen(
+                    received.position,
+                    str(envelope.get("subject")),
+                    str(envelope.get("type")).removeprefix("org.pulpproject.task.").removesuffix(".v1"),
+                    str(envelope.get("actor")),
+                    envelope.get("data", {}),
+                )
+                with self._changed:
+                    self._events.append(seen)
+                    self._changed.notify_all()
+        except PulpError as error:
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_closing = True
+        self._thread.join()
+        self._subscription.close()
