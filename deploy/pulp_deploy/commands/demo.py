@@ -119,9 +119,8 @@ def _say_how_to_go_on(folder: Path, data: DataFolder) -> None:
     assert server.stdout is not None
     url = server.stdout.readline().strip()
     server.returncode = 0  # it goes on without us: no warning that it still runs
-    config = f"export PULP_ADMIN_CONFIG={data.path / 'admin.toml'}"
     click.echo("\nEverything is still running. To go on:\n")
-    click.echo(f"  {config}")
+    click.echo(f"  export PATH={Path(client()).parent}:$PATH PULP_ADMIN_CONFIG={data.path / 'admin.toml'}")
     click.echo("  pulp-admin tasks list --all")
     click.echo(f"  pulp-admin repo sync run --repo-id zoo --feed {url}second/ --watch")
     click.echo(f"  pulp-tasks events tail --data {data.path}")
