@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -56,8 +57,19 @@ class Log(Protocol):
         ...
 
 
+class TimedLog(Log, Protocol):
+    """A `Log` that can be entered at a time."""
+
+    async def offsets_since(self, timestamp_ms: int) -> dict[int, int]:
+        """The first offset whose broker time is not before, of each partition; its end where there is none.
+
+        Raises `LogUnavailable`.
+        """
+        ...
+
+
 class KafkaLog:
-    """A `Log` on one topic: idempotent producer, acks=all; each append waits for its delivery report.
+    """A `TimedLog` on one topic: idempotent producer, acks=all; each append waits for its delivery report.
 
     Make it inside the running event loop of the process that uses it; `close` it there. Making it needs no broker.
     An append ends within `timeout_s` and three seconds; one whose caller was cancelled may be written all the same.
@@ -72,7 +84,9 @@ class KafkaLog:
         self._producer = self._make_producer()
         self._retired: set[asyncio.Task[int]] = set()
         self._admin = AdminClient(client_settings(bootstrap))
-        self._ends = _EndOffsets(self._admin, topic, partitions, timeout_s)
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+        self._offsets = _Offsets(self._admin, places, timeout_s)
+        self._ends = _EndOffsets(self._offsets)
         self._closing = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka-delivery-reports", daemon=True)
         self._poller.start()
@@ -127,6 +141,12 @@ class KafkaLog:
         """See `Log.end_offsets`."""
         return await self._ends.read()
 
+    async def offsets_since(self, timestamp_ms: int) -> dict[int, int]:
+        """See `TimedLog.offsets_since`."""
+        ends = await self.end_offsets()  # first: what comes meanwhile is not left out
+        found = await self._offsets.ask(OffsetSpec.for_timestamp(timestamp_ms))
+        return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
+
     async def close(self) -> None:
         """Wait for what is under way, within the time limit of an append; nothing can be appended any more."""
         self._closing.set()
@@ -168,16 +188,47 @@ class KafkaLog:
             self._admin.poll(0)  # else the lines that it logs pile up
 
 
+class _Offsets:
+    """Asks the brokers for an offset of every partition."""
+
+    def __init__(self, admin: AdminClient, partitions: Sequence[TopicPartition], timeout_s: float) -> None:
+        self._admin = admin
+        self._partitions = partitions
+        self._timeout_s = timeout_s
+
+    async def ask(self, spec: OffsetSpec) -> dict[int, int]:
+        """By partition; raises `LogUnavailable`."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                while True:
+                    if (found := await self._ask(spec)) is not None:
+                        return found
+                    await asyncio.sleep(_RETRY_S)
+        except (KafkaException, TimeoutError) as error:
+            raise LogUnavailable(f"Kafka does not tell how far the log goes: {error!r}") from error
+
+    async def _ask(self, spec: OffsetSpec) -> dict[int, int] | None:
+        """None while a partition has no leader that answers, as just after its creation or a broker's fall."""
+        futures = self._admin.list_offsets(dict.fromkeys(self._partitions, spec), request_timeout=self._timeout_s)
+        answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
+        found = {}
+        for where, answer in zip(futures, answers, strict=True):
+            if isinstance(answer, KafkaException) and answer.args[0].code() in _NO_LEADER_NOW:
+                return None
+            if isinstance(answer, BaseException):
+                raise answer
+            found[where.partition] = answer.offset
+        return found
+
+
 class _EndOffsets:
     """Reads of the end offsets, shared by callers that wait at the same time.
 
     A caller never gets an answer that was asked for before it came: it waits for the one under way and takes the next.
     """
 
-    def __init__(self, admin: AdminClient, topic: str, partitions: int, timeout_s: float) -> None:
-        self._admin = admin
-        self._wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
-        self._timeout_s = timeout_s
+    def __init__(self, offsets: _Offsets) -> None:
+        self._offsets = offsets
         self._running: asyncio.Task[dict[int, int]] | None = None
         self._queued: asyncio.Task[dict[int, int]] | None = None
 
@@ -190,27 +241,7 @@ class _EndOffsets:
         if running is not None:
             await asyncio.wait([running])
         self._running, self._queued = self._queued, None
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                while True:
-                    if (found := await self._ask()) is not None:
-                        return found
-                    await asyncio.sleep(_RETRY_S)
-        except (KafkaException, TimeoutError) as error:
-            raise LogUnavailable(f"Kafka does not tell how far the log goes: {error!r}") from error
-
-    async def _ask(self) -> dict[int, int] | None:
-        """None while a partition has no leader that answers, as just after its creation or a broker's fall."""
-        futures = self._admin.list_offsets(self._wanted, request_timeout=self._timeout_s)
-        answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
-        found = {}
-        for where, answer in zip(futures, answers, strict=True):
-            if isinstance(answer, KafkaException) and answer.args[0].code() in _NO_LEADER_NOW:
-                return None
-            if isinstance(answer, BaseException):
-                raise answer
-            found[where.partition] = answer.offset
-        return found
+        return await self._offsets.ask(OffsetSpec.latest())
 
 
 def _resolve(delivered: "asyncio.Future[Position]", error: KafkaError | None, message: Message) -> None:

@@ -11,7 +11,7 @@ from pulp_events.task import Position
 
 
 class MemoryLog:
-    """A `Log` whose partitions are lists. `clock_ms` gives the broker's time of each append."""
+    """A `TimedLog` whose partitions are lists. `clock_ms` gives the broker's time of each append."""
 
     def __init__(self, partitions: int, clock_ms: Callable[[], int]) -> None:
         self.records: list[list[Record]] = [[] for _ in range(partitions)]
@@ -34,6 +34,15 @@ class MemoryLog:
         await asyncio.sleep(0)
         self._check(0)
         return {partition: len(records) for partition, records in enumerate(self.records)}
+
+    async def offsets_since(self, timestamp_ms: int) -> dict[int, int]:
+        """See `TimedLog.offsets_since`."""
+        ends = await self.end_offsets()
+        since = {
+            partition: [record.offset for record in records if record.timestamp_ms >= timestamp_ms]
+            for partition, records in enumerate(self.records)
+        }
+        return {partition: min(since[partition], default=end) for partition, end in ends.items()}
 
     def _check(self, partition: int) -> None:
         if self.away:

@@ -73,7 +73,8 @@ def time_of(seconds: int) -> str:
 
 
 async def test_a_task_has_pulps_fields_in_pulps_order_and_then_its_own(api: Site) -> None:
-    parent = await api.task()
+    parent = uuid4()
+    await api.add(accepted(parent), 0)
     arguments, cid = Raw(b'{"repo_id": "zoo",  "n": 1.50}'), str(uuid4())
     event = accepted(
         operation="sync", resources=(ZOO, BAR), arguments=arguments, tags=("a",), parent_id=parent, priority=7

@@ -16,11 +16,12 @@ def build(service: Service, authenticator: Authenticator, hub: Hub) -> FastAPI:
     """The API over its parts."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
-    for router in (v2.router, v3.router, v3_events.router, v3_system.router):
+    routers = (v2.router, v3.router, v3_events.router, v3_system.router)
+    app.state.routes = [route for router in routers for route in router.routes]
+    for router in routers:
         app.include_router(router)
     for kind, _ in failures.STATUS:
         app.add_exception_handler(kind, failures.failed)
-    app.add_exception_handler(Exception, failures.failed)
     app.add_exception_handler(FieldErrors, failures.bad_fields)
     app.add_exception_handler(RequestValidationError, failures.bad_parameters)
     app.add_exception_handler(HTTPException, failures.http_failed)

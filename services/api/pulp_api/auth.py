@@ -5,7 +5,6 @@ import hmac
 import os
 import time
 from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final, NamedTuple
@@ -16,8 +15,9 @@ from pulp_events.errors import PulpError
 from pulp_projections import users
 from pulp_projections.users import Role
 
-_CACHED_S: Final = 60.0
-_MOST_CACHED: Final = 1000
+_TRUSTED_S: Final = 5.0
+"""So long a user who was removed, or has another role or password now, is let in as before."""
+_MOST_KNOWN: Final = 1000
 
 
 Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
@@ -49,40 +49,54 @@ class Principal(NamedTuple):
             raise Forbidden(f"user {self.name} has the role {self.role}; this needs {wanted}")
 
 
+class _Known(NamedTuple):
+    """Credentials that were right: the hash that they matched, and what they stand for until `ends_s`."""
+
+    password_hash: str
+    principal: Principal
+    ends_s: float
+
+
 class Authenticator:
     """Checks credentials against the users table.
 
-    A hash is slow on purpose; what it has confirmed is remembered for a minute, under a key of this process, so that a
-    busy client does not pay for it at every request.
+    A hash is slow on purpose. One that was matched is remembered, under a key of this process, so that a busy client
+    does not pay for it at every request; the table is looked at again every few seconds. Passwords are hashed one at
+    a time: many wrong ones must not take the machine.
     """
 
     def __init__(self, connect: Connect, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._connect = connect
         self._clock_s = clock_s
         self._key = os.urandom(32)
-        self._confirmed: dict[bytes, tuple[float, Principal]] = {}
+        self._known: dict[bytes, _Known] = {}
+        self._hashing = asyncio.Lock()
 
     async def principal(self, request: Request) -> Principal:
         """The caller. Raises `Unauthenticated`."""
         name, password = _credentials(request.headers.get("authorization", ""))
         mark = hmac.digest(self._key, f"{name}\0{password}".encode(), "sha256")
-        known = self._confirmed.get(mark)
-        if known is not None and known[0] > self._clock_s():
-            return known[1]
-        principal = await self._check(name, password)
-        if len(self._confirmed) >= _MOST_CACHED:
-            self._confirmed.clear()
-        self._confirmed[mark] = (self._clock_s() + _CACHED_S, principal)
-        return principal
-
-    async def _check(self, name: str, password: str) -> Principal:
+        known = self._known.get(mark)
+        if known is not None and known.ends_s > self._clock_s():
+            return known.principal
         async with self._connect() as connection:
             found = await users.credentials(connection, name)
         password_hash, role = found or (users.NOBODY, Role.VIEWER)
-        is_right = await asyncio.to_thread(users.matches, password, password_hash)
+        is_right = await self._matches(mark, password, password_hash)
         if not is_right or found is None:
             raise Unauthenticated("Invalid username/password.")
-        return Principal(name, role)
+        principal = Principal(name, role)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[mark] = _Known(password_hash, principal, self._clock_s() + _TRUSTED_S)
+        return principal
+
+    async def _matches(self, mark: bytes, password: str, password_hash: str) -> bool:
+        async with self._hashing:
+            known = self._known.get(mark)  # perhaps of a request that came at the same time
+            if known is not None and known.password_hash == password_hash:
+                return True
+            return await asyncio.to_thread(users.matches, password, password_hash)
 
 
 def _credentials(header: str) -> tuple[str, str]:
@@ -90,8 +104,8 @@ def _credentials(header: str) -> tuple[str, str]:
     if scheme.lower() != "basic":
         raise Unauthenticated("Authentication credentials were not provided.")
     try:
-        name, colon, password = b64decode(encoded, validate=True).decode().partition(":")
-    except (NotBase64, UnicodeDecodeError):
+        name, colon, password = b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except ValueError:
         raise Unauthenticated("Invalid basic header. Credentials not correctly base64 encoded.") from None
     if not colon or "\0" in name:
         raise Unauthenticated("Invalid basic header.")

@@ -1,12 +1,14 @@
-"""What holds for every request: its correlation id comes back, and its body is bounded."""
+"""What holds for every request: it has a correlation id, its body is bounded, HEAD is GET without the body, and an
+error that nobody expects is logged once and answered like the others."""
 
 from typing import Final
 from uuid import UUID, uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pulp_api.failures import failure_body
+from pulp_api.failures import failed, failure_body
 from pulp_api.respond import json
 
 MAX_BODY_BYTES: Final = 1_000_000
@@ -29,20 +31,46 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        correlation_id = _correlation_id(headers.get("correlation-id", ""))
-        scope.setdefault("state", {})["correlation_id"] = correlation_id
-
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Correlation-ID"] = correlation_id
-            await send(message)
-
+        answer = _Answer(send, _correlation_id(headers.get("correlation-id", "")), has_body=scope["method"] != "HEAD")
+        method = scope["method"] if answer.has_body else "GET"
+        scope = {
+            **scope,
+            "method": method,
+            "state": {**scope.get("state", {}), "correlation_id": answer.correlation_id},
+        }
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
-            body = failure_body(scope["path"], scope["method"], 413, TOO_LARGE)
+            body = failure_body(scope["path"], method, 413, TOO_LARGE)
             await json(body, 413, {"Connection": "close"})(scope, receive, answer)
             return
-        await self._app(scope, _bounded(receive), answer)
+        try:
+            await self._app(scope, _bounded(receive), answer)
+        except Exception as error:
+            if answer.is_started:
+                raise  # nothing can be said any more: the server cuts the connection
+            response = await failed(Request(scope), error)
+            await response(scope, receive, answer)
+
+
+class _Answer:
+    """Sends an answer. Without a body it ends with its headers, also where a stream would follow."""
+
+    def __init__(self, send: Send, correlation_id: str, *, has_body: bool) -> None:
+        self.correlation_id = correlation_id
+        self.has_body = has_body
+        self.is_started = False
+        self._is_ended = False
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.is_started = True
+            MutableHeaders(scope=message)["Correlation-ID"] = self.correlation_id
+        elif not self.has_body:
+            if self._is_ended:
+                return
+            self._is_ended, message = True, {"type": "http.response.body", "body": b"", "more_body": False}
+        await self._send(message)
 
 
 def _bounded(receive: Receive) -> Receive:

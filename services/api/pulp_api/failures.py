@@ -8,7 +8,6 @@ from uuid import UUID
 import psycopg
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from psycopg_pool import PoolTimeout, TooManyRequests
 from pulp_events.errors import (
     AppendOutcomeUnknown,
     BadInput,
@@ -23,6 +22,7 @@ from pulp_events.errors import (
     TopicMismatch,
 )
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from pulp_api.auth import Forbidden, Unauthenticated
 from pulp_api.respond import API, json, lag_header, position_header
@@ -45,9 +45,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (TopicMismatch, 410),
     (LogError, 503),
     (ReadError, 503),
-    (PoolTimeout, 503),
-    (TooManyRequests, 503),
-    (psycopg.OperationalError, 503),
+    (psycopg.OperationalError, 503),  # the pool's timeout among them
     (psycopg.InterfaceError, 503),
 )
 
@@ -90,11 +88,14 @@ def failure_body(
 async def failed(request: Request, error: Exception) -> Response:
     """The answer to an error of the table, or to one that nobody expects."""
     status = status_of(error)
-    if status >= 500:
-        _log.log(logging.ERROR if status == 500 else logging.WARNING, "a request failed", exc_info=error)
+    where = {"method": request.method, "path": request.url.path, "correlation_id": request.state.correlation_id}
+    if status == 500:
+        _log.error("unexpected error", extra=where, exc_info=error)
+    elif status > 500:
+        _log.warning("a request failed", extra={**where, "status": status, "error": str(error).strip()})
     if isinstance(error, TaskError):
         return _task_failed(request, error)
-    return _answer(request, status, _message_of(error, request), headers=_headers_of(error, request))
+    return _answer(request, status, _message_of(error, status, request), headers=_headers_of(error, status, request))
 
 
 async def bad_fields(request: Request, error: Exception) -> Response:
@@ -121,12 +122,23 @@ async def too_large(request: Request, error: Exception) -> Response:
 async def http_failed(request: Request, error: Exception) -> Response:
     """The answer where no route takes the request."""
     assert isinstance(error, HTTPException)
-    detail = str(error.detail)
     if error.status_code == 405:
-        detail = f'Method "{request.method}" not allowed.'
-    elif error.status_code == 404:
-        detail = "Not found."
+        allowed = {"Allow": ", ".join(_methods_of(request))}
+        return _answer(request, 405, f'Method "{request.method}" not allowed.', headers=allowed)
+    detail = "Not found." if error.status_code == 404 else str(error.detail)
     return _answer(request, error.status_code, detail, headers=error.headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What the path takes, of all its routes: the framework's error knows of one of them."""
+    methods = ("GET", "POST", "PATCH", "DELETE")
+    routes = request.app.state.routes
+    found = [
+        method
+        for method in methods
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return [*found, "HEAD"] if "GET" in found else found
 
 
 def _task_failed(request: Request, error: TaskError) -> Response:
@@ -153,14 +165,14 @@ def _answer(
     return json(failure_body(request.url.path, request.method, status, message, extra), status, headers)
 
 
-def _message_of(error: Exception, request: Request) -> str:
+def _message_of(error: Exception, status: int, request: Request) -> str:
     if isinstance(error, AppendOutcomeUnknown):
         return f"{error}. It is not known whether the request took effect: {_advice(request)}"
     if isinstance(error, psycopg.DataError):
         return f"a value cannot be used: {error.diag.message_primary or error}"
     if isinstance(error, psycopg.Error):
         return "the read model (Postgres) does not answer: try again later"
-    if status_of(error) == 500:
+    if status == 500:
         return "an unexpected error; the server's log has the details"
     return str(error)
 
@@ -173,12 +185,9 @@ def _advice(request: Request) -> str:
     return "look for the task before you repeat it, or send an Idempotency-Key, with which a request takes effect once"
 
 
-def _headers_of(error: Exception, request: Request) -> dict[str, str]:
-    status = status_of(error)
+def _headers_of(error: Exception, status: int, request: Request) -> dict[str, str]:
     if status == 401:
         is_script = request.headers.get("x-requested-with") == "XMLHttpRequest"
         return {"WWW-Authenticate": f'{"xBasic" if is_script else "Basic"} realm="api"'}
-    if status == 500:  # this answer is made outside of what gives the others theirs
-        return {"Correlation-ID": request.state.correlation_id}
     written = position_header(error.position) if isinstance(error, CancelUndecided) else {}
     return {"Retry-After": "2", **written} if status in (503, 504) else {}

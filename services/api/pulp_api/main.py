@@ -114,6 +114,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 log_config=None,
+                log_level=logging.WARNING,  # what is below we say ourselves
                 access_log=False,
                 timeout_graceful_shutdown=10,
                 server_header=False,

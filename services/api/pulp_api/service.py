@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 from pulp_events.decisions import request_cancel
@@ -23,7 +24,7 @@ from pulp_events.errors import (
 )
 from pulp_events.events import Accepted, Event
 from pulp_events.ids import derived_id, new_id
-from pulp_events.log import Log
+from pulp_events.log import TimedLog
 from pulp_events.task import FINAL, Position, Reason, State
 from pulp_events.topics import partition_of
 from pulp_projections import queries, store
@@ -40,6 +41,8 @@ LEAST_S: Final = 5.0
 CANCEL_S: Final = 2.0
 """How long a cancel waits for its own effect, and then for the end of the task."""
 _UNKNOWN: Final = "unknown"
+_NOT_READ: Final = (ReadError, psycopg.Error)
+"""What a read raises while Postgres is away, or the projection behind."""
 
 
 class KeyReused(BadInput):
@@ -55,13 +58,13 @@ class MissingTask(TaskNotFound):
 
 
 class CancelUndecided(PositionNotReached):
-    """The request to cancel is durable, but the projection has not passed it in time: what it did is not known yet."""
+    """The request to cancel is durable, but what it did is not known: the projection is behind, or does not answer."""
 
     def __init__(self, task_id: UUID, position: Position) -> None:
         super().__init__(
             f"the request to cancel task {task_id} is written at {position.partition}:{position.offset} and cannot be"
-            " lost, but the projection is behind: whether the task can be cancelled is not known yet. Look at the task"
-            " in a moment; to repeat the request changes nothing"
+            " lost, but the projection does not tell yet what it did. Look at the task in a moment; to repeat the"
+            " request changes nothing"
         )
         self.position = position
 
@@ -96,7 +99,7 @@ class Service:
     def __init__(
         self,
         *,
-        log: Log,
+        log: TimedLog,
         pool: AsyncConnectionPool,
         positions: Positions,
         partitions: int,
@@ -141,7 +144,10 @@ class Service:
             mine = await self._append(data, caller, task_id, derived_id(task_id, "accepted"), partition)
             if await self._effect_of(mine.position, FRESH_S) != Reason.DUPLICATE:
                 return mine
-            known = await self._known(caller.actor, key)  # another request with the key came first
+            try:
+                known = await self._known(caller.actor, key)  # another request with the key came first
+            except _NOT_READ:
+                return mine  # it is durable: no error may say otherwise
             if known is None:
                 return mine
         if not submission.is_same(data, known):
@@ -188,7 +194,12 @@ class Service:
         for event in events:
             position = await self.log.append(event, task.partition)
             await self._check_effect(task_id, position)
-        return await self._ended(task_id), position
+        try:
+            return await self._ended(task_id), position
+        except _NOT_READ as error:
+            if position is None:
+                raise
+            raise CancelUndecided(task_id, position) from error
 
     async def _check_effect(self, task_id: UUID, position: Position) -> None:
         effect = await self._effect_of(position, CANCEL_S)
@@ -200,13 +211,13 @@ class Service:
             raise TaskAlreadyFinal(task_id)
 
     async def _effect_of(self, position: Position, timeout_s: float) -> str | None:
-        """What an event did, once the projection has passed it; None if it has not in time."""
+        """What an event did, once the projection has passed it; None if it has not in time, or does not answer."""
         try:
             await self.positions.reach({position.partition: position.offset + 1}, timeout_s)
-        except ReadError:
+            async with self.connection() as connection:
+                return await queries.effect_of(connection, position)
+        except _NOT_READ:
             return None
-        async with self.connection() as connection:
-            return await queries.effect_of(connection, position)
 
     async def _ended(self, task_id: UUID) -> TaskRow:
         """The task once it has ended, or as it is after `CANCEL_S`."""

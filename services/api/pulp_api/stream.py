@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
-from pulp_events import admin
 from pulp_events.codec import decode, type_of
 from pulp_events.errors import LogError, UndecodableRecord
 from pulp_events.reader import Reader, Record
@@ -144,10 +143,6 @@ class Hub:
     def is_closing(self) -> bool:
         """Whether streams are to end."""
         return self._closing.is_set()
-
-    async def offsets_since(self, timestamp_ms: int) -> dict[int, int]:
-        """The first offset at or after a broker time, of each partition. Raises `LogUnavailable`."""
-        return await asyncio.to_thread(admin.offsets_since, self._bootstrap, self._topic, self.partitions, timestamp_ms)
 
     async def items(self, start: Mapping[int, int]) -> AsyncIterator[Sequence[Item]]:
         """All from the offsets on, in order within each partition, each once: from the log, then as they come.

@@ -13,7 +13,7 @@ from pulp_projections.queries import Condition, TaskRow, raw
 from pulp_api.context import Call, Calling
 from pulp_api.respond import API, json, lag_header, position_header, positions_header, second
 from pulp_api.submission import Submission
-from pulp_api.v2_search import Search, in_states, json_object, search_of, uuid_of, word_of
+from pulp_api.v2_search import Search, in_states, json_object, json_value, search_of, uuid_of, word_of
 
 router = APIRouter(prefix=f"{API}/v2")
 
@@ -80,6 +80,21 @@ async def list_tasks(
 async def search_tasks(call: Calling, request: Request) -> Response:
     """`{"criteria": {"filters", "sort", "limit", "skip", "fields"}}`; filters on task_id, state, tags and group_id."""
     return await _list(call, search_of(json_object(await request.body())))
+
+
+@router.get("/tasks/search/")
+async def search_tasks_by_url(
+    call: Calling,
+    filters: str = "{}",
+    sort: str = "[]",
+    limit: str | None = None,
+    skip: str | None = None,
+    field: Annotated[list[str] | None, Query()] = None,
+) -> Response:
+    """The same, with `filters` and `sort` as JSON texts, and `field` repeated."""
+    criteria = {"filters": json_value("filters", filters), "sort": json_value("sort", sort), "fields": field}
+    numbers = {name: json_value(name, text) for name, text in (("limit", limit), ("skip", skip)) if text is not None}
+    return await _list(call, search_of({"criteria": criteria | numbers}))
 
 
 @router.get("/tasks/{task_id}/")

@@ -114,6 +114,14 @@ def json_object(body: bytes) -> dict[str, Any]:
     return found
 
 
+def json_value(name: str, text: str) -> Any:
+    """What the text of a parameter says in JSON. Raises `BadInput`."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BadInput(f"{name}: not JSON: {error}") from error
+
+
 def _filter(field: str, wanted: Any) -> Condition:
     if field == "group_id" and wanted is None:
         return Condition("t.group_id is null")

@@ -31,7 +31,7 @@ async def stream_start(
         check_cursor(cursor, hub.topic_id, ends)
         return cursor
     if since_ms is not None:
-        start = await hub.offsets_since(since_ms)
+        start = await call.service.log.offsets_since(since_ms)
     else:
         # From where reads are: who opens a stream and then reads a task misses nothing, also while reads lag.
         shown = call.service.positions.current()

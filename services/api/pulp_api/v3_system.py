@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from psycopg import Error as PostgresError
-from psycopg_pool import PoolTimeout
 from pulp_events.errors import LogError
 from pulp_projections import queries
 from pulp_projections.queries import WorkerRow
@@ -66,15 +65,13 @@ async def read_worker(call: Calling, worker_id: str) -> Response:
 
 @router.get("/status/")
 async def status(request: Request) -> Response:
-    """What Pulp 3 tells of itself; open to anonymous users."""
+    """What Pulp 3 tells of itself, and how Kafka and the projection are; open to anonymous users."""
     service: Service = request.app.state.service
     found: list[WorkerRow] = []
-    is_connected = True
-    try:
-        async with asyncio.timeout(_PROBE_S), service.connection() as connection:
+    health = await _probe(service)
+    if "postgres" not in health.down:
+        async with service.connection() as connection:
             found = await queries.workers(connection)
-    except (PostgresError, PoolTimeout, TimeoutError):
-        is_connected = False
     component = {"component": "core", "version": EMULATED, "package": "pulp-tasks", "module": "pulp_api"}
     return json(
         {
@@ -82,12 +79,14 @@ async def status(request: Request) -> Response:
             "online_workers": [worker(row) for row in found if row.online],
             "online_api_apps": [],
             "online_content_apps": [],
-            "database_connection": {"connected": is_connected},
+            "database_connection": {"connected": "postgres" not in health.down},
             "redis_connection": None,
             "storage": None,
             "content_settings": {"content_origin": None, "content_path_prefix": "/pulp/content/"},
             "domain_enabled": False,
             "pulp_tasks_version": version("pulp-tasks"),
+            "kafka_connection": {"connected": "kafka" not in health.down},
+            "lag": None if health.down else sum(health.lag.values()),
         }
     )
 
@@ -101,25 +100,43 @@ async def live() -> Response:
 @router.get("/readyz/")
 async def ready(request: Request) -> Response:
     """200 if Kafka and Postgres answer, else 503; with the lag of every partition, and what is down. Open to all."""
-    service: Service = request.app.state.service
+    health = await _probe(request.app.state.service)
     hub: Hub = request.app.state.hub
-    down: dict[str, str] = {}
-    ends: dict[int, int] = {}
-    now = service.positions.current()
+    down = health.down if hub.fault is None else {**health.down, "events": hub.fault}
+    return json({"ready": not down, "down": down, "lag": health.lag}, 503 if down else 200)
+
+
+class _Health(NamedTuple):
+    down: dict[str, str]
+    """What does not answer: `kafka`, `postgres`."""
+    lag: dict[str, int]
+    """Partition → events that are not projected yet; empty while Kafka is down."""
+
+
+async def _probe(service: Service) -> _Health:
+    kafka, postgres = await asyncio.gather(_ends(service), _positions(service))
+    down = {"kafka": "Kafka does not answer"} if kafka is None else {}
+    if postgres is None:
+        down["postgres"] = "Postgres does not answer"
+    now = service.positions.current() if postgres is None else postgres
+    lag = {str(partition): max(0, end - now.get(partition, 0)) for partition, end in (kafka or {}).items()}
+    return _Health(down, lag)
+
+
+async def _ends(service: Service) -> dict[int, int] | None:
     try:
         async with asyncio.timeout(_PROBE_S):
-            ends = await service.log.end_offsets()
+            return await service.log.end_offsets()
     except (LogError, TimeoutError):
-        down["kafka"] = "Kafka does not answer"
+        return None
+
+
+async def _positions(service: Service) -> dict[int, int] | None:
     try:
         async with asyncio.timeout(_PROBE_S), service.connection() as connection:
-            now = await queries.positions(connection)
-    except (PostgresError, PoolTimeout, TimeoutError):
-        down["postgres"] = "Postgres does not answer"
-    if hub.fault is not None:
-        down["events"] = hub.fault
-    lag = {str(partition): max(0, end - now.get(partition, 0)) for partition, end in ends.items()}
-    return json({"ready": not down, "down": down, "lag": lag}, 503 if down else 200)
+            return await queries.positions(connection)
+    except (PostgresError, TimeoutError):
+        return None
 
 
 @router.get("/docs/api.json")
