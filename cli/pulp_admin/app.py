@@ -1,8 +1,9 @@
 """What all commands share: the client, made when it is first needed, and the wanted output."""
 
 import os
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -34,11 +35,15 @@ class App:
 
 
 def _connect(app: App) -> "Client":
-    from pulp_admin.client import Client  # the HTTP library is slow to load: not for --help
+    # The HTTP library is slow to load: not for --help. Half of that is a command line of its own: not at all.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: "there is no such module"
+    from pulp_admin.client import Client
 
     config, warnings = read_config(app.flags, os.environ)
     for warning in warnings:
         hint(warning)
+    if config.username is not None and config.password is None and sys.stdin.isatty():
+        config = replace(config, password=click.prompt(f"Password of {config.username}", hide_input=True, err=True))
     return Client(config)
 
 

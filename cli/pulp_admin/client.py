@@ -1,5 +1,6 @@
 """Talking to the server: one place for credentials, positions, retries, and what each bad answer means."""
 
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import httpx
 from pulp_admin.config import Config
 from pulp_admin.errors import CONFIG, DATA, DENIED, SOFTWARE, TEMPORARY, UNAVAILABLE, Failure
 from pulp_admin.memory import Memory, decode, encode
+from pulp_admin.output import hint
 
 API: Final = "/pulp/api"
 _TRIES: Final = 4
@@ -30,12 +32,14 @@ class Client:
             auth=auth,
             timeout=config.timeout_s,
             transport=transport,
-            verify=config.verify if config.ca_file is None else config.ca_file,
+            verify=_trust(config),
         )
 
     def get(self, path: str, params: Mapping[str, Any] | None = None, at_least: Mapping[int, int] | None = None) -> Any:
         """The JSON of a GET, at least as new as this user's last write, and as the positions that are given."""
-        positions = {**self._positions, **(at_least or {})}
+        positions = dict(self._positions)
+        for partition, offset in (at_least or {}).items():
+            positions[partition] = max(offset, positions.get(partition, -1))
         headers = {"Pulp-Min-Position": encode(positions)} if positions else {}
         response = self._send("GET", path, params=params, headers=headers, is_repeatable=True)
         if response.status_code == 504 and headers and not at_least:
@@ -82,6 +86,7 @@ class Client:
             if response.status_code != 503 or is_last:
                 self._note(response)
                 return response
+            hint(f"The server cannot answer now: {_detail(response)}\nTrying again.")
             time.sleep(_pause(response))
         raise AssertionError("the last attempt returns or raises")
 
@@ -102,7 +107,7 @@ class Client:
                 SOFTWARE,
             ) from None
         if response.status_code >= 400:
-            raise _failure(response.status_code, body if isinstance(body, dict) else {})
+            raise _failure(response, body if isinstance(body, dict) else {})
         return body
 
     def _transport_failure(self, error: httpx.TransportError) -> Failure:
@@ -116,13 +121,42 @@ class Client:
                 " correct.",
                 CONFIG,
             )
-        if isinstance(error, httpx.ConnectError):
+        if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in text:
             return Failure(
-                f"The connection was refused when attempting to contact the server [{host}]. Check the client"
+                f"The certificate of the server [{host}] cannot be trusted: {text}\nName the certificates to trust with"
+                " --ca-file, or as ca_file in the client configuration.",
+                CONFIG,
+            )
+        if isinstance(error, httpx.ConnectError):
+            reason = "" if "refused" in text else f" ({text})"
+            return Failure(
+                f"The connection was refused when attempting to contact the server [{host}]{reason}. Check the client"
                 " configuration to ensure the server hostname is correct.",
                 CONFIG,
             )
         return Failure(f"The connection to the server [{host}] broke: {text or type(error).__name__}", TEMPORARY)
+
+
+def _trust(config: Config) -> ssl.SSLContext | bool:
+    """What a certificate is checked against. Raises `Failure`."""
+    if not config.url.startswith("https://") or not config.verify:
+        return False  # to load the usual certificates takes a while: not for a server that has none
+    if config.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=config.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise Failure(f"ca_file {config.ca_file}: the certificates cannot be read: {error}", CONFIG) from error
+
+
+def _detail(response: httpx.Response) -> str:
+    """What the server says of its error, in either dialect; the status if it says nothing."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    found = body if isinstance(body, dict) else {}
+    return str(found.get("error_message") or found.get("detail") or f"status {response.status_code}")
 
 
 def _pause(response: httpx.Response) -> float:
@@ -130,12 +164,12 @@ def _pause(response: httpx.Response) -> float:
     return min(_LONGEST_PAUSE_S, float(text)) if text.isdecimal() else 1.0
 
 
-def _failure(status: int, body: Mapping[str, Any]) -> Failure:
-    detail = str(body.get("error_message") or body.get("detail") or body)
+def _failure(response: httpx.Response, body: Mapping[str, Any]) -> Failure:
+    status, detail = response.status_code, _detail(response)
     match status:
         case 404 if isinstance(body.get("resources"), dict):
             lines = "\n".join(f"  {value} ({key})" for key, value in body["resources"].items())
-            return Failure(f"The following resource(s) could not be found:\n\n{lines}\n", DATA)
+            return Failure(f"The following resource(s) could not be found:\n\n{lines}\n\n", DATA)
         case 401:
             return Failure(
                 "Authentication Failed\n\nCheck the user name and the password in the client configuration"

@@ -1,6 +1,5 @@
 """Where the server is, and who asks: flags, then environment, then `~/.pulp/admin.toml`."""
 
-import os
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -36,7 +35,7 @@ def config_path(env: Mapping[str, str]) -> Path:
 def read_config(flags: Mapping[str, Any], env: Mapping[str, str]) -> tuple[Config, list[str]]:
     """The configuration, and warnings about it. Raises `Failure` (78) that names the file and the key."""
     path = config_path(env)
-    found, warnings = _read_file(path)
+    found, warnings = _read_file(path, is_named="PULP_ADMIN_CONFIG" in env)
     password_file = flags.get("password_file")
     from_env = {
         "url": env.get("PULP_URL"),
@@ -68,11 +67,11 @@ def read_config(flags: Mapping[str, Any], env: Mapping[str, str]) -> tuple[Confi
     return config, warnings
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
+def _read_file(path: Path, *, is_named: bool) -> tuple[dict[str, Any], list[str]]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        if "PULP_ADMIN_CONFIG" in os.environ:
+        if is_named:
             raise Failure(f"{path}: the configuration named by PULP_ADMIN_CONFIG is not there", CONFIG) from None
         return {}, []
     except (OSError, UnicodeDecodeError) as error:

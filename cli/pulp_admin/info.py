@@ -4,21 +4,29 @@ import click
 from click.shell_completion import get_completion_class
 
 from pulp_admin.app import App, with_app
+from pulp_admin.errors import TEMPORARY
 from pulp_admin.output import show, table
+from pulp_admin.render import wrap
 
 
 @click.command()
 @with_app
 def status(app: App) -> None:
-    """Show whether the server, Kafka and Postgres are well, and how many events wait to be projected."""
+    """Show how server, Kafka, Postgres and workers are.
+
+    Exits 75 if Kafka or Postgres is away.
+    """
     found = app.client.get("/pulp/api/v3/status/")
-    workers = [worker["name"] for worker in found["online_workers"]]
+    parts = {"Kafka": found["kafka_connection"], "Postgres": found["database_connection"]}
     lines = [
         f"Server:    pulp-tasks {found['pulp_tasks_version']}",
-        f"Postgres:  {'connected' if found['database_connection']['connected'] else 'away'}",
-        f"Workers:   {', '.join(workers) or 'none'}",
+        *(f"{name + ':':<11}{'connected' if part['connected'] else 'away'}" for name, part in parts.items()),
+        f"Behind:    {'unknown' if found['lag'] is None else found['lag']} events",
+        *wrap("Workers:   ", ", ".join(worker["name"] for worker in found["online_workers"]) or "none"),
     ]
     show(app.output, found, lambda: lines)
+    if not all(part["connected"] for part in parts.values()):
+        click.get_current_context().exit(TEMPORARY)
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """`pulp-admin`: the client of Pulp Tasks."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +9,9 @@ import click
 
 from pulp_admin import info, start, tasks
 from pulp_admin.app import App
-from pulp_admin.errors import USAGE, Failure
-from pulp_admin.output import OUTPUTS, failed
+from pulp_admin.config import config_path
+from pulp_admin.errors import SOFTWARE, USAGE, Failure
+from pulp_admin.output import OUTPUTS, failed, write_log
 
 
 @click.group(
@@ -55,6 +57,9 @@ def run(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
     except Failure as failure:
         failed(failure.message, to_stdout=failure.to_stdout)
         return failure.code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
     except click.MissingParameter as error:
         _usage(error)
         name = error.param.opts[0] if error.param is not None else error.param_hint
@@ -71,6 +76,11 @@ def run(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone, as `| head` does: nothing is wrong
         return 0
+    except Exception as error:
+        log = write_log(config_path(os.environ).parent)
+        where = "" if log is None else f" More information can be found in the client log file {log}."
+        failed(f"An unexpected error has occurred: {type(error).__name__}: {error}.{where}")
+        return SOFTWARE
 
 
 def _usage(error: click.UsageError) -> None:

@@ -3,12 +3,15 @@
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
-from pulp_admin.render import text_of
+from pulp_admin.render import text_of, wrap
 
 OUTPUTS = ("table", "json", "yaml")
 
@@ -26,12 +29,13 @@ def show(output: str, value: Any, lines: Callable[[], Iterable[str]]) -> None:
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:
-    """Columns as wide as their widest cell, two blanks apart; no line ends in a blank."""
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (header, *rows)
-    ]
+    """Columns as wide as their widest cell, two blanks apart, the last one wrapped; no line ends in a blank."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header) - 1)]
+    lines = []
+    for row in (header, *rows):
+        head = "".join(f"{cell:<{width}}  " for cell, width in zip(row, widths, strict=False))
+        lines += wrap(head, row[-1])
+    return lines
 
 
 def hint(text: str) -> None:
@@ -44,3 +48,15 @@ def failed(text: str, *, to_stdout: bool = False) -> None:
     stream = sys.stdout if to_stdout else sys.stderr
     is_plain = to_stdout or not stream.isatty() or "NO_COLOR" in os.environ
     click.echo(text if is_plain else click.style(text, fg="red"), err=not to_stdout)
+
+
+def write_log(folder: Path) -> Path | None:
+    """Add the error that is being handled to the client's log file; its path, or None if it cannot be written."""
+    path = folder / "admin.log"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
+            file.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {traceback.format_exc()}")
+    except OSError:
+        return None
+    return path

@@ -27,15 +27,15 @@ def banner(title: str) -> list[str]:
 
 
 def details(report: Mapping[str, Any]) -> list[str]:
-    """The page of `tasks details`."""
-    return [*banner("Task Details"), *document(summary(report), gap=2), "", ""]
+    """The page of `tasks details`, below its banner."""
+    return [*document(summary(report), gap=2), "", ""]
 
 
 def listing(reports: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The page of `tasks list`."""
+    """The page of `tasks list`, below its banner."""
     if not reports:
-        return [*banner("Tasks"), "No tasks found"]
-    lines = banner("Tasks")
+        return ["No tasks found"]
+    lines: list[str] = []
     for report in reports:
         lines += [*document(summary(report), gap=1), ""]
     return [*lines, ""]
@@ -85,7 +85,7 @@ def document(values: Mapping[str, Any], *, indent: int = 0, gap: int = 1) -> lis
             for item in value:
                 lines += document({field: item.get(field) for field in value[0]}, indent=indent + 2)
         else:
-            lines += _wrap(head, _text(value))
+            lines += wrap(head, _text(value))
     return lines
 
 
@@ -95,7 +95,8 @@ def format_key(key: str) -> str:
     return " ".join(_CAPITALS.get(word, word) for word in words)
 
 
-def _wrap(head: str, text: str) -> list[str]:
+def wrap(head: str, text: str) -> list[str]:
+    """The text behind its head, broken at blanks so that it stays within `WIDTH` and in its own column."""
     room = max(WIDTH - len(head), 10)
     lines: list[str] = []
     for paragraph in text.split("\n"):

@@ -53,6 +53,7 @@ def list_(
         wanted_tags.append(f"pulp:{resource}")
     wanted_states = [_SYNONYMS.get(state, state) for state in states] or ([] if show_all else ["waiting", "running"])
     params = {"tag": wanted_tags, "state": wanted_states, "skip": skip, **({} if limit is None else {"limit": limit})}
+    _head(app, "Tasks")
     reports = app.client.get(_V2, params)
     show(app.output, reports, lambda: render.listing(reports))
     if not reports and not show_all and not states:
@@ -64,10 +65,9 @@ def list_(
 @with_app
 def details(app: App, task_id: str) -> None:
     """Show what a task does, how far it is, or how it ended."""
-    if app.output == "table":
-        click.echo(render.text_of(render.banner("Task Details")), nl=False)
+    _head(app, "Task Details")
     report = app.client.get(f"{_V2}{task_id}/")
-    show(app.output, report, lambda: render.details(report)[4:])
+    show(app.output, report, lambda: render.details(report))
 
 
 @tasks.command(epilog="Example: pulp-admin tasks cancel --task-id e0e0a250-eded-468f-9d97-0419a00b130f")
@@ -95,7 +95,10 @@ def watch(app: App, task_id: str) -> None:
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many events.")
 @with_app
 def history(app: App, task_id: str, limit: int | None) -> None:
-    """Show every event of a task: where it is in the log, when, who, and what effect it had."""
+    """Show every event of a task.
+
+    Each with its place in the log, its time, who wrote it, and what effect it had.
+    """
     entries: list[dict[str, object]] = []
     params: dict[str, object] | None = {"limit": min(limit or 1000, 1000)}
     while params is not None:
@@ -106,6 +109,12 @@ def history(app: App, task_id: str, limit: int | None) -> None:
         params = {"limit": 1000, "after": f"{last['partition']}:{last['offset']}"} if is_more else None
     entries = entries[:limit]
     show(app.output, entries, lambda: _history_table(entries))
+
+
+def _head(app: App, title: str) -> None:
+    """The banner comes before the server is asked: what goes wrong is told below it."""
+    if app.output == "table":
+        click.echo(render.text_of(render.banner(title)), nl=False)
 
 
 def _history_table(entries: list[dict[str, object]]) -> list[str]:
