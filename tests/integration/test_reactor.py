@@ -122,7 +122,7 @@ async def test_claims_of_ended_tasks_go_when_their_worker_is_past_its_lease(scen
     await scene.settled()
     await scene.reacts()
     assert await claims(scene) == [(alive, False)]
-    assert await scene.sql("select from reservations") == []
+    assert await scene.sql("select task_id from reservations") == []
 
 
 async def test_a_claimed_task_that_never_began_may_be_taken_by_another_worker(scene: Scene) -> None:
@@ -135,4 +135,4 @@ async def test_a_claimed_task_that_never_began_may_be_taken_by_another_worker(sc
     await scene.settled()
     await scene.reacts()
     assert await claims(scene) == [(task_id, True)]
-    assert await scene.sql("select from reservations") == []
+    assert await scene.sql("select task_id from reservations") == []

@@ -150,7 +150,7 @@ async def test_a_worker_process_drains_on_sigterm(pulp: Pipeline) -> None:
         async with asyncio.timeout(LIMIT_S):
             assert await process.wait() == 0
         assert (await pulp.end(task_id))["state"] == "successful"
-    assert await pulp.query("select from claims") == []
+    assert await pulp.query("select task_id from claims") == []
 
 
 async def test_conflicting_tasks_never_run_at_once(pulp: Pipeline) -> None:

@@ -123,7 +123,7 @@ class Pipeline:
     async def nothing_is_held(self) -> None:
         """Returns when no claim is left."""
         async with asyncio.timeout(LIMIT_S):
-            while await self.query("select from claims"):  # noqa: ASYNC110  # rows cannot be waited for
+            while await self.query("select task_id from claims"):  # noqa: ASYNC110  # rows cannot be waited for
                 await asyncio.sleep(0.02)
 
     def settings(self, name: str = "w1", **changed: Any) -> Settings:
