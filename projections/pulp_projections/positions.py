@@ -9,6 +9,7 @@ from typing import Final
 import psycopg
 from psycopg import AsyncConnection
 from pulp_events.errors import PositionNotReached, ReadModelUnavailable
+from pulp_events.task import Position
 
 CHANNEL: Final = "pulp_positions"
 _POLL_S: Final = 2.0
@@ -53,6 +54,10 @@ class Positions:
     def current(self) -> dict[int, int]:
         """Partition → next offset, as last heard."""
         return dict(self._current)
+
+    def has_passed(self, position: Position) -> bool:
+        """Whether the event at this position was projected, as last heard."""
+        return self._current.get(position.partition, 0) > position.offset
 
     async def changed(self, seen: int, timeout_s: float) -> int:
         """Returns when positions have moved since the `seen`-th time, or after the timeout: how often they have moved.

@@ -155,35 +155,49 @@ async def insert(connection: AsyncConnection, task: Placed, depends_on: list[UUI
     )
 
 
-def claims_of(database: str, windows: tuple[int, ...]) -> Claims:
+def claims_of(database: str, chunks: tuple[int, ...]) -> Claims:
     return Claims(
         Settings(
             kafka="", postgres=database, topics=Topics.named("t"), storage=Path(), name="w", queues=QUEUES, lease_s=60
         ),
-        windows=windows,
+        chunks=chunks,
     )
 
 
-@given(invented=rows, most=st.integers(1, 5), windows=st.sampled_from([(1,), (2, 4), (3,), (1000,)]))
+@given(invented=rows, most=st.integers(1, 5), chunks=st.sampled_from([(1,), (2, 4), (3,), (1000,)]))
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 async def test_a_claim_takes_what_the_rules_say(
-    database: str, connection: AsyncConnection, invented: list[Row], most: int, windows: tuple[int, ...]
+    database: str, connection: AsyncConnection, invented: list[Row], most: int, chunks: tuple[int, ...]
 ) -> None:
     tasks = [Placed(row, uuid4(), offset) for offset, row in enumerate(invented)]
     held = await fill(connection, tasks)
-    claims = claims_of(database, windows)
+    claims = claims_of(database, chunks)
     try:
         taken = await claims.claim(KNOWN, most, uuid4())
         wanted = expected(tasks, most, held)
-        assert [claim.task_id for claim in taken] == wanted
+        assert [chain[0].task_id for chain in taken] == wanted
         by_id = {task.task_id: task for task in tasks}
-        for claim in taken:
-            assert set(claim.tokens) == set(by_id[claim.task_id].modes)
-            assert claim.attempt == (8 if by_id[claim.task_id].row.claim == "released" else 1)
+        for chain in taken:
+            assert set(chain[0].tokens) == set(by_id[chain[0].task_id].modes)
+            assert [claim.tokens for claim in chain[1:]] == [{}] * (len(chain) - 1)
+            check_chain([by_id[claim.task_id] for claim in chain], tasks, held)
+            for claim in chain:
+                assert claim.attempt == (8 if by_id[claim.task_id].row.claim == "released" else 1)
     finally:
         await claims.close()
+
+
+def check_chain(chain: list[Placed], tasks: list[Placed], held: list[Placed]) -> None:
+    """Each task of a chain could run as soon as the one before it has ended: as the rules say, one after another."""
+    waiting = [task for task in tasks if task.row.state == "waiting"]
+    for number, task in enumerate(chain):
+        assert (task.modes, task.row.partition) == (chain[0].modes, chain[0].row.partition)
+        assert not any(task.conflicts(other) for other in held)
+        assert task.task_id in expected([other for other in tasks if other not in chain[:number]], len(tasks), held)
+        earlier = [other for other in waiting if other.place < task.place and task.conflicts(other)]
+        assert sorted(earlier, key=lambda other: other.place) == chain[:number]
 
 
 async def test_a_conflicting_reservation_is_refused_by_the_database(connection: AsyncConnection) -> None:

@@ -77,7 +77,9 @@ async def test_a_waiting_task_never_starts(pulp: Pipeline) -> None:
         (pulp.storage / "go").touch()
         await pulp.end(holder)
         await pulp.nothing_is_held()
-        assert [kind for kind, _ in await pulp.history(waiting)] == ["accepted", "cancel-requested", "finished"]
+        applied = [kind for kind, effect in await pulp.history(waiting) if effect == "applied"]
+        assert applied == ["accepted", "cancel-requested", "finished"]
+        assert not (pulp.storage / f"begun-{waiting}").exists()
 
 
 async def test_a_task_that_cannot_be_cancelled_goes_on(pulp: Pipeline) -> None:
@@ -165,7 +167,7 @@ async def test_draining_lets_tasks_end_and_takes_no_others(pulp: Pipeline) -> No
         assert (await pulp.end(running))["state"] == "successful"
         assert (await pulp.until(waiting, bool))["state"] == "waiting"
     assert await pulp.query("select name from workers where stopped_at is null") == []
-    assert await pulp.query("select from claims") == []
+    assert await pulp.query("select task_id from claims") == []
 
 
 @pytest.mark.parametrize("operation", ["patient", "patient-plain", "until-file", "unstoppable", "deaf"])

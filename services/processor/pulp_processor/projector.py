@@ -133,6 +133,8 @@ class Projector:
             await self._enter(connection, end)
             changes = fold(batch, await self._known(connection, batch))
             await store.write(connection, changes)
+            if _lets_tasks_run(changes):
+                await connection.execute(_SQL["wake_workers"])
         self.next_offset = end
         self._remember(changes)
 
@@ -182,6 +184,14 @@ class Projector:
                 self._conninfo, autocommit=True, application_name=f"pulp-processor/{self.partition}", **_KEEP_ALIVE
             )
         return self._connection
+
+
+def _lets_tasks_run(changes: Changes) -> bool:
+    """Whether a waiting task may be able to run now: it is new, or one before it has left the queue without starting.
+
+    Where a task that was started has ended its worker says so, when it lets go.
+    """
+    return bool(changes.created) or any(task.attempt_id is None for task in changes.updated)
 
 
 def _check_first(rest: Sequence[Decoded], partition: int, next_offset: int) -> None:

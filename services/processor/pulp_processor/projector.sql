@@ -12,3 +12,6 @@ select generation, set_config('search_path', %(schema)s, true), set_config('sync
        pg_notify('pulp_positions', %(payload)s)
   from active_generation
    for share;
+
+-- wake_workers --
+select pg_notify('pulp_claims', '');

@@ -2,30 +2,30 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import psycopg
 from msgspec import Raw
-from pulp_events.errors import BadInput, LogError, ReadError
+from pulp_events.errors import BadInput, LogError
 from pulp_events.events import Data, ErrorCode, Event, Outcome, Progress, Started
 from pulp_events.ids import new_id
 from pulp_events.log import Log
 from pulp_events.task import FINAL, Position, State
-from pulp_projections.positions import Positions
 
-from pulp_worker.claims import Claim, Claims
+from pulp_worker.claims import Claim, Standing
 from pulp_worker.lease import Lease
 from pulp_worker.loading import Loaded
 from pulp_worker.outcome import Ended, failed, finished
+from pulp_worker.releases import Releases
 from pulp_worker.reporter import Reporter
 from pulp_worker.running import Run, start
+from pulp_worker.standings import Standings
 
 _RETRY_S: Final = 0.5
 _PATIENCE_S: Final = 5.0
-_AWAY: Final = (ReadError, psycopg.OperationalError, psycopg.InterfaceError)
 _log = logging.getLogger("pulp.worker")
 
 
@@ -33,9 +33,9 @@ _log = logging.getLogger("pulp.worker")
 class Tools:
     """What the attempts of a worker share."""
 
-    claims: Claims
     log: Log
-    positions: Positions
+    standings: Standings
+    releases: Releases
     lease: Lease
     worker: str
     storage: Path
@@ -43,14 +43,25 @@ class Tools:
 
 
 class Attempt:
-    """Runs a claimed task to its end. `run` returns when the claim has been let go of."""
+    """Runs a claimed task to its end. `run` returns when the claim has been let go of.
 
-    def __init__(self, claim: Claim, loaded: Loaded, tools: Tools) -> None:
+    One that follows another takes over what that one has reserved; it begins when that one has `left`.
+    """
+
+    def __init__(self, claim: Claim, loaded: Loaded, tools: Tools, predecessor: "Attempt | None" = None) -> None:
         self.claim = claim
+        self.left = asyncio.Event()
+        """It occupies no slot any more: its end is in the log, or it will not begin."""
+        self.hands_on = False
+        """Whether the next task may follow: this one's end is in the log, or its start has no effect."""
+        self._predecessor = predecessor
+        loop = asyncio.get_running_loop()
+        self._successor: asyncio.Future[Claim | None] = loop.create_future()
+        self.inheritance: asyncio.Future[Mapping[str, int]] = loop.create_future()
+        """The tokens with which its successor has taken over."""
         self._loaded = loaded
         self._tools = tools
         self._run: Run | None = None
-        self._has_run = False
         self._verdict: Ended | None = None
         self._is_over = False
         self._is_lost = False
@@ -69,7 +80,12 @@ class Attempt:
                 await self._finish(await self._operate())
         except Exception:  # the edge of an attempt: once its claim is released the reactor ends the task
             _log.exception("an attempt broke", extra={"task_id": self.claim.task_id})
+        self.left.set()
         await self._let_go()
+
+    def succeed(self, successor: "Attempt | None") -> None:
+        """Who takes over what this task has reserved, if anybody. Call it once; `run` does not return before."""
+        self._successor.set_result(None if successor is None else successor.claim)
 
     def cancel(self) -> None:
         """Somebody asked the task to stop: ask the operation, and kill it after the grace period."""
@@ -129,17 +145,31 @@ class Attempt:
             # Repeated with the same id where the outcome is unknown: the second copy has no effect.
             position = await self._try_append(event)
         while position is not None and self._may_begin:
-            try:
-                await tools.positions.reach({position.partition: position.offset + 1}, _PATIENCE_S)
-                state = await tools.claims.is_current(self.claim)
-            except _AWAY:
-                await asyncio.sleep(_RETRY_S)
+            standing = await self._standing_after(position)
+            if standing is None:
                 continue
-            self._is_over = state in FINAL
-            self._is_cancelled = self._is_cancelled or state is State.CANCELLING
-            return state is not None and not self._is_over
+            self._is_over = standing.state in FINAL
+            self._is_cancelled = self._is_cancelled or standing.state is State.CANCELLING
+            self.hands_on = not standing.is_current
+            return standing.is_current and standing.is_held and not self._is_over and await self._inherit()
         # Nothing ran. If `started` has an effect all the same, the released claim tells the reactor to end the task.
         return False
+
+    async def _inherit(self) -> bool:
+        """Whether what the predecessor had reserved is this claim's now, if there is one."""
+        if self._predecessor is None:
+            return True
+        tokens = await asyncio.shield(self._predecessor.inheritance)
+        self.claim = self.claim._replace(tokens=tokens)
+        return bool(tokens)
+
+    async def _standing_after(self, position: Position) -> Standing | None:
+        """None if that is not known after a while: meanwhile the lease may have run out, or the task have ended."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await self._tools.standings.after(self.claim, position)
+        except TimeoutError:
+            return None
 
     @property
     def _may_begin(self) -> bool:
@@ -180,32 +210,28 @@ class Attempt:
             except BadInput as error:
                 event = self._substitute(f"the log refuses it: {error}")
                 continue
-            if position is not None and not await self._becomes_final(position):
+            if position is None:
+                continue
+            self.hands_on = True
+            self.left.set()
+            if not await self._becomes_final(position):
                 event = self._substitute("the read model cannot hold it")
 
     async def _becomes_final(self, position: Position) -> bool:
         while not self._is_over:
-            try:
-                await self._tools.positions.reach({position.partition: position.offset + 1}, _PATIENCE_S)
-                tasks = await self._tools.claims.own_tasks([self.claim.task_id])
-            except _AWAY:
-                await asyncio.sleep(_RETRY_S)
-                continue
-            state, _ = tasks[self.claim.task_id]
-            self._is_over = state in FINAL
-            return self._is_over
+            standing = await self._standing_after(position)
+            if standing is not None:
+                self._is_over = standing.state in FINAL
+                return self._is_over
         return True
 
     async def _let_go(self) -> None:
         """An attempt that is over leaves nothing behind; another one leaves its number."""
-        let_go = self._tools.claims.forget if self._is_over else self._tools.claims.release
-        while True:
-            try:
-                await let_go(self.claim)
-            except _AWAY:
-                await asyncio.sleep(_RETRY_S)
-            else:
-                return
+        if self._predecessor is not None:
+            await self._predecessor.inheritance  # what it has to hand on
+        heir = await self._successor
+        tokens = await self._tools.releases.let_go(self.claim, is_over=self._is_over, heir=heir)
+        self.inheritance.set_result(tokens)
 
     async def _try_append(self, event: Event) -> Position | None:
         """The event's position, or None if it is not known to be in the log (after a while)."""

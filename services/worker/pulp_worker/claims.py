@@ -1,24 +1,32 @@
 """Claims: which tasks this worker has taken."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import repeat
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 from psycopg import AsyncConnection, errors
-from psycopg.rows import TupleRow
 from pulp_events.task import State
 from pulp_projections.sql import load
 
+from pulp_worker.choosing import Chain, Choice, Waiting
 from pulp_worker.connection import Connection
 from pulp_worker.settings import Settings
 
 _SQL: Final = load("pulp_worker", "claims.sql")
-_WINDOWS: Final = (256, 4096)
+_CHUNKS: Final = (128, 2048, 8192)
+"""Rows that are looked at before more are, since the first few nearly always suffice. The last one is repeated."""
+_MOST_HOPELESS: Final = 64
 _LEAST_PRIORITY: Final = -(2**31)
 
 
 class Claim(NamedTuple):
-    """A task that this worker has taken; nobody else may run it, nor anything that conflicts with it."""
+    """A task that this worker has taken; nobody else may run it, nor anything that conflicts with it.
+
+    `tokens` is empty for one that follows another on the same resources, until that one hands them on.
+    """
 
     task_id: UUID
     partition: int
@@ -31,12 +39,31 @@ class Claim(NamedTuple):
     tokens: Mapping[str, int]
 
 
+class Standing(NamedTuple):
+    """What the projection and the claims say of a claimed task."""
+
+    state: State
+    is_current: bool
+    """This attempt is the task's effective one."""
+    is_held: bool
+    """Its claim is still there."""
+
+
+class LetGo(NamedTuple):
+    """A claim that its worker gives back: forgotten if its task has ended, else its number stays taken."""
+
+    claim: Claim
+    is_over: bool
+    heir: Claim | None = None
+    """The claim that inherits the reservations."""
+
+
 class Claims:
     """This worker's claims in Postgres. Every call raises `psycopg.OperationalError` while Postgres is away."""
 
-    def __init__(self, settings: Settings, purpose: str = "claims", *, windows: Sequence[int] = _WINDOWS) -> None:
+    def __init__(self, settings: Settings, purpose: str = "claims", *, chunks: Sequence[int] = _CHUNKS) -> None:
         self._settings = settings
-        self._windows = windows
+        self._chunks = chunks
         self._connection = Connection(
             settings.postgres, f"pulp-worker/{settings.name}/{purpose}", timeout_s=max(10.0, settings.lease_s)
         )
@@ -45,84 +72,130 @@ class Claims:
         """Let go of the connection."""
         await self._connection.close()
 
-    async def claim(self, operations: Sequence[str], most: int, instance_id: UUID) -> list[Claim]:
-        """Take up to `most` tasks that may run now, best first, in one transaction."""
+    async def claim(self, operations: Sequence[str], most: int, instance_id: UUID) -> list[list[Claim]]:
+        """Take up to `most` tasks that may run now, best first, each with those that may follow it; in one transaction.
+
+        Only the first of each list has its resources reserved.
+        """
         try:
             async with self._connection.use() as connection, connection.transaction():
                 await connection.execute(_SQL["claim_lock"])
-                rows = await self._candidates(connection, operations, most)
-                claims = [await self._take(connection, row, instance_id) for row in rows]
-                return [claim for claim in claims if claim is not None]
+                chains = await self._choose(connection, operations, most)
+                return await self._take(connection, chains, instance_id) if chains else []
         except errors.ExclusionViolation:
             return []  # somebody else has reserved it meanwhile: it lets us know when it lets go
 
-    async def is_current(self, claim: Claim) -> State | None:
-        """The task's state if this attempt is the effective one and the claim is still held; else None."""
+    async def standings(self, claims: Sequence[Claim]) -> dict[UUID, Standing]:
+        """How the claimed tasks stand, by task id."""
+        values = {
+            "task_ids": [claim.task_id for claim in claims],
+            "attempt_ids": [claim.attempt_id for claim in claims],
+        }
         async with self._connection.use() as connection:
-            cursor = await connection.execute(
-                _SQL["is_current"], {"task_id": claim.task_id, "attempt_id": claim.attempt_id}
-            )
-            row = await cursor.fetchone()
-        return None if row is None else State(row[0])
+            cursor = await connection.execute(_SQL["standings"], values)
+            return {
+                task_id: Standing(State(state), is_current, is_held)
+                for task_id, state, is_current, is_held in await cursor.fetchall()
+            }
 
-    async def own_tasks(self, task_ids: Sequence[UUID]) -> dict[UUID, tuple[State, UUID | None]]:
-        """State and effective attempt of each task."""
-        async with self._connection.use() as connection:
-            cursor = await connection.execute(_SQL["own_tasks"], {"task_ids": list(task_ids)})
-            return {row[0]: (State(row[1]), row[2]) for row in await cursor.fetchall()}
+    async def let_go(self, parting: Sequence[LetGo]) -> dict[UUID, dict[str, int]]:
+        """Give claims back, all in one transaction; the heirs' tokens, by task id. It may be repeated.
 
-    async def release(self, claim: Claim) -> None:
-        """Let go of a task that has not ended."""
-        await self._let_go("release", claim)
+        An heir whose claim is not held any more inherits nothing.
+        """
+        async with self._connection.use() as connection, connection.transaction():
+            tokens = await _hand_on(connection, [item for item in parting if item.heir is not None])
+            for statement, is_over in (("forget", True), ("release", False)):
+                attempt_ids = [item.claim.attempt_id for item in parting if item.is_over is is_over]
+                if attempt_ids:
+                    await connection.execute(_SQL[statement], {"attempt_ids": attempt_ids})
+        return tokens
 
-    async def forget(self, claim: Claim) -> None:
-        """Let go of a task that has ended."""
-        await self._let_go("forget", claim)
-
-    async def _let_go(self, statement: str, claim: Claim) -> None:
-        async with self._connection.use() as connection:
-            await connection.execute(_SQL[statement], {"attempt_id": claim.attempt_id})
-            await connection.execute(_SQL["notify"])
-
-    async def _candidates(self, connection: AsyncConnection, operations: Sequence[str], most: int) -> list[TupleRow]:
-        wanted = {"queues": list(self._settings.queues), "operations": list(operations), "most": most}
-        for window in self._windows:
-            cursor = await connection.execute(_SQL["candidates"], {**wanted, "window": window})
-            found = await cursor.fetchall()
-            over = found[-1][-1] if len(found) == most else _LEAST_PRIORITY
-            cursor = await connection.execute(_SQL["may_miss"], {"over": over, "window": window})
+    async def _choose(self, connection: AsyncConnection, operations: Sequence[str], most: int) -> list[Chain]:
+        cursor = await connection.execute(_SQL["reserved"])
+        choice = Choice(dict(await cursor.fetchall()))
+        wanted = {"queues": list(self._settings.queues), "operations": list(operations)}
+        place = {"accepted_at": datetime.min.replace(tzinfo=UTC), "partition": -1, "offset": -1}
+        for chunk in self._sizes():
+            hopeless = choice.hopeless(_MOST_HOPELESS)
+            cursor = await connection.execute(_SQL["waiting"], {**wanted, **place, "hopeless": hopeless, "most": chunk})
+            tasks = [_waiting(*row) for row in await cursor.fetchall()]
+            choice.see(tasks)
+            best = choice.best(most)
+            if len(tasks) < chunk:
+                break
+            last = tasks[-1]
+            place = {"accepted_at": last.accepted_at, "partition": last.partition, "offset": last.accepted_offset}
+            over = best[-1].head.priority if len(best) == most else _LEAST_PRIORITY
+            cursor = await connection.execute(_SQL["may_miss"], {**place, "over": over})
             if await cursor.fetchone() == (False,):
-                return found
-        cursor = await connection.execute(_SQL["candidates"], {**wanted, "window": None})
-        return await cursor.fetchall()
+                break
+        return best
 
-    async def _take(self, connection: AsyncConnection, row: TupleRow, instance_id: UUID) -> Claim | None:
-        task_id, partition, operation, exclusive, shared, attempt, _ = row
-        attempt_id = uuid4()
-        cursor = await connection.execute(
-            _SQL["claim"],
-            {
-                "task_id": task_id,
-                "attempt": attempt,
-                "attempt_id": attempt_id,
-                "worker": self._settings.name,
-                "instance_id": instance_id,
-                "partition": partition,
-            },
-        )
-        if await cursor.fetchone() is None:
-            return None
-        only_shared = [resource for resource in dict.fromkeys(shared) if resource not in exclusive]
-        cursor = await connection.execute(
-            _SQL["reserve"],
-            {"task_id": task_id, "exclusive": list(dict.fromkeys(exclusive)), "shared": only_shared},
-        )
-        tokens: dict[str, int] = dict(await cursor.fetchall())
-        cursor = await connection.execute(_SQL["details"], {"task_id": task_id})
-        details = await cursor.fetchone()
-        if details is None:
-            raise errors.SerializationFailure("the task's row went away: another generation is active now")
-        arguments, correlation_id = details
-        return Claim(
-            task_id, partition, operation, arguments.encode(), correlation_id, attempt, attempt_id, instance_id, tokens
-        )
+    async def _take(self, connection: AsyncConnection, chains: Sequence[Chain], instance_id: UUID) -> list[list[Claim]]:
+        tasks = [task for chain in chains for task in chain.tasks]
+        attempt_ids = {task.task_id: uuid4() for task in tasks}
+        uses = [
+            (chain.head.task_id, resource, resource in chain.head.exclusive)
+            for chain in chains
+            for resource in (*chain.head.exclusive, *chain.head.shared)
+        ]
+        values = {
+            "worker": self._settings.name,
+            "instance_id": instance_id,
+            "task_ids": [task.task_id for task in tasks],
+            "attempts": [task.attempt for task in tasks],
+            "attempt_ids": list(attempt_ids.values()),
+            "partitions": [task.partition for task in tasks],
+            "users": [task_id for task_id, _, _ in uses],
+            "resources": [resource for _, resource, _ in uses],
+            "exclusives": [is_exclusive for _, _, is_exclusive in uses],
+        }
+        cursor = await connection.execute(_SQL["take"], values)
+        taken = {row[0]: row[1:] for row in await cursor.fetchall()}
+        if len(taken) < len(tasks):
+            raise errors.SerializationFailure("the rows of waiting tasks went away: another generation is active now")
+
+        def claim(task: Waiting) -> Claim:
+            operation, arguments, correlation_id, resources, tokens = taken[task.task_id]
+            return Claim(
+                task.task_id,
+                task.partition,
+                operation,
+                arguments.encode(),
+                correlation_id,
+                task.attempt,
+                attempt_ids[task.task_id],
+                instance_id,
+                dict(zip(resources, tokens, strict=True)),
+            )
+
+        return [[claim(task) for task in chain.tasks] for chain in chains]
+
+    def _sizes(self) -> Iterator[int]:
+        yield from self._chunks
+        yield from repeat(self._chunks[-1])
+
+
+def _waiting(*row: Any) -> Waiting:
+    accepted_at, partition, offset, task_id, attempt, priority, can_run, exclusive, shared = row
+    only_shared = frozenset(shared).difference(exclusive)
+    return Waiting(
+        accepted_at, partition, offset, task_id, attempt, priority, can_run, frozenset(exclusive), only_shared
+    )
+
+
+async def _hand_on(connection: AsyncConnection, parting: Sequence[LetGo]) -> dict[UUID, dict[str, int]]:
+    heirs = {item.claim.task_id: item.heir for item in parting if item.heir is not None}
+    if not heirs:
+        return {}
+    attempt_ids = [heir.attempt_id for heir in heirs.values()]
+    cursor = await connection.execute(_SQL["lock_heirs"], {"attempt_ids": attempt_ids})
+    held = {row[0] for row in await cursor.fetchall()}
+    passing = {task_id: heir.task_id for task_id, heir in heirs.items() if heir.task_id in held}
+    await connection.execute(_SQL["hand_on"], {"task_ids": list(passing), "heirs": list(passing.values())})
+    cursor = await connection.execute(_SQL["tokens"], {"task_ids": list(passing.values())})
+    tokens: defaultdict[UUID, dict[str, int]] = defaultdict(dict)
+    for task_id, resource, token in await cursor.fetchall():
+        tokens[task_id][resource] = token
+    return dict(tokens)

@@ -1,26 +1,28 @@
 """The worker: claims tasks while it has room, runs them, keeps its lease, heeds cancels, drains when told to stop."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
 from typing import Any, Final
-from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection
 from pulp_events.errors import PulpError
 from pulp_events.events import ErrorCode
 from pulp_events.log import Log
-from pulp_events.task import FINAL, State
 from pulp_projections.positions import Positions
 
-from pulp_worker.attempt import Attempt, Tools
+from pulp_worker.attempt import Tools
 from pulp_worker.claims import Claim, Claims
 from pulp_worker.lease import Guard, Lease
 from pulp_worker.loading import Loaded
 from pulp_worker.registration import Holder, NameInUse, Registration
+from pulp_worker.releases import Releases
 from pulp_worker.settings import Settings
+from pulp_worker.slots import Slots
+from pulp_worker.standings import Standings
 
 _POLL_S: Final = 2.0
 _RETRY_S: Final = 0.5
@@ -31,30 +33,31 @@ _log = logging.getLogger("pulp.worker")
 
 
 class Worker:
-    """All its tasks share one lease, one log and one connection for claims."""
+    """All its tasks share one lease, one log, and the connections to Postgres."""
 
     def __init__(self, settings: Settings, operations: Mapping[str, Loaded], *, log: Log, positions: Positions) -> None:
         self._settings = settings
         self._operations = operations
-        self._positions = positions
         self._registration = Registration(settings)
         self._claims = Claims(settings)
-        self._watching = Claims(settings, "watch")  # a connection of its own: a cancel never waits behind a claim
+        self._watching = Claims(settings, "watch")  # connections of their own: a cancel never waits behind a claim
+        self._parting = Claims(settings, "let-go")
         self._lease = Lease(settings.lease_s)
-        self._tools = Tools(
-            claims=self._claims,
+        self._standings = Standings(self._watching, positions)
+        self._releases = Releases(self._parting)
+        self._wake = asyncio.Event()
+        tools = Tools(
             log=log,
-            positions=positions,
+            standings=self._standings,
+            releases=self._releases,
             lease=self._lease,
             worker=settings.name,
             storage=settings.storage,
             grace_s=settings.grace_s,
         )
-        self._attempts: dict[UUID, Attempt] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._wake = asyncio.Event()
+        self._slots = Slots(operations, tools, may_begin=self._may_begin, freed=self._wake.set)
         self._is_draining = False
-        self._guard = Guard(self._lease, self._is_operating, slack_s=_SLACK_S)
+        self._guard = Guard(self._lease, self._slots.is_operating, slack_s=_SLACK_S)
 
     async def start(self) -> None:
         """Register; the worker claims nothing before. Raises `NameInUse` if the name's holder is alive.
@@ -91,8 +94,15 @@ class Worker:
         `hastening` cuts the time short. Raises `PulpError` where the worker cannot go on.
         """
         self._guard.start()
-        loops = (self._beat, self._claim_forever, self._watch, self._listen, self._note_positions)
-        background = [asyncio.create_task(loop(), name=loop.__name__) for loop in loops]
+        loops = (
+            self._beat(),
+            self._claim_forever(),
+            self._listen(),
+            self._standings.follow(),
+            self._standings.run(self._slots),
+            self._releases.run(),
+        )
+        background = [asyncio.create_task(loop) for loop in loops]
         stop = asyncio.create_task(stopping.wait())
         try:
             done, _ = await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
@@ -104,27 +114,29 @@ class Worker:
             await self._end([stop, *background])
 
     async def _end(self, background: "list[asyncio.Task[Any]]") -> None:
-        for task in (*background, *self._tasks):
+        for task in (*background, *self._slots.tasks):
             task.cancel()
-        await asyncio.wait([*background, *self._tasks])
-        if not self._is_operating():
+        await asyncio.wait([*background, *self._slots.tasks])
+        if not self._slots.is_operating():
             self._guard.stop()
         await self._close()
 
     async def _close(self) -> None:
-        for closing in (self._claims, self._watching, self._registration):
+        for closing in (self._claims, self._watching, self._parting, self._registration):
             await closing.close()
 
     async def _drain(self, hastening: asyncio.Event) -> None:
         self._is_draining = True
-        _log.info("draining", extra={"running": len(self._attempts)})
+        _log.info("draining", extra={"running": len(self._slots.attempts)})
         await self._let_end(self._settings.drain_s, hastening)
-        for attempt in list(self._attempts.values()):
+        for attempt in self._slots.attempts:
             attempt.stop(ErrorCode.WORKER_STOPPED, _STOPPED)
         await self._let_end(self._settings.grace_s + _SLACK_S, hastening)
         await self._break_off()
-        if self._is_operating():
-            _log.error("operations do not stop; the worker ends with its lease", extra={"running": len(self._attempts)})
+        if self._slots.is_operating():
+            _log.error(
+                "operations do not stop; the worker ends with its lease", extra={"running": len(self._slots.attempts)}
+            )
             return
         try:
             await self._registration.unregister()
@@ -132,84 +144,47 @@ class Worker:
             _log.warning("could not unregister; the lease runs out by itself: %s", str(error).strip())
 
     async def _break_off(self) -> None:
-        for attempt in list(self._attempts.values()):
+        for attempt in self._slots.attempts:
             attempt.kill(ErrorCode.WORKER_STOPPED, _STOPPED)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._settings.lease_s)
+        if self._slots.tasks:
+            await asyncio.wait(self._slots.tasks, timeout=self._settings.lease_s)
 
     async def _let_end(self, limit_s: float, hastening: asyncio.Event) -> None:
         """Returns when no attempt is left, after the time, or when it was cut short."""
-        if not self._tasks:
+        if not self._slots.tasks:
             return
         hasten = asyncio.create_task(hastening.wait())
-        ended = asyncio.create_task(asyncio.wait(set(self._tasks)))
+        ended = asyncio.create_task(asyncio.wait(self._slots.tasks))
         await asyncio.wait([hasten, ended], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         for task in (hasten, ended):
             task.cancel()
 
     async def _claim_forever(self) -> None:
         while True:
-            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S):
+                    await self._wake.wait()
             self._wake.clear()
-            room = self._settings.concurrency - len(self._attempts)
+            room = self._settings.concurrency - self._slots.occupied
             if room <= 0 or self._is_draining or not self._lease.is_live:
                 continue
             began_s = time.monotonic()
             try:
-                claims = await self._claims.claim(list(self._operations), room, self._registration.instance_id)
+                chains = await self._claims.claim(list(self._operations), room, self._registration.instance_id)
             except psycopg.Error as error:
                 _log.warning("cannot claim now: %s", str(error).strip())
                 await asyncio.sleep(_RETRY_S)
                 self._wake.set()
                 continue
-            for claim in claims:
-                await self._take_on(claim)
-            if not claims:
-                # Each move of the projection wakes: with nothing to find it is not asked all the time.
-                await asyncio.sleep(max(_SPACING_S, 2 * (time.monotonic() - began_s)))
+            for chain in chains:
+                self._slots.take(chain)
+            # So that a busy worker claims many at a time, and one with nothing to find does not ask all the time.
+            elapsed_s = time.monotonic() - began_s
+            await asyncio.sleep(min(elapsed_s, _SPACING_S) if chains else 2 * elapsed_s)
 
-    async def _take_on(self, claim: Claim) -> None:
-        if claim.instance_id != self._registration.instance_id:
-            await self._claims.release(claim)  # the lease ran out while it was claimed
-            return
-        attempt = Attempt(claim, self._operations[claim.operation], self._tools)
-        self._attempts[claim.task_id] = attempt
-        task = asyncio.create_task(attempt.run(), name=f"attempt-{claim.task_id}")
-        self._tasks.add(task)
-
-        def ended(task: "asyncio.Task[None]") -> None:
-            self._tasks.discard(task)
-            if self._attempts.get(claim.task_id) is attempt:
-                del self._attempts[claim.task_id]
-            if not task.cancelled() and task.exception() is not None:
-                _log.error("a claim is left behind", extra={"task_id": claim.task_id}, exc_info=task.exception())
-            self._wake.set()
-
-        task.add_done_callback(ended)
-
-    async def _watch(self) -> None:
-        """Look at the own tasks whenever the projection has moved: cancels, and ends that others decided."""
-        seen = 0
-        while True:
-            seen = await self._positions.changed(seen, _POLL_S)
-            if not self._attempts:
-                continue
-            try:
-                tasks = await self._watching.own_tasks(list(self._attempts))
-            except psycopg.Error:
-                await asyncio.sleep(_RETRY_S)
-                continue
-            for task_id, (state, attempt_id) in tasks.items():
-                self._heed(task_id, state, attempt_id)
-
-    def _heed(self, task_id: UUID, state: State, attempt_id: UUID | None) -> None:
-        attempt = self._attempts.get(task_id)
-        if attempt is None or attempt_id != attempt.claim.attempt_id:
-            return
-        if state is State.CANCELLING:
-            attempt.cancel()
-        elif state in FINAL:
-            attempt.abandon()
+    def _may_begin(self, claim: Claim) -> bool:
+        """Whether a claimed task may begin now; not when the lease ran out while it was claimed."""
+        return not self._is_draining and self._lease.is_live and claim.instance_id == self._registration.instance_id
 
     async def _beat(self) -> None:
         """Renew the lease three times a lease; when it ran out, stop the operations before anything else."""
@@ -229,14 +204,14 @@ class Worker:
                 await self._lose_lease()
                 continue
             self._lease.renew(sent_at_s)
-            for attempt in self._attempts.values():
+            for attempt in self._slots.attempts:
                 attempt.extend()
 
     async def _lose_lease(self) -> None:
-        for attempt in list(self._attempts.values()):
+        for attempt in self._slots.attempts:
             attempt.lose()
         self._registration.become_another()
-        _log.warning("the lease has run out", extra={"stopped": len(self._attempts)})
+        _log.warning("the lease has run out", extra={"stopped": len(self._slots.attempts)})
         while True:
             sent_at_s = self._lease.now()
             try:
@@ -253,7 +228,7 @@ class Worker:
         await self._registration.register([loaded.operation for loaded in self._operations.values()])
 
     async def _listen(self) -> None:
-        """Woken by other workers that let go of a resource."""
+        """Woken when a task has come, or somebody has let go of a resource."""
         while True:
             try:
                 async with await AsyncConnection.connect(
@@ -264,12 +239,3 @@ class Worker:
                         self._wake.set()
             except psycopg.Error:
                 await asyncio.sleep(_RETRY_S)
-
-    async def _note_positions(self) -> None:
-        seen = 0
-        while True:
-            seen = await self._positions.changed(seen, _POLL_S)
-            self._wake.set()
-
-    def _is_operating(self) -> bool:
-        return any(attempt.is_operating for attempt in list(self._attempts.values()))

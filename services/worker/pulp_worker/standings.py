@@ -1,0 +1,96 @@
+"""How the claimed tasks stand in the projection, read for all of them at once whenever it has moved."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Final, Protocol
+
+import psycopg
+from pulp_events.task import Position
+from pulp_projections.positions import Positions
+
+from pulp_worker.claims import Claim, Claims, Standing
+
+_POLL_S: Final = 2.0
+_RETRY_S: Final = 0.5
+_LOOK_S: Final = 0.05
+"""Between two looks at all tasks, also those that wait for nothing: cancels are heeded so soon."""
+_log = logging.getLogger("pulp.worker")
+
+
+class Claimant(Protocol):
+    """Who has claimed tasks."""
+
+    def claimed(self) -> Collection[Claim]:
+        """Its claims."""
+        ...
+
+    def heed(self, claim: Claim, standing: Standing) -> None:
+        """Told now and then how a task stands."""
+        ...
+
+
+class Standings:
+    """Answers `after` for many tasks with one query, and tells the claimant what becomes of its tasks."""
+
+    def __init__(self, claims: Claims, positions: Positions) -> None:
+        self._claims = claims
+        self._positions = positions
+        self._waiting: dict[asyncio.Future[Standing], tuple[Claim, Position]] = {}
+        self._wake = asyncio.Event()
+        self._looked_at_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def after(self, claim: Claim, position: Position) -> Standing:
+        """How the task stood when the projection had passed the position. Waits as long as that takes."""
+        answer: asyncio.Future[Standing] = asyncio.get_running_loop().create_future()
+        self._waiting[answer] = (claim, position)
+        if self._positions.has_passed(position):
+            self._wake.set()
+        try:
+            return await answer
+        finally:
+            del self._waiting[answer]
+
+    async def follow(self) -> None:
+        """Notice every move of the projection; for ever."""
+        seen = 0
+        while True:
+            seen = await self._positions.changed(seen, _POLL_S)
+            self._wake.set()
+
+    async def run(self, claimant: Claimant) -> None:
+        """Look after every move; for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._look(claimant)
+            except psycopg.Error as error:
+                _log.warning("cannot see how tasks stand: %s", str(error).strip())
+                await asyncio.sleep(_RETRY_S)
+                self._wake.set()
+
+    async def _look(self, claimant: Claimant) -> None:
+        asking = {answer: claim for answer, (claim, at) in self._waiting.items() if self._positions.has_passed(at)}
+        wanted = {claim.attempt_id: claim for claim in (*asking.values(), *self._due(claimant))}
+        if not wanted:
+            return
+        found = await self._claims.standings(list(wanted.values()))
+        for answer, claim in asking.items():
+            if not answer.done() and claim.task_id in found:
+                answer.set_result(found[claim.task_id])
+        for claim in wanted.values():
+            if claim.task_id in found:
+                claimant.heed(claim, found[claim.task_id])
+
+    def _due(self, claimant: Claimant) -> Collection[Claim]:
+        """All claimed tasks, unless they were looked at a moment ago: then soon."""
+        loop = asyncio.get_running_loop()
+        since_s = loop.time() - self._looked_at_s
+        if since_s >= _LOOK_S:
+            self._looked_at_s = loop.time()
+            return claimant.claimed()
+        if self._timer is None or self._timer.when() < loop.time():
+            self._timer = loop.call_later(_LOOK_S - since_s, self._wake.set)
+        return ()
