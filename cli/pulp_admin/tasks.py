@@ -62,11 +62,16 @@ def list_(
 
 @tasks.command(epilog="Example: pulp-admin tasks details --task-id e239ae4f-7fad-4004-bfb6-8e06f17d22ef")
 @task_id_option
+@click.option(
+    "--as-of",
+    metavar="TIME",
+    help="As it was then: a time such as 2026-11-24T12:00:00Z, or the OFFSET of an event of its history.",
+)
 @with_app
-def details(app: App, task_id: str) -> None:
+def details(app: App, task_id: str, as_of: str | None) -> None:
     """Show what a task does, how far it is, or how it ended."""
     _head(app, "Task Details")
-    report = app.client.get(f"{_V2}{task_id}/")
+    report = app.client.get(f"{_V2}{task_id}/", None if as_of is None else {"as_of": as_of})
     show(app.output, report, lambda: render.details(report))
 
 

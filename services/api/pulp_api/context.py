@@ -10,7 +10,7 @@ from pulp_projections.queries import TaskRow
 from pulp_projections.users import Role
 
 from pulp_api.auth import Authenticator, Forbidden, Principal
-from pulp_api.respond import least_positions
+from pulp_api.respond import least_positions, time_or_position
 from pulp_api.service import LEAST_S, Caller, Reading, Service, Submitted
 from pulp_api.submission import Submission
 
@@ -44,8 +44,10 @@ class Call:
         return await self.service.cancel(task_id, self.caller, reason=reason)
 
     async def read(self, task_id: UUID) -> Reading:
-        """One task, at least as new as `Pulp-Min-Position` asks for."""
-        return await self.service.read(task_id, least=self._least())
+        """One task, at least as new as `Pulp-Min-Position` asks for; as it was, with the query's `as_of`."""
+        as_of = self.request.query_params.get("as_of")
+        when = None if as_of is None else time_or_position(as_of)
+        return await self.service.read(task_id, least=self._least(), as_of=when)
 
     async def at_least_positions(self) -> None:
         """Wait for what `Pulp-Min-Position` asks for. Raises `PositionNotReached`."""

@@ -82,7 +82,9 @@ def document() -> dict[str, Any]:
                 "post": _call("tasks_create", body={"type": "object"}, codes=(202, 400)),
             },
             "{task_href}": {
-                "get": _call("tasks_read", href="task_href", query={"fields": _LIST, "exclude_fields": _LIST}),
+                "get": _call(
+                    "tasks_read", href="task_href", query={"fields": _LIST, "exclude_fields": _LIST, "as_of": _TEXT}
+                ),
                 "patch": _call("tasks_cancel", href="task_href", body=cancel, codes=(200, 409)),
             },
             "/pulp/api/v3/workers/": {"get": _call("workers_list", query=_WORKER_FILTERS, schema=_PAGE)},

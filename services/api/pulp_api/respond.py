@@ -51,6 +51,22 @@ def least_positions(request: Request, partitions: int) -> dict[int, int] | None:
     return least
 
 
+def time_or_position(text: str) -> datetime | Position:
+    """What `as_of` says: a time with its zone (RFC 3339), or PARTITION:OFFSET. Raises `BadInput`."""
+    partition, colon, offset = text.partition(":")
+    if colon and partition.isdecimal() and offset.isdecimal() and len(partition) < 10 and len(offset) < 19:
+        return Position(int(partition), int(offset))
+    try:
+        time = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that was not quoted
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise BadInput(
+            f"as_of={text}: a time with its zone, such as 2026-11-24T12:00:00Z, or PARTITION:OFFSET is expected"
+        )
+    return time
+
+
 def instant(time: datetime | None) -> str | None:
     """RFC 3339 in UTC with microseconds, as Pulp 3 writes it."""
     return None if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

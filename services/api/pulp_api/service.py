@@ -25,9 +25,10 @@ from pulp_events.errors import (
 from pulp_events.events import Accepted, Event
 from pulp_events.ids import derived_id, new_id
 from pulp_events.log import TimedLog
-from pulp_events.task import FINAL, Position, Reason, State
+from pulp_events.task import FINAL, Ignored, Position, Reason, State, evolve
 from pulp_events.topics import partition_of
 from pulp_projections import queries, store
+from pulp_projections.as_of import row_of, task_as_of
 from pulp_projections.positions import Positions
 from pulp_projections.queries import TaskRow
 
@@ -154,16 +155,22 @@ class Service:
             raise KeyReused(f"the Idempotency-Key came before with another submission, task {known.task_id}")
         return Submitted(known, Position(known.partition, known.accepted_offset))
 
-    async def read(self, task_id: UUID, *, least: Mapping[int, int] | None = None) -> Reading:
+    async def read(
+        self, task_id: UUID, *, least: Mapping[int, int] | None = None, as_of: datetime | Position | None = None
+    ) -> Reading:
         """One task, with what was in the log when the call came, or else with how much may be missing.
 
-        Raises `MissingTask`; `PositionNotReached` if `least` is not reached in time.
+        With `as_of` as it was at that time, or just after the event at that position. Raises `MissingTask`;
+        `PositionNotReached` if `least` is not reached in time.
         """
         if least is not None:
             await self.positions.reach(least, LEAST_S)
         lag = await self._catch_up()
         async with self.connection() as connection:
-            task = await queries.task(connection, task_id)
+            if as_of is None:
+                task = await queries.task(connection, task_id)
+            else:
+                task = await task_as_of(connection, task_id, as_of)
         if task is None:
             raise MissingTask(task_id, lag)
         return Reading(task, lag)
@@ -244,7 +251,10 @@ class Service:
             correlation_id=caller.correlation_id,
         )
         position = await self.log.append(event, partition)
-        return Submitted(submission.waiting_task(event, data, position), position)
+        # As it will be read; only the broker's time is not known yet, and ours stands for it.
+        task = evolve(None, event, position, int(event.time.timestamp() * 1000))
+        assert not isinstance(task, Ignored)
+        return Submitted(row_of(task, version=1, children=[]), position)
 
     def _partition_of(self, task_id: UUID, data: Accepted) -> int:
         return partition_of(task_id, data.resources, self.partitions)

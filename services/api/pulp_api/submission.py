@@ -8,8 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Raw, Struct
 from pulp_events.errors import BadInput
-from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Event, Name, Resource, Tag
-from pulp_events.task import Position, State
+from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Name, Resource, Tag
 from pulp_projections.queries import Ancestor, OperationRow, TaskRow
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -97,44 +96,6 @@ def check_ancestor(data: Accepted, ancestor: Ancestor) -> None:
                 f"the parent task {ancestor.task_id} holds resource {resource.key} until it ends: a child that needs it"
                 " cannot run before. Leave the resource out, or submit the task without a parent"
             )
-
-
-def waiting_task(event: Event, data: Accepted, position: Position) -> TaskRow:
-    """The row that the event will make; only the broker's time is not known yet, the author's stands for it."""
-    return TaskRow(
-        task_id=event.task_id,
-        state=State.WAITING,
-        operation=data.operation,
-        arguments=bytes(data.arguments).decode(),
-        resources=msgspec.json.encode(data.resources).decode(),
-        exclusive_resources=[item.key for item in data.resources if item.access is Access.EXCLUSIVE],
-        shared_resources=[item.key for item in data.resources if item.access is Access.SHARED],
-        tags=list(data.tags),
-        queue=data.queue,
-        priority=data.priority,
-        group_id=data.group_id,
-        parent_id=data.parent_id,
-        depends_on=list(data.depends_on),
-        timeout_seconds=data.timeout_seconds,
-        created_by=event.actor,
-        correlation_id=event.correlation_id,
-        accepted_at=event.time,
-        updated_at=event.time,
-        started_at=None,
-        cancel_requested_at=None,
-        finished_at=None,
-        partition=position.partition,
-        accepted_offset=position.offset,
-        last_offset=position.offset,
-        version=1,
-        attempt=0,
-        worker=None,
-        cancellable=False,
-        progress="{}",
-        result="null",
-        error=None,
-        children=[],
-    )
 
 
 def is_same(data: Accepted, task: TaskRow) -> bool:

@@ -99,7 +99,7 @@ async def search_tasks_by_url(
 
 @router.get("/tasks/{task_id}/")
 async def read_task(call: Calling, task_id: str) -> Response:
-    """One task."""
+    """One task; with `as_of` (a time, or PARTITION:OFFSET) as it was."""
     reading = await call.read(_existing(task_id))
     return json(report(reading.task), headers=lag_header(reading.lag))
 

@@ -49,7 +49,10 @@ async def submit_task(call: Calling, request: Request) -> Response:
 
 @router.get("/tasks/{task_id}/")
 async def read_task(call: Calling, request: Request, task_id: str) -> Response:
-    """One task, with everything that was durable when the request came."""
+    """One task, with everything that was durable when the request came; with `as_of` as it was.
+
+    `as_of` is a time (RFC 3339), or the PARTITION:OFFSET of one of its events.
+    """
     reading = await call.read(_uuid(task_id))
     return json(_picked(request, shape(reading.task)), headers=lag_header(reading.lag))
 

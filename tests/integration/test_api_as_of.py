@@ -1,0 +1,90 @@
+"""A task as it was: at a time, and at each event of its history."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from pulp_events.events import Outcome
+from pulp_events.ids import new_id
+
+from tests.support.events import accepted, cancel_requested, finished, progress, started
+from tests.support.site import START_MS, V2, V3, Site, site
+
+# The log's clock goes on by a second with every event: the first one comes one second after the start.
+SECOND = {word: START_MS // 1000 + number for number, word in enumerate(("", "accepted", "started", "half", "whole"))}
+
+
+@pytest.fixture
+async def api(database: str) -> AsyncIterator[Site]:
+    async with site(database) as made:
+        yield made
+
+
+async def told(api: Site) -> UUID:
+    """A task that was started, progressed twice, was to be cancelled and ended; all in partition 2."""
+    task_id = new_id()
+    for event in (
+        accepted(task_id, operation="sync"),
+        started(task_id, cancellable=True),
+        progress(task_id, sequence=1, value={"left": 1}),
+        progress(task_id, sequence=2, value={"left": 0}),
+        progress(task_id, sequence=2, value={"left": 9}),  # has no effect: the sequence does not rise
+        cancel_requested(task_id),
+        finished(task_id, outcome=Outcome.CANCELLED),
+    ):
+        await api.add(event, 2)
+    return task_id
+
+
+@pytest.mark.parametrize(
+    ("offset", "state", "left", "version"),
+    [
+        (0, "waiting", None, 1),
+        (1, "running", None, 2),
+        (2, "running", 1, 3),
+        (3, "running", 0, 4),
+        (4, "running", 0, 4),
+        (5, "canceling", 0, 5),
+        (6, "canceled", 0, 6),
+        (99, "canceled", 0, 6),
+    ],
+)
+async def test_just_after_each_event(api: Site, offset: int, state: str, left: int | None, version: int) -> None:
+    task_id = await told(api)
+    answer = await api.client.get(f"{V3}/tasks/{task_id}/", params={"as_of": f"2:{offset}"})
+    task = answer.json()
+    assert (task["state"], task["progress"].get("left"), task["version"]) == (state, left, version)
+
+
+async def test_the_newest_is_what_is_read_without_it(api: Site) -> None:
+    task_id = await told(api)
+    child = await api.task("sync", parent_id=task_id)
+    now = await api.client.get(f"{V3}/tasks/{task_id}/")
+    then = await api.client.get(f"{V3}/tasks/{task_id}/", params={"as_of": "2999-01-01T00:00:00Z"})
+    assert now.json() == then.json()
+    assert now.json()["child_tasks"] == [f"{V3}/tasks/{child}/"]
+
+
+@pytest.mark.parametrize(("moment", "state"), [("accepted", "waiting"), ("started", "running"), ("half", "running")])
+async def test_at_a_time(api: Site, moment: str, state: str) -> None:
+    task_id = await told(api)
+    at = datetime.fromtimestamp(SECOND[moment], UTC)
+    v2 = await api.client.get(f"{V2}/tasks/{task_id}/", params={"as_of": at.isoformat()})
+    v3 = await api.client.get(f"{V3}/tasks/{task_id}/", params={"as_of": at.isoformat().replace("+00:00", "Z")})
+    assert (v2.json()["state"], v3.json()["state"]) == (state, state)
+    assert v3.json()["pulp_last_updated"] == at.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+
+
+async def test_before_it_was_there(api: Site) -> None:
+    task_id = await told(api)
+    for root in (V2, V3):
+        answer = await api.client.get(f"{root}/tasks/{task_id}/", params={"as_of": "2001-01-01T00:00:00Z"})
+        assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-01-01T00:00:00", "1:2:3", ":", "2026-13-01T00:00:00Z", "1:-1"])
+async def test_what_is_no_moment(api: Site, text: str) -> None:
+    task_id = await told(api)
+    answer = await api.client.get(f"{V3}/tasks/{task_id}/", params={"as_of": text})
+    assert (answer.status_code, text in answer.json()["detail"]) == (400, True)
