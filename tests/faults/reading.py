@@ -1,0 +1,134 @@
+"""What a record says, read with nothing but the standard library: CloudEvents 1.0 in JSON, as section 2 of the design."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+PREFIX: Final = "org.pulpproject.task."
+UNKNOWN: Final = "unknown type"
+
+
+class Heard(NamedTuple):
+    """An event as it stands in the log. `kind` is short (`accepted`), or `UNKNOWN`."""
+
+    kind: str
+    type: str
+    id: str
+    task_id: str
+    time_ms: int
+    actor: str
+    correlation_id: str | None
+    data: dict[str, Any]
+
+
+class NoEvent(Exception):
+    """The record is none: it belongs among the dead letters."""
+
+
+def read(key: bytes | None, value: bytes | None) -> Heard:
+    """Raises `NoEvent`, which says why."""
+    if value is None:
+        raise NoEvent("no value")
+    try:
+        body = json.loads(value.decode())
+        heard = _read(body)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise NoEvent(repr(error)) from error
+    if key != heard.task_id.encode():
+        raise NoEvent("the key is another task's")
+    if "\0" in _texts(body):
+        raise NoEvent("U+0000 in a text")
+    return heard
+
+
+def _read(body: Any) -> Heard:
+    if body["specversion"] != "1.0" or not _text(body["source"]):
+        raise ValueError("no CloudEvents 1.0")
+    time = datetime.fromisoformat(body["time"])
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone")
+    wire = _text(body["type"])
+    kind = wire.removeprefix(PREFIX).removesuffix(".v1")
+    if wire != f"{PREFIX}{kind}.v1" or kind not in _NEEDED:
+        kind = UNKNOWN
+    data = body["data"]
+    if kind != UNKNOWN:
+        for name, check in _NEEDED[kind].items():
+            data[name] = check(data[name])
+        for name, check in _MAY_HAVE[kind].items():
+            if data.get(name) is not None:
+                data[name] = check(data[name])
+    return Heard(
+        kind=kind,
+        type=wire,
+        id=_uuid(body["id"]),
+        task_id=_uuid(body["subject"]),
+        time_ms=round(time.timestamp() * 1000),
+        actor=_text(body["actor"]),
+        correlation_id=body.get("correlationid") or None,
+        data=data,
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 255:
+        raise ValueError(f"no text of 1 to 255 characters: {value!r:.80}")
+    return value
+
+
+def _uuid(value: Any) -> str:
+    return str(UUID(value))
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"no number from 1: {value!r:.80}")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"neither true nor false: {value!r:.80}")
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("no object")
+    return value
+
+
+def _outcome(value: Any) -> str:
+    if value not in ("successful", "failed", "cancelled", "skipped"):
+        raise ValueError(f"no outcome: {value!r:.80}")
+    return str(value)
+
+
+Checks = dict[str, dict[str, Callable[[Any], Any]]]
+_NEEDED: Final[Checks] = {
+    "accepted": {"operation": _text},
+    "started": {"attempt": _count, "attempt_id": _uuid, "worker": _text, "cancellable": _flag},
+    "progress": {"attempt_id": _uuid, "sequence": _count, "progress": _object},
+    "cancel-requested": {},
+    "finished": {"outcome": _outcome},
+}
+_MAY_HAVE: Final[Checks] = {
+    "accepted": {"arguments": _object, "group_id": _uuid, "parent_id": _uuid},
+    **{"started": {}, "progress": {}, "cancel-requested": {}},
+    "finished": {"attempt_id": _uuid, "error": _object},
+}
+
+
+def _texts(value: Any) -> str:
+    """All texts of a JSON value, joined."""
+    match value:
+        case str():
+            return value
+        case dict():
+            return "".join(_texts(item) for pair in value.items() for item in pair)
+        case list():
+            return "".join(map(_texts, value))
+        case _:
+            return ""

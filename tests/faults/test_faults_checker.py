@@ -1,0 +1,91 @@
+"""The checker finds what it is there for: each of these plants one difference, and nothing else is found."""
+
+import asyncio
+
+import pytest
+from pulp_events.log import KafkaLog
+from pulp_events.topics import Topics
+
+from tests.conftest import PARTITIONS
+from tests.faults.checker import Checker, Difference
+from tests.faults.reference import Reference
+from tests.support.backends import Backend
+from tests.support.projection import append_all, execute, project, settings_of, stories
+
+SEED = 20261124
+
+
+@pytest.fixture
+async def checker(backend: Backend, database: str, topics: Topics) -> Checker:
+    """A log of stories, projected; and a checker that has seen nothing yet."""
+    log = KafkaLog(backend.kafka, topics.events, PARTITIONS)
+    await append_all(log, stories(SEED, PARTITIONS, tasks=10, length=60))
+    ends = await log.end_offsets()
+    await log.close()
+    await project(settings_of(backend.kafka, database, topics), ends)
+    return Checker(Reference(backend.kafka, topics.events, PARTITIONS), database)
+
+
+async def differences(checker: Checker) -> list[Difference]:
+    try:
+        return (await asyncio.to_thread(checker.check_all)).differences
+    finally:
+        checker.reference.close()
+
+
+async def test_an_honest_projection_has_no_difference(checker: Checker) -> None:
+    checked = await asyncio.to_thread(checker.check)
+    assert checked.differences == []
+    assert checked.events == sum(checked.positions.values()) == PARTITIONS * (5 + 60)
+    assert [(checked.tasks,)] == await execute(checker.postgres, "select count(*) from tasks")
+    again = await asyncio.to_thread(checker.check)
+    assert (again.tasks, again.events) == (0, 0)
+    assert await differences(checker) == []
+
+
+@pytest.mark.parametrize(
+    ("plant", "promise", "words"),
+    [
+        ("update tasks set state = 'failed' where task_id = {task}", "I2", ".state: the log says"),
+        ("update tasks set version = version + 1 where task_id = {task}", "I2", ".version: the log says"),
+        ("update tasks set progress = '{{}}', result = '1' where task_id = {task}", "I2", "Postgres 1"),
+        ("delete from tasks where task_id = {task}", "I1", "is not in Postgres"),
+        ("delete from task_events where {event}", "I1", "the history lacks"),
+        ("update task_events set effect = 'stale' where {event}", "I2", "effect: the log says 'applied'"),
+        ("update task_events set event = 'x' where {event}", "I2", "event: the log says"),
+        (
+            "alter table {schema}.task_events drop constraint task_events_pkey;"
+            " insert into task_events select * from task_events where {event}",
+            "I3",
+            "holds this record twice",
+        ),
+    ],
+)
+async def test_a_planted_difference_is_found_with_its_place(
+    checker: Checker, plant: str, promise: str, words: str
+) -> None:
+    [(task_id, partition, offset)] = await execute(
+        checker.postgres,
+        "select task_id, partition, record_offset from task_events e join tasks using (task_id, partition)"
+        " where record_offset = last_offset and effect = 'applied' and result::text = 'null' and version > 2"
+        " order by partition, record_offset limit 1",
+    )
+    event = f"partition = {partition} and record_offset = {offset}"
+    for statement in plant.format(task=f"'{task_id}'", event=event, schema="generation_1").split(";"):
+        await execute(checker.postgres, statement)
+    found = await differences(checker)
+    assert found
+    assert {each.promise for each in found} - {"I7"} == {promise}
+    assert any(words in str(each) for each in found), found
+    assert (found[0].partition, found[0].offset) == (partition, offset)
+
+
+async def test_a_position_that_went_back_is_found_unless_a_server_has_died(checker: Checker) -> None:
+    await asyncio.to_thread(checker.check)
+    await execute(checker.postgres, "update positions set next_offset = next_offset - 1 where partition = 2")
+    await execute(checker.postgres, "delete from task_events where partition = 2 and record_offset = 64")
+    found = [each for each in (await asyncio.to_thread(checker.check)).differences if each.promise == "I8"]
+    assert [(each.partition, each.offset) for each in found] == [(2, 64)]
+    checker.expect_rewind()
+    await execute(checker.postgres, "update positions set next_offset = next_offset - 1 where partition = 2")
+    assert "I8" not in {each.promise for each in await differences(checker)}
