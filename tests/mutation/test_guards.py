@@ -1,0 +1,200 @@
+"""Each guard matters: with it taken out, tests fail that pass with it.
+
+A guard is taken out of a copy of the packages by replacing its text, which must be there exactly once; then the tests
+that are to notice run in a process that imports the copy. So a guard that is moved or written otherwise, and a test that
+no longer notices, fail here.
+"""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from tests.support.backends import Backend
+
+pytestmark = [pytest.mark.mutation, pytest.mark.timeout(300)]
+
+ROOT: Final = Path(__file__).parents[2]
+PACKAGES: Final = ("events", "projections", "services/processor", "services/worker", "services/api", "operations")
+COPIED: Final = (*PACKAGES, "deploy", "tests", "pyproject.toml")
+FAILED: Final = 1
+"""Exit code of pytest: tests ran, and some failed. Another one means that they could not run."""
+
+
+class Guard(NamedTuple):
+    """What is taken out, and which tests notice."""
+
+    path: str
+    text: str
+    instead: str
+    module: str
+    """That it is in: the copy must be what is imported."""
+    tests: tuple[str, ...]
+
+
+PROJECTOR = "services/processor/pulp_processor/projector.py"
+TASK = "events/pulp_events/task.py"
+GUARDS_TEST = "tests/integration/test_projector_guards.py"
+TABLE_TEST = "tests/unit/test_events_table.py"
+
+GUARDS: Final[dict[str, Guard]] = {
+    "the fence": Guard(
+        "projections/pulp_projections/store.sql",
+        "where partition = %(partition)s and next_offset = %(expected)s;",
+        "where partition = %(partition)s;",
+        "pulp_projections.store",
+        (GUARDS_TEST,),
+    ),
+    "the seek to the positions in Postgres": Guard(
+        "services/processor/pulp_processor/transport.py",
+        "        await self.seek_wait(positions)\n        return positions\n",
+        "        return positions\n",
+        "pulp_processor.transport",
+        ("tests/integration/test_processor_seek.py",),
+    ),
+    "the first offset of a batch": Guard(
+        PROJECTOR,
+        "if rest and rest[0].record.offset != next_offset:",
+        "if rest and rest[0].record.offset < 0:",
+        "pulp_processor.projector",
+        (GUARDS_TEST,),
+    ),
+    "no hole in a batch": Guard(
+        PROJECTOR,
+        "if rest and rest[-1].record.offset - rest[0].record.offset != len(rest) - 1:",
+        "if rest and rest[-1].record.offset < 0:",
+        "pulp_processor.projector",
+        (GUARDS_TEST,),
+    ),
+    "what was written before is left out": Guard(
+        PROJECTOR,
+        "rest = [item for item in batch if item.record.offset >= self.next_offset]",
+        "rest = list(batch)",
+        "pulp_processor.projector",
+        (GUARDS_TEST,),
+    ),
+    "the rise of sequence": Guard(
+        TASK,
+        "if data.attempt_id != task.attempt_id or data.sequence <= task.sequence:",
+        "if data.attempt_id != task.attempt_id:",
+        "pulp_events.task",
+        (TABLE_TEST,),
+    ),
+    "the attempt of progress": Guard(
+        TASK,
+        "if data.attempt_id != task.attempt_id or data.sequence <= task.sequence:",
+        "if data.sequence <= task.sequence:",
+        "pulp_events.task",
+        (TABLE_TEST,),
+    ),
+    "the attempt of the end": Guard(
+        TASK,
+        "            if data.attempt_id != task.attempt_id:\n",
+        "            if task.attempt_id is None and data.attempt_id is not None:\n",
+        "pulp_events.task",
+        (TABLE_TEST,),
+    ),
+    "a later attempt only": Guard(
+        TASK,
+        "if task.state is State.RUNNING and data.attempt <= task.attempt:",
+        "if task.state is State.RUNNING and data.attempt < 0:",
+        "pulp_events.task",
+        (TABLE_TEST,),
+    ),
+    "one partition for a task": Guard(
+        "projections/pulp_projections/fold.py",
+        "if task is not None and task.partition != record.partition:",
+        "if task is not None and task.partition < 0:",
+        "pulp_projections.fold",
+        ("tests/unit/test_fold.py",),
+    ),
+    "no two conflicting claims": Guard(
+        "projections/pulp_projections/migrations/0001_operational.sql",
+        "    primary key (task_id, resource),\n"
+        "    constraint reservations_conflict exclude using gist (resource with =, slot with &&)\n",
+        "    primary key (task_id, resource)\n",
+        "pulp_projections.migrations",
+        ("tests/integration/test_claim_order.py::test_a_conflicting_reservation_is_refused_by_the_database",),
+    ),
+    "the wait for the own started": Guard(
+        "services/worker/pulp_worker/attempt.py",
+        "            standing = await self._standing_after(position)\n            if standing is None:\n",
+        "            return await self._inherit()\n            if standing is None:\n",
+        "pulp_worker.attempt",
+        ("tests/integration/test_worker_cancel.py::test_no_task_starts_after_a_cancel_that_precedes_it_in_the_log",),
+    ),
+}
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages and the tests, where they can be changed."""
+    folder = tmp_path_factory.mktemp("copy")
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(copy: Path, backend: Backend) -> Run:
+    """Runs Python in the copy, on the backend of this run."""
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(str(copy / name) for name in (*PACKAGES, "deploy")),
+        "PYTHONDONTWRITEBYTECODE": "1",  # two changes within a second must not be taken for one
+        "PULP_KAFKA": backend.kafka,
+        "PULP_POSTGRES": backend.postgres,
+    }
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=copy, env=env, capture_output=True, text=True, check=False, timeout=240
+        )
+
+    return run
+
+
+def pytest_of(run: Run, tests: set[str]) -> "subprocess.CompletedProcess[str]":
+    return run("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--backend", "given", *sorted(tests))
+
+
+@contextmanager
+def without(guard: Guard, copy: Path) -> Iterator[None]:
+    """The copy, with the guard taken out of it."""
+    file = copy / guard.path
+    before = file.read_text(encoding="utf-8")
+    assert before.count(guard.text) == 1, f"{guard.path} has {before.count(guard.text)} times: {guard.text}"
+    file.write_text(before.replace(guard.text, guard.instead), encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.write_text(before, encoding="utf-8")
+
+
+def test_with_every_guard_in_place_these_tests_pass(run: Run) -> None:
+    result = pytest_of(run, {test for guard in GUARDS.values() for test in guard.tests})
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_without_it_a_test_fails(name: str, run: Run, copy: Path) -> None:
+    guard = GUARDS[name]
+    assert Path(importlib.import_module(guard.module).__file__ or "").is_relative_to(ROOT)
+    with without(guard, copy):
+        imported = run("-c", f"import {guard.module} as module; print(module.__file__)").stdout.strip()
+        assert Path(imported).parent == (copy / guard.path).parent, "another copy is imported than the one changed"
+        result = pytest_of(run, set(guard.tests))
+    assert result.returncode == FAILED, f"nothing notices that {name} is gone:\n{result.stdout}{result.stderr}"
