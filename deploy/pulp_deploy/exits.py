@@ -11,6 +11,7 @@ from pulp_events.errors import (
     TopicMismatch,
 )
 from pulp_events.settings import SettingsError
+from pulp_processor.instance import InstanceInUse
 from pulp_processor.rebuild_errors import NotSwitched, RebuildInterrupted, RebuildInUse, RebuildRefused
 from pulp_projections.startup import DependencyAway
 
@@ -33,6 +34,7 @@ EXIT_CODES: Final[dict[type[PulpError], int]] = {
     RebuildInterrupted: UNAVAILABLE,
     RebuildRefused: USAGE,
     RebuildInUse: IN_USE,
+    InstanceInUse: IN_USE,
     DataFolderInUse: IN_USE,
     PortInUse: IN_USE,
     SettingsError: CONFIG,

@@ -24,7 +24,8 @@ def set_up_logging(env: Mapping[str, str]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FieldsFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     logging.basicConfig(level=level or logging.INFO, handlers=[handler])
-    for chatty in ("faust", "mode", "aiokafka", "httpx", "asyncio"):
+    # Faust logs what its parts do under the name of the module whose class is one: pulp_processor.app.
+    for chatty in ("faust", "mode", "aiokafka", "httpx", "asyncio", "pulp_processor"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, level or 0))
     if level is None:
         logging.getLogger("pulp").warning("PULP_LOG_LEVEL=%s is no level: INFO is used", wanted)

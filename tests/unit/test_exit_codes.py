@@ -9,6 +9,7 @@ from pulp_deploy.errors import DataFolderInUse, DeployError, PortInUse, ProcessF
 from pulp_deploy.exits import exit_code
 from pulp_events.errors import OffsetOutOfRange, PulpError, TopicMismatch
 from pulp_events.settings import SettingsError
+from pulp_processor.instance import InstanceInUse
 from pulp_projections.startup import DependencyAway
 from pulp_worker.registration import Holder, NameInUse
 
@@ -22,6 +23,7 @@ from pulp_worker.registration import Holder, NameInUse
         (OffsetOutOfRange("x"), os.EX_CONFIG),
         (DataFolderInUse("x"), os.EX_CANTCREAT),
         (PortInUse("x"), os.EX_CANTCREAT),
+        (InstanceInUse("x", "y"), os.EX_CANTCREAT),
         (NameInUse("x", Holder("host", 1, UUID(int=1), datetime(2026, 11, 24, tzinfo=UTC), 6)), os.EX_CANTCREAT),
         (DeployError("x"), os.EX_SOFTWARE),
         (PulpError("x"), os.EX_SOFTWARE),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import faust
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from pulp_events import admin
 from pulp_events.errors import LogUnavailable, OffsetOutOfRange, TopicMismatch
@@ -49,7 +50,8 @@ class ProcessorApp(faust.App):
         self.writers: dict[int, Writer] = {}
         self._topic_id = topic_id
         self._room = asyncio.Event()
-        self._locating = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._placing: asyncio.Task[None] | None = None
         # No acknowledgements: what is done is what Postgres has.
         topic = self.topic(settings.topics.events, key_serializer="raw", value_serializer="raw", acks=False)
         self.agent(topic, name="projector")(self._hand_over)
@@ -62,33 +64,31 @@ class ProcessorApp(faust.App):
     def standings(self) -> dict[int, Standing]:
         """Where each owned partition is."""
         return {
-            partition: Standing(writer.next_offset, writer.is_waiting)
-            for partition, writer in self.writers.items()
-            if writer.is_located
+            partition: Standing(writer.next_offset, writer.is_waiting) for partition, writer in self.writers.items()
         }
 
     async def close_writers(self) -> None:
         """Finish the batches that are being written, and close the connections."""
-        writers = list(self.writers.values())
-        await asyncio.gather(*(writer.close() for writer in writers))
+        if self._placing is not None:
+            self._placing.cancel()
+        await asyncio.gather(*self._closing, *(writer.close() for writer in self.writers.values()))
 
     # What the consumer asks (transport.Owner).
 
-    async def locate(self, partitions: set[int]) -> Mapping[int, int]:
-        """The positions in Postgres of the partitions assigned now; makes their writers, ends those of others.
+    def assigned(self, partitions: set[int]) -> None:
+        """Write these partitions and no others, each from its position in Postgres on. Waits for neither of the two.
 
-        Raises `OffsetOutOfRange` or `TopicMismatch` where the log does not hold a position: nothing is skipped.
+        `fault` becomes `OffsetOutOfRange` or `TopicMismatch` where the log does not hold a position.
         """
-        async with self._locating:
-            lost = [self.writers.pop(partition) for partition in self.owned - partitions]
-            await asyncio.gather(*(writer.close() for writer in lost))
-            for partition in partitions - self.owned:
-                self.writers[partition] = Writer(self.settings.postgres, partition, self)
-            found = await asyncio.gather(*(self.writers[partition].locate() for partition in partitions))
-        positions = dict(zip(partitions, found, strict=True))
-        await self._check_log(positions)
-        _log.info("reading from the positions in Postgres", extra={"positions": positions})
-        return positions
+        if self._placing is not None:
+            self._placing.cancel()
+        for partition in self.owned - partitions:
+            self._close(self.writers.pop(partition))
+        for partition in partitions - self.owned:
+            self.writers[partition] = Writer(self.settings.postgres, partition, self)
+        for writer in self.writers.values():
+            writer.pause()
+        self._placing = asyncio.create_task(self._place(), name="placing")
 
     def with_room(self) -> Mapping[int, int]:
         """Partitions whose writers want another batch, each with its epoch."""
@@ -109,9 +109,8 @@ class ProcessorApp(faust.App):
 
     async def seek(self, partition: int, offset: int) -> None:
         """Read the partition from the offset on, unless it is another processor's now."""
-        tp = TP(self.settings.topics.events, partition)
-        if tp in self.consumer.assignment():
-            await self.consumer.seek_wait({tp: offset})
+        with contextlib.suppress(IllegalStateError):
+            await self.consumer.seek_wait({TP(self.settings.topics.events, partition): offset})
 
     def on_room(self) -> None:
         """A writer has taken a batch out of its queue."""
@@ -131,6 +130,31 @@ class ProcessorApp(faust.App):
             writer = self.writers.get(event.message.partition)
             if writer is not None:  # else it was revoked meanwhile, and its new owner reads it
                 writer.put(event.value)
+
+    def _close(self, writer: Writer) -> None:
+        task = asyncio.create_task(writer.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _place(self) -> None:
+        """Seek to the positions in Postgres, once the log is seen to hold them."""
+        if not self.writers:
+            return
+        try:
+            found = await asyncio.gather(*(writer.locate() for writer in self.writers.values()))
+            positions = dict(zip(self.writers, found, strict=True))
+            await self._check_log(positions)
+            topic = self.settings.topics.events
+            await self.consumer.seek_wait({TP(topic, partition): offset for partition, offset in positions.items()})
+        except IllegalStateError:
+            return  # revoked meanwhile; the next assignment begins anew
+        except Exception as error:  # the edge of this task: the process ends with it
+            self.on_fault(error)
+            return
+        for writer in self.writers.values():
+            writer.resume()
+        self.on_room()
+        _log.info("reading from the positions in Postgres", extra={"positions": positions})
 
     def _create_directories(self) -> None:
         """Faust would make folders for tables, in whatever folder this process was started."""

@@ -11,7 +11,7 @@ from typing import Final, Never
 
 import psycopg
 from psycopg import AsyncConnection
-from pulp_events.errors import PulpError
+from pulp_events.errors import PulpError, ReadModelUnavailable
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_processor", "instance.sql")
@@ -41,10 +41,19 @@ class Instance:
         self._connection: AsyncConnection | None = None
 
     async def take(self) -> None:
-        """Take the lock. Raises `InstanceInUse`, or `psycopg.OperationalError` if Postgres is away."""
+        """Take the lock. Raises `InstanceInUse`, or `ReadModelUnavailable` if Postgres is away."""
         await self.close()
+        try:
+            await self._take()
+        except psycopg.OperationalError as error:
+            raise ReadModelUnavailable(f"Postgres does not hold the instance id: {str(error).strip()}") from error
+
+    async def _take(self) -> None:
         self._connection = await AsyncConnection.connect(
-            self._conninfo, autocommit=True, application_name=f"pulp-processor {socket.gethostname()}:{os.getpid()}"
+            self._conninfo,
+            autocommit=True,
+            connect_timeout=5,
+            application_name=f"pulp-processor {socket.gethostname()}:{os.getpid()}",
         )
         await self._connection.execute(_SQL["keep_alive"])
         ends = time.monotonic() + self._patience_s
@@ -66,7 +75,7 @@ class Instance:
                     await self.take()
                 else:
                     await self._connection.execute("select")
-            except psycopg.OperationalError as error:
+            except (ReadModelUnavailable, psycopg.OperationalError) as error:
                 _log.warning("Postgres does not hold the instance id: %s", str(error).strip())
 
     async def close(self) -> None:

@@ -5,10 +5,10 @@ list of records: Faust keeps membership, assignment and fetching, and Python see
 Postgres, never the consumer group's offsets; those are only told, for tools that show lag.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -29,8 +29,8 @@ class Batch(NamedTuple):
 class Owner(Protocol):
     """What the consumer asks of the app: all about the partitions' writers."""
 
-    def locate(self, partitions: set[int]) -> Awaitable[Mapping[int, int]]:
-        """The positions in Postgres of the partitions that are assigned now."""
+    def assigned(self, partitions: set[int]) -> None:
+        """These partitions are assigned now, and no others. Seeks to their positions as soon as Postgres tells them."""
         ...
 
     def with_room(self) -> Mapping[int, int]:
@@ -43,6 +43,10 @@ class Owner(Protocol):
 
     def positions(self) -> Mapping[int, int]:
         """Partition → next offset, as committed in Postgres."""
+        ...
+
+    def on_fault(self, error: Exception) -> None:
+        """Nothing can be read any more."""
         ...
 
 
@@ -58,14 +62,20 @@ class BatchConsumer(driver.Consumer):
     def _owner(self) -> Owner:
         return cast(Owner, self.app)  # Faust hands its app through; ours is the one that has writers
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Faust seeks only where something is assigned: what is lost has to be known all the same."""
+        if not assigned:
+            self._owner.assigned(set())
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def seek_to_committed(self) -> dict[TP, int]:
-        """Seek to the positions in Postgres; called by Faust on every assignment."""
-        assigned = self.assignment()
-        located = await self._owner.locate({tp.partition for tp in assigned})
-        positions = {tp: located[tp.partition] for tp in assigned}
+        """Called by Faust on every assignment. The seek to the positions in Postgres comes when Postgres tells them.
+
+        It is not waited for: where that takes longer than a request to Kafka may, Faust would never read again.
+        """
         self._told.clear()
-        await self.seek_wait(positions)
-        return positions
+        self._owner.assigned({tp.partition for tp in self.assignment()})
+        return {}
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Tell the group how far Postgres is. Nothing here reads it back."""
@@ -86,15 +96,27 @@ class BatchConsumer(driver.Consumer):
             return {}
         if wanted != active:
             timeout = _SHORT_S  # the others get room while nothing comes for these
+        fetched = await self._fetch(wanted, timeout)
+        return {tp: [(epochs[tp.partition], records)] for tp, records in fetched.items() if records}
+
+    async def _fetch(self, wanted: set[TP], timeout: float) -> Any:  # noqa: ASYNC109  # Faust's
         try:
-            fetched = await super()._getmany(wanted, timeout)
+            return await super()._getmany(wanted, timeout)
+        except NoOffsetForPartitionError:
+            return {}  # aiokafka asked the group where to read, before the seek came
+        except ConsumerStoppedError:
+            raise
         except OffsetOutOfRangeError as error:
-            raise OffsetOutOfRange(
+            fault: Exception = OffsetOutOfRange(
                 f"Kafka no longer holds an offset that comes next: {error}. Retention has cut events that were never"
                 " projected, or the topic was made anew or truncated. Nothing was skipped. Restore the log, or use a"
                 " fresh database for a fresh topic"
-            ) from error
-        return {tp: [(epochs[tp.partition], records)] for tp, records in fetched.items() if records}
+            )
+            self._owner.on_fault(fault)
+            raise fault from error
+        except Exception as error:
+            self._owner.on_fault(error)  # for Faust it ends only the part that reads, and the process goes on
+            raise
 
     def _to_message(self, tp: TP, record: tuple[int, list[Any]]) -> Any:
         epoch, records = record

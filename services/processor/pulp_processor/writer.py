@@ -77,6 +77,7 @@ class Writer:
         self._filled = asyncio.Event()
         self._lock = asyncio.Lock()
         self._is_closing = False
+        self._is_paused = True
         self._seeks_in_a_row = 0
         self._task = asyncio.create_task(self._run(), name=f"writer-{partition}")
 
@@ -93,7 +94,15 @@ class Writer:
     @property
     def has_room(self) -> bool:
         """Whether it wants another batch; it takes more all the same."""
-        return len(self._queue) < _QUEUED_BATCHES
+        return not self._is_paused and len(self._queue) < _QUEUED_BATCHES
+
+    def pause(self) -> None:
+        """Want no batches until `resume`: it is not known yet where reading goes on."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Reading goes on at the position that `locate` has told."""
+        self._is_paused = False
 
     async def locate(self) -> int:
         """Forget what is queued, and read the position from Postgres: reading begins there. Waits for Postgres."""

@@ -1,0 +1,110 @@
+"""The processor as a process: stopped, killed, started again, several at once; nothing is lost and nothing twice."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+from pulp_events.topics import Topics
+
+from tests.conftest import PARTITIONS
+from tests.support.backends import Backend
+from tests.support.processor_process import Installation, installation
+
+
+@pytest.fixture
+def site(backend: Backend, database: str, topics: Topics, tmp_path: Path) -> Iterator[Installation]:
+    with installation(backend.kafka, database, topics, tmp_path, partitions=PARTITIONS) as made:
+        yield made
+
+
+async def test_it_projects_and_stops_when_asked(site: Installation) -> None:
+    processor = site.start()
+    await site.reached(await site.happens())
+    ends = await site.happens()
+    await site.reached(ends)
+    assert await processor.stopped() == 0
+    assert list(processor.folder.iterdir()) == []  # Faust would make folders for its tables
+    await site.rows_are_right(ends)
+
+
+async def test_killed_in_the_middle_and_started_again(site: Installation) -> None:
+    small = {"PULP_BATCH_RECORDS": "50"}  # so that it is in the middle for long
+    ends = await site.happens(length=3000)
+    for wanted in (500, 2000):
+        processor = site.start("a", **small)
+        await site.reached({0: wanted})
+        processor.kill()
+        assert (await site.positions())[0] < ends[0]
+    last = site.start("a", **small)
+    await site.reached(ends)
+    assert await last.stopped() == 0
+    await site.rows_are_right(ends)
+
+
+async def test_stopped_in_the_middle_and_started_again(site: Installation) -> None:
+    ends = await site.happens(length=3000)
+    processor = site.start("a", PULP_BATCH_RECORDS="50")
+    await site.reached({0: 200})
+    assert await processor.stopped() == 0
+    at = await site.positions()
+    assert at[0] < ends[0]
+    await site.rows_are_right(at)  # what it had begun it has ended
+    processor = site.start("a")
+    await site.reached(ends)
+    assert await processor.stopped() == 0
+    await site.rows_are_right(ends)
+
+
+@pytest.mark.parametrize("wrong", [0, 1_000_000])
+async def test_offsets_of_the_consumer_group_decide_nothing(site: Installation, wrong: int) -> None:
+    ends = await site.happens(length=400)
+    processor = site.start()
+    await site.reached(ends)
+    assert await processor.stopped() == 0
+    ends = await site.happens(length=400)
+    set_group_offsets(site, wrong)
+    processor = site.start()
+    await site.reached(ends)
+    assert await processor.stopped() == 0
+    assert group_offsets(site) == await site.positions()  # told, for tools that show lag
+    await site.rows_are_right(ends)
+
+
+async def test_more_processors_than_partitions(site: Installation) -> None:
+    many = [site.start() for _ in range(PARTITIONS + 2)]
+    for each in many:
+        await each.up()
+    ends = await site.happens()
+    await site.reached(ends)
+    assert all(each.is_running() for each in many)
+    assert await asyncio.gather(*(each.stopped() for each in many)) == [0] * len(many)
+    await site.rows_are_right(ends)
+
+
+async def test_another_processor_takes_over(site: Installation) -> None:
+    first = await site.start().up()
+    second = await site.start().up()
+    await site.reached(await site.happens())
+    assert await first.stopped() == 0
+    await site.reached(await site.happens())
+    third = await site.start().up()
+    second.kill()
+    ends = await site.happens()
+    await site.reached(ends)
+    assert await third.stopped() == 0
+    await site.rows_are_right(ends)
+
+
+def set_group_offsets(site: Installation, offset: int) -> None:
+    places = [TopicPartition(site.topics.events, partition, offset) for partition in range(PARTITIONS)]
+    client = AdminClient({"bootstrap.servers": site.kafka})
+    client.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(site.group, places)])[site.group].result(10)
+
+
+def group_offsets(site: Installation) -> dict[int, int]:
+    client = AdminClient({"bootstrap.servers": site.kafka})
+    found = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(site.group)])[site.group].result(10)
+    return {place.partition: place.offset for place in found.topic_partitions}
