@@ -59,7 +59,7 @@ async def caught_up(settings: Settings, ends: dict[int, int]) -> dict[int, int]:
         await app.stop()
 
 
-@pytest.mark.parametrize("group_offset", [None, 0, 1], ids=["none", "begin", "wrong"])
+@pytest.mark.parametrize("group_offset", [40, 1, 0, None], ids=["ahead", "behind", "begin", "none"])
 async def test_it_reads_from_the_positions_in_postgres(settings: Settings, group_offset: int | None) -> None:
     log = KafkaLog(settings.kafka, settings.topics.events, PARTITIONS)
     await log.start()

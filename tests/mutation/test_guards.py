@@ -53,10 +53,10 @@ GUARDS: Final[dict[str, Guard]] = {
         (GUARDS_TEST,),
     ),
     "the seek to the positions in Postgres": Guard(
-        "services/processor/pulp_processor/transport.py",
-        "        await self.seek_wait(positions)\n        return positions\n",
-        "        return positions\n",
-        "pulp_processor.transport",
+        "services/processor/pulp_processor/app.py",
+        "            await self.consumer.seek_wait({TP(topic, partition): offset for partition, offset in positions.items()})\n",
+        "",
+        "pulp_processor.app",
         ("tests/integration/test_processor_seek.py",),
     ),
     "the first offset of a batch": Guard(
