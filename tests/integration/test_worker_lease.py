@@ -89,7 +89,7 @@ async def test_a_worker_that_cannot_reach_postgres_stops_its_tasks_in_time(pulp:
         registration = worker.worker._registration
         cut_off = asyncio.Event()
 
-        async def no_answer(*_: object) -> bool:
+        async def no_answer(*_: object) -> str:
             cut_off.set()
             raise psycopg.OperationalError("cut off")
 

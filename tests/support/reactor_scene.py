@@ -139,6 +139,5 @@ def outcome(event: Event) -> tuple[str, str | None]:
 async def timeline_is(connection: AsyncConnection, timeline: str) -> None:
     """Another server has taken over."""
     await connection.execute(
-        "create function test.pg_walfile_name(pg_lsn) returns text language sql"
-        f" as $$select '{timeline}' || '0000000000000001'$$"
+        f"create or replace function timeline() returns text language sql as $$select '{timeline}'$$"
     )

@@ -1,6 +1,6 @@
 -- standing --
 -- The timeline changes when another server takes over. Fails on a server that is no primary: nothing is judged there.
-select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+select timeline();
 
 -- positions --
 select partition, next_offset from positions;

@@ -37,6 +37,8 @@ class Claim(NamedTuple):
     attempt_id: UUID
     instance_id: UUID
     tokens: Mapping[str, int]
+    exclusive: frozenset[str] = frozenset()
+    """Those of its resources that nobody else may use."""
 
 
 class Standing(NamedTuple):
@@ -75,11 +77,14 @@ class Claims:
     async def claim(self, operations: Sequence[str], most: int, instance_id: UUID) -> list[list[Claim]]:
         """Take up to `most` tasks that may run now, best first, each with those that may follow it; in one transaction.
 
-        Only the first of each list has its resources reserved.
+        Only the first of each list has its resources reserved. Nothing is taken within one lease after another server
+        has taken over from Postgres's primary.
         """
         try:
             async with self._connection.use() as connection, connection.transaction():
                 await connection.execute(_SQL["claim_lock"])
+                if not await _may_claim(connection):
+                    return []
                 chains = await self._choose(connection, operations, most)
                 return await self._take(connection, chains, instance_id) if chains else []
         except errors.ExclusionViolation:
@@ -110,6 +115,45 @@ class Claims:
                 if attempt_ids:
                     await connection.execute(_SQL[statement], {"attempt_ids": attempt_ids})
         return tokens
+
+    async def put_back(self, held: Sequence[Claim], instance_id: UUID) -> set[UUID]:
+        """Claim again what is held, as it was, on a server that may have lost it; the attempts that are held then."""
+        uses = [(claim, *use) for claim in held for use in claim.tokens.items()]
+        values = {
+            "worker": self._settings.name,
+            "instance_id": instance_id,
+            "task_ids": [claim.task_id for claim in held],
+            "attempts": [claim.attempt for claim in held],
+            "attempt_ids": [claim.attempt_id for claim in held],
+            "partitions": [claim.partition for claim in held],
+            "users": [claim.task_id for claim, _, _ in uses],
+            "resources": [resource for _, resource, _ in uses],
+            "exclusives": [resource in claim.exclusive for claim, resource, _ in uses],
+            "tokens": [token for _, _, token in uses],
+        }
+        async with self._connection.use() as connection, connection.transaction():
+            await connection.execute(_SQL["see_timeline"])
+            await connection.execute(_SQL["put_back"], values)
+            cursor = await connection.execute(_SQL["held"], values)
+            return {row[0] for row in await cursor.fetchall()}
+
+    async def settle(self, held: Sequence[Claim], instance_id: UUID, ends: Mapping[int, int]) -> bool:
+        """Let go of claims that came back with a server that took over; false while its projection is before the ends.
+
+        Not while a claim is being made.
+        """
+        values = {
+            "worker": self._settings.name,
+            "instance_id": instance_id,
+            "attempt_ids": [claim.attempt_id for claim in held],
+        }
+        async with self._connection.use() as connection, connection.transaction():
+            cursor = await connection.execute(_SQL["positions"])
+            positions: dict[int, int] = dict(await cursor.fetchall())
+            if any(positions.get(partition, 0) < end for partition, end in ends.items()):
+                return False
+            await connection.execute(_SQL["release_others"], values)
+            return True
 
     async def _choose(self, connection: AsyncConnection, operations: Sequence[str], most: int) -> list[Chain]:
         cursor = await connection.execute(_SQL["reserved"])
@@ -168,6 +212,7 @@ class Claims:
                 attempt_ids[task.task_id],
                 instance_id,
                 dict(zip(resources, tokens, strict=True)),
+                task.exclusive,
             )
 
         return [[claim(task) for task in chain.tasks] for chain in chains]
@@ -183,6 +228,13 @@ def _waiting(*row: Any) -> Waiting:
     return Waiting(
         accepted_at, partition, offset, task_id, attempt, priority, can_run, frozenset(exclusive), only_shared
     )
+
+
+async def _may_claim(connection: AsyncConnection) -> bool:
+    row = await (await connection.execute(_SQL["may_claim"])).fetchone()
+    if row is None:
+        await connection.execute(_SQL["see_timeline"])
+    return row is not None and bool(row[0])
 
 
 async def _hand_on(connection: AsyncConnection, parting: Sequence[LetGo]) -> dict[UUID, dict[str, int]]:

@@ -2,6 +2,16 @@
 -- One claim at a time finds its tasks without a conflict; the constraints would refuse a conflict all the same.
 select pg_advisory_xact_lock(7857012241);
 
+-- may_claim --
+-- Whether all workers have had a lease's time to put back what a server that took over may lack. No row: it has just
+-- taken over.
+select seen_at + make_interval(secs => coalesce((select max(lease_seconds) from workers where stopped_at is null), 0))
+       < now()
+  from timelines where timeline = timeline();
+
+-- see_timeline --
+insert into timelines values (timeline()) on conflict do nothing;
+
 -- reserved --
 -- The resources that are held, and whether exclusively.
 select resource, bool_or(exclusive) from reservations group by resource;
@@ -48,7 +58,7 @@ with wanted as (
  returning c.task_id
 ), numbered as (
     select task_id, resource, exclusive,
-           (('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint << 40)
+           (('x' || timeline())::bit(32)::bigint << 40)
            + nextval('fencing_tokens') as number
       from unnest(%(users)s::uuid[], %(resources)s::text[], %(exclusives)s::boolean[])
            as u (task_id, resource, exclusive)
@@ -83,7 +93,7 @@ select task_id from claims where attempt_id = any (%(attempt_ids)s) and released
 -- What a task has reserved goes to the next one, which the same worker has claimed: nobody comes in between.
 update reservations r
    set task_id = h.heir,
-       token = (('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint << 40)
+       token = (('x' || timeline())::bit(32)::bigint << 40)
                + nextval('fencing_tokens')
   from unnest(%(task_ids)s::uuid[], %(heirs)s::uuid[]) as h (task_id, heir)
  where r.task_id = h.task_id;
@@ -110,3 +120,43 @@ select pg_notify('pulp_claims', '')
  where exists (select from reservations join gone using (task_id))
     or exists (select from tasks where state = 'waiting' and depends_on <> '{}'
                 and depends_on && array(select task_id from gone));
+
+-- put_back --
+-- Claims and reservations that a server which took over may lack, as they were.
+with held as (
+    select * from unnest(%(task_ids)s::uuid[], %(attempts)s::int[], %(attempt_ids)s::uuid[], %(partitions)s::int[])
+        as h (task_id, attempt, attempt_id, partition)
+), claimed as (
+    insert into claims as c (task_id, attempt, attempt_id, worker, instance_id, partition)
+    select task_id, attempt, attempt_id, %(worker)s, %(instance_id)s, partition from held
+        on conflict (task_id) do update
+       set attempt = excluded.attempt, attempt_id = excluded.attempt_id, worker = excluded.worker,
+           instance_id = excluded.instance_id, released_at = null
+     where c.attempt < excluded.attempt or c.attempt_id = excluded.attempt_id
+ returning c.task_id
+)
+insert into reservations (task_id, resource, exclusive, token, slot)
+select task_id, resource, exclusive, token,
+       case when exclusive then int8range(null, null) else int8range(token, token, '[]') end
+  from unnest(%(users)s::uuid[], %(resources)s::text[], %(exclusives)s::boolean[], %(tokens)s::bigint[])
+       as u (task_id, resource, exclusive, token)
+  join claimed using (task_id)
+    on conflict do nothing;
+
+-- held --
+select attempt_id from claims where attempt_id = any (%(attempt_ids)s) and released_at is null;
+
+-- positions --
+select partition, next_offset from positions;
+
+-- release_others --
+-- Claims that this worker had let go of, and that came back with a server which lacks that.
+with let_go as (
+    update claims set released_at = now()
+     where worker = %(worker)s and instance_id = %(instance_id)s and released_at is null
+       and attempt_id <> all (%(attempt_ids)s)
+ returning task_id
+), freed as (
+    delete from reservations where task_id in (select task_id from let_go)
+)
+select pg_notify('pulp_claims', '') where exists (select from let_go);

@@ -53,24 +53,27 @@ class Registration:
             settings.postgres, f"pulp-worker/{settings.name}/heartbeat", timeout_s=settings.lease_s
         )
 
-    async def register(self, operations: Sequence[Operation]) -> None:
-        """Take the name, and say what this worker can run. Raises `NameInUse`, which names the holder."""
+    async def register(self, operations: Sequence[Operation]) -> str:
+        """Take the name, and say what this worker can run; the database's timeline. Raises `NameInUse`."""
         async with self._connection.use() as connection, connection.transaction():
             cursor = await connection.execute(_SQL["register"], self._row())
-            if await cursor.fetchone() is None:
+            row = await cursor.fetchone()
+            if row is None:
                 raise NameInUse(self._settings.name, await self._holder(connection))
             for operation in sorted(operations, key=lambda item: item.name):  # one order: no deadlock between workers
                 await connection.execute(_SQL["register_operation"], _operation_row(operation, self._settings.name))
+        return str(row[0])
 
     def become_another(self) -> None:
         """The lease has run out: what was claimed under the old instance id is not this worker's any more."""
         self._previous, self.instance_id = self.instance_id, uuid4()
 
-    async def heartbeat(self) -> bool:
-        """Renew the lease; false if this instance is not the registered one any more."""
+    async def heartbeat(self) -> str | None:
+        """Renew the lease; the database's timeline, or None if this instance is not the registered one any more."""
         async with self._connection.use() as connection:
             cursor = await connection.execute(_SQL["heartbeat"], self._me())
-            return cursor.rowcount == 1
+            row = await cursor.fetchone()
+            return None if row is None else str(row[0])
 
     async def unregister(self) -> None:
         """End the lease: the worker has stopped, and runs nothing."""

@@ -9,7 +9,7 @@ on conflict (name) do update
        started_at = now(), heartbeat_at = now(), stopped_at = null
  where w.stopped_at is not null or w.instance_id in (excluded.instance_id, %(previous)s)
     or w.heartbeat_at + make_interval(secs => w.lease_seconds) < now()
-returning name;
+returning timeline();
 
 -- holder --
 select host, pid, instance_id, heartbeat_at, lease_seconds from workers where name = %(name)s;
@@ -23,7 +23,8 @@ on conflict (name) do update
 
 -- heartbeat --
 update workers set heartbeat_at = now()
- where name = %(name)s and instance_id = %(instance_id)s and stopped_at is null;
+ where name = %(name)s and instance_id = %(instance_id)s and stopped_at is null
+returning timeline();
 
 -- unregister --
 update workers set stopped_at = now() where name = %(name)s and instance_id = %(instance_id)s;

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection
-from pulp_events.errors import PulpError
+from pulp_events.errors import LogError, PulpError
 from pulp_events.events import ErrorCode
 from pulp_events.log import Log
 from pulp_projections.positions import Positions
@@ -57,6 +57,12 @@ class Worker:
         )
         self._slots = Slots(operations, tools, may_begin=self._may_begin, freed=self._wake.set)
         self._is_draining = False
+        self._log = log
+        self._timeline = ""
+        self._is_settled = True
+        """If not, another server has taken over from Postgres's primary, and nothing is claimed."""
+        self._ends: Mapping[int, int] | None = None
+        """Where the log ended after that."""
         self._guard = Guard(self._lease, self._slots.is_operating, slack_s=_SLACK_S)
 
     async def start(self) -> None:
@@ -168,6 +174,8 @@ class Worker:
             room = self._settings.concurrency - self._slots.occupied
             if room <= 0 or self._is_draining or not self._lease.is_live:
                 continue
+            if not self._is_settled and not await self._settles():
+                continue
             began_s = time.monotonic()
             try:
                 chains = await self._claims.claim(list(self._operations), room, self._registration.instance_id)
@@ -196,16 +204,43 @@ class Worker:
             sent_at_s = self._lease.now()
             try:
                 async with asyncio.timeout(max(0.05, self._lease.left_s)):
-                    is_registered = await self._registration.heartbeat()
+                    timeline = await self._registration.heartbeat()
             except (psycopg.Error, TimeoutError) as error:
                 _log.warning("no heartbeat: %s", str(error).strip() or "Postgres did not answer in time")
                 continue
-            if not is_registered:
+            if timeline is None:
                 await self._lose_lease()
                 continue
             self._lease.renew(sent_at_s)
             for attempt in self._slots.attempts:
                 attempt.extend()
+            if timeline != self._timeline:
+                await self._put_back(timeline)
+
+    async def _put_back(self, timeline: str) -> None:
+        """Another server has taken over, and may lack the last claims. Tried again with the next heartbeat."""
+        _log.warning("Postgres is another server now: putting back the claims", extra={"timeline": timeline})
+        self._is_settled, self._ends = False, None
+        try:
+            held = await self._claims.put_back(self._slots.claimed(), self._registration.instance_id)
+        except psycopg.Error as error:
+            _log.warning("claims cannot be put back yet: %s", str(error).strip())
+            return
+        self._timeline = timeline
+        for attempt in self._slots.attempts:
+            if attempt.claim.attempt_id not in held:
+                attempt.lose()
+
+    async def _settles(self) -> bool:
+        """Whether the projection has reached what was in the log after another server took over."""
+        try:
+            if self._ends is None:
+                self._ends = await self._log.end_offsets()
+            instance_id = self._registration.instance_id
+            self._is_settled = await self._claims.settle(self._slots.claimed(), instance_id, self._ends)
+        except (LogError, psycopg.Error) as error:
+            _log.warning("cannot tell yet whether the read model is complete again: %s", str(error).strip())
+        return self._is_settled
 
     async def _lose_lease(self) -> None:
         for attempt in self._slots.attempts:
@@ -225,7 +260,7 @@ class Worker:
                 return
 
     async def _register(self) -> None:
-        await self._registration.register([loaded.operation for loaded in self._operations.values()])
+        self._timeline = await self._registration.register([loaded.operation for loaded in self._operations.values()])
 
     async def _listen(self) -> None:
         """Woken when a task has come, or somebody has let go of a resource."""
