@@ -56,12 +56,12 @@ async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> 
         try:
             return await attempt()
         except (LogUnavailable, psycopg.OperationalError) as error:
-            now = time.monotonic()
+            now, reason = time.monotonic(), " ".join(str(error).split())  # libpq's has several lines
             if now >= ends:
-                raise DependencyAway(f"{what} did not answer in time: {str(error).strip()}") from error
+                raise DependencyAway(f"{what} did not answer in time: {reason}") from error
             if now - said >= 5:
                 said = now
-                _log.warning("waiting for %s, %.0f s more: %s", what, ends - now, str(error).strip())
+                _log.warning("waiting for %s, %.0f s more: %s", what, ends - now, reason)
         await asyncio.sleep(min(0.5, max(0.0, ends - time.monotonic())))
 
 

@@ -11,6 +11,7 @@ from pulp_events.topics import Topics
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
+from tests.support.postgres_relay import postgres_relay
 from tests.support.processor_process import Installation, installation
 
 
@@ -108,3 +109,44 @@ def group_offsets(site: Installation) -> dict[int, int]:
     client = AdminClient({"bootstrap.servers": site.kafka})
     found = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(site.group)])[site.group].result(10)
     return {place.partition: place.offset for place in found.topic_partitions}
+
+
+async def test_idle_for_longer_than_the_stall_limit(site: Installation) -> None:
+    processor = await site.start(PULP_STALL_S="1").up()
+    ends = await site.happens()
+    await site.reached(ends)
+    await asyncio.sleep(3)  # the time that is the case here
+    assert processor.is_running()
+    ends = await site.happens()
+    await site.reached(ends)
+    assert await processor.stopped() == 0
+    assert "PartitionStalled" not in processor.output()
+
+
+async def test_postgres_away_for_longer_than_the_stall_limit(site: Installation) -> None:
+    async with postgres_relay(site.database) as relay:
+        processor = await site.start("a", PULP_POSTGRES=relay.conninfo, PULP_STALL_S="1").up()
+        await site.reached(await site.happens())
+        await relay.cut()
+        ends = await site.happens()
+        await processor.said("Postgres did not take a batch, trying again")
+        await asyncio.sleep(3)  # the time that is the case here
+        assert processor.is_running()
+        assert await site.positions() != ends
+        await relay.open()
+        await site.reached(ends)
+        assert await processor.stopped() == 0
+    await site.rows_are_right(ends)
+
+
+async def test_a_rebalance_while_postgres_is_away(site: Installation) -> None:
+    async with postgres_relay(site.database) as relay:
+        first = await site.start(PULP_POSTGRES=relay.conninfo).up()
+        await relay.cut()
+        second = await site.start().up()  # whose own way to Postgres is open
+        ends = await site.happens()
+        await first.said("Postgres did not take a batch, trying again")
+        await relay.open()
+        await site.reached(ends)
+        assert [await first.stopped(), await second.stopped()] == [0, 0]
+    await site.rows_are_right(ends)

@@ -1,0 +1,103 @@
+"""A relay before Postgres that can be away, and that can lose the answer to a commit."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+_COMMIT = b"COMMIT\x00"
+
+
+class PostgresRelay:
+    """Hands bytes on. `conninfo` leads through it."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._target = conninfo_to_dict(conninfo)
+        self._server: asyncio.Server | None = None
+        self._pairs: set[asyncio.Task[None]] = set()
+        self._port = 0
+        self._losing = False
+        self.lost = 0
+        """How many answers to a commit were lost."""
+
+    @property
+    def conninfo(self) -> str:
+        changed = {"host": "127.0.0.1", "port": str(self._port), "sslmode": "disable"}
+        return make_conninfo(**{name: str(value) for name, value in {**self._target, **changed}.items()})
+
+    async def open(self) -> None:
+        """Postgres is there (again)."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Postgres is away: every connection breaks, and none can be made."""
+        assert self._server is not None
+        self._server.close()
+        for pair in self._pairs:
+            pair.cancel()
+        await asyncio.gather(*self._pairs, return_exceptions=True)
+
+    def lose_next_commit(self) -> None:
+        """Hand the next COMMIT on, and break its connection when Postgres has answered."""
+        self._losing = True
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._pairs.add(task)
+        try:
+            host, port = str(self._target.get("host", "127.0.0.1")), int(str(self._target.get("port", 5432)))
+            server_reader, server_writer = await asyncio.open_connection(host, port)
+            try:
+                await self._relay((reader, writer), (server_reader, server_writer))
+            finally:
+                server_writer.transport.abort()
+        except (OSError, asyncio.CancelledError):
+            pass  # the end of a connection, which is what this is for
+        finally:
+            self._pairs.discard(task)
+            writer.transport.abort()
+
+    async def _relay(
+        self,
+        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    ) -> None:
+        loses = asyncio.Event()
+
+        async def to_server() -> None:
+            while data := await client[0].read(65536):
+                if self._losing and _COMMIT in data:
+                    self._losing = False
+                    loses.set()
+                server[1].write(data)
+                await server[1].drain()
+
+        async def to_client() -> None:
+            while data := await server[0].read(65536):
+                if loses.is_set():
+                    self.lost += 1
+                    return
+                client[1].write(data)
+                await client[1].drain()
+
+        ways = [asyncio.create_task(to_server()), asyncio.create_task(to_client())]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+
+@asynccontextmanager
+async def postgres_relay(conninfo: str) -> AsyncIterator[PostgresRelay]:
+    """A relay that is open."""
+    relay = PostgresRelay(conninfo)
+    await relay.open()
+    try:
+        yield relay
+    finally:
+        await relay.cut()
