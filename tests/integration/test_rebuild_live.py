@@ -33,7 +33,8 @@ VIEWS = ("tasks", "task_events")
 
 @pytest.fixture
 def settings(backend: Backend, database: str, topics: Topics) -> Settings:
-    return settings_of(backend.kafka, database, topics, batch_records=50)
+    # No worker runs the tasks of these stories: the reactor shall not end them while a test is at work.
+    return settings_of(backend.kafka, database, topics, batch_records=50, lease_margin_s=600)
 
 
 @pytest.fixture
