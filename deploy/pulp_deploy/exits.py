@@ -3,6 +3,7 @@
 from typing import Final
 
 from pulp_events.errors import (
+    AppendOutcomeUnknown,
     BadInput,
     LogUnavailable,
     PositionNotReached,
@@ -11,6 +12,7 @@ from pulp_events.errors import (
     TopicMismatch,
 )
 from pulp_events.settings import SettingsError
+from pulp_processor.dead_letters import DeadLetterNotFound
 from pulp_processor.instance import InstanceInUse
 from pulp_processor.rebuild_errors import NotSwitched, RebuildInterrupted, RebuildInUse, RebuildRefused
 from pulp_projections.startup import DependencyAway
@@ -25,8 +27,10 @@ CONFIG: Final = 78
 
 EXIT_CODES: Final[dict[type[PulpError], int]] = {
     BadInput: 65,
+    DeadLetterNotFound: 66,
     DependencyAway: UNAVAILABLE,
     LogUnavailable: UNAVAILABLE,
+    AppendOutcomeUnknown: 75,
     ReadModelUnavailable: UNAVAILABLE,
     PositionNotReached: UNAVAILABLE,
     NotRunning: UNAVAILABLE,

@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "topics": "pulp_deploy.commands.topics:topics",
     "users": "pulp_deploy.commands.users:users",
     "events": "pulp_deploy.commands.events:events",
+    "dead-letters": "pulp_deploy.commands.dead_letters:dead_letters",
     "rebuild": "pulp_deploy.commands.rebuild:rebuild_group",
     "api": "pulp_deploy.commands.services:api",
     "processor": "pulp_deploy.commands.services:processor",
