@@ -61,7 +61,7 @@ async def _copy(connection: AsyncConnection, statement: LiteralString, lines: It
 def _history_line(row: HistoryRow) -> bytes:
     record, event = row.record, row.event
     text = (
-        f"{record.partition}\t{record.offset}\t{event.task_id}\t{event.id}\t{_text(row.type)}\t{event.time.isoformat()}"
+        f"{record.partition}\t{record.offset}\t{event.task_id}\t{event.id}\t{_text(row.type)}\t{_utc(event.time)}"
         f"\t{_time(record.timestamp_ms)}\t{_text(event.actor)}\t{row.effect}\t\\\\x"
     )
     return text.encode() + (record.value or b"").hex().encode() + b"\n"
@@ -162,6 +162,11 @@ def _optional(value: object) -> str:
 def _time(timestamp_ms: int) -> str:
     # A topic with times of its producers may hold any number: it must not stop the stream.
     return datetime.fromtimestamp(min(max(timestamp_ms, 0), _LAST_MS) / 1000, UTC).isoformat()
+
+
+def _utc(time: datetime) -> str:
+    # RFC 3339 allows 23:59 from Greenwich, Postgres less than 16 hours.
+    return (time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat()
 
 
 def _optional_time(timestamp_ms: int | None) -> str:
