@@ -1,6 +1,5 @@
 """The Pulp 3 dialect over a real Postgres: each answer and body of Pulp's own, and what only this service has."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,7 +10,7 @@ from msgspec import Raw
 from pulp_events.events import Access, Outcome, Resource, TaskError
 
 from tests.support.events import ATTEMPT, accepted, cancel_requested, finished, progress, started
-from tests.support.site import START_MS, V3, Site, site
+from tests.support.site import START_MS, V3, Site
 
 ZOO, BAR = Resource("repository", "zoo"), Resource("repository", "bar", Access.SHARED)
 
@@ -53,12 +52,6 @@ MINIMAL = [
     "finished_at",
     "worker",
 ]
-
-
-@pytest.fixture
-async def api(database: str) -> AsyncIterator[Site]:
-    async with site(database) as made:
-        yield made
 
 
 async def get(api: Site, path: str, **params: Any) -> Any:

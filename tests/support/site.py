@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
@@ -10,12 +10,14 @@ from uuid import UUID, uuid4
 
 import httpx
 import psycopg
+from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Json
 from pulp_api.app import build
 from pulp_api.auth import Authenticator
 from pulp_api.main import connection_pool
 from pulp_api.service import Service
 from pulp_api.stream import Hub
+from pulp_events.codec import decode
 from pulp_events.events import Event, Resource
 from pulp_events.ids import new_id
 from pulp_events.memory import MemoryLog
@@ -61,11 +63,16 @@ OPERATIONS: list[dict[str, Any]] = [
 
 
 class SiteLog(MemoryLog):
-    """A log that can fail: `fault` is raised by the next append, before or after it took the event."""
+    """A log that can fail."""
 
     def __init__(self) -> None:
         super().__init__(PARTITIONS, self._tick)
         self.fault: Exception | None = None
+        """Raised by the next append, which writes nothing."""
+        self.late_fault: Exception | None = None
+        """Raised by the next append, which has written the event."""
+        self.after_append: Callable[[], Awaitable[None]] | None = None
+        """Called once, when the next event is written and its author does not know yet."""
         self.appended = asyncio.Event()
         self._now_ms = START_MS
 
@@ -80,7 +87,19 @@ class SiteLog(MemoryLog):
             raise fault
         position = await super().append(event, partition)
         self.appended.set()
+        meanwhile, self.after_append = self.after_append, None
+        if meanwhile is not None:
+            await meanwhile()
+        fault, self.late_fault = self.late_fault, None
+        if fault is not None:
+            raise fault
         return position
+
+    @property
+    def events(self) -> list[Event]:
+        """All that was appended, by partition."""
+        found = [decode(record.key, record.value) for records in self.records for record in records]
+        return [event for event in found if isinstance(event, Event)]
 
 
 class Site:
@@ -112,6 +131,13 @@ class Site:
         await self.add(event, partition_of(task_id, resources, PARTITIONS))
         return task_id
 
+    async def until(self, task_id: UUID, state: str) -> None:
+        """Returns when the projection shows the task in this state."""
+        seen = 0
+        async with asyncio.timeout(20):
+            while await self.execute("select state from tasks where task_id = %s", task_id) != [(state,)]:
+                seen = await self.positions.changed(seen, 1)
+
     def partition_of(self, task_id: UUID, *resources: Resource) -> int:
         """Where a task's events go."""
         return partition_of(task_id, resources, PARTITIONS)
@@ -127,6 +153,13 @@ class Site:
         async with await psycopg.AsyncConnection.connect(self.database, autocommit=True) as connection:
             cursor = await connection.execute(statement, parameters)
             return await cursor.fetchall() if cursor.description else []
+
+    async def cut_postgres(self) -> None:
+        """End every connection to the database, and let nobody in again."""
+        name = str(psycopg.conninfo.conninfo_to_dict(self.database)["dbname"])
+        async with await psycopg.AsyncConnection.connect(self.database, dbname="postgres", autocommit=True) as server:
+            await server.execute(SQL("alter database {} with allow_connections false").format(Identifier(name)))
+            await server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
 
     async def add_user(self, name: str, role: Role) -> None:
         """A user with `PASSWORD`."""

@@ -1,0 +1,290 @@
+"""The Pulp 2 dialect over a real Postgres: what the original `pulp-admin` reads, in 2.0's fields and in 2.21's."""
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+from pulp_events.events import Accepted, Outcome, TaskError
+
+from tests.support.events import ATTEMPT, accepted, cancel_requested, finished, progress, started
+from tests.support.site import V2, Site
+
+CALL_REPORT_2_0 = {
+    "call_request_id", "call_request_group_id", "call_request_tags", "schedule_id", "principal_login", "response",
+    "reasons", "state", "progress", "dependency_failures", "result", "exception", "traceback", "start_time",
+    "finish_time", "task_id", "task_group_id", "tags",
+}  # fmt: skip
+TASK_REPORT_2_21 = {
+    "task_id", "state", "task_type", "tags", "progress_report", "result", "error", "exception", "traceback",
+    "start_time", "finish_time", "worker_name", "queue", "spawned_tasks", "id", "_id", "_ns",
+}  # fmt: skip
+OWN = {"cancelling"}
+UNKNOWN = "e0e0a250-eded-468f-9d97-0419a00b130e"
+
+
+async def get(api: Site, path: str, **params: Any) -> Any:
+    answer = await api.client.get(f"{V2}/{path}", params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def ids(api: Site, **params: Any) -> list[str]:
+    return [report["task_id"] for report in await get(api, "tasks/", **params)]
+
+
+async def search(api: Site, **criteria: Any) -> list[dict[str, Any]]:
+    answer = await api.client.post(f"{V2}/tasks/search/", json={"criteria": criteria})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()
+    return found
+
+
+async def test_a_report_has_the_fields_of_both_releases(api: Site) -> None:
+    group, child = uuid4(), uuid4()
+    event = accepted(tags=("pulp:repository:zoo", "pulp:action:sync"), group_id=group)
+    await api.add(event, 1)
+    await api.add(accepted(child, parent_id=event.task_id), 2)
+    await api.add(started(), 1)
+    await api.add(progress(value={"yum_importer": {"state": "FAILED"}}), 1)
+    error = TaskError("operation-failed", "no route", 'Traceback:\n  File "a"\nOSError: no route')
+    await api.add(finished(error=error, outcome=Outcome.FAILED), 1)
+
+    task_id = str(event.task_id)
+    report = await get(api, f"tasks/{task_id}/")
+    assert report.keys() == CALL_REPORT_2_0 | TASK_REPORT_2_21 | OWN | {"_href"}
+    assert report == {
+        "_href": f"/pulp/api/v2/tasks/{task_id}/",
+        "call_request_id": task_id,
+        "call_request_group_id": str(group),
+        "call_request_tags": ["pulp:repository:zoo", "pulp:action:sync"],
+        "schedule_id": None,
+        "principal_login": "admin",
+        "response": "accepted",
+        "reasons": [],
+        "state": "error",
+        "progress": {"yum_importer": {"state": "FAILED"}},
+        "dependency_failures": {},
+        "result": None,
+        "exception": ["no route"],
+        "traceback": ["Traceback:\n", '  File "a"\n', "OSError: no route"],
+        "start_time": "2023-11-14T22:13:23Z",  # the broker's clock shows a second more with each event
+        "finish_time": "2023-11-14T22:13:25Z",
+        "task_id": task_id,
+        "task_group_id": str(group),
+        "tags": ["pulp:repository:zoo", "pulp:action:sync"],
+        "task_type": "sync",
+        "progress_report": {"yum_importer": {"state": "FAILED"}},
+        "error": {
+            "code": "operation-failed",
+            "description": "no route",
+            "traceback": 'Traceback:\n  File "a"\nOSError: no route',
+            "data": {},
+            "sub_errors": [],
+        },
+        "worker_name": "w1",
+        "queue": "default",
+        "spawned_tasks": [{"_href": f"/pulp/api/v2/tasks/{child}/", "task_id": str(child)}],
+        "id": task_id,
+        "_id": {"$oid": task_id},
+        "_ns": "task_status",
+        "cancelling": False,
+    }
+
+
+async def test_the_collections_reports_have_no_href(api: Site) -> None:
+    await api.task()
+    [report] = await get(api, "tasks/")
+    assert report.keys() == CALL_REPORT_2_0 | TASK_REPORT_2_21 | OWN
+
+
+async def states(api: Site) -> dict[str, UUID]:
+    """A task in every state, oldest first."""
+    words = ("waiting", "cancelling before", "running", "cancelling", "successful", "failed", "cancelled", "skipped")
+    found = {word: uuid4() for word in words}
+    for word, task_id in found.items():
+        await api.add(accepted(task_id, operation=word), 0)
+        if word in ("running", "cancelling", "successful", "failed", "cancelled"):
+            await api.add(started(task_id), 0)
+        if word.startswith("cancelling"):
+            await api.add(cancel_requested(task_id), 0)
+        if word in set(Outcome):
+            attempt = None if word == "skipped" else ATTEMPT
+            await api.add(finished(task_id, outcome=Outcome(word), attempt_id=attempt), 0)
+    return found
+
+
+async def test_pulps_word_for_each_state(api: Site) -> None:
+    await states(api)
+    shown = {report["task_type"]: (report["state"], report["cancelling"]) for report in await get(api, "tasks/")}
+    assert shown == {
+        "waiting": ("waiting", False),
+        "cancelling before": ("waiting", True),
+        "running": ("running", False),
+        "cancelling": ("running", True),
+        "successful": ("finished", False),
+        "failed": ("error", False),
+        "cancelled": ("canceled", False),
+        "skipped": ("skipped", False),
+    }
+
+
+async def test_the_list_is_in_the_order_of_submission_and_filtered(api: Site) -> None:
+    a, b, c = uuid4(), uuid4(), uuid4()
+    await api.add(accepted(a, tags=("x", "y")), 2)
+    await api.add(accepted(b, tags=("y",)), 0)
+    await api.add(accepted(c, tags=("x", "z")), 1)
+    assert await ids(api) == [str(a), str(b), str(c)]
+    assert await ids(api, tag="x") == [str(a), str(c)]
+    assert await ids(api, tag=["x", "y"]) == [str(a)]
+    assert await ids(api, tag="w") == []
+    assert await ids(api, id=[str(c), str(b), "nonsense"]) == [str(b), str(c)]
+    assert await ids(api, id="nonsense") == []
+    assert await ids(api, tag="x", id=str(c)) == [str(c)]
+    assert await ids(api, limit=1, skip=1) == [str(b)]
+    answer = await api.client.get(f"{V2}/tasks/")
+    assert answer.headers["pulp-position"] == "0:0,1:0,2:0"
+
+
+async def test_each_state_is_found_by_pulps_word_for_it(api: Site) -> None:
+    made = {word: str(task_id) for word, task_id in (await states(api)).items()}
+    expected = {
+        "waiting": ["waiting", "cancelling before"],
+        "running": ["running", "cancelling"],
+        "finished": ["successful"],
+        "error": ["failed"],
+        "canceled": ["cancelled"],
+        "skipped": ["skipped"],
+    }
+    for word, names in expected.items():
+        wanted = [made[name] for name in names]
+        assert await ids(api, state=word) == wanted, word
+        assert [report["task_id"] for report in await search(api, filters={"state": word})] == wanted
+        answer = await get(api, "tasks/search/", filters=json.dumps({"state": {"$in": [word]}}))
+        assert [report["task_id"] for report in answer] == wanted
+    assert len(await ids(api, state=["waiting", "running", "error"])) == 5
+
+
+async def test_a_search_sorts_cuts_and_picks(api: Site) -> None:
+    group = uuid4()
+    made = [uuid4() for _ in range(4)]
+    for number, task_id in enumerate(made):
+        await api.add(accepted(task_id, tags=(f"t{number % 2}",), group_id=group if number else None), number)
+    await api.add(started(made[2]), 2)
+
+    async def found(**criteria: Any) -> list[int]:
+        return [made.index(UUID(report["task_id"])) for report in await search(api, **criteria)]
+
+    assert await found() == [0, 1, 2, 3]
+    assert await found(sort=[["id", "descending"]]) == [3, 2, 1, 0]
+    assert await found(sort=[["id", "descending"]], limit=2, skip=1) == [2, 1]
+    assert await found(sort=[["start_time", "descending"], ["id", "ascending"]]) == [2, 0, 1, 3]
+    assert await found(filters={"group_id": None}) == [0]
+    assert await found(filters={"group_id": str(group), "tags": {"$in": ["t1"]}}) == [1, 3]
+    assert await found(filters={"task_id": {"$in": [str(made[3]), "nonsense"]}}) == [3]
+    assert await search(api, fields=["state"], limit=1) == [
+        {"state": "waiting", "id": str(made[0]), "_id": {"$oid": str(made[0])}}
+    ]
+    query = {"sort": '[["id", "descending"]]', "limit": "1", "skip": "1", "field": ["task_id", "tags"]}
+    [picked] = await get(api, "tasks/search/", **query)
+    assert picked == {"task_id": str(made[2]), "tags": ["t0"], "id": str(made[2]), "_id": {"$oid": str(made[2])}}
+
+
+UNUSABLE_SEARCHES: list[tuple[bytes, str]] = [
+    (b"", "not JSON"),
+    (b"[]", "must be a JSON object"),
+    (b"{}", "needs an object 'criteria'"),
+    (b"\xff", "not JSON"),
+    (b'{"criteria": {"bogus": 1}}', "unknown keys bogus"),
+    (b'{"criteria": {"filters": [1]}}', "filters must be an object"),
+    (b'{"criteria": {"filters": {"state": "nope"}}}', "unknown state nope; known are: waiting, running"),
+    (b'{"criteria": {"filters": {"state": {"$ne": "running"}}}}', "an object with $in"),
+    (b'{"criteria": {"filters": {"state": {"$in": ["error"], "$ne": "x"}}}}', "an object with $in"),
+    (b'{"criteria": {"filters": {"worker": "x"}}}', "only task_id, group_id, state and tags"),
+    (b'{"criteria": {"sort": [["id"]]}}', "a list of [FIELD, ascending or descending]"),
+    (b'{"criteria": {"sort": [["password", "ascending"]]}}', "a list of [FIELD, ascending or descending]"),
+    (b'{"criteria": {"limit": 0}}', "criteria.limit"),
+    (b'{"criteria": {"limit": true}}', "criteria.limit"),
+    (b'{"criteria": {"skip": -1}}', "criteria.skip"),
+    (b'{"criteria": {"skip": 99999999999999999999}}', "criteria.skip"),
+    (b'{"criteria": {"fields": "state"}}', "criteria.fields"),
+    (b'{"criteria": {"filters": {"tags": "a\\u0000"}}}', "a value cannot be used"),
+]
+
+
+async def test_what_cannot_be_used_is_answered_by_400_and_a_reason(api: Site) -> None:
+    for body, text in UNUSABLE_SEARCHES:
+        answer = await api.client.post(f"{V2}/tasks/search/", content=body)
+        assert (answer.status_code, answer.json()["http_status"]) == (400, 400), body
+        assert text in answer.json()["error_message"], body
+    for query in ("filters=x", "sort=[", "filters=[1]", "limit=x", "limit=0", 'skip="1"'):
+        answer = await api.client.get(f"{V2}/tasks/search/?{query}")
+        assert (answer.status_code, answer.json()["http_status"]) == (400, 400), query
+    for query in ("state=nope", "limit=0", "skip=-1", "limit=x"):
+        answer = await api.client.get(f"{V2}/tasks/?{query}")
+        assert (answer.status_code, answer.json()["http_status"]) == (400, 400), query
+
+
+async def test_a_task_that_is_not_there(api: Site) -> None:
+    for text in (UNKNOWN, "nonsense"):
+        message = f"Missing resource(s): resource_id={text}"
+        answer = await api.client.get(f"{V2}/tasks/{text}/")
+        assert answer.status_code == 404
+        assert answer.json() == {
+            "_href": f"/pulp/api/v2/tasks/{text}/",
+            "http_status": 404,
+            "http_request_method": "GET",
+            "error_message": message,
+            "exception": None,
+            "traceback": None,
+            "error": {
+                "code": "PLP0009",
+                "description": message,
+                "data": {"resources": {"resource_id": text}},
+                "sub_errors": [],
+            },
+            "resources": {"resource_id": text},  # without it the original client dies
+        }
+
+
+async def test_other_errors_speak_the_dialect(api: Site) -> None:
+    answer = await api.client.get(f"{V2}/nothing/")
+    assert (answer.status_code, answer.json()["resources"]) == (404, {"path": "/pulp/api/v2/nothing/"})
+    answer = await api.client.put(f"{V2}/tasks/{UNKNOWN}/")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, DELETE, HEAD")
+    assert answer.json()["error_message"] == 'Method "PUT" not allowed.'
+    answer = await api.as_user("").get(f"{V2}/tasks/")
+    assert (answer.status_code, answer.json()["http_status"]) == (401, 401)
+    answer = await api.client.get(f"{V2}/tasks/", headers={"Pulp-Min-Position": "x"})
+    assert (answer.status_code, answer.json()["http_status"]) == (400, 400)
+
+
+async def test_head_is_get_without_the_body(api: Site) -> None:
+    task_id = await api.task()
+    for path in (f"tasks/{task_id}/", "tasks/"):
+        head, full = await api.client.head(f"{V2}/{path}"), await api.client.get(f"{V2}/{path}")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == str(len(full.content))
+    assert (await api.client.head(f"{V2}/tasks/{UNKNOWN}/")).status_code == 404
+
+
+async def test_work_on_content_and_repositories_is_answered_by_its_call_report(api: Site) -> None:
+    answer = await api.client.delete(f"{V2}/content/orphans/")
+    assert answer.status_code == 202
+    report = answer.json()
+    assert report.keys() == CALL_REPORT_2_0 | TASK_REPORT_2_21 | OWN | {"_href"}
+    assert (report["state"], report["tags"]) == ("waiting", ["pulp:content_unit:orphans"])
+    assert report["_href"] == f"/pulp/api/v2/tasks/{report['task_id']}/"
+
+    config = {"feed": "http://127.0.0.1/zoo/"}
+    url = f"{V2}/repositories/zoo/actions"
+    report = (await api.client.post(f"{url}/sync/", json={"override_config": config})).json()
+    assert report["tags"] == ["pulp:repository:zoo", "pulp:action:sync"]
+    published = await api.client.post(f"{url}/publish/")
+    assert (published.status_code, published.json()["tags"]) == (202, ["pulp:repository:zoo"])
+    for path, body in (("bogus/", {}), ("sync/", {"override_config": 1}), ("sync/", [])):
+        refused = await api.client.post(f"{url}/{path}", json=body)
+        assert (refused.status_code, refused.json()["http_status"]) == (400, 400)
+    made = {event.data.operation: event.data for event in api.log.events if isinstance(event.data, Accepted)}
+    assert sorted(made) == ["publish", "remove-orphans", "sync"]
+    assert json.loads(bytes(made["sync"].arguments)) == {"repo_id": "zoo", **config}
+    assert json.loads(bytes(made["publish"].arguments)) == {"repo_id": "zoo"}
