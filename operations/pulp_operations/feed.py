@@ -94,22 +94,26 @@ class Feed:
     @asynccontextmanager
     async def _get(self, href: str, headers: dict[str, str] | None = None) -> AsyncIterator[httpx.Response]:
         request = {**_HEADERS, **(headers or {})}
-        async with self._client.stream("GET", urljoin(self._url, href), headers=request) as response:
-            status = response.status_code
-            if status in (408, 425, 429) or status >= 500:
-                raise _Again(f"{href}: the server answered {status}")
-            if status not in (200, 206):
-                raise FetchFailed(f"{href}: the server answered {status}")
-            yield response
+        url = urljoin(self._url, href)
+        try:
+            async with self._client.stream("GET", url, headers=request) as response:
+                status = response.status_code
+                if status in (408, 425, 429) or status >= 500:
+                    raise _Again(f"{url}: the server answered {status}")
+                if status not in (200, 206):
+                    raise FetchFailed(f"{url}: the server answered {status}")
+                yield response
+        except httpx.TransportError as error:
+            raise _Again(f"{url}: {str(error) or type(error).__name__}") from error
 
 
 async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
     for pause_s in (*PAUSES_S, None):
         try:
             return await attempt()
-        except (_Again, httpx.TransportError) as error:
+        except _Again as error:
             if pause_s is None:
-                raise FetchFailed(str(error) or type(error).__name__) from error
+                raise FetchFailed(str(error)) from error
             await asyncio.sleep(pause_s)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise FetchFailed(f"{type(error).__name__}: {error}") from error

@@ -84,7 +84,10 @@ async def counting(context: Context) -> object:
 
 @operation("refusing")
 def refusing(context: Context) -> object:
-    raise OperationError("out-of-disk", str(context.tokens))
+    try:
+        raise OSError("no space left")
+    except OSError as error:
+        raise OperationError("out-of-disk", str(context.tokens)) from error
 
 
 async def test_operations_run_in_tests(tmp_path: Path) -> None:
@@ -97,6 +100,7 @@ async def test_operations_run_in_tests(tmp_path: Path) -> None:
     assert (outcome.state, outcome.error_code, outcome.error_description) == ("failed", "out-of-disk", "{'a:b': 1}")
     assert outcome.traceback is not None
     assert "OperationError" in outcome.traceback
+    assert "no space left" not in outcome.traceback  # a reader is told what was the matter, not all that led to it
 
 
 def test_the_operations_of_entry_points_are_found() -> None:

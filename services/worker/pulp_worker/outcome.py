@@ -42,7 +42,8 @@ def raised(error: BaseException) -> Ended:
     """The end of an operation that raised."""
     if isinstance(error, TaskCancelled):
         return Ended(Outcome.CANCELLED)
-    trace = "".join(traceback.format_exception(error))
+    is_told = isinstance(error, OperationError)  # its description says what was the matter: what led to it is left out
+    trace = "".join(traceback.format_exception(error, chain=not is_told))
     if isinstance(error, OperationError):
         return failed(error.code, error.description, trace)
     return failed(ErrorCode.OPERATION_FAILED, str(error) or type(error).__name__, trace)
