@@ -40,7 +40,11 @@ def accepted(app: App, body: dict[str, Any], *, watch: bool, key: str | None = N
 )
 @click.option("--arguments", metavar="JSON", help="All arguments as one JSON object, or @FILE.")
 @click.option(
-    "--resource", "resources", multiple=True, metavar="TYPE:ID[:shared]", help="A resource that the task uses."
+    "--resource",
+    "resources",
+    multiple=True,
+    metavar="TYPE:ID[:shared]",
+    help="A resource that the task uses, alone or shared.",
 )
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag of the task.")
 @click.option("--queue", metavar="NAME", help="The queue of the workers that may run it.")
@@ -151,10 +155,14 @@ def _json(text: str, where: str) -> Any:
 
 def _resource(text: str) -> dict[str, str]:
     kind, _, rest = text.partition(":")
-    access = "exclusive"
-    for word in ("shared", "exclusive"):
-        if rest.endswith(f":{word}"):
-            rest, access = rest.removesuffix(f":{word}"), word
-    if not kind or not rest:
+    name, colon, access = rest.rpartition(":")
+    if not colon:
+        name, access = rest, "exclusive"
+    if not kind or not name:
         raise click.UsageError(f"--resource {text}: TYPE:ID or TYPE:ID:shared is expected")
-    return {"type": kind, "id": rest, "access": access}
+    if access not in ("shared", "exclusive"):
+        raise click.UsageError(
+            f"--resource {text}: unknown access '{access}', it is exclusive or shared. "
+            f"An ID that holds a colon needs it: {text}:exclusive"
+        )
+    return {"type": kind, "id": name, "access": access}

@@ -1,7 +1,6 @@
 """The user guide's pages, literally. The guide sets each line off by one blank (its markup); that is taken away here."""
 
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pulp_admin import render
-from pulp_admin.app import App
-from pulp_admin.client import Client
-from pulp_admin.config import Config
-from pulp_admin.main import run
 from pulp_deploy.demo import guide
+
+from tests.support.admin import Answer, admin
 
 ORPHANS = """\
 +----------------------------------------------------------------------+
@@ -144,22 +141,6 @@ SYNC = report(
     finish_time="2012-12-09T04:29:09Z",
     progress=PROGRESS,
 )
-Answer = Callable[[httpx.Request], httpx.Response]
-
-
-def admin(tmp_path: Path, answer: Answer, *arguments: str) -> int:
-    """Run `pulp-admin` against a server that is one function."""
-    config = Config(
-        url="http://pulp.test",
-        username="admin",
-        password="secret",
-        verify=True,
-        ca_file=None,
-        timeout_s=5,
-        folder=tmp_path,
-    )
-    app = App({}, make_client=lambda _: Client(config, transport=httpx.MockTransport(answer)))
-    return run(arguments, app)
 
 
 def test_the_page_of_the_orphan_removal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,53 +244,6 @@ def test_the_words_of_each_state(changes: dict[str, Any], expected: tuple[object
     assert (shown["state"], shown["start_time"], shown["finish_time"], shown["result"]) == expected
 
 
-ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
-
-
-# Exit codes of pulp2.md, 2.6; 75 is EX_TEMPFAIL for what is away only now.
-@pytest.mark.parametrize(
-    ("status", "body", "code", "text"),
-    [
-        (
-            404,
-            {"resources": {"resource_id": ID}},
-            65,
-            f"The following resource(s) could not be found:\n\n  {ID} (resource_id)\n",
-        ),
-        (400, {"error_message": "unknown state x"}, 65, "unknown state x"),
-        (401, {}, 77, "Authentication Failed"),
-        (403, {"error_message": "no"}, 77, "Insufficient Permissions: no"),
-        (409, {"error_message": "conflict"}, 65, "conflict"),
-        (500, {"error_message": "oh"}, 70, "An internal error occurred on the Pulp server:\n\noh"),
-        (504, {"error_message": "late"}, 75, "The server cannot answer now: late"),
-    ],
-)
-def test_each_bad_answer_has_its_text_and_exit_code(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int, body: dict[str, Any], code: int, text: str
-) -> None:
-    answer: Answer = lambda request: httpx.Response(status, json=body)
-    assert admin(tmp_path, answer, "tasks", "details", "--task-id", ID) == code
-    assert capsys.readouterr().err.startswith(text)
-
-
-def test_an_answer_that_is_no_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert admin(tmp_path, lambda request: httpx.Response(502, text="<html>"), "tasks", "list") == 70
-    assert "The web server reported an error" in capsys.readouterr().err
-
-
-def test_a_refused_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("[Errno 111] Connection refused")
-
-    assert admin(tmp_path, answer, "tasks", "list") == 78
-    assert "The connection was refused when attempting to contact the server [pulp.test]" in capsys.readouterr().err
-
-
-def test_a_missing_option_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert admin(tmp_path, lambda request: httpx.Response(500), "tasks", "details") == 64
-    assert capsys.readouterr().err.endswith("The following options are required but were not specified:\n  --task-id\n")
-
-
 def test_the_next_command_asks_for_what_this_one_wrote(tmp_path: Path) -> None:
     seen = []
 
@@ -319,28 +253,14 @@ def test_the_next_command_asks_for_what_this_one_wrote(tmp_path: Path) -> None:
             return httpx.Response(202, json=SYNC, headers={"Pulp-Position": "1:7"})
         return httpx.Response(200, json=SYNC)
 
-    admin(tmp_path, answer, "tasks", "cancel", "--task-id", ID)
-    admin(tmp_path, answer, "tasks", "details", "--task-id", ID)
+    admin(tmp_path, answer, "tasks", "cancel", "--task-id", SYNC["call_request_id"])
+    admin(tmp_path, answer, "tasks", "details", "--task-id", SYNC["call_request_id"])
     assert seen == [None, "1:7"]
-
-
-def test_a_submission_is_sent_again_under_one_key_until_its_answer_is_known(tmp_path: Path) -> None:
-    keys = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        keys.append(request.headers["idempotency-key"])
-        if len(keys) == 1:
-            return httpx.Response(503, json={"detail": "away"}, headers={"Retry-After": "0"})
-        return httpx.Response(202, json={"task": f"/pulp/api/v3/tasks/{ID}/"})
-
-    assert admin(tmp_path, answer, "submit", "sync", "--argument", "repo_id=zoo") == 0
-    assert len(keys) == 2
-    assert len(set(keys)) == 1
 
 
 def test_json_is_complete_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer: Answer = lambda request: httpx.Response(200, json=SYNC)
-    assert admin(tmp_path, answer, "tasks", "details", "--task-id", ID, "--output", "json") == 0
+    assert admin(tmp_path, answer, "tasks", "details", "--task-id", SYNC["call_request_id"], "--output", "json") == 0
     assert httpx.Response(200, text=capsys.readouterr().out).json() == SYNC
 
 

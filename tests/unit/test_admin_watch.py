@@ -6,10 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from pulp_admin.app import App
-from pulp_admin.client import Client
-from pulp_admin.config import Config
-from pulp_admin.main import run
+
+from tests.support.admin import admin
 
 ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
 EVENT = "org.pulpproject.task.%s.v1"
@@ -48,17 +46,7 @@ def watch(tmp_path: Path, states: list[str], *types: str, asked: list[str | None
         asked.append(request.headers.get("pulp-min-position"))
         return httpx.Response(200, json=task(states.pop(0)))
 
-    config = Config(
-        url="http://pulp.test",
-        username="admin",
-        password="secret",
-        verify=True,
-        ca_file=None,
-        timeout_s=5,
-        folder=tmp_path,
-    )
-    app = App({}, make_client=lambda _: Client(config, transport=httpx.MockTransport(answer)))
-    return run(["tasks", "watch", "--task-id", ID], app)
+    return admin(tmp_path, answer, "tasks", "watch", "--task-id", ID)
 
 
 @pytest.mark.parametrize(("state", "code"), [("completed", 0), ("failed", 1), ("canceled", 3), ("skipped", 4)])

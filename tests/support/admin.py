@@ -1,0 +1,27 @@
+"""Run `pulp-admin` in this process, against a server that is one function."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+from pulp_admin.app import App
+from pulp_admin.client import Client
+from pulp_admin.config import Config
+from pulp_admin.main import run
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def admin(folder: Path, answer: Answer, *arguments: str) -> int:
+    """The exit code of a command line; `folder` is the client's memory between commands."""
+    config = Config(
+        url="http://pulp.test",
+        username="admin",
+        password="secret",
+        verify=True,
+        ca_file=None,
+        timeout_s=5,
+        folder=folder,
+    )
+    app = App({}, make_client=lambda _: Client(config, transport=httpx.MockTransport(answer)))
+    return run(arguments, app)

@@ -1,0 +1,55 @@
+"""What `pulp-admin` says and exits with when a server, or a command line, is not as it should be."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.admin import Answer, admin
+
+ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
+
+
+# Exit codes of the client of Pulp 2; 75 is EX_TEMPFAIL for what is away only now.
+@pytest.mark.parametrize(
+    ("status", "body", "code", "text"),
+    [
+        (
+            404,
+            {"resources": {"resource_id": ID}},
+            65,
+            f"The following resource(s) could not be found:\n\n  {ID} (resource_id)\n",
+        ),
+        (400, {"error_message": "unknown state x"}, 65, "unknown state x"),
+        (401, {}, 77, "Authentication Failed"),
+        (403, {"error_message": "no"}, 77, "Insufficient Permissions: no"),
+        (409, {"error_message": "conflict"}, 65, "conflict"),
+        (500, {"error_message": "oh"}, 70, "An internal error occurred on the Pulp server:\n\noh"),
+        (504, {"error_message": "late"}, 75, "The server cannot answer now: late"),
+    ],
+)
+def test_each_bad_answer_has_its_text_and_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int, body: dict[str, Any], code: int, text: str
+) -> None:
+    answer: Answer = lambda request: httpx.Response(status, json=body)
+    assert admin(tmp_path, answer, "tasks", "details", "--task-id", ID) == code
+    assert capsys.readouterr().err.startswith(text)
+
+
+def test_an_answer_that_is_no_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert admin(tmp_path, lambda request: httpx.Response(502, text="<html>"), "tasks", "list") == 70
+    assert "The web server reported an error" in capsys.readouterr().err
+
+
+def test_a_refused_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("[Errno 111] Connection refused")
+
+    assert admin(tmp_path, answer, "tasks", "list") == 78
+    assert "The connection was refused when attempting to contact the server [pulp.test]" in capsys.readouterr().err
+
+
+def test_a_missing_option_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert admin(tmp_path, lambda request: httpx.Response(500), "tasks", "details") == 64
+    assert capsys.readouterr().err.endswith("The following options are required but were not specified:\n  --task-id\n")
