@@ -1,6 +1,8 @@
 """What holds for every request: it has a correlation id, its body is bounded, HEAD is GET without the body, and an
 error that nobody expects is logged once and answered like the others."""
 
+import asyncio
+import contextlib
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -12,6 +14,8 @@ from pulp_api.failures import failed, failure_body
 from pulp_api.respond import json
 
 MAX_BODY_BYTES: Final = 1_000_000
+MAX_DRAINED_BYTES: Final = 64_000_000
+DRAIN_S: Final = 10.0
 TOO_LARGE: Final = f"the request body has more than {MAX_BODY_BYTES} bytes"
 
 
@@ -20,7 +24,7 @@ class BodyTooLarge(Exception):
 
 
 class Edge:
-    """The outermost layer. A body that is too large is refused with 413, before it is read to the end."""
+    """The outermost layer. A body that is too large is refused with 413, and never kept."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,6 +44,8 @@ class Edge:
         }
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
+            if "expect" not in headers:  # else the client waits for an answer before it sends the body
+                await _drain(receive)
             body = failure_body(scope["path"], method, 413, TOO_LARGE)
             await json(body, 413, {"Connection": "close"})(scope, receive, answer)
             return
@@ -81,10 +87,25 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > MAX_BODY_BYTES:
+            if message.get("more_body", False):
+                await _drain(receive)
             raise BodyTooLarge(TOO_LARGE)
         return message
 
     return bounded
+
+
+async def _drain(receive: Receive) -> None:
+    """Let the client send what it began to send, within limits: a connection that is closed before is reset, and the
+    answer is lost on the way."""
+    drained = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            while drained < MAX_DRAINED_BYTES:
+                message = await receive()
+                drained += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 def _correlation_id(sent: str) -> str:
