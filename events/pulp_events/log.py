@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pulp_events.codec import HEADERS, MAX_EVENT_BYTES, encode, key_of
@@ -23,8 +23,11 @@ _SURELY_NOT_WRITTEN: Final = {
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
 }
-# The admin client asks a broker that it knows as leader, and does not ask again.
+# The admin client asks the broker that it knows as leader, and never asks who leads now.
 _NO_LEADER_NOW: Final = {
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError.REQUEST_TIMED_OUT,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_LEADER_EPOCH,
@@ -32,6 +35,8 @@ _NO_LEADER_NOW: Final = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
 _RETRY_S: Final = 0.05
+_LEADER_S: Final = 2.0
+"""How long a broker may take to answer before it is asked who leads now."""
 _REPORT_SLACK_S: Final = 3.0
 """A delivery report may come so much later than the time limit of the delivery: librdkafka looks once a second."""
 
@@ -204,12 +209,14 @@ class _Offsets:
                     if (found := await self._ask(spec)) is not None:
                         return found
                     await asyncio.sleep(_RETRY_S)
+                    await asyncio.to_thread(self._learn_leaders)
         except (KafkaException, TimeoutError) as error:
             raise LogUnavailable(f"Kafka does not tell how far the log goes: {error!r}") from error
 
     async def _ask(self, spec: OffsetSpec) -> dict[int, int] | None:
         """None while a partition has no leader that answers, as just after its creation or a broker's fall."""
-        futures = self._admin.list_offsets(dict.fromkeys(self._partitions, spec), request_timeout=self._timeout_s)
+        patience_s = min(_LEADER_S, self._timeout_s)
+        futures = self._admin.list_offsets(dict.fromkeys(self._partitions, spec), request_timeout=patience_s)
         answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
         found = {}
         for where, answer in zip(futures, answers, strict=True):
@@ -217,8 +224,14 @@ class _Offsets:
                 return None
             if isinstance(answer, BaseException):
                 raise answer
+            if answer.offset == OFFSET_INVALID:
+                return None  # no answer, and no error either: seen of a partition whose leader had just died
             found[where.partition] = answer.offset
         return found
+
+    def _learn_leaders(self) -> None:
+        with contextlib.suppress(KafkaException):  # asked again while there is time
+            self._admin.list_topics(self._partitions[0].topic, min(_LEADER_S, self._timeout_s))
 
 
 class _EndOffsets:
