@@ -1,0 +1,82 @@
+"""`./dev faults`: the whole system under fire, for as long as one likes."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from tests.faults.arena import Arena
+from tests.faults.catalogue import BY_NAME, FAULTS, Fault
+from tests.faults.report import Live, missed, print_report
+from tests.faults.runner import Outcome, Runner
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--minutes", type=click.FloatRange(0.5), default=10, show_default=True, help="How long faults come.")
+@click.option("--seed", type=int, help="Of an earlier run, to have the same load and faults again; else a random one.")
+@click.option("--only", "names", multiple=True, help="This fault alone, again and again; may be given more than once.")
+@click.option("--list", "listing", is_flag=True, help="List the faults.")
+@click.option(
+    "--keep", type=click.Path(path_type=Path, exists=False), help="A new folder for data and logs, to look at later."
+)
+def main(minutes: float, seed: int | None, names: tuple[str, ...], listing: bool, keep: Path | None) -> None:
+    """Run the whole system (three brokers, Postgres, services) under a load that looks like life, and break it.
+
+    Each fault comes alone first, then two or three at once. At the end everything that clients were told and everything
+    in Postgres and in the API is compared with the log. Exit status 0 exactly if all of it holds.
+    """
+    if listing:
+        for fault in FAULTS:
+            click.echo(fault.name)
+        return
+    for name in names:
+        if name not in BY_NAME:
+            raise click.BadParameter(f"there is no fault {name!r}: --list shows them", param_hint="--only")
+    logging.disable(logging.CRITICAL)  # that a process ended is what happens here all the time
+    seed = secrets.randbelow(10**9) if seed is None else seed
+    chosen = [BY_NAME[name] for name in names] or list(FAULTS)
+    outcome = asyncio.run(run(seed, chosen, minutes * 60, alone=bool(names), kept=keep))
+    print_report(outcome)
+    if outcome.state.ledger.breaches or missed(outcome):
+        click.echo(f"the same load and faults again: ./dev faults --seed {seed} --minutes {minutes:g}")
+        sys.exit(1)
+
+
+async def run(seed: int, faults: list[Fault], seconds: float, *, alone: bool, kept: Path | None = None) -> Outcome:
+    """A run on an arena of its own."""
+    live = Live()
+    live.say(f"seed {seed}, {seconds / 60:g} minutes")
+    async with Arena(live.say, kept) as arena:
+        possible = []
+        for fault in faults:
+            reason = fault.impossible(arena)
+            if reason is None:
+                possible.append(fault)
+            else:
+                live.say(f"not possible here: {fault.name}: {reason}")
+        runner = Runner(arena, seed, live.say)
+        showing = asyncio.create_task(_show(live, runner))
+        try:
+            return await runner.run(possible, seconds, alone=alone)
+        finally:
+            showing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await showing
+
+
+async def _show(live: Live, runner: Runner) -> None:
+    doing, since = "", time.monotonic()
+    while True:
+        if runner.doing != doing:
+            doing, since = runner.doing, time.monotonic()
+        live.show(runner, time.monotonic() - since)
+        await asyncio.sleep(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""The Postgres under fire: the stack's own server first, and after a failover the standby that took over."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import psutil
+import psycopg
+from psycopg.conninfo import make_conninfo
+from pulp_deploy.local.ports import HOST, free_ports
+from pulp_deploy.local.postgres import Postgres, server_account
+from pulp_deploy.local.processes import spawn
+from pulp_deploy.stack import Stack
+
+from tests.faults.proxy import Proxy
+
+_LIMIT_S: Final = 60.0
+
+
+class Database:
+    """Whichever server is the primary now. `proxy` is the way that the services take to it."""
+
+    def __init__(self, stack: Stack, folder: Path, port: int, proxy: Proxy) -> None:
+        self.proxy = proxy
+        self.failovers = 0
+        self._stack = stack
+        self._home = folder
+        self._server = Postgres(folder=folder, port=port)
+        self._wal: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        """Of a server that the suite started; None: the stack runs it."""
+
+    @property
+    def conninfo(self) -> str:
+        """Straight to the server, past the proxy."""
+        return make_conninfo(self._server.conninfo(), passfile=str(self._home / "pgpass"))
+
+    def through_proxy(self) -> str:
+        """The way of the services."""
+        return make_conninfo(self.conninfo, port=self.proxy.port)
+
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """The server's process and its children."""
+        pid = self._stack.pid("postgres") if self._process is None else self._process.pid
+        if pid is None:
+            return []
+        try:
+            main = psutil.Process(pid)
+            return [main, *main.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Send it to all processes of the server."""
+        for process in self.processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signum)
+
+    async def kill(self) -> None:
+        """As a power cut does: all of its processes die, and stay dead until `start`."""
+        children = self.processes[1:]
+        if self._process is None:
+            await asyncio.to_thread(self._stack.kill, "postgres")
+        else:
+            self._process.kill()
+            self._process.wait()
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+
+    async def stop(self) -> None:
+        """As an operator does; it stays down until `start`."""
+        if self._process is None:
+            await asyncio.to_thread(self._stack.stop, "postgres")
+        else:
+            self._process.send_signal(signal.SIGINT)
+            await asyncio.to_thread(self._process.wait)
+
+    async def start(self) -> None:
+        """Start it, and wait until it answers."""
+        if self._process is None:
+            self._stack.start("postgres")
+        await self.until_ready()
+
+    async def until_ready(self) -> None:
+        """Wait until it answers; starts a server of the suite's own again that has ended."""
+        await _until("Postgres answers", self._is_ready)
+
+    def execute(self, statement: str) -> list[tuple[object, ...]]:
+        """A statement as its owner, straight to the server."""
+        with psycopg.connect(self.conninfo, autocommit=True, connect_timeout=5) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def move_wal(self, disk: Path) -> None:
+        """Have its log on another file system, also that of standbys to come. It must be down."""
+        self._wal = disk
+        place, moved = self._server.data / "pg_wal", disk / "primary"
+        shutil.copytree(place, moved)
+        shutil.rmtree(place)
+        place.symlink_to(moved)
+        for path in (moved, *moved.rglob("*")):
+            _give_to_server(path)
+
+    async def make_standby(self) -> "Standby":
+        """A copy of the primary that follows it, asynchronously, over a way of its own."""
+        [port, way] = free_ports(2)
+        link = Proxy(way, self._server.port)
+        await link.start()
+        folder = self._home / f"standby-{self.failovers + 1}"
+        folder.mkdir(mode=0o711)
+        if (self._home / "server").exists():
+            (folder / "server").symlink_to(self._home / "server")
+        standby = Standby(Postgres(folder=folder, port=port), link, self._home / "pgpass")
+        await asyncio.to_thread(standby.copy, None if self._wal is None else self._wal / folder.name)
+        standby.start()
+        await _until("the standby follows", lambda: bool(self.execute("select from pg_stat_replication")))
+        return standby
+
+    async def take(self, standby: "Standby") -> None:
+        """The standby becomes the primary, and the services' way leads to it."""
+        self._server, self._process = standby.server, standby.process
+        await asyncio.to_thread(self.execute, "select pg_promote()")
+        self.failovers += 1
+        self.proxy.target = standby.server.port
+        self.proxy.reset()
+        await standby.link.close()
+
+    def _is_ready(self) -> bool:
+        if self._process is not None and self._process.poll() is not None:
+            self._process = spawn(self._server.command(self._home / "logs"))
+        try:
+            return bool(self.execute("select 1"))
+        except psycopg.OperationalError:
+            return False
+
+    async def close(self) -> None:
+        """End a server of the suite's own."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            await asyncio.to_thread(self._process.wait, 20)
+
+
+class Standby:
+    """A server that follows the primary over `link`."""
+
+    def __init__(self, server: Postgres, link: Proxy, password_file: Path) -> None:
+        self.server = server
+        self.link = link
+        self.process: subprocess.Popen[bytes] | None = None
+        self._password_file = password_file
+
+    def copy(self, wal: Path | None) -> None:
+        """Take a base backup; `wal` is where its log goes, if not beside the rest."""
+        account = server_account()
+        program = Path(self.server.command(self.server.folder).arguments[0]).with_name("pg_basebackup")
+        for path in filter(None, (self.server.data, wal)):
+            path.mkdir(mode=0o700)
+            _give_to_server(path)
+        password = self._password_file.read_text().strip().rpartition(":")[2]
+        subprocess.run(
+            [
+                *(str(program), "-D", str(self.server.data), "-h", HOST, "-p", str(self.link.port), "-U", "pulp"),
+                *("-R", "-X", "stream", "-c", "fast", "--no-sync"),
+                *([] if wal is None else ["--waldir", str(wal)]),
+            ],
+            check=True,
+            capture_output=True,
+            cwd="/",
+            env={**os.environ, "PGPASSWORD": password},
+            user=None if account is None else account.user,
+            group=None if account is None else account.group,
+            extra_groups=None if account is None else [],
+        )
+
+    def start(self) -> None:
+        """Follow the primary. Call it from a thread that lives as long as the run: the server dies with it."""
+        self.process = spawn(self.server.command(self.server.folder))
+
+    async def discard(self) -> None:
+        """It is not needed any more."""
+        if self.process is not None:
+            self.process.kill()
+            await asyncio.to_thread(self.process.wait)
+        await self.link.close()
+        await asyncio.to_thread(shutil.rmtree, self.server.data, ignore_errors=True)
+
+
+def _give_to_server(path: Path) -> None:
+    account = server_account()
+    if account is not None:
+        os.chown(path, *account)
+
+
+async def _until(what: str, holds: Callable[[], bool], limit_s: float = _LIMIT_S) -> None:
+    ends = time.monotonic() + limit_s
+    while not await asyncio.to_thread(holds):
+        if time.monotonic() > ends:
+            raise TimeoutError(f"{what}: not within {limit_s:g} s")
+        await asyncio.sleep(0.2)

@@ -1,0 +1,26 @@
+"""Which faults happen, in which order: decided by the seed."""
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from tests.faults.catalogue import Fault
+
+
+def episodes(seed: int, faults: Sequence[Fault], *, alone: bool) -> Iterator[list[Fault]]:
+    """Each fault alone, in an order that the seed decides; then two or three at once, for ever. `alone`: for ever alone."""
+    random = Random(f"{seed}/episodes")
+    while True:
+        order = list(faults)
+        random.shuffle(order)
+        yield from ([fault] for fault in order)
+        while not alone:
+            yield _together(random, faults)
+
+
+def _together(random: Random, faults: Sequence[Fault]) -> list[Fault]:
+    chosen: list[Fault] = []
+    wanted = random.choice([1, 2, 2, 3])
+    for fault in random.sample(list(faults), len(faults)):
+        if len(chosen) < wanted and fault.group not in {each.group for each in chosen}:
+            chosen.append(fault)
+    return chosen

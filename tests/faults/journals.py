@@ -1,0 +1,99 @@
+"""What the operations told from inside: who was at work on which resource, and when."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+FROZEN_NS: Final = 4_000_000_000
+"""An operation that wrote nothing for so long was stopped: no step takes a tenth of it."""
+
+
+@dataclass
+class Use:
+    """One attempt at work on one resource."""
+
+    resource: str
+    task: str
+    attempt: str
+    mode: str
+    token: int
+    began_ns: int
+    steps_ns: list[int] = field(default_factory=list)
+    is_refused: bool = False
+
+    @property
+    def last_ns(self) -> int:
+        """When it was last seen at work. It may have been killed at any time after."""
+        return self.steps_ns[-1]
+
+    def awake_after(self, at_ns: int) -> int:
+        """For how many nanoseconds it was at work after a moment: from when it woke, if it was stopped then."""
+        before = max((step for step in self.steps_ns if step <= at_ns), default=self.began_ns)
+        after = [step for step in self.steps_ns if step > at_ns]
+        if not after:
+            return 0
+        return after[-1] - (after[0] if after[0] - before > FROZEN_NS else at_ns)
+
+    def was_frozen_at(self, at_ns: int) -> bool:
+        """Whether it was stopped at a moment."""
+        before = max((step for step in self.steps_ns if step <= at_ns), default=self.began_ns)
+        after = min((step for step in self.steps_ns if step > at_ns), default=before)
+        return after - before > FROZEN_NS
+
+
+class Overlap(NamedTuple):
+    """Two attempts at work on one resource at one time, though they conflict."""
+
+    resource: str
+    first: Use
+    second: Use
+
+    @property
+    def is_zombie(self) -> bool:
+        """The first was stopped when the second began, and woke while it was at work."""
+        return self.first.was_frozen_at(self.second.began_ns)
+
+    @property
+    def awake_ms(self) -> float:
+        """For how long the first was at work beside the second."""
+        return self.first.awake_after(self.second.began_ns) / 1e6
+
+
+def read_journals(storage: Path) -> list[dict[str, Any]]:
+    """All lines of all files."""
+    return [
+        json.loads(line) for path in sorted((storage / "journal").glob("*")) for line in path.read_text().splitlines()
+    ]
+
+
+def uses(lines: Iterable[dict[str, Any]]) -> list[Use]:
+    """The lines of each attempt on each resource, together; in order of their beginning."""
+    found: dict[tuple[str, str], Use] = {}
+    for line in lines:
+        key = (line["resource"], line["attempt"])
+        use = found.get(key)
+        if use is None:
+            use = found[key] = Use(
+                line["resource"], line["task"], line["attempt"], line["mode"], line["token"], line["at_ns"]
+            )
+        if line["what"] == "refused":
+            use.is_refused = True
+        else:
+            use.steps_ns.append(line["at_ns"])
+    return sorted(found.values(), key=lambda use: use.began_ns)
+
+
+def overlaps(found: Iterable[Use]) -> list[Overlap]:
+    """Pairs that conflict and were at work at the same time."""
+    by_resource: dict[str, list[Use]] = defaultdict(list)
+    pairs = []
+    for use in found:
+        for other in by_resource[use.resource]:
+            conflicts = "exclusive" in (use.mode, other.mode)
+            if conflicts and other.steps_ns and other.last_ns > use.began_ns:
+                pairs.append(Overlap(use.resource, other, use))
+        by_resource[use.resource].append(use)
+    return pairs

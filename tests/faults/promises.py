@@ -1,0 +1,163 @@
+"""Judges a run at its end: what clients were told and what operations did, against the log as the reference reads it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tests.faults.journals import Use, overlaps
+from tests.faults.ledger import Breach, Ledger, Told
+from tests.faults.reference import Entry, Reference
+from tests.faults.rules import APPLIED, ENDED
+
+ZOMBIE_MS = 100.0
+
+
+def judge_answers(ledger: Ledger, reference: Reference) -> Iterator[Breach]:
+    """I1: what was acknowledged is in the log where the answer says, with an effect that fits the answer."""
+    for told in ledger.told:
+        entry = _at(reference, told.position)
+        row = reference.task(told.task_id)
+        if row is None:
+            yield Breach("I1", told.position or "?", f"task {told.task_id} was {told.what}, and is not in the log")
+        elif told.what == "accepted" and not _is(entry, told, "accepted", {APPLIED, "duplicate"}):
+            yield Breach("I1", str(told.position), f"no accepted of task {told.task_id} there: {entry}")
+        elif told.what == "cancelled":
+            if told.position and not _is(entry, told, "cancel-requested", {APPLIED, "already requested"}):
+                yield Breach("I1", told.position, f"no cancel-requested of task {told.task_id} there: {entry}")
+            if row["cancel_requested_at"] is None and row["state"] != "cancelled":
+                yield Breach("I1", str(told.position), f"task {told.task_id}: a cancel was confirmed, none had effect")
+        elif told.what == "refused" and row["cancellable"] and row["state"] == "cancelled":
+            yield Breach("I6", str(told.position), f"task {told.task_id}: a cancel was refused that took effect")
+        elif told.what == "ended" and row["state"] not in ENDED:
+            yield Breach("I5", str(told.position), f"task {told.task_id} was said to have ended")
+    yield from _once(ledger, reference)
+
+
+def _once(ledger: Ledger, reference: Reference) -> Iterator[Breach]:
+    """A keyed submission makes one task, however often it was repeated; any other at most one."""
+    made: Counter[int] = Counter(row["arguments"].get("number", 0) for row in reference.all_tasks().values())
+    for number, count in made.items():
+        if number > 0 and count > 1:
+            yield Breach("I1", f"task {number} of the plan", f"{count} tasks were made")
+    for number in ledger.keyed & ledger.tasks.keys():
+        if made[number] != 1:
+            yield Breach("I1", f"task {number} of the plan", f"keyed and confirmed, but {made[number]} tasks are there")
+
+
+def judge_history(reference: Reference) -> Iterator[Breach]:
+    """I3: effective events are unique by id. I5: a task has at most one effective end, and nothing after it."""
+    seen: dict[str, str] = {}
+    ended: dict[str, str] = {}
+    for partition, entry in reference.entries():
+        if entry.effect != APPLIED:
+            continue
+        where, event = f"{partition}:{entry.raw.offset}", entry.event
+        if event.id in seen:
+            yield Breach("I3", where, f"event {event.id} had an effect at {seen[event.id]} already")
+        if event.task_id in ended:
+            yield Breach("I5", where, f"task {event.task_id} ended at {ended[event.task_id]}, and changed after it")
+        seen[event.id] = where
+        if event.kind == "finished":
+            ended[event.task_id] = where
+
+
+def judge_ends(reference: Reference) -> Iterator[Breach]:
+    """I15: nothing is left waiting, running or cancelling. Dependencies were kept."""
+    tasks = reference.all_tasks()
+    for task_id, row in tasks.items():
+        where = f"{row['partition']}:{row['last_offset']}"
+        if row["state"] not in ENDED:
+            yield Breach("I15", where, f"task {task_id} ({row['operation']}) is left {row['state']}")
+        for needed in map(tasks.get, row["depends_on"]):
+            if needed is None or row["started_at"] is None:
+                continue
+            if needed["state"] != "successful" or needed["finished_at"] > row["started_at"]:
+                yield Breach("order", where, f"task {task_id} started before {needed['task_id']} had succeeded")
+
+
+def judge_operations(reference: Reference, found: list[Use]) -> Iterator[Breach]:
+    """I6: an operation began only for an effective `started`. Nothing ran twice at once, or beside what conflicts."""
+    started: dict[str, str] = {}
+    for partition, entry in reference.entries():
+        if entry.event.kind == "started" and entry.effect == APPLIED:
+            started[entry.event.data["attempt_id"]] = f"{partition}:{entry.raw.offset}"
+    for use in found:
+        if use.attempt not in started:
+            yield Breach("I6", use.resource, f"task {use.task} ran as attempt {use.attempt}, which never started")
+    for pair in overlaps(found):
+        resource, first, second = pair
+        if pair.is_zombie and pair.awake_ms <= ZOMBIE_MS:
+            continue
+        text = f"tasks {first.task} and {second.task} at work at once for {pair.awake_ms:.0f} ms"
+        yield Breach("exclusion", resource, f"{text}{', the first after it was stopped' if pair.is_zombie else ''}")
+    yield from _judge_tokens(found)
+
+
+def _judge_tokens(found: Iterable[Use]) -> Iterator[Breach]:
+    highest: dict[str, Use] = {}
+    for use in found:
+        if use.resource.startswith("task:"):
+            continue
+        before = highest.get(use.resource)
+        if before is not None and before.mode == use.mode == "exclusive" and use.token <= before.token:
+            text = f"task {use.task} began with token {use.token}, after {before.token} of task {before.task}"
+            yield Breach("fencing", use.resource, text)
+        if use.mode == "exclusive":
+            highest[use.resource] = use
+
+
+def zombie_windows_ms(found: list[Use]) -> list[float]:
+    """For how long operations of a stopped worker went on beside what had taken their place."""
+    return [pair.awake_ms for pair in overlaps(found) if pair.is_zombie]
+
+
+def cancel_reach_ms(
+    reference: Reference, lines: Iterable[dict[str, Any]], quiet: list[tuple[float, float]]
+) -> list[float]:
+    """From the broker's time of a cancel to the operation's notice of it, where no fault was going on."""
+    tasks = reference.all_tasks()
+    found = []
+    for line in lines:
+        if line["what"] == "cancelled" and line["resource"].startswith("task:"):
+            asked = tasks[line["task"]]["cancel_requested_at"]
+            if asked is not None and any(start <= asked and line["wall_ms"] <= end for start, end in quiet):
+                found.append(max(0.0, line["wall_ms"] - asked))
+    return found
+
+
+def worker_lost_s(reference: Reference, kills: Iterable[tuple[str, float]]) -> list[float]:
+    """From a worker's death to the end that the reactor gave the tasks that it ran."""
+    running: dict[str, tuple[str, int]] = {}
+    ends: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for _, entry in reference.entries():
+        if entry.effect != APPLIED:
+            continue
+        event = entry.event
+        if event.kind == "started":
+            running[event.task_id] = (event.data["worker"], entry.raw.time_ms)
+        elif event.kind == "finished" and event.task_id in running:
+            worker, began = running[event.task_id]
+            if (event.data.get("error") or {}).get("code") == "worker-lost":
+                ends[worker].append((began, entry.raw.time_ms))
+    return [
+        (ended - at_ms) / 1000
+        for worker, at_ms in kills
+        for began, ended in ends[worker]
+        if began < at_ms < ended < at_ms + 60_000
+    ]
+
+
+def _at(reference: Reference, position: str | None) -> Entry | None:
+    if position is None:
+        return None
+    partition, offset = map(int, position.split(":"))
+    return reference.history[partition].get(offset)
+
+
+def _is(entry: Entry | None, told: Told, kind: str, effects: set[str]) -> bool:
+    return (
+        entry is not None
+        and entry.event.kind == kind
+        and entry.event.task_id == told.task_id
+        and entry.effect in effects
+    )

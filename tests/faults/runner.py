@@ -1,0 +1,192 @@
+"""A run: the load goes on while faults come and go; after each the projection must catch up, and be what the log says."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+import psycopg
+
+from tests.faults.api_check import compare_api
+from tests.faults.arena import PARTITIONS, TOPIC, Arena
+from tests.faults.catalogue import Fault, Stage
+from tests.faults.checker import Checked, Checker
+from tests.faults.clients import Load
+from tests.faults.dead_letters import judge_dead_letters
+from tests.faults.episodes import episodes
+from tests.faults.journals import read_journals, uses
+from tests.faults.ledger import Ledger
+from tests.faults.promises import (
+    cancel_reach_ms,
+    judge_answers,
+    judge_ends,
+    judge_history,
+    judge_operations,
+    worker_lost_s,
+    zombie_windows_ms,
+)
+from tests.faults.reference import Reference
+from tests.faults.run_state import State
+
+LAG: Final = "lag 0 after the last fault"
+QUIET_S: Final = 15.0
+_BETWEEN_S: Final = 3.0
+_CATCH_UP_S: Final = 60.0
+_DRAIN_S: Final = 90.0
+
+
+@dataclass
+class Happened:
+    """One episode: which faults, from when to when (seconds since the start), and how soon the lag was 0 after it."""
+
+    faults: list[str]
+    began_s: float
+    ended_s: float
+    lag_s: float | None
+
+
+@dataclass
+class Outcome:
+    """What a run saw."""
+
+    seed: int
+    state: State
+    happened: list[Happened] = field(default_factory=list)
+    checks: int = 0
+    events: int = 0
+    tasks: int = 0
+    log: dict[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Runner:
+    """Runs faults on an arena that is up. `doing` is what goes on now, for the live line."""
+
+    def __init__(self, arena: Arena, seed: int, say: Callable[[str], None]) -> None:
+        reference = Reference(arena.kafka, TOPIC, PARTITIONS)
+        self.state = State(Ledger(), reference, Checker(reference, arena.database.conninfo))
+        self.outcome = Outcome(seed, self.state)
+        self.doing = "the load alone"
+        self._arena = arena
+        self._seed = seed
+        self._say = say
+
+    async def run(self, faults: Sequence[Fault], seconds: float, *, alone: bool = False) -> Outcome:
+        """Faults for so long, each fault of one episode started at the same time; then the end's checks."""
+        began = time.monotonic()
+        load = Load(self._arena.stack.url, self._arena.auth, self.state.ledger, self._seed)
+        quiet_from = time.time() * 1000
+        await asyncio.sleep(min(QUIET_S, seconds / 3))
+        for number, chosen in enumerate(episodes(self._seed, faults, alone=alone)):
+            if time.monotonic() - began >= seconds:
+                break
+            self.state.quiet_ms.append((quiet_from, time.time() * 1000))
+            await self._episode(number, chosen)
+            quiet_from = time.time() * 1000
+            load.check()
+            await asyncio.sleep(_BETWEEN_S)
+        self.state.quiet_ms.append((quiet_from, time.time() * 1000))
+        self.doing = "draining"
+        await load.stop()
+        await self._drain()
+        self.doing = "checking everything"
+        await self._judge()
+        self.outcome.seconds = time.monotonic() - began
+        return self.outcome
+
+    async def _episode(self, number: int, chosen: list[Fault]) -> None:
+        names = [fault.name for fault in chosen]
+        self.doing = " + ".join(names)
+        began = time.monotonic()
+        stages = [
+            Stage(self._arena, self.state, Random(f"{self._seed}/{number}/{fault.name}"), is_alone=len(chosen) == 1)
+            for fault in chosen
+        ]
+        await asyncio.gather(*(fault.run(stage) for fault, stage in zip(chosen, stages, strict=True)))
+        ended = time.monotonic()
+        self.doing = "until the lag is 0"
+        lag = await self._lag(names)
+        began_s, ended_s = began - self.state.began_s, ended - self.state.began_s
+        self.outcome.happened.append(Happened(names, began_s, ended_s, lag))
+        await self._check(self.state.checker.check)
+        told = f"{began_s:6.0f} s  {' + '.join(names)}: {ended - began:.0f} s"
+        self._say(f"{told}, lag 0 after {'never' if lag is None else f'{lag:.1f} s'}")
+
+    async def _lag(self, names: list[str]) -> float | None:
+        try:
+            seconds = await self._arena.caught_up(_CATCH_UP_S)
+        except TimeoutError:
+            self.state.ledger.breach("I15", " + ".join(names), f"the lag is not 0 within {_CATCH_UP_S:g} s")
+            return None
+        self.state.measure(LAG, seconds)
+        return seconds
+
+    async def _check(self, compare: Callable[[], Checked]) -> None:
+        self.state.checker.postgres = self._arena.database.conninfo
+        try:
+            checked = await asyncio.to_thread(compare)
+        except psycopg.OperationalError as error:
+            self.state.ledger.breach("I15", "Postgres", f"it does not answer after the fault: {error}")
+            return
+        except AssertionError as error:
+            self.state.ledger.breach("I2", TOPIC, str(error))
+            return
+        self.outcome.checks += 1
+        for difference in checked.differences[:20]:
+            where = f"{difference.partition}:{difference.offset}"
+            self.state.ledger.breach(difference.promise, where, difference.what)
+
+    async def _drain(self) -> None:
+        """Wait until every task has ended, and nobody holds anything."""
+        await self._lag(["draining"])
+        ends = time.monotonic() + _DRAIN_S
+        query = """
+            select (select count(*) from tasks where state in ('waiting', 'running', 'cancelling'))
+                 + (select count(*) from reservations) + (select count(*) from claims)
+        """
+        while time.monotonic() < ends:
+            [(left,)] = await asyncio.to_thread(self._arena.database.execute, query)
+            if left == 0:
+                return
+            await asyncio.sleep(0.5)
+        [(claims, held)] = await asyncio.to_thread(
+            self._arena.database.execute, "select (select count(*) from claims), (select count(*) from reservations)"
+        )
+        if claims or held:
+            text = f"{claims} claims and {held} reservations are left, {_DRAIN_S:g} s after the load's end"
+            self.state.ledger.breach("I15", "claims", text)
+
+    async def _judge(self) -> None:
+        """Everything once more, from the beginning of the log, with a reference that has seen nothing yet."""
+        state, arena, outcome = self.state, self._arena, self.outcome
+        state.reference.close()
+        fresh = Reference(arena.kafka, TOPIC, PARTITIONS)
+        earlier = state.reference
+        state.reference = fresh
+        state.checker = Checker(fresh, arena.database.conninfo)
+        await self._check(state.checker.check_all)
+        outcome.log = dict(fresh.positions)
+        outcome.tasks, outcome.events = len(fresh.all_tasks()), len(fresh.entries())
+        for partition, history in earlier.history.items():
+            changed = [offset for offset, entry in history.items() if fresh.history[partition].get(offset) != entry]
+            if changed and not any(each.promise == "I8" for each in state.ledger.breaches):
+                state.ledger.breach("log", f"{partition}:{changed[0]}", "the log itself has changed since it was read")
+        lines = await asyncio.to_thread(read_journals, arena.storage)
+        found = uses(lines)
+        state.counts["attempts seen from inside"] = len({use.attempt for use in found})
+        state.counts["writes refused by their fencing token"] = sum(use.is_refused for use in found)
+        for breaches in (
+            judge_answers(state.ledger, fresh),
+            judge_history(fresh),
+            judge_ends(fresh),
+            judge_operations(fresh, found),
+        ):
+            state.ledger.breaches.extend(breaches)
+        for compare in (compare_api, judge_dead_letters):
+            state.ledger.breaches.extend(await compare(arena, fresh))
+        state.measured["cancel reaches the operation"] += cancel_reach_ms(fresh, lines, state.quiet_ms)
+        state.measured["killed worker's task reads worker-lost"] += worker_lost_s(fresh, state.killed_workers)
+        state.measured["operations of a stopped worker after it woke"] += zombie_windows_ms(found)
+        fresh.close()
