@@ -6,6 +6,7 @@ a function that makes today's class of it; what was ever written must decode for
 
 from collections.abc import Callable
 from datetime import MAXYEAR, MINYEAR, datetime
+from functools import lru_cache
 from typing import Annotated, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -30,6 +31,7 @@ HEADERS: Final[list[tuple[str, str | bytes | None]]] = [("content-type", CONTENT
 MAX_EVENT_BYTES: Final = 1_000_000
 MAX_CARRIED_BYTES: Final = 256 * 1024
 """Of one progress object or one result."""
+_KEY_BYTES: Final = 36
 MAX_NESTING: Final = 128
 """Of objects and arrays in one event, the envelope included: every reader of JSON takes that many, on any stack."""
 
@@ -47,7 +49,7 @@ _DECODERS: Final[dict[str, Callable[[Raw], Data]]] = {
 Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
 
 
-class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The CloudEvents attributes as they stand on the wire; unknown ones are allowed and stay in the bytes."""
 
     specversion: Literal["1.0"]
@@ -122,7 +124,7 @@ def decode(key: bytes | None, value: bytes | None) -> Event | UnknownEvent:
         data = _decode_data(envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise UndecodableRecord(f"no event: {error}") from error
-    if key != key_of(envelope.subject):
+    if key is None or len(key) != _KEY_BYTES or envelope.subject != _subject_of(key):
         raise UndecodableRecord(f"the record's key is not the event's subject {envelope.subject}")
     if data is None:
         return UnknownEvent(
@@ -144,6 +146,16 @@ def decode(key: bytes | None, value: bytes | None) -> Event | UnknownEvent:
 def key_of(task_id: UUID) -> bytes:
     """The record's key: the task id as text."""
     return str(task_id).encode()  # never change: the key stands in history already written
+
+
+@lru_cache(maxsize=65_536)  # the events of a task come close to each other
+def _subject_of(key: bytes) -> UUID | None:
+    """The task whose key this is; None if it is no task's."""
+    try:
+        task_id = UUID(key.decode())
+    except ValueError:
+        return None
+    return task_id if key_of(task_id) == key else None
 
 
 def _decode_data(envelope: Envelope) -> Data | None:

@@ -52,7 +52,7 @@ class ErrorCode(StrEnum):
     DEPENDENCY_FAILED = "dependency-failed"
 
 
-class Resource(Struct, frozen=True, forbid_unknown_fields=False):
+class Resource(Struct, frozen=True, forbid_unknown_fields=False, gc=False):
     """Something that a task uses, such as repository `ff7-e6`."""
 
     type: Name
@@ -73,7 +73,7 @@ class TaskError(Struct, frozen=True, omit_defaults=True):
     traceback: str | None = None
 
 
-class Accepted(Struct, frozen=True, kw_only=True):
+class Accepted(Struct, frozen=True, kw_only=True, gc=False):
     """A request for work was accepted: the task exists, and waits."""
 
     operation: Name
@@ -90,7 +90,7 @@ class Accepted(Struct, frozen=True, kw_only=True):
     timeout_seconds: Annotated[int, Meta(ge=1, le=315_360_000)] | None = None
 
 
-class Started(Struct, frozen=True, kw_only=True):
+class Started(Struct, frozen=True, kw_only=True, gc=False):
     """A worker says that it runs the task. `attempt_id` is made by the worker with its claim."""
 
     attempt: Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -99,7 +99,7 @@ class Started(Struct, frozen=True, kw_only=True):
     cancellable: bool
 
 
-class Progress(Struct, frozen=True, kw_only=True):
+class Progress(Struct, frozen=True, kw_only=True, gc=False):
     """How far an attempt is. `progress` is a JSON object that replaces the one before as a whole."""
 
     attempt_id: UUID
@@ -107,13 +107,13 @@ class Progress(Struct, frozen=True, kw_only=True):
     progress: Object
 
 
-class CancelRequested(Struct, frozen=True, kw_only=True):
+class CancelRequested(Struct, frozen=True, kw_only=True, gc=False):
     """Somebody wants the task to stop."""
 
     reason: Annotated[str, Meta(max_length=1024)] | None = None
 
 
-class Finished(Struct, frozen=True, kw_only=True):
+class Finished(Struct, frozen=True, kw_only=True, gc=False):
     """The task has ended. `attempt_id` is null if it never started."""
 
     outcome: Outcome
@@ -125,7 +125,7 @@ class Finished(Struct, frozen=True, kw_only=True):
 Data = Accepted | Started | Progress | CancelRequested | Finished
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class Event(Struct, frozen=True, kw_only=True, gc=False):
     """One CloudEvents 1.0 envelope with its data. `time` is the author's clock: data, never an order."""
 
     id: UUID
@@ -140,7 +140,7 @@ class Event(Struct, frozen=True, kw_only=True):
     traceparent: str | None = None
 
 
-class UnknownEvent(Struct, frozen=True, kw_only=True):
+class UnknownEvent(Struct, frozen=True, kw_only=True, gc=False):
     """A sound CloudEvent about a task, of a type that this version does not know: kept, and without effect."""
 
     id: UUID

@@ -75,7 +75,7 @@ class Ignored(NamedTuple):
     reason: Reason
 
 
-class Task(Struct, frozen=True, kw_only=True):
+class Task(Struct, frozen=True, kw_only=True, gc=False):
     """Everything that is known of a task: the fold of its events. Times are the broker's, in milliseconds UTC."""
 
     task_id: UUID

@@ -1,13 +1,14 @@
 """Writing a batch's changes: rows by COPY, in the caller's transaction and search path.
 
-COPY's text format is described in the PostgreSQL manual under COPY, "Text Format".
+Of tasks and dead letters COPY's text format is written (PostgreSQL manual, COPY, "Text Format"), since their rows have
+arrays and JSON in them; of the history, which is nearly all there is to write, its binary one.
 """
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -16,11 +17,11 @@ from psycopg import AsyncConnection
 from pulp_events.events import Access, Resource, TaskError
 from pulp_events.task import State, Task
 
-from pulp_projections.fold import Changes, DeadLetter, HistoryRow
+from pulp_projections import history_rows
+from pulp_projections.fold import Changes, DeadLetter
 from pulp_projections.sql import load
 
 _SQL = load("pulp_projections", "store.sql")
-_LAST_MS: Final = 253_402_300_799_000
 _json = msgspec.json.Encoder().encode
 _resources_of = msgspec.json.Decoder(tuple[Resource, ...]).decode
 _error_of = msgspec.json.Decoder(TaskError).decode
@@ -41,7 +42,7 @@ async def advance(connection: AsyncConnection, partition: int, expected: int, en
 async def write(connection: AsyncConnection, changes: Changes, *, letters_sent: bool = False) -> None:
     """Write the rows. `letters_sent` marks dead letters as sent already: a rebuild sends nothing."""
     if changes.history:
-        await _copy(connection, _SQL["copy_history"], map(_history_line, changes.history))
+        await _copy(connection, _SQL["copy_history"], [history_rows.binary(changes.history)])
     if changes.created:
         await _copy(connection, _SQL["copy_tasks"], map(_created_line, changes.created))
     if changes.updated:
@@ -56,15 +57,6 @@ async def write(connection: AsyncConnection, changes: Changes, *, letters_sent: 
 async def _copy(connection: AsyncConnection, statement: LiteralString, lines: Iterable[bytes]) -> None:
     async with connection.cursor() as cursor, cursor.copy(statement) as copy:
         await copy.write(b"".join(lines))
-
-
-def _history_line(row: HistoryRow) -> bytes:
-    record, event = row.record, row.event
-    text = (
-        f"{record.partition}\t{record.offset}\t{event.task_id}\t{event.id}\t{_text(row.type)}\t{_utc(event.time)}"
-        f"\t{_time(record.timestamp_ms)}\t{_text(event.actor)}\t{row.effect}\t\\\\x"
-    )
-    return text.encode() + (record.value or b"").hex().encode() + b"\n"
 
 
 def _created_line(task: Task) -> bytes:
@@ -138,7 +130,7 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 def _text(value: str) -> str:
-    return value.translate(_ESCAPES)
+    return value.translate(_ESCAPES) if "\\" in value or not value.isprintable() else value
 
 
 def _raw(value: Raw) -> str:
@@ -160,13 +152,7 @@ def _optional(value: object) -> str:
 
 @lru_cache(maxsize=4096)  # a broker gives a whole batch of records one time
 def _time(timestamp_ms: int) -> str:
-    # A topic with times of its producers may hold any number: it must not stop the stream.
-    return datetime.fromtimestamp(min(max(timestamp_ms, 0), _LAST_MS) / 1000, UTC).isoformat()
-
-
-def _utc(time: datetime) -> str:
-    # RFC 3339 allows 23:59 from Greenwich, Postgres less than 16 hours.
-    return (time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat()
+    return datetime.fromtimestamp(history_rows.clamped_ms(timestamp_ms) / 1000, UTC).isoformat()
 
 
 def _optional_time(timestamp_ms: int | None) -> str:

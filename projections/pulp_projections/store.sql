@@ -41,7 +41,7 @@ copy tasks (task_id, state, updated_at, started_at, cancel_requested_at, finishe
 
 -- copy_history --
 copy task_events (partition, record_offset, task_id, event_id, type, event_time, broker_time, actor, effect, event)
-  from stdin;
+  from stdin (format binary);
 
 -- copy_dead_letters --
 copy dead_letters (partition, record_offset, broker_time, reason, key, value, headers, sent) from stdin;
