@@ -112,10 +112,10 @@ def group_offsets(site: Installation) -> dict[int, int]:
 
 
 async def test_idle_for_longer_than_the_stall_limit(site: Installation) -> None:
-    processor = await site.start(PULP_STALL_S="1").up()
+    processor = await site.start(PULP_STALL_S="5").up()
     ends = await site.happens()
     await site.reached(ends)
-    await asyncio.sleep(3)  # the time that is the case here
+    await asyncio.sleep(7)  # the time that is the case here
     assert processor.is_running()
     ends = await site.happens()
     await site.reached(ends)
@@ -125,12 +125,12 @@ async def test_idle_for_longer_than_the_stall_limit(site: Installation) -> None:
 
 async def test_postgres_away_for_longer_than_the_stall_limit(site: Installation) -> None:
     async with postgres_relay(site.database) as relay:
-        processor = await site.start("a", PULP_POSTGRES=relay.conninfo, PULP_STALL_S="1").up()
+        processor = await site.start("a", PULP_POSTGRES=relay.conninfo, PULP_STALL_S="5").up()
         await site.reached(await site.happens())
         await relay.cut()
         ends = await site.happens()
         await processor.said("Postgres did not take a batch, trying again")
-        await asyncio.sleep(3)  # the time that is the case here
+        await asyncio.sleep(7)  # the time that is the case here
         assert processor.is_running()
         assert await site.positions() != ends
         await relay.open()
