@@ -148,9 +148,15 @@ class Site:
         assert answer.status_code == 202, answer.text
         return UUID(answer.json()["task"].rstrip("/").rsplit("/", 1)[-1])
 
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        """A connection of one's own to the database."""
+        async with await psycopg.AsyncConnection.connect(self.database, autocommit=True) as connection:
+            yield connection
+
     async def execute(self, statement: str, *parameters: Any) -> list[Any]:
         """Rows, or []."""
-        async with await psycopg.AsyncConnection.connect(self.database, autocommit=True) as connection:
+        async with self.connect() as connection:
             cursor = await connection.execute(statement, parameters)
             return await cursor.fetchall() if cursor.description else []
 

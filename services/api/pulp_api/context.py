@@ -28,9 +28,13 @@ class Call:
         """Whom the events name."""
         return Caller(actor=self.principal.actor, correlation_id=self.request.state.correlation_id)
 
+    def need_submitter(self) -> None:
+        """Raises `Forbidden` for who may not submit."""
+        self.principal.need(Role.SUBMITTER)
+
     async def submit(self, submission: Submission) -> Submitted:
         """Submit for the caller; the request's `Idempotency-Key` counts."""
-        self.principal.need(Role.SUBMITTER)
+        self.need_submitter()
         key = self.request.headers.get("idempotency-key")
         return await self.service.submit(submission, self.caller, key=key or None)
 

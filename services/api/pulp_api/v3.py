@@ -42,6 +42,7 @@ async def list_tasks(call: Calling, request: Request) -> Response:
 @router.post("/tasks/")
 async def submit_task(call: Calling, request: Request) -> Response:
     """Submit a task: 202 once it is durable in Kafka."""
+    call.need_submitter()  # before anything is said of the body
     submitted = await call.submit(submission.parse(await request.body()))
     href = href_of(submitted.task.task_id)
     return json({"task": href}, 202, {"Location": href, **position_header(submitted.position)})
@@ -127,7 +128,7 @@ def _picked(request: Request, task: dict[str, Any]) -> dict[str, Any]:
 def _check_cancel(body: bytes) -> None:
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"JSON parse error - {error}") from error
     if not isinstance(found, dict) or "state" not in found:
         raise FieldErrors({"state": ["This field is required."]})

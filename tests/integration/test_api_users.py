@@ -1,0 +1,174 @@
+"""Who may do what: HTTP basic authentication, the four roles, and whom the events name."""
+
+from base64 import b64encode
+from uuid import UUID, uuid4
+
+import httpx
+import msgspec
+import pytest
+from fastapi.routing import APIRoute
+from pulp_api import v2, v3, v3_events, v3_system
+from pulp_api.auth import Authenticator, Unauthenticated
+from pulp_projections import users
+from pulp_projections.users import Role
+from starlette.requests import Request
+
+from tests.support.events import accepted
+from tests.support.site import PASSWORD, V2, V3, Site
+
+OPEN = ("status/", "livez/", "readyz/", "docs/api.json")
+ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
+PROTECTED = [
+    ("GET", f"{V2}/tasks/"),
+    ("POST", f"{V2}/tasks/search/"),
+    ("GET", f"{V2}/tasks/search/"),
+    ("GET", f"{V2}/tasks/{ID}/"),
+    ("DELETE", f"{V2}/tasks/{ID}/"),
+    ("DELETE", f"{V2}/content/orphans/"),
+    ("POST", f"{V2}/repositories/zoo/actions/sync/"),
+    ("GET", f"{V3}/tasks/"),
+    ("POST", f"{V3}/tasks/"),
+    ("GET", f"{V3}/tasks/{ID}/"),
+    ("PATCH", f"{V3}/tasks/{ID}/"),
+    ("GET", f"{V3}/tasks/{ID}/history/"),
+    ("GET", f"{V3}/tasks/{ID}/progress/"),
+    ("GET", f"{V3}/events/"),
+    ("GET", f"{V3}/operations/"),
+    ("GET", f"{V3}/workers/"),
+    ("GET", f"{V3}/workers/{ID}/"),
+]
+
+
+def basic(text: bytes) -> str:
+    return "Basic " + b64encode(text).decode()
+
+
+async def test_every_call_but_the_open_ones_needs_a_user(api: Site) -> None:
+    anybody = api.as_user("")
+    for method, path in PROTECTED:
+        answer = await anybody.request(method, path)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Basic realm="api"'), path
+    for path in OPEN:
+        assert (await anybody.get(f"{V3}/{path}")).status_code == 200, path
+    routes = {
+        (method, route.path.format(task_id=ID, worker_id=ID, repo_id="zoo", action="sync"))
+        for router in (v2.router, v3.router, v3_events.router, v3_system.router)
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    assert routes == {*PROTECTED, *(("GET", f"{V3}/{path}") for path in OPEN)}  # none is left out here
+
+
+async def test_wrong_credentials(api: Site) -> None:
+    anybody = api.as_user("")
+    wrong = [
+        basic(b"admin:wrong"),
+        basic(b"admin:"),
+        basic(f"nobody:{PASSWORD}".encode()),
+        basic(f":{PASSWORD}".encode()),
+        basic(b"admin"),
+        basic(b"\xff:x"),
+        basic(f"admin\0:{PASSWORD}".encode()),
+        "Basic",
+        "Basic !",
+        "Basic \xff\xfe",
+        f"Bearer {PASSWORD}",
+        "x" * 5000,
+    ]
+    for header in wrong:
+        answer = await anybody.get(f"{V3}/tasks/", headers={b"Authorization": header.encode("latin-1")})
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Basic realm="api"'), header
+        assert PASSWORD not in answer.text
+    right = basic(f"admin:{PASSWORD}".encode())
+    for header in (right, right.replace("Basic", "bAsIc")):
+        assert (await anybody.get(f"{V3}/tasks/", headers={"Authorization": header})).status_code == 200
+    script = {"X-Requested-With": "XMLHttpRequest"}  # a browser must not ask its user
+    answer = await anybody.get(f"{V3}/tasks/", headers=script)
+    assert answer.headers["www-authenticate"] == 'xBasic realm="api"'
+
+
+async def test_a_name_and_a_password_of_any_alphabet(api: Site) -> None:
+    async with api.connect() as connection:
+        await users.add_user(connection, "zoë", "pässwörd: €", Role.VIEWER)
+    assert (await api.as_user("zoë", "pässwörd: €").get(f"{V3}/tasks/")).status_code == 200
+
+
+async def act(api: Site, client: httpx.AsyncClient, own: UUID, foreign: UUID) -> list[int]:
+    """The statuses of: read, submit, submit by Pulp 2, cancel own, cancel another's, both dialects."""
+    body = {"operation": "publish", "arguments": {"repo_id": "zoo"}}
+    answers = [
+        await client.get(f"{V3}/tasks/{own}/"),
+        await client.post(f"{V3}/tasks/", json=body),
+        await client.delete(f"{V2}/content/orphans/"),
+        await client.delete(f"{V2}/tasks/{own}/"),
+        await client.patch(f"{V3}/tasks/{foreign}/", json={"state": "canceled"}),
+    ]
+    return [answer.status_code for answer in answers]
+
+
+@pytest.mark.parametrize(
+    ("role", "statuses"),
+    [
+        (Role.VIEWER, [200, 403, 403, 403, 403]),
+        (Role.OPERATOR, [200, 403, 403, 202, 200]),
+        (Role.SUBMITTER, [200, 202, 202, 202, 403]),
+        (Role.ADMIN, [200, 202, 202, 202, 200]),
+    ],
+)
+async def test_what_each_role_may_do_and_whom_the_events_name(
+    api: Site, role: Role, statuses: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulp_api.service.CANCEL_S", 0.3)  # nothing ends these tasks
+    await api.add_user("jo", role)
+    own, foreign = uuid4(), await api.task()
+    await api.add(msgspec.structs.replace(accepted(own), actor="user:jo"))
+    before = len(api.log.events)
+    assert await act(api, api.as_user("jo"), own, foreign) == statuses
+    by_jo = [event for event in api.log.events if event.actor == "user:jo"]
+    assert len(by_jo) - 1 == sum(status in (200, 202) for status in statuses[1:])
+    assert len(api.log.events) - before == len(by_jo) - 1
+
+
+async def test_a_refusal_says_which_role_is_needed(api: Site) -> None:
+    await api.add_user("jo", Role.VIEWER)
+    answer = await api.as_user("jo").post(f"{V3}/tasks/", json={})
+    expected = {"detail": "user jo has the role viewer; this needs admin or submitter"}
+    assert (answer.status_code, answer.json()) == (403, expected)
+    answer = await api.as_user("jo").delete(f"{V2}/tasks/{ID}/")
+    assert (answer.status_code, answer.json()["http_status"]) == (403, 403)
+
+
+class Clock:
+    """Stands still until it is set on."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_user_who_changes_counts_within_seconds(api: Site) -> None:
+    clock = Clock()
+    authenticator = Authenticator(api.connect, clock)
+    await api.add_user("jo", Role.OPERATOR)
+
+    async def role_of(password: str) -> Role:
+        header = basic(f"jo:{password}".encode()).encode()
+        scope = {"type": "http", "headers": [(b"authorization", header)]}
+        return (await authenticator.principal(Request(scope))).role
+
+    assert await role_of(PASSWORD) is Role.OPERATOR
+    await api.execute("update users set role = 'viewer' where name = 'jo'")
+    clock.now += 10
+    assert await role_of(PASSWORD) is Role.VIEWER
+    async with api.connect() as connection:
+        await users.set_password(connection, "jo", "another")
+    clock.now += 10
+    assert await role_of("another") is Role.VIEWER
+    with pytest.raises(Unauthenticated):
+        await role_of(PASSWORD)
+    await api.execute("delete from users where name = 'jo'")
+    clock.now += 10
+    with pytest.raises(Unauthenticated):
+        await role_of("another")
