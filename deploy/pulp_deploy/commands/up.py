@@ -29,7 +29,7 @@ _PORT = click.IntRange(0, 65535)
 @click.option(
     "--partitions", type=click.IntRange(1), default=PARTITIONS, show_default=True, help="Fixed at the first start."
 )
-@click.option("--api-port", type=_PORT, default=24817, show_default=True, help="0: any free one.")
+@click.option("--api-port", type=_PORT, help="(24817; 0: any free one).")
 @click.option("--kafka-port", type=_PORT, help="Of the first broker (9092; 0: any free ones).")
 @click.option("--postgres-port", type=_PORT, help="(24815; 0: any free one).")
 @click.option("--processors", type=click.IntRange(0), default=1, show_default=True)
@@ -44,7 +44,7 @@ def up(
     temporary: bool,
     brokers: str | None,
     partitions: int,
-    api_port: int,
+    api_port: int | None,
     kafka_port: int | None,
     postgres_port: int | None,
     processors: int,
@@ -77,7 +77,7 @@ def up(
     options = StackOptions(
         data=folder,
         temporary=temporary,
-        api_port=api_port,
+        api_port=_first(api_port, free, 24817),
         processors=processors,
         workers=workers,
         concurrency=concurrency,
@@ -101,8 +101,9 @@ def run(options: StackOptions, *, private: bool) -> None:
             signal.signal(signum, lambda *_: stopping.set())
         progress.say(f"ready in {progress.elapsed_s:.1f} s")
         how_to_go_on = _how_to_go_on(stack, private=private)
-        click.echo(how_to_go_on)
-        report_ready(how_to_go_on)
+        stop = f"pulp-tasks down --data {shlex.quote(str(stack.folder.path))}"
+        click.echo(f"{how_to_go_on}\nStop      Ctrl-C, or: {stop}")
+        report_ready(f"{how_to_go_on}\nStop      {stop}")
         stopping.wait()
         progress.say("stopping")
     finally:
@@ -135,8 +136,6 @@ def _how_to_go_on(stack: Stack, *, private: bool) -> str:
         if not private:
             lines.append(f"Client    {usual} is not ours and was left alone; to use this stack:")
         lines.append(f"Client    PULP_ADMIN_CONFIG={shlex.quote(str(stack.client_file))} pulp-admin tasks list")
-    data = shlex.quote(str(stack.folder.path))
-    lines.append(f"Stop      Ctrl-C, or: pulp-tasks down --data {data}")
     return "\n".join(lines)
 
 
