@@ -1,5 +1,8 @@
 """What `pulp-tasks up` makes of its options."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 from pulp_deploy.commands import up
