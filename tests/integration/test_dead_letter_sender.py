@@ -1,0 +1,101 @@
+"""Dead letters come into their topic: at least once, with what an operator needs to find the record."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from psycopg import AsyncConnection
+from pulp_events import admin
+from pulp_events.reader import Reader, Record
+from pulp_events.topics import Topics
+from pulp_processor import raw_producer
+from pulp_processor.letter_sender import DeadLetterSender
+from pulp_processor.raw_producer import RawRecord
+from pulp_processor.settings import Settings
+
+from tests.conftest import PARTITIONS
+from tests.support.backends import Backend
+from tests.support.projection import execute, project, settings_of
+
+
+@dataclass
+class Scene:
+    """Dead letters in the read model, and their topic."""
+
+    settings: Settings
+    connection: AsyncConnection
+    owned: set[int]
+
+    async def poisoned(self, *records: RawRecord) -> None:
+        producer = raw_producer.make(self.settings.kafka)
+        await asyncio.to_thread(raw_producer.append, producer, self.settings.topics.events, records)
+        kafka, topic = self.settings.kafka, self.settings.topics.events
+        await project(self.settings, await asyncio.to_thread(admin.end_offsets, kafka, topic, PARTITIONS))
+
+    def sender(self) -> DeadLetterSender:
+        return DeadLetterSender(self.settings.kafka, self.settings.topics, self.settings.postgres, lambda: self.owned)
+
+    async def sent(self) -> int:
+        return await self.sender().send(self.connection)
+
+    def topic(self) -> list[Record]:
+        kafka, name = self.settings.kafka, self.settings.topics.dead_letters
+        with Reader(kafka, name, {0: 0}) as reader:
+            return [record for _, found in reader.until(admin.end_offsets(kafka, name, 1)) for record in found]
+
+
+@pytest.fixture
+async def scene(backend: Backend, database: str, topics: Topics) -> AsyncIterator[Scene]:
+    async with await AsyncConnection.connect(database, autocommit=True) as connection:
+        yield Scene(settings_of(backend.kafka, database, topics), connection, set(range(PARTITIONS)))
+
+
+async def test_a_letter_says_where_it_was_and_why(scene: Scene, topics: Topics) -> None:
+    await scene.poisoned(RawRecord(b"its key", b"no event", (("content-type", b"text/plain"), ("empty", None)), 2))
+    assert await scene.sent() == 1
+    (letter,) = scene.topic()
+    assert (letter.key, letter.value) == (f"{topics.events}/2/0".encode(), b"no event")
+    headers = dict(letter.headers)
+    assert (headers.pop("reason") or b"").startswith(b"no event: ")
+    assert headers.pop("broker-time")
+    assert headers == {"original-key": b"its key", "original-content-type": b"text/plain", "original-empty": None}
+
+
+async def test_each_is_sent_once(scene: Scene) -> None:
+    await scene.poisoned(*(RawRecord(None, None, (), partition) for partition in range(PARTITIONS)))
+    assert [await scene.sent(), await scene.sent()] == [PARTITIONS, 0]
+    assert len(scene.topic()) == PARTITIONS
+
+
+async def test_a_crash_before_the_mark_sends_it_once_more(scene: Scene) -> None:
+    await scene.poisoned(RawRecord(b"k", b"no event", (), 1))
+    await scene.sent()
+    await execute(scene.settings.postgres, "update generation_1.dead_letters set sent = false")
+    await scene.sent()
+    assert len({(letter.key, letter.value) for letter in scene.topic()}) == 1
+    assert len(scene.topic()) == 2
+
+
+async def test_only_those_of_its_own_partitions(scene: Scene) -> None:
+    await scene.poisoned(RawRecord(b"k", b"one", (), 1), RawRecord(b"k", b"two", (), 2))
+    scene.owned = {2}
+    assert await scene.sent() == 1
+    assert [letter.value for letter in scene.topic()] == [b"two"]
+
+
+async def test_more_than_one_round_takes(scene: Scene) -> None:
+    await scene.poisoned(*(RawRecord(b"k", str(number).encode(), (), 3) for number in range(250)))
+    assert [await scene.sent() for _ in range(4)] == [100, 100, 50, 0]
+    assert [letter.value for letter in scene.topic()] == [str(number).encode() for number in range(250)]
+
+
+async def test_a_record_of_the_greatest_size_is_named_without_its_value(scene: Scene, topics: Topics) -> None:
+    greatest = RawRecord(b"k", b"x" * (raw_producer.MAX_RECORD_BYTES - 100), (), 0)
+    await scene.poisoned(greatest, RawRecord(b"k", b"small", (), 0))
+    assert await scene.sent() == 2
+    letters = {letter.key: letter for letter in scene.topic()}
+    cut = letters[f"{topics.events}/0/0".encode()]
+    assert cut.value is None
+    assert (dict(cut.headers)["value-left-out"] or b"").endswith(b"bytes, which are at these coordinates")
+    assert {letter.value for letter in letters.values()} == {None, b"small"}
