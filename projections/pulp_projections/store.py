@@ -78,7 +78,7 @@ def _created_line(task: Task) -> bytes:
         _optional(task.timeout_seconds),
         _text(task.created_by),
         r"\N" if task.correlation_id is None else _text(task.correlation_id),
-        _time(task.accepted_at_ms),
+        time_text(task.accepted_at_ms),
         str(task.partition),
         str(task.accepted_offset),
     )
@@ -93,7 +93,7 @@ def _changing(task: Task) -> tuple[str, ...]:
     return (
         str(task.task_id),
         task.state,
-        _time(task.updated_at_ms),
+        time_text(task.updated_at_ms),
         _optional_time(task.started_at_ms),
         _optional_time(task.cancel_requested_at_ms),
         _optional_time(task.finished_at_ms),
@@ -116,7 +116,7 @@ def _letter_line(letter: DeadLetter, sent: bool) -> bytes:
     fields = (
         str(record.partition),
         str(record.offset),
-        _time(record.timestamp_ms),
+        time_text(record.timestamp_ms),
         _text(letter.reason.replace("\0", "\\0").encode(errors="replace").decode()),
         _bytes(record.key),
         _bytes(record.value),
@@ -151,12 +151,13 @@ def _optional(value: object) -> str:
 
 
 @lru_cache(maxsize=4096)  # a broker gives a whole batch of records one time
-def _time(timestamp_ms: int) -> str:
+def time_text(timestamp_ms: int) -> str:
+    """A broker's time as Postgres reads it; one out of any calendar's range becomes its limit."""
     return datetime.fromtimestamp(history_rows.clamped_ms(timestamp_ms) / 1000, UTC).isoformat()
 
 
 def _optional_time(timestamp_ms: int | None) -> str:
-    return r"\N" if timestamp_ms is None else _time(timestamp_ms)
+    return r"\N" if timestamp_ms is None else time_text(timestamp_ms)
 
 
 def _task_of(row: tuple[Any, ...]) -> Task:

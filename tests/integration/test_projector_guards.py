@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 from pulp_events.ids import new_id
+from pulp_processor import small_batch
 from pulp_processor.projector import FenceLost, GapInBatch, Projector
 
 from tests.support.events import accepted, finished, progress, started
@@ -15,9 +16,13 @@ TASK = UUID("e0e0a250-eded-468f-9d97-0419a00b130f")
 LIFE = records([accepted(TASK), started(TASK), progress(TASK, sequence=1), finished(TASK)])
 
 
-@pytest.fixture
-async def pair(database: str) -> AsyncIterator[tuple[Projector, Projector]]:
-    """Two processors' projectors of partition 0, both where it begins."""
+@pytest.fixture(params=["small", "large"])
+async def pair(
+    database: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Projector, Projector]]:
+    """Two processors' projectors of partition 0, both where it begins; batches go either way into Postgres."""
+    if request.param == "large":
+        monkeypatch.setattr(small_batch, "MOST_RECORDS", 0)
     one, other = Projector(database, 0), Projector(database, 0)
     for projector in (one, other):
         await projector.locate()

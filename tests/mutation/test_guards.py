@@ -52,6 +52,13 @@ GUARDS: Final[dict[str, Guard]] = {
         "pulp_projections.store",
         (GUARDS_TEST,),
     ),
+    "the fence of small batches": Guard(
+        "services/processor/pulp_processor/small_batch.sql",
+        "where partition = %(partition)s and next_offset = %(expected)s and exists (select from entered)",
+        "where partition = %(partition)s and exists (select from entered)",
+        "pulp_processor.small_batch",
+        (GUARDS_TEST,),
+    ),
     "the seek to the positions in Postgres": Guard(
         "services/processor/pulp_processor/app.py",
         "            await self.consumer.seek_wait({TP(topic, partition): offset for partition, offset in positions.items()})\n",

@@ -20,6 +20,8 @@ from pulp_projections.fold import Changes, Decoded, decode_batch, fold, task_ids
 from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
 
+from pulp_processor import small_batch
+
 _SQL = load("pulp_processor", "projector.sql")
 _log = logging.getLogger("pulp.processor")
 _CACHED_TASKS: Final = 20_000
@@ -79,6 +81,7 @@ class Projector:
         if row is None:
             raise PulpError(f"the read model has no position of partition {self.partition}: was it installed?")
         self.generation, self.next_offset = row
+        await small_batch.prepare(connection, self.generation)
         return self.next_offset
 
     async def project(self, records: Iterable[Record]) -> int:
@@ -129,22 +132,40 @@ class Projector:
     async def _transaction(self, batch: Sequence[Decoded]) -> None:
         connection = await self._connect()
         end = batch[-1].record.offset + 1
-        async with connection.transaction():
-            await self._enter(connection, end)
-            changes = fold(batch, await self._known(connection, batch))
-            await store.write(connection, changes)
-            if _lets_tasks_run(changes):
-                await connection.execute(_SQL["wake_workers"])
+        if len(batch) > small_batch.MOST_RECORDS or not await self._write_small(connection, batch, end):
+            async with connection.transaction():
+                await self._enter(connection, end)
+                changes = fold(batch, await self._known(connection, batch))
+                await store.write(connection, changes)
+                if _lets_tasks_run(changes):
+                    await connection.execute(_SQL["wake_workers"])
+            self._remember(changes)
         self.next_offset = end
+
+    async def _write_small(self, connection: AsyncConnection, batch: Sequence[Decoded], end: int) -> bool:
+        """Write the batch in one statement, if it is one that can be; whether it was."""
+        # Read before the fence: if that holds, nobody has written this partition's tasks since the position.
+        changes = fold(batch, await self._known(connection, batch))
+        if not small_batch.is_small(changes):
+            return False
+        place = small_batch.Place(self.generation, self.partition, self.next_offset, end)
+        written = await small_batch.write(connection, place, changes, wakes=_lets_tasks_run(changes))
+        self._check(is_active=written.is_active, is_at=written.is_at)
         self._remember(changes)
+        return True
 
     async def _enter(self, connection: AsyncConnection, end: int) -> None:
-        payload = f"{self.generation} {self.partition} {end}"
+        payload = small_batch.Place(self.generation, self.partition, self.next_offset, end).payload
         cursor = await connection.execute(_SQL["enter"], {"schema": schema_of(self.generation), "payload": payload})
         row = await cursor.fetchone()
-        if row is None or row[0] != self.generation:
+        is_active = row is not None and row[0] == self.generation
+        is_at = is_active and await store.advance(connection, self.partition, self.next_offset, end)
+        self._check(is_active=is_active, is_at=is_at)
+
+    def _check(self, *, is_active: bool, is_at: bool) -> None:
+        if not is_active:
             raise GenerationChanged(f"generation {self.generation} is not the active one any more")
-        if not await store.advance(connection, self.partition, self.next_offset, end):
+        if not is_at:
             raise FenceLost(f"partition {self.partition}: the position is not {self.next_offset} any more")
 
     async def _known(self, connection: AsyncConnection, batch: Sequence[Decoded]) -> Mapping[UUID, Task]:

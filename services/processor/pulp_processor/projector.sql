@@ -1,7 +1,8 @@
 -- locate --
--- Where the active generation is; one statement, so that both belong together.
+-- Where the active generation is; one statement, so that both belong together. By the view in public: the search path
+-- may still name the tables of another generation.
 select a.generation, p.next_offset
-  from active_generation a, positions p
+  from active_generation a, public.positions p
  where p.partition = %(partition)s;
 
 -- enter --

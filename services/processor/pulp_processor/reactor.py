@@ -22,6 +22,8 @@ from pulp_processor.settling import Settling
 _SQL: Final = load("pulp_processor", "reactor.sql")
 _PERIOD_S: Final = 1.0
 _DEBOUNCE_S: Final = 0.02
+_REST: Final = 10
+"""It reads state only a tenth of the time, however often something is committed."""
 _REPEAT_S: Final = 5.0
 _MOST: Final = 200
 _LEASE_S: Final = 6.0
@@ -79,12 +81,13 @@ class Reactor:
 
     async def _run(self, connection: AsyncConnection) -> None:
         while True:
+            began_s = self._clock_s()
             try:
                 await self.react(connection)
             except LogError as error:
                 _log.warning("waiting for Kafka: %s", error)
                 await asyncio.sleep(_PERIOD_S)
-            await self._pause()
+            await self._pause(max(_DEBOUNCE_S, _REST * (self._clock_s() - began_s)))
 
     async def react(self, connection: AsyncConnection) -> list[Event]:
         """One round, bounded: the events that it appended. Raises `LogError` or `psycopg.Error`."""
@@ -157,13 +160,13 @@ class Reactor:
         if row is not None and row[0]:
             await connection.execute(_SQL["notify_claims"])
 
-    async def _pause(self) -> None:
+    async def _pause(self, debounce_s: float) -> None:
         try:
             async with asyncio.timeout(_PERIOD_S):
                 await self._wake.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(_DEBOUNCE_S)
+        await asyncio.sleep(min(debounce_s, _PERIOD_S))
         self._wake.clear()
 
 
