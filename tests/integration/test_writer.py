@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from pulp_events.errors import PulpError
 from pulp_events.reader import Record
+from pulp_processor import small_batch
 from pulp_processor.projector import Projector
 from pulp_processor.transport import Batch
 from pulp_processor.writer import NoProgress, Writer
@@ -207,7 +208,9 @@ async def test_postgres_is_away_and_comes_back(scene: Scene) -> None:
     await rows_are_what_records_say(scene.database, {0: LOG})
 
 
-async def test_the_answer_to_a_commit_is_lost(scene: Scene) -> None:
+@pytest.mark.parametrize("most_records", [0, 100])
+async def test_the_answer_to_a_commit_is_lost(scene: Scene, most_records: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records)
     scene.relay.lose_next_commit()
     scene.put(LOG[:30])
     scene.put(LOG[30:])

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-_COMMIT = b"COMMIT\x00"
+_COMMITS = (b"COMMIT\x00", b"fence as (")
+"""What commits: the command, and the one statement that writes a small batch (not yet prepared)."""
 
 
 class PostgresRelay:
@@ -40,7 +41,7 @@ class PostgresRelay:
         await asyncio.gather(*self._pairs, return_exceptions=True)
 
     def lose_next_commit(self) -> None:
-        """Hand the next COMMIT on, and break its connection when Postgres has answered."""
+        """Hand the next commit on, and break its connection when Postgres has answered."""
         self._losing = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,7 +70,7 @@ class PostgresRelay:
 
         async def to_server() -> None:
             while data := await client[0].read(65536):
-                if self._losing and _COMMIT in data:
+                if self._losing and any(commit in data for commit in _COMMITS):
                     self._losing = False
                     loses.set()
                 server[1].write(data)
