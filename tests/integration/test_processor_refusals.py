@@ -61,6 +61,16 @@ async def test_a_topic_made_anew(site: Installation) -> None:
     assert "fresh database" in words
 
 
+async def test_a_topic_made_anew_under_a_running_processor(site: Installation) -> None:
+    processor = site.start()
+    await site.reached(await site.happens(length=10))
+    client = AdminClient({"bootstrap.servers": site.kafka})
+    client.delete_topics([site.topics.events])[site.topics.events].result(10)
+    await made_again(site)
+    await site.happens(length=100)  # so that the positions are within the new one
+    assert f"{site.topics.events} " in await refused(processor, 78)
+
+
 async def made_again(site: Installation) -> None:
     """Returns when the topic could be made: its deletion goes on after it was confirmed."""
     async with asyncio.timeout(30):

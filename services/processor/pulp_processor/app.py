@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Never
 
 import faust
 from aiokafka.errors import IllegalStateError
@@ -66,6 +66,13 @@ class ProcessorApp(faust.App):
         return {
             partition: Standing(writer.next_offset, writer.is_waiting) for partition, writer in self.writers.items()
         }
+
+    async def watch_topic(self, period_s: float) -> Never:
+        """Look for ever whether the topic is still the same: its offsets alone do not tell. Raises `TopicMismatch`."""
+        while True:
+            await asyncio.sleep(period_s)
+            with contextlib.suppress(LogUnavailable):  # the watchdog, which asks as often, says so
+                await asyncio.to_thread(self._check_topic)
 
     async def close_writers(self) -> None:
         """Finish the batches that are being written, and close the connections."""
@@ -171,18 +178,22 @@ class ProcessorApp(faust.App):
 
     def _check(self, positions: Mapping[int, int]) -> None:
         topic, kafka = self.settings.topics.events, self.settings.kafka
-        info = admin.describe(kafka, topic)
-        if info.topic_id != self._topic_id:
-            raise TopicMismatch(
-                f"topic {topic} was made anew (id {info.topic_id}, not {self._topic_id}): its offsets mean something"
-                " else. Use a fresh database for a fresh topic"
-            )
+        partitions = self._check_topic().partitions
         check_range(
             topic,
             positions,
-            admin.begin_offsets(kafka, topic, info.partitions),
-            admin.end_offsets(kafka, topic, info.partitions),
+            admin.begin_offsets(kafka, topic, partitions),
+            admin.end_offsets(kafka, topic, partitions),
         )
+
+    def _check_topic(self) -> admin.TopicInfo:
+        info = admin.describe(self.settings.kafka, self.settings.topics.events)
+        if info.topic_id != self._topic_id:
+            raise TopicMismatch(
+                f"topic {info.name} was made anew (id {info.topic_id}, not {self._topic_id}): its offsets mean"
+                " something else. Use a fresh database for a fresh topic"
+            )
+        return info
 
 
 def check_range(topic: str, positions: Mapping[int, int], begins: Mapping[int, int], ends: Mapping[int, int]) -> None:

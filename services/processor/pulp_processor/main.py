@@ -6,7 +6,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Never
+from typing import Any, Final, Never
 
 from pulp_events.errors import PulpError
 from pulp_events.log import KafkaLog
@@ -19,6 +19,7 @@ from pulp_processor.reactor import Reactor
 from pulp_processor.settings import Settings
 from pulp_processor.watchdog import watch
 
+_TOPIC_PERIOD_S: Final = 5.0
 _log = logging.getLogger("pulp.processor")
 
 
@@ -46,7 +47,12 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
         )
         app.committed = reactor.wake
         sender = DeadLetterSender(settings.kafka, settings.topics, settings.postgres, lambda: app.owned)
-        beside = [reactor.run(), sender.run(), watch(settings.stall_s, app.standings, log.end_offsets)]
+        beside = [
+            reactor.run(),
+            sender.run(),
+            watch(settings.stall_s, app.standings, log.end_offsets),
+            app.watch_topic(_TOPIC_PERIOD_S),
+        ]
         if instance is not None:
             beside.append(instance.keep())
         _collect_seldom()
