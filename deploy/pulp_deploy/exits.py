@@ -14,7 +14,13 @@ from pulp_events.errors import (
 from pulp_events.settings import SettingsError
 from pulp_processor.dead_letters import DeadLetterNotFound
 from pulp_processor.instance import InstanceInUse
-from pulp_processor.rebuild_errors import NotSwitched, RebuildInterrupted, RebuildInUse, RebuildRefused
+from pulp_processor.rebuild_errors import (
+    NotSwitched,
+    RebuildCancelled,
+    RebuildInterrupted,
+    RebuildInUse,
+    RebuildRefused,
+)
 from pulp_projections.startup import DependencyAway
 
 from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, JarMismatch, NotRunning, PortInUse, ProcessFailed
@@ -36,6 +42,7 @@ EXIT_CODES: Final[dict[type[PulpError], int]] = {
     NotRunning: UNAVAILABLE,
     NotSwitched: UNAVAILABLE,
     RebuildInterrupted: UNAVAILABLE,
+    RebuildCancelled: 75,
     RebuildRefused: USAGE,
     RebuildInUse: IN_USE,
     InstanceInUse: IN_USE,

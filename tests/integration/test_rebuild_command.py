@@ -1,5 +1,6 @@
 """`pulp-tasks rebuild` as an operator uses it."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -10,27 +11,38 @@ from pulp_events.topics import Topics
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
-from tests.support.command import environment, pulp_tasks
+from tests.support.command import environment, on_a_terminal, pulp_tasks
 from tests.support.projection import append_all, execute, project, settings_of, stories
 
 Command = Callable[..., "CompletedProcess[str]"]
 
 
 @pytest.fixture
-async def command(backend: Backend, database: str, topics: Topics, tmp_path: Path) -> Command:
-    """`pulp-tasks rebuild` on an installation with some tasks."""
+async def env(backend: Backend, database: str, topics: Topics, tmp_path: Path) -> dict[str, str]:
+    """The environment of an installation with some tasks."""
     log = KafkaLog(backend.kafka, topics.events, PARTITIONS)
     await log.start()
     await append_all(log, stories(1, PARTITIONS))
     await project(settings_of(backend.kafka, database, topics), await log.end_offsets())
     await log.close()
-    env = environment(
+    return environment(
         tmp_path,
         PULP_KAFKA=backend.kafka,
         PULP_POSTGRES=database,
         PULP_TOPIC_PREFIX=topics.events.removesuffix(".events"),
     )
+
+
+@pytest.fixture
+def command(env: dict[str, str]) -> Command:
+    """`pulp-tasks rebuild` there."""
     return lambda *arguments: pulp_tasks("rebuild", *arguments, env=env)
+
+
+@pytest.fixture
+def terminal_command(env: dict[str, str]) -> Callable[..., str]:
+    """The same on a terminal of 80 columns; all that it shows."""
+    return lambda *arguments: on_a_terminal("rebuild", *arguments, env=env)
 
 
 def statuses(command: Command) -> list[list[str]]:
@@ -54,9 +66,30 @@ async def test_from_the_start_to_a_rollback(command: Command) -> None:
 
 
 async def test_all_in_one(command: Command) -> None:
-    done = command("start", "--activate")
+    done = command("--activate")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "generation 2 is active; generation 1 is kept for a rollback"
+    told = done.stderr.splitlines()
+    assert len(told) == len(set(told))
+
+
+async def test_on_a_terminal_no_line_wraps(terminal_command: Callable[..., str]) -> None:
+    shown = terminal_command("--activate")
+    lines = re.split(r"\r\x1b\[K|\r\n", shown)
+    assert max(map(len, lines)) < 80
+    assert any(re.match(r"filling  \d+\.\d %", line) for line in lines)
+    assert lines[-2] == "generation 2 is active; generation 1 is kept for a rollback"
+
+
+async def test_a_data_folder_may_be_named_without_a_subcommand_and_before_one(command: Command, tmp_path: Path) -> None:
+    for arguments in (
+        ["--data", str(tmp_path)],
+        ["--data", str(tmp_path), "status"],
+        ["status", "--data", str(tmp_path)],
+    ):
+        refused = command(*arguments)
+        assert refused.returncode == 78
+        assert f"no stack runs on {tmp_path}" in refused.stderr
 
 
 async def test_a_difference_is_shown_and_stops_it(command: Command, database: str) -> None:
@@ -77,6 +110,7 @@ async def test_what_the_generations_do_not_allow_is_said(command: Command) -> No
         assert (result.returncode, result.stdout) == (64, "")
         return result.stderr
 
+    assert "--activate stands alone" in refused("--activate", "status")
     assert "start one" in refused("cancel")
     assert "start a rebuild" in refused("activate")
     assert "no generation to roll back to" in refused("rollback")

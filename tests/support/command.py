@@ -1,8 +1,12 @@
 """Running `pulp-tasks` as a user does, away from the user's own home and from what the machine has set."""
 
+import fcntl
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 OWN_SETTINGS = ("PULP_", "XDG_")
@@ -24,3 +28,26 @@ def pulp_tasks(*arguments: str, env: dict[str, str], timeout_s: float = 90) -> "
         timeout=timeout_s,
         check=False,
     )
+
+
+def on_a_terminal(*arguments: str, env: dict[str, str], columns: int = 80, timeout_s: float = 90) -> str:
+    """Run the command to its end on a terminal; all that it shows there. Raises if it fails."""
+    terminal, line = pty.openpty()
+    fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    command = [sys.executable, "-m", "pulp_deploy", *arguments]
+    unset = {key: value for key, value in env.items() if key not in ("COLUMNS", "LINES")}
+    with subprocess.Popen(command, env=unset, stdin=line, stdout=line, stderr=line) as process:
+        os.close(line)
+        shown = b"".join(iter(lambda: _read(terminal), b""))
+        process.wait(timeout_s)
+    os.close(terminal)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, shown)
+    return shown.decode()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # Linux says EIO when nobody has it open any more
+        return b""

@@ -2,48 +2,67 @@
 
 import asyncio
 import os
-import sys
-import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 from pulp_processor import activation, rebuild
 from pulp_processor.compare import Comparison
-from pulp_processor.rebuild_progress import Phase, Progress
+from pulp_processor.rebuild_progress import Report
 from pulp_processor.rebuild_state import Generation
 from pulp_processor.settings import Settings
 
+from pulp_deploy.commands.rebuild_display import Display
 from pulp_deploy.commands.target import Target, data_option
 
 T = TypeVar("T")
 _DIFFERENT: Final = 1
-_LINE_EVERY_S: Final = 5.0
+Build = Callable[[Settings, Report], Coroutine[Any, Any, int]]
+activate_option: Final = click.option(
+    "--activate", "activates", is_flag=True, help="Compare and activate it when it is built."
+)
 
 
 @click.group("rebuild", invoke_without_command=True)
+@activate_option
+@data_option
 @click.pass_context
-def rebuild_group(ctx: click.Context) -> None:
+def rebuild_group(ctx: click.Context, activates: bool, data: Path | None) -> None:
     """Build the read model anew from the log, compare it with the live one, and switch to it.
 
     Without a subcommand: start. Readers see nothing of a rebuild before it is activated; the generation before stays,
     so that rollback is at hand.
+
+    \b
+    Examples:
+      pulp-tasks rebuild --activate             all in one: build, compare, switch
+      pulp-tasks rebuild                        only build; then, when it suits:
+      pulp-tasks rebuild verify                 is it what readers see now?
+      pulp-tasks rebuild activate               switch to it
+      pulp-tasks rebuild resume                 go on with one that was interrupted
+      pulp-tasks rebuild verify --accept queue  differences in this column are wanted
+      pulp-tasks rebuild rollback               back to the generation before
+      pulp-tasks rebuild prune                  drop those that were active once
     """
     if ctx.invoked_subcommand is None:
-        ctx.invoke(start)
+        _build(_settings(data), activates, rebuild.start)
+        return
+    if activates:
+        raise click.UsageError("--activate stands alone, or after start or resume", ctx)
+    ctx.default_map = {name: {"data": data} for name in rebuild_group.commands}
 
 
 @rebuild_group.command()
-@click.option("--activate", "activates", is_flag=True, help="Compare and activate it when it is built.")
+@activate_option
 @data_option
-def start(activates: bool = False, data: Path | None = None) -> None:
+def start(activates: bool, data: Path | None) -> None:
     """Build the next generation from the start of the log. Can be cancelled, and resumed after a crash."""
     _build(_settings(data), activates, rebuild.start)
 
 
 @rebuild_group.command()
-@click.option("--activate", "activates", is_flag=True, help="Compare and activate it when it is built.")
+@activate_option
 @data_option
 def resume(activates: bool, data: Path | None) -> None:
     """Go on with a rebuild that was interrupted, from where it was."""
@@ -61,9 +80,7 @@ def cancel(data: Path | None) -> None:
 @data_option
 def status(data: Path | None) -> None:
     """List the generations, and how far each is."""
-    click.echo(
-        f"{'GENERATION':>10}  {'STATUS':<9}{'EVENTS':>14}{'DONE':>8}  {'COMPARED':<20}  {'ACTIVATED':<20}".rstrip()
-    )
+    click.echo(f"{'GENERATION':>10}  {'STATUS':<8}{'EVENTS':>13}{'DONE':>7}  {'COMPARED':<17}  ACTIVATED")
     for generation in _run(rebuild.status(_settings(data))):
         click.echo(_row(generation))
 
@@ -94,7 +111,7 @@ def activate(unverified: bool, data: Path | None) -> None:
 @data_option
 def rollback(data: Path | None) -> None:
     """Go back to the generation that was active before, brought up to date first."""
-    with _Display() as display:
+    with Display() as display:
         switched = _run(activation.rollback(_settings(data), display))
     click.echo(f"generation {switched.now} is active again; generation {switched.before} is kept")
 
@@ -107,9 +124,9 @@ def prune(data: Path | None) -> None:
     click.echo(f"dropped: {', '.join(map(str, dropped))}" if dropped else "there is nothing to drop")
 
 
-def _build(settings: Settings, activates: bool, build: Any) -> None:
+def _build(settings: Settings, activates: bool, build: Build) -> None:
     try:
-        with _Display() as display:
+        with Display() as display:
             generation = _run(build(settings, display))
     except KeyboardInterrupt:
         click.echo("interrupted: pulp-tasks rebuild resume goes on, pulp-tasks rebuild cancel drops it", err=True)
@@ -124,10 +141,10 @@ def _build(settings: Settings, activates: bool, build: Any) -> None:
 
 
 def _verify(settings: Settings, accept: tuple[str, ...]) -> Comparison:
-    with _Display() as display:
+    with Display() as display:
         found = _run(rebuild.verify(settings, accept=accept, report=display))
     for table, (active, other) in found.rows.items():
-        click.echo(f"{table:<13} {active:>12} rows in the active generation {other:>12} in the other")
+        click.echo(f"{table:<13} {active:>10} rows in the active generation {other:>10} in the other")
     for column, count in sorted(found.accepted.items()):
         click.echo(f"accepted: {column} differs in {count} rows")
     for column, count in sorted(found.differences.items()):
@@ -139,59 +156,20 @@ def _verify(settings: Settings, accept: tuple[str, ...]) -> Comparison:
 
 
 def _activate(settings: Settings, unverified: bool) -> None:
-    with _Display() as display:
+    with Display() as display:
         switched = _run(activation.activate(settings, display, unverified=unverified))
     click.echo(f"generation {switched.now} is active; generation {switched.before} is kept for a rollback")
 
 
 def _row(generation: Generation) -> str:
     def time_of(at: Any) -> str:
-        return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else "-"
+        return at.strftime("%Y-%m-%d %H:%MZ") if at else "-"
 
     events = sum(generation.positions.values())
     done = f"{generation.percent:.0f} %"
     return (
-        f"{generation.number:>10}  {generation.status:<9}{events:>14}{done:>8}  {time_of(generation.verified_at):<20}"
+        f"{generation.number:>10}  {generation.status:<8}{events:>13}{done:>7}  {time_of(generation.verified_at):<17}"
         f"  {time_of(generation.activated_at)}"
-    )
-
-
-class _Display:
-    """Shows progress on standard error: one line that changes on a terminal, else a line now and then."""
-
-    def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
-        self._shown_at_s = float("-inf")
-        self._phase: Phase | None = None
-
-    def __enter__(self) -> "_Display":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_terminal and self._phase is not None:
-            click.echo("\r\x1b[K", nl=False, err=True)
-
-    def __call__(self, progress: Progress) -> None:
-        """Show it."""
-        if self._is_terminal:
-            click.echo(f"\r\x1b[K{_line(progress)}", nl=False, err=True)
-        elif self._is_due(progress):
-            self._shown_at_s = time.monotonic()
-            click.echo(_line(progress), err=True)
-        self._phase = progress.phase
-
-    def _is_due(self, progress: Progress) -> bool:
-        is_whole = 0 < progress.done == progress.total
-        return is_whole or progress.phase is not self._phase or time.monotonic() - self._shown_at_s >= _LINE_EVERY_S
-
-
-def _line(progress: Progress) -> str:
-    if not progress.total:
-        return progress.phase
-    left = "" if progress.left_s is None else f"  {progress.left_s:.0f} s left"
-    return (
-        f"{progress.phase}  {progress.percent:.1f} %  {progress.done:,} of {progress.total:,} events"
-        f"  {progress.rate:,.0f}/s{left}"
     )
 
 

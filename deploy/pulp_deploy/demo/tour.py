@@ -169,7 +169,7 @@ class Tour:
         task_id = self._running_sync = self._sync(SECOND, self._second)
         self._follower.wait("five packages fetched", lambda seen: seen.task_id == task_id and _fetched(seen) == 5)
         before = self._run.ask("tasks", "list", "--all")
-        rebuilt = self._run.operator("rebuild", "start", "--activate")
+        rebuilt = self._run.operator("rebuild", "--activate")
         self._check(
             "it is equal to the live one and is active now",
             rebuilt.code == 0 and "generation 2 is active" in rebuilt.stdout,

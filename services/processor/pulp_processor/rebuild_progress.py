@@ -43,7 +43,7 @@ def report_nothing(progress: Progress) -> None:
 
 
 class Meter:
-    """Measures a phase that goes to `ends`, and reports at most five times a second, and at the end."""
+    """Measures a phase that goes to `ends`, and reports at most five times a second, and once at the end."""
 
     def __init__(
         self,
@@ -61,12 +61,14 @@ class Meter:
         self._started_at_s = clock_s()
         self._done_before = self._done()
         self._reported_at_s = float("-inf")
+        self._is_complete = False
         self._tell()
 
     def moved(self, partition: int, next_offset: int) -> None:
         """A partition's position has moved."""
         self._positions[partition] = next_offset
-        if self._clock_s() - self._reported_at_s >= _EVERY_S or self._done() == sum(self._ends.values()):
+        is_complete = self._done() == sum(self._ends.values())
+        if (is_complete and not self._is_complete) or self._clock_s() - self._reported_at_s >= _EVERY_S:
             self._tell()
 
     def _done(self) -> int:
@@ -77,5 +79,5 @@ class Meter:
         done, total, passed = self._done(), sum(self._ends.values()), now - self._started_at_s
         rate = (done - self._done_before) / passed if passed > 0 else 0.0
         left_s = 0.0 if done == total else ((total - done) / rate if rate > 0 else None)
-        self._reported_at_s = now
+        self._reported_at_s, self._is_complete = now, done == total
         self._report(Progress(self._phase, done, total, rate, left_s))

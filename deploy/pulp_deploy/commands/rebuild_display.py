@@ -1,0 +1,75 @@
+"""How far a rebuild is, on standard error: one line that changes on a terminal, else a line now and then."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self, TextIO
+
+import click
+from pulp_processor.rebuild_progress import Phase, Progress
+
+_LINE_EVERY_S: Final = 5.0
+_CLEAR: Final = "\r\x1b[K"
+
+
+class Display:
+    """Shows what it is called with, from `with` on; on a terminal nothing of it stays.
+
+    In a pipe or a file each phase has its line when it begins and one when all of it is done; in between there is one
+    every few seconds, if something has changed.
+    """
+
+    def __init__(self, stream: TextIO | None = None, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream or sys.stderr
+        self._clock_s = clock_s
+        self._is_terminal = self._stream.isatty()
+        self._shown: dict[Phase, Progress] = {}
+        self._shown_at_s = float("-inf")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_terminal and self._shown:
+            click.echo(_CLEAR, nl=False, file=self._stream)
+
+    def __call__(self, progress: Progress) -> None:
+        """Show it."""
+        if self._is_terminal:
+            width = shutil.get_terminal_size().columns - 1  # the last column would wrap on some terminals
+            click.echo(f"{_CLEAR}{line(progress)[:width]}", nl=False, file=self._stream)
+        elif self._is_news(progress):
+            self._shown_at_s = self._clock_s()
+            click.echo(line(progress), file=self._stream)
+        else:
+            return
+        self._shown[progress.phase] = progress
+
+    def _is_news(self, progress: Progress) -> bool:
+        last = self._shown.get(progress.phase)
+        if last is None:
+            return True
+        if (last.done, last.total) == (progress.done, progress.total):
+            return False
+        is_complete = progress.done == progress.total and last.done < last.total
+        return is_complete or self._clock_s() - self._shown_at_s >= _LINE_EVERY_S
+
+
+def line(progress: Progress) -> str:
+    """One line without its end; it fits 80 columns up to a hundred million events."""
+    if not progress.total:
+        return progress.phase
+    text = f"{progress.phase}  {progress.percent:.1f} %  {progress.done:,} of {progress.total:,} events"
+    if progress.done == progress.total or progress.left_s is None:
+        return text
+    return f"{text}  {progress.rate:,.0f}/s  {_left(progress.left_s)} left"
+
+
+def _left(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
