@@ -32,6 +32,8 @@ MAX_EVENT_BYTES: Final = 1_000_000
 MAX_CARRIED_BYTES: Final = 256 * 1024
 """Of one progress object or one result."""
 _KEY_BYTES: Final = 36
+_MAX_REASON: Final = 300
+"""Characters."""
 MAX_NESTING: Final = 128
 """Of objects and arrays in one event, the envelope included: every reader of JSON takes that many, on any stack."""
 
@@ -123,7 +125,7 @@ def decode(key: bytes | None, value: bytes | None) -> Event | UnknownEvent:
         _check_time(envelope.time)
         data = _decode_data(envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise UndecodableRecord(f"no event: {error}") from error
+        raise UndecodableRecord(f"no event: {_one_line(error)}") from error
     if key is None or len(key) != _KEY_BYTES or envelope.subject != _subject_of(key):
         raise UndecodableRecord(f"the record's key is not the event's subject {envelope.subject}")
     if data is None:
@@ -171,6 +173,12 @@ def _decode_data(envelope: Envelope) -> Data | None:
         case Finished():
             _decode_any(data.result)
     return data
+
+
+def _one_line(error: Exception) -> str:
+    """What is wrong and where; of a value that is quoted in between, which may be most of the record, the beginning."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= _MAX_REASON else f"{text[: _MAX_REASON - 60]} … {text[-57:]}"
 
 
 def _check_object(raw: Raw, what: str) -> None:

@@ -97,5 +97,21 @@ async def test_a_record_of_the_greatest_size_is_named_without_its_value(scene: S
     letters = {letter.key: letter for letter in scene.topic()}
     cut = letters[f"{topics.events}/0/0".encode()]
     assert cut.value is None
-    assert (dict(cut.headers)["value-left-out"] or b"").endswith(b"bytes, which are at these coordinates")
+    size = raw_producer.MAX_RECORD_BYTES - 100
+    assert dict(cut.headers)["left-out"] == f"{size} bytes and 0 headers, which are at these coordinates".encode()
     assert {letter.value for letter in letters.values()} == {None, b"small"}
+
+
+async def test_a_record_that_is_full_of_headers_stops_nothing(scene: Scene) -> None:
+    """What is added to each of its headers makes it too large, value or not."""
+    full = tuple((f"h{number}", b"x" * 500) for number in range(2050))
+    await scene.poisoned(RawRecord(b"its key", b"", full, 0), RawRecord(b"k", b"small", (), 0))
+    assert await scene.sent() == 2
+    cut = next(letter for letter in scene.topic() if letter.value is None)
+    headers = dict(cut.headers)
+    assert (headers["reason"] or b"").startswith(b"no event: ")
+    assert headers["original-key"] == b"its key"
+    assert headers["original-h0"] == b"x" * 500
+    left = len(full) - sum(name.startswith("original-h") for name, _ in cut.headers)
+    assert 0 < left < len(full)
+    assert headers["left-out"] == f"0 bytes and {left} headers, which are at these coordinates".encode()

@@ -225,6 +225,8 @@ POISON: dict[str, bytes | None] = {
     "sequence 0": with_data(progress(), sequence=0),
     "a sequence past 63 bits": with_data(progress(), sequence=2**63),
     "progress that is text": with_data(progress(), progress="half"),
+    "a specversion of many lines": altered(accepted(), specversion="1\n" * 100_000),
+    "an outcome as long as a record": with_data(finished(), outcome="o" * 900_000),
     "an outcome that is none": with_data(finished(), outcome="ok"),
     "U+0000 in a value": with_data(progress(), progress={"a": "x\0y"}),
     "U+0000 in a key": with_data(progress(), progress={"a\0": 1}),
@@ -245,6 +247,12 @@ def test_poison_is_refused_with_a_reason(value: bytes | None) -> None:
         decode(key_of(TASK), value)
     assert caught.value.reason
     assert "\n" not in caught.value.reason
+    assert len(caught.value.reason) < 400
+
+
+def test_the_reason_for_a_long_value_says_where_it_is() -> None:
+    with pytest.raises(UndecodableRecord, match=r"^no event: Invalid enum value 'ooo+ … o+' - at `\$\.outcome`$"):
+        decode(key_of(TASK), with_data(finished(), outcome="o" * 900_000))
 
 
 @pytest.mark.parametrize("key", [None, b"", b"x", str(TASK).upper().encode(), str(TASK).encode() + b" "])

@@ -21,6 +21,7 @@ _SQL: Final = load("pulp_processor", "dead_letters.sql")
 _PERIOD_S: Final = 1.0
 _PAUSE_S: Final = 5.0
 _AT_ONCE: Final = 100
+_KEPT_HEADER_BYTES: Final = 64 * 1024
 _log = logging.getLogger("pulp.dead-letters")
 
 
@@ -77,7 +78,7 @@ class DeadLetterSender:
         try:
             raw_producer.append(self._producer, self._topics.dead_letters, records)
         except EventTooLarge:
-            # With what is added here a record of the greatest size is too large: its bytes are in the events topic.
+            # With what is added here a record of the greatest size is too large: all of it is in the events topic.
             for record in records:
                 self._append_cut(record)
 
@@ -85,11 +86,8 @@ class DeadLetterSender:
         assert self._producer is not None
         try:
             raw_producer.append(self._producer, self._topics.dead_letters, [record])
-        except EventTooLarge as error:
-            note = ("value-left-out", f"{error.size_bytes} bytes, which are at these coordinates".encode())
-            small = [(name, value) for name, value in record.headers if len(value or b"") < 1000]
-            cut = RawRecord(record.key, None, (*small, note), record.partition)
-            raw_producer.append(self._producer, self._topics.dead_letters, [cut])
+        except EventTooLarge:
+            raw_producer.append(self._producer, self._topics.dead_letters, [_cut(record)])
 
 
 def _record(letter: StoredLetter, topic: str) -> RawRecord:
@@ -100,3 +98,17 @@ def _record(letter: StoredLetter, topic: str) -> RawRecord:
         *((f"original-{name}", value) for name, value in letter.original_headers()),
     )
     return RawRecord(coordinates(topic, letter.position).encode(), letter.value, headers, -1)
+
+
+def _cut(record: RawRecord) -> RawRecord:
+    """Without the value, and with only as many headers as are small, first those that say why and when."""
+    room = _KEPT_HEADER_BYTES
+    kept = []
+    for name, value in record.headers:
+        size = len(name.encode()) + len(value or b"")
+        if size <= room:
+            room -= size
+            kept.append((name, value))
+    left = len(record.headers) - len(kept)
+    note = f"{len(record.value or b'')} bytes and {left} headers, which are at these coordinates"
+    return RawRecord(record.key, None, (*kept, ("left-out", note.encode())), record.partition)
