@@ -1,0 +1,232 @@
+"""Server-sent events of a real process on a real Kafka: replay, then live, each event once, whatever breaks."""
+
+import asyncio
+import json
+import random
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec import Raw
+from pulp_events import admin
+from pulp_events.events import Event
+from pulp_events.log import KafkaLog
+from pulp_events.reader import Reader
+from pulp_events.topics import Topics
+
+from tests.conftest import PARTITIONS
+from tests.support.api_process import LIMIT_S, ApiProcess, EventSource, add_admin, api_process
+from tests.support.backends import Backend
+from tests.support.events import accepted, finished, progress, started
+from tests.support.site import V3
+
+FROM_THE_START = "?since=2000-01-01T00:00:00Z"
+Place = tuple[int, int]
+
+
+class Streams:
+    """A log, and an API on it."""
+
+    def __init__(self, kafka: str, topics: Topics, log: KafkaLog, api: ApiProcess) -> None:
+        self.kafka, self.topics, self.log, self.api = kafka, topics, log, api
+
+    async def happens(self, count: int, *, payload: str = "") -> None:
+        """So many events, over all partitions."""
+        arguments = Raw(b'{"x": "%s"}' % payload.encode())
+        events = [accepted(uuid4(), arguments=arguments) for _ in range(count)]
+        await asyncio.gather(*(self.log.append(event, number % PARTITIONS) for number, event in enumerate(events)))
+
+    async def append(self, events: Sequence[Event], partition: int) -> list[Place]:
+        return [await self.log.append(event, partition) for event in events]
+
+    def written(self) -> list[Place]:
+        """Where every record of the log is, as another reader finds them."""
+        ends = admin.end_offsets(self.kafka, self.topics.events, PARTITIONS)
+        with Reader(self.kafka, self.topics.events, dict.fromkeys(range(PARTITIONS), 0)) as reader:
+            return [(record.partition, record.offset) for _, records in reader.until(ends) for record in records]
+
+    async def read(self, source: EventSource, count: int, query: str = FROM_THE_START) -> None:
+        """Follow the stream, from where the source is, until it has so many messages more."""
+        wanted = len(source.messages) + count
+        headers = {"Last-Event-ID": source.last_id} if source.last_id else {}
+        async with asyncio.timeout(LIMIT_S), self.api.events(query, headers) as answer:
+            async for data in answer.aiter_raw():
+                source.feed(data)
+                if len(source.messages) >= wanted:
+                    return
+        raise AssertionError("the stream has ended")
+
+
+@pytest.fixture
+async def streams(backend: Backend, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Streams]:
+    await add_admin(database)
+    log = KafkaLog(backend.kafka, topics.events, PARTITIONS)
+    async with api_process(backend.kafka, database, topics, tmp_path) as api:
+        yield Streams(backend.kafka, topics, log, api)
+    await log.close()
+
+
+def assert_is_the_log(streams: Streams, found: list[Place]) -> None:
+    """Each record once, and each partition's in order."""
+    assert sorted(found) == sorted(streams.written())
+    for partition in range(PARTITIONS):
+        offsets = [offset for number, offset in found if number == partition]
+        assert offsets == sorted(offsets)
+
+
+async def test_replay_then_live(streams: Streams) -> None:
+    await streams.happens(500)
+    source = EventSource()
+    following = asyncio.create_task(streams.read(source, 1000))
+    for _ in range(10):
+        await streams.happens(50)
+    await following
+    assert_is_the_log(streams, [message.place for message in source.messages])
+    assert {message.name for message in source.messages} == {"org.pulpproject.task.accepted.v1"}
+    assert all(message.data["event"]["subject"] for message in source.messages)
+
+
+async def test_a_stream_that_is_cut_anywhere_goes_on_exactly_there(streams: Streams) -> None:
+    """The concatenation of what the connections brought is the log: each event once."""
+    chance = random.Random(20261124)
+    await streams.happens(1500)
+    writing = asyncio.create_task(write_on(streams))
+    source, connections = EventSource(), 0
+    async with asyncio.timeout(LIMIT_S):
+        while len(source.messages) < 2500:
+            connections += 1
+            left = chance.randrange(1, 60_000)
+            source.reconnect()
+            headers = {"Last-Event-ID": source.last_id} if source.last_id else {}
+            async with streams.api.events(FROM_THE_START, headers) as answer:
+                async for data in answer.aiter_raw():
+                    source.feed(data[:left])
+                    left -= len(data)
+                    if left <= 0 or len(source.messages) >= 2500:
+                        break
+    await writing
+    assert connections >= 10
+    assert_is_the_log(streams, [message.place for message in source.messages])
+
+
+async def write_on(streams: Streams) -> None:
+    for _ in range(20):
+        await streams.happens(50)
+
+
+async def test_a_stream_from_now_on_resumes_also_if_it_saw_nothing(streams: Streams) -> None:
+    await streams.happens(10)
+    source = EventSource()
+    async with asyncio.timeout(LIMIT_S), streams.api.events() as answer:
+        async for data in answer.aiter_raw():
+            source.feed(data)
+            break
+    assert (source.messages, source.last_id != "") == ([], True)
+    await streams.happens(7)
+    # Reads, and with them a stream without a cursor, are where the projection is: it has seen nothing here.
+    await streams.read(source, 17, "")
+    assert_is_the_log(streams, [message.place for message in source.messages])
+
+
+async def test_filters(streams: Streams) -> None:
+    mine, other = uuid4(), uuid4()
+    story = [accepted(mine), started(mine), *(progress(mine, sequence=n) for n in range(1, 4)), finished(mine)]
+    places = await streams.append(story, 1)
+    await streams.append([accepted(other), started(other), finished(other)], 1)
+    await streams.happens(20)
+
+    async def found(query: str, count: int) -> list[Place]:
+        source = EventSource()
+        await streams.read(source, count, FROM_THE_START + query)
+        return [message.place for message in source.messages]
+
+    assert await found(f"&task={mine}", 6) == places
+    assert await found(f"&task=/pulp/api/v3/tasks/{mine}/", 6) == places
+    assert await found(f"&task={mine}&type=progress", 3) == places[2:5]
+    types = "&type=started&type=org.pulpproject.task.finished.v1"
+    assert await found(f"&task={mine}{types}", 2) == [places[1], places[5]]
+    assert len(await found("&type=accepted", 22)) == 22
+    await resumes_behind_a_filter(streams, mine)
+
+
+async def resumes_behind_a_filter(streams: Streams, task_id: UUID) -> None:
+    source = EventSource()
+    await streams.read(source, 6, f"{FROM_THE_START}&task={task_id}")
+    [place] = await streams.append([progress(task_id, sequence=9)], 1)
+    await streams.read(source, 1, f"?task={task_id}")
+    assert source.messages[-1].place == place
+
+
+async def test_a_record_that_is_no_event_is_told_and_ends_nothing(streams: Streams) -> None:
+    producer = streams.log._producer
+    await streams.append([accepted(uuid4())], 0)
+    producer.produce(streams.topics.events, key=b"k", value=b"garbage\n\ndata: x", partition=0)
+    producer.produce(streams.topics.events, key=b"k", value=None, partition=0)
+    await streams.append([accepted(uuid4())], 0)
+    source = EventSource()
+    await streams.read(source, 4)
+    names = [message.name.split(".")[-2:] for message in source.messages]
+    assert names == [["accepted", "v1"], ["undecodable"], ["undecodable"], ["accepted", "v1"]]
+    assert [message.data["event"] for message in source.messages[1:3]] == [None, None]
+    assert all(message.data["error"] for message in source.messages[1:3])
+
+
+async def test_a_subscriber_that_never_reads_hurts_nobody(streams: Streams) -> None:
+    async with streams.api.events():
+        source = EventSource()
+        following = asyncio.create_task(streams.read(source, 600))
+        for _ in range(6):
+            await streams.happens(100, payload="x" * 100_000)
+        await following
+        assert_is_the_log(streams, [message.place for message in source.messages])
+        async with streams.api.client() as client:
+            assert (await client.get(f"{V3}/readyz/")).json()["ready"] is True
+
+
+def cursor(topic_id: str, offsets: list[int]) -> str:
+    """An id, as a client that kept it for long may send it."""
+    return urlsafe_b64encode(json.dumps([topic_id, offsets]).encode()).decode().rstrip("=")
+
+
+async def test_what_no_stream_can_begin_with(streams: Streams) -> None:
+    await streams.happens(4)
+    source = EventSource()
+    await streams.read(source, 4)
+    foreign = source.last_id[:-8] + "AAAAAAAA"
+    topic_id = admin.describe(streams.kafka, streams.topics.events).topic_id
+    cases: list[tuple[str, dict[str, str], int]] = [
+        ("since=yesterday", {}, 400),
+        ("since=2026-11-24T12:00:00", {}, 400),
+        ("task=nonsense", {}, 400),
+        ("type=nonsense", {}, 400),
+        ("", {"Last-Event-ID": "nonsense"}, 400),
+        ("", {"Last-Event-ID": foreign}, 400),
+        ("last_event_id=nonsense", {}, 400),
+        ("", {"Last-Event-ID": cursor("another topic", [0] * PARTITIONS)}, 410),
+        ("", {"Last-Event-ID": cursor(topic_id, [0] * (PARTITIONS + 1))}, 410),
+        ("", {"Last-Event-ID": cursor(topic_id, [0, 2, 0, 0])}, 410),  # the log ends at 1
+    ]
+    async with streams.api.client() as client:
+        for query, headers, status in cases:
+            answer = await client.get(f"{V3}/events/?{query}", headers=headers)
+            assert (answer.status_code, "detail" in answer.json()) == (status, True), (query, headers)
+        head = await client.head(f"{V3}/events/")
+        assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+
+
+async def test_a_graceful_stop_ends_the_streams_with_a_place_to_go_on(streams: Streams) -> None:
+    await streams.happens(8)
+    source = EventSource()
+    rest = b""
+    async with asyncio.timeout(LIMIT_S), streams.api.events(FROM_THE_START) as answer:
+        pieces = answer.aiter_raw()
+        while len(source.messages) < 8:
+            source.feed(await anext(pieces))
+        assert await streams.api.stopped() == 0
+        async for data in pieces:
+            rest += data
+    source.feed(rest)
+    assert rest.startswith(b"retry: 1000\nid: ")
+    assert len(source.messages) == 8
