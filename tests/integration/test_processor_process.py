@@ -32,9 +32,9 @@ async def test_it_projects_and_stops_when_asked(site: Installation) -> None:
 
 
 async def test_killed_in_the_middle_and_started_again(site: Installation) -> None:
-    small = {"PULP_BATCH_RECORDS": "50"}  # so that it is in the middle for long
+    small = {"PULP_BATCH_RECORDS": "20"}  # so that it is in the middle for long
     ends = await site.happens(length=3000)
-    for wanted in (500, 2000):
+    for wanted in (300, 1500):
         processor = site.start("a", **small)
         await site.reached({0: wanted})
         processor.kill()
@@ -47,7 +47,7 @@ async def test_killed_in_the_middle_and_started_again(site: Installation) -> Non
 
 async def test_stopped_in_the_middle_and_started_again(site: Installation) -> None:
     ends = await site.happens(length=3000)
-    processor = site.start("a", PULP_BATCH_RECORDS="50")
+    processor = site.start("a", PULP_BATCH_RECORDS="20")
     await site.reached({0: 200})
     assert await processor.stopped() == 0
     at = await site.positions()

@@ -14,6 +14,8 @@ from psycopg import AsyncConnection
 from pulp_events.errors import PulpError, ReadModelUnavailable
 from pulp_projections.sql import load
 
+from pulp_processor.connection import connect
+
 _SQL: Final = load("pulp_processor", "instance.sql")
 _PATIENCE_S: Final = 5.0
 _PERIOD_S: Final = 2.0
@@ -49,12 +51,7 @@ class Instance:
             raise ReadModelUnavailable(f"Postgres does not hold the instance id: {str(error).strip()}") from error
 
     async def _take(self) -> None:
-        self._connection = await AsyncConnection.connect(
-            self._conninfo,
-            autocommit=True,
-            connect_timeout=5,
-            application_name=f"pulp-processor {socket.gethostname()}:{os.getpid()}",
-        )
+        self._connection = await connect(self._conninfo, f"pulp-processor {socket.gethostname()}:{os.getpid()}")
         await self._connection.execute(_SQL["keep_alive"])
         ends = time.monotonic() + self._patience_s
         while True:

@@ -14,6 +14,7 @@ from pulp_events.topics import Topics
 from pulp_projections.sql import load
 
 from pulp_processor import raw_producer
+from pulp_processor.connection import connect
 from pulp_processor.dead_letters import StoredLetter, coordinates
 from pulp_processor.raw_producer import RawRecord
 
@@ -43,9 +44,7 @@ class DeadLetterSender:
         """Send for ever; waits while Kafka or Postgres is away."""
         while True:
             try:
-                async with await AsyncConnection.connect(
-                    self._conninfo, autocommit=True, application_name="pulp-dead-letters"
-                ) as connection:
+                async with await connect(self._conninfo, "pulp-dead-letters") as connection:
                     while True:
                         await self.send(connection)
                         await asyncio.sleep(_PERIOD_S)

@@ -7,7 +7,7 @@ redelivered, duplicated or raced by another processor changes nothing.
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -21,19 +21,13 @@ from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
 
 from pulp_processor import small_batch
+from pulp_processor.connection import connect
 
 _SQL = load("pulp_processor", "projector.sql")
 _log = logging.getLogger("pulp.processor")
 _CACHED_TASKS: Final = 20_000
 _REFUSED: Final = (errors.DataError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
 """What Postgres says of a row that it cannot hold, whoever writes it and however often."""
-_KEEP_ALIVE: Final[dict[str, Any]] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 5,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,  # ms
-}
 
 
 class OutOfPlace(PulpError):
@@ -201,9 +195,7 @@ class Projector:
     async def _connect(self) -> AsyncConnection:
         if self._connection is None or self._connection.closed:
             self._tasks.clear()
-            self._connection = await AsyncConnection.connect(
-                self._conninfo, autocommit=True, application_name=f"pulp-processor/{self.partition}", **_KEEP_ALIVE
-            )
+            self._connection = await connect(self._conninfo, f"pulp-processor/{self.partition}")
         return self._connection
 
 

@@ -17,6 +17,7 @@ from pulp_events.task import Position
 from pulp_projections import store
 from pulp_projections.sql import load
 
+from pulp_processor.connection import connect
 from pulp_processor.settling import Settling
 
 _SQL: Final = load("pulp_processor", "reactor.sql")
@@ -70,9 +71,7 @@ class Reactor:
         """React for ever; waits while Kafka or Postgres is away."""
         while True:
             try:
-                async with await AsyncConnection.connect(
-                    self._conninfo, autocommit=True, connect_timeout=5, application_name="pulp-reactor"
-                ) as connection:
+                async with await connect(self._conninfo, "pulp-reactor") as connection:
                     self._settling.begin()
                     await self._run(connection)
             except psycopg.Error as error:
