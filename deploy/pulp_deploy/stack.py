@@ -16,7 +16,7 @@ from typing import Final, Self
 from pulp_events.admin import create_topics, describe
 from pulp_events.errors import LogUnavailable
 from pulp_events.topics import Topics
-from pulp_projections.startup import prepare
+from pulp_projections.startup import prepare, wait_for_kafka
 
 from pulp_deploy.backend import Backend, BackendOptions
 from pulp_deploy.credentials import admin_password, ensure_admin, write_client_file
@@ -49,6 +49,8 @@ class StackOptions:
     """Tasks that each worker runs at once."""
     prefix: str = "pulp.tasks"
     backend: BackendOptions = field(default_factory=BackendOptions)
+    startup_timeout_s: float = READY_TIMEOUT_S
+    """How long a Kafka or Postgres that was given may be away."""
     settings: Mapping[str, str] | None = None
     """More environment for the services."""
 
@@ -187,6 +189,7 @@ class Stack:
         environment = self.service_environment()
         kafka, postgres = environment["PULP_KAFKA"], environment["PULP_POSTGRES"]
         self.folder.write_services(environment)
+        asyncio.run(wait_for_kafka(kafka, self.options.startup_timeout_s))
         _ensure_topics(kafka, topics, partitions=made.partitions, replication=min(3, made.brokers))
         for command in self._services(environment):
             service = self._supervise(command)
@@ -194,7 +197,7 @@ class Stack:
             if command.name.startswith("worker"):
                 # After a kill -9 of everything a worker's name is taken until its last lease has run out.
                 service.keep_running(tolerated=IN_USE)
-        asyncio.run(prepare(kafka=kafka, postgres=postgres, topics=topics, timeout_s=READY_TIMEOUT_S))
+        asyncio.run(prepare(kafka=kafka, postgres=postgres, topics=topics, timeout_s=self.options.startup_timeout_s))
         self._make_admin(postgres)
         self.wait_ready()
         for each in self._processes.values():

@@ -63,11 +63,20 @@ def create_topics(
     return made
 
 
+def ping(bootstrap: str, *, timeout_s: float = 10.0) -> None:
+    """Raises `LogUnavailable` if no broker answers."""
+    client = _admin(bootstrap)
+    try:
+        client.list_topics(timeout=timeout_s)
+    except KafkaException as error:
+        raise LogUnavailable(f"no broker answers: {error.args[0].str()}") from error
+
+
 def describe(bootstrap: str, topic: str, *, timeout_s: float = 10.0) -> TopicInfo:
     """The topic's id and partition count; raises `LogUnavailable` if Kafka is away or has no such topic."""
     client = _admin(bootstrap)
     futures = client.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
-    found = _result(futures[topic], timeout_s, f"topic {topic}")
+    found = _result(futures[topic], timeout_s, f"topic {topic} at {bootstrap}")
     return TopicInfo(topic, str(found.topic_id), len(found.partitions))
 
 
@@ -95,7 +104,7 @@ def _offsets(bootstrap: str, topic: str, partitions: int, spec: OffsetSpec, time
     client = _admin(bootstrap)
     futures = client.list_offsets(wanted, request_timeout=timeout_s)
     return {
-        where.partition: int(_result(future, timeout_s, f"{topic}/{where.partition}").offset)
+        where.partition: int(_result(future, timeout_s, f"{topic}/{where.partition} at {bootstrap}").offset)
         for where, future in futures.items()
     }
 

@@ -12,6 +12,7 @@ from pulp_events import admin
 from pulp_events.errors import LogUnavailable, PulpError, TopicMismatch
 from pulp_events.topics import Topics
 
+from pulp_projections.conninfo import place_of
 from pulp_projections.generations import install
 
 T = TypeVar("T")
@@ -34,20 +35,26 @@ class Installed(NamedTuple):
 async def prepare(*, kafka: str, postgres: str, topics: Topics, timeout_s: float) -> Installed:
     """Wait until both answer, saying what is waited for; check the topic; install what the database lacks.
 
-    Raises `DependencyAway` after `timeout_s`, `TopicMismatch` if the topic is not the one that the positions in
-    Postgres belong to.
+    Raises `SettingsError` for a bad connection string, `DependencyAway` after `timeout_s`, `TopicMismatch` if the topic
+    is not the one that the positions in Postgres belong to.
     """
-    ends = time.monotonic() + timeout_s
+    place, ends = place_of(postgres), time.monotonic() + timeout_s
 
     def describe() -> Awaitable[admin.TopicInfo]:
         return asyncio.to_thread(admin.describe, kafka, topics.events, timeout_s=_ATTEMPT_S)
 
     info = await _wait(f"Kafka at {kafka} with topic {topics.events}", describe, ends)
-    connection = await _wait(f"Postgres at {_place(postgres)}", lambda: _connect(postgres), ends)
+    connection = await _wait(f"Postgres at {place}", lambda: _connect(postgres), ends)
     async with connection:
         generation = await install(connection, info.partitions)
         await _check_topic(connection, info)
     return Installed(info.topic_id, info.partitions, generation)
+
+
+async def wait_for_kafka(kafka: str, timeout_s: float) -> None:
+    """Wait until a broker answers, saying what is waited for. Raises `DependencyAway` after `timeout_s`."""
+    ends = time.monotonic() + timeout_s
+    await _wait(f"Kafka at {kafka}", lambda: asyncio.to_thread(admin.ping, kafka, timeout_s=_ATTEMPT_S), ends)
 
 
 async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> T:
@@ -86,8 +93,3 @@ async def _check_topic(connection: AsyncConnection, info: admin.TopicInfo) -> No
             f" ({known.name}, id {known.topic_id}): its offsets mean something else. Was it made anew? Use a fresh"
             " database for a fresh topic"
         )
-
-
-def _place(conninfo: str) -> str:
-    parts = psycopg.conninfo.conninfo_to_dict(conninfo)
-    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"

@@ -157,6 +157,22 @@ def test_a_missing_dependency_ends_a_process_with_69(process: str, tmp_path: Pat
     assert "Kafka at 127.0.0.1:1" in result.stderr
 
 
+def test_a_given_kafka_that_is_away_is_waited_for(folder: Path) -> None:
+    env = environment(folder, PULP_KAFKA="127.0.0.1:1", PULP_STARTUP_TIMEOUT_S="5")  # longer than one attempt
+    result = pulp_tasks(*("up", "--data", str(folder / "kafka-away")), *ANY_PORTS, env=env)
+    assert result.returncode == os.EX_UNAVAILABLE
+    assert "waiting for Kafka at 127.0.0.1:1, " in result.stderr
+    assert "Kafka at 127.0.0.1:1 did not answer in time" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["processor"], ["users", "list"]])
+def test_what_is_no_connection_string_is_said_without_it(command: list[str], tmp_path: Path) -> None:
+    env = environment(tmp_path, PULP_KAFKA="127.0.0.1:1", PULP_POSTGRES="secret-word")
+    result = pulp_tasks(*command, env=env)
+    assert (result.returncode, "PULP_POSTGRES is no connection string" in result.stderr) == (os.EX_CONFIG, True)
+    assert "secret-word" not in result.stderr
+
+
 def test_a_setting_that_is_missing_is_named(tmp_path: Path) -> None:
     result = pulp_tasks("processor", env=environment(tmp_path))
     assert (result.returncode, "PULP_KAFKA is not set" in result.stderr) == (os.EX_CONFIG, True)

@@ -8,6 +8,7 @@ from typing import Final
 import click
 from pulp_events.settings import SettingsError
 from pulp_events.topics import Topics
+from pulp_projections.conninfo import place_of
 
 from pulp_deploy.folder import DataFolder, default_folder
 
@@ -50,7 +51,9 @@ class Target:
 
     def need_postgres(self) -> str:
         """The conninfo; raises `SettingsError`."""
-        return _needed("PULP_POSTGRES", self.postgres)
+        conninfo = _needed("PULP_POSTGRES", self.postgres)
+        place_of(conninfo)  # for its check
+        return conninfo
 
 
 data_option: Final = click.option(

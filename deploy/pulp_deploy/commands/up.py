@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from pulp_events import settings
 
 from pulp_deploy.backend import PARTITIONS, BackendOptions
 from pulp_deploy.credentials import admin_password, is_ours, users_client_file, write_client_file
 from pulp_deploy.detach import report_ready, start_detached
 from pulp_deploy.folder import default_folder
-from pulp_deploy.stack import Stack, StackOptions
+from pulp_deploy.stack import READY_TIMEOUT_S, Stack, StackOptions
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PORT = click.IntRange(0, 65535)
@@ -55,7 +56,8 @@ def up(
 ) -> None:
     """Start Kafka, Postgres, the API, a processor and a worker on this machine, and keep them running.
 
-    With PULP_KAFKA or PULP_POSTGRES set, that one is used instead of a local one. Ctrl-C stops everything.
+    With PULP_KAFKA or PULP_POSTGRES set, that one is used instead of a local one; it is waited for 60 s, or
+    PULP_STARTUP_TIMEOUT_S. Ctrl-C stops everything.
     """
     if data is not None and temporary:
         raise click.UsageError("--data and --temporary exclude each other")
@@ -83,6 +85,7 @@ def up(
         concurrency=concurrency,
         prefix=prefix,
         backend=backend,
+        startup_timeout_s=settings.number(os.environ, "PULP_STARTUP_TIMEOUT_S", READY_TIMEOUT_S),
     )
     run(options, private=temporary)
 
