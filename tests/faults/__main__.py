@@ -12,6 +12,7 @@ import click
 
 from tests.faults.arena import Arena
 from tests.faults.catalogue import BY_NAME, FAULTS, Fault
+from tests.faults.episodes import episodes
 from tests.faults.report import Live, missed, print_report
 from tests.faults.runner import Outcome, Runner
 
@@ -62,7 +63,7 @@ async def run(seed: int, faults: list[Fault], seconds: float, *, alone: bool, ke
         runner = Runner(arena, seed, live.say)
         showing = asyncio.create_task(_show(live, runner))
         try:
-            return await runner.run(possible, seconds, alone=alone)
+            return await runner.run(episodes(seed, possible, alone=alone), seconds)
         finally:
             showing.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -192,6 +192,7 @@ async def statements_timed_out(stage: Stage) -> None:
 async def disk_full(stage: Stage) -> None:
     """Postgres can write nothing more. Without room for its log it dies, and comes back when there is some."""
     stage.state.expect_rewind()
+    execute = stage.arena.database.execute
     filler = stage.arena.small_disk / "filler"
     block = b"\0" * 1_048_576
 
@@ -205,6 +206,9 @@ async def disk_full(stage: Stage) -> None:
         for _ in range(3):  # what Postgres frees meanwhile is filled as well
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(fill)
+            with contextlib.suppress(psycopg.OperationalError):
+                await asyncio.to_thread(execute, "select pg_logical_emit_message(false, '', repeat('x', 50000000))")
+                stage.state.count("full disks that Postgres did not notice")
             await stage.last(1, 3)
     finally:
         await asyncio.to_thread(filler.unlink, missing_ok=True)

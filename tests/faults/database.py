@@ -122,7 +122,7 @@ class Database:
         standby = Standby(Postgres(folder=folder, port=port), link, self._home / "pgpass")
         await asyncio.to_thread(standby.copy, None if self._wal is None else self._wal / folder.name)
         standby.start()
-        await _until("the standby follows", lambda: bool(self.execute("select from pg_stat_replication")))
+        await _until("the standby follows", lambda: bool(self.execute("select 1 from pg_stat_replication")))
         return standby
 
     async def take(self, standby: "Standby") -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -15,7 +15,6 @@ from tests.faults.catalogue import Fault, Stage
 from tests.faults.checker import Checked, Checker
 from tests.faults.clients import Load
 from tests.faults.dead_letters import judge_dead_letters
-from tests.faults.episodes import episodes
 from tests.faults.journals import read_journals, uses
 from tests.faults.ledger import Ledger
 from tests.faults.promises import (
@@ -73,13 +72,16 @@ class Runner:
         self._seed = seed
         self._say = say
 
-    async def run(self, faults: Sequence[Fault], seconds: float, *, alone: bool = False) -> Outcome:
-        """Faults for so long, each fault of one episode started at the same time; then the end's checks."""
+    async def run(self, plan: Iterable[list[Fault]], seconds: float) -> Outcome:
+        """Episodes of the plan, one after the other, while there is time; then the end's checks.
+
+        The faults of one episode begin at the same time.
+        """
         began = time.monotonic()
         load = Load(self._arena.stack.url, self._arena.auth, self.state.ledger, self._seed)
         quiet_from = time.time() * 1000
         await asyncio.sleep(min(QUIET_S, seconds / 3))
-        for number, chosen in enumerate(episodes(self._seed, faults, alone=alone)):
+        for number, chosen in enumerate(plan):
             if time.monotonic() - began >= seconds:
                 break
             self.state.quiet_ms.append((quiet_from, time.time() * 1000))

@@ -1,0 +1,109 @@
+"""The judges of a run find what they are there for. Pure: a reference is filled by hand."""
+
+import json
+from typing import Any
+
+from tests.faults.journals import Use, overlaps, uses
+from tests.faults.ledger import Ledger, Seen
+from tests.faults.plan import planned
+from tests.faults.promises import judge_operations
+from tests.faults.reading import read
+from tests.faults.reference import Entry, Raw, Reference
+from tests.faults.rules import APPLIED, TABLE
+
+SECOND = 1_000_000_000
+
+
+class _NoLog(Reference):
+    """A reference that reads nothing."""
+
+    def __init__(self) -> None:
+        self.history = {0: {}}
+        self.tasks = {0: {}}
+
+
+def line(task: str, at_s: float, what: str = "work", **more: Any) -> dict[str, Any]:
+    usual = {"resource": "repository:r1", "attempt": f"attempt of {task}", "mode": "exclusive", "token": 1}
+    return {**usual, "task": task, "what": what, "at_ns": round(at_s * SECOND), "wall_ms": 0, **more}
+
+
+def started(*tasks: str) -> Reference:
+    """A log in which an attempt of each task has started."""
+    reference = _NoLog()
+    for offset, task in enumerate(tasks):
+        body = {
+            **{"specversion": "1.0", "source": "/test", "type": "org.pulpproject.task.started.v1"},
+            **{"id": f"{offset:032}", "subject": f"{offset:032}", "time": "2026-11-24T12:00:00Z", "actor": "worker:w"},
+            "data": {"attempt": 1, "attempt_id": f"{offset:032}", "worker": "w", "cancellable": True},
+        }
+        key = f"{'0' * 8}-0000-0000-0000-{offset:012}".encode()
+        event = read(key, json.dumps(body).encode())
+        event.data["attempt_id"] = f"attempt of {task}"
+        reference.history[0][offset] = Entry(Raw(offset, 0, key, b""), event, APPLIED)
+    return reference
+
+
+def test_two_at_work_on_one_resource_are_found() -> None:
+    found = uses([line("a", 1), line("a", 3), line("b", 2, token=2), line("b", 4, token=2)])
+    assert [breach.promise for breach in judge_operations(started("a", "b"), found)] == ["exclusion"]
+
+
+def test_two_that_share_a_resource_are_no_conflict() -> None:
+    found = uses([line("a", 1, mode="shared"), line("a", 3, mode="shared"), line("b", 2, mode="shared")])
+    assert list(judge_operations(started("a", "b"), found)) == []
+
+
+def test_one_after_the_other_is_no_conflict_but_tokens_must_rise() -> None:
+    rising = uses([line("a", 1), line("a", 2), line("b", 3, token=2)])
+    assert list(judge_operations(started("a", "b"), rising)) == []
+    falling = uses([line("a", 1, token=5), line("a", 2, token=5), line("b", 3, token=2)])
+    assert [breach.promise for breach in judge_operations(started("a", "b"), falling)] == ["fencing"]
+
+
+def test_an_operation_that_never_started_in_the_log_is_found() -> None:
+    breaches = list(judge_operations(started("a"), uses([line("a", 1), line("b", 2, token=2)])))
+    assert [breach.promise for breach in breaches] == ["I6"]
+
+
+def test_one_that_was_stopped_may_go_on_for_a_moment_when_it_wakes() -> None:
+    frozen = [line("a", 1), line("a", 1.1), line("b", 12, token=2), line("b", 25, token=2)]
+    [pair] = overlaps(uses([*frozen, line("a", 20.0), line("a", 20.05)]))
+    assert pair.is_zombie
+    assert round(pair.awake_ms) == 50
+    too_long = uses([*frozen, line("a", 20.0), line("a", 20.1), line("a", 20.4)])
+    assert [breach.promise for breach in judge_operations(started("a", "b"), too_long)] == ["exclusion"]
+
+
+def test_a_reader_who_is_shown_an_older_task_is_a_breach() -> None:
+    ledger = Ledger()
+    body = {"pulp_href": "/pulp/api/v3/tasks/t/", "position": "0:7", "version": 3, "state": "running"}
+    ledger.show(None, body)
+    assert ledger.breaches == []
+    ledger.show(Seen(0, 9, 4, "running"), body)
+    ledger.show(Seen(0, 7, 3, "failed"), body)
+    assert [breach.promise for breach in ledger.breaches] == ["I9", "I5"]
+
+
+def test_a_key_that_made_two_tasks_is_a_breach() -> None:
+    ledger = Ledger()
+    ledger.tell("accepted", 1, "a", "0:1")
+    ledger.tell("accepted", 1, "b", "0:2")
+    assert [breach.promise for breach in ledger.breaches] == ["I1"]
+
+
+def test_the_same_seed_plans_the_same() -> None:
+    assert [planned(7, number) for number in range(50)] == [planned(7, number) for number in range(50)]
+    assert [planned(7, number) for number in range(50)] != [planned(8, number) for number in range(50)]
+
+
+def test_the_table_has_every_cell() -> None:
+    states = {"(none)", "waiting", "running", "cancelling", "final"}
+    assert {kind: set(cells) for kind, cells in TABLE.items()} == {
+        kind: states - ({"(none)"} if kind == "accepted" else set()) for kind in TABLE
+    }
+    assert len(TABLE) == 5
+
+
+def test_uses_are_in_order_of_their_beginning() -> None:
+    found: list[Use] = uses([line("b", 5), line("a", 1), line("b", 6)])
+    assert [use.task for use in found] == ["a", "b"]
