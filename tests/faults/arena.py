@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from psycopg.conninfo import make_conninfo
 from pulp_deploy.backend import BackendOptions
+from pulp_deploy.errors import ProcessFailed
 from pulp_deploy.local.ports import HOST, free_ports
 from pulp_deploy.stack import Stack, StackOptions
 
@@ -106,7 +107,7 @@ class Arena:
         for proxy in (*self.brokers, self.database.proxy):
             await proxy.close()
         if self.has_small_disk:
-            await asyncio.to_thread(subprocess.run, ["umount", str(self.small_disk)], check=True)
+            await asyncio.to_thread(subprocess.run, ["umount", "-l", str(self.small_disk)], check=True)
         if not self._is_kept:
             await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
@@ -222,8 +223,17 @@ class Arena:
         await self._until("all replicas are in sync", lambda: _in_sync(self.kafka))
 
     async def until_services(self) -> None:
-        """API, processors and workers are at work."""
-        await asyncio.to_thread(self.stack.wait_ready, _LIMIT_S)
+        """API, processors and workers are at work, those included that ended and were started again."""
+        ends = time.monotonic() + _LIMIT_S
+        while True:
+            try:
+                await asyncio.to_thread(self.stack.wait_ready, max(1.0, ends - time.monotonic()))
+            except ProcessFailed:
+                if time.monotonic() > ends:
+                    raise
+                await asyncio.sleep(0.5)
+            else:
+                return
 
     def end_offsets(self) -> dict[int, int]:
         """Where the log ends, by partition. Raises `KafkaException` while a partition has no leader."""

@@ -36,6 +36,7 @@ class Database:
         self._wal: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         """Of a server that the suite started; None: the stack runs it."""
+        self._standby: Standby | None = None
 
     @property
     def conninfo(self) -> str:
@@ -120,6 +121,7 @@ class Database:
         if (self._home / "server").exists():
             (folder / "server").symlink_to(self._home / "server")
         standby = Standby(Postgres(folder=folder, port=port), link, self._home / "pgpass")
+        self._standby = standby
         await asyncio.to_thread(standby.copy, None if self._wal is None else self._wal / folder.name)
         standby.start()
         await _until("the standby follows", lambda: bool(self.execute("select 1 from pg_stat_replication")))
@@ -127,7 +129,7 @@ class Database:
 
     async def take(self, standby: "Standby") -> None:
         """The standby becomes the primary, and the services' way leads to it."""
-        self._server, self._process = standby.server, standby.process
+        self._server, self._process, self._standby = standby.server, standby.process, None
         await asyncio.to_thread(self.execute, "select pg_promote()")
         self.failovers += 1
         self.proxy.target = standby.server.port
@@ -143,7 +145,9 @@ class Database:
             return False
 
     async def close(self) -> None:
-        """End a server of the suite's own."""
+        """End the servers that the suite started."""
+        if self._standby is not None:
+            await self._standby.discard()
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             await asyncio.to_thread(self._process.wait, 20)
