@@ -101,6 +101,9 @@ def listen(host: str, port: int, *, stalled_s: float = _STALLED_S) -> socket.soc
                 f"port {port} on {host} is in use: stop what listens there, or set PULP_API_PORT to another port"
             ) from error
         raise SettingsError(f"PULP_API_HOST={host}, PULP_API_PORT={port}: cannot listen there: {error}") from error
+    # Inherited by connections; asyncio sets it only on sockets that name their protocol. Without it an answer's body
+    # waits until the client has acknowledged the head, which a client puts off for 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(stalled_s * 1000))
     return listener
