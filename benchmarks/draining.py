@@ -1,0 +1,76 @@
+"""`noop` and `exclusive`: how fast workers drain tasks that do nothing."""
+
+from collections.abc import Mapping
+
+from pulp_events.events import Resource
+from pulp_events.log import KafkaLog
+
+from benchmarks.load import accept
+from benchmarks.measure import OURS, Measure, Sizes
+from benchmarks.scene import LIMIT_S, PARTITIONS, Scene, Servers, following, scene
+
+WORKERS = 2
+AT_ONCE = 32
+ONE = Resource(type="repository", id="one")
+
+
+async def noop(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """Tasks of no resource."""
+    return {"": await _drain(servers, sizes.of(5000, 200))}
+
+
+async def exclusive(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """Tasks of one exclusive resource."""
+    return {"": await _drain(servers, sizes.of(1000, 40), ONE)}
+
+
+async def _drain(servers: Servers, tasks: int, *resources: Resource) -> float:
+    async with scene(servers) as made:
+        log = KafkaLog(servers.kafka, made.topics.events, PARTITIONS)
+        await log.start()
+        await made.start("processor", "processor")
+        await accept(log, PARTITIONS, tasks, *resources)
+        async with following(made.database) as positions:
+            await positions.reach(await log.end_offsets(), LIMIT_S)
+            for number in range(WORKERS):
+                await made.start(f"worker-{number}", "worker", PULP_WORKER_CONCURRENCY=str(AT_ONCE))
+            ends = {p: end + 2 * count for p, end, count in await _submitted(made)}  # started and finished
+            await positions.reach(ends, LIMIT_S)
+        await log.close()
+        return tasks / await _seconds(made)
+
+
+async def _submitted(made: Scene) -> list[tuple[int, int, int]]:
+    return await made.execute(
+        "select p.partition, p.next_offset, count(t.task_id) from positions p left join tasks t using (partition)"
+        " group by p.partition, p.next_offset"
+    )
+
+
+async def _seconds(made: Scene) -> float:
+    """From the first start to the last end, by the broker's clock."""
+    [(seconds, others)] = await made.execute(
+        "select extract(epoch from max(finished_at) - min(started_at)), count(*) filter (where state <> 'successful')"
+        " from tasks"
+    )
+    if others:
+        raise RuntimeError(f"{others} tasks did not succeed")
+    return float(seconds)
+
+
+MEASURES = (
+    Measure(
+        name="noop",
+        what=f"async no-op tasks, submitted before, {WORKERS} workers with {AT_ONCE} at once each",
+        unit="tasks/s",
+        goal="1,500/s on an idle machine of two cores",
+        sides={OURS: noop},
+    ),
+    Measure(
+        name="exclusive",
+        what="the same, all on one exclusive resource",
+        unit="tasks/s",
+        goal="100/s",
+        sides={OURS: exclusive},
+    ),
+)

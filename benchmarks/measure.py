@@ -1,0 +1,129 @@
+"""Measures: ours and what it is compared with, side by side, in alternating rounds."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.scene import Servers
+
+OURS: Final = "ours"
+LIMIT: Final = "limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much a round does."""
+
+    is_quick: bool
+
+    def of(self, full: int, quick: int) -> int:
+        """A number for a real run, and one that only shows that it runs."""
+        return quick if self.is_quick else full
+
+
+Side = Callable[[Servers, Sizes], Awaitable[Mapping[str, float]]]
+"""One round of one side: a value for each metric; the empty name where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """What is measured. `sides` has `ours`, perhaps `limit` (what the machine can do), and peers by name."""
+
+    name: str
+    what: str
+    unit: str
+    goal: str
+    sides: Mapping[str, Side]
+    rounds: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The values of one side over the rounds."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return median(self.values)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the file."""
+        return {"min": min(self.values), "median": self.median, "max": max(self.values), "rounds": list(self.values)}
+
+    def __str__(self) -> str:
+        return f"{_short(min(self.values))} / {_short(self.median)} / {_short(max(self.values))}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One metric of a measure."""
+
+    name: str
+    unit: str
+    goal: str
+    ours: Spread
+    limit: Spread | None
+    peers: Mapping[str, Spread]
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours by the limit, else by the first peer: the median of the ratios of the rounds."""
+        other = self.limit or next(iter(self.peers.values()), None)
+        if other is None:
+            return None
+        return median(ours / value for ours, value in zip(self.ours.values, other.values, strict=True))
+
+    def as_json(self) -> dict[str, Any]:
+        """For the file."""
+        return {
+            "name": self.name,
+            "ours": self.ours.as_json(),
+            "limit": None if self.limit is None else self.limit.as_json(),
+            "peer": {name: spread.as_json() for name, spread in self.peers.items()} or None,
+            "ratio": self.ratio,
+            "unit": self.unit,
+            "rounds": len(self.ours.values),
+        }
+
+
+async def run(measure: Measure, servers: Servers, sizes: Sizes, step: Callable[[str], None]) -> list[Result]:
+    """All rounds of a measure, its sides in turns; `step` is told what comes next."""
+    found: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for number in range(rounds_of(measure, sizes)):
+        order = list(measure.sides)
+        for side in order if number % 2 == 0 else reversed(order):
+            step(f"{measure.name}: {side}")
+            for metric, value in (await measure.sides[side](servers, sizes)).items():
+                found[metric][side].append(value)
+    return [_result(measure, metric, sides) for metric, sides in found.items()]
+
+
+def rounds_of(measure: Measure, sizes: Sizes) -> int:
+    """How many rounds."""
+    return 1 if sizes.is_quick else measure.rounds
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value that so many percent do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def _result(measure: Measure, metric: str, sides: Mapping[str, Sequence[float]]) -> Result:
+    spreads = {name: Spread(tuple(values)) for name, values in sides.items()}
+    return Result(
+        name=f"{measure.name} {metric}".strip(),
+        unit="ms" if metric.endswith(("p50", "p99")) else measure.unit,
+        goal=measure.goal,
+        ours=spreads[OURS],
+        limit=spreads.get(LIMIT),
+        peers={name: spread for name, spread in spreads.items() if name not in (OURS, LIMIT)},
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

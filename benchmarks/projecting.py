@@ -1,0 +1,162 @@
+"""`live`, `live-2`, `skew` and `rebuild`: how fast events in Kafka become rows."""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import LiteralString
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+from pulp_processor import rebuild as rebuilding
+from pulp_processor.settings import Settings
+from pulp_projections.generations import create_indexes, create_tables
+from pulp_projections.positions import Positions
+
+from benchmarks.load import EVENTS_PER_TASK, encoded, produce
+from benchmarks.measure import LIMIT, OURS, Measure, Sizes
+from benchmarks.plain import plain
+from benchmarks.scene import LIMIT_S, PARTITIONS, Scene, Servers, following, scene
+
+_TASKS = 20_000
+_QUICK_TASKS = 1000
+_TRANSACTION = 5000
+_TABLES: tuple[LiteralString, ...] = ("task_events", "tasks")
+_finished: dict[tuple[str, int], list[bytes]] = {}
+"""(table, number of tasks) → its rows as COPY writes them: what the limits copy again."""
+
+
+async def live(
+    servers: Servers, sizes: Sizes, *, processors: int = 1, partitions: int = PARTITIONS, one_task: bool = False
+) -> Mapping[str, float]:
+    """Events a second, from the first commit to the last; those of the first commit are not counted."""
+    tasks = sizes.of(_TASKS, _QUICK_TASKS)
+    events = encoded(1, tasks * EVENTS_PER_TASK) if one_task else encoded(tasks)
+    async with scene(servers) as made:
+        produce(servers.kafka, made.topics.events, partitions, events)
+        async with following(made.database) as positions:
+            for number in range(processors):
+                await made.start(f"processor-{number}", "processor")
+            rate = await _rate(positions, len(events))
+        await _remember(made, tasks)
+        return {"": rate}
+
+
+async def _rate(positions: Positions, events: int) -> float:
+    seen = await positions.changed(0, LIMIT_S)
+    while not (first := sum(positions.current().values())):
+        seen = await positions.changed(seen, LIMIT_S)
+    began_s = time.perf_counter()
+    while (done := sum(positions.current().values())) < events:
+        moves = await positions.changed(seen, LIMIT_S)
+        if moves == seen:
+            raise RuntimeError(f"the projection stands at {done} of {events} events")
+        seen = moves
+    return (events - first) / (time.perf_counter() - began_s)
+
+
+async def _remember(made: Scene, tasks: int) -> None:
+    async with await psycopg.AsyncConnection.connect(made.database) as connection:
+        for table in _TABLES:
+            if (table, tasks) in _finished:
+                continue
+            statement = SQL("copy (select * from {} order by partition, {}) to stdout").format(
+                Identifier(table), Identifier("record_offset" if table == "task_events" else "accepted_offset")
+            )
+            async with connection.cursor().copy(statement) as copy:
+                text = b"".join([bytes(part) async for part in copy])
+            _finished[table, tasks] = text.splitlines(keepends=True)
+
+
+async def copied(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """COPY of the finished history rows by one connection into the same indexed table."""
+    rows = _finished["task_events", sizes.of(_TASKS, _QUICK_TASKS)]
+    async with (
+        scene(servers) as made,
+        await psycopg.AsyncConnection.connect(made.database, autocommit=True) as connection,
+    ):
+        began_s = time.perf_counter()
+        await _copy(connection, 1, "task_events", rows)
+        return {"": len(rows) / (time.perf_counter() - began_s)}
+
+
+async def _copy(connection: psycopg.AsyncConnection, generation: int, table: str, rows: Sequence[bytes]) -> None:
+    statement = SQL("copy {}.{} from stdin").format(Identifier(f"generation_{generation}"), Identifier(table))
+    for start in range(0, len(rows), _TRANSACTION):
+        async with connection.cursor().copy(statement) as copy:
+            await copy.write(b"".join(rows[start : start + _TRANSACTION]))
+
+
+async def rebuild(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """Events a second into an empty generation, until it could be activated."""
+    events = encoded(sizes.of(_TASKS, _QUICK_TASKS))
+    async with scene(servers) as made:
+        produce(servers.kafka, made.topics.events, PARTITIONS, events)
+        async with following(made.database) as positions:
+            await made.start("processor", "processor")
+            await _rate(positions, len(events))
+        await _remember(made, sizes.of(_TASKS, _QUICK_TASKS))
+        settings = Settings(kafka=servers.kafka, postgres=made.database, topics=made.topics)
+        began_s = time.perf_counter()
+        await rebuilding.start(settings)
+        return {"": len(events) / (time.perf_counter() - began_s)}
+
+
+async def copied_without_indexes(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """COPY of the same rows by one connection into tables without indexes, which are built after."""
+    tasks = sizes.of(_TASKS, _QUICK_TASKS)
+    async with (
+        scene(servers) as made,
+        await psycopg.AsyncConnection.connect(made.database, autocommit=True) as connection,
+    ):
+        began_s = time.perf_counter()
+        await create_tables(connection, 2, PARTITIONS)
+        for table in _TABLES:
+            await _copy(connection, 2, table, _finished[table, tasks])
+        await create_indexes(connection, 2)
+        for table in _TABLES:
+            await connection.execute(SQL("analyze generation_2.{}").format(Identifier(table)))
+        return {"": tasks * EVENTS_PER_TASK / (time.perf_counter() - began_s)}
+
+
+MEASURES = (
+    Measure(
+        name="live",
+        what="lifecycle events in Kafka, one processor through Faust, history and read model with their indexes",
+        unit="events/s",
+        goal="0.75 of the limit: COPY of the finished history rows by one connection",
+        sides={
+            OURS: live,
+            LIMIT: copied,
+            "plain Python, 500 events a commit": partial(plain, per_commit=500),
+            "plain Python, an event a commit": partial(plain, per_commit=1),
+        },
+    ),
+    Measure(
+        name="live-2",
+        what="the same with two processors, against one",
+        unit="events/s",
+        goal="0.95 of one on two cores, 1.5 from six cores on",
+        sides={OURS: partial(live, processors=2), "one processor": live},
+    ),
+    Measure(
+        name="skew",
+        what="one partition of four holds all tasks, against four",
+        unit="events/s",
+        goal="0.7 of live",
+        sides={OURS: partial(live, partitions=1), "four partitions": live},
+    ),
+    Measure(
+        name="skew-task",
+        what="one task has all events, against four partitions of tasks",
+        unit="events/s",
+        goal="0.7 of live",
+        sides={OURS: partial(live, one_task=True), "four partitions": live},
+    ),
+    Measure(
+        name="rebuild",
+        what="the same events into an empty generation, until it could be activated",
+        unit="events/s",
+        goal="0.9 of the limit: COPY of the same rows by one connection, indexes after",
+        sides={OURS: rebuild, LIMIT: copied_without_indexes},
+    ),
+)

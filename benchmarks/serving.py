@@ -1,0 +1,119 @@
+"""`submit` and `latency`: what a client of the API waits for."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import msgspec
+import psycopg
+from pulp_deploy.local.ports import free_ports
+from pulp_projections.users import Role, add_user
+
+from benchmarks.http import Client
+from benchmarks.measure import OURS, Measure, Sizes, percentile
+from benchmarks.scene import LIMIT_S, Scene, Servers, scene
+
+_TASKS_PATH = "/pulp/api/v3/tasks/"
+_USER, _PASSWORD = "bench", "correct horse battery staple"
+_SUBMISSION = msgspec.json.encode({"operation": "noop", "resources": []})
+
+
+@asynccontextmanager
+async def serving(servers: Servers, *, workers: int = 0) -> AsyncIterator[tuple[Scene, int]]:
+    """An installation with an API, its port, a user, and the operation `noop`."""
+    async with scene(servers) as made:
+        async with await psycopg.AsyncConnection.connect(made.database, autocommit=True) as connection:
+            await add_user(connection, _USER, _PASSWORD, Role.ADMIN)
+        await made.execute(
+            "insert into operations (name, cancellable, description, resources, registered_by)"
+            " values ('noop', false, '', '[]', 'bench')"
+        )
+        [port] = free_ports(1)
+        for number in range(workers):
+            await made.start(f"worker-{number}", "worker", PULP_WORKER_CONCURRENCY="32")
+        await made.start("processor", "processor")
+        await made.start("api", "api", PULP_API_PORT=str(port))
+        async with asyncio.timeout(LIMIT_S):
+            while not await _answers(made, port, workers):  # noqa: ASYNC110  # it cannot be waited for
+                await asyncio.sleep(0.1)
+        yield made, port
+
+
+async def _answers(made: Scene, port: int, workers: int) -> bool:
+    """Whether the API answers, and all workers have registered."""
+    [(registered,)] = await made.execute("select count(*) from workers")
+    try:
+        async with client(port) as asking:
+            status, _ = await asking.ask("GET", "/pulp/api/v3/status/")
+    except OSError:
+        return False
+    return status == 200 and registered == workers
+
+
+def client(port: int) -> Client:
+    """A client with the credentials of the one user."""
+    return Client(port, _USER, _PASSWORD)
+
+
+async def submit(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """POST → 202, by one client and by 16."""
+    async with serving(servers) as (_, port):
+        await _submit(port, 50)
+        times_ms = await _submit(port, sizes.of(500, 50))
+        each = sizes.of(200, 20)
+        began_s = time.perf_counter()
+        await asyncio.gather(*(_submit(port, each) for _ in range(16)))
+        rate = 16 * each / (time.perf_counter() - began_s)
+        return {"p50": percentile(times_ms, 50), "p99": percentile(times_ms, 99), "with 16 clients": rate}
+
+
+async def _submit(port: int, times: int) -> list[float]:
+    found = []
+    async with client(port) as asking:
+        for _ in range(times):
+            began_s = time.perf_counter()
+            await _post(asking)
+            found.append((time.perf_counter() - began_s) * 1000)
+    return found
+
+
+async def _post(asking: Client) -> UUID:
+    status, body = await asking.ask("POST", _TASKS_PATH, _SUBMISSION)
+    if status != 202:
+        raise RuntimeError(f"POST {_TASKS_PATH} was answered {status}: {body.decode()}")
+    return UUID(msgspec.json.decode(body)["task"].rstrip("/").rsplit("/", 1)[-1])
+
+
+async def latency(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """Submit → finished seen by a client that waits on the stream of events; one task at a time."""
+    async with serving(servers, workers=1) as (_, port), client(port) as asking, client(port) as listening:
+        await listening.open_stream("/pulp/api/v3/events/?type=finished")
+        times_ms = []
+        for _ in range(sizes.of(300, 20) + 10):
+            began_s = time.perf_counter()
+            task_id = await _post(asking)
+            async with asyncio.timeout(LIMIT_S):
+                while str(task_id).encode() not in await listening.next_line():
+                    pass
+            times_ms.append((time.perf_counter() - began_s) * 1000)
+        return {"p50": percentile(times_ms[10:], 50), "p99": percentile(times_ms[10:], 99)}
+
+
+MEASURES = (
+    Measure(
+        name="submit",
+        what="POST to 202 with basic auth, by one client; by 16",
+        unit="requests/s",
+        goal="p50 8 ms; 1,000/s with 16 clients",
+        sides={OURS: submit},
+    ),
+    Measure(
+        name="latency",
+        what="submit to finished seen by a client that waits on the server's push, one at a time",
+        unit="ms",
+        goal="p50 20 ms, p99 50 ms",
+        sides={OURS: latency},
+    ),
+)
