@@ -23,6 +23,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "events": "pulp_deploy.commands.events:events",
     "dead-letters": "pulp_deploy.commands.dead_letters:dead_letters",
     "rebuild": "pulp_deploy.commands.rebuild:rebuild_group",
+    "verify": "pulp_deploy.commands.verify:verify",
     "api": "pulp_deploy.commands.services:api",
     "processor": "pulp_deploy.commands.services:processor",
     "worker": "pulp_deploy.commands.services:worker",

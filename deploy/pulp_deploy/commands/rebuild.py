@@ -1,7 +1,6 @@
 """`pulp-tasks rebuild`: the read model anew from the log, beside the live one."""
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,7 +13,7 @@ from pulp_processor.rebuild_state import Generation
 from pulp_processor.settings import Settings
 
 from pulp_deploy.commands.rebuild_display import Display
-from pulp_deploy.commands.target import Target, data_option
+from pulp_deploy.commands.target import data_option, processor_settings
 
 T = TypeVar("T")
 _DIFFERENT: Final = 1
@@ -46,7 +45,7 @@ def rebuild_group(ctx: click.Context, activates: bool, data: Path | None) -> Non
       pulp-tasks rebuild prune                  drop those that were active once
     """
     if ctx.invoked_subcommand is None:
-        _build(_settings(data), activates, rebuild.start)
+        _build(processor_settings(data), activates, rebuild.start)
         return
     if activates:
         raise click.UsageError("--activate stands alone, or after start or resume", ctx)
@@ -58,7 +57,7 @@ def rebuild_group(ctx: click.Context, activates: bool, data: Path | None) -> Non
 @data_option
 def start(activates: bool, data: Path | None) -> None:
     """Build the next generation from the start of the log. Can be cancelled, and resumed after a crash."""
-    _build(_settings(data), activates, rebuild.start)
+    _build(processor_settings(data), activates, rebuild.start)
 
 
 @rebuild_group.command()
@@ -66,22 +65,22 @@ def start(activates: bool, data: Path | None) -> None:
 @data_option
 def resume(activates: bool, data: Path | None) -> None:
     """Go on with a rebuild that was interrupted, from where it was."""
-    _build(_settings(data), activates, rebuild.resume)
+    _build(processor_settings(data), activates, rebuild.resume)
 
 
 @rebuild_group.command()
 @data_option
 def cancel(data: Path | None) -> None:
     """Drop the generation that is built or ready. A process that builds it ends."""
-    click.echo(f"generation {_run(rebuild.cancel(_settings(data)))}: cancelled and dropped")
+    click.echo(f"generation {_run(rebuild.cancel(processor_settings(data)))}: cancelled and dropped")
 
 
 @rebuild_group.command()
 @data_option
 def status(data: Path | None) -> None:
     """List the generations, and how far each is."""
-    click.echo(f"{'GENERATION':>10}  {'STATUS':<8}{'EVENTS':>13}{'DONE':>7}  {'COMPARED':<17}  ACTIVATED")
-    for generation in _run(rebuild.status(_settings(data))):
+    click.echo(f"{'GENERATION':>10}  {'STATUS':<10}{'EVENTS':>11}{'DONE':>7}  {'COMPARED':<17}  ACTIVATED")
+    for generation in _run(rebuild.status(processor_settings(data))):
         click.echo(_row(generation))
 
 
@@ -95,7 +94,7 @@ def status(data: Path | None) -> None:
 @data_option
 def verify(accept: tuple[str, ...], data: Path | None) -> None:
     """Compare the generation that is ready with the active one, row by row. Exits 1 if they differ."""
-    if not _verify(_settings(data), accept).is_equal:
+    if not _verify(processor_settings(data), accept).is_equal:
         raise click.exceptions.Exit(_DIFFERENT)
 
 
@@ -104,7 +103,7 @@ def verify(accept: tuple[str, ...], data: Path | None) -> None:
 @data_option
 def activate(unverified: bool, data: Path | None) -> None:
     """Make the generation that is ready the active one, in one transaction."""
-    _activate(_settings(data), unverified)
+    _activate(processor_settings(data), unverified)
 
 
 @rebuild_group.command()
@@ -112,7 +111,7 @@ def activate(unverified: bool, data: Path | None) -> None:
 def rollback(data: Path | None) -> None:
     """Go back to the generation that was active before, brought up to date first."""
     with Display() as display:
-        switched = _run(activation.rollback(_settings(data), display))
+        switched = _run(activation.rollback(processor_settings(data), display))
     click.echo(f"generation {switched.now} is active again; generation {switched.before} is kept")
 
 
@@ -120,7 +119,7 @@ def rollback(data: Path | None) -> None:
 @data_option
 def prune(data: Path | None) -> None:
     """Drop the generations that were active once. Nothing is left to roll back to."""
-    dropped = _run(activation.prune(_settings(data)))
+    dropped = _run(activation.prune(processor_settings(data)))
     click.echo(f"dropped: {', '.join(map(str, dropped))}" if dropped else "there is nothing to drop")
 
 
@@ -168,19 +167,9 @@ def _row(generation: Generation) -> str:
     events = sum(generation.positions.values())
     done = f"{generation.percent:.0f} %"
     return (
-        f"{generation.number:>10}  {generation.status:<8}{events:>13}{done:>7}  {time_of(generation.verified_at):<17}"
+        f"{generation.number:>10}  {generation.status:<10}{events:>11}{done:>7}  {time_of(generation.verified_at):<17}"
         f"  {time_of(generation.activated_at)}"
     )
-
-
-def _settings(data: Path | None) -> Settings:
-    target = Target.find(data)
-    given = {
-        "PULP_KAFKA": target.need_kafka(),
-        "PULP_POSTGRES": target.need_postgres(),
-        "PULP_TOPIC_PREFIX": target.prefix,
-    }
-    return Settings.read({**os.environ, **given})
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:

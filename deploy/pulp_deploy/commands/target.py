@@ -8,6 +8,7 @@ from typing import Final
 import click
 from pulp_events.settings import SettingsError
 from pulp_events.topics import Topics
+from pulp_processor.settings import Settings
 from pulp_projections.conninfo import place_of
 
 from pulp_deploy.folder import DataFolder, default_folder
@@ -61,6 +62,17 @@ data_option: Final = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Data folder of a local stack (default: PULP_KAFKA and PULP_POSTGRES, else the usual folder).",
 )
+
+
+def processor_settings(data: Path | None) -> Settings:
+    """What a processor of the installation would run with; raises `SettingsError`."""
+    target = Target.find(data)
+    given = {
+        "PULP_KAFKA": target.need_kafka(),
+        "PULP_POSTGRES": target.need_postgres(),
+        "PULP_TOPIC_PREFIX": target.prefix,
+    }
+    return Settings.read({**os.environ, **given})
 
 
 def _needed(key: str, value: str) -> str:

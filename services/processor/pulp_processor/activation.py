@@ -13,7 +13,16 @@ from pulp_processor.rebuild import catch_up
 from pulp_processor.rebuild_errors import NotSwitched, RebuildRefused
 from pulp_processor.rebuild_fill import fill
 from pulp_processor.rebuild_progress import Phase, Progress, Report, report_nothing
-from pulp_processor.rebuild_state import Generation, active, drop, generations, in_progress, positions, working
+from pulp_processor.rebuild_state import (
+    Generation,
+    active,
+    drop,
+    drop_verifying,
+    generations,
+    in_progress,
+    positions,
+    working,
+)
 from pulp_processor.settings import Settings
 
 _SQL: Final = load("pulp_processor", "rebuild.sql")
@@ -58,6 +67,7 @@ async def rollback(settings: Settings, report: Report = report_nothing) -> Switc
 async def prune(settings: Settings) -> list[int]:
     """Drop the generations that were active once: there is nothing to roll back to then. Their numbers."""
     async with working(settings.postgres) as connection:
+        await drop_verifying(connection)
         numbers = [item.number for item in await generations(connection) if item.status == "retired"]
         for number in numbers:
             await drop(connection, number)

@@ -17,6 +17,8 @@ from pulp_projections.sql import load
 from pulp_processor.rebuild_errors import RebuildRefused
 
 _SQL: Final = load("pulp_processor", "compare.sql")
+Row = dict[str, str | None]
+"""Column → value as text."""
 _EXAMPLES: Final = 10
 _AT_ONCE: Final = 500
 _SHOWN: Final = 120
@@ -27,13 +29,26 @@ MISSING: Final = "(row)"
 class _Table(NamedTuple):
     key: tuple[str, ...]
     bucket: LiteralString
+    coordinates: tuple[str, str, str | None]
+    """The columns of `Coordinates`."""
 
 
+_PLACE: Final = ("partition", "record_offset")
+_PLACE_BUCKET: Final[LiteralString] = "partition || ':' || record_offset / 10000"
 _TABLES: Final[Mapping[str, _Table]] = {
-    "tasks": _Table(("task_id",), "right(task_id::text, 3)"),
-    "task_events": _Table(("partition", "record_offset"), "partition || ':' || record_offset / 10000"),
-    "dead_letters": _Table(("partition", "record_offset"), "partition || ':' || record_offset / 10000"),
+    "tasks": _Table(("task_id",), "right(task_id::text, 3)", ("partition", "last_offset", "task_id")),
+    "task_events": _Table(_PLACE, _PLACE_BUCKET, (*_PLACE, "task_id")),
+    "dead_letters": _Table(_PLACE, _PLACE_BUCKET, (*_PLACE, None)),
 }
+
+
+class Coordinates(NamedTuple):
+    """Where a row comes from in the log, as text: its event, or the last one that changed it."""
+
+    partition: str
+    offset: str
+    task_id: str | None
+    """None for a dead letter."""
 
 
 class Difference(NamedTuple):
@@ -44,6 +59,8 @@ class Difference(NamedTuple):
     column: str
     active: str | None
     other: str | None
+    at: Coordinates | None = None
+    """None for a whole column that only one generation has. Where both have the row: of the other generation's."""
 
     def __str__(self) -> str:
         return (
@@ -56,6 +73,10 @@ class Difference(NamedTuple):
 class Comparison:
     """What was found. Columns are named TABLE.COLUMN; a row that only one side has counts for TABLE.(row)."""
 
+    generation: int = 0
+    """The active generation."""
+    positions: dict[int, int] = field(default_factory=dict)
+    """Partition → next offset, of both generations."""
     rows: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Table → number of rows in the active generation and in the other."""
     differences: Counter[str] = field(default_factory=Counter)
@@ -117,7 +138,7 @@ class _Side:
         cursor = await self._connection.execute(self._query("digests", [Identifier(name) for name in self.columns]))
         return {bucket: (count, digest) for bucket, count, digest in await cursor.fetchall()}
 
-    async def rows(self, buckets: Sequence[str]) -> AsyncIterator[tuple[Any, dict[str, str | None]]]:
+    async def rows(self, buckets: Sequence[str]) -> AsyncIterator[tuple[Any, Row]]:
         """(key, column → value as text) in the order of the keys."""
         keys = [Identifier(name) for name in self.key]
         texts = [SQL("{}::text").format(Identifier(name)) for name in self.columns]
@@ -126,6 +147,16 @@ class _Side:
             await cursor.execute(self._query("rows", [*keys, *texts]), {"buckets": list(buckets)})
             async for row in cursor:
                 yield row[: len(keys)], dict(zip(self.columns, row[len(keys) :], strict=True))
+
+    def difference(
+        self, key: tuple[Any, ...], row: Row, column: str, active: str | None, other: str | None
+    ) -> Difference:
+        """What differs in a row of this table."""
+        partition, offset, task_id = (
+            None if name is None else row.get(name) for name in _TABLES[self.table].coordinates
+        )
+        at = None if partition is None or offset is None else Coordinates(partition, offset, task_id)
+        return Difference(self.table, _texts(key), column, active, other, at)
 
     def _query(self, name: str, columns: Sequence[Identifier | Composed]) -> Composed:
         return SQL(_SQL[name]).format(
@@ -148,16 +179,15 @@ async def _compare_table(found: Comparison, accept: Collection[str], first: _Sid
     while mine or other:
         if other is None or (mine is not None and mine[0] < other[0]):
             assert mine is not None
-            _note(found, accept, Difference(first.table, _texts(mine[0]), MISSING, *_presence(True)))
+            _note(found, accept, first.difference(*mine, MISSING, *_presence(True)))
             mine = await anext(left, None)
         elif mine is None or other[0] < mine[0]:
-            _note(found, accept, Difference(first.table, _texts(other[0]), MISSING, *_presence(False)))
+            _note(found, accept, first.difference(*other, MISSING, *_presence(False)))
             other = await anext(right, None)
         else:
             for column in first.columns:
                 if mine[1][column] != other[1][column]:
-                    values = (mine[1][column], other[1][column])
-                    _note(found, accept, Difference(first.table, _texts(mine[0]), column, *values))
+                    _note(found, accept, first.difference(*other, column, mine[1][column], other[1][column]))
             mine, other = await anext(left, None), await anext(right, None)
 
 

@@ -6,7 +6,7 @@ stays if it is killed, and `resume` goes on from there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -50,8 +50,9 @@ async def start(settings: Settings, report: Report = report_nothing) -> int:
             raise RebuildRefused(
                 f"generation {there.number} is {there.status} ({there.percent:.0f} %): resume, activate or cancel it"
             )
-        ends = await asyncio.to_thread(_ends, settings, installed.partitions)
-        generation = await _add(connection, ends)
+        await check_begin(settings, installed.partitions)
+        ends = await asyncio.to_thread(admin.end_offsets, settings.kafka, settings.topics.events, installed.partitions)
+        generation = await add(connection, ends, "building")
         await _build(connection, settings, generation, report)
     return generation
 
@@ -102,11 +103,7 @@ async def verify(settings: Settings, *, accept: Collection[str] = (), report: Re
         if candidate.status != "ready":
             raise RebuildRefused(f"generation {candidate.number} is not built yet: resume the rebuild")
         await _wait_for_live(settings, candidate)
-        async with _snapshot(settings.postgres) as live:
-            first = await active(live)
-            meter = Meter(report, Phase.CATCHING_UP, dict(first.positions), dict(candidate.positions))
-            await fill(settings, candidate.number, first.positions, meter.moved)
-            found = await _compare(connection, live, candidate.number, accept, report)
+        found = await compare_with_active(connection, settings, candidate.number, accept=accept, report=report)
         if found.is_equal:
             accepted = sorted({*found.accepted})
             await connection.execute(_SQL["set_verified"], {"generation": candidate.number, "accepted": accepted})
@@ -128,21 +125,49 @@ async def catch_up(
         await fill(settings, generation, live, meter.moved)
 
 
+async def compare_with_active(
+    connection: AsyncConnection,
+    settings: Settings,
+    generation: int,
+    *,
+    accept: Collection[str] = (),
+    report: Report = report_nothing,
+) -> Comparison:
+    """Compare a generation, which is not ahead of the active one, with that, both at the active one's positions now."""
+    async with _snapshot(settings.postgres) as live:
+        ends = (await active(live)).positions
+        meter = Meter(report, Phase.CATCHING_UP, dict(ends), await positions(connection, generation))
+        await fill(settings, generation, ends, meter.moved)
+        return await _compare(connection, live, generation, accept, report)
+
+
+async def check_begin(settings: Settings, partitions: int) -> None:
+    """Raises `OffsetOutOfRange` if the log does not begin at offset 0."""
+    topic = settings.topics.events
+    begins = await asyncio.to_thread(admin.begin_offsets, settings.kafka, topic, partitions)
+    if cut := {partition: offset for partition, offset in begins.items() if offset > 0}:
+        raise OffsetOutOfRange(
+            f"{topic} does not begin at offset 0 any more in partition(s) {cut}: retention has cut what a rebuild"
+            " needs. Restore the log from an archive first"
+        )
+
+
+async def add(connection: AsyncConnection, ends: Mapping[int, int], status: str) -> int:
+    """Make the next generation, empty and without indexes; its number. It counts as filled at `ends`."""
+    async with connection.transaction():
+        await connection.execute("lock table generations in share row exclusive mode")
+        values = {"ends": [ends[partition] for partition in sorted(ends)], "status": status}
+        row = await (await connection.execute(_SQL["add"], values)).fetchone()
+        assert row is not None
+        await create_tables(connection, row[0], len(ends))
+    return int(row[0])
+
+
 async def _candidate(connection: AsyncConnection) -> Generation:
     found = await in_progress(connection)
     if found is None:
         raise RebuildRefused("no rebuild is under way, and no generation is ready: start one")
     return found
-
-
-async def _add(connection: AsyncConnection, ends: dict[int, int]) -> int:
-    async with connection.transaction():
-        await connection.execute("lock table generations in share row exclusive mode")
-        cursor = await connection.execute(_SQL["add"], {"ends": [ends[partition] for partition in sorted(ends)]})
-        row = await cursor.fetchone()
-        assert row is not None
-        await create_tables(connection, row[0], len(ends))
-    return int(row[0])
 
 
 async def _build(connection: AsyncConnection, settings: Settings, generation: int, report: Report) -> None:
@@ -187,7 +212,9 @@ async def _compare(
         first = await active(live)
         if first.positions != await positions(connection, generation):
             raise RebuildInUse("another process")  # who holds the lock alone has brought it to these positions
-        return await compare(live, first.number, connection, generation, accept=accept, step=step)
+        found = await compare(live, first.number, connection, generation, accept=accept, step=step)
+        found.generation, found.positions = first.number, dict(first.positions)
+        return found
 
 
 async def _wait_for_live(settings: Settings, candidate: Generation) -> None:
@@ -212,14 +239,3 @@ async def _snapshot(postgres: str) -> AsyncIterator[AsyncConnection]:
         await connection.execute("set transaction isolation level repeatable read, read only")
         await connection.execute("set local timezone = 'UTC'")
         yield connection
-
-
-def _ends(settings: Settings, partitions: int) -> dict[int, int]:
-    topic = settings.topics.events
-    begins = admin.begin_offsets(settings.kafka, topic, partitions)
-    if cut := {partition: offset for partition, offset in begins.items() if offset > 0}:
-        raise OffsetOutOfRange(
-            f"{topic} does not begin at offset 0 any more in partition(s) {cut}: retention has cut what a rebuild"
-            " needs. Restore the log from an archive first"
-        )
-    return admin.end_offsets(settings.kafka, topic, partitions)

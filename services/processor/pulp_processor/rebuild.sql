@@ -18,7 +18,7 @@ select generation, status, created_at, activated_at, indexed_at, verified_at, ac
 
 -- add --
 insert into generations (generation, status, ends)
-select max(generation) + 1, 'building', %(ends)s from generations
+select max(generation) + 1, %(status)s, %(ends)s from generations
 returning generation;
 
 -- set_indexed --

@@ -27,7 +27,7 @@ class Generation(NamedTuple):
 
     number: int
     status: str
-    """`building`, `ready` (to become active), `active` or `retired` (to roll back to)."""
+    """`building`, `ready` (to become active), `active`, `retired` (to roll back to) or `verifying` (never active)."""
     created_at: datetime
     activated_at: datetime | None
     indexed_at: datetime | None
@@ -98,6 +98,13 @@ async def drop(connection: AsyncConnection, generation: int) -> None:
         if await (await connection.execute(_SQL["remove"], {"generation": generation})).fetchone() is None:
             raise RebuildRefused(f"generation {generation} is the active one, or is gone: nothing was dropped")
         await connection.execute(SQL("drop schema {} cascade").format(Identifier(schema_of(generation))))
+
+
+async def drop_verifying(connection: AsyncConnection) -> None:
+    """Drop what a comparison has made, or one that was killed has left. Needs the lock on the generations."""
+    for generation in await generations(connection):
+        if generation.status == "verifying":
+            await drop(connection, generation.number)
 
 
 @asynccontextmanager

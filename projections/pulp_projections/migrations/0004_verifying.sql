@@ -1,0 +1,6 @@
+-- A generation may be one that is only compared with the active one: it never becomes active, and is dropped after that.
+
+alter table generations
+    drop constraint generations_status_check,
+    add constraint generations_status_check
+        check (status in ('building', 'ready', 'active', 'retired', 'verifying'));
