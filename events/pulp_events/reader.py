@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from operator import methodcaller
 from types import TracebackType
 from typing import Final, NamedTuple, Self, cast
 
@@ -22,6 +23,9 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
+_call_headers: Final = methodcaller("headers")
+"""Not `message.headers()`: where a name is no UTF-8, that returns an error and a broken list both at once. Called like
+this, Python looks at the two; called as usual, from 3.11 on, it does not, and crashes later on."""
 _TRANSIENT: Final = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
 
 
@@ -132,7 +136,7 @@ class Reader:
 
 
 def record_of(message: Message) -> Record:
-    """The record of a message without an error."""
+    """The record of a message without an error. Without its headers, if a name among them is no UTF-8."""
     partition, offset = message.partition(), message.offset()
     if partition is None or offset is None:
         raise LogError("a message has no position")
@@ -142,5 +146,12 @@ def record_of(message: Message) -> Record:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        tuple(cast(list[tuple[str, bytes | None]], message.headers() or [])),
+        _headers_of(message),
     )
+
+
+def _headers_of(message: Message) -> tuple[tuple[str, bytes | None], ...]:
+    try:
+        return tuple(cast(list[tuple[str, bytes | None]], _call_headers(message) or []))
+    except SystemError:  # a name that is no UTF-8: the client then hands out none of them
+        return ()

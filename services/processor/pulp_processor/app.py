@@ -3,20 +3,22 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Never
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Never
 
 import faust
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from pulp_events import admin
 from pulp_events.errors import LogUnavailable, OffsetOutOfRange, TopicMismatch
+from pulp_events.reader import Reader, Record
 
 from pulp_processor.settings import Settings
 from pulp_processor.transport import SCHEME
 from pulp_processor.watchdog import Standing
 from pulp_processor.writer import Writer
 
+_APART_S: Final = 5.0
 _log = logging.getLogger("pulp.processor")
 
 
@@ -111,6 +113,15 @@ class ProcessorApp(faust.App):
     def positions(self) -> Mapping[int, int]:
         """Partition → next offset, as committed in Postgres."""
         return {partition: writer.next_offset for partition, writer in self.writers.items() if writer.is_located}
+
+    async def read_apart(self, partitions: set[int]) -> Mapping[int, Sequence[Record]]:
+        """What comes next in these partitions, read by another client than aiokafka."""
+        start = {partition: offset for partition, offset in self.positions().items() if partition in partitions}
+        return await asyncio.to_thread(self._read, start)
+
+    def _read(self, start: Mapping[int, int]) -> Mapping[int, Sequence[Record]]:
+        with Reader(self.settings.kafka, self.settings.topics.events, start) as reader:
+            return reader.poll(_APART_S, most=self.settings.batch_records)
 
     # What the writers tell (writer.Listener).
 

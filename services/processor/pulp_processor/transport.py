@@ -5,10 +5,17 @@ list of records: Faust keeps membership, assignment and fetching, and Python see
 Postgres, never the consumer group's offsets; those are only told, for tools that show lag.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from aiokafka.errors import ConsumerStoppedError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -17,6 +24,8 @@ from pulp_events.reader import Record
 
 SCHEME: Final = "pulp-batches"
 _SHORT_S: Final = 0.02
+_LOG_APPEND_TIME: Final = 1
+_log = logging.getLogger("pulp.processor")
 
 
 class Batch(NamedTuple):
@@ -43,6 +52,10 @@ class Owner(Protocol):
 
     def positions(self) -> Mapping[int, int]:
         """Partition → next offset, as committed in Postgres."""
+        ...
+
+    async def read_apart(self, partitions: set[int]) -> Mapping[int, Sequence[Record]]:
+        """What comes next in these partitions, read by another client than aiokafka."""
         ...
 
     def on_fault(self, error: Exception) -> None:
@@ -101,7 +114,7 @@ class BatchConsumer(driver.Consumer):
 
     async def _fetch(self, wanted: set[TP], timeout: float) -> Any:  # noqa: ASYNC109  # Faust's
         try:
-            return await super()._getmany(wanted, timeout)
+            return await self._fetch_any(wanted, timeout)
         except NoOffsetForPartitionError:
             return {}  # aiokafka asked the group where to read, before the seek came
         except ConsumerStoppedError:
@@ -117,6 +130,20 @@ class BatchConsumer(driver.Consumer):
         except Exception as error:
             self._owner.on_fault(error)  # for Faust it ends only the part that reads, and the process goes on
             raise
+
+    async def _fetch_any(self, wanted: set[TP], timeout: float) -> Any:  # noqa: ASYNC109  # Faust's
+        try:
+            return await super()._getmany(wanted, timeout)
+        except UnicodeDecodeError as error:  # of the name of a header; it is not told which record has it
+            _log.warning("aiokafka cannot read a record, another client reads it: %s", error)
+        by_partition = {tp.partition: tp for tp in wanted}
+        found = await self._owner.read_apart(set(by_partition))
+        records = {by_partition[partition]: batch for partition, batch in found.items()}
+        try:
+            await self.seek_wait({tp: batch[-1].offset + 1 for tp, batch in records.items()})
+        except IllegalStateError:
+            return {}  # revoked meanwhile
+        return {tp: [_as_aiokafkas(tp, record) for record in batch] for tp, batch in records.items()}
 
     def _to_message(self, tp: TP, record: tuple[int, list[Any]]) -> Any:
         epoch, records = record
@@ -137,6 +164,23 @@ class BatchTransport(driver.Transport):
     """Names the consumer."""
 
     Consumer = BatchConsumer
+
+
+def _as_aiokafkas(tp: TP, record: Record) -> ConsumerRecord[bytes, bytes]:
+    headers: Any = record.headers  # aiokafka's type forgets that a header's value may be null
+    return ConsumerRecord(
+        tp.topic,
+        record.partition,
+        record.offset,
+        record.timestamp_ms,
+        _LOG_APPEND_TIME,
+        record.key,
+        record.value,
+        None,
+        -1,
+        -1,
+        headers,
+    )
 
 
 class _ReadOffsets(dict[Any, Any]):
