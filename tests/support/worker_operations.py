@@ -51,6 +51,14 @@ async def patient(context: Context) -> object:
     raise TaskCancelled
 
 
+@operation("reporting", cancellable=True)
+async def reporting(context: Context) -> object:
+    """Reports what its argument `progress` is, and waits until it is cancelled."""
+    context.report(context.arguments["progress"])
+    await context.wait_cancelled()
+    raise TaskCancelled
+
+
 @operation("patient-plain", cancellable=True)
 def patient_plain(context: Context) -> object:
     """The same in a child process."""

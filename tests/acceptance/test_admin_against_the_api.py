@@ -1,0 +1,255 @@
+"""`pulp-admin` as a user runs it, a process for each command, against a whole stack."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from pulp_deploy.stack import Stack, StackOptions
+
+from tests.support.command import environment
+from tests.unit.test_admin_guide import CANCELLED_SYNC, ORPHANS, PROGRESS
+
+ROOT = Path(__file__).parents[2]
+UNKNOWN = "e0e0a250-eded-468f-9d97-0419a00b130e"
+
+
+class User:
+    """Somebody with a home folder and a stack."""
+
+    def __init__(self, stack: Stack, home: Path) -> None:
+        self.stack, self.home = stack, home
+
+    def __call__(self, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        """Run `pulp-admin`; its output is a pipe."""
+        return subprocess.run(
+            [Path(sys.executable).with_name("pulp-admin"), *arguments],
+            env=environment(self.home, **self.stack.client_environment()) | env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def submit(self, operation: str, *arguments: str) -> str:
+        """The new task's id, from what the guide prints."""
+        result = self("submit", operation, *arguments)
+        assert result.returncode == 0, result.stderr
+        found = re.fullmatch(
+            r'Request accepted\n\ncheck status of task (\S{36}) with "pulp-admin tasks details"\n', result.stdout
+        )
+        assert found is not None, result.stdout
+        return found[1]
+
+    def report(self, task_id: str) -> dict[str, Any]:
+        """What `details --output json` prints."""
+        result = self("tasks", "details", "--task-id", task_id, "--output", "json")
+        assert result.returncode == 0, result.stderr
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
+
+    def wait(self, task_id: str, what: str) -> dict[str, Any]:
+        """The report as soon as the task's history has this event."""
+        for line in self.follow(task_id):
+            if json.loads(line)["event"]["type"] == f"org.pulpproject.task.{what}.v1":
+                return self.report(task_id)
+        raise AssertionError("the stream has ended")
+
+    def follow(self, task_id: str) -> Iterator[str]:
+        """The task's events from the start."""
+        credentials = re.findall(r'^(?:username|password) = "(.*)"$', self.stack.client_file.read_text(), re.MULTILINE)
+        params = {"task": task_id, "since": "2000-01-01T00:00:00Z"}
+        with httpx.stream(
+            "GET",
+            f"{self.stack.url}/pulp/api/v3/events/",
+            params=params,
+            auth=tuple(credentials),
+            timeout=60,
+            trust_env=False,
+        ) as answer:
+            for line in answer.iter_lines():
+                if line.startswith("data: "):
+                    yield line.removeprefix("data: ")
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    settings = {
+        "PULP_WORKER_MODULES": "tests.support.worker_operations",
+        "PYTHONPATH": str(ROOT),
+        "PULP_APPEND_TIMEOUT_S": "1",
+    }
+    with Stack(StackOptions.throwaway(settings=settings)) as stack:
+        yield User(stack, tmp_path_factory.mktemp("home"))
+
+
+def filled(page: str, report: dict[str, Any]) -> str:
+    """The guide's page with the id and the times of a task."""
+    page = re.sub(r"(Task Id: +)\S+", rf"\g<1>{report['task_id']}", page)
+    page = re.sub(r"(Start Time: +)\S+", rf"\g<1>{report['start_time']}", page)
+    return re.sub(r"(Finish Time: +)\S+", rf"\g<1>{report['finish_time']}", page)
+
+
+def test_an_empty_list(user: User) -> None:
+    result = user("tasks", "list")
+    assert result.returncode == 0
+    assert result.stdout == "+" + "-" * 70 + "+\n" + " " * 33 + "Tasks\n+" + "-" * 70 + "+\n\nNo tasks found\n"
+    assert result.stderr == "Only tasks that have not ended are listed; --all lists all.\n"
+
+
+def test_the_guides_first_page(user: User) -> None:
+    result = user("orphan", "remove", "--all", "--watch")
+    assert result.returncode == 0, result.stderr
+    task_id = result.stdout.split()[6]
+    shown = user("tasks", "details", "--task-id", task_id).stdout
+    assert shown == filled(ORPHANS, user.report(task_id)) + "\n\n"
+
+
+def test_the_guides_cancelled_sync(user: User) -> None:
+    arguments = user.home / "arguments.json"
+    arguments.write_text(json.dumps({"progress": PROGRESS}))
+    tags = ("--tag", "pulp:repository:ff7-e6", "--tag", "pulp:action:sync")
+    task_id = user.submit("reporting", "--arguments", f"@{arguments}", *tags)
+    user.wait(task_id, "progress")
+    running = user("tasks", "list").stdout
+    assert "State:       Running\n" in running
+    assert "          Size Left:   112429996\n" in running
+
+    cancelled = user("tasks", "cancel", "--task-id", task_id)
+    assert (cancelled.returncode, cancelled.stdout, cancelled.stderr) == (0, "", "")
+    shown = user("tasks", "details", "--task-id", task_id).stdout  # by a process that knows nothing of the other
+    assert shown == filled(CANCELLED_SYNC, user.report(task_id)) + "\n\n"
+    assert not [line for line in shown.splitlines() if line != line.rstrip()]
+
+    history = user("tasks", "history", "--task-id", task_id).stdout.splitlines()
+    events = [line.split()[3:] for line in history[1:]]
+    assert events[0] == ["accepted", "user:admin", "applied"]
+    assert ["cancel-requested", "user:admin", "applied"] in events
+    assert events[-1] == ["finished", "worker:worker", "applied"]
+    again = user("tasks", "cancel", "--task-id", task_id)
+    assert (again.returncode, f"\n\n  {task_id} (resource_id)\n\n\n" in again.stderr) == (65, True)
+
+
+def test_a_task_that_cannot_be_cancelled_while_it_runs(user: User) -> None:
+    task_id = user.submit("unstoppable")
+    user.wait(task_id, "started")
+    refused = user("tasks", "cancel", "--task-id", task_id)
+    assert refused.returncode == 69
+    assert (refused.stdout, refused.stderr) == (f"Cancel Not Implemented for Task: {task_id}\n", "")
+    waiting = user.submit("echo", "--depends-on", task_id)
+    assert user("tasks", "cancel", "--task-id", waiting).returncode == 0
+    shown = user("tasks", "details", "--task-id", waiting).stdout
+    assert "State:        Cancelled\nStart Time:   Unstarted\n" in shown
+    (user.stack.folder.path / "storage" / "go").touch()
+    watched = user("tasks", "watch", "--task-id", task_id)
+    assert (watched.returncode, watched.stdout.splitlines()[-1]) == (0, "unstoppable: completed")
+
+
+def test_watch_tells_by_its_exit_code_how_a_task_ended(user: User) -> None:
+    failing = user.submit("misbehave", "--argument", "how=raise")
+    watched = user("tasks", "watch", "--task-id", failing)
+    assert (watched.returncode, watched.stdout.startswith("misbehave: "), "\x1b" in watched.stdout) == (1, True, False)
+    skipped = user.submit("echo", "--depends-on", failing)
+    assert user("tasks", "watch", "--task-id", skipped).returncode == 4
+    assert "State:        Error\n" in user("tasks", "details", "--task-id", failing).stdout
+    assert user("submit", "echo", "--watch").returncode == 0
+
+
+def test_json_and_yaml_are_all_of_it_and_nothing_else(user: User) -> None:
+    task_id = user.submit("echo", "--argument", "text=zoë", "--argument", "number:=1.5")
+    assert user("tasks", "watch", "--task-id", task_id).returncode == 0
+    report = user.report(task_id)
+    assert report["result"]["arguments"] == {"text": "zoë", "number": 1.5}
+    as_yaml = user("--output", "yaml", "tasks", "details", "--task-id", task_id).stdout
+    assert yaml.safe_load(as_yaml) == report
+    listed = json.loads(user("tasks", "list", "--all", "--output", "json").stdout)
+    assert task_id in [each["task_id"] for each in listed]
+    history = json.loads(user("tasks", "history", "--task-id", task_id, "--output", "json").stdout)
+    assert [entry["type"].split(".")[3] for entry in history][:2] == ["accepted", "started"]
+    submitted = json.loads(user("submit", "echo", "--output", "json").stdout)
+    assert list(submitted) == ["task_id"]
+
+
+def test_lists_are_chosen_and_cut(user: User) -> None:
+    def states(*arguments: str) -> list[str]:
+        found = json.loads(user("tasks", "list", "--output", "json", *arguments).stdout)
+        return [report["state"] for report in found]
+
+    assert set(states("--state", "error")) == {"error"}
+    assert set(states("--state", "failed", "--state", "cancelled")) == {"error", "canceled"}
+    assert len(states("--all", "--limit", "2")) == 2
+    assert states("--all", "--operation", "sync") == ["canceled"]
+    assert states("--all", "--resource", "repository:ff7-e6") == ["canceled"]
+
+
+def test_what_the_server_or_the_command_line_refuses(user: User) -> None:
+    cases = [
+        (("tasks", "details", "--task-id", "nonsense"), 65, "  nonsense (resource_id)\n"),
+        (("tasks", "details", "--task-id", UNKNOWN), 65, f"  {UNKNOWN} (resource_id)\n"),
+        (("tasks", "cancel", "--task-id", UNKNOWN), 65, f"  {UNKNOWN} (resource_id)\n"),
+        (("tasks", "history", "--task-id", UNKNOWN), 65, "No Task matches"),
+        (("tasks", "watch", "--task-id", "nonsense"), 65, "neither a task's UUID nor its href"),
+        (("submit", "nope"), 65, "unknown operation 'nope'; known are: deaf, echo"),
+        (("submit", "sync"), 65, "operation sync needs the argument 'repo_id'"),
+        (("submit", "echo", "--arguments", "[]"), 64, "a JSON object is expected, not list"),
+        (("tasks", "details"), 64, "The following options are required but were not specified:\n  --task-id\n"),
+        (("tasks", "list", "--state", "bogus"), 64, "bogus"),
+        (("tasks", "list", "stray"), 64, "stray"),
+    ]
+    for arguments, code, text in cases:
+        result = user(*arguments)
+        assert (result.returncode, text in result.stderr) == (code, True), (arguments, result.stderr)
+        assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_who_may_not(user: User) -> None:
+    wrong = user("tasks", "list", PULP_PASSWORD="wrong")
+    assert (wrong.returncode, wrong.stderr.splitlines()[0]) == (77, "Authentication Failed")
+    nobody = user("tasks", "list", PULP_ADMIN_CONFIG=os.devnull, PULP_URL=user.stack.url)
+    assert (nobody.returncode, nobody.stderr.splitlines()[0]) == (77, "Authentication Failed")
+
+
+def test_completion_prints_a_script_that_completes(user: User) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        script = user("completion", shell)
+        assert (script.returncode, "_PULP_ADMIN_COMPLETE" in script.stdout) == (0, True)
+    words = user(_PULP_ADMIN_COMPLETE="bash_complete", COMP_WORDS="pulp-admin tasks ca", COMP_CWORD="2")
+    assert words.stdout.split(",")[-1].strip() == "cancel"
+
+
+def test_a_reader_that_goes_away_is_no_error(user: User) -> None:
+    command = f"{Path(sys.executable).with_name('pulp-admin')} tasks list --all | head -1"
+    env = environment(user.home, **user.stack.client_environment())
+    result = subprocess.run(command, shell=True, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.stdout, result.stderr) == ("+" + "-" * 70 + "+\n", "")
+
+
+def test_kafka_away_writes_are_refused_reads_go_on_and_all_is_well_again(user: User) -> None:
+    stack = user.stack
+    stack.kill("kafka-1")
+    refused = user("submit", "echo")
+    assert (refused.returncode, "The server cannot answer now: " in refused.stderr) == (75, True)
+    assert user("tasks", "list", "--all", "--limit", "1").returncode == 0
+    status = user("status")
+    assert (status.returncode, "Kafka:     away\n" in status.stdout) == (75, True)
+    with httpx.Client(base_url=f"{stack.url}/pulp/api/v3", trust_env=False, timeout=30) as client:
+        ready = client.get("/readyz/")
+        assert (ready.status_code, ready.json()["down"]["kafka"]) == (503, "Kafka does not answer")
+        assert client.get("/livez/").status_code == 200
+        stack.start("kafka-1")
+        stack.wait("the API", lambda: client.get("/readyz/").status_code == 200, 60)
+    assert user("submit", "echo", "--watch").returncode == 0
+
+
+def test_the_server_away(user: User) -> None:
+    user.stack.kill("api")
+    refused = user("tasks", "list")
+    assert refused.returncode == 78
+    assert "The connection was refused when attempting to contact the server [127.0.0.1]" in refused.stderr
