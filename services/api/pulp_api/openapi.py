@@ -1,5 +1,6 @@
 """The OpenAPI document for pulp-cli: its client finds calls by operationId, and needs hrefs as paths."""
 
+from http import HTTPStatus
 from typing import Any, Final
 
 EMULATED: Final = "3.123.1"
@@ -7,9 +8,12 @@ EMULATED: Final = "3.123.1"
 
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
 _TIME: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+_TIMES: Final[dict[str, Any]] = {"type": "array", "items": _TIME}
 _NUMBER: Final[dict[str, Any]] = {"type": "integer"}
 _FLAG: Final[dict[str, Any]] = {"type": "boolean"}
 _LIST: Final[dict[str, Any]] = {"type": "array", "items": _TEXT}
+_REPEATED: Final = frozenset({"fields", "exclude_fields", "type"})
+"""Lists whose items clients send one by one; the others come with commas between."""
 _TASK_FILTERS: Final[dict[str, dict[str, Any]]] = {
     "limit": _NUMBER,
     "offset": _NUMBER,
@@ -41,9 +45,9 @@ _TASK_FILTERS: Final[dict[str, dict[str, Any]]] = {
     "pulp_href__in": _LIST,
     "prn__in": _LIST,
 } | {
-    f"{field}{lookup}": _FLAG if lookup == "__isnull" else _TIME
+    f"{field}{lookup}": {"__isnull": _FLAG, "__range": _TIMES}.get(lookup, _TIME)
     for field in ("pulp_created", "started_at", "finished_at", "unblocked_at")
-    for lookup in ("", "__lt", "__lte", "__gt", "__gte", "__isnull")
+    for lookup in ("", "__lt", "__lte", "__gt", "__gte", "__range", "__isnull")
 }
 _WORKER_FILTERS: Final[dict[str, dict[str, Any]]] = {
     "limit": _NUMBER,
@@ -58,6 +62,35 @@ _WORKER_FILTERS: Final[dict[str, dict[str, Any]]] = {
     "online": _FLAG,
     "missing": _FLAG,
 }
+_SUBMISSION: Final = {
+    "type": "object",
+    "required": ["operation"],
+    "additionalProperties": False,
+    "properties": {
+        "operation": _TEXT,
+        "arguments": {"type": "object"},
+        "resources": {
+            "type": "array",
+            "nullable": True,
+            "items": {
+                "type": "object",
+                "required": ["type", "id"],
+                "properties": {
+                    "type": _TEXT,
+                    "id": _TEXT,
+                    "access": {"type": "string", "enum": ["exclusive", "shared"], "default": "exclusive"},
+                },
+            },
+        },
+        "tags": {**_LIST, "nullable": True},
+        "queue": {"type": "string", "default": "default"},
+        "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "default": 0},
+        "group_id": {"type": "string", "format": "uuid", "nullable": True},
+        "parent_task": {"type": "string", "nullable": True, "description": "UUID or href"},
+        "depends_on": {**_LIST, "description": "UUIDs or hrefs"},
+        "timeout_seconds": {"type": "integer", "minimum": 1, "nullable": True},
+    },
+}
 _PAGE: Final = {
     "type": "object",
     "properties": {"count": _NUMBER, "results": {"type": "array", "items": {"type": "object"}}},
@@ -66,7 +99,6 @@ _PAGE: Final = {
 
 def document() -> dict[str, Any]:
     """The document. Clients keep it, and fetch it again when a version in it differs from the status's."""
-    cancel = {"type": "object", "properties": {"state": {"type": "string", "enum": ["canceled"]}}}
     return {
         "openapi": "3.0.3",
         "info": {
@@ -75,22 +107,56 @@ def document() -> dict[str, Any]:
             "x-pulp-app-versions": {"core": EMULATED},
             "x-pulp-domain-enabled": False,
         },
-        "paths": {
-            "/pulp/api/v3/status/": {"get": _call("status_read", secured=False)},
-            "/pulp/api/v3/tasks/": {
-                "get": _call("tasks_list", query=_TASK_FILTERS, schema=_PAGE),
-                "post": _call("tasks_create", body={"type": "object"}, codes=(202, 400)),
-            },
-            "{task_href}": {
-                "get": _call(
-                    "tasks_read", href="task_href", query={"fields": _LIST, "exclude_fields": _LIST, "as_of": _TEXT}
-                ),
-                "patch": _call("tasks_cancel", href="task_href", body=cancel, codes=(200, 409)),
-            },
-            "/pulp/api/v3/workers/": {"get": _call("workers_list", query=_WORKER_FILTERS, schema=_PAGE)},
-            "{worker_href}": {"get": _call("workers_read", href="worker_href")},
+        "paths": _paths(),
+        "components": {
+            "securitySchemes": {"basicAuth": {"type": "http", "scheme": "basic"}},
+            "schemas": {"Submission": _SUBMISSION},
         },
-        "components": {"securitySchemes": {"basicAuth": {"type": "http", "scheme": "basic"}}},
+    }
+
+
+def _paths() -> dict[str, Any]:
+    root = "/pulp/api/v3"
+    state = {"type": "string", "enum": ["canceled"]}
+    cancel = {"type": "object", "properties": {"state": state}, "required": ["state"]}
+    submission = {"$ref": "#/components/schemas/Submission"}
+    read = {"fields": _LIST, "exclude_fields": _LIST, "minimal": _FLAG, "as_of": _TEXT}
+    return {
+        f"{root}/status/": {"get": _call("status_read", secured=False)},
+        f"{root}/livez/": {"get": _call("livez_read", secured=False)},
+        f"{root}/readyz/": {"get": _call("readyz_read", secured=False, codes=(200, 503))},
+        f"{root}/docs/api.json": {"get": _call("docs_api.json_get", secured=False)},
+        f"{root}/tasks/": {
+            "get": _call("tasks_list", query=_TASK_FILTERS, schema=_PAGE, codes=(200, 400, 504)),
+            "post": _call("tasks_create", body=submission, codes=(202, 400, 403, 413, 422)),
+        },
+        "{task_href}": {
+            "get": _call("tasks_read", href="task_href", query=read, codes=(200, 400, 404, 504)),
+            "patch": _call("tasks_cancel", href="task_href", body=cancel, codes=(200, 400, 403, 404, 409, 413, 504)),
+        },
+        "{task_href}progress/": {
+            "get": _call("tasks_progress", href="task_href", query={"as_of": _TEXT}, codes=(200, 400, 404, 504))
+        },
+        "{task_href}history/": {
+            "get": _call(
+                "tasks_history",
+                href="task_href",
+                query={"limit": _NUMBER, "after": _TEXT},
+                schema=_PAGE,
+                codes=(200, 400, 404, 504),
+            )
+        },
+        f"{root}/operations/": {"get": _call("operations_list", schema=_PAGE)},
+        f"{root}/workers/": {"get": _call("workers_list", query=_WORKER_FILTERS, schema=_PAGE, codes=(200, 400))},
+        "{worker_href}": {"get": _call("workers_read", href="worker_href", codes=(200, 404))},
+        f"{root}/events/": {
+            "get": _call(
+                "events_stream",
+                query={"task": _TEXT, "type": _LIST, "since": _TIME, "last_event_id": _TEXT},
+                codes=(200, 400, 410),
+                media_type="text/event-stream",
+            )
+        },
     }
 
 
@@ -102,22 +168,34 @@ def _call(
     schema: dict[str, Any] | None = None,
     body: dict[str, Any] | None = None,
     codes: tuple[int, ...] = (200,),
+    media_type: str = "application/json",
     secured: bool = True,
 ) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = []
     if href is not None:
         parameters.append({"name": href, "in": "path", "required": True, "schema": _TEXT})
     for name, kind in (query or {}).items():
-        exploded = {"explode": False, "style": "form"} if kind is _LIST and "fields" not in name else {}
+        is_joined = kind["type"] == "array" and name not in _REPEATED
+        exploded = {"explode": False, "style": "form"} if is_joined else {}
         parameters.append({"name": name, "in": "query", "schema": kind, **exploded})
-    content = {"application/json": {"schema": schema or {"type": "object"}}}
+    if secured:
+        codes = (*codes, 401, 503)
     call: dict[str, Any] = {
         "operationId": operation_id,
         "parameters": parameters,
-        "responses": {str(code): {"description": "", "content": content} for code in codes},
+        "responses": {str(code): _response(code, schema, media_type) for code in sorted(codes)},
     }
     if body is not None:
         call["requestBody"] = {"content": {"application/json": {"schema": body}}, "required": True}
     if secured:
         call["security"] = [{"basicAuth": []}]
     return call
+
+
+def _response(code: int, schema: dict[str, Any] | None, media_type: str) -> dict[str, Any]:
+    if code >= 400:
+        return {"description": HTTPStatus(code).phrase, "content": {"application/json": {"schema": {}}}}
+    return {
+        "description": HTTPStatus(code).phrase,
+        "content": {media_type: {"schema": schema or {"type": "object"}}},
+    }
