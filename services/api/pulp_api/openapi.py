@@ -21,6 +21,7 @@ _TASK_FILTERS: Final[dict[str, dict[str, Any]]] = {
     "fields": _LIST,
     "exclude_fields": _LIST,
     "minimal": _FLAG,
+    "q": _TEXT,
     "name": _TEXT,
     "name__contains": _TEXT,
     "name__in": _LIST,

@@ -15,6 +15,7 @@ from pulp_api.context import Calling
 from pulp_api.failures import FieldErrors
 from pulp_api.paging import DEFAULT_LIMIT, MOST, limit_and_offset, page_of
 from pulp_api.respond import instant, json, lag_header, position_header, positions_header
+from pulp_api.v3_expression import expression
 from pulp_api.v3_tasks import NOT_FILTERS, ROOT, condition_of, href_of, names_of, order_of, pick, shape
 
 router = APIRouter(prefix=ROOT)
@@ -22,9 +23,13 @@ router = APIRouter(prefix=ROOT)
 
 @router.get("/tasks/")
 async def list_tasks(call: Calling, request: Request) -> Response:
-    """A page of tasks; filters, `ordering`, `limit`, `offset`, `fields`, `exclude_fields`, `minimal` as in Pulp 3."""
+    """A page of tasks; filters, `q`, `ordering`, `limit`, `offset`, `fields`, `minimal` and the others as in Pulp 3."""
     query = request.query_params
-    conditions = [condition_of(name, query.getlist(name)) for name in query if name not in NOT_FILTERS]
+    conditions = [
+        expression(query["q"]) if name == "q" else condition_of(name, query.getlist(name))
+        for name in query
+        if name not in NOT_FILTERS
+    ]
     order = order_of(query.getlist("ordering"))
     limit, offset = limit_and_offset(request)
     await call.at_least_positions()

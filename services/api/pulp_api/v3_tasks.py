@@ -155,6 +155,12 @@ def condition_of(name: str, values: Values) -> Condition:
     return maker(name, values[-1], joined)
 
 
+def is_filter(name: str) -> bool:
+    """Whether there is such a filter."""
+    field, _, lookup = name.partition("__")
+    return name in _FILTERS or (field in _TIMES and lookup in (*_COMPARISONS, "range", "isnull"))
+
+
 def order_of(texts: Values) -> LiteralString:
     """The ORDER BY of `ordering`; the newest first where nothing else decides."""
     parts: list[LiteralString] = []
