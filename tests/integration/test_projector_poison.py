@@ -8,6 +8,7 @@ import pytest
 from pulp_events.codec import encode, key_of
 from pulp_events.ids import new_id
 from pulp_events.reader import Record
+from pulp_processor import small_batch
 from pulp_processor.projector import Projector
 
 from tests.support.events import TASK, accepted, event, finished, progress, started
@@ -77,7 +78,11 @@ async def test_an_event_of_an_unknown_version_is_kept_without_effect(projector: 
 
 
 @pytest.mark.parametrize("zone", ["+23:59", "-23:59", "+05:30"])
-async def test_a_time_of_any_zone_is_stored(zone: str, projector: Projector, database: str) -> None:
+@pytest.mark.parametrize("most_records_of_a_small_batch", [0, 100])
+async def test_a_time_of_any_zone_is_stored(
+    zone: str, most_records_of_a_small_batch: int, projector: Projector, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records_of_a_small_batch)
     value = re.sub(rb'"time":"[^"]*"', f'"time":"2026-11-24T12:00:00{zone}"'.encode(), encode(SOUND[0]))
     await projector.project([Record(0, 0, NOON_MS, KEY, value)])
     assert await rows(database, "dead_letters") == []
@@ -91,7 +96,11 @@ async def test_a_time_of_any_zone_is_stored(zone: str, projector: Projector, dat
     assert is_the_same
 
 
-async def test_what_postgres_refuses_is_set_aside_alone(projector: Projector, database: str) -> None:
+@pytest.mark.parametrize("most_records_of_a_small_batch", [0, 100])
+async def test_what_postgres_refuses_is_set_aside_alone(
+    most_records_of_a_small_batch: int, projector: Projector, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records_of_a_small_batch)
     await execute(
         database,
         "create function refuse() returns trigger language plpgsql as"

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pulp_events.ids import new_id
 from pulp_events.reader import Record
+from pulp_processor import small_batch
 from pulp_processor.projector import FenceLost, GapInBatch, OutOfPlace, Projector
 
 from tests.support.events import accepted, event
@@ -36,6 +37,12 @@ class Projectors:
     async def close(self) -> None:
         for projector in self._made:
             await projector.close()
+
+
+@pytest.fixture(autouse=True, params=[0, 100], ids=["copied", "one-statement"])
+def most_records_of_a_small_batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are two ways to write a batch: everything here holds for both."""
+    monkeypatch.setattr(small_batch, "MOST_RECORDS", request.param)
 
 
 @pytest.fixture
