@@ -1,9 +1,10 @@
-"""Bodies that are too large, over a real connection: the client gets the answer, not a reset connection."""
+"""Over a real connection: a body that is too large gets its answer, not a reset connection; a slash that is missing."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 import uvicorn
 from pulp_api.edge import BodyTooLarge, Edge
@@ -73,3 +74,13 @@ async def test_a_client_that_asks_first_need_not_send_the_body(port: int) -> Non
     answer = await answer_to(port, head)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert answer.endswith(REFUSAL)
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"GET", b"301"), (b"HEAD", b"301"), (b"POST", b"307")])
+async def test_a_missing_slash_is_moved_permanently_and_a_post_stays_one(
+    port: int, method: bytes, status: bytes
+) -> None:
+    head = b"%s /pulp/api/v3/tasks HTTP/1.1\r\nHost: pulp.test\r\nConnection: close\r\n\r\n" % method
+    answer = await answer_to(port, head)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"\r\nlocation: http://pulp.test/pulp/api/v3/tasks/\r\n" in answer

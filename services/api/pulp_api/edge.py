@@ -35,7 +35,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        answer = _Answer(send, _correlation_id(headers.get("correlation-id", "")), has_body=scope["method"] != "HEAD")
+        answer = _Answer(send, _correlation_id(headers.get("correlation-id", "")), scope["method"])
         method = scope["method"] if answer.has_body else "GET"
         scope = {
             **scope,
@@ -61,9 +61,10 @@ class Edge:
 class _Answer:
     """Sends an answer. Without a body it ends with its headers, also where a stream would follow."""
 
-    def __init__(self, send: Send, correlation_id: str, *, has_body: bool) -> None:
+    def __init__(self, send: Send, correlation_id: str, method: str) -> None:
         self.correlation_id = correlation_id
-        self.has_body = has_body
+        self.has_body = method != "HEAD"
+        self._is_read = method in ("GET", "HEAD")
         self.is_started = False
         self._is_ended = False
         self._send = send
@@ -72,6 +73,8 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.is_started = True
             MutableHeaders(scope=message)["Correlation-ID"] = self.correlation_id
+            if message["status"] == 307 and self._is_read:
+                message["status"] = 301  # the slash that is missing at the end, as Pulp answers it; 307 for the others
         elif not self.has_body:
             if self._is_ended:
                 return
