@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -86,6 +87,8 @@ class KafkaLog:
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._fatal = False
+        self._reports: deque[tuple[asyncio.Future[Position], KafkaError | None, Message]] = deque()
+        self._is_resolving = False
         self._producer = self._make_producer()
         self._retired: set[asyncio.Task[int]] = set()
         self._admin = AdminClient(client_settings(bootstrap))
@@ -119,8 +122,11 @@ class KafkaLog:
         def report(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 self._note(error)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(_resolve, delivered, error, message)
+            self._reports.append((delivered, error, message))
+            if not self._is_resolving:  # one wake-up of the loop serves all reports that have come by then
+                self._is_resolving = True
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    self._loop.call_soon_threadsafe(self._resolve_all)
 
         try:
             self._producer.produce(
@@ -158,6 +164,11 @@ class KafkaLog:
         await asyncio.to_thread(self._producer.flush, self._timeout_s + 1)
         await asyncio.to_thread(self._poller.join)
         await asyncio.gather(*self._retired)
+
+    def _resolve_all(self) -> None:
+        self._is_resolving = False  # first: a report that comes from now on wakes the loop again
+        while self._reports:
+            _resolve(*self._reports.popleft())
 
     def _renew_producer(self) -> None:
         """An idempotent producer that lost its sequence can never write again; a new one can."""

@@ -26,19 +26,27 @@ class Reporter:
         self._sequence = 0
         self._reported = asyncio.Event()
         self._sending = asyncio.Lock()
-        self._task = asyncio.create_task(self._run())
+        self._is_finished = False
+        self._task: asyncio.Task[None] | None = None
 
     def report(self, progress: bytes) -> None:
         """Take a newer progress; from any thread."""
         self._newest = progress
-        self._loop.call_soon_threadsafe(self._reported.set)
+        self._loop.call_soon_threadsafe(self._notice)
 
     async def finish(self) -> None:
         """Returns when everything is sent; nothing is sent afterwards."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        self._is_finished = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
         while not await self._flush():
             await self._sleep(INTERVAL_S)
+
+    def _notice(self) -> None:
+        self._reported.set()
+        if self._task is None and not self._is_finished:  # most short operations report nothing
+            self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         while True:
