@@ -55,9 +55,9 @@ class Client:
         response = self._send("POST", f"{API}/v3/tasks/", json=body, headers=headers, is_repeatable=True)
         return str(self._json(response)["task"]).rstrip("/").rsplit("/", 1)[-1]
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """The JSON of a DELETE; sent once, since a repeated one may be answered otherwise."""
-        return self._json(self._send("DELETE", path, is_repeatable=False))
+        return self._json(self._send("DELETE", path, params=params, is_repeatable=False))
 
     @contextmanager
     def events(self, task_id: str) -> Iterator[Iterator[str]]:

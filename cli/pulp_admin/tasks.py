@@ -77,10 +77,11 @@ def details(app: App, task_id: str, as_of: str | None) -> None:
 
 @tasks.command(epilog="Example: pulp-admin tasks cancel --task-id e0e0a250-eded-468f-9d97-0419a00b130f")
 @task_id_option
+@click.option("--reason", metavar="TEXT", help="Why; it is kept in the task's history.")
 @with_app
-def cancel(app: App, task_id: str) -> None:
+def cancel(app: App, task_id: str, reason: str | None) -> None:
     """Cancel a task that waits, or runs and supports it. Prints nothing where the cancel was accepted."""
-    report = app.client.delete(f"{_V2}{task_id}/")
+    report = app.client.delete(f"{_V2}{task_id}/", None if reason is None else {"reason": reason})
     if app.output != "table":
         show(app.output, report, list)
 

@@ -105,6 +105,7 @@ SPECIAL = {
     **dict.fromkeys(IDS, str(uuid4())),
     **dict.fromkeys(("state", "state__ne"), "waiting"),
     "ordering": "name",
+    "q": "state=waiting",
     "as_of": "2100-01-01T00:00:00Z",
     "after": "0:0",
 }

@@ -5,10 +5,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 from pulp_events.events import CancelRequested, Event, Outcome
 
 from tests.support.events import ATTEMPT, accepted, finished, started
-from tests.support.site import V2, Site
+from tests.support.site import V2, V3, Site
 
 
 async def cancel(api: Site, task_id: object) -> httpx.Response:
@@ -60,6 +61,26 @@ async def test_a_cancel_is_accepted_also_if_the_end_takes_longer(api: Site) -> N
         answer = await cancel(api, task_id)
         assert (answer.status_code, answer.json()["state"], answer.json()["cancelling"]) == (202, "waiting", True)
     assert requests(api) == ["user:admin"]
+
+
+async def test_the_reason_of_a_cancel_is_in_the_history(api: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulp_api.service.CANCEL_S", 0.2)  # nothing ends these tasks
+    by_v2, by_v3, silent = await api.task(), await api.task(), await api.task()
+    answers = [
+        await api.client.delete(f"{V2}/tasks/{by_v2}/", params={"reason": "wrong feed"}),
+        await api.client.patch(f"{V3}/tasks/{by_v3}/", json={"state": "canceled", "reason": "wrong feed"}),
+        await cancel(api, silent),
+    ]
+    assert [answer.status_code for answer in answers] == [202, 200, 202]
+    given = {event.task_id: event.data.reason for event in api.log.events if isinstance(event.data, CancelRequested)}
+    assert given == {by_v2: "wrong feed", by_v3: "wrong feed", silent: None}
+    last = (await api.client.get(f"{V3}/tasks/{by_v2}/history/")).json()["results"][-1]
+    assert last["event"]["data"] == {"reason": "wrong feed"}
+    refused = [
+        await api.client.delete(f"{V2}/tasks/{silent}/", params={"reason": "x" * 1025}),
+        await api.client.patch(f"{V3}/tasks/{silent}/", json={"state": "canceled", "reason": 1}),
+    ]
+    assert [answer.status_code for answer in refused] == [400, 400]
 
 
 async def test_a_task_that_cannot_be_cancelled_is_answered_501_in_the_guides_words(api: Site) -> None:

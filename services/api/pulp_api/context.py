@@ -1,7 +1,7 @@
 """What a request handler works with: the caller, the service, and what the request's headers ask for."""
 
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -13,6 +13,9 @@ from pulp_api.auth import Authenticator, Forbidden, Principal
 from pulp_api.respond import least_positions, time_or_position
 from pulp_api.service import LEAST_S, Caller, Reading, Service, Submitted
 from pulp_api.submission import Submission
+
+MAX_REASON: Final = 1024
+"""Characters that the reason of a cancel may have, as the event takes them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from http import HTTPStatus
 from typing import Any, Final
 
+from pulp_api.context import MAX_REASON
+
 EMULATED: Final = "3.123.1"
 """The release of pulpcore whose interface this one follows; clients decide by it what they may use."""
 
@@ -119,7 +121,8 @@ def document() -> dict[str, Any]:
 def _paths() -> dict[str, Any]:
     root = "/pulp/api/v3"
     state = {"type": "string", "enum": ["canceled"]}
-    cancel = {"type": "object", "properties": {"state": state}, "required": ["state"]}
+    reason = {"type": "string", "nullable": True, "maxLength": MAX_REASON}
+    cancel = {"type": "object", "properties": {"state": state, "reason": reason}, "required": ["state"]}
     submission = {"$ref": "#/components/schemas/Submission"}
     read = {"fields": _LIST, "exclude_fields": _LIST, "minimal": _FLAG, "as_of": _TEXT}
     return {

@@ -10,7 +10,7 @@ from pulp_events.task import State
 from pulp_projections import queries
 from pulp_projections.queries import Condition, TaskRow, raw
 
-from pulp_api.context import Call, Calling
+from pulp_api.context import MAX_REASON, Call, Calling
 from pulp_api.respond import API, json, lag_header, position_header, positions_header, second
 from pulp_api.submission import Submission
 from pulp_api.v2_search import Search, in_states, json_object, json_value, search_of, uuid_of, word_of
@@ -105,9 +105,14 @@ async def read_task(call: Calling, task_id: str) -> Response:
 
 
 @router.delete("/tasks/{task_id}/")
-async def cancel_task(call: Calling, task_id: str) -> Response:
-    """Cancel: 202 with the call report; the usual cancel has ended by then, and reads `canceled`."""
-    task, position = await call.cancel(_existing(task_id))
+async def cancel_task(
+    call: Calling, task_id: str, reason: Annotated[str | None, Query(max_length=MAX_REASON)] = None
+) -> Response:
+    """Cancel: 202 with the call report; the usual cancel has ended by then, and reads `canceled`.
+
+    A `reason` is kept in the history.
+    """
+    task, position = await call.cancel(_existing(task_id), reason)
     return json(report(task), 202, position_header(position))
 
 

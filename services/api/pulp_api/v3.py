@@ -11,7 +11,7 @@ from pulp_events.task import Position, State
 from pulp_projections import queries
 
 from pulp_api import submission
-from pulp_api.context import Calling
+from pulp_api.context import MAX_REASON, Calling
 from pulp_api.failures import FieldErrors
 from pulp_api.paging import DEFAULT_LIMIT, MOST, limit_and_offset, page_of
 from pulp_api.respond import instant, json, lag_header, position_header, positions_header
@@ -65,11 +65,14 @@ async def read_task(call: Calling, request: Request, task_id: str) -> Response:
 
 @router.patch("/tasks/{task_id}/")
 async def cancel_task(call: Calling, request: Request, task_id: str) -> Response:
-    """`{"state": "canceled"}` cancels. A task that has ended, or cannot be cancelled, is answered 409 with the task."""
+    """`{"state": "canceled"}` cancels; a `reason` is kept in the history.
+
+    A task that has ended, or cannot be cancelled, is answered 409 with the task.
+    """
     known = _uuid(task_id)
-    _check_cancel(await request.body())
+    reason = _reason_of_cancel(await request.body())
     try:
-        task, position = await call.cancel(known)
+        task, position = await call.cancel(known, reason)
     except TaskAlreadyFinal:
         reading = await call.service.read(known)
         return json(shape(reading.task), 200 if reading.task.state == State.CANCELLED else 409)
@@ -130,7 +133,7 @@ def _picked(request: Request, task: dict[str, Any]) -> dict[str, Any]:
     return pick(task, fields, excluded, minimal=query.get("minimal", "").lower() in ("true", "1"))
 
 
-def _check_cancel(body: bytes) -> None:
+def _reason_of_cancel(body: bytes) -> str | None:
     try:
         found = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -139,6 +142,10 @@ def _check_cancel(body: bytes) -> None:
         raise FieldErrors({"state": ["This field is required."]})
     if found["state"] != "canceled":
         raise FieldErrors({"state": ["The only acceptable value for 'state' is 'canceled'."]})
+    reason = found.get("reason")
+    if reason is not None and not (isinstance(reason, str) and len(reason) <= MAX_REASON):
+        raise FieldErrors({"reason": [f"A text of at most {MAX_REASON} characters is expected."]})
+    return reason
 
 
 def _uuid(text: str) -> UUID:
