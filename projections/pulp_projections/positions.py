@@ -57,7 +57,7 @@ class Positions:
 
     def has_passed(self, position: Position) -> bool:
         """Whether the event at this position was projected, as last heard."""
-        return self._current.get(position.partition, 0) > position.offset
+        return self._has({position.partition: position.offset + 1})
 
     async def changed(self, seen: int, timeout_s: float) -> int:
         """Returns when positions have moved since the `seen`-th time, or after the timeout: how often they have moved.
@@ -85,6 +85,8 @@ class Positions:
             ) from None
 
     def _has(self, wanted: Mapping[int, int]) -> bool:
+        if not self._is_connected:
+            return False  # the server that takes over may lack the last commits of the one that we heard
         return all(self._current.get(partition, 0) >= offset for partition, offset in wanted.items())
 
     async def _connect(self) -> AsyncConnection:
@@ -100,7 +102,6 @@ class Positions:
         )
         await connection.execute("listen pulp_positions")
         await self._read(connection)
-        self._is_connected = True
         return connection
 
     async def _read(self, connection: AsyncConnection) -> None:
@@ -108,9 +109,9 @@ class Positions:
         await self._set(dict(await cursor.fetchall()))
 
     async def _set(self, found: dict[int, int]) -> None:
-        if found != self._current:
+        if found != self._current or not self._is_connected:
             async with self._changed:
-                self._current = found
+                self._current, self._is_connected = found, True
                 self._moves += 1
                 self._changed.notify_all()
 

@@ -1,5 +1,6 @@
 """What a request handler works with: the caller, the service, and what the request's headers ask for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
 from uuid import UUID
@@ -56,11 +57,12 @@ class Call:
         when = None if as_of is None else time_or_position(as_of)
         return await self.service.read(task_id, least=self._least(), as_of=when)
 
-    async def at_least_positions(self) -> None:
-        """Wait for what `Pulp-Min-Position` asks for. Raises `PositionNotReached`."""
+    async def at_least_positions(self) -> Mapping[int, int] | None:
+        """Wait for what `Pulp-Min-Position` asks for; the next offsets that it means. Raises `PositionNotReached`."""
         least = self._least()
         if least is not None:
             await self.service.positions.reach(least, LEAST_S)
+        return least
 
     def _least(self) -> dict[int, int] | None:
         return least_positions(self.request, self.service.partitions)

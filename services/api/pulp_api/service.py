@@ -167,6 +167,7 @@ class Service:
             await self.positions.reach(least, LEAST_S)
         lag = await self._catch_up()
         async with self.connection() as connection:
+            check_shown(await queries.positions(connection), least)
             if as_of is None:
                 task = await queries.task(connection, task_id)
             else:
@@ -295,6 +296,15 @@ class Service:
             now = self.positions.current()
             return str(sum(max(0, end - now.get(partition, 0)) for partition, end in ends.items()))
         return None
+
+
+def check_shown(shown: Mapping[int, int], least: Mapping[int, int] | None) -> None:
+    """Raises `PositionNotReached` if a read of these positions is older than `least`.
+
+    What the process has heard of is not enough: a server that took over may lack the last commits of the one before.
+    """
+    if any(shown.get(partition, 0) < offset for partition, offset in (least or {}).items()):
+        raise PositionNotReached(f"the projection is at {dict(shown)}, before {dict(least or {})}: try again later")
 
 
 def _behind(lag: str) -> ReadModelUnavailable:

@@ -12,6 +12,7 @@ from pulp_projections.queries import Condition, TaskRow, raw
 
 from pulp_api.context import MAX_REASON, Call, Calling
 from pulp_api.respond import API, json, lag_header, position_header, positions_header, second
+from pulp_api.service import check_shown
 from pulp_api.submission import Submission
 from pulp_api.v2_search import Search, in_states, json_object, json_value, search_of, uuid_of, word_of
 
@@ -141,10 +142,11 @@ async def _start(call: Call, submission: Submission) -> Response:
 
 
 async def _list(call: Call, search: Search) -> Response:
-    await call.at_least_positions()
+    least = await call.at_least_positions()
     async with call.service.connection() as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read")
         shown = await queries.positions(connection)
+        check_shown(shown, least)
         rows = await queries.tasks(
             connection, search.conditions, order=search.order, limit=search.limit, offset=search.skip
         )

@@ -15,6 +15,7 @@ from pulp_api.context import MAX_REASON, Calling
 from pulp_api.failures import FieldErrors
 from pulp_api.paging import DEFAULT_LIMIT, MOST, limit_and_offset, page_of
 from pulp_api.respond import instant, json, lag_header, position_header, positions_header
+from pulp_api.service import check_shown
 from pulp_api.v3_expression import expression
 from pulp_api.v3_tasks import NOT_FILTERS, ROOT, condition_of, href_of, names_of, order_of, pick, shape
 
@@ -32,10 +33,11 @@ async def list_tasks(call: Calling, request: Request) -> Response:
     ]
     order = order_of(query.getlist("ordering"))
     limit, offset = limit_and_offset(request)
-    await call.at_least_positions()
+    least = await call.at_least_positions()
     async with call.service.connection() as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read")
         shown = await queries.positions(connection)
+        check_shown(shown, least)
         count = await queries.count_tasks(connection, conditions)
         rows = await queries.tasks(connection, conditions, order=order, limit=limit, offset=offset)
     return json(
