@@ -76,6 +76,16 @@ async def test_a_verified_generation_becomes_active_another_one_does_not(setting
     assert await statuses(settings) == {1: "retired", 2: "active"}
 
 
+async def test_there_is_one_rebuild_at_a_time(settings: Settings, log: KafkaLog) -> None:
+    with pytest.raises(RebuildRefused, match="start one"):
+        await rebuild.cancel(settings)
+    await rebuild.start(settings)
+    with pytest.raises(RebuildRefused, match=r"generation 2 is ready \(100 %\)"):
+        await rebuild.start(settings)
+    assert await rebuild.cancel(settings) == 2
+    assert await statuses(settings) == {1: "active"}
+
+
 async def test_a_planted_difference_is_found_and_named(settings: Settings, log: KafkaLog) -> None:
     await projected(settings, log)
     await rebuild.start(settings)

@@ -136,7 +136,7 @@ async def test_no_reader_sees_a_mix_of_two_generations(settings: Settings, log: 
     ending, seen = asyncio.Event(), set[str]()
     readers = [asyncio.create_task(read(settings.postgres, task_id, order, ending, seen)) for order in (1, -1, 1, -1)]
     await activation.activate(settings, unverified=True)
-    for _ in range(6):
+    for _ in range(3):
         await activation.rollback(settings)
     ending.set()
     async with asyncio.timeout(LIMIT_S):

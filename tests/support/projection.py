@@ -1,5 +1,6 @@
 """A log with many tasks in it, and its projection in the test's own loop."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any
@@ -30,8 +31,9 @@ def stories(seed: int, partitions: int, *, tasks: int = 20, length: int = 200) -
 
 async def append_all(log: KafkaLog, events: Iterable[tuple[Event, int]]) -> None:
     """Append them, each partition's in order."""
-    for event, partition in events:
-        await log.append(event, partition)
+    async with asyncio.TaskGroup() as group:  # tasks start in this order, and an append sends before it waits
+        for event, partition in events:
+            group.create_task(log.append(event, partition))
 
 
 async def project(settings: Settings, ends: dict[int, int]) -> None:
