@@ -215,7 +215,7 @@ def test_an_empty_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "--all" in err
 
 
-# The words of pulp2.md, 2.2, where the guide does not say otherwise.
+# The words of the client of Pulp 2, where the guide does not say otherwise.
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
