@@ -34,6 +34,11 @@ def test_every_step_is_shown_and_every_check_held(demo: "subprocess.CompletedPro
     assert demo.stdout.splitlines()[-1].startswith(f"All {held} checks held: ")
 
 
+def test_a_rebuilds_progress_is_shown_before_what_came_of_it(demo: "subprocess.CompletedProcess[str]") -> None:
+    words = re.findall(r"^(filling|comparing|equal|switching|generation 2 is active)", demo.stdout, re.MULTILINE)
+    assert list(dict.fromkeys(words)) == ["filling", "comparing", "equal", "switching", "generation 2 is active"]
+
+
 def test_the_guides_pages_are_in_what_it_prints(demo: "subprocess.CompletedProcess[str]") -> None:
     pages = re.findall(r"^\+-+\+\n +Task Details\n.*?\n(?=held)", demo.stdout, re.MULTILINE | re.DOTALL)
     ids = [re.findall(r"^Task Id: +(\S+)$", page, re.MULTILINE)[0] for page in pages]

@@ -73,23 +73,25 @@ class Commands:
         return json.loads(result.stdout)
 
     def operator(self, *words: str) -> Result:
-        """Run `pulp-tasks` on the data folder and show what it prints."""
+        """Run `pulp-tasks` on the data folder and show what it prints, progress and results as they come."""
         self._shown.command(["pulp-tasks", *words, "--data", str(self._data)])
-        result = self._run([sys.executable, "-m", "pulp_deploy", *words, "--data", str(self._data)])
-        self._shown.output(result.stdout + result.stderr)
+        arguments = [sys.executable, "-m", "pulp_deploy", *words, "--data", str(self._data)]
+        result = self._run(arguments, stderr=subprocess.STDOUT)
+        self._shown.output(result.stdout)
         return result
 
-    def _run(self, arguments: list[str]) -> Result:
+    def _run(self, arguments: list[str], *, stderr: int = subprocess.PIPE) -> Result:
         done = subprocess.run(
             arguments,
             env=self._environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             timeout=_TIMEOUT_S,
             check=False,
         )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return Result(done.returncode, done.stdout, done.stderr or "")
 
 
 def client() -> str:
