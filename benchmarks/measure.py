@@ -117,7 +117,7 @@ def _result(measure: Measure, metric: str, sides: Mapping[str, Sequence[float]])
     spreads = {name: Spread(tuple(values)) for name, values in sides.items()}
     return Result(
         name=f"{measure.name} {metric}".strip(),
-        unit="ms" if metric.endswith(("p50", "p99")) else measure.unit,
+        unit="ms" if metric.endswith(("p50", "p99", "cpu a task")) else measure.unit,
         goal=measure.goal,
         ours=spreads[OURS],
         limit=spreads.get(LIMIT),

@@ -25,6 +25,7 @@ def test_measures_write_their_results(backend: Backend, tmp_path: Path) -> None:
     results = json.loads(file.read_text())
     assert [result["name"] for result in results] == [
         "exclusive",
+        "exclusive cpu a task",
         "live",
         "submit p50",
         "submit p99",
@@ -34,7 +35,7 @@ def test_measures_write_their_results(backend: Backend, tmp_path: Path) -> None:
         assert set(result) == {"name", "ours", "limit", "peer", "ratio", "unit", "rounds"}
         assert result["rounds"] == 1
         assert result["ours"]["min"] <= result["ours"]["median"] <= result["ours"]["max"]
-    live = results[1]
+    live = results[2]
     assert live["ratio"] == live["ours"]["median"] / live["limit"]["median"]
     assert set(live["peer"]) == {"plain Python, 500 events a commit", "plain Python, an event a commit"}
 
