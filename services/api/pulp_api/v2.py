@@ -1,10 +1,12 @@
 """The Pulp 2 dialect: what the `pulp-admin` of the user guide speaks."""
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pulp_events.errors import BadInput, TaskNotFound
 from pulp_events.task import State
 from pulp_projections import queries
@@ -12,11 +14,13 @@ from pulp_projections.queries import Condition, TaskRow, raw
 
 from pulp_api.context import MAX_REASON, Call, Calling
 from pulp_api.respond import API, json, lag_header, position_header, positions_header, second
-from pulp_api.service import check_shown
+from pulp_api.service import Service, check_shown
 from pulp_api.submission import Submission
 from pulp_api.v2_search import Search, in_states, json_object, json_value, search_of, uuid_of, word_of
 
 router = APIRouter(prefix=f"{API}/v2")
+PIECE = 1000
+"""Tasks that a list without a limit reads at once."""
 
 
 def report(task: TaskRow, *, with_href: bool = True) -> dict[str, Any]:
@@ -143,15 +147,38 @@ async def _start(call: Call, submission: Submission) -> Response:
 
 async def _list(call: Call, search: Search) -> Response:
     least = await call.at_least_positions()
+    limit = PIECE if search.is_open else search.limit
     async with call.service.connection() as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read")
         shown = await queries.positions(connection)
         check_shown(shown, least)
-        rows = await queries.tasks(
-            connection, search.conditions, order=search.order, limit=search.limit, offset=search.skip
+        rows = await queries.tasks(connection, search.conditions, order=search.order, limit=limit, offset=search.skip)
+    headers = positions_header(shown)
+    if search.is_open and len(rows) == limit:
+        return StreamingResponse(_pieces(call.service, search, rows), media_type="application/json", headers=headers)
+    return json(_reports(search, rows), headers=headers)
+
+
+async def _pieces(service: Service, search: Search, rows: Sequence[TaskRow]) -> AsyncIterator[bytes]:
+    """A list without a limit, begun with `rows`; it must not take the memory of the process.
+
+    Each task comes once, as it is when its piece is read.
+    """
+    before = b"["
+    while rows:
+        yield before + msgspec.json.encode(_reports(search, rows))[1:-1]
+        before, last = b",", rows[-1]
+        behind = Condition(
+            "(t.accepted_at, t.task_id) > (%(last_time)s, %(last_id)s)",
+            {"last_time": last.accepted_at, "last_id": last.task_id},
         )
-    reports = [search.pick(report(row, with_href=False)) for row in rows]
-    return json(reports, headers=positions_header(shown))
+        async with service.connection() as connection:
+            rows = await queries.tasks(connection, [*search.conditions, behind], order=search.order, limit=PIECE)
+    yield b"]"
+
+
+def _reports(search: Search, rows: Sequence[TaskRow]) -> list[dict[str, Any]]:
+    return [search.pick(report(row, with_href=False)) for row in rows]
 
 
 def _existing(text: str) -> UUID:

@@ -42,6 +42,11 @@ class Search:
     order: LiteralString = _LAST
     fields: frozenset[str] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """All tasks from some one on are wanted, in the order of submission."""
+        return self.limit is None and self.order == _LAST
+
     def pick(self, report: dict[str, Any]) -> dict[str, Any]:
         """Of a report the fields that are wanted; its id comes in any case."""
         if self.fields is None:
@@ -152,6 +157,8 @@ def _order(sort: Any) -> LiteralString:
                 + ", ".join(_ORDERS)
             )
         parts.append(_ORDERS[item[0]] + _DIRECTIONS[item[1]])
+    if parts == [_ORDERS["id"] + _DIRECTIONS["ascending"]]:
+        return _LAST  # what comes of itself
     return ", ".join([*parts, _LAST])
 
 
