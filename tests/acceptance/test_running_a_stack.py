@@ -171,6 +171,7 @@ def test_what_is_no_connection_string_is_said_without_it(command: list[str], tmp
     result = pulp_tasks(*command, env=env)
     assert (result.returncode, "PULP_POSTGRES is no connection string" in result.stderr) == (os.EX_CONFIG, True)
     assert "secret-word" not in result.stderr
+    assert result.stdout == ""  # nor half of a table
 
 
 def test_a_setting_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -233,6 +233,7 @@ async def test_ordering_and_pages(api: Site) -> None:
     assert last["previous"].startswith("http://pulp/pulp/api/v3/tasks/?name__contains=op")
     back = (await api.client.get(last["previous"])).json()
     assert [task["name"] for task in back["results"]] == newest_first[3:6]
+    assert back["previous"] == "http://pulp/pulp/api/v3/tasks/?name__contains=op&limit=3"
     for odd in ("0", "x", "-1", "9" * 30):
         assert len((await get(api, "tasks/", limit=odd))["results"]) == 7
 

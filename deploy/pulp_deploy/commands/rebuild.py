@@ -79,8 +79,9 @@ def cancel(data: Path | None) -> None:
 @data_option
 def status(data: Path | None) -> None:
     """List the generations, and how far each is."""
+    generations = _run(rebuild.status(processor_settings(data)))
     click.echo(f"{'GENERATION':>10}  {'STATUS':<10}{'EVENTS':>11}{'DONE':>7}  {'COMPARED':<17}  ACTIVATED")
-    for generation in _run(rebuild.status(processor_settings(data))):
+    for generation in generations:
         click.echo(_row(generation))
 
 

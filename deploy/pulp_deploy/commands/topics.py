@@ -34,12 +34,13 @@ def list_topics(data: Path | None) -> None:
     """List the topics with their size."""
     target = Target.find(data)
     kafka = target.need_kafka()
-    click.echo(f"{'TOPIC':<32}{'PARTITIONS':>10}{'RECORDS':>14}")
+    rows = []
     for name in target.topics:
         info = admin.describe(kafka, name)
         begins = admin.begin_offsets(kafka, name, info.partitions)
         ends = admin.end_offsets(kafka, name, info.partitions)
-        click.echo(f"{name:<32}{info.partitions:>10}{sum(ends.values()) - sum(begins.values()):>14}")
+        rows.append(f"{name:<32}{info.partitions:>10}{sum(ends.values()) - sum(begins.values()):>14}")
+    click.echo("\n".join([f"{'TOPIC':<32}{'PARTITIONS':>10}{'RECORDS':>14}", *rows]))
 
 
 @topics.command("describe")

@@ -62,8 +62,9 @@ def remove(name: str, data: Path | None) -> None:
 @data_option
 def list_users(data: Path | None) -> None:
     """List the users."""
+    found = _run(data, store.list_users)
     click.echo(f"{'NAME':<24}{'ROLE':<12}CREATED")
-    for user in _run(data, store.list_users):
+    for user in found:
         click.echo(f"{user.name:<24}{user.role.value:<12}{user.created_at:%Y-%m-%d %H:%M:%S %Z}")
 
 

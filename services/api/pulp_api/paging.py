@@ -23,7 +23,8 @@ def page_of(request: Request, count: int, results: Sequence[Any]) -> dict[str, A
 
     def url(start: int) -> str:
         query = [(key, value) for key, value in request.query_params.multi_items() if key not in ("limit", "offset")]
-        return f"{request.url.replace(query=None)}?{urlencode([*query, ('limit', limit), ('offset', start)])}"
+        page = [("limit", limit), *([("offset", start)] if start else [])]  # the first page has no offset, as in Pulp
+        return f"{request.url.replace(query=None)}?{urlencode([*query, *page])}"
 
     following = url(offset + len(results)) if results and offset + len(results) < count else None
     previous = url(max(0, offset - limit)) if offset > 0 else None
