@@ -103,6 +103,21 @@ async def test_operations_run_in_tests(tmp_path: Path) -> None:
     assert "no space left" not in outcome.traceback  # a reader is told what was the matter, not all that led to it
 
 
+def test_another_package_adds_an_operation_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mirrors.py").write_text(
+        "from pulp_worker import Context, operation\n\n\n"
+        '@operation("mirror")\nasync def mirror(context: Context) -> None: ...\n'
+    )
+    installed = tmp_path / "mirrors-1.0.dist-info"  # what an installer leaves
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: mirrors\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[pulp_tasks.operations]\nany-name = mirrors\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    loaded = load_operations()
+    assert (loaded["mirror"].module, loaded["mirror"].attribute) == ("mirrors", "mirror")
+    assert "sync" in loaded
+
+
 def test_the_operations_of_entry_points_are_found() -> None:
     loaded = load_operations()
     assert {"sync", "publish", "remove-orphans"} <= set(loaded)
