@@ -1,4 +1,4 @@
-"""`list` and `detail`: reading what many tasks have left behind."""
+"""`list`: reading what many tasks have left behind."""
 
 import asyncio
 import sys
@@ -26,7 +26,8 @@ _FILTERS = {
 }
 
 
-async def _fill(made: Scene, sizes: Sizes) -> None:
+async def fill(made: Scene, sizes: Sizes) -> None:
+    """Write many finished tasks."""
     async with await psycopg.AsyncConnection.connect(made.database, autocommit=True) as connection:
         await connection.execute(_SQL["tasks"], {"tasks": sizes.of(200_000, 5000)})
         await connection.execute(_SQL["analyze"])
@@ -35,10 +36,10 @@ async def _fill(made: Scene, sizes: Sizes) -> None:
 async def ours(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
     """GET of a page of a hundred, in milliseconds; each filter; with 16 clients at once, in requests a second."""
     async with serving(servers) as (made, port):
-        await _fill(made, sizes)
+        await fill(made, sizes)
         found = {}
         for name, query in _FILTERS.items():
-            times_ms = await _ask(client(port), _LIST + query, sizes.of(150, 10))
+            times_ms = await ask(client(port), _LIST + query, sizes.of(150, 10))
             found[f"{name} p50".strip()] = percentile(times_ms, 50)
         return {**found, "with 16 clients": await _rate(port, _LIST, sizes.of(40, 4))}
 
@@ -46,11 +47,11 @@ async def ours(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 async def bare(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
     """The same page from a bare handler without filters."""
     async with serving(servers) as (made, _):
-        await _fill(made, sizes)
+        await fill(made, sizes)
         [port] = free_ports(1)
         await made.run("bare", sys.executable, "-m", "benchmarks.bare", str(port), PULP_POSTGRES=made.database)
         await _until_open(port)
-        times_ms = await _ask(client(port), "/tasks", sizes.of(150, 10))
+        times_ms = await ask(client(port), "/tasks", sizes.of(150, 10))
         p50 = percentile(times_ms, 50)
         rate = await _rate(port, "/tasks", sizes.of(40, 4))
         return {**{f"{name} p50".strip(): p50 for name in _FILTERS}, "with 16 clients": rate}
@@ -59,7 +60,7 @@ async def bare(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 async def statement(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
     """The statement alone, by one connection; 16 connections."""
     async with serving(servers) as (made, _):
-        await _fill(made, sizes)
+        await fill(made, sizes)
         times_ms = await _query(made.database, sizes.of(150, 10))
         each = sizes.of(40, 4)
         began_s = time.perf_counter()
@@ -89,7 +90,8 @@ async def _until_open(port: int) -> None:
                 await asyncio.sleep(0.1)
 
 
-async def _ask(asking: Client, path: str, times: int) -> list[float]:
+async def ask(asking: Client, path: str, times: int) -> list[float]:
+    """How long so many requests took, each in milliseconds; some come before to warm up."""
     found = []
     async with asking:
         for number in range(times + 5):
@@ -104,7 +106,7 @@ async def _ask(asking: Client, path: str, times: int) -> list[float]:
 
 async def _rate(port: int, path: str, each: int) -> float:
     began_s = time.perf_counter()
-    await asyncio.gather(*(_ask(client(port), path, each) for _ in range(16)))
+    await asyncio.gather(*(ask(client(port), path, each) for _ in range(16)))
     return 16 * (each + 5) / (time.perf_counter() - began_s)
 
 

@@ -16,7 +16,7 @@ from benchmarks.measure import OURS, Measure, Sizes, percentile
 from benchmarks.scene import LIMIT_S, Scene, Servers, scene
 
 _TASKS_PATH = "/pulp/api/v3/tasks/"
-_USER, _PASSWORD = "bench", "correct horse battery staple"
+USER, PASSWORD = "bench", "correct horse battery staple"
 _SUBMISSION = msgspec.json.encode({"operation": "noop", "resources": []})
 
 
@@ -25,7 +25,7 @@ async def serving(servers: Servers, *, workers: int = 0) -> AsyncIterator[tuple[
     """An installation with an API, its port, a user, and the operation `noop`."""
     async with scene(servers) as made:
         async with await psycopg.AsyncConnection.connect(made.database, autocommit=True) as connection:
-            await add_user(connection, _USER, _PASSWORD, Role.ADMIN)
+            await add_user(connection, USER, PASSWORD, Role.ADMIN)
         await made.execute(
             "insert into operations (name, cancellable, description, resources, registered_by)"
             " values ('noop', false, '', '[]', 'bench')"
@@ -54,7 +54,7 @@ async def _answers(made: Scene, port: int, workers: int) -> bool:
 
 def client(port: int) -> Client:
     """A client with the credentials of the one user."""
-    return Client(port, _USER, _PASSWORD)
+    return Client(port, USER, PASSWORD)
 
 
 async def submit(servers: Servers, sizes: Sizes) -> Mapping[str, float]:

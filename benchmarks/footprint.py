@@ -1,0 +1,90 @@
+"""`cli`, `memory` and `detail`: what it costs to ask, and to be there."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+
+from benchmarks.listing import ask, fill
+from benchmarks.measure import OURS, Measure, Sizes, percentile
+from benchmarks.scene import Scene, Servers
+from benchmarks.serving import PASSWORD, USER, client, serving
+
+
+async def cli(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """Wall clock of a process `pulp-admin tasks list`, in milliseconds; of a Python that does nothing beside it."""
+    async with serving(servers) as (made, port):
+        environment = {
+            **os.environ,
+            "HOME": str(made.folder),
+            "PULP_URL": f"http://127.0.0.1:{port}",
+            "PULP_USERNAME": USER,
+            "PULP_PASSWORD": PASSWORD,
+        }
+        environment.pop("PULP_ADMIN_CONFIG", None)
+        program = str(Path(sys.executable).with_name("pulp-admin"))
+        times_ms = [await _run(environment, program, "tasks", "list") for _ in range(sizes.of(20, 3) + 1)]
+        return {"p50": percentile(times_ms[1:], 50)}
+
+
+async def bare_python(_: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """The same of a Python that does nothing."""
+    times_ms = [await _run(dict(os.environ), sys.executable, "-c", "") for _ in range(sizes.of(20, 3) + 1)]
+    return {"p50": percentile(times_ms[1:], 50)}
+
+
+async def _run(environment: Mapping[str, str], *command: str) -> float:
+    began_s = time.perf_counter()
+    quiet = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=quiet, stderr=quiet)
+    code = await process.wait()
+    if code:
+        raise RuntimeError(f"{' '.join(command)} ended with {code}")
+    return (time.perf_counter() - began_s) * 1000
+
+
+async def memory(servers: Servers, _: Sizes) -> Mapping[str, float]:
+    """Proportional set size of API, processor and two workers with no task, in MiB."""
+    async with serving(servers, workers=2) as (made, _port):
+        return {"idle": sum(_pss_mib(running.process.pid) for running in made.running)}
+
+
+def _pss_mib(pid: int) -> float:
+    return float(psutil.Process(pid).memory_full_info().pss) / 2**20
+
+
+async def detail(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """GET of one task of many, in milliseconds."""
+    async with serving(servers) as (made, port):
+        await fill(made, sizes)
+        task_id = await _some_task(made)
+        return {"p50": percentile(await ask(client(port), f"/pulp/api/v3/tasks/{task_id}/", sizes.of(200, 10)), 50)}
+
+
+async def _some_task(made: Scene) -> UUID:
+    [(task_id,)] = await made.execute("select task_id from tasks order by task_id limit 1")
+    return UUID(str(task_id))
+
+
+MEASURES = (
+    Measure(
+        name="cli",
+        what="the process pulp-admin tasks list, against a Python that does nothing",
+        unit="ms",
+        goal="250 ms",
+        sides={OURS: cli, "python -c ''": bare_python},
+    ),
+    Measure(
+        name="memory",
+        what="proportional set size of API, processor and two workers with no task",
+        unit="MiB",
+        goal="300 MiB",
+        sides={OURS: memory},
+    ),
+    Measure(name="detail", what="one task", unit="ms", goal="p50 5 ms", sides={OURS: detail}),
+)
