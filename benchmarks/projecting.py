@@ -8,6 +8,7 @@ from typing import LiteralString
 import psycopg
 from psycopg.sql import SQL, Identifier
 from pulp_processor import rebuild as rebuilding
+from pulp_processor.collecting import collect_seldom
 from pulp_processor.settings import Settings
 from pulp_projections.generations import create_indexes, create_tables
 from pulp_projections.positions import Positions
@@ -96,6 +97,7 @@ async def rebuild(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
             await _rate(positions, len(events))
         await _remember(made, sizes.of(_TASKS, _QUICK_TASKS))
         settings = Settings(kafka=servers.kafka, postgres=made.database, topics=made.topics)
+        collect_seldom()  # as the command does
         began_s = time.perf_counter()
         await rebuilding.start(settings)
         return {"": len(events) / (time.perf_counter() - began_s)}

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 from pulp_processor import activation, rebuild
+from pulp_processor.collecting import collect_seldom
 from pulp_processor.compare import Comparison
 from pulp_processor.rebuild_progress import Report
 from pulp_processor.rebuild_state import Generation
@@ -174,4 +175,5 @@ def _row(generation: Generation) -> str:
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    collect_seldom()
     return asyncio.run(coroutine)

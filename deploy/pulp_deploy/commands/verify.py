@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from pulp_processor.collecting import collect_seldom
 from pulp_processor.compare import Comparison, Difference
 from pulp_processor.verify import verify as compare_with_log
 
@@ -31,6 +32,7 @@ def verify(output: str, data: Path | None) -> None:
       pulp-tasks verify --output json | jq .examples[0]
     """
     settings = processor_settings(data)
+    collect_seldom()
     with Display() as display:
         found = asyncio.run(compare_with_log(settings, display))
     click.echo(json.dumps(_as_json(found)) if output == "json" else "\n".join(_as_text(found)))

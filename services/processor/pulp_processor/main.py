@@ -1,7 +1,6 @@
 """The processor's process."""
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine
@@ -13,6 +12,7 @@ from pulp_events.log import KafkaLog
 from pulp_projections.startup import prepare
 
 from pulp_processor.app import ProcessorApp
+from pulp_processor.collecting import collect_seldom
 from pulp_processor.instance import Instance
 from pulp_processor.letter_sender import DeadLetterSender
 from pulp_processor.reactor import Reactor
@@ -55,15 +55,8 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
         ]
         if instance is not None:
             beside.append(instance.keep())
-        _collect_seldom()
+        collect_seldom()
         await _run(app, beside, stopping)
-
-
-def _collect_seldom() -> None:
-    """A batch is very many objects without a cycle among them: looking for one would take a third of the time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
 
 
 async def _run(app: ProcessorApp, beside: list[Coroutine[Any, Any, None]], stopping: asyncio.Event) -> None:
