@@ -15,6 +15,8 @@ from pulp_events.events import Event
 from pulp_events.log import KafkaLog
 from pulp_events.reader import Reader
 from pulp_events.topics import Topics
+from pulp_processor import raw_producer
+from pulp_processor.raw_producer import RawRecord
 
 from tests.conftest import PARTITIONS
 from tests.support.api_process import LIMIT_S, ApiProcess, EventSource, add_admin, api_process
@@ -160,10 +162,10 @@ async def resumes_behind_a_filter(streams: Streams, task_id: UUID) -> None:
 
 
 async def test_a_record_that_is_no_event_is_told_and_ends_nothing(streams: Streams) -> None:
-    producer = streams.log._producer
     await streams.append([accepted(uuid4())], 0)
-    producer.produce(streams.topics.events, key=b"k", value=b"garbage\n\ndata: x", partition=0)
-    producer.produce(streams.topics.events, key=b"k", value=None, partition=0)
+    garbage = [RawRecord(b"k", b"garbage\n\ndata: x", (), 0), RawRecord(b"k", None, (), 0)]
+    producer = raw_producer.make(streams.kafka)
+    await asyncio.to_thread(raw_producer.append, producer, streams.topics.events, garbage)
     await streams.append([accepted(uuid4())], 0)
     source = EventSource()
     await streams.read(source, 4)
