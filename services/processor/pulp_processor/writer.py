@@ -161,8 +161,9 @@ class Writer:
         if self._seeks_in_a_row > _MOST_SEEKS:
             raise NoProgress(
                 f"partition {self.partition} was read {_MOST_SEEKS} times from its position, and does not continue"
-                f" there: {error}. Either the log lacks records, or another processor that is not in the consumer"
-                " group writes the same database"
+                f" there: {error}. Either the log lacks records (compaction, or a producer that writes in Kafka"
+                " transactions, whose markers take offsets: this topic allows neither), or another processor that is"
+                " not in the consumer group writes the same database"
             ) from error
         offset = await self._patiently(self._projector.locate)
         _log.warning("reading again from the position in Postgres: %s", error, extra={"offset": offset})
