@@ -34,6 +34,7 @@ _NO_LEADER_NOW: Final = {
     KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._NOENT,  # "No leaders found": the topic has only just been made
 }
 _RETRY_S: Final = 0.05
 _LEADER_S: Final = 2.0
