@@ -149,6 +149,19 @@ async def test_it_goes_beside_a_generation_that_is_ready_and_one_at_a_time(setti
             await verify(settings)
 
 
+@pytest.mark.parametrize("phase", [Phase.FILLING, Phase.COMPARING])
+async def test_one_that_is_interrupted_leaves_nothing(settings: Settings, log: KafkaLog, phase: Phase) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.phase is phase:
+            under_way.cancel()
+
+    under_way = asyncio.create_task(verify(settings, interrupt))
+    with pytest.raises(asyncio.CancelledError):
+        await under_way
+    assert (await generations(settings), await schemas(settings)) == ([(1, "active")], ["generation_1"])
+    assert (await verify(settings)).is_equal
+
+
 async def test_what_one_that_was_killed_has_left_goes_with_the_next(settings: Settings, log: KafkaLog) -> None:
     program = f"""
 import asyncio, os, signal

@@ -10,6 +10,7 @@ from pulp_deploy.exits import exit_code
 from pulp_events.errors import OffsetOutOfRange, PulpError, TopicMismatch
 from pulp_events.settings import SettingsError
 from pulp_processor.instance import InstanceInUse
+from pulp_processor.rebuild_errors import RebuildCancelled, RebuildInterrupted, RebuildInUse, RebuildRefused
 from pulp_projections.startup import DependencyAway
 from pulp_worker.registration import Holder, NameInUse
 
@@ -25,6 +26,10 @@ from pulp_worker.registration import Holder, NameInUse
         (PortInUse("x"), os.EX_CANTCREAT),
         (InstanceInUse("x", "y"), os.EX_CANTCREAT),
         (NameInUse("x", Holder("host", 1, UUID(int=1), datetime(2026, 11, 24, tzinfo=UTC), 6)), os.EX_CANTCREAT),
+        (RebuildInUse("x"), os.EX_CANTCREAT),
+        (RebuildRefused("x"), os.EX_USAGE),
+        (RebuildInterrupted("x"), os.EX_UNAVAILABLE),
+        (RebuildCancelled(2), os.EX_TEMPFAIL),
         (DeployError("x"), os.EX_SOFTWARE),
         (PulpError("x"), os.EX_SOFTWARE),
         (ProcessFailed("x", 78), os.EX_CONFIG),
