@@ -203,6 +203,7 @@ async def test_what_no_stream_can_begin_with(streams: Streams) -> None:
         ("since=2026-11-24T12:00:00", {}, 400),
         ("task=nonsense", {}, 400),
         ("type=nonsense", {}, 400),
+        ("from=start", {}, 400),
         ("", {"Last-Event-ID": "nonsense"}, 400),
         ("", {"Last-Event-ID": foreign}, 400),
         ("last_event_id=nonsense", {}, 400),

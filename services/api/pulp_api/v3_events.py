@@ -1,7 +1,7 @@
 """The event stream's endpoint."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -16,6 +16,7 @@ from pulp_api.v3_tasks import ROOT
 
 router = APIRouter(prefix=ROOT)
 _LAST_MS = 253_402_300_799_000
+_PARAMETERS: Final = frozenset({"since", "last_event_id", "task", "type"})
 
 
 async def stream_start(
@@ -23,6 +24,9 @@ async def stream_start(
 ) -> Cursor:
     """Where the stream starts. Checked before it begins: from then on its status cannot be changed."""
     hub: Hub = request.app.state.hub
+    for name in request.query_params:
+        if name not in _PARAMETERS:  # a client that meant a start must not get another one
+            raise BadInput(f"{name}: no such parameter, there are {', '.join(sorted(_PARAMETERS))}")
     since_ms = None if since is None else _milliseconds(since)
     last = request.headers.get("last-event-id") or last_event_id
     cursor = Cursor.decode(last) if last else None
