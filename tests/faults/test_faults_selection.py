@@ -12,8 +12,8 @@ from tests.faults.runner import Runner
 
 SEED = 20261124
 CHOSEN = (
-    "poison of every kind",
     "kill -9: worker",
+    "poison of every kind",
     "answer of COMMIT lost",
     "kill -9: broker",
     "failover with a lost tail",
