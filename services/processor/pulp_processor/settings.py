@@ -21,7 +21,7 @@ class Settings:
     startup_timeout_s: float = 60
     stall_s: float = 60
     """A partition with lag that does not move for so long ends the process."""
-    session_timeout_s: float = 10
+    session_timeout_s: float = 7
     """Kafka gives the partitions of a processor that is not heard for so long to another one."""
     cancel_grace_s: float = 60
     lease_margin_s: float = 2
@@ -37,7 +37,7 @@ class Settings:
             batch_records=read.integer(env, "PULP_BATCH_RECORDS", 5000, least=1),
             startup_timeout_s=read.number(env, "PULP_STARTUP_TIMEOUT_S", 60),
             stall_s=read.number(env, "PULP_STALL_S", 60, least=1),
-            session_timeout_s=read.number(env, "PULP_SESSION_TIMEOUT_S", 10, least=1),
+            session_timeout_s=read.number(env, "PULP_SESSION_TIMEOUT_S", 7, least=1),
             cancel_grace_s=read.number(env, "PULP_CANCEL_GRACE_S", 60),
             lease_margin_s=read.number(env, "PULP_LEASE_MARGIN_S", 2),
         )
