@@ -154,7 +154,7 @@ class Stack:
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until API, processors and workers are at work.
 
-        Kafka counts a killed processor as a member for up to 10 s more: after `kill` this may be true too early.
+        Kafka counts a killed processor as a member for some seconds more: after `kill` this may be true too early.
         """
         environment = self.service_environment()
         kafka, postgres = environment["PULP_KAFKA"], environment["PULP_POSTGRES"]
