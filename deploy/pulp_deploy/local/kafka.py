@@ -130,6 +130,9 @@ class Kafka:
                 f"default.replication.factor={replication}",
                 f"min.insync.replicas={least}",
                 *_internal_topics(replication, least),
+                # A broker that was killed is missed sooner than after Kafka's 9 s: an append is given up after 10 s.
+                "broker.session.timeout.ms=5000",
+                "broker.heartbeat.interval.ms=1000",
                 "group.initial.rebalance.delay.ms=0",
                 "auto.create.topics.enable=false",
                 "",
