@@ -12,7 +12,6 @@ from pulp_admin.client import API, Client
 from pulp_admin.errors import TEMPORARY, Failure
 
 ENDS: Final = {"completed": 0, "failed": 1, "canceled": 3, "skipped": 4}
-_FINISHED: Final = "org.pulpproject.task.finished.v1"
 _LOST_STREAMS: Final = 10
 
 

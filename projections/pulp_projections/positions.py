@@ -11,7 +11,6 @@ from psycopg import AsyncConnection
 from pulp_events.errors import PositionNotReached, ReadModelUnavailable
 from pulp_events.task import Position
 
-CHANNEL: Final = "pulp_positions"
 _POLL_S: Final = 2.0
 _log = logging.getLogger("pulp.positions")
 

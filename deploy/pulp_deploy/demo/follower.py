@@ -21,6 +21,10 @@ class Seen(NamedTuple):
     actor: str
     data: dict[str, Any]
 
+    def is_a(self, kind: str, task_id: str) -> bool:
+        """Whether it is of this type, and of this task."""
+        return (self.type, self.task_id) == (kind, task_id)
+
 
 class Follower:
     """Follows the log in a thread of its own, from the start. Use it in a `with` statement."""
@@ -56,7 +60,7 @@ class Follower:
 
     def wait_finished(self, task_id: str) -> Seen:
         """The event that ended the task."""
-        return self.wait(f"the end of task {task_id}", lambda seen: seen[1:3] == (task_id, "finished"))
+        return self.wait(f"the end of task {task_id}", lambda seen: seen.is_a("finished", task_id))
 
     def _follow(self) -> None:
         try:

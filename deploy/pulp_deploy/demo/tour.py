@@ -110,7 +110,7 @@ class Tour:
         words = [f"repo_id={guide.REPOSITORY}", f"packages_url={self._first.url}{PUBLISH_LIST.removeprefix('/')}"]
         self._publish = self._run.start("submit", "publish", "--argument", words[0], "--argument", words[1])
         waiting = self._sync(guide.REPOSITORY, self._first)
-        self._follower.wait("the publish has started", lambda seen: seen[1:3] == (self._publish, "started"))
+        self._follower.wait("the publish has started", lambda seen: seen.is_a("started", self._publish))
         refused = self._run.admin("tasks", "cancel", "--task-id", self._publish)
         said = f"Cancel Not Implemented for Task: {self._publish}\n"
         self._check(
