@@ -11,10 +11,11 @@ from pathlib import Path
 import click
 
 from tests.faults.arena import Arena
-from tests.faults.catalogue import BY_NAME, FAULTS, Fault
+from tests.faults.catalogue import BY_NAME, FAULTS
 from tests.faults.episodes import episodes
 from tests.faults.report import Live, missed, print_report
 from tests.faults.runner import Outcome, Runner
+from tests.faults.stage import Fault
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,7 +64,7 @@ async def run(seed: int, faults: list[Fault], seconds: float, *, alone: bool, ke
         runner = Runner(arena, seed, live.say)
         showing = asyncio.create_task(_show(live, runner))
         try:
-            return await runner.run(episodes(seed, possible, alone=alone), seconds)
+            return await runner.run(episodes(seed, possible, alone=alone), seconds, quiet_s=max(10.0, seconds / 30))
         finally:
             showing.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -1,6 +1,11 @@
-"""The whole system with everything that faults need: three brokers, a proxy before each, one before Postgres."""
+"""The whole system with everything that faults need: three brokers, a proxy before each of their listeners, one before
+Postgres.
+"""
 
 import asyncio
+import contextlib
+import itertools
+import json
 import os
 import shutil
 import signal
@@ -14,7 +19,7 @@ from typing import Final, Self
 
 import psutil
 import psycopg
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from psycopg.conninfo import make_conninfo
 from pulp_deploy.backend import BackendOptions
@@ -31,6 +36,7 @@ BROKERS: Final = 3
 PROCESSORS: Final = 2
 WORKERS: Final = 3
 TOPIC: Final = "pulp.tasks.events"
+GROUP: Final = f"{TOPIC}.processor"
 DISK_MB: Final = 2048
 _LIMIT_S: Final = 90.0
 
@@ -45,11 +51,14 @@ class Arena:
         self.folder = kept or Path(tempfile.mkdtemp(prefix="pulp-faults-"))
         self.folder.mkdir(exist_ok=True)
         self.folder.chmod(0o711)
-        # Of each broker: where the proxy listens, and the listener behind it.
-        self._ports = free_ports(2 * BROKERS + 2)
-        self.brokers = [Proxy(port, 0) for port in self._ports[:BROKERS]]
-        self._behind = self._ports[BROKERS : 2 * BROKERS]
-        postgres_port, proxy_port = self._ports[2 * BROKERS :]
+        *ports, postgres_port, proxy_port = free_ports(4 * BROKERS + 2)
+        clients, self._behind, replicas, controllers = (
+            ports[at : at + BROKERS] for at in range(0, len(ports), BROKERS)
+        )
+        self.brokers = [Proxy(port, behind) for port, behind in zip(clients, self._behind, strict=True)]
+        """Before each broker, for its clients."""
+        self.inner = [(Proxy(one, 0), Proxy(two, 0)) for one, two in zip(replicas, controllers, strict=True)]
+        """Before each broker, for the other brokers: of its replication and of its controller."""
         postgres = Proxy(proxy_port, postgres_port)
         self.has_small_disk = False
         self.small_disk = self.folder / "wal"
@@ -72,7 +81,8 @@ class Arena:
             say,
         )
         self.database = Database(self.stack, self.folder / "postgres", postgres_port, postgres)
-        self.extra: list[subprocess.Popen[bytes]] = []
+        self.extra: dict[str, subprocess.Popen[bytes]] = {}
+        self._numbers = itertools.count(1)
 
     @property
     def kafka(self) -> str:
@@ -98,13 +108,13 @@ class Arena:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for process in self.extra:
+        for process in self.extra.values():
             process.kill()
             process.wait()
         self.wake_all()
         await self.database.close()
         await asyncio.to_thread(self.stack.down)
-        for proxy in (*self.brokers, self.database.proxy):
+        for proxy in (*self.brokers, *itertools.chain(*self.inner), self.database.proxy):
             await proxy.close()
         if self.has_small_disk:
             await asyncio.to_thread(subprocess.run, ["umount", "-l", str(self.small_disk)], check=True)
@@ -125,24 +135,43 @@ class Arena:
         await starting
         self._say("restarting the brokers, one after the other, with a proxy before each")
         for number in range(1, BROKERS + 1):
-            await self._advertise_proxy(number)
+            await self._start_inner(number)
+        for number in range(1, BROKERS + 1):
+            await self._advertise_proxies(number)
         await self._move_wal_to_small_disk()
         await self.until_services()
 
-    async def _advertise_proxy(self, number: int) -> None:
-        """Give a broker a second listener that is reached through its proxy; the others keep the first."""
+    async def _start_inner(self, number: int) -> None:
+        properties = self._properties(number)
+        listeners = dict(each.split("://") for each in properties["listeners"].split(","))
+        for proxy, listener in zip(self.inner[number - 1], ("PLAINTEXT", "CONTROLLER"), strict=True):
+            proxy.target = int(listeners[listener].rpartition(":")[2])
+            await proxy.start()
+
+    async def _advertise_proxies(self, number: int) -> None:
+        """Give a broker a second listener for clients; all that others reach of it is reached through its proxies."""
         name, proxy, behind = f"kafka-{number}", self.brokers[number - 1], self._behind[number - 1]
-        path = self.folder / "kafka" / str(number) / "server.properties"
-        lines = dict(line.split("=", 1) for line in path.read_text().splitlines() if line)
-        lines["advertised.listeners"] = f"{lines['listeners'].split(',')[0]},CLIENTS://{HOST}:{proxy.port}"
-        lines["listeners"] += f",CLIENTS://{HOST}:{behind}"
-        lines["listener.security.protocol.map"] += ",CLIENTS:PLAINTEXT"
+        replicas, _ = self.inner[number - 1]
+        properties = self._properties(number)
+        properties["advertised.listeners"] = f"PLAINTEXT://{HOST}:{replicas.port},CLIENTS://{HOST}:{proxy.port}"
+        properties["listeners"] += f",CLIENTS://{HOST}:{behind}"
+        properties["listener.security.protocol.map"] += ",CLIENTS:PLAINTEXT"
+        voters = [f"{voter}@{HOST}:{controller.port}" for voter, (_, controller) in enumerate(self.inner, 1)]
+        properties["controller.quorum.voters"] = ",".join(voters)
         await asyncio.to_thread(self.stack.stop, name)
-        path.write_text("\n".join(f"{key}={value}" for key, value in lines.items()) + "\n")
+        text = "\n".join(f"{key}={value}" for key, value in properties.items()) + "\n"
+        (self._broker_folder(number) / "server.properties").write_text(text)
         self.stack.start(name)
         proxy.target = behind
         proxy.reset()
         await self.until_brokers()
+
+    def _broker_folder(self, number: int) -> Path:
+        return self.folder / "kafka" / str(number)
+
+    def _properties(self, number: int) -> dict[str, str]:
+        lines = (self._broker_folder(number) / "server.properties").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if line)
 
     async def _move_wal_to_small_disk(self) -> None:
         """A file system of its own for the log of Postgres, so that it can be full. Needs root; else that fault is not run."""
@@ -168,11 +197,14 @@ class Arena:
 
     # What faults do to it.
 
-    def signal(self, name: str, signum: signal.Signals) -> int | None:
-        """Send a signal to a process; its pid, or None if it does not run."""
+    def signal(self, name: str, signum: signal.Signals, *, children: bool = False) -> int | None:
+        """Send a signal to a process, and perhaps to its children; its pid, or None if it does not run."""
         pid = self.stack.pid(name)
         if pid is not None:
             os.kill(pid, signum)
+            for child in psutil.Process(pid).children(recursive=True) if children else ():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.send_signal(signum)
         return pid
 
     async def kill(self, name: str) -> None:
@@ -187,9 +219,14 @@ class Arena:
         """Start it again."""
         self.stack.start(name)
 
-    def start_extra(self, *command: str, environment: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
-        """One more service than the stack has."""
-        name = "-".join(word.strip("-") for word in command)
+    def extra_name(self, kind: str) -> str:
+        """A name that no process of this run has had."""
+        return f"{kind}-extra-{next(self._numbers)}"
+
+    def start_extra(
+        self, name: str, *command: str, environment: dict[str, str] | None = None
+    ) -> "subprocess.Popen[bytes]":
+        """One more process than the stack has: `pulp-tasks COMMAND`."""
         with (self.folder / "logs" / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pulp_deploy", *command],
@@ -198,15 +235,26 @@ class Arena:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        self.extra.append(process)
+        self.extra[name] = process
         return process
 
-    async def end_extra(self, process: "subprocess.Popen[bytes]") -> int:
-        """SIGTERM to it; its exit code."""
-        process.terminate()
-        code = await asyncio.to_thread(process.wait, 60)
-        self.extra.remove(process)
+    async def ended_extra(self, name: str, limit_s: float = 120.0) -> int:
+        """Wait until it has ended; its exit code. `TimeoutExpired` after the limit."""
+        code = await asyncio.to_thread(self.extra[name].wait, limit_s)
+        del self.extra[name]
         return code
+
+    async def end_extra(self, name: str) -> int:
+        """SIGTERM to it; its exit code."""
+        self.extra[name].terminate()
+        return await self.ended_extra(name, 60)
+
+    def wake(self, pid: int | None) -> None:
+        """SIGCONT to a process and its children."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            for each in (*process.children(recursive=True), process):
+                each.send_signal(signal.SIGCONT)
 
     def wake_all(self) -> None:
         """SIGCONT to everything: nothing stays stopped, whatever went wrong."""
@@ -216,7 +264,50 @@ class Arena:
             except psutil.NoSuchProcess:
                 continue
 
-    # What faults wait for.
+    # What faults look at, and wait for.
+
+    def pid(self, name: str) -> int:
+        """Of a process of the stack that runs."""
+        pid = self.stack.pid(name)
+        if pid is None:
+            raise RuntimeError(f"{name} does not run")
+        return pid
+
+    def controller(self) -> str:
+        """The broker whose controller leads, by what each of them has written down of its last election."""
+        newest = max(
+            (
+                json.loads(path.read_text())
+                for path in self.folder.glob("kafka/*/data/__cluster_metadata-0/quorum-state")
+            ),
+            key=lambda state: int(state["leaderEpoch"]),
+        )
+        return f"kafka-{newest['leaderId']}"
+
+    async def until_members(self, *instances: str) -> None:
+        """All of these are in the processors' consumer group, and nobody is joining any more."""
+        client = AdminClient({"bootstrap.servers": self.kafka, "log_level": 0})
+
+        def are_there() -> bool:
+            try:
+                group = client.describe_consumer_groups([GROUP], request_timeout=5)[GROUP].result()
+            except KafkaException:
+                return False
+            members = {member.group_instance_id for member in group.members}
+            return group.state == ConsumerGroupState.STABLE and members >= set(instances)
+
+        await self._until(f"the consumer group has {', '.join(instances)}", are_there)
+
+    async def until_worker(self, name: str) -> None:
+        """A worker of this name has registered."""
+
+        def is_there() -> bool:
+            try:
+                return bool(self.database.execute(f"select 1 from workers where name = '{name}'"))
+            except psycopg.OperationalError:
+                return False
+
+        await self._until(f"worker {name} has registered", is_there)
 
     async def until_brokers(self) -> None:
         """All brokers are in the cluster, and every partition has all its replicas in sync."""

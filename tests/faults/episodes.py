@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from tests.faults.catalogue import Fault
+from tests.faults.stage import Fault
 
 
 def episodes(seed: int, faults: Sequence[Fault], *, alone: bool) -> Iterator[list[Fault]]:

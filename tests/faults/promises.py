@@ -2,14 +2,17 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from tests.faults.journals import Use, overlaps
 from tests.faults.ledger import Breach, Ledger, Told
 from tests.faults.reference import Entry, Reference
 from tests.faults.rules import APPLIED, ENDED
+from tests.faults.run_state import Wake
 
-ZOMBIE_MS = 100.0
+ZOMBIE_MS: Final = 100.0
+_LATEST_MS: Final = 60_000
+"""What the reactor ended later than this after a fault has another reason."""
 
 
 def judge_answers(ledger: Ledger, reference: Reference) -> Iterator[Breach]:
@@ -106,9 +109,20 @@ def _judge_tokens(found: Iterable[Use]) -> Iterator[Breach]:
             highest[use.resource] = use
 
 
-def zombie_windows_ms(found: list[Use]) -> list[float]:
-    """For how long operations of a stopped worker went on beside what had taken their place."""
-    return [pair.awake_ms for pair in overlaps(found) if pair.is_zombie]
+def zombie_windows_ms(reference: Reference, lines: Iterable[dict[str, Any]], wakes: Iterable[Wake]) -> list[float]:
+    """For how long operations of a stopped worker went on after it woke, if they were given up while it was stopped."""
+    steps: dict[str, list[int]] = defaultdict(list)
+    for line in lines:
+        if line["resource"].startswith("task:"):
+            steps[line["attempt"]].append(line["at_ns"])
+    return [
+        max(0.0, (max(steps[lost.attempt]) - wake.woke_ns) / 1e6)
+        for wake in wakes
+        for lost in _lost(reference)
+        if lost.worker == wake.worker
+        and wake.woke_ms - _LATEST_MS < lost.ended_ms < wake.woke_ms
+        and any(at_ns < wake.stopped_ns for at_ns in steps[lost.attempt])
+    ]
 
 
 def cancel_reach_ms(
@@ -127,24 +141,38 @@ def cancel_reach_ms(
 
 def worker_lost_s(reference: Reference, kills: Iterable[tuple[str, float]]) -> list[float]:
     """From a worker's death to the end that the reactor gave the tasks that it ran."""
-    running: dict[str, tuple[str, int]] = {}
-    ends: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    return [
+        (lost.ended_ms - at_ms) / 1000
+        for worker, at_ms in kills
+        for lost in _lost(reference)
+        if lost.worker == worker and lost.began_ms < at_ms < lost.ended_ms < at_ms + _LATEST_MS
+    ]
+
+
+class _Lost(NamedTuple):
+    """An attempt that the reactor has ended because its worker was lost. Times by the broker's clock."""
+
+    attempt: str
+    worker: str
+    began_ms: int
+    ended_ms: int
+
+
+def _lost(reference: Reference) -> list[_Lost]:
+    running: dict[str, Entry] = {}
+    lost = []
     for _, entry in reference.entries():
         if entry.effect != APPLIED:
             continue
         event = entry.event
         if event.kind == "started":
-            running[event.task_id] = (event.data["worker"], entry.raw.time_ms)
+            running[event.task_id] = entry
         elif event.kind == "finished" and event.task_id in running:
-            worker, began = running[event.task_id]
+            began = running[event.task_id]
             if (event.data.get("error") or {}).get("code") == "worker-lost":
-                ends[worker].append((began, entry.raw.time_ms))
-    return [
-        (ended - at_ms) / 1000
-        for worker, at_ms in kills
-        for began, ended in ends[worker]
-        if began < at_ms < ended < at_ms + 60_000
-    ]
+                data = began.event.data
+                lost.append(_Lost(data["attempt_id"], data["worker"], began.raw.time_ms, entry.raw.time_ms))
+    return lost
 
 
 def _at(reference: Reference, position: str | None) -> Entry | None:

@@ -1,10 +1,12 @@
-"""A TCP proxy that a fault can tell to be slow, silent, or to lose one answer."""
+"""A TCP proxy that a fault can tell to be slow, silent, or to lose one answer: for all of its clients, or for one process."""
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+import psutil
 from pulp_deploy.local.ports import HOST
 
 _CHUNK: Final = 65_536
@@ -17,6 +19,10 @@ class _Link:
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
+    port: int
+    """Of the client's end."""
+    passing: asyncio.Event = field(default_factory=asyncio.Event)
+    delay_s: float = 0.0
     first: bytes = b""
     """What the client sent first: a client of Postgres tells its name there."""
     is_losing: bool = False
@@ -37,16 +43,23 @@ class Trap:
     sprung: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass(frozen=True, slots=True)
+class _Disturbance:
+    """What happens to connections: to all, or to those of one process and its children."""
+
+    pid: int | None
+    is_cut: bool
+    delay_s: float = 0.0
+
+
 class Proxy:
     """Listens on a port of its own and forwards to `target`, which may change for connections to come."""
 
     def __init__(self, port: int, target: int) -> None:
         self.port = port
         self.target = target
-        self.delay_s = 0.0
         self.trap: Trap | None = None
-        self._passing = asyncio.Event()
-        self._passing.set()
+        self._disturbances: list[_Disturbance] = []
         self._links: set[_Link] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -64,28 +77,46 @@ class Proxy:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
 
-    def hold(self) -> None:
-        """Like a cable that was pulled: nothing gets through, nothing is closed."""
-        self._passing.clear()
+    async def hold(self, pid: int | None = None) -> None:
+        """Like a cable that was pulled: nothing gets through, nothing is closed. With a pid, for that process alone."""
+        await self._disturb(_Disturbance(pid, is_cut=True))
 
-    def release(self) -> None:
-        """Let through what was held."""
-        self._passing.set()
+    async def delay(self, seconds: float, pid: int | None = None) -> None:
+        """Pass everything on so much later, there and back."""
+        await self._disturb(_Disturbance(pid, is_cut=False, delay_s=seconds))
+
+    async def release(self, pid: int | None = None) -> None:
+        """Let through what was held, and delay no more: of everybody (no pid), or of what was done to one process."""
+        self._disturbances = [each for each in self._disturbances if pid is not None and each.pid != pid]
+        await self._apply()
 
     def reset(self) -> None:
         """Break all connections that there are."""
         for link in list(self._links):
             link.close()
 
+    async def _disturb(self, disturbance: _Disturbance) -> None:
+        self._disturbances.append(disturbance)
+        await self._apply()
+
+    async def _apply(self) -> None:
+        """Make every connection, those that come meanwhile included, what the disturbances say."""
+        pids = {each.pid for each in self._disturbances if each.pid is not None}
+        ports = {pid: await asyncio.to_thread(_ports_of, pid) for pid in pids}
+        for link in list(self._links):
+            mine = [each for each in self._disturbances if each.pid is None or link.port in ports.get(each.pid, ())]
+            link.delay_s = max((each.delay_s for each in mine), default=0.0)
+            (link.passing.clear if any(each.is_cut for each in mine) else link.passing.set)()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await self._passing.wait()
             there, back = await asyncio.open_connection(HOST, self.target)
         except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
-        link = _Link(writer, back)
+        link = _Link(writer, back, writer.get_extra_info("peername")[1])
         self._links.add(link)
+        await self._apply()
         pumps = [
             asyncio.create_task(self._pump(reader, back, link, is_request=True)),
             asyncio.create_task(self._pump(there, writer, link, is_request=False)),
@@ -105,9 +136,9 @@ class Proxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
-                if self.delay_s:
-                    await asyncio.sleep(self.delay_s)
-                await self._passing.wait()
+                await link.passing.wait()
+                if link.delay_s:
+                    await asyncio.sleep(link.delay_s)
                 if is_request:
                     self._look(link, data)
                 elif link.is_losing:
@@ -123,3 +154,16 @@ class Proxy:
         trap = self.trap
         if trap and not trap.sprung.is_set() and trap.application in link.first and trap.statement in data:
             link.is_losing = True
+
+
+def _ports_of(pid: int) -> Collection[int]:
+    """The local ports of the connections of a process and its children; none, once it has ended."""
+    try:
+        process = psutil.Process(pid)
+        return {
+            connection.laddr.port
+            for each in (process, *process.children(recursive=True))
+            for connection in each.net_connections("tcp")
+        }
+    except psutil.NoSuchProcess:
+        return ()

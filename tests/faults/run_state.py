@@ -3,13 +3,22 @@
 import time
 from collections import Counter, defaultdict
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from tests.faults.checker import Checker
 from tests.faults.ledger import Ledger
 from tests.faults.reference import Raw, Reference
 
 _RECENT: Final = 6
+
+
+class Wake(NamedTuple):
+    """A worker that was stopped, and woke: by the machine's monotonic clock, and by the wall clock."""
+
+    worker: str
+    stopped_ns: int
+    woke_ns: int
+    woke_ms: float
 
 
 class State:
@@ -24,6 +33,7 @@ class State:
         self.counts: Counter[str] = Counter()
         self.killed_workers: list[tuple[str, float]] = []
         """(worker, wall clock in ms) of each that was killed while nothing else was wrong."""
+        self.wakes: list[Wake] = []
         self.quiet_ms: list[tuple[float, float]] = []
         """When no fault was going on, by the wall clock."""
         self.began_s = time.monotonic()

@@ -11,7 +11,6 @@ import psycopg
 
 from tests.faults.api_check import compare_api
 from tests.faults.arena import PARTITIONS, TOPIC, Arena
-from tests.faults.catalogue import Fault, Stage
 from tests.faults.checker import Checked, Checker
 from tests.faults.clients import Load
 from tests.faults.dead_letters import judge_dead_letters
@@ -28,9 +27,9 @@ from tests.faults.promises import (
 )
 from tests.faults.reference import Reference
 from tests.faults.run_state import State
+from tests.faults.stage import Fault, Stage
 
 LAG: Final = "lag 0 after the last fault"
-QUIET_S: Final = 15.0
 _BETWEEN_S: Final = 3.0
 _CATCH_UP_S: Final = 60.0
 _DRAIN_S: Final = 90.0
@@ -72,15 +71,15 @@ class Runner:
         self._seed = seed
         self._say = say
 
-    async def run(self, plan: Iterable[list[Fault]], seconds: float) -> Outcome:
+    async def run(self, plan: Iterable[list[Fault]], seconds: float, quiet_s: float = 10.0) -> Outcome:
         """Episodes of the plan, one after the other, while there is time; then the end's checks.
 
-        The faults of one episode begin at the same time.
+        The load has `quiet_s` for itself first. The faults of one episode begin at the same time.
         """
         began = time.monotonic()
         load = Load(self._arena.stack.url, self._arena.auth, self.state.ledger, self._seed)
         quiet_from = time.time() * 1000
-        await asyncio.sleep(min(QUIET_S, seconds / 3))
+        await asyncio.sleep(quiet_s)
         for number, chosen in enumerate(plan):
             if time.monotonic() - began >= seconds:
                 break
@@ -190,5 +189,5 @@ class Runner:
             state.ledger.breaches.extend(await compare(arena, fresh))
         state.measured["cancel reaches the operation"] += cancel_reach_ms(fresh, lines, state.quiet_ms)
         state.measured["killed worker's task reads worker-lost"] += worker_lost_s(fresh, state.killed_workers)
-        state.measured["operations of a stopped worker after it woke"] += zombie_windows_ms(found)
+        state.measured["operations of a stopped worker after it woke"] += zombie_windows_ms(fresh, lines, state.wakes)
         fresh.close()

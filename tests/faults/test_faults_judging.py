@@ -6,10 +6,11 @@ from typing import Any
 from tests.faults.journals import Use, overlaps, uses
 from tests.faults.ledger import Ledger, Seen
 from tests.faults.plan import planned
-from tests.faults.promises import judge_operations
+from tests.faults.promises import judge_operations, zombie_windows_ms
 from tests.faults.reading import read
 from tests.faults.reference import Entry, Raw, Reference
 from tests.faults.rules import APPLIED, TABLE
+from tests.faults.run_state import Wake
 
 SECOND = 1_000_000_000
 
@@ -30,17 +31,23 @@ def line(task: str, at_s: float, what: str = "work", **more: Any) -> dict[str, A
 def started(*tasks: str) -> Reference:
     """A log in which an attempt of each task has started."""
     reference = _NoLog()
-    for offset, task in enumerate(tasks):
-        body = {
-            **{"specversion": "1.0", "source": "/test", "type": "org.pulpproject.task.started.v1"},
-            **{"id": f"{offset:032}", "subject": f"{offset:032}", "time": "2026-11-24T12:00:00Z", "actor": "worker:w"},
-            "data": {"attempt": 1, "attempt_id": f"{offset:032}", "worker": "w", "cancellable": True},
-        }
-        key = f"{'0' * 8}-0000-0000-0000-{offset:012}".encode()
-        event = read(key, json.dumps(body).encode())
-        event.data["attempt_id"] = f"attempt of {task}"
-        reference.history[0][offset] = Entry(Raw(offset, 0, key, b""), event, APPLIED)
+    for number, task in enumerate(tasks):
+        _append(reference, number, "started", attempt=1, worker="w", cancellable=True)
+        reference.history[0][number].event.data["attempt_id"] = f"attempt of {task}"
     return reference
+
+
+def _append(reference: Reference, number: int, kind: str, at_ms: int = 0, **data: Any) -> None:
+    """One more event, of the task of this number."""
+    offset = len(reference.history[0])
+    body = {
+        **{"specversion": "1.0", "source": "/test", "type": f"org.pulpproject.task.{kind}.v1"},
+        **{"id": f"{offset:032}", "subject": f"{number:032}", "time": "2026-11-24T12:00:00Z", "actor": "worker:w"},
+        "data": {"attempt_id": f"{number:032}", **data},
+    }
+    key = f"{'0' * 8}-0000-0000-0000-{number:012}".encode()
+    event = read(key, json.dumps(body).encode())
+    reference.history[0][offset] = Entry(Raw(offset, at_ms, key, b""), event, APPLIED)
 
 
 def test_two_at_work_on_one_resource_are_found() -> None:
@@ -72,6 +79,19 @@ def test_one_that_was_stopped_may_go_on_for_a_moment_when_it_wakes() -> None:
     assert round(pair.awake_ms) == 50
     too_long = uses([*frozen, line("a", 20.0), line("a", 20.1), line("a", 20.4)])
     assert [breach.promise for breach in judge_operations(started("a", "b"), too_long)] == ["exclusion"]
+
+
+def test_how_long_a_stopped_workers_operations_went_on_when_it_woke() -> None:
+    reference = started("a", "b", "c")
+    lost = {"code": "worker-lost", "description": "it was not heard"}
+    for number in (0, 1):
+        _append(reference, number, "finished", at_ms=9000, outcome="failed", error=lost, progress=None, result=None)
+    at_work = [(task, 1.0) for task in "abc"] + [("a", 12.03), ("b", 1.5), ("c", 12.7)]
+    lines = [{**line(task, at_s), "resource": f"task:{task}"} for task, at_s in at_work]
+    wake = Wake("w", stopped_ns=2 * SECOND, woke_ns=12 * SECOND, woke_ms=12_000)
+    windows = zombie_windows_ms(reference, lines, [wake])
+    assert [round(window) for window in windows] == [30, 0]  # of c nobody had said that it was lost
+    assert zombie_windows_ms(reference, lines, [wake._replace(worker="another")]) == []
 
 
 def test_a_reader_who_is_shown_an_older_task_is_a_breach() -> None:

@@ -1,0 +1,91 @@
+"""Brokers are lost, restarted, cannot write; the log gets records that nobody should have written."""
+
+import asyncio
+import resource
+from typing import Final
+
+import httpx
+import psutil
+
+from tests.faults.arena import PARTITIONS, TOPIC, Arena
+from tests.faults.clients import TASKS
+from tests.faults.poison import poison, write
+from tests.faults.stage import BROKER_NAMES, Fault, Stage
+
+_PROBE: Final = {"operation": "faults-async", "arguments": {"number": 0, "steps": 1, "reports": 1, "modes": {}}}
+
+
+async def two_brokers_lost(stage: Stage) -> None:
+    """Writes are refused with 503, reads go on; then the brokers come back."""
+    lost = stage.random.sample(BROKER_NAMES, 2)
+    await asyncio.gather(*map(stage.arena.kill, lost))
+    if stage.is_alone:
+        await _refused(stage)
+    await stage.last(8, 16)
+    for name in lost:
+        stage.arena.start(name)
+    await stage.arena.until_brokers()
+
+
+async def _refused(stage: Stage) -> None:
+    """One broker cannot confirm a write. Nobody is told that it did, and reads are answered."""
+    url, auth = stage.arena.stack.url, stage.arena.auth
+    async with httpx.AsyncClient(base_url=url, auth=auth, timeout=30, trust_env=False) as client:
+        write, read = await asyncio.gather(client.post(TASKS, json=_PROBE), client.get(TASKS))
+    where = "two of three brokers lost"
+    if write.status_code != 503 or "Retry-After" not in write.headers:
+        stage.state.ledger.breach("API", where, f"a submission was answered {write.status_code}: {write.text:.300}")
+    if read.status_code != 200:
+        stage.state.ledger.breach("API", where, f"a read was answered {read.status_code}: {read.text:.300}")
+    stage.state.count("submissions that were refused while two brokers were away")
+
+
+async def every_broker_restarted(stage: Stage) -> None:
+    """A rolling restart: leaders move from one to the other."""
+    for name in BROKER_NAMES:
+        await stage.arena.stop(name)
+        stage.arena.start(name)
+        await stage.arena.until_brokers()
+
+
+async def controller_killed(stage: Stage) -> None:
+    """The broker whose controller leads the quorum."""
+    name = await asyncio.to_thread(stage.arena.controller)
+    await stage.arena.kill(name)
+    await stage.last(2, 8)
+    stage.arena.start(name)
+    await stage.arena.until_brokers()
+
+
+async def broker_cannot_write(stage: Stage) -> None:
+    """No file of one broker can grow any more, as on a full disk: it gives up, and is started again."""
+    name = stage.one_of("broker")
+    pid = stage.arena.pid(name)
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, before[1]))
+    await stage.last(6, 12)
+    if not psutil.pid_exists(pid) or stage.arena.pid(name) != pid:
+        stage.state.count("brokers that gave up when they could not write")
+    await stage.arena.kill(name)
+    stage.arena.start(name)
+    await stage.arena.until_brokers()
+
+
+async def poisoned(stage: Stage) -> None:
+    """Records of every kind that nobody should have written."""
+    records = list(poison(stage.random, PARTITIONS, stage.state.recent(stage.random)))
+    await asyncio.to_thread(write, stage.arena.kafka, TOPIC, records)
+    stage.state.count("poisonous records", len(records))
+
+
+def _no_limits(arena: Arena) -> str | None:
+    return None if hasattr(resource, "prlimit") else "the limits of another process can be changed on Linux alone"
+
+
+FAULTS: Final[tuple[Fault, ...]] = (
+    Fault("two of three brokers lost", "broker", two_brokers_lost),
+    Fault("rolling restart of the brokers", "broker", every_broker_restarted),
+    Fault("kill -9: controller", "broker", controller_killed),
+    Fault("a broker cannot write", "broker", broker_cannot_write, _no_limits),
+    Fault("poison of every kind", "log", poisoned),
+)

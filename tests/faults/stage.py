@@ -1,0 +1,61 @@
+"""What a fault is, and what it works with."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Final, NamedTuple
+
+from tests.faults.arena import BROKERS, PROCESSORS, WORKERS, Arena
+from tests.faults.run_state import State
+
+SERVICES: Final = {
+    "api": ("api",),
+    "processor": tuple(f"processor-{number}" for number in range(1, PROCESSORS + 1)),
+    "worker": tuple(f"worker-{number}" for number in range(1, WORKERS + 1)),
+}
+BROKER_NAMES: Final = tuple(f"kafka-{number}" for number in range(1, BROKERS + 1))
+PROCESSES: Final = {**SERVICES, "broker": BROKER_NAMES}
+"""Kind → names of its processes."""
+
+
+class Fault(NamedTuple):
+    """It goes on for a while, ends by itself, and leaves everything started and awake."""
+
+    name: str
+    group: str
+    """Of one group no two go on at once."""
+    run: Callable[["Stage"], Awaitable[None]]
+    impossible: Callable[[Arena], str | None] = lambda arena: None
+    """Why it cannot be had on this machine, if it cannot."""
+
+
+@dataclass
+class Stage:
+    """What a fault works with."""
+
+    arena: Arena
+    state: State
+    random: Random
+    is_alone: bool
+
+    async def last(self, least_s: float, most_s: float) -> None:
+        """Let the fault go on for some seconds."""
+        await asyncio.sleep(self.random.uniform(least_s, most_s))
+
+    def one_of(self, kind: str) -> str:
+        """The name of a process of this kind."""
+        return self.random.choice(PROCESSES[kind])
+
+    async def until_back(self, kind: str = "") -> None:
+        """Whatever the fault has stopped is at work again."""
+        await (self.arena.until_brokers() if kind == "broker" else self.arena.until_services())
+
+    async def end_extra(self, *names: str) -> None:
+        """SIGTERM to services that the fault has started: they leave in good order."""
+        codes = await asyncio.gather(*map(self.arena.end_extra, names))
+        # By the signal itself, where other faults have kept it from getting far enough to heed it.
+        allowed = {0} if self.is_alone else {0, -signal.SIGTERM}
+        if not set(codes) <= allowed:
+            self.state.ledger.breach("processes", ", ".join(names), f"ended with {codes} on SIGTERM")
