@@ -71,3 +71,13 @@ async def test_what_comes_again_or_overlaps_is_written_once(database: str, pair:
         await projector.project(batch)
     assert (await offsets(database), await position(database)) == ([0, 1, 2, 3], 4)
     assert [(row["state"], row["version"]) for row in await rows(database, "tasks")] == [("successful", 4)]
+
+
+async def test_a_row_is_never_replaced_by_an_older_one(database: str, pair: tuple[Projector, Projector]) -> None:
+    one, other = pair
+    await other.project(LIFE[:2])
+    await one.locate()
+    await one.project(LIFE[2:])
+    other.next_offset = 4  # past the fence, and it still takes the task for running
+    await other.project(records([progress(TASK, sequence=2)], start=4))
+    assert [(row["state"], row["version"]) for row in await rows(database, "tasks")] == [("successful", 4)]

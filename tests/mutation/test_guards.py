@@ -42,6 +42,7 @@ class Guard(NamedTuple):
 PROJECTOR = "services/processor/pulp_processor/projector.py"
 TASK = "events/pulp_events/task.py"
 GUARDS_TEST = "tests/integration/test_projector_guards.py"
+PRODUCER_TEST = "tests/integration/test_producer_guards.py"
 TABLE_TEST = "tests/unit/test_events_table.py"
 
 GUARDS: Final[dict[str, Guard]] = {
@@ -85,6 +86,20 @@ GUARDS: Final[dict[str, Guard]] = {
         "rest = [item for item in batch if item.record.offset >= self.next_offset]",
         "rest = list(batch)",
         "pulp_processor.projector",
+        (GUARDS_TEST,),
+    ),
+    "the order guard": Guard(
+        "projections/pulp_projections/store.sql",
+        "where t.task_id = c.task_id and t.version < c.version;",
+        "where t.task_id = c.task_id;",
+        "pulp_projections.store",
+        (GUARDS_TEST,),
+    ),
+    "the order guard of small batches": Guard(
+        "services/processor/pulp_processor/small_batch.sql",
+        "where t.task_id = c.task_id and t.version < c.version",
+        "where t.task_id = c.task_id",
+        "pulp_processor.small_batch",
         (GUARDS_TEST,),
     ),
     "the rise of sequence": Guard(
@@ -136,6 +151,20 @@ GUARDS: Final[dict[str, Guard]] = {
         "            return await self._inherit()\n            if standing is None:\n",
         "pulp_worker.attempt",
         ("tests/integration/test_worker_cancel.py::test_no_task_starts_after_a_cancel_that_precedes_it_in_the_log",),
+    ),
+    "the idempotent producer": Guard(
+        "events/pulp_events/log.py",
+        "                enable_idempotence=True,\n",
+        "                enable_idempotence=False,\n",
+        "pulp_events.log",
+        (f"{PRODUCER_TEST}::test_an_event_whose_acknowledgement_was_lost_is_in_the_log_once_and_in_its_place",),
+    ),
+    "the acknowledgement of all replicas": Guard(
+        "events/pulp_events/log.py",
+        '                enable_idempotence=True,\n                acks="all",\n',
+        "                acks=1,\n",
+        "pulp_events.log",
+        (f"{PRODUCER_TEST}::test_an_append_waits_for_all_replicas_in_sync",),
     ),
 }
 
