@@ -7,10 +7,10 @@ from typing import Final
 import httpx
 import psutil
 
-from tests.faults.arena import PARTITIONS, TOPIC, Arena
+from tests.faults.arena import PARTITIONS, TOPIC
 from tests.faults.clients import TASKS
 from tests.faults.poison import poison, write
-from tests.faults.stage import BROKER_NAMES, Fault, Stage
+from tests.faults.stage import BROKER_NAMES, Fault, Stage, no_limits
 
 _PROBE: Final = {"operation": "faults-async", "arguments": {"number": 0, "steps": 1, "reports": 1, "modes": {}}}
 
@@ -78,14 +78,10 @@ async def poisoned(stage: Stage) -> None:
     stage.state.count("poisonous records", len(records))
 
 
-def _no_limits(arena: Arena) -> str | None:
-    return None if hasattr(resource, "prlimit") else "the limits of another process can be changed on Linux alone"
-
-
 FAULTS: Final[tuple[Fault, ...]] = (
     Fault("two of three brokers lost", "broker", two_brokers_lost),
     Fault("rolling restart of the brokers", "broker", every_broker_restarted),
     Fault("kill -9: controller", "broker", controller_killed),
-    Fault("a broker cannot write", "broker", broker_cannot_write, _no_limits),
+    Fault("a broker cannot write", "broker", broker_cannot_write, no_limits),
     Fault("poison of every kind", "log", poisoned),
 )

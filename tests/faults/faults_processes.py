@@ -15,7 +15,7 @@ import psutil
 
 from tests.faults.arena import PARTITIONS, PROCESSORS, Arena
 from tests.faults.run_state import Wake
-from tests.faults.stage import PROCESSES, SERVICES, Fault, Stage
+from tests.faults.stage import PROCESSES, SERVICES, Fault, Stage, no_limits
 
 
 def _killed(kind: str) -> Callable[[Stage], Awaitable[None]]:
@@ -146,15 +146,11 @@ def _no_compiler(arena: Arena) -> str | None:
     return None if shutil.which("cc") else "the clock is changed by a library that is compiled on the spot: no cc here"
 
 
-def _no_limits(arena: Arena) -> str | None:
-    return None if hasattr(resource, "prlimit") else "the limits of another process can be changed on Linux alone"
-
-
 FAULTS: Final[tuple[Fault, ...]] = (
     *(Fault(f"kill -9: {kind}", kind, _killed(kind)) for kind in PROCESSES),
     *(Fault(f"SIGSTOP, SIGCONT: {kind}", kind, _stopped(kind)) for kind in PROCESSES),
     *(Fault(f"SIGTERM: {kind}", kind, _terminated(kind)) for kind in PROCESSES),
-    *(Fault(f"no file descriptors: {kind}", kind, _without_descriptors(kind), _no_limits) for kind in SERVICES),
+    *(Fault(f"no file descriptors: {kind}", kind, _without_descriptors(kind), no_limits) for kind in SERVICES),
     Fault("rebalance storm", "processor", rebalance_storm),
     Fault("more processors than partitions", "processor", more_processors_than_partitions),
     Fault("old and new processor at once", "processor", old_and_new_processor),

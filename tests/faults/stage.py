@@ -1,6 +1,7 @@
 """What a fault is, and what it works with."""
 
 import asyncio
+import resource
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ class Fault(NamedTuple):
     run: Callable[["Stage"], Awaitable[None]]
     impossible: Callable[[Arena], str | None] = lambda arena: None
     """Why it cannot be had on this machine, if it cannot."""
+
+
+def no_limits(arena: Arena) -> str | None:
+    """Why the limits of another process cannot be changed here, if they cannot."""
+    return None if hasattr(resource, "prlimit") else "the limits of another process can be changed on Linux alone"
 
 
 @dataclass
