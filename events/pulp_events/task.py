@@ -8,8 +8,9 @@ accepted ─▶ WAITING ─ started ─▶ RUNNING ──────── fini
                └────▶ CANCELLING ◀──┘ ─────────── finished ──────────▶
 """
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from msgspec import Raw, Struct
@@ -20,6 +21,7 @@ from pulp_events.events import (
     NULL,
     Accepted,
     CancelRequested,
+    Data,
     Event,
     Finished,
     Outcome,
@@ -51,6 +53,20 @@ class Position(NamedTuple):
 
     partition: int
     offset: int
+
+
+class Placed(Protocol):
+    """What has a place in the log: a `Position`, or a record."""
+
+    @property
+    def partition(self) -> int:
+        """The partition."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """The offset in it."""
+        ...
 
 
 class Reason(StrEnum):
@@ -113,7 +129,7 @@ class Task(Struct, frozen=True, kw_only=True, gc=False):
     finished_at_ms: int | None = None
 
 
-def evolve(task: Task | None, event: Event, position: Position, at_ms: int) -> Task | Ignored:
+def evolve(task: Task | None, event: Event, position: Placed, at_ms: int) -> Task | Ignored:
     """The task after the event, or why the event changes nothing. Pure and total; nothing raises.
 
     `at_ms` is the broker's time of the record. Log order within the partition is the only clock that decides.
@@ -124,13 +140,13 @@ def evolve(task: Task | None, event: Event, position: Position, at_ms: int) -> T
         return Ignored(Reason.DUPLICATE)
     if task.state in FINAL:
         return Ignored(Reason.FINAL)
-    change = _effect(task, event.data, at_ms)
+    change = _EFFECTS[type(event.data)](task, event.data, at_ms)
     if isinstance(change, Ignored):
         return change
     return replace(task, **change, updated_at_ms=at_ms, offset=position.offset, version=task.version + 1)
 
 
-def _created(event: Event, position: Position, at_ms: int) -> Task | Ignored:
+def _created(event: Event, position: Placed, at_ms: int) -> Task | Ignored:
     data = event.data
     if not isinstance(data, Accepted):
         return Ignored(Reason.UNKNOWN_TASK)
@@ -157,35 +173,6 @@ def _created(event: Event, position: Position, at_ms: int) -> Task | Ignored:
     )
 
 
-def _effect(
-    task: Task, data: Started | Progress | CancelRequested | Finished, at_ms: int
-) -> dict[str, object] | Ignored:
-    match data:
-        case Started():
-            return _started(task, data, at_ms)
-        case Progress():
-            if task.attempt_id is None:
-                return Ignored(Reason.NOT_STARTED)
-            if data.attempt_id != task.attempt_id or data.sequence <= task.sequence:
-                return Ignored(Reason.STALE)
-            return {"progress": data.progress, "sequence": data.sequence}
-        case CancelRequested():
-            if task.state is State.CANCELLING:
-                return Ignored(Reason.ALREADY_REQUESTED)
-            if task.state is State.RUNNING and not task.cancellable:
-                return Ignored(Reason.NOT_CANCELLABLE)
-            return {"state": State.CANCELLING, "cancel_requested_at_ms": at_ms}
-        case Finished():
-            if data.attempt_id != task.attempt_id:
-                return Ignored(Reason.NOT_STARTED if task.attempt_id is None else Reason.STALE)
-            return {
-                "state": _STATE_OF[data.outcome],
-                "result": data.result,
-                "error": data.error,
-                "finished_at_ms": at_ms,
-            }
-
-
 def _started(task: Task, data: Started, at_ms: int) -> dict[str, object] | Ignored:
     if task.state is State.CANCELLING:
         return Ignored(Reason.CANCEL_CAME_FIRST)
@@ -201,3 +188,39 @@ def _started(task: Task, data: Started, at_ms: int) -> dict[str, object] | Ignor
         "sequence": 0,
         "progress": EMPTY_OBJECT,
     }
+
+
+def _progressed(task: Task, data: Progress, _: int) -> dict[str, object] | Ignored:
+    if task.attempt_id is None:
+        return Ignored(Reason.NOT_STARTED)
+    if data.attempt_id != task.attempt_id or data.sequence <= task.sequence:
+        return Ignored(Reason.STALE)
+    return {"progress": data.progress, "sequence": data.sequence}
+
+
+def _cancelling(task: Task, _: CancelRequested, at_ms: int) -> dict[str, object] | Ignored:
+    if task.state is State.CANCELLING:
+        return Ignored(Reason.ALREADY_REQUESTED)
+    if task.state is State.RUNNING and not task.cancellable:
+        return Ignored(Reason.NOT_CANCELLABLE)
+    return {"state": State.CANCELLING, "cancel_requested_at_ms": at_ms}
+
+
+def _finished(task: Task, data: Finished, at_ms: int) -> dict[str, object] | Ignored:
+    if data.attempt_id != task.attempt_id:
+        return Ignored(Reason.NOT_STARTED if task.attempt_id is None else Reason.STALE)
+    return {
+        "state": _STATE_OF[data.outcome],
+        "result": data.result,
+        "error": data.error,
+        "finished_at_ms": at_ms,
+    }
+
+
+_EFFECTS: Final[Mapping[type[Data], Callable[[Task, Any, int], dict[str, object] | Ignored]]] = {
+    Started: _started,
+    Progress: _progressed,
+    CancelRequested: _cancelling,
+    Finished: _finished,
+}
+"""What an event changes in a task that is there and not final, by the kind of event."""

@@ -4,16 +4,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from msgspec import Struct
 from pulp_events.codec import decode, type_of
 from pulp_events.errors import UndecodableRecord
 from pulp_events.events import Event, UnknownEvent
 from pulp_events.reader import Record
-from pulp_events.task import Ignored, Position, Reason, Task, evolve
+from pulp_events.task import Ignored, Reason, Task, evolve
 
 APPLIED: Final = "applied"
 
 
-class Decoded(NamedTuple):
+class Decoded(Struct, frozen=True, gc=False):
     """A record and what it means: an event, or the reason why it is none."""
 
     record: Record
@@ -21,14 +22,18 @@ class Decoded(NamedTuple):
     reason: str | None = None
 
 
-class HistoryRow(NamedTuple):
+class HistoryRow(Struct, frozen=True, gc=False):
     """One event in the history, effective or not."""
 
     record: Record
     event: Event | UnknownEvent
-    type: str
     effect: str
     """`applied`, or the reason why not."""
+
+    @property
+    def type(self) -> str:
+        """The event's wire type."""
+        return type_of(self.event)
 
 
 class DeadLetter(NamedTuple):
@@ -54,7 +59,8 @@ def decode_batch(records: Iterable[Record]) -> list[Decoded]:
 
 def task_ids(batch: Iterable[Decoded]) -> set[UUID]:
     """The tasks that a batch is about: whose rows `fold` needs."""
-    return {item.event.task_id for item in batch if item.event is not None}
+    by_key = {item.record.key: item.event.task_id for item in batch if item.event is not None}
+    return set(by_key.values())  # a key is quicker to compare than an id, and each stands there many times
 
 
 def fold(batch: Sequence[Decoded], known: Mapping[UUID, Task]) -> Changes:
@@ -65,22 +71,21 @@ def fold(batch: Sequence[Decoded], known: Mapping[UUID, Task]) -> Changes:
     tasks: dict[bytes | None, Task] = {}  # by the record's key, which is the task's id: quicker than by the id
     history: list[HistoryRow] = []
     dead_letters: list[DeadLetter] = []
-    for record, event, reason in batch:
+    for item in batch:
+        record, event = item.record, item.event
         if event is None:
-            dead_letters.append(DeadLetter(record, reason or "no event"))
+            dead_letters.append(DeadLetter(record, item.reason or "no event"))
             continue
-        effect: str
+        effect: str = APPLIED
         if isinstance(event, UnknownEvent):
             effect = Reason.UNKNOWN_TYPE
         else:
-            task = tasks.get(record.key) or known.get(event.task_id)
-            after = _evolve(task, event, record)
+            after = _evolve(tasks.get(record.key) or known.get(event.task_id), event, record)
             if isinstance(after, Ignored):
                 effect = after.reason
             else:
                 tasks[record.key] = after
-                effect = APPLIED
-        history.append(HistoryRow(record, event, type_of(event), effect))
+        history.append(HistoryRow(record, event, effect))
     created = [task for task in tasks.values() if task.task_id not in known]
     updated = [task for task in tasks.values() if task.task_id in known]
     return Changes(history, created, updated, dead_letters)
@@ -89,7 +94,7 @@ def fold(batch: Sequence[Decoded], known: Mapping[UUID, Task]) -> Changes:
 def _evolve(task: Task | None, event: Event, record: Record) -> Task | Ignored:
     if task is not None and task.partition != record.partition:
         return Ignored(Reason.WRONG_PARTITION)
-    return evolve(task, event, Position(record.partition, record.offset), record.timestamp_ms)
+    return evolve(task, event, record, record.timestamp_ms)
 
 
 def _decode(record: Record) -> Decoded:

@@ -17,9 +17,10 @@ COLUMNS: Final = (
 )
 _SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
-# A row is its number of fields, then each field's length and bytes. Here up to the length of `type`, and of `actor`.
-_HEAD: Final = Struct(">hiiiqi16si16si").pack
-_TIMES: Final = Struct(">iqiqi").pack
+# A row is its number of fields, then each field's length and bytes. `actor` and `effect` are between the times and the
+# length of the event; all before `type` is of a fixed size.
+_HEAD: Final = Struct(">hiiiqi16si16s").pack
+_TIMES: Final = Struct(">iqiq").pack
 _LENGTH: Final = Struct(">i").pack
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _EPOCH_MS: Final = 946_684_800_000
@@ -30,32 +31,17 @@ def binary(rows: Iterable[HistoryRow]) -> bytes:
     """All that COPY expects, for `COLUMNS`."""
     pieces = [_SIGNATURE]
     fields = len(COLUMNS)
-    for record, event, kind, effect in rows:
-        type_, actor, value = _encoded(kind), _encoded(event.actor), record.value or b""
+    for row in rows:
+        record, event, value = row.record, row.event, row.record.value or b""
+        task_id, event_id = event.task_id.int.to_bytes(16, "big"), event.id.int.to_bytes(16, "big")
         since = event.time - _EPOCH
+        event_time = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         pieces += (
-            _HEAD(
-                fields,
-                4,
-                record.partition,
-                8,
-                record.offset,
-                16,
-                event.task_id.int.to_bytes(16, "big"),
-                16,
-                event.id.int.to_bytes(16, "big"),
-                len(type_),
-            ),
-            type_,
-            _TIMES(
-                8,
-                (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds,
-                8,
-                (clamped_ms(record.timestamp_ms) - _EPOCH_MS) * 1000,
-                len(actor),
-            ),
-            actor,
-            _field(effect),
+            _HEAD(fields, 4, record.partition, 8, record.offset, 16, task_id, 16, event_id),
+            _field(row.type),
+            _TIMES(8, event_time, 8, _broker_time(record.timestamp_ms)),
+            _field(event.actor),
+            _field(row.effect),
             _LENGTH(len(value)),
             value,
         )
@@ -68,12 +54,12 @@ def clamped_ms(timestamp_ms: int) -> int:
     return min(max(timestamp_ms, 0), _LAST_MS)
 
 
+@lru_cache(maxsize=4096)  # a broker gives a whole batch of records one time
+def _broker_time(timestamp_ms: int) -> int:
+    return (clamped_ms(timestamp_ms) - _EPOCH_MS) * 1000
+
+
 @lru_cache(maxsize=4096)
-def _encoded(text: str) -> bytes:
-    return text.encode()
-
-
-@lru_cache(maxsize=64)
 def _field(text: str) -> bytes:
     encoded = text.encode()
     return _LENGTH(len(encoded)) + encoded

@@ -6,7 +6,9 @@ Postgres, never the consumer group's offsets; those are only told, for tools tha
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from aiokafka.errors import (
@@ -26,6 +28,8 @@ SCHEME: Final = "pulp-batches"
 _SHORT_S: Final = 0.02
 _LOG_APPEND_TIME: Final = 1
 _log = logging.getLogger("pulp.processor")
+_fields: Final = attrgetter("partition", "offset", "timestamp", "key", "value", "headers")
+_record: Final[Callable[[Any], Record]] = partial(tuple.__new__, Record)  # so that no step of it is Python
 
 
 class Batch(NamedTuple):
@@ -149,13 +153,7 @@ class BatchConsumer(driver.Consumer):
         epoch, records = record
         # The parent's message of the last record: without its generation id Faust would drop it without a word.
         message = super()._to_message(tp, records[-1])
-        batch: Any = Batch(
-            [
-                Record(item.partition, item.offset, item.timestamp, item.key, item.value, tuple(item.headers or ()))
-                for item in records
-            ],
-            epoch,
-        )
+        batch: Any = Batch(list(map(_record, map(_fields, records))), epoch)
         message.value = batch
         return message
 
