@@ -118,8 +118,8 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "the attempt of the end": Guard(
         TASK,
-        "            if data.attempt_id != task.attempt_id:\n",
-        "            if task.attempt_id is None and data.attempt_id is not None:\n",
+        "    if data.attempt_id != task.attempt_id:\n",
+        "    if task.attempt_id is None and data.attempt_id is not None:\n",
         "pulp_events.task",
         (TABLE_TEST,),
     ),
