@@ -14,5 +14,9 @@ select md5(n::text)::uuid, (array['successful', 'successful', 'successful', 'fai
   from generate_series(1, %(tasks)s) as n,
        lateral (select timestamptz '2026-01-01 00:00Z' + n * interval '3 seconds' as t);
 
+-- counts --
+insert into generation_1.task_counts
+select partition, state, operation, count(*) from generation_1.tasks group by 1, 2, 3;
+
 -- analyze --
 vacuum analyze generation_1.tasks;

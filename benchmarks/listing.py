@@ -30,6 +30,7 @@ async def fill(made: Scene, sizes: Sizes) -> None:
     """Write many finished tasks."""
     async with await psycopg.AsyncConnection.connect(made.database, autocommit=True) as connection:
         await connection.execute(_SQL["tasks"], {"tasks": sizes.of(200_000, 5000)})
+        await connection.execute(_SQL["counts"])
         await connection.execute(_SQL["analyze"])
 
 

@@ -1,5 +1,6 @@
 """The fold of a batch: records of one partition → the rows that change. Pure; live and rebuild use the same one."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -9,7 +10,7 @@ from pulp_events.codec import decode, type_of
 from pulp_events.errors import UndecodableRecord
 from pulp_events.events import Event, UnknownEvent
 from pulp_events.reader import Record
-from pulp_events.task import Ignored, Reason, Task, evolve
+from pulp_events.task import Ignored, Reason, State, Task, evolve
 
 APPLIED: Final = "applied"
 
@@ -43,6 +44,14 @@ class DeadLetter(NamedTuple):
     reason: str
 
 
+class Kind(NamedTuple):
+    """Which tasks a counter counts."""
+
+    partition: int
+    state: State
+    operation: str
+
+
 class Changes(NamedTuple):
     """What a batch changes. Every task is in one of `created` and `updated`, once, as it is after the batch."""
 
@@ -50,6 +59,8 @@ class Changes(NamedTuple):
     created: list[Task]
     updated: list[Task]
     dead_letters: list[DeadLetter]
+    counts: dict[Kind, int]
+    """By how much the number of tasks changes; no zeros."""
 
 
 def decode_batch(records: Iterable[Record]) -> list[Decoded]:
@@ -88,7 +99,23 @@ def fold(batch: Sequence[Decoded], known: Mapping[UUID, Task]) -> Changes:
         history.append(HistoryRow(record, event, effect))
     created = [task for task in tasks.values() if task.task_id not in known]
     updated = [task for task in tasks.values() if task.task_id in known]
-    return Changes(history, created, updated, dead_letters)
+    return Changes(history, created, updated, dead_letters, _counts(created, updated, known))
+
+
+def _counts(created: Iterable[Task], updated: Iterable[Task], known: Mapping[UUID, Task]) -> dict[Kind, int]:
+    counts: defaultdict[Kind, int] = defaultdict(int)
+    for task in created:
+        counts[_kind(task)] += 1
+    for task in updated:
+        before = known[task.task_id]
+        if before.state != task.state:
+            counts[_kind(before)] -= 1
+            counts[_kind(task)] += 1
+    return {kind: change for kind, change in counts.items() if change}
+
+
+def _kind(task: Task) -> Kind:
+    return Kind(task.partition, task.state, task.operation)
 
 
 def _evolve(task: Task | None, event: Event, record: Record) -> Task | Ignored:

@@ -54,6 +54,16 @@ create table task_events (
     event         bytea not null             -- the record's value as received
 );
 
+-- How many tasks there are. By partition, since each partition has a writer of its own: no two wait for one row. A
+-- counter that is back at zero stays.
+create table task_counts (
+    partition integer not null,
+    state     text not null,
+    operation text not null,
+    tasks     bigint not null,
+    primary key (partition, state, operation)
+) with (fillfactor = 50);                    -- changed by nearly every batch (HOT)
+
 create table dead_letters (
     partition     integer not null,
     record_offset bigint not null,

@@ -49,6 +49,11 @@ async def write(connection: AsyncConnection, changes: Changes, *, letters_sent: 
         await connection.execute(_SQL["make_changed"])
         await _copy(connection, _SQL["copy_changed"], map(_changed_line, changes.updated))
         await connection.execute(_SQL["update_tasks"])
+    if changes.counts:
+        partitions, states, operations = zip(*changes.counts, strict=True)
+        values = {"partitions": partitions, "states": states, "operations": operations}
+        lists = {name: list(each) for name, each in (*values.items(), ("changes", changes.counts.values()))}
+        await connection.execute(_SQL["count_tasks"], lists)
     if changes.dead_letters:
         lines = (_letter_line(letter, letters_sent) for letter in changes.dead_letters)
         await _copy(connection, _SQL["copy_dead_letters"], lines)

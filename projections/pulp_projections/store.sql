@@ -39,6 +39,12 @@ copy tasks (task_id, state, updated_at, started_at, cancel_requested_at, finishe
             exclusive_resources, shared_resources, tags, queue, priority, group_id, parent_id, depends_on,
             timeout_seconds, created_by, correlation_id, accepted_at, partition, accepted_offset) from stdin;
 
+-- count_tasks --
+-- In the batch's own transaction: the counters are those of the rows beside them.
+insert into task_counts as c (partition, state, operation, tasks)
+select * from unnest(%(partitions)s::int[], %(states)s::text[], %(operations)s::text[], %(changes)s::bigint[])
+    on conflict (partition, state, operation) do update set tasks = c.tasks + excluded.tasks;
+
 -- copy_history --
 copy task_events (partition, record_offset, task_id, event_id, type, event_time, broker_time, actor, effect, event)
   from stdin (format binary);

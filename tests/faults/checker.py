@@ -1,5 +1,6 @@
 """Compares the read model in Postgres with the reference, at the positions that Postgres itself names."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,7 @@ _HISTORY: Final = """
       from task_events where partition = %s and record_offset >= %s order by record_offset
 """
 _DEAD: Final = "select record_offset, value from dead_letters where partition = %s and record_offset >= %s"
+_COUNTS: Final = "select state, operation, tasks from task_counts where partition = %s and tasks <> 0"
 
 
 class Difference(NamedTuple):
@@ -53,10 +55,15 @@ class _Rows(NamedTuple):
     tasks: list[Row]
     history: list[Row]
     dead: list[Row]
+    counts: list[Row]
+    """Of all tasks."""
 
     @classmethod
     def read(cls, connection: "psycopg.Connection[Row]", partition: int, start: int) -> "_Rows":
-        return cls(*(connection.execute(query, [partition, start]).fetchall() for query in (_TASKS, _HISTORY, _DEAD)))
+        tasks, history, dead = (
+            connection.execute(query, [partition, start]).fetchall() for query in (_TASKS, _HISTORY, _DEAD)
+        )
+        return cls(tasks, history, dead, connection.execute(_COUNTS, [partition]).fetchall())
 
 
 class Checker:
@@ -107,6 +114,7 @@ class Checker:
         yield from self._tasks(partition, start, rows.tasks)
         yield from self._history(partition, start, rows.history)
         yield from self._dead(partition, start, rows.dead)
+        yield from self._counts(partition, rows.counts)
         yield from _single_writer(partition, rows.history)
 
     def _tasks(self, partition: int, start: int, rows: Iterable[Row]) -> Iterator[Difference]:
@@ -167,6 +175,15 @@ class Checker:
                 yield Difference("I2", partition, row["record_offset"], "a dead letter that the log does not hold so")
         for offset in expected:
             yield Difference("I1", partition, offset, "a record that is no event is not among the dead letters")
+
+    def _counts(self, partition: int, rows: Iterable[Row]) -> Iterator[Difference]:
+        kept = {(row["state"], row["operation"]): row["tasks"] for row in rows}
+        told = Counter((row["state"], row["operation"]) for row in self.reference.tasks[partition].values())
+        for state, operation in sorted(kept.keys() | told.keys()):
+            count, wanted = kept.get((state, operation), 0), told[state, operation]
+            if count != wanted:
+                text = f"counter of {state} {operation}: the log says {wanted}, Postgres {count}"
+                yield Difference("I2", partition, self.reference.positions[partition] - 1, text)
 
 
 def _single_writer(partition: int, rows: Iterable[Row]) -> Iterator[Difference]:

@@ -80,6 +80,21 @@ async def test_a_planted_difference_is_found_with_its_place(
     assert (found[0].partition, found[0].offset) == (partition, offset)
 
 
+async def test_a_wrong_counter_is_found(checker: Checker) -> None:
+    [(partition, state, operation, count)] = await execute(
+        checker.postgres,
+        "select partition, state, operation, tasks from task_counts where tasks > 0 order by 1, 2, 3 limit 1",
+    )
+    await execute(
+        checker.postgres,
+        "update task_counts set tasks = tasks + 1 where (partition, state, operation) = (%s, %s, %s)",
+        [partition, state, operation],
+    )
+    (found,) = await differences(checker)
+    assert (found.promise, found.partition) == ("I2", partition)
+    assert found.what == f"counter of {state} {operation}: the log says {count}, Postgres {count + 1}"
+
+
 async def test_a_position_that_went_back_is_found_unless_a_server_has_died(checker: Checker) -> None:
     await asyncio.to_thread(checker.check)
     await execute(checker.postgres, "update positions set next_offset = next_offset - 1 where partition = 2")

@@ -22,9 +22,9 @@ async def written(database: str, told: list[Record], size: int) -> dict[str, lis
     for start in range(0, len(told), size):
         await projector.project(told[start : start + size])
     await projector.close()
-    found = {table: await rows(database, table) for table in ("tasks", "task_events", "positions")}
+    found = {table: await rows(database, table) for table in ("tasks", "task_counts", "task_events", "positions")}
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-        await connection.execute("truncate generation_1.tasks, generation_1.task_events")
+        await connection.execute("truncate generation_1.tasks, generation_1.task_counts, generation_1.task_events")
         await connection.execute("update generation_1.positions set next_offset = 0")
     return found
 

@@ -66,7 +66,7 @@ async def test_a_read_model_that_is_the_fold_of_its_log_is_equal(settings: Setti
     seen: list[Progress] = []
     found = await verify(settings, seen.append)
     assert (found.is_equal, found.generation, found.positions) == (True, 1, POSITIONS)
-    assert found.rows == {"tasks": (3, 3), "task_events": (18, 18), "dead_letters": (0, 0)}
+    assert found.rows == {"tasks": (3, 3), "task_events": (18, 18), "dead_letters": (0, 0), "task_counts": (1, 1)}
     assert (seen[0].phase, seen[-1].phase) == (Phase.FILLING, Phase.COMPARING)
     assert before == {table: await rows(settings.postgres, table) for table in before}
     assert (await generations(settings), await schemas(settings)) == ([(1, "active")], ["generation_1"])
@@ -100,9 +100,28 @@ async def test_a_task_too_many_is_found(settings: Settings, log: KafkaLog) -> No
         [stranger, TASK],
     )
     found = await verify(settings)
-    assert found.differences == {f"tasks.{MISSING}": 1}
-    (first,) = found.examples
+    assert found.differences == {f"tasks.{MISSING}": 1, "task_counts.tasks": 1}
+    first, counter = found.examples
     assert (first.active, first.other, first.at) == ("there", "missing", ("1", LAST_OF_TASK, stranger))
+    assert (counter.active, counter.other) == ("3", "4")
+
+
+@pytest.mark.parametrize(
+    ("change", "active", "other"),
+    [
+        ("update generation_1.task_counts set tasks = tasks + 2 where state = 'successful'", "5", "3"),
+        ("delete from generation_1.task_counts where state = 'successful'", "0", "3"),
+    ],
+)
+async def test_a_counter_that_is_wrong_is_found(
+    settings: Settings, log: KafkaLog, change: str, active: str, other: str
+) -> None:
+    await execute(settings.postgres, change)
+    found = await verify(settings)
+    assert found.differences == {"task_counts.tasks": 1}
+    (first,) = found.examples
+    assert first.key == ("1", "successful", "sync")
+    assert (first.active, first.other, first.at) == (active, other, None)
 
 
 async def test_a_row_too_many_in_the_history_is_found(settings: Settings, log: KafkaLog) -> None:
@@ -191,6 +210,7 @@ async def test_the_command_tells_the_first_difference(settings: Settings, log: K
     assert json.loads(different.stdout)["examples"] == [
         {
             "table": "tasks",
+            "key": [str(TASK)],
             "column": "worker",
             "task_id": str(TASK),
             "live": None,
@@ -201,9 +221,10 @@ async def test_the_command_tells_the_first_difference(settings: Settings, log: K
     ]
     page = pulp_tasks("verify", env=env)
     assert page.returncode == 1
-    assert page.stdout.splitlines()[-8:] == [
+    assert page.stdout.splitlines()[-9:] == [
         "the first difference:",
         "  table:             tasks",
+        f"  row:               {TASK}",
         f"  task:              {TASK}",
         "  column:            worker",
         "  live:              null",

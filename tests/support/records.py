@@ -80,6 +80,7 @@ class PlainTask:
     progress: Any = field(default_factory=dict)
     version: int = 1
     last_offset: int = 0
+    operation: str = ""
 
 
 class PlainFold:
@@ -112,7 +113,7 @@ class PlainFold:
         if task is None:
             if kind != "accepted":
                 return "unknown task"
-            self.tasks[task_id] = PlainTask(last_offset=offset)
+            self.tasks[task_id] = PlainTask(last_offset=offset, operation=data["operation"])
             return "applied"
         if kind == "accepted":
             return "duplicate"

@@ -1,5 +1,6 @@
 """What the rows must be, read from the log by a fold that shares no code with the product's."""
 
+from collections import Counter
 from typing import Any
 
 from pulp_events.reader import Reader, Record
@@ -21,15 +22,17 @@ def read_log(kafka: str, topics: Topics, ends: dict[int, int]) -> dict[int, list
 
 
 async def rows_are_what_records_say(database: str, log: dict[int, list[Record]]) -> None:
-    """Tasks, history and dead letters are those of the plain fold: each record once, with its bytes and its effect."""
+    """Tasks, their counters, history and dead letters are those of the plain fold: each record once, with its bytes and its effect."""
     tasks: dict[str, dict[str, Any]] = {}
     effects: list[tuple[int, int, str, bytes]] = []
     dead: list[tuple[int, int, bytes | None]] = []
+    counts: Counter[tuple[int, str, str]] = Counter()
     for partition, records in sorted(log.items()):
         fold = PlainFold().read(records)
         values = {record.offset: record.value for record in records}
         effects += [(partition, offset, effect, values[offset] or b"") for offset, effect in fold.effects]
         dead += [(partition, offset, values[offset]) for offset in fold.dead]
+        counts.update((partition, task.state, task.operation) for task in fold.tasks.values())
         for task_id, task in fold.tasks.items():
             tasks[task_id] = {
                 "partition": partition,
@@ -38,6 +41,10 @@ async def rows_are_what_records_say(database: str, log: dict[int, list[Record]])
             }
     found = {str(row["task_id"]): row for row in await rows(database, "tasks")}
     assert {task_id: _facts(row) for task_id, row in found.items()} == tasks
+    kept = {
+        (row["partition"], row["state"], row["operation"]): row["tasks"] for row in await rows(database, "task_counts")
+    }
+    assert {kind: count for kind, count in kept.items() if count} == counts
     history = [
         (row["partition"], row["record_offset"], row["effect"], row["event"])
         for row in await rows(database, "task_events")

@@ -1,6 +1,7 @@
 """The fold of a batch. What is expected comes from a plain reading of the records (`tests/support/records.py`)."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
@@ -26,6 +27,7 @@ class Rows(Struct):
     tasks: dict[UUID, Task]
     history: list[tuple[int, str, str]]
     dead: list[tuple[int, str]]
+    counts: Counter[tuple[int, str, str]]
 
     def take(self, changes: Changes) -> None:
         """Write the changes, as the store does."""
@@ -36,11 +38,13 @@ class Rows(Struct):
         assert updated.keys() <= self.tasks.keys()
         self.tasks |= created | updated
         self.history += [(row.record.offset, row.type, row.effect) for row in changes.history]
+        assert 0 not in changes.counts.values()
+        self.counts.update(changes.counts)
         self.dead += [(letter.record.offset, letter.reason) for letter in changes.dead_letters]
 
 
 def fold_all(batches: Sequence[Sequence[Record]]) -> Rows:
-    rows = Rows({}, [], [])
+    rows = Rows({}, [], [], Counter())
     for batch in batches:
         decoded = decode_batch(batch)
         known = {task_id: rows.tasks[task_id] for task_id in task_ids(decoded) if task_id in rows.tasks}
@@ -80,6 +84,7 @@ def test_the_rows_are_those_of_a_plain_reading(random: Random, length: int) -> N
     assert {str(task_id): summary(task) for task_id, task in rows.tasks.items()} == {
         task_id: vars(task) for task_id, task in plain.tasks.items()
     }
+    assert rows.counts == Counter((0, task.state, task.operation) for task in plain.tasks.values())
 
 
 def summary(task: Task) -> dict[str, object]:
@@ -92,6 +97,7 @@ def summary(task: Task) -> dict[str, object]:
         "progress": msgspec.json.decode(task.progress),
         "version": task.version,
         "last_offset": task.offset,
+        "operation": task.operation,
     }
 
 
@@ -107,6 +113,16 @@ def test_a_task_that_is_known_is_updated_once() -> None:
     changes = fold(decode_batch(records([started(), progress(), finished()], start=1)), {TASK: task})
     assert changes.created == []
     assert [(task.state, task.version, task.offset) for task in changes.updated] == [(State.SUCCESSFUL, 4, 3)]
+
+
+def test_the_counters_move_with_the_state_and_only_with_it() -> None:
+    first = fold(decode_batch(records([accepted(operation="sync")])), {})
+    assert first.counts == {(0, "waiting", "sync"): 1}
+    tasks = {TASK: first.created[0]}
+    second = fold(decode_batch(records([started()], start=1)), tasks)
+    assert second.counts == {(0, "waiting", "sync"): -1, (0, "running", "sync"): 1}
+    tasks = {TASK: second.updated[0]}
+    assert fold(decode_batch(records([progress()], start=2)), tasks).counts == {}
 
 
 def test_what_changes_nothing_writes_no_task() -> None:

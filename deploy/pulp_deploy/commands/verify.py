@@ -55,6 +55,7 @@ def _details(first: Difference) -> list[str]:
     place = None if first.at is None else f"{first.at.partition}:{first.at.offset}"
     named = {
         "table": first.table,
+        "row": ":".join(first.key),
         "task": fields["task_id"],
         "column": first.column,
         "live": fields["live"],
@@ -79,6 +80,7 @@ def _difference(found: Difference) -> dict[str, Any]:
     at = found.at
     return {
         "table": found.table,
+        "key": list(found.key),
         "column": found.column,
         "task_id": None if at is None else at.task_id,
         "live": found.active,

@@ -1,7 +1,7 @@
 """Comparing two generations, row by row and column by column, without holding either in memory.
 
 First digests of buckets of rows, computed in Postgres; then only the rows of buckets that differ, side by side in the
-order of their keys.
+order of their keys. The counters of each generation are compared with its own tasks.
 """
 
 from collections import Counter
@@ -22,6 +22,7 @@ Row = dict[str, str | None]
 _EXAMPLES: Final = 10
 _AT_ONCE: Final = 500
 _SHOWN: Final = 120
+_COUNTS: Final = "task_counts"
 MISSING: Final = "(row)"
 """The column of a difference that is a whole row which only one generation has."""
 
@@ -120,6 +121,10 @@ async def compare(
         common = [column for column in ours if column in theirs]
         sides = (_Side(first, first_generation, table, common), _Side(second, second_generation, table, common))
         await _compare_table(found, accept, *sides)
+    step(_COUNTS)
+    ours_kept = await _check_counters(found, accept, first, first_generation, lambda kept, counted: (kept, counted))
+    theirs_kept = await _check_counters(found, accept, second, second_generation, lambda kept, counted: (counted, kept))
+    found.rows[_COUNTS] = (ours_kept, theirs_kept)
     return found
 
 
@@ -189,6 +194,26 @@ async def _compare_table(found: Comparison, accept: Collection[str], first: _Sid
                 if mine[1][column] != other[1][column]:
                     _note(found, accept, first.difference(*other, column, mine[1][column], other[1][column]))
             mine, other = await anext(left, None), await anext(right, None)
+
+
+async def _check_counters(
+    found: Comparison,
+    accept: Collection[str],
+    connection: AsyncConnection,
+    generation: int,
+    sides: Callable[[int, int], tuple[int, int]],
+) -> int:
+    """Note the counters that are not the number of their tasks; how many counters there are that are not at zero.
+
+    `sides(kept, counted)` tells which of them stands for the active generation.
+    """
+    cursor = await connection.execute(SQL(_SQL["counters"]).format(schema=Identifier(schema_of(generation))))
+    rows = await cursor.fetchall()
+    for *key, kept, counted in rows:
+        if (kept or 0) != counted:
+            active, other = map(str, sides(kept or 0, counted))
+            _note(found, accept, Difference(_COUNTS, tuple(key), "tasks", active, other))
+    return sum(1 for row in rows if row[3] is not None)
 
 
 def _note(found: Comparison, accept: Collection[str], difference: Difference) -> None:

@@ -12,6 +12,14 @@ select {bucket} as bucket, count(*), sum(hashtextextended(row({columns})::text, 
   from {schema}.{table}
  group by 1;
 
+-- counters --
+-- Every counter beside the number of rows that it stands for.
+select partition::text, state, operation, k.tasks, coalesce(c.tasks, 0)
+  from (select partition, state, operation, tasks from {schema}.task_counts where tasks <> 0) k
+  full join (select partition, state, operation, count(*) as tasks from {schema}.tasks group by 1, 2, 3) c
+       using (partition, state, operation)
+ order by partition, state, operation;
+
 -- rows --
 -- All columns of the rows in some buckets, in the order of their key.
 select {columns}

@@ -7,7 +7,7 @@ import msgspec
 from psycopg import AsyncConnection
 from pulp_events.events import Access
 from pulp_events.task import Task
-from pulp_projections.fold import Changes, HistoryRow
+from pulp_projections.fold import Changes, HistoryRow, Kind
 from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
 from pulp_projections.store import time_text
@@ -66,6 +66,7 @@ async def write(connection: AsyncConnection, place: Place, changes: Changes, *, 
         "history": _json([_history(row) for row in changes.history]).decode(),
         "created": _json([_created(task) for task in changes.created]).decode(),
         "updated": _json([_changing(task) for task in changes.updated]).decode(),
+        "counts": _json([_count(kind, change) for kind, change in changes.counts.items()]).decode(),
     }
     row = await (await connection.execute(_SQL["write"], values)).fetchone()
     assert row is not None
@@ -128,6 +129,10 @@ def _created(task: Task) -> dict[str, Any]:
         "partition": task.partition,
         "accepted_offset": task.accepted_offset,
     }
+
+
+def _count(kind: Kind, change: int) -> dict[str, Any]:
+    return {"state": kind.state, "operation": kind.operation, "tasks": change}
 
 
 def _time(timestamp_ms: int | None) -> str | None:

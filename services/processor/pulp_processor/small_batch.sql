@@ -49,6 +49,11 @@ with entered as materialized (
             finished_at timestamptz, last_offset bigint, version integer, attempt integer, attempt_id uuid, worker text,
             cancellable boolean, sequence bigint, progress json, result json, error json)
      where t.task_id = c.task_id and t.version < c.version
+), counted as (
+    insert into task_counts as t (partition, state, operation, tasks)
+    select f.partition, c.*
+      from fence f, json_to_recordset(%(counts)s::json) as c (state text, operation text, tasks bigint)
+        on conflict (partition, state, operation) do update set tasks = t.tasks + excluded.tasks
 )
 select exists (select from entered), exists (select from fence),
        (select pg_notify('pulp_positions', %(payload)s) from fence),
