@@ -108,9 +108,7 @@ class Arena:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for process in self.extra.values():
-            process.kill()
-            process.wait()
+        self._end_all_extra()
         self.wake_all()
         await self.database.close()
         await asyncio.to_thread(self.stack.down)
@@ -248,6 +246,25 @@ class Arena:
         """SIGTERM to it; its exit code."""
         self.extra[name].terminate()
         return await self.ended_extra(name, 60)
+
+    async def mend(self) -> None:
+        """Have everything as it was, after a fault that did not end as it should."""
+        self._end_all_extra()
+        self.wake_all()
+        for proxy in (*self.brokers, *itertools.chain(*self.inner), self.database.proxy):
+            await proxy.release()
+        await self.database.mend()
+        for name in self.stack.names:
+            if name != "postgres" and self.stack.pid(name) is None:
+                self.stack.start(name)
+        await self.until_brokers()
+        await self.until_services()
+
+    def _end_all_extra(self) -> None:
+        for process in self.extra.values():
+            process.kill()
+            process.wait()
+        self.extra.clear()
 
     def wake(self, pid: int | None) -> None:
         """SIGCONT to a process and its children."""

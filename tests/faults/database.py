@@ -91,6 +91,17 @@ class Database:
             self._stack.start("postgres")
         await self.until_ready()
 
+    async def mend(self) -> None:
+        """Have it run, whatever a fault has left: awake, with its settings."""
+        if self._standby is not None:
+            await self._standby.discard()
+            self._standby = None
+        if self._process is None and self._stack.pid("postgres") is None:
+            self._stack.start("postgres")
+        await self.until_ready()
+        await asyncio.to_thread(self.execute, "alter system reset all")
+        await asyncio.to_thread(self.execute, "select pg_reload_conf()")
+
     async def until_ready(self) -> None:
         """Wait until it answers; starts a server of the suite's own again that has ended."""
         await _until("Postgres answers", self._is_ready)

@@ -105,7 +105,10 @@ class Runner:
             Stage(self._arena, self.state, Random(f"{self._seed}/{number}/{fault.name}"), is_alone=len(chosen) == 1)
             for fault in chosen
         ]
-        await asyncio.gather(*(fault.run(stage) for fault, stage in zip(chosen, stages, strict=True)))
+        ends = await asyncio.gather(
+            *(fault.run(stage) for fault, stage in zip(chosen, stages, strict=True)), return_exceptions=True
+        )
+        await self._mend(names, [error for error in ends if error is not None])
         ended = time.monotonic()
         self.doing = "until the lag is 0"
         lag = await self._lag(names)
@@ -114,6 +117,15 @@ class Runner:
         await self._check(self.state.checker.check)
         told = f"{began_s:6.0f} s  {' + '.join(names)}: {ended - began:.0f} s"
         self._say(f"{told}, lag 0 after {'never' if lag is None else f'{lag:.1f} s'}")
+
+    async def _mend(self, names: list[str], errors: list[BaseException]) -> None:
+        """A fault that did not end as it should, as when a process does not leave in time: a breach, and the run goes on."""
+        for error in errors:
+            if not isinstance(error, Exception):
+                raise error
+            self.state.ledger.breach("faults", " + ".join(names), f"{type(error).__name__}: {error}")
+        if errors:
+            await self._arena.mend()
 
     async def _lag(self, names: list[str]) -> float | None:
         try:
