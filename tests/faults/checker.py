@@ -10,7 +10,8 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
 
-from tests.faults.reference import Entry, Reference
+from tests.faults.folding import Entry
+from tests.faults.reference import Reference
 from tests.faults.rules import Row
 
 _TASKS: Final = """

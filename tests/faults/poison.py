@@ -9,8 +9,8 @@ from uuid import UUID
 
 from confluent_kafka import Producer
 
+from tests.faults.folding import Raw
 from tests.faults.reading import PREFIX
-from tests.faults.reference import Raw
 
 _MEGABYTE: Final = 1_000_000
 
@@ -31,7 +31,7 @@ def poison(random: Random, partitions: int, recent: dict[int, list[Raw]]) -> Ite
             yield Bad("written twice", partition, raw.key, raw.value)
             if b"accepted.v1" not in (raw.value or b""):
                 yield Bad("another partition", (partition + 1) % partitions, raw.key, raw.value)
-    for name, key, value in (*_no_events(random), *_strange_events(random)):
+    for name, key, value in (*no_events(random), *strange_events(random)):
         yield Bad(name, random.randrange(partitions), key, value)
     for partition, raws in recent.items():
         for raw in raws:
@@ -57,7 +57,8 @@ def write(kafka: str, topic: str, records: list[Bad]) -> None:
         raise RuntimeError(f"poison was not written: {failed or left}")
 
 
-def _no_events(random: Random) -> Iterator[tuple[str, bytes | None, bytes | None]]:
+def no_events(random: Random) -> Iterator[tuple[str, bytes | None, bytes | None]]:
+    """(what is wrong, key, value) of records that cannot be decoded."""
     task_id = _id(random)
     key = task_id.encode()
     sound = _envelope(random, "cancel-requested", task_id, {"reason": None})
@@ -74,7 +75,9 @@ def _no_events(random: Random) -> Iterator[tuple[str, bytes | None, bytes | None
     yield "a megabyte of nothing", key, b" " * _MEGABYTE
 
 
-def _strange_events(random: Random) -> Iterator[tuple[str, bytes, bytes]]:
+def strange_events(random: Random) -> Iterator[tuple[str, bytes, bytes]]:
+    """(what is odd, key, value) of events that have no effect."""
+
     def made(kind: str, data: dict[str, Any], **more: Any) -> tuple[bytes, bytes]:
         task_id = _id(random)
         return task_id.encode(), _bytes({**_envelope(random, kind, task_id, data), **more})

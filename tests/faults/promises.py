@@ -4,9 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
+from tests.faults.folding import Entry
 from tests.faults.journals import Use, overlaps
 from tests.faults.ledger import Breach, Ledger, Told
-from tests.faults.reference import Entry, Reference
+from tests.faults.reference import Reference
 from tests.faults.rules import APPLIED, ENDED
 from tests.faults.run_state import Wake
 

@@ -6,8 +6,9 @@ from random import Random
 from typing import Final, NamedTuple
 
 from tests.faults.checker import Checker
+from tests.faults.folding import Raw
 from tests.faults.ledger import Ledger
-from tests.faults.reference import Raw, Reference
+from tests.faults.reference import Reference
 
 _RECENT: Final = 6
 

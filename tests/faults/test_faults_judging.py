@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
+from tests.faults.folding import Entry, Raw
 from tests.faults.journals import Use, overlaps, uses
 from tests.faults.ledger import Ledger, Seen
 from tests.faults.plan import planned
 from tests.faults.promises import judge_operations, zombie_windows_ms
 from tests.faults.reading import read
-from tests.faults.reference import Entry, Raw, Reference
+from tests.faults.reference import Reference
 from tests.faults.rules import APPLIED, TABLE
 from tests.faults.run_state import Wake
 

@@ -41,7 +41,7 @@ class Guard(NamedTuple):
 
 PROJECTOR = "services/processor/pulp_processor/projector.py"
 TASK = "events/pulp_events/task.py"
-GUARDS_TEST = "tests/integration/test_projector_guards.py"
+GUARDS_TEST = "tests/contract/test_projectors.py"
 PRODUCER_TEST = "tests/integration/test_producer_guards.py"
 TABLE_TEST = "tests/unit/test_events_table.py"
 
@@ -83,7 +83,7 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "what was written before is left out": Guard(
         PROJECTOR,
-        "rest = [item for item in batch if item.record.offset >= self.next_offset]",
+        "rest = [item for item in batch if item.record.offset >= next_offset]",
         "rest = list(batch)",
         "pulp_processor.projector",
         (GUARDS_TEST,),

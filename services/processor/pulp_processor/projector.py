@@ -88,7 +88,7 @@ class Projector:
         Raises `OutOfPlace` (nothing written), `ReadModelCorrupt`, or `psycopg.OperationalError` if Postgres went
         away: then it is not known whether the batch was written, and `locate` tells.
         """
-        rest = self._rest_of(batch)
+        rest = rest_of(batch, self.partition, self.next_offset)
         if not rest:
             return self.next_offset
         while True:
@@ -110,12 +110,6 @@ class Projector:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
-
-    def _rest_of(self, batch: Sequence[Decoded]) -> Sequence[Decoded]:
-        rest = [item for item in batch if item.record.offset >= self.next_offset]
-        _check_first(rest, self.partition, self.next_offset)
-        _check_whole(rest, self.partition)
-        return rest
 
     async def _write_or_set_aside(self, batch: Sequence[Decoded]) -> None:
         try:
@@ -197,6 +191,14 @@ class Projector:
             self._tasks.clear()
             self._connection = await connect(self._conninfo, f"pulp-processor/{self.partition}")
         return self._connection
+
+
+def rest_of(batch: Sequence[Decoded], partition: int, next_offset: int) -> Sequence[Decoded]:
+    """What of the batch was not written before the position. Raises `GapInBatch` unless it continues there."""
+    rest = [item for item in batch if item.record.offset >= next_offset]
+    _check_first(rest, partition, next_offset)
+    _check_whole(rest, partition)
+    return rest
 
 
 def _lets_tasks_run(changes: Changes) -> bool:

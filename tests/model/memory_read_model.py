@@ -1,0 +1,84 @@
+"""A read model in memory and its projector: they keep the contract of the real ones (`tests/contract/test_projectors.py`)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import psycopg
+from pulp_events.reader import Record
+from pulp_events.task import Task
+from pulp_processor.projector import FenceLost, ReadModelCorrupt, rest_of
+from pulp_projections.fold import Changes, DeadLetter, Decoded, HistoryRow, decode_batch, fold, task_ids
+
+
+@dataclass
+class MemoryReadModel:
+    """The tables of a generation."""
+
+    positions: dict[int, int]
+    tasks: dict[UUID, Task] = field(default_factory=dict)
+    history: dict[int, dict[int, HistoryRow]] = field(init=False)
+    dead_letters: dict[int, dict[int, DeadLetter]] = field(init=False)
+    loses_answer: bool = False
+    """The next write is done, and its author is not told."""
+
+    def __post_init__(self) -> None:
+        self.history = {partition: {} for partition in self.positions}
+        self.dead_letters = {partition: {} for partition in self.positions}
+
+    def commit(self, partition: int, expected: int, end: int, changes: Changes) -> None:
+        """All or nothing. Raises `FenceLost` if the position is not the one expected."""
+        if self.positions[partition] != expected:
+            raise FenceLost(f"partition {partition}: the position is not {expected} any more")
+        if any(row.record.offset in self.history[partition] for row in changes.history):
+            raise ReadModelCorrupt(f"partition {partition}: rows after position {expected} are there already")
+        self.positions[partition] = end
+        self.history[partition].update((row.record.offset, row) for row in changes.history)
+        self.dead_letters[partition].update((letter.record.offset, letter) for letter in changes.dead_letters)
+        self.tasks.update((task.task_id, task) for task in changes.created)
+        for task in changes.updated:
+            if self.tasks[task.task_id].version < task.version:
+                self.tasks[task.task_id] = task
+        if self.loses_answer:
+            self.loses_answer = False
+            raise psycopg.OperationalError("the answer was lost")
+
+
+class MemoryProjector:
+    """A `Projector` of one partition, and as that one it remembers the tasks that it has written."""
+
+    def __init__(self, model: MemoryReadModel, partition: int) -> None:
+        self.partition = partition
+        self.next_offset = 0
+        self._model = model
+        self._tasks: dict[UUID, Task] = {}
+
+    async def locate(self) -> int:
+        """See `Projector.locate`."""
+        self._tasks.clear()
+        self.next_offset = self._model.positions[self.partition]
+        return self.next_offset
+
+    async def project(self, records: Iterable[Record]) -> int:
+        """See `Projector.project`."""
+        return self._write(decode_batch(records))
+
+    async def close(self) -> None:
+        """See `Projector.close`."""
+        self._tasks.clear()
+
+    def _write(self, batch: Sequence[Decoded]) -> int:
+        rest = rest_of(batch, self.partition, self.next_offset)
+        if not rest:
+            return self.next_offset
+        known = {
+            task_id: self._tasks.get(task_id) or self._model.tasks[task_id]
+            for task_id in task_ids(rest)
+            if task_id in self._tasks or task_id in self._model.tasks
+        }
+        changes = fold(rest, known)
+        end = rest[-1].record.offset + 1
+        self._model.commit(self.partition, self.next_offset, end, changes)
+        self._tasks.update((task.task_id, task) for task in (*changes.created, *changes.updated))
+        self.next_offset = end
+        return end
