@@ -6,10 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import psutil
 import psycopg
@@ -20,8 +17,7 @@ from pulp_deploy.local.processes import spawn
 from pulp_deploy.stack import Stack
 
 from tests.faults.proxy import Proxy
-
-_LIMIT_S: Final = 60.0
+from tests.faults.waiting import until
 
 
 class Database:
@@ -104,7 +100,7 @@ class Database:
 
     async def until_ready(self) -> None:
         """Wait until it answers; starts a server of the suite's own again that has ended."""
-        await _until("Postgres answers", self._is_ready)
+        await until("Postgres answers", self._is_ready)
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
         """A statement as its owner, straight to the server."""
@@ -135,7 +131,7 @@ class Database:
         self._standby = standby
         await asyncio.to_thread(standby.copy, None if self._wal is None else self._wal / folder.name)
         standby.start()
-        await _until("the standby follows", lambda: bool(self.execute("select 1 from pg_stat_replication")))
+        await until("the standby follows", lambda: bool(self.execute("select 1 from pg_stat_replication")))
         return standby
 
     async def take(self, standby: "Standby") -> None:
@@ -213,11 +209,3 @@ def _give_to_server(path: Path) -> None:
     account = server_account()
     if account is not None:
         os.chown(path, *account)
-
-
-async def _until(what: str, holds: Callable[[], bool], limit_s: float = _LIMIT_S) -> None:
-    ends = time.monotonic() + limit_s
-    while not await asyncio.to_thread(holds):
-        if time.monotonic() > ends:
-            raise TimeoutError(f"{what}: not within {limit_s:g} s")
-        await asyncio.sleep(0.2)

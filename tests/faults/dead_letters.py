@@ -5,7 +5,8 @@ import time
 
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.faults.arena import TOPIC, Arena
+from tests.faults.arena import Arena
+from tests.faults.cluster import TOPIC
 from tests.faults.ledger import Breach
 from tests.faults.reference import Reference
 

@@ -7,8 +7,8 @@ from typing import Final
 import httpx
 import psutil
 
-from tests.faults.arena import PARTITIONS, TOPIC
 from tests.faults.clients import TASKS
+from tests.faults.cluster import PARTITIONS, TOPIC
 from tests.faults.poison import poison, write
 from tests.faults.stage import BROKER_NAMES, Fault, Stage, no_limits
 
@@ -50,7 +50,7 @@ async def every_broker_restarted(stage: Stage) -> None:
 
 async def controller_killed(stage: Stage) -> None:
     """The broker whose controller leads the quorum."""
-    name = await asyncio.to_thread(stage.arena.controller)
+    name = await asyncio.to_thread(stage.arena.cluster.controller)
     await stage.arena.kill(name)
     await stage.last(2, 8)
     stage.arena.start(name)

@@ -32,7 +32,7 @@ def _server(which: str, effect: str) -> Callable[[Stage], Awaitable[None]]:
     """A server, for all of its clients."""
 
     async def run(stage: Stage) -> None:
-        postgres, brokers = stage.arena.database.proxy, stage.arena.brokers
+        postgres, brokers = stage.arena.database.proxy, stage.arena.cluster.clients
         chosen = {"postgres": [postgres], "one broker": [stage.random.choice(brokers)], "kafka": brokers}[which]
         await _disturb(stage, chosen, effect)
 
@@ -43,7 +43,7 @@ def _pair(kind: str, server: str, effect: str) -> Callable[[Stage], Awaitable[No
     """One process, and the server; everybody else is well."""
 
     async def run(stage: Stage) -> None:
-        chosen = [stage.arena.database.proxy] if server == "postgres" else stage.arena.brokers
+        chosen = [stage.arena.database.proxy] if server == "postgres" else stage.arena.cluster.clients
         await _disturb(stage, chosen, effect, stage.arena.pid(stage.one_of(kind)))
 
     return run
@@ -54,7 +54,7 @@ def _brokers(effect: str) -> Callable[[Stage], Awaitable[None]]:
 
     async def run(stage: Stage) -> None:
         one, other = stage.random.sample(range(len(BROKER_NAMES)), 2)
-        ways = [(stage.arena.inner[one], other), (stage.arena.inner[other], one)]
+        ways = [(stage.arena.cluster.inner[one], other), (stage.arena.cluster.inner[other], one)]
         pids = [stage.arena.pid(BROKER_NAMES[origin]) for _, origin in ways]
         await asyncio.gather(
             *(_disturb(stage, proxies, effect, pid) for (proxies, _), pid in zip(ways, pids, strict=True))

@@ -119,13 +119,13 @@ async def disk_full(stage: Stage) -> None:
 async def rebuilt(stage: Stage) -> None:
     """A new generation is built and activated while all goes on; often its process is killed first, and resumed."""
     arena = stage.arena
-    name = arena.extra_name("rebuild")
-    process = arena.start_extra(name, "rebuild", "start", "--activate")
+    name = arena.extras.name("rebuild")
+    process = arena.extras.start(name, "rebuild", "start", "--activate")
     if stage.random.random() < 0.7:
         await stage.last(0.5, 4)
         process.kill()
         stage.state.count("rebuilds that were killed")
-    code = await arena.ended_extra(name)
+    code = await arena.extras.ended(name)
     async with asyncio.timeout(_REBUILD_S):
         while code != 0:
             if stage.is_alone and code not in (-signal.SIGKILL, _NOTHING_TO_RESUME, _BUSY):
@@ -133,8 +133,8 @@ async def rebuilt(stage: Stage) -> None:
                 return
             await asyncio.sleep(1)
             action = "start" if code == _NOTHING_TO_RESUME else "resume"
-            arena.start_extra(name, "rebuild", action, "--activate")
-            code = await arena.ended_extra(name)
+            arena.extras.start(name, "rebuild", action, "--activate")
+            code = await arena.extras.ended(name)
     stage.state.count("generations activated")
     if stage.is_alone:
         await _rolled_back(stage)
@@ -142,9 +142,9 @@ async def rebuilt(stage: Stage) -> None:
 
 async def _rolled_back(stage: Stage) -> None:
     for action in ("rollback", "prune"):
-        name = stage.arena.extra_name("rebuild")
-        stage.arena.start_extra(name, "rebuild", action)
-        code = await stage.arena.ended_extra(name)
+        name = stage.arena.extras.name("rebuild")
+        stage.arena.extras.start(name, "rebuild", action)
+        code = await stage.arena.extras.ended(name)
         if code != 0:
             stage.state.ledger.breach("rebuild", name, f"{action} ended with {code}, though nothing else was wrong")
             return

@@ -13,7 +13,8 @@ from typing import Final
 
 import psutil
 
-from tests.faults.arena import PARTITIONS, PROCESSORS, Arena
+from tests.faults.arena import PROCESSORS, Arena
+from tests.faults.cluster import PARTITIONS, until_members
 from tests.faults.run_state import Wake
 from tests.faults.stage import PROCESSES, SERVICES, Fault, Stage, no_limits
 
@@ -93,11 +94,11 @@ async def rebalance_storm(stage: Stage) -> None:
 
 async def more_processors_than_partitions(stage: Stage) -> None:
     """One of them has nothing to do; then they leave again."""
-    names = [stage.arena.extra_name("processor") for _ in range(PARTITIONS + 1 - PROCESSORS)]
+    names = [stage.arena.extras.name("processor") for _ in range(PARTITIONS + 1 - PROCESSORS)]
     for name in names:
-        stage.arena.start_extra(name, "processor", "--instance", name)
+        stage.arena.extras.start(name, "processor", "--instance", name)
     if stage.is_alone:
-        await stage.arena.until_members(*SERVICES["processor"], *names)
+        await until_members(stage.arena.kafka, *SERVICES["processor"], *names)
         stage.state.count(f"{PARTITIONS + 1} processors in the group")
     await stage.last(8, 15)
     await stage.end_extra(*names)
@@ -106,10 +107,10 @@ async def more_processors_than_partitions(stage: Stage) -> None:
 
 async def old_and_new_processor(stage: Stage) -> None:
     """One is replaced, and both are at it: the new one has its partitions, the old one is stopped, and wakes later."""
-    old, new = stage.one_of("processor"), stage.arena.extra_name("processor")
-    stage.arena.start_extra(new, "processor", "--instance", new)
+    old, new = stage.one_of("processor"), stage.arena.extras.name("processor")
+    stage.arena.extras.start(new, "processor", "--instance", new)
     if stage.is_alone:
-        await stage.arena.until_members(*SERVICES["processor"], new)
+        await until_members(stage.arena.kafka, *SERVICES["processor"], new)
     pid = stage.arena.signal(old, signal.SIGSTOP)
     try:
         await stage.last(9, 15)
@@ -130,12 +131,12 @@ async def clock_off(stage: Stage) -> None:
     compiling = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"]
     await asyncio.to_thread(subprocess.run, compiling, check=True)
     skewed = {"LD_PRELOAD": str(library)}
-    worker, processor = stage.arena.extra_name("worker"), stage.arena.extra_name("processor")
-    stage.arena.start_extra(worker, "worker", "--name", worker, environment=skewed)
-    stage.arena.start_extra(processor, "processor", "--instance", processor, environment=skewed)
+    worker, processor = stage.arena.extras.name("worker"), stage.arena.extras.name("processor")
+    stage.arena.extras.start(worker, "worker", "--name", worker, environment=skewed)
+    stage.arena.extras.start(processor, "processor", "--instance", processor, environment=skewed)
     if stage.is_alone:
         await stage.arena.until_worker(worker)
-        await stage.arena.until_members(*SERVICES["processor"], processor)
+        await until_members(stage.arena.kafka, *SERVICES["processor"], processor)
         stage.state.count("workers and processors with a wrong clock", 2)
     await stage.last(12, 18)
     await stage.end_extra(worker, processor)

@@ -10,9 +10,10 @@ from typing import Final
 import psycopg
 
 from tests.faults.api_check import compare_api
-from tests.faults.arena import PARTITIONS, TOPIC, Arena
+from tests.faults.arena import Arena
 from tests.faults.checker import Checked, Checker
 from tests.faults.clients import Load
+from tests.faults.cluster import PARTITIONS, TOPIC
 from tests.faults.dead_letters import judge_dead_letters
 from tests.faults.journals import read_journals, uses
 from tests.faults.ledger import Ledger

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 
 #define SKEW_S 3600
@@ -39,6 +40,14 @@ int pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *until
         real = dlsym(RTLD_NEXT, "pthread_mutex_timedlock");
     struct timespec moved = of_kernel(until);
     return real(mutex, &moved);
+}
+
+int cnd_timedwait(cnd_t *cond, mtx_t *mutex, const struct timespec *until) {
+    static int (*real)(cnd_t *, mtx_t *, const struct timespec *);
+    if (!real)
+        real = dlsym(RTLD_NEXT, "cnd_timedwait");
+    struct timespec moved = of_kernel(until);
+    return real(cond, mutex, &moved);
 }
 
 int sem_timedwait(sem_t *semaphore, const struct timespec *until) {

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, NamedTuple
 
-from tests.faults.arena import BROKERS, PROCESSORS, WORKERS, Arena
+from tests.faults.arena import PROCESSORS, WORKERS, Arena
+from tests.faults.cluster import BROKERS
 from tests.faults.run_state import State
 
 SERVICES: Final = {
@@ -60,7 +61,7 @@ class Stage:
 
     async def end_extra(self, *names: str) -> None:
         """SIGTERM to services that the fault has started: they leave in good order."""
-        codes = await asyncio.gather(*map(self.arena.end_extra, names))
+        codes = await asyncio.gather(*map(self.arena.extras.end, names))
         # By the signal itself, where other faults have kept it from getting far enough to heed it.
         allowed = {0} if self.is_alone else {0, -signal.SIGTERM}
         if not set(codes) <= allowed:
