@@ -1,10 +1,12 @@
 """Kafka's jars: brought once by jgo, checked at every start against the sums that are committed here."""
 
+import fcntl
 import hashlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -19,39 +21,54 @@ _SUMS: Final = "kafka-jars.sha256"
 def class_path(say: Callable[[str], None] = lambda line: None) -> str:
     """The Java class path of Kafka; downloads it the first time, with progress through `say`.
 
+    It names the files of the repository, which stay: jgo makes its own folders of links anew while others read them.
     Raises `JarMismatch` if a jar is not the one that was released, `DeployError` if it cannot be had.
     """
-    folders = _Download(say).run()
-    by_name = {jar.name: jar for folder in folders for jar in sorted(folder.glob("*.jar"))}
-    jars = list(by_name.values())
-    check(jars, released_sums())
-    return ":".join(str(jar) for jar in jars)
+    repository, released = _repository(), released_sums()
+    if _missing(repository, released):
+        with _alone(repository, say):
+            if _missing(repository, released):
+                _Download(say).run()
+    check(repository, released)
+    return ":".join(str(repository / name) for name in released)
 
 
 def released_sums() -> dict[str, str]:
-    """SHA-256 by file name of every jar."""
+    """SHA-256 of every jar, by its path in the repository."""
     lines = files("pulp_deploy").joinpath(_SUMS).read_text().splitlines()
     return {name: digest for digest, name in (line.split() for line in lines)}
 
 
-def check(jars: list[Path], released: Mapping[str, str]) -> None:
-    """Raise `JarMismatch` unless these are exactly the released jars."""
-    found = {jar.name: jar for jar in jars}
-    for name, jar in found.items():
-        if name not in released:
-            raise JarMismatch(f"{jar} is not one of Kafka's released jars: remove it and start again")
+def check(repository: Path, released: Mapping[str, str]) -> None:
+    """Raise `JarMismatch` unless all released jars are there as they were released."""
+    for missing in _missing(repository, released):
+        raise JarMismatch(f"{repository / missing} is missing, though it was downloaded: start again")
+    for name, digest in released.items():
+        jar = repository / name
         with jar.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != released[name]:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != digest:
             raise JarMismatch(
-                f"{jar} has the SHA-256 sum {digest}, released was {released[name]}: it is damaged or was replaced."
-                f" Remove it, the folder {jar.parent.parent} and its copy below {_repository()}, and start again:"
-                " it is then downloaded anew"
+                f"{jar} has the SHA-256 sum {found}, released was {digest}: it is damaged or was replaced."
+                " Remove it and start again: it is then downloaded anew"
             )
-    missing = sorted(released.keys() - found.keys())
-    if missing:
-        where = jars[0].parent.parent if jars else "the cache"
-        raise JarMismatch(f"{missing[0]} is missing in {where}: remove that folder and start again")
+
+
+def _missing(repository: Path, released: Iterable[str]) -> list[str]:
+    return [name for name in released if not (repository / name).is_file()]
+
+
+@contextmanager
+def _alone(repository: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """One download at a time: two that write the same files would spoil each other's."""
+    repository.mkdir(parents=True, exist_ok=True)
+    with (repository / "pulp-tasks.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process is downloading Apache Kafka: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class _Download:
@@ -60,10 +77,9 @@ class _Download:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._started = time.time()
-        self._folders: list[Path] = []
         self._error: BaseException | None = None
 
-    def run(self) -> list[Path]:
+    def run(self) -> None:
         thread = threading.Thread(target=self._build, name="jgo", daemon=True)
         thread.start()
         thread.join(2.0)
@@ -76,15 +92,13 @@ class _Download:
                 f"Kafka's jars ({KAFKA}) could not be had: {self._error}. The first start needs a network; later"
                 " ones do not"
             ) from self._error
-        return self._folders
 
     def _build(self) -> None:
         import jgo
 
         try:
             for coordinates in (KAFKA, _LOGGING):  # apart: resolved together, jgo chooses other versions
-                environment = jgo.build(coordinates)
-                self._folders += [Path(folder) for folder in (environment.jars_dir, environment.modules_dir)]
+                jgo.build(coordinates, update=True)  # what it remembers may have been removed from the repository
         except Exception as error:  # handed to the caller's thread
             self._error = error
 
