@@ -22,7 +22,7 @@ create temporary table if not exists changed_tasks (
 delete from pg_temp.changed_tasks;
 
 -- copy_changed --
-copy pg_temp.changed_tasks from stdin;
+copy pg_temp.changed_tasks from stdin (format binary);
 
 -- update_tasks --
 update tasks t
@@ -37,7 +37,8 @@ update tasks t
 copy tasks (task_id, state, updated_at, started_at, cancel_requested_at, finished_at, last_offset, version, attempt,
             attempt_id, worker, cancellable, sequence, progress, result, error, operation, arguments, resources,
             exclusive_resources, shared_resources, tags, queue, priority, group_id, parent_id, depends_on,
-            timeout_seconds, created_by, correlation_id, accepted_at, partition, accepted_offset) from stdin;
+            timeout_seconds, created_by, correlation_id, accepted_at, partition, accepted_offset)
+  from stdin (format binary);
 
 -- count_tasks --
 -- In the batch's own transaction: the counters are those of the rows beside them.
@@ -50,7 +51,8 @@ copy task_events (partition, record_offset, task_id, event_id, type, event_time,
   from stdin (format binary);
 
 -- copy_dead_letters --
-copy dead_letters (partition, record_offset, broker_time, reason, key, value, headers, sent) from stdin;
+copy dead_letters (partition, record_offset, broker_time, reason, key, value, headers, sent)
+  from stdin (format binary);
 
 -- advance --
 -- The fence: no row means that the position is not what this writer believes, so another one owns the partition.

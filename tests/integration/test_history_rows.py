@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from pulp_events.codec import encode, key_of
 from pulp_events.reader import Record
+from pulp_processor import small_batch
 from pulp_processor.projector import Projector
 
 from tests.support.events import TASK, accepted
@@ -16,6 +17,7 @@ ID = UUID("00000000-0000-4000-8000-0000000000ff")
 LAST_MS = 253_402_300_799_000  # 9999-12-31T23:59:59Z: what broker times are clamped to
 
 
+@pytest.mark.parametrize("most_records", [100, 0], ids=["one statement", "by COPY"])
 @pytest.mark.parametrize(
     "event_time",
     [
@@ -35,8 +37,14 @@ LAST_MS = 253_402_300_799_000  # 9999-12-31T23:59:59Z: what broker times are cla
     ],
 )
 async def test_each_column_is_what_the_record_says(
-    database: str, event_time: datetime, timestamp_ms: int, broker_time: datetime
+    database: str,
+    event_time: datetime,
+    timestamp_ms: int,
+    broker_time: datetime,
+    most_records: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records)
     event = msgspec.structs.replace(accepted(), id=ID, time=event_time, actor="user:Zoë\t\\N")
     value = encode(event)
     projector = Projector(database, 0)

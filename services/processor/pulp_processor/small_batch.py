@@ -1,16 +1,17 @@
 """A small batch in one statement: with few records the round trips of a transaction cost more than its rows."""
 
-from datetime import UTC
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from psycopg import AsyncConnection
 from pulp_events.events import Access
 from pulp_events.task import Task
+from pulp_projections.binary_copy import clamped_ms
 from pulp_projections.fold import Changes, HistoryRow, Kind
 from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
-from pulp_projections.store import time_text
 
 _SQL = load("pulp_processor", "small_batch.sql")
 MOST_RECORDS: Final = 100
@@ -80,7 +81,7 @@ def _history(row: HistoryRow) -> dict[str, Any]:
         "event_id": row.event.id,
         "type": row.type,
         "event_time": row.event.time.astimezone(UTC),
-        "broker_time": time_text(row.record.timestamp_ms),
+        "broker_time": _time_text(row.record.timestamp_ms),
         "actor": row.event.actor,
         "effect": row.effect,
         "event": "\\x" + (row.record.value or b"").hex(),
@@ -91,7 +92,7 @@ def _changing(task: Task) -> dict[str, Any]:
     return {
         "task_id": task.task_id,
         "state": task.state,
-        "updated_at": time_text(task.updated_at_ms),
+        "updated_at": _time_text(task.updated_at_ms),
         "started_at": _time(task.started_at_ms),
         "cancel_requested_at": _time(task.cancel_requested_at_ms),
         "finished_at": _time(task.finished_at_ms),
@@ -125,7 +126,7 @@ def _created(task: Task) -> dict[str, Any]:
         "timeout_seconds": task.timeout_seconds,
         "created_by": task.created_by,
         "correlation_id": task.correlation_id,
-        "accepted_at": time_text(task.accepted_at_ms),
+        "accepted_at": _time_text(task.accepted_at_ms),
         "partition": task.partition,
         "accepted_offset": task.accepted_offset,
     }
@@ -136,4 +137,9 @@ def _count(kind: Kind, change: int) -> dict[str, Any]:
 
 
 def _time(timestamp_ms: int | None) -> str | None:
-    return None if timestamp_ms is None else time_text(timestamp_ms)
+    return None if timestamp_ms is None else _time_text(timestamp_ms)
+
+
+@lru_cache(maxsize=64)
+def _time_text(timestamp_ms: int) -> str:
+    return datetime.fromtimestamp(clamped_ms(timestamp_ms) / 1000, UTC).isoformat()

@@ -1,0 +1,100 @@
+"""Rows of tasks as Postgres reads them back: each column is what the events say, whichever way the batch was written."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+import pytest
+from pulp_events.events import Access, Outcome, Resource, TaskError
+from pulp_processor import small_batch
+from pulp_processor.projector import Projector
+
+from tests.support.events import ATTEMPT, NOON, TASK, accepted, cancel_requested, finished, progress, started
+from tests.support.projection import rows
+from tests.support.records import records
+
+ODD = 'tab\t, line\n, "quoted", back\\slash, {braces}, NULL, \\N, Zoë, ☃'
+OTHERS = [UUID(int=number) for number in (1, 2**127, 2**128 - 1)]
+SHARED = Resource(type="repository", id="b", access=Access.SHARED)
+ALL = msgspec.structs.replace(
+    accepted(
+        operation=ODD,
+        arguments=msgspec.Raw(b'{"a": ["\\u2603", 1e3, null]}'),
+        resources=(Resource(type="repository", id=ODD), SHARED, Resource(type="x", id="y")),
+        tags=(ODD, "pulp:action:sync", "NULL"),
+        queue="slow",
+        priority=-1000,
+        group_id=OTHERS[0],
+        parent_id=OTHERS[1],
+        depends_on=tuple(OTHERS),
+        timeout_seconds=315_360_000,
+    ),
+    correlation_id=ODD,
+)
+LIFE = [
+    ALL,
+    started(attempt=2**31 - 1, worker="w☃"),
+    progress(sequence=2**63 - 1, value={"done": ODD}),
+    cancel_requested(),
+    finished(outcome=Outcome.FAILED, error=TaskError(code="odd", description=ODD, traceback=ODD)),
+]
+
+
+def at(offset: int) -> object:
+    """When the broker took the record (`tests/support/records.py`)."""
+    return NOON + timedelta(seconds=offset)
+
+
+@pytest.mark.parametrize("most_records", [100, 0], ids=["one statement", "by COPY"])
+@pytest.mark.parametrize("size", [len(LIFE), 1], ids=["one batch", "many"])
+async def test_everything_that_can_be_said_of_a_task(
+    database: str, most_records: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records)
+    told = records(LIFE)
+    projector = Projector(database, 0)
+    await projector.locate()
+    for start in range(0, len(told), size):
+        await projector.project(told[start : start + size])
+    await projector.close()
+    assert await rows(database, "tasks") == [
+        {
+            "task_id": TASK,
+            "state": "failed",
+            "operation": ODD,
+            "arguments": {"a": ["☃", 1000.0, None]},
+            "resources": [
+                {"type": "repository", "id": ODD, "access": "exclusive"},
+                {"type": "repository", "id": "b", "access": "shared"},
+                {"type": "x", "id": "y", "access": "exclusive"},
+            ],
+            "exclusive_resources": [f"repository:{ODD}", "x:y"],
+            "shared_resources": ["repository:b"],
+            "tags": [ODD, "pulp:action:sync", "NULL"],
+            "queue": "slow",
+            "priority": -1000,
+            "group_id": OTHERS[0],
+            "parent_id": OTHERS[1],
+            "depends_on": OTHERS,
+            "timeout_seconds": 315_360_000,
+            "created_by": "user:admin",
+            "correlation_id": ODD,
+            "accepted_at": at(0),
+            "updated_at": at(4),
+            "started_at": at(1),
+            "cancel_requested_at": at(3),
+            "finished_at": at(4),
+            "partition": 0,
+            "accepted_offset": 0,
+            "last_offset": 4,
+            "version": 5,
+            "attempt": 2**31 - 1,
+            "attempt_id": ATTEMPT,
+            "worker": "w☃",
+            "cancellable": True,
+            "sequence": 2**63 - 1,
+            "progress": {"done": ODD},
+            "result": None,
+            "error": {"code": "odd", "description": ODD, "traceback": ODD},
+        }
+    ]
