@@ -140,10 +140,7 @@ def evolve(task: Task | None, event: Event, position: Placed, at_ms: int) -> Tas
         return Ignored(Reason.DUPLICATE)
     if task.state in FINAL:
         return Ignored(Reason.FINAL)
-    change = _EFFECTS[type(event.data)](task, event.data, at_ms)
-    if isinstance(change, Ignored):
-        return change
-    return replace(task, **change, updated_at_ms=at_ms, offset=position.offset, version=task.version + 1)
+    return _EFFECTS[type(event.data)](task, event.data, position.offset, at_ms)
 
 
 def _created(event: Event, position: Placed, at_ms: int) -> Task | Ignored:
@@ -173,51 +170,76 @@ def _created(event: Event, position: Placed, at_ms: int) -> Task | Ignored:
     )
 
 
-def _started(task: Task, data: Started, at_ms: int) -> dict[str, object] | Ignored:
+# Each effect names all that it changes, for `replace` with a dict in between takes three times as long.
+
+
+def _started(task: Task, data: Started, offset: int, at_ms: int) -> Task | Ignored:
     if task.state is State.CANCELLING:
         return Ignored(Reason.CANCEL_CAME_FIRST)
     if task.state is State.RUNNING and data.attempt <= task.attempt:
         return Ignored(Reason.ATTEMPT_TAKEN)
-    return {
-        "state": State.RUNNING,
-        "attempt": data.attempt,
-        "attempt_id": data.attempt_id,
-        "worker": data.worker,
-        "cancellable": data.cancellable,
-        "started_at_ms": at_ms,
-        "sequence": 0,
-        "progress": EMPTY_OBJECT,
-    }
+    return replace(
+        task,
+        state=State.RUNNING,
+        attempt=data.attempt,
+        attempt_id=data.attempt_id,
+        worker=data.worker,
+        cancellable=data.cancellable,
+        started_at_ms=at_ms,
+        sequence=0,
+        progress=EMPTY_OBJECT,
+        updated_at_ms=at_ms,
+        offset=offset,
+        version=task.version + 1,
+    )
 
 
-def _progressed(task: Task, data: Progress, _: int) -> dict[str, object] | Ignored:
+def _progressed(task: Task, data: Progress, offset: int, at_ms: int) -> Task | Ignored:
     if task.attempt_id is None:
         return Ignored(Reason.NOT_STARTED)
     if data.attempt_id != task.attempt_id or data.sequence <= task.sequence:
         return Ignored(Reason.STALE)
-    return {"progress": data.progress, "sequence": data.sequence}
+    return replace(
+        task,
+        progress=data.progress,
+        sequence=data.sequence,
+        updated_at_ms=at_ms,
+        offset=offset,
+        version=task.version + 1,
+    )
 
 
-def _cancelling(task: Task, _: CancelRequested, at_ms: int) -> dict[str, object] | Ignored:
+def _cancelling(task: Task, _: CancelRequested, offset: int, at_ms: int) -> Task | Ignored:
     if task.state is State.CANCELLING:
         return Ignored(Reason.ALREADY_REQUESTED)
     if task.state is State.RUNNING and not task.cancellable:
         return Ignored(Reason.NOT_CANCELLABLE)
-    return {"state": State.CANCELLING, "cancel_requested_at_ms": at_ms}
+    return replace(
+        task,
+        state=State.CANCELLING,
+        cancel_requested_at_ms=at_ms,
+        updated_at_ms=at_ms,
+        offset=offset,
+        version=task.version + 1,
+    )
 
 
-def _finished(task: Task, data: Finished, at_ms: int) -> dict[str, object] | Ignored:
+def _finished(task: Task, data: Finished, offset: int, at_ms: int) -> Task | Ignored:
     if data.attempt_id != task.attempt_id:
         return Ignored(Reason.NOT_STARTED if task.attempt_id is None else Reason.STALE)
-    return {
-        "state": _STATE_OF[data.outcome],
-        "result": data.result,
-        "error": data.error,
-        "finished_at_ms": at_ms,
-    }
+    return replace(
+        task,
+        state=_STATE_OF[data.outcome],
+        result=data.result,
+        error=data.error,
+        finished_at_ms=at_ms,
+        updated_at_ms=at_ms,
+        offset=offset,
+        version=task.version + 1,
+    )
 
 
-_EFFECTS: Final[Mapping[type[Data], Callable[[Task, Any, int], dict[str, object] | Ignored]]] = {
+_EFFECTS: Final[Mapping[type[Data], Callable[[Task, Any, int, int], Task | Ignored]]] = {
     Started: _started,
     Progress: _progressed,
     CancelRequested: _cancelling,
