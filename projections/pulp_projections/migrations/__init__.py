@@ -1,6 +1,6 @@
 """Numbered plain-SQL migrations of the operational tables (`NNNN_name.sql` in this folder).
 
-Read models have none: a changed shape is a new generation.
+Read models have none, since a changed shape is a new generation; but a table beside the others may be added here.
 """
 
 from importlib.resources import files
