@@ -10,7 +10,8 @@ from uuid import UUID
 
 import psutil
 
-from benchmarks.listing import ask, fill
+from benchmarks.filling import fill
+from benchmarks.listing import TASKS, ask
 from benchmarks.measure import OURS, Measure, Sizes, percentile
 from benchmarks.scene import Scene, Servers
 from benchmarks.serving import PASSWORD, USER, client, serving
@@ -61,7 +62,7 @@ def _pss_mib(pid: int) -> float:
 async def detail(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
     """GET of one task of many, in milliseconds."""
     async with serving(servers) as (made, port):
-        await fill(made, sizes)
+        await fill(made.database, sizes.of(TASKS, 5000))
         task_id = await _some_task(made)
         return {"p50": percentile(await ask(client(port), f"/pulp/api/v3/tasks/{task_id}/", sizes.of(200, 10)), 50)}
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 import psycopg
 from pulp_deploy.local.ports import free_ports
 from pulp_projections import queries
-from pulp_projections.sql import load
 
+from benchmarks.filling import fill
 from benchmarks.http import Client
 from benchmarks.measure import LIMIT, OURS, Measure, Sizes, percentile
-from benchmarks.scene import LIMIT_S, Scene, Servers
+from benchmarks.scene import LIMIT_S, Servers
 from benchmarks.serving import client, serving
 
-_SQL = load("benchmarks", "fill.sql")
+TASKS = 200_000
 _LIST = "/pulp/api/v3/tasks/?limit=100"
 _FILTERS = {
     "": "",
@@ -26,18 +26,10 @@ _FILTERS = {
 }
 
 
-async def fill(made: Scene, sizes: Sizes) -> None:
-    """Write many finished tasks."""
-    async with await psycopg.AsyncConnection.connect(made.database, autocommit=True) as connection:
-        await connection.execute(_SQL["tasks"], {"tasks": sizes.of(200_000, 5000)})
-        await connection.execute(_SQL["counts"])
-        await connection.execute(_SQL["analyze"])
-
-
 async def ours(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
     """GET of a page of a hundred, in milliseconds; each filter; with 16 clients at once, in requests a second."""
     async with serving(servers) as (made, port):
-        await fill(made, sizes)
+        await fill(made.database, sizes.of(TASKS, 5000))
         found = {}
         for name, query in _FILTERS.items():
             times_ms = await ask(client(port), _LIST + query, sizes.of(150, 10))
@@ -48,7 +40,7 @@ async def ours(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 async def bare(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
     """The same page from a bare handler without filters."""
     async with serving(servers) as (made, _):
-        await fill(made, sizes)
+        await fill(made.database, sizes.of(TASKS, 5000))
         [port] = free_ports(1)
         await made.run("bare", sys.executable, "-m", "benchmarks.bare", str(port), PULP_POSTGRES=made.database)
         await _until_open(port)
@@ -61,7 +53,7 @@ async def bare(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 async def statement(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
     """The statement alone, by one connection; 16 connections."""
     async with serving(servers) as (made, _):
-        await fill(made, sizes)
+        await fill(made.database, sizes.of(TASKS, 5000))
         times_ms = await _query(made.database, sizes.of(150, 10))
         each = sizes.of(40, 4)
         began_s = time.perf_counter()

@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 from psycopg import AsyncConnection
-from psycopg.rows import class_row, namedtuple_row
-from psycopg.sql import SQL, Composed
+from psycopg.rows import namedtuple_row
 from pulp_events.task import Position, State
 
 from pulp_projections.sql import load
@@ -17,9 +16,8 @@ from pulp_projections.sql import load
 _SQL: Final = load("pulp_projections", "queries.sql")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRow:
-    """One task. `arguments`, `resources`, `progress`, `result` and `error` are JSON texts."""
+class TaskRow(Struct, frozen=True, gc=False):
+    """One task, as `task` selects it. `arguments`, `resources`, `progress`, `result` and `error` are JSON texts."""
 
     task_id: UUID
     state: State
@@ -110,6 +108,10 @@ class Condition:
 
     sql: LiteralString
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    is_counted: bool = False
+    """It asks for nothing but `t.state` and `t.operation`, as `task_counts` has them too."""
+    is_ordered: bool = False
+    """An index gives what matches in the order of acceptance, whatever the values are."""
 
 
 async def task(connection: AsyncConnection, task_id: UUID) -> TaskRow | None:
@@ -127,17 +129,9 @@ async def tasks(
     offset: int = 0,
 ) -> list[TaskRow]:
     """The tasks for which every condition holds."""
-    statement = SQL(_SQL["task"]) + _where(conditions) + SQL(" order by " + order + " limit %(limit)s offset %(skip)s")
-    async with connection.cursor(row_factory=class_row(TaskRow)) as cursor:
-        await cursor.execute(statement, {**_parameters(conditions), "limit": limit, "skip": offset})
-        return await cursor.fetchall()
-
-
-async def count_tasks(connection: AsyncConnection, conditions: Sequence[Condition]) -> int:
-    """How many tasks there are for which every condition holds."""
-    cursor = await connection.execute(SQL(_SQL["count"]) + _where(conditions), _parameters(conditions))
-    row = await cursor.fetchone()
-    return 0 if row is None else int(row[0])
+    statement = tasks_sql([condition.sql for condition in conditions], order)
+    cursor = await connection.execute(statement, {**parameters_of(conditions), "limit": limit, "skip": offset})
+    return [TaskRow(*row) for row in await cursor.fetchall()]
 
 
 async def positions(connection: AsyncConnection) -> dict[int, int]:
@@ -209,11 +203,16 @@ def raw(text: str | None) -> Raw | None:
     return None if text is None else Raw(text.encode())
 
 
-def _where(conditions: Sequence[Condition]) -> Composed:
-    if not conditions:
-        return Composed([])
-    return SQL(" where ") + SQL(" and ").join(SQL(condition.sql) for condition in conditions)
+def tasks_sql(conditions: Sequence[LiteralString], order: LiteralString) -> LiteralString:
+    """The statement that reads tasks; its parameters `limit` and `skip` are the page."""
+    return _SQL["task"] + where(conditions) + " order by " + order + " limit %(limit)s offset %(skip)s"
 
 
-def _parameters(conditions: Sequence[Condition]) -> dict[str, Any]:
+def where(conditions: Sequence[LiteralString]) -> LiteralString:
+    """The WHERE clause of conditions, or nothing."""
+    return " where " + " and ".join(conditions) if conditions else ""
+
+
+def parameters_of(conditions: Sequence[Condition]) -> dict[str, Any]:
+    """The parameters of all conditions."""
     return {name: value for condition in conditions for name, value in condition.parameters.items()}

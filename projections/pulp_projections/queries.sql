@@ -8,9 +8,6 @@ select t.task_id, t.state, t.operation, t.arguments::text, t.resources::text, t.
        array(select c.task_id from tasks c where c.parent_id = t.task_id order by c.accepted_at) as children
   from tasks t
 
--- count --
-select count(*) from tasks t
-
 -- positions --
 select partition, next_offset from positions;
 

@@ -84,11 +84,17 @@ create index tasks_by_operation on tasks (operation, accepted_at, task_id);
 create index tasks_unfinished on tasks (priority desc, accepted_at, partition, accepted_offset)
     where state in ('waiting', 'running', 'cancelling');
 create index tasks_with_dependencies on tasks (partition) where state = 'waiting' and depends_on <> '{}';
-create index tasks_by_exclusive_resource on tasks using gin (exclusive_resources) with (fastupdate = off);
-create index tasks_by_shared_resource on tasks using gin (shared_resources) with (fastupdate = off);
-create index tasks_by_tag on tasks using gin (tags) with (fastupdate = off);
+-- An empty array would be an entry of its own in GIN; a query has to say that it does not ask for one.
+create index tasks_by_exclusive_resource on tasks using gin (exclusive_resources) with (fastupdate = off)
+    where exclusive_resources <> '{}';
+create index tasks_by_shared_resource on tasks using gin (shared_resources) with (fastupdate = off)
+    where shared_resources <> '{}';
+create index tasks_by_tag on tasks using gin (tags) with (fastupdate = off) where tags <> '{}';
 create index tasks_by_parent on tasks (parent_id) where parent_id is not null;
 create index tasks_by_group on tasks (group_id) where group_id is not null;
+create index tasks_by_correlation on tasks (correlation_id) where correlation_id is not null;
+-- Rows lie in the order of their times, nearly: a summary of each megabyte finds a span of time, and costs no write.
+create index tasks_by_span on tasks using brin (started_at, finished_at) with (autosummarize = on);
 alter table task_events add primary key (partition, record_offset);
 create index task_events_by_task on task_events (task_id, record_offset);
 create index dead_letters_unsent on dead_letters (partition) where not sent;

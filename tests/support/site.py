@@ -182,7 +182,9 @@ class Site:
                 await self.log.appended.wait()
                 await self.may_project.wait()
                 self.log.appended.clear()
-                for projector, records in zip(self._projectors, self.log.records, strict=True):
+                # As of now: what comes while a partition is written may be held back.
+                arrived = [list(records) for records in self.log.records]
+                for projector, records in zip(self._projectors, arrived, strict=True):
                     if len(records) > projector.next_offset:
                         await projector.project(records[projector.next_offset :])
         finally:

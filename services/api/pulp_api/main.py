@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import select
 import signal
 import socket
 from collections.abc import Iterator
@@ -78,12 +79,20 @@ def connection_pool(conninfo: str, most: int) -> AsyncConnectionPool:
             "tcp_user_timeout": 20_000,  # ms
         },
         configure=_configure,
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
     )
 
 
 async def _configure(connection: AsyncConnection) -> None:
     await connection.execute("set statement_timeout = '30s'")  # one query must not hold a connection for ever
+
+
+async def _check(connection: AsyncConnection) -> None:
+    """Raises if the connection has ended. A round trip only where something has come, which its end would be."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 def listen(host: str, port: int, *, stalled_s: float = _STALLED_S) -> socket.socket:

@@ -99,6 +99,18 @@ _PAGE: Final = {
     "properties": {"count": _NUMBER, "results": {"type": "array", "items": {"type": "object"}}},
 }
 
+_TASK_PAGE: Final = {
+    "type": "object",
+    "properties": {
+        "count": {
+            "type": "integer",
+            "description": "Exact for filters on state and name alone, else up to 10,000. Above that an estimate,"
+            " and the answer has the header Pulp-Count: estimate.",
+        },
+        "results": {"type": "array", "items": {"type": "object"}},
+    },
+}
+
 
 def document() -> dict[str, Any]:
     """The document. Clients keep it, and fetch it again when a version in it differs from the status's."""
@@ -131,7 +143,7 @@ def _paths() -> dict[str, Any]:
         f"{root}/readyz/": {"get": _call("readyz_read", secured=False, codes=(200, 503))},
         f"{root}/docs/api.json": {"get": _call("docs_api.json_get", secured=False)},
         f"{root}/tasks/": {
-            "get": _call("tasks_list", query=_TASK_FILTERS, schema=_PAGE, codes=(200, 400, 504)),
+            "get": _call("tasks_list", query=_TASK_FILTERS, schema=_TASK_PAGE, codes=(200, 400, 504)),
             "post": _call("tasks_create", body=submission, codes=(202, 400, 403, 413, 422)),
         },
         "{task_href}": {

@@ -30,6 +30,11 @@ def positions_header(positions: Mapping[int, int]) -> dict[str, str]:
     return {"Pulp-Position": ",".join(parts)} if parts else {}
 
 
+def count_header(*, is_estimate: bool) -> dict[str, str]:
+    """The header of a page whose `count` is an estimate; none where it is exact."""
+    return {"Pulp-Count": "estimate"} if is_estimate else {}
+
+
 def lag_header(lag: str | None) -> dict[str, str]:
     """The header that tells by how many events an answer may be old; none if it is not."""
     return {} if lag is None else {"Pulp-Lag": lag}
@@ -69,7 +74,9 @@ def time_or_position(text: str) -> datetime | Position:
 
 def instant(time: datetime | None) -> str | None:
     """RFC 3339 in UTC with microseconds, as Pulp 3 writes it."""
-    return None if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"  # for +00:00
 
 
 def second(time: datetime | None) -> str | None:

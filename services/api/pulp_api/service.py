@@ -29,6 +29,7 @@ from pulp_events.task import FINAL, Ignored, Position, Reason, State, evolve
 from pulp_events.topics import partition_of
 from pulp_projections import queries, store
 from pulp_projections.as_of import row_of, task_as_of
+from pulp_projections.pages import Pages
 from pulp_projections.positions import Positions
 from pulp_projections.queries import TaskRow
 
@@ -109,6 +110,7 @@ class Service:
         self.log = log
         self.positions = positions
         self.partitions = partitions
+        self.pages = Pages()
         self._pool = pool
         self._clock = clock
 

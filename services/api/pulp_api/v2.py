@@ -72,7 +72,7 @@ async def list_tasks(
     """All tasks, in order of submission; `tag`: all must match; `id` and `state`: any."""
     conditions = []
     if tag:
-        conditions.append(Condition("t.tags @> %(tags)s", {"tags": tag}))
+        conditions.append(Condition("t.tags <> '{}' and t.tags @> %(tags)s", {"tags": tag}))
     if id:
         ids = [found for text in id if (found := uuid_of(text)) is not None]
         conditions.append(Condition("t.task_id = any (%(ids)s)", {"ids": ids}))

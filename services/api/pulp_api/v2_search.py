@@ -143,7 +143,7 @@ def _filter(field: str, wanted: Any) -> Condition:
         case "state":
             return in_states(values)
         case "tags":
-            return Condition("t.tags && %(tags)s", {"tags": values})
+            return Condition("t.tags <> '{}' and t.tags && %(tags)s", {"tags": values})
         case _:
             raise BadInput(f"criteria.filters.{field}: only task_id, group_id, state and tags can be searched")
 

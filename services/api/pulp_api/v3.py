@@ -1,5 +1,6 @@
 """The Pulp 3 dialect, with what it lacks: submission, history, progress."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,10 +15,11 @@ from pulp_api import submission
 from pulp_api.context import MAX_REASON, Calling
 from pulp_api.failures import FieldErrors
 from pulp_api.paging import DEFAULT_LIMIT, MOST, limit_and_offset, page_of
-from pulp_api.respond import instant, json, lag_header, position_header, positions_header
+from pulp_api.respond import count_header, instant, json, lag_header, position_header, positions_header
 from pulp_api.service import check_shown
 from pulp_api.v3_expression import expression
-from pulp_api.v3_tasks import NOT_FILTERS, ROOT, condition_of, href_of, names_of, order_of, pick, shape
+from pulp_api.v3_filters import NOT_FILTERS, condition_of, order_of
+from pulp_api.v3_tasks import ROOT, href_of, names_of, pick, shape
 
 router = APIRouter(prefix=ROOT)
 
@@ -34,15 +36,13 @@ async def list_tasks(call: Calling, request: Request) -> Response:
     order = order_of(query.getlist("ordering"))
     limit, offset = limit_and_offset(request)
     least = await call.at_least_positions()
-    async with call.service.connection() as connection, connection.transaction():
-        await connection.execute("set transaction isolation level repeatable read")
-        shown = await queries.positions(connection)
-        check_shown(shown, least)
-        count = await queries.count_tasks(connection, conditions)
-        rows = await queries.tasks(connection, conditions, order=order, limit=limit, offset=offset)
+    async with call.service.connection() as connection:
+        page = await call.service.pages.read(connection, conditions, order=order, limit=limit, offset=offset)
+    check_shown(page.shown, least)
+    picked = _picker(request)
     return json(
-        page_of(request, count, [_picked(request, shape(row)) for row in rows]),
-        headers=positions_header(shown),
+        page_of(request, page.total, [picked(shape(row)) for row in page.rows]),
+        headers={**positions_header(page.shown), **count_header(is_estimate=page.is_estimate)},
     )
 
 
@@ -62,7 +62,7 @@ async def read_task(call: Calling, request: Request, task_id: str) -> Response:
     `as_of` is a time (RFC 3339), or the PARTITION:OFFSET of one of its events.
     """
     reading = await call.read(_uuid(task_id))
-    return json(_picked(request, shape(reading.task)), headers=lag_header(reading.lag))
+    return json(_picker(request)(shape(reading.task)), headers=lag_header(reading.lag))
 
 
 @router.patch("/tasks/{task_id}/")
@@ -129,10 +129,14 @@ def _history_entry(entry: queries.HistoryEntry) -> dict[str, Any]:
     }
 
 
-def _picked(request: Request, task: dict[str, Any]) -> dict[str, Any]:
+def _picker(request: Request) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What picks of a task the fields that the request wants."""
     query = request.query_params
     fields, excluded = names_of(query.getlist("fields")), names_of(query.getlist("exclude_fields"))
-    return pick(task, fields, excluded, minimal=query.get("minimal", "").lower() in ("true", "1"))
+    minimal = query.get("minimal", "").lower() in ("true", "1")
+    if not (fields or excluded or minimal):
+        return lambda task: task
+    return lambda task: pick(task, fields, excluded, minimal=minimal)
 
 
 def _reason_of_cancel(body: bytes) -> str | None:

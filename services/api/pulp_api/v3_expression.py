@@ -4,12 +4,13 @@
 """
 
 import re
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from pulp_projections.queries import Condition
 
 from pulp_api.failures import FieldErrors
-from pulp_api.v3_tasks import condition_of, is_filter
+from pulp_api.v3_filters import condition_of, is_filter
 
 MAX_COMPLEXITY: Final = 8
 _MAX_TOKENS: Final = 100
@@ -115,13 +116,15 @@ def _joined(parts: list[_Part], word: str) -> _Part:
 
 
 def _condition(sql: str, *parts: Condition) -> Condition:
-    return Condition(sql, {name: value for part in parts for name, value in part.parameters.items()})
+    parameters = {name: value for part in parts for name, value in part.parameters.items()}
+    return Condition(sql, parameters, is_counted=all(part.is_counted for part in parts))
 
 
 def _numbered(condition: Condition, number: int) -> Condition:
     """With parameters of its own: one filter may be there more than once, here and beside the expression."""
     sql = re.sub(r"%\((\w+)\)s", rf"%(q{number}_\1)s", condition.sql)
-    return Condition(sql, {f"q{number}_{name}": value for name, value in condition.parameters.items()})
+    parameters = {f"q{number}_{name}": value for name, value in condition.parameters.items()}
+    return replace(condition, sql=sql, parameters=parameters)
 
 
 def _wrong(text: str) -> FieldErrors:

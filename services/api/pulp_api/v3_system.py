@@ -18,7 +18,8 @@ from pulp_api.paging import limit_and_offset, page_of
 from pulp_api.respond import instant, json
 from pulp_api.service import Service
 from pulp_api.stream import Hub
-from pulp_api.v3_tasks import NOT_FILTERS, ROOT, href_of, names_of, pick
+from pulp_api.v3_filters import NOT_FILTERS
+from pulp_api.v3_tasks import ROOT, href_of, names_of, pick
 
 router = APIRouter(prefix=ROOT)
 _PROBE_S: Final = 2.0
