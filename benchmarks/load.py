@@ -68,7 +68,13 @@ class Encoded(NamedTuple):
 @lru_cache(maxsize=2)
 def encoded(tasks: int, events_each: int = EVENTS_PER_TASK) -> tuple[Encoded, ...]:
     """The events of `lives`, once for all rounds."""
-    return tuple(Encoded(event.task_id, key_of(event.task_id), encode(event)) for event in lives(tasks, events_each))
+    return tuple(each_encoded(tasks, events_each))
+
+
+def each_encoded(tasks: int, events_each: int = EVENTS_PER_TASK) -> Iterator[Encoded]:
+    """The same, one after the other: for so many that they would not fit into memory."""
+    for event in lives(tasks, events_each):
+        yield Encoded(event.task_id, key_of(event.task_id), encode(event))
 
 
 def produce(kafka: str, topic: str, partitions: int, events: Iterable[Encoded]) -> None:

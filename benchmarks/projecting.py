@@ -1,4 +1,4 @@
-"""`live`, `live-2`, `skew` and `rebuild`: how fast events in Kafka become rows."""
+"""`live`, `live-2`, `growth`, `skew` and `rebuild`: how fast events in Kafka become rows."""
 
 import asyncio
 import time
@@ -13,6 +13,7 @@ from pulp_processor.collecting import collect_seldom
 from pulp_processor.settings import Settings
 from pulp_projections.generations import create_indexes, create_tables
 from pulp_projections.positions import Positions
+from pulp_projections.sql import load
 
 from benchmarks.load import EVENTS_PER_TASK, encoded, produce
 from benchmarks.measure import LIMIT, OURS, Measure, Sizes
@@ -21,7 +22,10 @@ from benchmarks.scene import LIMIT_S, PARTITIONS, Scene, Servers, following, sce
 
 _TASKS = 20_000
 _QUICK_TASKS = 1000
+_GROWN_TASKS = 500_000
+_QUICK_GROWN_TASKS = 4000
 _TRANSACTION = 5000
+_SQL = load("benchmarks", "grown.sql")
 _WRITERS = (
     "select count(*) from pg_stat_activity"
     " where datname = current_database() and starts_with(application_name, 'pulp-processor/')"
@@ -32,19 +36,35 @@ _finished: dict[tuple[str, int], list[bytes]] = {}
 
 
 async def live(
-    servers: Servers, sizes: Sizes, *, processors: int = 1, partitions: int = PARTITIONS, one_task: bool = False
+    servers: Servers,
+    sizes: Sizes,
+    *,
+    processors: int = 1,
+    partitions: int = PARTITIONS,
+    one_task: bool = False,
+    grown: bool = False,
 ) -> Mapping[str, float]:
     """Events a second, from just before the first fetch to the last commit."""
     tasks = sizes.of(_TASKS, _QUICK_TASKS)
     events = encoded(1, tasks * EVENTS_PER_TASK) if one_task else encoded(tasks)
     async with scene(servers) as made:
+        if grown:
+            await _grow(made, sizes.of(_GROWN_TASKS, _QUICK_GROWN_TASKS))
         produce(servers.kafka, made.topics.events, partitions, events)
         async with following(made.database) as positions:
             for number in range(processors):
                 await made.start(f"processor-{number}", "processor")
             rate = await _rate(made, positions, len(events))
-        await _remember(made, tasks)
+        if not grown:
+            await _remember(made, tasks)
         return {"": rate}
+
+
+async def _grow(made: Scene, tasks: int) -> None:
+    """Write what the projection would have written of so many tasks before."""
+    async with await psycopg.AsyncConnection.connect(made.database, autocommit=True) as connection:
+        for statement in _SQL.values():
+            await connection.execute(statement, {"tasks": tasks})
 
 
 async def _rate(made: Scene, positions: Positions, events: int) -> float:
@@ -53,13 +73,18 @@ async def _rate(made: Scene, positions: Positions, events: int) -> float:
         while await made.execute(_WRITERS) == [(0,)]:  # noqa: ASYNC110  # a connection cannot be waited for
             await asyncio.sleep(0.01)
     began_s = time.perf_counter()
+    await projected(positions, events)
+    return events / (time.perf_counter() - began_s)
+
+
+async def projected(positions: Positions, events: int) -> None:
+    """Returns when so many events are projected."""
     seen = await positions.changed(0, LIMIT_S)
     while (done := sum(positions.current().values())) < events:
         moves = await positions.changed(seen, LIMIT_S)
         if moves == seen:
             raise RuntimeError(f"the projection stands at {done} of {events} events")
         seen = moves
-    return events / (time.perf_counter() - began_s)
 
 
 async def _remember(made: Scene, tasks: int) -> None:
@@ -146,6 +171,13 @@ MEASURES = (
         unit="events/s",
         goal="0.95 of one on two cores, 1.5 from six cores on",
         sides={OURS: partial(live, processors=2), "one processor": live},
+    ),
+    Measure(
+        name="growth",
+        what="the same with 5 million events of 500,000 tasks there before, against none",
+        unit="events/s",
+        goal="0.85 of the empty one",
+        sides={OURS: partial(live, grown=True), "empty": live},
     ),
     Measure(
         name="skew",
