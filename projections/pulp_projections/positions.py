@@ -56,7 +56,7 @@ class Positions:
 
     def has_passed(self, position: Position) -> bool:
         """Whether the event at this position was projected, as last heard."""
-        return self._has({position.partition: position.offset + 1})
+        return self._is_connected and self._current.get(position.partition, 0) > position.offset
 
     async def changed(self, seen: int, timeout_s: float) -> int:
         """Returns when positions have moved since the `seen`-th time, or after the timeout: how often they have moved.

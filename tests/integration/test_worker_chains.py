@@ -95,9 +95,9 @@ async def test_reservations_are_handed_on_with_higher_tokens(pulp: Pipeline) -> 
     claims, parting = await two_claims(pulp)
     head, heir = parting[0].claim, parting[0].heir
     assert heir is not None
-    tokens = (await claims.let_go(parting))[heir.task_id]
+    tokens = (await claims.let_go(parting)).tokens[heir.task_id]
     assert all(tokens[resource] > head.tokens[resource] for resource in ("repository:demo", "pool:p"))
-    again = (await claims.let_go(parting))[heir.task_id]  # the answer was lost
+    again = (await claims.let_go(parting)).tokens[heir.task_id]  # the answer was lost
     assert again == tokens
     assert await pulp.query("select distinct task_id from reservations") == [(heir.task_id,)]
     await claims.close()
@@ -108,6 +108,6 @@ async def test_an_heir_whose_claim_was_swept_away_inherits_nothing(pulp: Pipelin
     heir = parting[0].heir
     assert heir is not None
     await pulp.query(f"update claims set released_at = now() where task_id = '{heir.task_id}'")
-    assert await claims.let_go(parting) == {}
+    assert (await claims.let_go(parting)).tokens == {}
     assert await pulp.query("select task_id from reservations") == []
     await claims.close()

@@ -147,8 +147,8 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "the wait for the own started": Guard(
         "services/worker/pulp_worker/attempt.py",
-        "            standing = await self._standing_after(position)\n            if standing is None:\n",
-        "            return await self._inherit()\n            if standing is None:\n",
+        "            standing = await tools.standings.after(self.claim, position)\n",
+        "            return await self._inherit()\n",
         "pulp_worker.attempt",
         ("tests/integration/test_worker_cancel.py::test_no_task_starts_after_a_cancel_that_precedes_it_in_the_log",),
     ),

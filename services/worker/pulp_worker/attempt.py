@@ -15,7 +15,7 @@ from pulp_events.ids import new_id
 from pulp_events.log import Log
 from pulp_events.task import FINAL, Position, State
 
-from pulp_worker.claims import Claim, Standing
+from pulp_worker.claims import Claim
 from pulp_worker.lease import Lease
 from pulp_worker.loading import Loaded
 from pulp_worker.outcome import Ended, failed, finished
@@ -25,7 +25,6 @@ from pulp_worker.running import Run, start
 from pulp_worker.standings import Standings
 
 _RETRY_S: Final = 0.5
-_PATIENCE_S: Final = 5.0
 _log = logging.getLogger("pulp.worker")
 
 
@@ -81,7 +80,8 @@ class Attempt:
         except Exception:  # the edge of an attempt: once its claim is released the reactor ends the task
             _log.exception("an attempt broke", extra={"task_id": self.claim.task_id})
         self.left.set()
-        await self._let_go()
+        if not self.inheritance.done():
+            self.inheritance.set_result(await self._let_go())
 
     def succeed(self, successor: "Attempt | None") -> None:
         """Who takes over what this task has reserved, if anybody. Call it once; `run` does not return before."""
@@ -145,8 +145,8 @@ class Attempt:
             # Repeated with the same id where the outcome is unknown: the second copy has no effect.
             position = await self._try_append(event)
         while position is not None and self._may_begin:
-            standing = await self._standing_after(position)
-            if standing is None:
+            standing = await tools.standings.after(self.claim, position)
+            if standing is None:  # not known after a while: the lease may have run out, or the task have ended
                 continue
             self._is_over = standing.state in FINAL
             self._is_cancelled = self._is_cancelled or standing.state is State.CANCELLING
@@ -162,14 +162,6 @@ class Attempt:
         tokens = await asyncio.shield(self._predecessor.inheritance)
         self.claim = self.claim._replace(tokens=tokens)
         return bool(tokens)
-
-    async def _standing_after(self, position: Position) -> Standing | None:
-        """None if that is not known after a while: meanwhile the lease may have run out, or the task have ended."""
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                return await self._tools.standings.after(self.claim, position)
-        except TimeoutError:
-            return None
 
     @property
     def _may_begin(self) -> bool:
@@ -214,24 +206,27 @@ class Attempt:
                 continue
             self.hands_on = True
             self.left.set()
-            if not await self._becomes_final(position):
-                event = self._substitute("the read model cannot hold it")
+            tokens = await self._end(position)
+            if tokens is not None:
+                self.inheritance.set_result(tokens)
+                return
+            event = self._substitute("the read model cannot hold it")
 
-    async def _becomes_final(self, position: Position) -> bool:
-        while not self._is_over:
-            standing = await self._standing_after(position)
-            if standing is not None:
-                self._is_over = standing.state in FINAL
-                return self._is_over
-        return True
+    async def _end(self, after: Position | None) -> Mapping[str, int] | None:
+        """Once the projection has passed the position: let go, and leave nothing behind. None if it is not over."""
+        return await self._tools.releases.end(self.claim, after, heir=await self._heir())
 
-    async def _let_go(self) -> None:
-        """An attempt that is over leaves nothing behind; another one leaves its number."""
+    async def _let_go(self) -> Mapping[str, int]:
+        """Let go, and leave the attempt's number behind unless the task is over."""
+        tokens = await self._end(None) if self._is_over else None
+        if tokens is None:
+            tokens = await self._tools.releases.let_go(self.claim, heir=await self._heir())
+        return tokens
+
+    async def _heir(self) -> Claim | None:
         if self._predecessor is not None:
             await self._predecessor.inheritance  # what it has to hand on
-        heir = await self._successor
-        tokens = await self._tools.releases.let_go(self.claim, is_over=self._is_over, heir=heir)
-        self.inheritance.set_result(tokens)
+        return await self._successor
 
     async def _try_append(self, event: Event) -> Position | None:
         """The event's position, or None if it is not known to be in the log (after a while)."""

@@ -1,13 +1,13 @@
 """Claims: which tasks this worker has taken."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import repeat
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, AsyncCursor, errors
 from pulp_events.task import State
 from pulp_projections.sql import load
 
@@ -52,12 +52,22 @@ class Standing(NamedTuple):
 
 
 class LetGo(NamedTuple):
-    """A claim that its worker gives back: forgotten if its task has ended, else its number stays taken."""
+    """A claim that its worker gives back: forgotten where its task has ended, else its number stays taken."""
 
     claim: Claim
     is_over: bool
+    """Give it back only if the task is final in the read model."""
     heir: Claim | None = None
     """The claim that inherits the reservations."""
+
+
+class Parted(NamedTuple):
+    """What came of giving claims back."""
+
+    tokens: Mapping[UUID, Mapping[str, int]]
+    """Those of the heirs, by task id. An heir whose claim is not held any more has none."""
+    kept: frozenset[UUID]
+    """Tasks that should be over and are not: their claims and reservations are as they were."""
 
 
 class Claims:
@@ -81,10 +91,8 @@ class Claims:
         has taken over from Postgres's primary.
         """
         try:
-            async with self._connection.use() as connection, connection.transaction():
-                await connection.execute(_SQL["claim_lock"])
-                if not await _may_claim(connection):
-                    return []
+            # A pipeline: while a claim is made no other one is, so each round trip is one for all workers.
+            async with self._connection.use() as connection, connection.pipeline(), connection.transaction():
                 chains = await self._choose(connection, operations, most)
                 return await self._take(connection, chains, instance_id) if chains else []
         except errors.ExclusionViolation:
@@ -92,29 +100,26 @@ class Claims:
 
     async def standings(self, claims: Sequence[Claim]) -> dict[UUID, Standing]:
         """How the claimed tasks stand, by task id."""
-        values = {
-            "task_ids": [claim.task_id for claim in claims],
-            "attempt_ids": [claim.attempt_id for claim in claims],
-        }
         async with self._connection.use() as connection:
-            cursor = await connection.execute(_SQL["standings"], values)
+            cursor = await connection.execute(_SQL["standings"], _ids(claims))
             return {
                 task_id: Standing(State(state), is_current, is_held)
                 for task_id, state, is_current, is_held in await cursor.fetchall()
             }
 
-    async def let_go(self, parting: Sequence[LetGo]) -> dict[UUID, dict[str, int]]:
-        """Give claims back, all in one transaction; the heirs' tokens, by task id. It may be repeated.
-
-        An heir whose claim is not held any more inherits nothing.
-        """
-        async with self._connection.use() as connection, connection.transaction():
-            tokens = await _hand_on(connection, [item for item in parting if item.heir is not None])
-            for statement, is_over in (("forget", True), ("release", False)):
-                attempt_ids = [item.claim.attempt_id for item in parting if item.is_over is is_over]
-                if attempt_ids:
-                    await connection.execute(_SQL[statement], {"attempt_ids": attempt_ids})
-        return tokens
+    async def let_go(self, parting: Sequence[LetGo]) -> Parted:
+        """Give claims back, all in one transaction. It may be repeated."""
+        over = [item.claim for item in parting if item.is_over]
+        async with self._connection.use() as connection:
+            if len(over) == len(parting) and not any(item.heir for item in parting):
+                return Parted({}, await _kept(await connection.execute(_SQL["forget"], _ids(over))))
+            async with connection.pipeline(), connection.transaction():
+                kept = await _kept(await connection.execute(_SQL["unfinished"], _ids(over)))
+                leaving = [item for item in parting if not item.is_over or item.claim.task_id not in kept]
+                handing_on = await connection.execute(_SQL["hand_on"], _heirs(leaving))
+                await connection.execute(_SQL["forget"], _ids([item.claim for item in leaving if item.is_over]))
+                await connection.execute(_SQL["release"], _ids([item.claim for item in leaving if not item.is_over]))
+                return Parted(await _tokens(handing_on), kept)
 
     async def put_back(self, held: Sequence[Claim], instance_id: UUID) -> set[UUID]:
         """Claim again what is held, as it was, on a server that may have lost it; the attempts that are held then."""
@@ -122,9 +127,8 @@ class Claims:
         values = {
             "worker": self._settings.name,
             "instance_id": instance_id,
-            "task_ids": [claim.task_id for claim in held],
+            **_ids(held),
             "attempts": [claim.attempt for claim in held],
-            "attempt_ids": [claim.attempt_id for claim in held],
             "partitions": [claim.partition for claim in held],
             "users": [claim.task_id for claim, _, _ in uses],
             "resources": [resource for _, resource, _ in uses],
@@ -142,11 +146,7 @@ class Claims:
 
         Not while a claim is being made.
         """
-        values = {
-            "worker": self._settings.name,
-            "instance_id": instance_id,
-            "attempt_ids": [claim.attempt_id for claim in held],
-        }
+        values = {"worker": self._settings.name, "instance_id": instance_id, **_ids(held)}
         async with self._connection.use() as connection, connection.transaction():
             cursor = await connection.execute(_SQL["positions"])
             positions: dict[int, int] = dict(await cursor.fetchall())
@@ -156,25 +156,32 @@ class Claims:
             return True
 
     async def _choose(self, connection: AsyncConnection, operations: Sequence[str], most: int) -> list[Chain]:
-        cursor = await connection.execute(_SQL["reserved"])
-        choice = Choice(dict(await cursor.fetchall()))
         wanted = {"queues": list(self._settings.queues), "operations": list(operations)}
         place = {"accepted_at": datetime.min.replace(tzinfo=UTC), "partition": -1, "offset": -1}
-        for chunk in self._sizes():
-            hopeless = choice.hopeless(_MOST_HOPELESS)
-            cursor = await connection.execute(_SQL["waiting"], {**wanted, **place, "hopeless": hopeless, "most": chunk})
+        sizes = self._sizes(most)
+        chunk = next(sizes)
+        await connection.execute(_SQL["claim_lock"])
+        may_claim = await connection.execute(_SQL["may_claim"])
+        reserved = await connection.execute(_SQL["reserved"])
+        cursor = await connection.execute(_SQL["waiting"], {**wanted, **place, "hopeless": [], "most": chunk})
+        if not await _is_allowed(connection, may_claim):
+            return []
+        choice = Choice(dict(await reserved.fetchall()))
+        while True:
             tasks = [_waiting(*row) for row in await cursor.fetchall()]
             choice.see(tasks)
             best = choice.best(most)
             if len(tasks) < chunk:
-                break
+                return best
             last = tasks[-1]
             place = {"accepted_at": last.accepted_at, "partition": last.partition, "offset": last.accepted_offset}
             over = best[-1].head.priority if len(best) == most else _LEAST_PRIORITY
             cursor = await connection.execute(_SQL["may_miss"], {**place, "over": over})
             if await cursor.fetchone() == (False,):
-                break
-        return best
+                return best
+            chunk = next(sizes)
+            hopeless = choice.hopeless(_MOST_HOPELESS)
+            cursor = await connection.execute(_SQL["waiting"], {**wanted, **place, "hopeless": hopeless, "most": chunk})
 
     async def _take(self, connection: AsyncConnection, chains: Sequence[Chain], instance_id: UUID) -> list[list[Claim]]:
         tasks = [task for chain in chains for task in chain.tasks]
@@ -187,9 +194,9 @@ class Claims:
         values = {
             "worker": self._settings.name,
             "instance_id": instance_id,
-            "task_ids": [task.task_id for task in tasks],
+            "task_ids": _array(attempt_ids),
             "attempts": [task.attempt for task in tasks],
-            "attempt_ids": list(attempt_ids.values()),
+            "attempt_ids": _array(attempt_ids.values()),
             "partitions": [task.partition for task in tasks],
             "users": [task_id for task_id, _, _ in uses],
             "resources": [resource for _, resource, _ in uses],
@@ -217,7 +224,8 @@ class Claims:
 
         return [[claim(task) for task in chain.tasks] for chain in chains]
 
-    def _sizes(self) -> Iterator[int]:
+    def _sizes(self, most: int) -> Iterator[int]:
+        yield min(2 * most, self._chunks[0])
         yield from self._chunks
         yield from repeat(self._chunks[-1])
 
@@ -230,24 +238,42 @@ def _waiting(*row: Any) -> Waiting:
     )
 
 
-async def _may_claim(connection: AsyncConnection) -> bool:
-    row = await (await connection.execute(_SQL["may_claim"])).fetchone()
+async def _is_allowed(connection: AsyncConnection, may_claim: AsyncCursor) -> bool:
+    row = await may_claim.fetchone()
     if row is None:
         await connection.execute(_SQL["see_timeline"])
     return row is not None and bool(row[0])
 
 
-async def _hand_on(connection: AsyncConnection, parting: Sequence[LetGo]) -> dict[UUID, dict[str, int]]:
-    heirs = {item.claim.task_id: item.heir for item in parting if item.heir is not None}
-    if not heirs:
-        return {}
-    attempt_ids = [heir.attempt_id for heir in heirs.values()]
-    cursor = await connection.execute(_SQL["lock_heirs"], {"attempt_ids": attempt_ids})
-    held = {row[0] for row in await cursor.fetchall()}
-    passing = {task_id: heir.task_id for task_id, heir in heirs.items() if heir.task_id in held}
-    await connection.execute(_SQL["hand_on"], {"task_ids": list(passing), "heirs": list(passing.values())})
-    cursor = await connection.execute(_SQL["tokens"], {"task_ids": list(passing.values())})
+def _ids(claims: Sequence[Claim]) -> dict[str, str]:
+    return {
+        "task_ids": _array([claim.task_id for claim in claims]),
+        "attempt_ids": _array([claim.attempt_id for claim in claims]),
+    }
+
+
+def _array(ids: Iterable[UUID]) -> str:
+    """For a parameter that is cast to `uuid[]`: psycopg takes longer for a list than Postgres for the statement."""
+    return f"{{{','.join([f'{id_.int:032x}' for id_ in ids])}}}"
+
+
+def _heirs(parting: Sequence[LetGo]) -> dict[str, object]:
+    heirs = [(item, item.heir) for item in parting if item.heir is not None]
+    return {
+        "task_ids": _array(item.claim.task_id for item, _ in heirs),
+        "heirs": _array(heir.task_id for _, heir in heirs),
+        "attempt_ids": _array(heir.attempt_id for _, heir in heirs),
+    }
+
+
+async def _tokens(handing_on: AsyncCursor) -> dict[UUID, dict[str, int]]:
     tokens: defaultdict[UUID, dict[str, int]] = defaultdict(dict)
-    for task_id, resource, token in await cursor.fetchall():
+    for task_id, resource, token in await handing_on.fetchall():
         tokens[task_id][resource] = token
     return dict(tokens)
+
+
+async def _kept(asked: AsyncCursor) -> frozenset[UUID]:
+    row = await asked.fetchone()
+    assert row is not None
+    return frozenset(row[0])

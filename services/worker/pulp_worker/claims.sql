@@ -85,26 +85,40 @@ select c.task_id, t.state, coalesce(t.attempt_id = c.attempt_id, false), h.task_
   join tasks t using (task_id)
   left join claims h on h.attempt_id = c.attempt_id and h.released_at is null;
 
--- lock_heirs --
--- Claims that shall inherit reservations; they cannot be swept away now.
-select task_id from claims where attempt_id = any (%(attempt_ids)s) and released_at is null for update;
-
 -- hand_on --
--- What a task has reserved goes to the next one, which the same worker has claimed: nobody comes in between.
-update reservations r
-   set task_id = h.heir,
-       token = (('x' || timeline())::bit(32)::bigint << 40)
-               + nextval('fencing_tokens')
-  from unnest(%(task_ids)s::uuid[], %(heirs)s::uuid[]) as h (task_id, heir)
- where r.task_id = h.task_id;
+-- What a task has reserved goes to the next one, which the same worker has claimed: nobody comes in between. The heir's
+-- claim is locked, so that it cannot be swept away now. The tokens that heirs have then, also those from a first time.
+with pairs as (
+    select * from unnest(%(task_ids)s::uuid[], %(heirs)s::uuid[], %(attempt_ids)s::uuid[])
+        as p (task_id, heir, attempt_id)
+), held as (
+    select task_id from claims
+     where attempt_id in (select attempt_id from pairs) and released_at is null
+       for update
+), moved as (
+    update reservations r
+       set task_id = p.heir,
+           token = (('x' || timeline())::bit(32)::bigint << 40)
+                   + nextval('fencing_tokens')
+      from pairs p join held on held.task_id = p.heir
+     where r.task_id = p.task_id
+ returning r.task_id, r.resource, r.token
+)
+select task_id, resource, token from moved
+ union all
+select r.task_id, r.resource, r.token from reservations r join held using (task_id);
 
--- tokens --
-select task_id, resource, token from reservations where task_id = any (%(task_ids)s);
+-- unfinished --
+-- Which of the tasks are not final. Once final they stay so.
+select array(select unnest(%(task_ids)s::uuid[])
+             except
+             select task_id from tasks
+              where task_id = any (%(task_ids)s::uuid[]) and state in ('successful', 'failed', 'cancelled', 'skipped'));
 
 -- release --
 -- Let go of tasks that have not ended: other attempts may come.
 with let_go as (
-    update claims set released_at = now() where attempt_id = any (%(attempt_ids)s) and released_at is null
+    update claims set released_at = now() where attempt_id = any (%(attempt_ids)s::uuid[]) and released_at is null
  returning task_id
 ), freed as (
     delete from reservations where task_id in (select task_id from let_go)
@@ -112,14 +126,21 @@ with let_go as (
 select pg_notify('pulp_claims', '') where exists (select from let_go);
 
 -- forget --
--- Let go of tasks that have ended: what they have reserved goes with the row. Told to those who may wait for it.
-with gone as (
-    delete from claims where attempt_id = any (%(attempt_ids)s) returning task_id
+-- Let go of those tasks that are final: what they have reserved goes with the row. Told to those who may wait for it. Which
+-- are not, as in `unfinished`.
+with ended as (
+    select task_id from tasks
+     where task_id = any (%(task_ids)s::uuid[]) and state in ('successful', 'failed', 'cancelled', 'skipped')
+), gone as (
+    delete from claims
+     where attempt_id = any (%(attempt_ids)s::uuid[]) and task_id in (select task_id from ended)
+ returning task_id
 )
-select pg_notify('pulp_claims', '')
- where exists (select from reservations join gone using (task_id))
-    or exists (select from tasks where state = 'waiting' and depends_on <> '{}'
-                and depends_on && array(select task_id from gone));
+select array(select unnest(%(task_ids)s::uuid[]) except select task_id from ended),
+       (select pg_notify('pulp_claims', '')
+         where exists (select from reservations join gone using (task_id))
+            or exists (select from tasks where state = 'waiting' and depends_on <> '{}'
+                        and depends_on && array(select task_id from gone)));
 
 -- put_back --
 -- Claims and reservations that a server which took over may lack, as they were.
@@ -144,7 +165,7 @@ select task_id, resource, exclusive, token,
     on conflict do nothing;
 
 -- held --
-select attempt_id from claims where attempt_id = any (%(attempt_ids)s) and released_at is null;
+select attempt_id from claims where attempt_id = any (%(attempt_ids)s::uuid[]) and released_at is null;
 
 -- positions --
 select partition, next_offset from positions;
@@ -154,7 +175,7 @@ select partition, next_offset from positions;
 with let_go as (
     update claims set released_at = now()
      where worker = %(worker)s and instance_id = %(instance_id)s and released_at is null
-       and attempt_id <> all (%(attempt_ids)s)
+       and attempt_id <> all (%(attempt_ids)s::uuid[])
  returning task_id
 ), freed as (
     delete from reservations where task_id in (select task_id from let_go)

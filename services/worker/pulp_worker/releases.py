@@ -3,45 +3,86 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import psycopg
+from pulp_events.task import Position
+from pulp_projections.positions import Positions
 
 from pulp_worker.claims import Claim, Claims, LetGo
 
 _RETRY_S: Final = 0.5
+_REST_S: Final = 0.02
+"""After a transaction, if nothing reserved is about to be given back: what others may wait for is not kept waiting."""
 _log = logging.getLogger("pulp.worker")
+
+Tokens = Mapping[str, int]
+"""Fencing token by resource."""
+
+
+class _Parting(NamedTuple):
+    let_go: LetGo
+    after: Position | None
 
 
 class Releases:
     """Collects what is to be given back while a transaction is under way; the next one takes all of it."""
 
-    def __init__(self, claims: Claims) -> None:
+    def __init__(self, claims: Claims, positions: Positions) -> None:
         self._claims = claims
-        self._parting: dict[asyncio.Future[Mapping[str, int]], LetGo] = {}
+        self._positions = positions
+        self._parting: dict[asyncio.Future[Tokens | None], _Parting] = {}
         self._wake = asyncio.Event()
 
-    async def let_go(self, claim: Claim, *, is_over: bool, heir: Claim | None = None) -> Mapping[str, int]:
-        """Returns when the claim is given back, however long Postgres is away: the tokens that the heir has then."""
-        done: asyncio.Future[Mapping[str, int]] = asyncio.get_running_loop().create_future()
-        self._parting[done] = LetGo(claim, is_over, heir)
-        self._wake.set()
-        return await done
+    async def let_go(self, claim: Claim, *, heir: Claim | None = None) -> Tokens:
+        """Returns when the claim is given back, however long Postgres is away: the tokens that the heir has then.
+
+        The task's number stays taken: another attempt may come.
+        """
+        return await self._part(_Parting(LetGo(claim, is_over=False, heir=heir), None)) or {}
+
+    async def end(self, claim: Claim, after: Position | None, *, heir: Claim | None = None) -> Tokens | None:
+        """The same for a task that has ended, once the projection is past the position. None if it is not final then.
+
+        In that case nothing was given back.
+        """
+        return await self._part(_Parting(LetGo(claim, is_over=True, heir=heir), after))
+
+    def notice(self) -> None:
+        """The projection has moved."""
+        if self._parting:
+            self._wake.set()
 
     async def run(self) -> None:
         """Give back what is to be given back; for ever."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            parting = dict(self._parting)
+            due = {done: item.let_go for done, item in self._parting.items() if self._is_due(item)}
+            if not due:
+                continue
             try:
-                tokens = await self._claims.let_go(list(parting.values()))
+                parted = await self._claims.let_go(list(due.values()))
             except psycopg.Error as error:
                 _log.warning("claims cannot be given back yet: %s", str(error).strip())
                 await asyncio.sleep(_RETRY_S)
                 self._wake.set()
                 continue
-            for done, item in parting.items():
+            for done, item in due.items():
                 del self._parting[done]
                 if not done.done():
-                    done.set_result(tokens.get(item.heir.task_id, {}) if item.heir is not None else {})
+                    is_kept = item.is_over and item.claim.task_id in parted.kept
+                    tokens = {} if item.heir is None else parted.tokens.get(item.heir.task_id, {})
+                    done.set_result(None if is_kept else tokens)
+            if not any(item.let_go.claim.tokens for item in self._parting.values()):
+                await asyncio.sleep(_REST_S)
+
+    async def _part(self, parting: _Parting) -> Tokens | None:
+        done: asyncio.Future[Tokens | None] = asyncio.get_running_loop().create_future()
+        self._parting[done] = parting
+        if self._is_due(parting):
+            self._wake.set()
+        return await done
+
+    def _is_due(self, parting: _Parting) -> bool:
+        return parting.after is None or self._positions.has_passed(parting.after)

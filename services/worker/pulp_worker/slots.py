@@ -123,7 +123,7 @@ class Slots:
     async def _give_back(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             self._followers.pop(claim.task_id, None)
-        await asyncio.gather(*(self._tools.releases.let_go(claim, is_over=False) for claim in claims))
+        await asyncio.gather(*(self._tools.releases.let_go(claim) for claim in claims))
 
     def _leave(self, chain: "asyncio.Task[None]") -> None:
         self._chains.discard(chain)

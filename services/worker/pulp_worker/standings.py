@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Collection
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import psycopg
 from pulp_events.task import Position
@@ -11,11 +12,18 @@ from pulp_projections.positions import Positions
 
 from pulp_worker.claims import Claim, Claims, Standing
 
-_POLL_S: Final = 2.0
+_PATIENCE_S: Final = 5.0
 _RETRY_S: Final = 0.5
 _LOOK_S: Final = 0.05
 """Between two looks at all tasks, also those that wait for nothing: cancels are heeded so soon."""
+_REST_S: Final = 0.005
 _log = logging.getLogger("pulp.worker")
+
+
+class _Question(NamedTuple):
+    claim: Claim
+    position: Position
+    until_s: float
 
 
 class Claimant(Protocol):
@@ -36,15 +44,16 @@ class Standings:
     def __init__(self, claims: Claims, positions: Positions) -> None:
         self._claims = claims
         self._positions = positions
-        self._waiting: dict[asyncio.Future[Standing], tuple[Claim, Position]] = {}
+        self._waiting: dict[asyncio.Future[Standing | None], _Question] = {}
         self._wake = asyncio.Event()
         self._looked_at_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def after(self, claim: Claim, position: Position) -> Standing:
-        """How the task stood when the projection had passed the position. Waits as long as that takes."""
-        answer: asyncio.Future[Standing] = asyncio.get_running_loop().create_future()
-        self._waiting[answer] = (claim, position)
+    async def after(self, claim: Claim, position: Position) -> Standing | None:
+        """How the task stood when the projection had passed the position; None if that is not known after a while."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Standing | None] = loop.create_future()
+        self._waiting[answer] = _Question(claim, position, loop.time() + _PATIENCE_S)
         if self._positions.has_passed(position):
             self._wake.set()
         try:
@@ -52,30 +61,34 @@ class Standings:
         finally:
             del self._waiting[answer]
 
-    async def follow(self) -> None:
-        """Notice every move of the projection; for ever."""
-        seen = 0
-        while True:
-            seen = await self._positions.changed(seen, _POLL_S)
-            self._wake.set()
+    def notice(self) -> None:
+        """The projection has moved, or has not for a while."""
+        self._wake.set()
 
     async def run(self, claimant: Claimant) -> None:
         """Look after every move; for ever."""
         while True:
             await self._wake.wait()
             self._wake.clear()
+            began_s = time.monotonic()
             try:
-                await self._look(claimant)
+                answered = await self._look(claimant)
             except psycopg.Error as error:
                 _log.warning("cannot see how tasks stand: %s", str(error).strip())
+                self._give_up()
                 await asyncio.sleep(_RETRY_S)
                 self._wake.set()
+            else:
+                if answered > 1:  # many at a time: the next look takes what comes meanwhile
+                    await asyncio.sleep(min(time.monotonic() - began_s, _REST_S))
 
-    async def _look(self, claimant: Claimant) -> None:
-        asking = {answer: claim for answer, (claim, at) in self._waiting.items() if self._positions.has_passed(at)}
+    async def _look(self, claimant: Claimant) -> int:
+        """How many waiting tasks got their answer."""
+        asking = {answer: asked.claim for answer, asked in self._waiting.items() if self._is_due(asked)}
         wanted = {claim.attempt_id: claim for claim in (*asking.values(), *self._due(claimant))}
         if not wanted:
-            return
+            self._give_up()
+            return 0
         found = await self._claims.standings(list(wanted.values()))
         for answer, claim in asking.items():
             if not answer.done() and claim.task_id in found:
@@ -83,6 +96,19 @@ class Standings:
         for claim in wanted.values():
             if claim.task_id in found:
                 claimant.heed(claim, found[claim.task_id])
+        self._give_up()
+        return len(asking)
+
+    def _is_due(self, asked: "_Question") -> bool:
+        return self._positions.has_passed(asked.position)
+
+    def _give_up(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for answer, asked in self._waiting.items():
+            if asked.until_s > now_s:
+                break  # they come in order of time
+            if not answer.done():
+                answer.set_result(None)
 
     def _due(self, claimant: Claimant) -> Collection[Claim]:
         """All claimed tasks, unless they were looked at a moment ago: then soon."""

@@ -44,7 +44,8 @@ class Worker:
         self._parting = Claims(settings, "let-go")
         self._lease = Lease(settings.lease_s)
         self._standings = Standings(self._watching, positions)
-        self._releases = Releases(self._parting)
+        self._positions = positions
+        self._releases = Releases(self._parting, positions)
         self._wake = asyncio.Event()
         tools = Tools(
             log=log,
@@ -104,7 +105,7 @@ class Worker:
             self._beat(),
             self._claim_forever(),
             self._listen(),
-            self._standings.follow(),
+            self._follow(),
             self._standings.run(self._slots),
             self._releases.run(),
         )
@@ -261,6 +262,14 @@ class Worker:
 
     async def _register(self) -> None:
         self._timeline = await self._registration.register([loaded.operation for loaded in self._operations.values()])
+
+    async def _follow(self) -> None:
+        """Tell of every move of the projection."""
+        seen = 0
+        while True:
+            seen = await self._positions.changed(seen, _POLL_S)
+            self._standings.notice()
+            self._releases.notice()
 
     async def _listen(self) -> None:
         """Woken when a task has come, or somebody has let go of a resource."""
