@@ -36,6 +36,8 @@ _NO_LEADER_NOW: Final = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._NOENT,  # "No leaders found": the topic has only just been made
 }
+_LINGER_MS: Final = 1
+"""Events that are appended together go in one request: that halves what librdkafka, the broker and the readers do."""
 _RETRY_S: Final = 0.05
 _LEADER_S: Final = 2.0
 """How long a broker may take to answer before it is asked who leads now."""
@@ -186,7 +188,7 @@ class KafkaLog:
                 enable_idempotence=True,
                 acks="all",
                 compression_type="lz4",
-                linger_ms=0,
+                linger_ms=_LINGER_MS,
                 delivery_timeout_ms=int(self._timeout_s * 1000),
                 queue_buffering_max_messages=100_000,
                 queue_buffering_max_kbytes=128 * 1024,

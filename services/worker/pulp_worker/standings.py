@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Collection
 from typing import Final, NamedTuple, Protocol
 
@@ -70,25 +69,23 @@ class Standings:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            began_s = time.monotonic()
+            if any(map(self._is_due, self._waiting.values())) and not all(map(self._is_due, self._waiting.values())):
+                await asyncio.sleep(_REST_S)  # others are about to be
+                self._wake.clear()
             try:
-                answered = await self._look(claimant)
+                await self._look(claimant)
             except psycopg.Error as error:
                 _log.warning("cannot see how tasks stand: %s", str(error).strip())
                 self._give_up()
                 await asyncio.sleep(_RETRY_S)
                 self._wake.set()
-            else:
-                if answered > 1:  # many at a time: the next look takes what comes meanwhile
-                    await asyncio.sleep(min(time.monotonic() - began_s, _REST_S))
 
-    async def _look(self, claimant: Claimant) -> int:
-        """How many waiting tasks got their answer."""
+    async def _look(self, claimant: Claimant) -> None:
         asking = {answer: asked.claim for answer, asked in self._waiting.items() if self._is_due(asked)}
         wanted = {claim.attempt_id: claim for claim in (*asking.values(), *self._due(claimant))}
         if not wanted:
             self._give_up()
-            return 0
+            return
         found = await self._claims.standings(list(wanted.values()))
         for answer, claim in asking.items():
             if not answer.done() and claim.task_id in found:
@@ -97,7 +94,6 @@ class Standings:
             if claim.task_id in found:
                 claimant.heed(claim, found[claim.task_id])
         self._give_up()
-        return len(asking)
 
     def _is_due(self, asked: "_Question") -> bool:
         return self._positions.has_passed(asked.position)

@@ -27,6 +27,7 @@ from pulp_worker.standings import Standings
 _POLL_S: Final = 2.0
 _RETRY_S: Final = 0.5
 _SPACING_S: Final = 0.02
+_FILLING_S: Final = 0.05
 _SLACK_S: Final = 1.0
 _STOPPED: Final = "The worker was stopped while it ran the task."
 _log = logging.getLogger("pulp.worker")
@@ -187,9 +188,20 @@ class Worker:
                 continue
             for chain in chains:
                 self._slots.take(chain)
-            # So that a busy worker claims many at a time, and one with nothing to find does not ask all the time.
-            elapsed_s = time.monotonic() - began_s
-            await asyncio.sleep(min(elapsed_s, _SPACING_S) if chains else 2 * elapsed_s)
+            if len(chains) == room:
+                await self._room_for_many()
+            else:  # one with little to find does not ask all the time
+                elapsed_s = time.monotonic() - began_s
+                await asyncio.sleep(min(elapsed_s, _SPACING_S) if chains else 2 * elapsed_s)
+
+    async def _room_for_many(self) -> None:
+        """More tasks wait than there are slots: claim for most of them at once, so that a task costs less."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FILLING_S):
+                while self._slots.occupied > self._settings.concurrency // 4:
+                    self._wake.clear()
+                    await self._wake.wait()
+        self._wake.set()
 
     def _may_begin(self, claim: Claim) -> bool:
         """Whether a claimed task may begin now; not when the lease ran out while it was claimed."""
