@@ -1,20 +1,19 @@
 """The worker: claims tasks while it has room, runs them, keeps its lease, heeds cancels, drains when told to stop."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 import psycopg
-from psycopg import AsyncConnection
 from pulp_events.errors import LogError, PulpError
 from pulp_events.events import ErrorCode
 from pulp_events.log import Log
 from pulp_projections.positions import Positions
 
 from pulp_worker.attempt import Tools
+from pulp_worker.claiming import Claiming
 from pulp_worker.claims import Claim, Claims
 from pulp_worker.lease import Guard, Lease
 from pulp_worker.loading import Loaded
@@ -26,8 +25,6 @@ from pulp_worker.standings import Standings
 
 _POLL_S: Final = 2.0
 _RETRY_S: Final = 0.5
-_SPACING_S: Final = 0.02
-_FILLING_S: Final = 0.05
 _SLACK_S: Final = 1.0
 _STOPPED: Final = "The worker was stopped while it ran the task."
 _log = logging.getLogger("pulp.worker")
@@ -47,7 +44,6 @@ class Worker:
         self._standings = Standings(self._watching, positions)
         self._positions = positions
         self._releases = Releases(self._parting, positions)
-        self._wake = asyncio.Event()
         tools = Tools(
             log=log,
             standings=self._standings,
@@ -57,7 +53,15 @@ class Worker:
             storage=settings.storage,
             grace_s=settings.grace_s,
         )
-        self._slots = Slots(operations, tools, may_begin=self._may_begin, freed=self._wake.set)
+        self._slots = Slots(operations, tools, may_begin=self._may_begin, freed=lambda: self._claiming.on_freed())
+        self._claiming = Claiming(
+            settings,
+            list(operations),
+            self._claims,
+            self._slots,
+            may_claim=self._may_claim,
+            instance_id=lambda: self._registration.instance_id,
+        )
         self._is_draining = False
         self._log = log
         self._timeline = ""
@@ -104,8 +108,8 @@ class Worker:
         self._guard.start()
         loops = (
             self._beat(),
-            self._claim_forever(),
-            self._listen(),
+            self._claiming.run(),
+            self._claiming.listen(),
             self._follow(),
             self._standings.run(self._slots),
             self._releases.run(),
@@ -167,41 +171,8 @@ class Worker:
         for task in (hasten, ended):
             task.cancel()
 
-    async def _claim_forever(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_S):
-                    await self._wake.wait()
-            self._wake.clear()
-            room = self._settings.concurrency - self._slots.occupied
-            if room <= 0 or self._is_draining or not self._lease.is_live:
-                continue
-            if not self._is_settled and not await self._settles():
-                continue
-            began_s = time.monotonic()
-            try:
-                chains = await self._claims.claim(list(self._operations), room, self._registration.instance_id)
-            except psycopg.Error as error:
-                _log.warning("cannot claim now: %s", str(error).strip())
-                await asyncio.sleep(_RETRY_S)
-                self._wake.set()
-                continue
-            for chain in chains:
-                self._slots.take(chain)
-            if len(chains) == room:
-                await self._room_for_many()
-            else:  # one with little to find does not ask all the time
-                elapsed_s = time.monotonic() - began_s
-                await asyncio.sleep(min(elapsed_s, _SPACING_S) if chains else 2 * elapsed_s)
-
-    async def _room_for_many(self) -> None:
-        """More tasks wait than there are slots: claim for most of them at once, so that a task costs less."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FILLING_S):
-                while self._slots.occupied > self._settings.concurrency // 4:
-                    self._wake.clear()
-                    await self._wake.wait()
-        self._wake.set()
+    async def _may_claim(self) -> bool:
+        return not self._is_draining and self._lease.is_live and (self._is_settled or await self._settles())
 
     def _may_begin(self, claim: Claim) -> bool:
         """Whether a claimed task may begin now; not when the lease ran out while it was claimed."""
@@ -269,7 +240,7 @@ class Worker:
                 await asyncio.sleep(_RETRY_S)
             else:
                 self._lease.renew(sent_at_s)
-                self._wake.set()
+                self._claiming.wake()
                 return
 
     async def _register(self) -> None:
@@ -282,16 +253,3 @@ class Worker:
             seen = await self._positions.changed(seen, _POLL_S)
             self._standings.notice()
             self._releases.notice()
-
-    async def _listen(self) -> None:
-        """Woken when a task has come, or somebody has let go of a resource."""
-        while True:
-            try:
-                async with await AsyncConnection.connect(
-                    self._settings.postgres, autocommit=True, application_name=f"pulp-worker/{self._settings.name}/wake"
-                ) as connection:
-                    await connection.execute("listen pulp_claims")
-                    async for _ in connection.notifies():
-                        self._wake.set()
-            except psycopg.Error:
-                await asyncio.sleep(_RETRY_S)
