@@ -36,7 +36,7 @@ _NO_LEADER_NOW: Final = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._NOENT,  # "No leaders found": the topic has only just been made
 }
-_LINGER_MS: Final = 1
+_LINGER_MS: Final = 0.5
 """Events that are appended together go in one request: that halves what librdkafka, the broker and the readers do."""
 _RETRY_S: Final = 0.05
 _LEADER_S: Final = 2.0
@@ -90,6 +90,7 @@ class KafkaLog:
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._fatal = False
+        self._overdue = _Overdue(self._loop, timeout_s + _REPORT_SLACK_S)
         self._reports: deque[tuple[asyncio.Future[Position], KafkaError | None, Message]] = deque()
         self._is_resolving = False
         self._producer = self._make_producer()
@@ -145,11 +146,8 @@ class KafkaLog:
         except KafkaException as error:
             self._note(error.args[0])
             raise LogUnavailable(f"the event could not be sent: {error.args[0].str()}") from error
-        try:
-            async with asyncio.timeout(self._timeout_s + _REPORT_SLACK_S):
-                return await delivered
-        except TimeoutError as error:
-            raise AppendOutcomeUnknown("Kafka did not confirm the event in time: no delivery report") from error
+        self._overdue.watch(delivered)
+        return await delivered
 
     async def end_offsets(self) -> dict[int, int]:
         """See `Log.end_offsets`."""
@@ -205,6 +203,33 @@ class KafkaLog:
         while not self._closing.is_set():
             self._producer.poll(0.1)
             self._admin.poll(0)  # else the lines that it logs pile up
+
+
+class _Overdue:
+    """Ends appends whose delivery report does not come. One timer for all: nearly every report comes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit_s: float) -> None:
+        self._loop = loop
+        self._limit_s = limit_s
+        self._waiting: deque[tuple[float, asyncio.Future[Position]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, delivered: "asyncio.Future[Position]") -> None:
+        """End the append after the limit."""
+        while self._waiting and self._waiting[0][1].done():
+            self._waiting.popleft()
+        self._waiting.append((self._loop.time() + self._limit_s, delivered))
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._limit_s, self._look)
+
+    def _look(self) -> None:
+        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= self._loop.time()):
+            _, delivered = self._waiting.popleft()
+            if not delivered.done():
+                delivered.set_exception(
+                    AppendOutcomeUnknown("Kafka did not confirm the event in time: no delivery report")
+                )
+        self._timer = self._loop.call_at(self._waiting[0][0], self._look) if self._waiting else None
 
 
 class _Offsets:

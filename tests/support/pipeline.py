@@ -155,9 +155,9 @@ class Pipeline:
 
     async def project(self) -> None:
         """Write what arrives in the log, for ever."""
-        for projector in self._projectors:
-            await projector.locate()
         try:
+            for projector in self._projectors:
+                await projector.locate()
             while True:
                 for partition, records in (await asyncio.to_thread(self._reader.poll, 0.05)).items():
                     await self._projectors[partition].project(records)
