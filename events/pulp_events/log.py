@@ -5,16 +5,16 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
 from typing import Final, Protocol
 
-from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pulp_events.codec import HEADERS, MAX_EVENT_BYTES, encode, key_of
 from pulp_events.errors import AppendOutcomeUnknown, EventTooLarge, LogUnavailable
 from pulp_events.events import Event
 from pulp_events.kafka import client_settings
+from pulp_events.offsets import EndOffsets, Offsets
 from pulp_events.task import Position
 
 # Decided on this side before anything is sent. After any other error an attempt may have been written: librdkafka
@@ -24,23 +24,8 @@ _SURELY_NOT_WRITTEN: Final = {
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
 }
-# The admin client asks the broker that it knows as leader, and never asks who leads now.
-_NO_LEADER_NOW: Final = {
-    KafkaError._TRANSPORT,
-    KafkaError._TIMED_OUT,
-    KafkaError.REQUEST_TIMED_OUT,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._NOENT,  # "No leaders found": the topic has only just been made
-}
 _LINGER_MS: Final = 0.5
 """Events that are appended together go in one request: that halves what librdkafka, the broker and the readers do."""
-_RETRY_S: Final = 0.05
-_LEADER_S: Final = 2.0
-"""How long a broker may take to answer before it is asked who leads now."""
 _REPORT_SLACK_S: Final = 3.0
 """A delivery report may come so much later than the time limit of the delivery: librdkafka looks once a second."""
 
@@ -97,8 +82,8 @@ class KafkaLog:
         self._retired: set[asyncio.Task[int]] = set()
         self._admin = AdminClient(client_settings(bootstrap))
         places = [TopicPartition(topic, number) for number in range(partitions)]
-        self._offsets = _Offsets(self._admin, places, timeout_s)
-        self._ends = _EndOffsets(self._offsets)
+        self._offsets = Offsets(self._admin, places, timeout_s)
+        self._ends = EndOffsets(self._offsets)
         self._closing = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka-delivery-reports", daemon=True)
         self._poller.start()
@@ -230,70 +215,6 @@ class _Overdue:
                     AppendOutcomeUnknown("Kafka did not confirm the event in time: no delivery report")
                 )
         self._timer = self._loop.call_at(self._waiting[0][0], self._look) if self._waiting else None
-
-
-class _Offsets:
-    """Asks the brokers for an offset of every partition."""
-
-    def __init__(self, admin: AdminClient, partitions: Sequence[TopicPartition], timeout_s: float) -> None:
-        self._admin = admin
-        self._partitions = partitions
-        self._timeout_s = timeout_s
-
-    async def ask(self, spec: OffsetSpec) -> dict[int, int]:
-        """By partition; raises `LogUnavailable`."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                while True:
-                    if (found := await self._ask(spec)) is not None:
-                        return found
-                    await asyncio.sleep(_RETRY_S)
-                    await asyncio.to_thread(self._learn_leaders)
-        except (KafkaException, TimeoutError) as error:
-            raise LogUnavailable(f"Kafka does not tell how far the log goes: {error!r}") from error
-
-    async def _ask(self, spec: OffsetSpec) -> dict[int, int] | None:
-        """None while a partition has no leader that answers, as just after its creation or a broker's fall."""
-        patience_s = min(_LEADER_S, self._timeout_s)
-        futures = self._admin.list_offsets(dict.fromkeys(self._partitions, spec), request_timeout=patience_s)
-        answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
-        found = {}
-        for where, answer in zip(futures, answers, strict=True):
-            if isinstance(answer, KafkaException) and answer.args[0].code() in _NO_LEADER_NOW:
-                return None
-            if isinstance(answer, BaseException):
-                raise answer
-            if answer.offset == OFFSET_INVALID:
-                return None  # no answer, and no error either: seen of a partition whose leader had just died
-            found[where.partition] = answer.offset
-        return found
-
-    def _learn_leaders(self) -> None:
-        with contextlib.suppress(KafkaException):  # asked again while there is time
-            self._admin.list_topics(self._partitions[0].topic, min(_LEADER_S, self._timeout_s))
-
-
-class _EndOffsets:
-    """Reads of the end offsets, shared by callers that wait at the same time.
-
-    A caller never gets an answer that was asked for before it came: it waits for the one under way and takes the next.
-    """
-
-    def __init__(self, offsets: _Offsets) -> None:
-        self._offsets = offsets
-        self._running: asyncio.Task[dict[int, int]] | None = None
-        self._queued: asyncio.Task[dict[int, int]] | None = None
-
-    async def read(self) -> dict[int, int]:
-        if self._queued is None:
-            self._queued = asyncio.create_task(self._after(self._running))
-        return await asyncio.shield(self._queued)
-
-    async def _after(self, running: "asyncio.Task[dict[int, int]] | None") -> dict[int, int]:
-        if running is not None:
-            await asyncio.wait([running])
-        self._running, self._queued = self._queued, None
-        return await self._offsets.ask(OffsetSpec.latest())
 
 
 def _resolve(delivered: "asyncio.Future[Position]", error: KafkaError | None, message: Message) -> None:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
-from pulp_events.log import _Offsets
+from pulp_events.offsets import Offsets
 
 PLACE = TopicPartition("events", 0)
 
@@ -32,5 +32,5 @@ class JustMade:
 
 async def test_a_topic_without_leaders_yet_is_asked_again() -> None:
     admin = JustMade()
-    assert await _Offsets(cast(AdminClient, admin), [PLACE], 10).ask(OffsetSpec.latest()) == {0: 7}
+    assert await Offsets(cast(AdminClient, admin), [PLACE], 10).ask(OffsetSpec.latest()) == {0: 7}
     assert admin.asked == 2
