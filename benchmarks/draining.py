@@ -1,17 +1,24 @@
-"""`noop` and `exclusive`: how fast workers drain tasks that do nothing."""
+"""`noop`, `noop-submitted` and `exclusive`: how fast workers drain tasks that do nothing."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 
+import psycopg
 from pulp_events.events import Resource
 from pulp_events.log import KafkaLog
 
 from benchmarks.load import accept
 from benchmarks.measure import OURS, Measure, Sizes
 from benchmarks.scene import LIMIT_S, PARTITIONS, Scene, Servers, following, scene
+from benchmarks.serving import client, post, serving
 
 WORKERS = 2
 AT_ONCE = 32
+_CLIENTS = 16
+_CLAIM_LOCK = 7857012241  # claims.sql: whoever has it, nobody claims
+_WAITING_FOR_LOCK = "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = (\
+select oid from pg_database where datname = current_database())"
 ONE = Resource(type="repository", id="one")
 
 
@@ -25,6 +32,27 @@ async def exclusive(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
     return await _drain(servers, sizes.of(1000, 40), ONE)
 
 
+async def submitted(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """Tasks of no resource, submitted through the API by 16 clients meanwhile: from the first to the last end."""
+    each = sizes.of(5000, 160) // _CLIENTS
+    async with serving(servers, workers=WORKERS) as (made, port), following(made.database) as positions:
+        used_s = sum(process.cpu_s() for process in made.running)
+        began_s = time.perf_counter()
+        await asyncio.gather(*(_submit(port, each) for _ in range(_CLIENTS)))
+        while await made.execute("select from tasks where finished_at is null limit 1"):
+            await positions.changed(0, 0.05)
+        took_s = time.perf_counter() - began_s
+        used_s = sum(process.cpu_s() for process in made.running) - used_s
+        await _seconds(made)
+        return {"": each * _CLIENTS / took_s, "cpu a task": 1000 * used_s / (each * _CLIENTS)}
+
+
+async def _submit(port: int, times: int) -> None:
+    async with client(port) as asking:
+        for _ in range(times):
+            await post(asking)
+
+
 async def _drain(servers: Servers, tasks: int, *resources: Resource) -> Mapping[str, float]:
     """Tasks a second; and the milliseconds of processor time for each that our processes took, the servers not."""
     async with scene(servers) as made:
@@ -34,9 +62,11 @@ async def _drain(servers: Servers, tasks: int, *resources: Resource) -> Mapping[
         await accept(log, PARTITIONS, tasks, *resources)
         async with following(made.database) as positions:
             await positions.reach(await log.end_offsets(), LIMIT_S)
-            for number in range(WORKERS):
-                await made.start(f"worker-{number}", "worker", PULP_WORKER_CONCURRENCY=str(AT_ONCE))
-            before_s = await _used_at_start(made)
+            async with await psycopg.AsyncConnection.connect(made.database, autocommit=True) as gate:
+                await gate.execute("select pg_advisory_lock(%s)", [_CLAIM_LOCK])
+                for number in range(WORKERS):
+                    await made.start(f"worker-{number}", "worker", PULP_WORKER_CONCURRENCY=str(AT_ONCE))
+                before_s = await _used_at_start(made)
             ends = {p: end + 2 * count for p, end, count in await _submitted(made)}  # started and finished
             await positions.reach(ends, LIMIT_S)
         await log.close()
@@ -47,7 +77,7 @@ async def _drain(servers: Servers, tasks: int, *resources: Resource) -> Mapping[
 async def _used_at_start(made: Scene) -> float:
     """Processor time that the processes have used by the time all workers are up."""
     async with asyncio.timeout(LIMIT_S):
-        while await made.execute("select count(*) from workers") != [(WORKERS,)]:  # noqa: ASYNC110  # rows
+        while await made.execute(_WAITING_FOR_LOCK) != [(WORKERS,)]:  # noqa: ASYNC110  # rows
             await asyncio.sleep(0.02)
     return sum(process.cpu_s() for process in made.running)
 
@@ -79,8 +109,15 @@ MEASURES = (
         sides={OURS: noop},
     ),
     Measure(
+        name="noop-submitted",
+        what=f"the same, submitted through the API by {_CLIENTS} clients meanwhile",
+        unit="tasks/s",
+        goal="600/s",
+        sides={OURS: submitted},
+    ),
+    Measure(
         name="exclusive",
-        what="the same, all on one exclusive resource",
+        what="as noop, all on one exclusive resource",
         unit="tasks/s",
         goal="100/s",
         sides={OURS: exclusive},

@@ -96,10 +96,12 @@ def produce(kafka: str, topic: str, partitions: int, events: Iterable[Encoded]) 
         raise RuntimeError("Kafka did not take the events within a minute")
 
 
-async def accept(log: KafkaLog, partitions: int, tasks: int, *resources: Resource) -> list[UUID]:
-    """Append so many `accepted` of the operation `noop`."""
+async def accept(
+    log: KafkaLog, partitions: int, tasks: int, *resources: Resource, operation: str = "noop"
+) -> list[UUID]:
+    """Append so many `accepted`; the tasks' ids."""
     task_ids = [new_id() for _ in range(tasks)]
-    data = Accepted(operation="noop", resources=resources)
+    data = Accepted(operation=operation, resources=resources)
     for start in range(0, tasks, 1000):
         events = [_event(task_id, "user:admin", data) for task_id in task_ids[start : start + 1000]]
         await asyncio.gather(

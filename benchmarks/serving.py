@@ -1,4 +1,4 @@
-"""`submit` and `latency`: what a client of the API waits for."""
+"""`submit`, `latency` and `cancel`: what a client of the API waits for."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from benchmarks.scene import LIMIT_S, Scene, Servers, scene
 
 _TASKS_PATH = "/pulp/api/v3/tasks/"
 USER, PASSWORD = "bench", "correct horse battery staple"
-_SUBMISSION = msgspec.json.encode({"operation": "noop", "resources": []})
+_CANCEL = msgspec.json.encode({"state": "canceled"})
 
 
 @asynccontextmanager
@@ -28,7 +28,7 @@ async def serving(servers: Servers, *, workers: int = 0) -> AsyncIterator[tuple[
             await add_user(connection, USER, PASSWORD, Role.ADMIN)
         await made.execute(
             "insert into operations (name, cancellable, description, resources, registered_by)"
-            " values ('noop', false, '', '[]', 'bench')"
+            " values ('noop', false, '', '[]', 'bench'), ('heeding', true, '', '[]', 'bench')"
         )
         [port] = free_ports(1)
         for number in range(workers):
@@ -74,13 +74,15 @@ async def _submit(port: int, times: int) -> list[float]:
     async with client(port) as asking:
         for _ in range(times):
             began_s = time.perf_counter()
-            await _post(asking)
+            await post(asking)
             found.append((time.perf_counter() - began_s) * 1000)
     return found
 
 
-async def _post(asking: Client) -> UUID:
-    status, body = await asking.ask("POST", _TASKS_PATH, _SUBMISSION)
+async def post(asking: Client, operation: str = "noop") -> UUID:
+    """Submit a task of no resource; its id."""
+    submission = msgspec.json.encode({"operation": operation, "resources": []})
+    status, body = await asking.ask("POST", _TASKS_PATH, submission)
     if status != 202:
         raise RuntimeError(f"POST {_TASKS_PATH} was answered {status}: {body.decode()}")
     return UUID(msgspec.json.decode(body)["task"].rstrip("/").rsplit("/", 1)[-1])
@@ -93,12 +95,41 @@ async def latency(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
         times_ms = []
         for _ in range(sizes.of(300, 20) + 10):
             began_s = time.perf_counter()
-            task_id = await _post(asking)
+            task_id = await post(asking)
             async with asyncio.timeout(LIMIT_S):
                 while str(task_id).encode() not in await listening.next_line():
                     pass
             times_ms.append((time.perf_counter() - began_s) * 1000)
         return {"p50": percentile(times_ms[10:], 50), "p99": percentile(times_ms[10:], 99)}
+
+
+async def cancel(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+    """From the request to the moment when the operation, which waits for nothing else, knows; one at a time."""
+    async with serving(servers, workers=1) as (_, port), client(port) as asking, client(port) as listening:
+        await listening.open_stream("/pulp/api/v3/events/?type=progress")
+        times_ms = []
+        for _ in range(sizes.of(100, 10) + 3):
+            task_id = await post(asking, "heeding")
+            await _progress(listening, task_id)
+            began_s = time.monotonic()
+            status, body = await asking.ask("PATCH", f"{_TASKS_PATH}{task_id}/", _CANCEL)
+            if status != 200:
+                raise RuntimeError(f"the cancel was answered {status}: {body.decode()}")
+            knew_at_s = (await _progress(listening, task_id))["knew_at_s"]
+            times_ms.append((knew_at_s - began_s) * 1000)
+        return {"p50": percentile(times_ms[3:], 50), "p99": percentile(times_ms[3:], 99)}
+
+
+async def _progress(listening: Client, task_id: UUID) -> dict[str, float]:
+    """What the task reports next."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            line = await listening.next_line()
+            if line.startswith(b"data: "):
+                event = msgspec.json.decode(line.removeprefix(b"data: "))
+                if event["subject"] == str(task_id):
+                    found: dict[str, float] = event["data"]["progress"]
+                    return found
 
 
 MEASURES = (
@@ -115,5 +146,12 @@ MEASURES = (
         unit="ms",
         goal="p50 20 ms, p99 50 ms",
         sides={OURS: latency},
+    ),
+    Measure(
+        name="cancel",
+        what="cancel to the moment when the running operation knows, one at a time",
+        unit="ms",
+        goal="p99 250 ms",
+        sides={OURS: cancel},
     ),
 )

@@ -103,7 +103,9 @@ class Pipeline:
 
     async def running(self, task_id: UUID) -> dict[str, Any]:
         """The task's row when it runs and its operation has reported something."""
-        return await self.until(task_id, lambda row: row["state"] == "running" and row["sequence"] > 0)
+        row = await self.until(task_id, lambda row: row["state"] in FINAL or row["sequence"] > 0)
+        assert row["state"] == "running", f"it has ended already: {row['state']}, {row['error']}"
+        return row
 
     async def history(self, task_id: UUID) -> list[tuple[str, str]]:
         """(last words of the type, effect) of the task's events in log order."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,8 +47,18 @@ class Attempt:
     One that follows another takes over what that one has reserved; it begins when that one has `left`.
     """
 
-    def __init__(self, claim: Claim, loaded: Loaded, tools: Tools, predecessor: "Attempt | None" = None) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        loaded: Loaded,
+        tools: Tools,
+        *,
+        predecessor: "Attempt | None" = None,
+        on_left: Callable[[], None],
+    ) -> None:
+        """`on_left` is called when it has left."""
         self.claim = claim
+        self._on_left = on_left
         self.left = asyncio.Event()
         """It occupies no slot any more: its end is in the log, or it will not begin."""
         self.hands_on = False
@@ -79,7 +89,7 @@ class Attempt:
                 await self._finish(await self._operate())
         except Exception:  # the edge of an attempt: once its claim is released the reactor ends the task
             _log.exception("an attempt broke", extra={"task_id": self.claim.task_id})
-        self.left.set()
+        self._leave()
         if not self.inheritance.done():
             self.inheritance.set_result(await self._let_go())
 
@@ -120,6 +130,11 @@ class Attempt:
         """The lease was renewed."""
         if self._run is not None:
             self._run.extend()
+
+    def _leave(self) -> None:
+        if not self.left.is_set():
+            self.left.set()
+            self._on_left()
 
     def _ask(self) -> None:
         if self._run is not None and self._killer is None:
@@ -205,7 +220,7 @@ class Attempt:
             if position is None:
                 continue
             self.hands_on = True
-            self.left.set()
+            self._leave()
             tokens = await self._end(position)
             if tokens is not None:
                 self.inheritance.set_result(tokens)

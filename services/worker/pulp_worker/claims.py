@@ -20,6 +20,9 @@ _CHUNKS: Final = (128, 2048, 8192)
 """Rows that are looked at before more are, since the first few nearly always suffice. The last one is repeated."""
 _MOST_HOPELESS: Final = 64
 _LEAST_PRIORITY: Final = -(2**31)
+_SPARE: Final = 8
+"""Rows that are looked at first beside those that are wanted: some may not run."""
+_STATES: Final = {state.value: state for state in State}
 
 
 class Claim(NamedTuple):
@@ -98,14 +101,14 @@ class Claims:
         except errors.ExclusionViolation:
             return []  # somebody else has reserved it meanwhile: it lets us know when it lets go
 
-    async def standings(self, claims: Sequence[Claim]) -> dict[UUID, Standing]:
-        """How the claimed tasks stand, by task id."""
+    async def standings(self, claims: Sequence[Claim]) -> list[Standing | None]:
+        """How the claimed tasks stand, in order; None for one that the read model does not know."""
+        found: list[Standing | None] = [None] * len(claims)
         async with self._connection.use() as connection:
             cursor = await connection.execute(_SQL["standings"], _ids(claims))
-            return {
-                task_id: Standing(State(state), is_current, is_held)
-                for task_id, state, is_current, is_held in await cursor.fetchall()
-            }
+            for place, state, is_current, is_held in await cursor.fetchall():
+                found[place - 1] = Standing(_STATES[state], is_current, is_held)
+        return found
 
     async def let_go(self, parting: Sequence[LetGo]) -> Parted:
         """Give claims back, all in one transaction. It may be repeated."""
@@ -225,7 +228,7 @@ class Claims:
         return [[claim(task) for task in chain.tasks] for chain in chains]
 
     def _sizes(self, most: int) -> Iterator[int]:
-        yield min(2 * most, self._chunks[0])
+        yield min(most + _SPARE, self._chunks[0])
         yield from self._chunks
         yield from repeat(self._chunks[-1])
 

@@ -80,8 +80,8 @@ select w.task_id, t.operation, t.arguments::text, t.correlation_id,
 
 -- standings --
 -- What has become of the tasks that a worker has claimed.
-select c.task_id, t.state, coalesce(t.attempt_id = c.attempt_id, false), h.task_id is not null
-  from unnest(%(task_ids)s::uuid[], %(attempt_ids)s::uuid[]) as c (task_id, attempt_id)
+select c.place, t.state, coalesce(t.attempt_id = c.attempt_id, false), h.task_id is not null
+  from unnest(%(task_ids)s::uuid[], %(attempt_ids)s::uuid[]) with ordinality as c (task_id, attempt_id, place)
   join tasks t using (task_id)
   left join claims h on h.attempt_id = c.attempt_id and h.released_at is null;
 

@@ -36,11 +36,13 @@ class Slots:
         self._followers: dict[UUID, Claim] = {}
         self._chains: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._single = 0
+        """Slots of tasks that nothing follows."""
 
     @property
     def occupied(self) -> int:
         """Slots in use: a task leaves its slot when its end is in the log."""
-        return len(self._chains)
+        return len(self._chains) + self._single
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -58,6 +60,9 @@ class Slots:
 
     def take(self, claims: Sequence[Claim]) -> None:
         """Run the tasks one after another in one slot. Those that do not get their turn soon are given back."""
+        if len(claims) == 1:
+            self._take_one(claims[0])
+            return
         chain = asyncio.create_task(self._run_chain(claims), name=f"chain-{claims[0].task_id}")
         self._chains.add(chain)
         chain.add_done_callback(self._leave)
@@ -70,8 +75,11 @@ class Slots:
 
     def heed(self, claim: Claim, standing: Standing) -> None:
         """Cancel, or stop what others have ended; drop what does not wait any more."""
-        if standing.state is not State.WAITING:
-            self._followers.pop(claim.task_id, None)
+        if standing.state is State.WAITING:
+            return
+        self._followers.pop(claim.task_id, None)
+        if standing.state is State.RUNNING:
+            return
         attempt = self._attempts.get(claim.task_id)
         if attempt is None or not standing.is_current or attempt.claim.attempt_id != claim.attempt_id:
             return
@@ -79,6 +87,20 @@ class Slots:
             attempt.cancel()
         elif standing.state in FINAL:
             attempt.abandon()
+
+    def _take_one(self, claim: Claim) -> None:
+        """A task that nothing follows needs no chain."""
+        if not self._may_begin(claim):
+            giving_back = asyncio.create_task(self._give_back([claim]))
+            self._tasks.add(giving_back)
+            giving_back.add_done_callback(self._tasks.discard)
+            return
+        self._single += 1
+        self._start(claim, None, self._left_alone).succeed(None)
+
+    def _left_alone(self) -> None:
+        self._single -= 1
+        self._freed()
 
     async def _run_chain(self, claims: Sequence[Claim]) -> None:
         loop = asyncio.get_running_loop()
@@ -91,7 +113,7 @@ class Slots:
             if attempt is not None and self._followers.pop(claim.task_id, None) is None:
                 await self._give_back([claim])  # it was cancelled while it waited
                 continue
-            attempt, predecessor = self._start(claim, attempt), attempt
+            attempt, predecessor = self._start(claim, attempt, _nothing), attempt
             if predecessor is not None:
                 predecessor.succeed(attempt)
             if waiting and not await _leaves(attempt, ends_at_s - loop.time()):
@@ -104,8 +126,9 @@ class Slots:
             attempt.succeed(None)
         await self._give_back(waiting)
 
-    def _start(self, claim: Claim, predecessor: Attempt | None) -> Attempt:
-        attempt = Attempt(claim, self._operations[claim.operation], self._tools, predecessor)
+    def _start(self, claim: Claim, predecessor: Attempt | None, on_left: Callable[[], None]) -> Attempt:
+        loaded = self._operations[claim.operation]
+        attempt = Attempt(claim, loaded, self._tools, predecessor=predecessor, on_left=on_left)
         self._attempts[claim.task_id] = attempt
         task = asyncio.create_task(attempt.run(), name=f"attempt-{claim.task_id}")
         self._tasks.add(task)
@@ -130,6 +153,10 @@ class Slots:
         if not chain.cancelled() and chain.exception() is not None:
             _log.error("claims are left behind", exc_info=chain.exception())
         self._freed()
+
+
+def _nothing() -> None:
+    """The chain notices by itself that its task has left."""
 
 
 async def _leaves(attempt: Attempt, timeout_s: float) -> bool:

@@ -82,17 +82,14 @@ class Standings:
 
     async def _look(self, claimant: Claimant) -> None:
         asking = {answer: asked.claim for answer, asked in self._waiting.items() if self._is_due(asked)}
-        wanted = {claim.attempt_id: claim for claim in (*asking.values(), *self._due(claimant))}
-        if not wanted:
-            self._give_up()
-            return
-        found = await self._claims.standings(list(wanted.values()))
-        for answer, claim in asking.items():
-            if not answer.done() and claim.task_id in found:
-                answer.set_result(found[claim.task_id])
-        for claim in wanted.values():
-            if claim.task_id in found:
-                claimant.heed(claim, found[claim.task_id])
+        wanted = [*asking.values(), *self._due(claimant)]
+        found = await self._claims.standings(wanted) if wanted else []
+        for answer, standing in zip(asking, found, strict=False):  # those that are asked for come first
+            if not answer.done() and standing is not None:
+                answer.set_result(standing)
+        for claim, standing in zip(wanted, found, strict=True):
+            if standing is not None:
+                claimant.heed(claim, standing)
         self._give_up()
 
     def _is_due(self, asked: "_Question") -> bool:
