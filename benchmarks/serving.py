@@ -126,7 +126,7 @@ async def _progress(listening: Client, task_id: UUID) -> dict[str, float]:
         while True:
             line = await listening.next_line()
             if line.startswith(b"data: "):
-                event = msgspec.json.decode(line.removeprefix(b"data: "))
+                event = msgspec.json.decode(line.removeprefix(b"data: "))["event"]
                 if event["subject"] == str(task_id):
                     found: dict[str, float] = event["data"]["progress"]
                     return found

@@ -1,8 +1,9 @@
 """Which tasks a claim takes: the SQL against a plain reading of the rules, on rows that Hypothesis invents."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -11,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import AsyncConnection, errors
 from pulp_events.topics import Topics
+from pulp_projections.sql import load
 from pulp_worker.claims import Claims
 from pulp_worker.settings import Settings
 
 KNOWN = ["sync", "publish"]
 QUEUES = ("default", "slow")
+CLAIMS_SQL = load("pulp_worker", "claims.sql")
 
 
 @dataclass(frozen=True)
@@ -216,3 +219,32 @@ async def test_a_conflicting_reservation_is_refused_by_the_database(connection: 
     await connection.execute(reserve, [a.task_id, True, "(,)"])
     with pytest.raises(psycopg.IntegrityError):
         await connection.execute(reserve, [b.task_id, False, "[2,2]"])
+
+
+async def test_a_claim_reads_only_the_first_of_many_tasks(connection: AsyncConnection) -> None:
+    """Statistics are mostly from when the queue was empty: a plan that trusts them reads all that waits each time."""
+    await connection.execute("truncate generation_1.tasks, claims cascade")
+    await connection.execute("analyze generation_1.tasks")
+    await connection.execute(
+        """insert into generation_1.tasks (task_id, state, operation, arguments, resources, exclusive_resources,
+               shared_resources, tags, queue, priority, depends_on, created_by, accepted_at, updated_at, partition,
+               accepted_offset, last_offset, version, attempt, cancellable, sequence, progress, result)
+           select gen_random_uuid(), 'waiting', 'sync', '{}', '[]', '{}', '{}', '{}', 'default', 0, '{}', 'user:x',
+                  timestamptz '2026-11-24T12:00Z' + n * interval '1 ms', now(), 0, n, n, 1, 0, false, 0, '{}', 'null'
+             from generate_series(1, 3000) n"""
+    )
+    await connection.execute(CLAIMS_SQL["prepare"])
+    wanted = {"queues": ["default"], "operations": KNOWN, "hopeless": [], "most": 40}
+    place = {"accepted_at": "2026-01-01T00:00Z", "partition": -1, "offset": -1}
+    explain = "explain (analyze, format json) " + CLAIMS_SQL["waiting"]
+    [(plan,)] = await (await connection.execute(explain, {**wanted, **place})).fetchall()
+    nodes = list(nodes_of(plan[0]["Plan"]))
+    read = [node["Actual Rows"] * node["Actual Loops"] for node in nodes if node.get("Relation Name") == "tasks"]
+    assert 40 <= max(read) < 300
+
+
+def nodes_of(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan's nodes."""
+    yield node
+    for child in node.get("Plans", ()):
+        yield from nodes_of(child)

@@ -80,7 +80,10 @@ class Claims:
         self._settings = settings
         self._chunks = chunks
         self._connection = Connection(
-            settings.postgres, f"pulp-worker/{settings.name}/{purpose}", timeout_s=max(10.0, settings.lease_s)
+            settings.postgres,
+            f"pulp-worker/{settings.name}/{purpose}",
+            timeout_s=max(10.0, settings.lease_s),
+            prepare=_SQL["prepare"],
         )
 
     async def close(self) -> None:

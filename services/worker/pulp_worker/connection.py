@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import LiteralString
 
 import psycopg
 from psycopg import AsyncConnection
@@ -11,10 +12,12 @@ from psycopg import AsyncConnection
 class Connection:
     """For one caller at a time: a second one waits, else it would be in the first one's transaction."""
 
-    def __init__(self, conninfo: str, name: str, *, timeout_s: float) -> None:
+    def __init__(self, conninfo: str, name: str, *, timeout_s: float, prepare: LiteralString | None = None) -> None:
+        """`prepare` is executed on every new connection."""
         self._conninfo = conninfo
         self._name = name
         self._timeout_s = timeout_s
+        self._prepare = prepare
         self._connection: AsyncConnection | None = None
         self._lock = asyncio.Lock()
 
@@ -28,6 +31,8 @@ class Connection:
                         self._connection = await AsyncConnection.connect(
                             self._conninfo, autocommit=True, application_name=self._name
                         )
+                        if self._prepare is not None:
+                            await self._connection.execute(self._prepare)
                     yield self._connection
             except TimeoutError as error:
                 await self.close()  # an answer that comes late must not reach the next caller
