@@ -1,8 +1,9 @@
 """Ports on the loopback."""
 
+import random
 import socket
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final
 
 import psutil
@@ -10,15 +11,26 @@ import psutil
 from pulp_deploy.errors import PortInUse
 
 HOST: Final = "127.0.0.1"
+_PORTS: Final = range(10_000, 32_768)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on, all different. Somebody else may still take one before it is used."""
+    """Ports that nothing listens on, all different.
+
+    They are below those that systems give to outgoing connections: so no connection has one while its server is
+    restarted. Somebody else may still listen on one before it is used.
+    """
+    found: list[int] = []
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
+        for port in random.sample(_PORTS, len(_PORTS)):
+            if len(found) == count:
+                break
+            with suppress(OSError):
+                held.enter_context(socket.socket()).bind((HOST, port))
+                found.append(port)
+    if len(found) < count:
+        raise PortInUse(f"of the ports {_PORTS.start} to {_PORTS.stop - 1} on {HOST} no {count} are free")
+    return found
 
 
 def check_free(ports: Iterable[tuple[str, int]]) -> None:
