@@ -1,13 +1,43 @@
 """Reading settings from the environment. Each process has one frozen class of its own, read once in its main."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import isfinite
+from typing import TypedDict
 
 from pulp_events.errors import PulpError
+from pulp_events.topics import Topics
 
 
 class SettingsError(PulpError):
     """A setting is missing or wrong; the message names it, its value (but never a secret's) and what is expected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What every process of an installation needs to know. Durations are in seconds."""
+
+    kafka: str
+    postgres: str
+    topics: Topics
+    startup_timeout_s: float = 60
+
+
+class _Installation(TypedDict):
+    kafka: str
+    postgres: str
+    topics: Topics
+    startup_timeout_s: float
+
+
+def installation(env: Mapping[str, str]) -> _Installation:
+    """The fields of `Installation`; raises `SettingsError`."""
+    return {
+        "kafka": text(env, "PULP_KAFKA"),
+        "postgres": text(env, "PULP_POSTGRES"),
+        "topics": Topics.named(text(env, "PULP_TOPIC_PREFIX", "pulp.tasks")),
+        "startup_timeout_s": number(env, "PULP_STARTUP_TIMEOUT_S", 60),
+    }
 
 
 def text(env: Mapping[str, str], key: str, default: str | None = None) -> str:

@@ -5,33 +5,25 @@ from dataclasses import dataclass
 from typing import Self
 
 from pulp_events import settings as read
-from pulp_events.topics import Topics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(read.Installation):
     """What an API process needs to know. Durations are in seconds."""
 
-    kafka: str
-    postgres: str
-    topics: Topics
     host: str = "127.0.0.1"
     port: int = 24817
     connections: int = 8
     """To Postgres, at most."""
     append_timeout_s: float = 10
-    startup_timeout_s: float = 60
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
         """Raises `SettingsError`, which names the key."""
         return cls(
-            kafka=read.text(env, "PULP_KAFKA"),
-            postgres=read.text(env, "PULP_POSTGRES"),
-            topics=Topics.named(read.text(env, "PULP_TOPIC_PREFIX", "pulp.tasks")),
+            **read.installation(env),
             host=read.text(env, "PULP_API_HOST", "127.0.0.1"),
             port=read.integer(env, "PULP_API_PORT", 24817, least=1),
             connections=read.integer(env, "PULP_API_CONNECTIONS", 8, least=1),
             append_timeout_s=read.number(env, "PULP_APPEND_TIMEOUT_S", 10, least=0.1),
-            startup_timeout_s=read.number(env, "PULP_STARTUP_TIMEOUT_S", 60),
         )

@@ -5,20 +5,15 @@ from dataclasses import dataclass
 from typing import Self
 
 from pulp_events import settings as read
-from pulp_events.topics import Topics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(read.Installation):
     """What a processor needs to know. Durations are in seconds."""
 
-    kafka: str
-    postgres: str
-    topics: Topics
     instance: str | None = None
     """Static member of the consumer group: a restart keeps its partitions. Two processors may not share one."""
     batch_records: int = 5000
-    startup_timeout_s: float = 60
     stall_s: float = 60
     """A partition with lag that does not move for so long ends the process."""
     session_timeout_s: float = 7
@@ -30,12 +25,9 @@ class Settings:
     def read(cls, env: Mapping[str, str]) -> Self:
         """Raises `SettingsError`, which names the key."""
         return cls(
-            kafka=read.text(env, "PULP_KAFKA"),
-            postgres=read.text(env, "PULP_POSTGRES"),
-            topics=Topics.named(read.text(env, "PULP_TOPIC_PREFIX", "pulp.tasks")),
+            **read.installation(env),
             instance=env.get("PULP_PROCESSOR_INSTANCE") or None,
             batch_records=read.integer(env, "PULP_BATCH_RECORDS", 5000, least=1),
-            startup_timeout_s=read.number(env, "PULP_STARTUP_TIMEOUT_S", 60),
             stall_s=read.number(env, "PULP_STALL_S", 60, least=1),
             session_timeout_s=read.number(env, "PULP_SESSION_TIMEOUT_S", 7, least=1),
             cancel_grace_s=read.number(env, "PULP_CANCEL_GRACE_S", 60),

@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Final, Self
 
 from pulp_events import settings as read
-from pulp_events.topics import Topics
 
 _LONGEST_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(read.Installation):
     """What a worker needs to know. Durations are in seconds."""
 
-    kafka: str
-    postgres: str
-    topics: Topics
     storage: Path
     name: str
     queues: tuple[str, ...] = ("default",)
@@ -33,15 +29,12 @@ class Settings:
     """Between a cancel and the killing of an operation that does not heed it."""
     drain_s: float = 30
     """Between SIGTERM and the stopping of what still runs."""
-    startup_timeout_s: float = 60
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
         """Raises `SettingsError`, which names the key."""
         return cls(
-            kafka=read.text(env, "PULP_KAFKA"),
-            postgres=read.text(env, "PULP_POSTGRES"),
-            topics=Topics.named(read.text(env, "PULP_TOPIC_PREFIX", "pulp.tasks")),
+            **read.installation(env),
             storage=Path(read.text(env, "PULP_STORAGE")),
             name=_name(read.text(env, "PULP_WORKER_NAME", f"{socket.gethostname()}-{os.getpid()}")),
             queues=read.words(env, "PULP_WORKER_QUEUES", ("default",)),
@@ -50,7 +43,6 @@ class Settings:
             lease_s=read.number(env, "PULP_WORKER_LEASE_S", 6, least=0.5),
             grace_s=read.number(env, "PULP_WORKER_GRACE_S", 10),
             drain_s=read.number(env, "PULP_WORKER_DRAIN_S", 30),
-            startup_timeout_s=read.number(env, "PULP_STARTUP_TIMEOUT_S", 60),
         )
 
 
