@@ -1,4 +1,4 @@
-"""`cli`, `memory` and `detail`: what it costs to ask, and to be there."""
+"""`cli` and `memory`: what it costs to ask, and to be there."""
 
 import asyncio
 import os
@@ -6,17 +6,14 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from uuid import UUID
 
 import psutil
 
-from benchmarks.filling import fill
-from benchmarks.listing import TASKS, ask
 from benchmarks.load import EVENTS_PER_TASK, each_encoded, produce
 from benchmarks.measure import OURS, Measure, Sizes, percentile
 from benchmarks.projecting import projected
 from benchmarks.scene import PARTITIONS, Process, Scene, Servers, following
-from benchmarks.serving import PASSWORD, USER, client, serving
+from benchmarks.serving import PASSWORD, USER, serving
 
 
 async def cli(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
@@ -28,8 +25,11 @@ async def cli(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
             "PULP_URL": f"http://127.0.0.1:{port}",
             "PULP_USERNAME": USER,
             "PULP_PASSWORD": PASSWORD,
+            "PYTHONPYCACHEPREFIX": str(made.folder),
         }
-        environment.pop("PULP_ADMIN_CONFIG", None)
+        # Python keeps what it has compiled, where nobody forbids it. The first run, which compiles, is left out.
+        for name in ("PULP_ADMIN_CONFIG", "PYTHONDONTWRITEBYTECODE"):
+            environment.pop(name, None)
         program = str(Path(sys.executable).with_name("pulp-admin"))
         times_ms = [await _run(environment, program, "tasks", "list") for _ in range(sizes.of(20, 3) + 1)]
         return {"p50": percentile(times_ms[1:], 50)}
@@ -92,19 +92,6 @@ def _pss_mib(pid: int) -> float:
         return 0.0  # it has ended meanwhile
 
 
-async def detail(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """GET of one task of many, in milliseconds."""
-    async with serving(servers) as (made, port):
-        await fill(made.database, sizes.of(TASKS, 5000))
-        task_id = await _some_task(made)
-        return {"p50": percentile(await ask(client(port), f"/pulp/api/v3/tasks/{task_id}/", sizes.of(200, 10)), 50)}
-
-
-async def _some_task(made: Scene) -> UUID:
-    [(task_id,)] = await made.execute("select task_id from tasks order by task_id limit 1")
-    return UUID(str(task_id))
-
-
 MEASURES = (
     Measure(
         name="cli",
@@ -121,5 +108,4 @@ MEASURES = (
         sides={OURS: memory},
         rounds=1,
     ),
-    Measure(name="detail", what="one task", unit="ms", goal="p50 5 ms", sides={OURS: detail}),
 )
