@@ -109,6 +109,8 @@ class Site:
         self.database, self.client, self.log, self.positions = database, app_client, log, positions
         self.may_project = asyncio.Event()
         self.may_project.set()
+        self.is_located = asyncio.Event()
+        """The projector knows its positions: until then it needs Postgres, also where it is held back."""
         self._projectors = [Projector(database, partition) for partition in range(PARTITIONS)]
 
     def as_user(self, name: str, password: str = PASSWORD) -> httpx.AsyncClient:
@@ -178,6 +180,7 @@ class Site:
         try:
             for projector in self._projectors:
                 await projector.locate()
+            self.is_located.set()
             while True:
                 await self.log.appended.wait()
                 await self.may_project.wait()
@@ -213,6 +216,8 @@ async def site(database: str) -> AsyncIterator[Site]:
                 )
             projecting = asyncio.create_task(made.project())
             try:
+                async with asyncio.timeout(20):
+                    await made.is_located.wait()
                 yield made
             finally:
                 projecting.cancel()

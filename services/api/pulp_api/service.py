@@ -34,6 +34,7 @@ from pulp_projections.positions import Positions
 from pulp_projections.queries import TaskRow
 
 from pulp_api import submission
+from pulp_api.known_operations import KnownOperations
 from pulp_api.submission import Submission
 
 FRESH_S: Final = 1.0
@@ -111,6 +112,7 @@ class Service:
         self.positions = positions
         self.partitions = partitions
         self.pages = Pages()
+        self._operations = KnownOperations(self.connection)
         self._pool = pool
         self._clock = clock
 
@@ -125,12 +127,7 @@ class Service:
 
         Raises `BadInput`, `KeyReused`, `LogUnavailable`, `AppendOutcomeUnknown`.
         """
-        async with self.connection() as connection:
-            operation = await queries.operation(connection, body.operation)
-            if operation is None:
-                names = ", ".join(row.name for row in await queries.operations(connection)) or "none: is a worker up?"
-                raise BadInput(f"unknown operation {body.operation!r}; known are: {names}")
-        data = submission.accepted(body, operation)
+        data = submission.accepted(body, await self._operations.get(body.operation))
         if key is not None:
             return await self._submit_once(data, caller, key)
         await self._check_relatives(data)
