@@ -22,6 +22,10 @@ class MemoryLog:
     async def append(self, event: Event, partition: int) -> Position:
         """See `Log.append`."""
         await asyncio.sleep(0)
+        return self.put(event, partition)
+
+    def put(self, event: Event, partition: int) -> Position:
+        """`append`, at once."""
         value = encode(event)
         self._check(partition)
         log = self.records[partition]

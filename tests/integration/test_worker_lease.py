@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -101,6 +102,28 @@ async def test_a_worker_that_cannot_reach_postgres_stops_its_tasks_in_time(pulp:
         assert (row["state"], row["error"]["code"]) == ("failed", "lease-lost")
         registration.heartbeat, registration.register = heartbeat, register  # type: ignore[method-assign]
         assert (await pulp.end(await pulp.submit("echo", REPO)))["state"] == "successful"
+        await pulp.nothing_is_held()
+
+
+async def test_what_was_claimed_without_an_answer_is_given_back(pulp: Pipeline) -> None:
+    """The connection breaks after COMMIT: the worker does not know of its claim, and is alive all the same."""
+    async with pulp.worker() as worker:
+        claims = worker.worker._claims
+        claim = claims.claim
+        is_lost = asyncio.Event()
+
+        async def claim_without_an_answer(*arguments: Any) -> Any:
+            chains = await claim(*arguments)
+            if chains and not is_lost.is_set():
+                is_lost.set()
+                raise psycopg.OperationalError("the connection broke")
+            return chains
+
+        claims.claim = claim_without_an_answer  # type: ignore[assignment,method-assign]  # a line that is cut
+        task_id = await pulp.submit("echo", REPO)
+        row = await pulp.end(task_id)
+        assert is_lost.is_set()
+        assert (row["state"], row["attempt"]) == ("successful", 2)
         await pulp.nothing_is_held()
 
 

@@ -13,6 +13,7 @@ from pulp_events.events import Event, Finished
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
 from pulp_processor.reactor import Reactor
+from pulp_processor.reactor_view import PostgresView
 from pulp_processor.settings import Settings
 
 from tests.conftest import PARTITIONS
@@ -70,7 +71,7 @@ class Scene:
         await project(self.settings, await self.log.end_offsets())
 
     async def reacts(self, reactor: Reactor | None = None) -> list[Event]:
-        return await (reactor or self.reactor).react(self.connection)
+        return await (reactor or self.reactor).react(PostgresView(self.connection))
 
     async def settled(self, reactor: Reactor | None = None) -> None:
         """The reactor looks once, and then a lease's time passes."""

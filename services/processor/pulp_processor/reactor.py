@@ -8,19 +8,16 @@ from typing import Final
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection
 from pulp_events.decisions import Dependencies, Situation, react
 from pulp_events.errors import LogError
 from pulp_events.events import Event, Finished
 from pulp_events.log import Log
 from pulp_events.task import Position
-from pulp_projections import store
-from pulp_projections.sql import load
 
 from pulp_processor.connection import connect
+from pulp_processor.reactor_view import PostgresView, View
 from pulp_processor.settling import Settling
 
-_SQL: Final = load("pulp_processor", "reactor.sql")
 _PERIOD_S: Final = 1.0
 _DEBOUNCE_S: Final = 0.02
 _REST: Final = 10
@@ -73,27 +70,27 @@ class Reactor:
             try:
                 async with await connect(self._conninfo, "pulp-reactor") as connection:
                     self._settling.begin()
-                    await self._run(connection)
+                    await self._run(PostgresView(connection))
             except psycopg.Error as error:
                 _log.warning("waiting for Postgres: %s", str(error).strip())
                 await asyncio.sleep(_PERIOD_S)
 
-    async def _run(self, connection: AsyncConnection) -> None:
+    async def _run(self, view: View) -> None:
         while True:
             began_s = self._clock_s()
             try:
-                await self.react(connection)
+                await self.react(view)
             except LogError as error:
                 _log.warning("waiting for Kafka: %s", error)
                 await asyncio.sleep(_PERIOD_S)
             await self._pause(max(_DEBOUNCE_S, _REST * (self._clock_s() - began_s)))
 
-    async def react(self, connection: AsyncConnection) -> list[Event]:
+    async def react(self, view: View) -> list[Event]:
         """One round, bounded: the events that it appended. Raises `LogError` or `psycopg.Error`."""
         owned = list(self._owned())
         if not owned:
             return []
-        timeline, positions = await _standing(connection)
+        timeline, positions = await view.standing()
         await self._settling.look(timeline)
         self._forget_what_arrived(positions)
         known = {
@@ -103,31 +100,23 @@ class Reactor:
             "lease_s": self._lease_s,
             "margin_s": self._lease_margin_s,
         }
-        async with connection.transaction():
-            await connection.execute("set transaction isolation level repeatable read")
-            missing = await self._missing(connection, known)
-        appended = await self._append(missing)
-        await self._sweep(connection, known)
+        appended = await self._append(await self._missing(view, known))
+        await view.sweep(known)
         return appended
 
-    async def _missing(self, connection: AsyncConnection, known: Mapping[str, object]) -> list[tuple[Event, int]]:
+    async def _missing(self, view: View, known: Mapping[str, object]) -> list[tuple[Event, int]]:
         values = {**known, "grace_s": self._cancel_grace_s, "most": _MOST, "under_way": list(self._under_way)}
-        cursor = await connection.execute(_SQL["situations"], values)
-        rows = {row[0]: row[1:] for row in await cursor.fetchall()}
-        if not rows:
-            return []
         missing = []
-        for task_id, task in (await store.load_tasks(connection, rows)).items():
-            has_failed_dependency, has_lost_lease, now = rows[task_id]
+        for seen in await view.situations(values):
             situation = Situation(
-                lease_lost=has_lost_lease,
-                dependencies=Dependencies.FAILED if has_failed_dependency else Dependencies.SUCCEEDED,
-                now_ms=int(now.timestamp() * 1000),
+                lease_lost=seen.has_lost_lease,
+                dependencies=Dependencies.FAILED if seen.has_failed_dependency else Dependencies.SUCCEEDED,
+                now_ms=int(seen.now.timestamp() * 1000),
                 cancel_grace_ms=int(self._cancel_grace_s * 1000),
             )
-            event = react(task, situation, now=now)
+            event = react(seen.task, situation, now=seen.now)
             if event is not None:
-                missing.append((event, task.partition))
+                missing.append((event, seen.task.partition))
         return missing
 
     async def _append(self, missing: list[tuple[Event, int]]) -> list[Event]:
@@ -153,12 +142,6 @@ class Reactor:
             if at > limit or positions.get(where.partition, 0) <= where.offset
         }
 
-    async def _sweep(self, connection: AsyncConnection, known: Mapping[str, object]) -> None:
-        cursor = await connection.execute(_SQL["sweep"], known)
-        row = await cursor.fetchone()
-        if row is not None and row[0]:
-            await connection.execute(_SQL["notify_claims"])
-
     async def _pause(self, debounce_s: float) -> None:
         try:
             async with asyncio.timeout(_PERIOD_S):
@@ -173,11 +156,3 @@ def _outcome(event: Event) -> dict[str, str]:
     assert isinstance(event.data, Finished)
     error = event.data.error
     return {"outcome": event.data.outcome, **({} if error is None else {"error": error.code})}
-
-
-async def _standing(connection: AsyncConnection) -> tuple[str, dict[int, int]]:
-    """The database's timeline, and the positions of the active generation."""
-    row = await (await connection.execute(_SQL["standing"])).fetchone()
-    assert row is not None
-    positions: dict[int, int] = dict(await (await connection.execute(_SQL["positions"])).fetchall())
-    return str(row[0]), positions

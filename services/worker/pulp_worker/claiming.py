@@ -23,7 +23,7 @@ _log = logging.getLogger("pulp.worker")
 
 
 class Claiming:
-    """Claims tasks for the slots. `may_claim` is asked before each time."""
+    """Claims tasks for the slots. `may_claim` is asked before each time; `on_doubt` hears of unanswered claims."""
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Claiming:
         slots: Slots,
         *,
         may_claim: Callable[[], Awaitable[bool]],
+        on_doubt: Callable[[], None],
         instance_id: Callable[[], UUID],
     ) -> None:
         self._settings = settings
@@ -40,6 +41,7 @@ class Claiming:
         self._claims = claims
         self._slots = slots
         self._may_claim = may_claim
+        self._on_doubt = on_doubt
         self._instance_id = instance_id
         self._wake = asyncio.Event()
         self._freed = asyncio.Event()
@@ -88,6 +90,7 @@ class Claiming:
             chains = await self._claims.claim(self._operations, room, self._instance_id())
         except psycopg.Error as error:
             _log.warning("cannot claim now: %s", str(error).strip())
+            self._on_doubt()
             await asyncio.sleep(_RETRY_S)
             self._wake.set()
             return

@@ -60,15 +60,17 @@ class Worker:
             self._claims,
             self._slots,
             may_claim=self._may_claim,
+            on_doubt=self._doubt,
             instance_id=lambda: self._registration.instance_id,
         )
         self._is_draining = False
         self._log = log
         self._timeline = ""
         self._is_settled = True
-        """If not, another server has taken over from Postgres's primary, and nothing is claimed."""
+        """If not, it may hold claims of which it does not know, and claims nothing: another server has taken over from
+        Postgres's primary, or a claim was not answered."""
         self._ends: Mapping[int, int] | None = None
-        """Where the log ended after that."""
+        """Where the log ended after another server had taken over."""
         self._guard = Guard(self._lease, self._slots.is_operating, slack_s=_SLACK_S)
 
     async def start(self) -> None:
@@ -174,6 +176,11 @@ class Worker:
     async def _may_claim(self) -> bool:
         return not self._is_draining and self._lease.is_live and (self._is_settled or await self._settles())
 
+    def _doubt(self) -> None:
+        """A claim was not answered, and may have been made: what came of it is let go of before the next one."""
+        if self._is_settled:
+            self._is_settled, self._ends = False, {}
+
     def _may_begin(self, claim: Claim) -> bool:
         """Whether a claimed task may begin now; not when the lease ran out while it was claimed."""
         return not self._is_draining and self._lease.is_live and claim.instance_id == self._registration.instance_id
@@ -181,7 +188,8 @@ class Worker:
     async def _beat(self) -> None:
         """Renew the lease three times a lease; when it ran out, stop the operations before anything else."""
         while True:
-            await asyncio.sleep(min(self._settings.lease_s / 3, max(0.01, self._lease.left_s)))
+            if self._lease.is_live:
+                await asyncio.sleep(min(self._settings.lease_s / 3, max(0.01, self._lease.left_s)))
             if not self._lease.is_live:
                 await self._lose_lease()
                 continue
