@@ -46,7 +46,7 @@ class Standings:
         self._waiting: dict[asyncio.Future[Standing | None], _Question] = {}
         self._wake = asyncio.Event()
         self._looked_at_s = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_timed = False
 
     async def after(self, claim: Claim, position: Position) -> Standing | None:
         """How the task stood when the projection had passed the position; None if that is not known after a while."""
@@ -110,6 +110,11 @@ class Standings:
         if since_s >= _LOOK_S:
             self._looked_at_s = loop.time()
             return claimant.claimed()
-        if self._timer is None or self._timer.when() < loop.time():
-            self._timer = loop.call_later(_LOOK_S - since_s, self._wake.set)
+        if not self._is_timed:
+            self._is_timed = True
+            loop.call_later(_LOOK_S - since_s, self._look_again)
         return ()
+
+    def _look_again(self) -> None:
+        self._is_timed = False
+        self._wake.set()
