@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from pulp_events.events import Access, Resource
 from pulp_events.topics import Topics
-from pulp_worker.claims import Claims, LetGo
+from pulp_worker.claims import Claims, LetGo, Parted
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
@@ -110,4 +110,16 @@ async def test_an_heir_whose_claim_was_swept_away_inherits_nothing(pulp: Pipelin
     await pulp.query(f"update claims set released_at = now() where task_id = '{heir.task_id}'")
     assert (await claims.let_go(parting)).tokens == {}
     assert await pulp.query("select task_id from reservations") == []
+    await claims.close()
+
+
+async def test_what_is_not_final_is_not_let_go_of_as_ended(pulp: Pipeline) -> None:
+    claims, [parting] = await two_claims(pulp)
+    ended = parting._replace(is_over=True)
+    held = "select task_id, resource, token from reservations order by resource"
+    before = await pulp.query(held)
+    for item in (ended, ended._replace(heir=None)):
+        assert await claims.let_go([item]) == Parted({}, frozenset({parting.claim.task_id}))
+        assert await pulp.query(held) == before
+    assert await pulp.query("select count(*) from claims where released_at is null") == [(2,)]
     await claims.close()

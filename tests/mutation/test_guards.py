@@ -145,6 +145,13 @@ GUARDS: Final[dict[str, Guard]] = {
         "pulp_projections.migrations",
         ("tests/integration/test_claim_order.py::test_a_conflicting_reservation_is_refused_by_the_database",),
     ),
+    "only what is final is let go of as ended": Guard(
+        "services/worker/pulp_worker/claims.sql",
+        "     where attempt_id = any (%(attempt_ids)s::uuid[]) and task_id in (select task_id from ended)\n",
+        "     where attempt_id = any (%(attempt_ids)s::uuid[])\n",
+        "pulp_worker.claims",
+        ("tests/integration/test_worker_chains.py::test_what_is_not_final_is_not_let_go_of_as_ended",),
+    ),
     "the wait for the own started": Guard(
         "services/worker/pulp_worker/attempt.py",
         "            standing = await tools.standings.after(self.claim, position)\n",
