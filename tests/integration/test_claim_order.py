@@ -1,5 +1,6 @@
 """Which tasks a claim takes: the SQL against a plain reading of the rules, on rows that Hypothesis invents."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,6 +220,39 @@ async def test_a_conflicting_reservation_is_refused_by_the_database(connection: 
     await connection.execute(reserve, [a.task_id, True, "(,)"])
     with pytest.raises(psycopg.IntegrityError):
         await connection.execute(reserve, [b.task_id, False, "[2,2]"])
+
+
+async def test_a_claim_that_meets_another_one_takes_nothing_and_the_next_one_does(
+    database: str, connection: AsyncConnection
+) -> None:
+    waiting, other = (
+        Placed(Row("waiting", "sync", "default", 0, n, 0, (("a", True),), (), None), uuid4(), n) for n in (1, 0)
+    )
+    await fill(connection, [waiting])
+    claims = claims_of(database, (10,))
+    async with await AsyncConnection.connect(database) as holder:
+        await holder.execute(
+            "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition)"
+            " values (%s, 1, gen_random_uuid(), 'other', gen_random_uuid(), 0)",
+            [other.task_id],
+        )
+        await holder.execute(
+            "insert into reservations (task_id, resource, exclusive, slot) values (%s, 'a', true, '(,)')",
+            [other.task_id],
+        )
+        claiming = asyncio.create_task(claims.claim(KNOWN, 1, uuid4()))
+        blocked = (
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        )
+        async with asyncio.timeout(30):
+            while await (await connection.execute(blocked)).fetchone() != (1,):  # noqa: ASYNC110  # it cannot be waited for
+                await asyncio.sleep(0.01)
+        await holder.commit()
+        assert await claiming == []
+    await connection.execute("delete from claims")
+    [[claim]] = await claims.claim(KNOWN, 1, uuid4())
+    assert claim.task_id == waiting.task_id
+    await claims.close()
 
 
 async def test_a_claim_reads_only_the_first_of_many_tasks(connection: AsyncConnection) -> None:

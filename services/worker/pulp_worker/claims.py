@@ -123,8 +123,9 @@ class Claims:
                 kept = await _kept(await connection.execute(_SQL["unfinished"], _ids(over)))
                 leaving = [item for item in parting if not item.is_over or item.claim.task_id not in kept]
                 handing_on = await connection.execute(_SQL["hand_on"], _heirs(leaving))
-                await connection.execute(_SQL["forget"], _ids([item.claim for item in leaving if item.is_over]))
-                await connection.execute(_SQL["release"], _ids([item.claim for item in leaving if not item.is_over]))
+                for statement, is_over in (("forget", True), ("release", False)):
+                    if claims := [item.claim for item in leaving if item.is_over is is_over]:
+                        await connection.execute(_SQL[statement], _ids(claims))
                 return Parted(await _tokens(handing_on), kept)
 
     async def put_back(self, held: Sequence[Claim], instance_id: UUID) -> set[UUID]:
