@@ -53,6 +53,7 @@ async def claiming(queue: Queue) -> AsyncIterator[Claiming]:
         cast(Slots, queue),
         may_claim=may_claim,
         instance_id=uuid4,
+        on_doubt=lambda: None,
     )
     running = asyncio.create_task(made.run())
     try:
