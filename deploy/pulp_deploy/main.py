@@ -10,6 +10,7 @@ from typing import Final, Never
 import click
 from pulp_events.errors import PulpError
 
+from pulp_deploy.heap import share_one_heap
 from pulp_deploy.log_lines import set_up_logging
 
 COMMANDS: Final[Mapping[str, str]] = {
@@ -56,6 +57,7 @@ def pulp_tasks() -> None:
 
 def main() -> Never:
     """Run the command line and exit with the codes of `exits.py`."""
+    share_one_heap()
     set_up_logging(os.environ)
     try:
         code = pulp_tasks.main(standalone_mode=False)

@@ -17,8 +17,9 @@ from pulp_processor.rebuild_errors import RebuildCancelled, RebuildInUse
 from pulp_processor.settings import Settings
 
 _SQL: Final = load("pulp_processor", "rebuild.sql")
-_AT_ONCE: Final = 4
-"""Partitions that are filled side by side. Each has a consumer and a connection: this bounds memory as well."""
+_AT_ONCE: Final = 2
+"""Partitions that are filled side by side: while Postgres writes one's rows, the other's are made. Each has a
+consumer, a connection and two batches: this bounds memory as well."""
 
 
 def connection_name(generation: int) -> str:

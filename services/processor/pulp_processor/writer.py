@@ -15,7 +15,7 @@ from pulp_projections.fold import Decoded, decode_batch
 from pulp_processor.projector import OutOfPlace, Projector
 from pulp_processor.transport import Batch
 
-_QUEUED_BATCHES: Final = 2
+_QUEUED_BATCHES: Final = 1
 _MOST_SEEKS: Final = 5
 _BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _CLOSE_S: Final = 10.0
