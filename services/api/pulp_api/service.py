@@ -166,7 +166,8 @@ class Service:
             await self.positions.reach(least, LEAST_S)
         lag = await self._catch_up()
         async with self.connection() as connection:
-            check_shown(await queries.positions(connection), least)
+            if least is not None:
+                check_shown(await queries.positions(connection), least)
             if as_of is None:
                 task = await queries.task(connection, task_id)
             else:
