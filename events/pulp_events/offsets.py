@@ -10,8 +10,9 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pulp_events.errors import LogUnavailable
 
-# The admin client asks the broker that it knows as leader, and never asks who leads now.
-_NO_LEADER_NOW: Final = {
+# The admin client asks the broker that it knows as leader, and never asks who leads now. Of brokers' answers these are
+# the ones to ListOffsets that Kafka's protocol calls retriable.
+_ASK_AGAIN: Final = {
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
     KafkaError.REQUEST_TIMED_OUT,
@@ -19,6 +20,9 @@ _NO_LEADER_NOW: Final = {
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,  # a new leader that does not know yet how far the others are
+    KafkaError.KAFKA_STORAGE_ERROR,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._NOENT,  # "No leaders found": the topic has only just been made
 }
@@ -54,7 +58,7 @@ class Offsets:
         answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
         found = {}
         for where, answer in zip(futures, answers, strict=True):
-            if isinstance(answer, KafkaException) and answer.args[0].code() in _NO_LEADER_NOW:
+            if isinstance(answer, KafkaException) and answer.args[0].code() in _ASK_AGAIN:
                 return None
             if isinstance(answer, BaseException):
                 raise answer

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 from pulp_events.codec import decode, type_of
 from pulp_events.errors import UndecodableRecord
-from pulp_events.events import Event, UnknownEvent
+from pulp_events.events import Accepted, Event, UnknownEvent
 from pulp_events.reader import Record
 from pulp_events.task import Ignored, Reason, State, Task, evolve
 
@@ -120,7 +120,11 @@ def _kind(task: Task) -> Kind:
 
 def _evolve(task: Task | None, event: Event, record: Record) -> Task | Ignored:
     if task is not None and task.partition != record.partition:
-        return Ignored(Reason.WRONG_PARTITION)
+        # Whether its own partition has come so far is chance, and no two projections would agree: so a task is not
+        # known in other partitions. Only a second `accepted` has to know of it, as it cannot make the task again.
+        if isinstance(event.data, Accepted):
+            return Ignored(Reason.WRONG_PARTITION)
+        task = None
     return evolve(task, event, record, record.timestamp_ms)
 
 

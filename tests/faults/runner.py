@@ -71,6 +71,7 @@ class Runner:
         self._arena = arena
         self._seed = seed
         self._say = say
+        self._told = 0
 
     async def run(self, plan: Iterable[list[Fault]], seconds: float, quiet_s: float = 10.0) -> Outcome:
         """Episodes of the plan, one after the other, while there is time; then the end's checks.
@@ -116,6 +117,9 @@ class Runner:
         began_s, ended_s = began - self.state.began_s, ended - self.state.began_s
         self.outcome.happened.append(Happened(names, began_s, ended_s, lag))
         await self._check(self.state.checker.check)
+        for breach in self.state.ledger.breaches[self._told :]:
+            self._say(f"BREACH {breach}")
+        self._told = len(self.state.ledger.breaches)
         told = f"{began_s:6.0f} s  {' + '.join(names)}: {ended - began:.0f} s"
         self._say(f"{told}, lag 0 after {'never' if lag is None else f'{lag:.1f} s'}")
 

@@ -22,6 +22,10 @@ PROCESSES: Final = {**SERVICES, "broker": BROKER_NAMES}
 """Kind → names of its processes."""
 
 
+_AWAY: Final = 69
+"""Exit code of a service that could not start because Kafka or Postgres was away."""
+
+
 class Fault(NamedTuple):
     """It goes on for a while, ends by itself, and leaves everything started and awake."""
 
@@ -62,7 +66,7 @@ class Stage:
     async def end_extra(self, *names: str) -> None:
         """SIGTERM to services that the fault has started: they leave in good order."""
         codes = await asyncio.gather(*map(self.arena.extras.end, names))
-        # By the signal itself, where other faults have kept it from getting far enough to heed it.
-        allowed = {0} if self.is_alone else {0, -signal.SIGTERM}
+        # By the signal itself, or because a server was away, where other faults have kept it from getting to work.
+        allowed = {0} if self.is_alone else {0, -signal.SIGTERM, _AWAY}
         if not set(codes) <= allowed:
             self.state.ledger.breach("processes", ", ".join(names), f"ended with {codes} on SIGTERM")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, Never
 
@@ -11,6 +11,7 @@ from pulp_events.errors import PulpError
 from pulp_events.log import KafkaLog
 from pulp_projections.startup import prepare
 
+from pulp_processor import leaving
 from pulp_processor.app import ProcessorApp
 from pulp_processor.collecting import collect_seldom
 from pulp_processor.instance import Instance
@@ -20,6 +21,7 @@ from pulp_processor.settings import Settings
 from pulp_processor.watchdog import watch
 
 _TOPIC_PERIOD_S: Final = 5.0
+_STOP_S: Final = 5.0
 _log = logging.getLogger("pulp.processor")
 
 
@@ -32,6 +34,7 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
     installed = await prepare(
         kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
     )
+    leave = _stay if stopping else leaving.end_process
     if stopping is None:
         stopping = asyncio.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -56,10 +59,16 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
         if instance is not None:
             beside.append(instance.keep())
         collect_seldom()
-        await _run(app, beside, stopping)
+        await _run(app, beside, stopping, leave)
 
 
-async def _run(app: ProcessorApp, beside: list[Coroutine[Any, Any, None]], stopping: asyncio.Event) -> None:
+def _stay() -> None:
+    """Somebody else's process goes on."""
+
+
+async def _run(
+    app: ProcessorApp, beside: list[Coroutine[Any, Any, None]], stopping: asyncio.Event, leave: Callable[[], None]
+) -> None:
     """Until it is to stop; raises the first error of the app or of what runs beside it."""
     tasks = [asyncio.create_task(coroutine) for coroutine in beside]
     tasks.append(asyncio.create_task(_until_stopped(app)))
@@ -76,7 +85,7 @@ async def _run(app: ProcessorApp, beside: list[Coroutine[Any, Any, None]], stopp
             task.cancel()
         await asyncio.gather(*tasks, waiting, return_exceptions=True)
         await app.close_writers()
-        await app.stop()
+        await leaving.stop(app, _STOP_S, leave)
         await app.close_writers()  # those of an assignment that came meanwhile
         if app.fault.done():
             app.fault.exception()  # seen: another error may have come first

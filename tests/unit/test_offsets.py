@@ -1,0 +1,44 @@
+"""How far the log goes is asked again where Kafka says that it cannot be told just now."""
+
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
+from pulp_events.errors import LogUnavailable
+from pulp_events.offsets import Offsets
+
+
+class Brokers:
+    """An admin client whose answers are given: an offset, or the code of an error."""
+
+    def __init__(self, *answers: int | KafkaError) -> None:
+        self._answers = list(answers)
+
+    def list_offsets(self, wanted: dict[TopicPartition, OffsetSpec], **_: Any) -> dict[TopicPartition, Future[Any]]:
+        answer = self._answers.pop(0)
+        future: Future[Any] = Future()
+        if isinstance(answer, KafkaError):
+            future.set_exception(KafkaException(answer))
+        else:
+            future.set_result(ListOffsetsResultInfo(answer, -1, -1))
+        return dict.fromkeys(wanted, future)
+
+    def list_topics(self, *_: Any) -> None:
+        """Who leads now."""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.KAFKA_STORAGE_ERROR],
+)
+async def test_what_passes_is_asked_again(code: int) -> None:
+    brokers: Any = Brokers(KafkaError(code), KafkaError(code), 7)
+    assert await Offsets(brokers, [TopicPartition("events", 0)], timeout_s=10).ask(OffsetSpec.latest()) == {0: 7}
+
+
+async def test_what_does_not_pass_is_told() -> None:
+    brokers: Any = Brokers(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    with pytest.raises(LogUnavailable, match="TOPIC_AUTHORIZATION_FAILED"):
+        await Offsets(brokers, [TopicPartition("events", 0)], timeout_s=10).ask(OffsetSpec.latest())
