@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -99,11 +100,10 @@ class Cluster:
 
 async def until_members(kafka: str, *instances: str) -> None:
     """All of these are in the processors' consumer group, and nobody is joining any more."""
-    client = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
 
     def are_there() -> bool:
         try:
-            group = client.describe_consumer_groups([GROUP], request_timeout=5)[GROUP].result()
+            group = _admin(kafka).describe_consumer_groups([GROUP], request_timeout=5)[GROUP].result()
         except KafkaException:
             return False
         members = {member.group_instance_id for member in group.members}
@@ -114,20 +114,30 @@ async def until_members(kafka: str, *instances: str) -> None:
 
 def end_offsets(kafka: str) -> dict[int, int]:
     """Where the log ends, by partition. Raises `KafkaException` while a partition has no leader."""
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "pulp-tasks-checker", "log_level": 0})
-    try:
-        return {
-            number: consumer.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=5.0, cached=False)[1]
-            for number in range(PARTITIONS)
-        }
-    finally:
-        consumer.close()
+    consumer = _consumer(kafka)
+    return {
+        number: consumer.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=5.0, cached=False)[1]
+        for number in range(PARTITIONS)
+    }
+
+
+# One client each for the whole run: one that is closed while a broker is away can take its process with it.
+_CLIENT: Final[dict[str, str | int]] = {"log_level": 0, "reconnect.backoff.max.ms": 500}
+
+
+@cache
+def _admin(kafka: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": kafka, **_CLIENT})
+
+
+@cache
+def _consumer(kafka: str) -> Consumer:
+    return Consumer({"bootstrap.servers": kafka, "group.id": "pulp-tasks-checker", **_CLIENT})
 
 
 def _is_in_sync(kafka: str) -> bool:
-    client = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
     try:
-        found = client.list_topics(timeout=3.0)
+        found = _admin(kafka).list_topics(timeout=3.0)
     except KafkaException:
         return False
     partitions = [each for topic in found.topics.values() for each in topic.partitions.values()]
