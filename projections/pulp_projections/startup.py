@@ -17,6 +17,8 @@ from pulp_projections.generations import install
 
 T = TypeVar("T")
 _ATTEMPT_S: Final = 3.0
+_AWAY: Final = (LogUnavailable, psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+"""A standby that has yet to take over is read-only: as good as away, for who is to write."""
 _log = logging.getLogger("pulp.startup")
 
 
@@ -44,10 +46,14 @@ async def prepare(*, kafka: str, postgres: str, topics: Topics, timeout_s: float
         return asyncio.to_thread(admin.describe, kafka, topics.events, timeout_s=_ATTEMPT_S)
 
     info = await _wait(f"Kafka at {kafka} with topic {topics.events}", describe, ends)
-    connection = await _wait(f"Postgres at {place}", lambda: _connect(postgres), ends)
-    async with connection:
-        generation = await install(connection, info.partitions)
-        await _check_topic(connection, info)
+
+    async def make_ready() -> int:
+        async with await _connect(postgres) as connection:
+            generation = await install(connection, info.partitions)
+            await _check_topic(connection, info)
+            return generation
+
+    generation = await _wait(f"Postgres at {place}", make_ready, ends)
     return Installed(info.topic_id, info.partitions, generation)
 
 
@@ -62,7 +68,7 @@ async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> 
     while True:
         try:
             return await attempt()
-        except (LogUnavailable, psycopg.OperationalError) as error:
+        except _AWAY as error:
             now, reason = time.monotonic(), " ".join(str(error).split())  # libpq's has several lines
             if now >= ends:
                 raise DependencyAway(f"{what} did not answer in time: {reason}") from error

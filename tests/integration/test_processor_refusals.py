@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
+from psycopg.conninfo import make_conninfo
 from pulp_deploy.local.ports import free_ports
 from pulp_events.admin import create_topics
 from pulp_events.topics import Topics
@@ -116,6 +117,13 @@ async def test_postgres_away_at_the_start(site: Installation) -> None:
     assert f"Postgres at 127.0.0.1:{port}/pulp did not answer in time" in words
     assert f"waiting for Postgres at 127.0.0.1:{port}/pulp" in processor.output()
     assert "secret-word" not in processor.output()
+
+
+async def test_postgres_that_can_only_be_read_at_the_start(site: Installation) -> None:
+    reading = make_conninfo(site.database, options="-c default_transaction_read_only=on")
+    words = await refused(site.start(PULP_POSTGRES=reading, PULP_STARTUP_TIMEOUT_S="2"), 69)
+    assert "did not answer in time: cannot execute" in words
+    assert "in a read-only transaction" in words
 
 
 async def test_a_setting_that_is_missing(site: Installation) -> None:
