@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.model.replay import Replay
 from tests.model.simulation import Simulation, simulate
 
 ROOT = Path(__file__).parents[2]
@@ -40,3 +42,21 @@ def test_a_failure_names_its_seed_and_tells_the_schedule(monkeypatch: pytest.Mon
     monkeypatch.setattr(Simulation, "_judge", lambda _: pytest.fail("something is wrong"))
     with pytest.raises(AssertionError, match=r"(?s)seed 7: something is wrong.*is accepted.*calm"):
         simulate(7)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+async def test_what_a_schedule_does_to_the_tables_it_does_on_postgres(database: str, seed: int) -> None:
+    """So the tables in memory keep the contract of the SQL, in just those situations that schedules come into."""
+    async with Replay(database) as replay:
+        for number, (now_s, name, arguments, result) in enumerate(simulate_on_another_loop(seed).doors.trace):
+            try:
+                await replay.step(now_s, name, arguments, result)
+            except AssertionError as error:
+                raise AssertionError(f"seed {seed}, step {number}, {name} at {now_s:.3f} s: {error}") from error
+        replay.check_tokens()
+
+
+def simulate_on_another_loop(seed: int) -> Simulation:
+    """From a test that runs on a loop itself."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(simulate, seed).result()

@@ -11,6 +11,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from pulp_operations.store import Store
 from pulp_worker import Context, OperationError, TaskCancelled, operation
 
 
@@ -95,6 +96,32 @@ def deaf(context: Context) -> object:
     begun(context)
     context.report({"step": "deaf"})
     process.wait()
+    return None
+
+
+@operation("store-write")
+async def store_write(context: Context) -> object:
+    """Writes a publication into the store of the shipped operations; first waits for a file, if its argument names one.
+
+    What the store said is in `write-TASK`.
+    """
+    begun(context)
+    context.report({"step": "waiting"})
+    awaited = context.arguments.get("after")
+    while awaited and not (context.storage / awaited).exists():  # noqa: ASYNC110  # a file cannot be waited for
+        await asyncio.sleep(0.01)
+    store = Store(context.storage)
+    said = context.storage / f"write-{context.task_id}"
+    with store.scratch() as scratch:
+        content = scratch / "content"
+        content.mkdir()
+        (content / "author").write_text(str(context.task_id))
+        try:
+            store.save_publication("demo", content, context.tokens["repository:demo"])
+        except OperationError as error:
+            said.write_text(error.code)
+            raise
+    said.write_text("written")
     return None
 
 
