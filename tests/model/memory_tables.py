@@ -1,6 +1,6 @@
 """The tables that workers and the reactor share, in memory. Each method is what one transaction of theirs does.
 
-They keep the contract of the SQL: `test_schedules.py` does on Postgres what a simulated schedule did here, and compares.
+They keep the contract of the SQL: `replay.py` does on Postgres what a schedule did here, and compares after each step.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -159,7 +159,7 @@ class Replay:
 
     async def _situations(self, now_s: float, known: Mapping[str, Any], result: list[Seen]) -> None:
         theirs = await self._view.situations(known)
-        assert sorted(map(str, map(_seen, theirs))) == sorted(map(str, map(_seen, result)))
+        assert sorted(map(_seen, theirs)) == sorted(map(_seen, result))
         assert self._tables.situations(now_s, known) == result
 
     async def _sweep(self, now_s: float, known: Mapping[str, Any], result: bool) -> None:

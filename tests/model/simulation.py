@@ -20,7 +20,6 @@ from msgspec import Raw
 from pulp_events.errors import LogError
 from pulp_events.events import Access, Event, Resource
 from pulp_events.memory import MemoryLog
-from pulp_events.task import FINAL, State
 from pulp_events.topics import Topics
 from pulp_processor.reactor import Reactor
 from pulp_worker.lease import Lease
@@ -86,7 +85,7 @@ class Simulation:
         with worker_parts(self.doors, self._wakes):
             try:
                 self.loop.run_until_complete(self._happen())
-                self._judge()
+                self.witness.judge(self.model, self.doors.tables)
             finally:
                 self._clean_up()
         return self
@@ -249,35 +248,11 @@ class Simulation:
 
     async def _until_quiet(self) -> None:
         """Everything that was accepted is final, and nobody holds anything."""
-        while self._unfinished():  # noqa: ASYNC110  # it is many things at once that are looked at
+        while self.witness.unfinished(self.model, self.doors.tables) or self._clients():  # noqa: ASYNC110  # it is many things at once that are looked at
             await asyncio.sleep(0.5)
 
-    def _unfinished(self) -> list[str]:
-        rows = [row for rows in self.witness.fold().tasks.values() for row in rows.values()]
-        clients = [
-            task.get_name() for task in self._processes if task.get_name().startswith("client") and not task.done()
-        ]
-        open_tasks = [f"{short(UUID(row['task_id']))} is {row['state']}" for row in rows if row["state"] not in FINAL]
-        claims = [f"{short(row.task_id)} is claimed by {row.worker}" for row in self.doors.tables.claims.values()]
-        lag = [
-            f"partition {partition} is at {self.model.positions[partition]} of {len(records)}"
-            for partition, records in enumerate(self.log.records)
-            if self.model.positions[partition] < len(records)
-        ]
-        return clients + open_tasks + claims + lag
-
-    def _judge(self) -> None:
-        assert not self.doors.tables.reservations, "something is reserved for nobody"
-        folding = self.witness.fold()
-        for partition, rows in folding.tasks.items():
-            ends = [entry for entry in folding.history[partition].values() if entry.event.kind == "finished"]
-            for task_id, row in rows.items():
-                effective = [each for each in ends if each.event.task_id == task_id and each.effect == "applied"]
-                assert len(effective) == 1, f"task {task_id} has {len(effective)} effective ends"
-                if row["state"] == State.SUCCESSFUL:
-                    assert UUID(row["attempt_id"]) in self.witness.succeeded, f"task {task_id} did not succeed"
-            found = {str(task.task_id): task.state for task in self.model.tasks.values() if task.partition == partition}
-            assert found == {task_id: row["state"] for task_id, row in rows.items()}
+    def _clients(self) -> bool:
+        return any(task.get_name().startswith("client") and not task.done() for task in self._processes)
 
     def _lease_of(self, process: str) -> Lease:
         return self.workers[process]._lease
@@ -315,5 +290,5 @@ def simulate(seed: int) -> Simulation:
     try:
         return simulation.run()
     except (Exception, pytest.fail.Exception) as error:
-        told = "\n".join(simulation.told)
+        told = "\n".join([*simulation.told, *simulation.witness.unfinished(simulation.model, simulation.doors.tables)])
         raise AssertionError(f"seed {seed}: {error}\n{told}") from error

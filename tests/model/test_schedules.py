@@ -10,6 +10,7 @@ import pytest
 
 from tests.model.replay import Replay
 from tests.model.simulation import Simulation, simulate
+from tests.model.witness import Witness
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(20261124, 20261124 + 200)
@@ -39,7 +40,7 @@ def test_a_seed_makes_the_same_schedule_again_in_any_process(hash_seed: str) -> 
 
 
 def test_a_failure_names_its_seed_and_tells_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Simulation, "_judge", lambda _: pytest.fail("something is wrong"))
+    monkeypatch.setattr(Witness, "judge", lambda *_: pytest.fail("something is wrong"))
     with pytest.raises(AssertionError, match=r"(?s)seed 7: something is wrong.*is accepted.*calm"):
         simulate(7)
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from pulp_events.memory import MemoryLog
-from pulp_events.task import Task
+from pulp_events.task import FINAL, Task
 from pulp_worker import Context, OperationError
 from pulp_worker.lease import Lease
 
 from tests.faults.folding import Folding, Raw
 from tests.model.loop import PROCESS, SimulatedLoop
-from tests.model.memory_tables import uses_of
+from tests.model.memory_read_model import MemoryReadModel
+from tests.model.memory_tables import MemoryTables, uses_of
 
 
 class Breach(AssertionError):
@@ -108,6 +109,38 @@ class Witness:
     def ends(self, me: AtWork) -> None:
         """The last line of an operation."""
         self._at_work.discard(me)
+
+    def unfinished(self, model: MemoryReadModel, tables: MemoryTables) -> list[str]:
+        """What is not as it must be in the end: every task final, everything projected, nothing held."""
+        rows = [row for rows in self.fold().tasks.values() for row in rows.values()]
+        lag = [
+            f"partition {partition} is projected up to {model.positions[partition]} of {len(records)}"
+            for partition, records in enumerate(self._log.records)
+            if model.positions[partition] < len(records)
+        ]
+        return [
+            *(f"task {row['task_id']} is {row['state']}" for row in rows if row["state"] not in FINAL),
+            *(f"task {row.task_id} is claimed by {row.worker}" for row in tables.claims.values()),
+            *(f"{resource} is reserved by {task_id}" for task_id, resource in tables.reservations),
+            *lag,
+        ]
+
+    def judge(self, model: MemoryReadModel, tables: MemoryTables) -> None:
+        """At the end of a schedule."""
+        folding = self.fold()
+        for partition, rows in folding.tasks.items():
+            ends = [entry for entry in folding.history[partition].values() if entry.event.kind == "finished"]
+            for task_id, row in rows.items():
+                effective = [each for each in ends if each.event.task_id == task_id and each.effect == "applied"]
+                if len(effective) != 1:
+                    raise Breach(f"task {task_id} has {len(effective)} effective ends")
+                if row["state"] == "successful" and UUID(row["attempt_id"]) not in self.succeeded:
+                    raise Breach(f"task {task_id} has succeeded, and its operation has not")
+            found = {str(task.task_id): task.state for task in model.tasks.values() if task.partition == partition}
+            if found != {task_id: row["state"] for task_id, row in rows.items()}:
+                raise Breach(f"partition {partition}: the read model is not what the rules make of the log: {found}")
+        if unfinished := self.unfinished(model, tables):
+            raise Breach("; ".join(unfinished))
 
     def _may_begin(self, me: AtWork) -> None:
         """The log has an effective `started` of this attempt, so that no effective cancel precedes it."""
