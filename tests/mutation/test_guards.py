@@ -43,6 +43,7 @@ PROJECTOR = "services/processor/pulp_processor/projector.py"
 TASK = "events/pulp_events/task.py"
 GUARDS_TEST = "tests/contract/test_projectors.py"
 PRODUCER_TEST = "tests/integration/test_producer_guards.py"
+SCHEDULES_TEST = "tests/model/test_schedules.py::test_no_schedule_breaks_a_promise"
 TABLE_TEST = "tests/unit/test_events_table.py"
 
 GUARDS: Final[dict[str, Guard]] = {
@@ -158,6 +159,20 @@ GUARDS: Final[dict[str, Guard]] = {
         "            return await self._inherit()\n",
         "pulp_worker.attempt",
         ("tests/integration/test_worker_cancel.py::test_no_task_starts_after_a_cancel_that_precedes_it_in_the_log",),
+    ),
+    "the end of operations with the lease": Guard(
+        "services/worker/pulp_worker/worker.py",
+        "        for attempt in self._slots.attempts:\n            attempt.lose()\n        self._registration.become_another()\n",
+        "        self._registration.become_another()\n",
+        "pulp_worker.worker",
+        (SCHEDULES_TEST,),
+    ),
+    "what was claimed without an answer is given back": Guard(
+        "services/worker/pulp_worker/claiming.py",
+        "            self._on_doubt()\n",
+        "",
+        "pulp_worker.claiming",
+        (SCHEDULES_TEST,),
     ),
     "the idempotent producer": Guard(
         "events/pulp_events/log.py",
