@@ -14,6 +14,8 @@ from random import Random
 from typing import Any, Final
 
 PROCESS: Final[ContextVar[str]] = ContextVar("process", default="world")
+_LEAST_S: Final = 1e-6
+"""No timer is sooner: what is added to the clock must not be lost in its rounding."""
 _MOST_STEPS: Final = 5
 """Of one process in a row."""
 
@@ -91,6 +93,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """See `asyncio.AbstractEventLoop.call_later`."""
+        delay = delay if delay <= 0 else max(delay, _LEAST_S)
         return self.call_at(self._now_s + delay, callback, *args, context=context)
 
     def _add(self, handle: asyncio.Handle, context: Context) -> None:
