@@ -125,6 +125,19 @@ async def test_claims_of_ended_tasks_go_when_their_worker_is_past_its_lease(scen
     assert await scene.sql("select task_id from reservations") == []
 
 
+async def test_what_a_task_without_a_claim_has_inherited_is_given_back(scene: Scene) -> None:
+    task_id = uuid4()
+    await scene.happens(accepted(task_id))
+    await scene.claim(task_id, uuid4(), "gone", uuid4())
+    await scene.sql("update claims set released_at = now()")
+    await scene.sql(
+        "insert into reservations (task_id, resource, exclusive, slot) values (%s, 'r:1', true, '(,)')", [task_id]
+    )
+    await scene.reacts()
+    assert await scene.sql("select task_id from reservations") == []
+    assert await claims(scene) == [(task_id, True)]
+
+
 async def test_a_claimed_task_that_never_began_may_be_taken_by_another_worker(scene: Scene) -> None:
     task_id = uuid4()
     await scene.happens(accepted(task_id))

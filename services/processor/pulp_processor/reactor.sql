@@ -41,9 +41,10 @@ select task_id, has_failed_dependency, has_lost_lease, now()
 
 -- sweep --
 -- Claims that nobody needs any more: their worker has let go, or is past its lease. Where the task has ended the claim
--- goes; where it has not begun, another worker may take it (under the next attempt number, so the row stays).
+-- goes; where it has not begun, another worker may take it (under the next attempt number, so the row stays). What a task
+-- without a claim holds was handed on to it just as its claim was swept away: then it goes with the next sweep.
 with dead as (
-    select c.task_id, t.state
+    select c.task_id, c.released_at, t.state
       from claims c
       join tasks t using (task_id)
       left join workers h on h.name = c.worker and h.instance_id = c.instance_id and h.stopped_at is null
@@ -64,9 +65,12 @@ with dead as (
      where c.task_id = d.task_id and d.state in ('waiting', 'cancelling') and c.released_at is null
  returning c.task_id
 ), freed as (
-    delete from reservations where task_id in (select task_id from released)
+    delete from reservations
+     where task_id in (select task_id from released)
+        or task_id in (select task_id from dead where released_at is not null)
+ returning task_id
 )
-select (select count(*) from forgotten) + (select count(*) from released);
+select (select count(*) from forgotten) + (select count(*) from released) + (select count(*) from freed);
 
 -- notify_claims --
 select pg_notify('pulp_claims', '');
