@@ -13,6 +13,7 @@ from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
 from tests.support.postgres_relay import postgres_relay
 from tests.support.processor_process import Installation, installation
+from tests.support.projection import execute
 
 
 @pytest.fixture
@@ -71,6 +72,25 @@ async def test_offsets_of_the_consumer_group_decide_nothing(site: Installation, 
     await site.reached(ends)
     assert await processor.stopped() == 0
     assert group_offsets(site) == await site.positions()  # told, for tools that show lag
+    await site.rows_are_right(ends)
+
+
+async def test_a_tail_that_a_failover_has_lost_is_projected_again_though_nothing_happens(site: Installation) -> None:
+    processor = site.start()
+    await site.reached(await site.happens(length=30))
+    # What an asynchronous standby has: everything up to some moment.
+    tables = ("tasks", "task_counts", "task_events", "dead_letters", "positions")
+    await execute(site.database, "create schema standby")
+    for table in tables:
+        await execute(site.database, f"create table standby.{table} as table generation_1.{table}")
+    ends = await site.happens(length=30)
+    await site.reached(ends)
+    taking_over = [f"truncate {', '.join(f'generation_1.{table}' for table in tables)}"]
+    taking_over += [f"insert into generation_1.{table} select * from standby.{table}" for table in tables]
+    await execute(site.database, "do $$ begin " + "; ".join(taking_over) + "; end $$")
+    assert sum((await site.positions()).values()) < sum(ends.values())
+    await site.reached(ends)
+    assert await processor.stopped() == 0
     await site.rows_are_right(ends)
 
 

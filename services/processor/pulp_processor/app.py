@@ -76,6 +76,15 @@ class ProcessorApp(faust.App):
             with contextlib.suppress(LogUnavailable):  # the watchdog, which asks as often, says so
                 await asyncio.to_thread(self._check_topic)
 
+    async def watch_positions(self, period_s: float) -> Never:
+        """Look for ever whether Postgres still has what was written to partitions in which nothing happens."""
+        seen: dict[int, int] = {}
+        while True:
+            await asyncio.sleep(period_s)
+            idle = [writer for partition, writer in self.writers.items() if seen.get(partition) == writer.next_offset]
+            await asyncio.gather(*(writer.look() for writer in idle))
+            seen = {partition: writer.next_offset for partition, writer in self.writers.items()}
+
     async def close_writers(self) -> None:
         """Finish the batches that are being written, and close the connections."""
         if self._placing is not None:

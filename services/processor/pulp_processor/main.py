@@ -21,6 +21,7 @@ from pulp_processor.settings import Settings
 from pulp_processor.watchdog import watch
 
 _TOPIC_PERIOD_S: Final = 5.0
+_POSITIONS_PERIOD_S: Final = 2.0
 _STOP_S: Final = 5.0
 _log = logging.getLogger("pulp.processor")
 
@@ -55,6 +56,7 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
             sender.run(),
             watch(settings.stall_s, app.standings, log.end_offsets),
             app.watch_topic(_TOPIC_PERIOD_S),
+            app.watch_positions(_POSITIONS_PERIOD_S),
         ]
         if instance is not None:
             beside.append(instance.keep())

@@ -112,6 +112,24 @@ class Writer:
             self.epoch += 1
             return offset
 
+    async def look(self) -> None:
+        """Read again if Postgres is not where this writer left it: a server that took over may lack the last batches.
+
+        The next batch would tell; this is for a partition in which nothing happens. Waits for Postgres.
+        """
+        async with self._lock:
+            if self._is_paused or self._is_closing or self._queue:
+                return
+            before = self.next_offset
+            offset = await self._patiently(self._projector.locate)
+            if offset != before:
+                words = (
+                    "reading again from the position in Postgres: it does not have what was written up to %d any more"
+                )
+                _log.warning(words, before, extra={"partition": self.partition, "offset": offset})
+                await self._listener.seek(self.partition, offset)
+                self.epoch += 1
+
     def put(self, batch: Batch) -> None:
         """Hand over a batch."""
         self._queue.append(_Queued(decode_batch(batch.records), batch.epoch))
