@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ BROKERS: Final = 3
 PARTITIONS: Final = 4
 TOPIC: Final = "pulp.tasks.events"
 GROUP: Final = f"{TOPIC}.processor"
+_COORDINATOR_S: Final = 10.0
 
 
 class Cluster:
@@ -100,11 +102,17 @@ class Cluster:
 
 async def until_members(kafka: str, *instances: str) -> None:
     """All of these are in the processors' consumer group, and nobody is joining any more."""
+    failed_s = 0.0
 
     def are_there() -> bool:
+        nonlocal failed_s
         try:
-            group = _admin(kafka).describe_consumer_groups([GROUP], request_timeout=5)[GROUP].result()
+            group = _group_clients(kafka)[-1].describe_consumer_groups([GROUP], request_timeout=5)[GROUP].result()
         except KafkaException:
+            # A client goes on asking the coordinator that it has found, also when another broker has become it.
+            if time.monotonic() - failed_s > _COORDINATOR_S:
+                failed_s = time.monotonic()
+                _group_clients(kafka).append(_new_admin(kafka))
             return False
         members = {member.group_instance_id for member in group.members}
         return group.state == ConsumerGroupState.STABLE and members >= set(instances)
@@ -121,13 +129,20 @@ def end_offsets(kafka: str) -> dict[int, int]:
     }
 
 
-# One client each for the whole run: one that is closed while a broker is away can take its process with it.
+# Clients for the whole run: one that is closed while a broker is away can take its process with it.
 _CLIENT: Final[dict[str, str | int]] = {"log_level": 0, "reconnect.backoff.max.ms": 500}
 
 
-@cache
-def _admin(kafka: str) -> AdminClient:
+def _new_admin(kafka: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": kafka, **_CLIENT})
+
+
+_admin = cache(_new_admin)
+
+
+@cache
+def _group_clients(kafka: str) -> list[AdminClient]:
+    return [_new_admin(kafka)]
 
 
 @cache
