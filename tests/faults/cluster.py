@@ -4,24 +4,27 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 from pulp_deploy.local.ports import HOST, free_ports
 from pulp_deploy.stack import Stack
 
 from tests.faults.proxy import Proxy
 from tests.faults.waiting import until
 
+C = TypeVar("C")
+T = TypeVar("T")
 BROKERS: Final = 3
 PARTITIONS: Final = 4
 TOPIC: Final = "pulp.tasks.events"
 GROUP: Final = f"{TOPIC}.processor"
-_COORDINATOR_S: Final = 10.0
+_RENEW_S: Final = 3.0
 
 
 class Cluster:
@@ -102,17 +105,11 @@ class Cluster:
 
 async def until_members(kafka: str, *instances: str) -> None:
     """All of these are in the processors' consumer group, and nobody is joining any more."""
-    failed_s = 0.0
 
     def are_there() -> bool:
-        nonlocal failed_s
         try:
-            group = _group_clients(kafka)[-1].describe_consumer_groups([GROUP], request_timeout=5)[GROUP].result()
+            group = _asking(_admins(kafka), _described_group)
         except KafkaException:
-            # A client goes on asking the coordinator that it has found, also when another broker has become it.
-            if time.monotonic() - failed_s > _COORDINATOR_S:
-                failed_s = time.monotonic()
-                _group_clients(kafka).append(_new_admin(kafka))
             return False
         members = {member.group_instance_id for member in group.members}
         return group.state == ConsumerGroupState.STABLE and members >= set(instances)
@@ -122,37 +119,60 @@ async def until_members(kafka: str, *instances: str) -> None:
 
 def end_offsets(kafka: str) -> dict[int, int]:
     """Where the log ends, by partition. Raises `KafkaException` while a partition has no leader."""
-    consumer = _consumer(kafka)
+    return _asking(_consumers(kafka), _watermarks)
+
+
+def _described_group(client: AdminClient) -> ConsumerGroupDescription:
+    found: ConsumerGroupDescription = client.describe_consumer_groups([GROUP], request_timeout=5)[GROUP].result()
+    return found
+
+
+def _watermarks(client: Consumer) -> dict[int, int]:
     return {
-        number: consumer.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=5.0, cached=False)[1]
+        number: client.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=5.0, cached=False)[1]
         for number in range(PARTITIONS)
     }
 
 
-# Clients for the whole run: one that is closed while a broker is away can take its process with it.
-_CLIENT: Final[dict[str, str | int]] = {"log_level": 0, "reconnect.backoff.max.ms": 500}
+@dataclass
+class _Clients(Generic[C]):
+    """Clients of one kind. The last one is used.
+
+    One that has failed may go on asking the broker that it knows, which is no leader and no coordinator any more. It is
+    kept all the same: one that is closed while a broker is away can take its process with it.
+    """
+
+    make: Callable[[], C]
+    made: list[C] = field(default_factory=list)
+    renewed_s: float = 0.0
 
 
-def _new_admin(kafka: str) -> AdminClient:
-    return AdminClient({"bootstrap.servers": kafka, **_CLIENT})
-
-
-_admin = cache(_new_admin)
+def _asking(clients: _Clients[C], question: Callable[[C], T]) -> T:
+    if not clients.made:
+        clients.made.append(clients.make())
+    try:
+        return question(clients.made[-1])
+    except KafkaException:
+        if time.monotonic() - clients.renewed_s > _RENEW_S:
+            clients.renewed_s = time.monotonic()
+            clients.made.append(clients.make())
+        raise
 
 
 @cache
-def _group_clients(kafka: str) -> list[AdminClient]:
-    return [_new_admin(kafka)]
+def _admins(kafka: str) -> _Clients[AdminClient]:
+    return _Clients(lambda: AdminClient({"bootstrap.servers": kafka, "log_level": 0}))
 
 
 @cache
-def _consumer(kafka: str) -> Consumer:
-    return Consumer({"bootstrap.servers": kafka, "group.id": "pulp-tasks-checker", **_CLIENT})
+def _consumers(kafka: str) -> _Clients[Consumer]:
+    settings: dict[str, str | int] = {"bootstrap.servers": kafka, "group.id": "pulp-tasks-checker", "log_level": 0}
+    return _Clients(lambda: Consumer(settings))
 
 
 def _is_in_sync(kafka: str) -> bool:
     try:
-        found = _admin(kafka).list_topics(timeout=3.0)
+        found = _asking(_admins(kafka), lambda client: client.list_topics(timeout=3.0))
     except KafkaException:
         return False
     partitions = [each for topic in found.topics.values() for each in topic.partitions.values()]
