@@ -1,18 +1,22 @@
 """The topics themselves: making them, and what a process checks before it trusts them."""
 
+import contextlib
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Final, NamedTuple, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from pulp_events.errors import LogUnavailable, TopicMismatch
 from pulp_events.kafka import client_settings
+from pulp_events.offsets import ASK_AGAIN
 from pulp_events.topics import Topics
 
 T = TypeVar("T")
+_RETRY_S: Final = 0.05
 
 EVENTS_SETTINGS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
@@ -101,12 +105,24 @@ def offsets_since(
 
 def _offsets(bootstrap: str, topic: str, partitions: int, spec: OffsetSpec, timeout_s: float) -> dict[int, int]:
     wanted = {TopicPartition(topic, partition): spec for partition in range(partitions)}
-    client = _admin(bootstrap)
-    futures = client.list_offsets(wanted, request_timeout=timeout_s)
-    return {
-        where.partition: int(_result(future, timeout_s, f"{topic}/{where.partition} at {bootstrap}").offset)
-        for where, future in futures.items()
-    }
+    client, ends_s = _admin(bootstrap), time.monotonic() + timeout_s
+    while True:
+        futures = client.list_offsets(wanted, request_timeout=timeout_s)
+        try:
+            found = {where.partition: int(future.result(timeout_s + 5).offset) for where, future in futures.items()}
+        except KafkaException as error:
+            if error.args[0].code() not in ASK_AGAIN or time.monotonic() > ends_s:
+                raise LogUnavailable(
+                    f"Kafka does not tell about {topic} at {bootstrap}: {error.args[0].str()}"
+                ) from error
+        except TimeoutError as error:
+            raise LogUnavailable(f"Kafka does not tell about {topic} at {bootstrap} within {timeout_s:g} s") from error
+        else:
+            if OFFSET_INVALID not in found.values():
+                return found
+        time.sleep(_RETRY_S)
+        with contextlib.suppress(KafkaException):
+            client.list_topics(topic, timeout_s)  # who leads now
 
 
 def _made(future: "Future[None]", timeout_s: float) -> bool:

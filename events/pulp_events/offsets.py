@@ -10,9 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pulp_events.errors import LogUnavailable
 
-# The admin client asks the broker that it knows as leader, and never asks who leads now. Of brokers' answers these are
-# the ones to ListOffsets that Kafka's protocol calls retriable.
-_ASK_AGAIN: Final = {
+ASK_AGAIN: Final = {
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
     KafkaError.REQUEST_TIMED_OUT,
@@ -26,6 +24,11 @@ _ASK_AGAIN: Final = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._NOENT,  # "No leaders found": the topic has only just been made
 }
+"""Codes after which an offset is asked for again.
+
+The admin client asks the broker that it knows as leader, and never asks who leads now. Of brokers' answers these are
+the ones to ListOffsets that Kafka's protocol calls retriable.
+"""
 _RETRY_S: Final = 0.05
 _LEADER_S: Final = 2.0
 """How long a broker may take to answer before it is asked who leads now."""
@@ -58,7 +61,7 @@ class Offsets:
         answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
         found = {}
         for where, answer in zip(futures, answers, strict=True):
-            if isinstance(answer, KafkaException) and answer.args[0].code() in _ASK_AGAIN:
+            if isinstance(answer, KafkaException) and answer.args[0].code() in ASK_AGAIN:
                 return None
             if isinstance(answer, BaseException):
                 raise answer

@@ -4,8 +4,9 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
+from pulp_events import admin
 from pulp_events.errors import LogUnavailable
 from pulp_events.offsets import Offsets
 
@@ -38,7 +39,17 @@ async def test_what_passes_is_asked_again(code: int) -> None:
     assert await Offsets(brokers, [TopicPartition("events", 0)], timeout_s=10).ask(OffsetSpec.latest()) == {0: 7}
 
 
-async def test_what_does_not_pass_is_told() -> None:
-    brokers: Any = Brokers(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+def test_a_tool_asks_again_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    brokers = Brokers(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION), OFFSET_INVALID, 7)
+    monkeypatch.setattr(admin, "_admin", lambda bootstrap: brokers)
+    assert admin.end_offsets("anywhere", "events", 1) == {0: 7}
+
+
+async def test_what_does_not_pass_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    monkeypatch.setattr(admin, "_admin", lambda bootstrap: Brokers(refusal))
+    with pytest.raises(LogUnavailable, match="events at anywhere"):
+        admin.begin_offsets("anywhere", "events", 1)
+    brokers: Any = Brokers(refusal)
     with pytest.raises(LogUnavailable, match="TOPIC_AUTHORIZATION_FAILED"):
         await Offsets(brokers, [TopicPartition("events", 0)], timeout_s=10).ask(OffsetSpec.latest())
