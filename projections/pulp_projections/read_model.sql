@@ -96,5 +96,6 @@ create index tasks_by_correlation on tasks (correlation_id) where correlation_id
 -- Rows lie in the order of their times, nearly: a summary of each megabyte finds a span of time, and costs no write.
 create index tasks_by_span on tasks using brin (started_at, finished_at) with (autosummarize = on);
 alter table task_events add primary key (partition, record_offset);
-create index task_events_by_task on task_events (task_id, record_offset);
+-- In the order of the history, so that a page of a long one is read from it and nothing is sorted or passed over.
+create index task_events_by_task on task_events (task_id, partition, record_offset);
 create index dead_letters_unsent on dead_letters (partition) where not sent;
