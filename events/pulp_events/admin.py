@@ -108,18 +108,20 @@ def _offsets(bootstrap: str, topic: str, partitions: int, spec: OffsetSpec, time
     client, ends_s = _admin(bootstrap), time.monotonic() + timeout_s
     while True:
         futures = client.list_offsets(wanted, request_timeout=timeout_s)
+        reason = "no offset, and no error"
         try:
             found = {where.partition: int(future.result(timeout_s + 5).offset) for where, future in futures.items()}
-        except KafkaException as error:
-            if error.args[0].code() not in ASK_AGAIN or time.monotonic() > ends_s:
-                raise LogUnavailable(
-                    f"Kafka does not tell about {topic} at {bootstrap}: {error.args[0].str()}"
-                ) from error
         except TimeoutError as error:
             raise LogUnavailable(f"Kafka does not tell about {topic} at {bootstrap} within {timeout_s:g} s") from error
+        except KafkaException as error:
+            reason = error.args[0].str()
+            if error.args[0].code() not in ASK_AGAIN:
+                raise LogUnavailable(f"Kafka does not tell about {topic} at {bootstrap}: {reason}") from error
         else:
             if OFFSET_INVALID not in found.values():
                 return found
+        if time.monotonic() > ends_s:
+            raise LogUnavailable(f"Kafka does not tell about {topic} at {bootstrap} within {timeout_s:g} s: {reason}")
         time.sleep(_RETRY_S)
         with contextlib.suppress(KafkaException):
             client.list_topics(topic, timeout_s)  # who leads now

@@ -15,10 +15,10 @@ class Brokers:
     """An admin client whose answers are given: an offset, or the code of an error."""
 
     def __init__(self, *answers: int | KafkaError) -> None:
-        self._answers = list(answers)
+        self.left = list(answers)
 
     def list_offsets(self, wanted: dict[TopicPartition, OffsetSpec], **_: Any) -> dict[TopicPartition, Future[Any]]:
-        answer = self._answers.pop(0)
+        answer = self.left.pop(0)
         future: Future[Any] = Future()
         if isinstance(answer, KafkaError):
             future.set_exception(KafkaException(answer))
@@ -32,11 +32,23 @@ class Brokers:
 
 @pytest.mark.parametrize(
     "code",
-    [KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.KAFKA_STORAGE_ERROR],
+    [
+        KafkaError._NOENT,  # of a topic that was made a moment ago, whose partitions have no leaders yet
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.KAFKA_STORAGE_ERROR,
+    ],
 )
 async def test_what_passes_is_asked_again(code: int) -> None:
     brokers: Any = Brokers(KafkaError(code), KafkaError(code), 7)
     assert await Offsets(brokers, [TopicPartition("events", 0)], timeout_s=10).ask(OffsetSpec.latest()) == {0: 7}
+    assert brokers.left == []
+
+
+def test_a_tool_does_not_ask_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "_admin", lambda bootstrap: Brokers(*[OFFSET_INVALID] * 100))
+    with pytest.raises(LogUnavailable, match=r"events at anywhere within 0\.1 s"):
+        admin.end_offsets("anywhere", "events", 1, timeout_s=0.1)
 
 
 def test_a_tool_asks_again_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
