@@ -36,13 +36,14 @@ class Told(NamedTuple):
 
 @dataclass
 class Seen:
-    """The newest that anybody was shown of a task. The offset may be later than that of the version: a submission that was
-    repeated is told the position of its last record, which had no effect."""
+    """The newest that anybody was shown of a task."""
 
     partition: int
     offset: int
     version: int
     state: str
+    is_row: bool = True
+    """Else it is what a submission was told: if it was repeated, the position of its last record, which had no effect."""
 
 
 @dataclass
@@ -70,7 +71,7 @@ class Ledger:
             )
         if position is not None and task_id not in self.seen:
             partition, offset = map(int, position.split(":"))
-            self.seen[task_id] = Seen(partition, offset, 1, "waiting")
+            self.seen[task_id] = Seen(partition, offset, 1, "waiting", is_row=False)
 
     def breach(self, promise: str, where: str, what: str) -> None:
         """A promise was not kept."""
@@ -84,7 +85,8 @@ class Ledger:
         state = WORDS.get(body["state"], body["state"])
         now = Seen(partition, offset, body["version"], state)
         if before is not None:
-            if now.version < before.version:
+            least = (before.version, before.offset if before.is_row else 0)
+            if (now.version, now.offset) < least:
                 self.breach(
                     "I9", f"{partition}:{offset}", f"task {task_id} was read older than before: {before}, then {now}"
                 )

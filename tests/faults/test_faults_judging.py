@@ -105,6 +105,16 @@ def test_a_reader_who_is_shown_an_older_task_is_a_breach() -> None:
     assert [breach.promise for breach in ledger.breaches] == ["I9", "I5"]
 
 
+def test_a_repeated_submission_is_told_a_later_position_than_its_row_has() -> None:
+    ledger = Ledger()
+    ledger.tell("accepted", 1, "t", "0:9")
+    body = {"pulp_href": "/pulp/api/v3/tasks/t/", "position": "0:7", "version": 1, "state": "waiting"}
+    ledger.show(ledger.seen["t"], body)
+    assert ledger.breaches == []
+    ledger.show(Seen(0, 9, 1, "waiting"), body)  # a row that was read there
+    assert [breach.promise for breach in ledger.breaches] == ["I9"]
+
+
 def test_a_key_that_made_two_tasks_is_a_breach() -> None:
     ledger = Ledger()
     ledger.tell("accepted", 1, "a", "0:1")
