@@ -1,15 +1,16 @@
 """Whether the parts of a stack are at work, seen from outside."""
 
+import asyncio
+import logging
 from typing import Final
 
 import psycopg
-from confluent_kafka import ConsumerGroupState, KafkaException
-from confluent_kafka.admin import AdminClient
-from pulp_events.kafka import client_settings
-
-from pulp_deploy.local.kafka import SILENT
 
 LIVE: Final = "/pulp/api/v3/livez/"
+_REQUEST_TIMEOUT_MS: Final = 2_000
+_ASKING_S: Final = 3.0
+# What it has to say of a broker that is away, whoever waits says: no lines on stderr beside it.
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 
 def api_answers(url: str) -> bool:
@@ -22,14 +23,31 @@ def api_answers(url: str) -> bool:
         return False
 
 
-def group_is_stable(kafka: str, group: str, members: int) -> bool:
-    """Whether so many members have joined the group and share out its partitions."""
-    client = AdminClient(client_settings(kafka, logger=SILENT))
+def stable_members(kafka: str, group: str) -> list[str]:
+    """The ids of the members that share out the group's partitions; none while one joins or leaves, or nobody answers.
+
+    The id of a member with a name of its own (`group.instance.id`) is that name, a dash and a UUID.
+    """
+    return asyncio.run(_stable_members(kafka, group))
+
+
+async def _stable_members(kafka: str, group: str) -> list[str]:
+    # Not confluent-kafka's: librdkafka aborts its process (an assertion in the coordinator request) where a
+    # description has timed out and the coordinator answers afterwards.
+    from aiokafka.admin import AIOKafkaAdminClient
+    from aiokafka.errors import KafkaError
+
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=_REQUEST_TIMEOUT_MS)
     try:
-        found = client.describe_consumer_groups([group], request_timeout=2.0)[group].result(3.0)
-    except (KafkaException, TimeoutError):
-        return False
-    return found.state == ConsumerGroupState.STABLE and len(found.members) >= members
+        async with asyncio.timeout(_ASKING_S):
+            await client.start()
+            (answer,) = await client.describe_consumer_groups([group])
+    except (KafkaError, TimeoutError):
+        return []
+    finally:
+        await client.close()
+    (found,) = answer.to_object()["groups"]
+    return [member["member_id"] for member in found["members"]] if found["state"] == "Stable" else []
 
 
 def workers_are_up(postgres: str, count: int) -> bool:

@@ -25,7 +25,7 @@ from pulp_deploy.exits import IN_USE
 from pulp_deploy.folder import DataFolder
 from pulp_deploy.local.ports import HOST, check_free, free_ports
 from pulp_deploy.local.processes import Command
-from pulp_deploy.probes import api_answers, group_is_stable, workers_are_up
+from pulp_deploy.probes import api_answers, stable_members, workers_are_up
 from pulp_deploy.supervision import Supervised
 
 READY_TIMEOUT_S: Final = 60.0
@@ -160,7 +160,7 @@ class Stack:
         kafka, postgres = environment["PULP_KAFKA"], environment["PULP_POSTGRES"]
         group = f"{Topics.named(self.options.prefix).events}.processor"
         self.wait("the API", lambda: api_answers(self.url), timeout_s)
-        self.wait("the processor", lambda: group_is_stable(kafka, group, self.options.processors), timeout_s)
+        self.wait("the processor", lambda: len(stable_members(kafka, group)) >= self.options.processors, timeout_s)
         self.wait("the workers", lambda: workers_are_up(postgres, self.options.workers), timeout_s)
 
     def wait(self, what: str, ready: Callable[[], bool], timeout_s: float) -> None:

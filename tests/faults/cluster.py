@@ -10,9 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 from pulp_deploy.local.ports import HOST, free_ports
+from pulp_deploy.probes import stable_members
 from pulp_deploy.stack import Stack
 
 from tests.faults.proxy import Proxy
@@ -107,12 +108,8 @@ async def until_members(kafka: str, *instances: str) -> None:
     """All of these are in the processors' consumer group, and nobody is joining any more."""
 
     def are_there() -> bool:
-        try:
-            group = _asking(_admins(kafka), _described_group)
-        except KafkaException:
-            return False
-        members = {member.group_instance_id for member in group.members}
-        return group.state == ConsumerGroupState.STABLE and members >= set(instances)
+        members = stable_members(kafka, GROUP)
+        return all(any(member.startswith(f"{instance}-") for member in members) for instance in instances)
 
     await until(f"the consumer group has {', '.join(instances)}", are_there)
 
@@ -120,11 +117,6 @@ async def until_members(kafka: str, *instances: str) -> None:
 def end_offsets(kafka: str) -> dict[int, int]:
     """Where the log ends, by partition. Raises `KafkaException` while a partition has no leader."""
     return _asking(_consumers(kafka), _watermarks)
-
-
-def _described_group(client: AdminClient) -> ConsumerGroupDescription:
-    found: ConsumerGroupDescription = client.describe_consumer_groups([GROUP], request_timeout=5)[GROUP].result()
-    return found
 
 
 def _watermarks(client: Consumer) -> dict[int, int]:
