@@ -188,15 +188,14 @@ def _subject_of(key: bytes) -> int | None:
 
 def _check_carried(data: Data) -> None:
     """Refuse what is no JSON object, and what only a lenient reader takes, such as a number out of range."""
-    match data:
-        case Progress():
-            if type(_decode_any(data.progress)) is not dict:
-                raise ValueError("progress is no JSON object")
-        case Accepted():
-            if type(_decode_any(data.arguments)) is not dict:
-                raise ValueError("arguments are no JSON object")
-        case Finished():
-            _decode_any(data.result)
+    if type(data) is Progress:  # a quarter of what `match` takes
+        if type(_decode_any(data.progress)) is not dict:
+            raise ValueError("progress is no JSON object")
+    elif type(data) is Accepted:
+        if type(_decode_any(data.arguments)) is not dict:
+            raise ValueError("arguments are no JSON object")
+    elif type(data) is Finished:
+        _decode_any(data.result)
 
 
 def _one_line(error: Exception) -> str:
@@ -208,14 +207,12 @@ def _one_line(error: Exception) -> str:
 def _check_text(value: bytes) -> None:
     """Refuse what JSON allows but a reader or a column of Postgres does not: U+0000, and a deep nest."""
     value.decode()
-    if _count(value, b"{") + _count(value, b"[") > MAX_NESTING and _depth(_decode_any(value)) > MAX_NESTING:
+    # Where there are few, `replace` is quicker than `count`.
+    opened = len(value) - len(value.replace(b"{", b"").replace(b"[", b""))
+    if opened > MAX_NESTING and _depth(_decode_any(value)) > MAX_NESTING:
         raise ValueError(f"objects and arrays are nested more than {MAX_NESTING} deep")
     if b"\\" in value and b"\\u0000" in value and _holds_nul(_decode_any(value)):
         raise ValueError("a string holds U+0000")
-
-
-def _count(value: bytes, byte: bytes) -> int:
-    return len(value) - len(value.replace(byte, b""))  # where there are few, twice as quick as `value.count`
 
 
 def _depth(value: object) -> int:

@@ -6,7 +6,8 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final
 
-from pulp_events.codec import type_of
+from pulp_events.codec import TYPES
+from pulp_events.events import UnknownEvent
 
 from pulp_projections import binary_copy
 from pulp_projections.fold import HistoryRow
@@ -20,6 +21,7 @@ _head: Final = Struct(">hiiiqi16si16s").pack
 _times: Final = Struct(">iqiq").pack
 _length: Final = Struct(">i").pack
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_types: Final = {kind: binary_copy.text(literal) for kind, literal in TYPES.items()}
 _microseconds: Final = lru_cache(maxsize=4096)(binary_copy.microseconds)
 
 
@@ -35,7 +37,7 @@ def binary(rows: Iterable[HistoryRow]) -> bytes:
         event_time = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         pieces += (
             _head(fields, 4, record.partition, 8, record.offset, 16, task_id, 16, event_id),
-            text(type_of(event)),
+            text(event.type) if isinstance(event, UnknownEvent) else _types[type(event.data)],
             _times(8, event_time, 8, _microseconds(record.timestamp_ms)),
             text(event.actor),
             text(row.effect),

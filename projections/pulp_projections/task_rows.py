@@ -1,14 +1,17 @@
 """Rows of `tasks` for COPY: whole ones, and what may change in one. Their columns: `store.sql`, in the same order."""
 
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
 
 import msgspec
-from pulp_events.events import Access
+from pulp_events.events import Access, Resource
 from pulp_events.task import Task
 
 from pulp_projections import binary_copy as field
 
 _json = msgspec.json.Encoder().encode
+_texts: Final = lru_cache(maxsize=256)(field.texts)
 
 
 def created(tasks: Iterable[Task]) -> bytes:
@@ -46,10 +49,8 @@ def _lasting(task: Task) -> tuple[bytes, ...]:
     return (
         field.text(task.operation),
         field.data(bytes(task.arguments)),
-        field.data(_json(task.resources)),
-        field.texts(resource.key for resource in task.resources if resource.access is Access.EXCLUSIVE),
-        field.texts(resource.key for resource in task.resources if resource.access is Access.SHARED),
-        field.texts(task.tags),
+        *_resources(task.resources),
+        _texts(task.tags),
         field.text(task.queue),
         field.integer(task.priority),
         field.uuid(task.group_id),
@@ -61,4 +62,13 @@ def _lasting(task: Task) -> tuple[bytes, ...]:
         field.time(task.accepted_at_ms),
         field.integer(task.partition),
         field.bigint(task.accepted_offset),
+    )
+
+
+@lru_cache(maxsize=256)  # many tasks use the same
+def _resources(resources: tuple[Resource, ...]) -> tuple[bytes, bytes, bytes]:
+    return (
+        field.data(_json(resources)),
+        field.texts(resource.key for resource in resources if resource.access is Access.EXCLUSIVE),
+        field.texts(resource.key for resource in resources if resource.access is Access.SHARED),
     )

@@ -195,7 +195,9 @@ class Projector:
 
 def rest_of(batch: Sequence[Decoded], partition: int, next_offset: int) -> Sequence[Decoded]:
     """What of the batch was not written before the position. Raises `GapInBatch` unless it continues there."""
-    rest = [item for item in batch if item.record.offset >= next_offset]
+    rest = batch
+    if batch and batch[0].record.offset < next_offset:
+        rest = [item for item in batch if item.record.offset >= next_offset]
     _check_first(rest, partition, next_offset)
     _check_whole(rest, partition)
     return rest

@@ -8,9 +8,9 @@ Postgres, never the consumer group's offsets; those are only told, for tools tha
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol, cast
 
+from aiokafka.consumer import fetcher
 from aiokafka.errors import (
     ConsumerStoppedError,
     IllegalStateError,
@@ -28,7 +28,6 @@ SCHEME: Final = "pulp-batches"
 _SHORT_S: Final = 0.02
 _LOG_APPEND_TIME: Final = 1
 _log = logging.getLogger("pulp.processor")
-_fields: Final = attrgetter("partition", "offset", "timestamp", "key", "value", "headers")
 _record: Final[Callable[[Any], Record]] = partial(tuple.__new__, Record)  # so that no step of it is Python
 
 
@@ -142,18 +141,18 @@ class BatchConsumer(driver.Consumer):
             _log.warning("aiokafka cannot read a record, another client reads it: %s", error)
         by_partition = {tp.partition: tp for tp in wanted}
         found = await self._owner.read_apart(set(by_partition))
-        records = {by_partition[partition]: batch for partition, batch in found.items()}
+        records = {by_partition[partition]: list(batch) for partition, batch in found.items()}
         try:
             await self.seek_wait({tp: batch[-1].offset + 1 for tp, batch in records.items()})
         except IllegalStateError:
             return {}  # revoked meanwhile
-        return {tp: [_as_aiokafkas(tp, record) for record in batch] for tp, batch in records.items()}
+        return records
 
-    def _to_message(self, tp: TP, record: tuple[int, list[Any]]) -> Any:
+    def _to_message(self, tp: TP, record: tuple[int, list[Record]]) -> Any:
         epoch, records = record
         # The parent's message of the last record: without its generation id Faust would drop it without a word.
-        message = super()._to_message(tp, records[-1])
-        batch: Any = Batch(list(map(_record, map(_fields, records))), epoch)
+        message = super()._to_message(tp, _as_aiokafkas(tp, records[-1]))
+        batch: Any = Batch(records, epoch)
         message.value = batch
         return message
 
@@ -181,6 +180,16 @@ def _as_aiokafkas(tp: TP, record: Record) -> ConsumerRecord[bytes, bytes]:
     )
 
 
+class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
+    """What aiokafka hands out of one fetch: a `Record` each, at once. Its own class costs four times as much."""
+
+    def __iter__(self) -> Any:
+        return self._records_iterator
+
+    def _consumer_record(self, tp: TP, record: Any) -> Record:
+        return _record((tp.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)))
+
+
 class _ReadOffsets(dict[Any, Any]):
     """Faust drops what it has handed out before; after a seek back it must not. The projector decides what is new."""
 
@@ -194,4 +203,5 @@ class _ReadOffsets(dict[Any, Any]):
         pass
 
 
+fetcher.PartitionRecords = _PartitionRecords
 TRANSPORTS.aliases[SCHEME] = f"{__name__}:BatchTransport"
