@@ -50,7 +50,8 @@ class Reader:
                 auto_offset_reset="error",
                 isolation_level="read_committed",
                 fetch_wait_max_ms=100,
-                queued_max_messages_kbytes=4096,  # some batches; every reader has its own
+                queued_max_messages_kbytes=2048,  # some batches; every reader has its own
+                fetch_message_max_bytes=131_072,  # compressed; a record that is larger comes all the same
                 max_poll_interval_ms=86_400_000,  # a slow reader is no dead one
                 check_crcs=True,
             )

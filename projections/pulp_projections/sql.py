@@ -1,13 +1,15 @@
 """Named SQL: statements stand in `.sql` files beside the code that runs them.
 
-A statement starts with a line `-- NAME --`; comment lines after it say why. Parameters are bound by name.
+A statement starts with a line `-- NAME --`; comments in it say why. Parameters are bound by name.
 """
 
 import re
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import LiteralString
 
 _HEADER = re.compile(r"^-- (\w+) --\n", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*--.*\n|\s+-- .*$", re.MULTILINE)
+_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
 def load(package: str, file: str) -> dict[str, LiteralString]:
@@ -17,4 +19,9 @@ def load(package: str, file: str) -> dict[str, LiteralString]:
     if not names or len(set(names)) != len(names):
         raise ValueError(f"{package}/{file}: every statement needs a name of its own")
     # The text comes from a file of this distribution, never from input: as literal as a string in the code.
-    return {name: cast(LiteralString, body.strip()) for name, body in zip(names, bodies, strict=True)}
+    return {name: _short(body) for name, body in zip(names, bodies, strict=True)}
+
+
+def _short(body: str) -> str:
+    """Without comments and indents: psycopg parses what has more than 4,096 characters anew whenever it is run."""
+    return _INDENT.sub("", _COMMENT.sub("", body)).strip()

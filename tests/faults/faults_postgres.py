@@ -78,7 +78,6 @@ async def statements_timed_out(stage: Stage) -> None:
     await asyncio.to_thread(execute, "select pg_reload_conf()")
     try:
         async with await psycopg.AsyncConnection.connect(stage.arena.database.conninfo) as connection:
-            await connection.execute("set statement_timeout = 0")
             for _ in range(3):
                 await connection.execute("lock table positions, claims in access exclusive mode")
                 await stage.last(1, 3)

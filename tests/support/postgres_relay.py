@@ -47,6 +47,10 @@ class PostgresRelay:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        assert self._server is not None
+        if not self._server.is_serving():  # it was being accepted when the relay was cut
+            writer.transport.abort()
+            return
         self._pairs.add(task)
         try:
             host, port = str(self._target.get("host", "127.0.0.1")), int(str(self._target.get("port", 5432)))

@@ -19,6 +19,8 @@ from pulp_processor.watchdog import Standing
 from pulp_processor.writer import Writer
 
 _APART_S: Final = 5.0
+_FETCHED_BYTES: Final = 512 * 1024
+"""Of one partition at once, compressed: a batch or two, so that no more of them wait in memory."""
 _log = logging.getLogger("pulp.processor")
 
 
@@ -34,6 +36,7 @@ class ProcessorApp(faust.App):
             group_of(settings),
             broker=[f"{SCHEME}://{server.strip()}" for server in settings.kafka.split(",")],
             broker_max_poll_records=settings.batch_records,
+            consumer_max_fetch_size=_FETCHED_BYTES,
             consumer_auto_offset_reset="none",
             consumer_group_instance_id=settings.instance,
             store="memory://",

@@ -68,12 +68,13 @@ class Projector:
 
     async def locate(self) -> int:
         """Read the active generation and this partition's position in it; the position."""
-        self._tasks.clear()
         connection = await self._connect()
         cursor = await connection.execute(_SQL["locate"], {"partition": self.partition})
         row = await cursor.fetchone()
         if row is None:
             raise PulpError(f"the read model has no position of partition {self.partition}: was it installed?")
+        if row != (self.generation, self.next_offset):
+            self._tasks.clear()  # the rows of another position; at the same one they are the same
         self.generation, self.next_offset = row
         await small_batch.prepare(connection, self.generation)
         return self.next_offset

@@ -152,9 +152,8 @@ class Writer:
                 await self._filled.wait()
                 async with self._lock:
                     if self._queue:
-                        batch = self._queue.popleft()
                         self._listener.on_room()
-                        await self._write(batch)
+                        await self._write(self._queue.popleft())  # no name for it here: it would keep the batch
                     else:
                         self._filled.clear()
         except Exception as error:  # the edge of this task: the process ends with it

@@ -1,0 +1,34 @@
+"""Named SQL: what stands in the files, without what only readers need."""
+
+from importlib.resources import files
+
+import pytest
+from psycopg import _queries
+from pulp_projections.sql import load
+
+PACKAGES = ("pulp_projections", "pulp_processor", "pulp_worker", "pulp_api")
+FILES = [
+    (package, file.name)
+    for package in PACKAGES
+    for file in files(package).iterdir()
+    if file.name.endswith(".sql") and file.read_text().startswith("-- ") and " --\n" in file.read_text()
+]
+
+
+@pytest.mark.parametrize(("package", "file"), FILES)
+def test_no_statement_is_parsed_whenever_it_is_run(package: str, file: str) -> None:
+    for name, statement in load(package, file).items():
+        assert len(statement) <= _queries.MAX_CACHED_STATEMENT_LENGTH, name
+
+
+@pytest.mark.parametrize(("package", "file"), FILES)
+def test_comments_and_indents_are_left_out(package: str, file: str) -> None:
+    for statement in load(package, file).values():
+        lines = statement.splitlines()
+        assert lines
+        assert [line for line in lines if line != line.lstrip() or "--" in line] == []
+
+
+def test_there_are_files() -> None:
+    assert ("pulp_processor", "small_batch.sql") in FILES
+    assert ("pulp_worker", "claims.sql") in FILES
