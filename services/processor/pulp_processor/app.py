@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Never
+from typing import Any, Final, Never, Protocol
 
 import faust
 from aiokafka.errors import IllegalStateError
@@ -13,6 +13,7 @@ from pulp_events import admin
 from pulp_events.errors import LogUnavailable, OffsetOutOfRange, TopicMismatch
 from pulp_events.reader import Reader, Record
 
+from pulp_processor.collecting import give_back
 from pulp_processor.settings import Settings
 from pulp_processor.transport import SCHEME
 from pulp_processor.watchdog import Standing
@@ -21,6 +22,8 @@ from pulp_processor.writer import Writer
 _APART_S: Final = 5.0
 _FETCHED_BYTES: Final = 512 * 1024
 """Of one partition at once, compressed: a batch or two, so that no more of them wait in memory."""
+_MOST_AHEAD: Final = 2
+"""Batches that wait decoded, of all partitions: more would be memory only."""
 _log = logging.getLogger("pulp.processor")
 
 
@@ -80,12 +83,20 @@ class ProcessorApp(faust.App):
                 await asyncio.to_thread(self._check_topic)
 
     async def watch_positions(self, period_s: float) -> Never:
-        """Look for ever whether Postgres still has what was written to partitions in which nothing happens."""
+        """Look for ever whether Postgres still has what was written to partitions in which nothing happens.
+
+        When nothing happens in any, the memory that a burst has taken is given back.
+        """
         seen: dict[int, int] = {}
+        was_busy = False
         while True:
             await asyncio.sleep(period_s)
             idle = [writer for partition, writer in self.writers.items() if seen.get(partition) == writer.next_offset]
             await asyncio.gather(*(writer.look() for writer in idle))
+            is_busy = len(idle) < len(self.writers)
+            if was_busy and not is_busy:
+                give_back()
+            was_busy = is_busy
             seen = {partition: writer.next_offset for partition, writer in self.writers.items()}
 
     async def close_writers(self) -> None:
@@ -113,10 +124,10 @@ class ProcessorApp(faust.App):
 
     def with_room(self) -> Mapping[int, int]:
         """Partitions whose writers want another batch, each with its epoch."""
-        return {partition: writer.epoch for partition, writer in self.writers.items() if writer.has_room}
+        return {partition: self.writers[partition].epoch for partition in wanting(self.writers)}
 
     async def wait_for_room(self, timeout_s: float) -> None:
-        """Returns when a writer has taken a batch out of its queue, or after the timeout."""
+        """Returns when a writer has taken a batch out of its queue, or written one, or after the timeout."""
         self._room.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -143,7 +154,7 @@ class ProcessorApp(faust.App):
             await self.consumer.seek_wait({TP(self.settings.topics.events, partition): offset})
 
     def on_room(self) -> None:
-        """A writer has taken a batch out of its queue."""
+        """A writer has taken a batch out of its queue, or written one."""
         self._room.set()
 
     def on_committed(self) -> None:
@@ -217,6 +228,30 @@ class ProcessorApp(faust.App):
                 " something else. Use a fresh database for a fresh topic"
             )
         return info
+
+
+class Wanting(Protocol):
+    """What of a writer decides whether it gets a batch."""
+
+    @property
+    def has_room(self) -> bool:
+        """It wants another batch."""
+        ...
+
+    @property
+    def is_ahead(self) -> bool:
+        """A batch waits while another one is being written."""
+        ...
+
+    is_writing: bool
+
+
+def wanting(writers: Mapping[int, Wanting]) -> list[int]:
+    """The partitions whose writers get another batch. One that has nothing to do always does."""
+    are_enough = sum(writer.is_ahead for writer in writers.values()) >= _MOST_AHEAD
+    return [
+        partition for partition, writer in writers.items() if writer.has_room and not (are_enough and writer.is_writing)
+    ]
 
 
 def check_range(topic: str, positions: Mapping[int, int], begins: Mapping[int, int], ends: Mapping[int, int]) -> None:

@@ -8,7 +8,7 @@ stays if it is killed, and `resume` goes on from there.
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg import AsyncConnection, errors
@@ -179,6 +179,9 @@ async def _build(connection: AsyncConnection, settings: Settings, generation: in
         if found.indexed_at is None:
             report(Progress(Phase.INDEXING, 0, 0, 0.0, None))
             await _index(connection, generation)
+        # Else the first queries would be planned as if the tables were empty. Each on a connection of its own, as it is
+        # one processor's work.
+        await asyncio.gather(*(_analyze(settings, generation, table) for table in VIEWS))
         await catch_up(connection, settings, generation, report)
         await connection.execute(_SQL["set_ready"], {"generation": generation})
     except (RebuildCancelled, psycopg.OperationalError, errors.UndefinedTable, errors.InvalidSchemaName) as error:
@@ -194,10 +197,12 @@ async def _index(connection: AsyncConnection, generation: int) -> None:
         await enter(connection, generation)
         await create_indexes(connection, generation)
         await connection.execute(_SQL["set_indexed"], {"generation": generation})
-    for table in VIEWS:
-        # Else the first queries would be planned as if the tables were empty.
+
+
+async def _analyze(settings: Settings, generation: int, table: LiteralString) -> None:
+    async with looking(settings.postgres) as connection:
         name = SQL("{}.{}").format(Identifier(schema_of(generation)), Identifier(table))
-        await connection.execute(SQL("vacuum (analyze) {}").format(name))
+        await connection.execute(SQL("analyze {}").format(name))
 
 
 async def _compare(

@@ -50,7 +50,7 @@ class Owner(Protocol):
         ...
 
     async def wait_for_room(self, timeout_s: float) -> None:
-        """Returns when a writer has taken a batch out of its queue, or after the timeout."""
+        """Returns when a writer has taken a batch out of its queue, or written one, or after the timeout."""
         ...
 
     def positions(self) -> Mapping[int, int]:

@@ -40,7 +40,7 @@ class Listener(Protocol):
         ...
 
     def on_room(self) -> None:
-        """The writer can take another batch."""
+        """The writer has taken a batch out of its queue, or written one."""
         ...
 
     def on_committed(self) -> None:
@@ -69,6 +69,8 @@ class Writer:
         """How often reading began anew. A batch of an earlier epoch that is out of place is no news."""
         self.is_waiting = False
         """Postgres is away."""
+        self.is_writing = False
+        """A batch is being written."""
         self.seeks = 0
         """How often a batch was out of place."""
         self._listener = listener
@@ -95,6 +97,11 @@ class Writer:
     def has_room(self) -> bool:
         """Whether it wants another batch; it takes more all the same."""
         return not self._is_paused and len(self._queue) < _QUEUED_BATCHES
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a batch waits while another one is being written."""
+        return self.is_writing and bool(self._queue)
 
     def pause(self) -> None:
         """Want no batches until `resume`: it is not known yet where reading goes on."""
@@ -154,6 +161,7 @@ class Writer:
                     if self._queue:
                         self._listener.on_room()
                         await self._write(self._queue.popleft())  # no name for it here: it would keep the batch
+                        self._listener.on_room()
                     else:
                         self._filled.clear()
         except Exception as error:  # the edge of this task: the process ends with it
@@ -163,6 +171,7 @@ class Writer:
                 self._listener.on_fault(error)
 
     async def _write(self, batch: _Queued) -> None:
+        self.is_writing = True
         try:
             await self._patiently(lambda: self._projector.write(batch.decoded))
         except OutOfPlace as error:
@@ -171,6 +180,8 @@ class Writer:
         else:
             self._seeks_in_a_row = 0
             self._listener.on_committed()
+        finally:
+            self.is_writing = False
 
     async def _read_again(self, error: OutOfPlace) -> None:
         self.seeks += 1
