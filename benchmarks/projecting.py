@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import LiteralString
 
@@ -26,10 +27,7 @@ _GROWN_TASKS = 500_000
 _QUICK_GROWN_TASKS = 4000
 _TRANSACTION = 5000
 _SQL = load("benchmarks", "grown.sql")
-_WRITERS = (
-    "select count(*) from pg_stat_activity"
-    " where datname = current_database() and starts_with(application_name, 'pulp-processor/')"
-)
+_READING = "reading from the positions in Postgres"
 _TABLES: tuple[LiteralString, ...] = ("task_events", "tasks")
 _finished: dict[tuple[str, int], list[bytes]] = {}
 """(table, number of tasks) → its rows as COPY writes them: what the limits copy again."""
@@ -69,9 +67,9 @@ async def _grow(made: Scene, tasks: int) -> None:
 
 async def _rate(made: Scene, positions: Positions, events: int) -> float:
     async with asyncio.timeout(LIMIT_S):
-        # A processor reads its positions just before it fetches, on connections of this name.
-        while await made.execute(_WRITERS) == [(0,)]:  # noqa: ASYNC110  # a connection cannot be waited for
-            await asyncio.sleep(0.01)
+        # What a processor says when it knows where to read, just before its first fetch.
+        while not any(_READING in log.read_text() for log in made.folder.glob("processor*.log")):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
     began_s = time.perf_counter()
     await projected(positions, events)
     return events / (time.perf_counter() - began_s)
@@ -100,15 +98,22 @@ async def _remember(made: Scene, tasks: int) -> None:
             _finished[table, tasks] = text.splitlines(keepends=True)
 
 
-async def copied(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """COPY of the finished history rows by one connection into the same indexed table."""
+async def copied(servers: Servers, sizes: Sizes, *, connections: int = 1) -> Mapping[str, float]:
+    """COPY of the finished history rows into the same indexed table, by one connection or by some, each its part."""
     rows = _finished["task_events", sizes.of(_TASKS, _QUICK_TASKS)]
-    async with (
-        scene(servers) as made,
-        await psycopg.AsyncConnection.connect(made.database, autocommit=True) as connection,
-    ):
+    part = -(-len(rows) // connections)
+    async with scene(servers) as made, AsyncExitStack() as stack:
+        opened = [
+            await stack.enter_async_context(await psycopg.AsyncConnection.connect(made.database, autocommit=True))
+            for _ in range(connections)
+        ]
         began_s = time.perf_counter()
-        await _copy(connection, 1, "task_events", rows)
+        await asyncio.gather(
+            *(
+                _copy(connection, 1, "task_events", rows[number * part : (number + 1) * part])
+                for number, connection in enumerate(opened)
+            )
+        )
         return {"": len(rows) / (time.perf_counter() - began_s)}
 
 
@@ -161,6 +166,7 @@ MEASURES = (
         sides={
             OURS: live,
             LIMIT: copied,
+            f"COPY by {PARTITIONS} connections, as many as ours": partial(copied, connections=PARTITIONS),
             "plain Python, 500 events a commit": partial(plain, per_commit=500),
             "plain Python, an event a commit": partial(plain, per_commit=1),
         },
