@@ -72,6 +72,7 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset: Any = _ReadOffsets()
+        fetcher.PartitionRecords = _PartitionRecords  # what all of aiokafka in this process makes of a fetch
         self._told: dict[TP, int] = {}
 
     @property
@@ -203,5 +204,4 @@ class _ReadOffsets(dict[Any, Any]):
         pass
 
 
-fetcher.PartitionRecords = _PartitionRecords
 TRANSPORTS.aliases[SCHEME] = f"{__name__}:BatchTransport"
