@@ -1,14 +1,17 @@
 """The processor as a process: stopped, killed, started again, several at once; nothing is lost and nothing twice."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
+from msgspec import Raw
 from pulp_events.codec import encode, key_of
 from pulp_events.ids import new_id
+from pulp_events.reader import Reader
 from pulp_events.topics import Topics
 from pulp_processor.raw_producer import RawRecord
 
@@ -85,6 +88,25 @@ async def submitted(site: Installation) -> dict[int, int]:
     return await site.append(
         *(RawRecord(key_of(each.task_id), encode(each), (), at % PARTITIONS) for at, each in enumerate(events))
     )
+
+
+async def test_records_larger_than_a_fetch_asks_for_are_projected(site: Installation) -> None:
+    processor = site.start()
+    # Hex of random bytes is not compressed to less than a half: the batch is larger than what is asked for at once.
+    events = [
+        accepted(new_id(), arguments=Raw(b'{"a":"' + os.urandom(495_000).hex().encode() + b'"}'))
+        for _ in range(2 * PARTITIONS)
+    ]
+    small = [accepted(new_id()) for _ in range(PARTITIONS)]
+    ends = await site.append(
+        *(RawRecord(key_of(each.task_id), encode(each), (), at % PARTITIONS) for at, each in enumerate(events + small))
+    )
+    await site.reached(ends)
+    with Reader(site.kafka, site.topics.events, dict.fromkeys(range(PARTITIONS), 0)) as reader:
+        found = [record for _, records in reader.until(ends) for record in records]
+    assert sorted(each.key or b"" for each in found) == sorted(key_of(each.task_id) for each in events + small)
+    assert await processor.stopped() == 0
+    await site.rows_are_right(ends)
 
 
 async def test_a_tail_that_a_failover_has_lost_is_projected_again_though_nothing_happens(site: Installation) -> None:
