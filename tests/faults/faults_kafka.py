@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import signal
 from typing import Final
 
 import httpx
@@ -57,6 +58,25 @@ async def controller_killed(stage: Stage) -> None:
     await stage.arena.until_brokers()
 
 
+async def controller_stopped(stage: Stage) -> None:
+    """The same broker stands still, and wakes when another one's controller leads."""
+    pid = stage.arena.signal(await asyncio.to_thread(stage.arena.cluster.controller), signal.SIGSTOP)
+    try:
+        await stage.last(9, 30)
+    finally:
+        stage.arena.wake(pid)
+    await stage.arena.until_brokers()
+
+
+async def controller_terminated(stage: Stage) -> None:
+    """The same broker leaves in good order, and hands its lead over."""
+    name = await asyncio.to_thread(stage.arena.cluster.controller)
+    await stage.arena.stop(name)
+    await stage.last(0, 5)
+    stage.arena.start(name)
+    await stage.arena.until_brokers()
+
+
 async def broker_cannot_write(stage: Stage) -> None:
     """No file of one broker can grow any more, as on a full disk: it gives up, and is started again."""
     name = stage.one_of("broker")
@@ -82,6 +102,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("two of three brokers lost", "broker", two_brokers_lost),
     Fault("rolling restart of the brokers", "broker", every_broker_restarted),
     Fault("kill -9: controller", "broker", controller_killed),
+    Fault("SIGSTOP, SIGCONT: controller", "broker", controller_stopped),
+    Fault("SIGTERM: controller", "broker", controller_terminated),
     Fault("a broker cannot write", "broker", broker_cannot_write, no_limits),
     Fault("poison of every kind", "log", poisoned),
 )
