@@ -9,9 +9,6 @@ from typing import LiteralString
 
 import psycopg
 from psycopg.sql import SQL, Identifier
-from pulp_processor import rebuild as rebuilding
-from pulp_processor.collecting import collect_seldom
-from pulp_processor.settings import Settings
 from pulp_projections.generations import create_indexes, create_tables
 from pulp_projections.positions import Positions
 from pulp_projections.sql import load
@@ -28,6 +25,7 @@ _QUICK_GROWN_TASKS = 4000
 _TRANSACTION = 5000
 _SQL = load("benchmarks", "grown.sql")
 _READING = "reading from the positions in Postgres"
+"""What a processor says when it knows where to read, just before its first fetch."""
 _TABLES: tuple[LiteralString, ...] = ("task_events", "tasks")
 _finished: dict[tuple[str, int], list[bytes]] = {}
 """(table, number of tasks) → its rows as COPY writes them: what the limits copy again."""
@@ -66,13 +64,17 @@ async def _grow(made: Scene, tasks: int) -> None:
 
 
 async def _rate(made: Scene, positions: Positions, events: int) -> float:
-    async with asyncio.timeout(LIMIT_S):
-        # What a processor says when it knows where to read, just before its first fetch.
-        while not any(_READING in log.read_text() for log in made.folder.glob("processor*.log")):  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+    await _told(made, "processor", _READING)
     began_s = time.perf_counter()
     await projected(positions, events)
     return events / (time.perf_counter() - began_s)
+
+
+async def _told(made: Scene, name: str, text: str) -> None:
+    """Returns when a process whose name begins so has written this."""
+    async with asyncio.timeout(LIMIT_S):
+        while not any(text in log.read_text() for log in made.folder.glob(f"{name}*.log")):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 async def projected(positions: Positions, events: int) -> None:
@@ -133,10 +135,10 @@ async def rebuild(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
             await made.start("processor", "processor")
             await _rate(made, positions, len(events))
         await _remember(made, sizes.of(_TASKS, _QUICK_TASKS))
-        settings = Settings(kafka=servers.kafka, postgres=made.database, topics=made.topics)
-        collect_seldom()  # as the command does
+        await made.start("rebuild", "rebuild")
+        await _told(made, "rebuild", "filling")
         began_s = time.perf_counter()
-        await rebuilding.start(settings)
+        await _told(made, "rebuild", "is ready")
         return {"": len(events) / (time.perf_counter() - began_s)}
 
 

@@ -9,16 +9,18 @@ import click
 from pulp_processor import activation, rebuild
 from pulp_processor.collecting import collect_seldom
 from pulp_processor.compare import Comparison
+from pulp_processor.rebuild_fill import Filler
 from pulp_processor.rebuild_progress import Report
 from pulp_processor.rebuild_state import Generation
 from pulp_processor.settings import Settings
 
 from pulp_deploy.commands.rebuild_display import Display
+from pulp_deploy.commands.side_by_side import filling, processes_option
 from pulp_deploy.commands.target import data_option, processor_settings
 
 T = TypeVar("T")
 _DIFFERENT: Final = 1
-Build = Callable[[Settings, Report], Coroutine[Any, Any, int]]
+Build = Callable[[Settings, Report, Filler | None], Coroutine[Any, Any, int]]
 activate_option: Final = click.option(
     "--activate", "activates", is_flag=True, help="Compare and activate it when it is built."
 )
@@ -26,9 +28,10 @@ activate_option: Final = click.option(
 
 @click.group("rebuild", invoke_without_command=True)
 @activate_option
+@processes_option
 @data_option
 @click.pass_context
-def rebuild_group(ctx: click.Context, activates: bool, data: Path | None) -> None:
+def rebuild_group(ctx: click.Context, activates: bool, processes: int, data: Path | None) -> None:
     """Build the read model anew from the log, compare it with the live one, and switch to it.
 
     Without a subcommand: start. Readers see nothing of a rebuild before it is activated; the generation before stays,
@@ -46,27 +49,29 @@ def rebuild_group(ctx: click.Context, activates: bool, data: Path | None) -> Non
       pulp-tasks rebuild prune                  drop those that were active once
     """
     if ctx.invoked_subcommand is None:
-        _build(processor_settings(data), activates, rebuild.start)
+        _build(processor_settings(data), activates, processes, rebuild.start)
         return
     if activates:
         raise click.UsageError("--activate stands alone, or after start or resume", ctx)
-    ctx.default_map = {name: {"data": data} for name in rebuild_group.commands}
+    ctx.default_map = {name: {"data": data, "processes": processes} for name in rebuild_group.commands}
 
 
 @rebuild_group.command()
 @activate_option
+@processes_option
 @data_option
-def start(activates: bool, data: Path | None) -> None:
+def start(activates: bool, processes: int, data: Path | None) -> None:
     """Build the next generation from the start of the log. Can be cancelled, and resumed after a crash."""
-    _build(processor_settings(data), activates, rebuild.start)
+    _build(processor_settings(data), activates, processes, rebuild.start)
 
 
 @rebuild_group.command()
 @activate_option
+@processes_option
 @data_option
-def resume(activates: bool, data: Path | None) -> None:
+def resume(activates: bool, processes: int, data: Path | None) -> None:
     """Go on with a rebuild that was interrupted, from where it was."""
-    _build(processor_settings(data), activates, rebuild.resume)
+    _build(processor_settings(data), activates, processes, rebuild.resume)
 
 
 @rebuild_group.command()
@@ -125,10 +130,10 @@ def prune(data: Path | None) -> None:
     click.echo(f"dropped: {', '.join(map(str, dropped))}" if dropped else "there is nothing to drop")
 
 
-def _build(settings: Settings, activates: bool, build: Build) -> None:
+def _build(settings: Settings, activates: bool, processes: int, build: Build) -> None:
     try:
-        with Display() as display:
-            generation = _run(build(settings, display))
+        with filling(processes) as filler, Display() as display:
+            generation = _run(build(settings, display, filler))
     except KeyboardInterrupt:
         click.echo("interrupted: pulp-tasks rebuild resume goes on, pulp-tasks rebuild cancel drops it", err=True)
         raise

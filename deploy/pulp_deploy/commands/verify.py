@@ -11,6 +11,7 @@ from pulp_processor.compare import Comparison, Difference
 from pulp_processor.verify import verify as compare_with_log
 
 from pulp_deploy.commands.rebuild_display import Display
+from pulp_deploy.commands.side_by_side import filling, processes_option
 from pulp_deploy.commands.target import data_option, processor_settings
 
 _DIFFERENT: Final = 1
@@ -18,8 +19,9 @@ _DIFFERENT: Final = 1
 
 @click.command()
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@processes_option
 @data_option
-def verify(output: str, data: Path | None) -> None:
+def verify(output: str, processes: int, data: Path | None) -> None:
     """Compare the live read model with a fresh fold of the whole log, row by row.
 
     Both at the same positions, also while tasks run. Readers notice nothing; it needs as much room in Postgres as the
@@ -33,8 +35,8 @@ def verify(output: str, data: Path | None) -> None:
     """
     settings = processor_settings(data)
     collect_seldom()
-    with Display() as display:
-        found = asyncio.run(compare_with_log(settings, display))
+    with filling(processes) as filler, Display() as display:
+        found = asyncio.run(compare_with_log(settings, display, filler))
     click.echo(json.dumps(_as_json(found)) if output == "json" else "\n".join(_as_text(found)))
     if not found.is_equal:
         raise click.exceptions.Exit(_DIFFERENT)

@@ -22,7 +22,7 @@ from pulp_projections.startup import prepare
 
 from pulp_processor.compare import Comparison, compare
 from pulp_processor.rebuild_errors import RebuildCancelled, RebuildInterrupted, RebuildInUse, RebuildRefused
-from pulp_processor.rebuild_fill import connection_name, enter, fill
+from pulp_processor.rebuild_fill import Filler, connection_name, enter, fill
 from pulp_processor.rebuild_progress import Meter, Phase, Progress, Report, report_nothing
 from pulp_processor.rebuild_state import Generation, active, drop, generations, in_progress, looking, positions, working
 from pulp_processor.settings import Settings
@@ -36,11 +36,12 @@ _CANCEL_TRIES: Final = 10
 _GENTLE_TRIES: Final = 2
 
 
-async def start(settings: Settings, report: Report = report_nothing) -> int:
+async def start(settings: Settings, report: Report = report_nothing, filler: Filler | None = None) -> int:
     """Build the next generation from the start of the log; its number. It is `ready` then, not active.
 
     Raises `RebuildRefused` if one is built or ready already, `RebuildInUse`, `RebuildCancelled`, `RebuildInterrupted`,
-    `OffsetOutOfRange` if the log does not begin at 0 any more, `DependencyAway`, `TopicMismatch`.
+    `OffsetOutOfRange` if the log does not begin at 0 any more, `DependencyAway`, `TopicMismatch`. Without a filler this
+    process fills it.
     """
     installed = await prepare(
         kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
@@ -53,18 +54,18 @@ async def start(settings: Settings, report: Report = report_nothing) -> int:
         await check_begin(settings, installed.partitions)
         ends = await asyncio.to_thread(admin.end_offsets, settings.kafka, settings.topics.events, installed.partitions)
         generation = await add(connection, ends, "building")
-        await _build(connection, settings, generation, report)
+        await _build(connection, settings, generation, report, filler)
     return generation
 
 
-async def resume(settings: Settings, report: Report = report_nothing) -> int:
+async def resume(settings: Settings, report: Report = report_nothing, filler: Filler | None = None) -> int:
     """Go on with a rebuild from where it was left; its generation, `ready` then. Raises as `start` does."""
     await prepare(
         kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
     )
     async with working(settings.postgres) as connection:
         generation = await _candidate(connection)
-        await _build(connection, settings, generation.number, report)
+        await _build(connection, settings, generation.number, report, filler)
     return generation.number
 
 
@@ -170,12 +171,14 @@ async def _candidate(connection: AsyncConnection) -> Generation:
     return found
 
 
-async def _build(connection: AsyncConnection, settings: Settings, generation: int, report: Report) -> None:
+async def _build(
+    connection: AsyncConnection, settings: Settings, generation: int, report: Report, filler: Filler | None
+) -> None:
     found = next(item for item in await generations(connection) if item.number == generation)
     try:
         if found.status == "building":
             meter = Meter(report, Phase.FILLING, dict(found.ends), dict(found.positions))
-            await fill(settings, generation, found.ends, meter.moved)
+            await fill(settings, generation, found.ends, meter.moved, filler)
         if found.indexed_at is None:
             report(Progress(Phase.INDEXING, 0, 0, 0.0, None))
             await _index(connection, generation)

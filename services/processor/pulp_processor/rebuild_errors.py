@@ -31,8 +31,11 @@ class RebuildCancelled(RebuildError):
     """Somebody has cancelled the rebuild while it ran: its generation is gone."""
 
     def __init__(self, generation: int) -> None:
-        super().__init__(f"the rebuild of generation {generation} was cancelled")
+        super().__init__(generation)
         self.generation = generation
+
+    def __str__(self) -> str:
+        return f"the rebuild of generation {self.generation} was cancelled"
 
 
 class RebuildInterrupted(RebuildError):

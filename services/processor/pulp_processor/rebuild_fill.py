@@ -1,8 +1,9 @@
 """Filling a generation that is not active: the same fold and the same transactions as the live projection's."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final, NamedTuple
 
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
@@ -18,7 +19,7 @@ from pulp_processor.settings import Settings
 
 _SQL: Final = load("pulp_processor", "rebuild.sql")
 _AT_ONCE: Final = 2
-"""Partitions that are filled side by side: while Postgres writes one's rows, the other's are made. Each has a
+"""Partitions that one process fills side by side: while Postgres writes one's rows, the other's are made. Each has a
 consumer, a connection and two batches: this bounds memory as well."""
 
 
@@ -73,53 +74,77 @@ class GenerationProjector(Projector):
             raise FenceLost(f"partition {self.partition}: the position is not {self.next_offset} any more")
 
 
+class Share(NamedTuple):
+    """A partition of a generation that is to be filled up to an offset."""
+
+    settings: Settings
+    generation: int
+    partition: int
+    end: int
+
+
+class Filler(NamedTuple):
+    """Who fills shares."""
+
+    fill: Callable[[Share, Callable[[int], None]], Awaitable[None]]
+    """Like `fill_share`."""
+    at_once: int
+    """How many it can fill side by side."""
+
+
 async def fill(
-    settings: Settings, generation: int, ends: Mapping[int, int], moved: Callable[[int, int], None]
-) -> dict[int, int]:
-    """Project everything before `ends` into the generation, from where it is; the positions then.
+    settings: Settings,
+    generation: int,
+    ends: Mapping[int, int],
+    moved: Callable[[int, int], None],
+    filler: Filler | None = None,
+) -> None:
+    """Project everything before `ends` into the generation, from where it is.
 
     A partition that is past its end already stays as it is. `moved(partition, next_offset)` is called after every
     batch. What is committed stays, whatever happens: a later call goes on from there. Waits while Kafka is away.
     Raises `RebuildCancelled`, `RebuildInUse` if another process fills the generation, `OffsetOutOfRange` if the log
-    lacks what is needed, `psycopg.OperationalError` if Postgres goes away.
+    lacks what is needed, `psycopg.OperationalError` if Postgres goes away. Without a filler this process fills.
     """
-    limit = asyncio.Semaphore(_AT_ONCE)
-    positions: dict[int, int] = {}
+    filler = filler or Filler(fill_share, _AT_ONCE)
+    limit = asyncio.Semaphore(filler.at_once)
 
-    async def one(partition: int, end: int) -> None:
+    async def one(share: Share) -> None:
         async with limit:
-            projector = GenerationProjector(settings.postgres, partition, generation)
-            try:
-                await _fill_partition(settings, projector, end, moved)
-            finally:
-                await projector.close()
-            positions[partition] = projector.next_offset
+            await filler.fill(share, partial(moved, share.partition))
 
     try:
         async with asyncio.TaskGroup() as group:
             for partition, end in sorted(ends.items()):
-                group.create_task(one(partition, end))
+                group.create_task(one(Share(settings, generation, partition, end)))
     except BaseExceptionGroup as raised:
         raise _plain(raised.exceptions[0], generation) from raised
-    return positions
 
 
-async def _fill_partition(
-    settings: Settings, projector: GenerationProjector, end: int, moved: Callable[[int, int], None]
-) -> None:
+async def fill_share(share: Share, moved: Callable[[int], None]) -> None:
+    """Fill it in this process. `moved` is told where it is: at first, and after every batch. Raises as `fill` does."""
+    projector = GenerationProjector(share.settings.postgres, share.partition, share.generation)
+    try:
+        await _fill(share, projector, moved)
+    finally:
+        await projector.close()
+
+
+async def _fill(share: Share, projector: GenerationProjector, moved: Callable[[int], None]) -> None:
+    settings, partition, end = share.settings, share.partition, share.end
     start = await projector.locate()
-    moved(projector.partition, start)
+    moved(start)
     if start >= end:
         return
-    with Reader(settings.kafka, settings.topics.events, {projector.partition: start}) as reader:
-        batches = reader.until({projector.partition: end}, most=settings.batch_records)
+    with Reader(settings.kafka, settings.topics.events, {partition: start}) as reader:
+        batches = reader.until({partition: end}, most=settings.batch_records)
         coming = asyncio.create_task(asyncio.to_thread(_next, batches))
         try:
             while batch := await asyncio.shield(coming):
                 # Kafka is read and the next batch decoded while Postgres writes this one.
                 coming = asyncio.create_task(asyncio.to_thread(_next, batches))
                 await projector.write(batch)
-                moved(projector.partition, projector.next_offset)
+                moved(projector.next_offset)
         finally:
             # A thread cannot be stopped, and the consumer is closed after it.
             await asyncio.gather(coming, return_exceptions=True)

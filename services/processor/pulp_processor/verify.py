@@ -6,19 +6,19 @@ from pulp_projections.startup import prepare
 from pulp_processor.compare import Comparison
 from pulp_processor.rebuild import add, catch_up, check_begin, compare_with_active
 from pulp_processor.rebuild_errors import RebuildCancelled, RebuildInterrupted
-from pulp_processor.rebuild_fill import fill
+from pulp_processor.rebuild_fill import Filler, fill
 from pulp_processor.rebuild_progress import Meter, Phase, Report, report_nothing
 from pulp_processor.rebuild_state import active, drop_verifying, working
 from pulp_processor.settings import Settings
 
 
-async def verify(settings: Settings, report: Report = report_nothing) -> Comparison:
+async def verify(settings: Settings, report: Report = report_nothing, filler: Filler | None = None) -> Comparison:
     """Compare the active generation with a fresh fold of the log, both exactly at the active one's positions.
 
     No processor need run. Readers and processors notice nothing. The fold goes into a generation of its own, which can
     never become active and is dropped at the end; if this process is killed, by the next one. Raises `RebuildInUse`,
     `OffsetOutOfRange` if the log does not begin at 0 any more, `DependencyAway`, `TopicMismatch`,
-    `ReadModelUnavailable`.
+    `ReadModelUnavailable`. Without a filler this process folds.
     """
     installed = await prepare(
         kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
@@ -32,12 +32,12 @@ async def verify(settings: Settings, report: Report = report_nothing) -> Compari
             try:
                 # The fold and the comparison read whole tables: indexes would only take time.
                 meter = Meter(report, Phase.FILLING, dict(ends), dict.fromkeys(ends, 0))
-                await fill(settings, generation, ends, meter.moved)
+                await fill(settings, generation, ends, meter.moved, filler)
                 await catch_up(connection, settings, generation, report)
                 return await compare_with_active(connection, settings, generation, report=report)
             finally:
                 await drop_verifying(connection)
     except (RebuildInterrupted, RebuildCancelled) as error:
         raise ReadModelUnavailable(
-            f"Postgres has ended the comparison: {error.__cause__ or error}. Nothing is lost: start it again"
+            f"the comparison was interrupted: {error.__cause__ or error}. Nothing is lost: start it again"
         ) from error
