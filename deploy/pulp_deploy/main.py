@@ -9,8 +9,8 @@ from typing import Final, Never
 
 import click
 from pulp_events.errors import PulpError
+from pulp_events.heap import share_one_heap
 
-from pulp_deploy.heap import share_one_heap
 from pulp_deploy.log_lines import set_up_logging
 
 COMMANDS: Final[Mapping[str, str]] = {

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Raw
 from pulp_events.codec import decode, type_of
 from pulp_events.errors import LogError, UndecodableRecord
+from pulp_events.heap import give_back
 from pulp_events.reader import Reader, Record
 
 UNDECODABLE: Final = "undecodable"
@@ -28,6 +29,9 @@ _RECENT_BYTES: Final = 4_000_000
 _PAGE_ITEMS: Final = 5000
 _PAGE_BYTES: Final = 4_000_000
 _PAGE_S: Final = 10.0
+_BURST_ITEMS: Final = 10_000
+_QUIET_ITEMS: Final = 10
+"""After a burst of so many, and once as few as that come at once, memory that was needed for it is given back."""
 _REPLAYS: Final = 4
 """Threads that read the log for subscribers; the others wait for their turn."""
 _log = logging.getLogger("pulp.api")
@@ -195,17 +199,30 @@ class Hub:
         while not self._closing.is_set():
             try:
                 with Reader(self._bootstrap, self._topic, start) as reader:
-                    while not self._closing.is_set():
-                        for records in reader.poll(0.2, most=1000).values():
-                            items = [item_of(record) for record in records]
-                            start[items[-1].partition] = items[-1].offset + 1
-                            self._loop.call_soon_threadsafe(self._hand_out, items)
-                            self.fault = None
+                    self._follow(reader, start)
             except LogError as error:
                 if self.fault != str(error):
                     _log.error("the events cannot be followed", extra={"error": str(error)})
                 self.fault = str(error)
                 self._closing.wait(1.0)
+
+    def _follow(self, reader: Reader, start: dict[int, int]) -> None:
+        """Hand out what comes, until the hub closes; `start` moves on."""
+        fresh = 0
+        while not self._closing.is_set():
+            taken = self._hand_on(reader.poll(0.2, most=1000), start)
+            fresh += taken
+            if fresh >= _BURST_ITEMS and taken < _QUIET_ITEMS:
+                give_back()
+                fresh = 0
+
+    def _hand_on(self, batches: Mapping[int, Sequence[Record]], start: dict[int, int]) -> int:
+        """How many records there were. None of them is held any more."""
+        for partition, records in batches.items():
+            start[partition] = records[-1].offset + 1
+            self._loop.call_soon_threadsafe(self._hand_out, [item_of(record) for record in records])
+            self.fault = None
+        return sum(map(len, batches.values()))
 
     def _hand_out(self, items: Sequence[Item]) -> None:
         self._positions[items[-1].partition] = items[-1].offset + 1

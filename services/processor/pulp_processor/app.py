@@ -11,9 +11,9 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from pulp_events import admin
 from pulp_events.errors import LogUnavailable, OffsetOutOfRange, TopicMismatch
+from pulp_events.heap import give_back
 from pulp_events.reader import Reader, Record
 
-from pulp_processor.collecting import give_back
 from pulp_processor.settings import Settings
 from pulp_processor.transport import SCHEME
 from pulp_processor.watchdog import Standing
@@ -171,6 +171,7 @@ class ProcessorApp(faust.App):
             writer = self.writers.get(event.message.partition)
             if writer is not None:  # else it was revoked meanwhile, and its new owner reads it
                 writer.put(event.value)
+            event.value.records.clear()  # Faust holds on to a message until the next one: not to all of its records
 
     def _close(self, writer: Writer) -> None:
         task = asyncio.create_task(writer.close())

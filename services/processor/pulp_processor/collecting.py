@@ -1,7 +1,5 @@
-"""The garbage collector and the heap of a process that projects."""
+"""The garbage collector of a process that projects."""
 
-import contextlib
-import ctypes
 import gc
 
 
@@ -13,9 +11,3 @@ def collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
-
-
-def give_back() -> None:
-    """Give memory that is not in use back to the system. Elsewhere than on glibc it does nothing."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
