@@ -11,6 +11,8 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from pulp_events.errors import LogError, LogUnavailable, OffsetOutOfRange
 from pulp_events.kafka import client_settings
 
+Headers = tuple[tuple[str, bytes | None], ...]
+
 
 class Record(NamedTuple):
     """A record as it stands in the log. `timestamp_ms` is the broker's time of its append."""
@@ -20,9 +22,11 @@ class Record(NamedTuple):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
+    headers: Headers = ()
 
 
+_CHUNK: Final = 500
+"""Messages that are taken at once: the client's own objects for them are as large as the records."""
 _call_headers: Final = methodcaller("headers")
 """Not `message.headers()`: where a name is no UTF-8, that returns an error and a broken list both at once. Called like
 this, Python looks at the two; called as usual, from 3.11 on, it does not, and crashes later on."""
@@ -41,6 +45,7 @@ class Reader:
         self._next = dict(start)
         self._held = set(start)
         self._fault: LogError | None = None
+        self._headers: Headers = ()
         self._consumer = Consumer(
             client_settings(
                 bootstrap,
@@ -77,9 +82,11 @@ class Reader:
             if error is not None:
                 self._fault = self._fault or self._fault_of(error)
                 continue
-            record = record_of(message)
+            record = record_of(message, self._headers)
+            self._headers = record.headers
             batches[record.partition].append(record)
-            self._next[record.partition] = record.offset + 1
+        for partition, records in batches.items():
+            self._next[partition] = records[-1].offset + 1
         if self._fault is not None and not batches:
             raise self._fault  # what came before it goes first
         return dict(batches)
@@ -102,12 +109,16 @@ class Reader:
                 if wanted:
                     yield partition, wanted
 
-    def _take(self, timeout_s: float, most: int) -> list[Message]:
+    def _take(self, timeout_s: float, most: int) -> Iterator[Message]:
         """At least one message as soon as there is one, and what is there with it: `consume` alone waits for all."""
         first = self._consumer.poll(timeout_s)
         if first is None:
-            return []
-        return [first, *(self._consumer.consume(most - 1, 0) if most > 1 else ())]
+            return
+        yield first
+        left = most - 1
+        while left and (messages := self._consumer.consume(min(left, _CHUNK), 0)):
+            yield from messages
+            left -= len(messages)
 
     def _let_go(self, partition: int) -> None:
         if partition in self._held:
@@ -137,22 +148,26 @@ class Reader:
         return LogUnavailable(f"{self._topic} cannot be read: {error.str()}")
 
 
-def record_of(message: Message) -> Record:
-    """The record of a message without an error. Without its headers, if a name among them is no UTF-8."""
+def record_of(message: Message, usual: Headers = ()) -> Record:
+    """The record of a message without an error. Without its headers, if a name among them is no UTF-8.
+
+    Headers that equal `usual` are that very tuple. Nearly all records have the same, a seventh of what they take.
+    """
     partition, offset = message.partition(), message.offset()
     if partition is None or offset is None:
         raise LogError("a message has no position")
+    headers = _headers_of(message)
     return Record(
         partition,
         offset,
         message.timestamp()[1],
         message.key(),
         message.value(),
-        _headers_of(message),
+        usual if headers == usual else headers,
     )
 
 
-def _headers_of(message: Message) -> tuple[tuple[str, bytes | None], ...]:
+def _headers_of(message: Message) -> Headers:
     try:
         return tuple(cast(list[tuple[str, bytes | None]], _call_headers(message) or []))
     except SystemError:  # a name that is no UTF-8: the client then hands out none of them
