@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 
 import httpx
 
+from pulp_operations.errors import FetchFailed
 from pulp_operations.repomd import MetadataFile
 from pulp_operations.store import Package, Store, checksum_of
 
@@ -22,10 +23,7 @@ _MOST_REPOMD_BYTES: Final = 10 * 1024 * 1024
 _MOST_METADATA_BYTES: Final = 2 * 1024 * 1024 * 1024
 # What is fetched is compared byte for byte: no server or proxy may compress it on the way.
 _HEADERS: Final = {"Accept-Encoding": "identity"}
-
-
-class FetchFailed(Exception):
-    """Something could not be fetched; trying again does not help, or was done."""
+_TIMEOUT: Final = httpx.Timeout(60, connect=10, pool=None)
 
 
 class _Again(Exception):
@@ -105,6 +103,14 @@ class Feed:
                 yield response
         except httpx.TransportError as error:
             raise _Again(f"{url}: {str(error) or type(error).__name__}") from error
+
+
+@asynccontextmanager
+async def opened(url: str, *, concurrency: int, verify_tls: bool) -> AsyncIterator[Feed]:
+    """The repository at the URL, with at most so many connections."""
+    limits = httpx.Limits(max_connections=concurrency)
+    async with httpx.AsyncClient(timeout=_TIMEOUT, limits=limits, verify=verify_tls, follow_redirects=True) as client:
+        yield Feed(client, url)
 
 
 async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -4,22 +4,23 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
-import httpx
 from pulp_worker import Context, OperationError, Resource, TaskCancelled, operation
 from rpmrepo_metadata import MetadataError, RepositoryReader
 
 from pulp_operations import arguments
-from pulp_operations.feed import Feed, FetchFailed
+from pulp_operations.errors import FetchFailed
 from pulp_operations.progress import CANCELED, FAILED, FINISHED, IN_PROGRESS, SyncProgress
 from pulp_operations.repomd import bad_repository, known_checksum, parse_repomd, safe_href
 from pulp_operations.store import Package, Store, file_name
 
+if TYPE_CHECKING:
+    from pulp_operations.feed import Feed
+
 T = TypeVar("T")
 _WANTED: Final = ("primary", "filelists", "other", "updateinfo", "group", "group_gz", "group_xz", "group_zst")
-_TIMEOUT: Final = httpx.Timeout(60, connect=10, pool=None)
 
 
 @operation(
@@ -34,6 +35,9 @@ async def sync(context: Context) -> object:
     Arguments: `repo_id`; `feed`, the repository's URL; `concurrency`, downloads at once (4); `verify_tls` (true). Fails
     if a package could not be fetched; what was fetched stays, and the next sync goes on from there.
     """
+    # Here, as it brings httpx, and that the terminal's colours: 8 MiB of every worker, also of one that never syncs.
+    from pulp_operations.feed import opened
+
     repo_id = arguments.text(context.arguments, "repo_id")
     feed_url = arguments.url(context.arguments, "feed")
     concurrency = arguments.number(context.arguments, "concurrency", 4, 64)
@@ -41,13 +45,10 @@ async def sync(context: Context) -> object:
     file_name(repo_id)
     token = arguments.fencing_token(context, f"repository:{repo_id}", "content_unit:orphans")
     store, progress = Store(context.storage), SyncProgress()
-    limits = httpx.Limits(max_connections=concurrency)
     with store.scratch() as scratch:
         try:
-            async with httpx.AsyncClient(
-                timeout=_TIMEOUT, limits=limits, verify=verify_tls, follow_redirects=True
-            ) as client:
-                run = _Run(context, store, progress, Feed(client, feed_url), scratch, repo_id, concurrency)
+            async with opened(feed_url, concurrency=concurrency, verify_tls=verify_tls) as feed:
+                run = _Run(context, store, progress, feed, scratch, repo_id, concurrency)
                 fetched = await _unless_cancelled(context, run.fetch())
             # From here on a cancel comes too late: the repository gets its new version whole.
             version = await asyncio.to_thread(store.save_repository, repo_id, fetched.packages, scratch, token)
@@ -92,7 +93,7 @@ class _Run:
     context: Context
     store: Store
     progress: SyncProgress
-    feed: Feed
+    feed: "Feed"
     scratch: Path
     repo_id: str
     concurrency: int
