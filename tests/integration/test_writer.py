@@ -248,6 +248,20 @@ async def test_a_table_that_is_locked_is_waited_for(scene: Scene) -> None:
     await rows_are_what_records_say(scene.database, {0: LOG})
 
 
+async def test_what_it_holds_counts_until_postgres_keeps_it_waiting(scene: Scene) -> None:
+    async with await psycopg.AsyncConnection.connect(scene.database) as holder:
+        await holder.execute("lock table generation_1.tasks")
+        scene.put(LOG[:50])
+        scene.put(LOG[50:])
+        assert scene.writer.held == 60
+        async with asyncio.timeout(LIMIT_S):
+            while scene.writer.held:  # noqa: ASYNC110  # nobody is told
+                await asyncio.sleep(0.01)
+        assert scene.writer.next_offset == 0
+    await scene.until_at(60)
+    assert scene.writer.held == 0
+
+
 async def test_rows_that_are_there_already_are_a_fault(scene: Scene) -> None:
     scene.put(LOG)
     await scene.until_at(60)

@@ -22,8 +22,8 @@ from pulp_processor.writer import Writer
 _APART_S: Final = 5.0
 _FETCHED_BYTES: Final = 512 * 1024
 """Of one partition at once, compressed: a batch or two, so that no more of them wait in memory."""
-_MOST_AHEAD: Final = 2
-"""Batches that wait decoded, of all partitions: more would be memory only."""
+_ENOUGH_BATCHES: Final = 2
+"""Full ones in hand, of all partitions: one is made into rows, and one is with Postgres. More would be memory only."""
 _log = logging.getLogger("pulp.processor")
 
 
@@ -124,7 +124,8 @@ class ProcessorApp(faust.App):
 
     def with_room(self) -> Mapping[int, int]:
         """Partitions whose writers want another batch, each with its epoch."""
-        return {partition: self.writers[partition].epoch for partition in wanting(self.writers)}
+        enough = _ENOUGH_BATCHES * self.settings.batch_records
+        return {partition: self.writers[partition].epoch for partition in wanting(self.writers, enough)}
 
     async def wait_for_room(self, timeout_s: float) -> None:
         """Returns when a writer has taken a batch out of its queue, or written one, or after the timeout."""
@@ -240,19 +241,16 @@ class Wanting(Protocol):
         ...
 
     @property
-    def is_ahead(self) -> bool:
-        """A batch waits while another one is being written."""
+    def held(self) -> int:
+        """Records that it has, and is about to write."""
         ...
 
-    is_writing: bool
 
-
-def wanting(writers: Mapping[int, Wanting]) -> list[int]:
-    """The partitions whose writers get another batch. One that has nothing to do always does."""
-    are_enough = sum(writer.is_ahead for writer in writers.values()) >= _MOST_AHEAD
-    return [
-        partition for partition, writer in writers.items() if writer.has_room and not (are_enough and writer.is_writing)
-    ]
+def wanting(writers: Mapping[int, Wanting], enough: int) -> list[int]:
+    """The partitions whose writers get another batch: all that want one, unless `enough` records are in hand."""
+    if sum(writer.held for writer in writers.values()) >= enough:
+        return []
+    return [partition for partition, writer in writers.items() if writer.has_room]
 
 
 def check_range(topic: str, positions: Mapping[int, int], begins: Mapping[int, int], ends: Mapping[int, int]) -> None:

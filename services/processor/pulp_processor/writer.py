@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, Protocol
@@ -16,6 +17,7 @@ from pulp_processor.projector import OutOfPlace, Projector
 from pulp_processor.transport import Batch
 
 _QUEUED_BATCHES: Final = 1
+_SLOW_S: Final = 1.0
 _MOST_SEEKS: Final = 5
 _BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _CLOSE_S: Final = 10.0
@@ -69,8 +71,6 @@ class Writer:
         """How often reading began anew. A batch of an earlier epoch that is out of place is no news."""
         self.is_waiting = False
         """Postgres is away."""
-        self.is_writing = False
-        """A batch is being written."""
         self.seeks = 0
         """How often a batch was out of place."""
         self._listener = listener
@@ -78,6 +78,8 @@ class Writer:
         self._queue: deque[_Queued] = deque()
         self._filled = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._writing = 0
+        self._began_s = 0.0
         self._is_closing = False
         self._is_paused = True
         self._seeks_in_a_row = 0
@@ -99,9 +101,11 @@ class Writer:
         return not self._is_paused and len(self._queue) < _QUEUED_BATCHES
 
     @property
-    def is_ahead(self) -> bool:
-        """Whether a batch waits while another one is being written."""
-        return self.is_writing and bool(self._queue)
+    def held(self) -> int:
+        """Records that it has, and has not written. 0 once Postgres keeps it waiting: the others go on without it."""
+        if self._writing and time.monotonic() - self._began_s > _SLOW_S:
+            return 0
+        return self._writing + sum(len(batch.decoded) for batch in self._queue)
 
     def pause(self) -> None:
         """Want no batches until `resume`: it is not known yet where reading goes on."""
@@ -171,7 +175,7 @@ class Writer:
                 self._listener.on_fault(error)
 
     async def _write(self, batch: _Queued) -> None:
-        self.is_writing = True
+        self._writing, self._began_s = len(batch.decoded), time.monotonic()
         try:
             await self._patiently(lambda: self._projector.write(batch.decoded))
         except OutOfPlace as error:
@@ -181,7 +185,7 @@ class Writer:
             self._seeks_in_a_row = 0
             self._listener.on_committed()
         finally:
-            self.is_writing = False
+            self._writing = 0
 
     async def _read_again(self, error: OutOfPlace) -> None:
         self.seeks += 1
