@@ -176,7 +176,7 @@ def key_of(task_id: UUID) -> bytes:
     return str(task_id).encode()  # never change: the key stands in history already written
 
 
-@lru_cache(maxsize=8192)  # the events of a task come close to each other
+@lru_cache(maxsize=1024)  # the events of a task come close to each other
 def _subject_of(key: bytes) -> int | None:
     """The task whose key this is, as a number, which is quicker to compare; None if it is no task's."""
     try:
