@@ -11,8 +11,6 @@ from pulp_events.topics import Topics
 from pulp_processor.settings import Settings
 from pulp_projections.conninfo import place_of
 
-from pulp_deploy.folder import DataFolder, default_folder
-
 PREFIX: Final = "pulp.tasks"
 
 
@@ -37,6 +35,9 @@ class Target:
         given = os.environ.get("PULP_KAFKA", ""), os.environ.get("PULP_POSTGRES", "")
         if data is None and any(given):
             return cls(*given, os.environ.get("PULP_TOPIC_PREFIX") or PREFIX)
+        # Here, as a process of a rebuild has no use for what it brings (psutil, platformdirs) where it is told all.
+        from pulp_deploy.folder import DataFolder, default_folder
+
         folder = DataFolder(data or default_folder())
         services = folder.services()
         if folder.owner() is None or services is None:
