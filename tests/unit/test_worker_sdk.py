@@ -1,6 +1,7 @@
 """The SDK: declaring operations, the context, running one in a test."""
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -122,6 +123,11 @@ def test_the_operations_of_entry_points_are_found() -> None:
     loaded = load_operations()
     assert {"sync", "publish", "remove-orphans"} <= set(loaded)
     assert sys.modules[loaded["sync"].module].__dict__[loaded["sync"].attribute] is loaded["sync"].operation
+
+
+def test_a_worker_that_fetches_nothing_does_not_import_what_fetches() -> None:
+    program = "import sys, pulp_operations; sys.exit('httpx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_name_is_unique_and_a_module_must_load(monkeypatch: pytest.MonkeyPatch) -> None:
