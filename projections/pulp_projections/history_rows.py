@@ -1,6 +1,6 @@
 """Rows of `task_events` for COPY: most of what the projection writes is these rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from struct import Struct
@@ -16,6 +16,8 @@ COLUMNS: Final = (
     *("partition", "record_offset", "task_id", "event_id", "type"),
     *("event_time", "broker_time", "actor", "effect", "event"),
 )
+_PART_ROWS: Final = 200
+"""Packed at once. What they are made of takes more than they do: of a whole batch it would be as much as the batch."""
 # Fields with their lengths, several in one step, since there are so many rows; first the number of fields.
 _head: Final = Struct(">hiiiqi16si16s").pack
 _times: Final = Struct(">iqiq").pack
@@ -25,9 +27,16 @@ _types: Final = {kind: binary_copy.text(literal) for kind, literal in TYPES.item
 _microseconds: Final = lru_cache(maxsize=4096)(binary_copy.microseconds)
 
 
-def binary(rows: Iterable[HistoryRow]) -> bytes:
-    """All that COPY expects, for `COLUMNS`."""
-    pieces = [binary_copy.SIGNATURE]
+def binary(rows: Sequence[HistoryRow]) -> Iterator[bytes]:
+    """All that COPY expects, for `COLUMNS`, in parts."""
+    yield binary_copy.SIGNATURE
+    for start in range(0, len(rows), _PART_ROWS):
+        yield _packed(rows[start : start + _PART_ROWS])
+    yield binary_copy.TRAILER
+
+
+def _packed(rows: Sequence[HistoryRow]) -> bytes:
+    pieces: list[bytes] = []
     fields, text = len(COLUMNS), binary_copy.text
     for row in rows:
         record, event = row.record, row.event
@@ -44,5 +53,4 @@ def binary(rows: Iterable[HistoryRow]) -> bytes:
             _length(len(value)),
             value,
         )
-    pieces.append(binary_copy.TRAILER)
     return b"".join(pieces)

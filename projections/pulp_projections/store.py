@@ -39,10 +39,10 @@ async def write(connection: AsyncConnection, changes: Changes, *, letters_sent: 
     if changes.history:
         await _copy(connection, _SQL["copy_history"], history_rows.binary(changes.history))
     if changes.created:
-        await _copy(connection, _SQL["copy_tasks"], task_rows.created(changes.created))
+        await _copy(connection, _SQL["copy_tasks"], [task_rows.created(changes.created)])
     if changes.updated:
         await connection.execute(_SQL["make_changed"])
-        await _copy(connection, _SQL["copy_changed"], task_rows.changed(changes.updated))
+        await _copy(connection, _SQL["copy_changed"], [task_rows.changed(changes.updated)])
         await connection.execute(_SQL["update_tasks"])
     if changes.counts:
         partitions, states, operations = zip(*changes.counts, strict=True)
@@ -51,12 +51,13 @@ async def write(connection: AsyncConnection, changes: Changes, *, letters_sent: 
         await connection.execute(_SQL["count_tasks"], lists)
     if changes.dead_letters:
         rows = field.table(_letter_row(letter, letters_sent) for letter in changes.dead_letters)
-        await _copy(connection, _SQL["copy_dead_letters"], rows)
+        await _copy(connection, _SQL["copy_dead_letters"], [rows])
 
 
-async def _copy(connection: AsyncConnection, statement: LiteralString, rows: bytes) -> None:
+async def _copy(connection: AsyncConnection, statement: LiteralString, parts: Iterable[bytes]) -> None:
     async with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        await copy.write(rows)
+        for part in parts:
+            await copy.write(part)
 
 
 def _letter_row(letter: DeadLetter, sent: bool) -> bytes:
