@@ -86,8 +86,11 @@ def _all_mib(made: Scene) -> float:
 
 
 def _pss_mib(pid: int) -> float:
+    """Of the process, and of those that it has started."""
     try:
-        return float(psutil.Process(pid).memory_full_info().pss) / 2**20
+        process = psutil.Process(pid)
+        own = float(process.memory_full_info().pss) / 2**20
+        return own + sum(_pss_mib(child.pid) for child in process.children())
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return 0.0  # it has ended meanwhile
 
