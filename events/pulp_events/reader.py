@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from operator import methodcaller
 from types import TracebackType
-from typing import Final, NamedTuple, Self, cast
+from typing import Final, Self, cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from msgspec import Struct
 
 from pulp_events.errors import LogError, LogUnavailable, OffsetOutOfRange
 from pulp_events.kafka import client_settings
@@ -14,7 +15,7 @@ from pulp_events.kafka import client_settings
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
-class Record(NamedTuple):
+class Record(Struct, frozen=True, gc=False):
     """A record as it stands in the log. `timestamp_ms` is the broker's time of its append."""
 
     partition: int

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 from pulp_events.events import UnknownEvent
 from pulp_events.reader import Record
 from pulp_events.task import State, Task
@@ -145,7 +146,7 @@ def test_an_event_in_another_partition_than_its_tasks_changes_nothing() -> None:
 def test_an_event_of_an_unknown_type_is_kept_without_effect() -> None:
     known = record(accepted(), 0)
     body = {**json.loads(known.value or b""), "type": "org.pulpproject.task.praised.v7", "data": {"by": "all"}}
-    changes = fold(decode_batch([known._replace(value=json.dumps(body).encode())]), {})
+    changes = fold(decode_batch([replace(known, value=json.dumps(body).encode())]), {})
     (row,) = changes.history
     assert (row.type, row.effect) == ("org.pulpproject.task.praised.v7", "unknown type")
     assert isinstance(row.event, UnknownEvent)

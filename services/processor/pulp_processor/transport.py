@@ -6,8 +6,7 @@ Postgres, never the consumer group's offsets; those are only told, for tools tha
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from aiokafka.consumer import consumer, fetcher
@@ -29,7 +28,6 @@ _SHORT_S: Final = 0.02
 _SHORT_WAIT_MS: Final = 20
 _LOG_APPEND_TIME: Final = 1
 _log = logging.getLogger("pulp.processor")
-_record: Final[Callable[[Any], Record]] = partial(tuple.__new__, Record)  # so that no step of it is Python
 
 
 class Batch(NamedTuple):
@@ -213,7 +211,7 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiok
         return self._records_iterator
 
     def _consumer_record(self, tp: TP, record: Any) -> Record:
-        return _record((tp.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)))
+        return Record(tp.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
 
 
 class _ReadOffsets(dict[Any, Any]):
