@@ -94,6 +94,14 @@ class Ignored(NamedTuple):
 class Task(Struct, frozen=True, kw_only=True, gc=False):
     """Everything that is known of a task: the fold of its events. Times are the broker's, in milliseconds UTC."""
 
+    # What changes most often is first: there `replace` finds it soonest.
+    updated_at_ms: int
+    offset: int
+    """Of the last effective event."""
+    version: int = 1
+    """Number of effective events."""
+    sequence: int = 0
+    progress: Raw = EMPTY_OBJECT
     task_id: UUID
     state: State
     operation: str
@@ -109,19 +117,12 @@ class Task(Struct, frozen=True, kw_only=True, gc=False):
     created_by: str
     correlation_id: str | None
     accepted_at_ms: int
-    updated_at_ms: int
     partition: int
     accepted_offset: int
-    offset: int
-    """Of the last effective event."""
-    version: int = 1
-    """Number of effective events."""
     attempt: int = 0
     attempt_id: UUID | None = None
     worker: str | None = None
     cancellable: bool = False
-    sequence: int = 0
-    progress: Raw = EMPTY_OBJECT
     result: Raw = NULL
     error: TaskError | None = None
     started_at_ms: int | None = None
@@ -136,11 +137,12 @@ def evolve(task: Task | None, event: Event, position: Placed, at_ms: int) -> Tas
     """
     if task is None:
         return _created(event, position, at_ms)
-    if isinstance(event.data, Accepted):
+    kind = type(event.data)  # to ask `isinstance` of a struct that is none takes several times as long
+    if kind is Accepted:
         return Ignored(Reason.DUPLICATE)
     if task.state in FINAL:
         return Ignored(Reason.FINAL)
-    return _EFFECTS[type(event.data)](task, event.data, position.offset, at_ms)
+    return _EFFECTS[kind](task, event.data, position.offset, at_ms)
 
 
 def _created(event: Event, position: Placed, at_ms: int) -> Task | Ignored:

@@ -88,14 +88,14 @@ def fold(batch: Sequence[Decoded], known: Mapping[UUID, Task]) -> Changes:
             dead_letters.append(DeadLetter(record, item.reason or "no event"))
             continue
         effect: str = APPLIED
-        if isinstance(event, UnknownEvent):
-            effect = Reason.UNKNOWN_TYPE
-        else:
+        if isinstance(event, Event):
             after = _evolve(tasks.get(record.key) or known.get(event.task_id), event, record)
-            if isinstance(after, Ignored):
-                effect = after.reason
-            else:
+            if isinstance(after, Task):
                 tasks[record.key] = after
+            else:
+                effect = after.reason
+        else:
+            effect = Reason.UNKNOWN_TYPE
         history.append(HistoryRow(record, event, effect))
     created = [task for task in tasks.values() if task.task_id not in known]
     updated = [task for task in tasks.values() if task.task_id in known]
