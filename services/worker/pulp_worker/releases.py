@@ -1,6 +1,7 @@
 """Giving claims back, many in one transaction."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -13,7 +14,7 @@ from pulp_worker.claims import Claim, Claims, LetGo
 
 _RETRY_S: Final = 0.5
 _REST_S: Final = 0.02
-"""After a transaction, if nothing reserved is about to be given back: what others may wait for is not kept waiting."""
+"""After a transaction, unless something reserved is to be given back: what others may wait for is not kept waiting."""
 _log = logging.getLogger("pulp.worker")
 
 Tokens = Mapping[str, int]
@@ -33,6 +34,8 @@ class Releases:
         self._positions = positions
         self._parting: dict[asyncio.Future[Tokens | None], _Parting] = {}
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
+        """What is to be given back now is reserved."""
 
     async def let_go(self, claim: Claim, *, heir: Claim | None = None) -> Tokens:
         """Returns when the claim is given back, however long Postgres is away: the tokens that the heir has then.
@@ -50,14 +53,15 @@ class Releases:
 
     def notice(self) -> None:
         """The projection has moved."""
-        if self._parting:
-            self._wake.set()
+        for parting in self._parting.values():
+            self._heed(parting)
 
     async def run(self) -> None:
         """Give back what is to be given back; for ever."""
         while True:
             await self._wake.wait()
             self._wake.clear()
+            self._hurry.clear()
             due = {done: item.let_go for done, item in self._parting.items() if self._is_due(item)}
             if not due:
                 continue
@@ -74,15 +78,25 @@ class Releases:
                     is_kept = item.is_over and item.claim.task_id in parted.kept
                     tokens = {} if item.heir is None else parted.tokens.get(item.heir.task_id, {})
                     done.set_result(None if is_kept else tokens)
-            if not any(item.let_go.claim.tokens for item in self._parting.values()):
-                await asyncio.sleep(_REST_S)
+            await self._rest()
 
     async def _part(self, parting: _Parting) -> Tokens | None:
         done: asyncio.Future[Tokens | None] = asyncio.get_running_loop().create_future()
         self._parting[done] = parting
+        self._heed(parting)
+        return await done
+
+    def _heed(self, parting: _Parting) -> None:
         if self._is_due(parting):
             self._wake.set()
-        return await done
+            if parting.let_go.claim.tokens:
+                self._hurry.set()
+
+    async def _rest(self) -> None:
+        """Collect for a while what nobody waits for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REST_S):
+                await self._hurry.wait()
 
     def _is_due(self, parting: _Parting) -> bool:
         return parting.after is None or self._positions.has_passed(parting.after)
