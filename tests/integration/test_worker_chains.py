@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 from pulp_events.events import Access, Resource
 from pulp_events.topics import Topics
@@ -91,8 +92,17 @@ async def two_claims(pulp: Pipeline) -> tuple[Claims, list[LetGo]]:
     return claims, [LetGo(head, is_over=False, heir=follower)]
 
 
-async def test_reservations_are_handed_on_with_higher_tokens(pulp: Pipeline) -> None:
+async def ended(pulp: Pipeline, item: LetGo) -> LetGo:
+    """The same, as of a task that is final."""
+    await pulp.query(f"update tasks set state = 'successful' where task_id = '{item.claim.task_id}'")
+    return item._replace(is_over=True)
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_reservations_are_handed_on_with_higher_tokens(pulp: Pipeline, is_over: bool) -> None:
     claims, parting = await two_claims(pulp)
+    if is_over:
+        parting = [await ended(pulp, parting[0])]
     head, heir = parting[0].claim, parting[0].heir
     assert heir is not None
     tokens = (await claims.let_go(parting)).tokens[heir.task_id]
@@ -103,8 +113,11 @@ async def test_reservations_are_handed_on_with_higher_tokens(pulp: Pipeline) -> 
     await claims.close()
 
 
-async def test_an_heir_whose_claim_was_swept_away_inherits_nothing(pulp: Pipeline) -> None:
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_an_heir_whose_claim_was_swept_away_inherits_nothing(pulp: Pipeline, is_over: bool) -> None:
     claims, parting = await two_claims(pulp)
+    if is_over:
+        parting = [await ended(pulp, parting[0])]
     heir = parting[0].heir
     assert heir is not None
     await pulp.query(f"update claims set released_at = now() where task_id = '{heir.task_id}'")
@@ -113,12 +126,41 @@ async def test_an_heir_whose_claim_was_swept_away_inherits_nothing(pulp: Pipelin
     await claims.close()
 
 
+async def test_those_that_have_ended_and_those_that_have_not_part_together(pulp: Pipeline) -> None:
+    claims, [first] = await two_claims(pulp)
+    await pulp.submit("echo", Resource(type="repository", id="other"))
+    await pulp.submit("echo", Resource(type="repository", id="other"))
+    await projected(pulp)
+    [[head, follower]] = await claims.claim(["echo"], 5, uuid4())
+    parted = await claims.let_go([await ended(pulp, first), LetGo(head, is_over=False, heir=follower)])
+    assert first.heir is not None
+    assert {task_id: set(tokens) for task_id, tokens in parted.tokens.items()} == {
+        first.heir.task_id: {"repository:demo", "pool:p"},
+        follower.task_id: {"repository:other"},
+    }
+    assert await pulp.query("select task_id from claims where released_at is not null") == [(head.task_id,)]
+    await claims.close()
+
+
+async def test_only_what_nobody_inherits_is_told_to_others(pulp: Pipeline, database: str) -> None:
+    claims, [parting] = await two_claims(pulp)
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as listening:
+        await listening.execute("listen pulp_claims")
+        parted = await claims.let_go([await ended(pulp, parting)])
+        assert [notice async for notice in listening.notifies(timeout=0.2)] == []
+        assert parting.heir is not None
+        heir = parting.heir._replace(tokens=parted.tokens[parting.heir.task_id])
+        assert await claims.let_go([await ended(pulp, LetGo(heir, is_over=True))]) == Parted({}, frozenset())
+        assert len([notice async for notice in listening.notifies(timeout=LIMIT_S, stop_after=1)]) == 1
+    await claims.close()
+
+
 async def test_what_is_not_final_is_not_let_go_of_as_ended(pulp: Pipeline) -> None:
     claims, [parting] = await two_claims(pulp)
-    ended = parting._replace(is_over=True)
+    over = parting._replace(is_over=True)
     held = "select task_id, resource, token from reservations order by resource"
     before = await pulp.query(held)
-    for item in (ended, ended._replace(heir=None)):
+    for item in (over, over._replace(heir=None)):
         assert await claims.let_go([item]) == Parted({}, frozenset({parting.claim.task_id}))
         assert await pulp.query(held) == before
     assert await pulp.query("select count(*) from claims where released_at is null") == [(2,)]

@@ -115,18 +115,16 @@ class Claims:
 
     async def let_go(self, parting: Sequence[LetGo]) -> Parted:
         """Give claims back, all in one transaction. It may be repeated."""
-        over = [item.claim for item in parting if item.is_over]
+        ending = [item for item in parting if item.is_over]
+        leaving = [item for item in parting if not item.is_over]
         async with self._connection.use() as connection:
-            if len(over) == len(parting) and not any(item.heir for item in parting):
-                return Parted({}, await _kept(await connection.execute(_SQL["forget"], _ids(over))))
+            if not leaving:
+                return await _parted(await connection.execute(_SQL["end"], _parting(ending)))
             async with connection.pipeline(), connection.transaction():
-                kept = await _kept(await connection.execute(_SQL["unfinished"], _ids(over)))
-                leaving = [item for item in parting if not item.is_over or item.claim.task_id not in kept]
-                handing_on = await connection.execute(_SQL["hand_on"], _heirs(leaving))
-                for statement, is_over in (("forget", True), ("release", False)):
-                    if claims := [item.claim for item in leaving if item.is_over is is_over]:
-                        await connection.execute(_SQL[statement], _ids(claims))
-                return Parted(await _tokens(handing_on), kept)
+                ended = await connection.execute(_SQL["end"], _parting(ending))
+                handed_on = await connection.execute(_SQL["hand_on"], _parting(leaving))
+                await connection.execute(_SQL["release"], _ids([item.claim for item in leaving]))
+                return _together(await _parted(ended), await _parted(handed_on))
 
     async def put_back(self, held: Sequence[Claim], instance_id: UUID) -> set[UUID]:
         """Claim again what is held, as it was, on a server that may have lost it; the attempts that are held then."""
@@ -259,28 +257,29 @@ def _ids(claims: Sequence[Claim]) -> dict[str, str]:
     }
 
 
-def _array(ids: Iterable[UUID]) -> str:
+def _array(ids: Iterable[UUID | None]) -> str:
     """For a parameter that is cast to `uuid[]`: psycopg takes longer for a list than Postgres for the statement."""
-    return f"{{{','.join([f'{id_.int:032x}' for id_ in ids])}}}"
+    return f"{{{','.join(['null' if id_ is None else f'{id_.int:032x}' for id_ in ids])}}}"
 
 
-def _heirs(parting: Sequence[LetGo]) -> dict[str, object]:
-    heirs = [(item, item.heir) for item in parting if item.heir is not None]
+def _parting(parting: Sequence[LetGo]) -> dict[str, str]:
+    heirs = [item.heir for item in parting]
     return {
-        "task_ids": _array(item.claim.task_id for item, _ in heirs),
-        "heirs": _array(heir.task_id for _, heir in heirs),
-        "attempt_ids": _array(heir.attempt_id for _, heir in heirs),
+        **_ids([item.claim for item in parting]),
+        "heirs": _array([heir and heir.task_id for heir in heirs]),
+        "heirs_attempt_ids": _array([heir and heir.attempt_id for heir in heirs]),
     }
 
 
-async def _tokens(handing_on: AsyncCursor) -> dict[UUID, dict[str, int]]:
-    tokens: defaultdict[UUID, dict[str, int]] = defaultdict(dict)
-    for task_id, resource, token in await handing_on.fetchall():
-        tokens[task_id][resource] = token
-    return dict(tokens)
-
-
-async def _kept(asked: AsyncCursor) -> frozenset[UUID]:
+async def _parted(asked: AsyncCursor) -> Parted:
     row = await asked.fetchone()
     assert row is not None
-    return frozenset(row[0])
+    kept, heirs, resources, numbers = row[:4]
+    tokens: defaultdict[UUID, dict[str, int]] = defaultdict(dict)
+    for heir, resource, number in zip(heirs, resources, numbers, strict=True):
+        tokens[heir][resource] = number
+    return Parted(dict(tokens), frozenset(kept))
+
+
+def _together(one: Parted, other: Parted) -> Parted:
+    return Parted({**one.tokens, **other.tokens}, one.kept | other.kept)

@@ -92,15 +92,54 @@ select c.place, t.state, coalesce(t.attempt_id = c.attempt_id, false), h.task_id
   join tasks t using (task_id)
   left join claims h on h.attempt_id = c.attempt_id and h.released_at is null;
 
--- hand_on --
--- What a task has reserved goes to the next one, which the same worker has claimed: nobody comes in between. The heir's
--- claim is locked, so that it cannot be swept away now. The tokens that heirs have then, also those from a first time.
-with pairs as (
-    select * from unnest(%(task_ids)s::uuid[], %(heirs)s::uuid[], %(attempt_ids)s::uuid[])
-        as p (task_id, heir, attempt_id)
+-- end --
+-- Let go of those tasks that are final. What such a task has reserved goes to its heir, if it has one: the next task, which
+-- the same worker has claimed. Nobody comes in between. An heir's claim is locked, so that it cannot be swept away now.
+-- What nobody inherits goes with the claim's row, which is told to those who may wait for it. Answers which tasks are not final,
+-- and the tokens that heirs have then, also those from a first time. One statement: on it the next operation waits.
+with parting as (
+    select * from unnest(%(task_ids)s::uuid[], %(attempt_ids)s::uuid[], %(heirs)s::uuid[], %(heirs_attempt_ids)s::uuid[])
+        as p (task_id, attempt_id, heir, heirs_attempt_id)
+), ended as (
+    select p.* from parting p join tasks using (task_id)
+     where state in ('successful', 'failed', 'cancelled', 'skipped')
 ), held as (
     select task_id from claims
-     where attempt_id in (select attempt_id from pairs) and released_at is null
+     where attempt_id in (select heirs_attempt_id from ended) and released_at is null
+       for update
+), moved as (
+    update reservations r
+       set task_id = e.heir,
+           token = (('x' || timeline())::bit(32)::bigint << 40)
+                   + nextval('fencing_tokens')
+      from ended e join held on held.task_id = e.heir
+     where r.task_id = e.task_id
+ returning r.task_id, r.resource, r.token
+), inherited as (
+    select task_id, resource, token from moved
+     union all
+    select r.task_id, r.resource, r.token from reservations r join held using (task_id)
+), gone as (
+    delete from claims c using ended e where c.attempt_id = e.attempt_id
+ returning c.task_id
+)
+select array(select task_id from parting except select task_id from ended),
+       array(select task_id from inherited order by token), array(select resource from inherited order by token),
+       array(select token from inherited order by token),
+       (select pg_notify('pulp_claims', '')
+         where exists (select from reservations r join gone using (task_id)
+                        where task_id not in (select e.task_id from ended e join held on held.task_id = e.heir))
+            or exists (select from tasks where state = 'waiting' and depends_on <> '{}'
+                        and depends_on && array(select task_id from gone)));
+
+-- hand_on --
+-- The same for tasks that have not ended, just before they are let go of.
+with pairs as (
+    select * from unnest(%(task_ids)s::uuid[], %(heirs)s::uuid[], %(heirs_attempt_ids)s::uuid[])
+        as p (task_id, heir, heirs_attempt_id)
+), held as (
+    select task_id from claims
+     where attempt_id in (select heirs_attempt_id from pairs) and released_at is null
        for update
 ), moved as (
     update reservations r
@@ -110,17 +149,14 @@ with pairs as (
       from pairs p join held on held.task_id = p.heir
      where r.task_id = p.task_id
  returning r.task_id, r.resource, r.token
+), inherited as (
+    select task_id, resource, token from moved
+     union all
+    select r.task_id, r.resource, r.token from reservations r join held using (task_id)
 )
-select task_id, resource, token from moved
- union all
-select r.task_id, r.resource, r.token from reservations r join held using (task_id);
-
--- unfinished --
--- Which of the tasks are not final. Once final they stay so.
-select array(select unnest(%(task_ids)s::uuid[])
-             except
-             select task_id from tasks
-              where task_id = any (%(task_ids)s::uuid[]) and state in ('successful', 'failed', 'cancelled', 'skipped'));
+select '{}'::uuid[],
+       array(select task_id from inherited order by token), array(select resource from inherited order by token),
+       array(select token from inherited order by token);
 
 -- release --
 -- Let go of tasks that have not ended: other attempts may come.
@@ -131,23 +167,6 @@ with let_go as (
     delete from reservations where task_id in (select task_id from let_go)
 )
 select pg_notify('pulp_claims', '') where exists (select from let_go);
-
--- forget --
--- Let go of those tasks that are final: what they have reserved goes with the row. Told to those who may wait for it. Which
--- are not, as in `unfinished`.
-with ended as (
-    select task_id from tasks
-     where task_id = any (%(task_ids)s::uuid[]) and state in ('successful', 'failed', 'cancelled', 'skipped')
-), gone as (
-    delete from claims
-     where attempt_id = any (%(attempt_ids)s::uuid[]) and task_id in (select task_id from ended)
- returning task_id
-)
-select array(select unnest(%(task_ids)s::uuid[]) except select task_id from ended),
-       (select pg_notify('pulp_claims', '')
-         where exists (select from reservations join gone using (task_id))
-            or exists (select from tasks where state = 'waiting' and depends_on <> '{}'
-                        and depends_on && array(select task_id from gone)));
 
 -- put_back --
 -- Claims and reservations that a server which took over may lack, as they were.
