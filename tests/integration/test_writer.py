@@ -122,6 +122,27 @@ async def test_it_wants_no_more_than_it_can_hold(database: str) -> None:
     assert wants == [False, False, True, False]
 
 
+async def test_a_few_records_that_wait_are_written_with_what_follows_them(scene: Scene) -> None:
+    for start in range(6):
+        scene.put(LOG[start : start + 1])
+        assert scene.writer.has_room is (start < 3)
+    scene.put(LOG[6:])
+    await scene.until_at(60)
+    assert scene.told.committed == 2  # four, and the two that the rest continues
+    await rows_are_what_records_say(scene.database, {0: LOG})
+
+
+@pytest.mark.parametrize("epochs", [(1, 1), (1, 2)])
+async def test_a_few_records_are_not_written_with_what_does_not_continue_them(
+    scene: Scene, epochs: tuple[int, int]
+) -> None:
+    scene.put(LOG[:2], epoch=epochs[0])
+    scene.put(LOG[2 if epochs[1] == 2 else 5 : 10], epoch=epochs[1])
+    await scene.until_at(2)
+    assert scene.told.committed == 1
+    assert scene.told.seeks == []
+
+
 async def test_it_seeks_where_a_batch_is_out_of_place(scene: Scene) -> None:
     scene.put(LOG[:10])
     scene.put(LOG[20:30])

@@ -16,8 +16,9 @@ from pulp_projections.fold import Decoded, decode_batch
 from pulp_processor.projector import OutOfPlace, Projector
 from pulp_processor.transport import Batch
 
-_QUEUED_BATCHES: Final = 1
 _SLOW_S: Final = 1.0
+_FEW_RECORDS: Final = 4
+"""Fewer that wait are no reason to read nothing more of their partition: a task's end and the next start are two."""
 _MOST_SEEKS: Final = 5
 _BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _CLOSE_S: Final = 10.0
@@ -59,10 +60,24 @@ class _Queued(NamedTuple):
     epoch: int
 
 
+def next_of(queue: deque[_Queued]) -> _Queued:
+    """Take the first batch; where it is only few records, also what continues it, for one transaction."""
+    first = queue.popleft()
+    decoded = first.decoded
+    while queue and len(decoded) < _FEW_RECORDS and _continues(queue[0], first.epoch, decoded):
+        decoded = [*decoded, *queue.popleft().decoded]
+    return _Queued(decoded, first.epoch)
+
+
+def _continues(batch: _Queued, epoch: int, decoded: Sequence[Decoded]) -> bool:
+    return batch.epoch == epoch and batch.decoded[0].record.offset == decoded[-1].record.offset + 1
+
+
 class Writer:
     """Writes the batches of one partition on a connection of its own, beside the other partitions.
 
-    The next batches are decoded and queued meanwhile, so that Postgres never waits for Kafka.
+    The next batches are decoded and queued meanwhile, so that Postgres never waits for Kafka; a few records
+    that wait are written with what follows them.
     """
 
     def __init__(self, conninfo: str, partition: int, listener: Listener) -> None:
@@ -98,14 +113,14 @@ class Writer:
     @property
     def has_room(self) -> bool:
         """Whether it wants another batch; it takes more all the same."""
-        return not self._is_paused and len(self._queue) < _QUEUED_BATCHES
+        return not self._is_paused and self._queued < _FEW_RECORDS
 
     @property
     def held(self) -> int:
         """Records that it has, and has not written. 0 once Postgres keeps it waiting: the others go on without it."""
         if self._writing and time.monotonic() - self._began_s > _SLOW_S:
             return 0
-        return self._writing + sum(len(batch.decoded) for batch in self._queue)
+        return self._writing + self._queued
 
     def pause(self) -> None:
         """Want no batches until `resume`: it is not known yet where reading goes on."""
@@ -157,6 +172,10 @@ class Writer:
             await self._task
         await self._projector.close()
 
+    @property
+    def _queued(self) -> int:
+        return sum(len(batch.decoded) for batch in self._queue)
+
     async def _run(self) -> None:
         try:
             while True:
@@ -164,7 +183,7 @@ class Writer:
                 async with self._lock:
                     if self._queue:
                         self._listener.on_room()
-                        await self._write(self._queue.popleft())  # no name for it here: it would keep the batch
+                        await self._write(next_of(self._queue))  # no name for it here: it would keep the batch
                         self._listener.on_room()
                     else:
                         self._filled.clear()
