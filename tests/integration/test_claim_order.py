@@ -255,26 +255,47 @@ async def test_a_claim_that_meets_another_one_takes_nothing_and_the_next_one_doe
     await claims.close()
 
 
-async def test_a_claim_reads_only_the_first_of_many_tasks(connection: AsyncConnection) -> None:
-    """Statistics are mostly from when the queue was empty: a plan that trusts them reads all that waits each time."""
+async def fill_unseen(connection: AsyncConnection, state: str) -> list[UUID]:
+    """Many tasks, with statistics from before: those of a queue are mostly from when it was empty."""
     await connection.execute("truncate generation_1.tasks, claims cascade")
     await connection.execute("analyze generation_1.tasks")
-    await connection.execute(
+    cursor = await connection.execute(
         """insert into generation_1.tasks (task_id, state, operation, arguments, resources, exclusive_resources,
                shared_resources, tags, queue, priority, depends_on, created_by, accepted_at, updated_at, partition,
                accepted_offset, last_offset, version, attempt, cancellable, sequence, progress, result)
-           select gen_random_uuid(), 'waiting', 'sync', '{}', '[]', '{}', '{}', '{}', 'default', 0, '{}', 'user:x',
+           select gen_random_uuid(), %s, 'sync', '{}', '[]', '{}', '{}', '{}', 'default', 0, '{}', 'user:x',
                   timestamptz '2026-11-24T12:00Z' + n * interval '1 ms', now(), 0, n, n, 1, 0, false, 0, '{}', 'null'
-             from generate_series(1, 3000) n"""
+             from generate_series(1, 3000) n
+        returning task_id""",
+        [state],
     )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def most_read(connection: AsyncConnection, statement: str, values: dict[str, Any]) -> int:
+    """The rows of `tasks` that the part of the statement reads which reads most."""
     await connection.execute(CLAIMS_SQL["prepare"])
+    explain = "explain (analyze, format json) " + CLAIMS_SQL[statement]
+    [(plan,)] = await (await connection.execute(explain.encode(), values)).fetchall()
+    nodes = list(nodes_of(plan[0]["Plan"]))
+    return max(
+        int(node["Actual Rows"] * node["Actual Loops"]) for node in nodes if node.get("Relation Name") == "tasks"
+    )
+
+
+async def test_a_claim_reads_only_the_first_of_many_tasks(connection: AsyncConnection) -> None:
+    """A plan that trusts statistics reads all that waits each time."""
+    await fill_unseen(connection, "waiting")
     wanted = {"queues": ["default"], "operations": KNOWN, "hopeless": [], "most": 40}
     place = {"accepted_at": "2026-01-01T00:00Z", "partition": -1, "offset": -1}
-    explain = "explain (analyze, format json) " + CLAIMS_SQL["waiting"]
-    [(plan,)] = await (await connection.execute(explain, {**wanted, **place})).fetchall()
-    nodes = list(nodes_of(plan[0]["Plan"]))
-    read = [node["Actual Rows"] * node["Actual Loops"] for node in nodes if node.get("Relation Name") == "tasks"]
-    assert 40 <= max(read) < 300
+    assert 40 <= await most_read(connection, "waiting", {**wanted, **place}) < 300
+
+
+async def test_letting_go_reads_only_the_tasks_that_have_ended(connection: AsyncConnection) -> None:
+    ended = (await fill_unseen(connection, "successful"))[:20]
+    nobody = [None] * len(ended)
+    values = {"task_ids": ended, "attempt_ids": ended, "heirs": nobody, "heirs_attempt_ids": nobody}
+    assert await most_read(connection, "end", values) == 20
 
 
 def nodes_of(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -148,9 +148,9 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "only what is final is let go of as ended": Guard(
         "services/worker/pulp_worker/claims.sql",
-        "    select p.* from parting p join tasks using (task_id)\n"
-        "     where state in ('successful', 'failed', 'cancelled', 'skipped')\n",
-        "    select p.* from parting p join tasks using (task_id)\n",
+        "     where t.task_id = any (%(task_ids)s::uuid[])\n"
+        "       and t.state in ('successful', 'failed', 'cancelled', 'skipped')\n",
+        "     where t.task_id = any (%(task_ids)s::uuid[])\n",
         "pulp_worker.claims",
         ("tests/integration/test_worker_chains.py::test_what_is_not_final_is_not_let_go_of_as_ended",),
     ),

@@ -96,16 +96,18 @@ select c.place, t.state, coalesce(t.attempt_id = c.attempt_id, false), h.task_id
 -- Let go of those tasks that are final. What such a task has reserved goes to its heir, if it has one: the next task, which
 -- the same worker has claimed. Nobody comes in between. An heir's claim is locked, so that it cannot be swept away now.
 -- What nobody inherits goes with the claim's row, which is told to those who may wait for it. Answers which tasks are not final,
--- and the tokens that heirs have then, also those from a first time. One statement: on it the next operation waits.
+-- and the tokens that heirs have then, also those from a first time. One statement: on it the next operation waits. Its
+-- tables are read by arrays of keys, for a join alone may read all of one.
 with parting as (
     select * from unnest(%(task_ids)s::uuid[], %(attempt_ids)s::uuid[], %(heirs)s::uuid[], %(heirs_attempt_ids)s::uuid[])
         as p (task_id, attempt_id, heir, heirs_attempt_id)
 ), ended as (
-    select p.* from parting p join tasks using (task_id)
-     where state in ('successful', 'failed', 'cancelled', 'skipped')
+    select p.* from parting p join tasks t using (task_id)
+     where t.task_id = any (%(task_ids)s::uuid[])
+       and t.state in ('successful', 'failed', 'cancelled', 'skipped')
 ), held as (
     select task_id from claims
-     where attempt_id in (select heirs_attempt_id from ended) and released_at is null
+     where attempt_id = any (array(select heirs_attempt_id from ended)) and released_at is null
        for update
 ), moved as (
     update reservations r
@@ -113,15 +115,15 @@ with parting as (
            token = (('x' || timeline())::bit(32)::bigint << 40)
                    + nextval('fencing_tokens')
       from ended e join held on held.task_id = e.heir
-     where r.task_id = e.task_id
+     where r.task_id = e.task_id and r.task_id = any (%(task_ids)s::uuid[])
  returning r.task_id, r.resource, r.token
 ), inherited as (
     select task_id, resource, token from moved
      union all
-    select r.task_id, r.resource, r.token from reservations r join held using (task_id)
+    select task_id, resource, token from reservations where task_id = any (array(select task_id from held))
 ), gone as (
-    delete from claims c using ended e where c.attempt_id = e.attempt_id
- returning c.task_id
+    delete from claims where attempt_id = any (array(select attempt_id from ended))
+ returning task_id
 )
 select array(select task_id from parting except select task_id from ended),
        array(select task_id from inherited order by token), array(select resource from inherited order by token),
