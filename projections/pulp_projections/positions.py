@@ -24,7 +24,8 @@ class Positions:
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self._current: dict[int, int] = {}
-        self._changed = asyncio.Condition()
+        self._news = asyncio.Event()
+        """Set with the next move; then there is another one."""
         self._moves = 0
         self._is_connected = False
         self._task: asyncio.Task[None] | None = None
@@ -64,8 +65,9 @@ class Positions:
         Pass 0 first, then what the call before returned: so no move is missed between two calls.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s), self._changed:
-                await self._changed.wait_for(lambda: self._moves > seen)
+            async with asyncio.timeout(timeout_s):
+                while self._moves <= seen:
+                    await self._news.wait()
         return self._moves
 
     async def reach(self, wanted: Mapping[int, int], timeout_s: float) -> None:
@@ -74,8 +76,9 @@ class Positions:
         Raises `PositionNotReached` after the timeout, `ReadModelUnavailable` if Postgres is away then.
         """
         try:
-            async with asyncio.timeout(timeout_s), self._changed:
-                await self._changed.wait_for(lambda: self._has(wanted))
+            async with asyncio.timeout(timeout_s):
+                while not self._has(wanted):
+                    await self._news.wait()
         except TimeoutError:
             if not self._is_connected:
                 raise ReadModelUnavailable("Postgres does not answer") from None
@@ -99,20 +102,51 @@ class Positions:
             keepalives_count=3,
             tcp_user_timeout=20_000,  # ms
         )
+        connection.add_notify_handler(lambda notice: self._hear(notice.payload))  # of those that come with an answer
         await connection.execute("listen pulp_positions")
         await self._read(connection)
         return connection
 
     async def _read(self, connection: AsyncConnection) -> None:
         cursor = await connection.execute("select partition, next_offset from positions")
-        await self._set(dict(await cursor.fetchall()))
+        self._set(dict(await cursor.fetchall()))
 
-    async def _set(self, found: dict[int, int]) -> None:
+    def _hear(self, payload: str) -> None:
+        _, partition, offset = payload.split()
+        self._set({**self._current, int(partition): int(offset)})
+
+    def _set(self, found: dict[int, int]) -> None:
         if found != self._current or not self._is_connected:
-            async with self._changed:
-                self._current, self._is_connected = found, True
-                self._moves += 1
-                self._changed.notify_all()
+            self._current, self._is_connected = found, True
+            self._moves += 1
+            self._news.set()
+            self._news = asyncio.Event()
+
+    async def _listen(self, connection: AsyncConnection, timeout_s: float) -> None:
+        """Hear of every move, for a while. Raises `psycopg.OperationalError` when the connection breaks.
+
+        Not by psycopg's own `notifies`, whose waiting takes most of the time of a process that has little else to do.
+        """
+        loop, socket = asyncio.get_running_loop(), connection.fileno()
+        broken: asyncio.Future[None] = loop.create_future()
+
+        def hear() -> None:
+            try:
+                connection.pgconn.consume_input()
+                while notice := connection.pgconn.notifies():
+                    self._hear(notice.extra.decode())
+            except psycopg.Error as error:
+                loop.remove_reader(socket)
+                if not broken.done():  # by the time limit
+                    broken.set_exception(error)
+
+        loop.add_reader(socket, hear)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await broken
+        finally:
+            loop.remove_reader(socket)
 
     async def _follow(self, connection: AsyncConnection | None) -> None:
         try:
@@ -120,9 +154,7 @@ class Positions:
                 try:
                     if connection is None:
                         connection = await self._connect()
-                    async for notice in connection.notifies(timeout=_POLL_S):
-                        _, partition, offset = notice.payload.split()
-                        await self._set({**self._current, int(partition): int(offset)})
+                    await self._listen(connection, _POLL_S)
                     await self._read(connection)
                 except (psycopg.Error, OSError) as error:
                     self._is_connected = False

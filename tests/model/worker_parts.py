@@ -20,7 +20,7 @@ class SimulatedPositions(Positions):
 
     async def hear(self, positions: dict[int, int]) -> None:
         """As Postgres tells it."""
-        await self._set(positions)
+        self._set(positions)
 
 
 class _Wakes:
