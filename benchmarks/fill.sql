@@ -1,7 +1,7 @@
 -- indexes --
 -- What is built again when the rows are there.
 select indexname::text, indexdef from pg_indexes
- where schemaname = 'generation_1' and tablename = 'tasks' and indexname <> 'tasks_pkey';
+ where schemaname = 'generation_1' and tablename in ('tasks', 'task_resources') and indexname <> 'tasks_pkey';
 
 -- tasks --
 -- Many finished tasks, three seconds apart, as the projector would have written them; ids in the order of time.
@@ -25,6 +25,10 @@ select (lpad(to_hex((extract(epoch from t) * 1000)::bigint), 12, '0') || '7000' 
 insert into generation_1.task_counts
 select partition, state, operation, count(*) from generation_1.tasks group by 1, 2, 3;
 
+-- resources --
+insert into generation_1.task_resources
+select unnest(exclusive_resources), true, accepted_at, task_id from generation_1.tasks;
+
 -- history --
 -- What a task that reports much has left behind.
 insert into generation_1.task_events
@@ -40,4 +44,4 @@ select t.partition, 1000000000 + n, t.task_id, gen_random_uuid(), 'org.pulpproje
  where t.task_id = %(task_id)s;
 
 -- analyze --
-vacuum analyze generation_1.tasks;
+vacuum (analyze) generation_1.tasks, generation_1.task_resources;

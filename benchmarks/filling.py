@@ -11,13 +11,14 @@ _SQL: Final = load("benchmarks", "fill.sql")
 
 
 async def fill(database: str, tasks: int) -> None:
-    """Write so many finished tasks; into an empty table, so that its indexes can be built last."""
+    """Write so many finished tasks; into empty tables, so that their indexes can be built last."""
     async with await AsyncConnection.connect(database, autocommit=True) as connection:
         indexes = await (await connection.execute(_SQL["indexes"])).fetchall()
         for name, _ in indexes:
             await connection.execute(SQL("drop index generation_1.{}").format(Identifier(name)))
         await connection.execute(_SQL["tasks"], {"tasks": tasks})
         await connection.execute(_SQL["counts"])
+        await connection.execute(_SQL["resources"])
         for _, definition in indexes:
             await connection.execute(definition.encode())
         await connection.execute(_SQL["analyze"])

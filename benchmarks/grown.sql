@@ -37,5 +37,9 @@ select task_id, 'successful', 'sync', '{"feed":"http://127.0.0.1/pulp/repos/zoo/
 insert into generation_1.task_counts
 select partition, state, operation, count(*) from generation_1.tasks group by 1, 2, 3;
 
+-- resources --
+insert into generation_1.task_resources
+select unnest(exclusive_resources), true, accepted_at, task_id from generation_1.tasks;
+
 -- analyze --
-vacuum (analyze) generation_1.tasks, generation_1.task_events;
+vacuum (analyze) generation_1.tasks, generation_1.task_resources, generation_1.task_events;

@@ -9,7 +9,14 @@ from pulp_projections.migrations import migrate
 from pulp_projections.sql import load
 
 _SQL = load("pulp_projections", "read_model.sql")
-VIEWS: tuple[LiteralString, ...] = ("tasks", "task_counts", "task_events", "positions", "dead_letters")
+VIEWS: tuple[LiteralString, ...] = (
+    "tasks",
+    "task_counts",
+    "task_resources",
+    "task_events",
+    "positions",
+    "dead_letters",
+)
 
 
 def schema_of(generation: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
 
-from pulp_projections.queries import Condition, TaskRow, parameters_of, tasks_sql, where
+from pulp_projections.queries import Condition, Reading, TaskRow, parameters_of, reading_of, tasks_sql
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections", "pages.sql")
@@ -16,7 +16,7 @@ EXACT_UP_TO: Final = 10_000
 """Matches of a filter that has no counters which are counted one by one; of more the number is estimated."""
 _ESTIMATED_S: Final = 10.0
 _MOST_ESTIMATES: Final = 1000
-_Key = tuple[tuple[str, ...], str]
+_Key = tuple[Reading, str]
 
 
 class Page(NamedTuple):
@@ -53,13 +53,13 @@ class Pages:
         offset: int,
     ) -> Page:
         """The page of the tasks for which every condition holds."""
-        sqls = tuple(condition.sql for condition in conditions)
+        reading = reading_of(conditions, order)
         parameters = parameters_of(conditions)
-        key = (sqls, repr(parameters))
+        key = (reading, repr(parameters))
         known = self._known(key)
         way: LiteralString = "counters" if _have_counters(conditions) else "up_to" if known is None else "not_at_all"
         values = {**parameters, "limit": limit, "skip": offset, "most": EXACT_UP_TO + 1}
-        cursor = await connection.execute(_page_sql(sqls, order, way), values, prepare=_one_plan_fits(conditions))
+        cursor = await connection.execute(_page_sql(reading, order, way), values, prepare=_one_plan_fits(conditions))
         found = await cursor.fetchall()
         rows = [TaskRow(*row[2:]) for row in found if row[2] is not None]
         count = found[0][1]
@@ -68,17 +68,15 @@ class Pages:
             return Page(rows, count, False, shown)
         if len(rows) < limit and (rows or not offset):
             return Page(rows, offset + len(rows), False, shown)  # the last page tells it
-        estimate = known or await self._estimate(connection, sqls, parameters, key)
+        estimate = known or await self._estimate(connection, parameters, key)
         return Page(rows, max(estimate, offset + len(rows) + 1), True, shown)
 
     def _known(self, key: _Key) -> int | None:
         found = self._estimates.get(key)
         return found.total if found is not None and found.ends_s > self._clock_s() else None
 
-    async def _estimate(
-        self, connection: AsyncConnection, sqls: tuple[LiteralString, ...], parameters: Mapping[str, Any], key: _Key
-    ) -> int:
-        cursor = await connection.execute(_SQL["estimate"] + where(sqls), parameters, prepare=False)
+    async def _estimate(self, connection: AsyncConnection, parameters: Mapping[str, Any], key: _Key) -> int:
+        cursor = await connection.execute(_estimate_sql(key[0]), parameters, prepare=False)
         row = await cursor.fetchone()
         assert row is not None
         estimate = max(int(row[0][0]["Plan"]["Plan Rows"]), EXACT_UP_TO + 1)
@@ -99,11 +97,13 @@ def _one_plan_fits(conditions: Sequence[Condition]) -> bool | None:
 
 
 @lru_cache(maxsize=256)
-def _page_sql(sqls: tuple[LiteralString, ...], order: LiteralString, way: LiteralString) -> bytes:
-    condition = SQL(where(sqls))
-    count = SQL(_SQL[way]).format(where=condition)
-    tasks = SQL(tasks_sql(sqls, order))
-    return SQL(_SQL["page"]).format(count=count, tasks=tasks, order=SQL(order)).as_bytes()
+def _page_sql(reading: Reading, order: LiteralString, way: LiteralString) -> bytes:
+    count = SQL(_SQL[way]).format(source=SQL(reading.source), where=SQL(reading.where))
+    return SQL(_SQL["page"]).format(count=count, tasks=SQL(tasks_sql(reading)), order=SQL(order)).as_bytes()
+
+
+def _estimate_sql(reading: Reading) -> bytes:
+    return SQL(_SQL["estimate"]).format(source=SQL(reading.source), where=SQL(reading.where)).as_bytes()
 
 
 def _positions_of(text: str | None) -> dict[int, int]:

@@ -11,10 +11,10 @@ select m.shown, m.matches, t.*
 select coalesce(sum(t.tasks), 0)::bigint from task_counts t{where}
 
 -- up_to --
-select count(*) from (select from tasks t{where} limit %(most)s) counted
+select count(*) from (select from {source}{where} limit %(most)s) counted
 
 -- not_at_all --
 null::bigint
 
 -- estimate --
-explain (format json) select from tasks t
+explain (format json) select from {source}{where}

@@ -112,6 +112,19 @@ class Condition:
     """It asks for nothing but `t.state` and `t.operation`, as `task_counts` has them too."""
     is_ordered: bool = False
     """An index gives what matches in the order of acceptance, whatever the values are."""
+    among: LiteralString = ""
+    """A subselect of `accepted_at` and `task_id` of tasks, each once, which an index gives in the order of acceptance.
+    All that match are among them."""
+    rest: LiteralString = ""
+    """What has to be asked of those, so that they match."""
+
+
+class Reading(NamedTuple):
+    """What a list of tasks is read from."""
+
+    source: LiteralString
+    where: LiteralString
+    order: LiteralString
 
 
 async def task(connection: AsyncConnection, task_id: UUID) -> TaskRow | None:
@@ -129,7 +142,7 @@ async def tasks(
     offset: int = 0,
 ) -> list[TaskRow]:
     """The tasks for which every condition holds."""
-    statement = tasks_sql([condition.sql for condition in conditions], order)
+    statement = tasks_sql(reading_of(conditions, order))
     cursor = await connection.execute(statement, {**parameters_of(conditions), "limit": limit, "skip": offset})
     return [TaskRow(*row) for row in await cursor.fetchall()]
 
@@ -203,14 +216,35 @@ def raw(text: str | None) -> Raw | None:
     return None if text is None else Raw(text.encode())
 
 
-def tasks_sql(conditions: Sequence[LiteralString], order: LiteralString) -> LiteralString:
+def tasks_among(among: LiteralString, parameters: Mapping[str, Any], rest: LiteralString = "") -> Condition:
+    """The condition that a task is among those, and that the rest holds."""
+    sql: LiteralString = "t.task_id in (select r.task_id from " + among + " r)"
+    return Condition(sql + " and " + rest if rest else sql, parameters, is_ordered=not rest, among=among, rest=rest)
+
+
+def reading_of(conditions: Sequence[Condition], order: LiteralString) -> Reading:
+    """Where to read the tasks for which every condition holds.
+
+    One that names the tasks which it is about is not asked of all tasks: those are read, in the order of their index.
+    The join is an outer one, so that Postgres leaves it out where nothing of the tasks themselves is wanted.
+    """
+    first = next((condition for condition in conditions if condition.among), None)
+    if first is None:
+        return Reading("tasks t", _where([condition.sql for condition in conditions]), order)
+    source: LiteralString = first.among + " r left join tasks t on t.task_id = r.task_id"
+    texts = [condition.rest if condition is first else condition.sql for condition in conditions]
+    by_index = order.replace("t.accepted_at", "r.accepted_at").replace("t.task_id", "r.task_id")
+    return Reading(source, _where([text for text in texts if text]), by_index)
+
+
+def tasks_sql(reading: Reading) -> LiteralString:
     """The statement that reads tasks; its parameters `limit` and `skip` are the page."""
-    return _SQL["task"] + where(conditions) + " order by " + order + " limit %(limit)s offset %(skip)s"
+    source, where, order = reading
+    return _SQL["task"] + " from " + source + where + " order by " + order + " limit %(limit)s offset %(skip)s"
 
 
-def where(conditions: Sequence[LiteralString]) -> LiteralString:
-    """The WHERE clause of conditions, or nothing."""
-    return " where " + " and ".join(conditions) if conditions else ""
+def _where(texts: Sequence[LiteralString]) -> LiteralString:
+    return " where " + " and ".join(texts) if texts else ""
 
 
 def parameters_of(conditions: Sequence[Condition]) -> dict[str, Any]:

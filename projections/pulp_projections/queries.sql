@@ -6,7 +6,6 @@ select t.task_id, t.state, t.operation, t.arguments::text, t.resources::text, t.
        t.finished_at, t.partition, t.accepted_offset, t.last_offset, t.version, t.attempt, t.worker, t.cancellable,
        t.progress::text, t.result::text, t.error::text,
        array(select c.task_id from tasks c where c.parent_id = t.task_id order by c.accepted_at) as children
-  from tasks t
 
 -- positions --
 select partition, next_offset from positions;

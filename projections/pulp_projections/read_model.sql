@@ -41,6 +41,15 @@ create table tasks (
     error               json
 ) with (fillfactor = 80);                    -- room for progress updates in the same page (HOT)
 
+-- The tasks of a resource, in the order of acceptance: what is found by an array is in no order. Written once, when the
+-- task is accepted; nothing of it changes. A task that names a use of a resource twice has one row of it.
+create table task_resources (
+    resource    text not null,               -- TYPE:ID
+    exclusive   boolean not null,            -- or else shared
+    accepted_at timestamptz not null,        -- of the task
+    task_id     uuid not null
+) with (autovacuum_vacuum_insert_scale_factor = 0.02);  -- what is counted is then read in the index alone
+
 create table task_events (
     partition     integer not null,
     record_offset bigint not null,
@@ -85,16 +94,13 @@ create index tasks_unfinished on tasks (priority desc, accepted_at, partition, a
     where state in ('waiting', 'running', 'cancelling');
 create index tasks_with_dependencies on tasks (partition) where state = 'waiting' and depends_on <> '{}';
 -- An empty array would be an entry of its own in GIN; a query has to say that it does not ask for one.
-create index tasks_by_exclusive_resource on tasks using gin (exclusive_resources) with (fastupdate = off)
-    where exclusive_resources <> '{}';
-create index tasks_by_shared_resource on tasks using gin (shared_resources) with (fastupdate = off)
-    where shared_resources <> '{}';
 create index tasks_by_tag on tasks using gin (tags) with (fastupdate = off) where tags <> '{}';
 create index tasks_by_parent on tasks (parent_id) where parent_id is not null;
 create index tasks_by_group on tasks (group_id) where group_id is not null;
 create index tasks_by_correlation on tasks (correlation_id) where correlation_id is not null;
 -- Rows lie in the order of their times, nearly: a summary of each megabyte finds a span of time, and costs no write.
 create index tasks_by_span on tasks using brin (started_at, finished_at) with (autosummarize = on);
+create unique index task_resources_by_time on task_resources (resource, exclusive, accepted_at, task_id);
 alter table task_events add primary key (partition, record_offset);
 -- In the order of the history, so that a page of a long one is read from it and nothing is sorted or passed over.
 create index task_events_by_task on task_events (task_id, partition, record_offset);

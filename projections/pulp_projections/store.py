@@ -40,6 +40,8 @@ async def write(connection: AsyncConnection, changes: Changes, *, letters_sent: 
         await _copy(connection, _SQL["copy_history"], history_rows.binary(changes.history))
     if changes.created:
         await _copy(connection, _SQL["copy_tasks"], [task_rows.created(changes.created)])
+        if any(task.resources for task in changes.created):
+            await _copy(connection, _SQL["copy_resources"], [task_rows.resources(changes.created)])
     if changes.updated:
         await connection.execute(_SQL["make_changed"])
         await _copy(connection, _SQL["copy_changed"], [task_rows.changed(changes.updated)])

@@ -40,6 +40,9 @@ copy tasks (task_id, state, updated_at, started_at, cancel_requested_at, finishe
             timeout_seconds, created_by, correlation_id, accepted_at, partition, accepted_offset)
   from stdin (format binary);
 
+-- copy_resources --
+copy task_resources (resource, exclusive, accepted_at, task_id) from stdin (format binary);
+
 -- count_tasks --
 -- In the batch's own transaction: the counters are those of the rows beside them.
 insert into task_counts as c (partition, state, operation, tasks)

@@ -1,4 +1,7 @@
-"""Rows of `tasks` for COPY: whole ones, and what may change in one. Their columns: `store.sql`, in the same order."""
+"""Rows of tasks for COPY: whole ones, what may change in one, and those of its resources.
+
+Their columns: `store.sql`, in the same order.
+"""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -22,6 +25,16 @@ def created(tasks: Iterable[Task]) -> bytes:
 def changed(tasks: Iterable[Task]) -> bytes:
     """All that COPY expects, for `copy_changed`."""
     return field.table(field.row(_changing(task)) for task in tasks)
+
+
+def resources(tasks: Iterable[Task]) -> bytes:
+    """All that COPY expects, for `copy_resources`: none of a task without resources."""
+    return field.table(
+        field.row((*use, field.time(task.accepted_at_ms), field.uuid(task.task_id)))
+        for task in tasks
+        if task.resources
+        for use in _uses(task.resources)
+    )
 
 
 def _changing(task: Task) -> tuple[bytes, ...]:
@@ -72,3 +85,10 @@ def _resources(resources: tuple[Resource, ...]) -> tuple[bytes, bytes, bytes]:
         field.texts(resource.key for resource in resources if resource.access is Access.EXCLUSIVE),
         field.texts(resource.key for resource in resources if resource.access is Access.SHARED),
     )
+
+
+@lru_cache(maxsize=256)
+def _uses(resources: tuple[Resource, ...]) -> tuple[tuple[bytes, bytes], ...]:
+    """Each use once, however often it is named."""
+    uses = dict.fromkeys((resource.key, resource.access is Access.EXCLUSIVE) for resource in resources)
+    return tuple((field.text(key), field.boolean(is_exclusive)) for key, is_exclusive in uses)

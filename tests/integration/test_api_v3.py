@@ -185,8 +185,16 @@ async def test_filters(api: Site) -> None:
         ({"exclusive_resources": "repository:zoo"}, ["op-1", "op-3", "op-5"]),
         ({"shared_resources": "repository:bar"}, ["op-0", "op-2", "op-4", "op-6"]),
         ({"reserved_resources": "repository:bar"}, ["op-0", "op-2", "op-4", "op-6"]),
+        ({"reserved_resources": "repository:none"}, []),
         ({"reserved_resources__in": "repository:zoo,repository:bar"}, []),
         ({"exclusive_resources__in": "repository:zoo"}, ["op-1", "op-3", "op-5"]),
+        ({"exclusive_resources": "repository:zoo", "state": "failed"}, []),
+        ({"exclusive_resources": "repository:zoo", "state": "completed"}, ["op-3"]),
+        ({"exclusive_resources": "repository:zoo", "shared_resources": "repository:bar"}, []),
+        ({"q": "exclusive_resources=repository:zoo"}, ["op-1", "op-3", "op-5"]),
+        ({"q": "NOT exclusive_resources=repository:zoo"}, ["op-0", "op-2", "op-4", "op-6"]),
+        ({"q": "exclusive_resources=repository:zoo OR state=failed"}, ["op-1", "op-3", "op-4", "op-5"]),
+        ({"q": "exclusive_resources=repository:zoo", "exclusive_resources": "repository:bar"}, []),
         ({"pulp_id__in": f"{made['running']},{made['failed']}"}, ["op-1", "op-4"]),
         ({"prn__in": f"prn:core.task:{made['running']}"}, ["op-1"]),
         ({"pulp_href__in": f"/pulp/api/v3/tasks/{made['running']}/"}, ["op-1"]),
@@ -203,6 +211,49 @@ async def test_filters(api: Site) -> None:
     ]
     for params, expected in wanted:
         assert await names(api, **params) == expected, params
+
+
+async def test_what_uses_several_resources_is_found_by_each_and_by_all(api: Site) -> None:
+    shared_zoo = Resource("repository", "zoo", Access.SHARED)
+    for name, uses in (
+        ("none", ()),
+        ("zoo", (ZOO,)),
+        ("twice", (ZOO, ZOO)),
+        ("both ways", (ZOO, shared_zoo)),
+        ("shared", (shared_zoo,)),
+        ("two", (ZOO, BAR)),
+        ("three", (BAR, shared_zoo, Resource("repository", "qux"))),
+    ):
+        await api.task(name, resources=uses)
+    zoo, both = "repository:zoo", "repository:zoo,repository:bar"
+    for params, expected in (
+        ({"exclusive_resources": zoo}, ["zoo", "twice", "both ways", "two"]),
+        ({"shared_resources": zoo}, ["both ways", "shared", "three"]),
+        ({"reserved_resources": zoo}, ["zoo", "twice", "both ways", "shared", "two", "three"]),
+        ({"reserved_resources__in": zoo}, ["zoo", "twice", "both ways", "shared", "two", "three"]),
+        ({"reserved_resources__in": both}, ["two", "three"]),
+        ({"shared_resources__in": both}, ["three"]),
+        ({"shared_resources__in": f"{both},{zoo}", "exclusive_resources": "repository:qux"}, ["three"]),
+        ({"exclusive_resources__in": both}, []),
+        ({"exclusive_resources__in": "repository:qux"}, ["three"]),
+        ({"exclusive_resources__in": ""}, ["none", "zoo", "twice", "both ways", "shared", "two", "three"]),
+        ({"q": f"reserved_resources={zoo} AND NOT exclusive_resources={zoo}"}, ["shared", "three"]),
+    ):
+        assert await names(api, **params) == expected, params
+
+
+async def test_the_pages_of_a_resource_are_in_the_order_of_acceptance(api: Site) -> None:
+    for number in range(5):
+        await api.task(f"op-{number}", resources=(ZOO,))
+    for order, expected in (
+        ("-pulp_created", ["op-4", "op-3", "op-2", "op-1", "op-0"]),
+        ("pulp_created", ["op-0", "op-1", "op-2", "op-3", "op-4"]),
+        ("state,-name", ["op-4", "op-3", "op-2", "op-1", "op-0"]),
+    ):
+        params = {"exclusive_resources": "repository:zoo", "ordering": order, "limit": 2}
+        pages = [await get(api, "tasks/", **params, offset=offset) for offset in (0, 2, 4)]
+        assert [task["name"] for page in pages for task in page["results"]] == expected, order
+        assert [page["count"] for page in pages] == [5, 5, 5]
 
 
 async def test_relations_can_be_filtered(api: Site) -> None:

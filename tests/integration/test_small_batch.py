@@ -5,6 +5,7 @@ from random import Random
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
 from pulp_events.reader import Record
 from pulp_processor import small_batch
 from pulp_processor.projector import GenerationChanged, Projector
@@ -14,6 +15,8 @@ from tests.support.events import accepted
 from tests.support.projection import rows
 from tests.support.records import records, story
 
+TABLES = ("tasks", "task_counts", "task_resources", "task_events")
+
 
 async def written(database: str, told: list[Record], size: int) -> dict[str, list[dict[str, object]]]:
     """All rows after the records were projected in batches of a size; the tables are empty again after."""
@@ -22,9 +25,10 @@ async def written(database: str, told: list[Record], size: int) -> dict[str, lis
     for start in range(0, len(told), size):
         await projector.project(told[start : start + size])
     await projector.close()
-    found = {table: await rows(database, table) for table in ("tasks", "task_counts", "task_events", "positions")}
+    found = {table: await rows(database, table) for table in (*TABLES, "positions")}
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-        await connection.execute("truncate generation_1.tasks, generation_1.task_counts, generation_1.task_events")
+        for table in TABLES:
+            await connection.execute(SQL("truncate generation_1.{}").format(Identifier(table)))
         await connection.execute("update generation_1.positions set next_offset = 0")
     return found
 
@@ -36,6 +40,7 @@ async def test_the_rows_are_the_same(database: str, seed: int, monkeypatch: pyte
     monkeypatch.setattr(small_batch, "MOST_RECORDS", 0)
     assert small == await written(database, told, 7)
     assert small["tasks"]
+    assert small["task_resources"]
 
 
 async def test_readers_and_workers_are_told(database: str) -> None:

@@ -1,6 +1,7 @@
 """Rows of tasks as Postgres reads them back: each column is what the events say, whichever way the batch was written."""
 
 from datetime import timedelta
+from random import Random
 from uuid import UUID
 
 import msgspec
@@ -98,3 +99,21 @@ async def test_everything_that_can_be_said_of_a_task(
             "error": {"code": "odd", "description": ODD, "traceback": ODD},
         }
     ]
+    assert await rows(database, "task_resources") == [
+        {"task_id": TASK, "accepted_at": at(0), "resource": resource, "exclusive": is_exclusive}
+        for resource, is_exclusive in (("repository:b", False), (f"repository:{ODD}", True), ("x:y", True))
+    ]
+
+
+@pytest.mark.parametrize("most_records", [100, 0], ids=["one statement", "by COPY"])
+async def test_the_longest_name_of_a_resource_has_room_in_its_index(
+    database: str, most_records: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records)
+    random = Random(1)  # what is compressed is no test
+    longest = Resource(*("".join(chr(random.randint(0x20000, 0x2A000)) for _ in range(255)) for _ in range(2)))
+    projector = Projector(database, 0)
+    await projector.locate()
+    await projector.project(records([accepted(resources=(longest,))]))
+    await projector.close()
+    assert [row["resource"] for row in await rows(database, "task_resources")] == [longest.key]

@@ -66,7 +66,13 @@ async def test_a_read_model_that_is_the_fold_of_its_log_is_equal(settings: Setti
     seen: list[Progress] = []
     found = await verify(settings, seen.append)
     assert (found.is_equal, found.generation, found.positions) == (True, 1, POSITIONS)
-    assert found.rows == {"tasks": (3, 3), "task_events": (18, 18), "dead_letters": (0, 0), "task_counts": (1, 1)}
+    assert found.rows == {
+        "tasks": (3, 3),
+        "task_events": (18, 18),
+        "dead_letters": (0, 0),
+        "task_counts": (1, 1),
+        "task_resources": (3, 3),
+    }
     assert (seen[0].phase, seen[-1].phase) == (Phase.FILLING, Phase.COMPARING)
     assert before == {table: await rows(settings.postgres, table) for table in before}
     assert (await generations(settings), await schemas(settings)) == ([(1, "active")], ["generation_1"])
@@ -100,8 +106,8 @@ async def test_a_task_too_many_is_found(settings: Settings, log: KafkaLog) -> No
         [stranger, TASK],
     )
     found = await verify(settings)
-    assert found.differences == {f"tasks.{MISSING}": 1, "task_counts.tasks": 1}
-    first, counter = found.examples
+    assert found.differences == {f"tasks.{MISSING}": 1, "task_counts.tasks": 1, f"task_resources.{MISSING}": 1}
+    first, counter, _ = found.examples
     assert (first.active, first.other, first.at) == ("there", "missing", ("1", LAST_OF_TASK, stranger))
     assert (counter.active, counter.other) == ("3", "4")
 
@@ -122,6 +128,28 @@ async def test_a_counter_that_is_wrong_is_found(
     (first,) = found.examples
     assert first.key == ("1", "successful", "sync")
     assert (first.active, first.other, first.at) == (active, other, None)
+
+
+async def test_a_task_that_is_not_found_by_its_resource_is_found(settings: Settings, log: KafkaLog) -> None:
+    await execute(settings.postgres, "delete from generation_1.task_resources where task_id = %s", [TASK])
+    found = await verify(settings)
+    assert found.differences == {f"task_resources.{MISSING}": 1}
+    (first,) = found.examples
+    assert first.key == (str(TASK), "repository:zoo", "exclusive")
+    assert (first.active, first.other, first.at) == ("missing", "there", ("1", str(EVENTS_EACH), str(TASK)))
+    assert found.rows["task_resources"] == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "change", ["exclusive = false", "resource = 'repository:bar'", "accepted_at = accepted_at + interval '1 second'"]
+)
+async def test_a_task_that_is_found_by_what_it_does_not_use_is_found(
+    settings: Settings, log: KafkaLog, change: str
+) -> None:
+    await execute(settings.postgres, f"update generation_1.task_resources set {change} where task_id = '{TASK}'")
+    found = await verify(settings)
+    assert found.differences == {f"task_resources.{MISSING}": 2}
+    assert {(each.active, each.other) for each in found.examples} == {("missing", "there"), ("there", "missing")}
 
 
 async def test_a_row_too_many_in_the_history_is_found(settings: Settings, log: KafkaLog) -> None:

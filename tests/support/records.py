@@ -8,12 +8,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from pulp_events.codec import encode, key_of
-from pulp_events.events import Event, Outcome
+from pulp_events.events import Access, Event, Outcome, Resource
 from pulp_events.reader import Record
 
 from tests.support.events import accepted, cancel_requested, finished, progress, started
 
 NOON_MS = 1_795_521_600_000  # 2026-11-24T12:00:00Z
+ZOO = Resource("repository", "zoo")
+SHARED_ZOO, SHARED_BAR = (Resource("repository", name, Access.SHARED) for name in ("zoo", "bar"))
+USES = ((), (ZOO,), (ZOO, SHARED_BAR), (ZOO, ZOO), (SHARED_BAR, ZOO, SHARED_ZOO))
+"""What a task may use: also one thing twice, or in both ways."""
 
 
 def record(event: Event, offset: int, partition: int = 0) -> Record:
@@ -41,7 +45,7 @@ def story(random: Random, tasks: int, length: int) -> list[Event]:
         outcome, cancellable = random.choice(list(Outcome)), random.random() < 0.7
         return random.choice(
             [
-                accepted(task_id, operation=f"operation {number}"),
+                accepted(task_id, operation=f"operation {number}", resources=USES[task_id.int % len(USES)]),
                 started(task_id, attempt=number, attempt_id=attempt_id, cancellable=cancellable),
                 progress(task_id, attempt_id=attempt_id, sequence=number),
                 progress(task_id, attempt_id=attempt_id, sequence=number + 4),
@@ -50,7 +54,8 @@ def story(random: Random, tasks: int, length: int) -> list[Event]:
             ]
         )
 
-    return [accepted(task_id) for task_id in ids[: tasks // 2]] + [one() for _ in range(length)]
+    first = [accepted(task_id, resources=USES[task_id.int % len(USES)]) for task_id in ids[: tasks // 2]]
+    return first + [one() for _ in range(length)]
 
 
 def _id(random: Random) -> UUID:
@@ -61,7 +66,7 @@ def life(task_id: UUID, steps: int = 3) -> list[Event]:
     """A task that is accepted, started, gets on, and succeeds."""
     attempt_id = uuid4()
     return [
-        accepted(task_id),
+        accepted(task_id, resources=(ZOO,)),
         started(task_id, attempt_id=attempt_id),
         *(progress(task_id, attempt_id=attempt_id, sequence=number) for number in range(1, steps + 1)),
         finished(task_id, attempt_id=attempt_id),

@@ -45,6 +45,15 @@ async def rows_are_what_records_say(database: str, log: dict[int, list[Record]])
         (row["partition"], row["state"], row["operation"]): row["tasks"] for row in await rows(database, "task_counts")
     }
     assert {kind: count for kind, count in kept.items() if count} == counts
+    uses = [
+        (row["task_id"], row["accepted_at"], row["resource"], row["exclusive"])
+        for row in await rows(database, "task_resources")
+    ]
+    assert Counter(uses) == {
+        (row["task_id"], row["accepted_at"], f"{item['type']}:{item['id']}", item["access"] == "exclusive"): 1
+        for row in found.values()
+        for item in row["resources"]
+    }
     history = [
         (row["partition"], row["record_offset"], row["effect"], row["event"])
         for row in await rows(database, "task_events")

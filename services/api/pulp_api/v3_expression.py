@@ -122,9 +122,11 @@ def _condition(sql: str, *parts: Condition) -> Condition:
 
 def _numbered(condition: Condition, number: int) -> Condition:
     """With parameters of its own: one filter may be there more than once, here and beside the expression."""
-    sql = re.sub(r"%\((\w+)\)s", rf"%(q{number}_\1)s", condition.sql)
     parameters = {f"q{number}_{name}": value for name, value in condition.parameters.items()}
-    return replace(condition, sql=sql, parameters=parameters)
+    sql, among, rest = (
+        re.sub(r"%\((\w+)\)s", rf"%(q{number}_\1)s", text) for text in (condition.sql, condition.among, condition.rest)
+    )
+    return replace(condition, sql=sql, parameters=parameters, among=among, rest=rest)
 
 
 def _wrong(text: str) -> FieldErrors:

@@ -13,6 +13,7 @@ from pulp_projections.queries import Condition
 
 from pulp_api.failures import FieldErrors
 from pulp_api.submission import task_id_of
+from pulp_api.v3_resources import EXCLUSIVE, RESERVED, SHARED, using
 from pulp_api.v3_tasks import STATES, names_of
 
 Values = Sequence[str]
@@ -152,13 +153,6 @@ def _group(text: str) -> UUID:
     return _related(text.replace("/task-groups/", "/tasks/"))
 
 
-# The index holds no empty arrays, and Postgres has to be told that none is asked for.
-_EXCLUSIVE: Final[LiteralString] = "t.exclusive_resources <> '{}' and t.exclusive_resources"
-_SHARED: Final[LiteralString] = "t.shared_resources <> '{}' and t.shared_resources"
-
-_ANY: Final = Condition("true")
-
-
 def _counted(sql: LiteralString, parameters: Mapping[str, Any], *, is_ordered: bool = False) -> Condition:
     return Condition(sql, parameters, is_counted=True, is_ordered=is_ordered)
 
@@ -183,26 +177,12 @@ _FILTERS: Final[Mapping[str, Maker]] = {
     "task_group": lambda n, v, _: Condition("t.group_id = %(task_group)s", {n: _group(v)}),
     "created_resources": lambda _n, _v, _: Condition("false"),
     "worker": lambda _n, _v, _: Condition("false"),
-    "reserved_resources": lambda n, v, _: Condition(
-        f"({_EXCLUSIVE} @> %(reserved_resources)s or {_SHARED} @> %(reserved_resources)s)", {n: [v]}
-    ),
-    "reserved_resources__in": lambda n, _, vs: (
-        Condition(
-            f"({_EXCLUSIVE} && %(reserved_resources__in)s or {_SHARED} && %(reserved_resources__in)s)"
-            " and (t.exclusive_resources || t.shared_resources) @> %(reserved_resources__in)s",
-            {n: [*vs]},
-        )
-        if vs
-        else _ANY
-    ),
-    "exclusive_resources": lambda n, v, _: Condition(f"{_EXCLUSIVE} @> %(exclusive_resources)s", {n: [v]}),
-    "exclusive_resources__in": lambda n, _, vs: (
-        Condition(f"{_EXCLUSIVE} @> %(exclusive_resources__in)s", {n: [*vs]}) if vs else _ANY
-    ),
-    "shared_resources": lambda n, v, _: Condition(f"{_SHARED} @> %(shared_resources)s", {n: [v]}),
-    "shared_resources__in": lambda n, _, vs: (
-        Condition(f"{_SHARED} @> %(shared_resources__in)s", {n: [*vs]}) if vs else _ANY
-    ),
+    "reserved_resources": lambda n, v, _: using(RESERVED, "reserved_resources", [v]),
+    "reserved_resources__in": lambda n, _, vs: using(RESERVED, "reserved_resources__in", vs),
+    "exclusive_resources": lambda n, v, _: using(EXCLUSIVE, "exclusive_resources", [v]),
+    "exclusive_resources__in": lambda n, _, vs: using(EXCLUSIVE, "exclusive_resources__in", vs),
+    "shared_resources": lambda n, v, _: using(SHARED, "shared_resources", [v]),
+    "shared_resources__in": lambda n, _, vs: using(SHARED, "shared_resources__in", vs),
     "pulp_id__in": lambda n, _, vs: Condition("t.task_id = any (%(pulp_id__in)s)", {n: _uuids(n, vs)}),
     "prn__in": lambda n, _, vs: Condition("t.task_id = any (%(prn__in)s)", {n: _uuids(n, vs)}),
     "pulp_href__in": lambda n, _, vs: Condition(

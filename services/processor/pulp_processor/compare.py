@@ -1,7 +1,7 @@
 """Comparing two generations, row by row and column by column, without holding either in memory.
 
 First digests of buckets of rows, computed in Postgres; then only the rows of buckets that differ, side by side in the
-order of their keys. The counters of each generation are compared with its own tasks.
+order of their keys. What each generation keeps to count and to find tasks is compared with its own tasks.
 """
 
 from collections import Counter
@@ -23,6 +23,7 @@ _EXAMPLES: Final = 10
 _AT_ONCE: Final = 500
 _SHOWN: Final = 120
 _COUNTS: Final = "task_counts"
+_RESOURCES: Final = "task_resources"
 MISSING: Final = "(row)"
 """The column of a difference that is a whole row which only one generation has."""
 
@@ -125,6 +126,10 @@ async def compare(
     ours_kept = await _check_counters(found, accept, first, first_generation, lambda kept, counted: (kept, counted))
     theirs_kept = await _check_counters(found, accept, second, second_generation, lambda kept, counted: (counted, kept))
     found.rows[_COUNTS] = (ours_kept, theirs_kept)
+    step(_RESOURCES)
+    ours_there = await _check_resources(found, accept, first, first_generation, _presence)
+    theirs_there = await _check_resources(found, accept, second, second_generation, lambda there: _presence(not there))
+    found.rows[_RESOURCES] = (ours_there, theirs_there)
     return found
 
 
@@ -214,6 +219,30 @@ async def _check_counters(
             active, other = map(str, sides(kept or 0, counted))
             _note(found, accept, Difference(_COUNTS, tuple(key), "tasks", active, other))
     return sum(1 for row in rows if row[3] is not None)
+
+
+async def _check_resources(
+    found: Comparison,
+    accept: Collection[str],
+    connection: AsyncConnection,
+    generation: int,
+    sides: Callable[[bool], tuple[str, str]],
+) -> int:
+    """Note the rows of resources that are not what the tasks use; how many rows there are.
+
+    `sides(is_there)` tells what the active generation has and what the other one should be like.
+    """
+    schema = Identifier(schema_of(generation))
+    async with connection.cursor(name="resources") as cursor:
+        cursor.itersize = _AT_ONCE
+        await cursor.execute(SQL(_SQL["resources"]).format(schema=schema))
+        async for task_id, resource, use, is_there, partition, offset in cursor:
+            at = None if partition is None else Coordinates(partition, offset, task_id)
+            difference = Difference(_RESOURCES, (task_id, resource, use), MISSING, *sides(is_there), at)
+            _note(found, accept, difference)
+    row = await (await connection.execute(SQL(_SQL["resource_rows"]).format(schema=schema))).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _note(found: Comparison, accept: Collection[str], difference: Difference) -> None:

@@ -20,6 +20,24 @@ select partition::text, state, operation, k.tasks, coalesce(c.tasks, 0)
        using (partition, state, operation)
  order by partition, state, operation;
 
+-- resources --
+-- Every use of a resource that only one of two has: a task, or the rows by which tasks of a resource are found.
+select coalesce(t.task_id, k.task_id)::text, coalesce(t.resource, k.resource),
+       case when coalesce(t.exclusive, k.exclusive) then 'exclusive' else 'shared' end, k.task_id is not null,
+       t.partition::text, t.accepted_offset::text
+  from (select distinct task_id, accepted_at, unnest(exclusive_resources) as resource, true as exclusive, partition,
+               accepted_offset
+          from {schema}.tasks
+         union all
+        select distinct task_id, accepted_at, unnest(shared_resources), false, partition, accepted_offset
+          from {schema}.tasks) t
+  full join {schema}.task_resources k using (task_id, accepted_at, resource, exclusive)
+ where t.task_id is null or k.task_id is null
+ order by 1, 2, 3;
+
+-- resource_rows --
+select count(*) from {schema}.task_resources;
+
 -- rows --
 -- All columns of the rows in some buckets, in the order of their key.
 select {columns}
