@@ -27,7 +27,7 @@ select partition, state, operation, count(*) from generation_1.tasks group by 1,
 
 -- resources --
 insert into generation_1.task_resources
-select unnest(exclusive_resources), true, accepted_at, task_id from generation_1.tasks;
+select unnest(exclusive_resources), 'e', accepted_at, task_id from generation_1.tasks;
 
 -- history --
 -- What a task that reports much has left behind.

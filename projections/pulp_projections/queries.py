@@ -112,9 +112,9 @@ class Condition:
     """It asks for nothing but `t.state` and `t.operation`, as `task_counts` has them too."""
     is_ordered: bool = False
     """An index gives what matches in the order of acceptance, whatever the values are."""
-    among: LiteralString = ""
-    """A subselect of `accepted_at` and `task_id` of tasks, each once, which an index gives in the order of acceptance.
-    All that match are among them."""
+    among: tuple[LiteralString, ...] = ()
+    """Subselects of `accepted_at` and `task_id` of tasks, each once, which an index gives in the order of acceptance.
+    All that match are in each of them."""
     rest: LiteralString = ""
     """What has to be asked of those, so that they match."""
 
@@ -216,25 +216,36 @@ def raw(text: str | None) -> Raw | None:
     return None if text is None else Raw(text.encode())
 
 
-def tasks_among(among: LiteralString, parameters: Mapping[str, Any], rest: LiteralString = "") -> Condition:
-    """The condition that a task is among those, and that the rest holds."""
-    sql: LiteralString = "t.task_id in (select r.task_id from " + among + " r)"
-    return Condition(sql + " and " + rest if rest else sql, parameters, is_ordered=not rest, among=among, rest=rest)
+def tasks_among(among: Sequence[LiteralString], parameters: Mapping[str, Any], rest: LiteralString = "") -> Condition:
+    """The condition that a task is in each of these, and that the rest holds."""
+    texts: list[LiteralString] = ["t.task_id in (select r.task_id from " + each + " r)" for each in among]
+    sql: LiteralString = " and ".join([*texts, rest] if rest else texts)
+    return Condition(sql, parameters, is_ordered=len(among) == 1 and not rest, among=tuple(among), rest=rest)
 
 
 def reading_of(conditions: Sequence[Condition], order: LiteralString) -> Reading:
     """Where to read the tasks for which every condition holds.
 
-    One that names the tasks which it is about is not asked of all tasks: those are read, in the order of their index.
-    The join is an outer one, so that Postgres leaves it out where nothing of the tasks themselves is wanted.
+    Conditions that name the tasks which they are about are not asked of all tasks: those are read, in the order of
+    their index. The join is an outer one, so that Postgres leaves it out where nothing of the tasks is wanted.
     """
-    first = next((condition for condition in conditions if condition.among), None)
-    if first is None:
-        return Reading("tasks t", _where([condition.sql for condition in conditions]), order)
-    source: LiteralString = first.among + " r left join tasks t on t.task_id = r.task_id"
-    texts = [condition.rest if condition is first else condition.sql for condition in conditions]
+    among = [each for condition in conditions for each in condition.among]
+    texts = [condition.rest if condition.among else condition.sql for condition in conditions]
+    where = _where([text for text in texts if text])
+    if not among:
+        return Reading("tasks t", where, order)
     by_index = order.replace("t.accepted_at", "r.accepted_at").replace("t.task_id", "r.task_id")
-    return Reading(source, _where([text for text in texts if text]), by_index)
+    return Reading(in_each(among) + " left join tasks t on t.task_id = r.task_id", where, by_index)
+
+
+def in_each(among: Sequence[LiteralString]) -> LiteralString:
+    """A FROM clause with `r.accepted_at` and `r.task_id` of what is in each of the subselects."""
+    others = [
+        " join " + each + " r" + "r" * place + " using (accepted_at, task_id)"
+        for place, each in enumerate(among)
+        if place
+    ]
+    return among[0] + " r" + "".join(others)
 
 
 def tasks_sql(reading: Reading) -> LiteralString:

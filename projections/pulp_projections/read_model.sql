@@ -45,7 +45,7 @@ create table tasks (
 -- task is accepted; nothing of it changes. A task that names a use of a resource twice has one row of it.
 create table task_resources (
     resource    text not null,               -- TYPE:ID
-    exclusive   boolean not null,            -- or else shared
+    access      "char" not null,             -- e: exclusive; s: shared; b: shared, and exclusive as well (so with a row of e)
     accepted_at timestamptz not null,        -- of the task
     task_id     uuid not null
 ) with (autovacuum_vacuum_insert_scale_factor = 0.02);  -- what is counted is then read in the index alone
@@ -100,7 +100,7 @@ create index tasks_by_group on tasks (group_id) where group_id is not null;
 create index tasks_by_correlation on tasks (correlation_id) where correlation_id is not null;
 -- Rows lie in the order of their times, nearly: a summary of each megabyte finds a span of time, and costs no write.
 create index tasks_by_span on tasks using brin (started_at, finished_at) with (autosummarize = on);
-create unique index task_resources_by_time on task_resources (resource, exclusive, accepted_at, task_id);
+create unique index task_resources_by_time on task_resources (resource, accepted_at, task_id, access);
 alter table task_events add primary key (partition, record_offset);
 -- In the order of the history, so that a page of a long one is read from it and nothing is sorted or passed over.
 create index task_events_by_task on task_events (task_id, partition, record_offset);

@@ -41,7 +41,7 @@ copy tasks (task_id, state, updated_at, started_at, cancel_requested_at, finishe
   from stdin (format binary);
 
 -- copy_resources --
-copy task_resources (resource, exclusive, accepted_at, task_id) from stdin (format binary);
+copy task_resources (resource, access, accepted_at, task_id) from stdin (format binary);
 
 -- count_tasks --
 -- In the batch's own transaction: the counters are those of the rows beside them.

@@ -3,7 +3,7 @@
 Their columns: `store.sql`, in the same order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -12,6 +12,7 @@ from pulp_events.events import Access, Resource
 from pulp_events.task import Task
 
 from pulp_projections import binary_copy as field
+from pulp_projections.uses import uses
 
 _json = msgspec.json.Encoder().encode
 _texts: Final = lru_cache(maxsize=256)(field.texts)
@@ -88,7 +89,5 @@ def _resources(resources: tuple[Resource, ...]) -> tuple[bytes, bytes, bytes]:
 
 
 @lru_cache(maxsize=256)
-def _uses(resources: tuple[Resource, ...]) -> tuple[tuple[bytes, bytes], ...]:
-    """Each use once, however often it is named."""
-    uses = dict.fromkeys((resource.key, resource.access is Access.EXCLUSIVE) for resource in resources)
-    return tuple((field.text(key), field.boolean(is_exclusive)) for key, is_exclusive in uses)
+def _uses(resources: tuple[Resource, ...]) -> Sequence[tuple[bytes, bytes]]:
+    return [(field.text(use.resource), field.data(use.access.encode())) for use in uses(resources)]

@@ -238,6 +238,12 @@ async def test_what_uses_several_resources_is_found_by_each_and_by_all(api: Site
         ({"exclusive_resources__in": "repository:qux"}, ["three"]),
         ({"exclusive_resources__in": ""}, ["none", "zoo", "twice", "both ways", "shared", "two", "three"]),
         ({"q": f"reserved_resources={zoo} AND NOT exclusive_resources={zoo}"}, ["shared", "three"]),
+        ({"q": f"reserved_resources={zoo} AND reserved_resources=repository:bar AND name=two"}, ["two"]),
+        ({"q": f"exclusive_resources=repository:qux OR shared_resources={zoo}"}, ["both ways", "shared", "three"]),
+        ({"q": f"NOT (shared_resources={zoo} OR name=zoo)"}, ["none", "twice", "two"]),
+        ({"exclusive_resources__in": f"{zoo},{zoo},{zoo},{zoo}"}, ["zoo", "twice", "both ways", "two"]),
+        ({"reserved_resources__in": f"repository:qux,{both},{zoo}"}, ["three"]),
+        ({"reserved_resources__in": f"repository:qux,{both},repository:x"}, []),
     ):
         assert await names(api, **params) == expected, params
 

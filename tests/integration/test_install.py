@@ -37,13 +37,13 @@ async def test_a_read_model_from_before_the_rows_of_resources_gets_them(database
             schema, name = table.split(".")
             cursor = await connection.execute(
                 SQL(
-                    "select k.resource, k.exclusive, t.accepted_offset from {schema}.{name} k"
-                    " join {schema}.tasks t using (task_id, accepted_at) order by 1, 2 desc"
+                    "select k.resource, k.access::text, t.accepted_offset from {schema}.{name} k"
+                    " join {schema}.tasks t using (task_id, accepted_at) order by 1, 2"
                 ).format(schema=Identifier(schema), name=Identifier(name))
             )
             assert await cursor.fetchall() == [
-                *[("repository:a", True, 1), ("repository:a", False, 1)],
-                *[("repository:b", True, 1), ("repository:c", False, 2)],
+                *[("repository:a", "b", 1), ("repository:a", "e", 1)],
+                *[("repository:b", "e", 1), ("repository:c", "s", 2)],
             ]
         assert (set(await _indexes(connection, 1)), await _indexes(connection, 2)) == (wanted, ["tasks_pkey"])
         await create_indexes(connection, 2)

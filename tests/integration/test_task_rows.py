@@ -100,8 +100,8 @@ async def test_everything_that_can_be_said_of_a_task(
         }
     ]
     assert await rows(database, "task_resources") == [
-        {"task_id": TASK, "accepted_at": at(0), "resource": resource, "exclusive": is_exclusive}
-        for resource, is_exclusive in (("repository:b", False), (f"repository:{ODD}", True), ("x:y", True))
+        {"task_id": TASK, "accepted_at": at(0), "resource": resource, "access": access}
+        for resource, access in (("repository:b", "s"), (f"repository:{ODD}", "e"), ("x:y", "e"))
     ]
 
 
@@ -111,7 +111,8 @@ async def test_the_longest_name_of_a_resource_has_room_in_its_index(
 ) -> None:
     monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records)
     random = Random(1)  # what is compressed is no test
-    longest = Resource(*("".join(chr(random.randint(0x20000, 0x2A000)) for _ in range(255)) for _ in range(2)))
+    kind, name = ("".join(chr(random.randint(0x20000, 0x2A000)) for _ in range(255)) for _ in range(2))
+    longest = Resource(kind, name)
     projector = Projector(database, 0)
     await projector.locate()
     await projector.project(records([accepted(resources=(longest,))]))

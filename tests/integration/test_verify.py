@@ -135,13 +135,13 @@ async def test_a_task_that_is_not_found_by_its_resource_is_found(settings: Setti
     found = await verify(settings)
     assert found.differences == {f"task_resources.{MISSING}": 1}
     (first,) = found.examples
-    assert first.key == (str(TASK), "repository:zoo", "exclusive")
+    assert first.key == (str(TASK), "repository:zoo", "e")
     assert (first.active, first.other, first.at) == ("missing", "there", ("1", str(EVENTS_EACH), str(TASK)))
     assert found.rows["task_resources"] == (2, 3)
 
 
 @pytest.mark.parametrize(
-    "change", ["exclusive = false", "resource = 'repository:bar'", "accepted_at = accepted_at + interval '1 second'"]
+    "change", ["access = 's'", "resource = 'repository:bar'", "accepted_at = accepted_at + interval '1 second'"]
 )
 async def test_a_task_that_is_found_by_what_it_does_not_use_is_found(
     settings: Settings, log: KafkaLog, change: str

@@ -46,11 +46,11 @@ async def rows_are_what_records_say(database: str, log: dict[int, list[Record]])
     }
     assert {kind: count for kind, count in kept.items() if count} == counts
     uses = [
-        (row["task_id"], row["accepted_at"], row["resource"], row["exclusive"])
+        (row["task_id"], row["accepted_at"], row["resource"], row["access"])
         for row in await rows(database, "task_resources")
     ]
     assert Counter(uses) == {
-        (row["task_id"], row["accepted_at"], f"{item['type']}:{item['id']}", item["access"] == "exclusive"): 1
+        (row["task_id"], row["accepted_at"], f"{item['type']}:{item['id']}", _access(item, row["resources"])): 1
         for row in found.values()
         for item in row["resources"]
     }
@@ -61,6 +61,12 @@ async def rows_are_what_records_say(database: str, log: dict[int, list[Record]])
     assert sorted(history) == effects
     letters = [(row["partition"], row["record_offset"], row["value"]) for row in await rows(database, "dead_letters")]
     assert sorted(letters, key=lambda letter: letter[:2]) == dead
+
+
+def _access(item: dict[str, str], resources: list[dict[str, str]]) -> str:
+    if item["access"] == "exclusive":
+        return "e"
+    return "b" if {**item, "access": "exclusive"} in resources else "s"
 
 
 def _facts(row: dict[str, Any]) -> dict[str, Any]:

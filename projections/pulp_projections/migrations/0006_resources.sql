@@ -13,18 +13,21 @@ begin
             continue;
         end if;
         execute format(
-            'create table %I.task_resources (resource text not null, exclusive boolean not null,'
+            'create table %I.task_resources (resource text not null, access "char" not null,'
             ' accepted_at timestamptz not null, task_id uuid not null)'
             ' with (autovacuum_vacuum_insert_scale_factor = 0.02)', made_in);
         execute format(
             'insert into %1$I.task_resources'
-            ' select distinct unnest(exclusive_resources), true, accepted_at, task_id from %1$I.tasks'
+            ' select distinct e.resource, ''e''::"char", accepted_at, task_id'
+            ' from %1$I.tasks, unnest(exclusive_resources) as e (resource)'
             ' union all'
-            ' select distinct unnest(shared_resources), false, accepted_at, task_id from %1$I.tasks', made_in);
+            ' select distinct s.resource,'
+            ' (case when s.resource = any (exclusive_resources) then ''b'' else ''s'' end)::"char", accepted_at, task_id'
+            ' from %1$I.tasks, unnest(shared_resources) as s (resource)', made_in);
         if to_regclass(made_in || '.tasks_by_time') is not null then  -- or else its indexes are yet to be built
             execute format(
                 'create unique index task_resources_by_time'
-                ' on %I.task_resources (resource, exclusive, accepted_at, task_id)', made_in);
+                ' on %I.task_resources (resource, accepted_at, task_id, access)', made_in);
         end if;
         execute format('analyze %I.task_resources', made_in);
     end loop;

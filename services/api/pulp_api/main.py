@@ -85,6 +85,9 @@ def connection_pool(conninfo: str, most: int) -> AsyncConnectionPool:
 
 async def _configure(connection: AsyncConnection) -> None:
     await connection.execute("set statement_timeout = '30s'")  # one query must not hold a connection for ever
+    # What is read are pages: found by an index, mostly in memory, and no reason to take more than one core.
+    await connection.execute("set max_parallel_workers_per_gather = 0")
+    await connection.execute("set random_page_cost = 1.1")
 
 
 async def _check(connection: AsyncConnection) -> None:

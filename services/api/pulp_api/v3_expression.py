@@ -4,10 +4,11 @@
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from pulp_projections.queries import Condition
+from pulp_projections.queries import Condition, in_each
 
 from pulp_api.failures import FieldErrors
 from pulp_api.v3_filters import condition_of, is_filter
@@ -111,8 +112,25 @@ def _tokens(text: str) -> list[_Token]:
 def _joined(parts: list[_Part], word: str) -> _Part:
     if len(parts) == 1:
         return parts[0]
-    sql = "(" + word.join(part.condition.sql for part in parts) + ")"
-    return _Part(_condition(sql, *(part.condition for part in parts)), sum(part.complexity for part in parts) + 1)
+    conditions = [part.condition for part in parts]
+    joined = _condition("(" + word.join(condition.sql for condition in conditions) + ")", *conditions)
+    narrowed = _all_among(joined, conditions) if word == " and " else _any_among(joined, conditions)
+    return _Part(narrowed, sum(part.complexity for part in parts) + 1)
+
+
+def _all_among(joined: Condition, conditions: Sequence[Condition]) -> Condition:
+    """With the lists of tasks that some of the conditions name: all that match are in each."""
+    among = tuple(each for condition in conditions for each in condition.among)
+    texts = [condition.rest if condition.among else condition.sql for condition in conditions]
+    return replace(joined, among=among, rest=" and ".join(text for text in texts if text)) if among else joined
+
+
+def _any_among(joined: Condition, conditions: Sequence[Condition]) -> Condition:
+    """With the list of the tasks that the conditions name, where each does."""
+    if not all(condition.among and not condition.rest for condition in conditions):
+        return joined
+    lists = [f"select r.accepted_at, r.task_id from {in_each(condition.among)}" for condition in conditions]
+    return replace(joined, among=("(" + " union ".join(lists) + ")",))
 
 
 def _condition(sql: str, *parts: Condition) -> Condition:
@@ -123,10 +141,12 @@ def _condition(sql: str, *parts: Condition) -> Condition:
 def _numbered(condition: Condition, number: int) -> Condition:
     """With parameters of its own: one filter may be there more than once, here and beside the expression."""
     parameters = {f"q{number}_{name}": value for name, value in condition.parameters.items()}
-    sql, among, rest = (
-        re.sub(r"%\((\w+)\)s", rf"%(q{number}_\1)s", text) for text in (condition.sql, condition.among, condition.rest)
-    )
-    return replace(condition, sql=sql, parameters=parameters, among=among, rest=rest)
+
+    def own(text: str) -> str:
+        return re.sub(r"%\((\w+)\)s", rf"%(q{number}_\1)s", text)
+
+    among = tuple(map(own, condition.among))
+    return replace(condition, sql=own(condition.sql), parameters=parameters, among=among, rest=own(condition.rest))
 
 
 def _wrong(text: str) -> FieldErrors:

@@ -23,15 +23,15 @@ select partition::text, state, operation, k.tasks, coalesce(c.tasks, 0)
 -- resources --
 -- Every use of a resource that only one of two has: a task, or the rows by which tasks of a resource are found.
 select coalesce(t.task_id, k.task_id)::text, coalesce(t.resource, k.resource),
-       case when coalesce(t.exclusive, k.exclusive) then 'exclusive' else 'shared' end, k.task_id is not null,
-       t.partition::text, t.accepted_offset::text
-  from (select distinct task_id, accepted_at, unnest(exclusive_resources) as resource, true as exclusive, partition,
-               accepted_offset
-          from {schema}.tasks
+       coalesce(t.access, k.access)::text, k.task_id is not null, t.partition::text, t.accepted_offset::text
+  from (select distinct task_id, accepted_at, e.resource, 'e'::"char" as access, partition, accepted_offset
+          from {schema}.tasks, unnest(exclusive_resources) as e (resource)
          union all
-        select distinct task_id, accepted_at, unnest(shared_resources), false, partition, accepted_offset
-          from {schema}.tasks) t
-  full join {schema}.task_resources k using (task_id, accepted_at, resource, exclusive)
+        select distinct task_id, accepted_at, s.resource,
+               (case when s.resource = any (exclusive_resources) then 'b' else 's' end)::"char", partition,
+               accepted_offset
+          from {schema}.tasks, unnest(shared_resources) as s (resource)) t
+  full join {schema}.task_resources k using (task_id, accepted_at, resource, access)
  where t.task_id is null or k.task_id is null
  order by 1, 2, 3;
 

@@ -12,6 +12,7 @@ from pulp_projections.binary_copy import clamped_ms
 from pulp_projections.fold import Changes, HistoryRow, Kind
 from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
+from pulp_projections.uses import Use, uses
 
 _SQL = load("pulp_processor", "small_batch.sql")
 MOST_RECORDS: Final = 100
@@ -66,6 +67,7 @@ async def write(connection: AsyncConnection, place: Place, changes: Changes, *, 
         "wakes": wakes,
         "history": _json([_history(row) for row in changes.history]).decode(),
         "created": _json([_created(task) for task in changes.created]).decode(),
+        "uses": _json([_use(task, use) for task in changes.created for use in uses(task.resources)]).decode(),
         "updated": _json([_changing(task) for task in changes.updated]).decode(),
         "counts": _json([_count(kind, change) for kind, change in changes.counts.items()]).decode(),
     }
@@ -130,6 +132,10 @@ def _created(task: Task) -> dict[str, Any]:
         "partition": task.partition,
         "accepted_offset": task.accepted_offset,
     }
+
+
+def _use(task: Task, use: Use) -> dict[str, Any]:
+    return {**use._asdict(), "accepted_at": _time_text(task.accepted_at_ms), "task_id": task.task_id}
 
 
 def _count(kind: Kind, change: int) -> dict[str, Any]:

@@ -37,12 +37,11 @@ with entered as materialized (
             arguments json, resources json, exclusive_resources text[], shared_resources text[], tags text[],
             queue text, priority integer, group_id uuid, parent_id uuid, depends_on uuid[], timeout_seconds integer,
             created_by text, correlation_id text, accepted_at timestamptz, partition integer, accepted_offset bigint)
- returning task_id, accepted_at, exclusive_resources, shared_resources
 ), used as (
-    insert into task_resources (resource, exclusive, accepted_at, task_id)
-    select unnest(exclusive_resources), true, accepted_at, task_id from created
-     union
-    select unnest(shared_resources), false, accepted_at, task_id from created
+    insert into task_resources (resource, access, accepted_at, task_id)
+    select u.*
+      from fence, json_to_recordset(%(uses)s::json) as u
+           (resource text, access "char", accepted_at timestamptz, task_id uuid)
 ), updated as (
     update tasks t
        set state = c.state, updated_at = c.updated_at, started_at = c.started_at,
