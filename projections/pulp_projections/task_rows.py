@@ -31,9 +31,8 @@ def changed(tasks: Iterable[Task]) -> bytes:
 def resources(tasks: Iterable[Task]) -> bytes:
     """All that COPY expects, for `copy_resources`: none of a task without resources."""
     return field.table(
-        field.row((*use, field.time(task.accepted_at_ms), field.uuid(task.task_id)))
+        use + field.time(task.accepted_at_ms) + field.uuid(task.task_id)
         for task in tasks
-        if task.resources
         for use in _uses(task.resources)
     )
 
@@ -89,5 +88,10 @@ def _resources(resources: tuple[Resource, ...]) -> tuple[bytes, bytes, bytes]:
 
 
 @lru_cache(maxsize=256)
-def _uses(resources: tuple[Resource, ...]) -> Sequence[tuple[bytes, bytes]]:
-    return [(field.text(use.resource), field.data(use.access.encode())) for use in uses(resources)]
+def _uses(resources: tuple[Resource, ...]) -> Sequence[bytes]:
+    """The beginnings of the rows."""
+    nothing = b""  # in place of what is the task's own
+    return [
+        field.row((field.text(use.resource), field.data(use.access.encode()), nothing, nothing))
+        for use in uses(resources)
+    ]

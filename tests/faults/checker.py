@@ -26,6 +26,10 @@ _HISTORY: Final = """
       from task_events where partition = %s and record_offset >= %s order by record_offset
 """
 _DEAD: Final = "select record_offset, value from dead_letters where partition = %s and record_offset >= %s"
+_USES: Final = """
+    select k.task_id, k.accepted_at, k.resource, k.access
+      from task_resources k join tasks t using (task_id) where t.partition = %s
+"""
 _COUNTS: Final = "select state, operation, tasks from task_counts where partition = %s and tasks <> 0"
 
 
@@ -58,13 +62,16 @@ class _Rows(NamedTuple):
     dead: list[Row]
     counts: list[Row]
     """Of all tasks."""
+    uses: list[Row]
+    """Of all tasks."""
 
     @classmethod
     def read(cls, connection: "psycopg.Connection[Row]", partition: int, start: int) -> "_Rows":
         tasks, history, dead = (
             connection.execute(query, [partition, start]).fetchall() for query in (_TASKS, _HISTORY, _DEAD)
         )
-        return cls(tasks, history, dead, connection.execute(_COUNTS, [partition]).fetchall())
+        counts = connection.execute(_COUNTS, [partition]).fetchall()
+        return cls(tasks, history, dead, counts, connection.execute(_USES, [partition]).fetchall())
 
 
 class Checker:
@@ -116,6 +123,7 @@ class Checker:
         yield from self._history(partition, start, rows.history)
         yield from self._dead(partition, start, rows.dead)
         yield from self._counts(partition, rows.counts)
+        yield from self._uses(partition, rows.uses)
         yield from _single_writer(partition, rows.history)
 
     def _tasks(self, partition: int, start: int, rows: Iterable[Row]) -> Iterator[Difference]:
@@ -183,6 +191,24 @@ class Checker:
             if count != wanted:
                 text = f"counter of {state} {operation}: the log says {wanted}, Postgres {count}"
                 yield Difference("I2", partition, self.reference.positions[partition] - 1, text)
+
+    def _uses(self, partition: int, rows: Iterable[Row]) -> Iterator[Difference]:
+        kept = Counter(
+            (str(row["task_id"]), _value(row["accepted_at"]), row["resource"], row["access"]) for row in rows
+        )
+        told = Counter(use for row in self.reference.tasks[partition].values() for use in _uses_of(row))
+        for use in sorted(kept.keys() | told.keys()):
+            if kept[use] != told[use]:
+                text = f"task {use[0]}, use of {use[2]} ({use[3]}): the log says {told[use]} rows, Postgres {kept[use]}"
+                promise = "I1" if kept[use] < told[use] else "I2"
+                yield Difference(promise, partition, self.reference.positions[partition] - 1, text)
+
+
+def _uses_of(row: Row) -> set[tuple[str, int, str, str]]:
+    """What the rows of a task's resources should say."""
+    exclusive, shared = set(row["exclusive_resources"]), set(row["shared_resources"])
+    kinds = (("e", exclusive), ("b", shared & exclusive), ("s", shared - exclusive))
+    return {(row["task_id"], row["accepted_at"], key, kind) for kind, keys in kinds for key in keys}
 
 
 def _single_writer(partition: int, rows: Iterable[Row]) -> Iterator[Difference]:

@@ -95,6 +95,17 @@ async def test_a_wrong_counter_is_found(checker: Checker) -> None:
     assert found.what == f"counter of {state} {operation}: the log says {count}, Postgres {count + 1}"
 
 
+async def test_a_wrong_use_of_a_resource_is_found(checker: Checker) -> None:
+    [(task_id, partition)] = await execute(
+        checker.postgres,
+        "update generation_1.task_resources k set access = 's' from tasks t where t.task_id = k.task_id and k.ctid ="
+        " (select min(ctid) from generation_1.task_resources where access = 'e') returning t.task_id, t.partition",
+    )
+    found = await differences(checker)
+    assert {(each.promise, each.partition) for each in found} == {("I1", partition), ("I2", partition)}
+    assert [f"task {task_id}, use of" in each.what for each in found] == [True, True]
+
+
 async def test_a_position_that_went_back_is_found_unless_a_server_has_died(checker: Checker) -> None:
     await asyncio.to_thread(checker.check)
     await execute(checker.postgres, "update positions set next_offset = next_offset - 1 where partition = 2")
