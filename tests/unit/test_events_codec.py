@@ -235,6 +235,12 @@ POISON: dict[str, bytes | None] = {
     "a number out of range": encode(progress(value={"a": 1})).replace(b'"a":1', b'"a":1e999'),
     "not a number": encode(progress(value={"a": 1})).replace(b'"a":1', b'"a":NaN'),
     "a deep nest": with_data(progress(), progress=nested(128)),
+    "a nest of objects as dense as can be": encode(progress(value={"a": 1})).replace(
+        b'"a":1', b'"":' + b'{"":' * 125 + b"{}" + b"}" * 125
+    ),
+    "a nest of arrays as dense as can be": encode(progress(value={"a": 1})).replace(
+        b'"a":1', b'"":' + b"[" * 126 + b"]" * 126
+    ),
     "a nest that is deeper than any stack": encode(progress(value={"a": 1})).replace(
         b'"a":1', b'"a":' + b"[" * 100_000 + b"]" * 100_000
     ),
