@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 from pulp_deploy.stack import Stack, StackOptions
@@ -71,15 +72,16 @@ def _lines(result: Result, measure: Measure) -> str:
 def _servers() -> Iterator[Servers]:
     """Those that PULP_KAFKA and PULP_POSTGRES name; else a Kafka and a Postgres of its own, gone afterwards."""
     kafka, postgres = os.environ.get("PULP_KAFKA"), os.environ.get("PULP_POSTGRES")
-    if kafka and postgres:
-        yield Servers(kafka, postgres)
-        return
-    stack = Stack(StackOptions.throwaway(), lambda line: click.echo(line, err=True))
-    stack.up_backend()
-    try:
-        yield Servers(stack.backend.kafka, stack.backend.postgres)
-    finally:
-        stack.down()
+    with TemporaryDirectory(prefix="pulp-bench-") as bytecode:
+        if kafka and postgres:
+            yield Servers(kafka, postgres, Path(bytecode))
+            return
+        stack = Stack(StackOptions.throwaway(), lambda line: click.echo(line, err=True))
+        stack.up_backend()
+        try:
+            yield Servers(stack.backend.kafka, stack.backend.postgres, Path(bytecode))
+        finally:
+            stack.down()
 
 
 if __name__ == "__main__":

@@ -33,6 +33,13 @@ class Servers:
 
     kafka: str
     postgres: str
+    bytecode: Path
+    """Where our processes keep what Python has compiled, as an installation does, whatever this machine forbids."""
+
+    def environment(self) -> dict[str, str]:
+        """That of our processes."""
+        given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return {**given, "PYTHONPYCACHEPREFIX": str(self.bytecode)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class Scene:
         """Start any process; it is ended with the scene. What it writes goes into a file."""
         with (self.folder / f"{name}.log").open("w") as file:
             process = await asyncio.create_subprocess_exec(
-                *command, env={**os.environ, **env}, stdout=file, stderr=file
+                *command, env={**self.servers.environment(), **env}, stdout=file, stderr=file
             )
         self.running.append(Process(name, process))
         return self.running[-1]
