@@ -26,6 +26,7 @@ from pulp_processor import rebuild, rebuild_progress
 from pulp_processor.fill_processes import FillProcesses
 from pulp_processor.rebuild_fill import fill
 from pulp_processor.settings import Settings
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may have been told to ignore it
 settings = Settings(kafka={kafka!r}, postgres={postgres!r}, topics=Topics{topics!r}, batch_records=20)
 rebuild_progress._EVERY_S = 0
 children = psutil.Process().children
