@@ -22,6 +22,9 @@ _AT_ONCE: Final = 2
 """Partitions that one process fills side by side: while Postgres writes one's rows, the other's are made. Each has a
 consumer, a connection and two batches: this bounds memory as well."""
 
+_MOST_RECORDS: Final = 2500
+"""In a batch: with 5,000 it is no quicker, and takes 7 MiB more of each process."""
+
 
 def connection_name(generation: int) -> str:
     """What the connections that fill a generation are called in Postgres."""
@@ -137,7 +140,7 @@ async def _fill(share: Share, projector: GenerationProjector, moved: Callable[[i
     if start >= end:
         return
     with Reader(settings.kafka, settings.topics.events, {partition: start}) as reader:
-        batches = reader.until({partition: end}, most=settings.batch_records)
+        batches = reader.until({partition: end}, most=min(settings.batch_records, _MOST_RECORDS))
         coming = asyncio.create_task(asyncio.to_thread(_next, batches))
         try:
             while batch := await asyncio.shield(coming):
