@@ -145,6 +145,18 @@ asyncio.run(fill(settings, 2, {2: 9}, lambda *_: None, made.filler))
     assert lines[1:] == ["left: []"]
 
 
+async def test_nothing_is_written_any_more_once_it_has_failed(settings: Settings) -> None:
+    body = """
+try:
+    asyncio.run(fill(settings, 99, {0: 5, 1: 5}, print, made.filler))
+finally:
+    print("still there:", children())
+"""
+    _, pids, lines = await run(settings, body)
+    assert len(pids) == 2
+    assert lines[0] == "still there: []"
+
+
 async def _cut(settings: Settings, partition: int) -> None:
     admin = AdminClient({"bootstrap.servers": settings.kafka})  # its futures end only while it lives
     cut = admin.delete_records([TopicPartition(settings.topics.events, partition, 5)], request_timeout=20)
