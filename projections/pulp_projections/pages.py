@@ -8,7 +8,16 @@ from typing import Any, Final, LiteralString, NamedTuple
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
 
-from pulp_projections.queries import Condition, Reading, TaskRow, parameters_of, reading_of, tasks_sql
+from pulp_projections.queries import (
+    SPAN,
+    Condition,
+    Reading,
+    TaskRow,
+    parameters_of,
+    reading_of,
+    rows_of,
+    tasks_sql,
+)
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections", "pages.sql")
@@ -59,8 +68,11 @@ class Pages:
         known = self._known(key)
         way: LiteralString = "counters" if _have_counters(conditions) else "up_to" if known is None else "not_at_all"
         values = {**parameters, "limit": limit, "skip": offset, "most": EXACT_UP_TO + 1}
-        cursor = await connection.execute(_page_sql(reading, order, way), values, prepare=_one_plan_fits(conditions))
-        found = await cursor.fetchall()
+
+        async def found_by(form: str) -> list[tuple[Any, ...]]:
+            return await rows_of(connection, _statement(form, reading, order, way), values)
+
+        found = await found_by("page") or await found_by("empty")
         rows = [TaskRow(*row[2:]) for row in found if row[2] is not None]
         count = found[0][1]
         shown = _positions_of(found[0][0])
@@ -90,16 +102,11 @@ def _have_counters(conditions: Sequence[Condition]) -> bool:
     return all(condition.is_counted for condition in conditions)
 
 
-def _one_plan_fits(conditions: Sequence[Condition]) -> bool | None:
-    """None: prepared when it comes often. A plan for any value would be a bad one where values differ in how rare they
-    are, and the order of an index does not help."""
-    return None if len(conditions) <= 1 and all(condition.is_ordered for condition in conditions) else False
-
-
 @lru_cache(maxsize=256)
-def _page_sql(reading: Reading, order: LiteralString, way: LiteralString) -> bytes:
+def _statement(form: str, reading: Reading, order: LiteralString, way: LiteralString) -> LiteralString:
     count = SQL(_SQL[way]).format(source=SQL(reading.source), where=SQL(reading.where))
-    return SQL(_SQL["page"]).format(count=count, tasks=SQL(tasks_sql(reading)), order=SQL(order)).as_bytes()
+    whole = SQL(_SQL["whole"]).format(count=count)
+    return SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(reading) + SPAN), order=SQL(order)).as_string()
 
 
 def _estimate_sql(reading: Reading) -> bytes:

@@ -1,10 +1,13 @@
 -- page --
--- A page beside what is told of the whole, in one statement: all of it is of one moment. A page without a task is one row.
-select m.shown, m.matches, t.*
-  from (select (select string_agg(partition || ':' || next_offset, ',') from positions) as shown,
-               ({count}) as matches) m
-  left join ({tasks}) t on true
- order by {order}
+-- Tasks, and beside each what is told of the whole, which is read once: all of it is of one moment.
+select {whole}, {tasks}
+
+-- empty --
+-- The same of a page without a task, which is one row then. If there are tasks meanwhile, they are read as well.
+select w.*, t.* from (select {whole}) w left join (select {tasks}) t on true order by {order}
+
+-- whole --
+(select string_agg(partition || ':' || next_offset, ',') from positions) as shown, ({count}) as matches
 
 -- counters --
 -- Of conditions on state and operation only.

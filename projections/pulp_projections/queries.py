@@ -7,13 +7,16 @@ from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from msgspec import Raw, Struct
-from psycopg import AsyncConnection
+from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.rows import namedtuple_row
 from pulp_events.task import Position, State
 
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections", "queries.sql")
+_TASK: Final = "select " + _SQL["columns"] + " from tasks t where t.task_id = %(task_id)s"
+SPAN: Final = " limit %(limit)s offset %(skip)s"
+"""The end of a statement that reads some of the tasks."""
 
 
 class TaskRow(Struct, frozen=True, gc=False):
@@ -110,8 +113,6 @@ class Condition:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     is_counted: bool = False
     """It asks for nothing but `t.state` and `t.operation`, as `task_counts` has them too."""
-    is_ordered: bool = False
-    """An index gives what matches in the order of acceptance, whatever the values are."""
     among: tuple[LiteralString, ...] = ()
     """Subselects of `accepted_at` and `task_id` of tasks, each once, which an index gives in the order of acceptance.
     All that match are in each of them."""
@@ -129,8 +130,9 @@ class Reading(NamedTuple):
 
 async def task(connection: AsyncConnection, task_id: UUID) -> TaskRow | None:
     """The task, or None."""
-    found = await tasks(connection, [Condition("t.task_id = %(task_id)s", {"task_id": task_id})], limit=1)
-    return found[0] if found else None
+    cursor = await connection.execute(_TASK, {"task_id": task_id})
+    row = await cursor.fetchone()
+    return None if row is None else TaskRow(*row)
 
 
 async def tasks(
@@ -142,9 +144,22 @@ async def tasks(
     offset: int = 0,
 ) -> list[TaskRow]:
     """The tasks for which every condition holds."""
-    statement = tasks_sql(reading_of(conditions, order))
-    cursor = await connection.execute(statement, {**parameters_of(conditions), "limit": limit, "skip": offset})
-    return [TaskRow(*row) for row in await cursor.fetchall()]
+    statement = "select " + tasks_sql(reading_of(conditions, order)) + SPAN
+    values = {**parameters_of(conditions), "limit": limit, "skip": offset}
+    return [TaskRow(*row) for row in await rows_of(connection, statement, values)]
+
+
+async def rows_of(
+    connection: AsyncConnection, statement: LiteralString, values: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Run a statement on tasks with the values written into it.
+
+    What comes often, as a page that is looked at again and again, is prepared then, with a plan for these very values,
+    until the statistics change. With parameters Postgres would plan each time, or once for any value, which is a bad
+    plan where values differ in how rare they are.
+    """
+    cursor = await connection.execute(AsyncClientCursor(connection).mogrify(statement, values).encode())
+    return await cursor.fetchall()
 
 
 async def positions(connection: AsyncConnection) -> dict[int, int]:
@@ -220,7 +235,7 @@ def tasks_among(among: Sequence[LiteralString], parameters: Mapping[str, Any], r
     """The condition that a task is in each of these, and that the rest holds."""
     texts: list[LiteralString] = ["t.task_id in (select r.task_id from " + each + " r)" for each in among]
     sql: LiteralString = " and ".join([*texts, rest] if rest else texts)
-    return Condition(sql, parameters, is_ordered=len(among) == 1 and not rest, among=tuple(among), rest=rest)
+    return Condition(sql, parameters, among=tuple(among), rest=rest)
 
 
 def reading_of(conditions: Sequence[Condition], order: LiteralString) -> Reading:
@@ -249,9 +264,9 @@ def in_each(among: Sequence[LiteralString]) -> LiteralString:
 
 
 def tasks_sql(reading: Reading) -> LiteralString:
-    """The statement that reads tasks; its parameters `limit` and `skip` are the page."""
+    """What reads tasks, after `select`: the columns of `TaskRow`, and the rest of the statement but `SPAN`."""
     source, where, order = reading
-    return _SQL["task"] + " from " + source + where + " order by " + order + " limit %(limit)s offset %(skip)s"
+    return _SQL["columns"] + " from " + source + where + " order by " + order
 
 
 def _where(texts: Sequence[LiteralString]) -> LiteralString:

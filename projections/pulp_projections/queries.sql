@@ -1,11 +1,11 @@
--- task --
--- One task, everything that is shown of it. JSON comes as text: it goes to the reader as it is.
-select t.task_id, t.state, t.operation, t.arguments::text, t.resources::text, t.exclusive_resources,
-       t.shared_resources, t.tags, t.queue, t.priority, t.group_id, t.parent_id, t.depends_on, t.timeout_seconds,
-       t.created_by, t.correlation_id, t.accepted_at, t.updated_at, t.started_at, t.cancel_requested_at,
-       t.finished_at, t.partition, t.accepted_offset, t.last_offset, t.version, t.attempt, t.worker, t.cancellable,
-       t.progress::text, t.result::text, t.error::text,
-       array(select c.task_id from tasks c where c.parent_id = t.task_id order by c.accepted_at) as children
+-- columns --
+-- Everything that is shown of a task. JSON comes as text: it goes to the reader as it is.
+t.task_id, t.state, t.operation, t.arguments::text, t.resources::text, t.exclusive_resources,
+t.shared_resources, t.tags, t.queue, t.priority, t.group_id, t.parent_id, t.depends_on, t.timeout_seconds,
+t.created_by, t.correlation_id, t.accepted_at, t.updated_at, t.started_at, t.cancel_requested_at,
+t.finished_at, t.partition, t.accepted_offset, t.last_offset, t.version, t.attempt, t.worker, t.cancellable,
+t.progress::text, t.result::text, t.error::text,
+array(select c.task_id from tasks c where c.parent_id = t.task_id order by c.accepted_at) as children
 
 -- positions --
 select partition, next_offset from positions;

@@ -326,6 +326,15 @@ async def test_bad_queries_are_answered_as_pulp_does(api: Site, query: str, body
     assert (answer.status_code, answer.json()) == (400, body)
 
 
+@pytest.mark.parametrize("name", ["it's", "back\\slash", "100%", "%(state)s", "{where}", "x' or 'x'='x", "--", "größer"])
+async def test_a_text_means_itself_whatever_is_in_it(api: Site, name: str) -> None:
+    await api.task("sync")
+    task = await api.task(name)
+    for _ in range(7):  # what comes often is prepared
+        answer = await api.client.get(f"{V3}/tasks/", params={"name": name})
+        assert [found["pulp_href"] for found in answer.json()["results"]] == [f"{V3}/tasks/{task}/"]
+
+
 @pytest.mark.parametrize("query", ["name=%00", "logging_cid=a%00b", "exclusive_resources=%00"])
 async def test_a_text_that_postgres_cannot_hold_is_the_clients_fault(api: Site, query: str) -> None:
     answer = await api.client.get(f"{V3}/tasks/?{query}")

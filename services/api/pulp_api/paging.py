@@ -24,7 +24,7 @@ def page_of(request: Request, count: int, results: Sequence[Any]) -> dict[str, A
     def url(start: int) -> str:
         query = [(key, value) for key, value in request.query_params.multi_items() if key not in ("limit", "offset")]
         page = [("limit", limit), *([("offset", start)] if start else [])]  # the first page has no offset, as in Pulp
-        return f"{request.url.replace(query=None)}?{urlencode([*query, *page])}"
+        return f"{str(request.url).partition('?')[0]}?{urlencode([*query, *page])}"
 
     following = url(offset + len(results)) if results and offset + len(results) < count else None
     previous = url(max(0, offset - limit)) if offset > 0 else None

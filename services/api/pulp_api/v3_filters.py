@@ -153,16 +153,16 @@ def _group(text: str) -> UUID:
     return _related(text.replace("/task-groups/", "/tasks/"))
 
 
-def _counted(sql: LiteralString, parameters: Mapping[str, Any], *, is_ordered: bool = False) -> Condition:
-    return Condition(sql, parameters, is_counted=True, is_ordered=is_ordered)
+def _counted(sql: LiteralString, parameters: Mapping[str, Any]) -> Condition:
+    return Condition(sql, parameters, is_counted=True)
 
 
 Maker = Callable[[str, str, Values], Condition]
 _FILTERS: Final[Mapping[str, Maker]] = {
-    "state": lambda n, v, _: _counted("t.state = %(state)s", {n: _states(n, [v], strict=True)[0]}, is_ordered=True),
+    "state": lambda n, v, _: _counted("t.state = %(state)s", {n: _states(n, [v], strict=True)[0]}),
     "state__in": lambda n, _, vs: _counted("t.state = any (%(state__in)s)", {n: _states(n, vs, strict=False)}),
     "state__ne": lambda n, v, _: _counted("t.state <> all (%(state__ne)s)", {n: _states(n, [v], strict=True)}),
-    "name": lambda n, v, _: _counted("t.operation = %(name)s", {n: v}, is_ordered=True),
+    "name": lambda n, v, _: _counted("t.operation = %(name)s", {n: v}),
     "name__contains": lambda n, v, _: _counted("position(%(name__contains)s in t.operation) > 0", {n: v}),
     "name__in": lambda n, _, vs: _counted("t.operation = any (%(name__in)s)", {n: list(vs)}),
     "name__ne": lambda n, v, _: _counted("t.operation <> %(name__ne)s", {n: v}),
