@@ -326,7 +326,9 @@ async def test_bad_queries_are_answered_as_pulp_does(api: Site, query: str, body
     assert (answer.status_code, answer.json()) == (400, body)
 
 
-@pytest.mark.parametrize("name", ["it's", "back\\slash", "100%", "%(state)s", "{where}", "x' or 'x'='x", "--", "größer"])
+@pytest.mark.parametrize(
+    "name", ["it's", "back\\slash", "100%", "%(state)s", "{where}", "x' or 'x'='x", "--", "größer"]
+)
 async def test_a_text_means_itself_whatever_is_in_it(api: Site, name: str) -> None:
     await api.task("sync")
     task = await api.task(name)

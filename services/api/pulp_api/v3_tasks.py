@@ -36,25 +36,26 @@ def href_of(task_id: UUID | str) -> str:
 
 def shape(task: TaskRow) -> dict[str, Any]:
     """The 22 fields of Pulp 3, then those that only this service has."""
+    task_id, state, started_at = str(task.task_id), WORDS[task.state], instant(task.started_at)
     error = None if task.error is None else msgspec.json.decode(task.error)
     return {
-        "pulp_href": href_of(task.task_id),
-        "prn": f"prn:core.task:{task.task_id}",
+        "pulp_href": href_of(task_id),
+        "prn": f"prn:core.task:{task_id}",
         "pulp_created": instant(task.accepted_at),
         "pulp_last_updated": instant(task.updated_at),
-        "state": WORDS[State(task.state)],
+        "state": state,
         "name": task.operation,
         "logging_cid": task.correlation_id or "",
         "created_by": f"{ROOT}/users/{task.created_by.removeprefix('user:')}/",
-        "unblocked_at": instant(task.started_at),
-        "started_at": instant(task.started_at),
+        "unblocked_at": started_at,
+        "started_at": started_at,
         "finished_at": instant(task.finished_at),
         "error": None if error is None else _error(error),
         "worker": None,
         "parent_task": None if task.parent_id is None else href_of(task.parent_id),
         "child_tasks": [href_of(child) for child in task.children],
         "task_group": None if task.group_id is None else f"{ROOT}/task-groups/{task.group_id}/",
-        "progress_reports": progress_reports(msgspec.json.decode(task.progress), WORDS[State(task.state)]),
+        "progress_reports": progress_reports(msgspec.json.decode(task.progress), state),
         "created_resources": [],
         "created_resource_prns": [],
         "reserved_resources_record": [*task.exclusive_resources, *(f"shared:{key}" for key in task.shared_resources)],
@@ -65,7 +66,7 @@ def shape(task: TaskRow) -> dict[str, Any]:
         "tags": task.tags,
         "queue": task.queue,
         "priority": task.priority,
-        "depends_on": [href_of(task_id) for task_id in task.depends_on],
+        "depends_on": [href_of(other) for other in task.depends_on],
         "timeout_seconds": task.timeout_seconds,
         "cancellable": task.cancellable,
         "cancel_requested_at": instant(task.cancel_requested_at),
