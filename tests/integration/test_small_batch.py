@@ -1,14 +1,17 @@
 """A small batch goes into Postgres in one statement: the rows are those that a large one's way gives."""
 
 from random import Random
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 from pulp_events.reader import Record
+from pulp_events.task import Task
 from pulp_processor import small_batch
 from pulp_processor.projector import GenerationChanged, Projector
+from pulp_projections.fold import decode_batch, fold
 from pulp_projections.generations import create_tables
 
 from tests.support.events import accepted
@@ -41,6 +44,33 @@ async def test_the_rows_are_the_same(database: str, seed: int, monkeypatch: pyte
     assert small == await written(database, told, 7)
     assert small["tasks"]
     assert small["task_resources"]
+
+
+async def test_the_tasks_of_a_batch_are_found_by_their_keys(database: str) -> None:
+    """A plan that was made while there were few tasks would read all of them for every batch."""
+    told = decode_batch(records(story(Random(1), 8, 120)))
+    tasks: dict[UUID, Task] = {}
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await small_batch.prepare(connection, 1)
+        before = await whole_scans(connection)
+        for start in range(0, len(told), 7):
+            batch = told[start : start + 7]
+            changes = fold(batch, tasks)
+            tasks |= {task.task_id: task for task in (*changes.created, *changes.updated)}
+            place = small_batch.Place(1, 0, start, start + len(batch))
+            assert all(await small_batch.write(connection, place, changes, wakes=False))
+        assert await whole_scans(connection) == before
+
+
+async def whole_scans(connection: psycopg.AsyncConnection) -> int:
+    """How often the connection has read all of `tasks`, or others have."""
+    await connection.execute("select pg_stat_force_next_flush()")
+    cursor = await connection.execute(
+        "select seq_scan from pg_stat_user_tables where schemaname = 'generation_1' and relname = 'tasks'"
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def test_readers_and_workers_are_told(database: str) -> None:

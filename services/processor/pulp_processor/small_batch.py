@@ -69,6 +69,7 @@ async def write(connection: AsyncConnection, place: Place, changes: Changes, *, 
         "created": _json([_created(task) for task in changes.created]).decode(),
         "uses": _json([_use(task, use) for task in changes.created for use in uses(task.resources)]).decode(),
         "updated": _json([_changing(task) for task in changes.updated]).decode(),
+        "updated_ids": f"{{{','.join([str(task.task_id) for task in changes.updated])}}}",
         "counts": _json([_count(kind, change) for kind, change in changes.counts.items()]).decode(),
     }
     row = await (await connection.execute(_SQL["write"], values)).fetchone()

@@ -1,6 +1,8 @@
 -- prepare --
--- For the connection: the tables of the generation, and no flush (see `enter`, in projector.sql).
-select set_config('search_path', %(schema)s || ', public', false), set_config('synchronous_commit', 'off', false);
+-- For the connection: the tables of the generation, and no flush (see `enter`, in projector.sql). Tasks are found by their
+-- keys: a plan is kept from when there were few, and would read all of them for every batch.
+select set_config('search_path', %(schema)s || ', public', false), set_config('synchronous_commit', 'off', false),
+       set_config('enable_seqscan', 'off', false);
 
 -- write --
 -- A small batch in one statement, which is a transaction of its own. The same guards in the same order as for a large
@@ -53,7 +55,7 @@ with entered as materialized (
            (task_id uuid, state text, updated_at timestamptz, started_at timestamptz, cancel_requested_at timestamptz,
             finished_at timestamptz, last_offset bigint, version integer, attempt integer, attempt_id uuid, worker text,
             cancellable boolean, sequence bigint, progress json, result json, error json)
-     where t.task_id = c.task_id and t.version < c.version
+     where t.task_id = any (%(updated_ids)s::uuid[]) and t.task_id = c.task_id and t.version < c.version
 ), counted as (
     insert into task_counts as t (partition, state, operation, tasks)
     select f.partition, c.*
