@@ -272,15 +272,18 @@ async def fill_unseen(connection: AsyncConnection, state: str) -> list[UUID]:
     return [row[0] for row in await cursor.fetchall()]
 
 
-async def most_read(connection: AsyncConnection, statement: str, values: dict[str, Any]) -> int:
-    """The rows of `tasks` that the part of the statement reads which reads most."""
+async def readings(connection: AsyncConnection, statement: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of the statement's plan that read `tasks`."""
     await connection.execute(CLAIMS_SQL["prepare"])
     explain = "explain (analyze, format json) " + CLAIMS_SQL[statement]
     [(plan,)] = await (await connection.execute(explain.encode(), values)).fetchall()
-    nodes = list(nodes_of(plan[0]["Plan"]))
-    return max(
-        int(node["Actual Rows"] * node["Actual Loops"]) for node in nodes if node.get("Relation Name") == "tasks"
-    )
+    return [node for node in nodes_of(plan[0]["Plan"]) if node.get("Relation Name") == "tasks"]
+
+
+async def most_read(connection: AsyncConnection, statement: str, values: dict[str, Any]) -> int:
+    """The rows of `tasks` that the part of the statement reads which reads most."""
+    nodes = await readings(connection, statement, values)
+    return max(int(node["Actual Rows"] * node["Actual Loops"]) for node in nodes)
 
 
 async def test_a_claim_reads_only_the_first_of_many_tasks(connection: AsyncConnection) -> None:
@@ -296,6 +299,16 @@ async def test_letting_go_reads_only_the_tasks_that_have_ended(connection: Async
     nobody = [None] * len(ended)
     values = {"task_ids": ended, "attempt_ids": ended, "heirs": nobody, "heirs_attempt_ids": nobody}
     assert await most_read(connection, "end", values) == 20
+    indexes = {node.get("Index Name") for node in await readings(connection, "end", values)}
+    assert indexes == {"tasks_pkey", "tasks_with_dependencies"}  # by state all that have ended would be looked through
+
+
+async def test_whether_others_come_first_is_read_by_priority(connection: AsyncConnection) -> None:
+    """By state all that wait are read, for every claim."""
+    await fill_unseen(connection, "waiting")
+    values = {"accepted_at": "2026-11-24T12:00:00.040Z", "partition": 0, "offset": 40, "over": 0}
+    [node] = await readings(connection, "may_miss", values)
+    assert node["Index Name"] == "tasks_unfinished"
 
 
 def nodes_of(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -43,11 +43,12 @@ select t.accepted_at, t.partition, t.accepted_offset, t.task_id, coalesce(c.atte
  limit %(most)s;
 
 -- may_miss --
--- Whether tasks after a place could come before those found up to it: there are some, of a priority over `over`.
-select exists (
-    select from tasks
-     where state = 'waiting' and priority > %(over)s
-       and (accepted_at, partition, accepted_offset) > (%(accepted_at)s::timestamptz, %(partition)s, %(offset)s));
+-- Whether tasks after a place could come before those found up to it: there are some, of a priority over `over`. By the order
+-- the index by priority is taken: by state all that waits would be read.
+select (select true from tasks
+         where state = 'waiting' and priority > %(over)s
+           and (accepted_at, partition, accepted_offset) > (%(accepted_at)s::timestamptz, %(partition)s, %(offset)s)
+         order by priority desc limit 1) is not null;
 
 -- take --
 -- Claims for all tasks, reservations for those that may run now. An attempt number is never given twice: a claim's row
@@ -104,7 +105,7 @@ with parting as (
 ), ended as (
     select p.* from parting p join tasks t using (task_id)
      where t.task_id = any (%(task_ids)s::uuid[])
-       and t.state in ('successful', 'failed', 'cancelled', 'skipped')
+       and t.state not in ('waiting', 'running', 'cancelling')  -- `in` would have the index by state read
 ), held as (
     select task_id from claims
      where attempt_id = any (array(select heirs_attempt_id from ended)) and released_at is null
