@@ -68,7 +68,8 @@ async def _drain(servers: Servers, tasks: int, *resources: Resource) -> Mapping[
                 for number in range(WORKERS):
                     await made.start(f"worker-{number}", "worker", PULP_WORKER_CONCURRENCY=str(AT_ONCE))
                 before_s = await _used_at_start(made)
-            ends = {p: end + 2 * count for p, end, count in await _submitted(made)}  # started and finished
+                # started and finished; asked before anything starts
+                ends = {p: end + 2 * count for p, end, count in await _submitted(made)}
             await positions.reach(ends, LIMIT_S)
         await log.close()
         used_s = sum(process.cpu_s() for process in made.running) - before_s
