@@ -43,19 +43,22 @@ select task_id, has_failed_dependency, has_lost_lease, now()
 -- Claims that nobody needs any more: their worker has let go, or is past its lease. Where the task has ended the claim
 -- goes; where it has not begun, another worker may take it (under the next attempt number, so the row stays). What a task
 -- without a claim holds was handed on to it just as its claim was swept away: then it goes with the next sweep.
-with dead as (
-    select c.task_id, c.released_at, t.state
+with suspected as materialized (  -- nearly always none, and then no task is read
+    select c.task_id, c.released_at
       from claims c
-      join tasks t using (task_id)
       left join workers h on h.name = c.worker and h.instance_id = c.instance_id and h.stopped_at is null
       left join workers w on w.name = c.worker
      cross join lateral (select coalesce(w.lease_seconds, %(lease_s)s) + %(margin_s)s as seconds) l
-     where t.partition = any (%(owned)s)
+     where c.partition = any (%(owned)s)
        and (c.released_at is not null
-            or t.partition = any (%(judged)s)
+            or c.partition = any (%(judged)s)
                and l.seconds < %(seen_s)s
                and greatest(coalesce(h.heartbeat_at, c.claimed_at), pg_postmaster_start_time())
                    + make_interval(secs => l.seconds) < now())
+), dead as (
+    select c.task_id, c.released_at, t.state
+      from suspected c
+      join tasks t using (task_id)
 ), forgotten as (
     delete from claims c using dead d
      where c.task_id = d.task_id and d.state in ('successful', 'failed', 'cancelled', 'skipped')
