@@ -10,7 +10,6 @@ returns a result that JSON can hold.
 import asyncio
 import inspect
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +70,7 @@ class Context:
         self.tokens = tokens
         """Fencing token by resource (`TYPE:ID`): rises with each reservation. A store refuses a lower one."""
         self._send = send
-        self._cancelled = threading.Event()
+        self._is_cancelled = False
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def report(self, progress: Mapping[str, Any]) -> None:
@@ -92,7 +91,7 @@ class Context:
     @property
     def cancelled(self) -> bool:
         """Whether somebody has asked the task to stop."""
-        return self._cancelled.is_set()
+        return self._is_cancelled
 
     def check_cancelled(self) -> None:
         """Raise `TaskCancelled` if somebody has asked the task to stop."""
@@ -109,7 +108,7 @@ class Context:
 
     def cancel(self) -> None:
         """Ask the operation to stop. For the worker, and for tests of operations."""
-        self._cancelled.set()
+        self._is_cancelled = True
         for loop, event in self._waiters:
             loop.call_soon_threadsafe(event.set)
 
