@@ -98,8 +98,8 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "the order guard of small batches": Guard(
         "services/processor/pulp_processor/small_batch.sql",
-        "where t.task_id = c.task_id and t.version < c.version",
-        "where t.task_id = c.task_id",
+        "and t.task_id = c.task_id and t.version < c.version",
+        "and t.task_id = c.task_id",
         "pulp_processor.small_batch",
         (GUARDS_TEST,),
     ),
@@ -149,7 +149,7 @@ GUARDS: Final[dict[str, Guard]] = {
     "only what is final is let go of as ended": Guard(
         "services/worker/pulp_worker/claims.sql",
         "     where t.task_id = any (%(task_ids)s::uuid[])\n"
-        "       and t.state in ('successful', 'failed', 'cancelled', 'skipped')\n",
+        "       and t.state not in ('waiting', 'running', 'cancelling')  -- `in` would have the index by state read\n",
         "     where t.task_id = any (%(task_ids)s::uuid[])\n",
         "pulp_worker.claims",
         ("tests/integration/test_worker_chains.py::test_what_is_not_final_is_not_let_go_of_as_ended",),
