@@ -35,7 +35,7 @@ def report(progress):
         under_way.append(True)
         then()
 under_way = []
-with FillProcesses(2) as made:
+with FillProcesses(3) as made:
     print(*(child.pid for child in children()), flush=True)
     try:
 {body}
@@ -58,7 +58,7 @@ async def settings(backend: Backend, database: str, topics: Topics) -> Settings:
 
 
 async def run(settings: Settings, body: str) -> tuple[int, list[int], list[str]]:
-    """How a program that may use two processes has ended, the pids of these, and its other lines."""
+    """How a program that fills in three processes has ended, the pids of the other two, and its other lines."""
     program = _PROGRAM.format(
         kafka=settings.kafka,
         postgres=settings.postgres,
@@ -127,7 +127,7 @@ asyncio.run(rebuild.start(settings, report, made.filler))
 
 
 async def test_what_one_of_them_meets_is_raised(settings: Settings) -> None:
-    body = "asyncio.run(fill(settings, 99, {0: 5, 1: 5}, print, made.filler))"
+    body = "asyncio.run(fill(settings, 99, {0: 5, 1: 5, 2: 5}, print, made.filler))"
     _, _, lines = await run(settings, body)
     assert lines == ["RebuildCancelled the rebuild of generation 99 was cancelled", "left: []"]
 
@@ -148,7 +148,7 @@ asyncio.run(fill(settings, 2, {2: 9}, lambda *_: None, made.filler))
 async def test_nothing_is_written_any_more_once_it_has_failed(settings: Settings) -> None:
     body = """
 try:
-    asyncio.run(fill(settings, 99, {0: 5, 1: 5}, print, made.filler))
+    asyncio.run(fill(settings, 99, {0: 5, 1: 5, 2: 5}, print, made.filler))
 finally:
     print("still there:", children())
 """

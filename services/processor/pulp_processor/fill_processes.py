@@ -33,9 +33,9 @@ def usual_count() -> int:
 
 
 class FillProcesses:
-    """So many processes from `with` on, which must be entered before any thread and any event loop is there.
+    """So many processes from `with` on, this one among them. Enter it before any thread and any event loop is there.
 
-    They end with it, and with this process, however that ends. After a failure or a cancellation it is used up.
+    The others end with it, and with this process, however that ends. After a failure or a cancellation it is used up.
     """
 
     def __init__(self, count: int) -> None:
@@ -44,7 +44,7 @@ class FillProcesses:
         self._all: list[_Child] = []
 
     def __enter__(self) -> Self:
-        for _ in range(self._count):
+        for _ in range(self._count - 1):
             ours, theirs = _context.Pipe()
             process = _context.Process(target=_serve, args=(theirs,), daemon=True)
             process.start()
@@ -65,6 +65,9 @@ class FillProcesses:
         return Filler(self._fill, self._count)
 
     async def _fill(self, share: Share, moved: Callable[[int], None]) -> None:
+        if not self._free:
+            await fill_share(share, moved)  # else it would only wait, and hold what it has imported
+            return
         child = self._free.pop()
         try:
             await _command(child, share, moved)
