@@ -68,7 +68,7 @@ def boolean(value: bool) -> bytes:
     return _bool(1, value)
 
 
-@lru_cache(maxsize=4096)  # a broker gives a whole batch of records one time
+@lru_cache(maxsize=256)  # a broker gives a whole batch of records one time
 def time(timestamp_ms: int | None) -> bytes:
     """A field of type timestamptz, of a broker's time; one out of any calendar's range becomes its limit."""
     return NULL if timestamp_ms is None else _int8(8, microseconds(timestamp_ms))

@@ -24,7 +24,7 @@ _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _types: Final = {kind: binary_copy.text(literal) for kind, literal in TYPES.items()}
 _MOST_PIECES: Final = 1500
 """In a part: most often some 110 kB. From 128 kB on psycopg would copy it once more, in slices."""
-_microseconds: Final = lru_cache(maxsize=4096)(binary_copy.microseconds)
+_microseconds: Final = lru_cache(maxsize=256)(binary_copy.microseconds)
 
 
 class _Texts(dict[str, bytes]):
