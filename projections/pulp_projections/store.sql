@@ -20,6 +20,11 @@ create temporary table if not exists changed_tasks (
     progress json not null, result json not null, error json
 ) on commit delete rows;
 delete from pg_temp.changed_tasks;
+-- Each known task by its key: without statistics of this table, and often of the other, Postgres would read all tasks
+-- for every batch.
+set local enable_hashjoin = off;
+set local enable_mergejoin = off;
+set local enable_seqscan = off;
 
 -- copy_changed --
 copy pg_temp.changed_tasks from stdin (format binary);
