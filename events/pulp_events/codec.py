@@ -187,6 +187,11 @@ def key_of(task_id: UUID) -> bytes:
     return str(task_id).encode()  # never change: the key stands in history already written
 
 
+def task_id_of(key: bytes | None) -> UUID | None:
+    """The task whose events have this key; None for a key that is no event's."""
+    return _subject_of(key)[1] if key is not None and len(key) == _KEY_BYTES else None
+
+
 @lru_cache(maxsize=1024)  # the events of a task come close to each other
 def _subject_of(key: bytes) -> tuple[str, UUID] | tuple[None, None]:
     """The task whose key this is, as text and as such."""

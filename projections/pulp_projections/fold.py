@@ -1,26 +1,18 @@
 """The fold of a batch: records of one partition → the rows that change. Pure; live and rebuild use the same one."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
-from pulp_events.codec import decode, type_of
+from pulp_events.codec import decode, task_id_of, type_of
 from pulp_events.errors import UndecodableRecord
 from pulp_events.events import Accepted, Event, UnknownEvent
 from pulp_events.reader import Record
 from pulp_events.task import Ignored, Reason, State, Task, evolve
 
 APPLIED: Final = "applied"
-
-
-class Decoded(Struct, frozen=True, gc=False):
-    """A record and what it means: an event, or the reason why it is none."""
-
-    record: Record
-    event: Event | UnknownEvent | None
-    reason: str | None = None
 
 
 class HistoryRow(Struct, frozen=True, gc=False):
@@ -53,9 +45,8 @@ class Kind(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What a batch changes. Every task is in one of `created` and `updated`, once, as it is after the batch."""
+    """What a batch changes, beside the history. A task is in one of `created` and `updated`, once, as it is after."""
 
-    history: list[HistoryRow]
     created: list[Task]
     updated: list[Task]
     dead_letters: list[DeadLetter]
@@ -63,43 +54,65 @@ class Changes(NamedTuple):
     """By how much the number of tasks changes; no zeros."""
 
 
-def decode_batch(records: Iterable[Record]) -> list[Decoded]:
-    """Decode each record, once."""
-    return [_decode(record) for record in records]
+def task_ids(records: Iterable[Record]) -> set[UUID]:
+    """The tasks that a batch may be about: whose rows its fold needs."""
+    ids = map(task_id_of, {record.key for record in records})
+    return {task_id for task_id in ids if task_id is not None}
 
 
-def task_ids(batch: Iterable[Decoded]) -> set[UUID]:
-    """The tasks that a batch is about: whose rows `fold` needs."""
-    by_key = {item.record.key: item.event.task_id for item in batch if item.event is not None}
-    return set(by_key.values())  # a key is quicker to compare than an id, and each stands there many times
+class Fold:
+    """The fold of records of one partition, in order, onto the tasks that are known before them.
 
-
-def fold(batch: Sequence[Decoded], known: Mapping[UUID, Task]) -> Changes:
-    """Fold the events of one partition, in order, onto the rows that are known before them.
-
-    Any split into batches gives the same rows as one event at a time.
+    Any split into batches gives the same rows as one event at a time. `refused`: records that are no events whatever
+    they say, by offset, with the reason.
     """
-    tasks: dict[bytes | None, Task] = {}  # by the record's key, which is the task's id: quicker than by the id
-    history: list[HistoryRow] = []
-    dead_letters: list[DeadLetter] = []
-    for item in batch:
-        record, event = item.record, item.event
-        if event is None:
-            dead_letters.append(DeadLetter(record, item.reason or "no event"))
-            continue
-        effect: str = APPLIED
-        if isinstance(event, Event):
-            after = _evolve(tasks.get(record.key) or known.get(event.task_id), event, record)
-            if isinstance(after, Task):
-                tasks[record.key] = after
+
+    def __init__(self, known: Mapping[UUID, Task], refused: Mapping[int, str] | None = None) -> None:
+        self._known = known
+        self._refused = refused or {}
+        # By the record's key, which is the task's id: quicker to compare than that.
+        self._tasks: dict[bytes | None, Task] = {}
+        self._dead_letters: list[DeadLetter] = []
+
+    def history(self, records: Iterable[Record]) -> Iterator[HistoryRow]:
+        """Decode and fold the records, each as its row is asked for; dead letters have none.
+
+        Where a row is used before the next one is asked for, all of it is still in the processor's caches: of a large
+        batch that saves a quarter of the time.
+        """
+        tasks, known, refused = self._tasks, self._known, self._refused
+        for record in records:
+            try:
+                event = decode(record.key, record.value)
+            except UndecodableRecord as error:
+                self._dead_letters.append(DeadLetter(record, error.reason))
+                continue
+            if record.offset in refused:
+                self._dead_letters.append(DeadLetter(record, refused[record.offset]))
+                continue
+            effect: str = APPLIED
+            if isinstance(event, Event):
+                after = _evolve(tasks.get(record.key) or known.get(event.task_id), event, record)
+                if isinstance(after, Task):
+                    tasks[record.key] = after
+                else:
+                    effect = after.reason
             else:
-                effect = after.reason
-        else:
-            effect = Reason.UNKNOWN_TYPE
-        history.append(HistoryRow(record, event, effect))
-    created = [task for task in tasks.values() if task.task_id not in known]
-    updated = [task for task in tasks.values() if task.task_id in known]
-    return Changes(history, created, updated, dead_letters, _counts(created, updated, known))
+                effect = Reason.UNKNOWN_TYPE
+            yield HistoryRow(record, event, effect)
+
+    def changes(self) -> Changes:
+        """What the records have changed whose rows were asked for."""
+        tasks, known = self._tasks.values(), self._known
+        created = [task for task in tasks if task.task_id not in known]
+        updated = [task for task in tasks if task.task_id in known]
+        return Changes(created, updated, self._dead_letters, _counts(created, updated, known))
+
+
+def fold(records: Iterable[Record], known: Mapping[UUID, Task]) -> tuple[list[HistoryRow], Changes]:
+    """All of a small batch at once."""
+    folding = Fold(known)
+    return list(folding.history(records)), folding.changes()
 
 
 def _counts(created: Iterable[Task], updated: Iterable[Task], known: Mapping[UUID, Task]) -> dict[Kind, int]:
@@ -126,10 +139,3 @@ def _evolve(task: Task | None, event: Event, record: Record) -> Task | Ignored:
             return Ignored(Reason.WRONG_PARTITION)
         task = None
     return evolve(task, event, record, record.timestamp_ms)
-
-
-def _decode(record: Record) -> Decoded:
-    try:
-        return Decoded(record, decode(record.key, record.value))
-    except UndecodableRecord as error:
-        return Decoded(record, None, error.reason)

@@ -9,11 +9,12 @@ import msgspec
 from msgspec import Raw
 from psycopg import AsyncConnection
 from pulp_events.events import Resource, TaskError
+from pulp_events.reader import Record
 from pulp_events.task import State, Task
 
 from pulp_projections import binary_copy as field
 from pulp_projections import history_rows, task_rows
-from pulp_projections.fold import Changes, DeadLetter
+from pulp_projections.fold import Changes, DeadLetter, Fold
 from pulp_projections.sql import load
 
 _SQL = load("pulp_projections", "store.sql")
@@ -34,10 +35,16 @@ async def advance(connection: AsyncConnection, partition: int, expected: int, en
     return cursor.rowcount == 1
 
 
-async def write(connection: AsyncConnection, changes: Changes, *, letters_sent: bool = False) -> None:
-    """Write the rows. `letters_sent` marks dead letters as sent already: a rebuild sends nothing."""
-    if changes.history:
-        await _copy(connection, _SQL["copy_history"], history_rows.binary(changes.history))
+async def write(
+    connection: AsyncConnection, records: Iterable[Record], folding: Fold, *, letters_sent: bool = False
+) -> Changes:
+    """Fold the records, and write the rows; what they change. `letters_sent` marks dead letters as sent already: a
+    rebuild sends nothing.
+
+    The rows of the history are sent as they are made: Postgres writes the first ones while the next are folded.
+    """
+    await _copy(connection, _SQL["copy_history"], history_rows.binary(folding.history(records)))
+    changes = folding.changes()
     if changes.created:
         await _copy(connection, _SQL["copy_tasks"], [task_rows.created(changes.created)])
         if any(task.resources for task in changes.created):
@@ -54,6 +61,7 @@ async def write(connection: AsyncConnection, changes: Changes, *, letters_sent: 
     if changes.dead_letters:
         rows = field.table(_letter_row(letter, letters_sent) for letter in changes.dead_letters)
         await _copy(connection, _SQL["copy_dead_letters"], [rows])
+    return changes
 
 
 async def _copy(connection: AsyncConnection, statement: LiteralString, parts: Iterable[bytes]) -> None:

@@ -11,7 +11,7 @@ from pulp_events.reader import Record
 from pulp_events.task import Task
 from pulp_processor import small_batch
 from pulp_processor.projector import GenerationChanged, Projector
-from pulp_projections.fold import decode_batch, fold
+from pulp_projections.fold import fold
 from pulp_projections.generations import create_tables
 
 from tests.support.events import accepted
@@ -48,17 +48,17 @@ async def test_the_rows_are_the_same(database: str, seed: int, monkeypatch: pyte
 
 async def test_the_tasks_of_a_batch_are_found_by_their_keys(database: str) -> None:
     """A plan that was made while there were few tasks would read all of them for every batch."""
-    told = decode_batch(records(story(Random(1), 8, 120)))
+    told = records(story(Random(1), 8, 120))
     tasks: dict[UUID, Task] = {}
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
         await small_batch.prepare(connection, 1)
         before = await whole_scans(connection)
         for start in range(0, len(told), 7):
             batch = told[start : start + 7]
-            changes = fold(batch, tasks)
+            history, changes = fold(batch, tasks)
             tasks |= {task.task_id: task for task in (*changes.created, *changes.updated)}
             place = small_batch.Place(1, 0, start, start + len(batch))
-            assert all(await small_batch.write(connection, place, changes, wakes=False))
+            assert all(await small_batch.write(connection, place, history, changes, wakes=False))
         assert await whole_scans(connection) == before
 
 

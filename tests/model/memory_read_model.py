@@ -1,6 +1,6 @@
 """A read model in memory and its projector: they keep the contract of the real ones (`tests/contract/test_projectors.py`)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -8,7 +8,7 @@ import psycopg
 from pulp_events.reader import Record
 from pulp_events.task import Task
 from pulp_processor.projector import FenceLost, ReadModelCorrupt, rest_of
-from pulp_projections.fold import Changes, DeadLetter, Decoded, HistoryRow, decode_batch, fold, task_ids
+from pulp_projections.fold import Changes, DeadLetter, HistoryRow, fold, task_ids
 
 
 @dataclass
@@ -26,14 +26,14 @@ class MemoryReadModel:
         self.history = {partition: {} for partition in self.positions}
         self.dead_letters = {partition: {} for partition in self.positions}
 
-    def commit(self, partition: int, expected: int, end: int, changes: Changes) -> None:
+    def commit(self, partition: int, expected: int, end: int, history: list[HistoryRow], changes: Changes) -> None:
         """All or nothing. Raises `FenceLost` if the position is not the one expected."""
         if self.positions[partition] != expected:
             raise FenceLost(f"partition {partition}: the position is not {expected} any more")
-        if any(row.record.offset in self.history[partition] for row in changes.history):
+        if any(row.record.offset in self.history[partition] for row in history):
             raise ReadModelCorrupt(f"partition {partition}: rows after position {expected} are there already")
         self.positions[partition] = end
-        self.history[partition].update((row.record.offset, row) for row in changes.history)
+        self.history[partition].update((row.record.offset, row) for row in history)
         self.dead_letters[partition].update((letter.record.offset, letter) for letter in changes.dead_letters)
         self.tasks.update((task.task_id, task) for task in changes.created)
         for task in changes.updated:
@@ -59,16 +59,16 @@ class MemoryProjector:
         self.next_offset = self._model.positions[self.partition]
         return self.next_offset
 
-    async def project(self, records: Iterable[Record]) -> int:
+    async def project(self, records: Sequence[Record]) -> int:
         """See `Projector.project`."""
-        return self._write(decode_batch(records))
+        return self._write(records)
 
     async def close(self) -> None:
         """See `Projector.close`."""
         self._tasks.clear()
 
-    def _write(self, batch: Sequence[Decoded]) -> int:
-        rest = rest_of(batch, self.partition, self.next_offset)
+    def _write(self, records: Sequence[Record]) -> int:
+        rest = rest_of(records, self.partition, self.next_offset)
         if not rest:
             return self.next_offset
         known = {
@@ -76,9 +76,9 @@ class MemoryProjector:
             for task_id in task_ids(rest)
             if task_id in self._tasks or task_id in self._model.tasks
         }
-        changes = fold(rest, known)
-        end = rest[-1].record.offset + 1
-        self._model.commit(self.partition, self.next_offset, end, changes)
+        history, changes = fold(rest, known)
+        end = rest[-1].offset + 1
+        self._model.commit(self.partition, self.next_offset, end, history, changes)
         self._tasks.update((task.task_id, task) for task in (*changes.created, *changes.updated))
         self.next_offset = end
         return end

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from pulp_events.events import UnknownEvent
 from pulp_events.reader import Record
 from pulp_events.task import State, Task
-from pulp_projections.fold import Changes, decode_batch, fold, task_ids
+from pulp_projections.fold import Changes, Fold, HistoryRow, fold, task_ids
 
 from tests.support.events import NOON, TASK, accepted, cancel_requested, finished, progress, started
 from tests.support.records import PlainFold, garbage, life, record, records, story
@@ -30,7 +30,7 @@ class Rows(Struct):
     dead: list[tuple[int, str]]
     counts: Counter[tuple[int, str, str]]
 
-    def take(self, changes: Changes) -> None:
+    def take(self, history: list[HistoryRow], changes: Changes) -> None:
         """Write the changes, as the store does."""
         created, updated = ({task.task_id: task for task in tasks} for tasks in (changes.created, changes.updated))
         assert len(created) == len(changes.created)
@@ -38,7 +38,7 @@ class Rows(Struct):
         assert not created.keys() & (updated.keys() | self.tasks.keys())
         assert updated.keys() <= self.tasks.keys()
         self.tasks |= created | updated
-        self.history += [(row.record.offset, row.type, row.effect) for row in changes.history]
+        self.history += [(row.record.offset, row.type, row.effect) for row in history]
         assert 0 not in changes.counts.values()
         self.counts.update(changes.counts)
         self.dead += [(letter.record.offset, letter.reason) for letter in changes.dead_letters]
@@ -47,9 +47,8 @@ class Rows(Struct):
 def fold_all(batches: Sequence[Sequence[Record]]) -> Rows:
     rows = Rows({}, [], [], Counter())
     for batch in batches:
-        decoded = decode_batch(batch)
-        known = {task_id: rows.tasks[task_id] for task_id in task_ids(decoded) if task_id in rows.tasks}
-        rows.take(fold(decoded, known))
+        known = {task_id: rows.tasks[task_id] for task_id in task_ids(batch) if task_id in rows.tasks}
+        rows.take(*fold(batch, known))
     return rows
 
 
@@ -103,51 +102,51 @@ def summary(task: Task) -> dict[str, object]:
 
 
 def test_a_life_in_one_batch_is_one_new_task_and_no_update() -> None:
-    changes = fold(decode_batch(records(life(TASK))), {})
+    history, changes = fold(records(life(TASK)), {})
     assert [task.state for task in changes.created] == [State.SUCCESSFUL]
     assert changes.updated == []
-    assert [row.effect for row in changes.history] == ["applied"] * 6
+    assert [row.effect for row in history] == ["applied"] * 6
 
 
 def test_a_task_that_is_known_is_updated_once() -> None:
-    (task,) = fold(decode_batch(records([accepted()])), {}).created
-    changes = fold(decode_batch(records([started(), progress(), finished()], start=1)), {TASK: task})
+    (task,) = fold(records([accepted()]), {})[1].created
+    _, changes = fold(records([started(), progress(), finished()], start=1), {TASK: task})
     assert changes.created == []
     assert [(task.state, task.version, task.offset) for task in changes.updated] == [(State.SUCCESSFUL, 4, 3)]
 
 
 def test_the_counters_move_with_the_state_and_only_with_it() -> None:
-    first = fold(decode_batch(records([accepted(operation="sync")])), {})
+    _, first = fold(records([accepted(operation="sync")]), {})
     assert first.counts == {(0, "waiting", "sync"): 1}
     tasks = {TASK: first.created[0]}
-    second = fold(decode_batch(records([started()], start=1)), tasks)
+    _, second = fold(records([started()], start=1), tasks)
     assert second.counts == {(0, "waiting", "sync"): -1, (0, "running", "sync"): 1}
     tasks = {TASK: second.updated[0]}
-    assert fold(decode_batch(records([progress()], start=2)), tasks).counts == {}
+    assert fold(records([progress()], start=2), tasks)[1].counts == {}
 
 
 def test_what_changes_nothing_writes_no_task() -> None:
-    (task,) = fold(decode_batch(records([accepted()])), {}).created
-    changes = fold(decode_batch(records([accepted(), progress()], start=1)), {TASK: task})
+    (task,) = fold(records([accepted()]), {})[1].created
+    history, changes = fold(records([accepted(), progress()], start=1), {TASK: task})
     assert (changes.created, changes.updated) == ([], [])
-    assert [row.effect for row in changes.history] == ["duplicate", "not started"]
+    assert [row.effect for row in history] == ["duplicate", "not started"]
 
 
 def test_an_event_in_another_partition_than_its_tasks_changes_nothing() -> None:
-    (task,) = fold(decode_batch(records([accepted()], partition=1)), {}).created
-    batch = decode_batch(records([accepted(), started(), cancel_requested()], partition=2))
-    changes = fold(batch, {TASK: task})
+    (task,) = fold(records([accepted()], partition=1), {})[1].created
+    batch = records([accepted(), started(), cancel_requested()], partition=2)
+    history, changes = fold(batch, {TASK: task})
     assert (changes.created, changes.updated) == ([], [])
-    assert [row.effect for row in changes.history] == ["wrong partition", "unknown task", "unknown task"]
+    assert [row.effect for row in history] == ["wrong partition", "unknown task", "unknown task"]
     # The same where this partition is read before the task's own, as in a rebuild.
-    assert [row.effect for row in fold(batch[1:], {}).history] == ["unknown task", "unknown task"]
+    assert [row.effect for row in fold(batch[1:], {})[0]] == ["unknown task", "unknown task"]
 
 
 def test_an_event_of_an_unknown_type_is_kept_without_effect() -> None:
     known = record(accepted(), 0)
     body = {**json.loads(known.value or b""), "type": "org.pulpproject.task.praised.v7", "data": {"by": "all"}}
-    changes = fold(decode_batch([replace(known, value=json.dumps(body).encode())]), {})
-    (row,) = changes.history
+    history, changes = fold([replace(known, value=json.dumps(body).encode())], {})
+    (row,) = history
     assert (row.type, row.effect) == ("org.pulpproject.task.praised.v7", "unknown type")
     assert isinstance(row.event, UnknownEvent)
     assert (row.event.task_id, row.event.time) == (TASK, NOON)
@@ -170,7 +169,16 @@ def test_what_is_no_event_is_a_dead_letter_and_the_rest_goes_on(
     value: bytes | None, key: bytes | None, reason: str
 ) -> None:
     batch = [record(accepted(), 0), garbage(value, 1, key=key), record(started(), 2)]
-    changes = fold(decode_batch(batch), {})
+    history, changes = fold(batch, {})
     assert [(letter.record, reason in letter.reason) for letter in changes.dead_letters] == [(batch[1], True)]
-    assert [row.record.offset for row in changes.history] == [0, 2]
+    assert [row.record.offset for row in history] == [0, 2]
     assert [task.state for task in changes.created] == [State.RUNNING]
+
+
+def test_what_is_refused_is_a_dead_letter_without_effect_and_the_rest_goes_on() -> None:
+    batch = records([accepted(), started(), cancel_requested()])
+    folding = Fold({}, {1: "too large"})
+    assert [row.record.offset for row in folding.history(batch)] == [0, 2]
+    changes = folding.changes()
+    assert [(letter.record, letter.reason) for letter in changes.dead_letters] == [(batch[1], "too large")]
+    assert [task.state for task in changes.created] == [State.CANCELLING]

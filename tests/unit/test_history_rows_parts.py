@@ -2,14 +2,14 @@
 
 from pulp_events.ids import new_id
 from pulp_projections import binary_copy, history_rows
-from pulp_projections.fold import decode_batch, fold
+from pulp_projections.fold import fold
 
 from tests.support.events import accepted
 from tests.support.records import records
 
 
 def test_the_parts_together_are_what_copy_expects() -> None:
-    rows = fold(decode_batch(records([accepted(new_id()) for _ in range(1000)])), {}).history
+    rows = fold(records([accepted(new_id()) for _ in range(1000)]), {})[0]
     parts = list(history_rows.binary(rows))
     assert len(parts) > 1
     each = [b"".join(history_rows.binary([row])) for row in rows]

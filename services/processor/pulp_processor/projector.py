@@ -6,7 +6,7 @@ redelivered, duplicated or raced by another processor changes nothing.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from pulp_events.errors import PulpError
 from pulp_events.reader import Record
 from pulp_events.task import FINAL, Task
 from pulp_projections import store
-from pulp_projections.fold import Changes, Decoded, decode_batch, fold, task_ids
+from pulp_projections.fold import Changes, Fold, fold, task_ids
 from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
 
@@ -79,17 +79,13 @@ class Projector:
         await small_batch.prepare(connection, self.generation)
         return self.next_offset
 
-    async def project(self, records: Iterable[Record]) -> int:
-        """Decode the records and `write` them."""
-        return await self.write(decode_batch(records))
-
-    async def write(self, batch: Sequence[Decoded]) -> int:
+    async def project(self, records: Sequence[Record]) -> int:
         """Write the batch; the position after it. Records before the position were written before, and are left out.
 
         Raises `OutOfPlace` (nothing written), `ReadModelCorrupt`, or `psycopg.OperationalError` if Postgres went
         away: then it is not known whether the batch was written, and `locate` tells.
         """
-        rest = rest_of(batch, self.partition, self.next_offset)
+        rest = rest_of(records, self.partition, self.next_offset)
         if not rest:
             return self.next_offset
         while True:
@@ -112,33 +108,33 @@ class Projector:
         if connection is not None:
             await connection.close()
 
-    async def _write_or_set_aside(self, batch: Sequence[Decoded]) -> None:
+    async def _write_or_set_aside(self, records: Sequence[Record]) -> None:
         try:
-            await self._transaction(batch)
+            await self._transaction(records, {})
         except _REFUSED as error:
-            await self._transaction(await self._without_poison(batch, error))
+            await self._transaction(records, await self._poison(records, error))
 
-    async def _transaction(self, batch: Sequence[Decoded]) -> None:
+    async def _transaction(self, records: Sequence[Record], refused: Mapping[int, str]) -> None:
         connection = await self._connect()
-        end = batch[-1].record.offset + 1
-        if len(batch) > small_batch.MOST_RECORDS or not await self._write_small(connection, batch, end):
+        end = records[-1].offset + 1
+        if refused or not small_batch.is_small(records) or not await self._write_small(connection, records, end):
             async with connection.transaction():
                 await self._enter(connection, end)
-                changes = fold(batch, await self._known(connection, batch))
-                await store.write(connection, changes)
+                folding = Fold(await self._known(connection, records), refused)
+                changes = await store.write(connection, records, folding)
                 if _lets_tasks_run(changes):
                     await connection.execute(_SQL["wake_workers"])
             self._remember(changes)
         self.next_offset = end
 
-    async def _write_small(self, connection: AsyncConnection, batch: Sequence[Decoded], end: int) -> bool:
+    async def _write_small(self, connection: AsyncConnection, records: Sequence[Record], end: int) -> bool:
         """Write the batch in one statement, if it is one that can be; whether it was."""
         # Read before the fence: if that holds, nobody has written this partition's tasks since the position.
-        changes = fold(batch, await self._known(connection, batch))
-        if not small_batch.is_small(changes):
+        history, changes = fold(records, await self._known(connection, records))
+        if changes.dead_letters:
             return False
         place = small_batch.Place(self.generation, self.partition, self.next_offset, end)
-        written = await small_batch.write(connection, place, changes, wakes=_lets_tasks_run(changes))
+        written = await small_batch.write(connection, place, history, changes, wakes=_lets_tasks_run(changes))
         self._check(is_active=written.is_active, is_at=written.is_at)
         self._remember(changes)
         return True
@@ -157,8 +153,8 @@ class Projector:
         if not is_at:
             raise FenceLost(f"partition {self.partition}: the position is not {self.next_offset} any more")
 
-    async def _known(self, connection: AsyncConnection, batch: Sequence[Decoded]) -> Mapping[UUID, Task]:
-        wanted = task_ids(batch)
+    async def _known(self, connection: AsyncConnection, records: Sequence[Record]) -> Mapping[UUID, Task]:
+        wanted = task_ids(records)
         cached = {task_id: self._tasks[task_id] for task_id in wanted if task_id in self._tasks}
         missing = wanted - cached.keys()
         return {**cached, **await store.load_tasks(connection, missing)} if missing else cached
@@ -173,19 +169,16 @@ class Projector:
         while len(self._tasks) > _CACHED_TASKS:
             self._tasks.popitem(last=False)
 
-    async def _without_poison(self, batch: Sequence[Decoded], cause: psycopg.Error) -> list[Decoded]:
-        """The batch with what Postgres refuses to store made dead letters. Tried in a transaction that is undone."""
+    async def _poison(self, records: Sequence[Record], cause: psycopg.Error) -> Mapping[int, str]:
+        """Offset → reason of what Postgres refuses to store. Tried in a transaction that is undone."""
         connection = await self._connect()
         async with connection.transaction(force_rollback=True):
-            await self._enter(connection, batch[-1].record.offset + 1)
-            poison = await _find_poison(connection, batch)
+            await self._enter(connection, records[-1].offset + 1)
+            poison = await _find_poison(connection, records)
         if not poison:
             raise cause
         _log.warning("records cannot be stored", extra={"partition": self.partition, "offsets": sorted(poison)})
-        return [
-            Decoded(item.record, None, poison[item.record.offset]) if item.record.offset in poison else item
-            for item in batch
-        ]
+        return poison
 
     async def _connect(self) -> AsyncConnection:
         if self._connection is None or self._connection.closed:
@@ -194,11 +187,11 @@ class Projector:
         return self._connection
 
 
-def rest_of(batch: Sequence[Decoded], partition: int, next_offset: int) -> Sequence[Decoded]:
+def rest_of(records: Sequence[Record], partition: int, next_offset: int) -> Sequence[Record]:
     """What of the batch was not written before the position. Raises `GapInBatch` unless it continues there."""
-    rest = batch
-    if batch and batch[0].record.offset < next_offset:
-        rest = [item for item in batch if item.record.offset >= next_offset]
+    rest = records
+    if records and records[0].offset < next_offset:
+        rest = [record for record in records if record.offset >= next_offset]
     _check_first(rest, partition, next_offset)
     _check_whole(rest, partition)
     return rest
@@ -212,31 +205,28 @@ def _lets_tasks_run(changes: Changes) -> bool:
     return bool(changes.created) or any(task.attempt_id is None for task in changes.updated)
 
 
-def _check_first(rest: Sequence[Decoded], partition: int, next_offset: int) -> None:
-    if rest and rest[0].record.offset != next_offset:
-        raise GapInBatch(
-            f"partition {partition}: a batch starts at offset {rest[0].record.offset}, {next_offset} comes next"
-        )
+def _check_first(rest: Sequence[Record], partition: int, next_offset: int) -> None:
+    if rest and rest[0].offset != next_offset:
+        raise GapInBatch(f"partition {partition}: a batch starts at offset {rest[0].offset}, {next_offset} comes next")
 
 
-def _check_whole(rest: Sequence[Decoded], partition: int) -> None:
+def _check_whole(rest: Sequence[Record], partition: int) -> None:
     # The topic is neither compacted nor written in transactions: every offset holds a record.
-    if rest and rest[-1].record.offset - rest[0].record.offset != len(rest) - 1:
+    if rest and rest[-1].offset - rest[0].offset != len(rest) - 1:
         raise GapInBatch(
-            f"partition {partition}: records are missing between offsets {rest[0].record.offset} and"
-            f" {rest[-1].record.offset}"
+            f"partition {partition}: records are missing between offsets {rest[0].offset} and {rest[-1].offset}"
         )
 
 
-async def _find_poison(connection: AsyncConnection, batch: Sequence[Decoded]) -> dict[int, str]:
+async def _find_poison(connection: AsyncConnection, records: Sequence[Record]) -> dict[int, str]:
     """Offset → reason of each record that Postgres refuses, found by halving. In the caller's transaction."""
     try:
         async with connection.transaction():
-            await store.write(connection, fold(batch, await store.load_tasks(connection, task_ids(batch))))
+            await store.write(connection, records, Fold(await store.load_tasks(connection, task_ids(records))))
     except _REFUSED as error:
-        if len(batch) == 1:
-            return {batch[0].record.offset: f"Postgres cannot store it: {error.diag.message_primary}"}
-        middle = len(batch) // 2
-        first = await _find_poison(connection, batch[:middle])
-        return {**first, **await _find_poison(connection, batch[middle:])}
+        if len(records) == 1:
+            return {records[0].offset: f"Postgres cannot store it: {error.diag.message_primary}"}
+        middle = len(records) // 2
+        first = await _find_poison(connection, records[:middle])
+        return {**first, **await _find_poison(connection, records[middle:])}
     return {}

@@ -9,7 +9,7 @@ from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
 from pulp_events.reader import Reader, Record
 from pulp_projections import store
-from pulp_projections.fold import Decoded, decode_batch, fold
+from pulp_projections.fold import Fold
 from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
 
@@ -61,13 +61,13 @@ class GenerationProjector(Projector):
         self.next_offset = row[0]
         return self.next_offset
 
-    async def _transaction(self, batch: Sequence[Decoded]) -> None:
+    async def _transaction(self, records: Sequence[Record], refused: Mapping[int, str]) -> None:
         connection = await self._connect()
-        end = batch[-1].record.offset + 1
+        end = records[-1].offset + 1
         async with connection.transaction():
             await self._enter(connection, end)
-            changes = fold(batch, await self._known(connection, batch))
-            await store.write(connection, changes, letters_sent=True)
+            folding = Fold(await self._known(connection, records), refused)
+            changes = await store.write(connection, records, folding, letters_sent=True)
         self.next_offset = end
         self._remember(changes)
 
@@ -144,19 +144,19 @@ async def _fill(share: Share, projector: GenerationProjector, moved: Callable[[i
         coming = asyncio.create_task(asyncio.to_thread(_next, batches))
         try:
             while batch := await asyncio.shield(coming):
-                # Kafka is read and the next batch decoded while Postgres writes this one.
+                # Kafka is read while Postgres writes this one.
                 coming = asyncio.create_task(asyncio.to_thread(_next, batches))
-                await projector.write(batch)
+                await projector.project(batch)
                 moved(projector.next_offset)
         finally:
             # A thread cannot be stopped, and the consumer is closed after it.
             await asyncio.gather(coming, return_exceptions=True)
 
 
-def _next(batches: Iterator[tuple[int, list[Record]]]) -> list[Decoded]:
+def _next(batches: Iterator[tuple[int, list[Record]]]) -> list[Record]:
     """The next batch, or [] after the last."""
     found = next(batches, None)
-    return decode_batch(found[1]) if found else []
+    return found[1] if found else []
 
 
 def _plain(error: BaseException, generation: int) -> BaseException:

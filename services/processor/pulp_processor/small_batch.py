@@ -1,5 +1,6 @@
 """A small batch in one statement: with few records the round trips of a transaction cost more than its rows."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from psycopg import AsyncConnection
 from pulp_events.events import Access
+from pulp_events.reader import Record
 from pulp_events.task import Task
 from pulp_projections.binary_copy import clamped_ms
 from pulp_projections.fold import Changes, HistoryRow, Kind
@@ -45,13 +47,9 @@ class Written(NamedTuple):
     """The position was the one expected."""
 
 
-def is_small(changes: Changes) -> bool:
-    """Whether `write` may write them."""
-    return (
-        len(changes.history) <= MOST_RECORDS
-        and not changes.dead_letters
-        and sum(len(row.record.value or b"") for row in changes.history) <= _MOST_BYTES
-    )
+def is_small(records: Sequence[Record]) -> bool:
+    """Whether `write` may write what they change, if none of them is a dead letter."""
+    return len(records) <= MOST_RECORDS and sum(len(record.value or b"") for record in records) <= _MOST_BYTES
 
 
 async def prepare(connection: AsyncConnection, generation: int) -> None:
@@ -59,13 +57,15 @@ async def prepare(connection: AsyncConnection, generation: int) -> None:
     await connection.execute(_SQL["prepare"], {"schema": schema_of(generation)})
 
 
-async def write(connection: AsyncConnection, place: Place, changes: Changes, *, wakes: bool) -> Written:
+async def write(
+    connection: AsyncConnection, place: Place, history: Iterable[HistoryRow], changes: Changes, *, wakes: bool
+) -> Written:
     """Write the rows and move the position, or do nothing; outside of a transaction. `wakes`: tell the workers."""
     values = {
         **place._asdict(),
         "payload": place.payload,
         "wakes": wakes,
-        "history": _json([_history(row) for row in changes.history]).decode(),
+        "history": _json([_history(row) for row in history]).decode(),
         "created": _json([_created(task) for task in changes.created]).decode(),
         "uses": _json([_use(task, use) for task in changes.created for use in uses(task.resources)]).decode(),
         "updated": _json([_changing(task) for task in changes.updated]).decode(),

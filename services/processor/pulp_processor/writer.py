@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Protocol
 import psycopg
 from psycopg import errors
 from pulp_events.errors import PulpError
-from pulp_projections.fold import Decoded, decode_batch
+from pulp_events.reader import Record
 
 from pulp_processor.projector import OutOfPlace, Projector
 from pulp_processor.transport import Batch
@@ -56,27 +56,27 @@ class Listener(Protocol):
 
 
 class _Queued(NamedTuple):
-    decoded: Sequence[Decoded]
+    records: Sequence[Record]
     epoch: int
 
 
 def next_of(queue: deque[_Queued]) -> _Queued:
     """Take the first batch; where it is only few records, also what continues it, for one transaction."""
     first = queue.popleft()
-    decoded = first.decoded
-    while queue and len(decoded) < _FEW_RECORDS and _continues(queue[0], first.epoch, decoded):
-        decoded = [*decoded, *queue.popleft().decoded]
-    return _Queued(decoded, first.epoch)
+    records = first.records
+    while queue and len(records) < _FEW_RECORDS and _continues(queue[0], first.epoch, records):
+        records = [*records, *queue.popleft().records]
+    return _Queued(records, first.epoch)
 
 
-def _continues(batch: _Queued, epoch: int, decoded: Sequence[Decoded]) -> bool:
-    return batch.epoch == epoch and batch.decoded[0].record.offset == decoded[-1].record.offset + 1
+def _continues(batch: _Queued, epoch: int, records: Sequence[Record]) -> bool:
+    return batch.epoch == epoch and batch.records[0].offset == records[-1].offset + 1
 
 
 class Writer:
     """Writes the batches of one partition on a connection of its own, beside the other partitions.
 
-    The next batches are decoded and queued meanwhile, so that Postgres never waits for Kafka; a few records
+    The next batches are queued meanwhile, so that Postgres never waits for Kafka; a few records
     that wait are written with what follows them.
     """
 
@@ -157,8 +157,8 @@ class Writer:
                 self.epoch += 1
 
     def put(self, batch: Batch) -> None:
-        """Hand over a batch."""
-        self._queue.append(_Queued(decode_batch(batch.records), batch.epoch))
+        """Hand over a batch, whose list remains its owner's."""
+        self._queue.append(_Queued(batch.records.copy(), batch.epoch))
         self._filled.set()
 
     async def close(self) -> None:
@@ -174,7 +174,7 @@ class Writer:
 
     @property
     def _queued(self) -> int:
-        return sum(len(batch.decoded) for batch in self._queue)
+        return sum(len(batch.records) for batch in self._queue)
 
     async def _run(self) -> None:
         try:
@@ -194,9 +194,9 @@ class Writer:
                 self._listener.on_fault(error)
 
     async def _write(self, batch: _Queued) -> None:
-        self._writing, self._began_s = len(batch.decoded), time.monotonic()
+        self._writing, self._began_s = len(batch.records), time.monotonic()
         try:
-            await self._patiently(lambda: self._projector.write(batch.decoded))
+            await self._patiently(lambda: self._projector.project(batch.records))
         except OutOfPlace as error:
             if batch.epoch == self.epoch:
                 await self._read_again(error)
