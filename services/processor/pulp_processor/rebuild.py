@@ -28,6 +28,7 @@ from pulp_processor.rebuild_state import Generation, active, drop, generations, 
 from pulp_processor.settings import Settings
 
 _SQL: Final = load("pulp_processor", "rebuild.sql")
+_HISTORY: Final = "task_events"
 _NEAR: Final = 5000
 """Events that the live projection may be ahead when a generation counts as ready."""
 _MOST_ROUNDS: Final = 10
@@ -179,12 +180,12 @@ async def _build(
         if found.status == "building":
             meter = Meter(report, Phase.FILLING, dict(found.ends), dict(found.positions))
             await fill(settings, generation, found.ends, meter.moved, filler)
-        if found.indexed_at is None:
-            report(Progress(Phase.INDEXING, 0, 0, 0.0, None))
-            await _index(connection, generation)
-        # Else the first queries would be planned as if the tables were empty. Each on a connection of its own, as it is
-        # one processor's work.
-        await asyncio.gather(*(_analyze(settings, generation, table) for table in VIEWS))
+        report(Progress(Phase.INDEXING, 0, 0, 0.0, None))
+        # Unless they are analyzed the first queries would be planned as if the tables were empty. Each on a connection
+        # of its own, as it is one processor's work. Not while its own indexes are built: the history's come first.
+        index = [] if found.indexed_at is not None else [_index(connection, generation)]
+        await asyncio.gather(*index, *(_analyze(settings, generation, table) for table in VIEWS if table != _HISTORY))
+        await _analyze(settings, generation, _HISTORY)
         await catch_up(connection, settings, generation, report)
         await connection.execute(_SQL["set_ready"], {"generation": generation})
     except (RebuildCancelled, psycopg.OperationalError, errors.UndefinedTable, errors.InvalidSchemaName) as error:
