@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from pulp_events.collecting import collect_seldom
 from pulp_processor import activation, rebuild
-from pulp_processor.collecting import collect_seldom
 from pulp_processor.compare import Comparison
 from pulp_processor.rebuild_fill import Filler
 from pulp_processor.rebuild_progress import Report

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import click
-from pulp_processor.collecting import collect_seldom
+from pulp_events.collecting import collect_seldom
 from pulp_processor.fill_processes import FillProcesses, usual_count
 from pulp_processor.rebuild_fill import Filler
 

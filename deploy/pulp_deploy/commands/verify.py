@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from pulp_processor.collecting import collect_seldom
+from pulp_events.collecting import collect_seldom
 from pulp_processor.compare import Comparison, Difference
 from pulp_processor.verify import verify as compare_with_log
 

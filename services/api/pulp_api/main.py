@@ -13,6 +13,7 @@ from typing import Final
 import uvicorn
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
+from pulp_events.collecting import collect_seldom
 from pulp_events.errors import PulpError
 from pulp_events.log import KafkaLog
 from pulp_events.settings import SettingsError
@@ -53,6 +54,7 @@ async def serve(settings: Settings) -> None:
             hub.start(await log.end_offsets())
             service = Service(log=log, pool=pool, positions=positions, partitions=installed.partitions)
             app = build(service, Authenticator(service.connection), hub)
+            collect_seldom()
             with listen(settings.host, settings.port) as listener:
                 await Server(app, hub).serve([listener])
         finally:

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, Never
 
+from pulp_events.collecting import collect_seldom
 from pulp_events.errors import PulpError
 from pulp_events.log import KafkaLog
 from pulp_projections.startup import prepare
 
 from pulp_processor import leaving
 from pulp_processor.app import ProcessorApp
-from pulp_processor.collecting import collect_seldom
 from pulp_processor.instance import Instance
 from pulp_processor.letter_sender import DeadLetterSender
 from pulp_processor.reactor import Reactor
