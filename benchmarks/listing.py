@@ -27,7 +27,7 @@ _FILTERS = {
     "by resource": "exclusive_resources=repository:repo-7",
     "by time": "started_at__gte=2026-01-03T00:00:00Z",
 }
-_WARM_UP = 5
+_WARM_UP = 20
 
 
 async def ours(servers: Servers, sizes: Sizes) -> Mapping[str, float]:

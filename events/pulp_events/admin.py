@@ -36,6 +36,21 @@ class TopicInfo(NamedTuple):
     partitions: int
 
 
+class Connection(NamedTuple):
+    """A client that stays, for who asks again and again."""
+
+    bootstrap: str
+    client: AdminClient
+
+
+def connect(bootstrap: str) -> Connection:
+    """On a busy machine the first answer to a new client may take a second, those after it do not.
+
+    Whoever has it calls the client's `poll` now and then, which logs what there is to say.
+    """
+    return Connection(bootstrap, _admin(bootstrap))
+
+
 def create_topics(
     bootstrap: str, topics: Topics, *, partitions: int, replication: int, timeout_s: float = 30.0
 ) -> list[str]:
@@ -76,22 +91,22 @@ def ping(bootstrap: str, *, timeout_s: float = 10.0) -> None:
         raise LogUnavailable(f"no broker answers: {error.args[0].str()}") from error
 
 
-def describe(bootstrap: str, topic: str, *, timeout_s: float = 10.0) -> TopicInfo:
+def describe(kafka: str | Connection, topic: str, *, timeout_s: float = 10.0) -> TopicInfo:
     """The topic's id and partition count; raises `LogUnavailable` if Kafka is away or has no such topic."""
-    client = _admin(bootstrap)
+    bootstrap, client = _connected(kafka)
     futures = client.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
     found = _result(futures[topic], timeout_s, f"topic {topic} at {bootstrap}")
     return TopicInfo(topic, str(found.topic_id), len(found.partitions))
 
 
-def begin_offsets(bootstrap: str, topic: str, partitions: int, *, timeout_s: float = 10.0) -> dict[int, int]:
+def begin_offsets(kafka: str | Connection, topic: str, partitions: int, *, timeout_s: float = 10.0) -> dict[int, int]:
     """The first offset that is still in the log, of each partition."""
-    return _offsets(bootstrap, topic, partitions, OffsetSpec.earliest(), timeout_s)
+    return _offsets(kafka, topic, partitions, OffsetSpec.earliest(), timeout_s)
 
 
-def end_offsets(bootstrap: str, topic: str, partitions: int, *, timeout_s: float = 10.0) -> dict[int, int]:
+def end_offsets(kafka: str | Connection, topic: str, partitions: int, *, timeout_s: float = 10.0) -> dict[int, int]:
     """The offset that the next record will get, of each partition."""
-    return _offsets(bootstrap, topic, partitions, OffsetSpec.latest(), timeout_s)
+    return _offsets(kafka, topic, partitions, OffsetSpec.latest(), timeout_s)
 
 
 def offsets_since(
@@ -103,9 +118,12 @@ def offsets_since(
     return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
 
 
-def _offsets(bootstrap: str, topic: str, partitions: int, spec: OffsetSpec, timeout_s: float) -> dict[int, int]:
+def _offsets(
+    kafka: str | Connection, topic: str, partitions: int, spec: OffsetSpec, timeout_s: float
+) -> dict[int, int]:
     wanted = {TopicPartition(topic, partition): spec for partition in range(partitions)}
-    client, ends_s = _admin(bootstrap), time.monotonic() + timeout_s
+    bootstrap, client = _connected(kafka)
+    ends_s = time.monotonic() + timeout_s
     while True:
         futures = client.list_offsets(wanted, request_timeout=timeout_s)
         reason = "no offset, and no error"
@@ -148,3 +166,7 @@ def _result(future: "Future[T]", timeout_s: float, what: str) -> T:
 
 def _admin(bootstrap: str) -> AdminClient:
     return AdminClient(client_settings(bootstrap))
+
+
+def _connected(kafka: str | Connection) -> Connection:
+    return connect(kafka) if isinstance(kafka, str) else kafka

@@ -58,6 +58,7 @@ class ProcessorApp(faust.App):
         """Called after every commit."""
         self.writers: dict[int, Writer] = {}
         self._topic_id = topic_id
+        self._kafka = admin.connect(settings.kafka)
         self._room = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
         self._placing: asyncio.Task[None] | None = None
@@ -214,17 +215,18 @@ class ProcessorApp(faust.App):
                 break
 
     def _check(self, positions: Mapping[int, int]) -> None:
-        topic, kafka = self.settings.topics.events, self.settings.kafka
+        topic = self.settings.topics.events
         partitions = self._check_topic().partitions
         check_range(
             topic,
             positions,
-            admin.begin_offsets(kafka, topic, partitions),
-            admin.end_offsets(kafka, topic, partitions),
+            admin.begin_offsets(self._kafka, topic, partitions),
+            admin.end_offsets(self._kafka, topic, partitions),
         )
 
     def _check_topic(self) -> admin.TopicInfo:
-        info = admin.describe(self.settings.kafka, self.settings.topics.events)
+        self._kafka.client.poll(0)
+        info = admin.describe(self._kafka, self.settings.topics.events)
         if info.topic_id != self._topic_id:
             raise TopicMismatch(
                 f"topic {info.name} was made anew (id {info.topic_id}, not {self._topic_id}): its offsets mean"
