@@ -1,7 +1,6 @@
 """Rebuild, activation and rollback while a processor projects, readers read and events come in."""
 
 import asyncio
-import contextlib
 import signal
 import subprocess
 import sys
@@ -60,11 +59,12 @@ async def processor(settings: Settings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def traffic(log: KafkaLog) -> AsyncIterator[None]:
-    """Tasks that come and go, all the time."""
+    """Tasks that come and go, all the time. After it nothing more comes."""
+    over = asyncio.Event()
 
     async def go_on() -> None:
         number = 0
-        while True:
+        while not over.is_set():
             for event in life(uuid4()):
                 await log.append(event, number % PARTITIONS)
             number += 1
@@ -73,9 +73,8 @@ async def traffic(log: KafkaLog) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        over.set()
+        await task  # an append that is cancelled may be in the log a moment later
 
 
 async def reached(settings: Settings, ends: dict[int, int]) -> None:
