@@ -8,16 +8,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
 
-from pulp_projections.queries import (
-    SPAN,
-    Condition,
-    Reading,
-    TaskRow,
-    parameters_of,
-    reading_of,
-    rows_of,
-    tasks_sql,
-)
+from pulp_projections.queries import Condition, Reading, TaskRow, parameters_of, reading_of, rows_of, tasks_sql
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections", "pages.sql")
@@ -106,7 +97,7 @@ def _have_counters(conditions: Sequence[Condition]) -> bool:
 def _statement(form: str, reading: Reading, order: LiteralString, way: LiteralString) -> LiteralString:
     count = SQL(_SQL[way]).format(source=SQL(reading.source), where=SQL(reading.where))
     whole = SQL(_SQL["whole"]).format(count=count)
-    return SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(reading) + SPAN), order=SQL(order)).as_string()
+    return SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(reading)), order=SQL(order)).as_string()
 
 
 def _estimate_sql(reading: Reading) -> bytes:

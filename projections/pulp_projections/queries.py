@@ -15,8 +15,6 @@ from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections", "queries.sql")
 _TASK: Final = "select " + _SQL["columns"] + " from tasks t where t.task_id = %(task_id)s"
-SPAN: Final = " limit %(limit)s offset %(skip)s"
-"""The end of a statement that reads some of the tasks."""
 
 
 class TaskRow(Struct, frozen=True, gc=False):
@@ -144,7 +142,7 @@ async def tasks(
     offset: int = 0,
 ) -> list[TaskRow]:
     """The tasks for which every condition holds."""
-    statement = "select " + tasks_sql(reading_of(conditions, order)) + SPAN
+    statement = "select " + tasks_sql(reading_of(conditions, order))
     values = {**parameters_of(conditions), "limit": limit, "skip": offset}
     return [TaskRow(*row) for row in await rows_of(connection, statement, values)]
 
@@ -264,9 +262,9 @@ def in_each(among: Sequence[LiteralString]) -> LiteralString:
 
 
 def tasks_sql(reading: Reading) -> LiteralString:
-    """What reads tasks, after `select`: the columns of `TaskRow`, and the rest of the statement but `SPAN`."""
+    """What reads tasks, after `select`: the columns of `TaskRow`, and the rest. `limit` and `skip` are the page."""
     source, where, order = reading
-    return _SQL["columns"] + " from " + source + where + " order by " + order
+    return _SQL["columns"] + " from " + source + where + " order by " + order + " limit %(limit)s offset %(skip)s"
 
 
 def _where(texts: Sequence[LiteralString]) -> LiteralString:
