@@ -1,18 +1,19 @@
 """Filling a generation that is not active: the same fold and the same transactions as the live projection's."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
-from pulp_events.reader import Reader, Record
+from pulp_events.reader import Record
 from pulp_projections import store
 from pulp_projections.fold import Fold
 from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
 
+from pulp_processor.partition_reader import PartitionReader
 from pulp_processor.projector import FenceLost, Projector
 from pulp_processor.rebuild_errors import RebuildCancelled, RebuildInUse
 from pulp_processor.settings import Settings
@@ -21,9 +22,6 @@ _SQL: Final = load("pulp_processor", "rebuild.sql")
 _AT_ONCE: Final = 2
 """Partitions that one process fills side by side: while Postgres writes one's rows, the other's are made. Each has a
 consumer, a connection and two batches: this bounds memory as well."""
-
-_MOST_RECORDS: Final = 2500
-"""In a batch: with 5,000 it is no quicker, and takes 7 MiB more of each process."""
 
 
 def connection_name(generation: int) -> str:
@@ -139,24 +137,18 @@ async def _fill(share: Share, projector: GenerationProjector, moved: Callable[[i
     moved(start)
     if start >= end:
         return
-    with Reader(settings.kafka, settings.topics.events, {partition: start}) as reader:
-        batches = reader.until({partition: end}, most=min(settings.batch_records, _MOST_RECORDS))
-        coming = asyncio.create_task(asyncio.to_thread(_next, batches))
+    most = settings.batch_records
+    async with PartitionReader(settings.kafka, settings.topics.events, partition, start) as reader:
+        coming = asyncio.create_task(reader.read(end, most=most))
         try:
-            while batch := await asyncio.shield(coming):
+            while batch := await coming:
                 # Kafka is read while Postgres writes this one.
-                coming = asyncio.create_task(asyncio.to_thread(_next, batches))
+                coming = asyncio.create_task(reader.read(end, most=most))
                 await projector.project(batch)
                 moved(projector.next_offset)
         finally:
-            # A thread cannot be stopped, and the consumer is closed after it.
+            coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
-
-
-def _next(batches: Iterator[tuple[int, list[Record]]]) -> list[Record]:
-    """The next batch, or [] after the last."""
-    found = next(batches, None)
-    return found[1] if found else []
 
 
 def _plain(error: BaseException, generation: int) -> BaseException:

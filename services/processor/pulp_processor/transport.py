@@ -9,7 +9,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from aiokafka.consumer import consumer, fetcher
 from aiokafka.errors import (
     ConsumerStoppedError,
     IllegalStateError,
@@ -23,9 +22,10 @@ from faust.types import TP
 from pulp_events.errors import OffsetOutOfRange
 from pulp_events.reader import Record
 
+from pulp_processor.fetching import fit_aiokafka
+
 SCHEME: Final = "pulp-batches"
 _SHORT_S: Final = 0.02
-_SHORT_WAIT_MS: Final = 20
 _LOG_APPEND_TIME: Final = 1
 _log = logging.getLogger("pulp.processor")
 
@@ -71,7 +71,7 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset: Any = _ReadOffsets()
-        _fit_aiokafka()
+        fit_aiokafka()
         self._told: dict[TP, int] = {}
 
     @property
@@ -178,46 +178,6 @@ def _as_aiokafkas(tp: TP, record: Record) -> ConsumerRecord[bytes, bytes]:
         -1,
         headers,
     )
-
-
-def _fit_aiokafka() -> None:
-    """Have aiokafka fetch for batches. It holds for all consumers of this process, of which this is the only one."""
-    fetcher.PartitionRecords = _PartitionRecords
-    consumer.Fetcher = _Fetcher
-
-
-class _Fetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka has no types
-    """Asks a broker for partitions whose records are not all taken yet again soon after they are.
-
-    A request leaves such partitions out, and there is one at a time for each broker. While that waits for events of the
-    others, which may be idle, nothing more would come of the busy ones: with one busy partition of four, a fifth of
-    what it can do.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._usual_wait_ms: int = kwargs["fetch_max_wait_ms"]
-        self._fetch_max_wait_ms = self._usual_wait_ms
-
-    def _get_actions_per_node(self, assignment: Any) -> Any:
-        self._fetch_max_wait_ms = _SHORT_WAIT_MS if self._records else self._usual_wait_ms
-        return super()._get_actions_per_node(assignment)
-
-
-class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
-    """What aiokafka hands out of one fetch: a `Record` each, at once. Its own class costs four times as much."""
-
-    _headers: tuple[tuple[str, bytes | None], ...] = ()
-    """The last record's: most have the same, which are in memory once then."""
-
-    def __iter__(self) -> Any:
-        return self._records_iterator
-
-    def _consumer_record(self, tp: TP, record: Any) -> Record:
-        headers = tuple(record.headers)
-        if headers != self._headers:
-            self._headers = headers
-        return Record(tp.partition, record.offset, record.timestamp, record.key, record.value, self._headers)
 
 
 class _ReadOffsets(dict[Any, Any]):
