@@ -45,6 +45,8 @@ class State(StrEnum):
 
 
 FINAL: Final = frozenset({State.SUCCESSFUL, State.FAILED, State.CANCELLED, State.SKIPPED})
+_RUNNING: Final = State.RUNNING  # an enumeration is slow to ask for its members
+_CANCELLING: Final = State.CANCELLING
 _STATE_OF: Final = {outcome: State(outcome.value) for outcome in Outcome}
 
 
@@ -176,13 +178,13 @@ def _created(event: Event, position: Placed, at_ms: int) -> Task | Ignored:
 
 
 def _started(task: Task, data: Started, offset: int, at_ms: int) -> Task | Ignored:
-    if task.state is State.CANCELLING:
+    if task.state is _CANCELLING:
         return Ignored(Reason.CANCEL_CAME_FIRST)
-    if task.state is State.RUNNING and data.attempt <= task.attempt:
+    if task.state is _RUNNING and data.attempt <= task.attempt:
         return Ignored(Reason.ATTEMPT_TAKEN)
     return replace(
         task,
-        state=State.RUNNING,
+        state=_RUNNING,
         attempt=data.attempt,
         attempt_id=data.attempt_id,
         worker=data.worker,
@@ -199,7 +201,7 @@ def _started(task: Task, data: Started, offset: int, at_ms: int) -> Task | Ignor
 def _progressed(task: Task, data: Progress, offset: int, at_ms: int) -> Task | Ignored:
     if task.attempt_id is None:
         return Ignored(Reason.NOT_STARTED)
-    if data.attempt_id != task.attempt_id or data.sequence <= task.sequence:
+    if data.attempt_id.int != task.attempt_id.int or data.sequence <= task.sequence:  # a UUID is slow to compare
         return Ignored(Reason.STALE)
     return replace(
         task,
@@ -212,13 +214,13 @@ def _progressed(task: Task, data: Progress, offset: int, at_ms: int) -> Task | I
 
 
 def _cancelling(task: Task, _: CancelRequested, offset: int, at_ms: int) -> Task | Ignored:
-    if task.state is State.CANCELLING:
+    if task.state is _CANCELLING:
         return Ignored(Reason.ALREADY_REQUESTED)
-    if task.state is State.RUNNING and not task.cancellable:
+    if task.state is _RUNNING and not task.cancellable:
         return Ignored(Reason.NOT_CANCELLABLE)
     return replace(
         task,
-        state=State.CANCELLING,
+        state=_CANCELLING,
         cancel_requested_at_ms=at_ms,
         updated_at_ms=at_ms,
         offset=offset,

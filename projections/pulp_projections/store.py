@@ -25,7 +25,9 @@ _error_of = msgspec.json.Decoder(TaskError).decode
 
 async def load_tasks(connection: AsyncConnection, task_ids: Iterable[UUID]) -> dict[UUID, Task]:
     """The tasks that have a row, by id."""
-    cursor = await connection.execute(_SQL["load_tasks"], {"task_ids": list(task_ids)})
+    # As one text: psycopg takes several times as long for a list of them.
+    ids = ",".join([f"{task_id.int:032x}" for task_id in task_ids])
+    cursor = await connection.execute(_SQL["load_tasks"], {"task_ids": f"{{{ids}}}"})
     return {row[0]: _task_of(row) for row in await cursor.fetchall()}
 
 

@@ -8,7 +8,7 @@ select task_id, state, operation, arguments::text, resources::text, tags, queue,
        partition, accepted_offset, last_offset, version, attempt, attempt_id, worker, cancellable, sequence,
        progress::text, result::text, error::text
   from tasks
- where task_id = any (%(task_ids)s);
+ where task_id = any (%(task_ids)s::uuid[]);
 
 -- make_changed --
 -- Where the new values of known tasks go first: one UPDATE takes them from here. Emptied, since a transaction may write

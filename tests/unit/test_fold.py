@@ -159,7 +159,7 @@ def test_an_event_of_an_unknown_type_is_kept_without_effect() -> None:
         (None, str(TASK).encode(), "no value"),
         (b"", str(TASK).encode(), "no event"),
         (b"not JSON", str(TASK).encode(), "no event"),
-        (b"{}", str(TASK).encode(), "specversion"),
+        (b"{}", str(TASK).encode(), "`type`"),
         (b"\xff\xfe", str(TASK).encode(), "no event"),
         (record(accepted(), 0).value, None, "key"),
         (record(accepted(), 0).value, str(uuid4()).encode(), "key"),

@@ -56,7 +56,6 @@ class PartitionReader:
                 client_id="pulp-tasks",
                 enable_auto_commit=False,
                 auto_offset_reset="none",
-                isolation_level="read_committed",
                 max_partition_fetch_bytes=_FETCHED_BYTES,
             )
             try:
