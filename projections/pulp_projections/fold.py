@@ -92,7 +92,11 @@ class Fold:
                 continue
             effect: str = APPLIED
             if isinstance(event, Event):
-                after = _evolve(tasks.get(record.key) or known.get(event.task_id), event, record)
+                task = tasks.get(record.key) or known.get(event.task_id)
+                if task is None or task.partition == record.partition:
+                    after = evolve(task, event, record, record.timestamp_ms)
+                else:
+                    after = _evolve_elsewhere(event, record)
                 if isinstance(after, Task):
                     tasks[record.key] = after
                 else:
@@ -131,11 +135,12 @@ def _kind(task: Task) -> Kind:
     return Kind(task.partition, task.state, task.operation)
 
 
-def _evolve(task: Task | None, event: Event, record: Record) -> Task | Ignored:
-    if task is not None and task.partition != record.partition:
-        # Whether its own partition has come so far is chance, and no two projections would agree: so a task is not
-        # known in other partitions. Only a second `accepted` has to know of it, as it cannot make the task again.
-        if isinstance(event.data, Accepted):
-            return Ignored(Reason.WRONG_PARTITION)
-        task = None
-    return evolve(task, event, record, record.timestamp_ms)
+def _evolve_elsewhere(event: Event, record: Record) -> Task | Ignored:
+    """The effect of an event in another partition than its task's.
+
+    Whether the task's own partition has come so far is chance, and no two projections would agree: so a task is not
+    known in other partitions. Only a second `accepted` has to know of it, as it cannot make the task again.
+    """
+    if isinstance(event.data, Accepted):
+        return Ignored(Reason.WRONG_PARTITION)
+    return evolve(None, event, record, record.timestamp_ms)

@@ -7,32 +7,31 @@ from struct import Struct
 from typing import Final
 
 from pulp_events.codec import TYPES
-from pulp_events.events import Event
+from pulp_events.events import Data, Event
 
 from pulp_projections import binary_copy
 from pulp_projections.fold import HistoryRow
 
 COLUMNS: Final = (
-    *("partition", "record_offset", "task_id", "event_id", "type"),
-    *("event_time", "broker_time", "actor", "effect", "event"),
+    *("partition", "record_offset", "task_id", "event_id", "event_time", "broker_time"),
+    *("event", "type", "actor", "effect"),
 )
-# Fields with their lengths, several in one step, since there are so many rows; first the number of fields.
-_head: Final = Struct(">hiiiqi16si16s").pack
-_times: Final = Struct(">iqiq").pack
-_length: Final = Struct(">i").pack
+"""What has a fixed length comes first, and goes with its lengths into one step: there are so many rows."""
+_fixed: Final = Struct(">hiiiqi16si16siqiqi").pack
+"""The number of fields, those before `event`, and how long that is."""
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_types: Final = {kind: binary_copy.text(literal) for kind, literal in TYPES.items()}
-_MOST_PIECES: Final = 1500
+_MOST_PIECES: Final = 600
 """In a part: most often some 110 kB. From 128 kB on psycopg would copy it once more, in slices."""
 _microseconds: Final = lru_cache(maxsize=256)(binary_copy.microseconds)
 
 
-class _Texts(dict[str, bytes]):
-    """Fields of type text, each made once."""
+class _Texts(dict[tuple[type[Data], str, str], bytes]):
+    """The last three fields, of type text, by kind, actor and effect: made once for each that comes."""
 
-    def __missing__(self, value: str) -> bytes:
-        field = self[value] = binary_copy.text(value)
-        return field
+    def __missing__(self, key: tuple[type[Data], str, str]) -> bytes:
+        kind, actor, effect = key
+        fields = self[key] = _texts(TYPES[kind], actor, effect)
+        return fields
 
 
 def binary(rows: Iterable[HistoryRow]) -> Iterator[bytes]:
@@ -42,20 +41,23 @@ def binary(rows: Iterable[HistoryRow]) -> Iterator[bytes]:
     for row in rows:
         record, event = row.record, row.event
         value = record.value or b""
-        task_id, event_id = event.task_id.int.to_bytes(16), event.id.int.to_bytes(16)
+        task, own = event.task_id.int.to_bytes(16), event.id.int.to_bytes(16)
         since = event.time - _EPOCH
-        event_time = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        time = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        broker = _microseconds(record.timestamp_ms)
         pieces += (
-            _head(fields, 4, record.partition, 8, record.offset, 16, task_id, 16, event_id),
-            _types[type(event.data)] if isinstance(event, Event) else texts[event.type],
-            _times(8, event_time, 8, _microseconds(record.timestamp_ms)),
-            texts[event.actor],
-            texts[row.effect],
-            _length(len(value)),
+            _fixed(fields, 4, record.partition, 8, record.offset, 16, task, 16, own, 8, time, 8, broker, len(value)),
             value,
+            texts[type(event.data), event.actor, row.effect]
+            if isinstance(event, Event)
+            else _texts(event.type, event.actor, row.effect),
         )
         if len(pieces) > _MOST_PIECES:
             yield b"".join(pieces)
             pieces.clear()
     pieces.append(binary_copy.TRAILER)
     yield b"".join(pieces)
+
+
+def _texts(kind: str, actor: str, effect: str) -> bytes:
+    return binary_copy.text(kind) + binary_copy.text(actor) + binary_copy.text(effect)

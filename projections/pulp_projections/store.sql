@@ -55,7 +55,7 @@ select * from unnest(%(partitions)s::int[], %(states)s::text[], %(operations)s::
     on conflict (partition, state, operation) do update set tasks = c.tasks + excluded.tasks;
 
 -- copy_history --
-copy task_events (partition, record_offset, task_id, event_id, type, event_time, broker_time, actor, effect, event)
+copy task_events (partition, record_offset, task_id, event_id, event_time, broker_time, event, type, actor, effect)
   from stdin (format binary);
 
 -- copy_dead_letters --
