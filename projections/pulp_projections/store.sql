@@ -14,9 +14,9 @@ select task_id, state, operation, arguments::text, resources::text, tags, queue,
 -- Where the new values of known tasks go first: one UPDATE takes them from here. Emptied, since a transaction may write
 -- more than one batch.
 create temporary table if not exists changed_tasks (
-    task_id uuid not null, state text not null, updated_at timestamptz not null, started_at timestamptz,
-    cancel_requested_at timestamptz, finished_at timestamptz, last_offset bigint not null, version integer not null,
-    attempt integer not null, attempt_id uuid, worker text, cancellable boolean not null, sequence bigint not null,
+    task_id uuid not null, updated_at timestamptz not null, last_offset bigint not null, version integer not null,
+    attempt integer not null, sequence bigint not null, cancellable boolean not null, state text not null,
+    started_at timestamptz, cancel_requested_at timestamptz, finished_at timestamptz, attempt_id uuid, worker text,
     progress json not null, result json not null, error json
 ) on commit delete rows;
 delete from pg_temp.changed_tasks;
@@ -39,10 +39,11 @@ update tasks t
  where t.task_id = c.task_id and t.version < c.version;
 
 -- copy_tasks --
-copy tasks (task_id, state, updated_at, started_at, cancel_requested_at, finished_at, last_offset, version, attempt,
-            attempt_id, worker, cancellable, sequence, progress, result, error, operation, arguments, resources,
-            exclusive_resources, shared_resources, tags, queue, priority, group_id, parent_id, depends_on,
-            timeout_seconds, created_by, correlation_id, accepted_at, partition, accepted_offset)
+copy tasks (task_id, updated_at, last_offset, version, attempt, sequence, cancellable, state, started_at,
+            cancel_requested_at, finished_at, attempt_id, worker, progress, result, error,
+            priority, accepted_at, partition, accepted_offset, operation, queue, created_by, arguments, resources,
+            exclusive_resources, shared_resources, tags, group_id, parent_id, depends_on, timeout_seconds,
+            correlation_id)
   from stdin (format binary);
 
 -- copy_resources --
