@@ -56,7 +56,7 @@ class Reader:
                 auto_offset_reset="error",
                 isolation_level="read_committed",
                 fetch_wait_max_ms=100,
-                queued_max_messages_kbytes=1024,  # just enough for a rebuild's batches; every reader has its own
+                queued_max_messages_kbytes=1024,  # every reader has its own
                 fetch_message_max_bytes=131_072,  # compressed; a record that is larger comes all the same
                 fetch_queue_backoff_ms=10,  # once the queue was full; the default is a second
                 max_poll_interval_ms=86_400_000,  # a slow reader is no dead one

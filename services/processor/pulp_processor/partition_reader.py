@@ -68,6 +68,7 @@ class PartitionReader:
                 break
         self._consumer.assign([self._at])
         self._consumer.seek(self._at, self.next_offset)
+        await asyncio.sleep(0)  # a task of aiokafka's that has not begun before `stop` would cancel who calls that
         return self
 
     async def __aexit__(

@@ -1,0 +1,127 @@
+"""Reading one partition for a rebuild: as `Reader` reads it, by another client."""
+
+import asyncio
+import os
+from contextlib import closing
+from socket import create_server
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from pulp_events.errors import OffsetOutOfRange
+from pulp_events.kafka import client_settings
+from pulp_events.reader import Headers, Reader, Record
+from pulp_events.topics import Topics
+from pulp_processor.partition_reader import PartitionReader
+
+from tests.support.backends import Backend
+from tests.support.foreign import append_with_odd_header
+
+RECORDS, MOST = 1700, 400
+HEADERS: list[Headers] = [(("a", b"1"),), (("a", b"1"),), (("a", b"2"), ("b", None)), ()]
+
+
+def produce(kafka: str, topic: str, values: list[bytes], *, compression: str = "lz4") -> None:
+    """Write the values to partition 1, with several headers in turns."""
+    producer = Producer(client_settings(kafka, acks="all", compression_type=compression))
+    for number, value in enumerate(values):
+        producer.produce(topic, value, b"key", 1, headers=list(HEADERS[number % len(HEADERS)]))
+    assert producer.flush(30) == 0
+
+
+async def read(kafka: str, topic: str, start: int, end: int, most: int = MOST) -> list[list[Record]]:
+    """The batches of partition 1 between two offsets."""
+    async with PartitionReader(kafka, topic, 1, start) as reader:
+        batches = []
+        while batch := await reader.read(end, most=most):
+            batches.append(batch)
+            assert reader.next_offset == batch[-1].offset + 1
+        assert await reader.read(end, most=most) == []
+        return batches
+
+
+async def read_by_the_other(kafka: str, topic: str, end: int) -> list[Record]:
+    """What `Reader` reads before `end`."""
+
+    def found() -> list[Record]:
+        with Reader(kafka, topic, {1: 0}) as reader:
+            return [record for _, records in reader.until({1: end}) for record in records]
+
+    return await asyncio.to_thread(found)
+
+
+@pytest.mark.parametrize("compression", ["lz4", "none"])
+async def test_it_reads_what_the_other_client_reads(backend: Backend, topics: Topics, compression: str) -> None:
+    values = [b"%d" % number for number in range(RECORDS)]
+    await asyncio.to_thread(produce, backend.kafka, topics.events, values, compression=compression)
+    batches = await read(backend.kafka, topics.events, 0, RECORDS)
+    assert max(map(len, batches)) <= MOST
+    records = [record for batch in batches for record in batch]
+    assert [record.value for record in records] == values
+    assert records == await read_by_the_other(backend.kafka, topics.events, RECORDS)
+
+
+async def test_it_begins_and_ends_within_what_is_fetched(backend: Backend, topics: Topics) -> None:
+    await asyncio.to_thread(produce, backend.kafka, topics.events, [b"%d" % number for number in range(RECORDS)])
+    batches = await read(backend.kafka, topics.events, 123, 1601)
+    assert [record.offset for batch in batches for record in batch] == list(range(123, 1601))
+    assert await read(backend.kafka, topics.events, 1601, 1601) == []
+
+
+async def test_records_that_are_larger_than_a_fetch_come_all_the_same(backend: Backend, topics: Topics) -> None:
+    values = [os.urandom(950_000), b"small", os.urandom(950_000), b"small"]
+    await asyncio.to_thread(produce, backend.kafka, topics.events, values, compression="none")
+    batches = await read(backend.kafka, topics.events, 0, len(values))
+    assert [record.value for batch in batches for record in batch] == values
+
+
+async def test_a_header_that_is_no_text_stops_nothing(backend: Backend, topics: Topics) -> None:
+    await asyncio.to_thread(produce, backend.kafka, topics.events, [b"before"])
+    await append_with_odd_header(backend.kafka, topics.events, 1, [(b"key", b"odd")])
+    await asyncio.to_thread(produce, backend.kafka, topics.events, [b"after"])
+    batches = await read(backend.kafka, topics.events, 0, 3)
+    assert [(record.value, record.headers) for batch in batches for record in batch] == [
+        (b"before", HEADERS[0]),
+        (b"odd", ()),
+        (b"after", HEADERS[0]),
+    ]
+
+
+async def test_what_the_log_has_lost_is_not_skipped(backend: Backend, topics: Topics) -> None:
+    await asyncio.to_thread(produce, backend.kafka, topics.events, [b"%d" % number for number in range(20)])
+    admin = AdminClient(client_settings(backend.kafka))  # its futures end only while it lives
+    for future in admin.delete_records([TopicPartition(topics.events, 1, 5)], request_timeout=20).values():
+        await asyncio.to_thread(future.result)
+    with pytest.raises(OffsetOutOfRange, match=r"partition 1, offset 0\).*nothing was skipped"):
+        await read(backend.kafka, topics.events, 0, 20)
+    assert [record.offset for batch in await read(backend.kafka, topics.events, 5, 20) for record in batch] == list(
+        range(5, 20)
+    )
+
+
+async def test_a_broker_that_is_not_there_yet_is_waited_for(backend: Backend, topics: Topics) -> None:
+    await asyncio.to_thread(produce, backend.kafka, topics.events, [b"0", b"1"])
+    with closing(create_server(("127.0.0.1", 0))) as free:
+        port: int = free.getsockname()[1]
+    reading = asyncio.create_task(read(f"127.0.0.1:{port}", topics.events, 0, 2))
+    done, _ = await asyncio.wait([reading], timeout=1)
+    assert not done
+    server = await asyncio.start_server(lambda reader, writer: _hand_on(backend.kafka, reader, writer), port=port)
+    try:
+        assert [record.value for batch in await reading for record in batch] == [b"0", b"1"]
+    finally:
+        server.close()
+
+
+async def _hand_on(kafka: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Stand for a broker, as long as the client wants it: it learns the broker's own address on the way."""
+    host, _, port = kafka.split(",")[0].rpartition(":")
+    broker_reader, broker_writer = await asyncio.open_connection(host, int(port))
+
+    async def pipe(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(65_536):
+            target.write(data)
+            await target.drain()
+        target.close()
+
+    await asyncio.gather(pipe(reader, broker_writer), pipe(broker_reader, writer))
