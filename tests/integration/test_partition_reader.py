@@ -1,6 +1,7 @@
 """Reading one partition for a rebuild: as `Reader` reads it, by another client."""
 
 import asyncio
+import gc
 import os
 from contextlib import closing
 from socket import create_server
@@ -111,6 +112,23 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for(backend: Backend, to
         assert [record.value for batch in await reading for record in batch] == [b"0", b"1"]
     finally:
         server.close()
+
+
+async def test_who_waits_for_an_answer_can_be_cancelled_and_leaves_nothing_open(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    server = await asyncio.start_server(lambda _, writer: asked.put_nowait(writer), "127.0.0.1", 0)  # no answer comes
+    reading = asyncio.create_task(read(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "events", 0, 2))
+    connection = await asked.get()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    del reading
+    gc.collect()
+    connection.close()
+    server.close()
+    assert "Unclosed" not in caplog.text
 
 
 async def _hand_on(kafka: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

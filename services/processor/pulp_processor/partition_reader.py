@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from pulp_events.errors import LogUnavailable, OffsetOutOfRange
 from pulp_events.reader import Reader, Record
@@ -38,7 +38,7 @@ class PartitionReader:
         """What comes next before `end`: at least one record, at most `most`; [] at the end.
 
         Waits while Kafka is away. Raises `OffsetOutOfRange` if the log does not hold what comes next, `LogUnavailable`
-        if it holds something that no client can read.
+        if that is damaged, or may not be read.
         """
         while self.next_offset < end:
             records = [record for record in await self._fetch(most) if record.offset < end]
@@ -64,6 +64,9 @@ class PartitionReader:
                 _log.warning("Kafka does not answer, asking again: %s", error)
                 await self._consumer.stop()
                 await asyncio.sleep(_RETRY_S)
+            except asyncio.CancelledError:
+                await self._consumer.stop()
+                raise
             else:
                 break
         self._consumer.assign([self._at])
@@ -84,7 +87,7 @@ class PartitionReader:
                 f"{self._at.topic} no longer holds an offset that is needed (partition {self._at.partition}, offset"
                 f" {self.next_offset}). Retention has cut the log, or the topic was made anew: nothing was skipped"
             ) from error
-        except CorruptRecordException as error:
+        except KafkaError as error:  # a damaged record, or no permission; a broker that is away is no error here
             raise LogUnavailable(f"{self._at.topic} cannot be read: {error}") from error
         except UnicodeDecodeError as error:  # of the name of a header; it is not told which record has it
             _log.warning("aiokafka cannot read a record, another client reads it: %s", error)
