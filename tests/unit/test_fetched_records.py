@@ -8,6 +8,7 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from pulp_events.reader import Record
 from pulp_processor.fetching import _FetchResult, _PartitionRecords
@@ -42,18 +43,8 @@ def batch(first: int, count: int, *, attributes: int = 0) -> bytearray:
     data[0:8] = first.to_bytes(8, "big")
     if attributes:
         data[21:23] = attributes.to_bytes(2, "big")
-        data[17:21] = _crc(bytes(data[21:])).to_bytes(4, "big")
+        data[17:21] = calc_crc32c(bytes(data[21:])).to_bytes(4, "big")
     return data
-
-
-def _crc(data: bytes) -> int:
-    """CRC-32C (RFC 3720, appendix B.4), bit by bit."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
 
 
 def fetched(*batches: bytes | bytearray, offset: int = 0) -> _PartitionRecords:
