@@ -39,7 +39,7 @@ class _Fetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka has no types
 class _PartitionRecords:
     """The records of one fetch of a partition, made a record batch at a time as they are taken.
 
-    In place of aiokafka's, which makes each on its own, in four times the time. It knows nothing of transactions: where
+    In place of aiokafka's, which makes each on its own, behind two generators. It knows nothing of transactions: where
     the topic holds some, their markers leave gaps, and nobody goes on.
     """
 
