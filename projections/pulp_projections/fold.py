@@ -1,7 +1,7 @@
 """The fold of a batch: records of one partition → the rows that change. Pure; live and rebuild use the same one."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -104,6 +104,10 @@ class Fold:
             else:
                 effect = Reason.UNKNOWN_TYPE
             yield HistoryRow(record, event, effect)
+
+    def evolved(self, task_ids: Set[UUID]) -> dict[UUID, Task]:
+        """Those of the tasks that the records have made or changed, as they are after them."""
+        return {task.task_id: task for task in self._tasks.values() if task.task_id in task_ids}
 
     def changes(self) -> Changes:
         """What the records have changed whose rows were asked for."""

@@ -20,8 +20,8 @@ COLUMNS: Final = (
 _fixed: Final = Struct(">hiiiqi16si16siqiqi").pack
 """The number of fields, those before `event`, and how long that is."""
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_MOST_PIECES: Final = 600
-"""In a part: most often some 110 kB. From 128 kB on psycopg would copy it once more, in slices."""
+_MOST_PIECES: Final = 75
+"""In a part, three for each row. Where parts are made while others wait for Postgres, one is how long they wait."""
 _microseconds: Final = lru_cache(maxsize=256)(binary_copy.microseconds)
 
 
@@ -35,7 +35,7 @@ class _Texts(dict[tuple[type[Data], str, str], bytes]):
 
 
 def binary(rows: Iterable[HistoryRow]) -> Iterator[bytes]:
-    """All that COPY expects, for `COLUMNS`, in parts that stay in the processor's caches until they are sent."""
+    """All that COPY expects, for `COLUMNS`, in parts of some 15 kB."""
     pieces = [binary_copy.SIGNATURE]
     fields, texts = len(COLUMNS), _Texts()
     for row in rows:

@@ -1,8 +1,9 @@
 """Writing a batch's changes: rows by COPY in its binary format, in the caller's transaction and search path."""
 
 from base64 import b64encode
-from collections.abc import Iterable
-from typing import Any, LiteralString
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -18,6 +19,8 @@ from pulp_projections.fold import Changes, DeadLetter, Fold
 from pulp_projections.sql import load
 
 _SQL = load("pulp_projections", "store.sql")
+_PARTS_AT_ONCE: Final = 8
+"""Most often some 110 kB, which is still in the processor's caches. From 128 kB on psycopg would copy it once more."""
 _json = msgspec.json.Encoder().encode
 _resources_of = msgspec.json.Decoder(tuple[Resource, ...]).decode
 _error_of = msgspec.json.Decoder(TaskError).decode
@@ -40,13 +43,24 @@ async def advance(connection: AsyncConnection, partition: int, expected: int, en
 async def write(
     connection: AsyncConnection, records: Iterable[Record], folding: Fold, *, letters_sent: bool = False
 ) -> Changes:
-    """Fold the records, and write the rows; what they change. `letters_sent` marks dead letters as sent already: a
-    rebuild sends nothing.
-
-    The rows of the history are sent as they are made: Postgres writes the first ones while the next are folded.
-    """
-    await _copy(connection, _SQL["copy_history"], history_rows.binary(folding.history(records)))
+    """Fold the records, and write the rows; what they change."""
+    await write_history(connection, history_rows.binary(folding.history(records)))
     changes = folding.changes()
+    await write_changes(connection, changes, letters_sent=letters_sent)
+    return changes
+
+
+async def write_history(connection: AsyncConnection, parts: Iterator[bytes]) -> None:
+    """Write rows of the history, in parts of `history_rows.binary`.
+
+    They are sent as they are made, some at once: Postgres writes the first ones while the next are folded.
+    """
+    sent = iter(lambda: b"".join(islice(parts, _PARTS_AT_ONCE)), b"")
+    await _copy(connection, _SQL["copy_history"], sent)
+
+
+async def write_changes(connection: AsyncConnection, changes: Changes, *, letters_sent: bool = False) -> None:
+    """Write all but the history. `letters_sent` marks dead letters as sent already: a rebuild sends nothing."""
     if changes.created:
         await _copy(connection, _SQL["copy_tasks"], [task_rows.created(changes.created)])
         if any(task.resources for task in changes.created):
@@ -63,7 +77,6 @@ async def write(
     if changes.dead_letters:
         rows = field.table(_letter_row(letter, letters_sent) for letter in changes.dead_letters)
         await _copy(connection, _SQL["copy_dead_letters"], [rows])
-    return changes
 
 
 async def _copy(connection: AsyncConnection, statement: LiteralString, parts: Iterable[bytes]) -> None:

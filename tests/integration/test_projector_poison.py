@@ -96,9 +96,14 @@ async def test_a_time_of_any_zone_is_stored(
     assert is_the_same
 
 
+@pytest.mark.parametrize("is_folded_early", [False, True])
 @pytest.mark.parametrize("most_records_of_a_small_batch", [0, 100])
 async def test_what_postgres_refuses_is_set_aside_alone(
-    most_records_of_a_small_batch: int, projector: Projector, database: str, monkeypatch: pytest.MonkeyPatch
+    most_records_of_a_small_batch: int,
+    is_folded_early: bool,
+    projector: Projector,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records_of_a_small_batch)
     await execute(
@@ -117,7 +122,12 @@ async def test_what_postgres_refuses_is_set_aside_alone(
         record(event(accepted().data, task_id=task_id, actor=actors.get(offset, "user:a")), offset)
         for offset, task_id in enumerate(ids)
     ]
-    assert await projector.project(batch) == 20
+    if is_folded_early:
+        first, batch_after = batch[:2], batch[2:]
+        assert await projector.project(first, lambda: batch_after) == 2
+        assert await projector.project(batch_after) == 20
+    else:
+        assert await projector.project(batch) == 20
     letters = sorted(await rows(database, "dead_letters"), key=lambda letter: letter["record_offset"])
     assert [letter["record_offset"] for letter in letters] == [3, 4, 17]
     assert {letter["reason"] for letter in letters} == {"Postgres cannot store it: too good for us"}

@@ -153,8 +153,8 @@ async def test_any_split_gives_the_rows_of_one_event_at_a_time(
         batches.insert(start % (len(batches) + 1), log[min(start, end) : max(start, end)])
     projector = Projector(database, 0)
     await projector.locate()
-    for batch in [*batches, log]:
+    for batch, following in pairwise([*batches, log, []]):
         with contextlib.suppress(OutOfPlace):
-            await projector.project(batch)
+            await projector.project(batch, lambda following=following: following)  # type: ignore[misc]
     await projector.close()
     assert await contents(database) == wanted

@@ -122,6 +122,17 @@ async def test_it_wants_no_more_than_it_can_hold(database: str) -> None:
     assert wants == [False, False, True, False]
 
 
+async def test_it_wants_one_behind_a_large_one(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small_batch, "MOST_RECORDS", 10)
+    wants = []
+    for start, end in ((0, 15), (15, 60)):
+        scene.put(LOG[start:end])
+        wants.append(scene.writer.has_room)
+    assert wants == [True, False]
+    await scene.until_at(60)
+    await rows_are_what_records_say(scene.database, {0: LOG})
+
+
 async def test_a_few_records_that_wait_are_written_with_what_follows_them(scene: Scene) -> None:
     for start in range(6):
         scene.put(LOG[start : start + 1])

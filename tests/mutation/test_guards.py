@@ -89,6 +89,20 @@ GUARDS: Final[dict[str, Guard]] = {
         "pulp_processor.projector",
         (GUARDS_TEST,),
     ),
+    "the batch before, for one that is folded while it is written": Guard(
+        "services/processor/pulp_processor/batch_fold.py",
+        "self.known.update(after._fold.evolved(self.task_ids))",
+        "pass",
+        "pulp_processor.batch_fold",
+        ("tests/unit/test_batch_fold.py",),
+    ),
+    "the very batch that was folded early": Guard(
+        PROJECTOR,
+        "if begun is None or begun.records is not records or refused:",
+        "if begun is None or refused:",
+        "pulp_processor.projector",
+        ("tests/integration/test_projector_ahead.py",),
+    ),
     "the order guard": Guard(
         "projections/pulp_projections/store.sql",
         "where t.task_id = c.task_id and t.version < c.version;",

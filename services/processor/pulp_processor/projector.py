@@ -6,8 +6,9 @@ redelivered, duplicated or raced by another processor changes nothing.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import nullcontext
+from typing import ClassVar, Final
 from uuid import UUID
 
 import psycopg
@@ -21,6 +22,7 @@ from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
 
 from pulp_processor import small_batch
+from pulp_processor.batch_fold import BatchFold
 from pulp_processor.connection import connect
 
 _SQL = load("pulp_processor", "projector.sql")
@@ -28,6 +30,10 @@ _log = logging.getLogger("pulp.processor")
 _CACHED_TASKS: Final = 20_000
 _REFUSED: Final = (errors.DataError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
 """What Postgres says of a row that it cannot hold, whoever writes it and however often."""
+
+
+Following = Callable[[], Sequence[Record]]
+"""Tells the batch that continues another one; an empty one if none is there yet."""
 
 
 class OutOfPlace(PulpError):
@@ -57,6 +63,9 @@ class Projector:
     `OperationalError`.
     """
 
+    _is_live: ClassVar = True
+    """Workers hear of it, and dead letters are still to be sent."""
+
     def __init__(self, conninfo: str, partition: int) -> None:
         self.partition = partition
         self.generation = 0
@@ -65,6 +74,8 @@ class Projector:
         self._conninfo = conninfo
         self._connection: AsyncConnection | None = None
         self._tasks: OrderedDict[UUID, Task] = OrderedDict()
+        self._begun: BatchFold | None = None
+        """Of the batch that continues the position."""
 
     async def locate(self) -> int:
         """Read the active generation and this partition's position in it; the position."""
@@ -74,13 +85,16 @@ class Projector:
         if row is None:
             raise PulpError(f"the read model has no position of partition {self.partition}: was it installed?")
         if row != (self.generation, self.next_offset):
-            self._tasks.clear()  # the rows of another position; at the same one they are the same
+            self._forget()  # the rows of another position; at the same one they are the same
         self.generation, self.next_offset = row
         await small_batch.prepare(connection, self.generation)
         return self.next_offset
 
-    async def project(self, records: Sequence[Record]) -> int:
+    async def project(self, records: Sequence[Record], following: Following = tuple) -> int:
         """Write the batch; the position after it. Records before the position were written before, and are left out.
+
+        `following` tells the batch that continues it, if there is one already: that is folded while Postgres writes
+        this one, and has to be the very list that is projected next, or it is folded again.
 
         Raises `OutOfPlace` (nothing written), `ReadModelCorrupt`, or `psycopg.OperationalError` if Postgres went
         away: then it is not known whether the batch was written, and `locate` tells.
@@ -90,7 +104,7 @@ class Projector:
             return self.next_offset
         while True:
             try:
-                await self._write_or_set_aside(rest)
+                await self._write_or_set_aside(rest, following)
             except errors.UniqueViolation as error:
                 if error.diag.table_name != "tasks":
                     raise ReadModelCorrupt(
@@ -98,7 +112,7 @@ class Projector:
                         f" ({error.diag.message_primary}, {error.diag.message_detail}). Rebuild the read model"
                     ) from error
                 # Another partition made the same task meanwhile: its row is there now, and the fold will see it.
-                self._tasks.clear()
+                self._forget()
             else:
                 return self.next_offset
 
@@ -108,29 +122,42 @@ class Projector:
         if connection is not None:
             await connection.close()
 
-    async def _write_or_set_aside(self, records: Sequence[Record]) -> None:
+    async def _write_or_set_aside(self, records: Sequence[Record], following: Following) -> None:
         try:
-            await self._transaction(records, {})
+            await self._transaction(records, {}, following)
         except _REFUSED as error:
-            await self._transaction(records, await self._poison(records, error))
+            await self._transaction(records, await self._poison(records, error), following)
 
-    async def _transaction(self, records: Sequence[Record], refused: Mapping[int, str]) -> None:
+    async def _transaction(self, records: Sequence[Record], refused: Mapping[int, str], following: Following) -> None:
         connection = await self._connect()
         end = records[-1].offset + 1
-        if refused or not small_batch.is_small(records) or not await self._write_small(connection, records, end):
+        begun, self._begun = self._begun, None
+        may_be_small = self._is_live and not refused and small_batch.is_small(records)
+        if not may_be_small or not await self._write_small(connection, records, end):
             async with connection.transaction():
                 await self._enter(connection, end)
-                folding = Fold(await self._known(connection, records), refused)
-                changes = await store.write(connection, records, folding)
-                if _lets_tasks_run(changes):
-                    await connection.execute(_SQL["wake_workers"])
+                if begun is None or begun.records is not records or refused:
+                    wanted = task_ids(records)
+                    begun = BatchFold(records, wanted, await self._known(connection, wanted), refused=refused)
+                upcoming = await self._upcoming(connection, begun, following())
+                async with nullcontext() if upcoming is None else upcoming.ahead():
+                    changes = await self._write(connection, begun)
+            self._begun = upcoming
             self._remember(changes)
         self.next_offset = end
+
+    async def _write(self, connection: AsyncConnection, batch: BatchFold) -> Changes:
+        await store.write_history(connection, batch.history())
+        changes = batch.changes()
+        await store.write_changes(connection, changes, letters_sent=not self._is_live)
+        if self._is_live and _lets_tasks_run(changes):
+            await connection.execute(_SQL["wake_workers"])
+        return changes
 
     async def _write_small(self, connection: AsyncConnection, records: Sequence[Record], end: int) -> bool:
         """Write the batch in one statement, if it is one that can be; whether it was."""
         # Read before the fence: if that holds, nobody has written this partition's tasks since the position.
-        history, changes = fold(records, await self._known(connection, records))
+        history, changes = fold(records, await self._known(connection, task_ids(records)))
         if changes.dead_letters:
             return False
         place = small_batch.Place(self.generation, self.partition, self.next_offset, end)
@@ -153,11 +180,27 @@ class Projector:
         if not is_at:
             raise FenceLost(f"partition {self.partition}: the position is not {self.next_offset} any more")
 
-    async def _known(self, connection: AsyncConnection, records: Sequence[Record]) -> Mapping[UUID, Task]:
+    async def _upcoming(
+        self, connection: AsyncConnection, before: BatchFold, records: Sequence[Record]
+    ) -> BatchFold | None:
+        """The fold of the batch after one that is not written yet, if it is worth it."""
+        if small_batch.is_small(records):
+            return None
+        # Read in the transaction of the batch before: its fence holds, so nobody else writes this partition's tasks.
         wanted = task_ids(records)
+        known = {task_id: task for task_id, task in before.known.items() if task_id in wanted}
+        known |= await self._known(connection, wanted - before.task_ids)
+        return BatchFold(records, wanted, known, after=before)
+
+    async def _known(self, connection: AsyncConnection, wanted: Set[UUID]) -> dict[UUID, Task]:
         cached = {task_id: self._tasks[task_id] for task_id in wanted if task_id in self._tasks}
         missing = wanted - cached.keys()
         return {**cached, **await store.load_tasks(connection, missing)} if missing else cached
+
+    def _forget(self) -> None:
+        """Know nothing any more of what is in Postgres beside the position."""
+        self._tasks.clear()
+        self._begun = None
 
     def _remember(self, changes: Changes) -> None:
         for task in (*changes.created, *changes.updated):
@@ -182,7 +225,7 @@ class Projector:
 
     async def _connect(self) -> AsyncConnection:
         if self._connection is None or self._connection.closed:
-            self._tasks.clear()
+            self._forget()
             self._connection = await connect(self._conninfo, f"pulp-processor/{self.partition}")
         return self._connection
 

@@ -1,15 +1,13 @@
 """Filling a generation that is not active: the same fold and the same transactions as the live projection's."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
-from pulp_events.reader import Record
 from pulp_projections import store
-from pulp_projections.fold import Fold
 from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
 
@@ -43,13 +41,15 @@ async def enter(connection: AsyncConnection, generation: int) -> None:
 class GenerationProjector(Projector):
     """Writes one partition of one generation, as long as that is not the active one. It notifies nobody."""
 
+    _is_live = False
+
     def __init__(self, conninfo: str, partition: int, generation: int) -> None:
         super().__init__(conninfo, partition)
         self.generation = generation
 
     async def locate(self) -> int:
         """Read this partition's position in the generation."""
-        self._tasks.clear()
+        self._forget()
         connection = await self._connect()
         query = SQL("select next_offset from {}.positions where partition = %s").format(
             Identifier(schema_of(self.generation))
@@ -58,16 +58,6 @@ class GenerationProjector(Projector):
         assert row is not None  # made with the generation
         self.next_offset = row[0]
         return self.next_offset
-
-    async def _transaction(self, records: Sequence[Record], refused: Mapping[int, str]) -> None:
-        connection = await self._connect()
-        end = records[-1].offset + 1
-        async with connection.transaction():
-            await self._enter(connection, end)
-            folding = Fold(await self._known(connection, records), refused)
-            changes = await store.write(connection, records, folding, letters_sent=True)
-        self.next_offset = end
-        self._remember(changes)
 
     async def _enter(self, connection: AsyncConnection, end: int) -> None:
         await enter(connection, self.generation)

@@ -13,6 +13,7 @@ from psycopg import errors
 from pulp_events.errors import PulpError
 from pulp_events.reader import Record
 
+from pulp_processor import small_batch
 from pulp_processor.projector import OutOfPlace, Projector
 from pulp_processor.transport import Batch
 
@@ -112,8 +113,14 @@ class Writer:
 
     @property
     def has_room(self) -> bool:
-        """Whether it wants another batch; it takes more all the same."""
-        return not self._is_paused and self._queued < _FEW_RECORDS
+        """Whether it wants another batch; it takes more all the same.
+
+        It does behind a large one, which is folded early.
+        """
+        if self._is_paused:
+            return False
+        is_large = len(self._queue) == 1 and not small_batch.is_small(self._queue[0].records)
+        return is_large or self._queued < _FEW_RECORDS
 
     @property
     def held(self) -> int:
@@ -196,7 +203,7 @@ class Writer:
     async def _write(self, batch: _Queued) -> None:
         self._writing, self._began_s = len(batch.records), time.monotonic()
         try:
-            await self._patiently(lambda: self._projector.project(batch.records))
+            await self._patiently(lambda: self._projector.project(batch.records, lambda: self._following(batch)))
         except OutOfPlace as error:
             if batch.epoch == self.epoch:
                 await self._read_again(error)
@@ -205,6 +212,11 @@ class Writer:
             self._listener.on_committed()
         finally:
             self._writing = 0
+
+    def _following(self, batch: _Queued) -> Sequence[Record]:
+        if self._queue and _continues(self._queue[0], batch.epoch, batch.records):
+            return self._queue[0].records
+        return ()
 
     async def _read_again(self, error: OutOfPlace) -> None:
         self.seeks += 1

@@ -1,0 +1,89 @@
+"""A batch's fold that is begun early gives what one gives that is not, wherever it was interrupted."""
+
+import asyncio
+from random import Random
+
+import pytest
+from pulp_processor.batch_fold import BatchFold
+from pulp_projections import history_rows
+from pulp_projections.fold import Fold, task_ids
+
+from tests.support.records import records, story
+
+LOG = records(story(Random(1), 20, 400))
+FIRST, SECOND = LOG[:150], LOG[150:]
+
+
+def pair() -> tuple[BatchFold, BatchFold]:
+    first = BatchFold(FIRST, task_ids(FIRST), {})
+    return first, BatchFold(SECOND, task_ids(SECOND), {}, after=first)
+
+
+def plain() -> tuple[bytes, Fold]:
+    """The second batch's rows and fold, with the first one's tasks known to it."""
+    before = Fold({})
+    list(before.history(FIRST))
+    fold = Fold({task.task_id: task for task in before.changes().created})
+    return b"".join(history_rows.binary(fold.history(SECOND))), fold
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 5, 1000])
+async def test_it_goes_on_where_it_was_interrupted(turns: int) -> None:
+    rows, fold = plain()
+    first, second = pair()
+    async with second.ahead():
+        first_rows = b"".join(first.history())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    assert first_rows == b"".join(history_rows.binary(Fold({}).history(FIRST)))
+    assert b"".join(second.history()) == rows
+    assert second.changes() == fold.changes()
+
+
+async def test_rows_are_taken_while_others_are_made() -> None:
+    rows, fold = plain()
+    first, second = pair()
+    list(first.history())
+    taken = []
+    async with second.ahead():
+        for part in second.history():
+            taken.append(part)
+            await asyncio.sleep(0)
+    assert b"".join(taken) == rows
+    assert second.changes() == fold.changes()
+
+
+async def test_it_waits_for_the_batch_before() -> None:
+    first, second = pair()
+    async with second.ahead():
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert second.changes().created == []
+        assert first.changes().created == []
+
+
+async def test_nothing_runs_on_after_an_error() -> None:
+    first, second = pair()
+    list(first.history())
+
+    async def fails() -> None:
+        async with second.ahead():
+            await asyncio.sleep(0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fails()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_fails_early_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = pair()
+    list(first.history())
+
+    def fails(_: Fold, task_ids: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Fold, "evolved", fails)
+    with pytest.raises(ZeroDivisionError):
+        async with second.ahead():
+            await asyncio.sleep(0)
