@@ -30,7 +30,7 @@ The admin client asks the broker that it knows as leader, and never asks who lea
 the ones to ListOffsets that Kafka's protocol calls retriable.
 """
 _RETRY_S: Final = 0.05
-_LEADER_S: Final = 2.0
+_LEADER_S: Final = 1.0
 """How long a broker may take to answer before it is asked who leads now."""
 
 

@@ -12,6 +12,8 @@ from pulp_events.topics import Topics
 from tests.support.events import accepted
 
 PARTITIONS = 4
+PATIENCE_S = 60
+"""The other brokers need six to eight seconds to miss the one that was killed, and longer on a busy machine."""
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ async def test_ends_are_told_and_events_are_taken_though_a_leader_has_gone(three
         await asyncio.to_thread(
             create_topics, three_brokers.backend.kafka, topics, partitions=PARTITIONS, replication=3
         )
-        log = KafkaLog(three_brokers.backend.kafka, topics.events, PARTITIONS)
+        log = KafkaLog(three_brokers.backend.kafka, topics.events, PARTITIONS, timeout_s=PATIENCE_S)
         await log.start()
         assert await log.end_offsets() == dict.fromkeys(range(PARTITIONS), 0)
         await asyncio.to_thread(three_brokers.kill, "kafka-1")  # with four partitions it leads one at least
