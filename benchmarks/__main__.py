@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import draining, footprint, listing, projecting, reading, recovering, serving, transporting
-from benchmarks.measure import Measure, Result, Sizes, rounds_of, run
+from benchmarks.measure import Measure, Result, Sizes, run, steps_of
 from benchmarks.scene import Servers
 
 MEASURES: dict[str, Measure] = {
@@ -42,7 +42,7 @@ async def _run(chosen: list[Measure], servers: Servers, sizes: Sizes) -> list[Re
     found: list[Result] = []
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        total = sum(len(measure.sides) * rounds_of(measure, sizes) for measure in chosen)
+        total = sum(steps_of(measure, sizes) for measure in chosen)
         task = progress.add_task("", total=total)
         for measure in chosen:
 
@@ -50,7 +50,7 @@ async def _run(chosen: list[Measure], servers: Servers, sizes: Sizes) -> list[Re
                 progress.update(task, description=description)
 
             results = await run(measure, servers, sizes, step)
-            progress.advance(task, len(measure.sides) * rounds_of(measure, sizes))
+            progress.advance(task, steps_of(measure, sizes))
             for result in results:
                 console.print(_lines(result, measure), highlight=False)
             found += results

@@ -3,7 +3,11 @@
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from urllib.parse import parse_qsl
 
 import psycopg
@@ -28,66 +32,102 @@ _FILTERS = {
     "by time": "started_at__gte=2026-01-03T00:00:00Z",
 }
 _WARM_UP = 20
+_AT_ONCE = 10
+"""So many requests of a side, then as many of the next: where others share the machine its speed changes in seconds."""
+
+Ask = Callable[[str], Awaitable[None]]
+"""Asks for the page of a filter, and waits for it."""
+Connect = Callable[[], AbstractAsyncContextManager[Ask]]
 
 
-async def ours(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
+async def few(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, float]]:
     """GET of a page of a hundred, in milliseconds; each filter; with 16 clients at once, in requests a second."""
-    return await _pages(servers, sizes, sizes.of(TASKS, 5000))
-
-
-async def many(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """The same of many more."""
-    return await _pages(servers, sizes, sizes.of(MANY_TASKS, 10_000))
-
-
-async def _pages(servers: Servers, sizes: Sizes, tasks: int) -> Mapping[str, float]:
     async with serving(servers) as (made, port):
-        await fill(made.database, tasks)
-        return await _asked(port, _LIST, sizes)
-
-
-async def bare(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """The same tasks from a bare handler."""
-    async with serving(servers) as (made, _):
         await fill(made.database, sizes.of(TASKS, 5000))
-        [port] = free_ports(1)
-        await made.run("bare", sys.executable, "-m", "benchmarks.bare", str(port), PULP_POSTGRES=made.database)
-        await _until_open(port)
-        return await _asked(port, "/tasks?", sizes)
+        [bare] = free_ports(1)
+        await made.run("bare", sys.executable, "-m", "benchmarks.bare", str(bare), PULP_POSTGRES=made.database)
+        await _until_open(bare)
+        sides: dict[str, Connect] = {
+            OURS: partial(_by_http, port, _LIST),
+            LIMIT: partial(_by_http, bare, "/tasks?"),
+            "the statement alone": partial(_by_statement, made.database),
+        }
+        return await _compare(sides, sizes)
 
 
-async def _asked(port: int, path: str, sizes: Sizes) -> Mapping[str, float]:
-    found = {}
-    for name, query in _FILTERS.items():
-        times_ms = await ask(client(port), path + query, sizes.of(150, 10))
-        found[f"{name} p50".strip()] = percentile(times_ms, 50)
-    began_s, each = time.perf_counter(), sizes.of(40, 4)
-    await asyncio.gather(*(ask(client(port), path, each) for _ in range(16)))
-    return {**found, "with 16 clients": 16 * (each + _WARM_UP) / (time.perf_counter() - began_s)}
+async def many(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, float]]:
+    """The same of many more, beside those."""
+    async with serving(servers) as (made, port), serving(servers) as (less, port_of_less):
+        await fill(made.database, sizes.of(MANY_TASKS, 10_000))
+        await fill(less.database, sizes.of(TASKS, 5000))
+        return await _compare(
+            {OURS: partial(_by_http, port, _LIST), LIMIT: partial(_by_http, port_of_less, _LIST)}, sizes
+        )
 
 
-async def statement(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """The bare handler's statement alone, by one connection; by 16."""
-    async with serving(servers) as (made, _):
-        await fill(made.database, sizes.of(TASKS, 5000))
-        found = {}
-        for name, query in _FILTERS.items():
-            times_ms = await _query(made.database, query, sizes.of(150, 10))
-            found[f"{name} p50".strip()] = percentile(times_ms, 50)
-        began_s, each = time.perf_counter(), sizes.of(40, 4)
-        await asyncio.gather(*(_query(made.database, "", each) for _ in range(16)))
-        return {**found, "with 16 clients": 16 * (each + _WARM_UP) / (time.perf_counter() - began_s)}
+@asynccontextmanager
+async def _by_http(port: int, path: str) -> AsyncIterator[Ask]:
+    async with client(port) as asking:
+        yield lambda query: _get(asking, path + query)
 
 
-async def _query(database: str, query: str, times: int) -> list[float]:
-    conditions = [condition_of(name, [value]) for name, value in parse_qsl(query)]
-    found = []
+@asynccontextmanager
+async def _by_statement(database: str) -> AsyncIterator[Ask]:
+    """The bare handler's statement."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-        for _ in range(times + _WARM_UP):
-            began_s = time.perf_counter()
+
+        async def ask(query: str) -> None:
+            conditions = [condition_of(name, [value]) for name, value in parse_qsl(query)]
             await queries.tasks(connection, conditions, limit=100)
-            found.append((time.perf_counter() - began_s) * 1000)
-    return found[_WARM_UP:]
+
+        yield ask
+
+
+async def _compare(sides: Mapping[str, Connect], sizes: Sizes) -> Mapping[str, Mapping[str, float]]:
+    found: dict[str, dict[str, float]] = {side: {} for side in sides}
+    for name, query in _FILTERS.items():
+        for side, asked in (await _in_turns(sides, query, sizes.of(150, 10), clients=1)).items():
+            found[side][f"{name} p50".strip()] = percentile(asked.times_s, 50) * 1000
+    for side, asked in (await _in_turns(sides, "", sizes.of(40, 4), clients=16)).items():
+        found[side]["with 16 clients"] = len(asked.times_s) / asked.wall_s
+    return found
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What a side has done."""
+
+    times_s: list[float] = field(default_factory=list)
+    """How long each request took."""
+    wall_s: float = 0.0
+    """And all of them, where several went at once."""
+
+
+async def _in_turns(sides: Mapping[str, Connect], query: str, times: int, *, clients: int) -> dict[str, _Asked]:
+    """So many requests of each of the clients of each side, after some that do not count."""
+    found = {side: _Asked() for side in sides}
+    async with AsyncExitStack() as stack:
+        asking = {
+            side: [await stack.enter_async_context(connect()) for _ in range(clients)]
+            for side, connect in sides.items()
+        }
+        for turn in range(-_WARM_UP, times, _AT_ONCE):
+            for side, asks in asking.items():
+                began_s = time.perf_counter()
+                taken = await asyncio.gather(*(_repeated(ask, query, min(_AT_ONCE, times - turn)) for ask in asks))
+                if turn >= 0:
+                    found[side].wall_s += time.perf_counter() - began_s
+                    found[side].times_s += chain.from_iterable(taken)
+    return found
+
+
+async def _repeated(ask: Ask, query: str, times: int) -> list[float]:
+    found = []
+    for _ in range(times):
+        began_s = time.perf_counter()
+        await ask(query)
+        found.append(time.perf_counter() - began_s)
+    return found
 
 
 async def _until_open(port: int) -> None:
@@ -102,15 +142,15 @@ async def _until_open(port: int) -> None:
 
 async def ask(asking: Client, path: str, times: int) -> list[float]:
     """How long so many requests took, each in milliseconds; some come before to warm up."""
-    found = []
     async with asking:
-        for _ in range(times + _WARM_UP):
-            began_s = time.perf_counter()
-            status, body = await asking.ask("GET", path)
-            if status != 200:
-                raise RuntimeError(f"GET {path} was answered {status}: {body.decode()}")
-            found.append((time.perf_counter() - began_s) * 1000)
-    return found[_WARM_UP:]
+        taken = await _repeated(lambda query: _get(asking, query), path, times + _WARM_UP)
+    return [time_s * 1000 for time_s in taken[_WARM_UP:]]
+
+
+async def _get(asking: Client, path: str) -> None:
+    status, body = await asking.ask("GET", path)
+    if status != 200:
+        raise RuntimeError(f"GET {path} was answered {status}: {body.decode()}")
 
 
 MEASURES = (
@@ -119,14 +159,14 @@ MEASURES = (
         what="a page of 100 of many tasks, by one client; by 16",
         unit="requests/s",
         goal="p50 1.2 times the limit: a bare handler of the same tasks",
-        sides={OURS: ours, LIMIT: bare, "the statement alone": statement},
+        together=few,
     ),
     Measure(
         name="list-5m",
         what="the same of 5 million tasks, against 200,000",
         unit="requests/s",
         goal="p50 1.3 times that of 200,000, by any filter",
-        sides={OURS: many, LIMIT: ours},
+        together=many,
         rounds=1,
     ),
 )

@@ -1,8 +1,8 @@
 """Measures: ours and what it is compared with, side by side, in alternating rounds."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Final
 
@@ -25,17 +25,22 @@ class Sizes:
 
 Side = Callable[[Servers, Sizes], Awaitable[Mapping[str, float]]]
 """One round of one side: a value for each metric; the empty name where there is one."""
+Together = Callable[[Servers, Sizes], Awaitable[Mapping[str, Mapping[str, float]]]]
+"""One round of all sides, which take turns within it: by side the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """What is measured. `sides` has `ours`, perhaps `limit` (what the machine can do), and peers by name."""
+    """What is measured: side by side, or `together`. There is `ours`, perhaps `limit` (what the machine can do), and
+    peers by name.
+    """
 
     name: str
     what: str
     unit: str
     goal: str
-    sides: Mapping[str, Side]
+    sides: Mapping[str, Side] = field(default_factory=dict)
+    together: Together | None = None
     rounds: int = 3
 
 
@@ -94,12 +99,28 @@ async def run(measure: Measure, servers: Servers, sizes: Sizes, step: Callable[[
     """All rounds of a measure, its sides in turns; `step` is told what comes next."""
     found: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for number in range(rounds_of(measure, sizes)):
-        order = list(measure.sides)
-        for side in order if number % 2 == 0 else reversed(order):
-            step(f"{measure.name}: {side}")
-            for metric, value in (await measure.sides[side](servers, sizes)).items():
+        async for side, values in _round(measure, servers, sizes, number, step):
+            for metric, value in values.items():
                 found[metric][side].append(value)
     return [_result(measure, metric, sides) for metric, sides in found.items()]
+
+
+async def _round(
+    measure: Measure, servers: Servers, sizes: Sizes, number: int, step: Callable[[str], None]
+) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
+    if measure.together is not None:
+        step(measure.name)
+        for side, values in (await measure.together(servers, sizes)).items():
+            yield side, values
+    order = list(measure.sides)
+    for side in order if number % 2 == 0 else reversed(order):
+        step(f"{measure.name}: {side}")
+        yield side, await measure.sides[side](servers, sizes)
+
+
+def steps_of(measure: Measure, sizes: Sizes) -> int:
+    """How often `run` tells what comes next."""
+    return rounds_of(measure, sizes) * (len(measure.sides) or 1)
 
 
 def rounds_of(measure: Measure, sizes: Sizes) -> int:
