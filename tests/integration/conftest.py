@@ -1,8 +1,9 @@
-"""The API over a real Postgres, for the tests of its two dialects."""
+"""The API, and a projector, over a real Postgres."""
 
 from collections.abc import AsyncIterator
 
 import pytest
+from pulp_processor.projector import Projector
 
 from tests.support.site import Site, site
 
@@ -12,3 +13,12 @@ async def api(database: str) -> AsyncIterator[Site]:
     """An API of the test's own, and its admin's client."""
     async with site(database) as made:
         yield made
+
+
+@pytest.fixture
+async def projector(database: str) -> AsyncIterator[Projector]:
+    """The projector of partition 0, which knows its position."""
+    projector = Projector(database, 0)
+    await projector.locate()
+    yield projector
+    await projector.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
@@ -27,14 +26,6 @@ FIRST, SECOND, THIRD = LOG[:40], LOG[40:90], LOG[90:]
 @pytest.fixture(autouse=True)
 def all_batches_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(small_batch, "MOST_RECORDS", 0)
-
-
-@pytest.fixture
-async def projector(database: str) -> AsyncIterator[Projector]:
-    projector = Projector(database, 0)
-    await projector.locate()
-    yield projector
-    await projector.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 from pulp_events.codec import encode, key_of
@@ -18,14 +17,6 @@ from tests.support.records import NOON_MS, record
 KEY = key_of(TASK)
 STARTED = json.loads(encode(started(TASK)))
 SOUND = [accepted(TASK), started(TASK), progress(TASK, sequence=1), finished(TASK)]
-
-
-@pytest.fixture
-async def projector(database: str) -> AsyncIterator[Projector]:
-    projector = Projector(database, 0)
-    await projector.locate()
-    yield projector
-    await projector.close()
 
 
 def changed(**fields: object) -> bytes:

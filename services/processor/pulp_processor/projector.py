@@ -31,7 +31,6 @@ _CACHED_TASKS: Final = 20_000
 _REFUSED: Final = (errors.DataError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
 """What Postgres says of a row that it cannot hold, whoever writes it and however often."""
 
-
 Following = Callable[[], Sequence[Record]]
 """Tells the batch that continues another one; an empty one if none is there yet."""
 
