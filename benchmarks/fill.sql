@@ -43,5 +43,8 @@ select t.partition, 1000000000 + n, t.task_id, gen_random_uuid(), 'org.pulpproje
   from generation_1.tasks t, generate_series(1, %(events)s) as n
  where t.task_id = %(task_id)s;
 
+-- version --
+update generation_1.tasks set version = %(events)s where task_id = %(task_id)s;
+
 -- analyze --
 vacuum (analyze) generation_1.tasks, generation_1.task_resources;

@@ -30,5 +30,6 @@ async def fill_history(database: str, events: int) -> UUID:
         row = await (await connection.execute("select task_id from tasks order by task_id limit 1")).fetchone()
         assert row is not None
         await connection.execute(_SQL["history"], {"task_id": row[0], "events": events})
+        await connection.execute(_SQL["version"], {"task_id": row[0], "events": events})
         await connection.execute("vacuum analyze generation_1.task_events")
         return UUID(str(row[0]))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Raw, Struct
 from psycopg import AsyncClientCursor, AsyncConnection
-from psycopg.rows import namedtuple_row
+from psycopg.sql import SQL
 from pulp_events.task import Position, State
 
 from pulp_projections.sql import load
@@ -177,13 +177,12 @@ async def history(
     connection: AsyncConnection, task_id: UUID, *, after: Position | None = None, limit: int = 100
 ) -> list[HistoryEntry]:
     """A task's events in log order, after a position."""
+    # With the limit in the text, and nothing said of a position, Postgres keeps the plan of a first page.
+    statement = SQL(_SQL["history"]).format(limit=limit, after=SQL("" if after is None else _SQL["after"]))
     start = after or Position(-1, -1)
-    async with connection.cursor(row_factory=namedtuple_row) as cursor:
-        await cursor.execute(
-            _SQL["history"],
-            {"task_id": task_id, "after_partition": start.partition, "after_offset": start.offset, "limit": limit},
-        )
-        return [HistoryEntry(*row) for row in await cursor.fetchall()]
+    async with connection.cursor(binary=True) as cursor:  # as text an event is twice as long
+        await cursor.execute(statement, {"task_id": task_id, "partition": start.partition, "offset": start.offset})
+        return [HistoryEntry._make(row) for row in await cursor.fetchall()]
 
 
 async def count_history(connection: AsyncConnection, task_id: UUID) -> int:

@@ -16,12 +16,17 @@ select effect from task_events where partition = %(partition)s and record_offset
 -- history --
 select partition, record_offset, type, event_id, event_time, broker_time, actor, effect, event
   from task_events
- where task_id = %(task_id)s and (partition, record_offset) > (%(after_partition)s, %(after_offset)s)
+ where task_id = %(task_id)s {after}
  order by partition, record_offset
- limit %(limit)s;
+ limit {limit};
+
+-- after --
+and (partition, record_offset) > (%(partition)s, %(offset)s)
 
 -- history_count --
-select count(*) from task_events where task_id = %(task_id)s;
+-- Those that had an effect are counted already.
+select t.version + (select count(*) from task_events e where e.task_id = t.task_id and e.effect <> 'applied')
+  from tasks t where t.task_id = %(task_id)s;
 
 -- workers --
 select name, instance_id, host, pid, queues, concurrency, versions, started_at, heartbeat_at, stopped_at,

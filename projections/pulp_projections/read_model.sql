@@ -90,6 +90,8 @@ create table dead_letters (
 alter table task_events add primary key (partition, record_offset);
 -- In the order of the history, so that a page of a long one is read from it and nothing is sorted or passed over.
 create index task_events_by_task on task_events (task_id, partition, record_offset);
+-- Few: with the task's version they are the number of its events.
+create index task_events_without_effect on task_events (task_id) where effect <> 'applied';
 -- No index holds what a progress event changes.
 create index tasks_by_time on tasks (accepted_at, task_id);
 create index tasks_by_state on tasks (state, accepted_at, task_id);

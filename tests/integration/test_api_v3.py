@@ -387,6 +387,7 @@ async def test_history_in_pages(api: Site) -> None:
     assert page["next"] is None
     page = await get(api, url, limit=3)
     while True:
+        assert page["count"] == 7
         found += page["results"]
         if page["next"] is None:
             break

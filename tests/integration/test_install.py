@@ -18,7 +18,7 @@ async def test_many_processes_may_install_at_once(database: str) -> None:
 
 async def test_a_read_model_from_before_the_rows_of_resources_gets_them(database: str) -> None:
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-        wanted = set(await _indexes(connection, 1))
+        wanted = await _indexes(connection, 1)
         await create_tables(connection, 2, 4)
         await connection.execute("insert into generations (generation, status) values (2, 'building')")
         for generation in (1, 2):
@@ -45,7 +45,7 @@ async def test_a_read_model_from_before_the_rows_of_resources_gets_them(database
                 *[("repository:a", "b", 1), ("repository:a", "e", 1)],
                 *[("repository:b", "e", 1), ("repository:c", "s", 2)],
             ]
-        assert (set(await _indexes(connection, 1)), await _indexes(connection, 2)) == (wanted, ["tasks_pkey"])
+        assert (await _indexes(connection, 1), await _indexes(connection, 2)) == (wanted, {"tasks_pkey"})
         await create_indexes(connection, 2)
 
 
@@ -62,6 +62,18 @@ async def test_a_read_model_from_before_the_counters_gets_them(database: str) ->
         assert await cursor.fetchall() == [(1, "failed", "sync", 2), (1, "waiting", "sync", 1)]
 
 
+async def test_a_history_from_before_its_events_were_counted_gets_the_index_for_it(database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        wanted = await _indexes(connection, 1)
+        await create_tables(connection, 2, 4)
+        await connection.execute("insert into generations (generation, status) values (2, 'building')")
+        await connection.execute("drop index generation_1.task_events_without_effect")
+        await connection.execute("delete from schema_migrations where name = '0007_history_count.sql'")
+        assert await migrate(connection) == ["0007_history_count.sql"]
+        assert (await _indexes(connection, 1), await _indexes(connection, 2)) == (wanted, {"tasks_pkey"})
+        await create_indexes(connection, 2)
+
+
 async def _insert_task(
     connection: psycopg.AsyncConnection, number: int, state: str, exclusive: str = "{}", shared: str = "{}"
 ) -> None:
@@ -76,10 +88,11 @@ async def _insert_task(
     )
 
 
-async def _indexes(connection: psycopg.AsyncConnection, generation: int) -> list[str]:
+async def _indexes(connection: psycopg.AsyncConnection, generation: int) -> set[str]:
     """Of its tasks and what is written with them."""
     cursor = await connection.execute(
-        "select indexname::text from pg_indexes where schemaname = %s and tablename in ('tasks', 'task_resources')",
+        "select indexname::text from pg_indexes"
+        " where schemaname = %s and tablename in ('tasks', 'task_resources', 'task_events')",
         [schema_of(generation)],
     )
-    return [name for (name,) in await cursor.fetchall()]
+    return {name for (name,) in await cursor.fetchall()}

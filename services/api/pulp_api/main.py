@@ -88,6 +88,7 @@ def connection_pool(conninfo: str, most: int) -> AsyncConnectionPool:
 async def _configure(connection: AsyncConnection) -> None:
     connection.prepared_max = 32  # a page of tasks has a plan of some 170 KiB for the values that it is asked with
     await connection.execute("set statement_timeout = '30s'")  # one query must not hold a connection for ever
+    await connection.execute("set timezone = 'UTC'")  # in which times are told: a page of them is not converted
     # What is read are pages: found by an index, mostly in memory, and no reason to take more than one core.
     await connection.execute("set max_parallel_workers_per_gather = 0")
     await connection.execute("set random_page_cost = 1.1")

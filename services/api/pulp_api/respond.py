@@ -10,6 +10,7 @@ from pulp_events.errors import BadInput
 from pulp_events.task import Position
 
 API: Final = "/pulp/api"
+_INSTANT_CHARACTERS: Final = len("2026-01-01T00:00:00.000000Z")
 
 
 def json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -76,7 +77,8 @@ def instant(time: datetime | None) -> str | None:
     """RFC 3339 in UTC with microseconds, as Pulp 3 writes it."""
     if time is None:
         return None
-    return time.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"  # for +00:00
+    text: str = msgspec.to_builtins(time.astimezone(UTC))  # a fifth of what `isoformat` takes, without a fraction of 0
+    return text if len(text) == _INSTANT_CHARACTERS else f"{text[:-1]}.000000Z"
 
 
 def second(time: datetime | None) -> str | None:

@@ -105,7 +105,8 @@ async def read_history(
     limit = min(limit, MOST)
     async with call.service.connection() as connection:
         entries = await queries.history(connection, reading.task.task_id, after=start, limit=limit + 1)
-        count = await queries.count_history(connection, reading.task.task_id)
+        is_all = start is None and len(entries) <= limit
+        count = len(entries) if is_all else await queries.count_history(connection, reading.task.task_id)
     following = None
     if len(entries) > limit:
         where = f"{entries[limit - 1].partition}:{entries[limit - 1].record_offset}"
@@ -125,7 +126,7 @@ def _history_entry(entry: queries.HistoryEntry) -> dict[str, Any]:
         "time": instant(entry.broker_time),
         "actor": entry.actor,
         "effect": entry.effect,
-        "event": Raw(bytes(entry.event)),
+        "event": Raw(entry.event),
     }
 
 
