@@ -53,6 +53,7 @@ async def _run(chosen: list[Measure], servers: Servers, sizes: Sizes) -> list[Re
             progress.advance(task, steps_of(measure, sizes))
             for result in results:
                 console.print(_lines(result, measure), highlight=False)
+            console.print(f"  machine  {results[0].loop_ms} ms for a loop of Python", highlight=False)
             found += results
     return found
 

@@ -1,32 +1,47 @@
-"""A peer of `list`: a bare FastAPI handler on psycopg, with our authentication and our way of making JSON.
+"""What `list` and `submit` are compared with: bare FastAPI handlers, with our authentication and our JSON.
 
-`bare PORT`, the database in PULP_POSTGRES.
+`bare PORT`, the rest in PULP_POSTGRES, PULP_KAFKA and PULP_TOPIC_PREFIX.
 """
 
 import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from pulp_api import submission
 from pulp_api.auth import Authenticator
 from pulp_api.main import connection_pool
 from pulp_api.respond import json
 from pulp_api.v3_filters import condition_of
 from pulp_api.v3_tasks import shape
 from pulp_events.collecting import collect_seldom
+from pulp_events.events import Accepted, Event
+from pulp_events.ids import new_id
+from pulp_events.log import KafkaLog
+from pulp_events.topics import Topics
 from pulp_projections import queries
 
+from benchmarks.scene import PARTITIONS
 
-def build(postgres: str) -> FastAPI:
-    """The app: GET /tasks gives the hundred youngest tasks that the query's filters let through, and no count."""
+
+def build(postgres: str, kafka: str, topic: str) -> FastAPI:
+    """The app.
+
+    GET /tasks gives the hundred youngest tasks that the query's filters let through, and no count. POST answers once
+    the event is in the log, and asks nothing about what was submitted.
+    """
     pool = connection_pool(postgres, 8)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.log = log = KafkaLog(kafka, topic, PARTITIONS)
+        await log.start()
         async with pool:
             yield
+        await log.close()
 
     app = FastAPI(lifespan=lifespan)
     authenticator = Authenticator(pool.connection)
@@ -39,10 +54,21 @@ def build(postgres: str) -> FastAPI:
             rows = await queries.tasks(connection, conditions, limit=100)
         return json({"results": [shape(row) for row in rows]})
 
+    @app.post("/pulp/api/v3/tasks/")
+    async def submit_task(request: Request) -> Response:
+        principal = await authenticator.principal(request)
+        wanted = submission.parse(await request.body())
+        data = Accepted(operation=wanted.operation, resources=wanted.resources or ())
+        event = Event(id=new_id(), task_id=new_id(), time=datetime.now(UTC), actor=principal.actor, data=data)
+        log: KafkaLog = app.state.log
+        await log.append(event, event.task_id.int % PARTITIONS)
+        return json({"task": str(event.task_id)}, 202)
+
     return app
 
 
 if __name__ == "__main__":
-    application = build(os.environ["PULP_POSTGRES"])
+    topics = Topics.named(os.environ["PULP_TOPIC_PREFIX"])
+    application = build(os.environ["PULP_POSTGRES"], os.environ["PULP_KAFKA"], topics.events)
     collect_seldom()
     uvicorn.run(application, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", access_log=False)

@@ -1,7 +1,6 @@
 """`list` and `list-5m`: reading what many tasks have left behind."""
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -12,14 +11,13 @@ from urllib.parse import parse_qsl
 
 import psycopg
 from pulp_api.v3_filters import condition_of
-from pulp_deploy.local.ports import free_ports
 from pulp_projections import queries
 
 from benchmarks.filling import fill
 from benchmarks.http import Client
 from benchmarks.measure import LIMIT, OURS, Measure, Sizes, percentile
-from benchmarks.scene import LIMIT_S, Servers
-from benchmarks.serving import client, serving
+from benchmarks.scene import Servers
+from benchmarks.serving import client, serving, start_bare
 
 TASKS = 200_000
 MANY_TASKS = 5_000_000
@@ -44,9 +42,7 @@ async def few(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, float
     """GET of a page of a hundred, in milliseconds; each filter; with 16 clients at once, in requests a second."""
     async with serving(servers) as (made, port):
         await fill(made.database, sizes.of(TASKS, 5000))
-        [bare] = free_ports(1)
-        await made.run("bare", sys.executable, "-m", "benchmarks.bare", str(bare), PULP_POSTGRES=made.database)
-        await _until_open(bare)
+        bare = await start_bare(made)
         sides: dict[str, Connect] = {
             OURS: partial(_by_http, port, _LIST),
             LIMIT: partial(_by_http, bare, "/tasks?"),
@@ -128,16 +124,6 @@ async def _repeated(ask: Ask, query: str, times: int) -> list[float]:
         await ask(query)
         found.append(time.perf_counter() - began_s)
     return found
-
-
-async def _until_open(port: int) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while True:
-            try:
-                async with client(port):
-                    return
-            except OSError:
-                await asyncio.sleep(0.1)
 
 
 async def ask(asking: Client, path: str, times: int) -> list[float]:

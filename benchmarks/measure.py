@@ -1,5 +1,7 @@
 """Measures: ours and what it is compared with, side by side, in alternating rounds."""
 
+import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +12,8 @@ from benchmarks.scene import Servers
 
 OURS: Final = "ours"
 LIMIT: Final = "limit"
+_STEPS: Final = 300_000
+_LOOPS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class Result:
     ours: Spread
     limit: Spread | None
     peers: Mapping[str, Spread]
+    loop_ms: Spread
+    """How long a small loop of Python took before each side: what the machine was worth."""
 
     @property
     def ratio(self) -> float | None:
@@ -92,30 +98,48 @@ class Result:
             "ratio": self.ratio,
             "unit": self.unit,
             "rounds": len(self.ours.values),
+            "loop_ms": self.loop_ms.as_json(),
         }
 
 
 async def run(measure: Measure, servers: Servers, sizes: Sizes, step: Callable[[str], None]) -> list[Result]:
     """All rounds of a measure, its sides in turns; `step` is told what comes next."""
     found: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    loops_ms: list[float] = []
+
+    async def next_is(description: str) -> None:
+        step(description)
+        loops_ms.append(await asyncio.to_thread(_loop_ms))
+
     for number in range(rounds_of(measure, sizes)):
-        async for side, values in _round(measure, servers, sizes, number, step):
+        async for side, values in _round(measure, servers, sizes, number, next_is):
             for metric, value in values.items():
                 found[metric][side].append(value)
-    return [_result(measure, metric, sides) for metric, sides in found.items()]
+    return [_result(measure, metric, sides, loops_ms) for metric, sides in found.items()]
 
 
 async def _round(
-    measure: Measure, servers: Servers, sizes: Sizes, number: int, step: Callable[[str], None]
+    measure: Measure, servers: Servers, sizes: Sizes, number: int, next_is: Callable[[str], Awaitable[None]]
 ) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
     if measure.together is not None:
-        step(measure.name)
+        await next_is(measure.name)
         for side, values in (await measure.together(servers, sizes)).items():
             yield side, values
     order = list(measure.sides)
     for side in order if number % 2 == 0 else reversed(order):
-        step(f"{measure.name}: {side}")
+        await next_is(f"{measure.name}: {side}")
         yield side, await measure.sides[side](servers, sizes)
+
+
+def _loop_ms() -> float:
+    """The median of a few; a quarter of a second on a slow machine."""
+    took_ms = []
+    for _ in range(_LOOPS):
+        began_s, total = time.perf_counter(), 0
+        for number in range(_STEPS):
+            total += number
+        took_ms.append((time.perf_counter() - began_s) * 1000)
+    return median(took_ms)
 
 
 def steps_of(measure: Measure, sizes: Sizes) -> int:
@@ -134,7 +158,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-def _result(measure: Measure, metric: str, sides: Mapping[str, Sequence[float]]) -> Result:
+def _result(measure: Measure, metric: str, sides: Mapping[str, Sequence[float]], loops_ms: Sequence[float]) -> Result:
     spreads = {name: Spread(tuple(values)) for name, values in sides.items()}
     return Result(
         name=f"{measure.name} {metric}".strip(),
@@ -143,6 +167,7 @@ def _result(measure: Measure, metric: str, sides: Mapping[str, Sequence[float]])
         ours=spreads[OURS],
         limit=spreads.get(LIMIT),
         peers={name: spread for name, spread in spreads.items() if name not in (OURS, LIMIT)},
+        loop_ms=Spread(tuple(loops_ms)),
     )
 
 

@@ -65,12 +65,16 @@ class Scene:
     folder: Path
     running: list[Process] = field(default_factory=list)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where everything is."""
+        prefix = self.topics.events.removesuffix(".events")
+        return {"PULP_KAFKA": self.servers.kafka, "PULP_POSTGRES": self.database, "PULP_TOPIC_PREFIX": prefix}
+
     async def start(self, name: str, command: str, *arguments: str, **env: str) -> Process:
         """Start one of our processes; it is ended with the scene."""
         environment = {
-            "PULP_KAFKA": self.servers.kafka,
-            "PULP_POSTGRES": self.database,
-            "PULP_TOPIC_PREFIX": self.topics.events.removesuffix(".events"),
+            **self.environment,
             "PULP_STORAGE": str(self.folder / "storage"),
             "PULP_WORKER_MODULES": OPERATIONS,
             "PULP_WORKER_NAME": name,

@@ -38,7 +38,7 @@ def test_all_measures_run_and_write_their_results(backend: Backend, tmp_path: Pa
         *("exclusive", "exclusive cpu a task", "live", "submit p50", "submit p99", "submit with 16 clients")
     }
     for result in results.values():
-        assert set(result) == {"name", "ours", "limit", "peer", "ratio", "unit", "rounds"}
+        assert set(result) == {"name", "ours", "limit", "peer", "ratio", "unit", "rounds", "loop_ms"}
         assert result["rounds"] == 1
         assert result["ours"]["min"] <= result["ours"]["median"] <= result["ours"]["max"]
     live = results["live"]

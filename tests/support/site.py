@@ -199,7 +199,7 @@ class Site:
 async def site(database: str) -> AsyncIterator[Site]:
     """A site that runs. Its event stream does not: that needs Kafka."""
     log, positions, pool = SiteLog(), Positions(database), connection_pool(database, 4)
-    hub = Hub("127.0.0.1:1", "events", str(uuid4()), PARTITIONS)
+    hub = Hub("127.0.0.1:1", "events", str(uuid4()), PARTITIONS, log.end_offsets)
     async with pool:
         await positions.start()
         service = Service(log=log, pool=pool, positions=positions, partitions=PARTITIONS)

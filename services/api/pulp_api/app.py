@@ -14,12 +14,11 @@ from pulp_api.stream import Hub
 
 def build(service: Service, authenticator: Authenticator, hub: Hub) -> FastAPI:
     """The API over its parts."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    routers = (v3.router, v2.router, v3_events.router, v3_system.router)
+    # In one list: a router that is included looks for its route twice, for every request.
+    routes = [route for router in routers for route in router.routes]
+    app = FastAPI(routes=routes, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
-    routers = (v2.router, v3.router, v3_events.router, v3_system.router)
-    app.state.routes = [route for router in routers for route in router.routes]
-    for router in routers:
-        app.include_router(router)
     for kind, _ in failures.STATUS:
         app.add_exception_handler(kind, failures.failed)
     app.add_exception_handler(FieldErrors, failures.bad_fields)

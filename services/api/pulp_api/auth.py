@@ -1,12 +1,12 @@
 """Who is calling: HTTP basic authentication, and what each role may do."""
 
 import asyncio
-import hmac
 import os
 import time
 from base64 import b64decode
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from fastapi import Request
@@ -75,7 +75,7 @@ class Authenticator:
     async def principal(self, request: Request) -> Principal:
         """The caller. Raises `Unauthenticated`."""
         name, password = _credentials(request.headers.get("authorization", ""))
-        mark = hmac.digest(self._key, f"{name}\0{password}".encode(), "sha256")
+        mark = blake2b(f"{name}\0{password}".encode(), key=self._key).digest()  # a third of what an HMAC takes
         known = self._known.get(mark)
         if known is not None and known.ends_s > self._clock_s():
             return known.principal

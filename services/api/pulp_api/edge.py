@@ -4,8 +4,9 @@ error that nobody expects is logged once and answered like the others."""
 import asyncio
 import contextlib
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
+from pulp_events.ids import new_id
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -116,4 +117,4 @@ def _correlation_id(sent: str) -> str:
     try:
         return str(UUID(sent))
     except ValueError:
-        return str(uuid4())
+        return str(new_id())

@@ -132,7 +132,7 @@ async def http_failed(request: Request, error: Exception) -> Response:
 def _methods_of(request: Request) -> list[str]:
     """What the path takes, of all its routes: the framework's error knows of one of them."""
     methods = ("GET", "POST", "PATCH", "DELETE")
-    routes = request.app.state.routes
+    routes = request.app.routes
     found = [
         method
         for method in methods

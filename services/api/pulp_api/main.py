@@ -46,12 +46,11 @@ async def serve(settings: Settings) -> None:
     )
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions, timeout_s=settings.append_timeout_s)
     positions = Positions(settings.postgres)
-    hub = Hub(settings.kafka, settings.topics.events, installed.topic_id, installed.partitions)
+    hub = Hub(settings.kafka, settings.topics.events, installed.topic_id, installed.partitions, log.end_offsets)
     async with connection_pool(settings.postgres, settings.connections) as pool:
         try:
             await log.start()
             await positions.start()
-            hub.start(await log.end_offsets())
             service = Service(log=log, pool=pool, positions=positions, partitions=installed.partitions)
             app = build(service, Authenticator(service.connection), hub)
             collect_seldom()

@@ -1,15 +1,16 @@
 """The events as they come, for any number of subscribers of this process.
 
-One thread tails the topic; each subscriber has a bounded queue. One that does not keep up is let go, and reads what it
-missed from the log, from where it was: nothing is lost, and nothing piles up.
+One thread tails the topic while there are any; each subscriber has a bounded queue. One that does not keep up is let
+go, and reads what it missed from the log, from where it was: nothing is lost, and nothing piles up.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
@@ -32,6 +33,8 @@ _PAGE_S: Final = 10.0
 _BURST_ITEMS: Final = 10_000
 _QUIET_ITEMS: Final = 10
 """After a burst of so many, and once as few as that come at once, memory that was needed for it is given back."""
+_REST_S: Final = 30.0
+"""How long the topic is tailed when nobody subscribes any more: who was cut off comes back."""
 _REPLAYS: Final = 4
 """Threads that read the log for subscribers; the others wait for their turn."""
 _log = logging.getLogger("pulp.api")
@@ -110,43 +113,51 @@ class _Recent:
 
 
 class Hub:
-    """Tails the topic once for all subscribers of this process. `start` and `close` it in the event loop."""
+    """Tails the topic once for all subscribers of this process, and not while there are none. `close` it after use."""
 
-    def __init__(self, bootstrap: str, topic: str, topic_id: str, partitions: int) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        topic_id: str,
+        partitions: int,
+        ends: Callable[[], Awaitable[Mapping[int, int]]],
+    ) -> None:
+        """`ends` reads the topic's end offsets; it raises `LogError`."""
         self.topic_id = topic_id
         self.partitions = partitions
-        self.fault: str | None = None
-        """Why no events arrive; None if they do."""
         self._bootstrap = bootstrap
         self._topic = topic
+        self._ends = ends
         self._feeds: set[Feed] = set()
+        self._tail: _Tail | None = None
+        self._ended: set[_Tail] = set()
+        self._beginning = asyncio.Lock()
+        self._resting: asyncio.TimerHandle | None = None
         self._positions: dict[int, int] = {}
         self._recent = _Recent({})
         self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
         self._readers = ThreadPoolExecutor(_REPLAYS, "event-replay")
         self._loop = asyncio.get_running_loop()
-
-    def start(self, ends: Mapping[int, int]) -> None:
-        """Tail from the ends on."""
-        self._positions = dict(ends)
-        self._recent = _Recent(ends)
-        self._thread = threading.Thread(target=self._tail, args=(dict(ends),), name="event-tail", daemon=True)
-        self._thread.start()
 
     async def close(self) -> None:
         """End every stream, with a hint to come back."""
         self._closing.set()
         for feed in self._feeds:
             feed.wake()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+        self._end_tail()
+        await asyncio.gather(*(asyncio.to_thread(tail.join) for tail in self._ended))
         await asyncio.to_thread(self._readers.shutdown)
 
     @property
     def is_closing(self) -> bool:
         """Whether streams are to end."""
         return self._closing.is_set()
+
+    @property
+    def fault(self) -> str | None:
+        """Why no events arrive; None if they do, or nobody wants any."""
+        return None if self._tail is None else self._tail.fault
 
     async def items(self, start: Mapping[int, int]) -> AsyncIterator[Sequence[Item]]:
         """All from the offsets on, in order within each partition, each once: from the log, then as they come.
@@ -155,6 +166,7 @@ class Hub:
         """
         offsets = dict(start)
         while not self.is_closing:
+            await self._begin_tail()
             feed = Feed(self._positions)
             self._feeds.add(feed)
             try:
@@ -166,7 +178,32 @@ class Hub:
                         break
                     yield _advance(offsets, items)
             finally:
-                self._feeds.discard(feed)
+                self._leave(feed)
+
+    async def _begin_tail(self) -> None:
+        """Returns with a tail, and no other task has had a turn since it was seen to be there."""
+        async with self._beginning:
+            if self._tail is None and not self.is_closing:
+                ends = dict(await self._ends())
+                self._positions, self._recent = ends, _Recent(ends)
+                if not self.is_closing:
+                    self._tail = _Tail(self._bootstrap, self._topic, ends, self._hand_out)
+
+    def _leave(self, feed: Feed) -> None:
+        self._feeds.discard(feed)
+        if self._resting is not None:
+            self._resting.cancel()
+        self._resting = self._loop.call_later(_REST_S, self._rest)
+
+    def _rest(self) -> None:
+        if not self._feeds:
+            self._end_tail()
+
+    def _end_tail(self) -> None:
+        tail, self._tail = self._tail, None
+        if tail is not None:
+            tail.end()
+            self._ended = {ended for ended in self._ended if ended.is_alive} | {tail}
 
     async def _missed(self, offsets: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Sequence[Item]]:
         """What is before the ends; `offsets` move on as the caller takes it."""
@@ -195,40 +232,78 @@ class Hub:
                     break
         return page
 
-    def _tail(self, start: dict[int, int]) -> None:
-        while not self._closing.is_set():
+    def _hand_out(self, tail: "_Tail", items: Sequence[Item]) -> None:
+        if tail is not self._tail:
+            return  # it was ended meanwhile; who subscribes later reads this from the log
+        self._positions[items[-1].partition] = items[-1].offset + 1
+        self._recent.add(items)
+        for feed in self._feeds:
+            feed.put(items)
+
+
+class _Tail:
+    """A thread that follows the topic from the offsets on, and gives what comes to `hand_out` in the event loop."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        start: Mapping[int, int],
+        hand_out: Callable[["_Tail", Sequence[Item]], None],
+    ) -> None:
+        self.fault: str | None = None
+        """Why no events arrive; None if they do."""
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._next = dict(start)
+        self._hand_out = hand_out
+        self._loop = asyncio.get_running_loop()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="event-tail", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop soon; what is handed out after this call is no news."""
+        self._ending.set()
+
+    def join(self) -> None:
+        """Wait until it has stopped."""
+        self._thread.join()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not stopped yet."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
             try:
-                with Reader(self._bootstrap, self._topic, start) as reader:
-                    self._follow(reader, start)
+                with Reader(self._bootstrap, self._topic, self._next) as reader:
+                    self._follow(reader)
             except LogError as error:
                 if self.fault != str(error):
                     _log.error("the events cannot be followed", extra={"error": str(error)})
                 self.fault = str(error)
-                self._closing.wait(1.0)
+                self._ending.wait(1.0)
 
-    def _follow(self, reader: Reader, start: dict[int, int]) -> None:
-        """Hand out what comes, until the hub closes; `start` moves on."""
+    def _follow(self, reader: Reader) -> None:
         fresh = 0
-        while not self._closing.is_set():
-            taken = self._hand_on(reader.poll(0.2, most=1000), start)
+        while not self._ending.is_set():
+            taken = self._hand_on(reader.poll(0.2, most=1000))
             fresh += taken
             if fresh >= _BURST_ITEMS and taken < _QUIET_ITEMS:
                 give_back()
                 fresh = 0
 
-    def _hand_on(self, batches: Mapping[int, Sequence[Record]], start: dict[int, int]) -> int:
+    def _hand_on(self, batches: Mapping[int, Sequence[Record]]) -> int:
         """How many records there were. None of them is held any more."""
         for partition, records in batches.items():
-            start[partition] = records[-1].offset + 1
-            self._loop.call_soon_threadsafe(self._hand_out, [item_of(record) for record in records])
+            self._next[partition] = records[-1].offset + 1
+            items = [item_of(record) for record in records]
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._hand_out, self, items)
             self.fault = None
         return sum(map(len, batches.values()))
-
-    def _hand_out(self, items: Sequence[Item]) -> None:
-        self._positions[items[-1].partition] = items[-1].offset + 1
-        self._recent.add(items)
-        for feed in self._feeds:
-            feed.put(items)
 
 
 def item_of(record: Record) -> Item:

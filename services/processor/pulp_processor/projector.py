@@ -75,6 +75,8 @@ class Projector:
         self._tasks: OrderedDict[UUID, Task] = OrderedDict()
         self._begun: BatchFold | None = None
         """Of the batch that continues the position."""
+        self._is_doubted = True
+        """What the next batch makes may be there already: it is asked for."""
 
     async def locate(self) -> int:
         """Read the active generation and this partition's position in it; the position."""
@@ -155,14 +157,22 @@ class Projector:
 
     async def _write_small(self, connection: AsyncConnection, records: Sequence[Record], end: int) -> bool:
         """Write the batch in one statement, if it is one that can be; whether it was."""
-        # Read before the fence: if that holds, nobody has written this partition's tasks since the position.
-        history, changes = fold(records, await self._known(connection, task_ids(records)))
+        wanted = task_ids(records)
+        known = self._cached(wanted)
+        history, changes = fold(records, known)
+        # Of a task that the batch makes it is not asked whether it is there: then it cannot be inserted, and nothing is
+        # written. Tasks that come are as many as those that end, and the question would be half of their round trips.
+        made = set() if self._is_doubted else {task.task_id for task in changes.created}
+        if asked := wanted - known.keys() - made:
+            # Read before the fence: if that holds, nobody has written this partition's tasks since the position.
+            history, changes = fold(records, known | await store.load_tasks(connection, asked))
         if changes.dead_letters:
             return False
         place = small_batch.Place(self.generation, self.partition, self.next_offset, end)
         written = await small_batch.write(connection, place, history, changes, wakes=_lets_tasks_run(changes))
         self._check(is_active=written.is_active, is_at=written.is_at)
         self._remember(changes)
+        self._is_doubted = False
         return True
 
     async def _enter(self, connection: AsyncConnection, end: int) -> None:
@@ -192,14 +202,18 @@ class Projector:
         return BatchFold(records, wanted, known, after=before)
 
     async def _known(self, connection: AsyncConnection, wanted: Set[UUID]) -> dict[UUID, Task]:
-        cached = {task_id: self._tasks[task_id] for task_id in wanted if task_id in self._tasks}
+        cached = self._cached(wanted)
         missing = wanted - cached.keys()
-        return {**cached, **await store.load_tasks(connection, missing)} if missing else cached
+        return cached | await store.load_tasks(connection, missing) if missing else cached
+
+    def _cached(self, wanted: Set[UUID]) -> dict[UUID, Task]:
+        return {task_id: self._tasks[task_id] for task_id in wanted if task_id in self._tasks}
 
     def _forget(self) -> None:
         """Know nothing any more of what is in Postgres beside the position."""
         self._tasks.clear()
         self._begun = None
+        self._is_doubted = True
 
     def _remember(self, changes: Changes) -> None:
         for task in (*changes.created, *changes.updated):
