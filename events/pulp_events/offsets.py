@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Final
+import itertools
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future
+from typing import Any, Final
 
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -58,21 +60,39 @@ class Offsets:
         """None while a partition has no leader that answers, as just after its creation or a broker's fall."""
         patience_s = min(_LEADER_S, self._timeout_s)
         futures = self._admin.list_offsets(dict.fromkeys(self._partitions, spec), request_timeout=patience_s)
-        answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
+        await _all_done(futures.values())
         found = {}
-        for where, answer in zip(futures, answers, strict=True):
-            if isinstance(answer, KafkaException) and answer.args[0].code() in ASK_AGAIN:
+        for where, future in futures.items():
+            error = future.exception()
+            if isinstance(error, KafkaException) and error.args[0].code() in ASK_AGAIN:
                 return None
-            if isinstance(answer, BaseException):
-                raise answer
-            if answer.offset == OFFSET_INVALID:
+            if error is not None:
+                raise error
+            offset = future.result().offset
+            if offset == OFFSET_INVALID:
                 return None  # no answer, and no error either: seen of a partition whose leader had just died
-            found[where.partition] = answer.offset
+            found[where.partition] = offset
         return found
 
     def _learn_leaders(self) -> None:
         with contextlib.suppress(KafkaException):  # asked again while there is time
             self._admin.list_topics(self._partitions[0].topic, min(_LEADER_S, self._timeout_s))
+
+
+async def _all_done(futures: Collection[Future[Any]]) -> None:
+    """Returns when all are done. They all are by one answer: the loop is woken once, not by each."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    left = itertools.count(len(futures) - 1, -1)
+
+    def count(_: Future[Any]) -> None:  # in the client's thread
+        if next(left) == 0:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(done.set)
+
+    for future in futures:
+        future.add_done_callback(count)
+    await done.wait()
 
 
 class EndOffsets:

@@ -185,11 +185,11 @@ async def history(
         return [HistoryEntry._make(row) for row in await cursor.fetchall()]
 
 
-async def count_history(connection: AsyncConnection, task_id: UUID) -> int:
-    """How many events a task has."""
+async def count_history(connection: AsyncConnection, task_id: UUID) -> int | None:
+    """How many events a task has; None if there is no such task."""
     cursor = await connection.execute(_SQL["history_count"], {"task_id": task_id})
     row = await cursor.fetchone()
-    return 0 if row is None else int(row[0])
+    return None if row is None else int(row[0])
 
 
 async def workers(connection: AsyncConnection) -> list[WorkerRow]:

@@ -395,6 +395,13 @@ async def test_history_in_pages(api: Site) -> None:
     assert found == whole["results"]
 
 
+async def test_events_of_a_task_that_was_never_accepted_are_no_history(api: Site) -> None:
+    unknown = uuid4()
+    await api.add(progress(unknown), 1)
+    answer = await api.client.get(f"{V3}/tasks/{unknown}/history/")
+    assert (answer.status_code, answer.json()) == (404, {"detail": "No Task matches the given query."})
+
+
 @pytest.mark.parametrize("query", ["after=nonsense", "after=1:2:3", "limit=0", "limit=x", f"after=1:{'9' * 40}"])
 async def test_bad_pages_of_a_history(api: Site, query: str) -> None:
     task_id = await api.task()

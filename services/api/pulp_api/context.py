@@ -12,7 +12,7 @@ from pulp_projections.users import Role
 
 from pulp_api.auth import Authenticator, Forbidden, Principal
 from pulp_api.respond import least_positions, time_or_position
-from pulp_api.service import LEAST_S, Caller, Reading, Service, Submitted
+from pulp_api.service import LEAST_S, Caller, HistoryPage, Reading, Service, Submitted
 from pulp_api.submission import Submission
 
 MAX_REASON: Final = 1024
@@ -56,6 +56,10 @@ class Call:
         as_of = self.request.query_params.get("as_of")
         when = None if as_of is None else time_or_position(as_of)
         return await self.service.read(task_id, least=self._least(), as_of=when)
+
+    async def history(self, task_id: UUID, *, after: Position | None, limit: int) -> HistoryPage:
+        """A page of a task's history, at least as new as `Pulp-Min-Position` asks for."""
+        return await self.service.history(task_id, least=self._least(), after=after, limit=limit)
 
     async def at_least_positions(self) -> Mapping[int, int] | None:
         """Wait for what `Pulp-Min-Position` asks for; the next offsets that it means. Raises `PositionNotReached`."""

@@ -31,7 +31,7 @@ from pulp_projections import queries, store
 from pulp_projections.as_of import row_of, task_as_of
 from pulp_projections.pages import Pages
 from pulp_projections.positions import Positions
-from pulp_projections.queries import TaskRow
+from pulp_projections.queries import HistoryEntry, TaskRow
 
 from pulp_api import submission
 from pulp_api.known_operations import KnownOperations
@@ -85,6 +85,18 @@ class Reading:
     """A task as it was read. `lag` is by how many events it may be old, None if it is not."""
 
     task: TaskRow
+    lag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Some of a task's events. `lag` is by how many events of the log it may be old, None if it is not."""
+
+    entries: list[HistoryEntry]
+    has_more: bool
+    """There are more after these."""
+    count: int
+    """How many there are of the task in all."""
     lag: str | None
 
 
@@ -162,12 +174,7 @@ class Service:
         With `as_of` as it was at that time, or just after the event at that position. Raises `MissingTask`;
         `PositionNotReached` if `least` is not reached in time.
         """
-        if least is not None:
-            await self.positions.reach(least, LEAST_S)
-        lag = await self._catch_up()
-        async with self.connection() as connection:
-            if least is not None:
-                check_shown(await queries.positions(connection), least)
+        async with self._caught_up(least) as (connection, lag):
             if as_of is None:
                 task = await queries.task(connection, task_id)
             else:
@@ -175,6 +182,28 @@ class Service:
         if task is None:
             raise MissingTask(task_id, lag)
         return Reading(task, lag)
+
+    async def history(
+        self, task_id: UUID, *, least: Mapping[int, int] | None = None, after: Position | None = None, limit: int
+    ) -> HistoryPage:
+        """Up to `limit` events of a task in log order, after a position; like `read`, and raises what that does."""
+        async with self._caught_up(least) as (connection, lag):
+            found = await queries.history(connection, task_id, after=after, limit=limit + 1)
+            count = await queries.count_history(connection, task_id)
+        if count is None:
+            raise MissingTask(task_id, lag)
+        return HistoryPage(found[:limit], len(found) > limit, count, lag)
+
+    @asynccontextmanager
+    async def _caught_up(self, least: Mapping[int, int] | None) -> AsyncIterator[tuple[AsyncConnection, str | None]]:
+        """A connection for a read that shows what was in the log when the call came, and how much it may lack."""
+        if least is not None:
+            await self.positions.reach(least, LEAST_S)
+        lag = await self._catch_up()
+        async with self.connection() as connection:
+            if least is not None:
+                check_shown(await queries.positions(connection), least)
+            yield connection, lag
 
     async def cancel(
         self, task_id: UUID, caller: Caller, *, reason: str | None = None

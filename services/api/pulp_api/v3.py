@@ -101,19 +101,16 @@ async def read_history(
 ) -> Response:
     """The task's events in log order; `after=PARTITION:OFFSET` gives the page after an event."""
     start = None if after is None else _position(after)
-    reading = await call.read(_uuid(task_id))
     limit = min(limit, MOST)
-    async with call.service.connection() as connection:
-        entries = await queries.history(connection, reading.task.task_id, after=start, limit=limit + 1)
-        is_all = start is None and len(entries) <= limit
-        count = len(entries) if is_all else await queries.count_history(connection, reading.task.task_id)
+    found = await call.history(_uuid(task_id), after=start, limit=limit)
     following = None
-    if len(entries) > limit:
-        where = f"{entries[limit - 1].partition}:{entries[limit - 1].record_offset}"
+    if found.has_more:
+        last = found.entries[-1]
+        where = f"{last.partition}:{last.record_offset}"
         following = str(request.url.include_query_params(limit=limit, after=where))
-    results = [_history_entry(entry) for entry in entries[:limit]]
-    page = {"count": count, "next": following, "previous": None, "results": results}
-    return json(page, headers=lag_header(reading.lag))
+    results = [_history_entry(entry) for entry in found.entries]
+    page = {"count": found.count, "next": following, "previous": None, "results": results}
+    return json(page, headers=lag_header(found.lag))
 
 
 def _history_entry(entry: queries.HistoryEntry) -> dict[str, Any]:
