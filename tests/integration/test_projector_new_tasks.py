@@ -4,6 +4,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 from pulp_events.ids import new_id
 from pulp_events.task import Task
@@ -12,7 +13,7 @@ from pulp_projections import store
 
 from tests.support.events import accepted, finished, progress, started
 from tests.support.projection import execute
-from tests.support.records import record
+from tests.support.records import NOON_MS, ZOO, record
 from tests.support.truth import rows_are_what_records_say
 
 
@@ -35,17 +36,15 @@ async def test_only_what_may_be_there_is_asked_for(projector: Projector, monkeyp
     assert asked == [{first}, {unknown}]
 
 
-async def test_a_task_that_is_there_is_not_made_again(projector: Projector, database: str) -> None:
+@pytest.mark.parametrize("later_ms", [0, 1])
+async def test_a_task_that_is_there_is_not_made_again(later_ms: int, projector: Projector, database: str) -> None:
+    """Its rows are refused: that of the task, and those of its resources where they have the same time."""
     task_id, other = new_id(), new_id()
-    life = [
-        accepted(task_id),
-        started(task_id),
-        finished(task_id),
-        accepted(task_id),
-        accepted(other),
-        started(task_id),
+    new = accepted(task_id, resources=(ZOO,))
+    life = [new, started(task_id), finished(task_id), new, accepted(other), started(task_id)]
+    log = [
+        replace(record(event, offset), timestamp_ms=NOON_MS + later_ms * offset) for offset, event in enumerate(life)
     ]
-    log = [record(event, offset) for offset, event in enumerate(life)]
     await projector.project(log[:3])  # it has ended: the projector does not keep it
     await projector.project(log[3:5])
     await projector.project(log[5:])

@@ -107,12 +107,12 @@ class Projector:
             try:
                 await self._write_or_set_aside(rest, following)
             except errors.UniqueViolation as error:
-                if error.diag.table_name != "tasks":
+                if error.diag.table_name != "tasks" and self._is_doubted:
                     raise ReadModelCorrupt(
                         f"partition {self.partition}: rows at or after position {self.next_offset} are there already"
                         f" ({error.diag.message_primary}, {error.diag.message_detail}). Rebuild the read model"
                     ) from error
-                # Another partition made the same task meanwhile: its row is there now, and the fold will see it.
+                # The task was there, which was not asked, or another partition made it meanwhile: now it is seen.
                 self._forget()
             else:
                 return self.next_offset
