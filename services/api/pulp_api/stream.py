@@ -132,7 +132,6 @@ class Hub:
         self._feeds: set[Feed] = set()
         self._tail: _Tail | None = None
         self._ended: set[_Tail] = set()
-        self._beginning = asyncio.Lock()
         self._resting: asyncio.TimerHandle | None = None
         self._positions: dict[int, int] = {}
         self._recent = _Recent({})
@@ -182,12 +181,14 @@ class Hub:
 
     async def _begin_tail(self) -> None:
         """Returns with a tail, and no other task has had a turn since it was seen to be there."""
-        async with self._beginning:
-            if self._tail is None and not self.is_closing:
-                ends = dict(await self._ends())
-                self._positions, self._recent = ends, _Recent(ends)
-                if not self.is_closing:
-                    self._tail = _Tail(self._bootstrap, self._topic, ends, self._hand_out)
+        if self._tail is None:
+            self._begin_at(dict(await self._ends()))
+
+    def _begin_at(self, ends: dict[int, int]) -> None:
+        """Unless somebody else has begun meanwhile."""
+        if self._tail is None and not self.is_closing:
+            self._positions, self._recent = ends, _Recent(ends)
+            self._tail = _Tail(self._bootstrap, self._topic, ends, self._hand_out)
 
     def _leave(self, feed: Feed) -> None:
         self._feeds.discard(feed)
