@@ -178,10 +178,10 @@ async def history(
 ) -> list[HistoryEntry]:
     """A task's events in log order, after a position."""
     # With the limit in the text, and nothing said of a position, Postgres keeps the plan of a first page.
-    statement = SQL(_SQL["history"]).format(limit=limit, after=SQL("" if after is None else _SQL["after"]))
-    start = after or Position(-1, -1)
+    condition, place = (SQL(""), {}) if after is None else (SQL(_SQL["after"]), after._asdict())
+    statement = SQL(_SQL["history"]).format(limit=limit, after=condition)
     async with connection.cursor(binary=True) as cursor:  # as text an event is twice as long
-        await cursor.execute(statement, {"task_id": task_id, "partition": start.partition, "offset": start.offset})
+        await cursor.execute(statement, {"task_id": task_id, **place})
         return [HistoryEntry._make(row) for row in await cursor.fetchall()]
 
 

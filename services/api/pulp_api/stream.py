@@ -180,7 +180,7 @@ class Hub:
                 self._leave(feed)
 
     async def _begin_tail(self) -> None:
-        """Returns with a tail, and no other task has had a turn since it was seen to be there."""
+        """Returns with a tail, which no other task could end since it was seen to be there; or the hub closes."""
         if self._tail is None:
             self._begin_at(dict(await self._ends()))
 
