@@ -8,6 +8,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _COMMITS = (b"COMMIT\x00", b"fence as (")
 """What commits: the command, and the one statement that writes a small batch (not yet prepared)."""
+_REASON = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+_END = b"E" + (len(_REASON) + 4).to_bytes(4) + _REASON
+"""An ErrorResponse: https://www.postgresql.org/docs/current/protocol-message-formats.html."""
 
 
 class PostgresRelay:
@@ -19,6 +22,7 @@ class PostgresRelay:
         self._pairs: set[asyncio.Task[None]] = set()
         self._port = 0
         self._losing = False
+        self._ending = False
         self.lost = 0
         """How many answers to a commit were lost."""
 
@@ -43,6 +47,10 @@ class PostgresRelay:
     def lose_next_commit(self) -> None:
         """Hand the next commit on, and break its connection when Postgres has answered."""
         self._losing = True
+
+    def end_after_next_commit(self) -> None:
+        """Postgres's process ends just after it has answered the next commit: it says so, the connection breaks later."""
+        self._ending = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -70,13 +78,16 @@ class PostgresRelay:
         client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
-        loses = asyncio.Event()
+        loses, ends = asyncio.Event(), asyncio.Event()
 
         async def to_server() -> None:
             while data := await client[0].read(65536):
                 if self._losing and any(commit in data for commit in _COMMITS):
                     self._losing = False
                     loses.set()
+                if self._ending and any(commit in data for commit in _COMMITS):
+                    self._ending = False
+                    ends.set()
                 server[1].write(data)
                 await server[1].drain()
 
@@ -85,7 +96,7 @@ class PostgresRelay:
                 if loses.is_set():
                     self.lost += 1
                     return
-                client[1].write(data)
+                client[1].write(data + (_END if ends.is_set() else b""))
                 await client[1].drain()
 
         ways = [asyncio.create_task(to_server()), asyncio.create_task(to_client())]

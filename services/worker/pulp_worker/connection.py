@@ -7,6 +7,7 @@ from typing import LiteralString
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 
 class Connection:
@@ -37,8 +38,17 @@ class Connection:
             except TimeoutError as error:
                 await self.close()  # an answer that comes late must not reach the next caller
                 raise psycopg.OperationalError(f"Postgres did not answer within {self._timeout_s:g} s") from error
+            finally:
+                if self._connection is not None and not _is_at_rest(self._connection):
+                    await self.close()
 
     async def close(self) -> None:
         """Let go of the connection."""
         if self._connection is not None:
             await self._connection.close()
+
+
+def _is_at_rest(connection: AsyncConnection) -> bool:
+    """Whether the next caller can use it: after a last answer that told of its end it never leaves pipeline mode."""
+    pgconn = connection.pgconn
+    return pgconn.transaction_status == TransactionStatus.IDLE and pgconn.pipeline_status == PipelineStatus.OFF
