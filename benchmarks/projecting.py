@@ -175,6 +175,7 @@ MEASURES = (
             "plain Python, 500 events a commit": partial(plain, per_commit=500),
             "plain Python, an event a commit": partial(plain, per_commit=1),
         },
+        rounds=5,  # it varies most
     ),
     Measure(
         name="live-2",
