@@ -24,6 +24,8 @@ class Positions:
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self._current: dict[int, int] = {}
+        self._heard: dict[int, int] = {}
+        """What notifications have told since the positions were last asked for."""
         self._news = asyncio.Event()
         """Set with the next move; then there is another one."""
         self._moves = 0
@@ -108,11 +110,16 @@ class Positions:
         return connection
 
     async def _read(self, connection: AsyncConnection) -> None:
+        self._heard = {}
         cursor = await connection.execute("select partition, next_offset from positions")
-        self._set(dict(await cursor.fetchall()))
+        found: dict[int, int] = dict(await cursor.fetchall())
+        # What was committed while Postgres answered is told behind the answer, but heard before that is read here.
+        # Without it a position would go back, and whoever waits for it would wait for the next poll.
+        self._set({partition: max(offset, self._heard.get(partition, 0)) for partition, offset in found.items()})
 
     def _hear(self, payload: str) -> None:
         _, partition, offset = payload.split()
+        self._heard[int(partition)] = int(offset)
         self._set({**self._current, int(partition): int(offset)})
 
     def _set(self, found: dict[int, int]) -> None:

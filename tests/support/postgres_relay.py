@@ -23,6 +23,8 @@ class PostgresRelay:
         self._port = 0
         self._losing = False
         self._ending = False
+        self._last = b""
+        self.keeps = asyncio.Event()
         self.lost = 0
         """How many answers to a commit were lost."""
 
@@ -51,6 +53,13 @@ class PostgresRelay:
     def end_after_next_commit(self) -> None:
         """Postgres's process ends just after it has answered the next commit: it says so, the connection breaks later."""
         self._ending = True
+
+    def keep_until(self, last: bytes) -> None:
+        """Keep what Postgres says until it has said this; then hand on all of it in one piece, and nothing more.
+
+        `keeps` is set once something is kept.
+        """
+        self._last = last
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -92,10 +101,18 @@ class PostgresRelay:
                 await server[1].drain()
 
         async def to_client() -> None:
+            kept = b""
             while data := await server[0].read(65536):
                 if loses.is_set():
                     self.lost += 1
                     return
+                if self._last:
+                    self.keeps.set()
+                    kept += data
+                    if self._last not in kept:
+                        continue
+                    client[1].write(kept)
+                    await asyncio.Event().wait()  # until the relay is cut
                 client[1].write(data + (_END if ends.is_set() else b""))
                 await client[1].drain()
 

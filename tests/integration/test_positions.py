@@ -1,0 +1,38 @@
+"""How far the projection is, as its readers hear it from Postgres."""
+
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from pulp_events.task import Position
+from pulp_projections.positions import Positions
+
+from tests.support.postgres_relay import PostgresRelay, postgres_relay
+
+
+@pytest.fixture
+async def relay(database: str) -> AsyncIterator[PostgresRelay]:
+    async with postgres_relay(database) as made:
+        yield made
+
+
+@pytest.fixture
+async def positions(relay: PostgresRelay) -> AsyncIterator[Positions]:
+    made = Positions(relay.conninfo)
+    await made.start()
+    yield made
+    await made.close()
+
+
+async def test_an_answer_that_is_older_than_what_was_heard_meanwhile_takes_nothing_back(
+    database: str, relay: PostgresRelay, positions: Positions
+) -> None:
+    # Postgres answers the next look at the positions, and only then a batch is committed: the client gets both at once.
+    relay.keep_until(b"pulp_positions")
+    await relay.keeps.wait()
+    async with await psycopg.AsyncConnection.connect(database) as processor:
+        await processor.execute("update generation_1.positions set next_offset = 7 where partition = 0")
+        await processor.execute("select pg_notify('pulp_positions', '1 0 7')")
+    await positions.reach({0: 7}, 10)  # there is no other look: the relay hands on nothing more
+    assert positions.has_passed(Position(0, 6))
+    assert not positions.has_passed(Position(0, 7))
