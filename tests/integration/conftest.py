@@ -1,10 +1,11 @@
-"""The API, and a projector, over a real Postgres."""
+"""The API, a projector, and a relay, over a real Postgres."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 from pulp_processor.projector import Projector
 
+from tests.support.postgres_relay import PostgresRelay, postgres_relay
 from tests.support.site import Site, site
 
 
@@ -22,3 +23,10 @@ async def projector(database: str) -> AsyncIterator[Projector]:
     await projector.locate()
     yield projector
     await projector.close()
+
+
+@pytest.fixture
+async def relay(database: str) -> AsyncIterator[PostgresRelay]:
+    """A way to the database that can be away, and can lose or keep what it says."""
+    async with postgres_relay(database) as made:
+        yield made

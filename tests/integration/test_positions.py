@@ -7,13 +7,7 @@ import pytest
 from pulp_events.task import Position
 from pulp_projections.positions import Positions
 
-from tests.support.postgres_relay import PostgresRelay, postgres_relay
-
-
-@pytest.fixture
-async def relay(database: str) -> AsyncIterator[PostgresRelay]:
-    async with postgres_relay(database) as made:
-        yield made
+from tests.support.postgres_relay import PostgresRelay
 
 
 @pytest.fixture

@@ -10,16 +10,10 @@ from pulp_events.errors import ReadModelUnavailable
 from pulp_processor.instance import Instance, InstanceInUse
 
 from tests.support.backends import Backend
-from tests.support.postgres_relay import PostgresRelay, postgres_relay
+from tests.support.postgres_relay import PostgresRelay
 from tests.support.projection import execute
 
 LIMIT_S = 30
-
-
-@pytest.fixture
-async def relay(database: str) -> AsyncIterator[PostgresRelay]:
-    async with postgres_relay(database) as relay:
-        yield relay
 
 
 @asynccontextmanager

@@ -14,15 +14,9 @@ from pulp_projections.sql import load
 from pulp_worker.claims import Claims
 from pulp_worker.settings import Settings
 
-from tests.support.postgres_relay import PostgresRelay, postgres_relay
+from tests.support.postgres_relay import PostgresRelay
 
 CLAIMS_SQL = load("pulp_worker", "claims.sql")
-
-
-@pytest.fixture
-async def relay(database: str) -> AsyncIterator[PostgresRelay]:
-    async with postgres_relay(database) as made:
-        yield made
 
 
 @pytest.fixture
