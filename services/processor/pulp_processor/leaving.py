@@ -1,4 +1,4 @@
-"""Ending though Faust does not: a consumer whose thread has died is waited for, for a minute."""
+"""Ending though Faust does not: it may wait for a minute, as for a broker that does not answer."""
 
 import asyncio
 import logging

@@ -23,6 +23,7 @@ from pulp_events.errors import OffsetOutOfRange
 from pulp_events.reader import Record
 
 from pulp_processor.fetching import fit_aiokafka
+from pulp_processor.on_loop import ConsumerOnLoop
 
 SCHEME: Final = "pulp-batches"
 _SHORT_S: Final = 0.02
@@ -73,6 +74,9 @@ class BatchConsumer(driver.Consumer):
         self._read_offset: Any = _ReadOffsets()
         fit_aiokafka()
         self._told: dict[TP, int] = {}
+
+    def _new_consumer_thread(self) -> ConsumerOnLoop:
+        return ConsumerOnLoop(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
     @property
     def _owner(self) -> Owner:
