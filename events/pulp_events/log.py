@@ -24,8 +24,9 @@ _SURELY_NOT_WRITTEN: Final = {
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
 }
-_LINGER_MS: Final = 0.5
-"""Events that are appended together go in one request: that halves what librdkafka, the broker and the readers do."""
+_IN_FLIGHT: Final = 1
+"""What is appended while a request is under way goes in the next one, all together; what comes alone waits for nothing. By
+librdkafka's linger, which is a millisecond at least, each that comes alone would wait."""
 _REPORT_SLACK_S: Final = 3.0
 """A delivery report may come so much later than the time limit of the delivery: librdkafka looks once a second."""
 
@@ -171,7 +172,8 @@ class KafkaLog:
                 enable_idempotence=True,
                 acks="all",
                 compression_type="lz4",
-                linger_ms=_LINGER_MS,
+                linger_ms=0,
+                max_in_flight_requests_per_connection=_IN_FLIGHT,
                 delivery_timeout_ms=int(self._timeout_s * 1000),
                 queue_buffering_max_messages=100_000,
                 queue_buffering_max_kbytes=128 * 1024,
