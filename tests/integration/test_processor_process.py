@@ -154,6 +154,20 @@ async def test_another_processor_takes_over(site: Installation) -> None:
     await site.rows_are_right(ends)
 
 
+async def test_one_that_stops_leaves_its_group(site: Installation) -> None:
+    """Else its partitions wait until its session has ended."""
+    processor = await site.start(PULP_SESSION_TIMEOUT_S="60").up()
+    await site.reached(await site.happens())
+    assert group_members(site) == 1
+    assert await processor.stopped() == 0
+    assert group_members(site) == 0
+
+
+def group_members(site: Installation) -> int:
+    client = AdminClient({"bootstrap.servers": site.kafka})
+    return len(client.describe_consumer_groups([site.group])[site.group].result(10).members)
+
+
 def set_group_offsets(site: Installation, offset: int) -> None:
     places = [TopicPartition(site.topics.events, partition, offset) for partition in range(PARTITIONS)]
     client = AdminClient({"bootstrap.servers": site.kafka})
