@@ -25,8 +25,8 @@ _SURELY_NOT_WRITTEN: Final = {
     KafkaError._UNKNOWN_PARTITION,
 }
 _IN_FLIGHT: Final = 1
-"""What is appended while a request is under way goes in the next one, all together; what comes alone waits for nothing. By
-librdkafka's linger, which is a millisecond at least, each that comes alone would wait."""
+"""What is appended while a request is under way goes in the next one, all together; what comes alone waits for nothing.
+With a linger, which librdkafka makes a millisecond at least, that would wait as well."""
 _REPORT_SLACK_S: Final = 3.0
 """A delivery report may come so much later than the time limit of the delivery: librdkafka looks once a second."""
 
