@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from pulp_console.output import OUTPUTS, hint
 
 from pulp_admin.config import read_config
-from pulp_admin.output import OUTPUTS, hint
 
 if TYPE_CHECKING:
     from pulp_admin.client import Client

@@ -8,11 +8,11 @@ from typing import Any, Final
 from uuid import uuid4
 
 import httpx
+from pulp_console.output import hint
 
 from pulp_admin.config import Config
 from pulp_admin.errors import CONFIG, DATA, DENIED, SOFTWARE, TEMPORARY, UNAVAILABLE, Failure
 from pulp_admin.memory import Memory, decode, encode
-from pulp_admin.output import hint
 
 API: Final = "/pulp/api"
 _TRIES: Final = 4

@@ -1,12 +1,11 @@
 """`status`, `operations`, `workers`, `completion`."""
 
 import click
-from click.shell_completion import get_completion_class
+from pulp_console.completion import completion_command
+from pulp_console.output import show, table, wrap
 
 from pulp_admin.app import App, with_app
 from pulp_admin.errors import TEMPORARY
-from pulp_admin.output import show, table
-from pulp_admin.render import wrap
 
 
 @click.command()
@@ -57,11 +56,4 @@ def workers(app: App, show_all: bool) -> None:
     show(app.output, found, lambda: table(rows, ("WORKER", "STATE", "TASKS", "QUEUES", "RUNNING")))
 
 
-@click.command(epilog="Example: pulp-admin completion bash >> ~/.bashrc")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
-    """Print the completion script of a shell."""
-    root = click.get_current_context().find_root().command
-    kind = get_completion_class(shell)
-    assert kind is not None
-    click.echo(kind(root, {}, "pulp-admin", "_PULP_ADMIN_COMPLETE").source())
+completion = completion_command("pulp-admin")

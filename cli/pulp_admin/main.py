@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from pulp_console import edge
+from pulp_console.groups import Group
+from pulp_console.output import OUTPUTS, failed
 
 from pulp_admin import info, start, tasks
 from pulp_admin.app import App
+from pulp_admin.client_log import write_log
 from pulp_admin.config import config_path
-from pulp_admin.errors import SOFTWARE, USAGE, Failure
-from pulp_admin.output import OUTPUTS, failed, write_log
+from pulp_admin.errors import SOFTWARE, Failure
 
 
 @click.group(
+    cls=Group,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 80},
     epilog="Examples: pulp-admin tasks list · pulp-admin --output json tasks details --task-id ID",
 )
@@ -51,41 +55,17 @@ for command in (
 
 def run(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
     """Run a command line; the exit code. Never raises for what a user does."""
-    try:
-        code = cli.main(arguments, prog_name="pulp-admin", obj=app, standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except Failure as failure:
-        failed(failure.message, to_stdout=failure.to_stdout)
-        return failure.code
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return USAGE
-    except click.MissingParameter as error:
-        _usage(error)
-        name = error.param.opts[0] if error.param is not None else error.param_hint
-        click.echo(f"The following options are required but were not specified:\n  {name}", err=True)
-        return USAGE
-    except click.UsageError as error:
-        _usage(error)
-        failed(error.format_message())
-        return USAGE
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone, as `| head` does: nothing is wrong
-        return 0
-    except Exception as error:
-        log = write_log(config_path(os.environ).parent)
-        where = "" if log is None else f" More information can be found in the client log file {log}."
-        failed(f"An unexpected error has occurred: {type(error).__name__}: {error}.{where}")
-        return SOFTWARE
+    return edge.run(cli, arguments, program="pulp-admin", explain=_explain, obj=app)
 
 
-def _usage(error: click.UsageError) -> None:
-    if error.ctx is not None:
-        click.echo(error.ctx.get_usage() + "\n", err=True)
+def _explain(error: Exception) -> int:
+    if isinstance(error, Failure):
+        failed(error.message, to_stdout=error.to_stdout)
+        return error.code
+    log = write_log(config_path(os.environ).parent)
+    where = "" if log is None else f" More information can be found in the client log file {log}."
+    failed(f"An unexpected error has occurred: {type(error).__name__}: {error}.{where}")
+    return SOFTWARE
 
 
 def main() -> None:

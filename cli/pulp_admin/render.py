@@ -3,11 +3,11 @@
 The layout is that of Pulp 2's client: a banner of 72 columns, keys in a column of their own, texts wrapped at 80.
 """
 
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-WIDTH: Final = 80
+from pulp_console.output import WIDTH, wrap
+
 _BANNER: Final = WIDTH * 9 // 10
 _CAPITALS: Final = {"Ca": "CA", "Ssl": "SSL", "Url": "URL"}
 _WORDS: Final = {
@@ -95,16 +95,6 @@ def format_key(key: str) -> str:
     return " ".join(_CAPITALS.get(word, word) for word in words)
 
 
-def wrap(head: str, text: str) -> list[str]:
-    """The text behind its head, broken at blanks so that it stays within `WIDTH` and in its own column."""
-    room = max(WIDTH - len(head), 10)
-    lines: list[str] = []
-    for paragraph in text.split("\n"):
-        lines += textwrap.wrap(paragraph, room, break_on_hyphens=False, expand_tabs=True) or [""]
-    rest = [" " * len(head) + line for line in lines[1:]]
-    return [(head + lines[0]).rstrip(), *(line.rstrip() for line in rest)]
-
-
 def _text(value: Any) -> str:
     if isinstance(value, list):
         if all(isinstance(item, str) for item in value):
@@ -125,8 +115,3 @@ def _result(report: Mapping[str, Any], state: str) -> Any:
     if state in ("Successful", "Error"):
         return report["result"] or "N/A"
     return "N/A" if state in ("Cancelled", "Skipped") else "Unknown"
-
-
-def text_of(lines: Iterable[str]) -> str:
-    """The lines as one text."""
-    return "\n".join(lines) + "\n"

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from pulp_console.groups import Group
+from pulp_console.output import show
 
 from pulp_admin.app import App, with_app
-from pulp_admin.output import show
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,7 +86,7 @@ def submit(
     accepted(app, body, watch=watch, key=idempotency_key)
 
 
-@click.group()
+@click.group(cls=Group)
 def orphan() -> None:
     """Manage content that no repository uses."""
 
@@ -99,7 +100,7 @@ def remove(app: App, remove_all: bool, watch: bool) -> None:
     accepted(app, {"operation": "remove-orphans"}, watch=watch)
 
 
-@click.group()
+@click.group(cls=Group)
 def repo() -> None:
     """Work on repositories."""
 

@@ -1,10 +1,11 @@
 """`pulp-admin tasks`: list, details, cancel, watch, history."""
 
 import click
+from pulp_console.groups import Group
+from pulp_console.output import hint, show, table, text_of
 
 from pulp_admin import render
 from pulp_admin.app import App, with_app
-from pulp_admin.output import hint, show, table
 
 _V2 = "/pulp/api/v2/tasks/"
 _V3 = "/pulp/api/v3/tasks/"
@@ -14,7 +15,7 @@ _SYNONYMS = {"successful": "finished", "failed": "error", "cancelled": "canceled
 task_id_option = click.option("--task-id", required=True, metavar="ID", help="The task's id, a UUID.")
 
 
-@click.group()
+@click.group(cls=Group)
 def tasks() -> None:
     """List, inspect, watch and cancel server-side tasks."""
 
@@ -120,7 +121,7 @@ def history(app: App, task_id: str, limit: int | None) -> None:
 def _head(app: App, title: str) -> None:
     """The banner comes before the server is asked: what goes wrong is told below it."""
     if app.output == "table":
-        click.echo(render.text_of(render.banner(title)), nl=False)
+        click.echo(text_of(render.banner(title)), nl=False)
 
 
 def _history_table(entries: list[dict[str, object]]) -> list[str]:

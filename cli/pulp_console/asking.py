@@ -1,0 +1,32 @@
+"""A question before what cannot be undone."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+DECLINED = 1
+"""The exit code where the answer was no."""
+
+
+def yes_option(command: F) -> F:
+    """Adds `--yes`, which a script gives in place of an answer."""
+    return click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask; for scripts.")(command)
+
+
+def confirm(question: str, *, is_sure: bool) -> None:
+    """Returns if it may be done. Ends the command with `DECLINED` for a no, and with a usage error where nobody can
+    be asked."""
+    if is_sure:
+        return
+    if not _can_ask():
+        raise click.UsageError(f"{question} There is no terminal to ask on: add --yes to do it.")
+    if not click.confirm(question, err=True):
+        click.echo("Nothing was done.", err=True)
+        raise click.exceptions.Exit(DECLINED)
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()

@@ -1,0 +1,87 @@
+"""The edge of a command: what it was told ends in an exit code, and never in a traceback."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TextIO
+
+import click
+
+from pulp_console.output import failed
+
+USAGE: Final = 64
+INTERRUPTED: Final = 130
+CLOSED_PIPE: Final = 141
+"""As a shell tells that SIGPIPE ended a program: its reader has gone, so nobody knows how it would have ended."""
+
+
+def run(
+    command: click.Command,
+    arguments: Sequence[str] | None,
+    *,
+    program: str,
+    explain: Callable[[Exception], int],
+    obj: object = None,
+) -> int:
+    """Run a command line; its exit code. `explain` says what went wrong, and with which exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        _encode_anything(stream)
+    try:
+        code = command.main(arguments, prog_name=program, obj=obj, standalone_mode=False)
+        sys.stdout.flush()  # so that a reader who has gone is noticed here
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as error:
+        return _flushed(error.exit_code)
+    except click.ClickException as error:
+        return _usage(error)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _closed_pipe()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # click's own end of such a command is 1
+            return _closed_pipe()
+        raise
+    except Exception as error:
+        return explain(error)
+
+
+def _usage(error: click.ClickException) -> int:
+    if not isinstance(error, click.UsageError):
+        failed(error.format_message())
+        return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return USAGE
+    if error.ctx is not None:
+        click.echo(error.ctx.get_usage() + "\n", err=True)
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        is_option = isinstance(error.param, click.Option)
+        name = error.param.opts[0] if is_option else error.param.human_readable_name
+        kind = "options" if is_option else "arguments"
+        click.echo(f"The following {kind} are required but were not specified:\n  {name}", err=True)
+        return USAGE
+    failed(error.format_message())
+    if error.ctx is not None:
+        click.echo(f"See: {error.ctx.command_path} --help", err=True)
+    return USAGE
+
+
+def _flushed(code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _closed_pipe()
+    return code
+
+
+def _closed_pipe() -> int:
+    # Python flushes standard output once more when it ends: into nothing, so that it has nothing to complain about.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return CLOSED_PIPE
+
+
+def _encode_anything(stream: TextIO | Any) -> None:
+    """A character that the terminal's encoding lacks is written as its escape, rather than raised."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")

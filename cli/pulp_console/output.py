@@ -1,0 +1,94 @@
+"""Writing to the terminal, or to what stands in its place. Data goes to standard output, remarks to standard error."""
+
+import json
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import click
+
+from pulp_console.colours import is_coloured
+from pulp_console.escaping import one_line, plain
+
+OUTPUTS: Final = ("table", "json", "yaml")
+WIDTH: Final = 80
+
+
+def show(output: str, value: Any, lines: Callable[[], Iterable[str]]) -> None:
+    """Write `value` as JSON or YAML, or else the lines of its page, made safe for a terminal."""
+    if output == "json":
+        click.echo(json_text(value, indent=2))
+    elif output == "yaml":
+        import yaml  # slow to load, and rarely wanted
+
+        click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        click.echo(text_of(plain(line) for line in lines()), nl=False)
+
+
+def show_line(value: Any) -> None:
+    """Write one value of a stream as a line of JSON (JSON Lines), at once."""
+    click.echo(json_text(value))
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON as it is printed: readable, but for what a terminal would obey."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return text if plain(text) == text else json.dumps(value, indent=indent)
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:
+    """Columns as wide as their widest cell, two blanks apart, the last one wrapped at `WIDTH`.
+
+    No line ends in a blank. Cells are made safe, and put on one line.
+    """
+    safe = [[one_line(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(cells_of(row[column]) for row in safe) for column in range(len(header) - 1)]
+    lines: list[str] = []
+    for row in safe:
+        head = "".join(pad(cell, width) + "  " for cell, width in zip(row, widths, strict=False))
+        lines += wrap(head, row[-1])
+    return lines
+
+
+def wrap(head: str, text: str) -> list[str]:
+    """The text behind its head, broken at blanks so that it stays within `WIDTH` and in its own column."""
+    indent = cells_of(head)
+    room = max(WIDTH - indent, 10)
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        lines += textwrap.wrap(paragraph, room, break_on_hyphens=False, expand_tabs=True) or [""]
+    rest = [" " * indent + line for line in lines[1:]]
+    return [(head + lines[0]).rstrip(), *(line.rstrip() for line in rest)]
+
+
+def cells_of(text: str) -> int:
+    """How many columns of a terminal a text takes: wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # slow to load
+
+    return cell_len(text)
+
+
+def pad(text: str, width: int) -> str:
+    """The text with blanks behind it, `width` columns in all."""
+    return text + " " * (width - cells_of(text))
+
+
+def text_of(lines: Iterable[str]) -> str:
+    """The lines as one text."""
+    return "\n".join(lines) + "\n"
+
+
+def hint(text: str) -> None:
+    """A remark on standard error."""
+    click.echo(plain(text), err=True)
+
+
+def failed(text: str, *, to_stdout: bool = False) -> None:
+    """A message of failure: red where the terminal takes colours."""
+    stream = sys.stdout if to_stdout else sys.stderr
+    is_plain = to_stdout or not is_coloured(stream)
+    click.echo(plain(text) if is_plain else click.style(plain(text), fg="red"), err=not to_stdout)

@@ -1,0 +1,98 @@
+"""Times as people write them on a command line, and as both commands print them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import click
+
+FORMS: Final = "5m, 2h30m, 3d ago, today, yesterday, 2026-11-24 or 2026-11-24T12:00:00Z"
+"""Examples of what is understood, for messages and help."""
+_UNITS: Final = {
+    "s": "seconds",
+    "sec": "seconds",
+    "second": "seconds",
+    "m": "minutes",
+    "min": "minutes",
+    "minute": "minutes",
+    "h": "hours",
+    "hour": "hours",
+    "d": "days",
+    "day": "days",
+    "w": "weeks",
+    "week": "weeks",
+}
+_PART: Final = re.compile(r"(\d{1,9})\s*([a-z]+?)s?(?=[\d\s]|$)\s*")
+
+
+def parse_time(text: str, now: datetime) -> datetime:
+    """The time that a text names, with its zone. Raises `ValueError`.
+
+    An age counts back from `now` (`5m`, `2h30m`, `3 days ago`); `now`, `today` and `yesterday` are of the zone of
+    `now`; all else is RFC 3339 or a date, in the zone of `now` where none is named.
+    """
+    words = text.strip().lower()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if words in ("now", "today", "yesterday"):
+        return {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}[words]
+    age = _age(words.removesuffix("ago").strip())
+    try:
+        if age is not None:
+            return now - age
+        # The zone's plus sign may have become a blank on its way.
+        found = datetime.fromisoformat(re.sub(r"(\d:\d\d(?:\.\d+)?) (\d\d:?\d\d)$", r"\1+\2", text.strip()))
+        return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is no time: {FORMS} is expected") from None
+
+
+def local_now() -> datetime:
+    """Now, in the zone of this machine."""
+    return datetime.now(UTC).astimezone()
+
+
+def time_text(time: datetime | None) -> str:
+    """A time as it is printed for people: RFC 3339 in UTC, to the second; `-` for none."""
+    return "-" if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as it is printed for people: `0.4s`, `12s`, `3m05s`, `2h10m`, `4d03h`."""
+    whole = round(seconds)
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f}s"
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+
+
+class Time(click.ParamType):
+    """A parameter of a command that is a time; its value is a `datetime` with its zone."""
+
+    name = "time"
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return parse_time(value, local_now())
+        except ValueError as error:
+            return self.fail(str(error), param, ctx)
+
+
+TIME: Final = Time()
+
+
+def _age(words: str) -> timedelta | None:
+    age, end = timedelta(), 0
+    while match := _PART.match(words, end):
+        unit = _UNITS.get(match[2])
+        if unit is None:
+            return None
+        age += timedelta(**{unit: int(match[1])})
+        end = match.end()
+    return age if words and end == len(words) else None

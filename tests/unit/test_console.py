@@ -1,0 +1,228 @@
+"""What both commands share: times, ids, escapes, suggestions, exit codes."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import click
+import pytest
+from click.testing import CliRunner
+from pulp_console import edge
+from pulp_console.asking import confirm, yes_option
+from pulp_console.escaping import one_line, plain
+from pulp_console.groups import Choice, Group, suggestion
+from pulp_console.ids import NotAnId, parse_task_id
+from pulp_console.output import json_text, table
+from pulp_console.times import duration_text, parse_time, time_text
+
+NOW = datetime(2026, 11, 28, 15, 30, tzinfo=timezone(timedelta(hours=2)))
+ID = "e239ae4f-7fad-4004-bfb6-8e06f17d22ef"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("now", "2026-11-28T15:30:00+02:00"),
+        ("today", "2026-11-28T00:00:00+02:00"),
+        ("Yesterday", "2026-11-27T00:00:00+02:00"),
+        ("90s", "2026-11-28T15:28:30+02:00"),
+        ("5m", "2026-11-28T15:25:00+02:00"),
+        ("5m ago", "2026-11-28T15:25:00+02:00"),
+        ("2h30m", "2026-11-28T13:00:00+02:00"),
+        ("3 days ago", "2026-11-25T15:30:00+02:00"),
+        ("1w", "2026-11-21T15:30:00+02:00"),
+        ("2026-11-24", "2026-11-24T00:00:00+02:00"),
+        ("2026-11-24 12:00", "2026-11-24T12:00:00+02:00"),
+        ("2026-11-24T12:00:00Z", "2026-11-24T12:00:00+00:00"),
+        ("2026-11-24T12:00:00 05:00", "2026-11-24T12:00:00+05:00"),
+    ],
+)
+def test_times_are_taken_as_people_write_them(text: str, expected: str) -> None:
+    assert parse_time(text, NOW) == datetime.fromisoformat(expected)
+
+
+@pytest.mark.parametrize("text", ["", "5", "5x", "m", "soon", "2026-13-01", "-5m", "5m later", "99999999w", "\udcff"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no time"):
+        parse_time(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.04, "0.0s"), (9.94, "9.9s"), (9.96, "10s"), (59, "59s"), (185, "3m05s"), (7800, "2h10m"), (356_400, "4d03h")],
+)
+def test_durations(seconds: float, expected: str) -> None:
+    assert duration_text(seconds) == expected
+
+
+def test_printed_times_are_utc() -> None:
+    assert time_text(NOW) == "2026-11-28T13:30:00Z"
+    assert time_text(None) == "-"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ID,
+        f"  {ID}\n",
+        ID.upper(),
+        ID.replace("-", ""),
+        f"{{{ID}}}",
+        f"urn:uuid:{ID}",
+        f"/pulp/api/v3/tasks/{ID}/",
+        f"/pulp/api/v2/tasks/{ID}",
+        f"https://pulp.example:8443/pulp/api/v3/tasks/{ID}/",
+        f"prn:core.task:{ID}",
+    ],
+)
+def test_an_id_is_taken_in_every_usual_form(text: str) -> None:
+    assert parse_task_id(text) == (ID, True)
+
+
+@pytest.mark.parametrize("text", ["e239", "E239AE4F", "e239ae4f-7f", "e239ae4f-7fad-4004-bfb6-8e06f17d22e"])
+def test_the_beginning_of_an_id(text: str) -> None:
+    found = parse_task_id(text)
+    assert not found.is_whole
+    assert UUID(ID).hex.startswith(found.text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "e23", "../content/orphans", "a/b", "%2e%2e", "xyz1", f"{ID}/cancel", f"{ID}0", "----", "\udcff"),
+        *(f"/pulp/api/v3/workers/{ID}/", f"prn:core.worker:{ID}", f"{ID} {ID}", "e239ae4f\x1b[2J"),
+    ],
+)
+def test_what_is_no_id_is_refused(text: str) -> None:
+    with pytest.raises(NotAnId, match="is not the id of a task"):
+        parse_task_id(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\x1b]52;c;aGk=\x07", "␛]52;c;aGk=␇"),
+        ("\x9b2J", "\N{REPLACEMENT CHARACTER}2J"),
+        ("a\u202eb\u2066c\u2028d", "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c\N{REPLACEMENT CHARACTER}d"),
+        ("\x7f\x00\r", "␡␀␍"),
+        ("\udcff", "\N{REPLACEMENT CHARACTER}"),
+        ("größe\n\t漢字 👩\u200d🔧", "größe\n\t漢字 👩\u200d🔧"),
+    ],
+)
+def test_control_characters_are_made_visible(text: str, expected: str) -> None:
+    assert plain(text) == expected
+
+
+def test_a_cell_stays_on_its_line_and_wide_characters_keep_the_columns() -> None:
+    assert one_line("a\nb\tc\r\nd") == "a b c d"
+    assert table([["漢字", "x\x1b[1m"], ["ab", "y\nz"]], ("NAME", "VALUE")) == [
+        "NAME  VALUE",
+        "漢字  x␛[1m",
+        "ab    y z",
+    ]
+
+
+def test_json_keeps_texts_readable_but_for_what_a_terminal_obeys() -> None:
+    assert json_text({"a": "größe"}) == '{"a": "größe"}'
+    assert json_text({"a": "\x9b2J"}) == '{"a": "\\u009b2J"}'
+
+
+def test_a_near_word_is_suggested() -> None:
+    assert suggestion("snyc", ["sync", "publish"]) == " Did you mean 'sync'?"
+    assert suggestion("xyz", ["sync", "publish"]) == ""
+
+
+@click.group(cls=Group)
+def _program() -> None:
+    """A program."""
+
+
+@_program.command()
+@click.option("--state", type=Choice(["waiting", "running"]))
+def tasks(state: str | None) -> None:
+    """Print a state."""
+    click.echo(state)
+
+
+@_program.command()
+@yes_option
+def prune(is_sure: bool) -> None:
+    """Drop something."""
+    confirm("Drop it?", is_sure=is_sure)
+    click.echo("dropped")
+
+
+@_program.command()
+def fails() -> None:
+    """Fail."""
+    raise ValueError("oh")
+
+
+def _run(*arguments: str) -> int:
+    return edge.run(_program, arguments, program="program", explain=lambda error: 70)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("taks",), "No such command 'taks'. Did you mean 'tasks'?"),
+        (("tasks", "--stat", "x"), "No such option: --stat Did you mean --state?"),
+        (("tasks", "--state", "runing"), "'runing' is not one of 'waiting', 'running'. Did you mean 'running'?"),
+        (("prune",), "Drop it? There is no terminal to ask on: add --yes to do it."),
+    ],
+)
+def test_wrong_command_lines(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(*arguments) == 64
+    assert message in capsys.readouterr().err
+
+
+def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("tasks", "--state", "RUNNING") == 0
+    assert _run("prune", "--yes") == 0
+    assert capsys.readouterr().out == "running\ndropped\n"
+    assert _run("fails") == 70
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1)])
+def test_a_question_is_answered_on_a_terminal(answer: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulp_console.asking._can_ask", lambda: True)
+    result = CliRunner().invoke(_program, ["prune"], input=answer)
+    assert result.exit_code == code
+    assert ("dropped" in result.stdout) == (code == 0)
+
+
+def test_a_reader_that_has_gone_ends_the_command_as_sigpipe_would() -> None:
+    script = """
+import click, sys
+from pulp_console import edge
+@click.command()
+def much():
+    for _ in range(100_000):
+        click.echo("x" * 70)
+sys.exit(edge.run(much, [], program="much", explain=lambda error: 70))
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == edge.CLOSED_PIPE
+
+
+def test_a_terminal_without_the_letters_gets_escapes() -> None:
+    script = (
+        "import click; from pulp_console import edge\n"
+        "edge.run(click.Command('c', callback=lambda: click.echo('gr\\u00f6\\u00dfe \\u6f22')), [], program='c',"
+        " explain=lambda error: 70)"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, check=True)
+    assert done.stdout == b"gr\xf6\xdfe \\u6f22\n"
+    assert done.stderr == b""
+
+
+def test_now_has_a_zone() -> None:
+    assert parse_time("now", datetime.now(UTC)).tzinfo is not None
