@@ -1,31 +1,88 @@
-"""The log of a process: one line an event on standard error, a constant text and its fields."""
+"""The log of a process on standard error: one record a line, in logfmt or JSON, with times in UTC."""
 
+import json
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_QUOTED: Final = frozenset('"=\\')
 
 
-class FieldsFormatter(logging.Formatter):
-    """Adds what was given as `extra` to the line, as key=value."""
+class LogfmtFormatter(logging.Formatter):
+    """`time=… level=… logger=… msg="…"` and the fields given as `extra`; a traceback follows, line by line."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        line = super().formatMessage(record)
-        fields = [f"{key}={value!s}" for key, value in vars(record).items() if key not in _STANDARD]
-        return " ".join([line, *fields])
+    def format(self, record: logging.LogRecord) -> str:
+        line = " ".join(f"{key}={_quoted(_text(value))}" for key, value in _fields(record).items())
+        return "\n".join([line, *_tracebacks(self, record)])
+
+
+class JsonFormatter(logging.Formatter):
+    """The same fields as one JSON object a line; a traceback is its field `traceback`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = _fields(record)
+        if traceback := "\n".join(_tracebacks(self, record)):
+            fields["traceback"] = traceback
+        return json.dumps(fields, default=_text, ensure_ascii=False)
+
+
+FORMATS: Final[Mapping[str, type[logging.Formatter]]] = {"logfmt": LogfmtFormatter, "json": JsonFormatter}
 
 
 def set_up_logging(env: Mapping[str, str]) -> None:
-    """Log to standard error at PULP_LOG_LEVEL (default INFO; an unknown level counts as INFO, with a warning)."""
+    """Log to standard error at PULP_LOG_LEVEL (default INFO) as PULP_LOG_FORMAT (default logfmt, or json).
+
+    An unknown value counts as the default, with a warning.
+    """
     wanted = env.get("PULP_LOG_LEVEL", "").upper() or "INFO"
     level = logging.getLevelNamesMapping().get(wanted)
+    form = env.get("PULP_LOG_FORMAT", "").lower() or "logfmt"
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(FieldsFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    handler.setFormatter(FORMATS.get(form, LogfmtFormatter)())
     logging.basicConfig(level=level or logging.INFO, handlers=[handler])
     # Faust logs what its parts do under the name of the module whose class is one: pulp_processor.app.
     for chatty in ("faust", "mode", "aiokafka", "httpx", "asyncio", "pulp_processor"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, level or 0))
     if level is None:
         logging.getLogger("pulp").warning("PULP_LOG_LEVEL=%s is no level: INFO is used", wanted)
+    if form not in FORMATS:
+        logging.getLogger("pulp").warning("PULP_LOG_FORMAT=%s is no format: logfmt is used", form)
+
+
+def utc(seconds: float) -> str:
+    """A time as RFC 3339 in UTC with milliseconds: the form of all times in logs."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "time": utc(record.created),
+        "level": record.levelname,
+        "logger": record.name,
+        "msg": record.getMessage(),
+    }
+    fields |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    if record.exc_info and record.exc_info[1] is not None:
+        fields.setdefault("error", record.exc_info[1])
+    return fields
+
+
+def _tracebacks(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
+    found = [formatter.formatException(record.exc_info)] if record.exc_info else []
+    return [*found, formatter.formatStack(record.stack_info)] if record.stack_info else found
+
+
+def _text(value: object) -> str:
+    """An exception is told with its type: the text alone often says too little, or nothing."""
+    if not isinstance(value, BaseException):
+        return str(value)
+    text = str(value).strip()
+    return f"{type(value).__name__}: {text}" if text else type(value).__name__
+
+
+def _quoted(text: str) -> str:
+    is_plain = text.isprintable() and " " not in text and _QUOTED.isdisjoint(text)
+    return text if text and is_plain else json.dumps(text, ensure_ascii=False)

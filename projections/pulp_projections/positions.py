@@ -165,7 +165,7 @@ class Positions:
                     await self._read(connection)
                 except (psycopg.Error, OSError) as error:
                     self._is_connected = False
-                    _log.warning("Postgres is away", extra={"error": str(error)})
+                    _log.warning("Postgres is away", extra={"error": error})
                     connection = None
                     await asyncio.sleep(0.5)
         finally:

@@ -141,7 +141,7 @@ async def api_process(
     made = ApiProcess(process, port, log)
     try:
         if ready:
-            await made.said("pulp.api: listening")
+            await made.said("logger=pulp.api msg=listening")
         yield made
     finally:
         process.kill()

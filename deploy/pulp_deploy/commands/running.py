@@ -1,18 +1,19 @@
 """`pulp-tasks down`, `status` and `logs`: a stack that runs, seen from another process."""
 
 import signal
-import time
-from collections import deque
-from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import click
 import psutil
+from pulp_console.escaping import plain
 
 from pulp_deploy.errors import DeployError, NotRunning
 from pulp_deploy.folder import DataFolder, default_folder
 from pulp_deploy.local.processes import Identity
+from pulp_deploy.log_files import follow as follow_files
+from pulp_deploy.log_files import last_lines
 
 _DATA = click.option(
     "--data",
@@ -84,35 +85,17 @@ def status(data: Path) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
 @click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="Last lines of each log.")
 def logs(name: str | None, data: Path, follow: bool, lines: int) -> None:
-    """Show the logs of all processes, or of NAME."""
+    """Show the logs of all processes, merged by time, or that of NAME."""
     folder = DataFolder(data)
     files = {path.stem: path for path in sorted(folder.logs.glob("*.log"))}
     if name is not None and name not in files:
         raise DeployError(f"there is no log of {name} in {folder.logs}: the names are {', '.join(files) or '(none)'}")
     chosen = files if name is None else {name: files[name]}
     prefix = {each: f"{each:<12}| " if len(chosen) > 1 else "" for each in chosen}
-    ends: dict[str, int] = {}
-    for each, path in chosen.items():
-        with path.open("rb") as file:
-            for last in deque(file, maxlen=lines):
-                click.echo(prefix[each] + last.decode(errors="replace").rstrip("\n"))
-            ends[each] = file.tell()
-    if follow:
-        for each, line in _follow(chosen, ends):
-            click.echo(prefix[each] + line)
-
-
-def _follow(files: dict[str, Path], ends: dict[str, int]) -> Iterator[tuple[str, str]]:
-    while True:
-        for name, path in files.items():
-            with path.open("rb") as file:
-                file.seek(ends[name])
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break  # half a line: the rest comes
-                    ends[name] += len(line)
-                    yield name, line.decode(errors="replace").rstrip("\n")
-        time.sleep(0.3)
+    lines_so_far, ends = last_lines(chosen, lines)
+    for batch in chain([lines_so_far], follow_files(chosen, ends) if follow else []):
+        for line in batch:
+            click.echo(prefix[line.name] + plain(line.text))
 
 
 def _row(name: str, identity: Identity | None) -> str:

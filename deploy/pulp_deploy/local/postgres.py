@@ -34,6 +34,8 @@ SETTINGS: Final = {
     "synchronous_commit": "on",
     "fsync": "on",
     "full_page_writes": "on",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] ",
 }
 """What a server for real data needs; the projector's own transactions relax `synchronous_commit` for themselves."""
 

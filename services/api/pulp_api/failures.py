@@ -92,7 +92,7 @@ async def failed(request: Request, error: Exception) -> Response:
     if status == 500:
         _log.error("unexpected error", extra=where, exc_info=error)
     elif status > 500:
-        _log.warning("a request failed", extra={**where, "status": status, "error": str(error).strip()})
+        _log.warning("a request failed", extra={**where, "status": status, "error": error})
     if isinstance(error, TaskError):
         return _task_failed(request, error)
     return _answer(request, status, _message_of(error, status, request), headers=_headers_of(error, status, request))

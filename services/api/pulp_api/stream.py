@@ -283,7 +283,7 @@ class _Tail:
                     self._follow(reader)
             except LogError as error:
                 if self.fault != str(error):
-                    _log.error("the events cannot be followed", extra={"error": str(error)})
+                    _log.error("the events cannot be followed", extra={"error": error})
                 self.fault = str(error)
                 self._ending.wait(1.0)
 

@@ -248,7 +248,7 @@ class Attempt:
         try:
             return await self._tools.log.append(event, self.claim.partition)
         except LogError as error:
-            _log.warning("the log is away", extra={"task_id": self.claim.task_id, "error": str(error)})
+            _log.warning("the log is away", extra={"task_id": self.claim.task_id, "error": error})
             await asyncio.sleep(_RETRY_S)
             return None
 
@@ -259,7 +259,7 @@ class Attempt:
         try:
             return await self._try_append(self._event(data)) is not None
         except BadInput as error:
-            _log.warning("progress is refused", extra={"task_id": self.claim.task_id, "error": str(error)})
+            _log.warning("progress is refused", extra={"task_id": self.claim.task_id, "error": error})
             return True
 
     def _substitute(self, reason: str) -> Event:

@@ -1,0 +1,104 @@
+"""A log line is logfmt that any parser takes, or JSON; its time is RFC 3339 in UTC."""
+
+import json
+import logging
+import re
+import sys
+
+import pytest
+from pulp_deploy.log_lines import JsonFormatter, LogfmtFormatter, set_up_logging, utc
+
+PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[^\s"=\\]+)(?: |$)')
+
+
+def parsed(line: str) -> dict[str, str]:
+    """What a strict logfmt parser makes of a line; fails where it would."""
+    found: dict[str, str] = {}
+    place = 0
+    while place < len(line):
+        pair = PAIR.match(line, place)
+        assert pair is not None, line[place:]
+        found[pair[1]] = json.loads(pair[2]) if pair[2].startswith('"') else pair[2]
+        place = pair.end()
+    return found
+
+
+def record(message: str, *args: object, error: BaseException | None = None, **fields: object) -> logging.LogRecord:
+    info = None if error is None else (type(error), error, error.__traceback__)
+    made = logging.LogRecord("pulp.worker", logging.WARNING, "here.py", 1, message, args, info)
+    vars(made).update(fields)
+    return made
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{0: 0, 1: 5}, "two words", "a=b", 'say "hi"', "one\ntwo", "back\\slash", "", "tab\tand\x1b[31m", "ü", "a\u2028b"],
+)
+def test_a_value_reads_back_as_it_was_whatever_is_in_it(value: object) -> None:
+    line = LogfmtFormatter().format(record("it happened: %s", value, positions=value, task_id=7))
+    assert "\n" not in line
+    assert parsed(line) | {"time": ""} == {
+        "time": "",
+        "level": "WARNING",
+        "logger": "pulp.worker",
+        "msg": f"it happened: {value}",
+        "positions": str(value),
+        "task_id": "7",
+    }
+
+
+def test_a_time_is_rfc_3339_in_utc_with_milliseconds() -> None:
+    assert utc(1_764_352_800.25) == "2025-11-28T18:00:00.250Z"
+
+
+def raised() -> BaseException:
+    try:
+        raise KeyError("x")
+    except KeyError as error:
+        return error
+
+
+def test_an_exception_is_told_with_its_type_and_its_traceback_stays_whole() -> None:
+    line, *trace = LogfmtFormatter().format(record("unexpected error", error=raised())).splitlines()
+    assert parsed(line)["error"] == "KeyError: 'x'"
+    assert (trace[0], trace[-1]) == ("Traceback (most recent call last):", "KeyError: 'x'")
+
+
+def test_an_exception_given_as_a_field_is_told_with_its_type_also_without_words() -> None:
+    assert parsed(LogfmtFormatter().format(record("away", error_seen=TimeoutError())))["error_seen"] == "TimeoutError"
+
+
+def test_json_has_the_same_fields_and_the_traceback_in_one_line() -> None:
+    text = JsonFormatter().format(record("unexpected error", error=raised(), positions={0: 1}))
+    assert "\n" not in text
+    found = json.loads(text)
+    assert (found["msg"], found["error"], found["positions"]) == ("unexpected error", "KeyError: 'x'", {"0": 1})
+    assert found["traceback"].endswith("KeyError: 'x'")
+
+
+@pytest.mark.parametrize(
+    ("env", "formatter", "warned"),
+    [
+        ({}, LogfmtFormatter, ""),
+        ({"PULP_LOG_FORMAT": "JSON"}, JsonFormatter, ""),
+        ({"PULP_LOG_FORMAT": "xml"}, LogfmtFormatter, "PULP_LOG_FORMAT=xml is no format"),
+        ({"PULP_LOG_LEVEL": "loud"}, LogfmtFormatter, "PULP_LOG_LEVEL=LOUD is no level"),
+    ],
+)
+def test_the_format_is_chosen_by_a_setting(
+    env: dict[str, str],
+    formatter: type,
+    warned: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = logging.Logger("root")
+    monkeypatch.setattr(logging, "root", root)
+    monkeypatch.setattr(logging, "basicConfig", lambda *, level, handlers: root.addHandler(handlers[0]))
+    monkeypatch.setattr(logging, "getLogger", lambda name=None: root)
+    set_up_logging(env)
+    [handler] = root.handlers
+    assert type(handler.formatter) is formatter
+    assert isinstance(handler, logging.StreamHandler)
+    assert handler.stream is sys.stderr
+    assert warned in capsys.readouterr().err
