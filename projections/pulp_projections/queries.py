@@ -68,23 +68,6 @@ class HistoryEntry(NamedTuple):
     event: bytes
 
 
-class WorkerRow(NamedTuple):
-    """One worker, running or not."""
-
-    name: str
-    instance_id: UUID
-    host: str
-    pid: int
-    queues: list[str]
-    concurrency: int
-    versions: dict[str, str]
-    started_at: datetime
-    heartbeat_at: datetime
-    stopped_at: datetime | None
-    online: bool
-    current_task: UUID | None
-
-
 class Ancestor(NamedTuple):
     """A task that another one is made by, and what it holds."""
 
@@ -190,12 +173,6 @@ async def count_history(connection: AsyncConnection, task_id: UUID) -> int | Non
     cursor = await connection.execute(_SQL["history_count"], {"task_id": task_id})
     row = await cursor.fetchone()
     return None if row is None else int(row[0])
-
-
-async def workers(connection: AsyncConnection) -> list[WorkerRow]:
-    """All workers that ever registered, youngest first."""
-    cursor = await connection.execute(_SQL["workers"])
-    return [WorkerRow(*row) for row in await cursor.fetchall()]
 
 
 async def operations(connection: AsyncConnection) -> list[OperationRow]:

@@ -28,15 +28,6 @@ and (partition, record_offset) > (%(partition)s, %(offset)s)
 select t.version + (select count(*) from task_events e where e.task_id = t.task_id and e.effect <> 'applied')
   from tasks t where t.task_id = %(task_id)s;
 
--- workers --
-select name, instance_id, host, pid, queues, concurrency, versions, started_at, heartbeat_at, stopped_at,
-       stopped_at is null and heartbeat_at + make_interval(secs => lease_seconds) > now() as online,
-       (select c.task_id from claims c
-         where c.worker = w.name and c.instance_id = w.instance_id and c.released_at is null
-         order by c.claimed_at limit 1) as current_task
-  from workers w
- order by started_at desc, name;
-
 -- operations --
 select name, cancellable, description, resources, tags from operations order by name;
 

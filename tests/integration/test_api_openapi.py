@@ -8,7 +8,7 @@ import httpx
 import msgspec
 from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
-from pulp_api import v3, v3_events, v3_system
+from pulp_api import v3, v3_events, v3_system, v3_workers
 from pulp_api.openapi import document
 from pulp_api.submission import Submission
 from pulp_projections.users import Role
@@ -22,7 +22,8 @@ HREFS = {"{task_id}": "{task_href}", "{worker_id}": "{worker_href}"}
 def served() -> set[tuple[str, str]]:
     """(method, path) of each route, as the document names paths: an href takes the place of all that it holds."""
     found = set()
-    for route in (*v3.router.routes, *v3_events.router.routes, *v3_system.router.routes):
+    routers = (v3.router, v3_events.router, v3_workers.router, v3_system.router)
+    for route in [route for router in routers for route in router.routes]:
         assert isinstance(route, APIRoute)
         path = re.sub(r"^.*(\{\w+\})/", lambda match: HREFS[match[1]], route.path)
         found |= {(method, path) for method in route.methods or ()}

@@ -173,6 +173,7 @@ def test_settings_have_defaults() -> None:
         ("PULP_WORKER_NAME", "x" * 201),
         ("PULP_WORKER_NAME", "a\nb"),
         ("PULP_WORKER_GRACE_S", "soon"),
+        ("PULP_WORKER_FORGET_S", "59"),
     ],
 )
 def test_a_wrong_setting_is_named(key: str, value: str) -> None:

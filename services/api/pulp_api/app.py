@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from pulp_api import failures, v2, v3, v3_events, v3_system
+from pulp_api import failures, v2, v3, v3_events, v3_system, v3_workers
 from pulp_api.auth import Authenticator
 from pulp_api.edge import BodyTooLarge, Edge
 from pulp_api.failures import FieldErrors
@@ -14,7 +14,7 @@ from pulp_api.stream import Hub
 
 def build(service: Service, authenticator: Authenticator, hub: Hub) -> FastAPI:
     """The API over its parts."""
-    routers = (v3.router, v2.router, v3_events.router, v3_system.router)
+    routers = (v3.router, v2.router, v3_events.router, v3_workers.router, v3_system.router)
     # In one list: a router that is included looks for its route twice, for every request.
     routes = [route for router in routers for route in router.routes]
     app = FastAPI(routes=routes, openapi_url=None, docs_url=None, redoc_url=None)

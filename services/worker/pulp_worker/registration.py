@@ -54,14 +54,19 @@ class Registration:
         )
 
     async def register(self, operations: Sequence[Operation]) -> str:
-        """Take the name, and say what this worker can run; the database's timeline. Raises `NameInUse`."""
+        """Take the name, and say what this worker can run; the database's timeline. Raises `NameInUse`.
+
+        Deletes the rows of workers that have been gone for `forget_s`.
+        """
         async with self._connection.use() as connection, connection.transaction():
-            cursor = await connection.execute(_SQL["register"], self._row())
+            cursor = await connection.execute(_SQL["register"], self._row(operations))
             row = await cursor.fetchone()
             if row is None:
                 raise NameInUse(self._settings.name, await self._holder(connection))
             for operation in sorted(operations, key=lambda item: item.name):  # one order: no deadlock between workers
                 await connection.execute(_SQL["register_operation"], _operation_row(operation, self._settings.name))
+            # Every row comes from a registration, so deleting here is enough to keep the table from growing for ever.
+            await connection.execute(_SQL["forget"], {"forget_s": self._settings.forget_s})
         return str(row[0])
 
     def become_another(self) -> None:
@@ -93,13 +98,14 @@ class Registration:
     def _me(self) -> dict[str, object]:
         return {"name": self._settings.name, "instance_id": self.instance_id}
 
-    def _row(self) -> dict[str, object]:
+    def _row(self, operations: Sequence[Operation]) -> dict[str, object]:
         return {
             **self._me(),
             "previous": self._previous,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "queues": list(self._settings.queues),
+            "operations": [operation.name for operation in operations],
             "concurrency": self._settings.concurrency,
             "versions": Json({"pulp-tasks": version("pulp-tasks")}),
             "lease_s": self._settings.lease_s,

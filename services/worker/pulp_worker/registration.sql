@@ -1,12 +1,13 @@
 -- register --
 -- A worker's name belongs to one process at a time: another one may take it when the first has stopped, or its lease
 -- has run out. The row that this process wrote itself (the answer to it was lost, or its lease ran out) is its own.
-insert into workers as w (name, instance_id, host, pid, queues, concurrency, versions, lease_seconds)
-values (%(name)s, %(instance_id)s, %(host)s, %(pid)s, %(queues)s, %(concurrency)s, %(versions)s, %(lease_s)s)
+insert into workers as w (name, instance_id, host, pid, queues, operations, concurrency, versions, lease_seconds)
+values (%(name)s, %(instance_id)s, %(host)s, %(pid)s, %(queues)s, %(operations)s, %(concurrency)s, %(versions)s,
+        %(lease_s)s)
 on conflict (name) do update
    set instance_id = excluded.instance_id, host = excluded.host, pid = excluded.pid, queues = excluded.queues,
-       concurrency = excluded.concurrency, versions = excluded.versions, lease_seconds = excluded.lease_seconds,
-       started_at = now(), heartbeat_at = now(), stopped_at = null
+       operations = excluded.operations, concurrency = excluded.concurrency, versions = excluded.versions,
+       lease_seconds = excluded.lease_seconds, started_at = now(), heartbeat_at = now(), stopped_at = null
  where w.stopped_at is not null or w.instance_id in (excluded.instance_id, %(previous)s)
     or w.heartbeat_at + make_interval(secs => w.lease_seconds) < now()
 returning timeline();
@@ -28,3 +29,13 @@ returning timeline();
 
 -- unregister --
 update workers set stopped_at = now() where name = %(name)s and instance_id = %(instance_id)s;
+
+-- forget --
+-- Delete workers that stopped, or were lost, longer ago than `forget_s`. A row to which a claim refers stays: the claim's
+-- lease is read from it. Rows that another worker is deleting at the same time are skipped.
+delete from workers
+ where name in (select w.name from workers w
+                 where coalesce(w.stopped_at, w.heartbeat_at + make_interval(secs => w.lease_seconds))
+                       < now() - make_interval(secs => %(forget_s)s)
+                   and not exists (select from claims c where c.worker = w.name)
+                   for update skip locked);

@@ -29,6 +29,8 @@ class Settings(read.Installation):
     """Between a cancel and the killing of an operation that does not heed it."""
     drain_s: float = 30
     """Between SIGTERM and the stopping of what still runs."""
+    forget_s: float = 7 * 86_400
+    """A worker that stopped, or was lost, stays in the list of workers for so long."""
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
@@ -43,6 +45,7 @@ class Settings(read.Installation):
             lease_s=read.number(env, "PULP_WORKER_LEASE_S", 6, least=0.5),
             grace_s=read.number(env, "PULP_WORKER_GRACE_S", 10),
             drain_s=read.number(env, "PULP_WORKER_DRAIN_S", 30),
+            forget_s=read.number(env, "PULP_WORKER_FORGET_S", 7 * 86_400, least=60),
         )
 
 
