@@ -41,6 +41,7 @@ class ErrorCode(StrEnum):
     """`error.code` values that this system itself gives; an operation may use others."""
 
     OPERATION_FAILED = "operation-failed"
+    BAD_ARGUMENTS = "bad-arguments"
     OPERATION_CRASHED = "operation-crashed"
     RESULT_TOO_LARGE = "result-too-large"
     RESULT_NOT_JSON = "result-not-json"

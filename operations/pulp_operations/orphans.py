@@ -4,17 +4,18 @@ import shutil
 
 from pulp_worker import Context, Resource, operation
 
-from pulp_operations.arguments import fencing_token
+from pulp_operations.arguments import NoArguments, fencing_token
 from pulp_operations.store import Store
 
 
 @operation(
     "remove-orphans",
+    arguments=NoArguments,
     cancellable=True,
     resources=[Resource("content_unit", "orphans")],
     tags=["pulp:content_unit:orphans"],
 )
-def remove_orphans(context: Context) -> object:
+def remove_orphans(context: Context[NoArguments]) -> object:
     """Remove content that no repository holds, and what is left of interrupted downloads.
 
     No sync and no publish runs meanwhile: they share the resource that this needs for itself. A repository holds what

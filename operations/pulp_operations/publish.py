@@ -12,7 +12,7 @@ from typing import Any, Final
 from pulp_worker import Context, OperationError, Resource, operation
 from rpmrepo_metadata import MetadataError, RepositoryReader, RepositoryWriter
 
-from pulp_operations import arguments
+from pulp_operations.arguments import PublishArguments, fencing_token
 from pulp_operations.progress import FAILED, FINISHED, IN_PROGRESS, NOT_STARTED
 from pulp_operations.repomd import bad_repository, known_checksum
 from pulp_operations.store import Package, Store, checksum_of
@@ -24,18 +24,19 @@ _PARTS: Final = ("package_list", "metadata", "packages", "verification")
 
 @operation(
     "publish",
+    arguments=PublishArguments,
+    requires="sync",
     cancellable=False,
     resources=[Resource("repository", "{repo_id}"), Resource("content_unit", "orphans", "shared")],
     tags=["pulp:repository:{repo_id}", "pulp:action:publish"],
 )
-def publish(context: Context) -> object:
+def publish(context: Context[PublishArguments]) -> object:
     """Write out what was fetched, as a yum repository, and check it by reading it back.
 
-    Arguments: `repo_id`; `packages_url`, the URL of a list of package names, one a line: only these are published (all
-    without it); `verify_tls` (true). Not cancellable: a publication becomes visible whole, or not at all.
+    Not cancellable: a publication becomes visible whole, or not at all.
     """
-    repo_id = arguments.text(context.arguments, "repo_id")
-    token = arguments.fencing_token(context, f"repository:{repo_id}", "content_unit:orphans")
+    repo_id = context.arguments.repo_id
+    token = fencing_token(context, f"repository:{repo_id}", "content_unit:orphans")
     store = Store(context.storage)
     held = store.repository(repo_id)
     if held is None:
@@ -70,7 +71,7 @@ def publish(context: Context) -> object:
 class _Progress:
     """The state of each part of a publish."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context[Any]) -> None:
         self._context = context
         self._states = dict.fromkeys(_PARTS, NOT_STARTED)
 
@@ -88,16 +89,17 @@ class _Progress:
         self._context.report({"yum_distributor": parts})
 
 
-def _wanted_names(given: Mapping[str, Any]) -> frozenset[str] | None:
-    verify_tls = arguments.flag(given, "verify_tls", default=True)
-    if given.get("packages_url") is None:
+def _wanted_names(given: PublishArguments) -> frozenset[str] | None:
+    url = given.packages_url
+    if url is None:
         return None
     import httpx  # 8 MiB of every worker, and only here needed
 
-    url = arguments.url(given, "packages_url")
     content = b""
     try:
-        with httpx.stream("GET", url, timeout=_LIST_TIMEOUT_S, verify=verify_tls, follow_redirects=True) as response:
+        with httpx.stream(
+            "GET", url, timeout=_LIST_TIMEOUT_S, verify=given.verify_tls, follow_redirects=True
+        ) as response:
             response.raise_for_status()
             for chunk in response.iter_bytes():
                 content += chunk

@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from pulp_worker import Context, OperationError, Resource, TaskCancelled, operation
 from rpmrepo_metadata import MetadataError, RepositoryReader
 
-from pulp_operations import arguments
+from pulp_operations.arguments import SyncArguments, fencing_token
 from pulp_operations.errors import FetchFailed
 from pulp_operations.progress import CANCELED, FAILED, FINISHED, IN_PROGRESS, SyncProgress
 from pulp_operations.repomd import bad_repository, known_checksum, parse_repomd, safe_href
-from pulp_operations.store import Package, Store, file_name
+from pulp_operations.store import Package, Store
 
 if TYPE_CHECKING:
     from pulp_operations.feed import Feed
@@ -25,30 +25,27 @@ _WANTED: Final = ("primary", "filelists", "other", "updateinfo", "group", "group
 
 @operation(
     "sync",
+    arguments=SyncArguments,
     cancellable=True,
     resources=[Resource("repository", "{repo_id}"), Resource("content_unit", "orphans", "shared")],
     tags=["pulp:repository:{repo_id}", "pulp:action:sync"],
 )
-async def sync(context: Context) -> object:
+async def sync(context: Context[SyncArguments]) -> object:
     """Fetch a yum repository: metadata, then the packages that are not here yet, then comps and errata.
 
-    Arguments: `repo_id`; `feed`, the repository's URL; `concurrency`, downloads at once (4); `verify_tls` (true). Fails
-    if a package could not be fetched; what was fetched stays, and the next sync goes on from there.
+    Fails if a package could not be fetched; what was fetched stays, and the next sync goes on from there.
     """
     # Here, as it brings httpx, and that the terminal's colours: 8 MiB of every worker, also of one that never syncs.
     from pulp_operations.feed import opened
 
-    repo_id = arguments.text(context.arguments, "repo_id")
-    feed_url = arguments.url(context.arguments, "feed")
-    concurrency = arguments.number(context.arguments, "concurrency", 4, 64)
-    verify_tls = arguments.flag(context.arguments, "verify_tls", default=True)
-    file_name(repo_id)
-    token = arguments.fencing_token(context, f"repository:{repo_id}", "content_unit:orphans")
+    given = context.arguments
+    repo_id = given.repo_id
+    token = fencing_token(context, f"repository:{repo_id}", "content_unit:orphans")
     store, progress = Store(context.storage), SyncProgress()
     with store.scratch() as scratch:
         try:
-            async with opened(feed_url, concurrency=concurrency, verify_tls=verify_tls) as feed:
-                run = _Run(context, store, progress, feed, scratch, repo_id, concurrency)
+            async with opened(given.feed, concurrency=given.concurrency, verify_tls=given.verify_tls) as feed:
+                run = _Run(context, store, progress, feed, scratch, repo_id, given.concurrency)
                 fetched = await _unless_cancelled(context, run.fetch())
             # From here on a cancel comes too late: the repository gets its new version whole.
             version = await asyncio.to_thread(store.save_repository, repo_id, fetched.packages, scratch, token)
@@ -66,7 +63,7 @@ async def sync(context: Context) -> object:
     }
 
 
-async def _unless_cancelled(context: Context, coroutine: Coroutine[None, None, T]) -> T:
+async def _unless_cancelled(context: Context[Any], coroutine: Coroutine[None, None, T]) -> T:
     """What the coroutine returns; a cancel ends it at once, whatever it waits for."""
     work = asyncio.create_task(coroutine)
     cancelled = asyncio.create_task(context.wait_cancelled())
@@ -90,7 +87,7 @@ class _Fetched:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    context: Context
+    context: Context[SyncArguments]
     store: Store
     progress: SyncProgress
     feed: "Feed"

@@ -58,8 +58,8 @@ class Runner:
 
     async def run_in(self, context: Context, operation: Operation) -> Any:
         if operation.is_async:
-            return await operation.function(context)
-        return await asyncio.to_thread(operation.function, context)
+            return await operation.call(context)
+        return await asyncio.to_thread(operation.call, context)
 
     @property
     def content(self) -> dict[str, Any]:

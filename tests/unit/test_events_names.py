@@ -52,6 +52,7 @@ def test_the_words_of_the_wire() -> None:
     ]
     assert [*ErrorCode] == [
         "operation-failed",
+        "bad-arguments",
         "operation-crashed",
         "result-too-large",
         "result-not-json",

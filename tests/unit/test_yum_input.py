@@ -7,8 +7,7 @@ import pytest
 from pulp_operations import sync
 from pulp_operations.repomd import known_checksum, parse_repomd, safe_href
 from pulp_worker import OperationError
-
-from tests.support.yum import Runner
+from pulp_worker.testing import run_operation
 
 URL = "http://127.0.0.1/"
 
@@ -16,25 +15,26 @@ URL = "http://127.0.0.1/"
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"feed": URL}, "'repo_id': a text"),
-        ({"repo_id": "", "feed": URL}, "'repo_id': a text"),
-        ({"repo_id": "ü" * 100, "feed": URL}, "'repo_id': too long"),
-        ({"repo_id": "zoo"}, "'feed': a text"),
-        ({"repo_id": "zoo", "feed": "ftp://127.0.0.1/"}, "an http or https URL"),
-        ({"repo_id": "zoo", "feed": "http://127.0.0.1:port/"}, "an http or https URL"),
-        ({"repo_id": "zoo", "feed": "http://[/"}, "an http or https URL"),
+        ({"feed": URL}, "missing required field `repo_id`"),
+        ({"repo_id": "", "feed": URL}, "argument repo_id: a repository's id is expected"),
+        ({"repo_id": "zoo ", "feed": URL}, "argument repo_id: a repository's id is expected"),
+        ({"repo_id": "ü" * 100, "feed": URL}, "argument repo_id: the id is too long for the name of a folder"),
+        ({"repo_id": "zoo"}, "missing required field `feed`"),
+        ({"repo_id": "zoo", "feed": "ftp://127.0.0.1/"}, "argument feed: an http or https URL"),
         ({"repo_id": "zoo", "feed": "http://me:secret@127.0.0.1/"}, "user name or password is refused"),
-        ({"repo_id": "zoo", "feed": URL, "concurrency": 0}, "from 1 to 64"),
-        ({"repo_id": "zoo", "feed": URL, "concurrency": True}, "from 1 to 64"),
-        ({"repo_id": "zoo", "feed": URL, "verify_tls": "no"}, "true or false"),
+        ({"repo_id": "zoo", "feed": URL, "concurrency": 0}, "argument concurrency: Expected `int` >= 1"),
+        ({"repo_id": "zoo", "feed": URL, "concurrency": True}, "argument concurrency: Expected `int`, got `bool`"),
+        ({"repo_id": "zoo", "feed": URL, "verify_tls": "no"}, "argument verify_tls: Expected `bool`"),
+        ({"repo_id": "zoo", "fed": URL}, "unknown argument 'fed'; it takes: repo_id, feed, concurrency, verify_tls"),
     ],
 )
-async def test_a_bad_argument_is_named(tmp_path: Path, arguments: dict[str, Any], words: str) -> None:
-    runner = Runner(tmp_path)
-    with pytest.raises(OperationError, match=words) as raised:
-        await runner.run(sync, **arguments)
-    assert raised.value.code == "bad-argument"
-    assert "secret" not in str(raised.value)
+async def test_a_bad_argument_is_named_and_ends_the_task_at_once(
+    tmp_path: Path, arguments: dict[str, Any], words: str
+) -> None:
+    outcome = await run_operation(sync, arguments, storage=tmp_path)
+    assert (outcome.state, outcome.error_code, outcome.traceback) == ("failed", "bad-arguments", None)
+    assert words in str(outcome.error_description)
+    assert "secret@" not in str(outcome.error_description)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def main() -> None:
             while rest:
                 rest = rest[channel.write(rest) :]
 
-    context = Context(
+    context: Context[Any] = Context(
         task_id=job.task_id,
         attempt_id=job.attempt_id,
         arguments=job.arguments,
@@ -93,7 +93,7 @@ def _run(job: Job, context: Context) -> Ended:
     try:
         operation = getattr(import_module(job.module), job.attribute)
         assert isinstance(operation, Operation)
-        return succeeded(operation.function(context))
+        return succeeded(operation.call(context))
     except BaseException as error:  # the edge of this process: also SystemExit ends the task, not the worker
         return raised(error)
 

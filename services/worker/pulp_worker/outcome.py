@@ -8,7 +8,8 @@ from msgspec import Raw, Struct
 from pulp_events.codec import MAX_CARRIED_BYTES
 from pulp_events.events import NULL, ErrorCode, Finished, Outcome, TaskError
 
-from pulp_worker.sdk import OperationError, TaskCancelled, holds_nul
+from pulp_worker.arguments import BadArguments
+from pulp_worker.sdk import OperationError, TaskCancelled, holds_nul, text_of
 
 # Six bytes a character at the worst: so that the event stays under the log's limit whatever the texts hold.
 _DESCRIPTION_LIMIT = 20_000
@@ -26,7 +27,7 @@ class Ended(Struct, frozen=True):
 def succeeded(result: object) -> Ended:
     """The end of an operation that returned; `failed` if its result cannot be kept."""
     try:
-        encoded = msgspec.json.encode(result)
+        encoded = msgspec.json.encode(result, enc_hook=text_of)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         return failed(ErrorCode.RESULT_NOT_JSON, f"The result is nothing that JSON can hold: {error}")
     if len(encoded) > MAX_CARRIED_BYTES:
@@ -42,6 +43,8 @@ def raised(error: BaseException) -> Ended:
     """The end of an operation that raised."""
     if isinstance(error, TaskCancelled):
         return Ended(Outcome.CANCELLED)
+    if isinstance(error, BadArguments):
+        return failed(ErrorCode.BAD_ARGUMENTS, str(error))
     is_told = isinstance(error, OperationError)  # its description says what was the matter: what led to it is left out
     trace = "".join(traceback.format_exception(error, chain=not is_told))
     if isinstance(error, OperationError):

@@ -90,7 +90,7 @@ class AsyncRun:
 
     async def _run(self, loaded: Loaded) -> Ended:
         try:
-            return succeeded(await loaded.operation.function(self._context))
+            return succeeded(await loaded.operation.call(self._context))
         except asyncio.CancelledError as error:
             return raised(TaskCancelled() if self._is_killed else error)
         except BaseException as error:  # also SystemExit ends the task, not the worker

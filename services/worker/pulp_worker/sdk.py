@@ -11,13 +11,24 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, overload
 from uuid import UUID
 
 import msgspec
 from pulp_events.codec import MAX_CARRIED_BYTES
+
+from pulp_worker.arguments import decode, schema_of
+
+if TYPE_CHECKING:  # a default lets an operation without declared arguments write `Context` alone
+    from typing_extensions import TypeVar
+
+    A = TypeVar("A", covariant=True, default=Mapping[str, Any])
+else:
+    from typing import TypeVar
+
+    A = TypeVar("A", covariant=True)
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,254}")
 
@@ -48,15 +59,18 @@ class Resource:
     access: Literal["exclusive", "shared"] = "exclusive"
 
 
-class Context:
-    """One attempt at a task, as its operation sees it. Safe to use from any thread of the operation."""
+class Context(Generic[A]):
+    """One attempt at a task, as its operation sees it. Safe to use from any thread of the operation.
+
+    `Context[MirrorArguments]` for an operation that declares `arguments=MirrorArguments`.
+    """
 
     def __init__(
         self,
         *,
         task_id: UUID,
         attempt_id: UUID,
-        arguments: Mapping[str, Any],
+        arguments: A,
         storage: Path,
         tokens: Mapping[str, int],
         send: Callable[[bytes], object],
@@ -64,7 +78,7 @@ class Context:
         self.task_id = task_id
         self.attempt_id = attempt_id
         self.arguments = arguments
-        """The arguments of the submission."""
+        """The arguments of the submission: what the operation declares, or else a mapping of what was given."""
         self.storage = storage
         """A folder that all workers share."""
         self.tokens = tokens
@@ -79,7 +93,7 @@ class Context:
         Raises `ProgressTooLarge` over 256 KiB, `TypeError` or `ValueError` for what cannot be kept.
         """
         try:
-            encoded = msgspec.json.encode(dict(progress))
+            encoded = msgspec.json.encode(dict(progress), enc_hook=text_of)
         except (OverflowError, RecursionError) as error:
             raise ValueError(f"progress cannot be kept: {error}") from error
         if len(encoded) > MAX_CARRIED_BYTES:
@@ -122,7 +136,19 @@ class Operation:
     description: str
     resources: tuple[Resource, ...]
     tags: tuple[str, ...] | None
-    function: Callable[[Context], Any]
+    function: Callable[[Context[Any]], Any]
+    arguments: type[Any] | None = None
+    """What its arguments are declared as; without it they are a mapping, and anything is taken."""
+    schema: Mapping[str, Any] | None = field(default=None, compare=False)
+    """The JSON Schema of `arguments`."""
+    requires: str | None = None
+    """The operation that must have succeeded on the same resource, or be under way."""
+
+    def call(self, context: Context[Any]) -> Any:
+        """Call the function with the arguments decoded. Raises `BadArguments`, and what the function does."""
+        if self.arguments is not None and self.schema is not None:
+            context.arguments = decode(context.arguments, self.arguments, self.schema, self.name)
+        return self.function(context)
 
     @property
     def is_async(self) -> bool:
@@ -130,11 +156,32 @@ class Operation:
         return inspect.iscoroutinefunction(self.function)
 
 
+def text_of(value: object) -> str:
+    """A text of a class of its own, such as `HttpUrl`, as JSON has it. Raises `TypeError` for what is no text."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"objects of type {type(value).__name__} are nothing that JSON has")
+
+
 def holds_nul(encoded: bytes) -> bool:
     """Whether a JSON text holds the character U+0000, which no text column of Postgres can keep."""
     return b"\\u0000" in encoded and b"\\u0000" in encoded.replace(b"\\\\", b"")
 
 
+@overload
+def operation(
+    name: str,
+    *,
+    arguments: type[A],
+    cancellable: bool = False,
+    resources: Sequence[Resource] = (),
+    tags: Sequence[str] | None = None,
+    description: str | None = None,
+    requires: str | None = None,
+) -> Callable[[Callable[[Context[A]], Any]], Operation]: ...
+
+
+@overload
 def operation(
     name: str,
     *,
@@ -142,16 +189,34 @@ def operation(
     resources: Sequence[Resource] = (),
     tags: Sequence[str] | None = None,
     description: str | None = None,
-) -> Callable[[Callable[[Context], Any]], Operation]:
+    requires: str | None = None,
+) -> Callable[[Callable[[Context], Any]], Operation]: ...
+
+
+def operation(
+    name: str,
+    *,
+    arguments: type[Any] | None = None,
+    cancellable: bool = False,
+    resources: Sequence[Resource] = (),
+    tags: Sequence[str] | None = None,
+    description: str | None = None,
+    requires: str | None = None,
+) -> Callable[[Callable[[Context[Any]], Any]], Operation]:
     """Make a function an operation. Name its module under the entry point group `pulp_tasks.operations`.
 
+    `arguments` is what they are declared as (see `pulp_worker.arguments`): the API refuses a submission that does not
+    fit, and `Context.arguments` is of that type. Without it anything is taken, and the operation gets a mapping.
     `resources` and `tags` are what a submission gets that names none; `{argument}` in them stands for that argument.
-    `cancellable`: whether it heeds `Context.cancelled` while it runs. Raises `ValueError` for a name that is none.
+    `cancellable`: whether it heeds `Context.cancelled` while it runs.
+    `requires` names an operation that must have succeeded on the first exclusive resource, or be under way: else the
+    API refuses the submission. Raises `ValueError` for a name, or a declaration, that is none.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"operation {name!r}: a name has lower-case letters, digits, '-', '_' and '.'")
+    schema = None if arguments is None else schema_of(arguments, name)
 
-    def make(function: Callable[[Context], Any]) -> Operation:
+    def make(function: Callable[[Context[Any]], Any]) -> Operation:
         first_line = (inspect.getdoc(function) or "").partition("\n")[0]
         return Operation(
             name=name,
@@ -160,6 +225,9 @@ def operation(
             resources=tuple(resources),
             tags=None if tags is None else tuple(tags),
             function=function,
+            arguments=arguments,
+            schema=schema,
+            requires=requires,
         )
 
     return make

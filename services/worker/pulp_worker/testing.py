@@ -64,8 +64,8 @@ async def run_operation(
 async def _run(operation: Operation, context: Context) -> Ended:
     try:
         if operation.is_async:
-            return succeeded(await operation.function(context))
-        return succeeded(await asyncio.to_thread(operation.function, context))
+            return succeeded(await operation.call(context))
+        return succeeded(await asyncio.to_thread(operation.call, context))
     except Exception as error:
         return raised(error)
 

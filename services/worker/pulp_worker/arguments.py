@@ -1,0 +1,112 @@
+"""What the arguments of an operation are declared with.
+
+    class MirrorArguments(msgspec.Struct, kw_only=True):
+        repo_id: Annotated[RepositoryId, Meta(description="The repository.", examples=["zoo"])]
+        feed: Annotated[HttpUrl, REMEMBERED]
+        concurrency: Annotated[int, Meta(ge=1, le=64)] = 4
+
+    @operation("mirror", arguments=MirrorArguments, resources=[Resource("repository", "{repo_id}")])
+    async def mirror(context: Context[MirrorArguments]) -> None: ...
+
+A `msgspec.Struct`, a dataclass, an attrs class or a `TypedDict` will do. Its JSON Schema is registered with the
+operation: the API refuses what does not fit before anything is written, clients show it and complete from it. A name
+that the struct does not have is refused. The API has nothing but the schema: it enforces types, ranges, lengths,
+patterns, choices, and the types of this module, but not what a class checks in code of its own.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Self, TypeVar
+
+import msgspec
+from msgspec import Meta
+from pulp_events.argument_forms import FORMS, MOST_ID_CHARACTERS, MOST_URL_CHARACTERS
+
+_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+T = TypeVar("T")
+
+REMEMBERED: Final = Meta(extra_json_schema={"x-pulp-remembered": True})
+"""An argument that a submission may leave out: then it has the value that the newest task of this operation on the
+same resource had. The task itself always has it, so the field needs no default."""
+
+
+class BadArguments(ValueError):
+    """The arguments of a task do not fit what its operation declares; the message says where, and what is expected."""
+
+
+class FormedText(str):
+    """A text of a form that the API knows: subclasses name it. Raises `ValueError` for a text of another form."""
+
+    form: ClassVar[str]
+    most_characters: ClassVar[int]
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        problem = FORMS[cls.form](text)
+        if problem is not None:
+            raise ValueError(problem)
+        return super().__new__(cls, text)
+
+
+class HttpUrl(FormedText):
+    """An http or https URL with a host; no user name, no password, and nothing secret in its query."""
+
+    form = "http-url"
+    most_characters = MOST_URL_CHARACTERS
+    __slots__ = ()
+
+
+class RepositoryId(FormedText):
+    """What names a repository: up to 200 characters, fit to name a folder as well."""
+
+    form = "repository-id"
+    most_characters = MOST_ID_CHARACTERS
+    __slots__ = ()
+
+
+def schema_of(kind: type[Any], operation: str) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a declaration, its fields on top. Raises `ValueError` for what is none."""
+    try:
+        found = msgspec.json.schema(kind, schema_hook=_schema_of_form)
+    except (TypeError, NotImplementedError, RecursionError) as error:
+        raise ValueError(f"operation {operation!r}: its arguments have no JSON Schema: {error}") from error
+    definitions = dict(found.get("$defs", {}))
+    reference = str(found.get("$ref", ""))
+    fields = definitions.pop(reference.rpartition("/")[2], found)
+    if fields.get("type") != "object" or "properties" not in fields:
+        raise ValueError(
+            f"operation {operation!r}: arguments are declared as a msgspec.Struct, a dataclass, an attrs class or a"
+            f" TypedDict, not as {kind!r}"
+        )
+    if reference and f'"{reference}"' in json.dumps([fields, definitions]):  # it holds itself
+        definitions[reference.rpartition("/")[2]] = fields
+    schema = {"$schema": _DRAFT, **fields, "additionalProperties": False}
+    return {**schema, "$defs": definitions} if definitions else schema
+
+
+def decode(given: Mapping[str, Any], kind: type[T], schema: Mapping[str, Any], operation: str) -> T:
+    """The declared value for what a task was given. Raises `BadArguments`."""
+    unknown = sorted(name for name in given if name not in schema["properties"])
+    if unknown:
+        known = ", ".join(schema["properties"]) or "none"
+        raise BadArguments(f"operation {operation}: unknown argument {unknown[0]!r}; it takes: {known}")
+    try:
+        return msgspec.convert(given, kind, dec_hook=_decode_form, str_keys=True)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at `$")
+        where = path.rstrip("`").lstrip(".")
+        raise BadArguments(f"operation {operation}: {f'argument {where}: ' if where else ''}{problem}") from None
+
+
+def _schema_of_form(kind: type[Any]) -> dict[str, Any]:
+    if issubclass(kind, FormedText):
+        return {"type": "string", "format": kind.form, "minLength": 1, "maxLength": kind.most_characters}
+    raise NotImplementedError(f"{kind!r} is no type that JSON has")
+
+
+def _decode_form(kind: type[Any], value: Any) -> Any:
+    if not issubclass(kind, FormedText):
+        raise NotImplementedError(f"{kind!r} is no type that JSON has")
+    if not isinstance(value, str):
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+    return kind(value)
