@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,73 +16,9 @@ from pulp_projections.sql import load
 from pulp_worker.claims import Claims
 from pulp_worker.settings import Settings
 
-KNOWN = ["sync", "publish"]
-QUEUES = ("default", "slow")
+from tests.support.claim_rows import KNOWN, QUEUES, Placed, Row, fill, rows
+
 CLAIMS_SQL = load("pulp_worker", "claims.sql")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A task, as far as a claim cares. `uses`: (resource, is exclusive), as submitted, perhaps twice the same."""
-
-    state: str
-    operation: str
-    queue: str
-    priority: int
-    accepted_s: int
-    partition: int
-    uses: tuple[tuple[str, bool], ...]
-    depends_on: tuple[int, ...]
-    claim: str | None
-    """None, `held` or `released`."""
-
-
-rows = st.lists(
-    st.builds(
-        Row,
-        state=st.sampled_from(["waiting"] * 6 + ["running", "cancelling", "successful", "failed"]),
-        operation=st.sampled_from(["sync", "sync", "publish", "unknown"]),
-        queue=st.sampled_from(["default", "default", "slow", "other"]),
-        priority=st.sampled_from([0, 0, 0, 5, -5]),
-        accepted_s=st.integers(0, 3),
-        partition=st.integers(0, 1),
-        uses=st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=3).map(tuple),
-        depends_on=st.lists(st.integers(0, 20), max_size=2).map(tuple),
-        claim=st.sampled_from([None, None, None, "held", "released"]),
-    ),
-    max_size=14,
-)
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A row with its place in the log and its id."""
-
-    row: Row
-    task_id: UUID
-    offset: int
-
-    @property
-    def place(self) -> tuple[int, int, int]:
-        """Order of acceptance."""
-        return (self.row.accepted_s, self.row.partition, self.offset)
-
-    @property
-    def modes(self) -> dict[str, bool]:
-        """Resource → is exclusive."""
-        found: dict[str, bool] = {}
-        for resource, exclusive in self.row.uses:
-            found[resource] = found.get(resource, False) or exclusive
-        return found
-
-    def conflicts(self, other: "Placed") -> bool:
-        """Whether both at once are forbidden."""
-        return any(mode or other.modes[key] for key, mode in self.modes.items() if key in other.modes)
-
-
-def holds(task: Placed) -> bool:
-    """A held claim has its reservations; whether the task started is not the claim's business."""
-    return task.row.claim == "held"
 
 
 def expected(tasks: list[Placed], most: int, held: list[Placed]) -> list[UUID]:
@@ -108,55 +43,6 @@ def expected(tasks: list[Placed], most: int, held: list[Placed]) -> list[UUID]:
 async def connection(database: str) -> AsyncIterator[AsyncConnection]:
     async with await AsyncConnection.connect(database, autocommit=True) as connected:
         yield connected
-
-
-async def fill(connection: AsyncConnection, tasks: list[Placed]) -> list[Placed]:
-    """Write the rows; the tasks whose claims are held (one that conflicts with an earlier one could not be)."""
-    held: list[Placed] = []
-    await connection.execute("truncate generation_1.tasks, claims cascade")
-    for task in tasks:
-        await insert(connection, task, [tasks[i].task_id if i < len(tasks) else uuid4() for i in task.row.depends_on])
-        if task.row.claim is None or (holds(task) and any(task.conflicts(other) for other in held)):
-            continue
-        await connection.execute(
-            "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition, released_at) values"
-            " (%s, 7, gen_random_uuid(), 'other', gen_random_uuid(), 0, %s)",
-            [task.task_id, None if holds(task) else "2026-11-24T12:00Z"],
-        )
-        if not holds(task):
-            continue
-        held.append(task)
-        for number, (resource, exclusive) in enumerate(task.modes.items()):
-            slot = "(,)" if exclusive else f"[{task.offset * 10 + number},{task.offset * 10 + number}]"
-            await connection.execute(
-                "insert into reservations (task_id, resource, exclusive, slot) values (%s, %s, %s, %s::int8range)",
-                [task.task_id, resource, exclusive, slot],
-            )
-    return held
-
-
-async def insert(connection: AsyncConnection, task: Placed, depends_on: list[UUID]) -> None:
-    row = task.row
-    await connection.execute(
-        """insert into generation_1.tasks (task_id, state, operation, arguments, resources, exclusive_resources,
-               shared_resources, tags, queue, priority, depends_on, created_by, accepted_at, updated_at, partition,
-               accepted_offset, last_offset, version, attempt, cancellable, sequence, progress, result)
-           values (%s, %s, %s, '{}', '[]', %s, %s, '{}', %s, %s, %s, 'user:x', %s, now(), %s, %s, 0, 1, 0, false, 0,
-               '{}', 'null')""",
-        [
-            task.task_id,
-            row.state,
-            row.operation,
-            [resource for resource, exclusive in row.uses if exclusive],
-            [resource for resource, exclusive in row.uses if not exclusive],
-            row.queue,
-            row.priority,
-            depends_on,
-            f"2026-11-24T12:00:{row.accepted_s:02}Z",
-            row.partition,
-            task.offset,
-        ],
-    )
 
 
 def claims_of(database: str, chunks: tuple[int, ...]) -> Claims:

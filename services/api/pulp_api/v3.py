@@ -1,6 +1,7 @@
 """The Pulp 3 dialect, with what it lacks: submission, history, progress."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from msgspec import Raw
 from pulp_events.errors import BadInput, TaskAlreadyFinal, TaskNotCancellable, TaskNotFound
 from pulp_events.task import Position, State
 from pulp_projections import queries
+from pulp_projections.waiting import facts_of
 
 from pulp_api import submission
 from pulp_api.context import MAX_REASON, Calling
@@ -20,6 +22,7 @@ from pulp_api.service import check_shown
 from pulp_api.v3_expression import expression
 from pulp_api.v3_filters import NOT_FILTERS, condition_of, order_of
 from pulp_api.v3_tasks import ROOT, href_of, names_of, pick, shape
+from pulp_api.waiting import why
 
 router = APIRouter(prefix=ROOT)
 
@@ -59,10 +62,19 @@ async def submit_task(call: Calling, request: Request) -> Response:
 async def read_task(call: Calling, request: Request, task_id: str) -> Response:
     """One task, with everything that was durable when the request came; with `as_of` as it was.
 
-    `as_of` is a time (RFC 3339), or the PARTITION:OFFSET of one of its events.
+    `as_of` is a time (RFC 3339), or the PARTITION:OFFSET of one of its events. `waiting_for` is why the task waits now:
+    null if it does not, and with `as_of`.
     """
     reading = await call.read(_uuid(task_id))
-    return json(_picker(request)(shape(reading.task)), headers=lag_header(reading.lag))
+    picked = _picker(request)
+    waiting_for = None
+    is_asked = "as_of" not in request.query_params and picked({"waiting_for": None})
+    if is_asked and reading.task.state == State.WAITING:
+        async with call.service.connection() as connection:
+            waiting_for = await why(partial(facts_of, connection), reading.task.task_id)
+        if waiting_for is None:  # it has begun, or ended, since it was read
+            reading = await call.read(reading.task.task_id)
+    return json(picked({**shape(reading.task), "waiting_for": waiting_for}), headers=lag_header(reading.lag))
 
 
 @router.patch("/tasks/{task_id}/")
