@@ -252,6 +252,9 @@ class SimulatedRegistration:
         """See `Registration.become_another`."""
         self._previous, self.instance_id = self.instance_id, self._doors.new_id()
 
+    async def settle(self) -> None:
+        """All workers of a schedule declare the same."""
+
     async def heartbeat(self) -> str | None:
         """See `Registration.heartbeat`."""
         timeline: str | None = await self._doors.call("heartbeat", self._name, self.instance_id)

@@ -1,5 +1,6 @@
 """The worker's row in Postgres: its name, what it can run, and its heartbeats."""
 
+import logging
 import os
 import socket
 from collections.abc import Sequence
@@ -14,9 +15,11 @@ from pulp_events.errors import PulpError
 from pulp_projections.sql import load
 
 from pulp_worker.connection import Connection
+from pulp_worker.declarations import Declaration, Registered, declarations, replaces
 from pulp_worker.sdk import Operation
 from pulp_worker.settings import Settings
 
+_log = logging.getLogger("pulp.worker")
 _SQL: Final = load("pulp_worker", "registration.sql")
 
 
@@ -49,6 +52,11 @@ class Registration:
         self._settings = settings
         self.instance_id = uuid4()
         self._previous: UUID | None = None
+        self._declared: list[Declaration] = []
+        self._outvoted: frozenset[str] = frozenset()
+        """Operations of which another declaration counts, as the last heartbeat told."""
+        self._told: dict[str, str | None] = {}
+        """Operation → the other declaration of it that was told of last."""
         self._connection = Connection(
             settings.postgres, f"pulp-worker/{settings.name}/heartbeat", timeout_s=settings.lease_s
         )
@@ -58,13 +66,15 @@ class Registration:
 
         Deletes the rows of workers that have been gone for `forget_s`.
         """
+        self._declared = declarations(operations)
         async with self._connection.use() as connection, connection.transaction():
-            cursor = await connection.execute(_SQL["register"], self._row(operations))
+            cursor = await connection.execute(_SQL["register"], self._row())
             row = await cursor.fetchone()
             if row is None:
                 raise NameInUse(self._settings.name, await self._holder(connection))
-            for operation in sorted(operations, key=lambda item: item.name):  # one order: no deadlock between workers
-                await connection.execute(_SQL["register_operation"], _operation_row(operation, self._settings.name))
+            for declaration in self._declared:
+                # One that has only lost its lease is no newer than it was.
+                await self._declare(connection, declaration, is_start=self._previous is None)
             # Every row comes from a registration, so deleting here is enough to keep the table from growing for ever.
             await connection.execute(_SQL["forget"], {"forget_s": self._settings.forget_s})
         return str(row[0])
@@ -78,7 +88,23 @@ class Registration:
         async with self._connection.use() as connection:
             cursor = await connection.execute(_SQL["heartbeat"], self._me())
             row = await cursor.fetchone()
-            return None if row is None else str(row[0])
+        if row is None:
+            return None
+        self._outvoted = frozenset(row[1])
+        return str(row[0])
+
+    async def settle(self) -> None:
+        """Of operations that other workers declare otherwise: say so, or register this worker's where theirs are gone.
+
+        Raises `psycopg.OperationalError` also where another worker registers at this moment; the next call will do.
+        """
+        if not self._outvoted:
+            return
+        async with self._connection.use() as connection, connection.transaction():
+            await connection.execute("set local lock_timeout = '200ms'")  # heartbeats must not wait for it
+            for declaration in self._declared:
+                if declaration.name in self._outvoted:
+                    await self._declare(connection, declaration, is_start=False)
 
     async def unregister(self) -> None:
         """End the lease: the worker has stopped, and runs nothing."""
@@ -89,6 +115,31 @@ class Registration:
         """Let go of the connection."""
         await self._connection.close()
 
+    async def _declare(self, connection: AsyncConnection, mine: Declaration, *, is_start: bool) -> None:
+        """Register what this worker declares of an operation, or say that another declaration counts."""
+        row = _operation_row(mine, self._settings.name)
+        cursor = await connection.execute(_SQL["first_declaration"], row)
+        if cursor.rowcount:
+            return
+        cursor = await connection.execute(_SQL["registered"], row)
+        registered = Registered._make((await cursor.fetchall())[0])
+        if registered.digest == mine.digest:
+            return
+        if replaces(mine, registered, is_start=is_start):
+            await connection.execute(_SQL["replace_declaration"], row)
+        elif self._told.get(mine.name) != registered.digest:
+            self._told[mine.name] = registered.digest
+            _log.warning(
+                "this worker declares an operation otherwise than it is registered; submissions are checked by what is"
+                " registered",
+                extra={
+                    "operation": mine.name,
+                    "this_worker": _provider(mine),
+                    "registered": _provider(registered),
+                    "registered_by": registered.registered_by,
+                },
+            )
+
     async def _holder(self, connection: AsyncConnection) -> Holder:
         cursor = await connection.execute(_SQL["holder"], self._me())
         row = await cursor.fetchone()
@@ -98,27 +149,31 @@ class Registration:
     def _me(self) -> dict[str, object]:
         return {"name": self._settings.name, "instance_id": self.instance_id}
 
-    def _row(self, operations: Sequence[Operation]) -> dict[str, object]:
+    def _row(self) -> dict[str, object]:
         return {
             **self._me(),
             "previous": self._previous,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "queues": list(self._settings.queues),
-            "operations": [operation.name for operation in operations],
+            "operations": [item.name for item in self._declared],
+            "declarations": Json({item.name: item.digest for item in self._declared}),
             "concurrency": self._settings.concurrency,
             "versions": Json({"pulp-tasks": version("pulp-tasks")}),
             "lease_s": self._settings.lease_s,
         }
 
 
-def _operation_row(operation: Operation, worker: str) -> dict[str, object]:
-    resources = [{"type": item.type, "id": item.id, "access": item.access} for item in operation.resources]
+def _provider(of: Declaration | Registered) -> str:
+    return "an unknown package" if of.package is None else f"{of.package} {of.version}"
+
+
+def _operation_row(declaration: Declaration, worker: str) -> dict[str, object]:
+    arguments = declaration.arguments
     return {
-        "name": operation.name,
-        "cancellable": operation.cancellable,
-        "description": operation.description,
-        "resources": Json(resources),
-        "tags": None if operation.tags is None else list(operation.tags),
+        **declaration._asdict(),
+        "resources": Json(declaration.resources),
+        "arguments": None if arguments is None else Json(arguments),
+        "digest": declaration.digest,
         "worker": worker,
     }

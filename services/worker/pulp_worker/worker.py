@@ -1,6 +1,7 @@
 """The worker: claims tasks while it has room, runs them, keeps its lease, heeds cancels, drains when told to stop."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -208,6 +209,9 @@ class Worker:
                 attempt.extend()
             if timeline != self._timeline:
                 await self._put_back(timeline)
+            with contextlib.suppress(psycopg.Error, TimeoutError):  # the next heartbeat tells of it again
+                async with asyncio.timeout(max(0.05, self._lease.left_s / 4)):
+                    await self._registration.settle()
 
     async def _put_back(self, timeline: str) -> None:
         """Another server has taken over, and may lack the last claims. Tried again with the next heartbeat."""
