@@ -138,7 +138,19 @@ class Event(Struct, frozen=True, kw_only=True, gc=False):
     source: str = "/pulp/tasks"
     correlation_id: str | None = None
     causation_id: str | None = None
+    """What led to the event. In an `accepted` event the id of the task that this one runs again."""
     traceparent: str | None = None
+
+    @property
+    def rerun_of(self) -> UUID | None:
+        """The task that this event's task runs again. None for any event but `accepted`, and for a cause of another
+        kind: one that is no task id."""
+        if self.causation_id is None or not isinstance(self.data, Accepted):
+            return None
+        try:
+            return UUID(self.causation_id)
+        except ValueError:
+            return None
 
 
 class UnknownEvent(Struct, frozen=True, kw_only=True, gc=False):

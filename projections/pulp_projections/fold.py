@@ -44,6 +44,13 @@ class Kind(NamedTuple):
     operation: str
 
 
+class Cause(NamedTuple):
+    """A row of `task_causes`: a task, and the one that it runs again."""
+
+    task_id: UUID
+    cause: UUID
+
+
 class Changes(NamedTuple):
     """What a batch changes, beside the history. A task is in one of `created` and `updated`, once, as it is after."""
 
@@ -52,6 +59,8 @@ class Changes(NamedTuple):
     dead_letters: list[DeadLetter]
     counts: dict[Kind, int]
     """By how much the number of tasks changes; no zeros."""
+    causes: list[Cause]
+    """Of those of `created` that run another task again."""
 
 
 def task_ids(records: Iterable[Record]) -> set[UUID]:
@@ -73,6 +82,7 @@ class Fold:
         # By the record's key, which is the task's id: quicker to compare than that.
         self._tasks: dict[bytes | None, Task] = {}
         self._dead_letters: list[DeadLetter] = []
+        self._causes: list[Cause] = []
 
     def history(self, records: Iterable[Record]) -> Iterator[HistoryRow]:
         """Decode and fold the records, each as its row is asked for; dead letters have none.
@@ -99,6 +109,8 @@ class Fold:
                     after = _evolve_elsewhere(event, record)
                 if isinstance(after, Task):
                     tasks[record.key] = after
+                    if task is None and (cause := event.rerun_of) is not None:
+                        self._causes.append(Cause(event.task_id, cause))
                 else:
                     effect = after.reason
             else:
@@ -114,7 +126,7 @@ class Fold:
         tasks, known = self._tasks.values(), self._known
         created = [task for task in tasks if task.task_id not in known]
         updated = [task for task in tasks if task.task_id in known]
-        return Changes(created, updated, self._dead_letters, _counts(created, updated, known))
+        return Changes(created, updated, self._dead_letters, _counts(created, updated, known), self._causes)
 
 
 def fold(records: Iterable[Record], known: Mapping[UUID, Task]) -> tuple[list[HistoryRow], Changes]:

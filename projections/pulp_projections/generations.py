@@ -13,6 +13,7 @@ VIEWS: tuple[LiteralString, ...] = (
     "tasks",
     "task_counts",
     "task_resources",
+    "task_causes",
     "task_events",
     "positions",
     "dead_letters",

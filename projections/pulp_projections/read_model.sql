@@ -50,6 +50,12 @@ create table task_resources (
     task_id     uuid not null
 ) with (autovacuum_vacuum_insert_scale_factor = 0.02);  -- what is counted is then read in the index alone
 
+-- Which task runs which other one again. Rows of their own, since few tasks do; they never change.
+create table task_causes (
+    task_id uuid primary key,
+    cause   uuid not null                    -- the task that is run again
+);
+
 create table task_events (
     partition     integer not null,
     record_offset bigint not null,
@@ -107,4 +113,5 @@ create index tasks_by_correlation on tasks (correlation_id) where correlation_id
 -- Rows lie in the order of their times, nearly: a summary of each megabyte finds a span of time, and costs no write.
 create index tasks_by_span on tasks using brin (started_at, finished_at) with (autosummarize = on);
 create unique index task_resources_by_time on task_resources (resource, accepted_at, task_id, access);
+create index task_causes_by_cause on task_causes (cause);
 create index dead_letters_unsent on dead_letters (partition) where not sent;

@@ -65,6 +65,8 @@ async def write_changes(connection: AsyncConnection, changes: Changes, *, letter
         await _copy(connection, _SQL["copy_tasks"], [task_rows.created(changes.created)])
         if any(task.resources for task in changes.created):
             await _copy(connection, _SQL["copy_resources"], [task_rows.resources(changes.created)])
+    if changes.causes:
+        await _copy(connection, _SQL["copy_causes"], [task_rows.causes(changes.causes)])
     if changes.updated:
         await connection.execute(_SQL["make_changed"])
         await _copy(connection, _SQL["copy_changed"], [task_rows.changed(changes.updated)])

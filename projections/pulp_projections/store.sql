@@ -49,6 +49,9 @@ copy tasks (task_id, updated_at, last_offset, version, attempt, sequence, cancel
 -- copy_resources --
 copy task_resources (resource, access, accepted_at, task_id) from stdin (format binary);
 
+-- copy_causes --
+copy task_causes (task_id, cause) from stdin (format binary);
+
 -- count_tasks --
 -- In the batch's own transaction: the counters are those of the rows beside them.
 insert into task_counts as c (partition, state, operation, tasks)

@@ -1,4 +1,4 @@
-"""Rows of tasks for COPY: whole ones, what may change in one, and those of its resources.
+"""Rows of tasks for COPY: whole ones, what may change in one, those of its resources, and that of its cause.
 
 Their columns: `store.sql`, in the same order.
 """
@@ -14,6 +14,7 @@ from pulp_events.events import Access, Resource
 from pulp_events.task import Task
 
 from pulp_projections import binary_copy as field
+from pulp_projections.fold import Cause
 from pulp_projections.uses import uses
 
 _json = msgspec.json.Encoder().encode
@@ -43,6 +44,11 @@ def resources(tasks: Iterable[Task]) -> bytes:
         for task in tasks
         for use in _uses(task.resources)
     )
+
+
+def causes(pairs: Iterable[Cause]) -> bytes:
+    """All that COPY expects, for `copy_causes`."""
+    return field.table(field.row((field.uuid(pair.task_id), field.uuid(pair.cause))) for pair in pairs)
 
 
 def _changing(task: Task, fields: int) -> bytes:

@@ -30,6 +30,7 @@ _USES: Final = """
     select k.task_id, k.accepted_at, k.resource, k.access
       from task_resources k join tasks t using (task_id) where t.partition = %s
 """
+_CAUSES: Final = "select k.task_id, k.cause from task_causes k join tasks t using (task_id) where t.partition = %s"
 _COUNTS: Final = "select state, operation, tasks from task_counts where partition = %s and tasks <> 0"
 
 
@@ -64,14 +65,18 @@ class _Rows(NamedTuple):
     """Of all tasks."""
     uses: list[Row]
     """Of all tasks."""
+    causes: list[Row]
+    """Of all tasks."""
 
     @classmethod
     def read(cls, connection: "psycopg.Connection[Row]", partition: int, start: int) -> "_Rows":
         tasks, history, dead = (
             connection.execute(query, [partition, start]).fetchall() for query in (_TASKS, _HISTORY, _DEAD)
         )
-        counts = connection.execute(_COUNTS, [partition]).fetchall()
-        return cls(tasks, history, dead, counts, connection.execute(_USES, [partition]).fetchall())
+        counts, uses, causes = (
+            connection.execute(query, [partition]).fetchall() for query in (_COUNTS, _USES, _CAUSES)
+        )
+        return cls(tasks, history, dead, counts, uses, causes)
 
 
 class Checker:
@@ -124,6 +129,7 @@ class Checker:
         yield from self._dead(partition, start, rows.dead)
         yield from self._counts(partition, rows.counts)
         yield from self._uses(partition, rows.uses)
+        yield from self._causes(partition, rows.causes)
         yield from _single_writer(partition, rows.history)
 
     def _tasks(self, partition: int, start: int, rows: Iterable[Row]) -> Iterator[Difference]:
@@ -201,6 +207,14 @@ class Checker:
             if kept[use] != told[use]:
                 text = f"task {use[0]}, use of {use[2]} ({use[3]}): the log says {told[use]} rows, Postgres {kept[use]}"
                 promise = "I1" if kept[use] < told[use] else "I2"
+                yield Difference(promise, partition, self.reference.positions[partition] - 1, text)
+
+    def _causes(self, partition: int, rows: Iterable[Row]) -> Iterator[Difference]:
+        kept = {str(row["task_id"]): str(row["cause"]) for row in rows}
+        for task_id, row in self.reference.tasks[partition].items():
+            if kept.get(task_id) != row["rerun_of"]:
+                text = f"task {task_id} runs again: the log says {row['rerun_of']}, Postgres {kept.get(task_id)}"
+                promise = "I2" if task_id in kept else "I1"
                 yield Difference(promise, partition, self.reference.positions[partition] - 1, text)
 
 

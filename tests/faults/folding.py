@@ -74,7 +74,7 @@ def _new_row(partition: int, raw: Raw, event: Heard) -> Row:
         **carried,
         **{"task_id": event.task_id, "state": "waiting", "resources": resources},
         **{"exclusive_resources": keys["exclusive"], "shared_resources": keys["shared"]},
-        **{"created_by": event.actor, "correlation_id": event.correlation_id},
+        **{"created_by": event.actor, "correlation_id": event.correlation_id, "rerun_of": event.rerun_of},
         **{"accepted_at": raw.time_ms, "updated_at": raw.time_ms, "started_at": None, "cancel_requested_at": None},
         **{"finished_at": None, "partition": partition, "accepted_offset": raw.offset, "last_offset": raw.offset},
         **{"version": 1, "attempt": 0, "attempt_id": None, "worker": None, "cancellable": False, "sequence": 0},

@@ -20,6 +20,7 @@ class Heard(NamedTuple):
     time_ms: int
     actor: str
     correlation_id: str | None
+    rerun_of: str | None
     data: dict[str, Any]
 
 
@@ -68,6 +69,7 @@ def _read(body: Any) -> Heard:
         time_ms=round(time.timestamp() * 1000),
         actor=_text(body["actor"]),
         correlation_id=body.get("correlationid") or None,
+        rerun_of=_uuid_or_none(body.get("causationid")) if kind == "accepted" else None,
         data=data,
     )
 
@@ -80,6 +82,13 @@ def _text(value: Any) -> str:
 
 def _uuid(value: Any) -> str:
     return str(UUID(value))
+
+
+def _uuid_or_none(value: Any) -> str | None:
+    try:
+        return None if value is None else _uuid(value)
+    except ValueError:
+        return None  # the cause is no task
 
 
 def _count(value: Any) -> int:

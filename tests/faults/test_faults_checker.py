@@ -106,6 +106,20 @@ async def test_a_wrong_use_of_a_resource_is_found(checker: Checker) -> None:
     assert [f"task {task_id}, use of" in each.what for each in found] == [True, True]
 
 
+@pytest.mark.parametrize(
+    ("plant", "promise"),
+    [("update task_causes set cause = gen_random_uuid()", "I2"), ("delete from task_causes", "I1")],
+)
+async def test_a_wrong_cause_is_found(checker: Checker, plant: str, promise: str) -> None:
+    [(task_id, partition)] = await execute(
+        checker.postgres, "select task_id, partition from tasks join task_causes using (task_id) order by 1 limit 1"
+    )
+    await execute(checker.postgres, f"{plant} where task_id = '{task_id}'")
+    (found,) = await differences(checker)
+    assert (found.promise, found.partition) == (promise, partition)
+    assert found.what.startswith(f"task {task_id} runs again: the log says ")
+
+
 async def test_a_position_that_went_back_is_found_unless_a_server_has_died(checker: Checker) -> None:
     await asyncio.to_thread(checker.check)
     await execute(checker.postgres, "update positions set next_offset = next_offset - 1 where partition = 2")

@@ -7,6 +7,9 @@ from psycopg.sql import SQL, Identifier
 from pulp_projections.generations import create_indexes, create_tables, install, schema_of
 from pulp_projections.migrations import migrate
 
+KEYS = {"tasks_pkey", "task_causes_pkey"}
+"""What a generation has before its indexes are built."""
+
 
 async def test_many_processes_may_install_at_once(database: str) -> None:
     async def once() -> int:
@@ -45,7 +48,7 @@ async def test_a_read_model_from_before_the_rows_of_resources_gets_them(database
                 *[("repository:a", "b", 1), ("repository:a", "e", 1)],
                 *[("repository:b", "e", 1), ("repository:c", "s", 2)],
             ]
-        assert (await _indexes(connection, 1), await _indexes(connection, 2)) == (wanted, {"tasks_pkey"})
+        assert (await _indexes(connection, 1), await _indexes(connection, 2)) == (wanted, KEYS)
         await create_indexes(connection, 2)
 
 
@@ -70,7 +73,26 @@ async def test_a_history_from_before_its_events_were_counted_gets_the_index_for_
         await connection.execute("drop index generation_1.task_events_without_effect")
         await connection.execute("delete from schema_migrations where name = '0007_history_count.sql'")
         assert await migrate(connection) == ["0007_history_count.sql"]
-        assert (await _indexes(connection, 1), await _indexes(connection, 2)) == (wanted, {"tasks_pkey"})
+        assert (await _indexes(connection, 1), await _indexes(connection, 2)) == (wanted, KEYS)
+        await create_indexes(connection, 2)
+
+
+async def test_a_read_model_from_before_reruns_gets_the_table_of_causes(database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        wanted = await _indexes(connection, 1)
+        await create_tables(connection, 2, 4)
+        await connection.execute("insert into generations (generation, status) values (2, 'building')")
+        for generation in (1, 2):
+            await connection.execute(SQL("drop table {}.task_causes cascade").format(Identifier(schema_of(generation))))
+        await connection.execute("delete from schema_migrations where name = '0009_causes.sql'")
+        assert await migrate(connection) == ["0009_causes.sql"]
+        for table in ("public.task_causes", "generation_1.task_causes", "generation_2.task_causes"):
+            schema, name = table.split(".")
+            cursor = await connection.execute(
+                SQL("select task_id, cause from {}.{}").format(Identifier(schema), Identifier(name))
+            )
+            assert await cursor.fetchall() == []
+        assert (await _indexes(connection, 1), await _indexes(connection, 2)) == (wanted, KEYS)
         await create_indexes(connection, 2)
 
 
@@ -92,7 +114,7 @@ async def _indexes(connection: psycopg.AsyncConnection, generation: int) -> set[
     """Of its tasks and what is written with them."""
     cursor = await connection.execute(
         "select indexname::text from pg_indexes"
-        " where schemaname = %s and tablename in ('tasks', 'task_resources', 'task_events')",
+        " where schemaname = %s and tablename in ('tasks', 'task_resources', 'task_causes', 'task_events')",
         [schema_of(generation)],
     )
     return {name for (name,) in await cursor.fetchall()}

@@ -127,7 +127,7 @@ async def one_at_a_time(projectors: Projectors, database: str) -> tuple[list[Rec
 
 async def contents(database: str) -> list[Any]:
     counters = [row for row in await rows(database, "task_counts") if row["tasks"]]  # one at zero is like none
-    tables = ("tasks", "task_resources", "task_events", "dead_letters", "positions")
+    tables = ("tasks", "task_resources", "task_causes", "task_events", "dead_letters", "positions")
     return [counters, *[await rows(database, table) for table in tables]]
 
 
@@ -144,8 +144,8 @@ async def test_any_split_gives_the_rows_of_one_event_at_a_time(
     log, wanted = one_at_a_time
     await execute(
         database,
-        "truncate generation_1.tasks, generation_1.task_counts, generation_1.task_resources, generation_1.task_events,"
-        " generation_1.dead_letters",
+        "truncate generation_1.tasks, generation_1.task_counts, generation_1.task_resources, generation_1.task_causes,"
+        " generation_1.task_events, generation_1.dead_letters",
     )
     await execute(database, "update generation_1.positions set next_offset = 0")
     batches = [log[start:end] for start, end in pairwise([0, *sorted(cuts), len(log)])]

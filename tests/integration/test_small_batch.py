@@ -18,7 +18,7 @@ from tests.support.events import accepted
 from tests.support.projection import rows
 from tests.support.records import records, story
 
-TABLES = ("tasks", "task_counts", "task_resources", "task_events")
+TABLES = ("tasks", "task_counts", "task_resources", "task_causes", "task_events")
 
 
 async def written(database: str, told: list[Record], size: int) -> dict[str, list[dict[str, object]]]:
@@ -44,6 +44,7 @@ async def test_the_rows_are_the_same(database: str, seed: int, monkeypatch: pyte
     assert small == await written(database, told, 7)
     assert small["tasks"]
     assert small["task_resources"]
+    assert small["task_causes"]
 
 
 async def test_the_tasks_of_a_batch_are_found_by_their_keys(database: str) -> None:

@@ -25,6 +25,7 @@ from pulp_processor.verify import verify
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
 from tests.support.command import environment, pulp_tasks
+from tests.support.events import accepted
 from tests.support.projection import append_all, execute, project, rows, settings_of
 from tests.support.records import life
 
@@ -72,6 +73,7 @@ async def test_a_read_model_that_is_the_fold_of_its_log_is_equal(settings: Setti
         "dead_letters": (0, 0),
         "task_counts": (1, 1),
         "task_resources": (3, 3),
+        "task_causes": (0, 0),
     }
     assert (seen[0].phase, seen[-1].phase) == (Phase.FILLING, Phase.COMPARING)
     assert before == {table: await rows(settings.postgres, table) for table in before}
@@ -150,6 +152,28 @@ async def test_a_task_that_is_found_by_what_it_does_not_use_is_found(
     found = await verify(settings)
     assert found.differences == {f"task_resources.{MISSING}": 2}
     assert {(each.active, each.other) for each in found.examples} == {("missing", "there"), ("there", "missing")}
+
+
+@pytest.mark.parametrize(
+    ("plant", "column", "active", "other"),
+    [
+        ("delete from generation_1.task_causes", MISSING, "missing", "there"),
+        (f"update generation_1.task_causes set cause = '{AFTER}'", "cause", str(AFTER), str(TASK)),
+    ],
+)
+async def test_a_wrong_cause_of_a_task_is_found(
+    settings: Settings, log: KafkaLog, plant: str, column: str, active: str, other: str
+) -> None:
+    again = uuid4()
+    await append_all(log, [(accepted(again, rerun_of=TASK), 2)])
+    await project(settings, await log.end_offsets())
+    sound = await verify(settings)
+    assert (sound.is_equal, sound.rows["task_causes"]) == (True, (1, 1))
+    await execute(settings.postgres, plant)
+    found = await verify(settings)
+    assert found.differences == {f"task_causes.{column}": 1}
+    (first,) = found.examples
+    assert (first.key, first.active, first.other) == ((str(again),), active, other)
 
 
 async def test_a_row_too_many_in_the_history_is_found(settings: Settings, log: KafkaLog) -> None:

@@ -25,16 +25,30 @@ ATTEMPT = UUID("11111111-1111-4111-8111-111111111111")
 OTHER_ATTEMPT = UUID("22222222-2222-4222-8222-222222222222")
 
 
-def event(data: Data, *, task_id: UUID = TASK, actor: str = "user:admin", event_id: UUID | None = None) -> Event:
+def event(
+    data: Data,
+    *,
+    task_id: UUID = TASK,
+    actor: str = "user:admin",
+    event_id: UUID | None = None,
+    causation_id: str | None = None,
+) -> Event:
     """The data in an envelope."""
-    return Event(id=event_id or new_id(), task_id=task_id, time=NOON, actor=actor, data=data)
+    return Event(id=event_id or new_id(), task_id=task_id, time=NOON, actor=actor, data=data, causation_id=causation_id)
 
 
 def accepted(
-    task_id: UUID = TASK, *, operation: str = "sync", resources: tuple[Resource, ...] = (), **data: object
+    task_id: UUID = TASK,
+    *,
+    operation: str = "sync",
+    resources: tuple[Resource, ...] = (),
+    rerun_of: UUID | None = None,
+    **data: object,
 ) -> Event:
-    """A task was accepted."""
-    return event(Accepted(operation=operation, resources=resources, **data), task_id=task_id)  # type: ignore[arg-type]  # a builder
+    """A task was accepted, perhaps to run another one again."""
+    cause = None if rerun_of is None else str(rerun_of)
+    made = Accepted(operation=operation, resources=resources, **data)  # type: ignore[arg-type]  # a builder
+    return event(made, task_id=task_id, causation_id=cause)
 
 
 def started(

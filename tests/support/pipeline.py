@@ -68,7 +68,7 @@ class Pipeline:
         *resources: Resource,
         partition: int = 0,
         arguments: dict[str, Any] | None = None,
-        **data: object,
+        **data: Any,
     ) -> UUID:
         """Append `accepted`; the task's id."""
         task_id = uuid4()

@@ -36,16 +36,17 @@ def garbage(value: bytes | None, offset: int, partition: int = 0, key: bytes | N
 
 
 def story(random: Random, tasks: int, length: int) -> list[Event]:
-    """Events of several tasks, in an order that is partly sense and partly not."""
+    """Events of several tasks, in an order that is partly sense and partly not. Some run another task again."""
     ids = [_id(random) for _ in range(tasks)]
     attempts = [_id(random) for _ in range(2)]
 
     def one() -> Event:
         task_id, attempt_id, number = random.choice(ids), random.choice(attempts), random.randint(1, 4)
         outcome, cancellable = random.choice(list(Outcome)), random.random() < 0.7
+        cause = {"rerun_of": ids[number % tasks]} if number < 3 else {}
         return random.choice(
             [
-                accepted(task_id, operation=f"operation {number}", resources=USES[task_id.int % len(USES)]),
+                accepted(task_id, operation=f"operation {number}", resources=USES[task_id.int % len(USES)], **cause),
                 started(task_id, attempt=number, attempt_id=attempt_id, cancellable=cancellable),
                 progress(task_id, attempt_id=attempt_id, sequence=number),
                 progress(task_id, attempt_id=attempt_id, sequence=number + 4),
@@ -54,7 +55,10 @@ def story(random: Random, tasks: int, length: int) -> list[Event]:
             ]
         )
 
-    first = [accepted(task_id, resources=USES[task_id.int % len(USES)]) for task_id in ids[: tasks // 2]]
+    first = [
+        accepted(task_id, resources=USES[task_id.int % len(USES)], rerun_of=ids[place - 1] if place % 2 else None)
+        for place, task_id in enumerate(ids[: tasks // 2])
+    ]
     return first + [one() for _ in range(length)]
 
 
@@ -93,6 +97,8 @@ class PlainFold:
 
     def __init__(self) -> None:
         self.tasks: dict[str, PlainTask] = {}
+        self.causes: dict[str, str] = {}
+        """Task → the one that it runs again."""
         self.effects: list[tuple[int, str]] = []
         """(offset, effect) of every event."""
         self.dead: list[int] = []
@@ -107,6 +113,8 @@ class PlainFold:
                 self.dead.append(item.offset)
                 continue
             effect = self._happens(kind, task_id, data, item.offset)
+            if effect == "applied" and kind == "accepted" and "causationid" in body:
+                self.causes[task_id] = body["causationid"]
             if effect == "applied" and kind != "accepted":
                 self.tasks[task_id].version += 1
                 self.tasks[task_id].last_offset = item.offset

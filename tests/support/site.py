@@ -126,7 +126,7 @@ class Site:
             await self.positions.reach({partition: position.offset + 1}, 10)
         return position
 
-    async def task(self, operation: str = "sync", *, resources: tuple[Resource, ...] = (), **data: object) -> UUID:
+    async def task(self, operation: str = "sync", *, resources: tuple[Resource, ...] = (), **data: Any) -> UUID:
         """A task in the partition where the API would put it."""
         task_id = new_id()
         event = accepted(task_id, operation=operation, resources=resources, **data)

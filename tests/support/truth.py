@@ -22,17 +22,20 @@ def read_log(kafka: str, topics: Topics, ends: dict[int, int]) -> dict[int, list
 
 
 async def rows_are_what_records_say(database: str, log: dict[int, list[Record]]) -> None:
-    """Tasks, their counters, history and dead letters are those of the plain fold: each record once, with its bytes and its effect."""
+    """Tasks, what belongs to them, history and dead letters are those of the plain fold: each record once, with its
+    bytes and its effect."""
     tasks: dict[str, dict[str, Any]] = {}
     effects: list[tuple[int, int, str, bytes]] = []
     dead: list[tuple[int, int, bytes | None]] = []
     counts: Counter[tuple[int, str, str]] = Counter()
+    causes: dict[str, str] = {}
     for partition, records in sorted(log.items()):
         fold = PlainFold().read(records)
         values = {record.offset: record.value for record in records}
         effects += [(partition, offset, effect, values[offset] or b"") for offset, effect in fold.effects]
         dead += [(partition, offset, values[offset]) for offset in fold.dead]
         counts.update((partition, task.state, task.operation) for task in fold.tasks.values())
+        causes |= fold.causes
         for task_id, task in fold.tasks.items():
             tasks[task_id] = {
                 "partition": partition,
@@ -54,6 +57,8 @@ async def rows_are_what_records_say(database: str, log: dict[int, list[Record]])
         for row in found.values()
         for item in row["resources"]
     }
+    linked = {str(row["task_id"]): str(row["cause"]) for row in await rows(database, "task_causes")}
+    assert linked == causes
     history = [
         (row["partition"], row["record_offset"], row["effect"], row["event"])
         for row in await rows(database, "task_events")

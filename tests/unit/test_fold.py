@@ -18,6 +18,7 @@ from pulp_events.reader import Record
 from pulp_events.task import State, Task
 from pulp_projections.fold import Changes, Fold, HistoryRow, fold, task_ids
 
+from tests.support import events
 from tests.support.events import NOON, TASK, accepted, cancel_requested, finished, progress, started
 from tests.support.records import PlainFold, garbage, life, record, records, story
 
@@ -29,6 +30,7 @@ class Rows(Struct):
     history: list[tuple[int, str, str]]
     dead: list[tuple[int, str]]
     counts: Counter[tuple[int, str, str]]
+    causes: dict[UUID, UUID]
 
     def take(self, history: list[HistoryRow], changes: Changes) -> None:
         """Write the changes, as the store does."""
@@ -41,11 +43,13 @@ class Rows(Struct):
         self.history += [(row.record.offset, row.type, row.effect) for row in history]
         assert 0 not in changes.counts.values()
         self.counts.update(changes.counts)
+        assert not self.causes.keys() & dict(changes.causes).keys()
+        self.causes |= changes.causes
         self.dead += [(letter.record.offset, letter.reason) for letter in changes.dead_letters]
 
 
 def fold_all(batches: Sequence[Sequence[Record]]) -> Rows:
-    rows = Rows({}, [], [], Counter())
+    rows = Rows({}, [], [], Counter(), {})
     for batch in batches:
         known = {task_id: rows.tasks[task_id] for task_id in task_ids(batch) if task_id in rows.tasks}
         rows.take(*fold(batch, known))
@@ -85,6 +89,7 @@ def test_the_rows_are_those_of_a_plain_reading(random: Random, length: int) -> N
         task_id: vars(task) for task_id, task in plain.tasks.items()
     }
     assert rows.counts == Counter((0, task.state, task.operation) for task in plain.tasks.values())
+    assert {str(task_id): str(cause) for task_id, cause in rows.causes.items()} == plain.causes
 
 
 def summary(task: Task) -> dict[str, object]:
@@ -182,3 +187,22 @@ def test_what_is_refused_is_a_dead_letter_without_effect_and_the_rest_goes_on() 
     changes = folding.changes()
     assert [(letter.record, letter.reason) for letter in changes.dead_letters] == [(batch[1], "too large")]
     assert [task.state for task in changes.created] == [State.CANCELLING]
+
+
+def test_a_cause_is_that_of_the_event_which_made_the_task() -> None:
+    first, second, other = uuid4(), uuid4(), uuid4()
+    batch = records([accepted(TASK, rerun_of=first), accepted(TASK, rerun_of=second), accepted(other)])
+    _, changes = fold(batch, {})
+    assert changes.causes == [(TASK, first)]
+
+
+@pytest.mark.parametrize("cause", ["schedule:nightly", "", "e0e0a250"])
+def test_a_cause_that_is_no_task_is_left_to_the_history(cause: str) -> None:
+    _, changes = fold(records([events.event(accepted().data, causation_id=cause)]), {})
+    assert (len(changes.created), changes.causes) == (1, [])
+
+
+def test_only_accepted_names_a_task_that_is_run_again() -> None:
+    caused = events.event(started().data, causation_id=str(uuid4()))
+    _, changes = fold(records([accepted(TASK), caused]), {})
+    assert ([task.state for task in changes.created], changes.causes) == ([State.RUNNING], [])

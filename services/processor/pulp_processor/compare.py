@@ -31,8 +31,8 @@ MISSING: Final = "(row)"
 class _Table(NamedTuple):
     key: tuple[str, ...]
     bucket: LiteralString
-    coordinates: tuple[str, str, str | None]
-    """The columns of `Coordinates`."""
+    coordinates: tuple[str, str, str | None] | None
+    """The columns of `Coordinates`; None for a table that has none."""
 
 
 _PLACE: Final = ("partition", "record_offset")
@@ -40,6 +40,7 @@ _PLACE_BUCKET: Final[LiteralString] = "partition || ':' || record_offset / 10000
 _TABLES: Final[Mapping[str, _Table]] = {
     "tasks": _Table(("task_id",), "right(task_id::text, 3)", ("partition", "last_offset", "task_id")),
     "task_events": _Table(_PLACE, _PLACE_BUCKET, (*_PLACE, "task_id")),
+    "task_causes": _Table(("task_id",), "right(task_id::text, 3)", None),
     "dead_letters": _Table(_PLACE, _PLACE_BUCKET, (*_PLACE, None)),
 }
 
@@ -62,7 +63,8 @@ class Difference(NamedTuple):
     active: str | None
     other: str | None
     at: Coordinates | None = None
-    """None for a whole column that only one generation has. Where both have the row: of the other generation's."""
+    """None for a whole column that only one generation has, and for a row that does not hold its place in the log.
+    Where both have the row: of the other generation's."""
 
     def __str__(self) -> str:
         return (
@@ -162,9 +164,8 @@ class _Side:
         self, key: tuple[Any, ...], row: Row, column: str, active: str | None, other: str | None
     ) -> Difference:
         """What differs in a row of this table."""
-        partition, offset, task_id = (
-            None if name is None else row.get(name) for name in _TABLES[self.table].coordinates
-        )
+        names = _TABLES[self.table].coordinates or (None, None, None)
+        partition, offset, task_id = (None if name is None else row.get(name) for name in names)
         at = None if partition is None or offset is None else Coordinates(partition, offset, task_id)
         return Difference(self.table, _texts(key), column, active, other, at)
 

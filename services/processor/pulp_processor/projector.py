@@ -166,7 +166,7 @@ class Projector:
         if asked := wanted - known.keys() - made:
             # Read before the fence: if that holds, nobody has written this partition's tasks since the position.
             history, changes = fold(records, known | await store.load_tasks(connection, asked))
-        if changes.dead_letters:
+        if changes.dead_letters or changes.causes:
             return False
         place = small_batch.Place(self.generation, self.partition, self.next_offset, end)
         written = await small_batch.write(connection, place, history, changes, wakes=_lets_tasks_run(changes))

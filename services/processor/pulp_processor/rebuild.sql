@@ -64,8 +64,8 @@ lock table active_generation in exclusive mode;
 
 -- block_readers --
 -- All at once and before anything changes: a transaction that has read one of them has what it began with to its end.
-lock table public.tasks, public.task_counts, public.task_resources, public.task_events, public.positions,
-           public.dead_letters
+lock table public.tasks, public.task_counts, public.task_resources, public.task_causes, public.task_events,
+           public.positions, public.dead_letters
   in access exclusive mode;
 
 -- switch --

@@ -48,7 +48,8 @@ class Written(NamedTuple):
 
 
 def is_small(records: Sequence[Record]) -> bool:
-    """Whether `write` may write what they change, if none of them is a dead letter."""
+    """Whether `write` may write what they change, if none of them is a dead letter, or makes a task that runs another
+    one again: both are rare, and the statement is for what comes all the time."""
     return len(records) <= MOST_RECORDS and sum(len(record.value or b"") for record in records) <= _MOST_BYTES
 
 
