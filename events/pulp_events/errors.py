@@ -8,7 +8,8 @@ PulpError
 ├── TaskError
 │   ├── TaskNotFound
 │   ├── TaskAlreadyFinal
-│   └── TaskNotCancellable
+│   ├── TaskNotCancellable
+│   └── TaskUnfinished
 ├── LogError                    Kafka
 │   ├── LogUnavailable          nothing was written: repeat it
 │   ├── AppendOutcomeUnknown    perhaps written: repeat it with the same ids
@@ -78,6 +79,15 @@ class TaskNotCancellable(TaskError):
 
     def __init__(self, task_id: UUID) -> None:
         super().__init__(task_id, f"Cancel Not Implemented for Task: {task_id}")
+
+
+class TaskUnfinished(TaskError):
+    """The task has not ended, so it cannot be run again: the second run would wait behind the first."""
+
+    def __init__(self, task_id: UUID) -> None:
+        super().__init__(
+            task_id, f"task {task_id} has not ended: wait for its end, or cancel it, before you run it again"
+        )
 
 
 class LogError(PulpError):

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
 from pulp_api import v3, v3_events, v3_system, v3_workers
 from pulp_api.openapi import document
+from pulp_api.rerun import Rerun
 from pulp_api.submission import Submission
 from pulp_projections.users import Role
 
@@ -44,6 +45,13 @@ def test_a_submission_is_described_field_by_field() -> None:
     Draft202012Validator.check_schema(schema)
     assert list(schema["properties"]) == list(Submission.__struct_fields__)
     assert schema["required"] == [field.name for field in msgspec.structs.fields(Submission) if field.required]
+
+
+def test_what_a_rerun_changes_is_described_field_by_field() -> None:
+    schema = document()["components"]["schemas"]["Rerun"]
+    Draft202012Validator.check_schema(schema)
+    assert list(schema["properties"]) == list(Rerun.__struct_fields__)
+    assert not [field.name for field in msgspec.structs.fields(Rerun) if field.required]
 
 
 def test_clients_that_read_strictly_can_read_it() -> None:
@@ -86,6 +94,10 @@ async def test_every_answer_is_one_that_the_document_tells_of(api: Site) -> None
         (admin, "POST", f"{V3}/tasks/", b" " * 1_000_001),
         (viewer, "POST", f"{V3}/tasks/", sync),
         (nobody, "POST", f"{V3}/tasks/", sync),
+        *((admin, "POST", f"{where}rerun/", b"") for where in (task, f"{V3}/tasks/{ended}/", none)),
+        (admin, "POST", f"{V3}/tasks/{ended}/rerun/", b'{"arguments": {"repo_id": "zoo"}}'),
+        (admin, "POST", f"{V3}/tasks/{ended}/rerun/", b" " * 1_000_001),
+        (viewer, "POST", f"{task}rerun/", b""),
         (admin, "PATCH", task, cancel),
         (admin, "PATCH", task, b"{}"),
         (admin, "PATCH", f"{V3}/tasks/{ended}/", cancel),
@@ -101,7 +113,7 @@ async def test_every_answer_is_one_that_the_document_tells_of(api: Site) -> None
 
 
 VALUES = {"boolean": "true", "integer": "1", "date-time": "2026-01-01T00:00:00.000000Z", "string": "x"}
-IDS = ("task_group", "parent_task", "child_tasks", "pulp_id__in", "pulp_href__in", "prn__in")
+IDS = ("task_group", "parent_task", "child_tasks", "rerun_of", "pulp_id__in", "pulp_href__in", "prn__in")
 SPECIAL = {
     **dict.fromkeys(IDS, str(uuid4())),
     **dict.fromkeys(("state", "state__ne"), "waiting"),

@@ -11,6 +11,7 @@ from pulp_projections.queries import TaskRow
 from pulp_projections.users import Role
 
 from pulp_api.auth import Authenticator, Forbidden, Principal
+from pulp_api.rerun import Rerun
 from pulp_api.respond import least_positions, time_or_position
 from pulp_api.service import LEAST_S, Caller, HistoryPage, Reading, Service, Submitted
 from pulp_api.submission import Submission
@@ -41,6 +42,15 @@ class Call:
         self.need_submitter()
         key = self.request.headers.get("idempotency-key")
         return await self.service.submit(submission, self.caller, key=key or None)
+
+    async def rerun(self, task_id: UUID, change: Rerun) -> Submitted:
+        """Run a task again for the caller; the request's `Idempotency-Key` counts.
+
+        Whoever may submit may run any task again: every role can read what a submission of the same would need.
+        """
+        self.need_submitter()
+        key = self.request.headers.get("idempotency-key")
+        return await self.service.rerun(task_id, change, self.caller, key=key or None)
 
     async def cancel(self, task_id: UUID, reason: str | None = None) -> tuple[TaskRow, Position | None]:
         """Cancel for the caller: operators any task, submitters their own."""

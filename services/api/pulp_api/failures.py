@@ -19,6 +19,7 @@ from pulp_events.errors import (
     TaskError,
     TaskNotCancellable,
     TaskNotFound,
+    TaskUnfinished,
     TopicMismatch,
 )
 from starlette.exceptions import HTTPException
@@ -41,6 +42,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (TaskNotFound, 404),
     (TaskAlreadyFinal, 409),
     (TaskNotCancellable, 409),
+    (TaskUnfinished, 409),
     (PositionNotReached, 504),
     (TopicMismatch, 410),
     (LogError, 503),

@@ -36,6 +36,10 @@ _TASK_FILTERS: Final[dict[str, dict[str, Any]]] = {
     "task_group": _TEXT,
     "parent_task": _TEXT,
     "child_tasks": _TEXT,
+    "rerun_of": _TEXT,
+    "rerun_of__isnull": _FLAG,
+    "reruns__isnull": _FLAG,
+    "tags": _LIST,
     "worker": _TEXT,
     "created_resources": _TEXT,
     "reserved_resources": _TEXT,
@@ -94,6 +98,20 @@ _SUBMISSION: Final = {
         "timeout_seconds": {"type": "integer", "minimum": 1, "nullable": True},
     },
 }
+_RERUN: Final = {
+    "type": "object",
+    "additionalProperties": False,
+    "description": "What changes; all else is as it was. Without a body nothing changes.",
+    "properties": {
+        "arguments": {
+            "type": "object",
+            "description": "Each takes the place of the one with its name; null removes it.",
+        },
+        "queue": _TEXT,
+        "priority": {"type": "integer", "minimum": -1000, "maximum": 1000},
+        "timeout_seconds": {"type": "integer", "minimum": 1, "nullable": True},
+    },
+}
 _PAGE: Final = {
     "type": "object",
     "properties": {"count": _NUMBER, "results": {"type": "array", "items": {"type": "object"}}},
@@ -125,7 +143,7 @@ def document() -> dict[str, Any]:
         "paths": _paths(),
         "components": {
             "securitySchemes": {"basicAuth": {"type": "http", "scheme": "basic"}},
-            "schemas": {"Submission": _SUBMISSION},
+            "schemas": {"Submission": _SUBMISSION, "Rerun": _RERUN},
         },
     }
 
@@ -149,6 +167,15 @@ def _paths() -> dict[str, Any]:
         "{task_href}": {
             "get": _call("tasks_read", href="task_href", query=read, codes=(200, 400, 404, 504)),
             "patch": _call("tasks_cancel", href="task_href", body=cancel, codes=(200, 400, 403, 404, 409, 413, 504)),
+        },
+        "{task_href}rerun/": {
+            "post": _call(
+                "tasks_rerun",
+                href="task_href",
+                body={"$ref": "#/components/schemas/Rerun"},
+                needs_body=False,
+                codes=(202, 400, 403, 404, 409, 413, 422),
+            )
         },
         "{task_href}progress/": {
             "get": _call("tasks_progress", href="task_href", query={"as_of": _TEXT}, codes=(200, 400, 404, 504))
@@ -183,6 +210,7 @@ def _call(
     query: dict[str, dict[str, Any]] | None = None,
     schema: dict[str, Any] | None = None,
     body: dict[str, Any] | None = None,
+    needs_body: bool = True,
     codes: tuple[int, ...] = (200,),
     media_type: str = "application/json",
     secured: bool = True,
@@ -202,7 +230,7 @@ def _call(
         "responses": {str(code): _response(code, schema, media_type) for code in sorted(codes)},
     }
     if body is not None:
-        call["requestBody"] = {"content": {"application/json": {"schema": body}}, "required": True}
+        call["requestBody"] = {"content": {"application/json": {"schema": body}}, "required": needs_body}
     if secured:
         call["security"] = [{"basicAuth": []}]
     return call

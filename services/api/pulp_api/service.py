@@ -21,6 +21,7 @@ from pulp_events.errors import (
     TaskAlreadyFinal,
     TaskNotCancellable,
     TaskNotFound,
+    TaskUnfinished,
 )
 from pulp_events.events import Accepted, Event
 from pulp_events.ids import derived_id, new_id
@@ -32,9 +33,11 @@ from pulp_projections.as_of import row_of, task_as_of
 from pulp_projections.pages import Pages
 from pulp_projections.positions import Positions
 from pulp_projections.queries import HistoryEntry, TaskRow
+from pulp_projections.reruns import Reruns, reruns
 
 from pulp_api import submission
 from pulp_api.known_operations import KnownOperations
+from pulp_api.rerun import Rerun, submission_of
 from pulp_api.submission import Submission
 
 FRESH_S: Final = 1.0
@@ -85,6 +88,7 @@ class Reading:
     """A task as it was read. `lag` is by how many events it may be old, None if it is not."""
 
     task: TaskRow
+    reruns: Reruns
     lag: str | None
 
 
@@ -134,26 +138,46 @@ class Service:
         async with self._pool.connection() as connection:
             yield connection
 
-    async def submit(self, body: Submission, caller: Caller, *, key: str | None = None) -> Submitted:
+    async def submit(
+        self, body: Submission, caller: Caller, *, key: str | None = None, rerun_of: UUID | None = None
+    ) -> Submitted:
         """Append `accepted`; returns once it is durable. With a `key` the same submission makes one task, once.
 
-        Raises `BadInput`, `KeyReused`, `LogUnavailable`, `AppendOutcomeUnknown`.
+        `rerun_of` is the task that this one runs again. Raises `BadInput`, `KeyReused`, `LogUnavailable`,
+        `AppendOutcomeUnknown`.
         """
         data = submission.accepted(body, await self._operations.get(body.operation))
         if key is not None:
-            return await self._submit_once(data, caller, key)
+            return await self._submit_once(data, caller, key, rerun_of)
         await self._check_relatives(data)
         task_id = new_id()
-        return await self._append(data, caller, task_id, new_id(), self._partition_of(task_id, data))
+        return await self._append(data, caller, task_id, new_id(), self._partition_of(task_id, data), rerun_of)
 
-    async def _submit_once(self, data: Accepted, caller: Caller, key: str) -> Submitted:
+    async def rerun(self, task_id: UUID, change: Rerun, caller: Caller, *, key: str | None = None) -> Submitted:
+        """Submit a task that has ended again, with the change, as a new task that names it.
+
+        Raises `MissingTask`, `TaskUnfinished`, `ReadModelUnavailable` where the projection is too far behind to tell,
+        and what `submit` raises.
+        """
+        try:
+            found = await self.read(task_id)
+        except MissingTask as error:
+            if error.lag is None:
+                raise
+            raise _behind(error.lag) from error
+        if found.task.state not in FINAL:
+            raise TaskUnfinished(task_id) if found.lag is None else _behind(found.lag)
+        body = submission_of(found.task, change, await self._operations.get(found.task.operation))
+        return await self.submit(body, caller, key=key, rerun_of=task_id)
+
+    async def _submit_once(self, data: Accepted, caller: Caller, key: str, rerun_of: UUID | None) -> Submitted:
         await self._catch_up()
         known = await self._known(caller.actor, key)
         if known is None:
             await self._check_relatives(data)
             partition = self._partition_of(derived_id(caller.actor, key), data)
             task_id = derived_id(caller.actor, key, partition)
-            mine = await self._append(data, caller, task_id, derived_id(task_id, "accepted"), partition)
+            mine = await self._append(data, caller, task_id, derived_id(task_id, "accepted"), partition, rerun_of)
             if await self._effect_of(mine.position, FRESH_S) != Reason.DUPLICATE:
                 return mine
             try:
@@ -162,7 +186,7 @@ class Service:
                 return mine  # it is durable: no error may say otherwise
             if known is None:
                 return mine
-        if not submission.is_same(data, known):
+        if not submission.is_same(data, known) or await self._cause_of(known.task_id) != rerun_of:
             raise KeyReused(f"the Idempotency-Key came before with another submission, task {known.task_id}")
         return Submitted(known, Position(known.partition, known.accepted_offset))
 
@@ -176,12 +200,14 @@ class Service:
         """
         async with self._caught_up(least) as (connection, lag):
             if as_of is None:
-                task = await queries.task(connection, task_id)
+                task, until = await queries.task(connection, task_id), None
             else:
                 task = await task_as_of(connection, task_id, as_of)
+                until = as_of if isinstance(as_of, datetime) else None if task is None else task.updated_at
+            linked = await reruns(connection, task_id, until=until)
         if task is None:
             raise MissingTask(task_id, lag)
-        return Reading(task, lag)
+        return Reading(task, linked, lag)
 
     async def history(
         self, task_id: UUID, *, least: Mapping[int, int] | None = None, after: Position | None = None, limit: int
@@ -271,7 +297,9 @@ class Service:
                 return task
             seen = await self.positions.changed(seen, left)
 
-    async def _append(self, data: Accepted, caller: Caller, task_id: UUID, event_id: UUID, partition: int) -> Submitted:
+    async def _append(
+        self, data: Accepted, caller: Caller, task_id: UUID, event_id: UUID, partition: int, rerun_of: UUID | None
+    ) -> Submitted:
         event = Event(
             id=event_id,
             task_id=task_id,
@@ -279,6 +307,7 @@ class Service:
             actor=caller.actor,
             data=data,
             correlation_id=caller.correlation_id,
+            causation_id=None if rerun_of is None else str(rerun_of),
         )
         position = await self.log.append(event, partition)
         # As it will be read; only the broker's time is not known yet, and ours stands for it.
@@ -309,6 +338,10 @@ class Service:
             condition = queries.Condition("t.task_id = any (%(ids)s)", {"ids": list(ids)})
             found = await queries.tasks(connection, [condition], limit=1)
         return found[0] if found else None
+
+    async def _cause_of(self, task_id: UUID) -> UUID | None:
+        async with self.connection() as connection:
+            return (await reruns(connection, task_id)).rerun_of
 
     async def _catch_up(self) -> str | None:
         """Wait until the projection has passed the log as it is now; by how much it is still behind after `FRESH_S`."""

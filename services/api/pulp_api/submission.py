@@ -1,7 +1,7 @@
 """Submissions: what a client may ask for, and the `accepted` event that it becomes. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -40,23 +40,13 @@ def parse(body: bytes) -> Submission:
 
 def accepted(submission: Submission, operation: OperationRow) -> Accepted:
     """The event's data. Raises `BadInput` for arguments that are no object, or that a resource needs and has not."""
-    arguments = _arguments(submission)
+    arguments = arguments_of(submission.arguments)
     resources = submission.resources
     if resources is None:
-        resources = tuple(
-            Resource(
-                type=item["type"],
-                id=_fill(item["id"], arguments, operation.name),
-                access=Access(item["access"]),
-            )
-            for item in operation.resources
-        )
+        resources = declared_resources(operation, arguments)
     tags = submission.tags
-    if tags is None and operation.tags is not None:
-        tags = tuple(_fill(tag, arguments, operation.name) for tag in operation.tags)
     if tags is None:
-        exclusive = (item for item in resources if item.access is Access.EXCLUSIVE)
-        tags = (*(f"pulp:{item.key}" for item in exclusive), f"pulp:action:{operation.name}")
+        tags = declared_tags(operation, arguments, resources)
     return Accepted(
         operation=operation.name,
         arguments=Raw(bytes(submission.arguments)),
@@ -69,6 +59,24 @@ def accepted(submission: Submission, operation: OperationRow) -> Accepted:
         depends_on=tuple(task_id_of(text) for text in submission.depends_on),
         timeout_seconds=submission.timeout_seconds,
     )
+
+
+def declared_resources(operation: OperationRow, arguments: Mapping[str, Any]) -> tuple[Resource, ...]:
+    """What the operation uses with these arguments. Raises `BadInput` for an argument that is missing."""
+    return tuple(
+        Resource(type=item["type"], id=_fill(item["id"], arguments, operation.name), access=Access(item["access"]))
+        for item in operation.resources
+    )
+
+
+def declared_tags(
+    operation: OperationRow, arguments: Mapping[str, Any], resources: Sequence[Resource]
+) -> tuple[str, ...]:
+    """The tags of a task that names none. Raises `BadInput` for an argument that is missing."""
+    if operation.tags is not None:
+        return tuple(_fill(tag, arguments, operation.name) for tag in operation.tags)
+    exclusive = (item for item in resources if item.access is Access.EXCLUSIVE)
+    return (*(f"pulp:{item.key}" for item in exclusive), f"pulp:action:{operation.name}")
 
 
 def task_id_of(text: str) -> UUID:
@@ -111,9 +119,10 @@ def is_same(data: Accepted, task: TaskRow) -> bool:
     )
 
 
-def _arguments(submission: Submission) -> dict[str, Any]:
+def arguments_of(text: Raw) -> dict[str, Any]:
+    """The arguments by name. Raises `BadInput` if they are no JSON object."""
     try:
-        arguments = msgspec.json.decode(submission.arguments)
+        arguments = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"arguments cannot be used: {error}") from error
     if not isinstance(arguments, dict):

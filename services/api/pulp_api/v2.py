@@ -106,7 +106,9 @@ async def search_tasks_by_url(
 async def read_task(call: Calling, task_id: str) -> Response:
     """One task; with `as_of` (a time, or PARTITION:OFFSET) as it was."""
     reading = await call.read(_existing(task_id))
-    return json(report(reading.task), headers=lag_header(reading.lag))
+    rerun_of, reruns = reading.reruns
+    linked = {"rerun_of": rerun_of, "reruns": reruns}  # what no Pulp 2 has: ids, as all others here
+    return json({**report(reading.task), **linked}, headers=lag_header(reading.lag))
 
 
 @router.delete("/tasks/{task_id}/")

@@ -13,15 +13,15 @@ from pulp_events.task import Position, State
 from pulp_projections import queries
 from pulp_projections.waiting import facts_of
 
-from pulp_api import submission
+from pulp_api import rerun, submission
 from pulp_api.context import MAX_REASON, Calling
 from pulp_api.failures import FieldErrors
 from pulp_api.paging import DEFAULT_LIMIT, MOST, limit_and_offset, page_of
 from pulp_api.respond import count_header, instant, json, lag_header, position_header, positions_header
-from pulp_api.service import check_shown
+from pulp_api.service import Submitted, check_shown
 from pulp_api.v3_expression import expression
 from pulp_api.v3_filters import NOT_FILTERS, condition_of, order_of
-from pulp_api.v3_tasks import ROOT, href_of, names_of, pick, shape
+from pulp_api.v3_tasks import ROOT, href_of, names_of, pick, reruns, shape
 from pulp_api.waiting import why
 
 router = APIRouter(prefix=ROOT)
@@ -53,9 +53,7 @@ async def list_tasks(call: Calling, request: Request) -> Response:
 async def submit_task(call: Calling, request: Request) -> Response:
     """Submit a task: 202 once it is durable in Kafka."""
     call.need_submitter()  # before anything is said of the body
-    submitted = await call.submit(submission.parse(await request.body()))
-    href = href_of(submitted.task.task_id)
-    return json({"task": href}, 202, {"Location": href, **position_header(submitted.position)})
+    return _submitted(await call.submit(submission.parse(await request.body())))
 
 
 @router.get("/tasks/{task_id}/")
@@ -74,7 +72,17 @@ async def read_task(call: Calling, request: Request, task_id: str) -> Response:
             waiting_for = await why(partial(facts_of, connection), reading.task.task_id)
         if waiting_for is None:  # it has begun, or ended, since it was read
             reading = await call.read(reading.task.task_id)
-    return json(picked({**shape(reading.task), "waiting_for": waiting_for}), headers=lag_header(reading.lag))
+    task = {**shape(reading.task), **reruns(reading.reruns), "waiting_for": waiting_for}
+    return json(picked(task), headers=lag_header(reading.lag))
+
+
+@router.post("/tasks/{task_id}/rerun/")
+async def rerun_task(call: Calling, request: Request, task_id: str) -> Response:
+    """Run a task that has ended again: a new task with the same operation, arguments, resources, tags, queue, priority
+    and time limit, but for what the body changes. 202 once it is durable; 409 for a task that has not ended.
+    """
+    call.need_submitter()
+    return _submitted(await call.rerun(_uuid(task_id), rerun.parse(await request.body())))
 
 
 @router.patch("/tasks/{task_id}/")
@@ -123,6 +131,11 @@ async def read_history(
     results = [_history_entry(entry) for entry in found.entries]
     page = {"count": found.count, "next": following, "previous": None, "results": results}
     return json(page, headers=lag_header(found.lag))
+
+
+def _submitted(submitted: Submitted) -> Response:
+    href = href_of(submitted.task.task_id)
+    return json({"task": href}, 202, {"Location": href, **position_header(submitted.position)})
 
 
 def _history_entry(entry: queries.HistoryEntry) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def order_of(texts: Values) -> LiteralString:
 
 def _time_condition(name: str, column: LiteralString, lookup: str, value: str, values: Values) -> Condition:
     if lookup == "isnull":
-        return Condition(column + " is null" if value.lower() in ("true", "1") else column + " is not null")
+        return Condition(column + " is null" if _is_true(value) else column + " is not null")
     if lookup == "range":
         if len(values) != 2:
             raise FieldErrors({name: ["Range query expects two values."]})
@@ -153,6 +153,15 @@ def _group(text: str) -> UUID:
     return _related(text.replace("/task-groups/", "/tasks/"))
 
 
+def _unless(value: str, sql: LiteralString) -> LiteralString:
+    """The condition of an `__isnull` filter."""
+    return "not " + sql if _is_true(value) else sql
+
+
+def _is_true(value: str) -> bool:
+    return value.lower() in ("true", "1")
+
+
 def _counted(sql: LiteralString, parameters: Mapping[str, Any]) -> Condition:
     return Condition(sql, parameters, is_counted=True)
 
@@ -175,6 +184,16 @@ _FILTERS: Final[Mapping[str, Maker]] = {
         "t.task_id = (select c.parent_id from tasks c where c.task_id = %(child_tasks)s)", {n: _related(v)}
     ),
     "task_group": lambda n, v, _: Condition("t.group_id = %(task_group)s", {n: _group(v)}),
+    "rerun_of": lambda n, v, _: Condition(
+        "t.task_id in (select k.task_id from task_causes k where k.cause = %(rerun_of)s)", {n: _related(v)}
+    ),
+    "rerun_of__isnull": lambda _n, v, _: Condition(
+        _unless(v, "exists (select from task_causes k where k.task_id = t.task_id)")
+    ),
+    "reruns__isnull": lambda _n, v, _: Condition(
+        _unless(v, "exists (select from task_causes k where k.cause = t.task_id)")
+    ),
+    "tags": lambda n, _, vs: Condition("t.tags <> '{}' and t.tags @> %(tags)s", {n: list(vs)}),
     "created_resources": lambda _n, _v, _: Condition("false"),
     "worker": lambda _n, _v, _: Condition("false"),
     "reserved_resources": lambda n, v, _: using(RESERVED, "reserved_resources", [v]),

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from pulp_events.task import State
 from pulp_projections.queries import TaskRow, raw
+from pulp_projections.reruns import Reruns
 
 from pulp_api.respond import API, instant
 
@@ -75,6 +76,14 @@ def shape(task: TaskRow) -> dict[str, Any]:
         "progress": raw(task.progress),
         "version": task.version,
         "position": f"{task.partition}:{task.last_offset}",
+    }
+
+
+def reruns(found: Reruns) -> dict[str, Any]:
+    """The fields that only a single task has: what it runs again, and what runs it again."""
+    return {
+        "rerun_of": None if found.rerun_of is None else href_of(found.rerun_of),
+        "reruns": [href_of(task_id) for task_id in found.reruns],
     }
 
 
