@@ -130,6 +130,9 @@ async def test_a_task_has_pulps_fields_in_pulps_order_and_then_its_own(api: Site
         "progress": parts,
         "version": 4,
         "position": "2:3",
+        "rerun_of": None,
+        "reruns": [],
+        "waiting_for": None,
     }
     assert (await get(api, f"tasks/{parent}/"))["child_tasks"] == [task["pulp_href"]]
     assert await get(api, f"tasks/{event.task_id}/progress/") == parts
