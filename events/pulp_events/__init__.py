@@ -1,22 +1,32 @@
-"""The contract of Pulp Tasks: its events, the task they fold into, and the log they are in."""
+"""The contract of Pulp Tasks: its events, the task they fold into, and the log they are in.
 
-from pulp_events.errors import PulpError
-from pulp_events.events import (
-    Accepted,
-    Access,
-    CancelRequested,
-    Event,
-    Finished,
-    Outcome,
-    Progress,
-    Resource,
-    Started,
-    TaskError,
-    UnknownEvent,
-    json_value,
-)
-from pulp_events.subscription import Received, Subscription, subscribe
-from pulp_events.task import FINAL, Ignored, Position, Reason, State, Task, evolve
+The names below are imported when they are first used: whoever needs `pulp_events.errors` alone does not load Kafka.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pulp_events.errors import PulpError
+    from pulp_events.events import (
+        Accepted,
+        Access,
+        CancelRequested,
+        Event,
+        Finished,
+        Outcome,
+        Progress,
+        Resource,
+        Started,
+        TaskError,
+        UnknownEvent,
+        json_value,
+    )
+    from pulp_events.subscription import Received, Subscription, subscribe
+    from pulp_events.task import FINAL, Ignored, Position, Reason, State, Task, evolve
+
+_MODULES: Final = ("errors", "events", "task", "subscription")
+"""Where the names are; the last one loads Kafka's client."""
 
 __all__ = [
     "FINAL",
@@ -43,3 +53,11 @@ __all__ = [
     "json_value",
     "subscribe",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module in _MODULES if name in __all__ else ():
+        found = vars(import_module(f"{__name__}.{module}"))
+        if name in found:
+            return found[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
