@@ -1,12 +1,16 @@
 """Reading settings from the environment. Each process has one frozen class of its own, read once in its main."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from pulp_events.errors import PulpError
 from pulp_events.topics import Topics
+
+_BROKER: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+_PREFIX: Final = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,200}")
 
 
 class SettingsError(PulpError):
@@ -33,9 +37,9 @@ class _Installation(TypedDict):
 def installation(env: Mapping[str, str]) -> _Installation:
     """The fields of `Installation`; raises `SettingsError`."""
     return {
-        "kafka": text(env, "PULP_KAFKA"),
+        "kafka": brokers(env),
         "postgres": text(env, "PULP_POSTGRES"),
-        "topics": Topics.named(text(env, "PULP_TOPIC_PREFIX", "pulp.tasks")),
+        "topics": Topics.named(topic_prefix(env)),
         "startup_timeout_s": number(env, "PULP_STARTUP_TIMEOUT_S", 60),
     }
 
@@ -46,6 +50,32 @@ def text(env: Mapping[str, str], key: str, default: str | None = None) -> str:
     if value is None:
         raise SettingsError(f"{key} is not set: it is needed")
     return value
+
+
+def brokers(env: Mapping[str, str]) -> str:
+    """PULP_KAFKA: brokers as HOST:PORT, separated by commas. Raises `SettingsError`, which repeats no password."""
+    value = text(env, "PULP_KAFKA")
+    found = [each.strip() for each in value.split(",")]
+    for each in found:
+        match = _BROKER.fullmatch(each)
+        if match is None or not 1 <= int(match["port"] or 9092) <= 65_535:
+            shown = "PULP_KAFKA" if "@" in value else f"PULP_KAFKA={each!r}"
+            raise SettingsError(
+                f"{shown} is not the address of a broker: HOST:PORT is expected, such as 127.0.0.1:9092 or"
+                " [::1]:9092; several are separated by commas"
+            )
+    return ",".join(found)
+
+
+def topic_prefix(env: Mapping[str, str]) -> str:
+    """PULP_TOPIC_PREFIX; raises `SettingsError` for what cannot begin the name of a topic."""
+    prefix = text(env, "PULP_TOPIC_PREFIX", "pulp.tasks")
+    if not _PREFIX.fullmatch(prefix):
+        raise SettingsError(
+            f"PULP_TOPIC_PREFIX={prefix!r} cannot begin the name of a topic: up to 200 letters, digits, '.', '_' and"
+            " '-' are expected"
+        )
+    return prefix
 
 
 def number(env: Mapping[str, str], key: str, default: float, *, least: float = 0) -> float:

@@ -112,7 +112,7 @@ def subscribe(
         raise TopicMismatch(f"topic {topic} was made anew (id {info.topic_id}, not {topic_id}): offsets start again")
     ends = admin.end_offsets(bootstrap, topic, info.partitions)
     if since is not None:
-        start = admin.offsets_since(bootstrap, topic, info.partitions, int(since.timestamp() * 1000))
+        start = admin.offsets_since(bootstrap, topic, info.partitions, max(0, int(since.timestamp() * 1000)))
     elif positions is not None:
         start = {**dict.fromkeys(ends, 0), **_checked(positions, ends, topic)}
     else:
