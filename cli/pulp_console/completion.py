@@ -13,7 +13,7 @@ def completion_command(program: str) -> click.Command:
     @click.command("completion", epilog=f"Example: {program} completion bash >> {_FILES['bash']}")
     @click.argument("shell", type=click.Choice(SHELLS))
     def completion(shell: str) -> None:
-        """Print the script that completes this command's words in a shell."""
+        """Print the script with which a shell completes this command."""
         root = click.get_current_context().find_root().command
         kind = get_completion_class(shell)
         assert kind is not None

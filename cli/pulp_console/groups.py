@@ -16,6 +16,11 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(repr(item) for item in near)}?"
 
 
+def examples(*lines: str) -> str:
+    """The epilog of a command: its examples, one on each line, never broken."""
+    return "\n".join(["\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)])
+
+
 class Group(click.Group):
     """A group that suggests a command for one that it does not know."""
 

@@ -1,6 +1,7 @@
 """Writing to the terminal, or to what stands in its place. Data goes to standard output, remarks to standard error."""
 
 import json
+import select
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,26 @@ def show(output: str, value: Any, lines: Callable[[], Iterable[str]]) -> None:
         click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
     else:
         click.echo(text_of(plain(line) for line in lines()), nl=False)
+
+
+def show_next(output: str, value: Any, line: str) -> None:
+    """Write one value of a stream at once: as a line of JSON (JSON Lines), a YAML document, or the line for people."""
+    if output == "json":
+        show_line(value)
+    elif output == "yaml":
+        import yaml  # slow to load, and rarely wanted
+
+        click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, explicit_start=True), nl=False)
+    else:
+        click.echo(plain(line))
+
+
+def check_reader() -> None:
+    """Raises `BrokenPipeError` if nobody reads standard output any more. For loops that may wait long for a line."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0)):
+        raise BrokenPipeError
 
 
 def show_line(value: Any) -> None:
