@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from pulp_deploy.defaults import PARTITIONS
 from pulp_deploy.errors import DataFolderCorrupt
 from pulp_deploy.folder import DataFolder, Made
 from pulp_deploy.local.jars import class_path
@@ -16,7 +17,6 @@ from pulp_deploy.local.processes import Command
 from pulp_deploy.local.warm_start import warm
 from pulp_deploy.supervision import Supervised
 
-PARTITIONS: Final = 8
 READY_S: Final = 60.0
 
 Supervise = Callable[[Command], Supervised]

@@ -1,68 +1,98 @@
-"""Exit codes of `pulp-tasks`, in one place (the numbers of sysexits.h)."""
+"""Exit codes of `pulp-tasks`, in one place: those of sysexits.h, and what a shell says of a signal."""
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
-from pulp_events.errors import (
-    AppendOutcomeUnknown,
-    BadInput,
-    LogUnavailable,
-    PositionNotReached,
-    PulpError,
-    ReadModelUnavailable,
-    TopicMismatch,
-)
-from pulp_events.settings import SettingsError
-from pulp_processor.dead_letters import DeadLetterNotFound
-from pulp_processor.instance import InstanceInUse
-from pulp_processor.rebuild_errors import (
-    NotSwitched,
-    RebuildCancelled,
-    RebuildInterrupted,
-    RebuildInUse,
-    RebuildRefused,
-)
-from pulp_projections.startup import DependencyAway
+from pulp_events.errors import PulpError
 
-from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, JarMismatch, NotRunning, PortInUse, ProcessFailed
-
+DIFFERENT: Final = 1
 USAGE: Final = 64
+DATA: Final = 65
+NO_INPUT: Final = 66
 UNAVAILABLE: Final = 69
 SOFTWARE: Final = 70
 IN_USE: Final = 73
+TEMPORARY: Final = 75
 CONFIG: Final = 78
+INTERRUPTED: Final = 130
+NO_READER: Final = 141
 
-EXIT_CODES: Final[dict[type[PulpError], int]] = {
-    BadInput: 65,
-    DeadLetterNotFound: 66,
-    DependencyAway: UNAVAILABLE,
-    LogUnavailable: UNAVAILABLE,
-    AppendOutcomeUnknown: 75,
-    ReadModelUnavailable: UNAVAILABLE,
-    PositionNotReached: UNAVAILABLE,
-    NotRunning: UNAVAILABLE,
-    NotSwitched: UNAVAILABLE,
-    RebuildInterrupted: UNAVAILABLE,
-    RebuildCancelled: 75,
-    RebuildRefused: USAGE,
-    RebuildInUse: IN_USE,
-    InstanceInUse: IN_USE,
-    DataFolderInUse: IN_USE,
-    PortInUse: IN_USE,
-    SettingsError: CONFIG,
-    TopicMismatch: CONFIG,
-    DataFolderCorrupt: CONFIG,
-    JarMismatch: CONFIG,
+MEANINGS: Final[Mapping[int, str]] = {
+    0: "done",
+    DIFFERENT: "the read model and the log differ, or a check of the demonstration failed",
+    USAGE: "the command line is wrong, or the state of the installation does not allow the command",
+    DATA: "the input is refused",
+    NO_INPUT: "no such dead letter",
+    UNAVAILABLE: "Kafka, Postgres or a process of the stack does not answer",
+    SOFTWARE: "an unexpected error: a fault of this program",
+    IN_USE: "another process holds the data folder, a port or a name",
+    TEMPORARY: "not confirmed, or cancelled: try again",
+    CONFIG: "a setting or a data folder is wrong",
+    INTERRUPTED: "interrupted by Ctrl-C",
+    NO_READER: "the reader of the output has gone",
 }
-"""By error; the nearest class of its ancestry counts. Anything else: 70."""
+"""Every code that `pulp-tasks` ends with. docs/output.md says the same."""
+
+
+@cache
+def codes() -> Mapping[type[PulpError], int]:
+    """By error; the nearest class of its ancestry counts. Anything else: 70.
+
+    A function, because the modules of these errors load Kafka's and Postgres's clients.
+    """
+    from pulp_events.errors import (
+        AppendOutcomeUnknown,
+        BadInput,
+        LogUnavailable,
+        PositionNotReached,
+        ReadModelUnavailable,
+        TopicMismatch,
+    )
+    from pulp_events.settings import SettingsError
+    from pulp_processor.dead_letters import DeadLetterNotFound
+    from pulp_processor.instance import InstanceInUse
+    from pulp_processor.rebuild_errors import (
+        NotSwitched,
+        RebuildCancelled,
+        RebuildInterrupted,
+        RebuildInUse,
+        RebuildRefused,
+    )
+    from pulp_projections.startup import DependencyAway
+
+    from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, JarMismatch, NotRunning, PortInUse
+
+    return {
+        BadInput: DATA,
+        DeadLetterNotFound: NO_INPUT,
+        DependencyAway: UNAVAILABLE,
+        LogUnavailable: UNAVAILABLE,
+        AppendOutcomeUnknown: TEMPORARY,
+        ReadModelUnavailable: UNAVAILABLE,
+        PositionNotReached: UNAVAILABLE,
+        NotRunning: UNAVAILABLE,
+        NotSwitched: UNAVAILABLE,
+        RebuildInterrupted: UNAVAILABLE,
+        RebuildCancelled: TEMPORARY,
+        RebuildRefused: USAGE,
+        RebuildInUse: IN_USE,
+        InstanceInUse: IN_USE,
+        DataFolderInUse: IN_USE,
+        PortInUse: IN_USE,
+        SettingsError: CONFIG,
+        TopicMismatch: CONFIG,
+        DataFolderCorrupt: CONFIG,
+        JarMismatch: CONFIG,
+    }
 
 
 def exit_code(error: PulpError) -> int:
     """The exit code for an error."""
-    if isinstance(error, ProcessFailed) and error.exit_code in (USAGE, 65, UNAVAILABLE, IN_USE, CONFIG):
+    from pulp_deploy.errors import ProcessFailed
+
+    if isinstance(error, ProcessFailed) and error.exit_code in (USAGE, DATA, UNAVAILABLE, IN_USE, CONFIG):
         return error.exit_code
     if type(error).__name__ in ("NameInUse", "AddressInUse"):  # by name: their modules bring a whole process along
         return IN_USE
-    for kind in type(error).__mro__:
-        if kind in EXIT_CODES:
-            return EXIT_CODES[kind]
-    return SOFTWARE
+    return next((codes()[kind] for kind in type(error).__mro__ if kind in codes()), SOFTWARE)

@@ -1,6 +1,5 @@
 """`pulp-tasks`, the operator's command."""
 
-import importlib
 import logging
 import os
 import sys
@@ -8,16 +7,20 @@ from collections.abc import Mapping
 from typing import Final, Never
 
 import click
+from pulp_console import edge
+from pulp_console.groups import Choice, LazyGroup, examples
+from pulp_console.output import OUTPUTS, failed
 from pulp_events.errors import PulpError
 from pulp_events.heap import share_one_heap
 
+from pulp_deploy.exits import SOFTWARE, exit_code
 from pulp_deploy.log_lines import set_up_logging
 
 COMMANDS: Final[Mapping[str, str]] = {
     "up": "pulp_deploy.commands.up:up",
     "down": "pulp_deploy.commands.running:down",
     "status": "pulp_deploy.commands.running:status",
-    "logs": "pulp_deploy.commands.running:logs",
+    "logs": "pulp_deploy.commands.logs:logs",
     "demo": "pulp_deploy.commands.demo:demo",
     "topics": "pulp_deploy.commands.topics:topics",
     "users": "pulp_deploy.commands.users:users",
@@ -28,30 +31,24 @@ COMMANDS: Final[Mapping[str, str]] = {
     "api": "pulp_deploy.commands.services:api",
     "processor": "pulp_deploy.commands.services:processor",
     "worker": "pulp_deploy.commands.services:worker",
+    "completion": "pulp_deploy.commands.completion:completion",
 }
-"""Where each command is. It is imported when it is called, so that none waits for what it does not need."""
+"""Where each command is. These modules load neither Kafka's nor Postgres's client: help and completion are quick."""
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called or listed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, name = COMMANDS[cmd_name].split(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="pulp-tasks", prog_name="pulp-tasks")
-def pulp_tasks() -> None:
+@click.group(
+    cls=LazyGroup,
+    places=COMMANDS,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 80},
+    epilog=examples("pulp-tasks up --detach", "pulp-tasks --output json status"),
+)
+@click.option("--output", type=Choice(OUTPUTS), default="table", help="Output format: for people, or for scripts.")
+@click.version_option(package_name="pulp-tasks", message="pulp-tasks %(version)s")
+def pulp_tasks(output: str) -> None:
     """Run Pulp Tasks: everything on this machine (up), or one process of an installation.
 
-    PULP_KAFKA and PULP_POSTGRES name the Kafka and the Postgres to use.
+    PULP_KAFKA and PULP_POSTGRES name the Kafka and the Postgres to use. Data goes to standard output, progress and
+    remarks to standard error.
     """
 
 
@@ -59,27 +56,12 @@ def main() -> Never:
     """Run the command line and exit with the codes of `exits.py`."""
     share_one_heap()
     set_up_logging(os.environ)
-    try:
-        code = pulp_tasks.main(standalone_mode=False)
-    except click.exceptions.Exit as error:
-        code = error.exit_code
-    except click.UsageError as error:
-        error.show()
-        code = 64
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is wanted: no error at exit
-        code = 0
-    except PulpError as error:
-        from pulp_deploy.exits import exit_code
+    sys.exit(edge.run(pulp_tasks, None, program="pulp-tasks", explain=_explain))
 
-        click.echo(f"pulp-tasks: {error}", err=True)
-        code = exit_code(error)
-    except Exception:
-        logging.getLogger("pulp").exception("unexpected error")
-        code = 70
-    sys.exit(code if isinstance(code, int) else 0)
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, PulpError):
+        failed(f"pulp-tasks: {error}")
+        return exit_code(error)
+    logging.getLogger("pulp").error("unexpected error", exc_info=error)
+    return SOFTWARE

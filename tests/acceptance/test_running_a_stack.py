@@ -102,9 +102,10 @@ def test_status_shows_every_process(running: Running) -> None:
 def test_logs_of_one_process_and_of_an_unknown_one(running: Running) -> None:
     result = pulp_tasks("logs", "kafka-1", "--data", str(running.data), "-n", "5", env=running.env)
     assert len(result.stdout.splitlines()) == 5
-    unknown = pulp_tasks("logs", "nothing", "--data", str(running.data), env=running.env)
-    assert unknown.returncode == os.EX_SOFTWARE
-    assert "there is no log of nothing" in unknown.stderr
+    unknown = pulp_tasks("logs", "procesor", "--data", str(running.data), env=running.env)
+    assert unknown.returncode == os.EX_USAGE
+    assert "there is no log of procesor" in unknown.stderr
+    assert "Did you mean 'processor'?" in unknown.stderr
 
 
 def test_a_second_up_says_who_holds_the_folder(running: Running) -> None:

@@ -140,12 +140,12 @@ async def rebuilt(stage: Stage) -> None:
 
 
 async def _rolled_back(stage: Stage) -> None:
-    for action in ("rollback", "prune"):
+    for action in (["rollback"], ["prune", "--yes"]):
         name = stage.arena.extras.name("rebuild")
-        stage.arena.extras.start(name, "rebuild", action)
+        stage.arena.extras.start(name, "rebuild", *action)
         code = await stage.arena.extras.ended(name)
         if code != 0:
-            stage.state.ledger.breach("rebuild", name, f"{action} ended with {code}, though nothing else was wrong")
+            stage.state.ledger.breach("rebuild", name, f"{action[0]} ended with {code}, though nothing else was wrong")
             return
     stage.state.count("generations rolled back to")
 

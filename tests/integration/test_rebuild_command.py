@@ -61,7 +61,12 @@ async def test_from_the_start_to_a_rollback(command: Command) -> None:
     assert activated.stdout == "generation 2 is active; generation 1 is kept for a rollback\n"
     assert command("rollback").stdout == "generation 1 is active again; generation 2 is kept\n"
     assert statuses(command) == [["1", "active"], ["2", "retired"]]
-    assert command("prune").stdout == "dropped: 2\n"
+    asked = command("prune")
+    assert (asked.returncode, asked.stdout) == (64, "")
+    assert "Drop generation 2? No rollback is possible afterwards. There is no terminal" in asked.stderr
+    assert statuses(command) == [["1", "active"], ["2", "retired"]]
+    assert command("prune", "--yes").stdout == "dropped: 2\n"
+    assert command("prune").stdout == "there is nothing to drop\n"  # so there is nothing to ask
 
 
 async def test_all_in_one(command: Command) -> None:

@@ -1,81 +1,127 @@
 """`pulp-tasks events`: the log itself."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from pulp_events import Received, subscribe
+from pulp_console.escaping import one_line
+from pulp_console.groups import Group, examples
+from pulp_console.ids import NotAnId, parse_task_id
+from pulp_console.output import check_reader, json_text, show_next
+from pulp_console.times import FORMS, TIME
 
+from pulp_deploy.commands.completing import task_ids
+from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import Target, data_option
 
+if TYPE_CHECKING:
+    from uuid import UUID
 
-class Since(click.ParamType):
-    """A time (ISO 8601; local unless it names its zone) or how long ago (90s, 15m, 2h, 7d)."""
+    from pulp_events import Received, Subscription
 
-    name = "time"
-    _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}  # noqa: RUF012  # a constant
-
-    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        if value[-1:] in self._UNITS and value[:-1].isdigit():
-            return datetime.now(UTC) - timedelta(**{self._UNITS[value[-1]]: int(value[:-1])})
-        try:
-            return datetime.fromisoformat(value).astimezone()
-        except ValueError:
-            return self.fail(f"{value} is neither a time like 2026-01-31T12:00:00Z nor an age like 15m", param, ctx)
+_LOOK_EVERY_S: Final = 0.5
 
 
-@click.group()
+@click.group(cls=Group, epilog=examples("pulp-tasks events tail --since 15m"))
 def events() -> None:
     """Look at the log of events."""
 
 
-@events.command()
-@click.option(
-    "--since", type=Since(), help="From a time (2026-01-31T12:00:00Z) or an age (15m) on; else from the start."
+@events.command(
+    epilog=examples("pulp-tasks events tail --since 15m", "pulp-tasks events tail --no-follow --output json")
 )
-@click.option("--task", "task_id", type=click.UUID, help="Events of one task only.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, the event as it stands in the log.")
-@click.option("--no-follow", is_flag=True, help="End where the log ends now.")
+@click.option("--since", type=TIME, help=f"Start at this time, else at the start of the log: {FORMS}.")
+@click.option("--task", "task", metavar="ID", shell_complete=task_ids, help="Show events of one task only.")
+@click.option("--json", "as_json", is_flag=True, hidden=True, help="The same as --output json.")
+@click.option("--no-follow", is_flag=True, help="Stop where the log ends now.")
 @data_option
-def tail(since: datetime | None, task_id: UUID | None, as_json: bool, no_follow: bool, data: Path | None) -> None:
-    """Print events as they come, in log order within each partition."""
+@output_option
+def tail(
+    since: datetime | None, task: str | None, as_json: bool, no_follow: bool, data: Path | None, output: str
+) -> None:
+    """Print events as they come, in log order within each partition.
+
+    With --output json each line is a JSON object (JSON Lines) with the event as it stands in the log.
+    """
+    from pulp_events import subscribe
+
     target = Target.find(data)
-    show = _as_json if as_json else _as_line
+    task_id = None if task is None else _task_id(task, target)
     with subscribe(
         target.need_kafka(), prefix=target.prefix, since=since, task_id=task_id, follow=not no_follow
     ) as subscription:
-        for received in subscription:
-            click.echo(show(received))
+        for received in subscription if no_follow else _followed(subscription):
+            show_next("json" if as_json else output, _value(received), _line(received))
 
 
-def _as_line(received: Received) -> str:
-    time = datetime.fromtimestamp(received.timestamp_ms / 1000, UTC)
-    place = f"{received.position.partition}:{received.position.offset}"
-    head = f"{time:%Y-%m-%dT%H:%M:%S}.{received.timestamp_ms % 1000:03}Z {place:>10}"
-    if received.event is None:
-        return f"{head}  not an event: {received.error}"
-    envelope = json.loads(received.raw or b"{}")
-    kind = str(envelope.get("type", "?")).removeprefix("org.pulpproject.task.").removesuffix(".v1")
-    return (
-        f"{head}  {received.event.task_id}  {kind:<16} {envelope.get('actor', ''):<16} {_short(envelope.get('data'))}"
-    )
+def _followed(subscription: "Subscription") -> "Iterator[Received]":
+    """Every event as it comes, for as long as somebody reads what is printed."""
+    while True:
+        received = subscription.poll(_LOOK_EVERY_S)
+        if received is None:
+            check_reader()
+        else:
+            yield received
 
 
-def _short(data: object, limit: int = 100) -> str:
-    text = json.dumps(data, ensure_ascii=True)  # one line, and no control character of a stranger on the terminal
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _task_id(text: str, target: Target) -> "UUID":
+    """The id of a task; that of its beginning is asked of the read model."""
+    from uuid import UUID
+
+    try:
+        found = parse_task_id(text)
+    except NotAnId as error:
+        raise click.BadParameter(str(error), param_hint="'--task'") from None
+    if found.is_whole:
+        return UUID(found.text)
+    begin_with = tasks_that_begin_with(target, found.text)
+    if len(begin_with) == 1:
+        return begin_with[0]
+    many = f"{len(begin_with)} tasks begin with {text.strip()!r}: give more of the id."
+    raise click.BadParameter(many if begin_with else f"No task begins with {text.strip()!r}.", param_hint="'--task'")
 
 
-def _as_json(received: Received) -> str:
-    head = {
+def tasks_that_begin_with(target: Target, digits: str) -> "list[UUID]":
+    """Ids of tasks that begin with these hexadecimal digits, at most ten."""
+    from uuid import UUID
+
+    from pulp_deploy.commands.postgres import connected
+
+    query = "select task_id from tasks where task_id between %s and %s limit 10"
+    with connected(target) as connection:
+        rows = connection.execute(query, [UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))]).fetchall()
+    return [row[0] for row in rows]
+
+
+def _value(received: "Received") -> dict[str, Any]:
+    value = {
         "partition": received.position.partition,
         "offset": received.position.offset,
         "timestamp_ms": received.timestamp_ms,
+        "time": _time(received),
     }
     if received.event is None:
-        return json.dumps({**head, "error": received.error, "event": None})
-    return json.dumps({**head, "event": json.loads(received.raw or b"null")})
+        return {**value, "error": received.error, "event": None}
+    return {**value, "event": json.loads(received.raw or b"null")}
+
+
+def _line(received: "Received") -> str:
+    head = f"{_time(received)} {received.position.partition}:{received.position.offset}".ljust(36)
+    if received.event is None:
+        return one_line(f"{head}  not an event: {received.error}")
+    envelope = json.loads(received.raw or b"{}")
+    kind = str(envelope.get("type", "?")).removeprefix("org.pulpproject.task.").removesuffix(".v1")
+    data = _short(json_text(envelope.get("data")))
+    return one_line(f"{head}  {received.event.task_id}  {kind:<16} {envelope.get('actor', ''):<16} {data}")
+
+
+def _time(received: "Received") -> str:
+    time = datetime.fromtimestamp(received.timestamp_ms / 1000, UTC)
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{received.timestamp_ms % 1000:03}Z"
+
+
+def _short(text: str, limit: int = 100) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

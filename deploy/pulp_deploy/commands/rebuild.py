@@ -3,182 +3,305 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-from pulp_events.collecting import collect_seldom
-from pulp_processor import activation, rebuild
-from pulp_processor.compare import Comparison
-from pulp_processor.rebuild_fill import Filler
-from pulp_processor.rebuild_progress import Report
-from pulp_processor.rebuild_state import Generation
-from pulp_processor.settings import Settings
+from pulp_console.asking import confirm, yes_option
+from pulp_console.groups import Group, examples
+from pulp_console.output import hint, show, table
+from pulp_console.times import time_text
 
-from pulp_deploy.commands.rebuild_display import Display
+from pulp_deploy.commands import comparison
+from pulp_deploy.commands.completing import columns
+from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.side_by_side import filling, processes_option
 from pulp_deploy.commands.target import data_option, processor_settings
+from pulp_deploy.exits import DIFFERENT
+
+if TYPE_CHECKING:
+    from pulp_processor.activation import Switched
+    from pulp_processor.compare import Comparison
+    from pulp_processor.rebuild_fill import Filler
+    from pulp_processor.rebuild_progress import Report
+    from pulp_processor.rebuild_state import Generation
+    from pulp_processor.settings import Settings
+
+    Build = Callable[[Settings, Report, Filler | None], Coroutine[Any, Any, int]]
 
 T = TypeVar("T")
-_DIFFERENT: Final = 1
-Build = Callable[[Settings, Report, Filler | None], Coroutine[Any, Any, int]]
+_HEADS: Final = ("GENERATION", "STATUS", "EVENTS", "DONE", "COMPARED", "ACTIVATED")
 activate_option: Final = click.option(
-    "--activate", "activates", is_flag=True, help="Compare and activate it when it is built."
+    "--activate", "activates", is_flag=True, help="Compare it and activate it when it is built."
 )
 
 
-@click.group("rebuild", invoke_without_command=True)
+@click.group(
+    "rebuild",
+    cls=Group,
+    invoke_without_command=True,
+    epilog=examples(
+        "pulp-tasks rebuild --activate             build, compare, switch",
+        "pulp-tasks rebuild                        build only; then:",
+        "pulp-tasks rebuild verify                 is it what readers see now?",
+        "pulp-tasks rebuild activate               switch to it",
+        "pulp-tasks rebuild resume                 continue an interrupted one",
+        "pulp-tasks rebuild verify --accept queue  this column may differ",
+        "pulp-tasks rebuild rollback               back to the one before",
+        "pulp-tasks rebuild prune                  drop those of the past",
+    ),
+)
 @activate_option
 @processes_option
 @data_option
+@output_option
 @click.pass_context
-def rebuild_group(ctx: click.Context, activates: bool, processes: int, data: Path | None) -> None:
-    """Build the read model anew from the log, compare it with the live one, and switch to it.
+def rebuild_group(ctx: click.Context, activates: bool, processes: int, data: Path | None, output: str) -> None:
+    """Build the read model anew from the log, compare it, switch to it.
 
-    Without a subcommand: start. Readers see nothing of a rebuild before it is activated; the generation before stays,
-    so that rollback is at hand.
-
-    \b
-    Examples:
-      pulp-tasks rebuild --activate             all in one: build, compare, switch
-      pulp-tasks rebuild                        only build; then, when it suits:
-      pulp-tasks rebuild verify                 is it what readers see now?
-      pulp-tasks rebuild activate               switch to it
-      pulp-tasks rebuild resume                 go on with one that was interrupted
-      pulp-tasks rebuild verify --accept queue  differences in this column are wanted
-      pulp-tasks rebuild rollback               back to the generation before
-      pulp-tasks rebuild prune                  drop those that were active once
+    Without a subcommand: start. Readers see nothing of a rebuild before it is activated. The generation before it is
+    kept for a rollback.
     """
     if ctx.invoked_subcommand is None:
-        _build(processor_settings(data), activates, processes, rebuild.start)
+        _build("start", data, activates, processes, output)
         return
     if activates:
         raise click.UsageError("--activate stands alone, or after start or resume", ctx)
-    ctx.default_map = {name: {"data": data, "processes": processes} for name in rebuild_group.commands}
+    given = {"data": data, "processes": processes, "output": output}
+    ctx.default_map = {name: given for name in rebuild_group.commands}
 
 
-@rebuild_group.command()
+@rebuild_group.command(epilog=examples("pulp-tasks rebuild start --activate"))
 @activate_option
 @processes_option
 @data_option
-def start(activates: bool, processes: int, data: Path | None) -> None:
-    """Build the next generation from the start of the log. Can be cancelled, and resumed after a crash."""
-    _build(processor_settings(data), activates, processes, rebuild.start)
+@output_option
+def start(activates: bool, processes: int, data: Path | None, output: str) -> None:
+    """Build the next generation from the start of the log.
+
+    It can be cancelled, and resumed after a crash.
+    """
+    _build("start", data, activates, processes, output)
 
 
-@rebuild_group.command()
+@rebuild_group.command(epilog=examples("pulp-tasks rebuild resume --activate"))
 @activate_option
 @processes_option
 @data_option
-def resume(activates: bool, processes: int, data: Path | None) -> None:
-    """Go on with a rebuild that was interrupted, from where it was."""
-    _build(processor_settings(data), activates, processes, rebuild.resume)
+@output_option
+def resume(activates: bool, processes: int, data: Path | None, output: str) -> None:
+    """Continue a rebuild that was interrupted, from where it was."""
+    _build("resume", data, activates, processes, output)
 
 
-@rebuild_group.command()
+@rebuild_group.command(epilog=examples("pulp-tasks rebuild cancel"))
 @data_option
-def cancel(data: Path | None) -> None:
-    """Drop the generation that is built or ready. A process that builds it ends."""
-    click.echo(f"generation {_run(rebuild.cancel(processor_settings(data)))}: cancelled and dropped")
+@output_option
+def cancel(data: Path | None, output: str) -> None:
+    """Drop the generation that is being built, or is ready.
+
+    A process that builds it ends.
+    """
+    from pulp_processor import rebuild
+
+    number = _run(rebuild.cancel(processor_settings(data)))
+    show(output, {"dropped": [number]}, lambda: [f"generation {number}: cancelled and dropped"])
 
 
-@rebuild_group.command()
+@rebuild_group.command(epilog=examples("pulp-tasks rebuild status"))
 @data_option
-def status(data: Path | None) -> None:
+@output_option
+def status(data: Path | None, output: str) -> None:
     """List the generations, and how far each is."""
+    from pulp_processor import rebuild
+
     generations = _run(rebuild.status(processor_settings(data)))
-    click.echo(f"{'GENERATION':>10}  {'STATUS':<10}{'EVENTS':>11}{'DONE':>7}  {'COMPARED':<17}  ACTIVATED")
-    for generation in generations:
-        click.echo(_row(generation))
+    report = [_generation(each) for each in generations]
+    show(output, report, lambda: table([_row(each) for each in report], _HEADS))
 
 
-@rebuild_group.command()
+@rebuild_group.command(epilog=examples("pulp-tasks rebuild verify --accept tasks.queue"))
 @click.option(
     "--accept",
     multiple=True,
     metavar="COLUMN",
-    help="A column whose differences are wanted, as COLUMN or TABLE.COLUMN; may be repeated.",
+    shell_complete=columns,
+    help="A column that may differ, as COLUMN or TABLE.COLUMN; may be repeated.",
 )
 @data_option
-def verify(accept: tuple[str, ...], data: Path | None) -> None:
-    """Compare the generation that is ready with the active one, row by row. Exits 1 if they differ."""
-    if not _verify(processor_settings(data), accept).is_equal:
-        raise click.exceptions.Exit(_DIFFERENT)
+@output_option
+def verify(accept: tuple[str, ...], data: Path | None, output: str) -> None:
+    """Compare the generation that is ready with the active one.
+
+    Row by row. Exits 1 if they differ.
+    """
+    found = _compare(processor_settings(data), accept)
+    show(output, comparison.as_value(found), lambda: _compared(found))
+    if not found.is_equal:
+        raise click.exceptions.Exit(DIFFERENT)
 
 
-@rebuild_group.command()
+@rebuild_group.command(epilog=examples("pulp-tasks rebuild activate"))
 @click.option("--unverified", is_flag=True, help="Even if it was not compared, or differs.")
 @data_option
-def activate(unverified: bool, data: Path | None) -> None:
-    """Make the generation that is ready the active one, in one transaction."""
-    _activate(processor_settings(data), unverified)
+@output_option
+def activate(unverified: bool, data: Path | None, output: str) -> None:
+    """Make the generation that is ready the active one.
+
+    It is done in one transaction. A rollback can undo it.
+    """
+    switched = _activate(processor_settings(data), unverified=unverified)
+    show(output, _switched(switched), lambda: [_activated(switched)])
 
 
-@rebuild_group.command()
+@rebuild_group.command(epilog=examples("pulp-tasks rebuild rollback"))
 @data_option
-def rollback(data: Path | None) -> None:
-    """Go back to the generation that was active before, brought up to date first."""
+@output_option
+def rollback(data: Path | None, output: str) -> None:
+    """Return to the generation that was active before.
+
+    It is brought up to date first.
+    """
+    from pulp_processor import activation
+
+    from pulp_deploy.commands.rebuild_display import Display
+
     with Display() as display:
         switched = _run(activation.rollback(processor_settings(data), display))
-    click.echo(f"generation {switched.now} is active again; generation {switched.before} is kept")
+    line = f"generation {switched.now} is active again; generation {switched.before} is kept"
+    show(output, _switched(switched), lambda: [line])
 
 
-@rebuild_group.command()
+@rebuild_group.command(epilog=examples("pulp-tasks rebuild prune --yes"))
+@yes_option
 @data_option
-def prune(data: Path | None) -> None:
-    """Drop the generations that were active once. Nothing is left to roll back to."""
-    dropped = _run(activation.prune(processor_settings(data)))
-    click.echo(f"dropped: {', '.join(map(str, dropped))}" if dropped else "there is nothing to drop")
+@output_option
+def prune(is_sure: bool, data: Path | None, output: str) -> None:
+    """Drop the generations that were active in the past. Asks first: no rollback is possible afterwards."""
+    from pulp_processor import activation, rebuild
+
+    settings = processor_settings(data)
+    retired = [str(each.number) for each in _run(rebuild.status(settings)) if each.status == "retired"]
+    if retired:
+        numbers = f"generation{'s' if len(retired) > 1 else ''} {', '.join(retired)}"
+        confirm(f"Drop {numbers}? No rollback is possible afterwards.", is_sure=is_sure)
+    dropped = _run(activation.prune(settings))
+    line = f"dropped: {', '.join(map(str, dropped))}" if dropped else "there is nothing to drop"
+    show(output, {"dropped": dropped}, lambda: [line])
 
 
-def _build(settings: Settings, activates: bool, processes: int, build: Build) -> None:
+def _build(action: str, data: Path | None, activates: bool, processes: int, output: str) -> None:
+    """Start or resume; with `activates` compare and switch as well. Each step is told when it is done."""
+    from pulp_processor import rebuild  # before there are processes, which share what is imported
+
+    from pulp_deploy.commands.rebuild_display import Display
+
+    settings = processor_settings(data)
+    build: Build = rebuild.start if action == "start" else rebuild.resume
+    told = Told(output)
     try:
         with filling(processes) as filler, Display() as display:
-            generation = _run(build(settings, display, filler))
+            told.built(_run(build(settings, display, filler)))
     except KeyboardInterrupt:
-        click.echo("interrupted: pulp-tasks rebuild resume goes on, pulp-tasks rebuild cancel drops it", err=True)
+        hint("interrupted: pulp-tasks rebuild resume continues it, pulp-tasks rebuild cancel drops it")
         raise
-    click.echo(f"generation {generation} is ready")
     if not activates:
-        click.echo("next: pulp-tasks rebuild verify, then pulp-tasks rebuild activate")
-        return
-    if not _verify(settings, ()).is_equal:
-        raise click.exceptions.Exit(_DIFFERENT)
-    _activate(settings, unverified=False)
+        hint("next: pulp-tasks rebuild verify, then pulp-tasks rebuild activate")
+    elif told.compared(_compare(settings, ())):
+        told.activated(_activate(settings, unverified=False))
+    told.end()
 
 
-def _verify(settings: Settings, accept: tuple[str, ...]) -> Comparison:
+class Told:
+    """The steps of a rebuild: for people each when it is done, for scripts all at the end."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._value: dict[str, Any] = {"generation": None, "comparison": None, "activation": None}
+
+    def built(self, generation: int) -> None:
+        self._step("generation", generation, [f"generation {generation} is ready"])
+
+    def compared(self, found: "Comparison") -> bool:
+        """Whether they are equal."""
+        self._step("comparison", comparison.as_value(found), _compared(found))
+        return found.is_equal
+
+    def activated(self, switched: "Switched") -> None:
+        self._step("activation", _switched(switched), [_activated(switched)])
+
+    def end(self) -> None:
+        """Ends the command with `DIFFERENT` if a difference kept it from activating."""
+        if self._output != "table":
+            show(self._output, self._value, list)
+        found = self._value["comparison"]
+        if found is not None and not found["equal"]:
+            raise click.exceptions.Exit(DIFFERENT)
+
+    def _step(self, name: str, value: Any, lines: list[str]) -> None:
+        self._value[name] = value
+        if self._output == "table":
+            show("table", value, lambda: lines)
+
+
+def _compare(settings: "Settings", accept: tuple[str, ...]) -> "Comparison":
+    from pulp_processor import rebuild
+
+    from pulp_deploy.commands.rebuild_display import Display
+
     with Display() as display:
-        found = _run(rebuild.verify(settings, accept=accept, report=display))
-    for table, (active, other) in found.rows.items():
-        click.echo(f"{table:<13} {active:>10} rows in the active generation {other:>10} in the other")
-    for column, count in sorted(found.accepted.items()):
-        click.echo(f"accepted: {column} differs in {count} rows")
-    for column, count in sorted(found.differences.items()):
-        click.echo(f"DIFFERENT: {column} in {count} rows")
-    for example in found.examples:
-        click.echo(f"  {example}")
-    click.echo("equal" + (", but for what was accepted" if found.accepted else "") if found.is_equal else "not equal")
-    return found
+        return _run(rebuild.verify(settings, accept=accept, report=display))
 
 
-def _activate(settings: Settings, unverified: bool) -> None:
+def _compared(found: "Comparison") -> list[str]:
+    return comparison.page(found, ("ACTIVE", "NEW"), [f"  {example}" for example in found.examples])
+
+
+def _activate(settings: "Settings", *, unverified: bool) -> "Switched":
+    from pulp_processor import activation
+
+    from pulp_deploy.commands.rebuild_display import Display
+
     with Display() as display:
-        switched = _run(activation.activate(settings, display, unverified=unverified))
-    click.echo(f"generation {switched.now} is active; generation {switched.before} is kept for a rollback")
+        return _run(activation.activate(settings, display, unverified=unverified))
 
 
-def _row(generation: Generation) -> str:
-    def time_of(at: Any) -> str:
-        return at.strftime("%Y-%m-%d %H:%MZ") if at else "-"
+def _activated(switched: "Switched") -> str:
+    return f"generation {switched.now} is active; generation {switched.before} is kept for a rollback"
 
-    events = sum(generation.positions.values())
-    done = f"{generation.percent:.0f} %"
-    return (
-        f"{generation.number:>10}  {generation.status:<10}{events:>11}{done:>7}  {time_of(generation.verified_at):<17}"
-        f"  {time_of(generation.activated_at)}"
-    )
+
+def _switched(switched: "Switched") -> dict[str, Any]:
+    return {"active": switched.now, "before": switched.before}
+
+
+def _generation(generation: "Generation") -> dict[str, Any]:
+    def text(at: Any) -> str | None:
+        return time_text(at) if at else None
+
+    return {
+        "generation": generation.number,
+        "status": generation.status,
+        "events": sum(generation.positions.values()),
+        "percent": round(generation.percent, 1),
+        "created_at": text(generation.created_at),
+        "verified_at": text(generation.verified_at),
+        "activated_at": text(generation.activated_at),
+        "accepted": list(generation.accepted),
+    }
+
+
+def _row(generation: dict[str, Any]) -> list[str]:
+    return [
+        str(generation["generation"]),
+        generation["status"],
+        str(generation["events"]),
+        f"{generation['percent']:.0f} %",
+        generation["verified_at"] or "-",
+        generation["activated_at"] or "-",
+    ]
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    from pulp_events.collecting import collect_seldom
+
     collect_seldom()
     return asyncio.run(coroutine)

@@ -1,47 +1,58 @@
-"""`pulp-tasks down`, `status` and `logs`: a stack that runs, seen from another process."""
+"""`pulp-tasks down` and `status`: a stack that runs, seen from another process."""
 
-import signal
+import math
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
-import psutil
-from pulp_console.escaping import plain
+from pulp_console.groups import examples
+from pulp_console.output import show, table
+from pulp_console.times import time_text
 
-from pulp_deploy.errors import DeployError, NotRunning
-from pulp_deploy.folder import DataFolder, default_folder
-from pulp_deploy.local.processes import Identity
-from pulp_deploy.log_files import follow as follow_files
-from pulp_deploy.log_files import last_lines
+from pulp_deploy.commands.output import output_option
+from pulp_deploy.commands.target import stack_folder, stack_option
 
-_DATA = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=default_folder,
-    help="Data folder of the stack (the usual one).",
-)
+if TYPE_CHECKING:
+    from pulp_deploy.folder import DataFolder, Owner
+    from pulp_deploy.local.processes import Identity
 
 
-@click.command()
-@_DATA
+@click.command(epilog=examples("pulp-tasks down"))
+@stack_option
 @click.option(
-    "--timeout", "timeout_s", type=float, default=90.0, show_default=True, help="Seconds before it is killed."
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0),
+    default=90.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Kill what has not stopped by then.",
 )
-def down(data: Path, timeout_s: float) -> None:
-    """Stop the stack of a data folder; the data stays."""
-    folder = DataFolder(data)
+@output_option
+def down(data: Path | None, timeout_s: float, output: str) -> None:
+    """Stop the stack of a data folder. The data stays, for the next start."""
+    from pulp_deploy.errors import NotRunning
+
+    if not math.isfinite(timeout_s):
+        raise click.BadParameter(f"{timeout_s} is not a number of seconds.", param_hint="'--timeout'")
+    folder = stack_folder(data)
     if stop(folder, timeout_s):
-        click.echo("stopped")
+        show(output, {"data": str(folder.path), "stopped": True, "ended": []}, lambda: ["stopped"])
         return
     leftovers = folder.end_leftovers() if folder.path.exists() else []
     if not leftovers:
-        raise NotRunning(f"no stack runs on {folder.path}")
-    click.echo(f"ended what was left running: {', '.join(leftovers)}")
+        raise NotRunning(f"no stack runs on {folder.path}: there is nothing to stop")
+    report = {"data": str(folder.path), "stopped": False, "ended": leftovers}
+    show(output, report, lambda: [f"ended what was left running: {', '.join(leftovers)}"])
 
 
-def stop(folder: DataFolder, timeout_s: float) -> bool:
+def stop(folder: "DataFolder", timeout_s: float) -> bool:
     """End the supervisor of a data folder and with it all of the stack; false if there is none."""
+    import signal
+
+    import psutil
+
     owner = folder.owner()
     if owner is None:
         return False
@@ -57,57 +68,70 @@ def stop(folder: DataFolder, timeout_s: float) -> bool:
     return True
 
 
-@click.command()
-@_DATA
-def status(data: Path) -> None:
-    """Show the processes of a stack. Exit code 69 if it does not run or a process is down."""
-    folder = DataFolder(data)
+@click.command(epilog=examples("pulp-tasks status", "pulp-tasks status --output json | jq -r .url"))
+@stack_option
+@output_option
+def status(data: Path | None, output: str) -> None:
+    """Show the processes of a stack, and where it is. Exits 69 if it does not run, or a process is down."""
+    from pulp_deploy.errors import NotRunning
+
+    folder = stack_folder(data)
     owner = folder.owner()
     if owner is None:
         raise NotRunning(f"no stack runs on {folder.path}: start it with: pulp-tasks up --data {folder.path}")
-    click.echo(f"API   {owner.url or '(starting)'}")
-    click.echo(f"Data  {folder.path}")
-    click.echo(f"{'NAME':<14}{'PID':>8}  {'MEMORY':>9}  SINCE")
-    click.echo(_row("supervisor", owner.identity))
-    processes = folder.processes()
-    for name, identity in processes.items():
-        click.echo(_row(name, identity))
-    dead = [name for name, identity in processes.items() if identity is None or identity.process() is None]
+    report = _report(folder, owner)
+    show(output, report, lambda: _page(report))
+    dead = [each["name"] for each in report["processes"] if each["state"] == "down"]
     if dead:
         raise NotRunning(f"{', '.join(dead)} down: see pulp-tasks logs {dead[0]} --data {folder.path}")
     if owner.url is not None and not _answers(owner.url):
-        raise NotRunning(f"the API at {owner.url} does not answer: see pulp-tasks logs api")
+        raise NotRunning(f"the API at {owner.url} does not answer: see pulp-tasks logs api --data {folder.path}")
 
 
-@click.command()
-@click.argument("name", required=False)
-@_DATA
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
-@click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="Last lines of each log.")
-def logs(name: str | None, data: Path, follow: bool, lines: int) -> None:
-    """Show the logs of all processes, merged by time, or that of NAME."""
-    folder = DataFolder(data)
-    files = {path.stem: path for path in sorted(folder.logs.glob("*.log"))}
-    if name is not None and name not in files:
-        raise DeployError(f"there is no log of {name} in {folder.logs}: the names are {', '.join(files) or '(none)'}")
-    chosen = files if name is None else {name: files[name]}
-    prefix = {each: f"{each:<12}| " if len(chosen) > 1 else "" for each in chosen}
-    lines_so_far, ends = last_lines(chosen, lines)
-    for batch in chain([lines_so_far], follow_files(chosen, ends) if follow else []):
-        for line in batch:
-            click.echo(prefix[line.name] + plain(line.text))
+def _report(folder: "DataFolder", owner: "Owner") -> dict[str, Any]:
+    processes = {"supervisor": owner.identity, **folder.processes()}
+    return {
+        "url": owner.url,
+        "data": str(folder.path),
+        "processes": [_process(name, identity) for name, identity in processes.items()],
+    }
 
 
-def _row(name: str, identity: Identity | None) -> str:
+def _process(name: str, identity: "Identity | None") -> dict[str, Any]:
+    import psutil
+
     process = None if identity is None else identity.process()
     if identity is None or process is None:
-        return f"{name:<14}{'down':>8}"
+        return {"name": name, "state": "down", "pid": None, "memory_bytes": None, "started_at": None}
     try:
-        memory_mb = process.memory_info().rss / 1e6
+        memory_bytes = process.memory_info().rss
     except psutil.Error:
-        memory_mb = 0.0
-    since = datetime.fromtimestamp(identity.started, UTC).astimezone()
-    return f"{name:<14}{identity.pid:>8}  {memory_mb:>6.0f} MB  {since:%Y-%m-%d %H:%M:%S}"
+        memory_bytes = None
+    return {
+        "name": name,
+        "state": "running",
+        "pid": identity.pid,
+        "memory_bytes": memory_bytes,
+        "started_at": time_text(datetime.fromtimestamp(identity.started, UTC)),
+    }
+
+
+def _page(report: dict[str, Any]) -> list[str]:
+    rows = [
+        [
+            each["name"],
+            each["state"],
+            "-" if each["pid"] is None else str(each["pid"]),
+            "-" if each["memory_bytes"] is None else f"{each['memory_bytes'] / 1e6:.0f} MB",
+            each["started_at"] or "-",
+        ]
+        for each in report["processes"]
+    ]
+    return [
+        f"API   {report['url'] or '(starting)'}",
+        f"Data  {report['data']}",
+        *table(rows, ("NAME", "STATE", "PID", "MEMORY", "SINCE")),
+    ]
 
 
 def _answers(url: str) -> bool:

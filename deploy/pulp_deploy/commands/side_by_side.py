@@ -2,29 +2,39 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
-from pulp_events.collecting import collect_seldom
-from pulp_processor.fill_processes import FillProcesses, usual_count
-from pulp_processor.rebuild_fill import Filler
+
+if TYPE_CHECKING:
+    from pulp_processor.rebuild_fill import Filler
+
+
+def _usual_count() -> int:
+    from pulp_processor.fill_processes import usual_count
+
+    return usual_count()
+
 
 processes_option: Final = click.option(
     "--processes",
     type=click.IntRange(1, 64),
-    default=usual_count,
+    default=_usual_count,
     show_default="one a core, at most 4",
     metavar="N",
-    help="Fold so many partitions side by side, each in a process. More need more memory.",
+    help="Fold this many partitions side by side, each in a process. More processes need more memory.",
 )
 
 
 @contextmanager
-def filling(processes: int) -> Iterator[Filler | None]:
-    """The processes, while it lasts; None where this one is enough. Before any thread and any event loop is there."""
+def filling(processes: int) -> "Iterator[Filler | None]":
+    """The processes, while it lasts; None where this one is enough. Call it before any thread or event loop starts."""
+    from pulp_events.collecting import collect_seldom
+    from pulp_processor.fill_processes import FillProcesses
+
     if processes == 1:
         yield None
         return
-    collect_seldom()  # what is there now is shared with them, and stays so if nobody touches it
+    collect_seldom()  # what exists now is shared with them, and stays so if nobody touches it
     with FillProcesses(processes) as made:
         yield made.filler

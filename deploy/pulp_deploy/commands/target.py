@@ -3,13 +3,15 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
-from pulp_events.settings import SettingsError
-from pulp_events.topics import Topics
-from pulp_processor.settings import Settings
-from pulp_projections.conninfo import place_of
+
+if TYPE_CHECKING:
+    from pulp_events.topics import Topics
+    from pulp_processor.settings import Settings
+
+    from pulp_deploy.folder import DataFolder
 
 PREFIX: Final = "pulp.tasks"
 
@@ -23,7 +25,10 @@ class Target:
     prefix: str
 
     @property
-    def topics(self) -> Topics:
+    def topics(self) -> "Topics":
+        """The names of its topics."""
+        from pulp_events.topics import Topics
+
         return Topics.named(self.prefix)
 
     @classmethod
@@ -32,13 +37,12 @@ class Target:
 
         Raises `SettingsError` if none of them is there.
         """
-        given = os.environ.get("PULP_KAFKA", ""), os.environ.get("PULP_POSTGRES", "")
-        if data is None and any(given):
-            return cls(*given, os.environ.get("PULP_TOPIC_PREFIX") or PREFIX)
-        # Here, as a process of a rebuild has no use for what it brings (psutil, platformdirs) where it is told all.
-        from pulp_deploy.folder import DataFolder, default_folder
+        from pulp_events.settings import SettingsError, topic_prefix
 
-        folder = DataFolder(data or default_folder())
+        given = os.environ.get("PULP_KAFKA", "").strip(), os.environ.get("PULP_POSTGRES", "").strip()
+        if data is None and any(given):
+            return cls(*given, topic_prefix(os.environ))
+        folder = stack_folder(data)
         services = folder.services()
         if folder.owner() is None or services is None:
             raise SettingsError(
@@ -49,10 +53,14 @@ class Target:
 
     def need_kafka(self) -> str:
         """The bootstrap servers; raises `SettingsError`."""
-        return _needed("PULP_KAFKA", self.kafka)
+        from pulp_events.settings import brokers
+
+        return brokers({"PULP_KAFKA": _needed("PULP_KAFKA", self.kafka)})
 
     def need_postgres(self) -> str:
         """The conninfo; raises `SettingsError`."""
+        from pulp_projections.conninfo import place_of
+
         conninfo = _needed("PULP_POSTGRES", self.postgres)
         place_of(conninfo)  # for its check
         return conninfo
@@ -61,12 +69,27 @@ class Target:
 data_option: Final = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Data folder of a local stack (default: PULP_KAFKA and PULP_POSTGRES, else the usual folder).",
+    help="Data folder of a local stack. Default: PULP_KAFKA and PULP_POSTGRES, else the usual folder.",
+)
+stack_option: Final = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Data folder of the stack. Default: the usual folder.",
 )
 
 
-def processor_settings(data: Path | None) -> Settings:
+def stack_folder(data: Path | None) -> "DataFolder":
+    """The data folder of a local stack: the one that is named, else the usual one."""
+    # Imported here: a process of a rebuild, which is told all, has no use for what it brings (psutil, platformdirs).
+    from pulp_deploy.folder import DataFolder, default_folder
+
+    return DataFolder(data or default_folder())
+
+
+def processor_settings(data: Path | None) -> "Settings":
     """What a processor of the installation would run with; raises `SettingsError`."""
+    from pulp_processor.settings import Settings
+
     target = Target.find(data)
     given = {
         "PULP_KAFKA": target.need_kafka(),
@@ -77,6 +100,8 @@ def processor_settings(data: Path | None) -> Settings:
 
 
 def _needed(key: str, value: str) -> str:
+    from pulp_events.settings import SettingsError
+
     if not value:
         raise SettingsError(f"{key} is not set: it is needed, since the other one of PULP_KAFKA and PULP_POSTGRES is")
     return value

@@ -3,58 +3,80 @@
 from pathlib import Path
 
 import click
-from pulp_events import admin
+from pulp_console.groups import Group, examples
+from pulp_console.output import show, table
 
-from pulp_deploy.backend import PARTITIONS
+from pulp_deploy.commands.completing import topic_names
+from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import Target, data_option
+from pulp_deploy.defaults import PARTITIONS
 
 
-@click.group()
+@click.group(cls=Group, epilog=examples("pulp-tasks topics list"))
 def topics() -> None:
-    """Make and look at the topics in Kafka."""
+    """Create and inspect the topics in Kafka."""
 
 
-@topics.command("create")
+@topics.command("create", epilog=examples("pulp-tasks topics create --partitions 48 --replication 3"))
 @click.option(
-    "--partitions", type=click.IntRange(1), default=PARTITIONS, show_default=True, help="Can never be changed."
+    "--partitions", type=click.IntRange(1), default=PARTITIONS, show_default=True, help="Fixed when it is created."
 )
-@click.option("--replication", type=click.IntRange(1), default=1, show_default=True, help="3 for production.")
+@click.option("--replication", type=click.IntRange(1), default=1, show_default=True, help="Use 3 in production.")
 @data_option
-def create(partitions: int, replication: int, data: Path | None) -> None:
-    """Make the topics that are missing. The number of partitions bounds the number of processors, for ever."""
+@output_option
+def create(partitions: int, replication: int, data: Path | None, output: str) -> None:
+    """Create the topics that are missing.
+
+    The number of partitions is the largest number of processors that can ever share the work.
+    """
+    from pulp_events import admin
+
     target = Target.find(data)
     made = admin.create_topics(target.need_kafka(), target.topics, partitions=partitions, replication=replication)
-    for name in target.topics:
-        click.echo(f"{name}: {'made' if name in made else 'is there'}")
+    report = [{"name": name, "created": name in made} for name in target.topics]
+    show(output, report, lambda: [f"{name}: {'created' if name in made else 'exists'}" for name in target.topics])
 
 
-@topics.command("list")
+@topics.command("list", epilog=examples("pulp-tasks topics list"))
 @data_option
-def list_topics(data: Path | None) -> None:
+@output_option
+def list_topics(data: Path | None, output: str) -> None:
     """List the topics with their size."""
+    from pulp_events import admin
+
     target = Target.find(data)
-    kafka = target.need_kafka()
-    rows = []
+    kafka = admin.connect(target.need_kafka())
+    report = []
     for name in target.topics:
         info = admin.describe(kafka, name)
         begins = admin.begin_offsets(kafka, name, info.partitions)
         ends = admin.end_offsets(kafka, name, info.partitions)
-        rows.append(f"{name:<32}{info.partitions:>10}{sum(ends.values()) - sum(begins.values()):>14}")
-    click.echo("\n".join([f"{'TOPIC':<32}{'PARTITIONS':>10}{'RECORDS':>14}", *rows]))
+        records = sum(ends.values()) - sum(begins.values())
+        report.append({"name": name, "partitions": info.partitions, "records": records})
+    rows = [[str(value) for value in topic.values()] for topic in report]
+    show(output, report, lambda: table(rows, ("TOPIC", "PARTITIONS", "RECORDS")))
 
 
-@topics.command("describe")
-@click.argument("name", required=False)
+@topics.command("describe", epilog=examples("pulp-tasks topics describe pulp.tasks.events"))
+@click.argument("name", required=False, shell_complete=topic_names)
 @data_option
-def describe(name: str | None, data: Path | None) -> None:
-    """Show a topic's id and the offsets of each partition (the events topic unless NAME is given)."""
+@output_option
+def describe(name: str | None, data: Path | None, output: str) -> None:
+    """Show a topic's id and the offsets of its partitions: the events topic, or NAME."""
+    from pulp_events import admin
+
     target = Target.find(data)
-    kafka, topic = target.need_kafka(), name or target.topics.events
-    info = admin.describe(kafka, topic)
-    begins = admin.begin_offsets(kafka, topic, info.partitions)
-    ends = admin.end_offsets(kafka, topic, info.partitions)
-    click.echo(f"Topic  {info.name}")
-    click.echo(f"Id     {info.topic_id}")
-    click.echo(f"{'PARTITION':>9}{'BEGIN':>14}{'END':>14}")
-    for partition in sorted(ends):
-        click.echo(f"{partition:>9}{begins[partition]:>14}{ends[partition]:>14}")
+    kafka = admin.connect(target.need_kafka())
+    info = admin.describe(kafka, name or target.topics.events)
+    begins = admin.begin_offsets(kafka, info.name, info.partitions)
+    ends = admin.end_offsets(kafka, info.name, info.partitions)
+    partitions = [
+        {"partition": partition, "begin": begins[partition], "end": ends[partition]} for partition in sorted(ends)
+    ]
+    report = {"name": info.name, "id": info.topic_id, "partitions": partitions}
+    rows = [[str(value) for value in partition.values()] for partition in partitions]
+    show(
+        output,
+        report,
+        lambda: [f"Topic  {info.name}", f"Id     {info.topic_id}", *table(rows, ("PARTITION", "BEGIN", "END"))],
+    )

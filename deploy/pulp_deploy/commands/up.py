@@ -13,8 +13,9 @@ from pathlib import Path
 import click
 from pulp_events import settings
 
-from pulp_deploy.backend import PARTITIONS, BackendOptions
+from pulp_deploy.backend import BackendOptions
 from pulp_deploy.credentials import admin_password, is_ours, users_client_file, write_client_file
+from pulp_deploy.defaults import PARTITIONS
 from pulp_deploy.detach import report_ready, start_detached
 from pulp_deploy.folder import default_folder
 from pulp_deploy.stack import READY_TIMEOUT_S, Stack, StackOptions

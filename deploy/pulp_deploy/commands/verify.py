@@ -1,92 +1,52 @@
 """`pulp-tasks verify`: does the read model say what the log says?"""
 
 import asyncio
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
 import click
-from pulp_events.collecting import collect_seldom
-from pulp_processor.compare import Comparison, Difference
-from pulp_processor.verify import verify as compare_with_log
+from pulp_console.groups import examples
+from pulp_console.output import show
 
-from pulp_deploy.commands.rebuild_display import Display
+from pulp_deploy.commands import comparison
+from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.side_by_side import filling, processes_option
 from pulp_deploy.commands.target import data_option, processor_settings
+from pulp_deploy.exits import DIFFERENT
 
-_DIFFERENT: Final = 1
+if TYPE_CHECKING:
+    from pulp_processor.compare import Comparison
 
 
-@click.command()
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.command(epilog=examples("pulp-tasks verify", "pulp-tasks verify --output json | jq '.examples[0]'"))
 @processes_option
 @data_option
-def verify(output: str, processes: int, data: Path | None) -> None:
-    """Compare the live read model with a fresh fold of the whole log, row by row.
+@output_option
+def verify(processes: int, data: Path | None, output: str) -> None:
+    """Compare the live read model with a fresh fold of the log.
 
-    Both at the same positions, also while tasks run. Readers notice nothing; it needs as much room in Postgres as the
-    live rows take, until it ends. Exits 0 if they are equal, 1 if not: then with the first difference, and where in the
-    log it comes from. What helps then is `pulp-tasks rebuild`.
-
-    \b
-    Examples:
-      pulp-tasks verify
-      pulp-tasks verify --output json | jq .examples[0]
+    Row by row, at the same positions, also while tasks run. Readers notice nothing. Until it ends it needs as much room
+    in Postgres as the live rows take. Exits 0 if they are equal, 1 if they differ: then it shows the first difference,
+    and where in the log it comes from. To mend the read model: pulp-tasks rebuild --activate.
     """
+    from pulp_events.collecting import collect_seldom
+    from pulp_processor.verify import verify as compare_with_log
+
+    from pulp_deploy.commands.rebuild_display import Display
+
     settings = processor_settings(data)
     collect_seldom()
     with filling(processes) as filler, Display() as display:
         found = asyncio.run(compare_with_log(settings, display, filler))
-    click.echo(json.dumps(_as_json(found)) if output == "json" else "\n".join(_as_text(found)))
+    show(output, comparison.as_value(found), lambda: _page(found))
     if not found.is_equal:
-        raise click.exceptions.Exit(_DIFFERENT)
+        raise click.exceptions.Exit(DIFFERENT)
 
 
-def _as_text(found: Comparison) -> list[str]:
+def _page(found: "Comparison") -> list[str]:
     places = "  ".join(f"{partition}:{offset}" for partition, offset in sorted(found.positions.items()))
-    lines = [f"generation {found.generation} and the log, before {places}"]
-    lines += [f"{table:<13} {live:>12} rows live {log:>12} from the log" for table, (live, log) in found.rows.items()]
-    lines += [f"DIFFERENT: {column} in {count} rows" for column, count in sorted(found.differences.items())]
-    if found.examples:
-        lines += ["the first difference:", *_details(found.examples[0])]
-    return [*lines, "equal" if found.is_equal else "not equal"]
-
-
-def _details(first: Difference) -> list[str]:
-    fields = _difference(first)
-    place = None if first.at is None else f"{first.at.partition}:{first.at.offset}"
-    named = {
-        "table": first.table,
-        "row": ":".join(first.key),
-        "task": fields["task_id"],
-        "column": first.column,
-        "live": fields["live"],
-        "from the log": fields["log"],
-        "partition:offset": place,
-    }
-    return [f"  {name + ':':<18} {'null' if value is None else value}" for name, value in named.items()]
-
-
-def _as_json(found: Comparison) -> dict[str, Any]:
-    return {
-        "equal": found.is_equal,
-        "generation": found.generation,
-        "positions": {str(partition): offset for partition, offset in sorted(found.positions.items())},
-        "rows": {table: {"live": live, "log": log} for table, (live, log) in found.rows.items()},
-        "differences": dict(sorted(found.differences.items())),
-        "examples": [_difference(item) for item in found.examples],
-    }
-
-
-def _difference(found: Difference) -> dict[str, Any]:
-    at = found.at
-    return {
-        "table": found.table,
-        "key": list(found.key),
-        "column": found.column,
-        "task_id": None if at is None else at.task_id,
-        "live": found.active,
-        "log": found.other,
-        "partition": None if at is None else int(at.partition),
-        "offset": None if at is None else int(at.offset),
-    }
+    first = ["the first difference:", *comparison.details(found.examples[0])] if found.examples else []
+    return [
+        f"generation {found.generation} and the log, before {places}",
+        *comparison.page(found, ("LIVE", "FROM THE LOG"), first),
+    ]

@@ -1,0 +1,65 @@
+"""What a comparison of two generations has found, as it is printed. Pure."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pulp_console.escaping import one_line
+from pulp_console.output import table
+
+if TYPE_CHECKING:
+    from pulp_processor.compare import Comparison, Difference
+
+
+def as_value(found: "Comparison") -> dict[str, Any]:
+    """For scripts: `live` is the active generation, `log` the one that was folded from the log."""
+    return {
+        "equal": found.is_equal,
+        "generation": found.generation,
+        "positions": {str(partition): offset for partition, offset in sorted(found.positions.items())},
+        "rows": {table: {"live": live, "log": log} for table, (live, log) in found.rows.items()},
+        "accepted": dict(sorted(found.accepted.items())),
+        "differences": dict(sorted(found.differences.items())),
+        "examples": [_difference(item) for item in found.examples],
+    }
+
+
+def page(found: "Comparison", names: tuple[str, str], examples: Sequence[str]) -> list[str]:
+    """For people. `names` are the heads of the two columns of numbers."""
+    rows = [[name, str(live), str(log)] for name, (live, log) in found.rows.items()]
+    end = "equal" + (", but for what was accepted" if found.accepted else "") if found.is_equal else "not equal"
+    return [
+        *table(rows, ("ROWS OF", *names)),
+        *(f"accepted: {column} differs in {count} rows" for column, count in sorted(found.accepted.items())),
+        *(f"DIFFERENT: {column} in {count} rows" for column, count in sorted(found.differences.items())),
+        *(one_line(example) for example in examples),
+        end,
+    ]
+
+
+def details(first: "Difference") -> list[str]:
+    """A difference with all that is known of it, one line each."""
+    fields = _difference(first)
+    named = {
+        "table": first.table,
+        "row": ":".join(first.key),
+        "task": fields["task_id"],
+        "column": first.column,
+        "live": fields["live"],
+        "from the log": fields["log"],
+        "partition:offset": None if first.at is None else f"{first.at.partition}:{first.at.offset}",
+    }
+    return [f"  {name + ':':<18} {'null' if value is None else value}" for name, value in named.items()]
+
+
+def _difference(found: "Difference") -> dict[str, Any]:
+    at = found.at
+    return {
+        "table": found.table,
+        "key": list(found.key),
+        "column": found.column,
+        "task_id": None if at is None else at.task_id,
+        "live": found.active,
+        "log": found.other,
+        "partition": None if at is None else int(at.partition),
+        "offset": None if at is None else int(at.offset),
+    }

@@ -1,0 +1,88 @@
+"""Dead letters as they are printed."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pulp_console.escaping import one_line
+from pulp_console.times import time_text
+from pulp_processor.dead_letters import StoredLetter, coordinates
+
+from pulp_deploy.commands.target import Target
+
+ROW: Final = ("POSITION", "TIME", "BYTES", "SENT", "REASON")
+_REASON: Final = 120
+_VALUE: Final = 2000
+
+
+def summary(letter: StoredLetter, target: Target) -> dict[str, Any]:
+    """What a list tells of each."""
+    return {
+        "position": _place(letter),
+        "partition": letter.partition,
+        "offset": letter.record_offset,
+        "coordinates": coordinates(target.topics.events, letter.position),
+        "time": time_text(letter.broker_time),
+        "reason": letter.reason,
+        "size_bytes": None if letter.value is None else len(letter.value),
+        "sent": letter.sent,
+    }
+
+
+def row(found: Mapping[str, Any]) -> list[str]:
+    """A summary under the heads of `ROW`."""
+    size = "-" if found["size_bytes"] is None else str(found["size_bytes"])
+    sent = "yes" if found["sent"] else "no"
+    return [found["position"], found["time"], size, sent, _cut(found["reason"], _REASON)]
+
+
+def contents(letter: StoredLetter) -> dict[str, Any]:
+    """The record itself."""
+    return {
+        "key_base64": _base64(letter.key),
+        "value_base64": _base64(letter.value),
+        "value": _text_of(letter.value),
+        "headers": [{"name": name, "value_base64": value} for name, value in letter.headers],
+    }
+
+
+def page(letter: StoredLetter, target: Target) -> list[str]:
+    """All of it for people, one line for each part."""
+    lines = [
+        f"Position  {_place(letter)} of {target.topics.events}",
+        f"Time      {time_text(letter.broker_time)}",
+        f"Reason    {letter.reason}",
+        f"Sent      {f'yes, to {target.topics.dead_letters}' if letter.sent else 'not yet'}",
+        f"Key       {_bytes(letter.key)}",
+        *(f"Header    {name}: {_bytes(value)}" for name, value in letter.original_headers()),
+        f"Value     {_bytes(letter.value)}",
+    ]
+    return [one_line(line) for line in lines]
+
+
+def _place(letter: StoredLetter) -> str:
+    return f"{letter.partition}:{letter.record_offset}"
+
+
+def _bytes(value: bytes | None) -> str:
+    """Its size, and the beginning of its text; in base64 where it is not text."""
+    if value is None:
+        return "none"
+    text = _text_of(value)
+    shown = _cut(text if text is not None else f"base64 {_base64(value)}", _VALUE)
+    return f"{len(value)} byte{'' if len(value) == 1 else 's'}: {shown}"
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _text_of(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _base64(value: bytes | None) -> str | None:
+    return None if value is None else b64encode(value).decode()

@@ -1,0 +1,40 @@
+"""A connection to the Postgres of an installation, for commands that ask something of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pulp_deploy.commands.target import Target
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+
+@contextmanager
+def connected(target: Target) -> "Iterator[Connection[Any]]":
+    """The connection. Raises `ReadModelUnavailable` as `answering` does."""
+    import psycopg
+
+    with (
+        answering(),
+        psycopg.connect(target.need_postgres(), autocommit=True, connect_timeout=10) as connection,
+    ):
+        yield connection
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Raises `ReadModelUnavailable` where Postgres does not answer, refuses, or has no tables of ours."""
+    from psycopg import OperationalError, errors
+    from pulp_events.errors import ReadModelUnavailable
+
+    try:
+        yield
+    except errors.UndefinedTable as error:
+        raise ReadModelUnavailable(
+            "the database has no tables of Pulp Tasks yet: start a processor, which creates them"
+        ) from error
+    except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction) as error:
+        raise ReadModelUnavailable(f"Postgres refuses this: {' '.join(str(error).split())}") from error
+    except OperationalError as error:
+        raise ReadModelUnavailable(f"Postgres does not answer: {' '.join(str(error).split())}") from error
