@@ -4,7 +4,8 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
-from pulp_events.events import Accepted, Outcome, TaskError
+from msgspec.structs import replace
+from pulp_events.events import Accepted, Access, Outcome, Resource, TaskError
 
 from tests.support.events import ATTEMPT, accepted, cancel_requested, finished, progress, started
 from tests.support.site import V2, Site
@@ -18,7 +19,7 @@ TASK_REPORT_2_21 = {
     "task_id", "state", "task_type", "tags", "progress_report", "result", "error", "exception", "traceback",
     "start_time", "finish_time", "worker_name", "queue", "spawned_tasks", "id", "_id", "_ns",
 }  # fmt: skip
-OWN = {"cancelling"}
+OWN = {"cancelling", "submit_time"}
 UNKNOWN = "e0e0a250-eded-468f-9d97-0419a00b130e"
 
 
@@ -90,7 +91,9 @@ async def test_a_report_has_the_fields_of_both_releases(api: Site) -> None:
         "cancelling": False,
         "rerun_of": None,
         "reruns": [],
+        "submit_time": report["submit_time"],
     }
+    assert report["submit_time"] <= report["start_time"]
 
 
 async def test_the_collections_reports_have_no_href(api: Site) -> None:
@@ -145,6 +148,35 @@ async def test_the_list_is_in_the_order_of_submission_and_filtered(api: Site) ->
     assert await ids(api, limit=1, skip=1) == [str(b)]
     answer = await api.client.get(f"{V2}/tasks/")
     assert answer.headers["pulp-position"] == "0:0,1:0,2:0"
+
+
+async def test_the_list_is_narrowed_by_what_a_task_does_for_whom_where_and_on_what(api: Site) -> None:
+    a, b = uuid4(), uuid4()
+    zoo = Resource("repository", "zoo", Access.SHARED)
+    await api.add(accepted(a, operation="remove-orphans", tags=("pulp:content_unit:orphans",)), 0)
+    await api.add(replace(accepted(b, operation="sync", queue="slow", resources=(zoo,)), actor="user:jo"), 0)
+    await api.add(started(b, worker="w1"), 0)
+    assert await ids(api, operation="remove-orphans") == [str(a)]
+    assert await ids(api, operation=["remove-orphans", "sync"]) == [str(a), str(b)]
+    assert await ids(api, queue="slow") == [str(b)]
+    assert await ids(api, worker="w1") == [str(b)]
+    assert await ids(api, user="jo") == [str(b)]
+    assert await ids(api, user="user:jo") == []
+    assert await ids(api, resource="repository:zoo") == [str(b)]
+    assert await ids(api, resource="content_unit:orphans") == [str(a)]
+    assert await ids(api, resource="zoo") == []
+    assert await ids(api, operation="sync", user="admin") == []
+    assert await ids(api, since="2000-01-01T00:00:00Z", until="2100-01-01T00:00:00+02:00") == [str(a), str(b)]
+    assert await ids(api, since="2100-01-01T00:00:00Z") == []
+    assert await ids(api, until="2000-01-01T00:00:00Z") == []
+    for name in ("since", "until"):
+        answer = await api.client.get(f"{V2}/tasks/", params={name: "2000-01-01T00:00:00"})
+        assert (answer.status_code, answer.json()["error_message"].startswith(f"{name}=2000-01")) == (400, True)
+
+
+async def test_a_task_that_is_cancelling_is_found_by_that_word(api: Site) -> None:
+    made = await states(api)
+    assert await ids(api, state="cancelling") == [str(made["cancelling before"]), str(made["cancelling"])]
 
 
 async def test_each_state_is_found_by_pulps_word_for_it(api: Site) -> None:

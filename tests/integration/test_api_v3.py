@@ -199,6 +199,9 @@ async def test_filters(api: Site) -> None:
         ({"q": "exclusive_resources=repository:zoo OR state=failed"}, ["op-1", "op-3", "op-4", "op-5"]),
         ({"q": "exclusive_resources=repository:zoo", "exclusive_resources": "repository:bar"}, []),
         ({"pulp_id__in": f"{made['running']},{made['failed']}"}, ["op-1", "op-4"]),
+        ({"pulp_id__startswith": str(made["running"])[:20]}, ["op-1"]),
+        ({"pulp_id__startswith": made["running"].hex.upper()}, ["op-1"]),
+        ({"q": f"pulp_id__startswith={str(made['running'])[:20]} OR state=failed"}, ["op-1", "op-4"]),
         ({"prn__in": f"prn:core.task:{made['running']}"}, ["op-1"]),
         ({"pulp_href__in": f"/pulp/api/v3/tasks/{made['running']}/"}, ["op-1"]),
         ({"started_at__isnull": "true", "finished_at__isnull": "false"}, ["op-5", "op-6"]),
@@ -319,6 +322,8 @@ REFUSED: list[tuple[str, Any]] = [
     ("ordering=name,-bogus", {"ordering": ["Select a valid choice. -bogus is not one of the available choices."]}),
     ("task_group=garbage", ["URI couldn't be resolved: garbage"]),
     ("parent_task=garbage", ["URI couldn't be resolved: garbage"]),
+    ("pulp_id__startswith=e2z", {"pulp_id__startswith": ["Enter the first hexadecimal digits of a UUID."]}),
+    ("pulp_id__startswith=", {"pulp_id__startswith": ["Enter the first hexadecimal digits of a UUID."]}),
     ("pulp_id__in=zzz", {"pulp_id__in": ["Enter a valid UUID."]}),
 ]
 

@@ -49,6 +49,7 @@ _TASK_FILTERS: Final[dict[str, dict[str, Any]]] = {
     "shared_resources": _TEXT,
     "shared_resources__in": _LIST,
     "pulp_id__in": _LIST,
+    "pulp_id__startswith": _TEXT,
     "pulp_href__in": _LIST,
     "prn__in": _LIST,
 } | {

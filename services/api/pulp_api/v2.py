@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pulp_events.errors import BadInput, TaskNotFound
 from pulp_events.task import State
@@ -16,6 +16,7 @@ from pulp_api.context import MAX_REASON, Call, Calling
 from pulp_api.respond import API, json, lag_header, position_header, positions_header, second
 from pulp_api.service import Service, check_shown
 from pulp_api.submission import Submission
+from pulp_api.v2_filters import Narrowing, narrowing
 from pulp_api.v2_search import Search, in_states, json_object, json_value, search_of, uuid_of, word_of
 
 router = APIRouter(prefix=f"{API}/v2")
@@ -57,20 +58,22 @@ def report(task: TaskRow, *, with_href: bool = True) -> dict[str, Any]:
         "_id": {"$oid": task_id},
         "_ns": "task_status",
         "cancelling": task.state == State.CANCELLING,
+        "submit_time": second(task.accepted_at),
     }
 
 
 @router.get("/tasks/")
 async def list_tasks(
     call: Calling,
+    narrowed: Annotated[Narrowing, Depends(narrowing)],
     tag: Annotated[list[str] | None, Query()] = None,
     id: Annotated[list[str] | None, Query()] = None,  # Pulp's name
     state: Annotated[list[str] | None, Query()] = None,
     limit: Annotated[int | None, Query(ge=1)] = None,
     skip: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
-    """All tasks, in order of submission; `tag`: all must match; `id` and `state`: any."""
-    conditions = []
+    """All tasks, in order of submission; `tag`: all must match; `id`, `state` and the others: any."""
+    conditions = narrowed.conditions()
     if tag:
         conditions.append(Condition("t.tags <> '{}' and t.tags @> %(tags)s", {"tags": tag}))
     if id:

@@ -85,8 +85,11 @@ def search_of(body: dict[str, Any]) -> Search:
 
 
 def in_states(words: Sequence[str]) -> Condition:
-    """The tasks that Pulp 2 shows in any of these states. Raises `BadInput` for an unknown word."""
-    known = {word: state for state, word in WORDS.items()}
+    """The tasks that Pulp 2 shows in any of these states; `cancelling`, which it does not know, is one of ours.
+
+    Raises `BadInput` for an unknown word.
+    """
+    known = {**{word: state for state, word in WORDS.items()}, "cancelling": State.CANCELLING}
     unknown = [word for word in words if word not in known]
     if unknown:
         raise BadInput(f"unknown state {', '.join(unknown)}; known are: {', '.join(known)}")

@@ -44,6 +44,7 @@ _ALL_EQUAL: Final = frozenset(
     {"immediate", "deferred", "versions", "profile_options", "pulp_api_version", "enc_args", "enc_kwargs"}
 )
 """What Pulp 3 can be ordered by, and is the same for every task here."""
+_DIGITS: Final = frozenset("0123456789abcdef")
 NOT_FILTERS: Final = frozenset({"limit", "offset", "ordering", "fields", "exclude_fields", "minimal"})
 
 
@@ -142,6 +143,15 @@ def _uuids(name: str, values: Values) -> list[UUID]:
         raise FieldErrors({name: ["Enter a valid UUID."]}) from None
 
 
+def _beginning(name: str, text: str) -> Condition:
+    """The tasks whose ids begin with these digits: a range of the primary key."""
+    digits = text.replace("-", "").lower()
+    if not 1 <= len(digits) <= 32 or not set(digits) <= _DIGITS:
+        raise FieldErrors({name: ["Enter the first hexadecimal digits of a UUID."]})
+    bounds = {"pulp_id_from": UUID(digits.ljust(32, "0")), "pulp_id_to": UUID(digits.ljust(32, "f"))}
+    return Condition("t.task_id between %(pulp_id_from)s and %(pulp_id_to)s", bounds)
+
+
 def _related(text: str) -> UUID:
     try:
         return UUID(text.rsplit(":", 1)[-1]) if text.startswith("prn:") else task_id_of(text)
@@ -203,6 +213,7 @@ _FILTERS: Final[Mapping[str, Maker]] = {
     "shared_resources": lambda n, v, _: using(SHARED, "shared_resources", [v]),
     "shared_resources__in": lambda n, _, vs: using(SHARED, "shared_resources__in", vs),
     "pulp_id__in": lambda n, _, vs: Condition("t.task_id = any (%(pulp_id__in)s)", {n: _uuids(n, vs)}),
+    "pulp_id__startswith": lambda n, v, _: _beginning(n, v),
     "prn__in": lambda n, _, vs: Condition("t.task_id = any (%(prn__in)s)", {n: _uuids(n, vs)}),
     "pulp_href__in": lambda n, _, vs: Condition(
         "t.task_id = any (%(pulp_href__in)s)", {n: [_related(value) for value in vs]}

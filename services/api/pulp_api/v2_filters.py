@@ -1,0 +1,75 @@
+"""What the v2 dialect's list can be narrowed by beyond Pulp 2's own parameters. Pure.
+
+`operation`, `queue`, `worker`, `user`, `resource` (TYPE:ID) and `since`/`until`, which bound the time of submission.
+Each may be repeated: a task matches if it has any of the values, and matches every parameter.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final, NamedTuple
+
+from fastapi import Query
+from pulp_events.errors import BadInput
+from pulp_projections.queries import Condition
+
+_Texts = Annotated[list[str] | None, Query()]
+
+
+class Narrowing(NamedTuple):
+    """What a request asks for; FastAPI fills it from the query."""
+
+    operation: list[str] | None
+    queue: list[str] | None
+    worker: list[str] | None
+    user: list[str] | None
+    resource: list[str] | None
+    since: str | None
+    until: str | None
+
+    def conditions(self) -> list[Condition]:
+        """The conditions of the parameters that are there. Raises `BadInput`."""
+        given = self._asdict()
+        return [make(given[name]) for name, make in _CONDITIONS.items() if given[name]]
+
+
+def narrowing(
+    operation: _Texts = None,
+    queue: _Texts = None,
+    worker: _Texts = None,
+    user: _Texts = None,
+    resource: _Texts = None,
+    since: str | None = None,
+    until: str | None = None,
+) -> Narrowing:
+    """The dependency of a list."""
+    return Narrowing(operation, queue, worker, user, resource, since, until)
+
+
+def _resources(values: Sequence[str]) -> Condition:
+    # The user guide shows as resources what the tags name, which a submission may choose: either counts.
+    return Condition(
+        "t.task_id in (select k.task_id from task_resources k where k.resource = any (%(resource)s)"
+        " union select g.task_id from tasks g where g.tags <> '{}' and g.tags && %(resource_tags)s)",
+        {"resource": list(values), "resource_tags": [f"pulp:{value}" for value in values]},
+    )
+
+
+def _time(name: str, text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text.strip().replace(" ", "+"))  # a plus sign that was not quoted
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise BadInput(f"{name}={text}: a time with its zone is expected, such as 2026-11-24T12:00:00Z")
+    return time
+
+
+_CONDITIONS: Final[Mapping[str, Callable[[Any], Condition]]] = {
+    "operation": lambda values: Condition("t.operation = any (%(operation)s)", {"operation": values}),
+    "queue": lambda values: Condition("t.queue = any (%(queue)s)", {"queue": values}),
+    "worker": lambda values: Condition("t.worker = any (%(worker)s)", {"worker": values}),
+    "user": lambda values: Condition("t.created_by = any (%(user)s)", {"user": [f"user:{name}" for name in values]}),
+    "resource": _resources,
+    "since": lambda text: Condition("t.accepted_at >= %(since)s", {"since": _time("since", text)}),
+    "until": lambda text: Condition("t.accepted_at < %(until)s", {"until": _time("until", text)}),
+}
