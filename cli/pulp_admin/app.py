@@ -2,11 +2,12 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from pulp_console.groups import Choice
 from pulp_console.output import OUTPUTS, hint
 
 from pulp_admin.config import read_config
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pulp_admin.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
+WIDE_OUTPUTS: Final = (*OUTPUTS, "wide")
+"""What `--output` takes; a command without a wide page prints its table for `wide`."""
 
 
 @dataclass
@@ -49,14 +52,23 @@ def _connect(app: App) -> "Client":
 
 def with_app(command: F) -> F:
     """A command that gets the `App`, and takes `--output` behind its name as well as before it."""
+    return _with_output(command, OUTPUTS)
 
+
+def with_app_wide(command: F) -> F:
+    """The same, for a command that also has a page of one line an item: `--output wide`."""
+    return _with_output(command, WIDE_OUTPUTS)
+
+
+def _with_output(command: F, outputs: Sequence[str]) -> F:
     def set_output(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
-        if value is not None:
-            context.find_root().obj.output = value
+        app = context.find_root().obj
+        if value is not None and isinstance(app, App):  # the shell's completion has none
+            app.output = value
 
     option = click.option(
         "--output",
-        type=click.Choice(OUTPUTS),
+        type=Choice(outputs),
         expose_value=False,
         callback=set_output,
         help="How to print: as the user guide does, or for scripts.",

@@ -1,16 +1,20 @@
 """Where the server is, and who asks: flags, then environment, then `~/.pulp/admin.toml`."""
 
+import math
 import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pulp_admin.errors import CONFIG, Failure
+from pulp_admin.server_url import server_url
 
 DEFAULT_URL: Final = "http://127.0.0.1:24817"
 _KEYS: Final = {"url": str, "username": str, "password": str, "verify": bool, "ca_file": str, "timeout_s": float}
+_DEFAULT_TIMEOUT_S: Final = 60.0
+_LONGEST_TIMEOUT_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,73 +22,115 @@ class Config:
     """Everything that a command needs to reach the server."""
 
     url: str
+    url_source: str
+    """Where the URL comes from, in words for a message."""
     username: str | None
     password: str | None
     verify: bool
     ca_file: str | None
     timeout_s: float
-    folder: Path
-    """Where the client keeps what it remembers."""
+    folder: Path | None
+    """Where the client keeps what it remembers; None if there is no place for that."""
 
 
-def config_path(env: Mapping[str, str]) -> Path:
-    """The configuration file: `$PULP_ADMIN_CONFIG`, or `~/.pulp/admin.toml`."""
-    return Path(env.get("PULP_ADMIN_CONFIG") or Path.home() / ".pulp" / "admin.toml")
+class _Value(NamedTuple):
+    value: Any
+    source: str
+
+
+def config_path(env: Mapping[str, str]) -> Path | None:
+    """The configuration file: `$PULP_ADMIN_CONFIG`, or `~/.pulp/admin.toml`. None for a user without a home."""
+    named = env.get("PULP_ADMIN_CONFIG")
+    if named:
+        return Path(named)
+    try:
+        return Path.home() / ".pulp" / "admin.toml"
+    except RuntimeError:
+        return None
 
 
 def read_config(flags: Mapping[str, Any], env: Mapping[str, str]) -> tuple[Config, list[str]]:
-    """The configuration, and warnings about it. Raises `Failure` (78) that names the file and the key."""
+    """The configuration, and warnings about it. Raises `Failure` (78) that names the source and the key."""
     path = config_path(env)
-    found, warnings = _read_file(path, is_named="PULP_ADMIN_CONFIG" in env)
-    password_file = flags.get("password_file")
-    from_env = {
-        "url": env.get("PULP_URL"),
-        "username": env.get("PULP_USERNAME"),
-        "password": env.get("PULP_PASSWORD"),
-        "ca_file": env.get("PULP_CA_FILE"),
-    }
-    from_flags = {
-        "url": flags.get("url"),
-        "username": flags.get("username"),
-        "password": None if password_file is None else _read_password(Path(password_file)),
-        "ca_file": flags.get("ca_file"),
-    }
-    merged = dict(found)
-    for source in (from_env, from_flags):
-        merged.update({key: value for key, value in source.items() if value})
-    url = str(merged.get("url", DEFAULT_URL)).rstrip("/")
-    if not url.startswith(("http://", "https://")):
-        raise Failure(f"url = {url!r}: it must begin with http:// or https://", CONFIG)
-    config = Config(
-        url=url,
-        username=merged.get("username"),
-        password=merged.get("password"),
-        verify=bool(merged.get("verify", True)),
-        ca_file=merged.get("ca_file"),
-        timeout_s=float(merged.get("timeout_s", 60)),
-        folder=path.parent,
-    )
-    return config, warnings
+    found, warnings = ({}, []) if path is None else _read_file(path, is_named=bool(env.get("PULP_ADMIN_CONFIG")))
+    values = {key: _Value(value, str(path)) for key, value in found.items()}
+    for key in ("url", "username", "password", "ca_file"):
+        variable, flag = f"PULP_{key.upper()}", f"--{key.replace('_', '-')}"
+        if env.get(variable):
+            values[key] = _Value(env[variable], f"{variable} in the environment")
+        if flags.get(key):
+            values[key] = _Value(flags[key], flag)
+    if flags.get("password_file"):
+        values["password"] = _Value(_read_password(Path(flags["password_file"])), "--password-file")
+    url = values.get("url", _Value(DEFAULT_URL, "the default"))
+    return Config(
+        url=server_url(url.value, url.source),
+        url_source=url.source,
+        username=_username(values.get("username")),
+        password=_text(values.get("password"), "password", is_secret=True),
+        verify=values["verify"].value if "verify" in values else True,
+        ca_file=_text(values.get("ca_file"), "ca_file"),
+        timeout_s=_timeout(values.get("timeout_s")),
+        folder=_memory_folder(path),
+    ), warnings
+
+
+def _username(given: _Value | None) -> str | None:
+    text = _text(given, "username")
+    if text is not None and given is not None and ":" in text:
+        raise Failure(f"{given.source}: username = {text!r}: a user name cannot hold a colon", CONFIG)
+    return text
+
+
+def _text(given: _Value | None, key: str, *, is_secret: bool = False) -> str | None:
+    if given is None:
+        return None
+    text = str(given.value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = "" if is_secret else f" = {text!a}"
+        raise Failure(f"{given.source}: {key}{shown}: it is not UTF-8", CONFIG) from None
+    return text
+
+
+def _timeout(given: _Value | None) -> float:
+    if given is None:
+        return _DEFAULT_TIMEOUT_S
+    seconds = float(given.value)
+    if not (math.isfinite(seconds) and 0 < seconds <= _LONGEST_TIMEOUT_S):
+        raise Failure(
+            f"{given.source}: timeout_s = {given.value}: a number of seconds above 0 is expected, at most"
+            f" {_LONGEST_TIMEOUT_S:.0f}",
+            CONFIG,
+        )
+    return seconds
+
+
+def _memory_folder(path: Path | None) -> Path | None:
+    """Beside the configuration; not beside a device such as /dev/null, which stands for an empty one."""
+    return path.parent if path is not None and (path.is_file() or not path.exists()) else None
 
 
 def _read_file(path: Path, *, is_named: bool) -> tuple[dict[str, Any], list[str]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         if is_named:
             raise Failure(f"{path}: the configuration named by PULP_ADMIN_CONFIG is not there", CONFIG) from None
         return {}, []
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise Failure(f"{path}: the configuration cannot be read: {error}", CONFIG) from error
     try:
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Failure(f"{path}: the configuration is not TOML: {error}", CONFIG) from error
     for key, value in found.items():
         kind = _KEYS.get(key)
         if kind is None:
             raise Failure(f"{path}: unknown key {key!r}; known are: {', '.join(_KEYS)}", CONFIG)
-        if not isinstance(value, (int, float) if kind is float else kind):
+        is_right = isinstance(value, (int, float) if kind is float else kind)
+        if not is_right or (kind is not bool and isinstance(value, bool)):
             raise Failure(f"{path}: {key}: a {kind.__name__} is expected, not {type(value).__name__}", CONFIG)
     return found, _warnings(path, found)
 
@@ -97,6 +143,9 @@ def _warnings(path: Path, found: Mapping[str, Any]) -> list[str]:
 
 def _read_password(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
+        password = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+    except (OSError, ValueError) as error:
         raise Failure(f"--password-file {path}: it cannot be read: {error}", CONFIG) from error
+    if not password:
+        raise Failure(f"--password-file {path}: it is empty", CONFIG)
+    return password

@@ -5,8 +5,18 @@
 3   `watch`: the task was cancelled         75  away for now: try again
 4   `watch`: the task was skipped           77  not allowed
 64  the command line is wrong               78  the configuration is wrong, or the server is not there
-65  the server refuses the input
+65  the server refuses the input            130 interrupted by Ctrl-C
+                                            141 the reader of the output has gone, as after `| head -1`
 """
+
+from typing import Final
+
+DATA: Final = 65
+UNAVAILABLE: Final = 69
+SOFTWARE: Final = 70
+TEMPORARY: Final = 75
+DENIED: Final = 77
+CONFIG: Final = 78
 
 
 class Failure(Exception):
@@ -19,4 +29,16 @@ class Failure(Exception):
         self.to_stdout = to_stdout
 
 
-USAGE, DATA, UNAVAILABLE, SOFTWARE, TEMPORARY, DENIED, CONFIG = 64, 65, 69, 70, 75, 77, 78
+class Unreachable(Failure):
+    """The server did not answer: the connection failed, or a proxy said that the server is away."""
+
+
+class NotFound(Failure):
+    """The server has nothing under this path."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, DATA)
+
+
+class StaleStream(Failure):
+    """The place in the event stream means nothing any more: start without it."""

@@ -1,11 +1,16 @@
 """`status`, `operations`, `workers`, `completion`."""
 
+from typing import Any, Final
+
 import click
 from pulp_console.completion import completion_command
-from pulp_console.output import show, table, wrap
+from pulp_console.output import hint, show, table, wrap
 
 from pulp_admin.app import App, with_app
 from pulp_admin.errors import TEMPORARY
+from pulp_admin.paths import api_path
+
+_NO_WORKER: Final = "No worker is online: tasks wait until one is started."
 
 
 @click.command()
@@ -15,13 +20,15 @@ def status(app: App) -> None:
 
     Exits 75 if Kafka or Postgres is away.
     """
-    found = app.client.get("/pulp/api/v3/status/")
+    found = app.client.get(api_path("v3", "status"))
     parts = {"Kafka": found["kafka_connection"], "Postgres": found["database_connection"]}
     lines = [
         f"Server:    pulp-tasks {found['pulp_tasks_version']}",
         *(f"{name + ':':<11}{'connected' if part['connected'] else 'away'}" for name, part in parts.items()),
         f"Behind:    {'unknown' if found['lag'] is None else found['lag']} events",
         *wrap("Workers:   ", ", ".join(worker["name"] for worker in found["online_workers"]) or "none"),
+        *_slots(found["online_workers"]),
+        *_unserved(found.get("unserved_queues") or []),
     ]
     show(app.output, found, lambda: lines)
     if not all(part["connected"] for part in parts.values()):
@@ -32,7 +39,7 @@ def status(app: App) -> None:
 @with_app
 def operations(app: App) -> None:
     """List the operations that may be submitted."""
-    found = app.client.get("/pulp/api/v3/operations/")["results"]
+    found = list(app.client.pages(api_path("v3", "operations")))
     rows = [[row["name"], "yes" if row["cancellable"] else "no", row["description"]] for row in found]
     show(app.output, found, lambda: table(rows, ("OPERATION", "CANCELLABLE", "DESCRIPTION")))
 
@@ -42,18 +49,35 @@ def operations(app: App) -> None:
 @with_app
 def workers(app: App, show_all: bool) -> None:
     """List the workers, and what each runs."""
-    found = app.client.get("/pulp/api/v3/workers/", {} if show_all else {"online": "true"})["results"]
+    found = list(app.client.pages(api_path("v3", "workers"), {} if show_all else {"online": "true"}))
     rows = [
         [
             row["name"],
             "online" if row["online"] else "offline",
-            str(row["concurrency"]),
+            f"{row['busy_slots']}/{row['slots']}",
             ",".join(row["queues"]),
-            (row["current_task"] or "-").rstrip("/").rsplit("/", 1)[-1],
+            ", ".join(href.rstrip("/").rsplit("/", 1)[-1] for href in row["current_tasks"]) or "-",
         ]
         for row in found
     ]
-    show(app.output, found, lambda: table(rows, ("WORKER", "STATE", "TASKS", "QUEUES", "RUNNING")))
+    show(app.output, found, lambda: table(rows, ("WORKER", "STATE", "BUSY", "QUEUES", "RUNNING")))
+    if not found:
+        hint(_NO_WORKER if show_all else f"{_NO_WORKER} --all lists those that have stopped as well.")
+
+
+def _slots(workers: list[dict[str, Any]]) -> list[str]:
+    if not workers:
+        return [_NO_WORKER]
+    free, slots = (sum(worker[name] for worker in workers) for name in ("free_slots", "slots"))
+    return [f"Slots:     {free} free of {slots}"]
+
+
+def _unserved(queues: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for row in queues:
+        tasks = "1 task waits" if row["waiting"] == 1 else f"{row['waiting']} tasks wait"
+        lines += wrap("Warning:   ", f"{tasks} in queue {row['queue']}, which no worker serves.")
+    return lines
 
 
 completion = completion_command("pulp-admin")

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 from pulp_console import edge
-from pulp_console.groups import Group
-from pulp_console.output import OUTPUTS, failed
+from pulp_console.groups import Choice, Group
+from pulp_console.output import failed
 
 from pulp_admin import info, start, tasks
-from pulp_admin.app import App
+from pulp_admin.app import WIDE_OUTPUTS, App
 from pulp_admin.client_log import write_log
 from pulp_admin.config import config_path
 from pulp_admin.errors import SOFTWARE, Failure
@@ -26,7 +26,7 @@ from pulp_admin.errors import SOFTWARE, Failure
 @click.option("--username", "-u", metavar="NAME", help="Who asks  [env: PULP_USERNAME].")
 @click.option("--password-file", metavar="FILE", help="A file with the password  [env with it: PULP_PASSWORD].")
 @click.option("--ca-file", metavar="FILE", help="Certificates to trust  [env: PULP_CA_FILE].")
-@click.option("--output", type=click.Choice(OUTPUTS), default="table", help="As the user guide, or for scripts.")
+@click.option("--output", type=Choice(WIDE_OUTPUTS), default="table", help="As the user guide, or for scripts.")
 @click.version_option(package_name="pulp-admin", message="pulp-admin %(version)s")
 @click.pass_context
 def cli(context: click.Context, /, output: str, **flags: Any) -> None:
@@ -55,6 +55,10 @@ for command in (
 
 def run(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
     """Run a command line; the exit code. Never raises for what a user does."""
+    for argument in sys.argv[1:] if arguments is None else arguments:
+        if not _is_text(argument):
+            failed(f"The argument {argument!a} is not UTF-8, so it cannot be sent to a server.")
+            return edge.USAGE
     return edge.run(cli, arguments, program="pulp-admin", explain=_explain, obj=app)
 
 
@@ -62,10 +66,16 @@ def _explain(error: Exception) -> int:
     if isinstance(error, Failure):
         failed(error.message, to_stdout=error.to_stdout)
         return error.code
-    log = write_log(config_path(os.environ).parent)
+    path = config_path(os.environ)
+    log = None if path is None else write_log(path.parent)
     where = "" if log is None else f" More information can be found in the client log file {log}."
     failed(f"An unexpected error has occurred: {type(error).__name__}: {error}.{where}")
     return SOFTWARE
+
+
+def _is_text(argument: str) -> bool:
+    """Python keeps a byte that is not UTF-8 as half of a surrogate pair, which nothing can encode."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def main() -> None:

@@ -13,18 +13,20 @@ _MOST_SERVERS: Final = 20
 class Memory:
     """Partition → offset of the last own write, for each server; one small file of mode 0600."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "positions.json"
+    def __init__(self, folder: Path | None) -> None:
+        self._path = None if folder is None else folder / "positions.json"
 
     def recall(self, url: str) -> dict[int, int]:
         """What is remembered of a server; empty if nothing is, or it cannot be read."""
         found = self._read().get(url)
         if not isinstance(found, dict):
             return {}
-        return {int(key): value for key, value in found.items() if key.isdecimal() and isinstance(value, int)}
+        return {int(key): value for key, value in found.items() if _is_position(key, value)}
 
     def keep(self, url: str, positions: Mapping[int, int]) -> None:
         """Remember; an empty mapping forgets. A file that cannot be written is no failure of the command."""
+        if self._path is None:
+            return
         servers = self._read()
         servers.pop(url, None)
         if positions:
@@ -39,10 +41,18 @@ class Memory:
 
     def _read(self) -> dict[str, object]:
         try:
+            if self._path is None or not self._path.is_file():  # a pipe would never end
+                return {}
             found = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
+
+
+def _is_position(key: object, value: object) -> bool:
+    """Whether the API takes it: a partition, and an offset of 64 bits."""
+    is_partition = isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 10
+    return is_partition and isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18
 
 
 def encode(positions: Mapping[int, int]) -> str:
@@ -55,6 +65,6 @@ def decode(header: str) -> dict[int, int]:
     found: dict[int, int] = {}
     for part in header.split(","):
         partition, _, offset = part.strip().partition(":")
-        if partition.isdecimal() and offset.isdecimal():
+        if partition.isdecimal() and offset.isdecimal() and _is_position(partition, int(offset)):
             found[int(partition)] = int(offset)
     return found

@@ -6,18 +6,13 @@ The layout is that of Pulp 2's client: a banner of 72 columns, keys in a column 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pulp_console.output import WIDTH, wrap
+from pulp_console.escaping import one_line
+from pulp_console.output import WIDTH, cells_of, pad, wrap
+
+from pulp_admin.words import state_of_report
 
 _BANNER: Final = WIDTH * 9 // 10
 _CAPITALS: Final = {"Ca": "CA", "Ssl": "SSL", "Url": "URL"}
-_WORDS: Final = {
-    "waiting": "Waiting",
-    "running": "Running",
-    "finished": "Successful",
-    "error": "Error",
-    "canceled": "Cancelled",
-    "skipped": "Skipped",
-}
 
 
 def banner(title: str) -> list[str]:
@@ -34,7 +29,7 @@ def details(report: Mapping[str, Any]) -> list[str]:
 def listing(reports: Sequence[Mapping[str, Any]]) -> list[str]:
     """The page of `tasks list`, below its banner."""
     if not reports:
-        return ["No tasks found"]
+        return ["No tasks found", ""]
     lines: list[str] = []
     for report in reports:
         lines += [*document(summary(report), gap=1), ""]
@@ -66,16 +61,16 @@ def summary(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def state_word(report: Mapping[str, Any]) -> str:
     """The guide's word for the state."""
-    return "Cancelling" if report.get("cancelling") else _WORDS.get(str(report["state"]), "Unknown")
+    return state_of_report(report).guide
 
 
 def document(values: Mapping[str, Any], *, indent: int = 0, gap: int = 1) -> list[str]:
     """Lines of `Key: value`, nested ones indented by two. No line ends in a blank."""
     keys = {key: format_key(key) for key in values if not key.startswith("_")}
-    column = max((len(name) for name in keys.values()), default=0) + 1 + gap
+    column = max((cells_of(name) for name in keys.values()), default=0) + 1 + gap
     lines: list[str] = []
     for key, name in keys.items():
-        head = " " * indent + f"{name}:".ljust(column)
+        head = " " * indent + pad(f"{name}:", column)
         value = values[key]
         if isinstance(value, Mapping):
             lines.append(head.rstrip())
@@ -83,7 +78,9 @@ def document(values: Mapping[str, Any], *, indent: int = 0, gap: int = 1) -> lis
         elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
             lines.append(head.rstrip())
             for item in value:
-                lines += document({field: item.get(field) for field in value[0]}, indent=indent + 2)
+                lines += document(
+                    {field: item[field] for field in sorted(value[0], key=str) if field in item}, indent=indent + 2
+                )
         else:
             lines += wrap(head, _text(value))
     return lines
@@ -91,7 +88,7 @@ def document(values: Mapping[str, Any], *, indent: int = 0, gap: int = 1) -> lis
 
 def format_key(key: str) -> str:
     """`items_left` → `Items Left`."""
-    words = (part.capitalize() for part in str(key).split("_"))
+    words = (part.capitalize() for part in one_line(str(key)).split("_"))
     return " ".join(_CAPITALS.get(word, word) for word in words)
 
 

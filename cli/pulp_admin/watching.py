@@ -1,107 +1,181 @@
-"""Following a task: a live bar on a terminal, a line for each change elsewhere."""
+"""Following a task to its end, whatever becomes of the connection meanwhile."""
 
-import json
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import click
+from pulp_console.output import hint
 
-from pulp_admin.client import API, Client
-from pulp_admin.errors import TEMPORARY, Failure
+from pulp_admin.errors import TEMPORARY, Failure, StaleStream, Unreachable
+from pulp_admin.paths import api_path
+from pulp_admin.waiting import why_it_waits
+from pulp_admin.words import state_of_report
 
-ENDS: Final = {"completed": 0, "failed": 1, "canceled": 3, "skipped": 4}
-_LOST_STREAMS: Final = 10
+if TYPE_CHECKING:
+    from httpx_sse import ServerSentEvent
 
+    from pulp_admin.client import Client
 
-def follow(client: Client, task_id: str) -> int:
-    """Show the task until it has ended; the exit code that tells how."""
-    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
-        return _follow_on_terminal(client, task_id)
-    said = ""
-
-    def say(task: Mapping[str, Any]) -> None:
-        nonlocal said
-        line = describe(task)
-        if line != said:
-            said = line
-            click.echo(line)
-
-    return _until_end(client, task_id, say)
+INTERRUPTED: Final = 130
+_PATIENCE_S: Final = 600.0
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 10.0
+_FAILURE: Final = "failure"
+"""The event by which the server ends a stream that cannot go on."""
 
 
-def describe(task: Mapping[str, Any]) -> str:
-    """One line of a task's state and progress."""
-    line = f"{task['name']}: {task['state']}"
-    counted = counts(task["progress"])
-    if counted is not None:
-        line += f", {counted[0]} of {counted[1]}"
-    error = task.get("error")
-    return f"{line}: {error['description']}" if error else line
+class View(Protocol):
+    """Where the task is shown."""
+
+    def show(self, task: Mapping[str, Any], *, at: str | None, waits_for: str) -> None:
+        """The task has changed, at a time that is given in RFC 3339 where it is known."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is shown."""
+        ...
 
 
-def counts(progress: object) -> tuple[int, int] | None:
-    """(done, total) of the outermost part that counts: sizes in bytes if it has them, else items."""
-    if not isinstance(progress, dict):
+@dataclass
+class Pauses:
+    """How long to wait before the next connection: longer after each that brought nothing, and never the same for many
+    who lost theirs at once."""
+
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    patience_s: float = _PATIENCE_S
+    _fruitless: int = 0
+    _answered_at: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._answered_at = self.clock()
+
+    def answered(self) -> None:
+        """The server is there."""
+        self._answered_at = self.clock()
+
+    def brought_something(self) -> None:
+        """A stream did, or the task has changed."""
+        self._fruitless = 0
+
+    def pause(self) -> None:
+        """Wait."""
+        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._fruitless)
+        self._fruitless = min(self._fruitless + 1, 10)
+        self.sleep(longest * random.uniform(0.5, 1.0))
+
+    @property
+    def is_over(self) -> bool:
+        """The server was away for longer than anybody waits."""
+        return self.clock() - self._answered_at > self.patience_s
+
+
+def follow(client: "Client", task_id: str, output: str = "table", pauses: Pauses | None = None) -> int:
+    """Show the task until it has ended; the exit code that tells how. Ctrl-C ends the watching, not the task."""
+    from pulp_admin.watch_views import view_for
+
+    view = view_for(output)
+    try:
+        return _Watch(client, task_id, view, pauses or Pauses()).run()
+    except KeyboardInterrupt:
+        view.close()
+        hint(f"The task goes on. To cancel it: pulp-admin tasks cancel --task-id {task_id}")
+        return INTERRUPTED
+    finally:
+        view.close()
+
+
+class _Watch:
+    def __init__(self, client: "Client", task_id: str, view: View, pauses: Pauses) -> None:
+        self._client = client
+        self._task_id = task_id
+        self._view = view
+        self._pauses = pauses
+        self._task: dict[str, Any] | None = None
+        self._last_id: str | None = None
+        self._is_away = False
+
+    def run(self) -> int:
+        """The first connection has to succeed; from then on everything that passes is waited out."""
+        while True:
+            try:
+                code = self._stream()
+                if code is not None:
+                    return code
+            except Failure as failure:
+                self._tolerate(failure)
+            self._pauses.pause()
+
+    def _stream(self) -> int | None:
+        """Follow one stream until it ends; the exit code if the task ended first.
+
+        The stream is opened before the task is read: so nothing that happens between is missed.
+        """
+        with self._client.events(self._task_id, self._last_id) as messages:
+            code = self._read()
+            if code is not None:
+                return code
+            for message in messages:
+                self._pauses.answered()
+                self._pauses.brought_something()
+                self._last_id = message.id or self._last_id
+                if message.event == _FAILURE:
+                    return None
+                code = self._take(message) if message.data else self._read_while_waiting()
+                if code is not None:
+                    return code
         return None
-    for kind in ("size", "items"):
-        total, left = progress.get(f"{kind}_total"), progress.get(f"{kind}_left")
-        if isinstance(total, int) and isinstance(left, int) and total > 0:
-            return total - left, total
-    return next((found for part in progress.values() if (found := counts(part)) is not None), None)
+
+    def _take(self, message: "ServerSentEvent") -> int | None:
+        """What an event means the server knows, once its reads are as far; of progress the event says all."""
+        record = message.json()
+        event = record["event"] or {}
+        at = _time_of(record["timestamp_ms"])
+        if self._task is not None and str(event.get("type", "")).endswith(".progress.v1"):
+            progress = event["data"]["progress"]
+            return self._changed({**self._task, "progress": progress, "progress_report": progress}, at)
+        return self._read(at, at_least={record["partition"]: record["offset"]})
+
+    def _read_while_waiting(self) -> int | None:
+        """The server has nothing to say; what the task waits for may have changed all the same."""
+        if self._task is None or state_of_report(self._task).pulp2 != "waiting":
+            return None
+        return self._read()
+
+    def _read(self, at: str | None = None, at_least: Mapping[int, int] | None = None) -> int | None:
+        task = self._client.get(api_path("v2", "tasks", self._task_id), at_least=at_least)
+        self._pauses.answered()
+        if self._is_away:
+            hint("Connected again.")
+            self._is_away = False
+        return self._changed(dict(task), at)
+
+    def _changed(self, task: dict[str, Any], at: str | None) -> int | None:
+        if task != self._task:
+            self._pauses.brought_something()
+        self._task = task
+        self._view.show(task, at=at, waits_for=why_it_waits(self._client, self._task_id, task))
+        return state_of_report(task).exit_code
+
+    def _tolerate(self, failure: Failure) -> None:
+        """Raises what does not pass, and what nobody can wait for."""
+        if isinstance(failure, StaleStream) and self._last_id is not None:
+            self._last_id = None
+            return
+        if self._task is None or not isinstance(failure, Unreachable):
+            raise failure
+        if self._pauses.is_over:
+            raise Failure(
+                f"{failure.message}\nThe server was away for {self._pauses.patience_s / 60:.0f} minutes. The task goes"
+                f" on. To watch it again: pulp-admin tasks watch --task-id {self._task_id}",
+                TEMPORARY,
+            )
+        if not self._is_away:
+            hint(f"{failure.message.partition(chr(10))[0]} Trying again.")
+            self._is_away = True
 
 
-def _follow_on_terminal(client: Client, task_id: str) -> int:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Progress(*columns) as progress:
-        bar = progress.add_task("", total=None)
-
-        def draw(task: Mapping[str, Any]) -> None:
-            done, total = counts(task["progress"]) or (0, None)
-            if task["state"] == "completed" and total is None:
-                done, total = 1, 1
-            progress.update(bar, description=f"{task['name']}: {task['state']}", completed=done, total=total)
-
-        code = _until_end(client, task_id, draw)
-    if code:
-        click.echo(describe(client.get(f"{API}/v3/tasks/{task_id}/")))
-    return code
-
-
-def _until_end(client: Client, task_id: str, show: Callable[[Mapping[str, Any]], None]) -> int:
-    """The stream is opened before the task is read: so nothing that happens between is missed."""
-    for _ in range(_LOST_STREAMS):
-        try:
-            with client.events(task_id) as lines:
-                records = _records(lines)
-                task = client.get(f"{API}/v3/tasks/{task_id}/")
-                show(task)
-                while task["state"] not in ENDS:
-                    record = next(records, None)
-                    if record is None:
-                        break  # the stream has ended before the task
-                    task = _after(client, task, record)
-                    show(task)
-                else:
-                    return ENDS[task["state"]]
-        except Failure as failure:
-            if failure.code != TEMPORARY:
-                raise
-    raise Failure("The event stream of the server breaks again and again. Try again later.", TEMPORARY)
-
-
-def _after(client: Client, task: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """The task after an event. What it means the server knows, once its reads are as far as the event."""
-    event = record["event"] or {}
-    if event.get("type", "").endswith(".progress.v1"):
-        return {**task, "state": "running", "progress": event["data"]["progress"]}
-    return dict(client.get(task["pulp_href"], at_least={record["partition"]: record["offset"]}))
-
-
-def _records(lines: Iterator[str]) -> Iterator[Mapping[str, Any]]:
-    for line in lines:
-        if line.startswith("data: "):
-            yield json.loads(line.removeprefix("data: "))
+def _time_of(timestamp_ms: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(timestamp_ms / 1000))

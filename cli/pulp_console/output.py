@@ -59,8 +59,8 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     return text if plain(text) == text else json.dumps(value, indent=indent)
 
 
-def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:
-    """Columns as wide as their widest cell, two blanks apart, the last one wrapped at `WIDTH`.
+def table(rows: Sequence[Sequence[str]], header: Sequence[str], *, width: int | None = WIDTH) -> list[str]:
+    """Columns as wide as their widest cell, two blanks apart, the last one wrapped at `width`, or not at all.
 
     No line ends in a blank. Cells are made safe, and put on one line.
     """
@@ -68,20 +68,33 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:
     widths = [max(cells_of(row[column]) for row in safe) for column in range(len(header) - 1)]
     lines: list[str] = []
     for row in safe:
-        head = "".join(pad(cell, width) + "  " for cell, width in zip(row, widths, strict=False))
-        lines += wrap(head, row[-1])
+        head = "".join(pad(cell, cells) + "  " for cell, cells in zip(row, widths, strict=False))
+        lines += [(head + row[-1]).rstrip()] if width is None else wrap(head, row[-1], width=width)
     return lines
 
 
-def wrap(head: str, text: str) -> list[str]:
-    """The text behind its head, broken at blanks so that it stays within `WIDTH` and in its own column."""
+def wrap(head: str, text: str, *, width: int = WIDTH) -> list[str]:
+    """The text behind its head, broken at blanks so that it stays within `width` and in its own column."""
     indent = cells_of(head)
-    room = max(WIDTH - indent, 10)
+    room = max(width - indent, 10)
     lines: list[str] = []
     for paragraph in text.split("\n"):
-        lines += textwrap.wrap(paragraph, room, break_on_hyphens=False, expand_tabs=True) or [""]
+        lines += _filled(paragraph, room) or [""]
     rest = [" " * indent + line for line in lines[1:]]
     return [(head + lines[0]).rstrip(), *(line.rstrip() for line in rest)]
+
+
+def _filled(paragraph: str, room: int) -> list[str]:
+    """Lines of at most `room` columns. `textwrap` counts characters, of which some take two columns and some none: such
+    a one is given that many, and they are taken away again."""
+    wide = "\0"  # which no event holds
+    stretched = paragraph if paragraph.isascii() else "".join(_stretched(character, wide) for character in paragraph)
+    lines = textwrap.wrap(stretched, room, break_on_hyphens=False, expand_tabs=True)
+    return [line.replace(wide, "") for line in lines]
+
+
+def _stretched(character: str, wide: str) -> str:
+    return character + wide * (cells_of(character) - 1)
 
 
 def cells_of(text: str) -> int:

@@ -12,10 +12,11 @@ from pulp_admin.main import run
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
-def admin(folder: Path, answer: Answer, *arguments: str) -> int:
-    """The exit code of a command line; `folder` is the client's memory between commands."""
+def client_of(folder: Path, answer: Answer) -> Client:
+    """A client of a server that is one function; `folder` is its memory."""
     config = Config(
         url="http://pulp.test",
+        url_source="the test",
         username="admin",
         password="secret",
         verify=True,
@@ -23,5 +24,9 @@ def admin(folder: Path, answer: Answer, *arguments: str) -> int:
         timeout_s=5,
         folder=folder,
     )
-    app = App({}, make_client=lambda _: Client(config, transport=httpx.MockTransport(answer)))
-    return run(arguments, app)
+    return Client(config, transport=httpx.MockTransport(answer))
+
+
+def admin(folder: Path, answer: Answer, *arguments: str) -> int:
+    """The exit code of a command line; `folder` is the client's memory between commands."""
+    return run(arguments, App({}, make_client=lambda _: client_of(folder, answer)))

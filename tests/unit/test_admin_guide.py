@@ -211,7 +211,7 @@ def test_the_list_tells_as_much_as_the_details(tmp_path: Path, capsys: pytest.Ca
 def test_an_empty_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert admin(tmp_path, lambda request: httpx.Response(200, json=[]), "tasks", "list") == 0
     out, err = capsys.readouterr()
-    assert out.endswith("+\n\nNo tasks found\n")
+    assert out.endswith("+\n\nNo tasks found\n\n")
     assert "--all" in err
 
 

@@ -1,0 +1,92 @@
+"""What the shell offers for ids, operations, queues, workers and states. Silent where the server does not answer."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+from pulp_console.escaping import one_line
+
+from pulp_admin.app import App
+from pulp_admin.config import read_config
+from pulp_admin.paths import ApiPath, api_path
+from pulp_admin.words import STATES, state_of
+
+_TIMEOUT_S: Final = 1.5
+_MOST: Final = 50
+
+
+def task_ids(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The newest tasks."""
+    return _tasks(context, incomplete, {})
+
+
+def unfinished_task_ids(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The newest tasks that have not ended."""
+    return _tasks(context, incomplete, {"state__in": "waiting,running,canceling"})
+
+
+def operations(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What may be submitted."""
+    found = _results(context, api_path("v3", "operations"), {})
+    return [
+        CompletionItem(row["name"], help=one_line(row["description"]))
+        for row in found
+        if str(row["name"]).startswith(incomplete)
+    ]
+
+
+def workers(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The workers that are online."""
+    names = sorted({str(row["name"]) for row in _online(context)})
+    return [CompletionItem(one_line(name)) for name in names if name.startswith(incomplete)]
+
+
+def queues(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The queues that workers serve."""
+    names = sorted({str(name) for row in _online(context) for name in row["queues"]})
+    return [CompletionItem(one_line(name)) for name in names if name.startswith(incomplete)]
+
+
+def states(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The guide's words; after a comma once more."""
+    before, comma, last = incomplete.rpartition(",")
+    return [
+        CompletionItem(before + comma + state.guide)
+        for state in STATES
+        if state.guide.lower().startswith(last.strip().lower())
+    ]
+
+
+def _tasks(context: click.Context, incomplete: str, params: Mapping[str, str]) -> list[CompletionItem]:
+    begun = {"pulp_id__startswith": incomplete} if incomplete else {}
+    wanted = {**params, **begun, "ordering": "-pulp_created", "limit": _MOST, "fields": "pulp_href,name,state"}
+    return [
+        CompletionItem(
+            row["pulp_href"].rstrip("/").rsplit("/", 1)[-1],
+            help=one_line(f"{row['name']} {state_of(row['state']).guide}"),
+        )
+        for row in _results(context, api_path("v3", "tasks"), wanted)
+    ]
+
+
+def _online(context: click.Context) -> list[dict[str, Any]]:
+    return _results(context, api_path("v3", "workers"), {"online": "true", "limit": 1000})
+
+
+def _results(context: click.Context, path: ApiPath, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One page, asked for once: whoever presses a key does not wait, and wants no message."""
+    root = context.find_root()
+    try:
+        if isinstance(root.obj, App) and root.obj.make_client is not None:
+            page = root.obj.client.get(path, params)
+        else:
+            from pulp_admin.connection import Connection
+
+            config, _ = read_config(root.params, os.environ)
+            page = Connection(replace(config, timeout_s=_TIMEOUT_S)).http.get(path, params=dict(params)).json()
+        return list(page["results"])
+    except Exception:
+        return []

@@ -1,0 +1,126 @@
+"""How the server is reached: certificates, proxies, and what to say when it is not reached."""
+
+import os
+import ssl
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from pulp_admin.config import DEFAULT_URL, Config
+from pulp_admin.errors import CONFIG, TEMPORARY, Failure, Unreachable
+from pulp_admin.proxies import proxy_for
+from pulp_admin.server_url import with_port
+
+_UNKNOWN_HOST: Final = ("Name or service", "nodename", "getaddrinfo", "name resolution", "No address associated")
+
+
+class Connection:
+    """One configured way to the server. `http` sends the requests."""
+
+    def __init__(self, config: Config, transport: httpx.BaseTransport | None = None) -> None:
+        """Raises `Failure` (78) for settings with which no request can be sent."""
+        self._config = config
+        self._proxy = proxy_for(config.url, os.environ) if transport is None else None
+        auth = None if config.username is None else (config.username, config.password or "")
+        trust = _trust(config, os.environ)
+        try:
+            # The environment was asked above: the library would fail on values that do not concern this server.
+            self.http = httpx.Client(
+                base_url=config.url,
+                auth=auth,
+                timeout=config.timeout_s,
+                transport=transport,
+                verify=trust,
+                proxy=None if self._proxy is None else self._proxy.url,
+                trust_env=False,
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise self._unusable(error) from error
+
+    def failure(self, error: httpx.RequestError) -> Failure:
+        """What the user is told of a request that got no answer."""
+        text = str(error)
+        if isinstance(error, httpx.ProxyError) or (self._proxy is not None and isinstance(error, httpx.ConnectError)):
+            return Unreachable(
+                f"The proxy {self._proxy.shown if self._proxy else ''} cannot be used to reach {self._where}:"
+                f" {text or type(error).__name__}\n{self._proxy_advice}",
+                CONFIG,
+            )
+        if isinstance(error, httpx.ConnectTimeout):
+            return Unreachable(
+                f"No connection to {self._where} within {self._config.timeout_s:g} seconds.\n{self._advice}", TEMPORARY
+            )
+        if not isinstance(error, httpx.ConnectError):
+            return Unreachable(f"The connection to {self._where} broke: {text or type(error).__name__}", TEMPORARY)
+        host = httpx.URL(self._config.url).host
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            return Failure(
+                f"The certificate of the server [{host}] cannot be trusted: {text}\nName the certificates to trust with"
+                " --ca-file, or as ca_file in the client configuration.",
+                CONFIG,
+            )
+        if any(part in text for part in _UNKNOWN_HOST):
+            return Unreachable(
+                f"Unable to find host [{host}]. Check the client configuration to ensure the server hostname is"
+                f" correct.\n{self._advice}",
+                CONFIG,
+            )
+        reason = "" if "refused" in text else f" ({text or type(error).__name__})"
+        return Unreachable(
+            f"The connection was refused when attempting to contact the server [{host}]{reason}. Check the client"
+            f" configuration to ensure the server hostname is correct.\n{self._advice}",
+            CONFIG,
+        )
+
+    @property
+    def _where(self) -> str:
+        return f"the server {with_port(self._config.url)}"
+
+    @property
+    def _advice(self) -> str:
+        """Where the URL comes from, and what to do next."""
+        is_here = urlsplit(self._config.url).hostname in (urlsplit(DEFAULT_URL).hostname, "localhost", "::1")
+        start = "Start one on this machine: pulp-tasks up\n" if is_here else ""
+        return (
+            f"The URL is {with_port(self._config.url)}, from {self._config.url_source}.\n{start}"
+            "Or name another server: pulp-admin --url URL, PULP_URL, or url in ~/.pulp/admin.toml"
+        )
+
+    @property
+    def _proxy_advice(self) -> str:
+        variable = self._proxy.variable if self._proxy else "HTTPS_PROXY or ALL_PROXY"
+        host = urlsplit(self._config.url).hostname
+        return f"It is named by {variable} in the environment. To go without: NO_PROXY={host}"
+
+    def _unusable(self, error: Exception) -> Failure:
+        if self._proxy is None:
+            return Failure(f"{self._config.url_source}: the URL {self._config.url} cannot be used: {error}", CONFIG)
+        reason = str(error).replace(self._proxy.url, self._proxy.shown)
+        return Failure(
+            f"{self._proxy.variable}={self._proxy.shown}: this proxy cannot be used: {reason}\n{self._proxy_advice}",
+            CONFIG,
+        )
+
+
+def _trust(config: Config, env: Mapping[str, str]) -> ssl.SSLContext | bool:
+    """What a certificate is checked against. Raises `Failure` that names the setting."""
+    if not config.url.startswith("https://") or not config.verify:
+        return False  # to load the usual certificates takes a while: not for a server that has none
+    if config.ca_file is not None:
+        return _certificates("ca_file", config.ca_file)
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if env.get(variable):
+            return _certificates(variable, env[variable])
+    return True
+
+
+def _certificates(name: str, path: str) -> ssl.SSLContext:
+    is_folder = os.path.isdir(path)
+    try:
+        if not is_folder:
+            return ssl.create_default_context(cafile=path)
+        return ssl.create_default_context(capath=path)
+    except (OSError, ValueError) as error:
+        raise Failure(f"{name} {path}: the certificates cannot be read: {error}", CONFIG) from error

@@ -1,0 +1,133 @@
+"""`pulp-admin tasks history`: every event of a task."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from pulp_console.ids import TaskId
+from pulp_console.output import show, table
+
+from pulp_admin.app import App, with_app_wide
+from pulp_admin.ids import resolve, task_id_option
+from pulp_admin.paths import api_path
+from pulp_admin.progress import progress_words
+from pulp_admin.screen import terminal_width
+from pulp_admin.words import state_of
+
+if TYPE_CHECKING:
+    from pulp_admin.client import Client
+
+_PAGE: Final = 1000
+_NARROWEST: Final = 80
+
+
+@click.command(epilog="Example: pulp-admin tasks history --task-id e0e0a250-eded-468f-9d97-0419a00b130f")
+@task_id_option
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many events.")
+@with_app_wide
+def history(app: App, task_id: TaskId, limit: int | None) -> None:
+    """Show every event of a task.
+
+    Each with its place in the log, its time, who wrote it, and what it says: the last one how the task ended.
+    """
+    entries = list(islice(entries_of(app.client, resolve(app.client, task_id), limit), limit))
+    if app.output == "wide":
+        show("table", None, lambda: _wide(entries))
+    else:
+        show(app.output, entries, lambda: _page(entries))
+
+
+def entries_of(client: "Client", task_id: str, limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """The events of a task in the order of the log, read page by page."""
+    path = api_path("v3", "tasks", task_id, "history")
+    params: dict[str, object] = {"limit": min(limit or _PAGE, _PAGE)}
+    while True:
+        page = client.get(path, params)
+        yield from page["results"]
+        if page["next"] is None or not page["results"]:
+            return
+        last = page["results"][-1]
+        params = {"limit": _PAGE, "after": f"{last['partition']}:{last['offset']}"}
+
+
+def cancel_reason(entries: Iterator[Mapping[str, Any]]) -> str:
+    """Why somebody has cancelled the task, in the first request that had an effect; empty if no reason was given."""
+    for entry in entries:
+        if _kind(entry) == "cancel-requested" and entry["effect"] == "applied":
+            return str(_data(entry).get("reason") or "")
+    return ""
+
+
+def what(entry: Mapping[str, Any]) -> str:
+    """What an event says, in the guide's words."""
+    if entry["effect"] != "applied":
+        return f"no effect: {entry['effect']}"
+    data = _data(entry)
+    match _kind(entry):
+        case "accepted":
+            return str(data.get("operation", ""))
+        case "started":
+            return f"attempt {data['attempt']}" if data.get("attempt", 1) != 1 else ""
+        case "progress":
+            return ", ".join(progress_words(data.get("progress")))
+        case "cancel-requested":
+            return str(data.get("reason") or "")
+        case "finished":
+            return outcome(data)
+        case _:
+            return ""
+
+
+def outcome(data: Mapping[str, Any]) -> str:
+    """How a task ended: the guide's word, and the error if there is one."""
+    state, error = state_of(data.get("outcome")), data.get("error")
+    word = state.guide if state.pulp2 else str(data.get("outcome"))
+    return f"{word}: {error.get('description') or error.get('code')}" if isinstance(error, dict) else word
+
+
+def _page(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [
+        [_place(entry), _time(entry, "seconds"), _kind(entry), str(entry["actor"]), what(entry)] for entry in entries
+    ]
+    return table(rows, ("OFFSET", "TIME (UTC)", "EVENT", "WHO", "WHAT"), width=_width())
+
+
+def _wide(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [
+        [
+            _place(entry),
+            _time(entry, "milliseconds"),
+            _kind(entry),
+            str(entry["actor"]),
+            str(entry["effect"]),
+            str(entry["event_id"]),
+            what(entry),
+        ]
+        for entry in entries
+    ]
+    return table(rows, ("OFFSET", "TIME (UTC)", "EVENT", "WHO", "EFFECT", "EVENT ID", "WHAT"), width=None)
+
+
+def _width() -> int | None:
+    width = terminal_width()
+    return None if width is None else max(_NARROWEST, width)
+
+
+def _place(entry: Mapping[str, Any]) -> str:
+    return f"{entry['partition']}:{entry['offset']}"
+
+
+def _time(entry: Mapping[str, Any], unit: str) -> str:
+    text = str(entry["time"]).replace("T", " ")
+    return text[:19] if unit == "seconds" else text[:23]
+
+
+def _kind(entry: Mapping[str, Any]) -> str:
+    return str(entry["type"]).removeprefix("org.pulpproject.task.").removesuffix(".v1")
+
+
+def _data(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    event = entry.get("event")
+    data = event.get("data") if isinstance(event, dict) else None
+    return data if isinstance(data, dict) else {}

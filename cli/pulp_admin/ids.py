@@ -1,0 +1,73 @@
+"""Ids of tasks as parameters of commands. They are checked before any request is sent."""
+
+from typing import TYPE_CHECKING, Final
+
+import click
+from click.shell_completion import CompletionItem
+from pulp_console.ids import NotAnId, TaskId, parse_task_id
+
+from pulp_admin.errors import DATA, Failure, NotFound
+from pulp_admin.paths import api_path
+from pulp_admin.words import state_of
+
+if TYPE_CHECKING:
+    from pulp_admin.client import Client
+
+_MOST_CANDIDATES: Final = 10
+
+
+class TaskIdType(click.ParamType):
+    """An id of a task in any usual form, or its beginning; the value is a `TaskId`."""
+
+    name = "id"
+
+    def convert(self, value: str | TaskId, param: click.Parameter | None, ctx: click.Context | None) -> TaskId:
+        if isinstance(value, TaskId):
+            return value
+        try:
+            return parse_task_id(value)
+        except NotAnId as error:
+            return self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from pulp_admin.completing import task_ids
+
+        return task_ids(ctx, param, incomplete)
+
+
+TASK_ID: Final = TaskIdType()
+task_id_option = click.option(
+    "--task-id",
+    type=TASK_ID,
+    required=True,
+    metavar="ID",
+    help="The task: its id, href or PRN, or the first digits of its id.",
+)
+
+
+def resolve(client: "Client", task_id: TaskId) -> str:
+    """The UUID of the one task that is meant; the server is asked only for a beginning.
+
+    Raises `NotFound` if there is none, and `Failure` that lists them if there are several.
+    """
+    if task_id.is_whole:
+        return task_id.text
+    params = {
+        "pulp_id__startswith": task_id.text,
+        "limit": _MOST_CANDIDATES + 1,
+        "fields": "pulp_href,name,state,pulp_created",
+    }
+    found = client.get(api_path("v3", "tasks"), params)["results"]
+    if not found:
+        raise NotFound(f"The id of no task begins with {task_id.text!r}.")
+    if len(found) > 1:
+        lines = [f"  {_id_of(task)}  {state_of(task['state']).guide:<10}  {task['name']}" for task in found]
+        if len(found) > _MOST_CANDIDATES:
+            lines[_MOST_CANDIDATES:] = ["  ..."]
+        candidates = "\n".join(lines)
+        raise Failure(f"The ids of several tasks begin with {task_id.text!r}; give more digits:\n\n{candidates}", DATA)
+    return _id_of(found[0])
+
+
+def _id_of(task: dict[str, str]) -> str:
+    return task["pulp_href"].rstrip("/").rsplit("/", 1)[-1]

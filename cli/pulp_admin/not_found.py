@@ -1,0 +1,48 @@
+"""Why the server found nothing: a task that is not there, has ended, or was not there yet each have their sentence."""
+
+from typing import TYPE_CHECKING
+
+from pulp_admin.errors import DATA, Failure, NotFound
+from pulp_admin.paths import api_path
+from pulp_admin.words import state_of_report
+
+if TYPE_CHECKING:
+    from pulp_admin.client import Client
+
+
+def why_not_cancelled(client: "Client", task_id: str, refusal: NotFound) -> Failure:
+    """Pulp 2 says that it holds no such task also where the task has ended."""
+    try:
+        report = client.get(api_path("v2", "tasks", task_id))
+    except NotFound:
+        return refusal
+    state = state_of_report(report)
+    if state.exit_code is None:
+        return refusal
+    return Failure(
+        f"Task {task_id} has ended already, there is nothing to cancel: {state.guide}, {report['finish_time']}.", DATA
+    )
+
+
+def why_not_there_then(client: "Client", task_id: str, as_of: str, refusal: NotFound) -> Failure:
+    """The task at `as_of`, a time or PARTITION:OFFSET, was not found."""
+    try:
+        [first] = client.get(api_path("v3", "tasks", task_id, "history"), {"limit": 1})["results"]
+    except (NotFound, ValueError):
+        return refusal
+    partition, colon, offset = as_of.partition(":")
+    place = f"{first['partition']}:{first['offset']}"
+    history = f"All its events: pulp-admin tasks history --task-id {task_id}"
+    if not (colon and partition.isdecimal() and offset.isdecimal()):
+        return Failure(
+            f"Task {task_id} did not exist yet at {as_of}: it was submitted at {first['time']} (event {place}).", DATA
+        )
+    if int(partition) != first["partition"]:
+        return Failure(
+            f"{as_of} is an event of another task: those of task {task_id} are in partition {first['partition']}, from"
+            f" {place} on. {history}",
+            DATA,
+        )
+    return Failure(
+        f"Task {task_id} did not exist yet at {as_of}: its first event is {place}, {first['time']}. {history}", DATA
+    )

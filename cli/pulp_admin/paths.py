@@ -1,0 +1,19 @@
+"""Paths of the server's API. Every path is made here, so nothing that a user types can lead to another one."""
+
+from typing import Final, NewType
+from urllib.parse import quote
+
+from pulp_admin.errors import DATA, Failure
+
+ApiPath = NewType("ApiPath", str)
+"""A path below `/pulp/api/`, with every segment quoted."""
+
+_ROOT: Final = "/pulp/api/"
+
+
+def api_path(*segments: str) -> ApiPath:
+    """`api_path("v3", "tasks", ID)` is `/pulp/api/v3/tasks/ID/`. Raises `Failure` for what can be no segment."""
+    for segment in segments:
+        if segment in ("", ".", ".."):  # a server, or the HTTP library, takes these out of a path
+            raise Failure(f"{segment!r} cannot be a name or an id.", DATA)
+    return ApiPath(_ROOT + "".join(quote(segment, safe="", errors="replace") + "/" for segment in segments))

@@ -1,0 +1,21 @@
+"""What depends on the terminal that is written to."""
+
+import shutil
+import sys
+
+import click
+from pulp_console.output import text_of
+
+from pulp_admin import render
+from pulp_admin.app import App
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal; None where the output goes elsewhere, and need not fit."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def banner(app: App, title: str) -> None:
+    """The title of a page. It comes before the server is asked: what goes wrong is told below it."""
+    if app.output == "table":
+        click.echo(text_of(render.banner(title)), nl=False)
