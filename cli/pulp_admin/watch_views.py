@@ -2,14 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from pulp_console.colours import is_coloured
 from pulp_console.escaping import one_line
-from pulp_console.output import cells_of, show_line
+from pulp_console.output import cells_of, show_next
 from pulp_console.times import time_text
 
 from pulp_admin.progress import counts_of, progress_words
@@ -28,10 +28,8 @@ _DUMB: Final = ("dumb", "unknown")
 
 def view_for(output: str) -> View:
     """The view for what is written to."""
-    if output == "json":
-        return DataView(show_line)
-    if output == "yaml":
-        return DataView(_show_yaml)
+    if output in ("json", "yaml"):
+        return DataView(output)
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in _DUMB:
         return BarView()
     return LineView()
@@ -57,14 +55,14 @@ class LineView:
 class DataView:
     """The task after each change, for programs."""
 
-    def __init__(self, write: Callable[[Any], None]) -> None:
-        self._write = write
+    def __init__(self, output: str) -> None:
+        self._output = output
         self._said: Mapping[str, Any] | None = None
 
     def show(self, task: Mapping[str, Any], *, at: str | None, waits_for: str) -> None:
         if task != self._said:
             self._said = dict(task)
-            self._write(self._said)
+            show_next(self._output, self._said, "")
             sys.stdout.flush()
 
     def close(self) -> None:
@@ -162,9 +160,3 @@ def _cropped(text: str, width: int) -> str:
     while cells_of(text) > width:
         text = text[:-1]
     return text.rstrip()
-
-
-def _show_yaml(value: Any) -> None:
-    import yaml
-
-    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, explicit_start=True), nl=False)
