@@ -12,10 +12,11 @@ from pulp_console.times import TIME
 from pulp_admin import completing, render
 from pulp_admin.app import App, with_app_wide
 from pulp_admin.errors import DATA, Failure
+from pulp_admin.notes import noted
 from pulp_admin.options import RESOURCE, STATES, instant
 from pulp_admin.paths import api_path
 from pulp_admin.screen import banner, terminal_width
-from pulp_admin.wide import Line, wide_table
+from pulp_admin.wide import wide_table
 from pulp_admin.words import UNFINISHED, StateWord
 
 
@@ -100,7 +101,8 @@ def list_(
         _check_operations(app, operations)
     if app.output == "wide":
         now = datetime.now(UTC)
-        show("table", None, lambda: wide_table(map(Line, reports), now, terminal_width()))
+        lines = noted(app.client, reports)
+        show("table", None, lambda: wide_table(lines, now, terminal_width()))
     else:
         show(app.output, reports, lambda: render.listing(reports))
     if not reports and not show_all and not states:

@@ -1,7 +1,7 @@
 """`pulp-admin tasks`: details, cancel, watch; list and history are in files of their own."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from pulp_console.groups import Group
@@ -11,19 +11,19 @@ from pulp_console.output import hint, show
 from pulp_admin import render
 from pulp_admin.app import App, with_app, with_app_wide
 from pulp_admin.errors import NotFound
-from pulp_admin.history import cancel_reason, entries_of, history
+from pulp_admin.history import history
 from pulp_admin.ids import resolve, task_id_option
 from pulp_admin.listing import list_
 from pulp_admin.not_found import why_not_cancelled, why_not_there_then
+from pulp_admin.notes import noted
 from pulp_admin.options import MOMENT
 from pulp_admin.paths import api_path
 from pulp_admin.screen import banner, terminal_width
 from pulp_admin.waiting import why_it_waits
 from pulp_admin.wide import Line, wide_table
-from pulp_admin.words import state_of_report
 
 if TYPE_CHECKING:
-    from pulp_admin.client import Client
+    pass
 
 
 @click.group(cls=Group)
@@ -55,8 +55,8 @@ def details(app: App, task_id: TaskId, as_of: str | None) -> None:
         raise why_not_there_then(app.client, known, as_of, refusal) from None
     is_now = as_of is None
     if app.output == "wide":
-        line = Line(report, _note(app.client, known, report) if is_now else "")
-        show("table", None, lambda: wide_table([line], datetime.now(UTC), terminal_width()))
+        lines = noted(app.client, [report]) if is_now else [Line(report)]
+        show("table", None, lambda: wide_table(lines, datetime.now(UTC), terminal_width()))
         return
     show(app.output, report, lambda: render.details(report))
     if is_now and app.output == "table" and (reason := why_it_waits(app.client, known, report)):
@@ -93,10 +93,3 @@ def watch(app: App, task_id: TaskId) -> None:
 
 
 tasks.add_command(history)
-
-
-def _note(client: "Client", task_id: str, report: dict[str, Any]) -> str:
-    """What a line about the task should say beside its progress or error: why it waits, or why it was cancelled."""
-    if state_of_report(report).pulp2 in ("cancelling", "canceled"):
-        return cancel_reason(entries_of(client, task_id))
-    return why_it_waits(client, task_id, report)

@@ -129,7 +129,8 @@ def sentence(task: Mapping[str, Any], waits_for: str) -> str:
     after = f" after {span_text(started, finished)}" if started and finished else ""
     error = task.get("error")
     told = f": {error.get('description') or error.get('code')}" if isinstance(error, dict) else ""
-    done = progress_words(task.get("progress")) if state.exit_code else []
+    is_partly_done = state.exit_code and counts_of(task.get("progress")).fraction != 1
+    done = progress_words(task.get("progress")) if is_partly_done else []
     return one_line(f"{head}{after}{told}" + (f" ({', '.join(done)})" if done else ""))
 
 

@@ -95,6 +95,7 @@ class _Watch:
         self._pauses = pauses
         self._task: dict[str, Any] | None = None
         self._last_id: str | None = None
+        self._is_open = False
         self._is_away = False
 
     def run(self) -> int:
@@ -113,8 +114,10 @@ class _Watch:
 
         The stream is opened before the task is read: so nothing that happens between is missed.
         """
+        self._is_open = False
         with self._client.events(self._task_id, self._last_id) as messages:
             code = self._read()
+            self._is_open = True
             if code is not None:
                 return code
             for message in messages:
@@ -172,7 +175,7 @@ class _Watch:
                 f" on. To watch it again: pulp-admin tasks watch --task-id {self._task_id}",
                 TEMPORARY,
             )
-        if not self._is_away:
+        if not self._is_open and not self._is_away:  # that a proxy cuts a stream now and then is no news
             hint(f"{failure.message.partition(chr(10))[0]} Trying again.")
             self._is_away = True
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from pulp_deploy.stack import Stack, StackOptions
 
+from tests.support.api_relay import ApiRelay
 from tests.support.command import environment
 from tests.unit.test_admin_guide import CANCELLED_SYNC, ORPHANS, PROGRESS
 
@@ -47,6 +49,25 @@ class User:
         )
         assert found is not None, result.stdout
         return found[1]
+
+    def start(self, command: str, task_id: str, url: str) -> "subprocess.Popen[str]":
+        """Start a command of `pulp-admin tasks` on a task, through a URL; its output is two pipes."""
+        return subprocess.Popen(
+            [Path(sys.executable).with_name("pulp-admin"), "tasks", command, "--task-id", task_id],
+            env=environment(self.home, **self.stack.client_environment()) | {"PULP_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def first_line_of(self, command: str) -> tuple[str, int, str]:
+        """What a shell's `| head -1` shows, the exit code of the command before it, and its standard error."""
+        script = f"{Path(sys.executable).with_name('pulp-admin')} {command} | head -1; exit ${{PIPESTATUS[0]}}"
+        env = environment(self.home, **self.stack.client_environment())
+        result = subprocess.run(
+            ["bash", "-c", script], env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+        return result.stdout, result.returncode, result.stderr
 
     def report(self, task_id: str) -> dict[str, Any]:
         """What `details --output json` prints."""
@@ -100,7 +121,7 @@ def filled(page: str, report: dict[str, Any]) -> str:
 def test_an_empty_list(user: User) -> None:
     result = user("tasks", "list")
     assert result.returncode == 0
-    assert result.stdout == "+" + "-" * 70 + "+\n" + " " * 33 + "Tasks\n+" + "-" * 70 + "+\n\nNo tasks found\n"
+    assert result.stdout == "+" + "-" * 70 + "+\n" + " " * 33 + "Tasks\n+" + "-" * 70 + "+\n\nNo tasks found\n\n"
     assert result.stderr == "Only tasks that have not ended are listed; --all lists all.\n"
 
 
@@ -122,7 +143,7 @@ def test_the_guides_cancelled_sync(user: User) -> None:
     assert "State:       Running\n" in running
     assert "          Size Left:   112429996\n" in running
 
-    cancelled = user("tasks", "cancel", "--task-id", task_id)
+    cancelled = user("tasks", "cancel", "--task-id", task_id, "--reason", "wrong feed")
     assert (cancelled.returncode, cancelled.stdout, cancelled.stderr) == (0, "", "")
     shown = user("tasks", "details", "--task-id", task_id).stdout  # by a process that knows nothing of the other
     assert shown == filled(CANCELLED_SYNC, user.report(task_id)) + "\n\n"
@@ -130,11 +151,12 @@ def test_the_guides_cancelled_sync(user: User) -> None:
 
     history = user("tasks", "history", "--task-id", task_id).stdout.splitlines()
     events = [line.split()[3:] for line in history[1:]]
-    assert events[0] == ["accepted", "user:admin", "applied"]
-    assert ["cancel-requested", "user:admin", "applied"] in events
-    assert events[-1] == ["finished", "worker:worker", "applied"]
-    again = user("tasks", "cancel", "--task-id", task_id)
-    assert (again.returncode, f"\n\n  {task_id} (resource_id)\n\n\n" in again.stderr) == (65, True)
+    assert events[0] == ["accepted", "user:admin", "reporting"]
+    assert ["cancel-requested", "user:admin", "wrong", "feed"] in events
+    assert events[-1] == ["finished", "worker:worker", "Cancelled"]
+    wide = user("tasks", "details", "--task-id", task_id, "--output", "wide").stdout.splitlines()
+    assert wide[1].split()[:3] == [task_id, "Cancelled", "reporting"]
+    assert wide[1].endswith("wrong feed")
 
 
 def test_a_task_that_cannot_be_cancelled_while_it_runs(user: User) -> None:
@@ -149,13 +171,15 @@ def test_a_task_that_cannot_be_cancelled_while_it_runs(user: User) -> None:
     assert "State:        Cancelled\nStart Time:   Unstarted\n" in shown
     (user.stack.folder.path / "storage" / "go").touch()
     watched = user("tasks", "watch", "--task-id", task_id)
-    assert (watched.returncode, watched.stdout.splitlines()[-1]) == (0, "unstoppable: completed")
+    assert watched.returncode == 0
+    assert re.fullmatch(r"\S+Z unstoppable: Successful after \S+", watched.stdout.splitlines()[-1])
 
 
 def test_watch_tells_by_its_exit_code_how_a_task_ended(user: User) -> None:
     failing = user.submit("misbehave", "--argument", "how=raise")
     watched = user("tasks", "watch", "--task-id", failing)
-    assert (watched.returncode, watched.stdout.startswith("misbehave: "), "\x1b" in watched.stdout) == (1, True, False)
+    assert (watched.returncode, " misbehave: Error after " in watched.stdout) == (1, True)
+    assert "\x1b" not in watched.stdout
     skipped = user.submit("echo", "--depends-on", failing)
     assert user("tasks", "watch", "--task-id", skipped).returncode == 4
     assert "State:        Error\n" in user("tasks", "details", "--task-id", failing).stdout
@@ -185,22 +209,30 @@ def test_lists_are_chosen_and_cut(user: User) -> None:
     assert set(states("--state", "error")) == {"error"}
     assert set(states("--state", "failed", "--state", "cancelled")) == {"error", "canceled"}
     assert len(states("--all", "--limit", "2")) == 2
-    assert states("--all", "--operation", "sync") == ["canceled"]
+    assert set(states("--state", "Error,CANCELLED")) == {"error", "canceled"}
+    assert set(states("--all", "--operation", "remove-orphans")) == {"finished"}
+    assert states("--all", "--operation", "reporting", "--who", "admin", "--since", "1h") == ["canceled"]
+    assert states("--all", "--tag", "pulp:action:sync") == ["canceled"]
+    assert states("--all", "--until", "yesterday") == []
     assert states("--all", "--resource", "repository:ff7-e6") == ["canceled"]
 
 
 def test_what_the_server_or_the_command_line_refuses(user: User) -> None:
     cases = [
-        (("tasks", "details", "--task-id", "nonsense"), 65, "  nonsense (resource_id)\n"),
+        (("tasks", "details", "--task-id", "nonsense"), 64, "'nonsense' is not the id of a task: a UUID"),
+        (("tasks", "cancel", "--task-id", "../content/orphans"), 64, "is not the id of a task"),
+        (("tasks", "details", "--task-id", "ffff-ffff"), 65, "The id of no task begins with 'ffffffff'."),
         (("tasks", "details", "--task-id", UNKNOWN), 65, f"  {UNKNOWN} (resource_id)\n"),
         (("tasks", "cancel", "--task-id", UNKNOWN), 65, f"  {UNKNOWN} (resource_id)\n"),
         (("tasks", "history", "--task-id", UNKNOWN), 65, "No Task matches"),
-        (("tasks", "watch", "--task-id", "nonsense"), 65, "neither a task's UUID nor its href"),
+        (("tasks", "watch", "--task-id", UNKNOWN), 65, f"  {UNKNOWN} (resource_id)\n"),
         (("submit", "nope"), 65, "unknown operation 'nope'; known are: deaf, echo"),
         (("submit", "sync"), 65, "operation sync needs the argument 'repo_id'"),
         (("submit", "echo", "--arguments", "[]"), 64, "a JSON object is expected, not list"),
         (("tasks", "details"), 64, "The following options are required but were not specified:\n  --task-id\n"),
-        (("tasks", "list", "--state", "bogus"), 64, "bogus"),
+        (("tasks", "list", "--state", "bogus"), 64, "'bogus' is no state; they are Waiting, Running"),
+        (("tasks", "list", "--operation", "ehco"), 65, "No operation is named 'ehco'. Did you mean 'echo'"),
+        (("tasks", "list", "--resource", "zoo"), 64, "TYPE:ID is expected, such as repository:zoo"),
         (("tasks", "list", "stray"), 64, "stray"),
     ]
     for arguments, code, text in cases:
@@ -224,11 +256,100 @@ def test_completion_prints_a_script_that_completes(user: User) -> None:
     assert words.stdout.split(",")[-1].strip() == "cancel"
 
 
-def test_a_reader_that_goes_away_is_no_error(user: User) -> None:
-    command = f"{Path(sys.executable).with_name('pulp-admin')} tasks list --all | head -1"
-    env = environment(user.home, **user.stack.client_environment())
-    result = subprocess.run(command, shell=True, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert (result.stdout, result.stderr) == ("+" + "-" * 70 + "+\n", "")
+@pytest.mark.parametrize("command", ["tasks list --all", "tasks list --all --output json", "operations", "workers"])
+def test_a_reader_that_goes_away_is_no_error(user: User, command: str) -> None:
+    first, code, error = user.first_line_of(command)
+    assert (first != "", code in (0, 141), error) == (True, True, "")
+
+
+def test_a_reader_that_goes_away_does_not_look_like_a_failed_task(user: User) -> None:
+    task_id = user.submit("echo")
+    first, code, error = user.first_line_of(f"tasks watch --task-id {task_id}")
+    assert (" echo: " in first, code in (0, 141), error) == (True, True, "")
+
+
+def test_each_cause_of_nothing_found_has_its_sentence(user: User) -> None:
+    task_id, other = user.submit("echo"), user.submit("echo", "--resource", "repository:elsewhere")
+    assert user("tasks", "watch", "--task-id", task_id).returncode == 0
+    history = json.loads(user("tasks", "history", "--task-id", task_id, "--output", "json").stdout)
+    partition, offset = history[0]["partition"], history[0]["offset"]
+    ended = user("tasks", "cancel", "--task-id", task_id)
+    assert (ended.returncode, f"Task {task_id} has ended already" in ended.stderr) == (65, True)
+    assert "Successful, " in ended.stderr
+    early = user("tasks", "details", "--task-id", task_id, "--as-of", "2026-11-24T12:00:00Z")
+    assert (early.returncode, "did not exist yet at 2026-11-24T12:00:00Z: it was submitted at" in early.stderr) == (
+        65,
+        True,
+    )
+    elsewhere = user("tasks", "details", "--task-id", task_id, "--as-of", f"{partition + 1}:0")
+    assert (elsewhere.returncode, "is an event of another task: those of task" in elsewhere.stderr) == (65, True)
+    if offset:
+        before = user("tasks", "details", "--task-id", task_id, "--as-of", f"{partition}:{offset - 1}")
+        assert (before.returncode, f"its first event is {partition}:{offset}" in before.stderr) == (65, True)
+    then = user("tasks", "details", "--task-id", task_id, "--as-of", f"{partition}:{offset}")
+    assert "State:        Waiting\n" in then.stdout
+    user("tasks", "watch", "--task-id", other)
+
+
+def test_an_id_is_taken_in_every_usual_form(user: User) -> None:
+    task_id = user.submit("echo")
+    href = f"/pulp/api/v3/tasks/{task_id}/"
+    forms = [f" {task_id} ", task_id.upper(), task_id.replace("-", ""), f"{{{task_id}}}", href, user.stack.url + href]
+    for form in (*forms, href.replace("v3", "v2"), f"prn:core.task:{task_id}", f"urn:uuid:{task_id}", task_id[:20]):
+        result = user("tasks", "details", "--task-id", form, "--output", "json")
+        assert (result.returncode, json.loads(result.stdout)["task_id"]) == (0, task_id), form
+
+
+def test_why_a_task_waits_is_told_beside_the_guides_page(user: User) -> None:
+    task_id = user.submit("echo", "--queue", "nobody-serves-this")
+    shown = user("tasks", "details", "--task-id", task_id)
+    assert shown.stdout.endswith("Progress:\n\n\n")
+    assert shown.stderr.startswith("It waits: ")
+    assert "nobody-serves-this" in shown.stderr
+    wide = user("tasks", "list", "--queue", "nobody-serves-this", "--output", "wide").stdout
+    assert "nobody-serves-this" in wide.splitlines()[1]
+    user("tasks", "cancel", "--task-id", task_id)
+
+
+@pytest.mark.parametrize("cuts", [False, True], ids=["ended", "cut"])
+def test_watch_outlives_a_proxy_that_ends_streams(user: User, cuts: bool) -> None:
+    task_id = user.submit("patient")
+    with ApiRelay(user.stack.url, stream_s=2, cuts=cuts) as relay, user.start("watch", task_id, relay.url) as watching:
+        assert relay.refreshed.wait(60)
+        assert user("tasks", "cancel", "--task-id", task_id).returncode == 0
+        out, error = watching.communicate(timeout=60)
+    assert (watching.returncode, error) == (3, "")
+    words = [line.partition("patient: ")[2].partition(" after")[0] for line in out.splitlines()]
+    assert words[-1] == "Cancelled"
+    assert len(words) == len(set(words)), "a line twice"
+
+
+def test_watch_outlives_an_api_that_is_away(user: User) -> None:
+    task_id = user.submit("patient")
+    with ApiRelay(user.stack.url) as relay, user.start("watch", task_id, relay.url) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        assert "patient: " in watching.stdout.readline()
+        relay.refuse()
+        assert watching.stderr.readline().endswith("Trying again.\n")
+        relay.open()
+        assert watching.stderr.readline() == "Connected again.\n"
+        assert user("tasks", "cancel", "--task-id", task_id).returncode == 0
+        out, error = watching.communicate(timeout=60)
+    assert (watching.returncode, error, " patient: Cancelled after " in out) == (3, "", True)
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_task(user: User) -> None:
+    task_id = user.submit("patient")
+    with user.start("watch", task_id, user.stack.url) as watching:
+        assert watching.stdout is not None
+        assert "patient: " in watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        _, error = watching.communicate(timeout=60)
+    assert watching.returncode == 130
+    assert error == f"The task goes on. To cancel it: pulp-admin tasks cancel --task-id {task_id}\n"
+    assert user.report(task_id)["state"] in ("waiting", "running")
+    user("tasks", "cancel", "--task-id", task_id)
 
 
 def test_kafka_away_writes_are_refused_reads_go_on_and_all_is_well_again(user: User) -> None:
@@ -253,3 +374,5 @@ def test_the_server_away(user: User) -> None:
     refused = user("tasks", "list")
     assert refused.returncode == 78
     assert "The connection was refused when attempting to contact the server [127.0.0.1]" in refused.stderr
+    source = user.stack.client_environment()["PULP_ADMIN_CONFIG"]
+    assert f"The URL is {user.stack.url}, from {source}.\nStart one on this machine: pulp-tasks up\n" in refused.stderr

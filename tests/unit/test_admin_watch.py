@@ -194,9 +194,17 @@ def test_it_outlives_a_restart_of_the_server(tmp_path: Path, capsys: pytest.Capt
     assert watched(tmp_path, server) == 0
     assert server.resumed == [None, "s", "s", "s", "s"]
     error = capsys.readouterr().err.splitlines()
-    assert error[0].startswith("The connection to the server http://pulp.test:80 broke: ")
+    assert error[0].startswith("The connection was refused when attempting to contact the server [pulp.test]")
     assert error[0].endswith("Trying again.")
     assert error[1:] == ["Connected again."]
+
+
+def test_streams_that_are_cut_are_no_news(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    streams = [Stream(HEARTBEAT, then="break") for _ in range(50)]
+    assert (
+        watched(tmp_path, Server([*streams, Stream(sse("finished"))], [*[task("running")] * 51, task("finished")])) == 0
+    )
+    assert capsys.readouterr().err == ""
 
 
 def test_a_server_that_is_not_there_at_the_start_is_an_error_at_once(tmp_path: Path) -> None:
