@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import CONFLICT
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -35,6 +37,7 @@ class Client:
         self._http = self._connection.http
         self._memory = Memory(config.folder)
         self._positions = self._memory.recall(config.url)
+        self._noting = Lock()
 
     def get(
         self, path: ApiPath, params: Mapping[str, Any] | None = None, at_least: Mapping[int, int] | None = None
@@ -66,6 +69,22 @@ class Client:
         """Submit a task; its id. Repeated by itself until the answer is known: the key makes it one task."""
         headers = {"Idempotency-Key": key or str(uuid4())}
         return str(self.post(api_path("v3", "tasks"), body, headers)["task"]).rstrip("/").rsplit("/", 1)[-1]
+
+    def rerun(self, task_id: str, changed: Mapping[str, Any], key: str) -> str:
+        """Run a task that has ended again; the new task's id. The same key makes one task."""
+        made = self.post(api_path("v3", "tasks", task_id, "rerun"), changed, {"Idempotency-Key": key})
+        return str(made["task"]).rstrip("/").rsplit("/", 1)[-1]
+
+    def cancel(self, task_id: str, reason: str | None = None) -> dict[str, Any]:
+        """Cancel a task; the task after that, in the v3 dialect. Repeated by itself until the answer is known.
+
+        One that has ended is there as it ended, and one that cannot be cancelled has a `detail` that says so.
+        """
+        body = {"state": "canceled", **({} if reason is None else {"reason": reason})}
+        response = self._send("PATCH", api_path("v3", "tasks", task_id), json=body, is_repeatable=True)
+        if response.status_code == CONFLICT:
+            return dict(response.json())
+        return dict(json_of(response, self._config.url))
 
     def post(self, path: ApiPath, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
         """The JSON of a POST that may be sent again, since its headers have an `Idempotency-Key`."""
@@ -123,9 +142,10 @@ class Client:
     def _note(self, response: httpx.Response) -> None:
         if response.request.method == "GET" or "pulp-position" not in response.headers:
             return
-        for partition, offset in decode(response.headers["pulp-position"]).items():
-            self._positions[partition] = max(offset, self._positions.get(partition, -1))
-        self._memory.keep(self._config.url, self._positions)
+        with self._noting:  # requests may be sent by several threads at once
+            for partition, offset in decode(response.headers["pulp-position"]).items():
+                self._positions[partition] = max(offset, self._positions.get(partition, -1))
+            self._memory.keep(self._config.url, self._positions)
 
 
 def _refuses_positions(response: httpx.Response) -> bool:

@@ -1,6 +1,7 @@
 """What can go wrong, and the exit code of each (sysexits.h where it has one).
 
-0   done                                    69  the task cannot be cancelled
+0   done                                    69  the task cannot be cancelled; of many tasks, some could not be
+                                                cancelled or run again (they are listed)
 1   `watch`: the task failed                70  an error of the server
 3   `watch`: the task was cancelled         75  away for now: try again
 4   `watch`: the task was skipped           77  not allowed

@@ -66,7 +66,7 @@ def what(entry: Mapping[str, Any]) -> str:
     data = _data(entry)
     match _kind(entry):
         case "accepted":
-            return str(data.get("operation", ""))
+            return _accepted(entry, data)
         case "started":
             return f"attempt {data['attempt']}" if data.get("attempt", 1) != 1 else ""
         case "progress":
@@ -77,6 +77,11 @@ def what(entry: Mapping[str, Any]) -> str:
             return outcome(data)
         case _:
             return ""
+
+
+def _accepted(entry: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    operation, cause = str(data.get("operation", "")), entry["event"].get("causationid")
+    return f"{operation}, rerun of {cause}" if cause else operation
 
 
 def outcome(data: Mapping[str, Any]) -> str:

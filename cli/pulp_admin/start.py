@@ -82,7 +82,7 @@ def submit(
         "parent_task": parent,
     }
     body = {key: value for key, value in given.items() if value is not None}
-    body |= {"operation": operation, "arguments": _arguments(pairs, arguments)}
+    body |= {"operation": operation, "arguments": given_arguments(pairs, arguments)}
     accepted(app, body, watch=watch, key=idempotency_key)
 
 
@@ -134,7 +134,8 @@ def run_publish(app: App, repo_id: str, watch: bool) -> None:
     accepted(app, {"operation": "publish", "arguments": {"repo_id": repo_id}}, watch=watch)
 
 
-def _arguments(pairs: tuple[str, ...], text: str | None) -> dict[str, Any]:
+def given_arguments(pairs: tuple[str, ...], text: str | None) -> dict[str, Any]:
+    """What `--argument` and `--arguments` say, by name. Raises a usage error."""
     found = {} if text is None else _json(text, "--arguments")
     if not isinstance(found, dict):
         raise click.UsageError(f"--arguments: a JSON object is expected, not {type(found).__name__}")

@@ -1,7 +1,8 @@
-"""`pulp-admin tasks`: details, cancel, watch; list and history are in files of their own."""
+"""`pulp-admin tasks`: details and watch; the other commands are in files of their own."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 from pulp_console.groups import Group
@@ -10,25 +11,24 @@ from pulp_console.output import hint, show
 
 from pulp_admin import render
 from pulp_admin.app import App, with_app, with_app_wide
+from pulp_admin.cancelling import cancel
 from pulp_admin.errors import NotFound
 from pulp_admin.history import history
 from pulp_admin.ids import resolve, task_id_option
 from pulp_admin.listing import list_
-from pulp_admin.not_found import why_not_cancelled, why_not_there_then
+from pulp_admin.not_found import why_not_there_then
 from pulp_admin.notes import noted
 from pulp_admin.options import MOMENT
 from pulp_admin.paths import api_path
+from pulp_admin.rerun import rerun
 from pulp_admin.screen import banner, terminal_width
 from pulp_admin.waiting import why_it_waits
 from pulp_admin.wide import Line, wide_table
 
-if TYPE_CHECKING:
-    pass
-
 
 @click.group(cls=Group)
 def tasks() -> None:
-    """List, inspect, watch and cancel server-side tasks."""
+    """List, inspect, watch, cancel and rerun server-side tasks."""
 
 
 tasks.add_command(list_)
@@ -57,25 +57,16 @@ def details(app: App, task_id: TaskId, as_of: str | None) -> None:
     if app.output == "wide":
         lines = noted(app.client, [report]) if is_now else [Line(report)]
         show("table", None, lambda: wide_table(lines, datetime.now(UTC), terminal_width()))
-        return
-    show(app.output, report, lambda: render.details(report))
+    else:
+        show(app.output, report, lambda: render.details(report))
     if is_now and app.output == "table" and (reason := why_it_waits(app.client, known, report)):
         hint(f"It waits: {reason}")
+    if app.output in ("table", "wide") and (links := _reruns(report)):
+        hint(links)
 
 
-@tasks.command(epilog="Example: pulp-admin tasks cancel --task-id e0e0a250-eded-468f-9d97-0419a00b130f")
-@task_id_option
-@click.option("--reason", metavar="TEXT", help="Why; it is kept in the task's history.")
-@with_app
-def cancel(app: App, task_id: TaskId, reason: str | None) -> None:
-    """Cancel a task that waits, or runs and supports it. Prints nothing where the cancel was accepted."""
-    known = resolve(app.client, task_id)
-    try:
-        report = app.client.delete(api_path("v2", "tasks", known), None if reason is None else {"reason": reason})
-    except NotFound as refusal:
-        raise why_not_cancelled(app.client, known, refusal) from None
-    if app.output in ("json", "yaml"):
-        show(app.output, report, list)
+tasks.add_command(cancel)
+tasks.add_command(rerun)
 
 
 @tasks.command(epilog="Example: pulp-admin tasks watch --task-id e0e0a250-eded-468f-9d97-0419a00b130f")
@@ -93,3 +84,12 @@ def watch(app: App, task_id: TaskId) -> None:
 
 
 tasks.add_command(history)
+
+
+def _reruns(report: Mapping[str, Any]) -> str:
+    """Which task it runs again, and which ones run it again; empty for most."""
+    again, reruns = report.get("rerun_of"), report.get("reruns") or []
+    parts = [f"It runs task {again} again."] if again else []
+    if reruns:
+        parts.append(f"It was run again as task {', '.join(map(str, reruns))}.")
+    return " ".join(parts)

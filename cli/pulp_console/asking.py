@@ -28,5 +28,15 @@ def confirm(question: str, *, is_sure: bool) -> None:
         raise click.exceptions.Exit(DECLINED)
 
 
+def confirm_number(question: str, number: int) -> None:
+    """Like `confirm`, for what concerns so much that the number has to be typed. No option stands for the answer."""
+    if not _can_ask():
+        raise click.UsageError(f"{question} There is no terminal to ask on.")
+    answer = click.prompt(f"{question} Type {number} to go on", default="", show_default=False, err=True)
+    if answer.strip().replace(",", "") != str(number):
+        click.echo("Nothing was done.", err=True)
+        raise click.exceptions.Exit(DECLINED)
+
+
 def _can_ask() -> bool:
     return sys.stdin.isatty()

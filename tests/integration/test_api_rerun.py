@@ -136,6 +136,19 @@ async def test_a_list_takes_both_ways_as_filters(api: Site) -> None:
     assert await listed(api, q=f"reruns__isnull=true AND NOT rerun_of={first}") == [str(other)]
 
 
+async def test_the_list_of_pulp_2_leaves_out_what_was_run_again(api: Site) -> None:
+    first, other = await ended(api), await ended(api)
+    await api.until(await again(api, first), "waiting")
+
+    async def ids(**params: str) -> list[str]:
+        answer = await api.client.get(f"{V2}/tasks/", params={"state": "error", **params})
+        return [task["task_id"] for task in answer.json()]
+
+    assert await ids() == [str(first), str(other)]
+    assert await ids(has_reruns="false") == [str(other)]
+    assert await ids(has_reruns="true") == [str(first)]
+
+
 async def test_tags_are_a_filter_all_of_which_match(api: Site) -> None:
     task_id = await api.submit({**SYNC, "tags": ["a", "b"]})
     await api.until(task_id, "waiting")

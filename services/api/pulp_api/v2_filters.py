@@ -1,6 +1,7 @@
 """What the v2 dialect's list can be narrowed by beyond Pulp 2's own parameters. Pure.
 
-`operation`, `queue`, `worker`, `user`, `resource` (TYPE:ID) and `since`/`until`, which bound the time of submission.
+`operation`, `queue`, `worker`, `user`, `resource` (TYPE:ID), `since`/`until`, which bound the time of submission, and
+`has_reruns`, which tells tasks that were run again from the others.
 Each may be repeated: a task matches if it has any of the values, and matches every parameter.
 """
 
@@ -25,11 +26,12 @@ class Narrowing(NamedTuple):
     resource: list[str] | None
     since: str | None
     until: str | None
+    has_reruns: bool | None
 
     def conditions(self) -> list[Condition]:
         """The conditions of the parameters that are there. Raises `BadInput`."""
         given = self._asdict()
-        return [make(given[name]) for name, make in _CONDITIONS.items() if given[name]]
+        return [make(given[name]) for name, make in _CONDITIONS.items() if given[name] not in (None, "", [])]
 
 
 def narrowing(
@@ -40,9 +42,10 @@ def narrowing(
     resource: _Texts = None,
     since: str | None = None,
     until: str | None = None,
+    has_reruns: bool | None = None,
 ) -> Narrowing:
     """The dependency of a list."""
-    return Narrowing(operation, queue, worker, user, resource, since, until)
+    return Narrowing(operation, queue, worker, user, resource, since, until, has_reruns)
 
 
 def _resources(values: Sequence[str]) -> Condition:
@@ -70,6 +73,9 @@ _CONDITIONS: Final[Mapping[str, Callable[[Any], Condition]]] = {
     "worker": lambda values: Condition("t.worker = any (%(worker)s)", {"worker": values}),
     "user": lambda values: Condition("t.created_by = any (%(user)s)", {"user": [f"user:{name}" for name in values]}),
     "resource": _resources,
+    "has_reruns": lambda value: Condition(
+        ("" if value else "not ") + "exists (select from task_causes k where k.cause = t.task_id)"
+    ),
     "since": lambda text: Condition("t.accepted_at >= %(since)s", {"since": _time("since", text)}),
     "until": lambda text: Condition("t.accepted_at < %(until)s", {"until": _time("until", text)}),
 }

@@ -1,0 +1,130 @@
+"""One request for each of many tasks: some at once, with progress, and what became of each."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import click
+
+from pulp_admin.errors import CONFIG, DATA, DENIED, UNAVAILABLE, Failure
+
+INTERRUPTED: Final = 130
+_QUIET_S: Final = 2.0
+"""What is done sooner needs no progress."""
+_TERMINAL_STEP_S: Final = 0.2
+_PLAIN_STEP_S: Final = 10.0
+
+Report = Mapping[str, Any]
+"""A task, as the v2 dialect reports it."""
+
+
+class Word(StrEnum):
+    """What became of the request for a task."""
+
+    DONE = "done"
+    ENDED = "ended"
+    """It had ended before: nothing was left to do."""
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNTRIED = "untried"
+
+
+class Outcome(NamedTuple):
+    """What became of a task, and why; `told` is what a program wants beside it."""
+
+    word: Word
+    reason: str = ""
+    told: Mapping[str, Any] = {}
+    code: int = 0
+    """The exit code of what failed."""
+
+
+class Result(NamedTuple):
+    """A task, and what became of it."""
+
+    task: Report
+    outcome: Outcome
+
+    @property
+    def task_id(self) -> str:
+        """Of the task."""
+        return str(self.task["task_id"])
+
+    def data(self) -> dict[str, Any]:
+        """As `--output json` prints it."""
+        word, reason, told, _ = self.outcome
+        return {"task_id": self.task_id, "outcome": word.value, "reason": reason or None, **told}
+
+
+def act_on(tasks: Sequence[Report], act: Callable[[str], Outcome], *, at_once: int) -> list[Result]:
+    """Do something to each task; what became of each, in their order.
+
+    One that fails stops no other, unless the server is not there: then the rest is not tried. Nor is it after Ctrl-C.
+    """
+    found: list[Outcome] = []
+    with _progress(len(tasks)) as tell:
+        try:
+            for outcome in _outcomes(tasks, act, at_once):
+                found.append(outcome)
+                tell(len(found))
+                if outcome.code == CONFIG:
+                    break
+        except KeyboardInterrupt:
+            found.append(Outcome(Word.UNTRIED, "interrupted before its answer came", code=INTERRUPTED))
+    code = found[-1].code if found else 0
+    rest = [Outcome(Word.UNTRIED, "not tried", code=code)] * (len(tasks) - len(found))
+    return [Result(task, outcome) for task, outcome in zip(tasks, [*found, *rest], strict=True)]
+
+
+def exit_code(results: Sequence[Result]) -> int:
+    """0 if nothing is left to do; else that of the first failure, or 69 if the server only refused."""
+    failed = [result.outcome.code for result in results if result.outcome.word in (Word.FAILED, Word.UNTRIED)]
+    if failed:
+        return failed[0]
+    return UNAVAILABLE if any(result.outcome.word is Word.REFUSED for result in results) else 0
+
+
+def _outcomes(tasks: Sequence[Report], act: Callable[[str], Outcome], at_once: int) -> Iterator[Outcome]:
+    def attempt(task: Report) -> Outcome:
+        try:
+            return act(str(task["task_id"]))
+        except Failure as failure:
+            is_refused = failure.code in (DATA, DENIED, UNAVAILABLE)
+            reason = failure.message.strip().partition("\n")[0]
+            return Outcome(Word.REFUSED if is_refused else Word.FAILED, reason, code=failure.code)
+
+    if at_once == 1:
+        yield from map(attempt, tasks)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    executor = ThreadPoolExecutor(min(at_once, len(tasks) or 1))
+    try:
+        yield from executor.map(attempt, tasks)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """How many are done, on standard error, where it takes a while."""
+    is_terminal = sys.stderr.isatty()
+    step_s = _TERMINAL_STEP_S if is_terminal else _PLAIN_STEP_S
+    next_s = time.monotonic() + _QUIET_S
+    has_told = False
+
+    def tell(done: int) -> None:
+        nonlocal next_s, has_told
+        if time.monotonic() < next_s:
+            return
+        next_s, has_told = time.monotonic() + step_s, True
+        click.echo(f"\r{done} of {total}" if is_terminal else f"{done} of {total}", nl=not is_terminal, err=True)
+
+    try:
+        yield tell
+    finally:
+        if has_told and is_terminal:
+            click.echo("\r" + " " * (2 * len(str(total)) + 4) + "\r", nl=False, err=True)

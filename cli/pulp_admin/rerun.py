@@ -1,0 +1,165 @@
+"""`pulp-admin tasks rerun`: tasks that have ended, once more."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import click
+from pulp_console.ids import TaskId
+from pulp_console.output import hint, show, table
+
+from pulp_admin import completing
+from pulp_admin.app import App, with_app
+from pulp_admin.bulk import INTERRUPTED, Outcome, Report, Result, Word, act_on, exit_code
+from pulp_admin.ids import TASK_ID, resolve
+from pulp_admin.paths import api_path
+from pulp_admin.screen import terminal_width
+from pulp_admin.selecting import Wish, ask, number_of, selected, selection_options, show_dry_run, show_results
+from pulp_admin.start import given_arguments
+from pulp_admin.words import STATES, StateWord, state_of
+
+if TYPE_CHECKING:
+    from pulp_admin.client import Client
+
+_FAILED: Final = (state_of("failed"),)
+"""What `--all` means where no state is named."""
+_WORST_FIRST: Final = (1, 3, 4, 0)
+"""Exit codes of `watch`: failed, cancelled, skipped, successful."""
+
+
+@click.command(
+    epilog="Examples: pulp-admin tasks rerun --task-id e0e0a250-eded-468f-9d97-0419a00b130f --follow ·"
+    " pulp-admin tasks rerun --all --state error --since yesterday --dry-run"
+)
+@click.option(
+    "--task-id",
+    "task_ids",
+    type=TASK_ID,
+    multiple=True,
+    metavar="ID",
+    help="The task: its id, href or PRN, or the first digits of its id; may be repeated.",
+)
+@click.option(
+    "--argument",
+    "pairs",
+    multiple=True,
+    metavar="NAME=TEXT",
+    help="Another value of an argument; NAME:=JSON for what is no text, NAME:=null to leave it out. May be repeated.",
+)
+@click.option("--arguments", metavar="JSON", help="Other values of arguments as one JSON object, or @FILE.")
+@click.option(
+    "--to-queue", metavar="NAME", shell_complete=completing.queues, help="The queue of the new task, if another."
+)
+@click.option("--priority", type=click.IntRange(-1000, 1000), help="The priority of the new task, if another.")
+@click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="Its time limit, if another.")
+@click.option("--again", is_flag=True, help="With --all: also tasks that were run again already.")
+@click.option("--follow", "--watch", "is_followed", is_flag=True, help="Follow the new task until it ends.")
+@selection_options
+@with_app
+def rerun(
+    app: App,
+    task_ids: tuple[TaskId, ...],
+    pairs: tuple[str, ...],
+    arguments: str | None,
+    to_queue: str | None,
+    priority: int | None,
+    timeout: int | None,
+    again: bool,
+    is_followed: bool,
+    **options: Any,
+) -> None:
+    """Run a task that has ended again: a new task with the same operation, arguments, resources, tags, queue, priority.
+
+    With --all every task that matches the filters: those that have failed unless --state says otherwise, without those
+    that were run again already, in the order in which they were submitted. What could not be run again is listed at the
+    end, and the exit code is 69 then.
+    """
+    wish = Wish(options)
+    wish.check(has_ids=bool(task_ids))
+    changed = {"queue": to_queue, "priority": priority, "timeout_seconds": timeout}
+    body: dict[str, Any] = {name: value for name, value in changed.items() if value is not None}
+    if found := given_arguments(pairs, arguments):
+        body["arguments"] = found
+    if len(task_ids) == 1 and not wish.is_dry_run:
+        _rerun_one(app, resolve(app.client, task_ids[0]), body, is_followed=is_followed)
+        return
+    tasks = _chosen(app, wish, again=again) if wish.is_all else _named(app, task_ids)
+    if wish.is_dry_run:
+        show_dry_run(app, tasks, "would be run again")
+        return
+    if wish.is_all and tasks:
+        ask(wish, tasks, "Run again", "has failed")
+    _rerun_many(app, tasks, body, is_followed=is_followed)
+
+
+def _rerun_one(app: App, task_id: str, body: dict[str, Any], *, is_followed: bool) -> None:
+    new_id = app.client.rerun(task_id, body, str(uuid4()))
+    text = ["Request accepted", "", f'check status of task {new_id} with "pulp-admin tasks details"']
+    show(app.output, {"task_id": new_id, "rerun_of": task_id}, lambda: text)
+    if is_followed:
+        click.get_current_context().exit(_followed(app, [new_id]))
+
+
+def _rerun_many(app: App, tasks: Sequence[Report], body: dict[str, Any], *, is_followed: bool) -> None:
+    # One after the other, so that tasks on one resource come in the order in which they came the first time. The keys
+    # make one task of a request whose answer is lost.
+    results = act_on(tasks, partial(_run_again, app.client, body, str(uuid4())), at_once=1)
+    show_results(app, results, "run again", partial(_new_tasks, results))
+    code = exit_code(results)
+    if is_followed:
+        code = code or _followed(app, [str(each.outcome.told["rerun"]) for each in results if each.outcome.told])
+    click.get_current_context().exit(code)
+
+
+def _run_again(client: "Client", body: dict[str, Any], run_id: str, task_id: str) -> Outcome:
+    return Outcome(Word.DONE, told={"rerun": client.rerun(task_id, body, f"rerun {run_id} {task_id}")})
+
+
+def _new_tasks(results: Sequence[Result]) -> Sequence[str]:
+    rows = [
+        [each.task_id, str(each.outcome.told["rerun"]), str(each.task["task_type"])]
+        for each in results
+        if each.outcome.told
+    ]
+    return [*table(rows, ("TASK", "RUN AGAIN AS", "OPERATION"), width=terminal_width()), ""] if rows else []
+
+
+def _named(app: App, task_ids: Sequence[TaskId]) -> list[Report]:
+    ids = dict.fromkeys(resolve(app.client, task_id) for task_id in task_ids)
+    return [app.client.get(api_path("v2", "tasks", task_id)) for task_id in ids]
+
+
+def _chosen(app: App, wish: Wish, *, again: bool) -> list[Report]:
+    _check_states(wish.filters.states)
+    if again:
+        return selected(app, wish, _FAILED)
+    tasks = selected(app, wish, _FAILED, {"has_reruns": "false"})
+    left_out = selected(app, wish, _FAILED, {"has_reruns": "true"})
+    if left_out:
+        were = "was" if len(left_out) == 1 else "were"
+        hint(f"{number_of(left_out)} more {were} run again already, and left out; --again takes them too.")
+    return tasks
+
+
+def _check_states(states: Sequence[StateWord]) -> None:
+    if unfinished := [state.guide for state in states if state.exit_code is None]:
+        words = ", ".join(state.guide for state in STATES if state.exit_code is not None)
+        raise click.UsageError(
+            f"--state {unfinished[0]}: such a task has not ended: it cannot run again. States to choose from: {words}"
+        )
+
+
+def _followed(app: App, task_ids: Sequence[str]) -> int:
+    """Follow them one after the other; the exit code of the worst end."""
+    from pulp_admin.watching import follow
+
+    codes = []
+    for place, task_id in enumerate(task_ids, 1):
+        if len(task_ids) > 1:
+            hint(f"Task {task_id} ({place} of {len(task_ids)}):")
+        code = follow(app.client, task_id, app.output)
+        if code == INTERRUPTED:
+            return code
+        codes.append(code)
+    return next((code for code in _WORST_FIRST if code in codes), 0)
