@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from pulp_deploy.chosen_ports import Ports
 from pulp_deploy.defaults import PARTITIONS
 from pulp_deploy.errors import DataFolderCorrupt
 from pulp_deploy.folder import DataFolder, Made
 from pulp_deploy.local.jars import class_path
 from pulp_deploy.local.kafka import Kafka, Node
-from pulp_deploy.local.ports import check_free, free_ports
 from pulp_deploy.local.postgres import Postgres
 from pulp_deploy.local.processes import Command
 from pulp_deploy.local.warm_start import warm
@@ -30,15 +30,14 @@ class Wait(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendOptions:
-    """Which Kafka and Postgres. A port of 0 means any free one."""
+    """Which Kafka and Postgres. Ports as in `WantedPorts`."""
 
     brokers: int | None = None
     """1 or 3; None: what the data folder was made with, else 1."""
     partitions: int = PARTITIONS
     """Of the events topic, when it is made."""
-    kafka_port: int = 9092
-    """Of the first broker; the others follow in steps of two, each with its controller's port after it."""
-    postgres_port: int = 24815
+    kafka_port: int | None = None
+    postgres_port: int | None = None
     given_kafka: str | None = None
     given_postgres: str | None = None
 
@@ -62,14 +61,19 @@ class Backend:
         """Whether the database is the stack's own."""
         return self._options.given_postgres is None
 
-    def start(self, wait: Wait) -> Made:
+    @property
+    def owns_kafka(self) -> bool:
+        """Whether the broker is the stack's own."""
+        return self._options.given_kafka is None
+
+    def start(self, ports: Ports, wait: Wait) -> Made:
         """Start what is not given, side by side, and wait until it is ready. The folder is held by now.
 
-        Raises `PortInUse`, `DataFolderCorrupt`, `JarMismatch`, `ProcessFailed`.
+        Raises `DataFolderCorrupt`, `DataFolderUnusable`, `JarMismatch`, `ProcessFailed`.
         """
         made = self._folder.made(brokers=self._options.brokers, partitions=self._options.partitions)
-        kafka = None if self._options.given_kafka else self._own_kafka(made)
-        postgres = None if self._options.given_postgres else self._own_postgres(made)
+        postgres = self._own_postgres(made, ports.postgres) if self.owns_postgres else None
+        kafka = self._own_kafka(made, ports.kafka) if self.owns_kafka else None
         commands: list[Command] = []
         with ThreadPoolExecutor(2) as pool:
             preparing = []
@@ -99,9 +103,7 @@ class Backend:
         if not made.complete:
             self._folder.write_made(replace(made, complete=True))
 
-    def _own_kafka(self, made: Made) -> Kafka:
-        first = self._options.kafka_port
-        ports = list(range(first, first + 2 * made.brokers)) if first else free_ports(2 * made.brokers)
+    def _own_kafka(self, made: Made, ports: tuple[int, ...]) -> Kafka:
         nodes = tuple(
             Node(
                 number=number,
@@ -112,15 +114,13 @@ class Backend:
             for number in range(1, made.brokers + 1)
         )
         for node in nodes:
-            check_free([(f"Kafka ({node.name})", node.port), (f"its controller ({node.name})", node.controller_port)])
             self._expect(made, node.data)
         return warm(Kafka(cluster_id=made.cluster_id, nodes=nodes, class_path=class_path(self._say)), self._say)
 
-    def _own_postgres(self, made: Made) -> Postgres:
-        port = self._options.postgres_port or free_ports(1)[0]
-        check_free([("PostgreSQL", port)])
+    def _own_postgres(self, made: Made, port: int) -> Postgres:
         postgres = Postgres(folder=self._folder.path / "postgres", port=port)
         self._expect(made, postgres.data)
+        postgres.check_folder()
         return postgres
 
     def _expect(self, made: Made, data: "os.PathLike[str]") -> None:

@@ -10,6 +10,9 @@ from typing import IO, Final
 
 import click
 
+from pulp_deploy.folder import make_data_folder
+from pulp_deploy.local.processes import open_log
+
 _READY_FD: Final = "PULP_READY_FD"
 _LOOK_EVERY_S: Final = 0.2
 
@@ -20,10 +23,10 @@ def start_detached(arguments: Sequence[str], folder: Path, environment: Mapping[
     What it writes until then (the progress of a download, say) goes on to standard error. Raises
     `click.exceptions.Exit` with its exit code if it ends before.
     """
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    make_data_folder(folder)
     reading, writing = os.pipe()
     # Read through the open file: a temporary folder is gone when the start fails.
-    with (folder / "logs" / "supervisor.log").open("a+b") as log:
+    with open_log(folder / "logs" / "supervisor.log") as log:
         offset = log.seek(0, os.SEEK_END)
         process = subprocess.Popen(
             [sys.executable, "-m", "pulp_deploy", *arguments],

@@ -3,6 +3,7 @@
 PulpError
 └── DeployError
     ├── DataFolderInUse     another process holds the data folder
+    ├── DataFolderUnusable  the data folder is not where a stack can run
     ├── PortInUse           something else listens on a port that is needed
     ├── DataFolderCorrupt   the data folder is not what `up` left there
     ├── JarMismatch         Kafka's files are not those that were released
@@ -19,6 +20,10 @@ class DeployError(PulpError):
 
 class DataFolderInUse(DeployError):
     """Another process holds the data folder; the message names it."""
+
+
+class DataFolderUnusable(DeployError):
+    """A stack cannot run on the data folder: it cannot be made or entered, or has a name that Kafka does not take."""
 
 
 class PortInUse(DeployError):

@@ -61,7 +61,14 @@ def codes() -> Mapping[type[PulpError], int]:
     )
     from pulp_projections.startup import DependencyAway
 
-    from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, JarMismatch, NotRunning, PortInUse
+    from pulp_deploy.errors import (
+        DataFolderCorrupt,
+        DataFolderInUse,
+        DataFolderUnusable,
+        JarMismatch,
+        NotRunning,
+        PortInUse,
+    )
 
     return {
         BadInput: DATA,
@@ -83,6 +90,7 @@ def codes() -> Mapping[type[PulpError], int]:
         SettingsError: CONFIG,
         TopicMismatch: CONFIG,
         DataFolderCorrupt: CONFIG,
+        DataFolderUnusable: CONFIG,
         JarMismatch: CONFIG,
     }
 

@@ -10,20 +10,40 @@ from pathlib import Path
 from typing import IO, Any, Final, Self
 from uuid import uuid4
 
-import platformdirs
+from pulp_events.local_stack import OWNER, SERVICES, data_folder, services
 
-from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, DeployError
-from pulp_deploy.files import read_json, write_json
+from pulp_deploy.chosen_ports import Ports
+from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, DataFolderUnusable, DeployError
+from pulp_deploy.files import make_folder, read_json, write_json
 from pulp_deploy.local.processes import Identity, end_leftover
 
 VERSION: Final = 1
+_OURS: Final = frozenset({"lock", "stack.json", "processes.json", "kafka", "postgres"})
 
 
 def default_folder() -> Path:
-    """Where data is kept unless told otherwise: of the system for root, else of the user."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/pulp-tasks")  # root's home is closed to the account that PostgreSQL runs as
-    return platformdirs.user_data_path("pulp-tasks")
+    """Where data is kept unless told otherwise: by the rule of `pulp_events.local_stack`."""
+    return data_folder(os.environ)
+
+
+def make_data_folder(path: Path) -> None:
+    """Make a data folder with its logs, for its owner alone (root's lets PostgreSQL's account pass).
+
+    Raises `DataFolderUnusable`, also for a folder that holds something else: it would be closed to others.
+    """
+    _check_name(path)
+    try:
+        found = {each.name for each in path.iterdir()} if path.exists() else set()
+        if found and not found & _OURS:
+            raise DataFolderUnusable(
+                f"the data folder {path} cannot be used: it holds {min(found)} and is no data folder of a stack. Name"
+                " a new or empty one"
+            )
+        make_folder(path, 0o711 if os.geteuid() == 0 else 0o700)
+        (path / "lock").touch(mode=0o600)
+        make_folder(path / "logs")
+    except OSError as error:
+        raise DataFolderUnusable(f"the data folder {path} cannot be used: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,19 +81,13 @@ class DataFolder:
     def hold(self) -> None:
         """Take the folder, making it if there is none, and end what a killed supervisor has left running.
 
-        Raises `DataFolderInUse` if another supervisor holds it, `DeployError` if it cannot be used.
+        Raises `DataFolderInUse` if another supervisor holds it, `DataFolderUnusable` if it cannot be used.
         """
-        if any(sign in str(self.path) for sign in ",\\\n"):
-            raise DeployError(
-                f"the data folder {self.path} cannot be used: Kafka takes no path with a comma or a backslash"
-            )
+        make_data_folder(self.path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / "lock").open("ab")
         except OSError as error:
-            raise DeployError(f"the data folder {self.path} cannot be used: {error.strerror}") from error
-        self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)  # PostgreSQL's account must pass
-        self.logs.mkdir(mode=0o700, exist_ok=True)
+            raise DataFolderUnusable(f"the data folder {self.path} cannot be used: {error.strerror}") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -84,14 +98,14 @@ class DataFolder:
 
     def release(self) -> None:
         """Give the folder up."""
-        (self.path / "owner.json").unlink(missing_ok=True)
+        (self.path / OWNER).unlink(missing_ok=True)
         (self.path / "processes.json").unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
 
     def owner(self) -> Owner | None:
         """Who holds the folder now."""
-        found = self._read("owner.json")
+        found = self._read(OWNER)
         if found is None:
             return None
         identity = Identity(int(found["pid"]), float(found["started"]))
@@ -103,25 +117,29 @@ class DataFolder:
         """Say that we hold the folder, and where the API is once it is ready."""
         me = Identity.of(os.getpid())
         since = datetime.fromtimestamp(me.started, UTC).isoformat(timespec="seconds")
-        write_json(self.path / "owner.json", {"pid": me.pid, "started": me.started, "since": since, "url": url})
+        write_json(self.path / OWNER, {"pid": me.pid, "started": me.started, "since": since, "url": url})
+
+    def made_before(self) -> Made | None:
+        """What the stack was made with; None before its first start. Raises `DataFolderCorrupt`."""
+        found = self._read("stack.json")
+        if found is not None:
+            return self._parse(found)
+        if any((self.path / name).exists() for name in ("kafka", "postgres")):
+            raise DataFolderCorrupt(
+                f"{self.path}/stack.json is missing beside the data: restore it, or start on another data folder"
+            )
+        return None
 
     def made(self, *, brokers: int | None, partitions: int) -> Made:
         """What the stack was made with; the first time, what it is made with now (one broker unless told).
 
         Raises `DataFolderCorrupt`, and `DeployError` if it was made with another number of brokers.
         """
-        found = self._read("stack.json")
-        if found is None:
-            if any((self.path / name).exists() for name in ("kafka", "postgres")):
-                raise DataFolderCorrupt(
-                    f"{self.path}/stack.json is missing beside the data: restore it, or start on another data folder"
-                )
-            cluster_id = uuid4().hex[:22]
-            made = Made(cluster_id=cluster_id, brokers=brokers or 1, partitions=partitions)
+        made = self.made_before()
+        if made is None:
+            made = Made(cluster_id=uuid4().hex[:22], brokers=brokers or 1, partitions=partitions)
             self.write_made(made)
-            return made
-        made = self._parse(found)
-        if brokers is not None and brokers != made.brokers:
+        elif brokers is not None and brokers != made.brokers:
             raise DeployError(
                 f"{self.path} was made with {made.brokers} broker(s), which cannot be changed: start it with"
                 f" --brokers {made.brokers}, or use another data folder"
@@ -131,6 +149,15 @@ class DataFolder:
     def write_made(self, made: Made) -> None:
         """Keep what the stack was made with."""
         write_json(self.path / "stack.json", {"version": VERSION, **asdict(made)})
+
+    def ports(self) -> Ports | None:
+        """The ports of the last start."""
+        found = self._read("ports.json")
+        return None if found is None else Ports(found["api"], found["postgres"], tuple(found["kafka"]))
+
+    def write_ports(self, ports: Ports) -> None:
+        """Keep the ports for the next start."""
+        write_json(self.path / "ports.json", ports._asdict())
 
     def processes(self) -> dict[str, Identity | None]:
         """The stack's processes by name, None for one that is down; whether the others still run is yours to see."""
@@ -142,12 +169,15 @@ class DataFolder:
         write_json(self.path / "processes.json", {name: each and list(each) for name, each in processes.items()})
 
     def services(self) -> dict[str, str] | None:
-        """The environment of the stack's services; None before they were started."""
-        return self._read("services.json")
+        """The environment of the stack's services; None before they were started, or after they were stopped.
+
+        Raises `SettingsError` if it cannot be read.
+        """
+        return services(self.path)
 
     def write_services(self, environment: Mapping[str, str]) -> None:
         """Keep the environment of the services, for commands that act on the stack."""
-        write_json(self.path / "services.json", dict(environment))
+        write_json(self.path / SERVICES, dict(environment))
 
     def end_leftovers(self) -> list[str]:
         """End the recorded processes that still run, by pid and start time; their names."""
@@ -165,7 +195,8 @@ class DataFolder:
         since = owner.since.astimezone().isoformat(sep=" ", timespec="seconds")
         return (
             f"the data folder {self.path} is held by process {owner.identity.pid} since {since}:"
-            f" use it as it is, or stop it with: pulp-tasks down --data {self.path}"
+            f" use it as it is, stop it with: pulp-tasks down --data {self.path}, or name another folder with --data"
+            " or PULP_DATA"
         )
 
     def _parse(self, found: dict[str, Any]) -> Made:
@@ -188,3 +219,16 @@ class DataFolder:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _check_name(path: Path) -> None:
+    if any(sign in str(path) for sign in ",\\\n\r"):
+        raise DataFolderUnusable(
+            f"the data folder {path} cannot be used: Kafka takes no path with a comma, a backslash or a line break"
+        )
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise DataFolderUnusable(
+            f"the data folder {str(path)!r} cannot be used: its name is not in UTF-8. Name another one with --data"
+        ) from None

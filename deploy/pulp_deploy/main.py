@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "down": "pulp_deploy.commands.running:down",
     "status": "pulp_deploy.commands.running:status",
     "logs": "pulp_deploy.commands.logs:logs",
+    "restart": "pulp_deploy.commands.restart:restart",
     "demo": "pulp_deploy.commands.demo:demo",
     "topics": "pulp_deploy.commands.topics:topics",
     "users": "pulp_deploy.commands.users:users",

@@ -62,3 +62,13 @@ def workers_are_up(postgres: str, count: int) -> bool:
     except psycopg.Error:
         return False
     return row is not None and int(row[0]) >= count
+
+
+def worker_is_up(postgres: str, name: str, pid: int) -> bool:
+    """Whether this very process has registered as the worker of that name."""
+    query = "select 1 from workers where name = %s and pid = %s and stopped_at is null"
+    try:
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            return connection.execute(query, [name, pid]).fetchone() is not None
+    except psycopg.Error:
+        return False

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -19,30 +20,34 @@ from pulp_events.topics import Topics
 from pulp_projections.startup import prepare, wait_for_kafka
 
 from pulp_deploy.backend import Backend, BackendOptions
+from pulp_deploy.chosen_ports import USUAL_API, Ports, WantedPorts, check, choose
 from pulp_deploy.credentials import admin_password, ensure_admin, write_client_file
 from pulp_deploy.errors import DeployError, ProcessFailed
 from pulp_deploy.exits import IN_USE
+from pulp_deploy.files import make_folder
 from pulp_deploy.folder import DataFolder
-from pulp_deploy.local.ports import HOST, check_free, free_ports
+from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
+from pulp_deploy.log_files import bound
 from pulp_deploy.probes import api_answers, stable_members, workers_are_up
 from pulp_deploy.supervision import Supervised
 
 READY_TIMEOUT_S: Final = 60.0
 SERVICE_STOP_S: Final = 40.0
 """Longer than a worker drains."""
+LOOK_AT_LOGS_S: Final = 5.0
 
 _log = logging.getLogger("pulp.stack")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
-    """What to run, and where. A port of 0 means any free one."""
+    """What to run, and where. Ports as in `WantedPorts`."""
 
     data: Path
     temporary: bool = False
     """The data folder is removed when the stack is down."""
-    api_port: int = 24817
+    api_port: int | None = None
     processors: int = 1
     workers: int = 1
     concurrency: int = 4
@@ -79,11 +84,12 @@ class Stack:
         self._processes: dict[str, Supervised] = {}
         self._held = False
         self._recording = threading.Lock()
-        self.api_port = options.api_port or free_ports(1)[0]
+        self._is_down = threading.Event()
+        self.api_port = options.api_port or USUAL_API
 
     @property
     def url(self) -> str:
-        """Of the API."""
+        """Of the API; certain once `up` has returned."""
         return f"http://{HOST}:{self.api_port}"
 
     @property
@@ -119,10 +125,11 @@ class Stack:
 
     def up_backend(self) -> None:
         """Start Kafka and Postgres alone; the same errors as `up`."""
-        self._hold(lambda: self.backend.start(self.wait))
+        self._hold(lambda: self.backend.start(self._choose_ports(api=False), self.wait))
 
     def down(self) -> None:
         """Stop everything: services first, so that they can say goodbye; then Kafka and Postgres."""
+        self._is_down.set()
         services = [each for each in self._processes.values() if each.name not in self.backend.names]
         _all(services, lambda each: each.stop(SERVICE_STOP_S))
         _all([each for each in self._processes.values() if each not in services], lambda each: each.stop(20.0))
@@ -176,15 +183,35 @@ class Stack:
     def _hold(self, start: Callable[[], object]) -> None:
         self.folder.hold()
         self._held = True
+        threading.Thread(target=self._bound_logs, name="logs", daemon=True).start()
         try:
             start()
         except BaseException:
             self.down()
             raise
 
+    def _choose_ports(self, *, api: bool) -> Ports:
+        """Before anything that takes time, so that a port that is taken is told at once."""
+        wanted = self.options.backend
+        made = self.folder.made_before()
+        ports = choose(
+            WantedPorts(api=self.options.api_port, kafka=wanted.kafka_port, postgres=wanted.postgres_port),
+            self.folder.ports(),
+            brokers=made.brokers if made is not None else wanted.brokers or 1,
+        )
+        check(ports, api=api, postgres=self.backend.owns_postgres, kafka=self.backend.owns_kafka)
+        self.folder.write_ports(ports)
+        self.api_port = ports.api
+        return ports
+
+    def _bound_logs(self) -> None:
+        while not self._is_down.wait(LOOK_AT_LOGS_S):
+            for log in self.folder.logs.glob("*.log"):
+                with suppress(OSError):
+                    bound(log)
+
     def _up(self) -> None:
-        check_free([("the API", self.api_port)])
-        made = self.backend.start(self.wait)
+        made = self.backend.start(self._choose_ports(api=True), self.wait)
         topics = Topics.named(self.options.prefix)
         environment = self.service_environment()
         kafka, postgres = environment["PULP_KAFKA"], environment["PULP_POSTGRES"]
@@ -216,7 +243,7 @@ class Stack:
         )
 
     def _services(self, environment: Mapping[str, str]) -> Iterable[Command]:
-        (self.folder.path / "storage").mkdir(mode=0o700, exist_ok=True)
+        make_folder(self.folder.path / "storage")
         yield self._service("api", "api", {**environment, "PULP_API_HOST": HOST, "PULP_API_PORT": str(self.api_port)})
         for name in _numbered("processor", self.options.processors):
             yield self._service(name, "processor", {**environment, "PULP_PROCESSOR_INSTANCE": name})

@@ -1,5 +1,6 @@
 """Following the events: replay from a stored position, then live. For programs downstream."""
 
+import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -11,6 +12,7 @@ from pulp_events import admin
 from pulp_events.codec import decode, key_of
 from pulp_events.errors import BadInput, OffsetOutOfRange, TopicMismatch, UndecodableRecord
 from pulp_events.events import Event, UnknownEvent
+from pulp_events.local_stack import find_kafka
 from pulp_events.reader import Reader, Record
 from pulp_events.task import Position
 from pulp_events.topics import Topics
@@ -83,9 +85,9 @@ class Subscription:
 
 
 def subscribe(
-    bootstrap: str,
+    bootstrap: str | None = None,
     *,
-    prefix: str = "pulp.tasks",
+    prefix: str | None = None,
     positions: Mapping[int, int] | None = None,
     topic_id: str | None = None,
     since: datetime | None = None,
@@ -94,19 +96,25 @@ def subscribe(
 ) -> Subscription:
     """Typed events with their positions, from the log's start, from stored positions, or from a broker time on.
 
+    Without `bootstrap` (HOST:PORT of a broker) Kafka is that of PULP_KAFKA, else that of the local stack that runs
+    (`pulp-tasks up`; PULP_DATA names its folder if it is not the usual one). Without `prefix` the topics are those of
+    the same installation, or of `pulp.tasks`.
+
     `positions` are next offsets by partition, as `Subscription.positions` gave them; give the `topic_id` that came
     with them, and a topic made anew under the same name is refused (`TopicMismatch`) instead of read from a wrong
     place. A partition that they do not name is read from its first record. `task_id` picks one task's records. With
     `follow=False` it ends where the log ended when it began; else it waits for more, also while brokers are away.
 
-    Raises `LogUnavailable` if Kafka is away or has no such topic, `OffsetOutOfRange` (now or from the iterator) if
-    the log does not hold what is asked for, `BadInput` for a `since` without a time zone or together with `positions`.
+    Raises `SettingsError` if no Kafka is named and no local stack runs, `LogUnavailable` if Kafka is away or has no
+    such topic, `OffsetOutOfRange` (now or from the iterator) if the log does not hold what is asked for, `BadInput` for
+    a `since` without a time zone or together with `positions`.
     """
     if since is not None and positions is not None:
         raise BadInput("a subscription starts from positions or from a time, not from both")
     if since is not None and since.tzinfo is None:
         raise BadInput(f"since={since.isoformat()}: a time with its zone is expected")
-    topic = Topics.named(prefix).events
+    found, usual = (bootstrap, "pulp.tasks") if bootstrap is not None else find_kafka(os.environ)
+    bootstrap, topic = found, Topics.named(prefix or usual).events
     info = admin.describe(bootstrap, topic)
     if topic_id is not None and topic_id != info.topic_id:
         raise TopicMismatch(f"topic {topic} was made anew (id {info.topic_id}, not {topic_id}): offsets start again")

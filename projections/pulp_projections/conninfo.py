@@ -3,9 +3,10 @@
 from typing import Final
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pulp_events.settings import SettingsError
 
+_SECRETS: Final = frozenset({"password", "sslpassword", "oauth_client_secret"})
 _EXAMPLES: Final = "'host=127.0.0.1 port=5432 user=pulp dbname=pulp' is one, and 'postgresql://pulp@127.0.0.1/pulp'"
 
 
@@ -24,3 +25,10 @@ def place_of(conninfo: str) -> str:
             " password as %40, %3A and %2F"
         )
     return f"{host}:{port}/{parts.get('dbname', '')}"
+
+
+def without_secrets(conninfo: str) -> str:
+    """The whole of it but for passwords: what psql takes, and may be shown. Raises `SettingsError` as well."""
+    place_of(conninfo)  # for its check
+    shown = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if key not in _SECRETS}
+    return make_conninfo(**shown)

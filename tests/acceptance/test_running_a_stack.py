@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+import psycopg
 import pytest
 
 from tests.support.command import environment, pulp_tasks
@@ -99,6 +101,55 @@ def test_status_shows_every_process(running: Running) -> None:
     assert "down" not in result.stdout
 
 
+def test_status_and_up_say_where_kafka_and_postgres_are(running: Running) -> None:
+    result = pulp_tasks("status", "--data", str(running.data), env=running.env)
+    shown = dict(line.split(maxsplit=1) for line in result.stdout.splitlines()[:4])
+    services = json.loads((running.data / "services.json").read_text())
+    assert shown["Kafka"] == services["PULP_KAFKA"]
+    assert shown["Data"] == str(running.data)
+    with psycopg.connect(shown["Postgres"]) as connection:
+        assert connection.execute("select current_user").fetchone() == ("pulp",)
+    for name in ("Kafka", "Postgres"):
+        assert f"{name:<10}{shown[name]}\n" in running.said
+
+
+def test_a_process_of_ones_own_joins_the_stack(running: Running) -> None:
+    for found in (["--data", str(running.data)], []):  # without a folder: the usual one
+        with subprocess.Popen(
+            [sys.executable, "-m", "pulp_deploy", "worker", "--queue", "mine", *found],
+            env={**running.env, "PULP_DATA": str(running.data)},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stderr is not None
+            up = next(line for line in process.stderr if 'msg="worker is up"' in line)
+            assert " worker=worker " not in up  # that is the stack's own
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+
+
+def test_restart_starts_workers_anew_and_says_when_they_are_at_work(running: Running) -> None:
+    data = ["--data", str(running.data)]
+    before = json.loads((running.data / "processes.json").read_text())
+    result = pulp_tasks("restart", *data, env=running.env)
+    assert result.returncode == 0, result.stderr
+    after = json.loads((running.data / "processes.json").read_text())
+    assert {name for name in before if before[name] != after[name]} == {"worker"}
+    assert result.stdout == f"worker: restarted (pid {after['worker'][0]})\n"
+    unknown = pulp_tasks("restart", "wroker", *data, env=running.env)
+    assert (unknown.returncode, "Did you mean 'worker'?" in unknown.stderr) == (os.EX_USAGE, True)
+
+
+def test_the_logs_of_all_processes_have_one_form_of_time_and_are_in_its_order(running: Running) -> None:
+    result = pulp_tasks("logs", "--data", str(running.data), "-n", "50", env=running.env)
+    time = re.compile(r"^(\S+) +\| (?:time=)?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ")
+    found = [time.match(line) for line in result.stdout.splitlines()]
+    names = {match[1] for match in found if match}
+    assert {"api", "kafka-1", "postgres", "processor", "worker"} <= names
+    times = [match[2] for match in found if match]
+    assert times == sorted(times)
+
+
 def test_logs_of_one_process_and_of_an_unknown_one(running: Running) -> None:
     result = pulp_tasks("logs", "kafka-1", "--data", str(running.data), "-n", "5", env=running.env)
     assert len(result.stdout.splitlines()) == 5
@@ -177,7 +228,8 @@ def test_what_is_no_connection_string_is_said_without_it(command: list[str], tmp
 
 def test_a_setting_that_is_missing_is_named(tmp_path: Path) -> None:
     result = pulp_tasks("processor", env=environment(tmp_path))
-    assert (result.returncode, "PULP_KAFKA is not set" in result.stderr) == (os.EX_CONFIG, True)
+    assert (result.returncode, "PULP_KAFKA and PULP_POSTGRES are not set" in result.stderr) == (os.EX_CONFIG, True)
+    assert "pulp-tasks up" in result.stderr
 
 
 def test_killing_the_supervisor_leaves_no_process_and_its_data_goes_on(running: Running) -> None:
@@ -185,8 +237,9 @@ def test_killing_the_supervisor_leaves_no_process_and_its_data_goes_on(running: 
     processes[0].send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(processes, timeout=20)
     assert alive == []
-    again = pulp_tasks("up", "--data", str(running.data), "--detach", *ANY_PORTS, env=running.env)
+    again = pulp_tasks("up", "--data", str(running.data), "--detach", env=running.env)
     assert again.returncode == 0, again.stderr
+    assert again.stdout == running.said  # the same ports: what was told once stays true
     assert "jo" in pulp_tasks("users", "list", "--data", str(running.data), env=running.env).stdout
 
 

@@ -212,4 +212,4 @@ class Standby:
 def _give_to_server(path: Path) -> None:
     account = server_account()
     if account is not None:
-        os.chown(path, *account)
+        os.chown(path, account.user, account.group)

@@ -13,9 +13,10 @@ OWN_SETTINGS = ("PULP_", "XDG_")
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """The environment of a user without a client configuration; Kafka's jars stay where they are."""
+    """The environment of a user without a client configuration or a stack; Kafka's jars stay where they are."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(OWN_SETTINGS)}
-    return {**kept, "PULP_ADMIN_CONFIG": str(home / ".pulp" / "admin.toml"), **more}
+    ours = {"PULP_ADMIN_CONFIG": str(home / ".pulp" / "admin.toml"), "PULP_DATA": str(home / "usual")}
+    return {**kept, **ours, **more}
 
 
 def pulp_tasks(*arguments: str, env: dict[str, str], timeout_s: float = 90) -> "subprocess.CompletedProcess[str]":

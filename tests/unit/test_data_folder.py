@@ -8,11 +8,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, DeployError
+from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, DataFolderUnusable, DeployError
 from pulp_deploy.folder import DataFolder
-from pulp_deploy.local.kafka import Kafka, Node
+from pulp_deploy.local import postgres
+from pulp_deploy.local.kafka import Kafka, Node, escaped
 from pulp_deploy.local.postgres import Postgres
-from pulp_deploy.local.processes import Identity
+from pulp_deploy.local.processes import Account, Identity
 
 
 def test_a_second_holder_is_told_who_holds_it(tmp_path: Path) -> None:
@@ -67,6 +68,64 @@ def test_a_process_of_an_earlier_run_is_ended_and_a_stranger_with_its_pid_is_not
             assert psutil.pid_exists(stranger.pid)
             assert stranger.poll() is None
         stranger.kill()
+
+
+@pytest.mark.parametrize("umask", [0, 0o027, 0o077])
+def test_folders_have_our_modes_whatever_the_umask_is(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with DataFolder(tmp_path / "a" / "b") as folder:
+            pass
+    finally:
+        os.umask(before)
+    passable = 0o711 if os.geteuid() == 0 else 0o700  # PostgreSQL's account must pass
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a", folder.path, folder.logs)]
+    assert modes == [passable, passable, 0o700]
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "letter.txt").touch()
+    with pytest.raises(DataFolderUnusable, match=r"it holds letter\.txt and is no data folder"):
+        DataFolder(tmp_path).hold()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("name", ["a,b", "a\\b", "a\nb", "\udcff"])
+def test_a_name_that_kafka_cannot_take_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataFolderUnusable, match="cannot be used"):
+        DataFolder(tmp_path / name).hold()
+
+
+def test_a_closed_parent_is_named_with_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = Account(54_321, 54_321, "postgres")
+    monkeypatch.setattr(postgres, "server_account", lambda: stranger)
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o711)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(DataFolderUnusable, match=rf"postgres, may not enter {closed}: let it \(chmod o\+x {closed}\)"):
+        Postgres(folder=closed / "data" / "postgres", port=1).check_folder()
+    closed.chmod(0o711)
+    Postgres(folder=closed / "data" / "postgres", port=1).check_folder()
+
+
+def test_the_programs_of_postgres_are_for_everybody(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "initdb"
+    program.parent.mkdir(mode=0o700)
+    program.touch(mode=0o700)
+    (tmp_path / "share").touch(mode=0o600)
+    postgres._open_to_all(tmp_path)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (program.parent, program, tmp_path / "share")] == [
+        *(0o755, 0o755, 0o644)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("/a b/ä", r"/a b/\u00e4"), ("żół", r"\u017c\u00f3\u0142"), ("\U0001f4e6", r"\ud83d\udce6")]
+)
+def test_a_path_reads_the_same_in_a_file_of_java(value: str, text: str) -> None:
+    assert escaped(value) == text
 
 
 def kafka_at(folder: Path) -> tuple[Kafka, Node]:

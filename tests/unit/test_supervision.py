@@ -1,5 +1,6 @@
 """A supervised process is started again when it ends by itself, and only then."""
 
+import errno
 import queue
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pulp_deploy import supervision
 from pulp_deploy.errors import ProcessFailed
 from pulp_deploy.local.processes import Command, tail
 from pulp_deploy.supervision import Supervised
@@ -86,6 +88,60 @@ def test_one_that_does_not_heed_its_signal_is_killed(tmp_path: Path, spawner: Th
     supervised.next_pid()
     supervised.stop(0.1)
     assert supervised.identity is None
+
+
+TERMINATED = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n" + SLEEPS
+
+
+def test_an_orderly_end_is_no_crash_and_costs_no_pause(
+    tmp_path: Path, spawner: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "BRIEF_S", 0.0)
+    monkeypatch.setattr(supervision, "BACKOFF_S", (3600.0,))  # with a pause the next process would never come
+    for script in (TERMINATED, SLEEPS):  # it exits with 0, or by the signal itself
+        supervised = Watched(script, tmp_path, spawner)
+        supervised.start()
+        supervised.keep_running()
+        seen = [supervised.next_pid()]
+        for _ in range(3):
+            psutil.Process(seen[-1]).terminate()
+            seen.append(supervised.next_pid())
+        assert len(set(seen)) == 4
+        assert supervised.restarts == 0
+        supervised.stop(WAIT_S)
+
+
+def test_a_process_that_ends_at_once_is_started_with_pauses_though_it_ends_in_order(
+    tmp_path: Path, spawner: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "BRIEF_S", 3600.0)
+    monkeypatch.setattr(supervision, "BACKOFF_S", (0.0,))
+    supervised = Watched("pass", tmp_path, spawner)
+    supervised.start()
+    supervised.keep_running()
+    supervised.next_pid()
+    supervised.next_pid()
+    assert supervised.restarts > 0
+    supervised.stop(WAIT_S)
+
+
+def test_the_longest_pause_is_short() -> None:
+    assert max(supervision.BACKOFF_S) <= 5
+
+
+def test_a_full_disk_keeps_nothing_from_being_started_again(tmp_path: Path, spawner: ThreadPoolExecutor) -> None:
+    class FullDisk(Watched):
+        def _note(self) -> None:
+            super()._note()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    supervised = FullDisk(SLEEPS, tmp_path, spawner)
+    supervised.start()
+    supervised.keep_running()
+    first = supervised.next_pid()
+    psutil.Process(first).kill()
+    assert supervised.next_pid() != first
+    supervised.stop(WAIT_S)
 
 
 def test_the_tail_of_a_log_that_is_not_there(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from pulp_deploy.stack import StackOptions
 @pytest.mark.parametrize(
     ("arguments", "ports"),
     [
-        ([], (24817, 9092, 24815)),
+        ([], (None, None, None)),  # those that the folder has, else the usual ones
+        (["--free-ports", "--api-port", "5000"], (5000, 0, 0)),
         (["--temporary"], (0, 0, 0)),  # any free ones: also beside a stack that has the usual ones
         (["--temporary", "--api-port", "5000", "--kafka-port", "5001"], (5000, 5001, 0)),
     ],
 )
 def test_ports(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], ports: tuple[int, int, int]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], ports: tuple[int | None, ...]
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     seen: list[StackOptions] = []

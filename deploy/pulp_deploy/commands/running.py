@@ -89,9 +89,14 @@ def status(data: Path | None, output: str) -> None:
 
 
 def _report(folder: "DataFolder", owner: "Owner") -> dict[str, Any]:
+    from pulp_projections.conninfo import without_secrets
+
     processes = {"supervisor": owner.identity, **folder.processes()}
+    services = folder.services() or {}
     return {
         "url": owner.url,
+        "kafka": services.get("PULP_KAFKA"),
+        "postgres": without_secrets(services["PULP_POSTGRES"]) if services else None,
         "data": str(folder.path),
         "processes": [_process(name, identity) for name, identity in processes.items()],
     }
@@ -128,8 +133,10 @@ def _page(report: dict[str, Any]) -> list[str]:
         for each in report["processes"]
     ]
     return [
-        f"API   {report['url'] or '(starting)'}",
-        f"Data  {report['data']}",
+        f"API       {report['url'] or '(starting)'}",
+        f"Kafka     {report['kafka'] or '(starting)'}",
+        f"Postgres  {report['postgres'] or '(starting)'}",
+        f"Data      {report['data']}",
         *table(rows, ("NAME", "STATE", "PID", "MEMORY", "SINCE")),
     ]
 

@@ -1,30 +1,37 @@
-"""One subcommand for each process of an installation. Settings come from the environment; options go before them."""
+"""One subcommand for each process of an installation.
+
+Options go before what --data says, and that before the environment; the usual local stack comes last.
+"""
 
 import asyncio
-import os
+from pathlib import Path
 
 import click
+
+from pulp_deploy.commands import target
 
 
 @click.command()
 @click.option("--host", help="Address to listen on (PULP_API_HOST, 127.0.0.1).")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (PULP_API_PORT, 24817).")
-def api(host: str | None, port: int | None) -> None:
+@target.data_option
+def api(host: str | None, port: int | None, data: Path | None) -> None:
     """Run the REST API."""
     from pulp_api.main import serve
     from pulp_api.settings import Settings
 
-    asyncio.run(serve(Settings.read(_environment(PULP_API_HOST=host, PULP_API_PORT=port))))
+    asyncio.run(serve(Settings.read(_environment(data, PULP_API_HOST=host, PULP_API_PORT=port))))
 
 
 @click.command()
 @click.option("--instance", help="Static member id in the consumer group (PULP_PROCESSOR_INSTANCE).")
-def processor(instance: str | None) -> None:
+@target.data_option
+def processor(instance: str | None, data: Path | None) -> None:
     """Run a stream processor: it projects the events of its partitions into Postgres."""
     from pulp_processor.main import serve
     from pulp_processor.settings import Settings
 
-    asyncio.run(serve(Settings.read(_environment(PULP_PROCESSOR_INSTANCE=instance))))
+    asyncio.run(serve(Settings.read(_environment(data, PULP_PROCESSOR_INSTANCE=instance))))
 
 
 @click.command()
@@ -32,12 +39,16 @@ def processor(instance: str | None) -> None:
 @click.option("--concurrency", type=click.IntRange(1), help="Tasks to run at once (PULP_WORKER_CONCURRENCY).")
 @click.option("--queue", "queues", multiple=True, help="Queue to take tasks from; may be repeated.")
 @click.option("--storage", type=click.Path(file_okay=False), help="Folder that workers share (PULP_STORAGE).")
-def worker(name: str | None, concurrency: int | None, queues: tuple[str, ...], storage: str | None) -> None:
+@target.data_option
+def worker(
+    name: str | None, concurrency: int | None, queues: tuple[str, ...], storage: str | None, data: Path | None
+) -> None:
     """Run a worker: it takes tasks and runs their operations."""
     from pulp_worker.main import serve
     from pulp_worker.settings import Settings
 
     environment = _environment(
+        data,
         PULP_WORKER_NAME=name,
         PULP_WORKER_CONCURRENCY=concurrency,
         PULP_WORKER_QUEUES=",".join(queues) or None,
@@ -46,5 +57,6 @@ def worker(name: str | None, concurrency: int | None, queues: tuple[str, ...], s
     asyncio.run(serve(Settings.read(environment)))
 
 
-def _environment(**options: object) -> dict[str, str]:
-    return {**os.environ, **{key: str(value) for key, value in options.items() if value is not None}}
+def _environment(data: Path | None, **options: object) -> dict[str, str]:
+    given = {key: str(value) for key, value in options.items() if value is not None}
+    return target.environment(data) | given

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from pulp_deploy.folder import DataFolder
 
-PREFIX: Final = "pulp.tasks"
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -37,19 +35,11 @@ class Target:
 
         Raises `SettingsError` if none of them is there.
         """
-        from pulp_events.settings import SettingsError, topic_prefix
+        from pulp_events.settings import topic_prefix
 
-        given = os.environ.get("PULP_KAFKA", "").strip(), os.environ.get("PULP_POSTGRES", "").strip()
-        if data is None and any(given):
-            return cls(*given, topic_prefix(os.environ))
-        folder = stack_folder(data)
-        services = folder.services()
-        if folder.owner() is None or services is None:
-            raise SettingsError(
-                f"no stack runs on {folder.path}, and PULP_KAFKA and PULP_POSTGRES are not set: start one with"
-                " pulp-tasks up, give its folder with --data, or set them"
-            )
-        return cls(services["PULP_KAFKA"], services["PULP_POSTGRES"], services["PULP_TOPIC_PREFIX"])
+        found = environment(data)
+        kafka, postgres = (found.get(key, "").strip() for key in ("PULP_KAFKA", "PULP_POSTGRES"))
+        return cls(kafka, postgres, topic_prefix(found))
 
     def need_kafka(self) -> str:
         """The bootstrap servers; raises `SettingsError`."""
@@ -66,6 +56,27 @@ class Target:
         return conninfo
 
 
+def environment(data: Path | None) -> dict[str, str]:
+    """The environment of a process of the installation.
+
+    With `data` what the stack on it says goes before what is set; with PULP_KAFKA or PULP_POSTGRES set it is our own;
+    else what is set goes before what the usual stack says. Raises `SettingsError` if there is no such stack.
+    """
+    from pulp_events.settings import SettingsError
+
+    ours = dict(os.environ)
+    if data is None and (ours.get("PULP_KAFKA", "").strip() or ours.get("PULP_POSTGRES", "").strip()):
+        return ours
+    folder = stack_folder(data)
+    services = folder.services()
+    if folder.owner() is None or services is None:
+        raise SettingsError(
+            f"no stack runs on {folder.path}, and PULP_KAFKA and PULP_POSTGRES are not set: start one with"
+            " pulp-tasks up, give its folder with --data or PULP_DATA, or set them"
+        )
+    return services | ours if data is None else ours | services
+
+
 data_option: Final = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -74,7 +85,7 @@ data_option: Final = click.option(
 stack_option: Final = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Data folder of the stack. Default: the usual folder.",
+    help="Data folder of the stack. Default: PULP_DATA, else the usual folder.",
 )
 
 

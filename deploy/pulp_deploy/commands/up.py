@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 from pulp_events import settings
+from pulp_projections.conninfo import without_secrets
 
 from pulp_deploy.backend import BackendOptions
 from pulp_deploy.credentials import admin_password, is_ours, users_client_file, write_client_file
@@ -34,6 +35,7 @@ _PORT = click.IntRange(0, 65535)
 @click.option("--api-port", type=_PORT, help="(24817; 0: any free one).")
 @click.option("--kafka-port", type=_PORT, help="Of the first broker (9092; 0: any free ones).")
 @click.option("--postgres-port", type=_PORT, help="(24815; 0: any free one).")
+@click.option("--free-ports", is_flag=True, help="Any free ports, for all that have no option of their own.")
 @click.option("--processors", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True)
 @click.option(
@@ -49,6 +51,7 @@ def up(
     api_port: int | None,
     kafka_port: int | None,
     postgres_port: int | None,
+    free_ports: bool,
     processors: int,
     workers: int,
     concurrency: int,
@@ -58,7 +61,8 @@ def up(
     """Start Kafka, Postgres, the API, a processor and a worker on this machine, and keep them running.
 
     With PULP_KAFKA or PULP_POSTGRES set, that one is used instead of a local one; it is waited for 60 s, or
-    PULP_STARTUP_TIMEOUT_S. Ctrl-C stops everything.
+    PULP_STARTUP_TIMEOUT_S. Ctrl-C stops everything. The data folder keeps its ports: the next start has the same ones
+    unless told otherwise. Without --data the folder is that of PULP_DATA, else the usual one of the user.
     """
     if data is not None and temporary:
         raise click.UsageError("--data and --temporary exclude each other")
@@ -68,19 +72,19 @@ def up(
         click.echo(start_detached([*arguments, *(["--at", str(folder)] if temporary else [])], folder))
         return
     prefix = os.environ.get("PULP_TOPIC_PREFIX") or "pulp.tasks"
-    free = 0 if temporary else None
+    unless_given = 0 if temporary or free_ports else None
     backend = BackendOptions(
         brokers=None if brokers is None else int(brokers),
         partitions=partitions,
-        kafka_port=_first(kafka_port, free, 9092),
-        postgres_port=_first(postgres_port, free, 24815),
+        kafka_port=unless_given if kafka_port is None else kafka_port,
+        postgres_port=unless_given if postgres_port is None else postgres_port,
         given_kafka=os.environ.get("PULP_KAFKA") or None,
         given_postgres=os.environ.get("PULP_POSTGRES") or None,
     )
     options = StackOptions(
         data=folder,
         temporary=temporary,
-        api_port=_first(api_port, free, 24817),
+        api_port=unless_given if api_port is None else api_port,
         processors=processors,
         workers=workers,
         concurrency=concurrency,
@@ -126,12 +130,14 @@ def _ignore_signals() -> None:
         signal.signal(signum, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it behind
 
 
-def _first(*values: int | None) -> int:
-    return next(value for value in values if value is not None)
-
-
 def _how_to_go_on(stack: Stack, *, private: bool) -> str:
-    lines = [f"API       {stack.url}/pulp/api/v3/", f"Data      {stack.folder.path}"]
+    services = stack.service_environment()
+    lines = [
+        f"API       {stack.url}/pulp/api/v3/",
+        f"Kafka     {services['PULP_KAFKA']}",
+        f"Postgres  {without_secrets(services['PULP_POSTGRES'])}",
+        f"Data      {stack.folder.path}{_why(stack.folder.path)}",
+    ]
     usual = users_client_file(os.environ)
     if not private and stack.client_file.exists() and is_ours(usual):
         write_client_file(usual, stack.url, admin_password(stack.folder.path))
@@ -141,6 +147,11 @@ def _how_to_go_on(stack: Stack, *, private: bool) -> str:
             lines.append(f"Client    {usual} is not ours and was left alone; to use this stack:")
         lines.append(f"Client    PULP_ADMIN_CONFIG={shlex.quote(str(stack.client_file))} pulp-admin tasks list")
     return "\n".join(lines)
+
+
+def _why(data: Path) -> str:
+    """Where that is the usual folder: how to have another one."""
+    return "  (the usual one; another: --data or PULP_DATA)" if data == default_folder() else ""
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """An Apache Kafka broker or a small cluster: each node is broker and controller."""
 
 import logging
+import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ from confluent_kafka.admin import AdminClient
 from pulp_events.kafka import client_settings
 
 from pulp_deploy.errors import DataFolderCorrupt, ProcessFailed
+from pulp_deploy.files import make_folder
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
 
 _HEAP: Final = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+_IN_UTF8: Final = {"LC_ALL": "C.UTF-8"}
+"""Java takes the names of files to be in the locale's encoding, which may be ASCII."""
 _LOG_SETTINGS: Final = Path(__file__).with_name("log4j2.yaml")
 
 
@@ -61,16 +65,16 @@ class Kafka:
 
     def prepare(self, node: Node) -> None:
         """Write the node's properties; format its folder if it has none. Raises `DataFolderCorrupt`."""
-        node.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(node.folder)
         properties = node.folder / "server.properties"
-        properties.write_text(self._properties(node, node.data))
+        properties.write_text(self._properties(node, node.data), encoding="latin-1")
         if node.data.exists():
             self._check(node)
             return
         # Formatted aside and then renamed: a start that was cut short leaves nothing half made.
         fresh = node.folder / f"data.{uuid4().hex[:8]}"
         aside = node.folder / "format.properties"
-        aside.write_text(self._properties(node, fresh))
+        aside.write_text(self._properties(node, fresh), encoding="latin-1")
         result = subprocess.run(
             [
                 *self._java(),
@@ -83,7 +87,9 @@ class Kafka:
                 str(aside),
             ],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, **_IN_UTF8},
             check=False,
         )
         if result.returncode != 0:
@@ -98,6 +104,7 @@ class Kafka:
             arguments=[*self._java(), "kafka.Kafka", str(node.folder / "server.properties")],
             log=logs / f"{node.name}.log",
             folder=node.folder,
+            environment=_IN_UTF8,
         )
 
     def is_ready(self) -> bool:
@@ -126,7 +133,7 @@ class Kafka:
                 "controller.listener.names=CONTROLLER",
                 "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
                 "inter.broker.listener.name=PLAINTEXT",
-                f"log.dirs={data}",
+                f"log.dirs={escaped(str(data))}",
                 f"default.replication.factor={replication}",
                 f"min.insync.replicas={least}",
                 *_internal_topics(replication, least),
@@ -146,12 +153,21 @@ class Kafka:
                 f"{meta} is missing: this is no Kafka data folder, or it was damaged. Restore it from a backup, or"
                 " start on another data folder"
             )
-        found = dict(line.split("=", 1) for line in meta.read_text().splitlines() if "=" in line)
+        found = dict(line.split("=", 1) for line in meta.read_text(encoding="latin-1").splitlines() if "=" in line)
         if found.get("cluster.id") != self.cluster_id:
             raise DataFolderCorrupt(
                 f"{meta} belongs to the Kafka cluster {found.get('cluster.id')}, this data folder to"
                 f" {self.cluster_id}: the two were mixed up. Put the right folder back"
             )
+
+
+def escaped(value: str) -> str:
+    """A value of a Java properties file, which is in Latin-1: everything but ASCII as UTF-16 escapes."""
+    units = value.encode("utf-16-be")
+    codes = [int.from_bytes(units[place : place + 2]) for place in range(0, len(units), 2)]
+    return "".join(
+        "\\\\" if code == ord("\\") else chr(code) if 0x20 <= code < 0x7F else f"\\u{code:04x}" for code in codes
+    )
 
 
 def _internal_topics(replication: int, least: int) -> Iterable[str]:

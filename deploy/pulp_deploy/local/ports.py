@@ -2,7 +2,6 @@
 
 import random
 import socket
-from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from typing import Final
 
@@ -33,17 +32,8 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def check_free(ports: Iterable[tuple[str, int]]) -> None:
-    """Raise `PortInUse` for the first of the (purpose, port) pairs that something listens on."""
-    for purpose, port in ports:
-        if not _is_free(port):
-            raise PortInUse(
-                f"port {port} on {HOST}, needed for {purpose}, is in use{_owner(port)}:"
-                " stop what uses it, or choose another port"
-            )
-
-
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a server of ours could listen on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -53,11 +43,12 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _owner(port: int) -> str:
+def listener(port: int) -> str:
+    """Who listens on the port, as far as we may see."""
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
-                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         pass
-    return ""
+    return "a process of somebody else"

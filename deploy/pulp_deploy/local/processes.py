@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 import psutil
 
@@ -15,10 +15,11 @@ _LAUNCH: Final = Path(__file__).with_name("launch.py")
 
 
 class Account(NamedTuple):
-    """Numbers of a user and its group."""
+    """A user and its group, by number, and the user's name."""
 
     user: int
     group: int
+    name: str
 
 
 class Identity(NamedTuple):
@@ -65,10 +66,10 @@ def spawn(command: Command) -> "subprocess.Popen[bytes]":
 
     On Linux it gets its death signal when the calling *thread* ends: call it from a thread that lives as long.
     """
-    command.log.parent.mkdir(parents=True, exist_ok=True)
-    account = ["-", "-"] if command.account is None else [str(number) for number in command.account]
+    command.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    account = ["-", "-"] if command.account is None else [str(number) for number in command.account[:2]]
     launcher = [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), str(int(command.death_signal)), *account]
-    with command.log.open("ab") as output:
+    with open_log(command.log) as output:
         return subprocess.Popen(
             [*launcher, *command.arguments],
             stdin=subprocess.DEVNULL,
@@ -78,6 +79,13 @@ def spawn(command: Command) -> "subprocess.Popen[bytes]":
             env={**os.environ, **command.environment},
             process_group=0,
         )
+
+
+def open_log(log: Path) -> IO[bytes]:
+    """The end of a log, to be written to; for its owner's eyes only, whatever the umask is."""
+    file = os.fdopen(os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "a+b")
+    os.fchmod(file.fileno(), 0o600)
+    return file
 
 
 def stop(process: "subprocess.Popen[bytes]", signum: signal.Signals, timeout_s: float) -> int:

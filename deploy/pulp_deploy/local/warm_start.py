@@ -19,6 +19,7 @@ from typing import Final
 import platformdirs
 
 from pulp_deploy.errors import DeployError
+from pulp_deploy.files import make_folder
 from pulp_deploy.local.kafka import Kafka, Node
 from pulp_deploy.local.ports import free_ports
 
@@ -46,7 +47,7 @@ def _archive_of(kafka: Kafka) -> Path:
     java = Path(kafka.java)
     fits = f"{java} {java.stat().st_mtime_ns} {kafka.class_path}"
     folder = platformdirs.user_cache_path("pulp-tasks")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     return folder / f"kafka-{hashlib.sha256(fits.encode()).hexdigest()[:16]}.aot"
 
 
@@ -71,12 +72,14 @@ def _make(archive: Path, class_path: str, say: Callable[[str], None]) -> None:
 
 
 def _run(kafka: Kafka, node: Node, archive: Path) -> None:
-    java, *arguments = kafka.command(node, node.folder).arguments
+    command = kafka.command(node, node.folder)
+    java, *arguments = command.arguments
     with subprocess.Popen(
         [java, f"-XX:AOTCacheOutput={archive}", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={**os.environ, **command.environment},
         process_group=0,
     ) as process:
         try:

@@ -1,0 +1,78 @@
+"""The local stack, as `pulp-tasks up` runs it on this machine: where its data is, and what it says of itself there."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pulp_events.settings import SettingsError
+
+OWNER: Final = "owner.json"
+"""In the data folder while a stack runs on it."""
+SERVICES: Final = "services.json"
+"""The environment of the stack's processes: `PULP_KAFKA`, `PULP_POSTGRES`, …"""
+_FOR_ROOT: Final = Path("/var/lib/pulp-tasks")
+
+
+def data_folder(env: Mapping[str, str]) -> Path:
+    """Where a stack keeps its data unless told otherwise; the one place for this rule.
+
+    `PULP_DATA`; else `pulp-tasks` in `XDG_DATA_HOME`; else for root /var/lib/pulp-tasks, whatever HOME is (root's home
+    is closed to the account that PostgreSQL runs as); else the user's own folder for data. Raises `SettingsError` for
+    a user without a home.
+    """
+    if given := env.get("PULP_DATA"):
+        return Path(given).expanduser().absolute()
+    shared = Path(env.get("XDG_DATA_HOME", ""))
+    if shared.is_absolute():
+        return shared / "pulp-tasks"
+    if os.geteuid() == 0:
+        return _FOR_ROOT
+    try:
+        home = Path(env["HOME"]) if env.get("HOME") else Path.home()
+    except RuntimeError:
+        raise SettingsError(
+            "HOME is not set and this user has no home folder: name a data folder with PULP_DATA"
+        ) from None
+    return home / ("Library/Application Support" if sys.platform == "darwin" else ".local/share") / "pulp-tasks"
+
+
+def services(folder: Path) -> dict[str, str] | None:
+    """The environment of the processes of the stack that runs on the folder; None if none does.
+
+    A stack that was killed counts as running until its folder is used again. Raises `SettingsError` for a folder that
+    may not be read, or whose file is damaged.
+    """
+    try:
+        if not (folder / OWNER).exists():
+            return None
+        found = json.loads((folder / SERVICES).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None  # it is being started for the first time
+    except PermissionError:
+        raise SettingsError(
+            f"the stack on {folder} is another user's: become that user, or set PULP_KAFKA to its Kafka"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{folder / SERVICES} cannot be read: {error}") from error
+    return {str(key): str(value) for key, value in found.items()}
+
+
+def find_kafka(env: Mapping[str, str]) -> tuple[str, str]:
+    """Kafka's address and the prefix of the topics: of the environment, else of the local stack that runs.
+
+    Raises `SettingsError`, which says what to do, if there is neither.
+    """
+    prefix = env.get("PULP_TOPIC_PREFIX", "").strip() or "pulp.tasks"
+    if kafka := env.get("PULP_KAFKA", "").strip():
+        return kafka, prefix
+    folder = data_folder(env)
+    found = services(folder)
+    if found is None:
+        raise SettingsError(
+            f"PULP_KAFKA is not set, and no local stack runs on {folder}: start one with pulp-tasks up, name the folder"
+            " of one that runs with PULP_DATA, or set PULP_KAFKA to HOST:PORT of a broker"
+        )
+    return found["PULP_KAFKA"], found.get("PULP_TOPIC_PREFIX", prefix)
