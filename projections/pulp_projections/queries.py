@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
+import msgspec
 from msgspec import Raw, Struct
 from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.sql import SQL
@@ -84,6 +85,17 @@ class OperationRow(NamedTuple):
     description: str
     resources: list[dict[str, str]]
     tags: list[str] | None
+    arguments: str | None = None
+    """The JSON Schema of its arguments, a JSON text; None: anything is taken."""
+    requires: str | None = None
+    """The operation that must have succeeded on its first exclusive resource, or be under way."""
+    package: str | None = None
+    version: str | None = None
+    registered_by: str = ""
+    registered_at: datetime | None = None
+    """When this declaration was first seen."""
+    workers: list[dict[str, Any]] = []  # noqa: RUF012  # a NamedTuple's default, never changed
+    """The live workers that offer it: `name`, `queues`, and `is_as_registered`, null where a worker does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +189,30 @@ async def count_history(connection: AsyncConnection, task_id: UUID) -> int | Non
 
 async def operations(connection: AsyncConnection) -> list[OperationRow]:
     """All operations that any worker has registered, by name."""
-    cursor = await connection.execute(_SQL["operations"])
+    cursor = await connection.execute(SQL(_SQL["operations"]).format(condition=SQL("true")))
     return [OperationRow(*row) for row in await cursor.fetchall()]
 
 
 async def operation(connection: AsyncConnection, name: str) -> OperationRow | None:
     """One operation, or None if no worker has registered it."""
-    cursor = await connection.execute(_SQL["operation"], {"name": name})
+    statement = SQL(_SQL["operations"]).format(condition=SQL("o.name = %(name)s"))
+    cursor = await connection.execute(statement, {"name": name})
     row = await cursor.fetchone()
     return None if row is None else OperationRow(*row)
+
+
+async def remembered(connection: AsyncConnection, operation: str, resource: str, name: str) -> list[Any]:
+    """The values of an argument in the newest tasks of an operation on a resource (`TYPE:ID`), newest first."""
+    values = {"operation": operation, "resource": resource, "name": name}
+    cursor = await connection.execute(_SQL["remembered"], values)
+    return [msgspec.json.decode(text)[name] for (text,) in await cursor.fetchall()]
+
+
+async def has_run(connection: AsyncConnection, operation: str, resource: str) -> bool:
+    """Whether an operation was successful on a resource (`TYPE:ID`), or has yet to end there."""
+    cursor = await connection.execute(_SQL["has_run"], {"operation": operation, "resource": resource})
+    [(found,)] = await cursor.fetchall()
+    return bool(found)
 
 
 async def known_tasks(connection: AsyncConnection, task_ids: Sequence[UUID]) -> set[UUID]:

@@ -29,10 +29,33 @@ select t.version + (select count(*) from task_events e where e.task_id = t.task_
   from tasks t where t.task_id = %(task_id)s;
 
 -- operations --
-select name, cancellable, description, resources, tags from operations order by name;
+-- With the live workers that offer each: one of a release that does not say what it offers may do so, and is named.
+select o.name, o.cancellable, o.description, o.resources, o.tags, o.arguments::text, o.requires, o.package, o.version,
+       o.registered_by, o.registered_at,
+       (select coalesce(json_agg(json_build_object('name', w.name, 'queues', w.queues,
+                                                   'is_as_registered', w.declarations ->> o.name = o.digest)
+                                 order by w.name), '[]')
+          from workers w
+         where w.stopped_at is null and w.heartbeat_at + make_interval(secs => w.lease_seconds) > now()
+           and (w.operations is null or o.name = any (w.operations))) as workers
+  from operations o
+ where {condition}
+ order by o.name;
 
--- operation --
-select name, cancellable, description, resources, tags from operations where name = %(name)s;
+-- remembered --
+-- The arguments of the newest tasks of an operation on a resource that had one of this name.
+select t.arguments::text
+  from (select task_id, accepted_at from task_resources where resource = %(resource)s and access = 'e'
+         order by accepted_at desc, task_id desc limit 10000) r
+  join tasks t using (task_id)
+ where t.operation = %(operation)s and t.arguments -> %(name)s::text is not null
+ order by r.accepted_at desc, t.task_id desc limit 20;
+
+-- has_run --
+-- Whether a task of an operation on a resource was successful, or has yet to end.
+select exists (select from task_resources r join tasks t using (task_id)
+                where r.resource = %(resource)s and r.access = 'e' and t.operation = %(operation)s
+                  and t.state in ('waiting', 'running', 'cancelling', 'successful'));
 
 -- known_tasks --
 select task_id from tasks where task_id = any (%(task_ids)s);

@@ -8,6 +8,7 @@ from pulp_events.errors import BadInput
 from pulp_projections import queries
 from pulp_projections.queries import OperationRow
 
+from pulp_api.arguments import did_you_mean
 from pulp_api.auth import Connect
 
 _KNOWN_S: Final = 1.0
@@ -38,8 +39,9 @@ class KnownOperations:
         async with self._connect() as connection:
             row = await queries.operation(connection, name)
             if row is None:
-                names = ", ".join(row.name for row in await queries.operations(connection)) or "none: is a worker up?"
-                raise BadInput(f"unknown operation {name!r}; known are: {names}")
+                names = [row.name for row in await queries.operations(connection)]
+                known_are = ", ".join(names) or "none: is a worker up?"
+                raise BadInput(f"unknown operation {name!r}{did_you_mean(name, names)}; known are: {known_are}")
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[name] = _Known(row, self._clock_s() + _KNOWN_S)

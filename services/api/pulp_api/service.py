@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -35,10 +35,11 @@ from pulp_projections.positions import Positions
 from pulp_projections.queries import HistoryEntry, TaskRow
 from pulp_projections.reruns import Reruns, reruns
 
-from pulp_api import submission
+from pulp_api import remembering, submission
 from pulp_api.known_operations import KnownOperations
+from pulp_api.remembering import behind
 from pulp_api.rerun import Rerun, submission_of
-from pulp_api.submission import Submission
+from pulp_api.submission import Draft, Submission
 
 FRESH_S: Final = 1.0
 """How long a read of one task waits for the projection to pass what was in the log when it came."""
@@ -81,6 +82,8 @@ class Submitted:
 
     task: TaskRow
     position: Position
+    warnings: Sequence[str] = ()
+    """What keeps it from running now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +149,15 @@ class Service:
         `rerun_of` is the task that this one runs again. Raises `BadInput`, `KeyReused`, `LogUnavailable`,
         `AppendOutcomeUnknown`.
         """
-        data = submission.accepted(body, await self._operations.get(body.operation))
-        if key is not None:
-            return await self._submit_once(data, caller, key, rerun_of)
+        draft = submission.drafted(body, await self._operations.get(body.operation))
+        if key is None:
+            submitted = await self._submit_anew(draft, caller, rerun_of)
+        else:
+            submitted = await self._submit_once(draft, caller, key, rerun_of)
+        return replace(submitted, warnings=submission.warnings_of(body, draft.operation))
+
+    async def _submit_anew(self, draft: Draft, caller: Caller, rerun_of: UUID | None) -> Submitted:
+        data = await remembering.completed(draft, self.connection, self._catch_up)
         await self._check_relatives(data)
         task_id = new_id()
         return await self._append(data, caller, task_id, new_id(), self._partition_of(task_id, data), rerun_of)
@@ -164,16 +173,17 @@ class Service:
         except MissingTask as error:
             if error.lag is None:
                 raise
-            raise _behind(error.lag) from error
+            raise behind(error.lag) from error
         if found.task.state not in FINAL:
-            raise TaskUnfinished(task_id) if found.lag is None else _behind(found.lag)
+            raise TaskUnfinished(task_id) if found.lag is None else behind(found.lag)
         body = submission_of(found.task, change, await self._operations.get(found.task.operation))
         return await self.submit(body, caller, key=key, rerun_of=task_id)
 
-    async def _submit_once(self, data: Accepted, caller: Caller, key: str, rerun_of: UUID | None) -> Submitted:
+    async def _submit_once(self, draft: Draft, caller: Caller, key: str, rerun_of: UUID | None) -> Submitted:
         await self._catch_up()
         known = await self._known(caller.actor, key)
         if known is None:
+            data = await remembering.completed(draft, self.connection, self._catch_up)
             await self._check_relatives(data)
             partition = self._partition_of(derived_id(caller.actor, key), data)
             task_id = derived_id(caller.actor, key, partition)
@@ -186,6 +196,8 @@ class Service:
                 return mine  # it is durable: no error may say otherwise
             if known is None:
                 return mine
+        # What it leaves out and is remembered may be another value by now; the task has the one of then.
+        data = submission.accepted(draft, remembering.remembered_of(draft, known))
         if not submission.is_same(data, known) or await self._cause_of(known.task_id) != rerun_of:
             raise KeyReused(f"the Idempotency-Key came before with another submission, task {known.task_id}")
         return Submitted(known, Position(known.partition, known.accepted_offset))
@@ -244,7 +256,7 @@ class Service:
         async with self.connection() as connection:
             task = (await store.load_tasks(connection, [task_id])).get(task_id)
         if task is None:
-            raise _behind(lag) if lag is not None else MissingTask(task_id, None)
+            raise behind(lag) if lag is not None else MissingTask(task_id, None)
         position = None
         events = request_cancel(
             task,
@@ -328,7 +340,7 @@ class Service:
             ancestors = [] if data.parent_id is None else await queries.unfinished_ancestors(connection, data.parent_id)
         missing = [str(task_id) for task_id in wanted if task_id not in known]
         if missing:
-            raise _behind(lag) if lag is not None else BadInput(f"no such task: {', '.join(missing)}")
+            raise behind(lag) if lag is not None else BadInput(f"no such task: {', '.join(missing)}")
         for ancestor in ancestors:
             submission.check_ancestor(data, ancestor)
 
@@ -367,10 +379,3 @@ def check_shown(shown: Mapping[int, int], least: Mapping[int, int] | None) -> No
     """
     if any(shown.get(partition, 0) < offset for partition, offset in (least or {}).items()):
         raise PositionNotReached(f"the projection is at {dict(shown)}, before {dict(least or {})}: try again later")
-
-
-def _behind(lag: str) -> ReadModelUnavailable:
-    return ReadModelUnavailable(
-        f"the projection is behind the log (events behind: {lag}), so it is not known whether the task is there: try"
-        " again later"
-    )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -10,6 +10,8 @@ from msgspec import Meta, Raw, Struct
 from pulp_events.errors import BadInput
 from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Name, Resource, Tag
 from pulp_projections.queries import Ancestor, OperationRow, TaskRow
+
+from pulp_api.arguments import Checker, checker, did_you_mean
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _HREF: Final = re.compile(r"(?:/pulp/api/v[23]/tasks/)?([0-9a-fA-F-]{36})/?")
@@ -38,9 +40,44 @@ def parse(body: bytes) -> Submission:
         raise BadInput(f"the submission cannot be used: {error}") from error
 
 
-def accepted(submission: Submission, operation: OperationRow) -> Accepted:
-    """The event's data. Raises `BadInput` for arguments that are no object, or that a resource needs and has not."""
+class Draft(NamedTuple):
+    """A submission whose arguments fit what its operation declares, but for remembered ones that it leaves out."""
+
+    submission: Submission
+    operation: OperationRow
+    arguments: Mapping[str, Any]
+    left_out: tuple[str, ...]
+    """Remembered arguments that it does not give."""
+
+    @property
+    def resource(self) -> str | None:
+        """The resource (`TYPE:ID`) whose earlier tasks count: the first exclusive one that the operation declares."""
+        for item in self.operation.resources:
+            if item["access"] == Access.EXCLUSIVE:
+                return f"{item['type']}:{_fill(item['id'], self.arguments, self.operation.name)}"
+        return None
+
+    @property
+    def checker(self) -> Checker | None:
+        """What its arguments are checked by; None where the operation declares none."""
+        return _checker(self.operation)
+
+
+def drafted(submission: Submission, operation: OperationRow) -> Draft:
+    """The submission, checked. Raises `BadArguments`, or `BadInput` for arguments that are no object."""
     arguments = arguments_of(submission.arguments)
+    by = _checker(operation)
+    return Draft(submission, operation, arguments, () if by is None else by.check(arguments))
+
+
+def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accepted:
+    """The event's data, with what was remembered. Raises `BadInput` for an argument that a resource needs and has not.
+
+    Arguments that were checked are written as they were understood: of a name that stands twice, the last.
+    """
+    submission, operation = draft.submission, draft.operation
+    arguments = {**draft.arguments, **(remembered or {})}
+    is_checked = operation.arguments is not None
     resources = submission.resources
     if resources is None:
         resources = declared_resources(operation, arguments)
@@ -49,7 +86,7 @@ def accepted(submission: Submission, operation: OperationRow) -> Accepted:
         tags = declared_tags(operation, arguments, resources)
     return Accepted(
         operation=operation.name,
-        arguments=Raw(bytes(submission.arguments)),
+        arguments=Raw(msgspec.json.encode(arguments) if is_checked else bytes(submission.arguments)),
         resources=resources,
         tags=tags,
         queue=submission.queue,
@@ -77,6 +114,21 @@ def declared_tags(
         return tuple(_fill(tag, arguments, operation.name) for tag in operation.tags)
     exclusive = (item for item in resources if item.access is Access.EXCLUSIVE)
     return (*(f"pulp:{item.key}" for item in exclusive), f"pulp:action:{operation.name}")
+
+
+def warnings_of(submission: Submission, operation: OperationRow) -> list[str]:
+    """What keeps the task from running now; it runs once that has changed."""
+    name, queue = operation.name, submission.queue
+    if not operation.workers:
+        return [f"no live worker offers operation {name!r}: the task waits until one does"]
+    queues = sorted({each for worker in operation.workers for each in worker["queues"]})
+    if queue not in queues:
+        served = ", ".join(queues)
+        return [
+            f"no live worker that offers {name!r} serves queue {queue!r}{did_you_mean(queue, queues)}"
+            f" (served: {served}): the task waits until one does"
+        ]
+    return []
 
 
 def task_id_of(text: str) -> UUID:
@@ -117,6 +169,10 @@ def is_same(data: Accepted, task: TaskRow) -> bool:
         == (task.queue, task.priority, task.group_id, task.parent_id, task.timeout_seconds)
         and list(data.depends_on) == task.depends_on
     )
+
+
+def _checker(operation: OperationRow) -> Checker | None:
+    return None if operation.arguments is None else checker(operation.name, operation.arguments)
 
 
 def arguments_of(text: Raw) -> dict[str, Any]:
