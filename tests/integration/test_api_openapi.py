@@ -8,7 +8,7 @@ import httpx
 import msgspec
 from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
-from pulp_api import v3, v3_events, v3_system, v3_workers
+from pulp_api import v3, v3_events, v3_operations, v3_system, v3_workers
 from pulp_api.openapi import document
 from pulp_api.rerun import Rerun
 from pulp_api.submission import Submission
@@ -17,13 +17,13 @@ from pulp_projections.users import Role
 from tests.support.events import accepted, finished
 from tests.support.site import V3, Site
 
-HREFS = {"{task_id}": "{task_href}", "{worker_id}": "{worker_href}"}
+HREFS = {"{task_id}": "{task_href}", "{worker_id}": "{worker_href}", "{name}": "{operation_href}"}
 
 
 def served() -> set[tuple[str, str]]:
     """(method, path) of each route, as the document names paths: an href takes the place of all that it holds."""
     found = set()
-    routers = (v3.router, v3_events.router, v3_workers.router, v3_system.router)
+    routers = (v3.router, v3_events.router, v3_workers.router, v3_operations.router, v3_system.router)
     for route in [route for router in routers for route in router.routes]:
         assert isinstance(route, APIRoute)
         path = re.sub(r"^.*(\{\w+\})/", lambda match: HREFS[match[1]], route.path)
@@ -68,7 +68,7 @@ def test_clients_that_read_strictly_can_read_it() -> None:
 
 def call_of(method: str, path: str) -> dict[str, Any]:
     """What the document says of a request."""
-    path = re.sub(rf"^{V3}/(tasks|workers)/[^/]+/", lambda match: f"{{{match[1][:-1]}_href}}", path)
+    path = re.sub(rf"^{V3}/(tasks|workers|operations)/[^/]+/", lambda match: f"{{{match[1][:-1]}_href}}", path)
     found: dict[str, Any] = document()["paths"][path][method.lower()]
     return found
 
@@ -86,6 +86,8 @@ async def test_every_answer_is_one_that_the_document_tells_of(api: Site) -> None
         *((admin, "GET", f"{V3}/{path}?bogus=1", b"") for path in ("tasks/", "workers/")),
         *((admin, "GET", f"{where}{part}", b"") for where in (task, none) for part in ("", "progress/", "history/")),
         (admin, "GET", f"{V3}/workers/{uuid4()}/", b""),
+        (admin, "GET", f"{V3}/operations/sync/", b""),
+        (admin, "GET", f"{V3}/operations/none/", b""),
         (admin, "GET", f"{task}?as_of=nonsense", b""),
         (admin, "GET", f"{task}history/?after=nonsense", b""),
         (admin, "GET", f"{V3}/events/?since=nonsense", b""),
@@ -139,7 +141,7 @@ async def test_every_parameter_that_is_told_of_is_taken(api: Site) -> None:
     await api.add(accepted())
     task_href = (await api.client.get(f"{V3}/tasks/")).json()["results"][0]["pulp_href"]
     for path, calls in document()["paths"].items():
-        if "get" not in calls or path in ("{worker_href}", f"{V3}/events/"):
+        if "get" not in calls or path in ("{worker_href}", "{operation_href}", f"{V3}/events/"):
             continue
         for parameter in calls["get"]["parameters"]:
             if parameter["in"] == "query":

@@ -13,6 +13,7 @@ from pulp_events.errors import AppendOutcomeUnknown, LogUnavailable
 from pulp_events.events import Accepted, Access, Resource
 from pulp_projections.users import Role
 
+from tests.support.declared import add_worker
 from tests.support.events import finished, started
 from tests.support.site import V2, V3, Site
 
@@ -31,6 +32,7 @@ def submissions(api: Site) -> list[Accepted]:
 
 
 async def test_a_submission_is_one_event_of_its_author_in_its_resources_partition(api: Site) -> None:
+    await add_worker(api.database, "sync")
     answer = await post(api, SYNC, **{"Correlation-ID": CID})
     [event] = api.log.events
     partition = api.partition_of(event.task_id, ZOO)

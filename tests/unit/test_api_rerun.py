@@ -7,6 +7,7 @@ import pytest
 from msgspec import Raw
 from pulp_api.rerun import Rerun, parse, submission_of
 from pulp_api.submission import accepted as accepted_of
+from pulp_api.submission import drafted
 from pulp_events.errors import BadInput
 from pulp_events.events import Access, Resource
 from pulp_events.ids import new_id
@@ -37,7 +38,7 @@ def task(arguments: str = '{"repo_id": "zoo"}', resources: tuple[Resource, ...] 
 def rerun(before: TaskRow, known: OperationRow, **changed: Any) -> Any:
     """The data of the event that a rerun is, by field."""
     change = parse(msgspec.json.encode(changed))
-    return msgspec.json.decode(msgspec.json.encode(accepted_of(submission_of(before, change, known), known)))
+    return msgspec.json.decode(msgspec.json.encode(accepted_of(drafted(submission_of(before, change, known), known))))
 
 
 def test_without_a_change_it_is_the_same_again() -> None:
@@ -50,7 +51,7 @@ def test_without_a_change_it_is_the_same_again() -> None:
         timeout_seconds=60,
     )
     submission = submission_of(before, Rerun(), operation())
-    data = accepted_of(submission, operation())
+    data = accepted_of(drafted(submission, operation()))
     assert bytes(data.arguments) == b'{"repo_id":"zoo","n":1.0,"big":123456789012345678901}'
     assert data.resources == (CDS, ZOO, ZOO, SHARED_ZOO)
     assert data.tags == ("mine", "pulp:action:sync")
@@ -59,7 +60,7 @@ def test_without_a_change_it_is_the_same_again() -> None:
 
 def test_what_the_first_run_waited_for_and_belonged_to_is_not_carried_over() -> None:
     before = task(depends_on=(new_id(),), parent_id=new_id(), group_id=new_id())
-    data = accepted_of(submission_of(before, Rerun(), operation()), operation())
+    data = accepted_of(drafted(submission_of(before, Rerun(), operation()), operation()))
     assert (data.depends_on, data.parent_id, data.group_id) == ((), None, None)
 
 

@@ -4,23 +4,27 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from pulp_api import failures, v2, v3, v3_events, v3_system, v3_workers
+from pulp_api import argument_failures, failures, v2, v3, v3_events, v3_operations, v3_system, v3_workers
+from pulp_api.arguments import BadArguments
 from pulp_api.auth import Authenticator
 from pulp_api.edge import BodyTooLarge, Edge
 from pulp_api.failures import FieldErrors
+from pulp_api.remembering import NotThereYet
 from pulp_api.service import Service
 from pulp_api.stream import Hub
 
 
 def build(service: Service, authenticator: Authenticator, hub: Hub) -> FastAPI:
     """The API over its parts."""
-    routers = (v3.router, v2.router, v3_events.router, v3_workers.router, v3_system.router)
+    routers = (v3.router, v2.router, v3_events.router, v3_workers.router, v3_operations.router, v3_system.router)
     # In one list: a router that is included looks for its route twice, for every request.
     routes = [route for router in routers for route in router.routes]
     app = FastAPI(routes=routes, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
     for kind, _ in failures.STATUS:
         app.add_exception_handler(kind, failures.failed)
+    app.add_exception_handler(BadArguments, argument_failures.bad_arguments)
+    app.add_exception_handler(NotThereYet, argument_failures.not_there_yet)
     app.add_exception_handler(FieldErrors, failures.bad_fields)
     app.add_exception_handler(RequestValidationError, failures.bad_parameters)
     app.add_exception_handler(HTTPException, failures.http_failed)

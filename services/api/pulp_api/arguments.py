@@ -43,6 +43,11 @@ class Problem(NamedTuple):
     message: str
     kind: Literal["missing", "unknown", "invalid"]
 
+    @property
+    def name(self) -> str:
+        """The argument that it is about."""
+        return self.path.partition(".")[0].partition("[")[0]
+
 
 class BadArguments(BadInput):
     """The arguments of a submission do not fit what its operation declares."""
@@ -91,9 +96,13 @@ class Checker:
         return _missing(name, self.schema["properties"][name], self.schema)
 
     def _problems(self, errors: Iterable[ValidationError], arguments: Mapping[str, Any]) -> list[Problem]:
-        found = dict.fromkeys(problem for error in errors for problem in _problems_of(error, self.schema))
+        """One problem for each argument, those that are missing first, then in the order of the arguments."""
+        found: dict[str, Problem] = {}
+        for error in errors:
+            for problem in _problems_of(error, self.schema):
+                found.setdefault(problem.path, problem)
         order = {name: place for place, name in enumerate(arguments)}
-        return sorted(found, key=lambda problem: order.get(problem.path.partition(".")[0].partition("[")[0], -1))
+        return sorted(found.values(), key=lambda problem: order.get(problem.name, -1))
 
 
 @lru_cache(maxsize=512)
@@ -122,18 +131,20 @@ def _is_left_out(problem: Problem, remembered: frozenset[str]) -> bool:
 def _problems_of(error: ValidationError, root: Mapping[str, Any]) -> Iterable[Problem]:
     path = _path(error.absolute_path)
     schema: Any = error.schema
+    wanted: Any = error.validator_value
+    given: Any = error.instance
     match error.validator:
         case "required":
-            names = [name for name in error.validator_value if name not in error.instance]
+            names = [name for name in wanted if name not in given]
             return [_missing(_join(path, name), schema.get("properties", {}).get(name, {}), root) for name in names]
         case "additionalProperties" | "unevaluatedProperties":
             known = schema.get("properties", {})
-            return [_unknown(path, name, known) for name in error.instance if name not in known]
+            return [_unknown(path, name, known) for name in given if name not in known]
         case "anyOf" | "oneOf" if error.context:
             deeper = [each for each in error.context if each.validator != "type"]
             return _problems_of(deeper[0], root) if len(deeper) == 1 else [_invalid(path, schema, root)]
-        case "format" if error.validator_value in FORMS:
-            return [Problem(path, FORMS[error.validator_value](error.instance) or "", "invalid")]
+        case "format" if wanted in FORMS:
+            return [Problem(path, FORMS[wanted](given) or "", "invalid")]
         case _:
             return [_invalid(path, schema if isinstance(schema, Mapping) else {}, root)]
 
@@ -194,7 +205,7 @@ def _formats() -> FormatChecker:
 
 
 _FORMATS: Final = _formats()
-_Validator: Final = extend(
+_Validator: Final = extend(  # type: ignore[no-untyped-call]  # its stubs leave the types out
     Draft202012Validator,
     # To JSON Schema 1.0 is an integer, to a worker it is not.
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine(

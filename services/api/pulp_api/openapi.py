@@ -131,6 +131,84 @@ _TASK_PAGE: Final = {
 }
 
 
+_ACCEPTED: Final = {
+    "type": "object",
+    "required": ["task"],
+    "properties": {
+        "task": {"type": "string", "description": "The href of the task."},
+        "warnings": {**_LIST, "description": "What keeps the task from running now; left out where nothing does."},
+    },
+}
+_OPERATION: Final = {
+    "type": "object",
+    "properties": {
+        "pulp_href": _TEXT,
+        "name": _TEXT,
+        "cancellable": _FLAG,
+        "description": _TEXT,
+        "resources": {"type": "array", "items": {"type": "object"}},
+        "tags": {**_LIST, "nullable": True},
+        "requires": {
+            "type": "string",
+            "nullable": True,
+            "description": "The operation that must have succeeded on the same resource, or be under way.",
+        },
+        "arguments": {
+            "type": "object",
+            "nullable": True,
+            "description": "JSON Schema (draft 2020-12) of the arguments; null: anything is taken.",
+        },
+        "parameters": {
+            "type": "array",
+            "nullable": True,
+            "description": "The arguments one by one, in words.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": _TEXT,
+                    "type": _TEXT,
+                    "required": _FLAG,
+                    "remembered": {
+                        "type": "boolean",
+                        "description": "It may be left out where an earlier task on the same resource had it.",
+                    },
+                    "default": {"nullable": True},
+                    "description": _TEXT,
+                    "expected": _TEXT,
+                },
+            },
+        },
+        "example": {"type": "object", "description": "A submission that is right."},
+        "package": {"type": "string", "nullable": True},
+        "version": {"type": "string", "nullable": True},
+        "registered_by": {"type": "string", "description": "The worker whose declaration this is."},
+        "registered_at": {**_TIME, "description": "When this declaration was first seen."},
+        "workers": {
+            "type": "array",
+            "description": "The live workers that offer it.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": _TEXT,
+                    "queues": _LIST,
+                    "is_as_registered": {
+                        "type": "boolean",
+                        "nullable": True,
+                        "description": "Whether the worker declares just this; null where it does not say.",
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+_OPERATIONS: Final = {
+    "type": "object",
+    "properties": {"count": _NUMBER, "results": {"type": "array", "items": _OPERATION}},
+}
+
+
 def document() -> dict[str, Any]:
     """The document. Clients keep it, and fetch it again when a version in it differs from the status's."""
     return {
@@ -163,7 +241,7 @@ def _paths() -> dict[str, Any]:
         f"{root}/docs/api.json": {"get": _call("docs_api.json_get", secured=False)},
         f"{root}/tasks/": {
             "get": _call("tasks_list", query=_TASK_FILTERS, schema=_TASK_PAGE, codes=(200, 400, 504)),
-            "post": _call("tasks_create", body=submission, codes=(202, 400, 403, 413, 422)),
+            "post": _call("tasks_create", body=submission, schema=_ACCEPTED, codes=(202, 400, 403, 413, 422)),
         },
         "{task_href}": {
             "get": _call("tasks_read", href="task_href", query=read, codes=(200, 400, 404, 504)),
@@ -174,6 +252,7 @@ def _paths() -> dict[str, Any]:
                 "tasks_rerun",
                 href="task_href",
                 body={"$ref": "#/components/schemas/Rerun"},
+                schema=_ACCEPTED,
                 needs_body=False,
                 codes=(202, 400, 403, 404, 409, 413, 422),
             )
@@ -190,7 +269,10 @@ def _paths() -> dict[str, Any]:
                 codes=(200, 400, 404, 504),
             )
         },
-        f"{root}/operations/": {"get": _call("operations_list", schema=_PAGE)},
+        f"{root}/operations/": {"get": _call("operations_list", schema=_OPERATIONS)},
+        "{operation_href}": {
+            "get": _call("operations_read", href="operation_href", schema=_OPERATION, codes=(200, 404))
+        },
         f"{root}/workers/": {"get": _call("workers_list", query=_WORKER_FILTERS, schema=_PAGE, codes=(200, 400))},
         "{worker_href}": {"get": _call("workers_read", href="worker_href", codes=(200, 404))},
         f"{root}/events/": {

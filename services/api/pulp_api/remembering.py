@@ -10,10 +10,11 @@ from pulp_events.events import Accepted
 from pulp_projections import queries
 from pulp_projections.queries import TaskRow
 
-from pulp_api.arguments import BadArguments, Problem
+from pulp_api.arguments import BadArguments
 from pulp_api.auth import Connect
 from pulp_api.submission import Draft, accepted
 
+CatchUp = Callable[[], Awaitable[str | None]]
 _KEPT: Final = "and no task before this one on"
 
 
@@ -23,36 +24,26 @@ class NotThereYet(BadInput):
     def __init__(self, operation: str, requires: str, resource: str) -> None:
         kind, _, self.resource_id = resource.partition(":")
         super().__init__(
-            f"operation {operation} needs what {requires} makes, and {kind} {self.resource_id!r} has none: no {requires}"
-            f" of it was successful or is under way. Submit {requires} first"
+            f"operation {operation} needs what {requires} makes, but no {requires} of {kind} {self.resource_id!r} was"
+            f" successful, and none is under way: submit {requires} first"
         )
         self.resource_type = kind
 
 
-async def completed(draft: Draft, connect: Connect, catch_up: Callable[[], Awaitable[str | None]]) -> Accepted:
+async def completed(draft: Draft, connect: Connect, catch_up: CatchUp) -> Accepted:
     """The event's data, with what the tasks before it tell.
 
     Raises `BadArguments` for a remembered argument that no task had, `NotThereYet`, and `ReadModelUnavailable` where
     the projection is too far behind to tell. `catch_up` returns by how many events it is.
     """
-    if not draft.left_out and draft.operation.requires is None:
+    await _check_required(draft, connect, catch_up)
+    if not draft.left_out:
         return accepted(draft)
-    try:
-        return accepted(draft, await _from_earlier_tasks(draft, connect))
-    except BadInput:
-        lag = await catch_up()  # the task that it takes may have been submitted just now
-        try:
-            return accepted(draft, await _from_earlier_tasks(draft, connect))
-        except BadInput:
-            if lag is not None:
-                raise behind(lag) from None
-            raise
-
-
-async def _from_earlier_tasks(draft: Draft, connect: Connect) -> dict[str, Any]:
+    lag = await catch_up()  # the newest may have been submitted just now
+    if lag is not None:
+        raise behind(lag)
     async with connect() as connection:
-        await _check_required(connection, draft)
-        return await _remembered(connection, draft) if draft.left_out else {}
+        return accepted(draft, await _remembered(connection, draft))
 
 
 async def _remembered(connection: AsyncConnection, draft: Draft) -> dict[str, Any]:
@@ -89,13 +80,20 @@ def remembered_of(draft: Draft, task: TaskRow) -> dict[str, Any]:
     return {name: arguments[name] for name in draft.left_out if name in arguments}
 
 
-async def _check_required(connection: AsyncConnection, draft: Draft) -> None:
+async def _check_required(draft: Draft, connect: Connect, catch_up: CatchUp) -> None:
     """Raises `NotThereYet`."""
     requires, resource = draft.operation.requires, draft.resource
-    if requires is None or resource is None:
+    if requires is None or resource is None or await _has_run(connect, requires, resource):
         return
-    if not await queries.has_run(connection, requires, resource):
-        raise NotThereYet(draft.operation.name, requires, resource)
+    lag = await catch_up()  # it may have been submitted just now
+    if await _has_run(connect, requires, resource):
+        return
+    raise NotThereYet(draft.operation.name, requires, resource) if lag is None else behind(lag)
+
+
+async def _has_run(connect: Connect, operation: str, resource: str) -> bool:
+    async with connect() as connection:
+        return await queries.has_run(connection, operation, resource)
 
 
 def _is_taken(draft: Draft, more: Mapping[str, Any]) -> bool:
@@ -104,9 +102,5 @@ def _is_taken(draft: Draft, more: Mapping[str, Any]) -> bool:
     try:
         draft.checker.check({**draft.arguments, **more})
     except BadArguments as error:
-        return not any(_is_about(problem, more) for problem in error.problems)
+        return not any(problem.name in more for problem in error.problems)
     return True
-
-
-def _is_about(problem: Problem, names: Mapping[str, Any]) -> bool:
-    return problem.path.partition(".")[0].partition("[")[0] in names

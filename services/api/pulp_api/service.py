@@ -17,7 +17,6 @@ from pulp_events.errors import (
     LogError,
     PositionNotReached,
     ReadError,
-    ReadModelUnavailable,
     TaskAlreadyFinal,
     TaskNotCancellable,
     TaskNotFound,

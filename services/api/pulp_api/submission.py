@@ -1,5 +1,6 @@
 """Submissions: what a client may ask for, and the `accepted` event that it becomes. Pure."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, NamedTuple
@@ -14,6 +15,7 @@ from pulp_projections.queries import Ancestor, OperationRow, TaskRow
 from pulp_api.arguments import Checker, checker, did_you_mean
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_raw_by_name: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _HREF: Final = re.compile(r"(?:/pulp/api/v[23]/tasks/)?([0-9a-fA-F-]{36})/?")
 
 
@@ -67,17 +69,17 @@ def drafted(submission: Submission, operation: OperationRow) -> Draft:
     """The submission, checked. Raises `BadArguments`, or `BadInput` for arguments that are no object."""
     arguments = arguments_of(submission.arguments)
     by = _checker(operation)
-    return Draft(submission, operation, arguments, () if by is None else by.check(arguments))
+    if by is None:
+        return Draft(submission, operation, arguments, ())
+    # Of two with one name the last is checked, but both would be in the log.
+    json.loads(bytes(submission.arguments), object_pairs_hook=_without_repetition)
+    return Draft(submission, operation, arguments, by.check(arguments))
 
 
 def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accepted:
-    """The event's data, with what was remembered. Raises `BadInput` for an argument that a resource needs and has not.
-
-    Arguments that were checked are written as they were understood: of a name that stands twice, the last.
-    """
+    """The event's data, with what was remembered. Raises `BadInput` for an argument that a resource lacks."""
     submission, operation = draft.submission, draft.operation
     arguments = {**draft.arguments, **(remembered or {})}
-    is_checked = operation.arguments is not None
     resources = submission.resources
     if resources is None:
         resources = declared_resources(operation, arguments)
@@ -86,7 +88,7 @@ def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accep
         tags = declared_tags(operation, arguments, resources)
     return Accepted(
         operation=operation.name,
-        arguments=Raw(msgspec.json.encode(arguments) if is_checked else bytes(submission.arguments)),
+        arguments=_with(submission.arguments, remembered or {}),
         resources=resources,
         tags=tags,
         queue=submission.queue,
@@ -173,6 +175,20 @@ def is_same(data: Accepted, task: TaskRow) -> bool:
 
 def _checker(operation: OperationRow) -> Checker | None:
     return None if operation.arguments is None else checker(operation.name, operation.arguments)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadInput("arguments cannot be used: a name stands twice in one object")
+    return found
+
+
+def _with(arguments: Raw, more: Mapping[str, Any]) -> Raw:
+    """The arguments and some more; those that were given stay as they were written."""
+    if not more:
+        return Raw(bytes(arguments))
+    return Raw(msgspec.json.encode({**_raw_by_name(arguments), **more}))
 
 
 def arguments_of(text: Raw) -> dict[str, Any]:

@@ -135,7 +135,8 @@ async def read_history(
 
 def _submitted(submitted: Submitted) -> Response:
     href = href_of(submitted.task.task_id)
-    return json({"task": href}, 202, {"Location": href, **position_header(submitted.position)})
+    told = {"warnings": submitted.warnings} if submitted.warnings else {}
+    return json({"task": href, **told}, 202, {"Location": href, **position_header(submitted.position)})
 
 
 def _history_entry(entry: queries.HistoryEntry) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the v3 root tells of the system: operations, status, health, and the API's document."""
+"""What the v3 root tells of the system: status, health, and the API's document."""
 
 import asyncio
 from importlib.metadata import version
@@ -11,7 +11,6 @@ from pulp_projections import queries
 from pulp_projections.queries import Condition
 from pulp_projections.workers import Slots, WorkerRow, slots, unserved_queues, workers
 
-from pulp_api.context import Calling
 from pulp_api.openapi import EMULATED, document
 from pulp_api.respond import json
 from pulp_api.service import Service
@@ -22,15 +21,6 @@ from pulp_api.v3_workers import worker
 router = APIRouter(prefix=ROOT)
 _PROBE_S: Final = 2.0
 _ONLINE: Final = Condition("w.online")
-
-
-@router.get("/operations/")
-async def list_operations(call: Calling) -> Response:
-    """What may be submitted."""
-    async with call.service.connection() as connection:
-        found = await queries.operations(connection)
-    rows = [row._asdict() for row in found]
-    return json({"count": len(rows), "next": None, "previous": None, "results": rows})
 
 
 @router.get("/status/")
