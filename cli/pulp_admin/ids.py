@@ -6,6 +6,7 @@ import click
 from click.shell_completion import CompletionItem
 from pulp_console.ids import NotAnId, TaskId, parse_task_id
 
+from pulp_admin.completing import task_ids, unfinished_task_ids
 from pulp_admin.errors import DATA, Failure, NotFound
 from pulp_admin.paths import api_path
 from pulp_admin.words import state_of
@@ -30,19 +31,21 @@ class TaskIdType(click.ParamType):
             return self.fail(str(error), param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from pulp_admin.completing import task_ids
-
         return task_ids(ctx, param, incomplete)
 
 
 TASK_ID: Final = TaskIdType()
-task_id_option = click.option(
+_HELP: Final = "The task: its id, href or PRN, or the first digits of its id."
+task_id_option = click.option("--task-id", type=TASK_ID, required=True, metavar="ID", help=_HELP)
+unfinished_task_id_option = click.option(
     "--task-id",
     type=TASK_ID,
     required=True,
     metavar="ID",
-    help="The task: its id, href or PRN, or the first digits of its id.",
+    help=_HELP,
+    shell_complete=unfinished_task_ids,
 )
+"""The same, where the shell offers only tasks that have not ended."""
 
 
 def resolve(client: "Client", task_id: TaskId) -> str:

@@ -42,7 +42,11 @@ def counts_of(progress: object) -> Counts:
     """The sum over the deepest parts that count."""
     items = [_items(part) for part in _deepest(progress, "items")]
     sizes = [count for part in _deepest(progress, "size") if (count := _size(part)) is not None]
-    left = [left for part in _parts(progress) if (left := _number(part, "items_left")) is not None]
+    left = [
+        left
+        for part in _parts(progress)
+        if "items_total" not in part and (left := _number(part, "items_left")) is not None
+    ]
     return Counts(
         items=_sum(items),
         items_left=left[-1] if left and not items else None,

@@ -13,7 +13,7 @@ _EXAMPLE: Final = "such as http://127.0.0.1:24817 or https://pulp.example.org"
 
 def server_url(text: str, source: str) -> str:
     """The URL without a final slash. Raises `Failure` (78) that names the source, and never shows a password."""
-    stripped = text.strip().rstrip("/")
+    stripped = text.strip()
     if "@" in stripped:
         raise Failure(
             f"{source}: the URL holds a user name or a password, which would end up in logs. Take it out, and give them"
@@ -29,7 +29,7 @@ def server_url(text: str, source: str) -> str:
     fault = _fault(stripped, parts, port)
     if fault is not None:
         raise _refused(source, stripped, fault)
-    return stripped
+    return stripped.rstrip("/")
 
 
 def _fault(text: str, parts: SplitResult, port: int | None) -> str | None:

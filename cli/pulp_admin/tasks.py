@@ -14,7 +14,7 @@ from pulp_admin.app import App, with_app, with_app_wide
 from pulp_admin.cancelling import cancel
 from pulp_admin.errors import NotFound
 from pulp_admin.history import history
-from pulp_admin.ids import resolve, task_id_option
+from pulp_admin.ids import resolve, task_id_option, unfinished_task_id_option
 from pulp_admin.listing import list_
 from pulp_admin.not_found import why_not_there_then
 from pulp_admin.notes import noted
@@ -70,7 +70,7 @@ tasks.add_command(rerun)
 
 
 @tasks.command(epilog="Example: pulp-admin tasks watch --task-id e0e0a250-eded-468f-9d97-0419a00b130f")
-@task_id_option
+@unfinished_task_id_option
 @with_app
 def watch(app: App, task_id: TaskId) -> None:
     """Follow a task until it ends. Exits 0 if it was successful, 1 failed, 3 cancelled, 4 skipped.
