@@ -7,6 +7,7 @@ import click
 from pulp_console.ids import TaskId
 from pulp_console.output import hint, show
 
+from pulp_admin import completing
 from pulp_admin.app import App, with_app
 from pulp_admin.bulk import Outcome, Word, act_on, exit_code
 from pulp_admin.errors import NotFound
@@ -29,7 +30,13 @@ _ASKED_FOR: Final = tuple(state for state in UNFINISHED if state.pulp3 != "cance
     epilog="Examples: pulp-admin tasks cancel --task-id e0e0a250-eded-468f-9d97-0419a00b130f ·"
     " pulp-admin tasks cancel --all --operation sync --dry-run"
 )
-@click.option("--task-id", type=TASK_ID, metavar="ID", help="The task: its id, href or PRN, or the first digits.")
+@click.option(
+    "--task-id",
+    type=TASK_ID,
+    metavar="ID",
+    shell_complete=completing.unfinished_task_ids,
+    help="The task: its id, href or PRN, or the first digits.",
+)
 @click.option("--reason", metavar="TEXT", help="Why; it is kept in the task's history.")
 @selection_options
 @with_app
