@@ -1,0 +1,73 @@
+"""What docs/output.md says of the commands' output and exit codes."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from jsonschema import Draft202012Validator, FormatChecker
+
+PAGE: Final = (Path(__file__).parents[2] / "docs" / "output.md").read_text(encoding="utf-8")
+_SCHEMA: Final = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
+_DEFINITIONS: Final = re.compile(r"```yaml definitions\n(.*?)```", re.DOTALL)
+_formats: Final = FormatChecker(())
+
+
+@_formats.checks("date-time")
+def _is_time(text: object) -> bool:
+    if not isinstance(text, str):
+        return True
+    try:
+        return text.endswith("Z") and datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The schema of each command, by its name without `pulp-tasks`."""
+    found = {}
+    for section in PAGE.split("\n### pulp-tasks ")[1:]:
+        command, _, text = section.partition("\n")
+        match = _SCHEMA.search(text)
+        assert match is not None, command
+        found[command] = yaml.safe_load(match[1])
+    return found
+
+
+def check(command: str, value: object) -> None:
+    """Raises `ValidationError` if the value is not what the page says, or has a field that the page leaves out."""
+    found = _DEFINITIONS.search(PAGE)
+    assert found is not None
+    schema = {**schemas()[command], "$defs": yaml.safe_load(found[1])}
+    extended = {part["$ref"].rsplit("/", 1)[-1] for part in schema.get("allOf", ())}
+    for name, node in [("", schema), *schema["$defs"].items()]:
+        if name not in extended:
+            for each in _objects(node):
+                each["unevaluatedProperties"] = False
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema, format_checker=_formats).validate(value)
+
+
+def exit_codes() -> dict[int, tuple[str, str]]:
+    """Code → what it means for `pulp-tasks`, and for `pulp-admin`; an empty text where a command never ends so."""
+    rows = re.findall(r"^\| (\d+) \|(?:[^|]*)\|((?:\\\||[^|\n])*)\|((?:\\\||[^|\n])*)\|$", PAGE, re.M)
+    return {int(code): (_cell(tasks), _cell(admin)) for code, tasks, admin in rows}
+
+
+def _cell(text: str) -> str:
+    return text.strip().replace("\\|", "|")
+
+
+def _objects(node: Any) -> Iterator[dict[str, Any]]:
+    """Every part of a schema that names properties."""
+    if isinstance(node, dict):
+        if "properties" in node:
+            yield node
+        for key, part in node.items():
+            if key != "$defs":
+                yield from _objects(part)
+    elif isinstance(node, list):
+        for part in node:
+            yield from _objects(part)
