@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from click.shell_completion import CompletionItem
-from pulp_console.ids import NotAnId, TaskId, parse_task_id
+from pulp_console.ids import TaskId, TaskIdType
 
 from pulp_admin.completing import task_ids, unfinished_task_ids
 from pulp_admin.errors import DATA, Failure, NotFound
@@ -17,24 +17,14 @@ if TYPE_CHECKING:
 _MOST_CANDIDATES: Final = 10
 
 
-class TaskIdType(click.ParamType):
-    """An id of a task in any usual form, or its beginning; the value is a `TaskId`."""
-
-    name = "id"
-
-    def convert(self, value: str | TaskId, param: click.Parameter | None, ctx: click.Context | None) -> TaskId:
-        if isinstance(value, TaskId):
-            return value
-        try:
-            return parse_task_id(value)
-        except NotAnId as error:
-            return self.fail(str(error), param, ctx)
+class CompletedTaskId(TaskIdType):
+    """The same, completed with the ids of tasks that the server knows."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return task_ids(ctx, param, incomplete)
 
 
-TASK_ID: Final = TaskIdType()
+TASK_ID: Final = CompletedTaskId()
 _HELP: Final = "The task: its id, href or PRN, or the first digits of its id."
 task_id_option = click.option("--task-id", type=TASK_ID, required=True, metavar="ID", help=_HELP)
 unfinished_task_id_option = click.option(

@@ -27,6 +27,7 @@ def run(
     for stream in (sys.stdout, sys.stderr):
         _encode_anything(stream)
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         code = command.main(arguments, prog_name=program, obj=obj, standalone_mode=False)
         sys.stdout.flush()  # so that a reader who has gone is noticed here
         return code if isinstance(code, int) else 0
@@ -44,6 +45,13 @@ def run(
         raise
     except Exception as error:
         return explain(error)
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Refuses what no command can do anything with: half of a character, or bytes of another encoding."""
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise click.UsageError(f"The argument {argument!r} is not valid UTF-8.")
 
 
 def _usage(error: click.ClickException) -> int:

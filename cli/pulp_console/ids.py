@@ -4,6 +4,8 @@ import re
 from typing import Final, NamedTuple
 from uuid import UUID
 
+import click
+
 LEAST_DIGITS: Final = 4
 """Hexadecimal digits that the beginning of an id needs."""
 _WRAPPED: Final = re.compile(
@@ -41,3 +43,17 @@ def parse_task_id(text: str) -> TaskId:
         f"{text!r} is not the id of a task: a UUID, the href or the PRN of a task, or at least the first"
         f" {LEAST_DIGITS} digits of the UUID are expected"
     )
+
+
+class TaskIdType(click.ParamType):
+    """A parameter of a command that is an id of a task in any of these forms; its value is a `TaskId`."""
+
+    name = "id"
+
+    def convert(self, value: str | TaskId, param: click.Parameter | None, ctx: click.Context | None) -> TaskId:
+        if isinstance(value, TaskId):
+            return value
+        try:
+            return parse_task_id(value)
+        except NotAnId as error:
+            return self.fail(str(error), param, ctx)

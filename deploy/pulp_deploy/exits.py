@@ -19,20 +19,20 @@ INTERRUPTED: Final = 130
 NO_READER: Final = 141
 
 MEANINGS: Final[Mapping[int, str]] = {
-    0: "done",
-    DIFFERENT: "the read model and the log differ, or a check of the demonstration failed",
-    USAGE: "the command line is wrong, or the state of the installation does not allow the command",
+    0: "yes",
+    DIFFERENT: "the read model and the log differ; a check of the demonstration failed; the answer to a question is no",
+    USAGE: "the command line is wrong, or the state of the generations does not allow the command",
     DATA: "the input is refused",
     NO_INPUT: "no such dead letter",
     UNAVAILABLE: "Kafka, Postgres or a process of the stack does not answer",
-    SOFTWARE: "an unexpected error: a fault of this program",
-    IN_USE: "another process holds the data folder, a port or a name",
-    TEMPORARY: "not confirmed, or cancelled: try again",
+    SOFTWARE: "a fault of this program, or a process that could not be started",
+    IN_USE: "another process holds the data folder, a port, a name or the generations",
+    TEMPORARY: "not confirmed, or cancelled by somebody: try again",
     CONFIG: "a setting or a data folder is wrong",
-    INTERRUPTED: "interrupted by Ctrl-C",
-    NO_READER: "the reader of the output has gone",
+    INTERRUPTED: "Ctrl-C",
+    NO_READER: "the reader of the output has gone, as after `| head -1`",
 }
-"""Every code that `pulp-tasks` ends with. docs/output.md says the same."""
+"""Every code that `pulp-tasks` ends with. The table in docs/output.md says the same."""
 
 
 @cache
@@ -65,9 +65,11 @@ def codes() -> Mapping[type[PulpError], int]:
         DataFolderCorrupt,
         DataFolderInUse,
         DataFolderUnusable,
+        DeployError,
         JarMismatch,
         NotRunning,
         PortInUse,
+        ProcessFailed,
     )
 
     return {
@@ -92,6 +94,8 @@ def codes() -> Mapping[type[PulpError], int]:
         DataFolderCorrupt: CONFIG,
         DataFolderUnusable: CONFIG,
         JarMismatch: CONFIG,
+        DeployError: CONFIG,
+        ProcessFailed: SOFTWARE,
     }
 
 

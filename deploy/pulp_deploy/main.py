@@ -9,11 +9,11 @@ from typing import Final, Never
 import click
 from pulp_console import edge
 from pulp_console.groups import Choice, LazyGroup, examples
-from pulp_console.output import OUTPUTS, failed
+from pulp_console.output import OUTPUTS, failed, hint
 from pulp_events.errors import PulpError
 from pulp_events.heap import share_one_heap
 
-from pulp_deploy.exits import SOFTWARE, exit_code
+from pulp_deploy.exits import CONFIG, SOFTWARE, UNAVAILABLE, exit_code
 from pulp_deploy.log_lines import set_up_logging
 
 COMMANDS: Final[Mapping[str, str]] = {
@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "completion": "pulp_deploy.commands.completion:completion",
 }
 """Where each command is. These modules load neither Kafka's nor Postgres's client: help and completion are quick."""
+_AWAY: Final = "Is it running? Of a local stack: pulp-tasks status. Else: PULP_KAFKA and PULP_POSTGRES say where."
 
 
 @click.group(
@@ -62,7 +63,15 @@ def main() -> Never:
 
 def _explain(error: Exception) -> int:
     if isinstance(error, PulpError):
+        code = exit_code(error)
         failed(f"pulp-tasks: {error}")
-        return exit_code(error)
+        if code == UNAVAILABLE and "pulp-tasks" not in str(error):
+            hint(_AWAY)
+        return code
+    if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError) and error.filename:
+        failed(
+            f"pulp-tasks: {error.filename} cannot be used: {error.strerror}. Name another folder or file, or mend it."
+        )
+        return CONFIG
     logging.getLogger("pulp").error("unexpected error", exc_info=error)
     return SOFTWARE

@@ -30,7 +30,7 @@ from pulp_worker.registration import Holder, NameInUse
         (RebuildRefused("x"), os.EX_USAGE),
         (RebuildInterrupted("x"), os.EX_UNAVAILABLE),
         (RebuildCancelled(2), os.EX_TEMPFAIL),
-        (DeployError("x"), os.EX_SOFTWARE),
+        (DeployError("x"), os.EX_CONFIG),
         (PulpError("x"), os.EX_SOFTWARE),
         (ProcessFailed("x", 78), os.EX_CONFIG),
         (ProcessFailed("x", -9), os.EX_SOFTWARE),

@@ -68,7 +68,7 @@ def list_(after: "Position | None", limit: int | None, data: Path | None, output
     with connected(target) as connection:
         # One at a time: a value has up to a megabyte, and is not shown.
         found = [summary(letter, target) for letter in _letters(connection, after, limit)]
-    show(output, found, lambda: table([row(each) for each in found], ROW))
+    show(output, found, lambda: table([row(each) for each in found], ROW, width=None))
 
 
 @dead_letters.command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from pulp_console.escaping import one_line
 from pulp_console.groups import Group, examples
-from pulp_console.ids import NotAnId, parse_task_id
+from pulp_console.ids import TaskId, TaskIdType
 from pulp_console.output import check_reader, json_text, show_next
 from pulp_console.times import FORMS, TIME
 
@@ -34,13 +34,13 @@ def events() -> None:
     epilog=examples("pulp-tasks events tail --since 15m", "pulp-tasks events tail --no-follow --output json")
 )
 @click.option("--since", type=TIME, help=f"Start at this time, else at the start of the log: {FORMS}.")
-@click.option("--task", "task", metavar="ID", shell_complete=task_ids, help="Show events of one task only.")
+@click.option("--task", type=TaskIdType(), metavar="ID", shell_complete=task_ids, help="Show events of one task only.")
 @click.option("--json", "as_json", is_flag=True, hidden=True, help="The same as --output json.")
 @click.option("--no-follow", is_flag=True, help="Stop where the log ends now.")
 @data_option
 @output_option
 def tail(
-    since: datetime | None, task: str | None, as_json: bool, no_follow: bool, data: Path | None, output: str
+    since: datetime | None, task: TaskId | None, as_json: bool, no_follow: bool, data: Path | None, output: str
 ) -> None:
     """Print events as they come, in log order within each partition.
 
@@ -49,7 +49,7 @@ def tail(
     from pulp_events import subscribe
 
     target = Target.find(data)
-    task_id = None if task is None else _task_id(task, target)
+    task_id = None if task is None else _uuid(task, target)
     with subscribe(
         target.need_kafka(), prefix=target.prefix, since=since, task_id=task_id, follow=not no_follow
     ) as subscription:
@@ -67,25 +67,23 @@ def _followed(subscription: "Subscription") -> "Iterator[Received]":
             yield received
 
 
-def _task_id(text: str, target: Target) -> "UUID":
-    """The id of a task; that of its beginning is asked of the read model."""
+def _uuid(task: TaskId, target: Target) -> "UUID":
+    """The id of the one task that is meant; the read model is asked only for a beginning."""
     from uuid import UUID
 
-    try:
-        found = parse_task_id(text)
-    except NotAnId as error:
-        raise click.BadParameter(str(error), param_hint="'--task'") from None
-    if found.is_whole:
-        return UUID(found.text)
-    begin_with = tasks_that_begin_with(target, found.text)
-    if len(begin_with) == 1:
-        return begin_with[0]
-    many = f"{len(begin_with)} tasks begin with {text.strip()!r}: give more of the id."
-    raise click.BadParameter(many if begin_with else f"No task begins with {text.strip()!r}.", param_hint="'--task'")
+    if task.is_whole:
+        return UUID(task.text)
+    found = _beginning_with(task.text, target)
+    if len(found) == 1:
+        return found[0]
+    listed = "".join(f"\n  {each}" for each in found)
+    several = f"The ids of several tasks begin with {task.text!r}; give more digits:{listed}"
+    message = several if found else f"The id of no task begins with {task.text!r}."
+    raise click.BadParameter(message, param_hint="'--task'")
 
 
-def tasks_that_begin_with(target: Target, digits: str) -> "list[UUID]":
-    """Ids of tasks that begin with these hexadecimal digits, at most ten."""
+def _beginning_with(digits: str, target: Target) -> "list[UUID]":
+    """Ids that begin with these hexadecimal digits, at most ten."""
     from uuid import UUID
 
     from pulp_deploy.commands.postgres import connected

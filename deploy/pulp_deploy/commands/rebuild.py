@@ -56,10 +56,10 @@ activate_option: Final = click.option(
 @output_option
 @click.pass_context
 def rebuild_group(ctx: click.Context, activates: bool, processes: int, data: Path | None, output: str) -> None:
-    """Build the read model anew from the log, compare it, switch to it.
+    """Build the read model anew from the log, and switch to it.
 
-    Without a subcommand: start. Readers see nothing of a rebuild before it is activated. The generation before it is
-    kept for a rollback.
+    It is compared with the live one before. Without a subcommand: start. Readers see nothing of a rebuild before it is
+    activated. The generation before it is kept for a rollback.
     """
     if ctx.invoked_subcommand is None:
         _build("start", data, activates, processes, output)

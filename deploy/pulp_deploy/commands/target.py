@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -77,14 +77,30 @@ def environment(data: Path | None) -> dict[str, str]:
     return services | ours if data is None else ours | services
 
 
+class Folder(click.Path):
+    """A folder, which need not exist; `~` is a home folder."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("An empty name is not a folder.", param, ctx)
+        try:
+            path = Path(value).expanduser()
+        except RuntimeError:
+            self.fail(f"The home folder of {str(value)!r} is unknown.", param, ctx)
+        return super().convert(path, param, ctx)
+
+
 data_option: Final = click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     help="Data folder of a local stack. Default: PULP_KAFKA and PULP_POSTGRES, else the usual folder.",
 )
 stack_option: Final = click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     help="Data folder of the stack. Default: PULP_DATA, else the usual folder.",
 )
 

@@ -62,7 +62,10 @@ def list_topics(data: Path | None, output: str) -> None:
 @data_option
 @output_option
 def describe(name: str | None, data: Path | None, output: str) -> None:
-    """Show a topic's id and the offsets of its partitions: the events topic, or NAME."""
+    """Show a topic's id and the offsets of its partitions.
+
+    NAME is a topic of the installation; without it, the events topic.
+    """
     from pulp_events import admin
 
     target = Target.find(data)

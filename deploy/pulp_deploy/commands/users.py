@@ -73,7 +73,7 @@ def set_password(name: str, password_file: click.utils.LazyFile | None, data: Pa
 @data_option
 @output_option
 def remove(name: str, is_sure: bool, data: Path | None, output: str) -> None:
-    """Remove the user NAME. Asks before it does."""
+    """Remove the user NAME, after a question."""
     from pulp_projections import users as store
 
     confirm(f"Remove the user {name}? The password cannot be brought back.", is_sure=is_sure)
