@@ -29,8 +29,7 @@ def run(
     try:
         _check_text(sys.argv[1:] if arguments is None else arguments)
         code = command.main(arguments, prog_name=program, obj=obj, standalone_mode=False)
-        sys.stdout.flush()  # so that a reader who has gone is noticed here
-        return code if isinstance(code, int) else 0
+        return _flushed(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as error:
         return _flushed(error.exit_code)
     except click.ClickException as error:
@@ -76,8 +75,10 @@ def _usage(error: click.ClickException) -> int:
 
 
 def _flushed(code: int) -> int:
+    """The code, or another one if what was printed does not reach its reader."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where standard output was closed before we began
+            sys.stdout.flush()
     except BrokenPipeError:
         return _closed_pipe()
     return code
@@ -85,7 +86,8 @@ def _flushed(code: int) -> int:
 
 def _closed_pipe() -> int:
     # Python flushes standard output once more when it ends: into nothing, so that it has nothing to complain about.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return CLOSED_PIPE
 
 

@@ -18,14 +18,18 @@ WIDTH: Final = 80
 
 def show(output: str, value: Any, lines: Callable[[], Iterable[str]]) -> None:
     """Write `value` as JSON or YAML, or else the lines of its page, made safe for a terminal."""
+    click.echo(shown(output, value, lines), nl=False)
+
+
+def shown(output: str, value: Any, lines: Callable[[], Iterable[str]]) -> str:
+    """What `show` writes."""
     if output == "json":
-        click.echo(json_text(value, indent=2))
-    elif output == "yaml":
+        return json_text(value, indent=2) + "\n"
+    if output == "yaml":
         import yaml  # slow to load, and rarely wanted
 
-        click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
-    else:
-        click.echo(text_of(plain(line) for line in lines()), nl=False)
+        return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    return text_of(plain(line) for line in lines())
 
 
 def show_next(output: str, value: Any, line: str) -> None:
@@ -42,6 +46,8 @@ def show_next(output: str, value: Any, line: str) -> None:
 
 def check_reader() -> None:
     """Raises `BrokenPipeError` if nobody reads standard output any more. For loops that may wait long for a line."""
+    if sys.stdout is None:  # it was closed before we began
+        raise BrokenPipeError
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     if any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0)):

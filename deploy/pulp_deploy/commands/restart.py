@@ -29,13 +29,13 @@ _LOOK_EVERY_S: Final = 0.1
     default=90.0,
     show_default=True,
     metavar="SECONDS",
-    help="Wait so long for all of them.",
+    help="Wait this long for all of them.",
 )
 @output_option
 def restart(names: tuple[str, ...], data: Path | None, timeout_s: float, output: str) -> None:
-    """Restart processes of a running stack: its workers, or those of NAME (worker: all of them; worker-2: that one).
+    """Restart processes of a running stack.
 
-    Each is told to end, and ends in order: a worker lets its tasks run on for up to 30 s. A worker that was restarted
+    NAME is a process, or a kind (worker: all of them; worker-2: that one); without it, the workers. Each ends in order: a worker lets its tasks run on for up to 30 s. A worker that was restarted
     offers the operations that are installed now. It returns when all are at work again.
     """
     from pulp_deploy.errors import NotRunning

@@ -1,0 +1,165 @@
+"""The supervisor of a local stack in the foreground: its progress, how to continue once it is ready, its end."""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from pulp_console.output import show, shown
+from pulp_events.settings import SettingsError
+from pulp_projections.conninfo import without_secrets
+
+from pulp_deploy.credentials import admin_password, is_ours, users_client_file, write_client_file
+from pulp_deploy.detach import report_ready
+from pulp_deploy.folder import default_folder
+from pulp_deploy.stack import Stack, StackOptions
+
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(options: StackOptions, *, private: bool, output: str) -> None:
+    """Run the stack until SIGINT or SIGTERM. A private one does not become the user's usual one."""
+    progress = Progress()
+    stopping = threading.Event()
+    for signum in _STOPPING:
+        signal.signal(signum, _interrupt)
+    stack = Stack(options, progress.say)
+    progress.say(f"starting on {stack.folder.path}")
+    stack.up()
+    try:
+        for signum in _STOPPING:
+            signal.signal(signum, lambda *_: stopping.set())
+        progress.say(f"ready in {progress.elapsed_s:.1f} s")
+        ready = Ready.of(stack, private=private)
+        show(output, ready.value(), lambda: [*ready.lines(), f"Stop      Ctrl-C, or: {ready.stop}"])
+        report_ready(ready.text(output))
+        stopping.wait()
+        progress.say("stopping")
+    finally:
+        _ignore_signals()
+        stack.down()
+    progress.say("stopped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """Where everything is, and how to continue."""
+
+    url: str
+    kafka: str
+    postgres: str
+    data: Path
+    client_file: Path | None
+    """With which `pulp-admin` works; None for a database whose administrator was made elsewhere."""
+    is_usual: bool
+    """Whether the client file is the one that `pulp-admin` reads without being told."""
+    left_alone: Path | None
+    """The file that it reads, which is not ours."""
+
+    @classmethod
+    def of(cls, stack: Stack, *, private: bool) -> "Ready":
+        """Of a stack that is ready; writes the user's client file, if that is ours and the stack is not private."""
+        services = stack.service_environment()
+        usual = _usual_client_file()
+        has_client = stack.client_file.exists()
+        is_usual = usual is not None and not private and has_client and is_ours(usual)
+        if usual is not None and is_usual:
+            write_client_file(usual, stack.url, admin_password(stack.folder.path))
+        own = stack.client_file if has_client else None
+        return cls(
+            url=stack.url,
+            kafka=services["PULP_KAFKA"],
+            postgres=without_secrets(services["PULP_POSTGRES"]),
+            data=stack.folder.path,
+            client_file=usual if is_usual else own,
+            is_usual=is_usual,
+            left_alone=usual if has_client and not private and not is_usual else None,
+        )
+
+    @property
+    def stop(self) -> str:
+        """The command that stops it."""
+        return f"pulp-tasks down --data {shlex.quote(str(self.data))}"
+
+    def value(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "url": self.url,
+            "kafka": self.kafka,
+            "postgres": self.postgres,
+            "data": str(self.data),
+            "client_file": None if self.client_file is None else str(self.client_file),
+            "stop": self.stop,
+        }
+
+    def lines(self) -> list[str]:
+        """For people, but for how to stop it."""
+        why = "  (the usual one; another: --data or PULP_DATA)" if self.data == _usual_folder() else ""
+        lines = [
+            f"API       {self.url}/pulp/api/v3/",
+            f"Kafka     {self.kafka}",
+            f"Postgres  {self.postgres}",
+            f"Data      {self.data}{why}",
+        ]
+        if self.left_alone is not None:
+            lines.append(f"Client    {self.left_alone} is not ours and was left alone; to use this stack:")
+        if self.is_usual:
+            lines.append(f"Client    pulp-admin tasks list        (as admin: {self.client_file})")
+        elif self.client_file is not None:
+            lines.append(f"Client    PULP_ADMIN_CONFIG={shlex.quote(str(self.client_file))} pulp-admin tasks list")
+        return lines
+
+    def text(self, output: str) -> str:
+        """What the one who started it in the background prints."""
+        return shown(output, self.value(), lambda: [*self.lines(), f"Stop      {self.stop}"]).rstrip("\n")
+
+
+def _usual_client_file() -> Path | None:
+    """Where `pulp-admin` looks; None for an account without a home folder."""
+    try:
+        return users_client_file(os.environ)
+    except RuntimeError:
+        return None
+
+
+def _usual_folder() -> Path | None:
+    try:
+        return default_folder()
+    except SettingsError:  # an account without a home folder
+        return None
+
+
+@dataclass
+class Progress:
+    """Lines of progress on standard error; on a terminal a download rewrites its own line."""
+
+    started: float = field(default_factory=time.monotonic)
+    rewriting: bool = False
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.started
+
+    def say(self, line: str) -> None:
+        """Write it."""
+        rewrites = sys.stderr.isatty() and line.startswith("downloading")
+        if self.rewriting:
+            click.echo("\r\033[K" if rewrites else "", nl=not rewrites, err=True)
+        click.echo(line, nl=not rewrites, err=True)
+        self.rewriting = rewrites
+
+
+def _interrupt(*_: object) -> None:
+    _ignore_signals()
+    raise KeyboardInterrupt
+
+
+def _ignore_signals() -> None:
+    for signum in _STOPPING:
+        signal.signal(signum, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it behind
