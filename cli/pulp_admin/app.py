@@ -71,6 +71,6 @@ def _with_output(command: F, outputs: Sequence[str]) -> F:
         type=Choice(outputs),
         expose_value=False,
         callback=set_output,
-        help="How to print: as the user guide does, or for scripts.",
+        help="Output format.",
     )
     return option(click.pass_obj(command))  # type: ignore[return-value]  # click keeps the command's signature

@@ -4,6 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from pulp_console.groups import examples
 from pulp_console.ids import TaskId
 from pulp_console.output import hint, show
 
@@ -27,8 +28,10 @@ _ASKED_FOR: Final = tuple(state for state in UNFINISHED if state.pulp3 != "cance
 
 
 @click.command(
-    epilog="Examples: pulp-admin tasks cancel --task-id e0e0a250-eded-468f-9d97-0419a00b130f ·"
-    " pulp-admin tasks cancel --all --operation sync --dry-run"
+    epilog=examples(
+        "pulp-admin tasks cancel --task-id e0e0a250-eded-468f-9d97-0419a00b130f",
+        "pulp-admin tasks cancel --all --operation sync --dry-run",
+    )
 )
 @click.option(
     "--task-id",

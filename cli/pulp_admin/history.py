@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from pulp_console.groups import examples
 from pulp_console.ids import TaskId
 from pulp_console.output import show, table
 
@@ -22,7 +23,7 @@ _PAGE: Final = 1000
 _NARROWEST: Final = 80
 
 
-@click.command(epilog="Example: pulp-admin tasks history --task-id e0e0a250-eded-468f-9d97-0419a00b130f")
+@click.command(epilog=examples("pulp-admin tasks history --task-id e0e0a250-eded-468f-9d97-0419a00b130f"))
 @task_id_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many events.")
 @with_app_wide

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import click
 from pulp_console.completion import completion_command
+from pulp_console.groups import examples
 from pulp_console.output import hint, show, table, wrap
 
 from pulp_admin.app import App, with_app
@@ -13,7 +14,7 @@ from pulp_admin.paths import api_path
 _NO_WORKER: Final = "No worker is online: tasks wait until one is started."
 
 
-@click.command()
+@click.command(epilog=examples("pulp-admin status"))
 @with_app
 def status(app: App) -> None:
     """Show how server, Kafka, Postgres and workers are.
@@ -35,7 +36,7 @@ def status(app: App) -> None:
         click.get_current_context().exit(TEMPORARY)
 
 
-@click.command()
+@click.command(epilog=examples("pulp-admin operations"))
 @with_app
 def operations(app: App) -> None:
     """List the operations that may be submitted."""
@@ -44,8 +45,8 @@ def operations(app: App) -> None:
     show(app.output, found, lambda: table(rows, ("OPERATION", "CANCELLABLE", "DESCRIPTION")))
 
 
-@click.command()
-@click.option("--all", "show_all", is_flag=True, help="Those that have stopped as well.")
+@click.command(epilog=examples("pulp-admin workers"))
+@click.option("--all", "show_all", is_flag=True, help="Include stopped workers.")
 @with_app
 def workers(app: App, show_all: bool) -> None:
     """List the workers, and what each runs."""
@@ -62,7 +63,7 @@ def workers(app: App, show_all: bool) -> None:
     ]
     show(app.output, found, lambda: table(rows, ("WORKER", "STATE", "BUSY", "QUEUES", "RUNNING")))
     if not found:
-        hint(_NO_WORKER if show_all else f"{_NO_WORKER} --all lists those that have stopped as well.")
+        hint(_NO_WORKER if show_all else f"{_NO_WORKER} --all includes stopped workers.")
 
 
 def _slots(workers: list[dict[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from pulp_console.groups import examples
 from pulp_console.output import hint, show
 
 from pulp_admin import render
@@ -16,7 +17,7 @@ from pulp_admin.wide import wide_table
 from pulp_admin.words import UNFINISHED
 
 
-@click.command("list", epilog="Example: pulp-admin tasks list --all --state error,cancelled --since 2h --output wide")
+@click.command("list", epilog=examples("pulp-admin tasks list --all --state error,cancelled --since 2h --output wide"))
 @click.option("--all", "-a", "show_all", is_flag=True, help="All tasks, not only those that have not ended.")
 @filter_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 from pulp_console import edge
-from pulp_console.groups import Choice, Group
+from pulp_console.groups import Choice, Group, examples
 from pulp_console.output import failed
 
 from pulp_admin import info, start, tasks
@@ -20,13 +20,13 @@ from pulp_admin.errors import SOFTWARE, Failure
 @click.group(
     cls=Group,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 80},
-    epilog="Examples: pulp-admin tasks list · pulp-admin --output json tasks details --task-id ID",
+    epilog=examples("pulp-admin tasks list", "pulp-admin --output json tasks details --task-id ID"),
 )
 @click.option("--url", metavar="URL", help="The server  [env: PULP_URL].")
 @click.option("--username", "-u", metavar="NAME", help="Who asks  [env: PULP_USERNAME].")
 @click.option("--password-file", metavar="FILE", help="A file with the password  [env with it: PULP_PASSWORD].")
 @click.option("--ca-file", metavar="FILE", help="Certificates to trust  [env: PULP_CA_FILE].")
-@click.option("--output", type=Choice(WIDE_OUTPUTS), default="table", help="As the user guide, or for scripts.")
+@click.option("--output", type=Choice(WIDE_OUTPUTS), default="table", help="Output format: for people, or for scripts.")
 @click.version_option(package_name="pulp-admin", message="pulp-admin %(version)s")
 @click.pass_context
 def cli(context: click.Context, /, output: str, **flags: Any) -> None:

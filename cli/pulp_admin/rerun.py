@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import click
+from pulp_console.groups import examples
 from pulp_console.ids import TaskId
 from pulp_console.output import hint, show, table
 
@@ -29,8 +30,10 @@ _WORST_FIRST: Final = (1, 3, 4, 0)
 
 
 @click.command(
-    epilog="Examples: pulp-admin tasks rerun --task-id e0e0a250-eded-468f-9d97-0419a00b130f --follow ·"
-    " pulp-admin tasks rerun --all --state error --since yesterday --dry-run"
+    epilog=examples(
+        "pulp-admin tasks rerun --task-id e0e0a250 --follow",
+        "pulp-admin tasks rerun --all --state error --since yesterday --dry-run",
+    )
 )
 @click.option(
     "--task-id",
@@ -69,7 +72,9 @@ def rerun(
     is_followed: bool,
     **options: Any,
 ) -> None:
-    """Run a task that has ended again: a new task with the same operation, arguments, resources, tags, queue, priority.
+    """Run a task that has ended again.
+
+    That is a new task with the same operation, arguments, resources, tags, queue and priority.
 
     With --all every task that matches the filters: those that have failed unless --state says otherwise, without those
     that were run again already, in the order in which they were submitted. What could not be run again is listed at the

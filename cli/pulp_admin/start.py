@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from pulp_console.groups import Group
+from pulp_console.groups import Group, examples
 from pulp_console.output import show
 
 from pulp_admin.app import App, with_app
@@ -28,7 +28,9 @@ def accepted(app: App, body: dict[str, Any], *, watch: bool, key: str | None = N
 
 
 @click.command(
-    epilog="Example: pulp-admin submit sync --argument repo_id=zoo --argument feed=http://127.0.0.1:8000/zoo/"
+    epilog=examples(
+        "pulp-admin submit sync --argument repo_id=zoo \\", "    --argument feed=http://127.0.0.1:8000/zoo/"
+    )
 )
 @click.argument("operation")
 @click.option(
@@ -50,7 +52,7 @@ def accepted(app: App, body: dict[str, Any], *, watch: bool, key: str | None = N
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag of the task.")
 @click.option("--queue", metavar="NAME", help="The queue of the workers that may run it.")
 @click.option("--priority", type=click.IntRange(-1000, 1000), help="Higher runs first.")
-@click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="It fails when it runs for longer.")
+@click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="Fail the task after this time.")
 @click.option("--depends-on", multiple=True, metavar="ID", help="Run only after this task was successful.")
 @click.option("--parent", metavar="ID", help="The task that this one belongs to.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key makes one task, however often it is sent.")
@@ -86,12 +88,12 @@ def submit(
     accepted(app, body, watch=watch, key=idempotency_key)
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=examples("pulp-admin orphan remove --all"))
 def orphan() -> None:
     """Manage content that no repository uses."""
 
 
-@orphan.command(epilog="Example: pulp-admin orphan remove --all")
+@orphan.command(epilog=examples("pulp-admin orphan remove --all"))
 @click.option("--all", "remove_all", is_flag=True, required=True, help="Remove all orphaned content.")
 @watch_option
 @with_app
@@ -100,32 +102,32 @@ def remove(app: App, remove_all: bool, watch: bool) -> None:
     accepted(app, {"operation": "remove-orphans"}, watch=watch)
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=examples("pulp-admin repo publish run --repo-id zoo"))
 def repo() -> None:
     """Work on repositories."""
 
 
-@repo.group()
+@repo.group(epilog=examples("pulp-admin repo sync run --repo-id zoo --feed http://127.0.0.1:8000/zoo/"))
 def sync() -> None:
     """Fetch repositories."""
 
 
-@sync.command("run", epilog="Example: pulp-admin repo sync run --repo-id zoo --feed http://127.0.0.1:8000/zoo/")
+@sync.command("run", epilog=examples("pulp-admin repo sync run --repo-id zoo --feed http://127.0.0.1:8000/zoo/"))
 @click.option("--repo-id", required=True, metavar="ID", help="The repository.")
 @click.option("--feed", required=True, metavar="URL", help="Where the repository is fetched from.")
 @watch_option
 @with_app
 def run_sync(app: App, repo_id: str, feed: str, watch: bool) -> None:
-    """Fetch a yum repository: metadata, and the packages that are not here yet."""
+    """Fetch a yum repository: metadata, and new packages."""
     accepted(app, {"operation": "sync", "arguments": {"repo_id": repo_id, "feed": feed}}, watch=watch)
 
 
-@repo.group()
+@repo.group(epilog=examples("pulp-admin repo publish run --repo-id zoo"))
 def publish() -> None:
     """Publish repositories."""
 
 
-@publish.command("run", epilog="Example: pulp-admin repo publish run --repo-id zoo")
+@publish.command("run", epilog=examples("pulp-admin repo publish run --repo-id zoo"))
 @click.option("--repo-id", required=True, metavar="ID", help="The repository.")
 @watch_option
 @with_app

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from pulp_console.groups import Group
+from pulp_console.groups import Group, examples
 from pulp_console.ids import TaskId
 from pulp_console.output import hint, show
 
@@ -26,7 +26,7 @@ from pulp_admin.waiting import why_it_waits
 from pulp_admin.wide import Line, wide_table
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=examples("pulp-admin tasks list"))
 def tasks() -> None:
     """List, inspect, watch, cancel and rerun server-side tasks."""
 
@@ -34,7 +34,7 @@ def tasks() -> None:
 tasks.add_command(list_)
 
 
-@tasks.command(epilog="Example: pulp-admin tasks details --task-id e239ae4f-7fad-4004-bfb6-8e06f17d22ef")
+@tasks.command(epilog=examples("pulp-admin tasks details --task-id e239ae4f-7fad-4004-bfb6-8e06f17d22ef"))
 @task_id_option
 @click.option(
     "--as-of",
@@ -69,7 +69,7 @@ tasks.add_command(cancel)
 tasks.add_command(rerun)
 
 
-@tasks.command(epilog="Example: pulp-admin tasks watch --task-id e0e0a250-eded-468f-9d97-0419a00b130f")
+@tasks.command(epilog=examples("pulp-admin tasks watch --task-id e0e0a250-eded-468f-9d97-0419a00b130f"))
 @unfinished_task_id_option
 @with_app
 def watch(app: App, task_id: TaskId) -> None:

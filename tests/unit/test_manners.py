@@ -132,7 +132,7 @@ finally:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["statsu"], "Did you mean 'status'?"),
+        (["statsu"], "Did you mean 'status'"),
         (["dead-letter", "list"], "Did you mean 'dead-letters'?"),
         (["rebuild", "prun"], "Did you mean 'prune'?"),
         (["topics", "list", "--outptu", "json"], "Did you mean --output?"),

@@ -35,8 +35,9 @@ _LOOK_EVERY_S: Final = 0.1
 def restart(names: tuple[str, ...], data: Path | None, timeout_s: float, output: str) -> None:
     """Restart processes of a running stack.
 
-    NAME is a process, or a kind (worker: all of them; worker-2: that one); without it, the workers. Each ends in order: a worker lets its tasks run on for up to 30 s. A worker that was restarted
-    offers the operations that are installed now. It returns when all are at work again.
+    NAME is a process, or a kind (worker: all of them; worker-2: that one); without it, the workers. Each ends in order:
+    a worker lets its tasks run on for up to 30 s. A worker that was restarted offers the operations that are installed
+    now. It returns when all are at work again.
     """
     from pulp_deploy.errors import NotRunning
 
