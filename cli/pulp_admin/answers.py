@@ -25,12 +25,13 @@ def json_of(response: httpx.Response, url: str) -> Any:
     try:
         body = response.json()
     except (ValueError, RecursionError):
-        kind = Unreachable if response.status_code in _AWAY else Failure
-        raise kind(
+        message = (
             "The web server reported an error trying to access the Pulp application."
-            f" It answered {response.status_code} and no JSON: is {url} the Pulp server?",
-            SOFTWARE,
-        ) from None
+            f" It answered {response.status_code} and no JSON: is {url} the Pulp server?"
+        )
+        if response.status_code in _AWAY:
+            raise Unreachable(message, SOFTWARE, why=f"status {response.status_code}") from None
+        raise Failure(message, SOFTWARE) from None
     if response.status_code >= 400:
         raise _failure(response, body if isinstance(body, dict) else {})
     if response.status_code >= 300:
@@ -79,7 +80,8 @@ def _failure(response: httpx.Response, body: Mapping[str, Any]) -> Failure:
         case 501:
             return Failure(detail, UNAVAILABLE, to_stdout=True)
         case 503 | 504:
-            return Unreachable(f"The server cannot answer now: {detail}\nTry again in a moment.", TEMPORARY)
+            message = f"The server cannot answer now: {detail}\nTry again in a moment."
+            return Unreachable(message, TEMPORARY, why=detail)
         case 410:
             return StaleStream(detail, DATA)
         case 429:

@@ -1,7 +1,7 @@
 """Talking to the server: one place for positions and retries."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import CONFLICT
 from threading import Lock
@@ -32,6 +32,8 @@ class Client:
     """The server's API. Every call raises `Failure` with the exit code of what went wrong."""
 
     def __init__(self, config: Config, transport: httpx.BaseTransport | None = None) -> None:
+        self.tell: Callable[[str], None] = hint
+        """Called with remarks for the user, such as that the server is asked again."""
         self._config = config
         self._connection = Connection(config, transport)
         self._http = self._connection.http
@@ -135,7 +137,7 @@ class Client:
             if response.status_code != 503 or is_last:
                 self._note(response)
                 return response
-            hint(f"The server cannot answer now: {detail_of(response)}\nTrying again.")
+            self.tell(f"The server cannot answer now: {detail_of(response)}\nTrying again.")
             time.sleep(_pause(response))
         raise AssertionError("the last attempt returns or raises")
 

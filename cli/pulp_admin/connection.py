@@ -41,38 +41,42 @@ class Connection:
 
     def failure(self, error: httpx.RequestError) -> Failure:
         """What the user is told of a request that got no answer."""
-        text = str(error)
-        if isinstance(error, httpx.ProxyError) or (self._proxy is not None and isinstance(error, httpx.ConnectError)):
-            return Unreachable(
-                f"The proxy {self._proxy.shown if self._proxy else ''} cannot be used to reach {self._where}:"
-                f" {text or type(error).__name__}\n{self._proxy_advice}",
+        text = str(error) or type(error).__name__
+        is_proxy = self._proxy is not None and isinstance(error, httpx.ConnectError)
+        if "CERTIFICATE_VERIFY_FAILED" in text and not is_proxy:
+            return Failure(
+                f"The certificate of the server [{self._host}] cannot be trusted: {text}\nName the certificates to"
+                " trust with --ca-file, or as ca_file in the client configuration.",
                 CONFIG,
             )
+        message, code = self._proxy_message(text) if is_proxy else self._message(error, text)
+        return Unreachable(message, code, why=text)
+
+    def _message(self, error: httpx.RequestError, text: str) -> tuple[str, int]:
+        if isinstance(error, httpx.ProxyError):
+            return self._proxy_message(text)
         if isinstance(error, httpx.ConnectTimeout):
-            return Unreachable(
-                f"No connection to {self._where} within {self._config.timeout_s:g} seconds.\n{self._advice}", TEMPORARY
+            return (
+                f"No connection to {self._where} within {self._config.timeout_s:g} seconds.\n{self._advice}",
+                TEMPORARY,
             )
         if not isinstance(error, httpx.ConnectError):
-            return Unreachable(f"The connection to {self._where} broke: {text or type(error).__name__}", TEMPORARY)
-        host = httpx.URL(self._config.url).host
-        if "CERTIFICATE_VERIFY_FAILED" in text:
-            return Failure(
-                f"The certificate of the server [{host}] cannot be trusted: {text}\nName the certificates to trust with"
-                " --ca-file, or as ca_file in the client configuration.",
-                CONFIG,
-            )
+            return f"The connection to {self._where} broke: {text}", TEMPORARY
         if any(part in text for part in _UNKNOWN_HOST):
-            return Unreachable(
-                f"Unable to find host [{host}]. Check the client configuration to ensure the server hostname is"
-                f" correct.\n{self._advice}",
-                CONFIG,
-            )
-        reason = "" if "refused" in text else f" ({text or type(error).__name__})"
-        return Unreachable(
-            f"The connection was refused when attempting to contact the server [{host}]{reason}. Check the client"
-            f" configuration to ensure the server hostname is correct.\n{self._advice}",
-            CONFIG,
-        )
+            problem = f"Unable to find host [{self._host}]."
+        else:
+            reason = "" if "refused" in text else f" ({text})"
+            problem = f"The connection was refused when attempting to contact the server [{self._host}]{reason}."
+        check = "Check the client configuration to ensure the server hostname is correct."
+        return f"{problem} {check}\n{self._advice}", CONFIG
+
+    def _proxy_message(self, text: str) -> tuple[str, int]:
+        proxy = "" if self._proxy is None else f" {self._proxy.shown}"
+        return f"The proxy{proxy} cannot be used to reach {self._where}: {text}\n{self._proxy_advice}", CONFIG
+
+    @property
+    def _host(self) -> str:
+        return httpx.URL(self._config.url).host
 
     @property
     def _where(self) -> str:

@@ -31,7 +31,12 @@ class Failure(Exception):
 
 
 class Unreachable(Failure):
-    """The server did not answer: the connection failed, or a proxy said that the server is away."""
+    """The server did not answer: the connection failed, or a proxy said that the server is away. It may pass."""
+
+    def __init__(self, message: str, code: int, *, why: str) -> None:
+        super().__init__(message, code)
+        self.why = why
+        """The reason in a few words, for somebody who has reached this server before."""
 
 
 class NotFound(Failure):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 from pulp_console.colours import is_coloured
-from pulp_console.escaping import one_line
-from pulp_console.output import cells_of, show_next
+from pulp_console.escaping import one_line, plain
+from pulp_console.output import cells_of, hint, show_next
 from pulp_console.times import time_text
 
 from pulp_admin.progress import counts_of, progress_words
@@ -48,6 +48,9 @@ class LineView:
             click.echo(f"{at or time_text(datetime.now(UTC))} {line}")
             sys.stdout.flush()
 
+    def remark(self, text: str) -> None:
+        hint(text)
+
     def close(self) -> None:
         """Nothing is left open."""
 
@@ -65,6 +68,9 @@ class DataView:
             show_next(self._output, self._said, "")
             sys.stdout.flush()
 
+    def remark(self, text: str) -> None:
+        hint(text)
+
     def close(self) -> None:
         """Nothing is left open."""
 
@@ -76,7 +82,6 @@ class BarView:
         from rich.console import Console
         from rich.live import Live
 
-        # Remarks go to standard error: where that is the same terminal, they have to be above the bar.
         console = Console(no_color=not is_coloured(sys.stdout), highlight=False, soft_wrap=False)
         self._is_ascii = console.options.ascii_only
         self._task: Mapping[str, Any] | None = None
@@ -87,18 +92,28 @@ class BarView:
             console=console,
             transient=True,
             redirect_stdout=False,
-            redirect_stderr=sys.stderr.isatty(),
+            redirect_stderr=False,
             refresh_per_second=4,
         )
 
     def show(self, task: Mapping[str, Any], *, at: str | None, waits_for: str) -> None:
-        self._task, self._waits_for = task, waits_for
         state = state_of_report(task)
         if state.exit_code is not None:
             self.close()
             click.echo(click.style(sentence(task, ""), fg=_COLOURS.get(state.guide)), color=is_coloured(sys.stdout))
-        elif not self._live.is_started:
-            self._live.start()
+            return
+        self._task, self._waits_for = task, waits_for
+        if not self._live.is_started:
+            self._live.start(refresh=True)
+
+    def remark(self, text: str) -> None:
+        """On the same terminal it has to be above the bar."""
+        from rich.text import Text
+
+        if self._live.is_started and sys.stderr.isatty():
+            self._console.print(Text(plain(text)))
+        else:
+            hint(text)
 
     def close(self) -> None:
         self._live.stop()

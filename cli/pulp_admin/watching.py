@@ -33,6 +33,10 @@ class View(Protocol):
         """The task has changed, at a time that is given in RFC 3339 where it is known."""
         ...
 
+    def remark(self, text: str) -> None:
+        """Say something that is no part of the output."""
+        ...
+
     def close(self) -> None:
         """Nothing more is shown."""
         ...
@@ -77,6 +81,7 @@ def follow(client: "Client", task_id: str, output: str = "table", pauses: Pauses
     from pulp_admin.watch_views import view_for
 
     view = view_for(output)
+    client.tell = view.remark
     try:
         return _Watch(client, task_id, view, pauses or Pauses()).run()
     except KeyboardInterrupt:
@@ -151,7 +156,7 @@ class _Watch:
         task = self._client.get(api_path("v2", "tasks", self._task_id), at_least=at_least)
         self._pauses.answered()
         if self._is_away:
-            hint("Connected again.")
+            self._view.remark("Connected again.")
             self._is_away = False
         return self._changed(dict(task), at)
 
@@ -176,7 +181,7 @@ class _Watch:
                 TEMPORARY,
             )
         if not self._is_open and not self._is_away:  # that a proxy cuts a stream now and then is no news
-            hint(f"{failure.message.partition(chr(10))[0]} Trying again.")
+            self._view.remark(f"The server does not answer ({failure.why}). Trying again.")
             self._is_away = True
 
 

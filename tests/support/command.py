@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 from pathlib import Path
 
 OWN_SETTINGS = ("PULP_", "XDG_")
@@ -33,18 +34,26 @@ def pulp_tasks(*arguments: str, env: dict[str, str], timeout_s: float = 90) -> "
 
 def on_a_terminal(*arguments: str, env: dict[str, str], columns: int = 80, timeout_s: float = 90) -> str:
     """Run the command to its end on a terminal; all that it shows there. Raises if it fails."""
+    command = [sys.executable, "-m", "pulp_deploy", *arguments]
+    code, shown = shown_on_a_terminal(command, env=env, columns=columns, timeout_s=timeout_s)
+    if code:
+        raise subprocess.CalledProcessError(code, command, shown)
+    return shown
+
+
+def shown_on_a_terminal(
+    command: Sequence[str], *, env: dict[str, str], columns: int = 80, timeout_s: float = 90
+) -> tuple[int, str]:
+    """Run any command to its end on a terminal: its exit code, and all that it shows there."""
     terminal, line = pty.openpty()
     fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    command = [sys.executable, "-m", "pulp_deploy", *arguments]
     unset = {key: value for key, value in env.items() if key not in ("COLUMNS", "LINES")}
     with subprocess.Popen(command, env=unset, stdin=line, stdout=line, stderr=line) as process:
         os.close(line)
         shown = b"".join(iter(lambda: _read(terminal), b""))
         process.wait(timeout_s)
     os.close(terminal)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, shown)
-    return shown.decode()
+    return process.returncode, shown.decode()
 
 
 def _read(terminal: int) -> bytes:
