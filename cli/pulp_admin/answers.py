@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from pulp_admin.arguments import example_of
 from pulp_admin.errors import (
     DATA,
     DENIED,
@@ -86,6 +87,8 @@ def _failure(response: httpx.Response, body: Mapping[str, Any]) -> Failure:
             return StaleStream(detail, DATA)
         case 429:
             return Failure(f"The server is asked too often: {detail}\nTry again in a moment.", TEMPORARY)
+        case 400 if isinstance(body.get("example"), dict):
+            return Failure(f"{detail}\n{example_of(body['example'])}", DATA)
         case _ if status < 500:
             return Failure(detail, DATA)
         case _:

@@ -70,12 +70,12 @@ class Client:
     def submit(self, body: Mapping[str, Any], key: str | None = None) -> str:
         """Submit a task; its id. Repeated by itself until the answer is known: the key makes it one task."""
         headers = {"Idempotency-Key": key or str(uuid4())}
-        return str(self.post(api_path("v3", "tasks"), body, headers)["task"]).rstrip("/").rsplit("/", 1)[-1]
+        return _new_task(self.post(api_path("v3", "tasks"), body, headers))
 
     def rerun(self, task_id: str, changed: Mapping[str, Any], key: str) -> str:
         """Run a task that has ended again; the new task's id. The same key makes one task."""
         made = self.post(api_path("v3", "tasks", task_id, "rerun"), changed, {"Idempotency-Key": key})
-        return str(made["task"]).rstrip("/").rsplit("/", 1)[-1]
+        return _new_task(made)
 
     def cancel(self, task_id: str, reason: str | None = None) -> dict[str, Any]:
         """Cancel a task; the task after that, in the v3 dialect. Repeated by itself until the answer is known.
@@ -148,6 +148,13 @@ class Client:
             for partition, offset in decode(response.headers["pulp-position"]).items():
                 self._positions[partition] = max(offset, self._positions.get(partition, -1))
             self._memory.keep(self._config.url, self._positions)
+
+
+def _new_task(answer: Mapping[str, Any]) -> str:
+    """The id of a task that was submitted; says what keeps it from running now."""
+    for warning in answer.get("warnings") or ():
+        hint(f"Warning: {warning}.")
+    return str(answer["task"]).rstrip("/").rsplit("/", 1)[-1]
 
 
 def _refuses_positions(response: httpx.Response) -> bool:

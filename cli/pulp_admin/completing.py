@@ -38,6 +38,32 @@ def operations(context: click.Context, _parameter: click.Parameter, incomplete: 
     ]
 
 
+def arguments(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """`NAME=` of those that the operation takes and were not given yet, and the few values that one can have."""
+    name, equals, begun = incomplete.partition("=")
+    found = operation(context, str(context.params.get("operation") or ""))
+    parameters = (found or {}).get("parameters") or []
+    if equals:
+        kinds = [str(each["type"]) for each in parameters if each["name"] == name]
+        values = [value for kind in kinds for value in ("true|false" if kind == "boolean" else kind).split("|")]
+        return [CompletionItem(f"{name}={value}") for value in values if len(values) > 1 and value.startswith(begun)]
+    given = {pair.partition("=")[0] for pair in context.params.get("pairs") or ()}
+    return [
+        CompletionItem(f"{each['name']}=", help=one_line(each["description"] or each["expected"]))
+        for each in parameters
+        if each["name"] not in given and each["name"].startswith(name)
+    ]
+
+
+def operation(context: click.Context, name: str) -> dict[str, Any] | None:
+    """What the server tells of one operation, if it answers at once."""
+    try:
+        found = _answer(context, api_path("v3", "operations", name), {})
+    except Exception:
+        return None
+    return found if isinstance(found, dict) and "parameters" in found else None
+
+
 def workers(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The workers that are online."""
     names = sorted({str(row["name"]) for row in _online(context)})
@@ -78,15 +104,17 @@ def _online(context: click.Context) -> list[dict[str, Any]]:
 
 def _results(context: click.Context, path: ApiPath, params: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One page, asked for once: whoever presses a key does not wait, and wants no message."""
-    root = context.find_root()
     try:
-        if isinstance(root.obj, App) and root.obj.make_client is not None:
-            page = root.obj.client.get(path, params)
-        else:
-            from pulp_admin.connection import Connection
-
-            config, _ = read_config(root.params, os.environ)
-            page = Connection(replace(config, timeout_s=_TIMEOUT_S)).http.get(path, params=dict(params)).json()
-        return list(page["results"])
+        return list(_answer(context, path, params)["results"])
     except Exception:
         return []
+
+
+def _answer(context: click.Context, path: ApiPath, params: Mapping[str, Any]) -> Any:
+    root = context.find_root()
+    if isinstance(root.obj, App) and root.obj.make_client is not None:
+        return root.obj.client.get(path, params)
+    from pulp_admin.connection import Connection
+
+    config, _ = read_config(root.params, os.environ)
+    return Connection(replace(config, timeout_s=_TIMEOUT_S)).http.get(path, params=dict(params)).json()

@@ -1,4 +1,4 @@
-"""`status`, `operations`, `workers`, `completion`."""
+"""`status`, `workers`, `completion`."""
 
 from typing import Any, Final
 
@@ -34,15 +34,6 @@ def status(app: App) -> None:
     show(app.output, found, lambda: lines)
     if not all(part["connected"] for part in parts.values()):
         click.get_current_context().exit(TEMPORARY)
-
-
-@click.command(epilog=examples("pulp-admin operations"))
-@with_app
-def operations(app: App) -> None:
-    """List the operations that may be submitted."""
-    found = list(app.client.pages(api_path("v3", "operations")))
-    rows = [[row["name"], "yes" if row["cancellable"] else "no", row["description"]] for row in found]
-    show(app.output, found, lambda: table(rows, ("OPERATION", "CANCELLABLE", "DESCRIPTION")))
 
 
 @click.command(epilog=examples("pulp-admin workers"))

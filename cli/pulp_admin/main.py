@@ -10,7 +10,7 @@ from pulp_console import edge
 from pulp_console.groups import Choice, Group, examples
 from pulp_console.output import failed
 
-from pulp_admin import info, start, tasks
+from pulp_admin import info, operations, start, submitting, tasks
 from pulp_admin.app import WIDE_OUTPUTS, App
 from pulp_admin.client_log import write_log
 from pulp_admin.config import config_path
@@ -42,11 +42,11 @@ def cli(context: click.Context, /, output: str, **flags: Any) -> None:
 
 for command in (
     tasks.tasks,
-    start.submit,
+    submitting.submit,
     start.orphan,
     start.repo,
     info.status,
-    info.operations,
+    operations.operations,
     info.workers,
     info.completion,
 ):

@@ -12,12 +12,12 @@ from pulp_console.output import hint, show, table
 
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
+from pulp_admin.arguments import given_arguments
 from pulp_admin.bulk import INTERRUPTED, Outcome, Report, Result, Word, act_on, exit_code
 from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.paths import api_path
 from pulp_admin.screen import terminal_width
 from pulp_admin.selecting import Wish, ask, number_of, selected, selection_options, show_dry_run, show_results
-from pulp_admin.start import given_arguments
 from pulp_admin.words import STATES, StateWord, state_of
 
 if TYPE_CHECKING:

@@ -1,14 +1,46 @@
 """Operations and workers in a database, as workers register them."""
 
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
+from pulp_api.v3_operations import operation as shown
 from pulp_events.topics import Topics
+from pulp_projections.queries import OperationRow
+from pulp_worker.declarations import declarations
 from pulp_worker.registration import Registration
 from pulp_worker.sdk import Operation
 from pulp_worker.settings import Settings
 
 from tests.support.projection import execute
+
+
+def row_of(operation: Operation, workers: Sequence[dict[str, Any]] = ()) -> OperationRow:
+    """The operation as the API reads it."""
+    [declared] = declarations([operation])
+    return OperationRow(
+        name=declared.name,
+        cancellable=declared.cancellable,
+        description=declared.description,
+        resources=declared.resources,
+        tags=declared.tags,
+        arguments=None if declared.arguments is None else json.dumps(declared.arguments),
+        requires=declared.requires,
+        package=declared.package,
+        version="1.0",
+        registered_by="w1",
+        registered_at=datetime(2026, 1, 2, tzinfo=UTC),
+        workers=list(workers),
+    )
+
+
+def body_of(operation: Operation, workers: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """The operation as the API answers it."""
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(shown(row_of(operation, workers))))
+    return found
 
 
 async def declare(

@@ -17,6 +17,8 @@ def submitted(tmp_path: Path, *arguments: str) -> dict[str, Any]:
     bodies: list[dict[str, Any]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(404, json={"detail": "No Operation matches the given query."})
         bodies.append(json.loads(request.content))
         return httpx.Response(202, json={"task": f"/pulp/api/v3/tasks/{ID}/"})
 
@@ -68,6 +70,8 @@ def test_a_submission_is_sent_again_under_one_key_until_its_answer_is_known(tmp_
     keys = []
 
     def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(404, json={"detail": "No Operation matches the given query."})
         keys.append(request.headers["idempotency-key"])
         if len(keys) == 1:
             return httpx.Response(503, json={"detail": "away"}, headers={"Retry-After": "0"})

@@ -1,0 +1,162 @@
+"""`pulp-admin submit`: a task of any operation."""
+
+from typing import Any
+
+import click
+from pulp_console.groups import examples
+
+from pulp_admin import completing
+from pulp_admin.app import App, with_app
+from pulp_admin.arguments import example_of, given_arguments, problem_with, rows_of, typed
+from pulp_admin.errors import DATA, Failure, NotFound
+from pulp_admin.paths import api_path
+from pulp_admin.start import accepted, watch_option
+
+_WORDS = "pulp_admin.submit.words"
+
+
+class SubmitCommand(click.Command):
+    """A command whose help shows the arguments of the operation that is named, where the server answers at once."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_WORDS] = list(args)
+        if ctx.resilient_parsing and args and args[-1].startswith("-"):
+            args = args[:-1]  # the shell completes its value: for the lack of one the parser would give up on the rest
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        operation = self._operation(ctx)
+        if operation is not None:
+            _write_arguments(operation, formatter)
+        super().format_options(ctx, formatter)
+
+    def _operation(self, ctx: click.Context) -> dict[str, Any] | None:
+        try:
+            found, _, _ = self.make_parser(ctx).parse_args(list(ctx.meta.get(_WORDS, ())))
+        except click.UsageError:
+            return None
+        name = found.get("operation")
+        return completing.operation(ctx, name) if isinstance(name, str) else None
+
+
+@click.command(
+    cls=SubmitCommand,
+    epilog=examples(
+        "pulp-admin submit sync --help",
+        "pulp-admin submit sync --argument repo_id=zoo \\",
+        "    --argument feed=http://127.0.0.1:8000/zoo/",
+    ),
+)
+@click.argument("operation", shell_complete=completing.operations)
+@click.option(
+    "--argument",
+    "-a",
+    "pairs",
+    multiple=True,
+    metavar="NAME=TEXT",
+    shell_complete=completing.arguments,
+    help="An argument of the operation, of the type that it declares; NAME:=JSON for any other. May be repeated.",
+)
+@click.option("--arguments", metavar="JSON", help="All arguments as one JSON object, or @FILE.")
+@click.option(
+    "--resource",
+    "resources",
+    multiple=True,
+    metavar="TYPE:ID[:shared]",
+    help="A resource that the task uses, alone or shared.",
+)
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag of the task.")
+@click.option(
+    "--queue", metavar="NAME", shell_complete=completing.queues, help="The queue of the workers that may run it."
+)
+@click.option("--priority", type=click.IntRange(-1000, 1000), help="Higher runs first.")
+@click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="Fail the task after this time.")
+@click.option("--depends-on", multiple=True, metavar="ID", help="Run only after this task was successful.")
+@click.option("--parent", metavar="ID", help="The task that this one belongs to.")
+@click.option("--idempotency-key", metavar="KEY", help="The same key makes one task, however often it is sent.")
+@watch_option
+@with_app
+def submit(
+    app: App,
+    operation: str,
+    pairs: tuple[str, ...],
+    arguments: str | None,
+    resources: tuple[str, ...],
+    tags: tuple[str, ...],
+    queue: str | None,
+    priority: int | None,
+    timeout: int | None,
+    depends_on: tuple[str, ...],
+    parent: str | None,
+    idempotency_key: str | None,
+    watch: bool,
+) -> None:
+    """Start a task of any operation that the workers know.
+
+    `pulp-admin submit OPERATION --help` shows the arguments of one.
+    """
+    given: dict[str, Any] = {
+        "resources": [_resource(text) for text in resources] or None,
+        "tags": list(tags) or None,
+        "queue": queue,
+        "priority": priority,
+        "timeout_seconds": timeout,
+        "depends_on": list(depends_on) or None,
+        "parent_task": parent,
+    }
+    body = {key: value for key, value in given.items() if value is not None}
+    named = given_arguments(pairs, arguments)
+    body |= {"operation": operation, "arguments": _as_declared(app, operation, named)}
+    accepted(app, body, watch=watch, key=idempotency_key)
+
+
+def _as_declared(app: App, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as the operation declares them. Raises `Failure` for what the server would refuse."""
+    try:
+        operation = app.client.get(api_path("v3", "operations", name))
+    except NotFound:
+        return given  # the server names the operations that there are
+    found = typed(given, operation)
+    problem = problem_with(found, operation)
+    if problem is not None:
+        raise Failure(f"{problem}\n{example_of(operation['example'])}", DATA)
+    return found
+
+
+def _write_arguments(operation: dict[str, Any], formatter: click.HelpFormatter) -> None:
+    with formatter.section(f"Arguments of {operation['name']}"):
+        rows = [] if operation["parameters"] is None else rows_of(operation)
+        if rows:
+            formatter.write_dl([(f"{name} ({kind})", _about(each)) for name, kind, *each in rows])
+        else:
+            none = "It takes none." if operation["parameters"] is not None else "It declares none, and takes any."
+            formatter.write_text(none)
+    with formatter.indentation():
+        formatter.write_text(example_of(operation["example"]))
+
+
+def _about(row: list[str]) -> str:
+    required, default, description = row
+    match required:
+        case "yes":
+            note = "required"
+        case "no":
+            note = f"default: {default}"
+        case _:
+            note = "required where no earlier task had one"
+    return f"{description}  [{note}]"
+
+
+def _resource(text: str) -> dict[str, str]:
+    kind, _, rest = text.partition(":")
+    name, colon, access = rest.rpartition(":")
+    if not colon:
+        name, access = rest, "exclusive"
+    if not kind or not name:
+        raise click.UsageError(f"--resource {text}: TYPE:ID or TYPE:ID:shared is expected")
+    if access not in ("shared", "exclusive"):
+        raise click.UsageError(
+            f"--resource {text}: unknown access '{access}', it is exclusive or shared. "
+            f"An ID that holds a colon needs it: {text}:exclusive"
+        )
+    return {"type": kind, "id": name, "access": access}
