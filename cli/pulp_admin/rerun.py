@@ -143,7 +143,7 @@ def _chosen(app: App, wish: Wish, *, again: bool) -> list[Report]:
     left_out = selected(app, wish, _FAILED, {"has_reruns": "true"})
     if left_out:
         were = "was" if len(left_out) == 1 else "were"
-        hint(f"{number_of(left_out)} more {were} run again already, and left out; --again takes them too.")
+        hint(f"{number_of(left_out)} that {were} run again already {were} left out; --again takes them too.")
     return tasks
 
 

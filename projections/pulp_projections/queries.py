@@ -15,7 +15,9 @@ from pulp_events.task import Position, State
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections", "queries.sql")
-_TASK: Final = "select " + _SQL["columns"] + " from tasks t where t.task_id = %(task_id)s"
+COLUMNS: Final = _SQL["columns"]
+"""What `TaskRow` is made of, of a row of `tasks t`."""
+_TASK: Final = "select " + COLUMNS + " from tasks t where t.task_id = %(task_id)s"
 
 
 class TaskRow(Struct, frozen=True, gc=False):

@@ -6,9 +6,12 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from pulp_projections.queries import COLUMNS, TaskRow
 from pulp_projections.sql import load
 
-_SQL: Final = load("pulp_projections", "reruns.sql")
+_BOTH_WAYS: Final = load("pulp_projections", "reruns.sql")["both_ways"]
+_RERUNS: Final = "select " + _BOTH_WAYS
+_TASK: Final = "select " + _BOTH_WAYS + ", " + COLUMNS + " from tasks t where t.task_id = %(task_id)s"
 
 
 class Reruns(NamedTuple):
@@ -21,7 +24,14 @@ class Reruns(NamedTuple):
 
 async def reruns(connection: AsyncConnection, task_id: UUID, *, until: datetime | None = None) -> Reruns:
     """The reruns of a task: all, or those that were accepted until a time. Empty if there is no such task."""
-    cursor = await connection.execute(_SQL["reruns"], {"task_id": task_id, "until": until})
+    cursor = await connection.execute(_RERUNS, {"task_id": task_id, "until": until})
     row = await cursor.fetchone()
     assert row is not None
     return Reruns(*row)
+
+
+async def task_and_reruns(connection: AsyncConnection, task_id: UUID) -> tuple[TaskRow, Reruns] | None:
+    """A task with its reruns, in one round trip; None if there is no such task."""
+    cursor = await connection.execute(_TASK, {"task_id": task_id, "until": None})
+    row = await cursor.fetchone()
+    return None if row is None else (TaskRow(*row[2:]), Reruns(*row[:2]))

@@ -166,7 +166,7 @@ def test_all_means_what_has_failed_and_was_not_run_again(tmp_path: Path, capsys:
     server.run_again = {id_of(2)}
     assert admin(tmp_path, server, "tasks", "rerun", "--all", "--operation", "sync", "--yes") == 0
     assert [task_id for task_id, _ in server.asked] == [id_of(1), id_of(3)]
-    assert "1 task more was run again already, and left out; --again takes them too." in capsys.readouterr().err
+    assert "1 task that was run again already was left out; --again takes them too." in capsys.readouterr().err
     assert admin(tmp_path, server, "tasks", "rerun", "--all", "--operation", "sync", "--yes", "--again") == 0
     assert server.done.count(id_of(2)) == 1
 

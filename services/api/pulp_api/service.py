@@ -32,7 +32,7 @@ from pulp_projections.as_of import row_of, task_as_of
 from pulp_projections.pages import Pages
 from pulp_projections.positions import Positions
 from pulp_projections.queries import HistoryEntry, TaskRow
-from pulp_projections.reruns import Reruns, reruns
+from pulp_projections.reruns import Reruns, reruns, task_and_reruns
 
 from pulp_api import remembering, submission
 from pulp_api.known_operations import KnownOperations
@@ -211,14 +211,12 @@ class Service:
         """
         async with self._caught_up(least) as (connection, lag):
             if as_of is None:
-                task, until = await queries.task(connection, task_id), None
+                found = await task_and_reruns(connection, task_id)
             else:
-                task = await task_as_of(connection, task_id, as_of)
-                until = as_of if isinstance(as_of, datetime) else None if task is None else task.updated_at
-            linked = await reruns(connection, task_id, until=until)
-        if task is None:
+                found = await _as_it_was(connection, task_id, as_of)
+        if found is None:
             raise MissingTask(task_id, lag)
-        return Reading(task, linked, lag)
+        return Reading(*found, lag)
 
     async def history(
         self, task_id: UUID, *, least: Mapping[int, int] | None = None, after: Position | None = None, limit: int
@@ -378,3 +376,13 @@ def check_shown(shown: Mapping[int, int], least: Mapping[int, int] | None) -> No
     """
     if any(shown.get(partition, 0) < offset for partition, offset in (least or {}).items()):
         raise PositionNotReached(f"the projection is at {dict(shown)}, before {dict(least or {})}: try again later")
+
+
+async def _as_it_was(
+    connection: AsyncConnection, task_id: UUID, as_of: datetime | Position
+) -> tuple[TaskRow, Reruns] | None:
+    task = await task_as_of(connection, task_id, as_of)
+    if task is None:
+        return None
+    until = as_of if isinstance(as_of, datetime) else task.updated_at
+    return task, await reruns(connection, task_id, until=until)
