@@ -1,7 +1,9 @@
 """The API as a process: its start, its end, and what it says while Postgres is away."""
 
 import asyncio
+import base64
 import socket
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +15,7 @@ from pulp_events.topics import Topics
 from tests.support.api_process import ApiProcess, add_admin, api_process
 from tests.support.backends import Backend
 from tests.support.postgres_relay import PostgresRelay, postgres_relay
+from tests.support.projection import execute
 from tests.support.site import PASSWORD, V2, V3
 
 AWAY = "127.0.0.1:1"
@@ -71,7 +74,12 @@ async def test_postgres_away_while_it_runs(
     backend: Backend, relay: PostgresRelay, topics: Topics, tmp_path: Path
 ) -> None:
     async with api_process(backend.kafka, relay.conninfo, topics, tmp_path) as api, api.client() as client:
-        assert await api.health(200) == {"ready": True, "down": {}, "lag": {"0": 0, "1": 0, "2": 0, "3": 0}}
+        assert await api.health(200) == {
+            "ready": True,
+            "down": {},
+            "lag": {"0": 0, "1": 0, "2": 0, "3": 0},
+            "workers": {"live": 0, "slots": 0, "free": 0},
+        }
         assert (await client.get(f"{V3}/tasks/")).status_code == 200
         await relay.cut()
 
@@ -108,3 +116,54 @@ async def test_a_request_that_is_under_way_is_answered_before_it_stops(
         await asyncio.wait([reading], timeout=0.5)
         assert await api.stopped() == 0
         assert (await reading).status_code == 504
+
+
+async def many_large_tasks(database: str) -> None:
+    """More than the buffers of a connection hold, and several pieces of a list."""
+    await execute(
+        database,
+        """insert into generation_1.tasks (task_id, state, operation, arguments, resources, exclusive_resources,
+               shared_resources, tags, queue, priority, depends_on, created_by, accepted_at, updated_at, partition,
+               accepted_offset, last_offset, version, attempt, cancellable, sequence, progress, result)
+           select gen_random_uuid(), 'waiting', 'sync', '{}', '[]', '{}', '{}', '{}', 'default', 0, '{}', 'user:x',
+                  now() + n * interval '1 ms', now(), 0, n, n, 1, 0, false, 0,
+                  json_build_object('text', repeat('x', 5000)), 'null'
+             from generate_series(1, 5000) n""",
+    )
+
+
+async def leaves(api: ApiProcess, request: str, body: bytes = b"", *, after: int = 0) -> None:
+    """Send a request, read as many bytes of the answer, and be gone without a word."""
+    login = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(f"{request} HTTP/1.1\r\nHost: pulp.test\r\nAuthorization: Basic {login}\r\n".encode() + body)
+    await writer.drain()
+    if after:
+        await reader.readexactly(after)
+    gone = writer.get_extra_info("socket")
+    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, as by a killed process
+    writer.transport.abort()
+
+
+async def test_clients_that_go_away_leave_no_trace_in_the_log(
+    backend: Backend, relay: PostgresRelay, database: str, topics: Topics, tmp_path: Path
+) -> None:
+    await many_large_tasks(database)
+    async with api_process(backend.kafka, relay.conninfo, topics, tmp_path) as api, api.client() as client:
+        unfinished = b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+        await leaves(api, f"POST {V3}/tasks/", unfinished)
+        await leaves(api, f"PATCH {V3}/tasks/{uuid4()}/", unfinished)
+        await leaves(api, f"POST {V2}/tasks/search/", unfinished)
+        await leaves(api, f"POST {V3}/tasks/", b"Content-Length: 20000000\r\n\r\n{")
+        await leaves(api, f"GET {V2}/tasks/", b"\r\n", after=100_000)
+        await leaves(api, f"GET {V3}/events/", b"\r\n", after=100)
+        await leaves(api, f"GET {V3}/tasks/?limit=10000", b"\r\n", after=1)
+        assert (await client.get(f"{V3}/tasks/")).status_code == 200
+        assert await api.stopped() == 0  # it has waited for the requests under way
+    said = api.output()
+    assert "Traceback" not in said
+    assert not [
+        line
+        for line in said.splitlines()
+        if "ERROR" in line or "WARNING" in line or "level=warn" in line or "level=error" in line
+    ]

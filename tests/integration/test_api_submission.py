@@ -274,3 +274,21 @@ async def test_a_number_of_a_client_is_kept_as_it_was_written(api: Site) -> None
     assert json.loads(bytes(submissions(api)[0].arguments))["big"] == 12345678901234567890123
     read = await api.client.get(answer.json()["task"])
     assert b'"one": 1.50}' in read.content
+
+
+async def test_as_many_resources_as_a_submission_may_name_are_accepted(api: Site) -> None:
+    """Each makes a tag, and the operation one more: those that an event takes are made, the operation's among them."""
+    resources = [{"type": "t" * 255, "id": f"{number:0255}"} for number in range(100)]
+    task_id = await api.submit({"operation": "sync", "resources": resources})
+    task = (await api.client.get(f"{V3}/tasks/{task_id}/")).json()
+    keys = [f"{item['type']}:{item['id']}" for item in resources]
+    assert task["reserved_resources_record"] == keys
+    assert task["tags"] == [*(f"pulp:{key}" for key in keys[:99]), "pulp:action:sync"]
+    found = await api.client.get(f"{V3}/tasks/", params={"exclusive_resources": keys[99]})
+    assert found.json()["count"] == 1
+
+
+async def test_a_resource_that_is_named_twice_makes_one_tag(api: Site) -> None:
+    task_id = await api.submit({"operation": "sync", "resources": [{"type": "repository", "id": "zoo"}] * 2})
+    task = (await api.client.get(f"{V3}/tasks/{task_id}/")).json()
+    assert task["tags"] == ["pulp:repository:zoo", "pulp:action:sync"]

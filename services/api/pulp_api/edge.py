@@ -1,14 +1,15 @@
-"""What holds for every request: it has a correlation id, its body is bounded, HEAD is GET without the body, and an
-error that nobody expects is logged once and answered like the others."""
+"""What holds for every request: it has a correlation id, its body is bounded, HEAD is GET without the body, an error
+that nobody expects is logged once and answered like the others, and a client that goes away is no error."""
 
 import asyncio
 import contextlib
+import logging
 from typing import Final
 from uuid import UUID
 
 from pulp_events.ids import new_id
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pulp_api.failures import failed, failure_body
@@ -18,6 +19,7 @@ MAX_BODY_BYTES: Final = 1_000_000
 MAX_DRAINED_BYTES: Final = 64_000_000
 DRAIN_S: Final = 10.0
 TOO_LARGE: Final = f"the request body has more than {MAX_BODY_BYTES} bytes"
+_log = logging.getLogger("pulp.api")
 
 
 class BodyTooLarge(Exception):
@@ -52,6 +54,8 @@ class Edge:
             return
         try:
             await self._app(scope, _bounded(receive), answer)
+        except ClientDisconnect:  # nobody waits for an answer
+            _log.debug("the client went away", extra={"method": method, "path": scope["path"]})
         except Exception as error:
             if answer.is_started:
                 raise  # nothing can be said any more: the server cuts the connection

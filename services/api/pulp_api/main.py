@@ -55,7 +55,7 @@ async def serve(settings: Settings) -> None:
             app = build(service, Authenticator(service.connection), hub)
             collect_seldom()
             with listen(settings.host, settings.port) as listener:
-                await Server(app, hub).serve([listener])
+                await Server(app, hub, settings.keep_alive_s).serve([listener])
         finally:
             await hub.close()
             await positions.close()
@@ -125,9 +125,12 @@ def listen(host: str, port: int, *, stalled_s: float = _STALLED_S) -> socket.soc
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which ends the event streams first: they would keep a graceful stop waiting."""
+    """Uvicorn, which ends the event streams first: they would keep a graceful stop waiting.
 
-    def __init__(self, app: ASGIApp, hub: Hub) -> None:
+    An idle connection is closed after `keep_alive_s`, and at once when the server stops.
+    """
+
+    def __init__(self, app: ASGIApp, hub: Hub, keep_alive_s: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -135,6 +138,7 @@ class Server(uvicorn.Server):
                 log_level=logging.WARNING,  # what is below we say ourselves
                 access_log=False,
                 timeout_graceful_shutdown=10,
+                timeout_keep_alive=keep_alive_s,
                 server_header=False,
             )
         )

@@ -9,6 +9,8 @@ from fastapi import Request, Response
 from pulp_events.errors import BadInput
 from pulp_events.task import Position
 
+from pulp_api.times import time_of
+
 API: Final = "/pulp/api"
 _INSTANT_CHARACTERS: Final = len("2026-01-01T00:00:00.000000Z")
 
@@ -62,10 +64,7 @@ def time_or_position(text: str) -> datetime | Position:
     partition, colon, offset = text.partition(":")
     if colon and partition.isdecimal() and offset.isdecimal() and len(partition) < 10 and len(offset) < 19:
         return Position(int(partition), int(offset))
-    try:
-        time = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that was not quoted
-    except ValueError:
-        time = None
+    time = time_of(text)
     if time is None or time.tzinfo is None:
         raise BadInput(
             f"as_of={text}: a time with its zone, such as 2026-11-24T12:00:00Z, or PARTITION:OFFSET is expected"

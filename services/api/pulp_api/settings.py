@@ -16,6 +16,9 @@ class Settings(read.Installation):
     connections: int = 8
     """To Postgres, at most."""
     append_timeout_s: float = 10
+    keep_alive_s: int = 75
+    """An idle connection stays open for so long: longer than a load balancer keeps it (60 s, mostly), or the balancer
+    sends a request into a connection that is just being closed, and answers 502."""
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
@@ -26,4 +29,5 @@ class Settings(read.Installation):
             port=read.integer(env, "PULP_API_PORT", 24817, least=1),
             connections=read.integer(env, "PULP_API_CONNECTIONS", 8, least=1),
             append_timeout_s=read.number(env, "PULP_APPEND_TIMEOUT_S", 10, least=0.1),
+            keep_alive_s=read.integer(env, "PULP_API_KEEP_ALIVE_S", 75, least=1),
         )

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from pulp_api.arguments import Checker, checker, did_you_mean
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _raw_by_name: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_MOST_TAGS: Final = 100
+"""That an event takes."""
 _HREF: Final = re.compile(r"(?:/pulp/api/v[23]/tasks/)?([0-9a-fA-F-]{36})/?")
 
 
@@ -115,7 +118,9 @@ def declared_tags(
     if operation.tags is not None:
         return tuple(_fill(tag, arguments, operation.name) for tag in operation.tags)
     exclusive = (item for item in resources if item.access is Access.EXCLUSIVE)
-    return (*(f"pulp:{item.key}" for item in exclusive), f"pulp:action:{operation.name}")
+    tags = dict.fromkeys(f"pulp:{item.key}" for item in exclusive)
+    # What was not asked for must not be what an event refuses: the resources are found by themselves as well.
+    return (*islice(tags, _MOST_TAGS - 1), f"pulp:action:{operation.name}")
 
 
 def warnings_of(submission: Submission, operation: OperationRow) -> list[str]:

@@ -1,7 +1,8 @@
 """The Pulp 2 dialect: what the `pulp-admin` of the user guide speaks."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -16,7 +17,7 @@ from pulp_api.context import MAX_REASON, Call, Calling
 from pulp_api.respond import API, json, lag_header, position_header, positions_header, second
 from pulp_api.service import Service, check_shown
 from pulp_api.submission import Submission
-from pulp_api.v2_filters import Narrowing, narrowing
+from pulp_api.v2_filters import Narrowing, narrowing, no_others
 from pulp_api.v2_search import Search, in_states, json_object, json_value, search_of, uuid_of, word_of
 
 router = APIRouter(prefix=f"{API}/v2")
@@ -62,7 +63,11 @@ def report(task: TaskRow, *, with_href: bool = True) -> dict[str, Any]:
     }
 
 
-@router.get("/tasks/")
+_LISTED_BY: Final = no_others("tag", "id", "state", "limit", "skip", *Narrowing._fields)
+_SEARCHED_BY: Final = no_others("filters", "sort", "limit", "skip", "field")
+
+
+@router.get("/tasks/", dependencies=[_LISTED_BY])
 async def list_tasks(
     call: Calling,
     narrowed: Annotated[Narrowing, Depends(narrowing)],
@@ -90,7 +95,7 @@ async def search_tasks(call: Calling, request: Request) -> Response:
     return await _list(call, search_of(json_object(await request.body())))
 
 
-@router.get("/tasks/search/")
+@router.get("/tasks/search/", dependencies=[_SEARCHED_BY])
 async def search_tasks_by_url(
     call: Calling,
     filters: str = "{}",
@@ -177,9 +182,14 @@ async def _pieces(service: Service, search: Search, rows: Sequence[TaskRow]) -> 
             "(t.accepted_at, t.task_id) > (%(last_time)s, %(last_id)s)",
             {"last_time": last.accepted_at, "last_id": last.task_id},
         )
-        async with service.connection() as connection:
-            rows = await queries.tasks(connection, [*search.conditions, behind], order=search.order, limit=PIECE)
+        # A client that goes away cancels this; a statement that is broken off would cost the pool its connection.
+        rows = await asyncio.shield(_piece(service, [*search.conditions, behind], search.order))
     yield b"]"
+
+
+async def _piece(service: Service, conditions: Sequence[Condition], order: LiteralString) -> list[TaskRow]:
+    async with service.connection() as connection:
+        return await queries.tasks(connection, conditions, order=order, limit=PIECE)
 
 
 def _reports(search: Search, rows: Sequence[TaskRow]) -> list[dict[str, Any]]:

@@ -6,12 +6,13 @@ Each may be repeated: a task matches if it has any of the values, and matches ev
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 
-from fastapi import Query
+from fastapi import Depends, Query, Request
 from pulp_events.errors import BadInput
 from pulp_projections.queries import Condition
+
+from pulp_api.times import zoned_time
 
 _Texts = Annotated[list[str] | None, Query()]
 
@@ -34,7 +35,7 @@ class Narrowing(NamedTuple):
         return [make(given[name]) for name, make in _CONDITIONS.items() if given[name] not in (None, "", [])]
 
 
-def narrowing(
+async def narrowing(
     operation: _Texts = None,
     queue: _Texts = None,
     worker: _Texts = None,
@@ -48,6 +49,17 @@ def narrowing(
     return Narrowing(operation, queue, worker, user, resource, since, until, has_reruns)
 
 
+def no_others(*known: str) -> Any:
+    """The dependency that refuses query parameters beside the known ones: a misspelt filter must not list all."""
+
+    async def check(request: Request) -> None:
+        unknown = sorted(set(request.query_params) - set(known))
+        if unknown:
+            raise BadInput(f"no such parameter: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+
+    return Depends(check)
+
+
 def _resources(values: Sequence[str]) -> Condition:
     # The user guide shows as resources what the tags name, which a submission may choose: either counts.
     return Condition(
@@ -55,16 +67,6 @@ def _resources(values: Sequence[str]) -> Condition:
         " union select g.task_id from tasks g where g.tags <> '{}' and g.tags && %(resource_tags)s)",
         {"resource": list(values), "resource_tags": [f"pulp:{value}" for value in values]},
     )
-
-
-def _time(name: str, text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text.strip().replace(" ", "+"))  # a plus sign that was not quoted
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise BadInput(f"{name}={text}: a time with its zone is expected, such as 2026-11-24T12:00:00Z")
-    return time
 
 
 _CONDITIONS: Final[Mapping[str, Callable[[Any], Condition]]] = {
@@ -76,6 +78,6 @@ _CONDITIONS: Final[Mapping[str, Callable[[Any], Condition]]] = {
     "has_reruns": lambda value: Condition(
         ("" if value else "not ") + "exists (select from task_causes k where k.cause = t.task_id)"
     ),
-    "since": lambda text: Condition("t.accepted_at >= %(since)s", {"since": _time("since", text)}),
-    "until": lambda text: Condition("t.accepted_at < %(until)s", {"until": _time("until", text)}),
+    "since": lambda text: Condition("t.accepted_at >= %(since)s", {"since": zoned_time("since", text)}),
+    "until": lambda text: Condition("t.accepted_at < %(until)s", {"until": zoned_time("until", text)}),
 }

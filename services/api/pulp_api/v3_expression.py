@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from pulp_projections.queries import Condition, in_each
 
 from pulp_api.failures import FieldErrors
+from pulp_api.times import with_plus
 from pulp_api.v3_filters import condition_of, is_filter
 
 MAX_COMPLEXITY: Final = 8
@@ -34,7 +35,7 @@ class _Part(NamedTuple):
 
 def expression(text: str) -> Condition:
     """The condition of an expression. Raises `FieldErrors` as Pulp 3 answers for a bad one."""
-    parser = _Parser(_tokens(text))
+    parser = _Parser(_tokens(with_plus(text)))
     part = parser.any_of()
     if parser.token.kind:
         raise _wrong("Syntax error in expression.")

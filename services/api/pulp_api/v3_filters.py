@@ -13,6 +13,7 @@ from pulp_projections.queries import Condition
 
 from pulp_api.failures import FieldErrors
 from pulp_api.submission import task_id_of
+from pulp_api.times import time_of
 from pulp_api.v3_resources import EXCLUSIVE, RESERVED, SHARED, using
 from pulp_api.v3_tasks import STATES, names_of
 
@@ -122,10 +123,9 @@ def _literal(name: str) -> LiteralString:
 
 
 def _instant(name: str, text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise FieldErrors({name: ["Enter a valid date/time."]}) from None
+    found = time_of(text)
+    if found is None:
+        raise FieldErrors({name: ["Enter a valid date/time."]})
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -1,0 +1,185 @@
+"""Whatever a request holds is answered with a 4xx where it cannot be used, and never as an unexpected error."""
+
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+from pulp_api.openapi import document
+
+from tests.support.events import accepted
+from tests.support.site import V2, V3, Site
+
+ODD = [
+    "%00",
+    "a%00b",
+    "%ED%A0%80",  # a lone surrogate
+    "%FF%FE",
+    "x" * 5000,
+    "9" * 40,
+    "-1",
+    "1e999",
+    quote("٣"),
+    "0:" + "9" * 18,
+    "0:" + "9" * 40,
+    "2026-11-24T12:00:00%2B99:99",
+    "9999-12-31T23:59:59Z",
+    "0001-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+02:00",
+    "{",
+    "((((",
+    quote("'; select 1; --"),
+    "%25s%25(x)s",
+    ",",
+    "",
+]
+V2_PARAMETERS = {
+    f"{V2}/tasks/": [
+        "tag",
+        "id",
+        "state",
+        "limit",
+        "skip",
+        "operation",
+        "queue",
+        "worker",
+        "user",
+        "resource",
+        "since",
+        "until",
+    ],
+    f"{V2}/tasks/search/": ["filters", "sort", "limit", "skip", "field"],
+}
+
+
+def parameters(task_id: str) -> list[tuple[str, str]]:
+    """(path, parameter) of every read, event streams left out: they do not end."""
+    hrefs = {"{task_href}": f"{V3}/tasks/{task_id}/", "{worker_href}": f"{V3}/workers/{uuid4()}/"}
+    found = [(path, name) for path, names in V2_PARAMETERS.items() for name in names]
+    found.append((f"{V2}/tasks/{task_id}/", "as_of"))
+    for path, calls in document()["paths"].items():
+        for href, url in hrefs.items():
+            path = path.replace(href, url)
+        if "get" in calls and not path.endswith("/events/"):
+            found += [(path, each["name"]) for each in calls["get"]["parameters"] if each["in"] == "query"]
+    return found
+
+
+async def test_a_parameter_is_taken_or_refused(api: Site) -> None:
+    await api.add(accepted())
+    [task] = (await api.client.get(f"{V3}/tasks/")).json()["results"]
+    for odd in ODD:
+        await check_parameters(api, task, odd)
+
+
+async def check_parameters(api: Site, task: dict[str, Any], odd: str) -> None:
+    for path, name in parameters(task["pulp_href"].split("/")[-2]):
+        answer = await api.client.get(f"{path}?{name}={odd}")
+        assert answer.status_code < 500, (path, name, answer.text)
+    for path in (f"{V3}/tasks/", f"{V2}/tasks/"):
+        for header in ("Pulp-Min-Position", "Correlation-ID", "Idempotency-Key"):
+            answer = await api.client.get(path, headers={header.encode(): odd.encode()})
+            assert answer.status_code < 500 or "9" * 18 in odd, (path, header, answer.text)
+    answer = await api.client.get(f"{V3}/events/?since={odd}&task=nonsense")
+    assert answer.status_code == 400, answer.text
+    answer = await api.client.get(f"{V3}/events/?last_event_id={odd}&task=nonsense")
+    assert answer.status_code in (400, 410), answer.text
+
+
+async def test_an_id_in_a_path_is_none(api: Site) -> None:
+    for odd in [odd for odd in ODD if odd not in ("", "{")] + ["..%2Fcontent", "%2e%2e", "a%2Fb", "%0A"]:
+        await check_path(api, odd)
+
+
+async def check_path(api: Site, odd: str) -> None:
+    for method, path in (
+        ("GET", f"{V3}/tasks/{odd}/"),
+        ("GET", f"{V3}/tasks/{odd}/history/"),
+        ("GET", f"{V3}/workers/{odd}/"),
+        ("PATCH", f"{V3}/tasks/{odd}/"),
+        ("GET", f"{V2}/tasks/{odd}/"),
+        ("DELETE", f"{V2}/tasks/{odd}/"),
+    ):
+        answer = await api.client.request(method, path, content=b'{"state": "canceled"}')
+        assert 400 <= answer.status_code < 500, (method, path, answer.text)
+    answer = await api.client.post(f"{V2}/repositories/{odd}/actions/publish/")
+    assert answer.status_code == 202 or 400 <= answer.status_code < 500, answer.text
+
+
+BAD_TEXTS: list[Any] = ["\0", "a\0b", "x" * 100_000, "", 1, None, {"a": 1}, [["x"]], -(2**70), 1e300, True]
+
+
+async def test_a_submission_is_taken_or_refused(api: Site) -> None:
+    for value in BAD_TEXTS:
+        await check_submission(api, value)
+
+
+async def check_submission(api: Site, value: Any) -> None:
+    plain = {"operation": "remove-orphans"}
+    fields = ["arguments", "resources", "tags", "queue", "priority", "group_id", "parent_task", "depends_on"]
+    bodies: list[Any] = [value, *({**plain, field: value} for field in (*fields, "operation", "timeout_seconds"))]
+    bodies += [{**plain, field: [value]} for field in ("tags", "depends_on", "resources")]
+    bodies += [{**plain, "resources": [{"type": value, "id": "x"}]}, {**plain, "arguments": {"repo_id": value}}]
+    bodies += [{"operation": "sync", "arguments": {"repo_id": value}}, {**plain, "arguments": {str(value): value}}]
+    for body in bodies:
+        answer = await api.client.post(f"{V3}/tasks/", json=body)
+        assert answer.status_code == 202 or 400 <= answer.status_code < 500, (body, answer.text)
+
+
+LONE = b"\\ud800"
+
+
+@pytest.mark.parametrize(
+    "body", [b'"%s"', b'{"operation": "%s"}', b'{"operation": "sync", "arguments": {"repo_id": "%s"}}']
+)
+async def test_a_lone_surrogate_in_a_body_is_refused(api: Site, body: bytes) -> None:
+    for text in (LONE, b"\xed\xa0\x80", b"\xff"):
+        answer = await api.client.post(f"{V3}/tasks/", content=body % text)
+        assert answer.status_code == 400, answer.text
+        reason = b'{"state": "canceled", "reason": "%s"}' % text
+        task_id = await api.task()
+        assert (await api.client.patch(f"{V3}/tasks/{task_id}/", content=reason)).status_code == 400
+        search = b'{"criteria": {"filters": {"tags": ["%s"]}}}' % text
+        assert (await api.client.post(f"{V2}/tasks/search/", content=search)).status_code == 400
+
+
+async def test_a_reason_that_no_event_can_hold_is_refused(api: Site) -> None:
+    task_id = await api.task()
+    for reason in ("\0", "x" * 1025):
+        answer = await api.client.patch(f"{V3}/tasks/{task_id}/", json={"state": "canceled", "reason": reason})
+        assert answer.status_code == 400, answer.text
+        answer = await api.client.delete(f"{V2}/tasks/{task_id}/", params={"reason": reason})
+        assert answer.status_code == 400, answer.text
+
+
+async def test_a_time_whose_plus_sign_was_not_quoted_is_taken_everywhere(api: Site) -> None:
+    """In a URL a bare plus sign is a blank."""
+    task_id = await api.task()
+    since, until = "2001-01-01T00:00:00+02:00", "2999-01-01T00:00:00+02:00"
+    for query in (
+        f"pulp_created__gte={since}",
+        f"pulp_created__range={since},{until}",
+        f"q=pulp_created__gt={since}",
+    ):
+        answer = await api.client.get(f"{V3}/tasks/?{query}")
+        assert (answer.status_code, answer.json().get("count")) == (200, 1), (query, answer.text)
+    for path in (f"{V3}/tasks/{task_id}/?as_of={until}", f"{V2}/tasks/{task_id}/?as_of={until}"):
+        assert (await api.client.get(path)).status_code == 200, path
+    answer = await api.client.get(f"{V2}/tasks/?since={since}&until={until}")
+    assert [task["task_id"] for task in answer.json()] == [str(task_id)]
+    answer = await api.client.get(f"{V3}/events/?since={since}&task=nonsense")
+    assert "nonsense" in answer.text  # the time was taken
+
+
+async def test_a_parameter_that_pulp_2s_list_has_not_is_refused(api: Site) -> None:
+    """A misspelt filter would let everything through."""
+    for path in (f"{V2}/tasks/?staet=running", f"{V2}/tasks/search/?state=running"):
+        answer = await api.client.get(path)
+        assert answer.status_code == 400, path
+        assert answer.json()["error_message"].startswith(
+            f"no such parameter: {path.partition('?')[2].split('=')[0]}; there are "
+        )
+    for path, names in V2_PARAMETERS.items():
+        for name in names:
+            answer = await api.client.get(path, params={name: "1" if name in ("limit", "skip") else "[]"})
+            assert "no such parameter" not in answer.text, name
