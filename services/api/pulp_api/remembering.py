@@ -82,7 +82,8 @@ def remembered_of(draft: Draft, task: TaskRow) -> dict[str, Any]:
 
 async def _check_required(draft: Draft, connect: Connect, catch_up: CatchUp) -> None:
     """Raises `NotThereYet`."""
-    requires, resource = draft.operation.requires, draft.resource
+    requires = draft.operation.requires
+    resource = None if requires is None else draft.resource  # which needs arguments that a submission may go without
     if requires is None or resource is None or await _has_run(connect, requires, resource):
         return
     lag = await catch_up()  # it may have been submitted just now
