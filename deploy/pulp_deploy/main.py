@@ -15,6 +15,7 @@ from pulp_events.heap import share_one_heap
 
 from pulp_deploy.exits import CONFIG, SOFTWARE, UNAVAILABLE, exit_code
 from pulp_deploy.log_lines import set_up_logging
+from pulp_deploy.start import missing
 
 COMMANDS: Final[Mapping[str, str]] = {
     "up": "pulp_deploy.commands.up:up",
@@ -73,5 +74,8 @@ def _explain(error: Exception) -> int:
             f"pulp-tasks: {error.filename} cannot be used: {error.strerror}. Name another folder or file, or mend it."
         )
         return CONFIG
+    if isinstance(error, ModuleNotFoundError) and (said := missing(error)) is not None:
+        failed(f"pulp-tasks: {said}")
+        return UNAVAILABLE
     logging.getLogger("pulp").error("unexpected error", exc_info=error)
     return SOFTWARE

@@ -21,6 +21,17 @@ Object = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 Sequence = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
+def shown(struct: Struct) -> str:
+    """The fields of a struct as `repr` has them, but JSON that is only carried as its text."""
+    values = ((name, getattr(struct, name)) for name in struct.__struct_fields__)
+    fields = (f"{name}={_json_text(value) if isinstance(value, Raw) else repr(value)}" for name, value in values)
+    return f"{type(struct).__name__}({', '.join(fields)})"
+
+
+def _json_text(raw: Raw) -> str:
+    return bytes(raw).decode(errors="replace")
+
+
 class Access(StrEnum):
     """How a task uses a resource: exclusive conflicts with any other use, shared only with exclusive."""
 
@@ -90,6 +101,8 @@ class Accepted(Struct, frozen=True, kw_only=True, gc=False):
     """The task starts after all of these have succeeded; if one ends otherwise, it is skipped."""
     timeout_seconds: Annotated[int, Meta(ge=1, le=315_360_000)] | None = None
 
+    __repr__ = shown
+
 
 class Started(Struct, frozen=True, kw_only=True, gc=False):
     """A worker says that it runs the task. `attempt_id` is made by the worker with its claim."""
@@ -107,6 +120,8 @@ class Progress(Struct, frozen=True, kw_only=True, gc=False):
     sequence: Sequence
     progress: Object
 
+    __repr__ = shown
+
 
 class CancelRequested(Struct, frozen=True, kw_only=True, gc=False):
     """Somebody wants the task to stop."""
@@ -121,6 +136,8 @@ class Finished(Struct, frozen=True, kw_only=True, gc=False):
     attempt_id: UUID | None = None
     result: Raw = NULL
     error: TaskError | None = None
+
+    __repr__ = shown
 
 
 Data = Accepted | Started | Progress | CancelRequested | Finished

@@ -1,11 +1,13 @@
 """The contract as JSON Schema, one file for each type of event: for programs in other languages.
 
-The types are the truth; the files in `events/schemas` are made from them: `python -m pulp_events.schemas --write`.
+The types are the truth; the files in `pulp_events/json_schema`, which are installed with the package, are made from
+them: `python -m pulp_events.schemas --write`. A program reads them by `schemas.text`.
 """
 
 import argparse
 import sys
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +18,7 @@ from msgspec.structs import FieldInfo
 from pulp_events.codec import MAX_EVENT_BYTES, MAX_NESTING, TYPES, Envelope
 from pulp_events.events import Data
 
-FOLDER: Final = Path(__file__).parents[1] / "schemas"
+FOLDER: Final = Path(__file__).with_name("json_schema")
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -43,6 +45,11 @@ def schema_of(wire_type: str) -> dict[str, Any]:
     }
 
 
+def text(wire_type: str) -> str:
+    """The installed file of a wire type, as `org.pulpproject.task.accepted.v1`; raises FileNotFoundError."""
+    return files("pulp_events").joinpath("json_schema", f"{wire_type}.json").read_text(encoding="utf-8")
+
+
 def _describable(kind: type[Data]) -> type[Struct]:
     """The same fields with the same docstring: msgspec describes no default that is `Raw`, so it is made plain."""
     fields = [(field.name, field.type, _default(field)) for field in msgspec.structs.fields(kind)]
@@ -53,7 +60,7 @@ def _default(field: FieldInfo) -> Any:
     return msgspec.json.decode(field.default) if isinstance(field.default, Raw) else field.default
 
 
-def files() -> Iterator[tuple[str, str]]:
+def contents() -> Iterator[tuple[str, str]]:
     """Name and text of every file."""
     for wire_type in TYPES.values():
         yield f"{wire_type}.json", msgspec.json.format(msgspec.json.encode(schema_of(wire_type))).decode() + "\n"
@@ -62,13 +69,13 @@ def files() -> Iterator[tuple[str, str]]:
 def write(folder: Path) -> None:
     """Make all files anew."""
     folder.mkdir(exist_ok=True)
-    for name, text in files():
+    for name, text in contents():
         (folder / name).write_text(text)
 
 
 def differences(folder: Path) -> list[str]:
     """What is missing, differs or should not be there, one line each."""
-    wanted = dict(files())
+    wanted = dict(contents())
     found = {path.name: path.read_text() for path in folder.glob("*.json")}
     return [
         f"{name} {'is missing' if name not in found else 'differs' if name in wanted else 'belongs to no event'}"

@@ -29,6 +29,7 @@ from pulp_events.events import (
     Resource,
     Started,
     TaskError,
+    shown,
 )
 
 
@@ -130,6 +131,8 @@ class Task(Struct, frozen=True, kw_only=True, gc=False):
     started_at_ms: int | None = None
     cancel_requested_at_ms: int | None = None
     finished_at_ms: int | None = None
+
+    __repr__ = shown
 
 
 def evolve(task: Task | None, event: Event, position: Placed, at_ms: int) -> Task | Ignored:

@@ -323,3 +323,11 @@ def test_carried_json_stays_the_bytes_that_it_came_as() -> None:
     assert isinstance(found.data, Accepted)
     assert bytes(found.data.arguments) == b'{"a":  1.50,"b":1e3 }'
     assert json_value(found.data.arguments) == {"a": 1.5, "b": 1000.0}
+
+
+def test_an_event_is_printed_with_its_json_as_text() -> None:
+    ended = event(Finished(outcome=Outcome.FAILED, result=Raw('{"ä": [1]}'.encode()), error=TaskError("x", "why")))
+    assert """result={"ä": [1]}, error=TaskError(code='x', description='why', traceback=None)""" in str(ended)
+    reported = event(Progress(attempt_id=ATTEMPT, sequence=1, progress=Raw(b'{"done": 3}')))
+    assert """sequence=1, progress={"done": 3})""" in f"{reported!r}"
+    assert "arguments={}" in str(event(Accepted(operation="sync")))

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from pulp_events.codec import TYPES
-from pulp_events.schemas import FOLDER, differences, main
+from pulp_events.schemas import FOLDER, differences, main, text
 
 LINES = (Path(__file__).parents[1] / "golden" / "events-v1.jsonl").read_text().splitlines()
-SCHEMAS: dict[str, Any] = {kind: json.loads((FOLDER / f"{kind}.json").read_text()) for kind in TYPES.values()}
+SCHEMAS: dict[str, Any] = {kind: json.loads(text(kind)) for kind in TYPES.values()}
 BREAKS: dict[str, dict[str, Any]] = {
     "org.pulpproject.task.accepted.v1": {
         "operation": "",
