@@ -3,22 +3,33 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 from pulp_console import edge
-from pulp_console.groups import Choice, Group, examples
+from pulp_console.groups import Choice, LazyGroup, examples
 from pulp_console.output import failed
 
-from pulp_admin import info, operations, start, submitting, tasks
 from pulp_admin.app import WIDE_OUTPUTS, App
 from pulp_admin.client_log import write_log
 from pulp_admin.config import config_path
 from pulp_admin.errors import SOFTWARE, Failure
 
+_COMMANDS: Final = {
+    "tasks": "pulp_admin.tasks:tasks",
+    "submit": "pulp_admin.submitting:submit",
+    "orphan": "pulp_admin.start:orphan",
+    "repo": "pulp_admin.start:repo",
+    "status": "pulp_admin.info:status",
+    "operations": "pulp_admin.operations:operations",
+    "workers": "pulp_admin.info:workers",
+    "completion": "pulp_admin.info:completion",
+}
+
 
 @click.group(
-    cls=Group,
+    cls=LazyGroup,
+    places=_COMMANDS,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 80},
     epilog=examples("pulp-admin tasks list", "pulp-admin --output json tasks details --task-id ID"),
 )
@@ -40,25 +51,8 @@ def cli(context: click.Context, /, output: str, **flags: Any) -> None:
     context.obj = app
 
 
-for command in (
-    tasks.tasks,
-    submitting.submit,
-    start.orphan,
-    start.repo,
-    info.status,
-    operations.operations,
-    info.workers,
-    info.completion,
-):
-    cli.add_command(command)
-
-
 def run(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
     """Run a command line; the exit code. Never raises for what a user does."""
-    for argument in sys.argv[1:] if arguments is None else arguments:
-        if not _is_text(argument):
-            failed(f"The argument {argument!a} is not UTF-8, so it cannot be sent to a server.")
-            return edge.USAGE
     return edge.run(cli, arguments, program="pulp-admin", explain=_explain, obj=app)
 
 
@@ -71,11 +65,6 @@ def _explain(error: Exception) -> int:
     where = "" if log is None else f" More information can be found in the client log file {log}."
     failed(f"An unexpected error has occurred: {type(error).__name__}: {error}.{where}")
     return SOFTWARE
-
-
-def _is_text(argument: str) -> bool:
-    """Python keeps a byte that is not UTF-8 as half of a surrogate pair, which nothing can encode."""
-    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 import click
 from pulp_console.groups import examples
@@ -99,7 +98,7 @@ def rerun(
 
 
 def _rerun_one(app: App, task_id: str, body: dict[str, Any], *, is_followed: bool) -> None:
-    new_id = app.client.rerun(task_id, body, str(uuid4()))
+    new_id = app.client.rerun(task_id, body, _new_key())
     text = ["Request accepted", "", f'check status of task {new_id} with "pulp-admin tasks details"']
     show(app.output, {"task_id": new_id, "rerun_of": task_id}, lambda: text)
     if is_followed:
@@ -109,7 +108,7 @@ def _rerun_one(app: App, task_id: str, body: dict[str, Any], *, is_followed: boo
 def _rerun_many(app: App, tasks: Sequence[Report], body: dict[str, Any], *, is_followed: bool) -> None:
     # One after the other, so that tasks on one resource come in the order in which they came the first time. The keys
     # make one task of a request whose answer is lost.
-    results = act_on(tasks, partial(_run_again, app.client, body, str(uuid4())), at_once=1)
+    results = act_on(tasks, partial(_run_again, app.client, body, _new_key()), at_once=1)
     show_results(app, results, "run again", partial(_new_tasks, results))
     code = exit_code(results)
     if is_followed:
@@ -119,6 +118,12 @@ def _rerun_many(app: App, tasks: Sequence[Report], body: dict[str, Any], *, is_f
 
 def _run_again(client: "Client", body: dict[str, Any], run_id: str, task_id: str) -> Outcome:
     return Outcome(Word.DONE, told={"rerun": client.rerun(task_id, body, f"rerun {run_id} {task_id}")})
+
+
+def _new_key() -> str:
+    from uuid import uuid4  # slow to load
+
+    return str(uuid4())
 
 
 def _new_tasks(results: Sequence[Result]) -> Sequence[str]:

@@ -1,6 +1,5 @@
 """What depends on the terminal that is written to."""
 
-import shutil
 import sys
 
 import click
@@ -12,6 +11,8 @@ from pulp_admin.app import App
 
 def terminal_width() -> int | None:
     """The columns of the terminal; None where the output goes elsewhere, and need not fit."""
+    import shutil  # slow to load
+
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 

@@ -1,6 +1,5 @@
 """Groups of commands, and choices, that say what was probably meant."""
 
-import difflib
 import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,6 +9,8 @@ import click
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """` Did you mean 'sync'?`, or nothing where no known word is near."""
+    import difflib  # slow to load, and only for mistakes
+
     near = difflib.get_close_matches(word.lower(), list(known), n=3, cutoff=0.6)
     if not near:
         return ""

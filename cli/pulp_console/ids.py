@@ -2,7 +2,6 @@
 
 import re
 from typing import Final, NamedTuple
-from uuid import UUID
 
 import click
 
@@ -35,7 +34,7 @@ def parse_task_id(text: str) -> TaskId:
     match = _WRAPPED.fullmatch(stripped)
     inner = (next(part for part in match.groups() if part is not None) if match else stripped).lower()
     if _WHOLE.fullmatch(inner):
-        return TaskId(str(UUID(inner)), is_whole=True)
+        return TaskId(_hyphened(inner.replace("-", "")), is_whole=True)
     digits = inner.replace("-", "")
     if match is None and _BEGINNING.fullmatch(inner) and LEAST_DIGITS <= len(digits) < 32:
         return TaskId(digits, is_whole=False)
@@ -57,3 +56,7 @@ class TaskIdType(click.ParamType):
             return parse_task_id(value)
         except NotAnId as error:
             return self.fail(str(error), param, ctx)
+
+
+def _hyphened(digits: str) -> str:
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

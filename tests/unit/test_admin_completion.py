@@ -82,19 +82,24 @@ def test_no_server_and_no_usable_configuration_offer_nothing(
     assert capsys.readouterr() == ("", "")
 
 
-def commands(group: click.Group, *path: str) -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = []
-    for name, command in group.commands.items():
-        found += commands(command, *path, name) if isinstance(command, click.Group) else [(*path, name)]
+def commands(group: click.Group, *path: str) -> list[tuple[str, click.Command]]:
+    """Every command below the group, with its whole name."""
+    context, found = click.Context(group), []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found += commands(command, *path, name)
+        else:
+            found.append((" ".join((*path, name)), command))
     return found
 
 
 def test_every_id_of_a_task_is_completed() -> None:
-    for path in commands(cli):
-        command: click.Command = cli
-        for name in path:
-            assert isinstance(command, click.Group)
-            command = command.commands[name]
-        for parameter in command.params:
-            if "--task-id" in parameter.opts:
-                assert parameter.type.name == "id", path
+    found = {
+        name: command for name, command in commands(cli) if any("--task-id" in each.opts for each in command.params)
+    }
+    assert {"tasks details", "tasks cancel", "tasks watch", "tasks history", "tasks rerun"} <= found.keys()
+    for name, command in found.items():
+        [parameter] = [each for each in command.params if "--task-id" in each.opts]
+        assert parameter.type.name == "id", name

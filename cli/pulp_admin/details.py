@@ -1,0 +1,62 @@
+"""`pulp-admin tasks details`."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from pulp_console.groups import examples
+from pulp_console.ids import TaskId
+from pulp_console.output import hint, show
+
+from pulp_admin import render
+from pulp_admin.app import App, with_app_wide
+from pulp_admin.errors import NotFound
+from pulp_admin.ids import resolve, task_id_option
+from pulp_admin.not_found import why_not_there_then
+from pulp_admin.notes import noted
+from pulp_admin.options import MOMENT
+from pulp_admin.paths import api_path
+from pulp_admin.screen import banner, terminal_width
+from pulp_admin.waiting import why_it_waits
+from pulp_admin.wide import Line, wide_table
+
+
+@click.command(epilog=examples("pulp-admin tasks details --task-id e239ae4f-7fad-4004-bfb6-8e06f17d22ef"))
+@task_id_option
+@click.option(
+    "--as-of",
+    type=MOMENT,
+    metavar="TIME",
+    help="As it was then: 5m, yesterday, 2026-11-24T12:00:00Z, or the OFFSET of an event of its history.",
+)
+@with_app_wide
+def details(app: App, task_id: TaskId, as_of: str | None) -> None:
+    """Show what a task does, how far it is, or how it ended."""
+    banner(app, "Task Details")
+    known = resolve(app.client, task_id)
+    try:
+        report = app.client.get(api_path("v2", "tasks", known), None if as_of is None else {"as_of": as_of})
+    except NotFound as refusal:
+        if as_of is None:
+            raise
+        raise why_not_there_then(app.client, known, as_of, refusal) from None
+    is_now = as_of is None
+    if app.output == "wide":
+        lines = noted(app.client, [report]) if is_now else [Line(report)]
+        show("table", None, lambda: wide_table(lines, datetime.now(UTC), terminal_width()))
+    else:
+        show(app.output, report, lambda: render.details(report))
+    if is_now and app.output == "table" and (reason := why_it_waits(app.client, known, report)):
+        hint(f"It waits: {reason}")
+    if app.output in ("table", "wide") and (links := _reruns(report)):
+        hint(links)
+
+
+def _reruns(report: Mapping[str, Any]) -> str:
+    """Which task it runs again, and which ones run it again; empty for most."""
+    again, reruns = report.get("rerun_of"), report.get("reruns") or []
+    parts = [f"It runs task {again} again."] if again else []
+    if reruns:
+        parts.append(f"It was run again as task {', '.join(map(str, reruns))}.")
+    return " ".join(parts)
