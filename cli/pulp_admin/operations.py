@@ -17,7 +17,7 @@ from pulp_admin.paths import api_path
 @click.argument("name", required=False, shell_complete=completing.operations)
 @with_app
 def operations(app: App, name: str | None) -> None:
-    """List the operations that may be submitted, or show one with its arguments.
+    """List the operations, or show one with its arguments.
 
     With --output json the arguments come as JSON Schema too.
     """

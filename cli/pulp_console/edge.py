@@ -1,5 +1,6 @@
 """The edge of a command: what it was told ends in an exit code, and never in a traceback."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,8 +12,12 @@ from pulp_console.output import failed
 
 USAGE: Final = 64
 INTERRUPTED: Final = 130
+UNWRITABLE: Final = 74
+"""EX_IOERR: the disk is full, say."""
 CLOSED_PIPE: Final = 141
 """As a shell tells that SIGPIPE ended a program: its reader has gone, so nobody knows how it would have ended."""
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def run(
@@ -42,6 +47,8 @@ def run(
         if isinstance(error.__context__, BrokenPipeError):  # click's own end of such a command is 1
             return _closed_pipe()
         raise
+    except OSError as error:
+        return _unwritable(error) if error.errno in _FULL else explain(error)
     except Exception as error:
         return explain(error)
 
@@ -81,14 +88,26 @@ def _flushed(code: int) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         return _closed_pipe()
+    except OSError as error:
+        return _unwritable(error)
     return code
 
 
 def _closed_pipe() -> int:
-    # Python flushes standard output once more when it ends: into nothing, so that it has nothing to complain about.
+    _write_into_nothing()
+    return CLOSED_PIPE
+
+
+def _unwritable(error: OSError) -> int:
+    failed(f"Something cannot be written, the output or a file: {error.strerror}.")
+    _write_into_nothing()
+    return UNWRITABLE
+
+
+def _write_into_nothing() -> None:
+    """Python flushes standard output once more when it ends: so it has nothing to complain about."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return CLOSED_PIPE
 
 
 def _encode_anything(stream: TextIO | Any) -> None:

@@ -13,6 +13,7 @@ NO_INPUT: Final = 66
 UNAVAILABLE: Final = 69
 SOFTWARE: Final = 70
 IN_USE: Final = 73
+UNWRITABLE: Final = 74
 TEMPORARY: Final = 75
 CONFIG: Final = 78
 INTERRUPTED: Final = 130
@@ -23,10 +24,11 @@ MEANINGS: Final[Mapping[int, str]] = {
     DIFFERENT: "the read model and the log differ; a check of the demonstration failed; the answer to a question is no",
     USAGE: "the command line is wrong, or the state of the generations does not allow the command",
     DATA: "the input is refused",
-    NO_INPUT: "no such dead letter",
+    NO_INPUT: "no such dead letter, or no such topic",
     UNAVAILABLE: "Kafka, Postgres or a process of the stack does not answer",
     SOFTWARE: "a fault of this program, or a process that could not be started",
     IN_USE: "another process holds the data folder, a port, a name or the generations",
+    UNWRITABLE: "the output or a file cannot be written",
     TEMPORARY: "not confirmed, or cancelled by somebody: try again",
     CONFIG: "a setting or a data folder is wrong",
     INTERRUPTED: "Ctrl-C",
@@ -48,6 +50,7 @@ def codes() -> Mapping[type[PulpError], int]:
         PositionNotReached,
         ReadModelUnavailable,
         TopicMismatch,
+        TopicNotFound,
     )
     from pulp_events.settings import SettingsError
     from pulp_processor.dead_letters import DeadLetterNotFound
@@ -77,6 +80,7 @@ def codes() -> Mapping[type[PulpError], int]:
         DeadLetterNotFound: NO_INPUT,
         DependencyAway: UNAVAILABLE,
         LogUnavailable: UNAVAILABLE,
+        TopicNotFound: NO_INPUT,
         AppendOutcomeUnknown: TEMPORARY,
         ReadModelUnavailable: UNAVAILABLE,
         PositionNotReached: UNAVAILABLE,

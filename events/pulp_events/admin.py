@@ -10,13 +10,14 @@ from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicCol
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
-from pulp_events.errors import LogUnavailable, TopicMismatch
+from pulp_events.errors import LogUnavailable, TopicMismatch, TopicNotFound
 from pulp_events.kafka import client_settings
 from pulp_events.offsets import ASK_AGAIN
 from pulp_events.topics import Topics
 
 T = TypeVar("T")
 _RETRY_S: Final = 0.05
+_NO_SUCH_TOPIC: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION)
 
 EVENTS_SETTINGS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
@@ -95,7 +96,7 @@ def describe(kafka: str | Connection, topic: str, *, timeout_s: float = 10.0) ->
     """The topic's id and partition count; raises `LogUnavailable` if Kafka is away or has no such topic."""
     bootstrap, client = _connected(kafka)
     futures = client.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
-    found = _result(futures[topic], timeout_s, f"topic {topic} at {bootstrap}")
+    found = _described(futures[topic], timeout_s, topic, bootstrap)
     return TopicInfo(topic, str(found.topic_id), len(found.partitions))
 
 
@@ -155,13 +156,22 @@ def _made(future: "Future[None]", timeout_s: float) -> bool:
     return True
 
 
-def _result(future: "Future[T]", timeout_s: float, what: str) -> T:
+def _described(future: "Future[T]", timeout_s: float, topic: str, bootstrap: str) -> T:
     try:
         return future.result(timeout=timeout_s + 5)
     except KafkaException as error:
-        raise LogUnavailable(f"Kafka does not tell about {what}: {error.args[0].str()}") from error
+        if error.args[0].code() in _NO_SUCH_TOPIC:
+            raise TopicNotFound(
+                f"there is no topic {topic} at {bootstrap}: PULP_TOPIC_PREFIX says how those of an installation begin,"
+                " and pulp-tasks topics create creates them"
+            ) from error
+        raise LogUnavailable(
+            f"Kafka does not tell about topic {topic} at {bootstrap}: {error.args[0].str()}"
+        ) from error
     except TimeoutError as error:
-        raise LogUnavailable(f"Kafka does not tell about {what} within {timeout_s:g} s") from error
+        raise LogUnavailable(
+            f"Kafka does not tell about topic {topic} at {bootstrap} within {timeout_s:g} s"
+        ) from error
 
 
 def _admin(bootstrap: str) -> AdminClient:

@@ -12,6 +12,7 @@ PulpError
 │   └── TaskUnfinished
 ├── LogError                    Kafka
 │   ├── LogUnavailable          nothing was written: repeat it
+│   │   └── TopicNotFound       Kafka has no such topic
 │   ├── AppendOutcomeUnknown    perhaps written: repeat it with the same ids
 │   └── TopicMismatch           the topic is not what was agreed: an operator must look
 │       └── OffsetOutOfRange    the log no longer holds an offset that is needed
@@ -96,6 +97,10 @@ class LogError(PulpError):
 
 class LogUnavailable(LogError):
     """The log could not take the event; nothing was written, the same call may be repeated."""
+
+
+class TopicNotFound(LogUnavailable):
+    """Kafka has no topic of this name, at least not yet."""
 
 
 class AppendOutcomeUnknown(LogError):

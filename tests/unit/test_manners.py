@@ -98,13 +98,14 @@ def test_the_exit_codes_are_those_of_the_table() -> None:
     assert {code: tasks for code, (tasks, _) in table.items() if tasks} == dict(exits.MEANINGS)
     of_errors = {value for name, value in vars(errors).items() if name.isupper() and isinstance(value, int)}
     of_watch = {state.exit_code for state in words.STATES if state.exit_code is not None}
-    of_the_edge = {0, asking.DECLINED, edge.USAGE, edge.INTERRUPTED, edge.CLOSED_PIPE}
+    of_the_edge = {0, asking.DECLINED, edge.USAGE, edge.UNWRITABLE, edge.INTERRUPTED, edge.CLOSED_PIPE}
     assert {code for code, (_, admin) in table.items() if admin} == of_errors | of_watch | of_the_edge
 
 
 def test_each_exit_code_of_an_error_has_a_meaning() -> None:
     assert set(exits.codes().values()) <= exits.MEANINGS.keys()
-    assert (exits.USAGE, exits.INTERRUPTED, exits.NO_READER) == (edge.USAGE, edge.INTERRUPTED, edge.CLOSED_PIPE)
+    assert (exits.USAGE, exits.UNWRITABLE) == (edge.USAGE, edge.UNWRITABLE)
+    assert (exits.INTERRUPTED, exits.NO_READER) == (edge.INTERRUPTED, edge.CLOSED_PIPE)
     assert asking.DECLINED in exits.MEANINGS
 
 

@@ -69,6 +69,8 @@ def list_(after: "Position | None", limit: int | None, data: Path | None, output
         # One at a time: a value has up to a megabyte, and is not shown.
         found = [summary(letter, target) for letter in _letters(connection, after, limit)]
     show(output, found, lambda: table([row(each) for each in found], ROW, width=None))
+    if not found:
+        hint("There are no dead letters.")
 
 
 @dead_letters.command(
