@@ -111,4 +111,6 @@ def exit_code(error: PulpError) -> int:
         return error.exit_code
     if type(error).__name__ in ("NameInUse", "AddressInUse"):  # by name: their modules bring a whole process along
         return IN_USE
+    if type(error).__name__ == "OperationsNotLoaded":
+        return CONFIG
     return next((codes()[kind] for kind in type(error).__mro__ if kind in codes()), SOFTWARE)

@@ -54,6 +54,8 @@ class ErrorCode(StrEnum):
     OPERATION_FAILED = "operation-failed"
     BAD_ARGUMENTS = "bad-arguments"
     OPERATION_CRASHED = "operation-crashed"
+    OPERATION_STUCK = "operation-stuck"
+    LOOP_BLOCKED = "loop-blocked"
     RESULT_TOO_LARGE = "result-too-large"
     RESULT_NOT_JSON = "result-not-json"
     WORKER_LOST = "worker-lost"

@@ -135,6 +135,32 @@ class KafkaLog:
         self._overdue.watch(delivered)
         return await delivered
 
+    def append_from_thread(self, event: Event, partition: int, timeout_s: float) -> bool:
+        """Append while the event loop does not turn; from another thread. Whether it is in the log within the time.
+
+        Raises `InvalidEvent` or `EventTooLarge`.
+        """
+        reported = threading.Event()
+        errors: list[KafkaError | None] = []
+
+        def report(error: KafkaError | None, _: Message) -> None:
+            errors.append(error)
+            reported.set()
+
+        value = encode(event)
+        try:
+            self._producer.produce(
+                self.topic,
+                key=key_of(event.task_id),
+                value=value,
+                partition=partition,
+                headers=HEADERS,
+                on_delivery=report,
+            )
+        except (BufferError, KafkaException):
+            return False
+        return reported.wait(timeout_s) and errors == [None]
+
     async def end_offsets(self) -> dict[int, int]:
         """See `Log.end_offsets`."""
         return await self._ends.read()

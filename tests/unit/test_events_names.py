@@ -54,6 +54,8 @@ def test_the_words_of_the_wire() -> None:
         "operation-failed",
         "bad-arguments",
         "operation-crashed",
+        "operation-stuck",
+        "loop-blocked",
         "result-too-large",
         "result-not-json",
         "worker-lost",

@@ -9,7 +9,8 @@ import pytest
 from pulp_events.codec import MAX_EVENT_BYTES, encode
 from pulp_events.events import Outcome
 from pulp_events.settings import SettingsError
-from pulp_worker.lease import Guard, Lease
+from pulp_worker.guard import Guard
+from pulp_worker.lease import Lease
 from pulp_worker.outcome import failed, finished, raised, succeeded
 from pulp_worker.reporter import INTERVAL_S, Reporter
 from pulp_worker.sdk import TaskCancelled

@@ -54,7 +54,10 @@ def worker(
 
     Its operations are those of the packages that are installed beside it.
     """
-    from pulp_worker.main import serve
+    from pulp_worker.init import serve_as_init
+
+    serve_as_init()
+    from pulp_worker.main import run
     from pulp_worker.settings import Settings
 
     environment = _environment(
@@ -64,7 +67,7 @@ def worker(
         PULP_WORKER_QUEUES=",".join(queues) or None,
         PULP_STORAGE=storage,
     )
-    asyncio.run(serve(Settings.read(environment)))
+    run(Settings.read(environment))
 
 
 def _environment(data: Path | None, **options: object) -> dict[str, str]:

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from msgspec import Raw
@@ -23,6 +22,7 @@ from pulp_worker.releases import Releases
 from pulp_worker.reporter import Reporter
 from pulp_worker.running import Run, start
 from pulp_worker.standings import Standings
+from pulp_worker.surroundings import Surroundings
 
 _RETRY_S: Final = 0.5
 _log = logging.getLogger("pulp.worker")
@@ -37,8 +37,10 @@ class Tools:
     releases: Releases
     lease: Lease
     worker: str
-    storage: Path
+    surroundings: Surroundings
     grace_s: float
+    on_stuck: "Callable[[Attempt], None]"
+    """Told when an operation goes on although it was stopped."""
 
 
 class Attempt:
@@ -72,10 +74,17 @@ class Attempt:
         self._tools = tools
         self._run: Run | None = None
         self._verdict: Ended | None = None
+        self.is_stuck = False
+        """Its operation was stopped, and goes on."""
         self._is_over = False
         self._is_lost = False
         self._is_cancelled = False
         self._killer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its task has ended without it."""
+        return self._is_over
 
     @property
     def is_operating(self) -> bool:
@@ -126,10 +135,18 @@ class Attempt:
         self._is_over = True
         self._kill()
 
+    def last_word(self, code: ErrorCode, description: str, trace: str | None = None) -> Event:
+        """The event that ends its task, for whoever has to append it in its place. From any thread."""
+        return self._event(finished(self.claim.attempt_id, failed(code, description, trace)))
+
     def extend(self) -> None:
         """The lease was renewed."""
         if self._run is not None:
             self._run.extend()
+
+    def _get_stuck(self) -> None:
+        self.is_stuck = True
+        self._tools.on_stuck(self)
 
     def _leave(self) -> None:
         if not self.left.is_set():
@@ -190,7 +207,7 @@ class Attempt:
         if self._is_over or self._is_cancelled:
             return Ended(Outcome.CANCELLED)
         reporter = Reporter(self._report)
-        self._run = run = start(self._loaded, self.claim, reporter, self._tools.storage, self._tools.lease)
+        self._run = run = start(self._loaded, self.claim, reporter, self._tools.surroundings, self._get_stuck)
         try:
             ended = await run.wait()
         finally:

@@ -1,12 +1,7 @@
 """The worker's lease, by its own monotonic clock."""
 
-import logging
-import os
-import threading
 import time
 from collections.abc import Callable
-
-_log = logging.getLogger("pulp.worker")
 
 
 class Lease:
@@ -42,41 +37,3 @@ class Lease:
     def is_live(self) -> bool:
         """Whether the worker may still run what it has claimed."""
         return self.left_s > 0
-
-
-class Guard:
-    """Ends the process if operations still run `slack_s` after the lease ran out.
-
-    A thread, since the event loop cannot help when an operation blocks it or takes no notice of being cancelled.
-    """
-
-    def __init__(
-        self,
-        lease: Lease,
-        is_operating: Callable[[], bool],
-        *,
-        slack_s: float,
-        end: Callable[[int], object] = os._exit,
-    ) -> None:
-        self._lease = lease
-        self._is_operating = is_operating
-        self._slack_s = slack_s
-        self._end = end
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease-guard", daemon=True)
-
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Nothing runs any more."""
-        self._stopping.set()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(max(self._slack_s / 4, self._lease.left_s)):
-            overdue_s = self._lease.now() - self._lease.ends_at_s
-            if overdue_s > self._slack_s and self._is_operating():
-                _log.critical("the lease has run out and operations do not stop: the process ends")
-                self._end(70)
-                return

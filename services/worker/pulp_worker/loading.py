@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from pulp_events.errors import PulpError
 
 from pulp_worker.sdk import Operation
+from pulp_worker.wording import described
 
 GROUP: Final = "pulp_tasks.operations"
 
@@ -41,8 +42,10 @@ def load_operations(modules: Iterable[str] = ()) -> dict[str, Loaded]:
 def _import(name: str) -> ModuleType:
     try:
         return import_module(name)
-    except Exception as error:
-        raise OperationsNotLoaded(f"the operations of module {name} cannot be loaded: {error!r}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also a module that calls sys.exit() has to be named
+        raise OperationsNotLoaded(f"the operations of module {name} cannot be loaded: {described(error)}") from error
 
 
 def _operations_of(module: ModuleType) -> list[Loaded]:

@@ -1,25 +1,57 @@
 """The worker's process."""
 
 import asyncio
+import faulthandler
 import logging
+import os
 import signal
+import sys
+import threading
+from functools import partial
+from typing import Final, NoReturn
 
 from pulp_events.log import KafkaLog
 from pulp_projections.positions import Positions
 from pulp_projections.startup import prepare
 
+from pulp_worker.belongings import OperationThreads, own_threads_and_processes
+from pulp_worker.guard import owner_of
 from pulp_worker.loading import load_operations
+from pulp_worker.printing import attribute_output
 from pulp_worker.settings import Settings
+from pulp_worker.watchdog import Watchdog
 from pulp_worker.worker import Worker
 
+_LAST_WORD_S: Final = 0.75
+"""Less than the guard waits after the lease."""
+_LEFT_OPERATING: Final = 70
 _log = logging.getLogger("pulp.worker")
+
+
+def run(settings: Settings) -> None:
+    """See `serve`. An operation that calls `sys.exit()` in a callback of the loop ends the worker: it is named."""
+    try:
+        asyncio.run(serve(settings))
+    except SystemExit as error:
+        owner = owner_of(error.__traceback__)
+        if owner is None:
+            raise
+        _log.critical(
+            "an operation has called sys.exit() in a callback of the event loop: the worker ends",
+            extra={"task_id": owner.task_id, "operation": owner.operation},
+            exc_info=error,
+        )
+        _end(_LEFT_OPERATING)
 
 
 async def serve(settings: Settings) -> None:
     """Run tasks until SIGTERM or SIGINT; then drain, and return. A second signal cuts the draining short.
 
-    Raises `PulpError` for a fault at start, and `NameInUse` when another worker has taken its name.
+    Where an operation cannot be stopped, the process replaces itself by a new one with the same command and number, or
+    ends if it has been told to. Raises `PulpError` for a fault at start, and `NameInUse` when another worker has taken
+    its name.
     """
+    _share_process()
     operations = load_operations(settings.modules)
     installed = await prepare(
         kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
@@ -34,13 +66,65 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, stop)
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions)
     positions = Positions(settings.postgres)
+    watchdog = Watchdog()
+    last_word = partial(log.append_from_thread, timeout_s=_LAST_WORD_S)
+    worker = Worker(settings, operations, log=log, positions=positions, last_word=last_word, pulse=watchdog.pulse)
     try:
         await log.start()
         await positions.start()
-        worker = Worker(settings, operations, log=log, positions=positions)
         await worker.start()
         _log.info("worker is up", extra={"worker": settings.name, "operations": sorted(operations)})
         await worker.run(stopping, hastening)
+    except Exception as error:
+        if worker.is_left_operating:
+            _log.exception("the worker cannot go on", extra={"error": error})
+            _end(_LEFT_OPERATING)
+        raise
     finally:
+        watchdog.close()  # first: nothing tells it of the lease from now on
         await positions.close()
         await log.close()
+    if worker.is_replaced and not stopping.is_set():
+        _replace()
+    if worker.is_left_operating or _threads_left():
+        _end(_LEFT_OPERATING if worker.is_left_operating else 0)
+
+
+def _share_process() -> None:
+    """Arrange what operations meet in this process, as docs/operate/operations.md says."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    faulthandler.enable()  # says where the process was when it crashed, or was aborted by its watchdog
+    asyncio.get_running_loop().set_default_executor(OperationThreads(thread_name_prefix="worker"))
+    own_threads_and_processes()
+    attribute_output()
+
+
+def _threads_left() -> list[str]:
+    """Threads for which the interpreter would wait for ever; the worker's own are not among them."""
+    return [
+        thread.name
+        for thread in threading.enumerate()
+        if not thread.daemon and thread is not threading.main_thread() and not thread.name.startswith("worker")
+    ]
+
+
+def _replace() -> NoReturn:
+    """Begin anew in this process: exec ends its threads and tasks, and keeps its number for whoever supervises it."""
+    _log.warning("the worker replaces its process", extra={"command": sys.orig_argv[1:]})
+    _flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _end(code: int) -> NoReturn:
+    """Without waiting for what cannot be stopped."""
+    _log.error("the worker ends, and what its operations have left behind with it", extra={"threads": _threads_left()})
+    _flush()
+    os._exit(code)
+
+
+def _flush() -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()

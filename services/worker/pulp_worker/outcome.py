@@ -1,15 +1,16 @@
 """How a run of an operation ended, and the event that says so."""
 
-import traceback
+import inspect
 from uuid import UUID
 
-import msgspec
 from msgspec import Raw, Struct
 from pulp_events.codec import MAX_CARRIED_BYTES
 from pulp_events.events import NULL, ErrorCode, Finished, Outcome, TaskError
 
 from pulp_worker.arguments import BadArguments
-from pulp_worker.sdk import OperationError, TaskCancelled, holds_nul, text_of
+from pulp_worker.encoding import encode
+from pulp_worker.sdk import OperationError, TaskCancelled, holds_nul
+from pulp_worker.wording import described, text_of, traceback_of, type_name
 
 # Six bytes a character at the worst: so that the event stays under the log's limit whatever the texts hold.
 _DESCRIPTION_LIMIT = 20_000
@@ -26,10 +27,13 @@ class Ended(Struct, frozen=True):
 
 def succeeded(result: object) -> Ended:
     """The end of an operation that returned; `failed` if its result cannot be kept."""
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        text = "The operation returned a generator, so nothing of it has run: write a function without `yield`."
+        return failed(ErrorCode.RESULT_NOT_JSON, text)
     try:
-        encoded = msgspec.json.encode(result, enc_hook=text_of)
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        return failed(ErrorCode.RESULT_NOT_JSON, f"The result is nothing that JSON can hold: {error}")
+        encoded = encode(result)
+    except Exception as error:  # a type of the operation's own takes part in it
+        return failed(ErrorCode.RESULT_NOT_JSON, f"The result is nothing that JSON can hold: {described(error)}")
     if len(encoded) > MAX_CARRIED_BYTES:
         return failed(
             ErrorCode.RESULT_TOO_LARGE, f"The result has {len(encoded)} bytes, at most {MAX_CARRIED_BYTES} are kept."
@@ -40,16 +44,19 @@ def succeeded(result: object) -> Ended:
 
 
 def raised(error: BaseException) -> Ended:
-    """The end of an operation that raised."""
+    """The end of an operation that raised, whatever it raised.
+
+    An `OperationError` is told by its code and description. Any other exception is `operation-failed`, described by its
+    type and text.
+    """
     if isinstance(error, TaskCancelled):
         return Ended(Outcome.CANCELLED)
     if isinstance(error, BadArguments):
         return failed(ErrorCode.BAD_ARGUMENTS, str(error))
-    is_told = isinstance(error, OperationError)  # its description says what was the matter: what led to it is left out
-    trace = "".join(traceback.format_exception(error, chain=not is_told))
     if isinstance(error, OperationError):
-        return failed(error.code, error.description, trace)
-    return failed(ErrorCode.OPERATION_FAILED, str(error) or type(error).__name__, trace)
+        # Its description says what was the matter: what led to it is left out.
+        return _told(error, traceback_of(error, chain=False))
+    return failed(ErrorCode.OPERATION_FAILED, described(error), traceback_of(error))
 
 
 def failed(code: str, description: str, trace: str | None = None) -> Ended:
@@ -65,6 +72,25 @@ def failed(code: str, description: str, trace: str | None = None) -> Ended:
 def finished(attempt_id: UUID, ended: Ended) -> Finished:
     """The event's data."""
     return Finished(outcome=ended.outcome, attempt_id=attempt_id, result=ended.result, error=ended.error)
+
+
+def _told(error: OperationError, trace: str) -> Ended:
+    """A subclass may lack code and description, or hold something else there."""
+    code, description = _attribute(error, "code"), _attribute(error, "description")
+    text = text_of(description) if description is not None else None
+    if isinstance(code, str) and code and text:
+        return failed(code, text, trace)
+    what = f"{type_name(error)}: {text}" if text else described(error)
+    if isinstance(code, str) and code:
+        return failed(code, what, trace)
+    return failed(ErrorCode.OPERATION_FAILED, f"{what} (its error code is no text)", trace)
+
+
+def _attribute(error: OperationError, name: str) -> object:
+    try:
+        return getattr(error, name, None)
+    except BaseException:  # a property of the operation
+        return None
 
 
 def _clean(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Final
 
 INTERVAL_S: Final = 0.2
@@ -22,6 +23,8 @@ class Reporter:
         self._send = send
         self._sleep = sleep
         self._loop = asyncio.get_running_loop()
+        self._variables = copy_context()
+        """Of the attempt: what is sent for an operation does not belong to it, and outlives it."""
         self._newest: bytes | None = None
         self._sequence = 0
         self._reported = asyncio.Event()
@@ -32,7 +35,7 @@ class Reporter:
     def report(self, progress: bytes) -> None:
         """Take a newer progress; from any thread."""
         self._newest = progress
-        self._loop.call_soon_threadsafe(self._notice)
+        self._loop.call_soon_threadsafe(self._notice, context=self._variables)
 
     async def finish(self) -> None:
         """Returns when everything is sent; nothing is sent afterwards."""

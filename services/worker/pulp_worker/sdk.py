@@ -4,7 +4,8 @@
     async def mirror(context: Context) -> object: ...
 
 An `async def` runs on the worker's event loop, a plain `def` in a child process of its own. Either gets a `Context` and
-returns a result that JSON can hold.
+returns a result that JSON can hold. What an operation may expect of its process and do to it, and what becomes of its
+output, its signals and what it leaves behind, is in docs/operate/operations.md.
 """
 
 import asyncio
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, overload
 from uuid import UUID
 
-import msgspec
 from pulp_events.codec import MAX_CARRIED_BYTES
 
 from pulp_worker.arguments import decode, schema_of
+from pulp_worker.encoding import encode
 
 if TYPE_CHECKING:  # a default lets an operation without declared arguments write `Context` alone
     from typing_extensions import TypeVar
@@ -31,6 +32,7 @@ else:
     A = TypeVar("A", covariant=True)
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,254}")
+_LOOK_S: Final = 0.1
 
 
 class TaskCancelled(Exception):
@@ -74,7 +76,9 @@ class Context(Generic[A]):
         storage: Path,
         tokens: Mapping[str, int],
         send: Callable[[bytes], object],
+        is_asked: Callable[[], bool] | None = None,
     ) -> None:
+        """`is_asked`, where `cancel` is not called: looks whether somebody has asked the task to stop."""
         self.task_id = task_id
         self.attempt_id = attempt_id
         self.arguments = arguments
@@ -84,16 +88,18 @@ class Context(Generic[A]):
         self.tokens = tokens
         """Fencing token by resource (`TYPE:ID`): rises with each reservation. A store refuses a lower one."""
         self._send = send
+        self._is_asked = is_asked
         self._is_cancelled = False
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def report(self, progress: Mapping[str, Any]) -> None:
         """Tell how far the task is: a JSON object that replaces the one before. Cheap; only the newest is kept.
 
-        Raises `ProgressTooLarge` over 256 KiB, `TypeError` or `ValueError` for what cannot be kept.
+        Raises `ProgressTooLarge` over 256 KiB, `TypeError` or `ValueError` for what cannot be kept: NaN and infinity
+        among others. `RuntimeError` in a process that was forked from the operation's own.
         """
         try:
-            encoded = msgspec.json.encode(dict(progress), enc_hook=text_of)
+            encoded = encode(dict(progress))
         except (OverflowError, RecursionError) as error:
             raise ValueError(f"progress cannot be kept: {error}") from error
         if len(encoded) > MAX_CARRIED_BYTES:
@@ -105,6 +111,8 @@ class Context(Generic[A]):
     @property
     def cancelled(self) -> bool:
         """Whether somebody has asked the task to stop."""
+        if not self._is_cancelled and self._is_asked is not None and self._is_asked():
+            self.cancel()
         return self._is_cancelled
 
     def check_cancelled(self) -> None:
@@ -114,11 +122,13 @@ class Context(Generic[A]):
 
     async def wait_cancelled(self) -> None:
         """Returns when somebody asks the task to stop; for async operations that wait for something else as well."""
-        if self.cancelled:
-            return
-        event = asyncio.Event()
-        self._waiters.append((asyncio.get_running_loop(), event))
-        await event.wait()
+        if self._is_asked is not None:
+            while not self.cancelled:  # noqa: ASYNC110  # nobody calls `cancel`
+                await asyncio.sleep(_LOOK_S)
+        elif not self.cancelled:
+            event = asyncio.Event()
+            self._waiters.append((asyncio.get_running_loop(), event))
+            await event.wait()
 
     def cancel(self) -> None:
         """Ask the operation to stop. For the worker, and for tests of operations."""
@@ -154,13 +164,6 @@ class Operation:
     def is_async(self) -> bool:
         """Whether it runs on the event loop; else it runs in a child process."""
         return inspect.iscoroutinefunction(self.function)
-
-
-def text_of(value: object) -> str:
-    """A text of a class of its own, such as `HttpUrl`, as JSON has it. Raises `TypeError` for what is no text."""
-    if isinstance(value, str):
-        return str(value)
-    raise TypeError(f"objects of type {type(value).__name__} are nothing that JSON has")
 
 
 def holds_nul(encoded: bytes) -> bool:
@@ -217,6 +220,8 @@ def operation(
     schema = None if arguments is None else schema_of(arguments, name)
 
     def make(function: Callable[[Context[Any]], Any]) -> Operation:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ValueError(f"operation {name!r}: the function has a `yield`, so calling it would run nothing of it")
         first_line = (inspect.getdoc(function) or "").partition("\n")[0]
         return Operation(
             name=name,

@@ -31,6 +31,8 @@ class Settings(read.Installation):
     """Between SIGTERM and the stopping of what still runs."""
     forget_s: float = 7 * 86_400
     """A worker that stopped, or was lost, stays in the list of workers for so long."""
+    environment: tuple[str, ...] = ()
+    """Names of variables that the processes of plain operations get beside the usual ones."""
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
@@ -46,6 +48,7 @@ class Settings(read.Installation):
             grace_s=read.number(env, "PULP_WORKER_GRACE_S", 10),
             drain_s=read.number(env, "PULP_WORKER_DRAIN_S", 30),
             forget_s=read.number(env, "PULP_WORKER_FORGET_S", 7 * 86_400, least=60),
+            environment=read.words(env, "PULP_WORKER_ENVIRONMENT", ()),
         )
 
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 import msgspec
 
 from pulp_worker.outcome import Ended, raised, succeeded
+from pulp_worker.returning import complete, returned
 from pulp_worker.sdk import Context, Operation
 
 
@@ -64,9 +65,16 @@ async def run_operation(
 async def _run(operation: Operation, context: Context) -> Ended:
     try:
         if operation.is_async:
-            return succeeded(await operation.call(context))
-        return succeeded(await asyncio.to_thread(operation.call, context))
-    except Exception as error:
+            return succeeded(await complete(operation.call(context)))
+        return await asyncio.to_thread(_run_plain, operation, context)
+    except (Exception, SystemExit) as error:
+        return raised(error)
+
+
+def _run_plain(operation: Operation, context: Context) -> Ended:
+    try:
+        return succeeded(returned(operation.call(context)))
+    except (Exception, SystemExit) as error:  # a thread's SystemExit would end the event loop
         return raised(error)
 
 

@@ -4,37 +4,58 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import psycopg
 from pulp_events.errors import LogError, PulpError
-from pulp_events.events import ErrorCode
+from pulp_events.events import ErrorCode, Event
 from pulp_events.log import Log
 from pulp_projections.positions import Positions
 
-from pulp_worker.attempt import Tools
+from pulp_worker.attempt import Attempt, Tools
 from pulp_worker.claiming import Claiming
 from pulp_worker.claims import Claim, Claims
-from pulp_worker.lease import Guard, Lease
+from pulp_worker.guard import BLOCKED_S, Guard, LoopWatch
+from pulp_worker.lease import Lease
 from pulp_worker.loading import Loaded
 from pulp_worker.registration import Holder, NameInUse, Registration
 from pulp_worker.releases import Releases
 from pulp_worker.settings import Settings
 from pulp_worker.slots import Slots
 from pulp_worker.standings import Standings
+from pulp_worker.surroundings import Surroundings
 
 _POLL_S: Final = 2.0
 _RETRY_S: Final = 0.5
 _SLACK_S: Final = 1.0
 _STOPPED: Final = "The worker was stopped while it ran the task."
+_STUCK: Final = "The operation was told to stop and did not: the worker has replaced its process to be rid of it."
+_BLOCKED: Final = (
+    "The operation has blocked the event loop of its worker for {:.0f} s, until the worker's lease ran out. Make it a"
+    " plain function (`def`), which has a process of its own, or call what blocks by asyncio.to_thread."
+)
+_LOOK_S: Final = 0.1
 _log = logging.getLogger("pulp.worker")
 
 
 class Worker:
     """All its tasks share one lease, one log, and the connections to Postgres."""
 
-    def __init__(self, settings: Settings, operations: Mapping[str, Loaded], *, log: Log, positions: Positions) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        operations: Mapping[str, Loaded],
+        *,
+        log: Log,
+        positions: Positions,
+        last_word: Callable[[Event, int], object] | None = None,
+        pulse: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """`last_word` appends an event from a thread while the loop is blocked.
+
+        `pulse` is told four times a second when the lease ends, from a thread.
+        """
         self._settings = settings
         self._operations = operations
         self._registration = Registration(settings)
@@ -51,8 +72,14 @@ class Worker:
             releases=self._releases,
             lease=self._lease,
             worker=settings.name,
-            storage=settings.storage,
+            surroundings=Surroundings(
+                storage=settings.storage.absolute(),
+                lease=self._lease,
+                grace_s=settings.grace_s,
+                environment=settings.environment,
+            ),
             grace_s=settings.grace_s,
+            on_stuck=self._note_stuck,
         )
         self._slots = Slots(operations, tools, may_begin=self._may_begin, freed=lambda: self._claiming.on_freed())
         self._claiming = Claiming(
@@ -72,7 +99,16 @@ class Worker:
         Postgres's primary, or a claim was not answered."""
         self._ends: Mapping[int, int] | None = None
         """Where the log ended after another server had taken over."""
-        self._guard = Guard(self._lease, self._slots.is_operating, slack_s=_SLACK_S)
+        self._last_word = last_word
+        self._watch = LoopWatch(lambda: pulse(self._lease.ends_at_s))
+        self._guard = Guard(
+            self._lease, self._slots.is_operating, slack_s=_SLACK_S, watch=self._watch, on_overdue=self._blame
+        )
+        self._has_stuck = asyncio.Event()
+        self.is_replaced = False
+        """Another process has to take this one's place: an operation goes on that was stopped."""
+        self.is_left_operating = False
+        """An operation goes on, also after `run` has returned: the process has to be ended, or replaced, at once."""
 
     async def start(self) -> None:
         """Register; the worker claims nothing before. Raises `NameInUse` if the name's holder is alive.
@@ -106,7 +142,8 @@ class Worker:
     async def run(self, stopping: asyncio.Event, hastening: asyncio.Event) -> None:
         """Work until `stopping` is set, then drain: running tasks get their time, then end `worker-stopped`.
 
-        `hastening` cuts the time short. Raises `PulpError` where the worker cannot go on.
+        `hastening` cuts the time short. Returns as well when the process has to be replaced (`is_replaced`). Raises
+        `PulpError` where the worker cannot go on.
         """
         self._guard.start()
         loops = (
@@ -119,20 +156,27 @@ class Worker:
         )
         background = [asyncio.create_task(loop) for loop in loops]
         stop = asyncio.create_task(stopping.wait())
+        replace = asyncio.create_task(self._until_replaceable())
         try:
-            done, _ = await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
-            broken = [task.exception() for task in done - {stop}]
-            await (self._break_off() if broken else self._drain(hastening))
+            done, _ = await asyncio.wait([stop, replace, *background], return_when=asyncio.FIRST_COMPLETED)
+            broken = [task.exception() for task in done - {stop, replace}]
+            if broken:
+                await self._break_off()
+            elif stop in done:
+                await self._drain(hastening)
+            else:
+                await self._give_up_stuck()
             for error in broken:
                 raise error if isinstance(error, PulpError) else RuntimeError("the worker broke") from error
         finally:
-            await self._end([stop, *background])
+            await self._end([stop, replace, *background])
 
     async def _end(self, background: "list[asyncio.Task[Any]]") -> None:
+        self.is_left_operating = self._slots.is_operating()
         for task in (*background, *self._slots.tasks):
             task.cancel()
         await asyncio.wait([*background, *self._slots.tasks])
-        if not self._slots.is_operating():
+        if not self.is_left_operating:
             self._guard.stop()
         await self._close()
 
@@ -157,6 +201,50 @@ class Worker:
             await self._registration.unregister()
         except psycopg.Error as error:
             _log.warning("could not unregister; the lease runs out by itself: %s", str(error).strip())
+
+    def _note_stuck(self, attempt: Attempt) -> None:
+        """An operation goes on although it was stopped: its slot is lost to this process."""
+        _log.error(
+            "an operation goes on although it was stopped: no new tasks are taken, and once the others have ended"
+            " the worker replaces its process",
+            extra={
+                "task_id": attempt.claim.task_id,
+                "operation": attempt.claim.operation,
+                "running": len(self._slots.attempts),
+            },
+        )
+        self._is_draining = True
+        self._has_stuck.set()
+
+    async def _until_replaceable(self) -> None:
+        """Returns when operations run that cannot be stopped, and no others."""
+        await self._has_stuck.wait()
+        while not all(attempt.is_stuck for attempt in self._slots.attempts):  # noqa: ASYNC110  # any of them may end
+            await asyncio.sleep(_LOOK_S)
+
+    async def _give_up_stuck(self) -> None:
+        """End the tasks of operations that cannot be stopped. Their resources stay reserved as long as the lease."""
+        self.is_replaced = True
+        for attempt in self._slots.attempts:
+            if attempt.is_over:
+                continue
+            try:
+                await self._log.append(attempt.last_word(ErrorCode.OPERATION_STUCK, _STUCK), attempt.claim.partition)
+            except LogError as error:
+                _log.warning("the log is away", extra={"task_id": attempt.claim.task_id, "error": str(error)})
+
+    def _blame(self) -> None:
+        """The lease has run out while operations run; from the guard's thread. Who has blocked the loop is told."""
+        if self._watch.blocked_s < BLOCKED_S:
+            return
+        blocked_s, (owner, stack) = self._watch.blocked_s, self._watch.culprit()
+        guilty = [attempt for attempt in self._slots.attempts if owner and attempt.claim.task_id == owner.task_id]
+        for attempt in guilty:
+            names = {"task_id": attempt.claim.task_id, "operation": attempt.claim.operation}
+            _log.critical("an operation has blocked the event loop until the lease ran out", extra=names)
+            event = attempt.last_word(ErrorCode.LOOP_BLOCKED, _BLOCKED.format(blocked_s), stack)
+            if self._last_word is not None:
+                self._last_word(event, attempt.claim.partition)
 
     async def _break_off(self) -> None:
         for attempt in self._slots.attempts:

@@ -1,0 +1,23 @@
+"""The environment of the processes of plain operations: what is named here, and nothing else that the worker has."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Final
+
+TASK_ID: Final = "PULP_TASK_ID"
+ATTEMPT_ID: Final = "PULP_ATTEMPT_ID"
+
+_ALLOWED: Final = re.compile(
+    r"PATH | HOME | USER | LOGNAME | SHELL | TERM | TZ | TMPDIR | TEMP | TMP"
+    r"| LANG | LANGUAGE | LC_\w+"
+    r"| (http|https|ftp|all|no)_proxy | (HTTP|HTTPS|FTP|ALL|NO)_PROXY"
+    r"| SSL_CERT_FILE | SSL_CERT_DIR | REQUESTS_CA_BUNDLE | CURL_CA_BUNDLE"
+    r"| PYTHON\w* | VIRTUAL_ENV | LD_\w+ | MALLOC_\w+ | XDG_\w+"
+    r"| PULP_LOG_LEVEL",
+    re.VERBOSE,
+)
+
+
+def allowed(environment: Mapping[str, str], more: Collection[str] = ()) -> dict[str, str]:
+    """The variables that an operation gets; `more` names others. Credentials of the installation are not among them."""
+    return {key: value for key, value in environment.items() if _ALLOWED.fullmatch(key) or key in more}

@@ -1,0 +1,26 @@
+"""The end of a process that an operation has forked and that comes out of the operation."""
+
+import contextlib
+import os
+import sys
+import traceback
+from typing import Never
+
+
+def leave_forked(error: BaseException | None) -> Never:
+    """End this process as a program would that comes to its end, or fails with the error."""
+    status = 0
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        traceback.print_exception(error)
+        status = 1
+    flush()
+    os._exit(status & 0xFF)
+
+
+def flush() -> None:
+    """What is printed and not written yet."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        with contextlib.suppress(Exception):  # the operation may have put anything there, or closed it
+            stream.flush()  # type: ignore[union-attr]  # None where there is none

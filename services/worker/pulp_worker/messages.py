@@ -1,0 +1,56 @@
+"""What the worker and the guardian of a plain operation tell each other: lines of JSON."""
+
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Raw, Struct
+
+from pulp_worker.outcome import Ended
+
+END_OF_RUN: Final = b'{"ended"'
+"""How the line begins in which a process says how its operation ended."""
+
+CHANNEL_LOST: Final = 76
+"""Exit status of a process that could not say how its operation ended, since that has closed the way to say it."""
+
+
+class Job(Struct, frozen=True):
+    """What is to be run, and until when it may: `until_s` is of the machine's monotonic clock."""
+
+    module: str
+    attribute: str
+    task_id: UUID
+    attempt_id: UUID
+    arguments: dict[str, Any]
+    storage: str
+    tokens: dict[str, int]
+    path: list[str]
+    """`sys.path` of the worker: what it could import can be imported here."""
+    scratch: str
+    """A folder that is made for this attempt, and removed after it."""
+    until_s: float
+
+
+class Command(Struct, omit_defaults=True):
+    """From the worker: somebody asked the task to stop, the lease was renewed, the operation has to end now."""
+
+    cancel: bool = False
+    kill: bool = False
+    until_s: float | None = None
+
+
+class Message(Struct, omit_defaults=True):
+    """To the worker. Progress and the end are the operation's own words, the rest is its guardian's."""
+
+    progress: Raw = Raw()
+    ended: Ended | None = None
+    output: tuple[str, ...] = ()
+    """Lines that were printed."""
+    exited: int | None = None
+    """The operation's process and all that it had started are gone: its exit status, or minus a signal's number."""
+
+
+def line(message: Job | Command | Message) -> bytes:
+    """The message as it is sent."""
+    return msgspec.json.encode(message) + b"\n"

@@ -1,0 +1,33 @@
+"""The folder in which one attempt at a plain operation works."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from uuid import UUID
+
+
+def folder_of(attempt_id: UUID) -> str:
+    """Where it is: below TMPDIR."""
+    return os.path.join(tempfile.gettempdir(), f"pulp-{attempt_id}")
+
+
+def make(folder: str) -> None:
+    """Make it, for this user alone. Raises `OSError`, also if it is there already."""
+    os.mkdir(folder, 0o700)
+
+
+def remove(folder: str) -> None:
+    """Remove it with all that is in it, also what its owner may not read; no error if it is gone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not os.path.isdir(folder):
+        return
+    with contextlib.suppress(OSError):
+        os.chmod(folder, 0o700)
+    for parent, folders, _ in os.walk(folder):
+        for name in folders:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                with contextlib.suppress(OSError):
+                    os.chmod(path, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)

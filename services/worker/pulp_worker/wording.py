@@ -1,0 +1,61 @@
+"""Exceptions in words, whatever they are: nothing here raises for what an exception does when it is printed."""
+
+import traceback
+from typing import Final
+
+_MOST_CAUSES: Final = 20
+"""Of a longer chain the traceback shows the last exception alone: to format thousands takes seconds."""
+_TEXT_LIMIT: Final = 100_000
+
+
+def described(error: BaseException) -> str:
+    """The type and the text, as Python prints them: `KeyError: 'x'`. The type alone where there is no text."""
+    name = type_name(error)
+    text = text_of(error)
+    if text is None:
+        return f"{name} (its text cannot be made: str() of it fails)"
+    return f"{name}: {text}" if text.strip() else name
+
+
+def traceback_of(error: BaseException, *, chain: bool = True) -> str:
+    """The traceback, with causes and notes unless `chain` is false; what of it can be formatted."""
+    is_long = chain and _is_long(error)
+    try:
+        trace = "".join(traceback.format_exception(error, chain=chain and not is_long))
+    except BaseException:  # a class of the operation took part in it
+        trace = _frames_of(error) + described(error) + "\n"
+    return f"(more than {_MOST_CAUSES} causes are left out)\n{trace}" if is_long else trace
+
+
+def type_name(error: BaseException) -> str:
+    """The name of the class, with its module unless it is a builtin."""
+    kind = type(error)
+    try:
+        module, name = str(kind.__module__), str(kind.__qualname__)
+    except BaseException:  # a metaclass of the operation
+        return "an exception whose class has no name"
+    return name if module in ("builtins", "__main__") else f"{module}.{name}"
+
+
+def text_of(value: object) -> str | None:
+    """`str(value)`, cut at 100,000 characters; None if that cannot be made."""
+    try:
+        return str(value)[:_TEXT_LIMIT]
+    except BaseException:  # __str__ raises, or gives no text
+        return None
+
+
+def _frames_of(error: BaseException) -> str:
+    try:
+        return "Traceback (most recent call last):\n" + "".join(traceback.format_tb(error.__traceback__))
+    except BaseException:  # the file of a frame cannot be read, for one
+        return ""
+
+
+def _is_long(error: BaseException) -> bool:
+    links = 0
+    cause: BaseException | None = error
+    while cause is not None and links <= _MOST_CAUSES:  # a chain may also be a ring
+        links += 1
+        cause = cause.__context__ if cause.__cause__ is None else cause.__cause__
+    return links > _MOST_CAUSES

@@ -1,0 +1,181 @@
+"""What a plain operation does to its process, and what becomes of it: a line of the table for each way."""
+
+import json
+import logging
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulp_events.events import Outcome
+from pulp_worker.descendants import marked
+from pulp_worker.environment import ATTEMPT_ID
+from pulp_worker.output import BURST_BYTES, LINE_LIMIT
+from pulp_worker.scratch import folder_of
+
+from tests.support.plain import Plain, plain
+from tests.support.process_operations import WAYS
+from tests.support.processes import is_running
+
+CRASHED = "operation-crashed"
+TABLE: dict[str, tuple[Any, str | None, str]] = {
+    # way: (result, or None where it fails; error code; a part of what is said)
+    "reads-standard-input": ("", None, ""),
+    "runs-cat": ("", None, ""),
+    "runs-what-reads-lines": ("0\n", None, ""),
+    "pool-by-fork": ([1, 2], None, ""),
+    "pool-by-spawn": ([1, 2], None, ""),
+    "pool-by-forkserver": ([1, 2], None, ""),
+    "executor-by-fork": ([1, 2], None, ""),
+    "sets-an-alarm": ("rung", None, ""),
+    "has-default-signals": (True, None, ""),
+    "has-one-thread": (1, None, ""),
+    "ignores-signals-and-ends-its-group": ("alive", None, ""),
+    "exits-at-once": (None, CRASHED, "exited with status 0 and left no result"),
+    "becomes-another-program": (None, CRASHED, "exited with status 0 and left no result"),
+    "kills-itself": (None, CRASHED, "was killed by SIGKILL"),
+    "dies-of-a-real-time-signal": (None, CRASHED, f"was killed by signal {signal.SIGRTMIN + 1}"),
+    "dumps-core": (None, CRASHED, "was killed by SIGABRT"),
+    "exits-in-words": (None, "operation-failed", "SystemExit: out of luck"),
+    "closes-all-descriptors": (None, CRASHED, "closed descriptors that it had not opened"),
+    "closes-and-opens-descriptors": (None, CRASHED, "closed descriptors that it had not opened"),
+    "writes-to-all-descriptors": ("said", None, ""),
+    "comes-back-twice": ({"child": 0}, None, ""),
+    "comes-back-with-an-error": ({"child": 1}, None, ""),
+    "comes-back-by-exit": ({"child": 7}, None, ""),
+    "reports-from-a-fork": ({"child": 3}, None, ""),
+    "leaves-an-orphan-and-crashes": (None, CRASHED, "exited with status 5"),
+    "hangs-at-exit": ("said", None, ""),
+    "leaves-a-thread": ("said", None, ""),
+    "sets-limits": ("said", None, ""),
+    "removes-its-folder": ("said", None, ""),
+    "replaces-its-output": ("said", None, ""),
+    "is-awaited": ("awaited", None, ""),
+}
+
+
+def nothing_is_left(run: Plain) -> None:
+    """No process and no folder of the attempt."""
+    assert marked(ATTEMPT_ID, str(run.claim.attempt_id)) == []
+    assert not os.path.exists(folder_of(run.claim.attempt_id))
+
+
+def is_file(path: str) -> bool:
+    return os.path.isfile(path)
+
+
+def printed(caplog: pytest.LogCaptureFixture, run: Plain) -> list[str]:
+    """What the log has of the operation's output."""
+    records = [record for record in caplog.records if record.name == "pulp.operation"]
+    assert {vars(record)["task_id"] for record in records} <= {run.claim.task_id}
+    return [record.getMessage() for record in records]
+
+
+@pytest.mark.parametrize("way", TABLE)
+async def test_a_way(tmp_path: Path, way: str) -> None:
+    result, code, words = TABLE[way]
+    async with plain(tmp_path, way) as run:
+        ended = await run.end()
+        nothing_is_left(run)
+    if ended.error is None:
+        assert (json.loads(bytes(ended.result)), code) == (result, None)
+    else:
+        assert (ended.outcome, ended.error.code) == (Outcome.FAILED, code)
+        assert words in ended.error.description
+
+
+def test_each_way_has_its_test() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [way for way in WAYS if f'"{way}"' not in text] == []
+
+
+async def test_an_orphan_is_dead_before_the_run_has_ended(tmp_path: Path) -> None:
+    async with plain(tmp_path, "leaves-an-orphan") as run:
+        ended = await run.end()
+        orphan = json.loads(bytes(ended.result))["orphan"]
+        assert not is_running(orphan)
+        nothing_is_left(run)
+
+
+@pytest.mark.parametrize("way", ["leaves-an-orphan-and-hangs", "keeps-the-interpreter"])
+async def test_what_hangs_ends_with_the_lease_though_nobody_looks(tmp_path: Path, way: str) -> None:
+    async with plain(tmp_path, way, lease_s=5) as run:
+        ended = await run.end()  # the lease is not renewed
+        assert ended.error is not None
+        assert (ended.error.code, "SIGKILL" in ended.error.description) == (CRASHED, True)
+        nothing_is_left(run)
+
+
+@pytest.mark.parametrize("way", ["leaves-an-orphan-and-hangs", "keeps-the-interpreter"])
+async def test_what_hangs_can_be_killed(tmp_path: Path, way: str) -> None:
+    async with plain(tmp_path, way) as run:
+        await run.reported.wait()
+        run.run.kill()
+        assert (await run.end()).outcome is Outcome.CANCELLED
+        nothing_is_left(run)
+
+
+async def test_an_operation_that_kills_its_guardian_dies_with_it(tmp_path: Path) -> None:
+    async with plain(tmp_path, "stops-its-guardian") as run:
+        ended = await run.end()
+        assert ended.error is not None
+        assert ended.error.code == CRASHED
+        nothing_is_left(run)
+
+
+async def test_handlers_run_at_exit(tmp_path: Path) -> None:
+    async with plain(tmp_path, "does-something-at-exit") as run:
+        assert is_file(json.loads(bytes((await run.end()).result)))
+
+
+async def test_it_works_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    async with plain(tmp_path, "has-a-folder") as run:
+        seen = json.loads(bytes((await run.end()).result))
+    assert seen == {"cwd": folder_of(run.claim.attempt_id), "mode": 0o700, "files": [], "umask": mask}
+
+
+async def test_a_folder_that_nobody_may_read_is_removed(tmp_path: Path) -> None:
+    async with plain(tmp_path, "hides-its-folder") as run:
+        await run.end()
+        nothing_is_left(run)
+
+
+async def test_the_environment_is_what_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PULP_POSTGRES", "PULP_KAFKA", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "OWN_TOKEN"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    async with plain(tmp_path, "has-an-environment", environment=("OWN_TOKEN",)) as run:
+        seen = json.loads(bytes((await run.end()).result))
+    assert [name for name, value in seen.items() if value == "secret"] == ["OWN_TOKEN"]
+    assert (seen["https_proxy"], seen["LC_ALL"], seen["PATH"]) == (
+        "http://proxy:3128",
+        "C.UTF-8",
+        os.environ["PATH"],
+    )
+    assert (seen["PULP_TASK_ID"], seen["PULP_ATTEMPT_ID"]) == (str(run.claim.task_id), str(run.claim.attempt_id))
+    assert seen["TMPDIR"] == folder_of(run.claim.attempt_id)
+
+
+async def test_output_comes_line_by_line_with_the_tasks_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with plain(tmp_path, "prints") as run:
+        await run.end()
+    assert printed(caplog, run) == ["one", "two", "three", "\\x1b[31mred \\udc80"]
+
+
+async def test_a_flood_is_bounded_and_what_is_dropped_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with plain(tmp_path, "floods") as run:
+        assert (await run.end()).outcome is Outcome.SUCCESSFUL
+    lines = printed(caplog, run)
+    assert sum(map(len, lines)) < 4 * BURST_BYTES
+    assert max(map(len, lines)) <= LINE_LIMIT + 40
+    told = [line for line in lines if not line.startswith(("line", "xxx"))]
+    assert "lines are dropped" in told[0]
+    dropped = sum(int(found[1]) for line in told if (found := re.match(r"\((\d+) lines were dropped\)", line)))
+    assert dropped + len(lines) - len(told) == 100_001
