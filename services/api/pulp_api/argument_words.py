@@ -27,6 +27,7 @@ _KINDS: Final = {
     "array": ("list", "a list", []),
     "object": ("object", "an object", {}),
 }
+_EDGES: Final = (("exclusiveMinimum", "above"), ("exclusiveMaximum", "below"), ("multipleOf", "a multiple of"))
 _ANYTHING: Final = ("any", "any value", None)
 
 
@@ -146,9 +147,9 @@ def _limits(schema: Schema) -> Iterator[str]:
         yield f"of at least {low}"
     elif high is not None:
         yield f"of at most {high}"
-    for key, words in (("exclusiveMinimum", "above"), ("exclusiveMaximum", "below"), ("multipleOf", "a multiple of")):
-        if key in schema:
-            yield f"{words} {schema[key]}"
+    edges = [f"{word} {schema[key]}" for key, word in _EDGES if key in schema]
+    if edges:
+        yield " and ".join(edges)
     for least, most, unit in (
         ("minLength", "maxLength", "characters"),
         ("minItems", "maxItems", "items"),

@@ -141,8 +141,11 @@ def _problems_of(error: ValidationError, root: Mapping[str, Any]) -> Iterable[Pr
             known = schema.get("properties", {})
             return [_unknown(path, name, known) for name in given if name not in known]
         case "anyOf" | "oneOf" if error.context:
-            deeper = [each for each in error.context if each.validator != "type"]
-            return _problems_of(deeper[0], root) if len(deeper) == 1 else [_invalid(path, schema, root)]
+            # Of the branch whose type fits, if that is one alone, the reason why it does not fit itself.
+            deeper = [each for each in error.context if each.validator != "type" or each.relative_path]
+            if len({each.relative_schema_path[0] for each in deeper}) == 1:
+                return [problem for each in deeper for problem in _problems_of(each, root)]
+            return [_invalid(path, schema, root)]
         case "format" if wanted in FORMS:
             return [Problem(path, FORMS[wanted](given) or "", "invalid")]
         case _:

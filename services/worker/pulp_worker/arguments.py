@@ -11,7 +11,8 @@
 A `msgspec.Struct`, a dataclass, an attrs class or a `TypedDict` will do. Its JSON Schema is registered with the
 operation: the API refuses what does not fit before anything is written, clients show it and complete from it. A name
 that the struct does not have is refused. The API has nothing but the schema: it enforces types, ranges, lengths,
-patterns, choices, and the types of this module, but not what a class checks in code of its own.
+patterns, choices, and the types of this module, but not what a class checks in code of its own, and a time only where
+it has a zone: `Annotated[datetime, Meta(tz=True)]`.
 """
 
 import json
