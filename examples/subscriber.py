@@ -1,7 +1,9 @@
 """A program downstream: counts how tasks ended, by operation, exactly once.
 
-    python examples/subscriber.py 127.0.0.1:9092 outcomes.sqlite            # up to where the log ends now
-    python examples/subscriber.py 127.0.0.1:9092 outcomes.sqlite --follow   # and then live
+    python examples/subscriber.py outcomes.sqlite            # up to where the log ends now
+    python examples/subscriber.py outcomes.sqlite --follow   # and then live
+
+It needs the package pulp-tasks and nothing else. Kafka is that of PULP_KAFKA, else that of the local stack that runs.
 
 Stop it whenever you like, with kill -9 if you must: it goes on where it was. The counts and the positions of the
 events that are in them change in one transaction, so no event is counted twice or left out.
@@ -28,9 +30,9 @@ create table if not exists topic (id text not null);
 def main(arguments: list[str]) -> None:
     """Read the command line, count, print the counts."""
     parser = argparse.ArgumentParser(description="Count how tasks ended.")
-    parser.add_argument("kafka", help="HOST:PORT of a broker")
     parser.add_argument("database", help="a file of SQLite, made if it is missing")
-    parser.add_argument("--prefix", default="pulp.tasks", help="what the topics' names start with")
+    parser.add_argument("--kafka", help="HOST:PORT of a broker (PULP_KAFKA, else the local stack)")
+    parser.add_argument("--prefix", help="what the topics' names start with (PULP_TOPIC_PREFIX, else pulp.tasks)")
     parser.add_argument("--follow", action="store_true", help="wait for more events")
     options = parser.parse_args(arguments)
     with closing(sqlite3.connect(options.database)) as database:
@@ -44,7 +46,7 @@ def main(arguments: list[str]) -> None:
             print(f"{operation:<20} {outcome:<12} {tasks}")
 
 
-def resume(database: sqlite3.Connection, kafka: str, prefix: str, *, follow: bool) -> Subscription:
+def resume(database: sqlite3.Connection, kafka: str | None, prefix: str | None, *, follow: bool) -> Subscription:
     """The stream after the stored positions; from the start of the log if there are none."""
     positions = dict(database.execute("select partition, next_offset from positions"))
     topic_id = database.execute("select id from topic").fetchone()

@@ -225,7 +225,15 @@ Run = Callable[[], Awaitable[list[list[str]]]]
 def example(backend: Backend, prefix: str, tmp_path: Path) -> Run:
     async def run() -> list[list[str]]:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(EXAMPLE), backend.kafka, str(tmp_path / "outcomes.sqlite"), "--prefix", prefix),
+            *(
+                sys.executable,
+                str(EXAMPLE),
+                str(tmp_path / "outcomes.sqlite"),
+                "--kafka",
+                backend.kafka,
+                "--prefix",
+                prefix,
+            ),
             stdout=asyncio.subprocess.PIPE,
         )
         out, _ = await asyncio.wait_for(process.communicate(), 60)

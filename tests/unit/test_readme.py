@@ -59,8 +59,7 @@ async def test_the_operation(tmp_path: Path) -> None:
 
 
 def test_the_subscriber(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def subscribe(kafka: str) -> Any:
-        assert kafka == "127.0.0.1:9092"  # where `pulp-tasks up` has its broker
+    def subscribe() -> Any:
         return nullcontext([received])
 
     received = Received(position=Position(1, 2), timestamp_ms=0, event=accepted(), error=None, raw=None)
