@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Self
 from uuid import uuid4
 
+from pulp_console.times import time_text
 from pulp_events.local_stack import OWNER, SERVICES, data_folder, services
 
 from pulp_deploy.chosen_ports import Ports
@@ -192,7 +193,7 @@ class DataFolder:
         owner = self.owner()
         if owner is None:
             return f"the data folder {self.path} is held by another process"
-        since = owner.since.astimezone().isoformat(sep=" ", timespec="seconds")
+        since = time_text(owner.since)
         return (
             f"the data folder {self.path} is held by process {owner.identity.pid} since {since}:"
             f" use it as it is, stop it with: pulp-tasks down --data {self.path}, or name another folder with --data"
