@@ -1,23 +1,82 @@
 """Completion of command lines by the shell."""
 
-import click
-from click.shell_completion import get_completion_class
+import os
+from typing import Final
 
-SHELLS = ("bash", "zsh", "fish")
-_FILES = {"bash": "~/.bashrc", "zsh": "~/.zshrc", "fish": "~/.config/fish/config.fish"}
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    get_completion_class,
+    split_arg_string,
+)
+
+from pulp_console.groups import Choice, examples
+
+SHELLS: Final = ("bash", "zsh", "fish")
+_BASH: Final = """\
+%(complete_func)s() {
+    local IFS=$'\\n' completion type value
+    COMPREPLY=()
+    for completion in $(env COMP_WORDS="${COMP_LINE:0:COMP_POINT}" COMP_BREAKS="$COMP_WORDBREAKS" \\
+            %(complete_var)s=bash_complete "$1" 2>/dev/null); do
+        IFS=',' read -r type value <<< "$completion"
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain) COMPREPLY+=("$value") ;;
+        esac
+    done
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+
+class Bash(BashComplete):
+    """Completion by bash of words that hold a colon or an equals sign, where bash itself breaks words.
+
+    It is given the line up to the cursor; bash takes only what comes behind the last break.
+    """
+
+    source_template = _BASH
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        line = os.environ["COMP_WORDS"]
+        words = split_arg_string(line)
+        return (words[1:], "") if line[-1:].isspace() else (words[1:-1], words[-1])
+
+    def format_completion(self, item: CompletionItem) -> str:
+        _, word = self.get_completion_args()
+        breaks = set(":=") & set(os.environ.get("COMP_BREAKS", ""))
+        kept = max((word.rfind(character) + 1 for character in breaks), default=0)
+        value = str(item.value)
+        return f"{item.type},{value[kept:] if value.startswith(word[:kept]) else value}"
+
+
+def variable(program: str) -> str:
+    """The environment variable by which a shell asks `program` for completions."""
+    return f"_{program.replace('-', '_')}_complete".upper()
+
+
+def set_up_completion() -> None:
+    """Make click use what is here. Call it before a command is run."""
+    add_completion_class(Bash, "bash")
 
 
 def completion_command(program: str) -> click.Command:
     """The command that prints a shell's completion script for `program`."""
 
-    @click.command("completion", epilog=f"Example: {program} completion bash >> {_FILES['bash']}")
-    @click.argument("shell", type=click.Choice(SHELLS))
+    @click.command(
+        "completion", epilog=examples(*(f"{program} completion {shell} >> {file}" for shell, file in _FILES.items()))
+    )
+    @click.argument("shell", type=Choice(SHELLS))
     def completion(shell: str) -> None:
         """Print the script with which a shell completes this command."""
+        set_up_completion()
         root = click.get_current_context().find_root().command
         kind = get_completion_class(shell)
         assert kind is not None
-        variable = f"_{program.replace('-', '_')}_complete".upper()
-        click.echo(kind(root, {}, program, variable).source())
+        click.echo(kind(root, {}, program, variable(program)).source())
 
     return completion

@@ -8,6 +8,7 @@ from typing import Any, Final, TextIO
 
 import click
 
+from pulp_console import completion
 from pulp_console.output import failed
 
 USAGE: Final = 64
@@ -32,6 +33,8 @@ def run(
     for stream in (sys.stdout, sys.stderr):
         _encode_anything(stream)
     try:
+        if os.environ.get(completion.variable(program)):
+            completion.set_up_completion()
         _check_text(sys.argv[1:] if arguments is None else arguments)
         code = command.main(arguments, prog_name=program, obj=obj, standalone_mode=False)
         return _flushed(code if isinstance(code, int) else 0)

@@ -24,8 +24,7 @@ Completed = Callable[[str], list[str]]
 
 def completed(line: str, env: dict[str, str]) -> list[str]:
     """What is offered for the last word of a line; nothing else may be printed."""
-    words = line.split(" ")
-    asked = {"_PULP_TASKS_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    asked = {"_PULP_TASKS_COMPLETE": "bash_complete", "COMP_WORDS": line}
     command = [sys.executable, "-m", "pulp_deploy"]
     done = subprocess.run(command, env={**env, **asked}, capture_output=True, text=True, check=True)
     assert done.stderr == ""
@@ -92,6 +91,28 @@ def test_where_nothing_answers_nothing_is_offered_or_said(line: str, tmp_path: P
 
 
 _TOPICS = ["pulp.tasks.events", "pulp.tasks.dead-letters"]
+
+
+def in_bash(line: str, env: dict[str, str]) -> list[str]:
+    """What bash offers in place of what stands behind the last break of a word."""
+    script = """
+eval "$(pulp-tasks completion bash)"
+COMP_LINE=$1 COMP_POINT=${#1}
+_pulp_tasks_completion pulp-tasks
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+    path = f"{Path(sys.executable).parent}:{env['PATH']}"
+    command = ["bash", "-c", script, "bash", line]
+    done = subprocess.run(command, env={**env, "PATH": path}, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+async def test_bash_completes_words_that_it_breaks_at_a_colon(env: dict[str, str]) -> None:
+    assert in_bash("pulp-tasks dead-letters show ", env) == ["2:0"]
+    assert in_bash("pulp-tasks dead-letters show 2:", env) == ["0"]
+    assert in_bash("pulp-tasks topics list --output=j", env) == ["json"]
+    assert in_bash("pulp-tasks users remove j", env) == ["jo"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
