@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from pulp_api import argument_failures, failures, v2, v3, v3_events, v3_operations, v3_system, v3_workers
+from pulp_api import argument_failures, failures, front, v2, v3, v3_events, v3_operations, v3_system, v3_workers
 from pulp_api.arguments import BadArguments
 from pulp_api.auth import Authenticator
 from pulp_api.edge import BodyTooLarge, Edge
@@ -16,7 +16,8 @@ from pulp_api.stream import Hub
 
 def build(service: Service, authenticator: Authenticator, hub: Hub) -> FastAPI:
     """The API over its parts."""
-    routers = (v3.router, v2.router, v3_events.router, v3_workers.router, v3_operations.router, v3_system.router)
+    parts = (v3, v2, v3_events, v3_workers, v3_operations, v3_system, front)
+    routers = [*(part.router for part in parts), front.outside]
     # In one list: a router that is included looks for its route twice, for every request.
     routes = [route for router in routers for route in router.routes]
     app = FastAPI(routes=routes, openapi_url=None, docs_url=None, redoc_url=None)

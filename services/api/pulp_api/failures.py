@@ -26,6 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from pulp_api.auth import Forbidden, Unauthenticated
+from pulp_api.html import page, wants_html
 from pulp_api.respond import API, json, lag_header, position_header
 from pulp_api.service import CancelUndecided, KeyReused, MissingTask
 
@@ -127,8 +128,21 @@ async def http_failed(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         allowed = {"Allow": ", ".join(_methods_of(request))}
         return _answer(request, 405, f'Method "{request.method}" not allowed.', headers=allowed)
+    if error.status_code == 404 and not request.url.path.startswith((f"{API}/v2/", f"{API}/v3/")):
+        return _nothing_here(request)
     detail = "Not found." if error.status_code == 404 else str(error.detail)
     return _answer(request, error.status_code, detail, headers=error.headers)
+
+
+def _nothing_here(request: Request) -> Response:
+    """The answer outside of the API: where that is."""
+    root = f"{API}/v3/"
+    if wants_html(request):
+        return page(
+            "Not found", f'<p>There is nothing at this address. The API is at <a href="{root}">{root}</a>.</p>', 404
+        )
+    url = str(request.base_url).rstrip("/") + root
+    return json({"detail": f"Not found. The API is at {url}", "api": url}, 404)
 
 
 def _methods_of(request: Request) -> list[str]:

@@ -4,6 +4,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from pulp_api.context import MAX_REASON
+from pulp_api.openapi_words import SUMMARIES
+from pulp_api.waiting import Code
 
 EMULATED: Final = "3.123.1"
 """The release of pulpcore whose interface this one follows; clients decide by it what they may use."""
@@ -70,33 +72,37 @@ _WORKER_FILTERS: Final[dict[str, dict[str, Any]]] = {
     "online": _FLAG,
     "missing": _FLAG,
 }
+_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255}
+_TAG: Final = {"type": "string", "minLength": 1, "maxLength": 640}
+_TIME_LIMIT: Final = {"type": "integer", "minimum": 1, "maximum": 315_360_000, "nullable": True}
 _SUBMISSION: Final = {
     "type": "object",
     "required": ["operation"],
     "additionalProperties": False,
     "properties": {
-        "operation": _TEXT,
+        "operation": _NAME,
         "arguments": {"type": "object"},
         "resources": {
             "type": "array",
+            "maxItems": 100,
             "nullable": True,
             "items": {
                 "type": "object",
                 "required": ["type", "id"],
                 "properties": {
-                    "type": _TEXT,
-                    "id": _TEXT,
+                    "type": _NAME,
+                    "id": _NAME,
                     "access": {"type": "string", "enum": ["exclusive", "shared"], "default": "exclusive"},
                 },
             },
         },
-        "tags": {**_LIST, "nullable": True},
-        "queue": {"type": "string", "default": "default"},
+        "tags": {"type": "array", "items": _TAG, "maxItems": 100, "nullable": True},
+        "queue": {**_NAME, "default": "default"},
         "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "default": 0},
         "group_id": {"type": "string", "format": "uuid", "nullable": True},
         "parent_task": {"type": "string", "nullable": True, "description": "UUID or href"},
-        "depends_on": {**_LIST, "description": "UUIDs or hrefs"},
-        "timeout_seconds": {"type": "integer", "minimum": 1, "nullable": True},
+        "depends_on": {**_LIST, "maxItems": 100, "description": "UUIDs or hrefs"},
+        "timeout_seconds": _TIME_LIMIT,
     },
 }
 _RERUN: Final = {
@@ -108,9 +114,9 @@ _RERUN: Final = {
             "type": "object",
             "description": "Each takes the place of the one with its name; null removes it.",
         },
-        "queue": _TEXT,
+        "queue": _NAME,
         "priority": {"type": "integer", "minimum": -1000, "maximum": 1000},
-        "timeout_seconds": {"type": "integer", "minimum": 1, "nullable": True},
+        "timeout_seconds": _TIME_LIMIT,
     },
 }
 _PAGE: Final = {
@@ -131,6 +137,24 @@ _TASK_PAGE: Final = {
 }
 
 
+_WAITING_FOR: Final = {
+    "type": "object",
+    "nullable": True,
+    "description": "Why the task waits now; null if it does not, and with as_of.",
+    "properties": {
+        "reason": {"type": "string", "enum": [code.value for code in Code]},
+        "message": {"type": "string", "description": "One plain sentence."},
+        "tasks": {**_LIST, "description": "Hrefs of the tasks that it waits for."},
+        "resource": {"type": "string", "nullable": True},
+        "access": {"type": "string", "nullable": True, "description": "How it is held: exclusive or shared."},
+        "root_cause": {
+            "type": "object",
+            "nullable": True,
+            "description": "The same of the last task in the row, if it waits for a task that waits itself.",
+        },
+    },
+}
+_TASK: Final = {"type": "object", "properties": {"pulp_href": _TEXT, "waiting_for": _WAITING_FOR}}
 _ACCEPTED: Final = {
     "type": "object",
     "required": ["task"],
@@ -238,13 +262,16 @@ def _paths() -> dict[str, Any]:
         f"{root}/status/": {"get": _call("status_read", secured=False)},
         f"{root}/livez/": {"get": _call("livez_read", secured=False)},
         f"{root}/readyz/": {"get": _call("readyz_read", secured=False, codes=(200, 503))},
+        f"{root}/": {"get": _call("root_read", secured=False)},
+        f"{root}/docs/": {"get": _call("docs_read", secured=False, media_type="text/html")},
         f"{root}/docs/api.json": {"get": _call("docs_api.json_get", secured=False)},
+        f"{root}/docs/api.yaml": {"get": _call("docs_api.yaml_get", secured=False, media_type="application/yaml")},
         f"{root}/tasks/": {
             "get": _call("tasks_list", query=_TASK_FILTERS, schema=_TASK_PAGE, codes=(200, 400, 504)),
             "post": _call("tasks_create", body=submission, schema=_ACCEPTED, codes=(202, 400, 403, 413, 422)),
         },
         "{task_href}": {
-            "get": _call("tasks_read", href="task_href", query=read, codes=(200, 400, 404, 504)),
+            "get": _call("tasks_read", href="task_href", query=read, schema=_TASK, codes=(200, 400, 404, 504)),
             "patch": _call("tasks_cancel", href="task_href", body=cancel, codes=(200, 400, 403, 404, 409, 413, 504)),
         },
         "{task_href}rerun/": {
@@ -309,6 +336,7 @@ def _call(
         codes = (*codes, 401, 503)
     call: dict[str, Any] = {
         "operationId": operation_id,
+        "summary": SUMMARIES[operation_id],
         "parameters": parameters,
         "responses": {str(code): _response(code, schema, media_type) for code in sorted(codes)},
     }

@@ -1,4 +1,4 @@
-"""What the v3 root tells of the system: status, health, and the API's document."""
+"""What the v3 root tells of the system: its status and its health."""
 
 import asyncio
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from pulp_projections import queries
 from pulp_projections.queries import Condition
 from pulp_projections.workers import Slots, WorkerRow, slots, unserved_queues, workers
 
-from pulp_api.openapi import EMULATED, document
+from pulp_api.openapi import EMULATED
 from pulp_api.respond import json
 from pulp_api.service import Service
 from pulp_api.stream import Hub
@@ -112,9 +112,3 @@ async def _read_model(service: Service) -> _ReadModel | None:
             return _ReadModel(await queries.positions(connection), await slots(connection))
     except (PostgresError, TimeoutError):
         return None
-
-
-@router.get("/docs/api.json")
-async def api_document() -> Response:
-    """The OpenAPI document that pulp-cli reads."""
-    return json(document())

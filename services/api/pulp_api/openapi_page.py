@@ -1,0 +1,106 @@
+"""The OpenAPI document as a page: every call, its parameters, its body and its answers. Pure."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+Schema = Mapping[str, Any]
+
+
+def render(document: Schema) -> str:
+    """The HTML of the document's calls, with a table of contents."""
+    calls = [
+        (method.upper(), path, call) for path, methods in document["paths"].items() for method, call in methods.items()
+    ]
+    contents = "\n".join(
+        f'<li><a href="#{escape(call["operationId"])}"><span class="method">{method}</span> <code>{escape(path)}</code>'
+        f"</a> {_prose(call['summary'])}</li>"
+        for method, path, call in calls
+    )
+    schemas = document["components"]["schemas"]
+    sections = "\n".join(_section(method, path, call, schemas) for method, path, call in calls)
+    hint = "<p>A path such as <code>{task_href}</code> is the <code>pulp_href</code> of what is meant.</p>"
+    return f"{hint}\n<ul>\n{contents}\n</ul>\n{sections}"
+
+
+def _section(method: str, path: str, call: Schema, schemas: Mapping[str, Schema]) -> str:
+    parts = [
+        f'<section id="{escape(call["operationId"])}">',
+        f'<h2><span class="method">{method}</span> <code>{escape(path)}</code></h2>',
+        f"<p>{_prose(call['summary'])} <code>{escape(call['operationId'])}</code></p>",
+    ]
+    if "security" not in call:
+        parts.append("<p>Open to anonymous users.</p>")
+    query = [each for each in call["parameters"] if each["in"] == "query"]
+    if query:
+        rows = [(each["name"], _type(each["schema"]), each["schema"].get("description", "")) for each in query]
+        parts += ["<h3>Query parameters</h3>", _table(("Name", "Type", "Meaning"), rows)]
+    if "requestBody" in call:
+        schema = _resolved(call["requestBody"]["content"]["application/json"]["schema"], schemas)
+        parts += ["<h3>Body</h3>", _properties(schema)]
+    rows = [(code, answer["description"], ", ".join(answer["content"])) for code, answer in call["responses"].items()]
+    parts += ["<h3>Answers</h3>", _table(("Status", "Meaning", "Content"), rows)]
+    shown = _resolved(next(iter(_schemas_of_success(call)), {}), schemas)
+    if shown.get("properties"):
+        parts.append(_properties(shown))
+    return "\n".join([*parts, "</section>"])
+
+
+def _prose(text: str) -> str:
+    """A sentence, with names in backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+def _schemas_of_success(call: Schema) -> Iterator[Schema]:
+    for code, answer in call["responses"].items():
+        if code.startswith("2"):
+            yield from (content["schema"] for content in answer["content"].values())
+
+
+def _properties(schema: Schema) -> str:
+    required = schema.get("required", ())
+    rows = [
+        (name + (" (required)" if name in required else ""), _type(each), _meaning(each))
+        for name, each in schema.get("properties", {}).items()
+    ]
+    about = f"<p>{escape(schema['description'])}</p>" if "description" in schema else ""
+    return about + _table(("Field", "Type", "Meaning"), rows)
+
+
+def _meaning(schema: Schema) -> str:
+    limits = {
+        "minimum": "at least",
+        "maximum": "at most",
+        "maxLength": "characters, at most",
+        "maxItems": "items, at most",
+        "default": "default",
+    }
+    told = [f"{words} {json.dumps(schema[key])}" for key, words in limits.items() if key in schema]
+    if "enum" in schema:
+        told.insert(0, "one of " + ", ".join(map(str, schema["enum"])))
+    return "; ".join([*filter(None, [schema.get("description", "")]), *told])
+
+
+def _type(schema: Schema) -> str:
+    kind = str(schema.get("type", "any"))
+    if kind == "array":
+        kind = f"list of {_type(schema['items'])}"
+    elif "format" in schema:
+        kind = str(schema["format"])
+    return f"{kind} or null" if schema.get("nullable") else kind
+
+
+def _resolved(schema: Schema, schemas: Mapping[str, Schema]) -> Schema:
+    reference = schema.get("$ref")
+    return schema if reference is None else schemas[str(reference).rsplit("/", 1)[-1]]
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, str, str]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    lines = "\n".join(
+        f"<tr><td><code>{escape(first)}</code></td><td>{escape(second)}</td><td>{escape(third)}</td></tr>"
+        for first, second, third in rows
+    )
+    return f"<table>\n<tr>{head}</tr>\n{lines}\n</table>"
