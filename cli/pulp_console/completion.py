@@ -68,7 +68,12 @@ def completion_command(program: str) -> click.Command:
     """The command that prints a shell's completion script for `program`."""
 
     @click.command(
-        "completion", epilog=examples(*(f"{program} completion {shell} >> {file}" for shell, file in _FILES.items()))
+        "completion",
+        epilog=examples(
+            f"{program} completion bash >> ~/.bashrc",
+            f"{program} completion zsh >> ~/.zshrc",
+            f"{program} completion fish > ~/.config/fish/completions/{program}.fish",
+        ),
     )
     @click.argument("shell", type=Choice(SHELLS))
     def completion(shell: str) -> None:
