@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -78,6 +79,37 @@ async def test_what_goes_wrong_is_told(pulp: Pipeline, operation: str, how: str,
         assert (row["state"], row["error"]["code"]) == ("failed", code)
         assert words in row["error"]["description"]
         # The worker goes on, and the resource is free.
+        assert (await pulp.end(await pulp.submit("echo", REPO)))["state"] == "successful"
+
+
+@pytest.mark.parametrize("operation", ["sized", "sized-plain"])
+async def test_an_operation_gets_the_arguments_that_it_declares(pulp: Pipeline, operation: str) -> None:
+    async with pulp.worker():
+        given = {"size": 3, "source": "https://example.org/"}
+        row = await pulp.end(await pulp.submit(operation, arguments=given))
+    assert (row["state"], row["result"]) == ("successful", [3, "https://example.org/"])
+
+
+@pytest.mark.parametrize("operation", ["sized", "sized-plain"])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"size": 0}, "argument size: Expected `int` >= 1"),
+        ({"source": "ftp://h/"}, "argument source: an http or https URL with a host is expected"),
+        ({"sizes": 1}, "unknown argument 'sizes'; it takes: size, source"),
+    ],
+)
+async def test_arguments_of_another_release_fail_the_task_at_once(
+    pulp: Pipeline, operation: str, given: dict[str, Any], words: str
+) -> None:
+    """The API refuses them, but what it checks by may be what a newer worker declares, or an older one."""
+    async with pulp.worker():
+        task_id = await pulp.submit(operation, REPO, arguments=given)
+        row = await pulp.end(task_id)
+        assert (row["state"], row["error"]["code"]) == ("failed", "bad-arguments")
+        assert words in row["error"]["description"]
+        assert row["error"].get("traceback") is None
+        assert not list(pulp.storage.glob(f"begun-{task_id}"))
         assert (await pulp.end(await pulp.submit("echo", REPO)))["state"] == "successful"
 
 

@@ -10,12 +10,15 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Annotated, Any
 
+from msgspec import Meta, Struct
 from pulp_operations.store import Store
 from pulp_worker import Context, OperationError, TaskCancelled, operation
+from pulp_worker.arguments import HttpUrl
 
 
-def begun(context: Context) -> Path:
+def begun(context: Context[Any]) -> Path:
     """One more line in the task's file: how often it was begun."""
     path = context.storage / f"begun-{context.task_id}"
     with path.open("a") as file:
@@ -40,6 +43,27 @@ def echo_plain(context: Context) -> object:
     context.report({"step": "first"})
     context.report({"step": "last"})
     return {"arguments": context.arguments, "tokens": dict(context.tokens), "pid": os.getpid()}
+
+
+class Sized(Struct):
+    """What the declared operations take."""
+
+    size: Annotated[int, Meta(ge=1)] = 1
+    source: HttpUrl | None = None
+
+
+@operation("sized", arguments=Sized)
+async def sized(context: Context[Sized]) -> object:
+    """Returns what it was given, by the names of its declaration."""
+    begun(context)
+    return [context.arguments.size, context.arguments.source]
+
+
+@operation("sized-plain", arguments=Sized)
+def sized_plain(context: Context[Sized]) -> object:
+    """The same in a child process."""
+    begun(context)
+    return [context.arguments.size, context.arguments.source]
 
 
 @operation("patient", cancellable=True)
