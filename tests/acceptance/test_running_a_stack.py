@@ -209,6 +209,13 @@ def test_a_missing_dependency_ends_a_process_with_69(process: str, tmp_path: Pat
     assert "Kafka at 127.0.0.1:1" in result.stderr
 
 
+def test_the_command_that_makes_the_topics_waits_for_kafka(tmp_path: Path) -> None:
+    env = environment(tmp_path, PULP_KAFKA="127.0.0.1:1", PULP_STARTUP_TIMEOUT_S="5")  # longer than one attempt
+    result = pulp_tasks("topics", "create", env=env)
+    assert result.returncode == os.EX_UNAVAILABLE
+    assert "waiting for Kafka at 127.0.0.1:1, " in result.stderr
+
+
 def test_a_given_kafka_that_is_away_is_waited_for(folder: Path) -> None:
     env = environment(folder, PULP_KAFKA="127.0.0.1:1", PULP_STARTUP_TIMEOUT_S="5")  # longer than one attempt
     result = pulp_tasks(*("up", "--data", str(folder / "kafka-away")), *ANY_PORTS, env=env)

@@ -84,6 +84,25 @@ def test_compose_runs_every_process_on_what_it_starts() -> None:
         assert set(service.get("depends_on", {})) <= set(COMPOSE["services"])
 
 
+def test_nothing_relies_on_a_compose_that_waits_for_health() -> None:
+    conditions = {needed["condition"] for service in OURS.values() for needed in service.get("depends_on", {}).values()}
+    assert "service_healthy" not in conditions  # each process waits by itself, and is started again if it gives up
+    assert {name: service["restart"] for name, service in OURS.items() if name == "topics"} == {"topics": "on-failure"}
+    assert {service["restart"] for name, service in OURS.items() if name != "topics"} == {"unless-stopped"}
+
+
+def test_the_images_account_has_a_number_that_useradd_takes_for_a_user() -> None:
+    [line] = [line for line in (DEPLOY / "Dockerfile").read_text().splitlines() if "useradd" in line]
+    assert "--uid 10001" in line
+    assert "--system" not in line  # whose numbers end at 999: it warns
+
+
+def test_the_image_has_both_distributions() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert re.search(r"^COPY cli cli$", text, re.MULTILINE)
+    assert re.search(r"pip install .*--no-deps .*\./cli", text)
+
+
 def test_no_password_is_written_down() -> None:
     texts = [path.read_text() for path in DEPLOY.rglob("*.yaml")]
     values = [match for text in texts for match in re.findall(r"PASSWORD: (.*)", text)]
@@ -101,12 +120,13 @@ def test_the_image_copies_what_is_there_and_is_not_root() -> None:
 
 
 def test_the_image_installs_what_the_project_asks_for() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project, client = (tomllib.loads((ROOT / name / "pyproject.toml").read_text())["project"] for name in (".", "cli"))
     extras = project["optional-dependencies"]
     wanted = [
         Requirement(text)
         for text in [
             *project["dependencies"],
+            *client["dependencies"],
             *(each for name in ("server", "processor", "worker", "operations", "api") for each in extras[name]),
         ]
     ]

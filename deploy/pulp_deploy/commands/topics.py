@@ -1,5 +1,7 @@
 """`pulp-tasks topics`: the topics of an installation."""
 
+import asyncio
+import os
 from pathlib import Path
 
 import click
@@ -25,14 +27,18 @@ def topics() -> None:
 @data_option
 @output_option
 def create(partitions: int, replication: int, data: Path | None, output: str) -> None:
-    """Create the topics that are missing.
+    """Create the topics that are missing, as soon as Kafka answers (PULP_STARTUP_TIMEOUT_S, 60 s).
 
     The number of partitions is the largest number of processors that can ever share the work.
     """
     from pulp_events import admin
+    from pulp_events.settings import number
+    from pulp_projections.startup import wait_for_kafka
 
     target = Target.find(data)
-    made = admin.create_topics(target.need_kafka(), target.topics, partitions=partitions, replication=replication)
+    kafka = target.need_kafka()
+    asyncio.run(wait_for_kafka(kafka, number(os.environ, "PULP_STARTUP_TIMEOUT_S", 60)))
+    made = admin.create_topics(kafka, target.topics, partitions=partitions, replication=replication)
     report = [{"name": name, "created": name in made} for name in target.topics]
     show(output, report, lambda: [f"{name}: {'created' if name in made else 'exists'}" for name in target.topics])
 
