@@ -56,6 +56,8 @@ async def test_the_operation(tmp_path: Path) -> None:
     outcome = await run_operation(names["mirror"], {"repo_id": "zoo"}, storage=tmp_path)
     assert (outcome.state, outcome.result) == ("successful", {"items": 10})
     assert outcome.progress[-1] == {"mirror": {"items_left": 1}}
+    refused = await run_operation(names["mirror"], {"repo_id": "zoo", "item": 3}, storage=tmp_path)
+    assert (refused.state, refused.error_code) == ("failed", "bad-arguments")
 
 
 def test_the_subscriber(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
