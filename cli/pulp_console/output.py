@@ -26,9 +26,7 @@ def shown(output: str, value: Any, lines: Callable[[], Iterable[str]]) -> str:
     if output == "json":
         return json_text(value, indent=2) + "\n"
     if output == "yaml":
-        import yaml  # slow to load, and rarely wanted
-
-        return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+        return _yaml_text(value)
     return text_of(plain(line) for line in lines())
 
 
@@ -37,9 +35,7 @@ def show_next(output: str, value: Any, line: str) -> None:
     if output == "json":
         show_line(value)
     elif output == "yaml":
-        import yaml  # slow to load, and rarely wanted
-
-        click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, explicit_start=True), nl=False)
+        click.echo("---\n" + _yaml_text(value), nl=False)
     else:
         click.echo(plain(line))
 
@@ -60,9 +56,25 @@ def show_line(value: Any) -> None:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """JSON as it is printed: readable, but for what a terminal would obey."""
+    """JSON as it is printed: readable, but for what a terminal would obey or could not show."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    return text if plain(text) == text else json.dumps(value, indent=indent)
+    return text if _is_printable(text) else json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
+
+
+def _yaml_text(value: Any) -> str:
+    import yaml  # slow to load, and rarely wanted
+
+    text = str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    return text if _is_printable(text) else str(yaml.safe_dump(value, sort_keys=False))
+
+
+def _is_printable(text: str) -> bool:
+    """Whether standard output can have it as it is. Python's own escapes of what it cannot encode are not JSON's."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return plain(text) == text
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str], *, width: int | None = WIDTH) -> list[str]:

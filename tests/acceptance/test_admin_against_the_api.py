@@ -15,6 +15,7 @@ import pytest
 import yaml
 from pulp_deploy.stack import Stack, StackOptions
 
+from tests.support import documented
 from tests.support.api_relay import ApiRelay
 from tests.support.command import environment
 from tests.unit.test_admin_guide import CANCELLED_SYNC, ORPHANS, PROGRESS
@@ -199,6 +200,41 @@ def test_json_and_yaml_are_all_of_it_and_nothing_else(user: User) -> None:
     assert [entry["type"].split(".")[3] for entry in history][:2] == ["accepted", "started"]
     submitted = json.loads(user("submit", "echo", "--output", "json").stdout)
     assert list(submitted) == ["task_id"]
+
+
+def test_the_json_of_every_command_is_as_documented(user: User) -> None:
+    failed = user.submit("misbehave", "--argument", "how=raise")
+    waiting, followed = user.submit("echo", "--queue", "nobody"), user.submit("echo")
+    task = ("--task-id", followed)
+    printed = {
+        "submit": ["submit", "echo"],
+        "orphan remove": ["orphan", "remove", "--all"],
+        "repo sync run": ["repo", "sync", "run", "--repo-id", "none", "--feed", "http://127.0.0.1:1/"],
+        "repo publish run": ["repo", "publish", "run", "--repo-id", "none"],
+        "tasks list": ["tasks", "list", "--all"],
+        "tasks details": ["tasks", "details", *task],
+        "tasks watch": ["tasks", "watch", *task],
+        "tasks history": ["tasks", "history", *task],
+        "tasks rerun": ["tasks", "rerun", *task],
+        "tasks cancel": ["tasks", "cancel", "--task-id", waiting],
+        "status": ["status"],
+        "operations": ["operations"],
+        "workers": ["workers", "--all"],
+    }
+    assert printed.keys() == documented.schemas("pulp-admin").keys()
+    further = {
+        "tasks watch": ["tasks", "watch", "--task-id", failed],
+        "tasks details": ["tasks", "details", "--task-id", failed],
+        "tasks cancel": ["tasks", "cancel", "--all", "--queue", "nobody", "--dry-run"],
+        "tasks rerun": ["tasks", "rerun", "--all", "--operation", "misbehave", "--yes"],
+        "operations": ["operations", "sync"],
+    }
+    for name, arguments in [*printed.items(), *further.items()]:
+        result = user(*arguments, "--output", "json")
+        assert result.returncode in (0, 1), result.stderr
+        lines = result.stdout.splitlines() if name == "tasks watch" else [result.stdout]
+        for line in lines:
+            documented.check(name, json.loads(line), "pulp-admin")
 
 
 def test_lists_are_chosen_and_cut(user: User) -> None:

@@ -1,4 +1,4 @@
-"""What docs/output.md says of the commands' output and exit codes."""
+"""What docs/output.md and docs/output/pulp-admin.md say of the commands' output and exit codes."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,12 @@ from typing import Any, Final
 import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 
-PAGE: Final = (Path(__file__).parents[2] / "docs" / "output.md").read_text(encoding="utf-8")
+_DOCS: Final = Path(__file__).parents[2] / "docs"
+PAGE: Final = (_DOCS / "output.md").read_text(encoding="utf-8")
+_PAGES: Final = {
+    "pulp-tasks": PAGE,
+    "pulp-admin": (_DOCS / "output" / "pulp-admin.md").read_text(encoding="utf-8"),
+}
 _SCHEMA: Final = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 _DEFINITIONS: Final = re.compile(r"```yaml definitions\n(.*?)```", re.DOTALL)
 _formats: Final = FormatChecker(())
@@ -25,10 +30,10 @@ def _is_time(text: object) -> bool:
         return False
 
 
-def schemas() -> dict[str, dict[str, Any]]:
-    """The schema of each command, by its name without `pulp-tasks`."""
+def schemas(program: str = "pulp-tasks") -> dict[str, dict[str, Any]]:
+    """The schema of each command of a program, by its name without the program's."""
     found = {}
-    for section in PAGE.split("\n### pulp-tasks ")[1:]:
+    for section in _PAGES[program].split(f"\n### {program} ")[1:]:
         command, _, text = section.partition("\n")
         match = _SCHEMA.search(text)
         assert match is not None, command
@@ -36,11 +41,11 @@ def schemas() -> dict[str, dict[str, Any]]:
     return found
 
 
-def check(command: str, value: object) -> None:
+def check(command: str, value: object, program: str = "pulp-tasks") -> None:
     """Raises `ValidationError` if the value is not what the page says, or has a field that the page leaves out."""
-    found = _DEFINITIONS.search(PAGE)
+    found = _DEFINITIONS.search(_PAGES[program])
     assert found is not None
-    schema = {**schemas()[command], "$defs": yaml.safe_load(found[1])}
+    schema = {**schemas(program)[command], "$defs": yaml.safe_load(found[1])}
     extended = {part["$ref"].rsplit("/", 1)[-1] for part in schema.get("allOf", ())}
     for name, node in [("", schema), *schema["$defs"].items()]:
         if name not in extended:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pulp_admin import render
+from pulp_console.output import cells_of
 from pulp_deploy.demo import guide
 
 from tests.support.admin import Answer, admin
@@ -206,6 +207,25 @@ def test_the_list_tells_as_much_as_the_details(tmp_path: Path, capsys: pytest.Ca
     assert "Result:      Incomplete\n" in out
     assert "          Size Left:   112429996\n" in out
     assert out.endswith("      State: FINISHED\n\n\n")
+
+
+def test_documents_in_a_list_are_as_pulp_prints_them() -> None:
+    """Each key by its name, those of the first document; what another document lacks is left out."""
+    errors = [{"name": "b.rpm", "error": "404"}, {"name": "c.rpm", "more": 1}]
+    assert render.document({"error_details": errors}) == [
+        "Error Details:",
+        "  Error: 404",
+        "  Name:  b.rpm",
+        "  Name: c.rpm",
+    ]
+
+
+def test_wide_characters_take_two_columns() -> None:
+    lines = render.document({"漢字": "a", "abcd": "b", "text": "漢字 " * 30})
+    assert lines[0] == "漢字: a"
+    assert lines[1] == "Abcd: b"
+    assert len(lines) == 4
+    assert max(cells_of(line) for line in lines) <= 80
 
 
 def test_an_empty_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
