@@ -5,7 +5,7 @@ from typing import Any, Final
 import click
 from pulp_console.completion import completion_command
 from pulp_console.groups import examples
-from pulp_console.output import hint, show, table, wrap
+from pulp_console.output import failed, hint, show, table, wrap
 
 from pulp_admin.app import App, with_app
 from pulp_admin.errors import TEMPORARY
@@ -19,7 +19,7 @@ _NO_WORKER: Final = "No worker is online: tasks wait until one is started."
 def status(app: App) -> None:
     """Show how server, Kafka, Postgres and workers are.
 
-    Exits 75 if Kafka or Postgres is away.
+    Exits 75 if Kafka or Postgres is away, or if no worker is online, so that nothing runs tasks.
     """
     found = app.client.get(api_path("v3", "status"))
     parts = {"Kafka": found["kafka_connection"], "Postgres": found["database_connection"]}
@@ -32,7 +32,10 @@ def status(app: App) -> None:
         *_unserved(found.get("unserved_queues") or []),
     ]
     show(app.output, found, lambda: lines)
-    if not all(part["connected"] for part in parts.values()):
+    is_connected = all(part["connected"] for part in parts.values())
+    if is_connected and not found["online_workers"]:
+        failed(_NO_WORKER)
+    if not (is_connected and found["online_workers"]):
         click.get_current_context().exit(TEMPORARY)
 
 
@@ -59,7 +62,7 @@ def workers(app: App, show_all: bool) -> None:
 
 def _slots(workers: list[dict[str, Any]]) -> list[str]:
     if not workers:
-        return [_NO_WORKER]
+        return []
     free, slots = (sum(worker[name] for worker in workers) for name in ("free_slots", "slots"))
     return [f"Slots:     {free} free of {slots}"]
 

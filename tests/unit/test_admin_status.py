@@ -1,0 +1,54 @@
+"""`status`: what it shows, and that a script notices when nothing runs tasks."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.admin import admin
+
+WORKER = {"name": "w1", "slots": 4, "busy_slots": 4, "free_slots": 0}
+
+
+def told(**changed: Any) -> dict[str, Any]:
+    return {
+        "pulp_tasks_version": "0.1.0",
+        "kafka_connection": {"connected": True},
+        "database_connection": {"connected": True},
+        "lag": 0,
+        "online_workers": [WORKER],
+        "unserved_queues": [],
+        **changed,
+    }
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "error"),
+    [
+        (told(), 0, ""),
+        (told(online_workers=[]), 75, "No worker is online: tasks wait until one is started.\n"),
+        (told(kafka_connection={"connected": False}), 75, ""),
+        (told(database_connection={"connected": False}, online_workers=[]), 75, ""),  # nobody knows who is online
+    ],
+)
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_the_exit_code_tells_whether_tasks_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], found: dict[str, Any], code: int, error: str, output: str
+) -> None:
+    answer = lambda request: httpx.Response(200, json=found)
+    assert admin(tmp_path, answer, "--output", output, "status") == code
+    said = capsys.readouterr()
+    assert said.err == error
+    assert output == "table" or json.loads(said.out) == found
+
+
+def test_slots_and_queues_that_nobody_serves_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    idle = {"name": "w2", "slots": 2, "busy_slots": 1, "free_slots": 1}
+    found = told(online_workers=[WORKER, idle], unserved_queues=[{"queue": "typo", "waiting": 3}])
+    assert admin(tmp_path, lambda request: httpx.Response(200, json=found), "status") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Workers:   w1, w2" in lines
+    assert "Slots:     1 free of 6" in lines
+    assert "Warning:   3 tasks wait in queue typo, which no worker serves." in lines
