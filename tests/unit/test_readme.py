@@ -31,7 +31,7 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 def test_a_command(line: str) -> None:
     program, *arguments = shlex.split(line)
     if program == "./dev":
-        assert f"\n    {arguments[0]}) " in (ROOT / "dev").read_text(encoding="utf-8")
+        assert re.search(rf"\n    {arguments[0]}\)\s", (ROOT / "dev").read_text(encoding="utf-8"))
         if arguments[0] not in pulp_tasks.list_commands(click.Context(pulp_tasks)):
             return
     command: click.Command = pulp_admin if program == "pulp-admin" else pulp_tasks
@@ -55,7 +55,7 @@ async def test_the_operation(tmp_path: Path) -> None:
     exec(compile(PROGRAMS[0], "README.md", "exec"), names)
     outcome = await run_operation(names["mirror"], {"repo_id": "zoo"}, storage=tmp_path)
     assert (outcome.state, outcome.result) == ("successful", {"items": 10})
-    assert outcome.progress[-1] == {"mirror": {"items_left": 1}}
+    assert outcome.progress[-1] == {"mirror": {"items_total": 10, "items_left": 1}}
     refused = await run_operation(names["mirror"], {"repo_id": "zoo", "item": 3}, storage=tmp_path)
     assert (refused.state, refused.error_code) == ("failed", "bad-arguments")
 
