@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 from pulp_console.groups import Group, examples
-from pulp_console.output import show
+from pulp_console.output import show, show_next
 
 from pulp_admin.app import App, with_app
 
@@ -18,11 +18,13 @@ def accepted(app: App, body: dict[str, Any], *, watch: bool, key: str | None = N
     """Submit, and say so as the guide does."""
     task_id = app.client.submit(body, key)
     text = ["Request accepted", "", f'check status of task {task_id} with "pulp-admin tasks details"']
-    show(app.output, {"task_id": task_id}, lambda: text)
-    if watch:
-        from pulp_admin.watching import follow
+    if not watch:
+        show(app.output, {"task_id": task_id}, lambda: text)
+        return
+    from pulp_admin.watching import follow
 
-        click.get_current_context().exit(follow(app.client, task_id))
+    show_next(app.output, {"task_id": task_id}, "\n".join(text))  # the first of several: the task follows
+    click.get_current_context().exit(follow(app.client, task_id, app.output))
 
 
 @click.group(cls=Group, epilog=examples("pulp-admin orphan remove --all"))

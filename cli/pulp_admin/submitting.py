@@ -4,11 +4,13 @@ from typing import Any
 
 import click
 from pulp_console.groups import examples
+from pulp_console.ids import TaskId
 
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
 from pulp_admin.arguments import example_of, given_arguments, problem_with, rows_of, typed
 from pulp_admin.errors import DATA, Failure, NotFound
+from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.paths import api_path
 from pulp_admin.start import accepted, watch_option
 
@@ -71,8 +73,10 @@ class SubmitCommand(click.Command):
 )
 @click.option("--priority", type=click.IntRange(-1000, 1000), help="Higher runs first.")
 @click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="Fail the task after this time.")
-@click.option("--depends-on", multiple=True, metavar="ID", help="Run only after this task was successful.")
-@click.option("--parent", metavar="ID", help="The task that this one belongs to.")
+@click.option(
+    "--depends-on", type=TASK_ID, multiple=True, metavar="ID", help="Run only after this task was successful."
+)
+@click.option("--parent", type=TASK_ID, metavar="ID", help="The task that this one belongs to.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key makes one task, however often it is sent.")
 @watch_option
 @with_app
@@ -86,8 +90,8 @@ def submit(
     queue: str | None,
     priority: int | None,
     timeout: int | None,
-    depends_on: tuple[str, ...],
-    parent: str | None,
+    depends_on: tuple[TaskId, ...],
+    parent: TaskId | None,
     idempotency_key: str | None,
     watch: bool,
 ) -> None:
@@ -101,8 +105,8 @@ def submit(
         "queue": queue,
         "priority": priority,
         "timeout_seconds": timeout,
-        "depends_on": list(depends_on) or None,
-        "parent_task": parent,
+        "depends_on": [resolve(app.client, each) for each in depends_on] or None,
+        "parent_task": None if parent is None else resolve(app.client, parent),
     }
     body = {key: value for key, value in given.items() if value is not None}
     named = given_arguments(pairs, arguments)

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.support.admin import admin
+from tests.unit.test_admin_watch import task
 
 ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
 
@@ -54,6 +55,8 @@ def test_arguments_are_texts_or_json(tmp_path: Path) -> None:
         (["--arguments", "@/no/such/file"], "No such file or directory: '/no/such/file'"),
         (["--argument", "repo_id"], "--argument repo_id: NAME=TEXT or NAME:=JSON is expected"),
         (["--priority", "1001"], "1001 is not in the range"),
+        (["--depends-on", "../content/orphans"], "is not the id of a task"),
+        (["--parent", "nonsense"], "is not the id of a task"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_sent(
@@ -80,3 +83,22 @@ def test_a_submission_is_sent_again_under_one_key_until_its_answer_is_known(tmp_
     assert admin(tmp_path, answer, "submit", "sync", "--argument", "repo_id=zoo") == 0
     assert len(keys) == 2
     assert len(set(keys)) == 1
+
+
+def test_relatives_are_named_in_every_usual_form(tmp_path: Path) -> None:
+    href = f"https://pulp.test/pulp/api/v3/tasks/{ID}/"
+    body = submitted(tmp_path, "--depends-on", ID.upper(), "--depends-on", href, "--parent", f"prn:core.task:{ID}")
+    assert (body["depends_on"], body["parent_task"]) == ([ID, ID], ID)
+
+
+def test_a_submission_that_is_watched_prints_json_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/events/"):
+            return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=b"")
+        if request.method == "POST":
+            return httpx.Response(202, json={"task": f"/pulp/api/v3/tasks/{ID}/"})
+        return httpx.Response(200, json=task("finished"))
+
+    assert admin(tmp_path, answer, "orphan", "remove", "--all", "--watch", "--output", "json") == 0
+    first, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first, last["state"]) == ({"task_id": ID}, "finished")

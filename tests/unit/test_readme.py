@@ -3,12 +3,14 @@
 import re
 import shlex
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from pulp_admin.main import cli as pulp_admin
+from pulp_console.times import parse_time
 from pulp_deploy.main import pulp_tasks
 from pulp_events import Received
 from pulp_events.task import Position
@@ -48,6 +50,12 @@ def test_a_command(line: str) -> None:
 def test_there_are_commands_and_programs() -> None:
     assert len(COMMANDS) > 15
     assert len(PROGRAMS) == 2
+
+
+def test_a_task_that_was_just_started_was_there_at_the_time_that_is_shown() -> None:
+    [text] = re.findall(r"--as-of (\S+)", README)
+    now = datetime.now(UTC)
+    assert timedelta(0) < now - parse_time(text, now) <= timedelta(seconds=10)
 
 
 async def test_the_operation(tmp_path: Path) -> None:
