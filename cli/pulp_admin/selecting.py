@@ -28,7 +28,7 @@ def selection_options(command: F) -> F:
         click.option("--dry-run", is_flag=True, help="Only show which tasks it would be."),
         click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many, the oldest first."),
         filter_options,
-        click.option("--all", "-a", "all_tasks", is_flag=True, help="All tasks that match the filters below."),
+        click.option("--all", "all_tasks", is_flag=True, help="All tasks that match the filters below."),
     ):
         command = option(command)
     return command
@@ -95,12 +95,10 @@ def ask(wish: Wish, tasks: Sequence[Report], verb: str, which: str) -> None:
     if chosen:
         confirm(f"{verb} {number_of(tasks)} ({chosen})?", is_sure=wish.is_sure)
         return
+    everything = f"No filter was given, so this is any task that {which}."
     if wish.is_sure:
-        raise click.UsageError(
-            f"--yes needs a filter: without one this is about every task that {which}. If you mean that, say so by"
-            " --state"
-        )
-    confirm_number(f"No filter was given: {verb.lower()} all {number_of(tasks)}, every one that {which}?", len(tasks))
+        raise click.UsageError(f"{everything} --yes is not enough for that: if you mean it, name the states by --state")
+    confirm_number(f"{everything} {verb} {number_of(tasks)}?", len(tasks))
 
 
 def show_results(app: App, results: Sequence[Result], done: str, rows: Callable[[], Sequence[str]]) -> None:

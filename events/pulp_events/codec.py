@@ -71,7 +71,10 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     data: Raw
     datacontenttype: Literal["application/json"] | UnsetType = UNSET
     correlationid: str | UnsetType = UNSET
-    causationid: str | UnsetType = UNSET
+    causationid: (
+        Annotated[str, Meta(description="In an accepted event: the id of the task that this one runs again.")]
+        | UnsetType
+    ) = UNSET
     traceparent: str | UnsetType = UNSET
 
 

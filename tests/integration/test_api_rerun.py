@@ -1,6 +1,7 @@
 """Running a task again: what is appended, who may, what is refused, and how each of the two shows the other."""
 
 import asyncio
+import json
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,9 +10,11 @@ import pytest
 from msgspec import Raw
 from pulp_events.errors import AppendOutcomeUnknown
 from pulp_events.events import Accepted, Access, Event, Outcome, Resource
+from pulp_operations import sync
 from pulp_processor import small_batch
 from pulp_projections.users import Role
 
+from tests.support.declared import declare
 from tests.support.events import finished, started
 from tests.support.site import V2, V3, Site
 
@@ -29,9 +32,7 @@ async def ended(api: Site, body: dict[str, Any] | None = None) -> UUID:
 
 
 async def end(api: Site, task_id: UUID) -> None:
-    where = event_of(api, task_id)
-    assert isinstance(where.data, Accepted)
-    partition = api.partition_of(task_id, *where.data.resources)
+    partition = api.partition_of(task_id, *data_of(api, task_id).resources)
     await api.add(finished(task_id, outcome=Outcome.FAILED, attempt_id=None), partition)
     await api.until(task_id, "failed")
 
@@ -68,6 +69,12 @@ def event_of(api: Site, task_id: UUID) -> Event:
     """The event that made the task."""
     [event] = [event for event in api.log.events if event.task_id == task_id and isinstance(event.data, Accepted)]
     return event
+
+
+def data_of(api: Site, task_id: UUID) -> Accepted:
+    data = event_of(api, task_id).data
+    assert isinstance(data, Accepted)
+    return data
 
 
 def href(task_id: UUID) -> str:
@@ -260,3 +267,18 @@ async def test_an_unknown_outcome_is_made_known_by_the_same_key(api: Site) -> No
     assert (await rerun(api, first, key="k")).status_code == 503
     second = await again(api, first, key="k")
     assert await listed(api, rerun_of=str(first)) == [str(second)]
+
+
+async def test_arguments_are_checked_like_those_of_a_submission(api: Site) -> None:
+    """What was taken before the operation declared its arguments is no reason to take it again."""
+    secret = b'{"repo_id":"zoo","feed":"https://me:hunter2@h/"}'
+    first = await api.task("sync", resources=(ZOO, ORPHANS), arguments=Raw(secret))
+    await end(api, first)
+    await declare(api.database, sync)
+    refused = await rerun(api, first)
+    assert (refused.status_code, "feed" in refused.text, "hunter2" in refused.text) == (400, True, False)
+    second = await again(api, first, {"arguments": {"feed": "https://h/"}})
+    assert data_of(api, second).arguments == Raw(b'{"repo_id":"zoo","feed":"https://h/"}')
+    # A remembered argument that is removed is the newest one.
+    third = await again(api, first, {"arguments": {"feed": None}})
+    assert json.loads(bytes(data_of(api, third).arguments)) == {"repo_id": "zoo", "feed": "https://h/"}

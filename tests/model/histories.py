@@ -94,7 +94,8 @@ class History(RuleBasedStateMachine):
 
     @rule(task=numbers, priority=st.integers(-2, 2))
     def is_accepted(self, task: int, priority: int) -> None:
-        self.happens(accepted(self.tasks[task], priority=priority, timeout_seconds=30))
+        rerun_of = self.tasks[0] if priority > 0 else None
+        self.happens(accepted(self.tasks[task], priority=priority, timeout_seconds=30, rerun_of=rerun_of))
 
     @rule(task=numbers, attempt=st.integers(1, 3), attempt_id=attempts, cancellable=st.booleans())
     def is_started(self, task: int, attempt: int, attempt_id: UUID, cancellable: bool) -> None:

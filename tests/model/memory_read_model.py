@@ -17,6 +17,7 @@ class MemoryReadModel:
 
     positions: dict[int, int]
     tasks: dict[UUID, Task] = field(default_factory=dict)
+    causes: dict[UUID, UUID] = field(default_factory=dict)
     history: dict[int, dict[int, HistoryRow]] = field(init=False)
     dead_letters: dict[int, dict[int, DeadLetter]] = field(init=False)
     loses_answer: bool = False
@@ -36,6 +37,7 @@ class MemoryReadModel:
         self.history[partition].update((row.record.offset, row) for row in history)
         self.dead_letters[partition].update((letter.record.offset, letter) for letter in changes.dead_letters)
         self.tasks.update((task.task_id, task) for task in changes.created)
+        self.causes.update(changes.causes)
         for task in changes.updated:
             if self.tasks[task.task_id].version < task.version:
                 self.tasks[task.task_id] = task

@@ -75,7 +75,9 @@ class MemoryWorld:
                 self._folding.fold(partition, Raw(record.offset, record.timestamp_ms, record.key, record.value))
             self._folded[partition] = end
             found = {
-                str(task.task_id): row_of(task) for task in self._model.tasks.values() if task.partition == partition
+                str(task.task_id): row_of(task, self._model.causes.get(task.task_id))
+                for task in self._model.tasks.values()
+                if task.partition == partition
             }
             assert found == self._folding.tasks[partition]
             effects = {offset: row.effect for offset, row in self._model.history[partition].items()}
@@ -148,11 +150,12 @@ class RealWorld:
         assert not checked.differences, "\n".join(map(str, checked.differences[:5]))
 
 
-def row_of(task: Task) -> dict[str, Any]:
-    """The task by the names of the read model's columns, as `tests/faults` has it."""
+def row_of(task: Task, rerun_of: UUID | None) -> dict[str, Any]:
+    """The task by the names of the read model's columns, and what it runs again, as `tests/faults` has it."""
     fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(task))
     row = {re.sub("_ms$", "", name): value for name, value in fields.items()}
     row["last_offset"] = row.pop("offset")
+    row["rerun_of"] = None if rerun_of is None else str(rerun_of)
     for access in Access:
         row[f"{access}_resources"] = [item.key for item in task.resources if item.access is access]
     return row

@@ -61,6 +61,13 @@ GUARDS: Final[dict[str, Guard]] = {
         "pulp_processor.small_batch",
         (GUARDS_TEST,),
     ),
+    "the cause of a task in a small batch": Guard(
+        PROJECTOR,
+        "if changes.dead_letters or changes.causes:",
+        "if changes.dead_letters:",
+        "pulp_processor.projector",
+        ("tests/integration/test_small_batch.py",),
+    ),
     "the seek to the positions in Postgres": Guard(
         "services/processor/pulp_processor/app.py",
         "            await self.consumer.seek_wait({TP(topic, partition): offset for partition, offset in positions.items()})\n",

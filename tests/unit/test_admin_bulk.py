@@ -204,8 +204,8 @@ def test_the_filters_are_those_of_the_list(tmp_path: Path) -> None:
         ("cancel", ["--all", "--state", "error"], "--state Error: such a task has ended, there is nothing to cancel."),
         ("rerun", ["--all", "--state", "running"], "--state Running: such a task has not ended"),
         ("rerun", ["--all", "--operation", "sync"], "Run again 2 tasks (operation sync)? There is no terminal"),
-        ("rerun", ["--all"], "every one that has failed? There is no terminal to ask on."),
-        ("rerun", ["--all", "--yes"], "--yes needs a filter: without one this is about every task that has failed."),
+        ("rerun", ["--all"], "any task that has failed. Run again 2 tasks? There is no terminal to ask on."),
+        ("rerun", ["--all", "--yes"], "any task that has failed. --yes is not enough for that"),
         ("rerun", ["--task-id", "nonsense"], "'nonsense' is not the id of a task"),
     ],
 )
