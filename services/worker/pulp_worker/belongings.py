@@ -188,20 +188,24 @@ def own_tasks(loop: asyncio.AbstractEventLoop) -> None:
 
 def own_threads_and_processes() -> None:
     """From now on, threads and processes that operations start in this process are known as theirs. Once a process."""
-    sys.addaudithook(_note)
+    sys.addaudithook(_note_process)
+    start = threading.Thread.start
+
+    def noted(thread: threading.Thread) -> None:
+        owner = OWNER.get()
+        if owner is not None:
+            owner.add_thread(thread)
+        start(thread)
+
+    threading.Thread.start = noted  # type: ignore[assignment]  # the thread does not have its starter's variables
 
 
 def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Future[Any]":
     return asyncio.Task(coro, loop=loop, **options)
 
 
-def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "_thread.start_new_thread":
-        owner = OWNER.get()
-        thread = getattr(arguments[0], "__self__", None)
-        if owner is not None and isinstance(thread, threading.Thread):
-            owner.add_thread(thread)
-    elif event == "subprocess.Popen":
+def _note_process(event: str, _: tuple[Any, ...]) -> None:
+    if event == "subprocess.Popen":
         owner = OWNER.get()
         # The event names the program, not the object that will know the process: that is the one which raises it.
         process = sys._getframe(1).f_locals.get("self") if owner is not None else None

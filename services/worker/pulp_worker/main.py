@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from functools import partial
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn, Self
 
 from pulp_events.log import KafkaLog
 from pulp_projections.positions import Positions
@@ -51,6 +51,7 @@ async def serve(settings: Settings) -> None:
     ends if it has been told to. Raises `PulpError` for a fault at start, and `NameInUse` when another worker has taken
     its name.
     """
+    origin = Origin.here()
     _share_process()
     operations = load_operations(settings.modules)
     installed = await prepare(
@@ -85,7 +86,7 @@ async def serve(settings: Settings) -> None:
         await positions.close()
         await log.close()
     if worker.is_replaced and not stopping.is_set():
-        _replace()
+        _replace(origin)
     if worker.is_left_operating or _threads_left():
         _end(_LEFT_OPERATING if worker.is_left_operating else 0)
 
@@ -110,11 +111,29 @@ def _threads_left() -> list[str]:
     ]
 
 
-def _replace() -> NoReturn:
+class Origin(NamedTuple):
+    """How the process was started: what async operations may have changed of it."""
+
+    folder: str
+    environment: dict[str, str]
+    mask: int
+
+    @classmethod
+    def here(cls) -> Self:
+        """As it is now."""
+        mask = os.umask(0)
+        os.umask(mask)
+        return cls(os.getcwd(), dict(os.environ), mask)
+
+
+def _replace(origin: Origin) -> NoReturn:
     """Begin anew in this process: exec ends its threads and tasks, and keeps its number for whoever supervises it."""
     _log.warning("the worker replaces its process", extra={"command": sys.orig_argv[1:]})
     _flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    os.chdir(origin.folder)
+    os.umask(origin.mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], origin.environment)
 
 
 def _end(code: int) -> NoReturn:

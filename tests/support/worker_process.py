@@ -1,0 +1,73 @@
+"""Workers in processes of their own, whose log a test reads; also as process 1."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.pipeline import LIMIT_S, Pipeline
+
+
+@dataclass
+class WorkerProcess:
+    """A worker that runs."""
+
+    process: asyncio.subprocess.Process
+    log: Path
+
+    def lines(self, text: str) -> list[str]:
+        """Lines of its log that hold the text."""
+        return [line for line in self.log.read_text(errors="replace").splitlines() if text in line]
+
+    async def says(self, text: str) -> list[str]:
+        """The lines of its log with this text, once there are any."""
+        async with asyncio.timeout(LIMIT_S):
+            while not self.lines(text):  # noqa: ASYNC110  # a file cannot be waited for
+                await asyncio.sleep(0.02)
+        return self.lines(text)
+
+
+def first_of_namespace() -> list[str]:
+    """What makes a command process 1, of a process namespace of its own; skips loudly where that is not allowed."""
+    unshare = shutil.which("unshare")
+    if unshare is None or os.geteuid() != 0:
+        pytest.skip("NOT TESTED: the worker as process 1 (unshare --pid needs root)")
+    return [unshare, "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+
+@asynccontextmanager
+async def logged_worker(
+    pulp: Pipeline, modules: str, *, before: tuple[str, ...] = (), **env: str
+) -> AsyncIterator[WorkerProcess]:
+    """A worker with these modules of operations; killed at the end."""
+    log = pulp.storage / "worker.log"
+    environment = {
+        **os.environ,
+        "PULP_KAFKA": pulp.kafka,
+        "PULP_POSTGRES": pulp.database,
+        "PULP_TOPIC_PREFIX": pulp.topics.events.removesuffix(".events"),
+        "PULP_STORAGE": str(pulp.storage),
+        "PULP_WORKER_MODULES": modules,
+        "PULP_WORKER_NAME": "logged",
+        "PULP_WORKER_LEASE_S": "4",
+        "PULP_WORKER_GRACE_S": "1",
+        **env,
+    }
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *before, sys.executable, "-m", "pulp_deploy", "worker", env=environment, stderr=output, stdout=output
+        )
+    worker = WorkerProcess(process, log)
+    try:
+        await worker.says("worker is up")
+        yield worker
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
