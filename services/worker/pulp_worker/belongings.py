@@ -24,6 +24,7 @@ from pulp_worker.output import OutputLines
 _PAUSE_S: Final = 0.02
 _log = logging.getLogger("pulp.worker")
 _printed = logging.getLogger("pulp.operation")
+_printing = threading.RLock()
 
 
 class Belongings:
@@ -37,11 +38,10 @@ class Belongings:
         self._owner: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Future[Any]] = set()
         self._calls: set[Future[Any]] = set()
-        self._threads: WeakSet[threading.Thread] = WeakSet()
+        self._threads: WeakSet[threading.Thread] | tuple[()] = ()  # made when it is needed: it costs as much as a task
         self._processes: list[subprocess.Popen[Any]] = []
         self._executor: ThreadPoolExecutor | None = None
         self._output: OutputLines | None = None
-        self._printing = threading.RLock()
 
     def enter(self) -> None:
         """The current task runs the operation from now on; what it starts is the operation's."""
@@ -61,6 +61,7 @@ class Belongings:
 
     def add_thread(self, thread: threading.Thread) -> None:
         """A thread is started; from any thread."""
+        self._threads = self._threads or WeakSet()
         self._threads.add(thread)
 
     def add_process(self, process: "subprocess.Popen[Any]") -> None:
@@ -78,7 +79,7 @@ class Belongings:
 
     def write(self, text: str) -> None:
         """The operation prints; from any thread."""
-        with self._printing:
+        with _printing:
             if self._output is None:
                 self._output = OutputLines()
             lines = self._output.feed_text(text)

@@ -8,7 +8,7 @@ from typing import Any
 
 async def complete(value: Any) -> Any:
     """The value itself, or what it becomes when it is awaited, as often as that is needed."""
-    while inspect.isawaitable(value):
+    while value is not None and inspect.isawaitable(value):  # most return nothing
         value = await value
     return value
 
