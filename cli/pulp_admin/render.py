@@ -72,7 +72,11 @@ def document(values: Mapping[str, Any], *, indent: int = 0, gap: int = 1) -> lis
     for key, name in keys.items():
         head = " " * indent + pad(f"{name}:", column)
         value = values[key]
-        if isinstance(value, Mapping):
+        if key == "traceback":
+            # Whole lines, however long: they are copied, and searched for.
+            lines.append(head.rstrip())
+            lines += [" " * (indent + 2) + line for line in _whole(value).splitlines()]
+        elif isinstance(value, Mapping):
             lines.append(head.rstrip())
             lines += document({item: value[item] for item in sorted(value, key=str)}, indent=indent + 2)
         elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
@@ -99,6 +103,10 @@ def _text(value: Any) -> str:
             return joined.rstrip("\n")
         return str(value)
     return str(value).replace("\n", " ")
+
+
+def _whole(value: Any) -> str:
+    return "".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
 def _part(tag: str, number: int) -> str:

@@ -4,36 +4,42 @@ import asyncio
 import hashlib
 from pathlib import Path
 
-from acme_checksums import SUMS, checksums
+import pytest
+from acme_checksums import checksums
 from pulp_worker.testing import OperationOutcome, run_operation
 
 
-def run(folder: Path, *, cancel: bool = False, **arguments: object) -> OperationOutcome:
-    return asyncio.run(
-        run_operation(
-            checksums,
-            {"folder": str(folder), **arguments},
-            storage=folder,
-            cancel_when=lambda progress: cancel,
-        )
-    )
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    (tmp_path / "storage").mkdir()
+    return tmp_path / "storage"
 
 
-def test_sums_are_written_and_progress_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("one")
-    (tmp_path / "b").write_text("two")
-    outcome = run(tmp_path)
-    assert (outcome.state, outcome.result) == ("successful", {"files": 2})
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "packages").mkdir()
+    for name, text in (("a", "one"), ("b", "two")):
+        (tmp_path / "packages" / name).write_text(text)
+    return tmp_path / "packages"
+
+
+def run(folder: Path, storage: Path, *, cancel: bool = False) -> OperationOutcome:
+    arguments = {"folder": str(folder)}
+    return asyncio.run(run_operation(checksums, arguments, storage=storage, cancel_when=lambda progress: cancel))
+
+
+def test_sums_are_written_and_progress_is_told(folder: Path, storage: Path) -> None:
+    outcome = run(folder, storage)
+    assert (outcome.state, outcome.result["files"]) == ("successful", 2)
+    assert hashlib.sha256(b"one").hexdigest() + "  a" in Path(outcome.result["sums"]).read_text()
     assert outcome.progress[-1] == {"checksums": {"items_total": 2, "items_left": 1}}
-    assert hashlib.sha256(b"one").hexdigest() + "  a" in (tmp_path / SUMS).read_text()
 
 
-def test_a_cancel_leaves_no_half_of_a_file(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("one")
-    assert run(tmp_path, cancel=True).state == "cancelled"
-    assert not (tmp_path / SUMS).exists()
+def test_a_cancel_leaves_no_half_of_a_file(folder: Path, storage: Path) -> None:
+    assert run(folder, storage, cancel=True).state == "cancelled"
+    assert not list(storage.iterdir())
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    outcome = run(tmp_path / "nowhere")
+def test_a_folder_that_is_not_there(folder: Path, storage: Path) -> None:
+    outcome = run(folder / "nowhere", storage)
     assert (outcome.state, outcome.error_code) == ("failed", "no-such-folder")

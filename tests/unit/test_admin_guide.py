@@ -296,3 +296,15 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z_]{0,12}", fullmatch=True), VALUES, max_size=5))
 def test_no_line_ends_in_a_blank(values: dict[str, Any]) -> None:
     assert [line for line in render.document(values) if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize("form", [list, "".join])
+def test_a_traceback_is_shown_in_whole_lines(form: Any) -> None:
+    long = f'  File "/{"x" * 100}.py", line 1, in run\n'
+    shown = render.document(
+        {"state": "Error", "traceback": form(["Traceback (most recent call last):\n", long, "OSError: no"])}
+    )
+    assert shown == [
+        *("State:     Error", "Traceback:", "  Traceback (most recent call last):"),
+        *(f"  {long.rstrip()}", "  OSError: no"),
+    ]

@@ -1,15 +1,14 @@
-"""The operation `checksums`: reads every file of a folder, and writes their SHA-256 sums beside them."""
+"""The operation `checksums`: reads every file of a folder, and keeps their SHA-256 sums in the workers' storage."""
 
 import hashlib
 import time
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
 from pulp_worker import Context, OperationError, Resource, operation
-
-SUMS = "SHA256SUMS"
 
 
 class ChecksumArguments(msgspec.Struct, kw_only=True):
@@ -23,12 +22,12 @@ class ChecksumArguments(msgspec.Struct, kw_only=True):
 
 # Two tasks on one folder never run at the same time: each has the resource to itself.
 @operation("checksums", arguments=ChecksumArguments, cancellable=True, resources=[Resource("folder", "{folder}")])
-def checksums(context: Context[ChecksumArguments]) -> dict[str, int]:
+def checksums(context: Context[ChecksumArguments]) -> dict[str, int | str]:
     """Write the SHA-256 sums of the files of a folder."""
     folder = Path(context.arguments.folder)
     if not folder.is_dir():
         raise OperationError("no-such-folder", f"{folder} is no folder on this worker: name one that it can read.")
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SUMS)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
     lines = []
     for number, path in enumerate(files):
         context.report({"checksums": {"items_total": len(files), "items_left": len(files) - number}})
@@ -36,8 +35,10 @@ def checksums(context: Context[ChecksumArguments]) -> dict[str, int]:
         with path.open("rb") as file:
             lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
         _rest(context)
-    (folder / SUMS).write_text("".join(lines))
-    return {"files": len(files)}
+    sums = context.storage / "checksums" / f"{quote(str(folder), safe='')}.sha256"
+    sums.parent.mkdir(exist_ok=True)
+    sums.write_text("".join(lines))
+    return {"files": len(files), "sums": str(sums)}
 
 
 def _rest(context: Context[ChecksumArguments]) -> None:
