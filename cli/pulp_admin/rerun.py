@@ -11,8 +11,9 @@ from pulp_console.output import hint, show, table
 
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
-from pulp_admin.arguments import given_arguments
+from pulp_admin.arguments import GivenText, given_arguments, typed
 from pulp_admin.bulk import INTERRUPTED, Outcome, Report, Result, Word, act_on, exit_code
+from pulp_admin.errors import NotFound
 from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.paths import api_path
 from pulp_admin.screen import terminal_width
@@ -98,7 +99,7 @@ def rerun(
 
 
 def _rerun_one(app: App, task_id: str, body: dict[str, Any], *, is_followed: bool) -> None:
-    new_id = app.client.rerun(task_id, body, _new_key())
+    new_id = app.client.rerun(task_id, _as_declared(app.client, body, task_id), _new_key())
     text = ["Request accepted", "", f'check status of task {new_id} with "pulp-admin tasks details"']
     show(app.output, {"task_id": new_id, "rerun_of": task_id}, lambda: text)
     if is_followed:
@@ -117,7 +118,21 @@ def _rerun_many(app: App, tasks: Sequence[Report], body: dict[str, Any], *, is_f
 
 
 def _run_again(client: "Client", body: dict[str, Any], run_id: str, task_id: str) -> Outcome:
-    return Outcome(Word.DONE, told={"rerun": client.rerun(task_id, body, f"rerun {run_id} {task_id}")})
+    changed = _as_declared(client, body, task_id)
+    return Outcome(Word.DONE, told={"rerun": client.rerun(task_id, changed, f"rerun {run_id} {task_id}")})
+
+
+def _as_declared(client: "Client", body: dict[str, Any], task_id: str) -> dict[str, Any]:
+    """What was given as NAME=TEXT becomes what the task's operation declares: `8` a number."""
+    given = body.get("arguments", {})
+    if not any(isinstance(value, GivenText) for value in given.values()):
+        return body
+    name = client.get(api_path("v2", "tasks", task_id))["task_type"]
+    try:
+        operation = client.get(api_path("v3", "operations", name))
+    except NotFound:
+        return body  # the server says so
+    return {**body, "arguments": typed(given, operation)}
 
 
 def _new_key() -> str:

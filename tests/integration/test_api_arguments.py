@@ -9,6 +9,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Raw, Struct
+from pulp_api.openapi import document
 from pulp_events.events import Accepted, Outcome, Resource, Started
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
@@ -177,6 +178,30 @@ async def test_a_repeated_request_means_the_task_that_it_made_whatever_came_betw
     second = await submit(yum, "sync", {"repo_id": "zoo"}, **again)
     assert (second.status_code, second.json()) == (202, first.json())
     assert len(submitted(yum)) == 3
+
+
+async def test_a_task_of_before_the_check_is_run_again_only_with_arguments_that_fit(yum: Site) -> None:
+    old = Raw(b'{"repo_id": "zoo", "feed": "http://me:hunter2@h/"}')
+    task_id = await yum.task("sync", resources=(ZOO,), arguments=old)
+    await yum.add(finished(task_id, attempt_id=None, outcome=Outcome.CANCELLED), yum.partition_of(task_id, ZOO))
+    written = len(yum.log.events)
+    again = f"{V3}/tasks/{task_id}/rerun/"
+    refused = await yum.client.post(again)
+    assert (refused.status_code, list(refused.json()["arguments"])) == (400, ["feed"])
+    assert "hunter2" not in refused.text
+    refused = await yum.client.post(again, json={"arguments": {"repo_id": None, "feed": FEED}})
+    assert (refused.status_code, list(refused.json()["arguments"])) == (400, ["repo_id"])
+    assert len(yum.log.events) == written
+    assert (await yum.client.post(again, json={"arguments": {"feed": FEED}})).status_code == 202
+
+
+async def test_the_answer_has_what_the_document_says(yum: Site) -> None:
+    found = (await yum.client.get(f"{V3}/operations/sync/")).json()
+    described = document()["paths"]["{operation_href}"]["get"]["responses"]["200"]["content"]["application/json"]
+    properties = described["schema"]["properties"]
+    assert properties.keys() == found.keys()
+    assert properties["parameters"]["items"]["properties"].keys() == found["parameters"][0].keys()
+    assert properties["workers"]["items"]["properties"].keys() == found["workers"][0].keys()
 
 
 async def test_a_publish_needs_a_sync_that_was_successful_or_is_under_way(yum: Site) -> None:

@@ -222,7 +222,7 @@ async def test_a_package_that_no_version_holds_any_more_is_an_orphan(feed: Feed,
 @pytest.mark.parametrize("operation", [sync, publish])
 async def test_a_write_with_an_older_fencing_token_is_refused(feed: Feed, runner: Runner, operation: Any) -> None:
     await runner.run(sync, repo_id="zoo", feed=feed.url)
-    late = runner.context(repo_id="zoo", feed=feed.url)
+    late = runner.context(repo_id="zoo", **({"feed": feed.url} if operation is sync else {}))
     await runner.run(sync, repo_id="zoo", feed=feed.url)
     with pytest.raises(OperationError, match="later task") as raised:
         await runner.run_in(late, operation)
@@ -232,7 +232,8 @@ async def test_a_write_with_an_older_fencing_token_is_refused(feed: Feed, runner
 
 @pytest.mark.parametrize("operation", [sync, publish, remove_orphans])
 async def test_a_task_that_holds_other_resources_is_refused(feed: Feed, runner: Runner, operation: Any) -> None:
-    context = runner.context(repo_id="zoo", feed=feed.url)
+    given = {sync: {"repo_id": "zoo", "feed": feed.url}, publish: {"repo_id": "zoo"}, remove_orphans: {}}[operation]
+    context = runner.context(**given)
     without = Context(
         task_id=context.task_id,
         attempt_id=context.attempt_id,

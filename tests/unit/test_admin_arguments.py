@@ -60,6 +60,8 @@ class Server:
             name = request.url.path.rstrip("/").rsplit("/", 1)[-1]
             if name == "operations":
                 return httpx.Response(200, json={"count": 5, "next": None, "results": list(self.bodies.values())})
+            if name == ID:
+                return httpx.Response(200, json={"task_id": ID, "task_type": "sync"})
             known = self.bodies.get(name)
             return httpx.Response(404, json={"detail": "none"}) if known is None else httpx.Response(200, json=known)
         if self.refusal is not None:
@@ -164,6 +166,12 @@ def test_a_warning_goes_to_standard_error(tmp_path: Path, server: Server, capsys
 def test_a_sync_without_a_feed_names_none(tmp_path: Path, server: Server) -> None:
     assert admin(tmp_path, server, "repo", "sync", "run", "--repo-id", "zoo") == 0
     assert server.submitted == [{"operation": "sync", "arguments": {"repo_id": "zoo"}}]
+
+
+def test_a_text_of_a_rerun_becomes_what_the_operation_declares(tmp_path: Path, server: Server) -> None:
+    line = ["tasks", "rerun", "--task-id", ID, *words("concurrency=8", "repo_id=7", "feed:=null")]
+    assert admin(tmp_path, server, *line) == 0
+    assert server.submitted == [{"arguments": {"concurrency": 8, "repo_id": "7", "feed": None}}]
 
 
 def test_a_url_in_place_of_a_name_is_not_repeated(

@@ -9,7 +9,7 @@ from pulp_events.errors import BadInput
 from pulp_events.events import EMPTY_OBJECT, Name, Resource
 from pulp_projections.queries import OperationRow, TaskRow
 
-from pulp_api.submission import Submission, arguments_of, declared_resources, declared_tags
+from pulp_api.submission import Submission, arguments_of, checked, declared_resources, declared_tags
 
 T = TypeVar("T", bound=Hashable)
 _resources_of: Final = msgspec.json.Decoder(tuple[Resource, ...]).decode
@@ -43,7 +43,7 @@ def submission_of(task: TaskRow, change: Rerun, operation: OperationRow) -> Subm
     belonged to. Raises `BadInput` for arguments that the operation cannot run with.
     """
     arguments = _changed(task.arguments, change)
-    before, after = arguments_of(Raw(task.arguments.encode())), arguments_of(arguments)
+    before, (after, _) = arguments_of(Raw(task.arguments.encode())), checked(arguments, operation)
     resources = _resources(_resources_of(task.resources), before, after, operation)
     return Submission(
         operation=task.operation,

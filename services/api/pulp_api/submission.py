@@ -70,13 +70,18 @@ class Draft(NamedTuple):
 
 def drafted(submission: Submission, operation: OperationRow) -> Draft:
     """The submission, checked. Raises `BadArguments`, or `BadInput` for arguments that are no object."""
-    arguments = arguments_of(submission.arguments)
+    return Draft(submission, operation, *checked(submission.arguments, operation))
+
+
+def checked(text: Raw, operation: OperationRow) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The arguments by name, and the remembered ones that are left out. Raises what `drafted` does."""
+    arguments = arguments_of(text)
     by = _checker(operation)
     if by is None:
-        return Draft(submission, operation, arguments, ())
+        return arguments, ()
     # Of two with one name the last is checked, but both would be in the log.
-    json.loads(bytes(submission.arguments), object_pairs_hook=_without_repetition)
-    return Draft(submission, operation, arguments, by.check(arguments))
+    json.loads(bytes(text), object_pairs_hook=_without_repetition)
+    return arguments, by.check(arguments)
 
 
 def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accepted:
