@@ -1,6 +1,7 @@
 """`pulp-tasks rebuild` as an operator uses it."""
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,7 +12,7 @@ from pulp_events.topics import Topics
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
-from tests.support.command import environment, on_a_terminal, pulp_tasks
+from tests.support.command import environment, on_a_terminal, pulp_tasks, shown_on_a_terminal
 from tests.support.projection import append_all, execute, project, settings_of, stories
 
 Command = Callable[..., "CompletedProcess[str]"]
@@ -121,3 +122,16 @@ async def test_what_the_generations_do_not_allow_is_said(command: Command) -> No
 async def test_a_generation_that_is_not_wanted_is_dropped(command: Command) -> None:
     assert command().returncode == 0
     assert command("cancel").stdout == "generation 2: cancelled and dropped\n"
+
+
+async def test_on_a_terminal_prune_asks(command: Command, env: dict[str, str]) -> None:
+    def prune(answer: str) -> tuple[int, str]:
+        return shown_on_a_terminal([sys.executable, "-m", "pulp_deploy", "rebuild", "prune"], env=env, typed=answer)
+
+    assert command("--activate").returncode == 0
+    code, shown = prune("n\n")
+    assert code == 1
+    assert "Drop generation 1? No rollback is possible afterwards. [y/N]: " in shown
+    assert statuses(command) == [["1", "retired"], ["2", "active"]]
+    code, shown = prune("y\n")
+    assert (code, shown.rstrip().endswith("dropped: 1")) == (0, True)

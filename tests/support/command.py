@@ -42,10 +42,11 @@ def on_a_terminal(*arguments: str, env: dict[str, str], columns: int = 80, timeo
 
 
 def shown_on_a_terminal(
-    command: Sequence[str], *, env: dict[str, str], columns: int = 80, timeout_s: float = 90
+    command: Sequence[str], *, env: dict[str, str], columns: int = 80, timeout_s: float = 90, typed: str = ""
 ) -> tuple[int, str]:
-    """Run any command to its end on a terminal: its exit code, and all that it shows there."""
+    """Run any command to its end on a terminal where `typed` was typed: its exit code, and all that it shows there."""
     terminal, line = pty.openpty()
+    os.write(terminal, typed.encode())
     fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     unset = {key: value for key, value in env.items() if key not in ("COLUMNS", "LINES")}
     with subprocess.Popen(command, env=unset, stdin=line, stdout=line, stderr=line) as process:

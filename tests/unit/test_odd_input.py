@@ -10,7 +10,7 @@ from pulp_events import settings
 from pulp_events.settings import SettingsError
 from pulp_projections.conninfo import place_of
 
-from tests.support.command import environment, pulp_tasks
+from tests.support.command import environment, pulp_tasks, shown_on_a_terminal
 
 AWAY = {"PULP_KAFKA": "127.0.0.1:1", "PULP_POSTGRES": "host=127.0.0.1 port=1"}
 
@@ -130,3 +130,14 @@ def test_without_standard_output_a_command_does_its_work(env: dict[str, str]) ->
     script = 'exec >&-; exec "$0" -m pulp_deploy completion bash'
     done = subprocess.run(["bash", "-c", script, sys.executable], env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_red"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_an_error_is_red_on_a_terminal(settings: dict[str, str], is_red: bool, env: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "pulp_deploy", "topics", "list"]
+    code, shown = shown_on_a_terminal(command, env={**env, "TERM": "xterm", **settings})
+    assert (code, "no stack runs on" in shown) == (os.EX_CONFIG, True)
+    assert ("\x1b[31m" in shown) is is_red

@@ -9,9 +9,8 @@ import click
 from pulp_console.asking import confirm, yes_option
 from pulp_console.groups import Group, examples
 from pulp_console.output import hint, show, table
-from pulp_console.times import time_text
 
-from pulp_deploy.commands import comparison
+from pulp_deploy.commands import comparison, generations
 from pulp_deploy.commands.completing import columns
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.side_by_side import filling, processes_option
@@ -23,13 +22,11 @@ if TYPE_CHECKING:
     from pulp_processor.compare import Comparison
     from pulp_processor.rebuild_fill import Filler
     from pulp_processor.rebuild_progress import Report
-    from pulp_processor.rebuild_state import Generation
     from pulp_processor.settings import Settings
 
     Build = Callable[[Settings, Report, Filler | None], Coroutine[Any, Any, int]]
 
 T = TypeVar("T")
-_HEADS: Final = ("GENERATION", "STATUS", "EVENTS", "DONE", "COMPARED", "ACTIVATED")
 activate_option: Final = click.option(
     "--activate", "activates", is_flag=True, help="Compare it and activate it when it is built."
 )
@@ -114,9 +111,9 @@ def status(data: Path | None, output: str) -> None:
     """List the generations, and how far each is."""
     from pulp_processor import rebuild
 
-    generations = _run(rebuild.status(processor_settings(data)))
-    report = [_generation(each) for each in generations]
-    show(output, report, lambda: table([_row(each) for each in report], _HEADS))
+    found = _run(rebuild.status(processor_settings(data)))
+    report = [generations.as_value(each) for each in found]
+    show(output, report, lambda: table([generations.row(each) for each in report], generations.ROW))
 
 
 @rebuild_group.command(epilog=examples("pulp-tasks rebuild verify --accept tasks.queue"))
@@ -135,7 +132,7 @@ def verify(accept: tuple[str, ...], data: Path | None, output: str) -> None:
     Row by row. Exits 1 if they differ.
     """
     found = _compare(processor_settings(data), accept)
-    show(output, comparison.as_value(found), lambda: _compared(found))
+    show(output, comparison.as_value(found), lambda: generations.compared(found))
     if not found.is_equal:
         raise click.exceptions.Exit(DIFFERENT)
 
@@ -150,7 +147,7 @@ def activate(unverified: bool, data: Path | None, output: str) -> None:
     It is done in one transaction. A rollback can undo it.
     """
     switched = _activate(processor_settings(data), unverified=unverified)
-    show(output, _switched(switched), lambda: [_activated(switched)])
+    show(output, generations.switch(switched), lambda: [generations.activated(switched)])
 
 
 @rebuild_group.command(epilog=examples("pulp-tasks rebuild rollback"))
@@ -168,7 +165,7 @@ def rollback(data: Path | None, output: str) -> None:
     with Display() as display:
         switched = _run(activation.rollback(processor_settings(data), display))
     line = f"generation {switched.now} is active again; generation {switched.before} is kept"
-    show(output, _switched(switched), lambda: [line])
+    show(output, generations.switch(switched), lambda: [line])
 
 
 @rebuild_group.command(epilog=examples("pulp-tasks rebuild prune --yes"))
@@ -197,7 +194,7 @@ def _build(action: str, data: Path | None, activates: bool, processes: int, outp
 
     settings = processor_settings(data)
     build: Build = rebuild.start if action == "start" else rebuild.resume
-    told = Told(output)
+    told = generations.Told(output)
     try:
         with filling(processes) as filler, Display() as display:
             told.built(_run(build(settings, display, filler)))
@@ -211,38 +208,6 @@ def _build(action: str, data: Path | None, activates: bool, processes: int, outp
     told.end()
 
 
-class Told:
-    """The steps of a rebuild: for people each when it is done, for scripts all at the end."""
-
-    def __init__(self, output: str) -> None:
-        self._output = output
-        self._value: dict[str, Any] = {"generation": None, "comparison": None, "activation": None}
-
-    def built(self, generation: int) -> None:
-        self._step("generation", generation, [f"generation {generation} is ready"])
-
-    def compared(self, found: "Comparison") -> bool:
-        """Whether they are equal."""
-        self._step("comparison", comparison.as_value(found), _compared(found))
-        return found.is_equal
-
-    def activated(self, switched: "Switched") -> None:
-        self._step("activation", _switched(switched), [_activated(switched)])
-
-    def end(self) -> None:
-        """Ends the command with `DIFFERENT` if a difference kept it from activating."""
-        if self._output != "table":
-            show(self._output, self._value, list)
-        found = self._value["comparison"]
-        if found is not None and not found["equal"]:
-            raise click.exceptions.Exit(DIFFERENT)
-
-    def _step(self, name: str, value: Any, lines: list[str]) -> None:
-        self._value[name] = value
-        if self._output == "table":
-            show("table", value, lambda: lines)
-
-
 def _compare(settings: "Settings", accept: tuple[str, ...]) -> "Comparison":
     from pulp_processor import rebuild
 
@@ -252,10 +217,6 @@ def _compare(settings: "Settings", accept: tuple[str, ...]) -> "Comparison":
         return _run(rebuild.verify(settings, accept=accept, report=display))
 
 
-def _compared(found: "Comparison") -> list[str]:
-    return comparison.page(found, ("ACTIVE", "NEW"), [f"  {example}" for example in found.examples])
-
-
 def _activate(settings: "Settings", *, unverified: bool) -> "Switched":
     from pulp_processor import activation
 
@@ -263,41 +224,6 @@ def _activate(settings: "Settings", *, unverified: bool) -> "Switched":
 
     with Display() as display:
         return _run(activation.activate(settings, display, unverified=unverified))
-
-
-def _activated(switched: "Switched") -> str:
-    return f"generation {switched.now} is active; generation {switched.before} is kept for a rollback"
-
-
-def _switched(switched: "Switched") -> dict[str, Any]:
-    return {"active": switched.now, "before": switched.before}
-
-
-def _generation(generation: "Generation") -> dict[str, Any]:
-    def text(at: Any) -> str | None:
-        return time_text(at) if at else None
-
-    return {
-        "generation": generation.number,
-        "status": generation.status,
-        "events": sum(generation.positions.values()),
-        "percent": round(generation.percent, 1),
-        "created_at": text(generation.created_at),
-        "verified_at": text(generation.verified_at),
-        "activated_at": text(generation.activated_at),
-        "accepted": list(generation.accepted),
-    }
-
-
-def _row(generation: dict[str, Any]) -> list[str]:
-    return [
-        str(generation["generation"]),
-        generation["status"],
-        str(generation["events"]),
-        f"{generation['percent']:.0f} %",
-        generation["verified_at"] or "-",
-        generation["activated_at"] or "-",
-    ]
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
