@@ -27,9 +27,9 @@ def topics() -> None:
 @data_option
 @output_option
 def create(partitions: int, replication: int, data: Path | None, output: str) -> None:
-    """Create the topics that are missing, as soon as Kafka answers (PULP_STARTUP_TIMEOUT_S, 60 s).
+    """Create the topics that are missing, once Kafka answers.
 
-    The number of partitions is the largest number of processors that can ever share the work.
+    It waits for Kafka for 60 s, or PULP_STARTUP_TIMEOUT_S. The number of partitions is the largest number of processors that can ever share the work.
     """
     from pulp_events import admin
     from pulp_events.settings import number
