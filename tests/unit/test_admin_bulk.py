@@ -67,6 +67,8 @@ class Server:
             return httpx.Response(200, json=self._matching(request.url.params))
         if path == "/pulp/api/v3/operations/":
             return httpx.Response(200, json={"results": [{"name": "sync"}], "next": None})
+        if path == "/pulp/api/v3/operations/sync/":  # which declares no arguments
+            return httpx.Response(200, json={"name": "sync", "arguments": None, "parameters": None})
         task_id = path.removesuffix("rerun/").rstrip("/").rsplit("/", 1)[-1]
         if method == "GET":
             return httpx.Response(200, json=self.tasks[task_id])
