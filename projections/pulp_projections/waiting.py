@@ -13,7 +13,7 @@ from pulp_projections.sql import load
 
 _MOST_USES: Final = 20_000
 """Uses of a resource that are looked at, in its index alone."""
-_MOST_TASKS: Final = 500
+_MOST_TASKS: Final = 250
 """Tasks of all its resources together that are looked at, from either end."""
 
 
