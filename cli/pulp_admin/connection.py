@@ -62,6 +62,8 @@ class Connection:
             )
         if not isinstance(error, httpx.ConnectError):
             return f"The connection to {self._where} broke: {text}", TEMPORARY
+        if "WRONG_VERSION_NUMBER" in text:
+            return f"The server {with_port(self._config.url)} does not speak TLS.\n{self._advice}", CONFIG
         if any(part in text for part in _UNKNOWN_HOST):
             problem = f"Unable to find host [{self._host}]."
         else:

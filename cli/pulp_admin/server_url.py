@@ -23,21 +23,20 @@ def server_url(text: str, source: str) -> str:
         )
     try:
         parts = urlsplit(stripped)
-        port = parts.port
     except ValueError as error:
         raise _refused(source, stripped, str(error)) from None
-    fault = _fault(stripped, parts, port)
+    fault = _fault(stripped, parts)
     if fault is not None:
         raise _refused(source, stripped, fault)
     return stripped.rstrip("/")
 
 
-def _fault(text: str, parts: SplitResult, port: int | None) -> str | None:
+def _fault(text: str, parts: SplitResult) -> str | None:
     if parts.scheme not in _PORTS or not text.lower().startswith(f"{parts.scheme}://"):
         return f"it must begin with http:// or https://, {_EXAMPLE}"
     if not parts.hostname:
         return f"the name of the host is missing, {_EXAMPLE}"
-    if port == 0 or parts.netloc.endswith(":"):
+    if not _has_good_port(parts):
         return "a port is a number from 1 to 65535"
     if re.search(r"[\s\x00-\x20\x7f-\x9f\ud800-\udfff\\]", text):
         return "it holds a character that no URL can hold"
@@ -47,6 +46,13 @@ def _fault(text: str, parts: SplitResult, port: int | None) -> str | None:
         before = text[: text.index(_API)]
         return f"the part from {_API} on is added by pulp-admin: give {before}"
     return None
+
+
+def _has_good_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0 and not parts.netloc.endswith(":")
+    except ValueError:
+        return False
 
 
 def with_port(url: str) -> str:
