@@ -1,5 +1,6 @@
 """How an operation's end is told, whatever it raises or returns: nothing of it can fail in its turn."""
 
+import asyncio
 import base64
 import datetime
 import decimal
@@ -257,3 +258,33 @@ def test_a_module_that_ends_or_breaks_is_named(line: str, tmp_path: Path, monkey
         OperationsNotLoaded, match=r"module broken_operations cannot be loaded: (SystemE|BaseE|SyntaxE)"
     ):
         load_operations(["broken_operations"])
+
+
+@operation("nested")
+async def _nested(context: Context) -> None:
+    async def inner() -> None:
+        raise OSError("no route")
+
+    try:
+        await asyncio.create_task(inner())
+    except OSError as error:
+        raise ValueError("no feed") from error
+
+
+@operation("refused-report")
+def _refused_report(context: Context) -> None:
+    context.report({"text": "x" * 300_000})
+
+
+async def test_a_traceback_has_the_frames_of_the_operation_and_none_of_the_worker(tmp_path: Path) -> None:
+    trace = (await run_operation(_nested, {}, storage=tmp_path)).traceback
+    assert trace is not None
+    files = [line for line in trace.splitlines() if line.lstrip().startswith("File ")]
+    assert [line.rpartition(" in ")[2] for line in files] == ["_nested", "inner", "_nested"]
+
+
+async def test_what_the_operation_called_last_stays_in_its_traceback(tmp_path: Path) -> None:
+    trace = (await run_operation(_refused_report, {}, storage=tmp_path)).traceback
+    assert trace is not None
+    files = [line for line in trace.splitlines() if line.lstrip().startswith("File ")]
+    assert [line.rpartition(" in ")[2] for line in files] == ["_refused_report", "report"]

@@ -1,8 +1,11 @@
 """Exceptions in words, whatever they are: nothing here raises for what an exception does when it is printed."""
 
+import os
 import traceback
+from pathlib import Path
 from typing import Final
 
+_WORKER: Final = f"{Path(__file__).parent}{os.sep}"
 _MOST_CAUSES: Final = 20
 """Of a longer chain the traceback shows the last exception alone: to format thousands takes seconds."""
 _TEXT_LIMIT: Final = 100_000
@@ -18,10 +21,15 @@ def described(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException, *, chain: bool = True) -> str:
-    """The traceback, with causes and notes unless `chain` is false; what of it can be formatted."""
+    """The traceback, with causes and notes unless `chain` is false; what of it can be formatted.
+
+    It begins with the operation's own code: the worker's frames around it, and between its frames, are left out.
+    """
     is_long = chain and _is_long(error)
     try:
-        trace = "".join(traceback.format_exception(error, chain=chain and not is_long))
+        summary = traceback.TracebackException.from_exception(error)
+        _leave_worker_out(summary)
+        trace = "".join(summary.format(chain=chain and not is_long))
     except BaseException:  # a class of the operation took part in it
         trace = _frames_of(error) + described(error) + "\n"
     return f"(more than {_MOST_CAUSES} causes are left out)\n{trace}" if is_long else trace
@@ -43,6 +51,21 @@ def text_of(value: object) -> str | None:
         return str(value)[:_TEXT_LIMIT]
     except BaseException:  # __str__ raises, or gives no text
         return None
+
+
+def _leave_worker_out(summary: traceback.TracebackException) -> None:
+    """Of the worker's frames only those stay that the operation has called last, such as `Context.report`."""
+    own = [place for place, frame in enumerate(summary.stack) if not frame.filename.startswith(_WORKER)]
+    if own:
+        kept = [
+            frame
+            for place, frame in enumerate(summary.stack)
+            if place > own[-1] or not frame.filename.startswith(_WORKER)
+        ]
+        summary.stack[:] = kept
+    for related in (summary.__cause__, summary.__context__, *(summary.exceptions or ())):
+        if related is not None:
+            _leave_worker_out(related)
 
 
 def _frames_of(error: BaseException) -> str:
