@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from pulp_console.colours import is_coloured
 from pulp_console.escaping import one_line, plain
-from pulp_console.output import cells_of, hint, show_next
+from pulp_console.output import cells_of, check_reader, hint, show_next
 from pulp_console.times import time_text
 
 from pulp_admin.progress import counts_of, progress_words
@@ -48,6 +48,9 @@ class LineView:
             click.echo(f"{at or time_text(datetime.now(UTC))} {line}")
             sys.stdout.flush()
 
+    def idle(self) -> None:
+        check_reader()
+
     def remark(self, text: str) -> None:
         hint(text)
 
@@ -67,6 +70,9 @@ class DataView:
             self._said = dict(task)
             show_next(self._output, self._said, "")
             sys.stdout.flush()
+
+    def idle(self) -> None:
+        check_reader()
 
     def remark(self, text: str) -> None:
         hint(text)
@@ -105,6 +111,9 @@ class BarView:
         self._task, self._waits_for = task, waits_for
         if not self._live.is_started:
             self._live.start(refresh=True)
+
+    def idle(self) -> None:
+        """Somebody looks, or the terminal ends this process."""
 
     def remark(self, text: str) -> None:
         """On the same terminal it has to be above the bar."""

@@ -33,6 +33,10 @@ class View(Protocol):
         """The task has changed, at a time that is given in RFC 3339 where it is known."""
         ...
 
+    def idle(self) -> None:
+        """There is nothing new. Raises `BrokenPipeError` if nobody looks any more."""
+        ...
+
     def remark(self, text: str) -> None:
         """Say something that is no part of the output."""
         ...
@@ -131,7 +135,7 @@ class _Watch:
                 self._last_id = message.id or self._last_id
                 if message.event == _FAILURE:
                     return None
-                code = self._take(message) if message.data else self._read_while_waiting()
+                code = self._take(message) if message.data else self._idle()
                 if code is not None:
                     return code
         return None
@@ -146,8 +150,9 @@ class _Watch:
             return self._changed({**self._task, "progress": progress, "progress_report": progress}, at)
         return self._read(at, at_least={record["partition"]: record["offset"]})
 
-    def _read_while_waiting(self) -> int | None:
-        """The server has nothing to say; what the task waits for may have changed all the same."""
+    def _idle(self) -> int | None:
+        """The server has nothing to say; what a task waits for may have changed all the same."""
+        self._view.idle()
         if self._task is None or state_of_report(self._task).pulp2 != "waiting":
             return None
         return self._read()

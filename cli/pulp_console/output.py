@@ -1,5 +1,6 @@
 """Writing to the terminal, or to what stands in its place. Data goes to standard output, remarks to standard error."""
 
+import contextlib
 import json
 import select
 import sys
@@ -44,8 +45,12 @@ def check_reader() -> None:
     """Raises `BrokenPipeError` if nobody reads standard output any more. For loops that may wait long for a line."""
     if sys.stdout is None:  # it was closed before we began
         raise BrokenPipeError
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # it is no file: a program has called this one
+        return
     poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
+    poll.register(descriptor, 0)
     if any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0)):
         raise BrokenPipeError
 
@@ -136,11 +141,18 @@ def text_of(lines: Iterable[str]) -> str:
 
 def hint(text: str) -> None:
     """A remark on standard error."""
-    click.echo(plain(text), err=True)
+    _remark(plain(text))
 
 
 def failed(text: str, *, to_stdout: bool = False) -> None:
     """A message of failure: red where the terminal takes colours."""
-    stream = sys.stdout if to_stdout else sys.stderr
-    is_plain = to_stdout or not is_coloured(stream)
-    click.echo(plain(text) if is_plain else click.style(plain(text), fg="red"), err=not to_stdout)
+    if to_stdout:
+        click.echo(plain(text))
+    else:
+        _remark(click.style(plain(text), fg="red") if is_coloured(sys.stderr) else plain(text))
+
+
+def _remark(text: str) -> None:
+    # Where nobody can be told anything the exit code still says how it ended.
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)

@@ -1,7 +1,9 @@
 """What `tasks watch` draws on a real terminal, at several widths, with and without colours."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,30 +16,37 @@ import pytest
 from pulp_console.output import cells_of
 
 from tests.support.command import environment, shown_on_a_terminal
-from tests.unit.test_admin_watch import ID, sse, task
+from tests.unit.test_admin_watch import HEARTBEAT, ID, sse, task
 
 HALF = {"content": {"items_total": 10, "items_left": 5, "size_total": 3_400_000, "size_left": 2_200_000}}
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9][0-9;]*m")
 
 
-class Api(BaseHTTPRequestHandler):
-    """Half done at the first look, and failed at the next."""
+class Server(ThreadingHTTPServer):
+    """What the API is to say."""
 
     reports: list[dict[str, Any]]
     refusals: int
+    heartbeats: bool
+
+
+class Api(BaseHTTPRequestHandler):
+    """Half done at the first look, and failed at the next."""
+
+    server: Server
 
     def do_GET(self) -> None:
+        reports, is_quiet = self.server.reports, self.server.heartbeats
         if self.path.startswith("/pulp/api/v3/events/"):
-            self._answer(sse("finished"), "text/event-stream")
+            self._answer(HEARTBEAT * 100 if is_quiet else sse("finished"), "text/event-stream")
         elif "/v3/" in self.path:
             self._answer(b"{}")
-        elif len(self.reports) == 1 and self.server.refusals:  # type: ignore[attr-defined]
-            self.server.refusals -= 1  # type: ignore[attr-defined]
+        elif len(reports) == 1 and self.server.refusals:
+            self.server.refusals -= 1
             self._answer(b'{"error_message": "Kafka is away"}', status=503)
         else:
-            report = self.reports.pop(0) if len(self.reports) > 1 else self.reports[0]
-            self._answer(json.dumps(report).encode())
+            self._answer(json.dumps(reports.pop(0) if len(reports) > 1 and not is_quiet else reports[0]).encode())
 
     def _answer(self, body: bytes, kind: str = "application/json", status: int = 200) -> None:
         self.send_response(status)
@@ -52,11 +61,12 @@ class Api(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def api(*, refusals: int = 0) -> Iterator[str]:
+def api(*, refusals: int = 0, heartbeats: bool = False) -> Iterator[str]:
+    """The URL of the server. With `heartbeats` the task never ends, and nothing is said of it."""
     half = task("running", progress=HALF, progress_report=HALF)
-    handler = type("Handler", (Api,), {"reports": [half, task("error", progress=HALF)]})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.refusals = refusals  # type: ignore[attr-defined]
+    server = Server(("127.0.0.1", 0), Api)
+    server.reports = [half, task("error", progress=HALF)]
+    server.refusals, server.heartbeats = refusals, heartbeats
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -123,3 +133,29 @@ def test_remarks_are_above_the_bar(tmp_path: Path) -> None:
     shown = lines(watch(tmp_path, 80, refusals=1))
     assert "The server cannot answer now: Kafka is away" in shown
     assert "Trying again." in shown
+
+
+def test_a_reader_that_goes_away_ends_the_watch_although_nothing_is_printed(tmp_path: Path) -> None:
+    """`watch | head -1` of a task that says nothing for hours: the server's heartbeats are enough to notice."""
+    with api(heartbeats=True) as url:
+        watching = subprocess.Popen(
+            [Path(sys.executable).with_name("pulp-admin"), "tasks", "watch", "--task-id", ID],
+            env=environment(tmp_path, PULP_URL=url, PULP_ADMIN_CONFIG=os.devnull),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        assert "sync: Running" in watching.stdout.readline()
+        watching.stdout.close()
+        assert watching.stderr.read() == ""
+        assert watching.wait(60) == 141
+        watching.stderr.close()
+
+
+def test_an_exit_code_survives_a_standard_error_that_cannot_be_written(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        command = [str(Path(sys.executable).with_name("pulp-admin")), "--url", "http://127.0.0.1:1", "status"]
+        env = environment(tmp_path, PULP_ADMIN_CONFIG=os.devnull)
+        assert subprocess.run(command, env=env, stderr=full, check=False).returncode == 78
