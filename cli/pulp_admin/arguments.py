@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+_WIDTH: Final = 78
 _TRUE: Final = ("true", "yes", "on")
 _FALSE: Final = ("false", "no", "off")
 _INTEGER: Final = re.compile(r"[+-]?\d+", re.ASCII)
@@ -62,12 +63,13 @@ def problem_with(given: Mapping[str, Any], operation: Mapping[str, Any]) -> str 
 
 
 def example_of(submission: Mapping[str, Any]) -> str:
-    """The command line of a submission that is right, as the server gives one."""
-    words = ["pulp-admin", "submit", str(submission.get("operation", "OPERATION"))]
+    """The command line of a submission that is right, as the server gives one; on lines of its own if it is long."""
+    parts = [shlex.join(["pulp-admin", "submit", str(submission.get("operation", "OPERATION"))])]
     for name, value in (submission.get("arguments") or {}).items():
         is_text = isinstance(value, str)
-        words += ["--argument", f"{name}={value}" if is_text else f"{name}:={json.dumps(value)}"]
-    return f"Example: {shlex.join(words)}"
+        parts.append(shlex.join(["--argument", f"{name}={value}" if is_text else f"{name}:={json.dumps(value)}"]))
+    line = f"Example: {' '.join(parts)}"
+    return line if len(line) <= _WIDTH else "Example: " + " \\\n    ".join(parts)
 
 
 def rows_of(operation: Mapping[str, Any]) -> list[list[str]]:
@@ -99,7 +101,8 @@ def _problems(given: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterato
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
+    begun = [each for each in known if len(word) > 2 and each.startswith(word)]
+    near = begun or difflib.get_close_matches(word, known, n=1)
     return f", did you mean {near[0]!r}?" if near else ""
 
 

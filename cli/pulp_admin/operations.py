@@ -61,7 +61,7 @@ def _page(row: dict[str, Any]) -> list[str]:
         lines += ["It takes no arguments."]
     else:
         lines += table(rows_of(row), ("ARGUMENT", "TYPE", "REQUIRED", "DEFAULT", "DESCRIPTION"))
-    return [*lines, "", example_of(row["example"])]
+    return [*lines, "", *example_of(row["example"]).splitlines()]
 
 
 def _resource(item: dict[str, str]) -> str:

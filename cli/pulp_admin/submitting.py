@@ -136,7 +136,8 @@ def _write_arguments(operation: dict[str, Any], formatter: click.HelpFormatter) 
             none = "It takes none." if operation["parameters"] is not None else "It declares none, and takes any."
             formatter.write_text(none)
     with formatter.indentation():
-        formatter.write_text(example_of(operation["example"]))
+        for line in example_of(operation["example"]).splitlines():  # to be copied: never wrapped
+            formatter.write(f"{' ' * formatter.current_indent}{line}\n")
 
 
 def _about(row: list[str]) -> str:

@@ -266,7 +266,7 @@ def test_what_the_server_or_the_command_line_refuses(user: User) -> None:
         (("submit", "sync"), 65, "operation sync: repo_id: this argument is required: a repository's id"),
         (("submit", "sync", "--argument", "repo_id=zoo", "--argument", "feed=zoo"), 65, "feed: an http or https URL"),
         (("submit", "publish", "--argument", "repo_id=zoo"), 65, "no sync of repository 'zoo' was successful"),
-        (("repo", "sync", "run", "--repo-id", "zoo"), 65, "no task before this one on repository:zoo had one"),
+        (("repo", "sync", "run", "--repo-id", "zoo"), 65, "no earlier task on repository:zoo had one"),
         (("operations", "snyc"), 65, "Did you mean 'sync'?"),
         (("submit", "echo", "--arguments", "[]"), 64, "a JSON object is expected, not list"),
         (("tasks", "details"), 64, "The following options are required but were not specified:\n  --task-id\n"),

@@ -111,6 +111,7 @@ def test_a_text_becomes_what_the_operation_declares(
     [
         (sync, []),
         (sync, ["repo_id=zoo", "fed=x"]),
+        (sync, ["repo_id=zoo", "conc=8"]),
         (sync, ["repo_id=zoo", "concurrency=many"]),
         (sync, ["repo_id=zoo", "verify_tls=1"]),
         (sync, ["repo_id:=7", "feed:=null", "concurrency:=1.5"]),
@@ -151,7 +152,9 @@ def test_the_example_of_a_refusal_is_a_command_line(
     assert admin(tmp_path, server, "repo", "sync", "run", "--repo-id", "zoo", "--feed", "not-a-url") == 65
     assert capsys.readouterr().err == (
         "operation sync: feed: an http or https URL with a host is expected\n"
-        f"Example: pulp-admin submit sync --argument repo_id=zoo --argument feed={FEED}\n"
+        "Example: pulp-admin submit sync \\\n"
+        "    --argument repo_id=zoo \\\n"
+        f"    --argument feed={FEED}\n"
     )
 
 
@@ -189,7 +192,7 @@ def test_the_help_of_an_operation_shows_its_arguments(
     assert "Arguments of sync: repo_id (id) The repository. [required]" in told
     assert "concurrency (integer) Downloads at once. [default: 4]" in told
     assert "[required where no earlier task had one]" in told
-    assert f"Example: pulp-admin submit sync --argument repo_id=zoo --argument feed={FEED}" in told
+    assert f"Example: pulp-admin submit sync \\ --argument repo_id=zoo \\ --argument feed={FEED}" in told
     assert "--idempotency-key KEY" in told
     assert admin(tmp_path, server, "submit", "--help", "free") == 0
     assert "Arguments of free: It declares none, and takes any." in " ".join(capsys.readouterr().out.split())

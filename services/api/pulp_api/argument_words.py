@@ -150,6 +150,8 @@ def _limits(schema: Schema) -> Iterator[str]:
     edges = [f"{word} {schema[key]}" for key, word in _EDGES if key in schema]
     if edges:
         yield " and ".join(edges)
+    if schema.get("format") in _TEXTS:  # what has a form is short or long enough
+        return
     for least, most, unit in (
         ("minLength", "maxLength", "characters"),
         ("minItems", "maxItems", "items"),

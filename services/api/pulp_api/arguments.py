@@ -7,7 +7,7 @@ import datetime
 import decimal
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
@@ -118,9 +118,10 @@ def checker(operation: str, schema: str) -> Checker:
     return Checker(operation, found)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Collection[str]) -> str:
     """`, did you mean 'feed'?`, or nothing."""
-    near = get_close_matches(word, list(known), n=1)
+    begun = [each for each in known if len(word) > 2 and each.startswith(word)]
+    near = begun or get_close_matches(word, list(known), n=1)
     return f", did you mean {near[0]!r}?" if near else ""
 
 

@@ -1,7 +1,7 @@
 """What a submission takes from the tasks before it: remembered arguments, and that there was the one it requires."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from psycopg import AsyncConnection
@@ -15,7 +15,6 @@ from pulp_api.auth import Connect
 from pulp_api.submission import Draft, accepted
 
 CatchUp = Callable[[], Awaitable[str | None]]
-_KEPT: Final = "and no task before this one on"
 
 
 class NotThereYet(BadInput):
@@ -61,7 +60,7 @@ async def _remembered(connection: AsyncConnection, draft: Draft) -> dict[str, An
             found[name] = next(right)
         except StopIteration:
             lacking = by.lacking(name)
-            where = "" if resource is None else f" {_KEPT} {resource} had one"
+            where = "" if resource is None else f"; no earlier task on {resource} had one"
             raise by.refusal([lacking._replace(message=lacking.message + where)]) from None
     return found
 
