@@ -15,7 +15,7 @@ import sys
 from contextlib import closing
 
 import msgspec
-from pulp_events import FINAL, Event, Ignored, Received, Subscription, Task, evolve, subscribe
+from pulp_events import FINAL, Event, Ignored, PulpError, Received, Subscription, Task, evolve, subscribe
 
 TABLES = """
 create table if not exists tasks (task_id text primary key, task blob not null);
@@ -91,4 +91,7 @@ def store_position(database: sqlite3.Connection, received: Received) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except PulpError as error:  # such as no Kafka, or positions of a topic that was made anew
+        sys.exit(f"subscriber: {error}")

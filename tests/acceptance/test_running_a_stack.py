@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import stat
@@ -39,9 +40,13 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def running(folder: Path) -> Iterator[Running]:
-    data = folder / "data"
-    env = environment(folder)
-    result = pulp_tasks("up", "--data", str(data), "--detach", *ANY_PORTS, env=env)
+    data = folder / "dä ta żółć"  # a name that neither Latin-1 nor ASCII has
+    env = environment(folder, LC_ALL="C")
+    umask = os.umask(0o027)
+    try:
+        result = pulp_tasks("up", "--data", str(data), "--detach", *ANY_PORTS, env=env)
+    finally:
+        os.umask(umask)
     assert result.returncode == 0, result.stderr
     yield Running(data, env, result.stdout)
     if DataFolderProcesses(data).supervisor() is not None:
@@ -70,7 +75,7 @@ def test_up_says_how_to_go_on(running: Running) -> None:
     assert running.said.startswith("API ")
     assert "pulp-admin tasks list" in running.said
     assert running.said.endswith(
-        f"\nStop      pulp-tasks down --data {running.data}\n"
+        f"\nStop      pulp-tasks down --data {shlex.quote(str(running.data))}\n"
     )  # no terminal is held: no Ctrl-C
 
 
@@ -85,6 +90,17 @@ def test_secrets_are_for_their_owner_alone_and_in_no_process_list(running: Runni
     seen += [str(process.environ()) for process in DataFolderProcesses(running.data).all()]
     seen += [path.read_text(errors="replace") for path in (running.data / "logs").glob("*.log")]
     assert not [text for text in seen for secret in secrets if secret in text]
+
+
+def test_no_folder_is_open_to_others_whatever_the_umask_is(running: Running) -> None:
+    assert sorted(path.name for path in running.data.parent.iterdir() if path.name.startswith("d")) == ["dä ta żółć"]
+    folders = [path for path in (running.data, *running.data.rglob("*")) if path.is_dir()]
+    ours = [path for path in folders if not path.is_relative_to(running.data / "postgres" / "server")]
+    passable = 0o711 if os.geteuid() == 0 else 0o700  # by PostgreSQL's account
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (running.data, running.data / "postgres")} == {passable}
+    assert {stat.S_IMODE((running.data / name).stat().st_mode) for name in ("logs", "storage", "kafka/1")} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (running.data / "logs").glob("*")} == {0o600}
+    assert [path for path in ours if stat.S_IMODE(path.stat().st_mode) & 0o022] == []
 
 
 def test_the_clients_configuration_is_written_where_the_client_looks(running: Running) -> None:

@@ -18,7 +18,12 @@ from pulp_deploy.files import make_folder
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
 
-_HEAP: Final = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+JVM_OPTIONS: Final = (
+    *("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"),
+    *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),  # it warns at each start else
+)
+_AOT_QUIET: Final = "-Xlog:aot*=error"
+"""What the JVM does not find in the archive it makes anew: no news."""
 _IN_UTF8: Final = {"LC_ALL": "C.UTF-8"}
 """Java takes the names of files to be in the locale's encoding, which may be ASCII."""
 _LOG_SETTINGS: Final = Path(__file__).with_name("log4j2.yaml")
@@ -116,9 +121,9 @@ class Kafka:
             return False
 
     def _java(self) -> list[str]:
-        archive = [] if self.archive is None else [f"-XX:AOTCache={self.archive}"]
+        archive = [] if self.archive is None else [f"-XX:AOTCache={self.archive}", _AOT_QUIET]
         logging_from = f"-Dlog4j2.configurationFile={_LOG_SETTINGS}"
-        return [self.java, *_HEAP, *archive, logging_from, "-cp", self.class_path]
+        return [self.java, *JVM_OPTIONS, *archive, logging_from, "-cp", self.class_path]
 
     def _properties(self, node: Node, data: Path) -> str:
         voters = ",".join(f"{each.number}@{HOST}:{each.controller_port}" for each in self.nodes)

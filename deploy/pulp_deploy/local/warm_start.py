@@ -20,7 +20,7 @@ import platformdirs
 
 from pulp_deploy.errors import DeployError
 from pulp_deploy.files import make_folder
-from pulp_deploy.local.kafka import Kafka, Node
+from pulp_deploy.local.kafka import JVM_OPTIONS, Kafka, Node
 from pulp_deploy.local.ports import free_ports
 
 _READY_S: Final = 60.0
@@ -45,7 +45,7 @@ def warm(kafka: Kafka, say: Callable[[str], None]) -> Kafka:
 
 def _archive_of(kafka: Kafka) -> Path:
     java = Path(kafka.java)
-    fits = f"{java} {java.stat().st_mtime_ns} {kafka.class_path}"
+    fits = f"{java} {java.stat().st_mtime_ns} {kafka.class_path} {JVM_OPTIONS}"
     folder = platformdirs.user_cache_path("pulp-tasks")
     make_folder(folder)
     return folder / f"kafka-{hashlib.sha256(fits.encode()).hexdigest()[:16]}.aot"
