@@ -116,6 +116,15 @@ async def test_who_blocks_the_loop_for_longer_than_the_lease_is_told_to_its_task
         assert (await pulp.end(other))["error"]["code"] == "worker-lost"
 
 
+async def test_who_ends_the_loop_from_a_callback_is_told(pulp: Pipeline) -> None:
+    async with logged_worker(pulp, OPERATIONS) as worker:
+        task_id = await does(pulp, "exits-in-a-callback")
+        async with asyncio.timeout(LIMIT_S):
+            assert await worker.process.wait() == 70
+        [line] = worker.lines("has called sys.exit() in a callback")
+        assert f"task_id={task_id}" in line
+
+
 async def test_who_keeps_the_interpreter_is_ended_with_the_lease_and_its_place_is_told(pulp: Pipeline) -> None:
     async with logged_worker(pulp, OPERATIONS) as worker:
         task_id = await does(pulp, "keeps-the-interpreter", REPO)

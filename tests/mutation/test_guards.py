@@ -44,6 +44,7 @@ TASK = "events/pulp_events/task.py"
 GUARDS_TEST = "tests/contract/test_projectors.py"
 PRODUCER_TEST = "tests/integration/test_producer_guards.py"
 SCHEDULES_TEST = "tests/model/test_schedules.py::test_no_schedule_breaks_a_promise"
+PROCESS_TEST = "tests/integration/test_operation_process.py"
 TABLE_TEST = "tests/unit/test_events_table.py"
 
 GUARDS: Final[dict[str, Guard]] = {
@@ -188,6 +189,20 @@ GUARDS: Final[dict[str, Guard]] = {
         "        self._registration.become_another()\n",
         "pulp_worker.worker",
         (SCHEDULES_TEST,),
+    ),
+    "what an operation has started ends with it": Guard(
+        "services/worker/pulp_worker/guardian.py",
+        "        self._end_all()\n",
+        "",
+        "pulp_worker.guardian",
+        (f"{PROCESS_TEST}::test_an_orphan_is_dead_before_the_run_has_ended",),
+    ),
+    "the end of a plain operation with the lease": Guard(
+        "services/worker/pulp_worker/guardian.py",
+        "            self._kill()\n            self._until_s = self._exits_by_s = math.inf\n",
+        "            self._until_s = self._exits_by_s = math.inf\n",
+        "pulp_worker.guardian",
+        (f"{PROCESS_TEST}::test_what_hangs_ends_with_the_lease_though_nobody_looks",),
     ),
     "what was claimed without an answer is given back": Guard(
         "services/worker/pulp_worker/claiming.py",

@@ -118,6 +118,14 @@ async def exits_in_a_task_that_nobody_awaits(context: Context) -> object:
 
 
 @way
+async def exits_in_a_callback(context: Context) -> object:
+    context.report({"step": "exiting"})
+    asyncio.get_running_loop().call_later(0.3, sys.exit, 3)
+    await asyncio.sleep(600)
+    return "unsaid"
+
+
+@way
 async def comes_back_twice(context: Context) -> object:
     pid = os.fork()
     if pid:
