@@ -12,6 +12,7 @@ from pulp_events.settings import SettingsError
 from pulp_processor.instance import InstanceInUse
 from pulp_processor.rebuild_errors import RebuildCancelled, RebuildInterrupted, RebuildInUse, RebuildRefused
 from pulp_projections.startup import DependencyAway
+from pulp_worker.loading import OperationsNotLoaded
 from pulp_worker.registration import Holder, NameInUse
 
 
@@ -19,6 +20,7 @@ from pulp_worker.registration import Holder, NameInUse
     ("error", "code"),
     [
         (DependencyAway("x"), os.EX_UNAVAILABLE),
+        (OperationsNotLoaded("x"), os.EX_CONFIG),
         (SettingsError("x"), os.EX_CONFIG),
         (TopicMismatch("x"), os.EX_CONFIG),
         (OffsetOutOfRange("x"), os.EX_CONFIG),

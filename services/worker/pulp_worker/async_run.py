@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +14,9 @@ from pulp_worker.reporter import Reporter
 from pulp_worker.returning import complete
 from pulp_worker.sdk import Context, TaskCancelled
 from pulp_worker.surroundings import Surroundings
+
+_LEAST_GRACE_S: Final = 1.0
+"""A worker is not replaced for what ends a moment after it was cancelled."""
 
 
 class AsyncRun:
@@ -28,7 +31,7 @@ class AsyncRun:
         on_stuck: Callable[[], None],
     ) -> None:
         """`on_stuck` is called when something of it goes on although it was stopped."""
-        self._grace_s = surroundings.grace_s
+        self._grace_s = max(surroundings.grace_s, _LEAST_GRACE_S)
         self._on_stuck = on_stuck
         self._context: Context[Any] = Context(
             task_id=claim.task_id,

@@ -6,8 +6,8 @@ import fcntl
 import importlib
 import logging
 import os
+import select
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -70,9 +70,9 @@ class Channel:
         """Whether the guardian has passed a cancel on."""
         if not self.is_ours or _identity(self._descriptor) != self._identity:
             return False
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._descriptor)) as channel:
-            return bool(channel.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
-        return False
+        asked = select.poll()
+        asked.register(self._descriptor, select.POLLIN)
+        return bool(asked.poll(0))
 
     def _close(self) -> None:
         if _identity(self._descriptor) == self._identity:

@@ -9,7 +9,11 @@ from uuid import UUID
 
 def folder_of(attempt_id: UUID) -> str:
     """Where it is: below TMPDIR."""
-    return os.path.join(tempfile.gettempdir(), f"pulp-{attempt_id}")
+    try:
+        parent = tempfile.gettempdir()
+    except FileNotFoundError:  # none can be written to: to make the folder says why
+        parent = os.environ.get("TMPDIR", "/tmp")
+    return os.path.abspath(os.path.join(parent, f"pulp-{attempt_id}"))
 
 
 def make(folder: str) -> None:

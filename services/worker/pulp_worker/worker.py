@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import psycopg
 from pulp_events.errors import LogError, PulpError
-from pulp_events.events import ErrorCode, Event
+from pulp_events.events import ErrorCode
 from pulp_events.log import Log
 from pulp_projections.positions import Positions
 
 from pulp_worker.attempt import Attempt, Tools
+from pulp_worker.blaming import LastWord, blame, give_up, no_last_word, tell_stuck
 from pulp_worker.claiming import Claiming
 from pulp_worker.claims import Claim, Claims
 from pulp_worker.guard import BLOCKED_S, Guard, LoopWatch
@@ -30,11 +31,6 @@ _POLL_S: Final = 2.0
 _RETRY_S: Final = 0.5
 _SLACK_S: Final = 1.0
 _STOPPED: Final = "The worker was stopped while it ran the task."
-_STUCK: Final = "The operation was told to stop and did not: the worker has replaced its process to be rid of it."
-_BLOCKED: Final = (
-    "The operation has blocked the event loop of its worker for {:.0f} s, until the worker's lease ran out. Make it a"
-    " plain function (`def`), which has a process of its own, or call what blocks by asyncio.to_thread."
-)
 _LOOK_S: Final = 0.1
 _log = logging.getLogger("pulp.worker")
 
@@ -49,7 +45,7 @@ class Worker:
         *,
         log: Log,
         positions: Positions,
-        last_word: Callable[[Event, int], object] | None = None,
+        last_word: LastWord = no_last_word,
         pulse: Callable[[float], None] = lambda _: None,
     ) -> None:
         """`last_word` appends an event from a thread while the loop is blocked.
@@ -165,7 +161,8 @@ class Worker:
             elif stop in done:
                 await self._drain(hastening)
             else:
-                await self._give_up_stuck()
+                self.is_replaced = True
+                await give_up(self._slots.attempts, self._log)
             for error in broken:
                 raise error if isinstance(error, PulpError) else RuntimeError("the worker broke") from error
         finally:
@@ -204,15 +201,7 @@ class Worker:
 
     def _note_stuck(self, attempt: Attempt) -> None:
         """An operation goes on although it was stopped: its slot is lost to this process."""
-        _log.error(
-            "an operation goes on although it was stopped: no new tasks are taken, and once the others have ended"
-            " the worker replaces its process",
-            extra={
-                "task_id": attempt.claim.task_id,
-                "operation": attempt.claim.operation,
-                "running": len(self._slots.attempts),
-            },
-        )
+        tell_stuck(attempt, running=len(self._slots.attempts))
         self._is_draining = True
         self._has_stuck.set()
 
@@ -222,29 +211,10 @@ class Worker:
         while not all(attempt.is_stuck for attempt in self._slots.attempts):  # noqa: ASYNC110  # any of them may end
             await asyncio.sleep(_LOOK_S)
 
-    async def _give_up_stuck(self) -> None:
-        """End the tasks of operations that cannot be stopped. Their resources stay reserved as long as the lease."""
-        self.is_replaced = True
-        for attempt in self._slots.attempts:
-            if attempt.is_over:
-                continue
-            try:
-                await self._log.append(attempt.last_word(ErrorCode.OPERATION_STUCK, _STUCK), attempt.claim.partition)
-            except LogError as error:
-                _log.warning("the log is away", extra={"task_id": attempt.claim.task_id, "error": str(error)})
-
     def _blame(self) -> None:
-        """The lease has run out while operations run; from the guard's thread. Who has blocked the loop is told."""
-        if self._watch.blocked_s < BLOCKED_S:
-            return
-        blocked_s, (owner, stack) = self._watch.blocked_s, self._watch.culprit()
-        guilty = [attempt for attempt in self._slots.attempts if owner and attempt.claim.task_id == owner.task_id]
-        for attempt in guilty:
-            names = {"task_id": attempt.claim.task_id, "operation": attempt.claim.operation}
-            _log.critical("an operation has blocked the event loop until the lease ran out", extra=names)
-            event = attempt.last_word(ErrorCode.LOOP_BLOCKED, _BLOCKED.format(blocked_s), stack)
-            if self._last_word is not None:
-                self._last_word(event, attempt.claim.partition)
+        """The lease has run out while operations run; from the guard's thread."""
+        if self._watch.blocked_s >= BLOCKED_S:
+            blame(self._watch, self._slots.attempts, self._last_word)
 
     async def _break_off(self) -> None:
         for attempt in self._slots.attempts:
