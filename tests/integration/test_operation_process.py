@@ -91,6 +91,15 @@ def test_each_way_has_its_test() -> None:
     assert [way for way in WAYS if f'"{way}"' not in text] == []
 
 
+async def test_signals_that_the_worker_ignores_are_not_ignored_by_its_operations(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        async with plain(tmp_path, "has-default-signals") as run:
+            assert bytes((await run.end()).result) == b"true"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 async def test_an_orphan_is_dead_before_the_run_has_ended(tmp_path: Path) -> None:
     async with plain(tmp_path, "leaves-an-orphan") as run:
         ended = await run.end()

@@ -25,6 +25,7 @@ from pulp_worker.sdk import Context, Operation
 
 _LEAST_DESCRIPTOR: Final = 64
 """Above those that a program usually gets, and may close or replace by their numbers."""
+_SET_BY_PYTHON: Final = {signal.SIGPIPE, signal.SIGXFSZ}
 _CHATTY: Final = ("httpx", "asyncio")
 
 
@@ -127,6 +128,10 @@ def _arrange(job: Job, output: int) -> None:
     for public in (1, 2):
         os.dup2(output, public)
     os.close(output)
+    for signum in signal.valid_signals() - _SET_BY_PYTHON:
+        if signal.getsignal(signum) is signal.SIG_IGN:  # by whoever started the worker, `nohup` for one
+            signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(job.scratch)
     os.environ["TMPDIR"] = job.scratch
     tempfile.tempdir = None  # it may have been looked up before
