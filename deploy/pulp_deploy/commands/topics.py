@@ -29,7 +29,8 @@ def topics() -> None:
 def create(partitions: int, replication: int, data: Path | None, output: str) -> None:
     """Create the topics that are missing, once Kafka answers.
 
-    It waits for Kafka for 60 s, or PULP_STARTUP_TIMEOUT_S. The number of partitions is the largest number of processors that can ever share the work.
+    It waits for Kafka for 60 s, or PULP_STARTUP_TIMEOUT_S. The number of partitions is the largest number of processors
+    that can ever share the work.
     """
     from pulp_events import admin
     from pulp_events.settings import number

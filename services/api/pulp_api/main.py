@@ -29,6 +29,9 @@ from pulp_api.stream import Hub
 
 _STALLED_S: Final = 30.0
 _POOL_WAIT_S: Final = 3.0
+_RECONNECT_S: Final = 5.0
+"""For so long a connection that was lost is tried again with growing pauses; then the next request begins anew. With
+the pool's own five minutes the pauses grow to minutes, in which Postgres is back long since."""
 _log = logging.getLogger("pulp.api")
 
 
@@ -69,6 +72,7 @@ def connection_pool(conninfo: str, most: int) -> AsyncConnectionPool:
         min_size=min(2, most),
         max_size=most,
         timeout=_POOL_WAIT_S,
+        reconnect_timeout=_RECONNECT_S,
         open=False,
         kwargs={
             "autocommit": True,
