@@ -49,9 +49,9 @@ def workers(app: App, show_all: bool) -> None:
         [
             row["name"],
             "online" if row["online"] else "offline",
-            f"{row['busy_slots']}/{row['slots']}",
+            f"{row.get('busy_slots', '?')}/{row['concurrency']}",
             ",".join(row["queues"]),
-            ", ".join(href.rstrip("/").rsplit("/", 1)[-1] for href in row["current_tasks"]) or "-",
+            ", ".join(href.rstrip("/").rsplit("/", 1)[-1] for href in _running(row)) or "-",
         ]
         for row in found
     ]
@@ -60,8 +60,17 @@ def workers(app: App, show_all: bool) -> None:
         hint(_NO_WORKER if show_all else f"{_NO_WORKER} --all includes stopped workers.")
 
 
+def _running(worker: dict[str, Any]) -> list[str]:
+    """The hrefs of its tasks; an older server tells only the first."""
+    first = worker.get("current_task")
+    found: list[str] = worker.get("current_tasks", [first] if first else [])
+    return found
+
+
 def _slots(workers: list[dict[str, Any]]) -> list[str]:
     if not workers:
+        return []
+    if not all("free_slots" in worker for worker in workers):  # of a server that is older than this client
         return []
     free, slots = (sum(worker[name] for worker in workers) for name in ("free_slots", "slots"))
     return [f"Slots:     {free} free of {slots}"]

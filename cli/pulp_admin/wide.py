@@ -19,7 +19,9 @@ _FIRST: Final = (
 )
 """In a terminal that is too narrow for all columns: what is left out last comes first."""
 _LONGEST: Final = 24
-"""A cell of a terminal; a note may be as long as there is room, and has at least this."""
+"""A cell of a terminal; a note may be as long as there is room."""
+_SHORTEST: Final = {"RESOURCES": 12, "NOTE": 20}
+"""What may be cut to this, where the room is short: less of it would say nothing."""
 _NARROW: Final = 100
 """Below so many columns ids are cut to their first digits, as many as tell them apart."""
 _CUTS: Final = (13, 18, 23, 28)
@@ -93,7 +95,7 @@ def _fitting(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int]:
         longest = None if name in ("ID", "NOTE") else _LONGEST
         wanted = _width(rows, name) if longest is None else min(_width(rows, name), longest)
         gap = len(_GAP) if widths else 0
-        if wanted + gap > room and name in ("NOTE", "RESOURCES") and room - gap >= _LONGEST // 2:
+        if wanted + gap > room and room - gap >= _SHORTEST.get(name, room):
             wanted = room - gap
         if wanted + gap <= room or not widths:
             widths[name] = wanted

@@ -48,7 +48,7 @@ def page(request: httpx.Request) -> httpx.Response:
         "online": True,
         "queues": [EVIL],
         "current_tasks": [f"/{EVIL}/"],
-        **dict.fromkeys(("slots", "busy_slots", "free_slots"), 1),
+        **dict.fromkeys(("slots", "busy_slots", "free_slots", "concurrency"), 1),
     }
     match request.url.path.split("/")[3:-1]:
         case ["v2", "tasks"]:

@@ -84,6 +84,7 @@ def worker(number: int) -> dict[str, Any]:
     return {
         "name": f"worker-{number}",
         "online": False,
+        "concurrency": 4,
         "slots": 4,
         "busy_slots": 2,
         "free_slots": 2,
@@ -106,6 +107,22 @@ def test_all_pages_of_a_list_are_read(tmp_path: Path, capsys: pytest.CaptureFixt
     assert asked == [0, 1000, 2000]
     assert len(lines) == 2501
     assert lines[1].split() == ["worker-0", "offline", "2/4", "default", ID]
+
+
+def test_a_server_that_is_older_than_the_client(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"name": "w1", "online": True, "concurrency": 4, "queues": ["default"], "current_task": f"/tasks/{ID}/"}
+    connected = {"connected": True}
+    status = {"pulp_tasks_version": "0.1", "lag": 0, "online_workers": [row]}
+    both = {"kafka_connection": connected, "database_connection": connected}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_status = request.url.path.endswith("/status/")
+        return httpx.Response(200, json={**status, **both} if is_status else {"results": [row], "next": None})
+
+    assert admin(tmp_path, answer, "workers") == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["w1", "online", "?/4", "default", ID]
+    assert admin(tmp_path, answer, "status") == 0
+    assert capsys.readouterr().out.endswith("Workers:   w1\n")
 
 
 def test_no_worker_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

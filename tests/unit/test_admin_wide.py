@@ -104,6 +104,15 @@ def test_a_terminal_has_the_columns_that_matter_most(width: int | None, expected
     assert wide_table(apart, NOW, width)[0].split() == expected.split()
 
 
+def test_a_note_that_would_say_nothing_makes_room_for_who_it_was() -> None:
+    error = {"description": "the list of packages cannot be fetched: connection refused"}
+    other = report(task_id="e239ae4f-7fad-4004-bfb6-8e06f17d22ef", task_type="remove-orphans", error=error)
+    narrow, broad = (wide_table([Line(report(1)), Line(other)], NOW, width) for width in (80, 120))
+    assert narrow[0].split() == ["ID", "STATE", "OPERATION", "RESOURCES", "WHO", "WAITED", "RAN"]
+    assert broad[0].split() == ["ID", "STATE", "OPERATION", "RESOURCES", "WAITED", "RAN", "NOTE"]
+    assert broad[2].endswith("the list of packages cann…")
+
+
 def test_ids_are_cut_only_where_they_still_differ() -> None:
     apart = [Line(report(1)), Line(report(task_id="e239ae4f-7fad-4004-bfb6-8e06f17d22ef"))]
     assert [line.split()[0] for line in wide_table(apart, NOW, 80)[1:]] == ["019e5b7c-8d3e", "e239ae4f-7fad"]
