@@ -18,6 +18,7 @@ from pulp_worker import Context, Operation, operation
 
 from tests.support.admin import admin, client_of
 from tests.support.declared import body_of, row_of
+from tests.support.documented import check
 
 ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
 FEED = "https://example.org/repos/zoo/"
@@ -269,7 +270,11 @@ def test_the_page_of_an_operation(tmp_path: Path, server: Server, capsys: pytest
 
 def test_other_pages_of_operations(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert admin(tmp_path, server, "operations", "sync", "--output", "json") == 0
-    assert json.loads(capsys.readouterr().out)["arguments"] == sync.schema
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["arguments"] == sync.schema
+    check("operations", shown, "pulp-admin")
+    assert admin(tmp_path, server, "operations", "--output", "json") == 0
+    check("operations", json.loads(capsys.readouterr().out), "pulp-admin")
     assert admin(tmp_path, server, "operations", "sync") == 0
     assert "feed         url      first time  the last one" in capsys.readouterr().out
     assert admin(tmp_path, server, "operations", "free") == 0
