@@ -164,6 +164,10 @@ def test_settings_have_defaults() -> None:
     assert (read.queues, read.concurrency, read.storage) == (("default",), 4, Path("/srv/pulp"))
     assert (read.lease_s, read.grace_s, read.drain_s) == (6, 10, 30)
     assert Settings.read({**ENV, "PULP_WORKER_QUEUES": "a, b"}).queues == ("a", "b")
+    assert Settings.read({**ENV, "PULP_WORKER_ENVIRONMENT": "A_TOKEN, OMP_NUM_THREADS"}).environment == (
+        "A_TOKEN",
+        "OMP_NUM_THREADS",
+    )
 
 
 @pytest.mark.parametrize(

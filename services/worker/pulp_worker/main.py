@@ -130,10 +130,14 @@ def _replace(origin: Origin) -> NoReturn:
     """Begin anew in this process: exec ends its threads and tasks, and keeps its number for whoever supervises it."""
     _log.warning("the worker replaces its process", extra={"command": sys.orig_argv[1:]})
     _flush()
-    os.chdir(origin.folder)
-    os.umask(origin.mask)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], origin.environment)
+    try:
+        os.chdir(origin.folder)
+        os.umask(origin.mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], origin.environment)
+    except OSError as error:  # the program was removed or replaced meanwhile: whoever supervises it starts it again
+        _log.critical("the worker cannot replace its process, and ends", extra={"error": error})
+        _end(_LEFT_OPERATING)
 
 
 def _end(code: int) -> NoReturn:

@@ -191,7 +191,8 @@ class Worker:
         await self._break_off()
         if self._slots.is_operating():
             _log.error(
-                "operations do not stop; the worker ends with its lease", extra={"running": len(self._slots.attempts)}
+                "operations do not stop: the process ends, and their resources are free when its lease is over",
+                extra={"running": len(self._slots.attempts)},
             )
             return
         try:
