@@ -51,4 +51,4 @@ def users_client_file(env: Mapping[str, str]) -> Path:
 
 def is_ours(path: Path) -> bool:
     """Whether a client configuration may be written there: none is, or one that we have written."""
-    return not path.exists() or path.read_text().startswith(_MARK)
+    return not path.exists() or path.read_bytes().startswith(_MARK.encode())

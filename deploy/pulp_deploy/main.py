@@ -10,7 +10,7 @@ import click
 from pulp_console import edge
 from pulp_console.groups import Choice, LazyGroup, examples
 from pulp_console.output import OUTPUTS, failed, hint
-from pulp_events.errors import PulpError
+from pulp_events.errors import LogUnavailable, PulpError, ReadModelUnavailable
 from pulp_events.heap import share_one_heap
 
 from pulp_deploy.exits import CONFIG, SOFTWARE, UNAVAILABLE, exit_code
@@ -64,11 +64,10 @@ def main() -> Never:
 
 def _explain(error: Exception) -> int:
     if isinstance(error, PulpError):
-        code = exit_code(error)
         failed(f"pulp-tasks: {error}")
-        if code == UNAVAILABLE and "pulp-tasks" not in str(error):
+        if isinstance(error, LogUnavailable | ReadModelUnavailable) and "pulp-tasks" not in str(error):
             hint(_AWAY)
-        return code
+        return exit_code(error)
     if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError) and error.filename:
         failed(
             f"pulp-tasks: {error.filename} cannot be used: {error.strerror}. Name another folder or file, or mend it."

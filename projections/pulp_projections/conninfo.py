@@ -11,11 +11,11 @@ _EXAMPLES: Final = "'host=127.0.0.1 port=5432 user=pulp dbname=pulp' is one, and
 
 
 def place_of(conninfo: str) -> str:
-    """HOST:PORT/DATABASE, to be shown. Raises `SettingsError` for what is no connection string."""
+    """HOST:PORT/DATABASE, to be shown. Raises `SettingsError` for what is not a connection string."""
     try:
         parts = conninfo_to_dict(conninfo)
     except (psycopg.ProgrammingError, UnicodeError):  # libpq's reason repeats parts of it, maybe the password
-        raise SettingsError(f"PULP_POSTGRES is no connection string: {_EXAMPLES}") from None
+        raise SettingsError(f"PULP_POSTGRES is not a connection string: {_EXAMPLES}") from None
     host, port = str(parts.get("host", "localhost")), str(parts.get("port", 5432))
     is_port = all(not each or (each.isdecimal() and 1 <= int(each) <= 65_535) for each in port.split(","))
     if not is_port or "@" in f"{host}{parts.get('dbname', '')}":

@@ -244,7 +244,7 @@ def test_a_given_kafka_that_is_away_is_waited_for(folder: Path) -> None:
 def test_what_is_no_connection_string_is_said_without_it(command: list[str], tmp_path: Path) -> None:
     env = environment(tmp_path, PULP_KAFKA="127.0.0.1:1", PULP_POSTGRES="secret-word")
     result = pulp_tasks(*command, env=env)
-    assert (result.returncode, "PULP_POSTGRES is no connection string" in result.stderr) == (os.EX_CONFIG, True)
+    assert (result.returncode, "PULP_POSTGRES is not a connection string" in result.stderr) == (os.EX_CONFIG, True)
     assert "secret-word" not in result.stderr
     assert result.stdout == ""  # nor half of a table
 
