@@ -71,7 +71,7 @@ def read_config(flags: Mapping[str, Any], env: Mapping[str, str]) -> tuple[Confi
         verify=values["verify"].value if "verify" in values else True,
         ca_file=_text(values.get("ca_file"), "ca_file"),
         timeout_s=_timeout(values.get("timeout_s")),
-        folder=_memory_folder(path),
+        folder=own_folder(path),
     ), warnings
 
 
@@ -107,8 +107,9 @@ def _timeout(given: _Value | None) -> float:
     return seconds
 
 
-def _memory_folder(path: Path | None) -> Path | None:
-    """Beside the configuration; not beside a device such as /dev/null, which stands for an empty one."""
+def own_folder(path: Path | None) -> Path | None:
+    """Where the client keeps its files: beside the configuration, but not beside /dev/null, which stands for an empty
+    one."""
     return path.parent if path is not None and (path.is_file() or not path.exists()) else None
 
 

@@ -12,7 +12,7 @@ from pulp_console.output import failed
 
 from pulp_admin.app import WIDE_OUTPUTS, App
 from pulp_admin.client_log import write_log
-from pulp_admin.config import config_path
+from pulp_admin.config import config_path, own_folder
 from pulp_admin.errors import SOFTWARE, Failure
 
 _COMMANDS: Final = {
@@ -60,8 +60,8 @@ def _explain(error: Exception) -> int:
     if isinstance(error, Failure):
         failed(error.message, to_stdout=error.to_stdout)
         return error.code
-    path = config_path(os.environ)
-    log = None if path is None else write_log(path.parent)
+    folder = own_folder(config_path(os.environ))
+    log = None if folder is None else write_log(folder)
     where = "" if log is None else f" More information can be found in the client log file {log}."
     failed(f"An unexpected error has occurred: {type(error).__name__}: {error}.{where}")
     return SOFTWARE

@@ -11,6 +11,7 @@ from pulp_console.escaping import one_line
 
 _UNITS: Final = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _MOST_CHARACTERS: Final = 60
+_MOST_LEVELS: Final = 20
 _WORDS: Final = ("step", "message", "state", "status", "phase")
 
 
@@ -40,6 +41,7 @@ class Counts(NamedTuple):
 
 def counts_of(progress: object) -> Counts:
     """The sum over the deepest parts that count."""
+    progress = _shallow(progress)
     items = [_items(part) for part in _deepest(progress, "items")]
     sizes = [count for part in _deepest(progress, "size") if (count := _size(part)) is not None]
     left = [
@@ -56,6 +58,7 @@ def counts_of(progress: object) -> Counts:
 
 def progress_words(progress: object) -> list[str]:
     """The same for a person: `5/10 items`, `1.2/3.4 MB`, else what is under way; nothing if that is not told."""
+    progress = _shallow(progress)
     counts = counts_of(progress)
     words = []
     if counts.items is not None:
@@ -66,6 +69,13 @@ def progress_words(progress: object) -> list[str]:
         words.append(_sizes(counts.size_bytes))
     step = "" if words else _step(progress)
     return [*words, step] if step else words
+
+
+def _shallow(progress: object, levels: int = _MOST_LEVELS) -> object:
+    """Without what is nested deeper than anybody nests: it comes from an operation, and is walked by recursion."""
+    if not isinstance(progress, dict):
+        return progress
+    return {key: _shallow(value, levels - 1) for key, value in progress.items()} if levels else {}
 
 
 def _deepest(progress: object, kind: str) -> Iterator[Mapping[str, Any]]:

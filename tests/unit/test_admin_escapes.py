@@ -124,3 +124,15 @@ def test_readable_text_stays_readable(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_half_a_character_is_printed_as_json_has_it() -> None:
     assert io.StringIO(json_text("\udc80")).read() == '"\\udc80"'
+
+
+@pytest.mark.parametrize("output", ["table", "wide", "json"])
+def test_progress_that_is_nested_without_end_is_cut_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    nested: dict[str, Any] = {"items_left": 1}
+    for _ in range(500):
+        nested = {"a": nested}
+    answer: Answer = lambda request: httpx.Response(200, json={**evil_report(), "progress": nested, "result": nested})
+    assert admin(tmp_path, answer, "tasks", "details", "--task-id", ID, "--output", output) == 0
+    assert capsys.readouterr().err == ""

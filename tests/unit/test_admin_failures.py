@@ -1,5 +1,6 @@
 """What goes wrong before or behind an answer: `pulp-admin` says what and where, with the exit code for it."""
 
+import os
 import ssl
 import stat
 import sys
@@ -39,6 +40,14 @@ def test_an_answer_that_nobody_expects_is_in_the_log_file(
     assert error.endswith(f"More information can be found in the client log file {log}.\n")
     assert "Traceback (most recent call last)" in log.read_text()
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_no_log_file_is_made_beside_a_device(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PULP_ADMIN_CONFIG", os.devnull)
+    assert admin(tmp_path, lambda request: httpx.Response(200, json={"no": "report"}), *DETAILS) == 70
+    assert not Path(os.devnull).with_name("admin.log").exists()
 
 
 @pytest.mark.parametrize("arguments", [(), ("tasks",), ("repo", "sync")])
