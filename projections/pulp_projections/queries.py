@@ -17,11 +17,10 @@ from pulp_projections.sql import load
 _SQL: Final = load("pulp_projections", "queries.sql")
 COLUMNS: Final = _SQL["columns"]
 """What `TaskRow` is made of, of a row of `tasks t`."""
-_TASK: Final = "select " + COLUMNS + " from tasks t where t.task_id = %(task_id)s"
 
 
 class TaskRow(Struct, frozen=True, gc=False):
-    """One task, as `task` selects it. `arguments`, `resources`, `progress`, `result` and `error` are JSON texts."""
+    """One task, of `COLUMNS`. `arguments`, `resources`, `progress`, `result` and `error` are JSON texts."""
 
     task_id: UUID
     state: State
@@ -121,13 +120,6 @@ class Reading(NamedTuple):
     source: LiteralString
     where: LiteralString
     order: LiteralString
-
-
-async def task(connection: AsyncConnection, task_id: UUID) -> TaskRow | None:
-    """The task, or None."""
-    cursor = await connection.execute(_TASK, {"task_id": task_id})
-    row = await cursor.fetchone()
-    return None if row is None else TaskRow(*row)
 
 
 async def tasks(
@@ -269,7 +261,7 @@ def in_each(among: Sequence[LiteralString]) -> LiteralString:
 def tasks_sql(reading: Reading) -> LiteralString:
     """What reads tasks, after `select`: the columns of `TaskRow`, and the rest. `limit` and `skip` are the page."""
     source, where, order = reading
-    return _SQL["columns"] + " from " + source + where + " order by " + order + " limit %(limit)s offset %(skip)s"
+    return COLUMNS + " from " + source + where + " order by " + order + " limit %(limit)s offset %(skip)s"
 
 
 def _where(texts: Sequence[LiteralString]) -> LiteralString:

@@ -7,13 +7,12 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 from pulp_events.task import Position
-from pulp_projections.queries import TaskRow
 from pulp_projections.users import Role
 
 from pulp_api.auth import Authenticator, Forbidden, Principal
 from pulp_api.rerun import Rerun
 from pulp_api.respond import least_positions, time_or_position
-from pulp_api.service import LEAST_S, Caller, HistoryPage, Reading, Service, Submitted
+from pulp_api.service import LEAST_S, Caller, Cancelled, HistoryPage, Reading, Service, Submitted
 from pulp_api.submission import Submission
 
 MAX_REASON: Final = 1024
@@ -52,7 +51,7 @@ class Call:
         key = self.request.headers.get("idempotency-key")
         return await self.service.rerun(task_id, change, self.caller, key=key or None)
 
-    async def cancel(self, task_id: UUID, reason: str | None = None) -> tuple[TaskRow, Position | None]:
+    async def cancel(self, task_id: UUID, reason: str | None = None) -> Cancelled:
         """Cancel for the caller: operators any task, submitters their own."""
         self.principal.need(Role.OPERATOR, Role.SUBMITTER)
         if self.principal.role is Role.SUBMITTER:

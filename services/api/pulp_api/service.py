@@ -95,6 +95,15 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A task after it was asked to stop, and where the request is; None if it was asked before."""
+
+    task: TaskRow
+    reruns: Reruns
+    position: Position | None
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryPage:
     """Some of a task's events. `lag` is by how many events of the log it may be old, None if it is not."""
 
@@ -240,10 +249,8 @@ class Service:
                 check_shown(await queries.positions(connection), least)
             yield connection, lag
 
-    async def cancel(
-        self, task_id: UUID, caller: Caller, *, reason: str | None = None
-    ) -> tuple[TaskRow, Position | None]:
-        """Ask a task to stop: the task after that, and the position of the request if one was appended.
+    async def cancel(self, task_id: UUID, caller: Caller, *, reason: str | None = None) -> Cancelled:
+        """Ask a task to stop.
 
         Returns when the task has ended, or after `CANCEL_S`. The decision rests on the effect that was recorded for the
         request, never on a projection that lags. Raises `TaskNotFound`, `TaskAlreadyFinal`, `TaskNotCancellable`,
@@ -267,7 +274,7 @@ class Service:
             position = await self.log.append(event, task.partition)
             await self._check_effect(task_id, position)
         try:
-            return await self._ended(task_id), position
+            return Cancelled(*await self._ended(task_id), position)
         except _NOT_READ as error:
             if position is None:
                 raise
@@ -291,19 +298,19 @@ class Service:
         except _NOT_READ:
             return None
 
-    async def _ended(self, task_id: UUID) -> TaskRow:
+    async def _ended(self, task_id: UUID) -> tuple[TaskRow, Reruns]:
         """The task once it has ended, or as it is after `CANCEL_S`."""
         seen = 0
         clock = asyncio.get_running_loop()
         ends = clock.time() + CANCEL_S
         while True:
             async with self.connection() as connection:
-                task = await queries.task(connection, task_id)
-            if task is None:
+                found = await task_and_reruns(connection, task_id)
+            if found is None:
                 raise TaskNotFound(task_id)
             left = ends - clock.time()
-            if State(task.state) in FINAL or left <= 0:
-                return task
+            if State(found[0].state) in FINAL or left <= 0:
+                return found
             seen = await self.positions.changed(seen, left)
 
     async def _append(

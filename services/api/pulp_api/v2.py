@@ -127,8 +127,8 @@ async def cancel_task(
 
     A `reason` is kept in the history.
     """
-    task, position = await call.cancel(_existing(task_id), reason)
-    return json(report(task), 202, position_header(position))
+    cancelled = await call.cancel(_existing(task_id), reason)
+    return json(report(cancelled.task), 202, position_header(cancelled.position))
 
 
 @router.delete("/content/orphans/")

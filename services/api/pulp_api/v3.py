@@ -21,7 +21,7 @@ from pulp_api.respond import count_header, instant, json, lag_header, position_h
 from pulp_api.service import Submitted, check_shown
 from pulp_api.v3_expression import expression
 from pulp_api.v3_filters import NOT_FILTERS, condition_of, order_of
-from pulp_api.v3_tasks import ROOT, href_of, names_of, pick, reruns, shape
+from pulp_api.v3_tasks import ROOT, href_of, names_of, pick, shape, shape_alone
 from pulp_api.waiting import why
 
 router = APIRouter(prefix=ROOT)
@@ -72,7 +72,7 @@ async def read_task(call: Calling, request: Request, task_id: str) -> Response:
             waiting_for = await why(partial(facts_of, connection), reading.task.task_id)
         if waiting_for is None:  # it has begun, or ended, since it was read
             reading = await call.read(reading.task.task_id)
-    task = {**shape(reading.task), **reruns(reading.reruns), "waiting_for": waiting_for}
+    task = shape_alone(reading.task, reading.reruns, waiting_for)
     return json(picked(task), headers=lag_header(reading.lag))
 
 
@@ -94,14 +94,15 @@ async def cancel_task(call: Calling, request: Request, task_id: str) -> Response
     known = _uuid(task_id)
     reason = _reason_of_cancel(await request.body())
     try:
-        task, position = await call.cancel(known, reason)
+        cancelled = await call.cancel(known, reason)
     except TaskAlreadyFinal:
         reading = await call.service.read(known)
-        return json(shape(reading.task), 200 if reading.task.state == State.CANCELLED else 409)
+        status = 200 if reading.task.state == State.CANCELLED else 409
+        return json(shape_alone(reading.task, reading.reruns), status)
     except TaskNotCancellable as error:
         reading = await call.service.read(known)
-        return json({**shape(reading.task), "detail": str(error)}, 409)
-    return json(shape(task), headers=position_header(position))
+        return json({**shape_alone(reading.task, reading.reruns), "detail": str(error)}, 409)
+    return json(shape_alone(cancelled.task, cancelled.reruns), headers=position_header(cancelled.position))
 
 
 @router.get("/tasks/{task_id}/progress/")

@@ -79,11 +79,13 @@ def shape(task: TaskRow) -> dict[str, Any]:
     }
 
 
-def reruns(found: Reruns) -> dict[str, Any]:
-    """The fields that only a single task has: what it runs again, and what runs it again."""
+def shape_alone(task: TaskRow, reruns: Reruns, waiting_for: Any = None) -> dict[str, Any]:
+    """A task that is no item of a list: also what it runs again, what runs it again, and why it waits."""
     return {
-        "rerun_of": None if found.rerun_of is None else href_of(found.rerun_of),
-        "reruns": [href_of(task_id) for task_id in found.reruns],
+        **shape(task),
+        "rerun_of": None if reruns.rerun_of is None else href_of(reruns.rerun_of),
+        "reruns": [href_of(task_id) for task_id in reruns.reruns],
+        "waiting_for": waiting_for,
     }
 
 
