@@ -18,6 +18,7 @@ IMPORTED_AS = {
     "rpm-rs": "rpm_rs",
     "rpmrepo-metadata": "rpmrepo_metadata",
     "pulp-admin": "pulp_console",
+    "pyyaml": "yaml",
 }
 
 
