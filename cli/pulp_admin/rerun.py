@@ -112,8 +112,9 @@ def _rerun_many(app: App, tasks: Sequence[Report], body: dict[str, Any], *, is_f
     results = act_on(tasks, partial(_run_again, app.client, body, _new_key()), at_once=1)
     show_results(app, results, "run again", partial(_new_tasks, results))
     code = exit_code(results)
-    if is_followed:
-        code = code or _followed(app, [str(each.outcome.told["rerun"]) for each in results if each.outcome.told])
+    if is_followed and code != INTERRUPTED:
+        ended = _followed(app, [str(each.outcome.told["rerun"]) for each in results if each.outcome.told])
+        code = code or ended
     click.get_current_context().exit(code)
 
 

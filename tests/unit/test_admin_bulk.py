@@ -426,6 +426,21 @@ def test_the_exit_code_of_following_is_that_of_the_worst_end(
     assert followed == (wanted[:2] if code == 130 else wanted)
 
 
+def test_what_was_run_again_is_followed_though_others_were_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed: list[str] = []
+
+    def follow(_client: object, task_id: str, _output: str) -> int:
+        followed.append(task_id)
+        return 1
+
+    monkeypatch.setattr("pulp_admin.watching.follow", follow)
+    server = Server(*failed(2), task1=(400, {"detail": "unknown operation 'sync'"}))
+    assert admin(tmp_path, server, "tasks", "rerun", "--all", "--state", "error", "--yes", "--follow") == 69
+    assert followed == [id_of(1002)]
+
+
 def test_details_tell_of_reruns_beside_the_guides_page(tmp_path: Path, capsys: Capture) -> None:
     task = {
         **report(1), "result": None, "call_request_tags": [], "call_request_id": id_of(1), "exception": None,
