@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from pulp_api.context import MAX_REASON
+from pulp_api.openapi_operations import ACCEPTED, OPERATION, OPERATIONS
 from pulp_api.openapi_words import SUMMARIES
 from pulp_api.waiting import Code
 
@@ -155,82 +156,6 @@ _WAITING_FOR: Final = {
     },
 }
 _TASK: Final = {"type": "object", "properties": {"pulp_href": _TEXT, "waiting_for": _WAITING_FOR}}
-_ACCEPTED: Final = {
-    "type": "object",
-    "required": ["task"],
-    "properties": {
-        "task": {"type": "string", "description": "The href of the task."},
-        "warnings": {**_LIST, "description": "What keeps the task from running now; left out where nothing does."},
-    },
-}
-_OPERATION: Final = {
-    "type": "object",
-    "properties": {
-        "pulp_href": _TEXT,
-        "name": _TEXT,
-        "cancellable": _FLAG,
-        "description": _TEXT,
-        "resources": {"type": "array", "items": {"type": "object"}},
-        "tags": {**_LIST, "nullable": True},
-        "requires": {
-            "type": "string",
-            "nullable": True,
-            "description": "The operation that must have succeeded on the same resource, or be under way.",
-        },
-        "arguments": {
-            "type": "object",
-            "nullable": True,
-            "description": "JSON Schema (draft 2020-12) of the arguments; null: anything is taken.",
-        },
-        "parameters": {
-            "type": "array",
-            "nullable": True,
-            "description": "The arguments one by one, in words.",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": _TEXT,
-                    "type": _TEXT,
-                    "required": _FLAG,
-                    "remembered": {
-                        "type": "boolean",
-                        "description": "It may be left out where an earlier task on the same resource had it.",
-                    },
-                    "default": {"nullable": True},
-                    "description": _TEXT,
-                    "expected": _TEXT,
-                },
-            },
-        },
-        "example": {"type": "object", "description": "A submission that is right."},
-        "package": {"type": "string", "nullable": True},
-        "version": {"type": "string", "nullable": True},
-        "registered_by": {"type": "string", "description": "The worker whose declaration this is."},
-        "registered_at": {**_TIME, "description": "When this declaration was first seen."},
-        "workers": {
-            "type": "array",
-            "description": "The live workers that offer it.",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": _TEXT,
-                    "queues": _LIST,
-                    "is_as_registered": {
-                        "type": "boolean",
-                        "nullable": True,
-                        "description": "Whether the worker declares just this; null where it does not say.",
-                    },
-                },
-            },
-        },
-    },
-}
-
-
-_OPERATIONS: Final = {
-    "type": "object",
-    "properties": {"count": _NUMBER, "results": {"type": "array", "items": _OPERATION}},
-}
 
 
 def document() -> dict[str, Any]:
@@ -268,7 +193,7 @@ def _paths() -> dict[str, Any]:
         f"{root}/docs/api.yaml": {"get": _call("docs_api.yaml_get", secured=False, media_type="application/yaml")},
         f"{root}/tasks/": {
             "get": _call("tasks_list", query=_TASK_FILTERS, schema=_TASK_PAGE, codes=(200, 400, 504)),
-            "post": _call("tasks_create", body=submission, schema=_ACCEPTED, codes=(202, 400, 403, 413, 422)),
+            "post": _call("tasks_create", body=submission, schema=ACCEPTED, codes=(202, 400, 403, 413, 422)),
         },
         "{task_href}": {
             "get": _call("tasks_read", href="task_href", query=read, schema=_TASK, codes=(200, 400, 404, 504)),
@@ -279,7 +204,7 @@ def _paths() -> dict[str, Any]:
                 "tasks_rerun",
                 href="task_href",
                 body={"$ref": "#/components/schemas/Rerun"},
-                schema=_ACCEPTED,
+                schema=ACCEPTED,
                 needs_body=False,
                 codes=(202, 400, 403, 404, 409, 413, 422),
             )
@@ -296,9 +221,9 @@ def _paths() -> dict[str, Any]:
                 codes=(200, 400, 404, 504),
             )
         },
-        f"{root}/operations/": {"get": _call("operations_list", schema=_OPERATIONS)},
+        f"{root}/operations/": {"get": _call("operations_list", schema=OPERATIONS)},
         "{operation_href}": {
-            "get": _call("operations_read", href="operation_href", schema=_OPERATION, codes=(200, 404))
+            "get": _call("operations_read", href="operation_href", schema=OPERATION, codes=(200, 404))
         },
         f"{root}/workers/": {"get": _call("workers_list", query=_WORKER_FILTERS, schema=_PAGE, codes=(200, 400))},
         "{worker_href}": {"get": _call("workers_read", href="worker_href", codes=(200, 404))},
