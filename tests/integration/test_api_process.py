@@ -30,10 +30,10 @@ async def relay(database: str) -> AsyncIterator[PostgresRelay]:
 
 
 async def refused(api: ApiProcess, code: int) -> str:
-    """Its last words."""
+    """Its last words: the message of the failure, and what to do next."""
     assert await api.ended() == code, api.output()
-    last = api.output().splitlines()[-1]
-    assert last.startswith("pulp-tasks: ")
+    _, said, last = api.output().rpartition("pulp-tasks: ")
+    assert said, api.output()
     return last
 
 
