@@ -1,4 +1,4 @@
-"""The arguments of an operation: as they are given, as the operation declares them, and where the two differ. Pure."""
+"""The arguments of an operation: read from the command line, converted and checked as the operation declares. Pure."""
 
 import difflib
 import json
@@ -18,13 +18,13 @@ _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class GivenText(str):
-    """A value that was given as NAME=TEXT: it becomes what the operation declares."""
+    """A value given as NAME=TEXT; `typed` converts it to the declared type."""
 
     __slots__ = ()
 
 
 def given_arguments(pairs: Sequence[str], text: str | None) -> dict[str, Any]:
-    """What `--argument` and `--arguments` say, by name. Raises a usage error."""
+    """The arguments of `--argument` and `--arguments`, by name. Raises a usage error."""
     found = {} if text is None else _json(text, "--arguments")
     if not isinstance(found, dict):
         raise click.UsageError(f"--arguments: a JSON object is expected, not {type(found).__name__}")
@@ -39,9 +39,9 @@ def given_arguments(pairs: Sequence[str], text: str | None) -> dict[str, Any]:
 
 
 def typed(given: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with every NAME=TEXT made what the operation declares: `8` a number, `true` a boolean.
+    """The arguments with every NAME=TEXT converted to the declared type: `8` to a number, `true` to a boolean.
 
-    What cannot be made that stays a text, and is refused as one.
+    A text that cannot be converted stays a text, so the check refuses it.
     """
     schema = operation.get("arguments") or {}
     properties = schema.get("properties", {})
@@ -52,9 +52,9 @@ def typed(given: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, A
 
 
 def problem_with(given: Mapping[str, Any], operation: Mapping[str, Any]) -> str | None:
-    """What the server would say of the arguments, as far as it can be told here; None if they may be right.
+    """What the server would refuse, in its words, or None.
 
-    Formats, ranges and what lies deeper are left to the server.
+    Only names and types are checked; formats, ranges and nested values are left to the server.
     """
     if operation.get("parameters") is None:
         return None
@@ -63,7 +63,7 @@ def problem_with(given: Mapping[str, Any], operation: Mapping[str, Any]) -> str 
 
 
 def example_of(submission: Mapping[str, Any]) -> str:
-    """The command line of a submission that is right, as the server gives one; on lines of its own if it is long."""
+    """The command line for the server's example of a valid submission; broken into lines if it is long."""
     parts = [shlex.join(["pulp-admin", "submit", str(submission.get("operation", "OPERATION"))])]
     for name, value in (submission.get("arguments") or {}).items():
         is_text = isinstance(value, str)
@@ -107,7 +107,7 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 
 
 def _types(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int = 0) -> set[str]:
-    """The JSON types that a schema takes; empty if it does not say."""
+    """The JSON types that a schema accepts; empty if it does not restrict them."""
     if depth > 10:
         return set()
     reference = schema.get("$ref")

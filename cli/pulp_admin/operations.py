@@ -56,9 +56,9 @@ def _page(row: dict[str, Any]) -> list[str]:
         "",
     ]
     if row["parameters"] is None:
-        lines += ["It declares no arguments, and takes any."]
+        lines += ["The operation declares no arguments and accepts any."]
     elif not row["parameters"]:
-        lines += ["It takes no arguments."]
+        lines += ["The operation takes no arguments."]
     else:
         lines += table(rows_of(row), ("ARGUMENT", "TYPE", "REQUIRED", "DEFAULT", "DESCRIPTION"))
     return [*lines, "", *example_of(row["example"]).splitlines()]
@@ -76,5 +76,5 @@ def _registered(row: dict[str, Any]) -> str:
 
 def _worker(worker: dict[str, Any]) -> str:
     queues = ", ".join(worker["queues"])
-    differs = ", declares it otherwise" if worker["is_as_registered"] is False else ""
+    differs = ", with another declaration" if worker["is_as_registered"] is False else ""
     return f"{worker['name']} ({queues}{differs})"

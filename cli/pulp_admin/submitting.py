@@ -1,4 +1,4 @@
-"""`pulp-admin submit`: a task of any operation."""
+"""`pulp-admin submit`: start a task of any operation."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ _WORDS = "pulp_admin.submit.words"
 
 
 class SubmitCommand(click.Command):
-    """A command whose help shows the arguments of the operation that is named, where the server answers at once."""
+    """A command whose help also shows the arguments of the named operation, if the server answers quickly."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_WORDS] = list(args)
         if ctx.resilient_parsing and args and args[-1].startswith("-"):
-            args = args[:-1]  # the shell completes its value: for the lack of one the parser would give up on the rest
+            args = args[:-1]  # the shell completes its value; without one the parser would drop the other parameters
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -115,7 +115,7 @@ def submit(
 
 
 def _as_declared(app: App, name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments as the operation declares them. Raises `Failure` for what the server would refuse."""
+    """The arguments, converted to the declared types. Raises `Failure` for what the server would refuse."""
     try:
         operation = app.client.get(api_path("v3", "operations", name))
     except NotFound:
@@ -133,7 +133,11 @@ def _write_arguments(operation: dict[str, Any], formatter: click.HelpFormatter) 
         if rows:
             formatter.write_dl([(f"{name} ({kind})", _about(each)) for name, kind, *each in rows])
         else:
-            none = "It takes none." if operation["parameters"] is not None else "It declares none, and takes any."
+            none = (
+                "The operation takes none."
+                if operation["parameters"] is not None
+                else "The operation declares none and accepts any."
+            )
             formatter.write_text(none)
     with formatter.indentation():
         for line in example_of(operation["example"]).splitlines():  # to be copied: never wrapped

@@ -1,7 +1,7 @@
-"""Forms of text arguments that JSON Schema has no word for, by the name that a schema's `format` has for them.
+"""Forms of text arguments that JSON Schema does not define, by the name that a schema uses as `format`.
 
-A worker checks them when it decodes arguments, the API before it accepts a submission: by these same functions. Each
-returns what is wrong, or None. No answer repeats the text: it may hold a secret.
+The API checks a form before it accepts a submission, and a worker when it decodes the arguments, with the same
+function. It returns what is wrong, or None, and never repeats the text, which may hold a secret.
 """
 
 import re
@@ -17,7 +17,7 @@ _NO_URL: Final = re.compile(r"[\s\\<>\"^`{|}]|" + _CONTROL.pattern)
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET_PARTS: Final = ("token", "secret", "passw", "passphrase", "signature", "credential", "apikey", "accesskey")
 _SECRET_WORDS: Final = frozenset({"auth", "authorization", "jwt", "key", "pass", "pwd", "session", "sid", "sig"})
-"""A parameter of a query is taken for a secret if its name holds one of the parts, or is made with one of the words:
+"""A query parameter counts as a secret if its name contains one of the parts, or one of the words as a whole:
 `X-Amz-Signature`, `accessToken`, `api_key`, but not `keyword`."""
 
 
@@ -34,14 +34,14 @@ def http_url(text: str) -> str | None:
     word = _secret_word(parts.query) or _secret_word(parts.fragment)
     if word is not None:
         return (
-            f"a URL whose query holds a secret (by its name, a {word!r}) is refused, since arguments are kept in the"
-            " log for ever: give the URL without it"
+            f"a URL with a secret in its query (a parameter named like {word!r}) is refused, since arguments are kept"
+            " in the log for ever: give the URL without it"
         )
     return None
 
 
 def repository_id(text: str) -> str | None:
-    """What names a repository, and a folder of its own."""
+    """The id of a repository, usable as the name of a folder."""
     if not text or text != text.strip() or len(text) > MOST_ID_CHARACTERS or _CONTROL.search(text):
         return (
             f"a repository's id is expected: 1 to {MOST_ID_CHARACTERS} characters, no control characters, no blank at"
@@ -68,7 +68,7 @@ def _split(text: str) -> SplitResult | None:
 
 
 def _secret_word(query: str) -> str | None:
-    """The word by which a parameter's name gives it away; never the name, which may be the secret itself."""
+    """The word in a parameter's name that marks a secret. The name itself is not returned: it may be the secret."""
     for name, _ in parse_qsl(query.replace(";", "&"), keep_blank_values=True):
         found = [part for part in _SECRET_PARTS if part in name.lower()]
         found += [word.lower() for word in _WORD.findall(name) if word.lower() in _SECRET_WORDS]

@@ -265,7 +265,7 @@ def test_what_the_server_or_the_command_line_refuses(user: User) -> None:
         (("submit", "nope"), 65, "unknown operation 'nope'; known are: deaf, echo"),
         (("submit", "sync"), 65, "operation sync: repo_id: this argument is required: a repository's id"),
         (("submit", "sync", "--argument", "repo_id=zoo", "--argument", "feed=zoo"), 65, "feed: an http or https URL"),
-        (("submit", "publish", "--argument", "repo_id=zoo"), 65, "no sync of repository 'zoo' was successful"),
+        (("submit", "publish", "--argument", "repo_id=zoo"), 65, "needs a successful sync of repository 'zoo'"),
         (("repo", "sync", "run", "--repo-id", "zoo"), 65, "no earlier task on repository:zoo had one"),
         (("operations", "snyc"), 65, "Did you mean 'sync'?"),
         (("submit", "echo", "--arguments", "[]"), 64, "a JSON object is expected, not list"),

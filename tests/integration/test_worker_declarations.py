@@ -87,7 +87,7 @@ async def test_the_worker_whose_declaration_does_not_count_says_so_once_and_chan
             assert await new.heartbeat() is not None
             await new.settle()
     [record] = caplog.records
-    assert "otherwise than it is registered" in record.getMessage()
+    assert "differently from the registered declaration" in record.getMessage()
     assert (vars(record)["operation"], vars(record)["registered_by"]) == ("copy", "new")
     assert await counting(database) == ["source", "depth"]
 

@@ -196,7 +196,9 @@ def test_the_help_of_an_operation_shows_its_arguments(
     assert f"Example: pulp-admin submit sync \\ --argument repo_id=zoo \\ --argument feed={FEED}" in told
     assert "--idempotency-key KEY" in told
     assert admin(tmp_path, server, "submit", "--help", "free") == 0
-    assert "Arguments of free: It declares none, and takes any." in " ".join(capsys.readouterr().out.split())
+    assert "Arguments of free: The operation declares none and accepts any." in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["sync"], ["nothing"]])
@@ -255,7 +257,7 @@ def test_the_page_of_an_operation(tmp_path: Path, server: Server, capsys: pytest
         "Resources:    repository:{repo_id}, content_unit:orphans (shared)\n"
         "Requires:     sync on the same resource\n"
         "Registered:   pulp-tasks 1.0, by worker w1 at 2026-01-02T00:00:00.000000Z\n"
-        "Workers:      w1 (default), w0 (default, slow, declares it otherwise)\n"
+        "Workers:      w1 (default), w0 (default, slow, with another declaration)\n"
         "\n"
         "ARGUMENT      TYPE         REQUIRED  DEFAULT  DESCRIPTION\n"
         "repo_id       id           yes       -        The repository.\n"
@@ -278,9 +280,9 @@ def test_other_pages_of_operations(tmp_path: Path, server: Server, capsys: pytes
     assert admin(tmp_path, server, "operations", "sync") == 0
     assert "feed         url      first time  the last one" in capsys.readouterr().out
     assert admin(tmp_path, server, "operations", "free") == 0
-    assert "It declares no arguments, and takes any." in capsys.readouterr().out
+    assert "The operation declares no arguments and accepts any." in capsys.readouterr().out
     assert admin(tmp_path, server, "operations", "remove-orphans") == 0
-    assert "It takes no arguments." in capsys.readouterr().out
+    assert "The operation takes no arguments." in capsys.readouterr().out
     assert admin(tmp_path, server, "operations", "snyc") == 65
     told = capsys.readouterr().err
     assert "There is no operation 'snyc'. Did you mean 'sync'? Known are: sync, publish, remove-orphans, odd" in told

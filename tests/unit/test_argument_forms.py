@@ -76,7 +76,7 @@ def test_a_user_name_or_password_is_refused_and_not_repeated(user: str) -> None:
 def test_a_secret_in_a_query_is_refused_by_its_name_and_not_repeated(query: str) -> None:
     for mark in "?#":
         told = str(http_url(f"https://example.org/zoo/{mark}{query}"))
-        assert "holds a secret" in told
+        assert "a URL with a secret in its query" in told
         assert "hunter2" not in told
 
 

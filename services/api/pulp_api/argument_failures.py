@@ -1,4 +1,4 @@
-"""The answers where the arguments of a submission are refused, in the dialect of the path."""
+"""The answers to a submission with refused arguments, in the dialect of the path."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,13 +15,13 @@ _V2: Final = (
     ("missing", "missing_property_names", "PLP0016"),
     ("unknown", "unsupported_property_names", "PLP0017"),
 )
-"""What Pulp 2 names the arguments with each kind of problem by, and its code; the first that there is counts."""
+"""Kind of problem → the field with the argument names in Pulp 2, and the error code. The first kind present counts."""
 
 
 async def bad_arguments(request: Request, error: Exception) -> Response:
-    """400: which arguments, what was expected of each, and a submission that is right.
+    """400, with the refused arguments, what each must be, and a valid submission.
 
-    In the v3 dialect `arguments` has the messages by argument, as Pulp 3 tells of fields.
+    In the v3 dialect `arguments` maps each argument to its messages, as Pulp 3 does for fields.
     """
     assert isinstance(error, BadArguments)
     if request.url.path.startswith(f"{API}/v2/"):
@@ -33,7 +33,7 @@ async def bad_arguments(request: Request, error: Exception) -> Response:
 
 
 async def not_there_yet(request: Request, error: Exception) -> Response:
-    """400, in the v2 dialect 404: what the operation works on was never made."""
+    """400, in the v2 dialect 404: the resource has no result that the operation needs."""
     assert isinstance(error, NotThereYet)
     if request.url.path.startswith(f"{API}/v2/"):
         return _answer(request, 404, str(error), {"resources": {error.resource_type: error.resource_id}})

@@ -1,4 +1,4 @@
-"""What the schema of an operation's arguments says, in words: for messages, tables and examples. Pure."""
+"""Describe the schema of an operation's arguments in words, for messages, tables and examples. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -17,7 +17,7 @@ _TEXTS: Final = {
     "duration": ("duration", "a duration (ISO 8601)", "PT1H"),
     "decimal": ("decimal", "a decimal number as a text", "1.5"),
 }
-"""Of a text's format: one word, what is expected, an example."""
+"""Format of a text → a short name for it, what is expected, an example."""
 _KINDS: Final = {
     "string": ("text", "a text", "text"),
     "integer": ("integer", "a whole number", 1),
@@ -39,11 +39,11 @@ class Parameter(NamedTuple):
     """A word such as `integer`, `url`, `boolean`, `text or null`."""
     required: bool
     remembered: bool
-    """If it is left out it has the value of the newest task of this operation on the same resource."""
+    """If it is missing, the newest task of this operation on the same resource gives its value."""
     default: Any
     description: str
     expected: str
-    """What is taken: `a whole number from 1 to 64`."""
+    """What a value must be: `a whole number from 1 to 64`."""
 
 
 def parameters(schema: Schema) -> list[Parameter]:
@@ -64,12 +64,12 @@ def parameters(schema: Schema) -> list[Parameter]:
 
 
 def is_remembered(schema: Schema) -> bool:
-    """Whether the argument may be left out where an earlier task had it."""
+    """Whether the argument may be missing if an earlier task had it."""
     return schema.get(REMEMBERED) is True
 
 
 def type_of(schema: Schema, root: Schema) -> str:
-    """The type in a word or a few."""
+    """The type in a few words: `integer`, `url or null`, `fast|safe`."""
     schema = resolved(schema, root)
     choices = _choices(schema)
     if choices is not None:
@@ -81,7 +81,7 @@ def type_of(schema: Schema, root: Schema) -> str:
 
 
 def expected(schema: Schema, root: Schema) -> str:
-    """What a value has to be. It goes before ` is expected`."""
+    """What a value must be, as a noun phrase: ` is expected` can follow it."""
     schema = resolved(schema, root)
     choices = _choices(schema)
     if choices is not None:
@@ -94,7 +94,7 @@ def expected(schema: Schema, root: Schema) -> str:
 
 
 def example(operation: str, schema: Schema | None) -> dict[str, Any]:
-    """A submission that is right: what must be given, and what is remembered."""
+    """A valid submission, with all required and remembered arguments."""
     if schema is None:
         return {"operation": operation}
     wanted = schema.get("required", ())
@@ -104,7 +104,7 @@ def example(operation: str, schema: Schema | None) -> dict[str, Any]:
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:
-    """The schema that a reference within the document stands for; what stands beside the reference is kept."""
+    """The schema with its reference resolved within the document; keywords beside the reference are kept."""
     seen = 0
     while isinstance(schema.get("$ref"), str) and seen < 20:
         reference, seen = schema["$ref"], seen + 1

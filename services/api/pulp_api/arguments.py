@@ -1,6 +1,6 @@
-"""Checking the arguments of a submission against what its operation declares, before anything is written. Pure.
+"""Check the arguments of a submission against the operation's declaration, before anything is written. Pure.
 
-No message repeats a value: a wrong one may hold a secret.
+No message repeats a value, because a refused value may hold a secret.
 """
 
 import datetime
@@ -32,20 +32,20 @@ _DECODED: Final = {
     "time": datetime.time,
     "uuid": uuid.UUID,
 }
-"""Formats that a worker decodes into these types: the same decoder says what it takes."""
+"""Formats that a worker decodes into these types. The same decoder checks them here."""
 
 
 class Problem(NamedTuple):
-    """What is wrong with one argument."""
+    """One argument, and what is wrong with it."""
 
     path: str
-    """Where: `feed`, `options.depth`, `names[0]`; empty for the arguments as a whole."""
+    """The place of the value: `feed`, `options.depth`, `names[0]`; empty for the arguments as a whole."""
     message: str
     kind: Literal["missing", "unknown", "invalid"]
 
     @property
     def name(self) -> str:
-        """The argument that it is about."""
+        """The name of the argument."""
         return self.path.partition(".")[0].partition("[")[0]
 
 
@@ -58,11 +58,11 @@ class BadArguments(BadInput):
         self.operation = operation
         self.problems = tuple(problems)
         self.example = right
-        """A submission that is right."""
+        """A valid submission of the operation."""
 
 
 class Checker:
-    """What one declaration takes. Compiled once; `checker` keeps it."""
+    """Checks arguments against one schema, which is compiled once. Use `checker` to get a cached one."""
 
     def __init__(self, operation: str, schema: Mapping[str, Any]) -> None:
         self._operation = operation
@@ -72,12 +72,12 @@ class Checker:
         self._validator = _Validator(schema, format_checker=_FORMATS, registry=Registry())
 
     def check(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-        """The remembered arguments that are left out. Raises `BadArguments`, or `BadInput` for a useless schema."""
+        """The names of missing remembered arguments. Raises `BadArguments`, or `BadInput` for an unusable schema."""
         try:
             problems = self._problems(self._validator.iter_errors(arguments), arguments)
         except (Unresolvable, re.error) as error:
             raise BadInput(
-                f"what operation {self._operation} declares of its arguments is of no use: {error}"
+                f"operation {self._operation} declares its arguments with a schema that cannot be used: {error}"
             ) from error
         except RecursionError as error:
             raise BadInput(f"operation {self._operation}: the arguments are nested too deeply") from error
@@ -88,15 +88,15 @@ class Checker:
         return left_out
 
     def refusal(self, problems: Sequence[Problem]) -> BadArguments:
-        """The error that says so."""
+        """The error for these problems."""
         return BadArguments(self._operation, problems, example(self._operation, self.schema))
 
     def lacking(self, name: str) -> Problem:
-        """That an argument is required, remembered or not."""
+        """The problem that a required argument is missing, also for a remembered one."""
         return _missing(name, self.schema["properties"][name], self.schema)
 
     def _problems(self, errors: Iterable[ValidationError], arguments: Mapping[str, Any]) -> list[Problem]:
-        """One problem for each argument, those that are missing first, then in the order of the arguments."""
+        """One problem for each path: missing arguments first, the others in the order of the submission."""
         found: dict[str, Problem] = {}
         for error in errors:
             for problem in _problems_of(error, self.schema):
@@ -107,13 +107,13 @@ class Checker:
 
 @lru_cache(maxsize=512)
 def checker(operation: str, schema: str) -> Checker:
-    """What checks by this schema, a JSON text. Raises `BadInput` for one that is no schema."""
+    """The checker for a schema, given as JSON text. Raises `BadInput` for an invalid schema."""
     found = msgspec.json.decode(schema)
     try:
         Draft202012Validator.check_schema(found)
     except SchemaError as error:
         raise BadInput(
-            f"what operation {operation} declares of its arguments is no JSON Schema: {error.message}"
+            f"operation {operation} declares its arguments with an invalid JSON Schema: {error.message}"
         ) from error
     return Checker(operation, found)
 
@@ -142,7 +142,7 @@ def _problems_of(error: ValidationError, root: Mapping[str, Any]) -> Iterable[Pr
             known = schema.get("properties", {})
             return [_unknown(path, name, known) for name in given if name not in known]
         case "anyOf" | "oneOf" if error.context:
-            # Of the branch whose type fits, if that is one alone, the reason why it does not fit itself.
+            # If the type fits exactly one branch, the problems of that branch explain the refusal.
             deeper = [each for each in error.context if each.validator != "type" or each.relative_path]
             if len({each.relative_schema_path[0] for each in deeper}) == 1:
                 return [problem for each in deeper for problem in _problems_of(each, root)]
@@ -180,7 +180,7 @@ def _join(path: str, name: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name as it is told: what looks like none may be anything, a secret as well."""
+    """A name as a message shows it. A text that does not look like a name may be a secret, so it is hidden."""
     return name if _NAME.fullmatch(name) else "..."
 
 
@@ -211,7 +211,7 @@ def _formats() -> FormatChecker:
 _FORMATS: Final = _formats()
 _Validator: Final = extend(  # type: ignore[no-untyped-call]  # its stubs leave the types out
     Draft202012Validator,
-    # To JSON Schema 1.0 is an integer, to a worker it is not.
+    # JSON Schema accepts 1.0 as an integer; the worker's decoder does not.
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     ),

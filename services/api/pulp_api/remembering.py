@@ -1,4 +1,4 @@
-"""What a submission takes from the tasks before it: remembered arguments, and that there was the one it requires."""
+"""What a submission takes from earlier tasks: remembered arguments, and proof that a required operation has run."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -18,22 +18,23 @@ CatchUp = Callable[[], Awaitable[str | None]]
 
 
 class NotThereYet(BadInput):
-    """The operation works on what another one makes, and that was never made."""
+    """The operation needs the result of another operation, which has never run successfully on this resource."""
 
     def __init__(self, operation: str, requires: str, resource: str) -> None:
         kind, _, self.resource_id = resource.partition(":")
         super().__init__(
-            f"operation {operation} needs what {requires} makes, but no {requires} of {kind} {self.resource_id!r} was"
-            f" successful, and none is under way: submit {requires} first"
+            f"operation {operation} needs a successful {requires} of {kind} {self.resource_id!r}: none has succeeded,"
+            f" and none is under way. Submit {requires} first"
         )
         self.resource_type = kind
 
 
 async def completed(draft: Draft, connect: Connect, catch_up: CatchUp) -> Accepted:
-    """The event's data, with what the tasks before it tell.
+    """The event's data, completed from earlier tasks.
 
-    Raises `BadArguments` for a remembered argument that no task had, `NotThereYet`, and `ReadModelUnavailable` where
-    the projection is too far behind to tell. `catch_up` returns by how many events it is.
+    Raises `BadArguments` if no task had a remembered argument that is missing, `NotThereYet`, and
+    `ReadModelUnavailable` if the projection is too far behind to tell. `catch_up` returns the number of events that it
+    is behind, or None.
     """
     await _check_required(draft, connect, catch_up)
     if not draft.left_out:
@@ -46,9 +47,9 @@ async def completed(draft: Draft, connect: Connect, catch_up: CatchUp) -> Accept
 
 
 async def _remembered(connection: AsyncConnection, draft: Draft) -> dict[str, Any]:
-    """The arguments that the draft leaves out, from the newest task that had one which is still taken.
+    """The missing remembered arguments, each from the newest task with a value that is still valid.
 
-    Raises `BadArguments` for those that no task had.
+    Raises `BadArguments` if there is none.
     """
     by, resource = draft.checker, draft.resource
     assert by is not None  # only what is declared is remembered
@@ -66,7 +67,7 @@ async def _remembered(connection: AsyncConnection, draft: Draft) -> dict[str, An
 
 
 def behind(lag: str) -> ReadModelUnavailable:
-    """That the projection lacks so many events, so that nothing can be said."""
+    """The error that says how many events the projection is behind."""
     return ReadModelUnavailable(
         f"the projection is behind the log (events behind: {lag}), so it is not known whether the task is there: try"
         " again later"
@@ -74,7 +75,7 @@ def behind(lag: str) -> ReadModelUnavailable:
 
 
 def remembered_of(draft: Draft, task: TaskRow) -> dict[str, Any]:
-    """The same, from one task."""
+    """The missing remembered arguments, as one task has them."""
     arguments = msgspec.json.decode(task.arguments)
     return {name: arguments[name] for name in draft.left_out if name in arguments}
 
@@ -97,7 +98,7 @@ async def _has_run(connect: Connect, operation: str, resource: str) -> bool:
 
 
 def _is_taken(draft: Draft, more: Mapping[str, Any]) -> bool:
-    """Whether a value of an earlier task passes today's check: it may be of a time before there was one."""
+    """Whether values of an earlier task are valid today: the task may be older than the check."""
     assert draft.checker is not None
     try:
         draft.checker.check({**draft.arguments, **more})

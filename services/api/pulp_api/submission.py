@@ -46,17 +46,17 @@ def parse(body: bytes) -> Submission:
 
 
 class Draft(NamedTuple):
-    """A submission whose arguments fit what its operation declares, but for remembered ones that it leaves out."""
+    """A submission with valid arguments; remembered arguments may be missing."""
 
     submission: Submission
     operation: OperationRow
     arguments: Mapping[str, Any]
     left_out: tuple[str, ...]
-    """Remembered arguments that it does not give."""
+    """Remembered arguments that are missing."""
 
     @property
     def resource(self) -> str | None:
-        """The resource (`TYPE:ID`) whose earlier tasks count: the first exclusive one that the operation declares."""
+        """The resource (`TYPE:ID`) whose earlier tasks count: the operation's first exclusive one."""
         for item in self.operation.resources:
             if item["access"] == Access.EXCLUSIVE:
                 return f"{item['type']}:{_fill(item['id'], self.arguments, self.operation.name)}"
@@ -64,22 +64,22 @@ class Draft(NamedTuple):
 
     @property
     def checker(self) -> Checker | None:
-        """What its arguments are checked by; None where the operation declares none."""
+        """The checker of its arguments; None if the operation declares none."""
         return _checker(self.operation)
 
 
 def drafted(submission: Submission, operation: OperationRow) -> Draft:
-    """The submission, checked. Raises `BadArguments`, or `BadInput` for arguments that are no object."""
+    """Check a submission. Raises `BadArguments`, or `BadInput` for arguments that are not a JSON object."""
     return Draft(submission, operation, *checked(submission.arguments, operation))
 
 
 def checked(text: Raw, operation: OperationRow) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The arguments by name, and the remembered ones that are left out. Raises what `drafted` does."""
+    """The arguments, and the names of missing remembered ones. Raises the errors of `drafted`."""
     arguments = arguments_of(text)
     by = _checker(operation)
     if by is None:
         return arguments, ()
-    # Of two with one name the last is checked, but both would be in the log.
+    # Of two values with the same name only the last is checked, but the log would keep both.
     json.loads(bytes(text), object_pairs_hook=_without_repetition)
     return arguments, by.check(arguments)
 
@@ -129,7 +129,7 @@ def declared_tags(
 
 
 def warnings_of(submission: Submission, operation: OperationRow) -> list[str]:
-    """What keeps the task from running now; it runs once that has changed."""
+    """Why no live worker can run the task now; it is accepted all the same, and waits."""
     name, queue = operation.name, submission.queue
     if not operation.workers:
         return [f"no live worker offers operation {name!r}: the task waits until one does"]
@@ -190,12 +190,12 @@ def _checker(operation: OperationRow) -> Checker | None:
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise BadInput("arguments cannot be used: a name stands twice in one object")
+        raise BadInput("arguments cannot be used: an object has two values with the same name")
     return found
 
 
 def _with(arguments: Raw, more: Mapping[str, Any]) -> Raw:
-    """The arguments and some more; those that were given stay as they were written."""
+    """The arguments with some added; the given ones keep their exact text."""
     if not more:
         return Raw(bytes(arguments))
     return Raw(msgspec.json.encode({**_raw_by_name(arguments), **more}))

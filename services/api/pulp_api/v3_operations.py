@@ -1,4 +1,4 @@
-"""What may be submitted, and what each operation takes."""
+"""The operations that clients can submit, and their arguments."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix=ROOT)
 
 @router.get("/operations/")
 async def list_operations(call: Calling) -> Response:
-    """What may be submitted, by name."""
+    """All operations, by name."""
     async with call.service.connection() as connection:
         found = await queries.operations(connection)
     rows = [operation(row) for row in found]
@@ -35,8 +35,8 @@ async def read_operation(call: Calling, name: str) -> Response:
 
 
 def operation(row: OperationRow) -> dict[str, Any]:
-    """An operation as it is shown. `arguments` is the JSON Schema, `parameters` the same to be read by people; both
-    are null where anything is taken."""
+    """An operation as the API answers it. `arguments` is the JSON Schema, `parameters` describes it for people; both
+    are null if the operation declares no arguments."""
     schema = None if row.arguments is None else msgspec.json.decode(row.arguments)
     return {
         "pulp_href": f"{ROOT}/operations/{row.name}/",

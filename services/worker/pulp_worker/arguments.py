@@ -1,4 +1,4 @@
-"""What the arguments of an operation are declared with.
+"""Declare the arguments of an operation.
 
     class MirrorArguments(msgspec.Struct, kw_only=True):
         repo_id: Annotated[RepositoryId, Meta(description="The repository.", examples=["zoo"])]
@@ -8,11 +8,11 @@
     @operation("mirror", arguments=MirrorArguments, resources=[Resource("repository", "{repo_id}")])
     async def mirror(context: Context[MirrorArguments]) -> None: ...
 
-A `msgspec.Struct`, a dataclass, an attrs class or a `TypedDict` will do. Its JSON Schema is registered with the
-operation: the API refuses what does not fit before anything is written, clients show it and complete from it. A name
-that the struct does not have is refused. The API has nothing but the schema: it enforces types, ranges, lengths,
-patterns, choices, and the types of this module, but not what a class checks in code of its own, and a time only where
-it has a zone: `Annotated[datetime, Meta(tz=True)]`.
+The type is a `msgspec.Struct`, a dataclass, an attrs class or a `TypedDict`. Its JSON Schema is registered with the
+operation. The API refuses a submission that does not fit, or has an unknown argument, before anything is written;
+clients use the schema for help and completion. The API has only the schema: it checks types, ranges, lengths, patterns,
+choices, and the types of this module. It does not see checks in the code of the type (`__post_init__`), and it checks a
+time only with a zone: `Annotated[datetime, Meta(tz=True)]`.
 """
 
 import json
@@ -27,16 +27,16 @@ _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 T = TypeVar("T")
 
 REMEMBERED: Final = Meta(extra_json_schema={"x-pulp-remembered": True})
-"""An argument that a submission may leave out: then it has the value that the newest task of this operation on the
-same resource had. The task itself always has it, so the field needs no default."""
+"""Marks an argument that a submission may omit: the API then takes its value from the newest task of this operation on
+the same resource. Every task has the value, so the field needs no default."""
 
 
 class BadArguments(ValueError):
-    """The arguments of a task do not fit what its operation declares; the message says where, and what is expected."""
+    """The arguments of a task do not fit its operation's declaration; the message says where, and what is expected."""
 
 
 class FormedText(str):
-    """A text of a form that the API knows: subclasses name it. Raises `ValueError` for a text of another form."""
+    """A text in a form that the API can check; a subclass names the form. Raises `ValueError` for any other text."""
 
     form: ClassVar[str]
     most_characters: ClassVar[int]
@@ -58,7 +58,7 @@ class HttpUrl(FormedText):
 
 
 class RepositoryId(FormedText):
-    """What names a repository: up to 200 characters, fit to name a folder as well."""
+    """The id of a repository: up to 200 characters, usable as the name of a folder."""
 
     form = "repository-id"
     most_characters = MOST_ID_CHARACTERS
@@ -66,7 +66,7 @@ class RepositoryId(FormedText):
 
 
 def schema_of(kind: type[Any], operation: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a declaration, its fields on top. Raises `ValueError` for what is none."""
+    """The JSON Schema (draft 2020-12) of a declared type. Raises `ValueError` if the type cannot declare arguments."""
     try:
         found = msgspec.json.schema(kind, schema_hook=_schema_of_form)
     except (TypeError, NotImplementedError, RecursionError) as error:
@@ -86,7 +86,7 @@ def schema_of(kind: type[Any], operation: str) -> dict[str, Any]:
 
 
 def decode(given: Mapping[str, Any], kind: type[T], schema: Mapping[str, Any], operation: str) -> T:
-    """The declared value for what a task was given. Raises `BadArguments`."""
+    """Convert the arguments of a task to the declared type. Raises `BadArguments`."""
     unknown = sorted(name for name in given if name not in schema["properties"])
     if unknown:
         known = ", ".join(schema["properties"]) or "none"

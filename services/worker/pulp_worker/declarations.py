@@ -1,4 +1,4 @@
-"""What a worker declares of its operations, and which of two declarations counts."""
+"""The declarations of a worker's operations, and which of two declarations counts."""
 
 import hashlib
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from pulp_worker.sdk import Operation
 
 
 class Declaration(NamedTuple):
-    """One operation, as it is registered."""
+    """One operation, as a worker registers it."""
 
     name: str
     cancellable: bool
@@ -23,39 +23,39 @@ class Declaration(NamedTuple):
     arguments: dict[str, Any] | None
     requires: str | None
     package: str | None
-    """The distribution that provides it; None for a module that settings name."""
+    """The distribution that provides it; None if it comes from a module named in the settings."""
     version: str | None
 
     @property
     def digest(self) -> str:
-        """Equal for declarations that say the same, whichever release says it."""
+        """Equal for equal declarations, whatever the version of the package."""
         said = self._replace(package=None, version=None)._asdict()
         return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:32]
 
 
 class Registered(NamedTuple):
-    """What counts at the moment."""
+    """The declaration that counts now."""
 
     digest: str | None
     package: str | None
     version: str | None
     registered_by: str
     is_offered: bool
-    """A live worker, other than the one that asks, declares just this."""
+    """Whether another live worker has this declaration."""
 
 
 def declarations(operations: Iterable[Operation]) -> list[Declaration]:
-    """What these operations declare, by name: in one order, so that two workers cannot wait for each other."""
+    """The declarations of these operations, sorted by name so that two workers cannot deadlock."""
     points = list(entry_points(group=GROUP))
     return [_declaration(operation, points) for operation in sorted(operations, key=lambda item: item.name)]
 
 
 def replaces(mine: Declaration, registered: Registered, *, is_start: bool) -> bool:
-    """Whether a declaration takes the place of the registered one.
+    """Whether a declaration replaces the registered one.
 
-    A worker that starts brings the newest, unless a live one has a later version of the same package. Any other waits
-    until no live worker declares what is registered: so two that differ do not take turns, and after an upgrade was
-    taken back the older declaration counts again.
+    The declaration of a starting worker does, unless a live worker has a later version of the same package. Otherwise
+    it replaces one that no live worker has: two workers that differ do not take turns, and after a rollback the older
+    declaration counts again.
     """
     if registered.digest is None or not registered.is_offered:
         return True

@@ -54,9 +54,9 @@ class Registration:
         self._previous: UUID | None = None
         self._declared: list[Declaration] = []
         self._outvoted: frozenset[str] = frozenset()
-        """Operations of which another declaration counts, as the last heartbeat told."""
+        """Operations for which another declaration counts, by the last heartbeat."""
         self._told: dict[str, str | None] = {}
-        """Operation → the other declaration of it that was told of last."""
+        """Operation → digest of the other declaration that was last logged."""
         self._connection = Connection(
             settings.postgres, f"pulp-worker/{settings.name}/heartbeat", timeout_s=settings.lease_s
         )
@@ -94,9 +94,9 @@ class Registration:
         return str(row[0])
 
     async def settle(self) -> None:
-        """Of operations that other workers declare otherwise: say so, or register this worker's where theirs are gone.
+        """For operations that other workers declare differently: log it, or register this worker's if theirs are gone.
 
-        Raises `psycopg.OperationalError` also where another worker registers at this moment; the next call will do.
+        Raises `psycopg.OperationalError` also while another worker registers; call it again later.
         """
         if not self._outvoted:
             return
@@ -116,7 +116,7 @@ class Registration:
         await self._connection.close()
 
     async def _declare(self, connection: AsyncConnection, mine: Declaration, *, is_start: bool) -> None:
-        """Register what this worker declares of an operation, or say that another declaration counts."""
+        """Register this worker's declaration of an operation, or log that another one counts."""
         row = _operation_row(mine, self._settings.name)
         cursor = await connection.execute(_SQL["first_declaration"], row)
         if cursor.rowcount:
@@ -130,8 +130,8 @@ class Registration:
         elif self._told.get(mine.name) != registered.digest:
             self._told[mine.name] = registered.digest
             _log.warning(
-                "this worker declares an operation otherwise than it is registered; submissions are checked by what is"
-                " registered",
+                "this worker declares an operation differently from the registered declaration, which the API checks"
+                " submissions against",
                 extra={
                     "operation": mine.name,
                     "this_worker": _provider(mine),
