@@ -36,7 +36,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "completion": "pulp_deploy.commands.completion:completion",
 }
 """Where each command is. These modules load neither Kafka's nor Postgres's client: help and completion are quick."""
-_AWAY: Final = "Is it running? Of a local stack: pulp-tasks status. Else: PULP_KAFKA and PULP_POSTGRES say where."
+_AWAY: Final = "Is it running? For a local stack: pulp-tasks status. Otherwise check PULP_KAFKA and PULP_POSTGRES."
 
 
 @click.group(
@@ -69,9 +69,7 @@ def _explain(error: Exception) -> int:
             hint(_AWAY)
         return exit_code(error)
     if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError) and error.filename:
-        failed(
-            f"pulp-tasks: {error.filename} cannot be used: {error.strerror}. Name another folder or file, or mend it."
-        )
+        failed(f"pulp-tasks: {error.filename} cannot be used: {error.strerror}. Name another, or correct this one.")
         return CONFIG
     if isinstance(error, ModuleNotFoundError) and (said := missing(error)) is not None:
         failed(f"pulp-tasks: {said}")
