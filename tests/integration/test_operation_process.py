@@ -1,5 +1,6 @@
 """What a plain operation does to its process, and what becomes of it: a line of the table for each way."""
 
+import asyncio
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pulp_events.events import Outcome
 from pulp_worker.descendants import marked
@@ -126,8 +128,19 @@ async def test_what_hangs_can_be_killed(tmp_path: Path, way: str) -> None:
         nothing_is_left(run)
 
 
+async def test_an_operation_that_freezes_its_guardian_can_be_killed(tmp_path: Path) -> None:
+    async with plain(tmp_path, "freezes-its-guardian") as run:
+        await run.reported.wait()
+        [guardian] = [one for one in psutil.Process().children() if "pulp_worker.child" in one.cmdline()]
+        while guardian.status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110  # a process cannot be waited for
+            await asyncio.sleep(0.02)
+        run.run.kill()
+        assert (await run.end()).outcome is Outcome.CANCELLED
+        nothing_is_left(run)
+
+
 async def test_an_operation_that_kills_its_guardian_dies_with_it(tmp_path: Path) -> None:
-    async with plain(tmp_path, "stops-its-guardian") as run:
+    async with plain(tmp_path, "kills-its-guardian") as run:
         ended = await run.end()
         assert ended.error is not None
         assert ended.error.code == CRASHED
