@@ -29,6 +29,7 @@ from pulp_events.events import (
     UnknownEvent,
     json_value,
 )
+from pulp_events.task import Position, evolve
 
 from tests.support.events import ATTEMPT, NOON, TASK, accepted, event, finished, progress, started
 
@@ -331,3 +332,6 @@ def test_an_event_is_printed_with_its_json_as_text() -> None:
     reported = event(Progress(attempt_id=ATTEMPT, sequence=1, progress=Raw(b'{"done": 3}')))
     assert """sequence=1, progress={"done": 3})""" in f"{reported!r}"
     assert "arguments={}" in str(event(Accepted(operation="sync")))
+    task = evolve(None, accepted(), Position(0, 0), 0)
+    assert "arguments={" in str(task)
+    assert "msgspec.Raw" not in str(task)

@@ -20,7 +20,7 @@ from pulp_deploy.local.processes import Command
 
 JVM_OPTIONS: Final = (
     *("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"),
-    *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),  # it warns at each start else
+    *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),  # or the JVM warns
 )
 _AOT_QUIET: Final = "-Xlog:aot*=error"
 """What the JVM does not find in the archive it makes anew: no news."""
