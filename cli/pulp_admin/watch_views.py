@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import click
 from pulp_console.colours import is_coloured
@@ -14,7 +14,6 @@ from pulp_console.times import time_text
 
 from pulp_admin.progress import counts_of, progress_words
 from pulp_admin.spans import span_text, time_of
-from pulp_admin.watching import View
 from pulp_admin.words import state_of_report
 
 if TYPE_CHECKING:
@@ -24,6 +23,26 @@ _COLOURS: Final = {"Successful": "green", "Error": "red", "Cancelled": "yellow",
 _NARROWEST_BAR: Final = 10
 _WIDEST_BAR: Final = 40
 _DUMB: Final = ("dumb", "unknown")
+
+
+class View(Protocol):
+    """Where the task is shown."""
+
+    def show(self, task: Mapping[str, Any], *, at: str | None, waits_for: str) -> None:
+        """The task has changed, at a time that is given in RFC 3339 where it is known."""
+        ...
+
+    def idle(self) -> None:
+        """There is nothing new. Raises `BrokenPipeError` if nobody looks any more."""
+        ...
+
+    def remark(self, text: str) -> None:
+        """Say something that is no part of the output."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is shown."""
+        ...
 
 
 def view_for(output: str) -> View:

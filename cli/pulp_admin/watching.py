@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from pulp_console.output import hint
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
 
     from pulp_admin.client import Client
+    from pulp_admin.watch_views import View
 
 INTERRUPTED: Final = 130
 _PATIENCE_S: Final = 600.0
@@ -24,26 +25,6 @@ _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 10.0
 _FAILURE: Final = "failure"
 """The event by which the server ends a stream that cannot go on."""
-
-
-class View(Protocol):
-    """Where the task is shown."""
-
-    def show(self, task: Mapping[str, Any], *, at: str | None, waits_for: str) -> None:
-        """The task has changed, at a time that is given in RFC 3339 where it is known."""
-        ...
-
-    def idle(self) -> None:
-        """There is nothing new. Raises `BrokenPipeError` if nobody looks any more."""
-        ...
-
-    def remark(self, text: str) -> None:
-        """Say something that is no part of the output."""
-        ...
-
-    def close(self) -> None:
-        """Nothing more is shown."""
-        ...
 
 
 @dataclass
@@ -97,7 +78,7 @@ def follow(client: "Client", task_id: str, output: str = "table", pauses: Pauses
 
 
 class _Watch:
-    def __init__(self, client: "Client", task_id: str, view: View, pauses: Pauses) -> None:
+    def __init__(self, client: "Client", task_id: str, view: "View", pauses: Pauses) -> None:
         self._client = client
         self._task_id = task_id
         self._view = view

