@@ -63,7 +63,7 @@ async def test_the_operation(tmp_path: Path) -> None:
     exec(compile(PROGRAMS[0], "README.md", "exec"), names)
     outcome = await run_operation(names["mirror"], {"repo_id": "zoo"}, storage=tmp_path)
     assert (outcome.state, outcome.result) == ("successful", {"items": 10})
-    assert outcome.progress[-1] == {"mirror": {"items_total": 10, "items_left": 1}}
+    assert outcome.progress[-1] == {"mirror": {"items_total": 10, "items_left": 0}}
     refused = await run_operation(names["mirror"], {"repo_id": "zoo", "item": 3}, storage=tmp_path)
     assert (refused.state, refused.error_code) == ("failed", "bad-arguments")
 

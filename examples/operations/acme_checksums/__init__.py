@@ -28,12 +28,12 @@ def checksums(context: Context[ChecksumArguments]) -> dict[str, int | str]:
     if not folder.is_dir():
         raise OperationError("no-such-folder", f"{folder} is no folder on this worker: name one that it can read.")
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    lines = []
-    for number, path in enumerate(files):
-        context.report({"checksums": {"items_total": len(files), "items_left": len(files) - number}})
+    lines: list[str] = []
+    for path in files:
         context.check_cancelled()
         with path.open("rb") as file:
             lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
+        context.report({"checksums": {"items_total": len(files), "items_left": len(files) - len(lines)}})
         _rest(context)
     sums = context.storage / "checksums" / f"{quote(str(folder), safe='')}.sha256"
     sums.parent.mkdir(exist_ok=True)
