@@ -33,6 +33,11 @@ SHARED_TABLE: dict[str, tuple[Any, str]] = {
     "fills-the-executor": ("said", ""),
     "exits-in-a-task": (None, "SystemExit: 3"),
     "exits-in-a-task-that-nobody-awaits": (None, "SystemExit: from a task"),
+    "stops-the-loop": (None, "RuntimeError: stop(): the event loop is the worker's"),
+    "shuts-the-executor-down": (None, "RuntimeError: shutdown_default_executor(): the event loop is the worker's"),
+    "stops-the-loop-in-a-callback": ("said", ""),
+    "cancels-all-tasks": ([True], ""),
+    "replaces-the-task-factory": ("said", ""),
     "comes-back-twice": ({"child": 0}, ""),
     "changes-folder": ("said", ""),
 }
@@ -94,13 +99,15 @@ async def test_what_an_async_operation_leaves_has_ended_before_the_next_task_has
 
 
 async def test_who_blocks_the_loop_is_told_while_it_does(pulp: Pipeline) -> None:
-    async with logged_worker(pulp, OPERATIONS) as worker:
+    async with logged_worker(pulp, OPERATIONS, PULP_WORKER_LEASE_S="60") as worker:
         task_id = await does(pulp, "blocks-for-a-while")
-        assert (await pulp.end(task_id))["state"] == "successful"
-        told = worker.lines("the event loop is blocked")
-        assert len(told) == 2  # after one second, and after two
+        told = await worker.says("the event loop is blocked", 2)
         assert all(f"task_id={task_id}" in line and "operation=shared-ways" in line for line in told)
-        assert worker.lines("time.sleep(2.2)")
+        assert "blocked_s=1.0" in told[0]
+        assert "blocked_s=2.0" in told[1]
+        assert worker.lines(", in blocks_for_a_while")
+        (pulp.storage / "told").touch()
+        assert (await pulp.end(task_id))["state"] == "successful"
         assert worker.lines("the event loop turns again")
 
 

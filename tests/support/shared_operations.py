@@ -126,6 +126,41 @@ async def exits_in_a_callback(context: Context) -> object:
 
 
 @way
+async def stops_the_loop(context: Context) -> object:
+    asyncio.get_running_loop().stop()
+    return "unsaid"
+
+
+@way
+async def stops_the_loop_in_a_callback(context: Context) -> object:
+    asyncio.get_running_loop().call_soon(asyncio.get_running_loop().stop)
+    await asyncio.sleep(0.05)
+    return "said"
+
+
+@way
+async def shuts_the_executor_down(context: Context) -> object:
+    await asyncio.get_running_loop().shutdown_default_executor()
+    return "unsaid"
+
+
+@way
+async def cancels_all_tasks(context: Context) -> object:
+    """As programs do at their end."""
+    own = asyncio.create_task(asyncio.sleep(600))
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.wait([own])
+    return [own.cancelled()]
+
+
+@way
+async def replaces_the_task_factory(context: Context) -> object:
+    asyncio.get_running_loop().set_task_factory(None)
+    return "said"
+
+
+@way
 async def comes_back_twice(context: Context) -> object:
     pid = os.fork()
     if pid:
@@ -142,9 +177,8 @@ async def changes_folder(context: Context) -> object:
 
 @way
 async def blocks_for_a_while(context: Context) -> object:
-    context.report({"step": "blocking"})
-    await asyncio.sleep(0.3)
-    time.sleep(2.2)  # noqa: ASYNC251
+    while not (context.storage / "told").exists():  # that is the point: the loop is blocked
+        time.sleep(0.02)  # noqa: ASYNC251
     return "said"
 
 

@@ -25,10 +25,10 @@ class WorkerProcess:
         """Lines of its log that hold the text."""
         return [line for line in self.log.read_text(errors="replace").splitlines() if text in line]
 
-    async def says(self, text: str) -> list[str]:
-        """The lines of its log with this text, once there are any."""
+    async def says(self, text: str, times: int = 1) -> list[str]:
+        """The lines of its log with this text, once there are so many."""
         async with asyncio.timeout(LIMIT_S):
-            while not self.lines(text):  # noqa: ASYNC110  # a file cannot be waited for
+            while len(self.lines(text)) < times:  # noqa: ASYNC110  # a file cannot be waited for
                 await asyncio.sleep(0.02)
         return self.lines(text)
 

@@ -22,6 +22,7 @@ from pulp_worker.forked import leave_forked
 from pulp_worker.output import OutputLines
 
 _PAUSE_S: Final = 0.02
+_all_tasks: Final = asyncio.all_tasks
 _log = logging.getLogger("pulp.worker")
 _printed = logging.getLogger("pulp.operation")
 _printing = threading.RLock()
@@ -58,6 +59,10 @@ class Belongings:
         """A task was made."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def has_task(self, task: "asyncio.Task[Any]") -> bool:
+        """Whether the operation, or a task of it, runs in this one."""
+        return task is self._owner or task in self._tasks
 
     def add_thread(self, thread: threading.Thread) -> None:
         """A thread is started; from any thread."""
@@ -185,6 +190,19 @@ def own_tasks(loop: asyncio.AbstractEventLoop) -> None:
 
     owned.owns_tasks = True  # type: ignore[attr-defined]
     loop.set_task_factory(owned)
+
+
+def show_own_tasks() -> None:
+    """From now on `asyncio.all_tasks` shows an operation its own tasks alone. Once a process.
+
+    What cancels all tasks that there are, as programs do at their end, would else cancel the worker's.
+    """
+
+    def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> "set[asyncio.Task[Any]]":
+        owner, tasks = OWNER.get(), _all_tasks(loop)
+        return tasks if owner is None else {task for task in tasks if owner.has_task(task)}
+
+    asyncio.all_tasks = asyncio.tasks.all_tasks = all_tasks
 
 
 def own_threads_and_processes() -> None:

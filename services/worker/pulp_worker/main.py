@@ -7,14 +7,15 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
-from typing import Final, NamedTuple, NoReturn, Self
+from typing import Any, Final, NamedTuple, NoReturn, Self
 
 from pulp_events.log import KafkaLog
 from pulp_projections.positions import Positions
 from pulp_projections.startup import prepare
 
-from pulp_worker.belongings import OperationThreads, own_threads_and_processes
+from pulp_worker.belongings import OperationThreads, own_threads_and_processes, show_own_tasks
 from pulp_worker.guard import owner_of
 from pulp_worker.loading import load_operations
 from pulp_worker.printing import attribute_output
@@ -98,8 +99,26 @@ def _share_process() -> None:
     os.close(null)
     faulthandler.enable()  # says where the process was when it crashed, or was aborted by its watchdog
     asyncio.get_running_loop().set_default_executor(OperationThreads(thread_name_prefix="worker"))
+    _keep_turning(asyncio.get_running_loop())
+    show_own_tasks()
     own_threads_and_processes()
     attribute_output()
+
+
+def _keep_turning(loop: asyncio.AbstractEventLoop) -> None:
+    """Only the end of the worker ends its loop, and what belongs to it: an operation gets a `RuntimeError`."""
+    main = asyncio.current_task()
+
+    def at_the_end(call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            if main is not None and not main.done():
+                raise RuntimeError(f"{call.__name__}(): the event loop is the worker's, and no operation may change it")
+            return call(*arguments)
+
+        return called
+
+    for name in ("stop", "shutdown_asyncgens", "shutdown_default_executor", "set_default_executor"):
+        setattr(loop, name, at_the_end(getattr(loop, name)))
 
 
 def _threads_left() -> list[str]:
