@@ -133,3 +133,19 @@ def test_what_an_operation_prints_goes_to_the_log_with_its_task(
     [record] = [record for record in caplog.records if record.name == "pulp.operation"]
     assert (record.getMessage(), vars(record)["task_id"]) == ("the operation's", TASK)
     assert capsys.readouterr().out == "the worker's\n"
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("mine", True), ("waitpid-3", False), ("asyncio-waitpid-3", False)])
+async def test_threads_that_go_on_are_told_but_for_those_of_asyncio(
+    name: str, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ending = threading.Event()
+    thread = threading.Thread(target=ending.wait, name=name)
+    thread.start()
+    mine = Belongings(TASK, "leaving")
+    mine.add_thread(thread)
+    with caplog.at_level(logging.WARNING, "pulp.worker"):
+        await mine.end(60, lambda: pytest.fail("it is not stuck"))
+    ending.set()
+    thread.join()
+    assert ("left threads behind" in caplog.text) == is_told

@@ -22,6 +22,7 @@ from pulp_worker.forked import leave_forked
 from pulp_worker.output import OutputLines
 
 _PAUSE_S: Final = 0.02
+_COLLECTING: Final = ("waitpid-", "asyncio-waitpid-")
 _all_tasks: Final = asyncio.all_tasks
 _log = logging.getLogger("pulp.worker")
 _printed = logging.getLogger("pulp.operation")
@@ -115,7 +116,7 @@ class Belongings:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=_PAUSE_S)
         await self._end_processes()
-        names = [thread.name for thread in self._threads if thread.is_alive() and not self._is_of_executor(thread)]
+        names = [thread.name for thread in self._threads if thread.is_alive() and not self._is_harmless(thread)]
         if names:
             _log.warning(
                 "an operation has left threads behind, which go on",
@@ -141,8 +142,9 @@ class Belongings:
             await asyncio.sleep(_PAUSE_S)
             process.poll()
 
-    def _is_of_executor(self, thread: threading.Thread) -> bool:
-        return thread.name.startswith(f"operation-{self.task_id}")
+    def _is_harmless(self, thread: threading.Thread) -> bool:
+        """It is of the operation's executor, or is asyncio's own, which collects the exit of a process."""
+        return thread.name.startswith((f"operation-{self.task_id}", *_COLLECTING))
 
     def _lose_patience(self, on_stuck: Callable[[], None]) -> None:
         _log.error(
