@@ -27,6 +27,8 @@ from pulp_processor.settings import Settings
 
 _SQL: Final = load("pulp_processor", "rebuild.sql")
 _TRIES: Final = 20
+_LOCK_TRIES: Final = 10
+_LOCK_PAUSE_S: Final = 0.02
 _STRETCH_S: Final = 10.0
 """Time within which the last events must be projected while the live projection stands still."""
 
@@ -99,14 +101,28 @@ async def _switch_now(connection: AsyncConnection, settings: Settings, generatio
     await fill(settings, generation, before.positions, lambda partition, offset: None)
     reached = await positions(connection, generation)
     assert all(reached[partition] >= end for partition, end in before.positions.items())
-    # Shorter than the time after which Postgres looks for deadlocks: it is this transaction that gives way.
-    await connection.execute("set local lock_timeout = '500ms'")
-    await connection.execute(_SQL["block_readers"])
+    await _block_readers(connection)
     await _take_over_letters(connection, before.number, generation)
     await connection.execute(_SQL["switch"], {"generation": generation})
     await show(connection, generation)
     await connection.execute(_SQL["tell"], {"generation": str(generation)})
     return Switched(before.number, generation, reached)
+
+
+async def _block_readers(connection: AsyncConnection) -> None:
+    """Lock all views that readers see. Raises `LockNotAvailable` if they do not let go in any of the tries."""
+    # A reader that takes the views in another order holds one of them and waits for another. To wait longer helps
+    # nobody, so each try soon lets go of everything, and long before Postgres would look for a deadlock.
+    await connection.execute("set local lock_timeout = '100ms'")
+    for left in reversed(range(_LOCK_TRIES)):
+        try:
+            async with connection.transaction():
+                await connection.execute(_SQL["block_readers"])
+            return
+        except errors.LockNotAvailable:
+            if not left:
+                raise
+        await asyncio.sleep(_LOCK_PAUSE_S)
 
 
 async def _take_over_letters(connection: AsyncConnection, before: int, now: int) -> None:
