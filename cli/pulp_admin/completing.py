@@ -59,7 +59,7 @@ def operation(context: click.Context, name: str) -> dict[str, Any] | None:
     """What the server tells of one operation, if it answers at once."""
     try:
         found = _answer(context, api_path("v3", "operations", name), {})
-    except Exception:
+    except Exception:  # whoever presses a key wants no message: the command itself will say it
         return None
     return found if isinstance(found, dict) and "parameters" in found else None
 
@@ -106,7 +106,7 @@ def _results(context: click.Context, path: ApiPath, params: Mapping[str, Any]) -
     """One page, asked for once: whoever presses a key does not wait, and wants no message."""
     try:
         return list(_answer(context, path, params)["results"])
-    except Exception:
+    except Exception:  # as above
         return []
 
 
