@@ -284,10 +284,13 @@ class Stack:
 
 
 def _ensure_topics(kafka: str, topics: Topics, *, partitions: int, replication: int) -> None:
+    """Make the topics that are missing; those of a Kafka that was given stay as they are."""
+    with suppress(LogUnavailable):
+        partitions = describe(kafka, topics.events).partitions
     try:
         for topic in topics:
             describe(kafka, topic)
-    except LogUnavailable:  # not there; topics that are, of a Kafka that was given, stay as they are
+    except LogUnavailable:
         create_topics(kafka, topics, partitions=partitions, replication=replication)
 
 

@@ -26,7 +26,7 @@ EVENTS_SETTINGS: Final[Mapping[str, str]] = {
     "message.timestamp.type": "LogAppendTime",
     "max.message.bytes": "1048588",
 }
-"""Kept for ever, the broker's times. The dead-letter topic has the same."""
+"""Kept for ever, the broker's times. The topics of dead letters and of the audit have the same."""
 
 
 class TopicInfo(NamedTuple):
@@ -68,6 +68,7 @@ def create_topics(
         [
             NewTopic(topics.events, num_partitions=partitions, replication_factor=replication, config=settings),
             NewTopic(topics.dead_letters, num_partitions=1, replication_factor=replication, config=settings),
+            NewTopic(topics.audit, num_partitions=1, replication_factor=replication, config=settings),
         ],
         operation_timeout=timeout_s,
         request_timeout=timeout_s,

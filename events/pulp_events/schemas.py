@@ -1,4 +1,4 @@
-"""The contract as JSON Schema, one file for each type of event: for programs in other languages.
+"""The contract as JSON Schema, one file for each type of event and one for the audit: for programs in other languages.
 
 The types are the truth; the files in `pulp_events/json_schema`, which are installed with the package, are made from
 them: `python -m pulp_events.schemas --write`. A program reads them by `schemas.text`.
@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw, Struct, defstruct
 from msgspec.structs import FieldInfo
 
+from pulp_events.audit import AUDIT_TYPE, Audited, AuditEnvelope
 from pulp_events.codec import MAX_EVENT_BYTES, MAX_NESTING, TYPES, Envelope
 from pulp_events.events import Data
 
@@ -45,6 +46,22 @@ def schema_of(wire_type: str) -> dict[str, Any]:
     }
 
 
+def audit_schema() -> dict[str, Any]:
+    """The schema of an audit record's value, whatever it is about."""
+    _, components = msgspec.json.schema_components([AuditEnvelope, Audited], ref_template="#/$defs/{name}")
+    envelope = components.pop("AuditEnvelope")
+    return {
+        "$schema": _DIALECT,
+        "$id": f"urn:pulp-tasks:audit:{AUDIT_TYPE}",
+        "title": AUDIT_TYPE,
+        "description": "An audit record: a CloudEvent 1.0 in JSON, structured mode. Unknown fields are allowed.",
+        "type": "object",
+        "properties": envelope["properties"],
+        "required": envelope["required"],
+        "$defs": components,
+    }
+
+
 def text(wire_type: str) -> str:
     """The installed file of a wire type, as `org.pulpproject.task.accepted.v1`; raises FileNotFoundError."""
     return files("pulp_events").joinpath("json_schema", f"{wire_type}.json").read_text(encoding="utf-8")
@@ -62,8 +79,8 @@ def _default(field: FieldInfo) -> Any:
 
 def contents() -> Iterator[tuple[str, str]]:
     """Name and text of every file."""
-    for wire_type in TYPES.values():
-        yield f"{wire_type}.json", msgspec.json.format(msgspec.json.encode(schema_of(wire_type))).decode() + "\n"
+    for wire_type, schema in {AUDIT_TYPE: audit_schema(), **{each: schema_of(each) for each in TYPES.values()}}.items():
+        yield f"{wire_type}.json", msgspec.json.format(msgspec.json.encode(schema)).decode() + "\n"
 
 
 def write(folder: Path) -> None:

@@ -13,11 +13,12 @@ class Topics(NamedTuple):
 
     events: str
     dead_letters: str
+    audit: str
 
     @classmethod
     def named(cls, prefix: str = "pulp.tasks") -> "Topics":
         """The topics that start with `prefix`."""
-        return cls(events=f"{prefix}.events", dead_letters=f"{prefix}.dead-letters")
+        return cls(events=f"{prefix}.events", dead_letters=f"{prefix}.dead-letters", audit=f"{prefix}.audit")
 
 
 def partition_of(task_id: UUID, resources: Iterable[Resource], partitions: int) -> int:

@@ -66,7 +66,7 @@ def test_the_words_of_the_wire() -> None:
         "dependency-failed",
     ]
     assert key_of(TASK) == b"e0e0a250-eded-468f-9d97-0419a00b130f"
-    assert Topics.named() == ("pulp.tasks.events", "pulp.tasks.dead-letters")
+    assert Topics.named() == ("pulp.tasks.events", "pulp.tasks.dead-letters", "pulp.tasks.audit")
     assert Topics.named("x").events == "x.events"
 
 

@@ -1,0 +1,189 @@
+"""Audit records: who signed in, who was refused, who changed a user. Their types, and their bytes.
+
+A record is a CloudEvent 1.0 in JSON, structured mode, in the topic `Topics.audit`. Its JSON Schema is installed beside
+those of the events. Passwords are never in it.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from pulp_events.errors import UndecodableRecord
+from pulp_events.ids import new_id
+
+AUDIT_TYPE: Final = "org.pulpproject.audit.v1"
+"""Of the schema. The wire type of a record is `org.pulpproject.audit.WHAT.v1`."""
+MAX_NAME: Final = 255
+MAX_DETAIL: Final = 500
+"""Characters; what is longer is cut."""
+_BEFORE, _BEHIND = "org.pulpproject.audit.", ".v1"
+
+
+class What(StrEnum):
+    """What happened."""
+
+    LOGIN_SUCCEEDED = "login-succeeded"
+    LOGIN_FAILED = "login-failed"
+    LOGIN_LIMITED = "login-limited"
+    FORBIDDEN = "forbidden"
+    QUOTA_REFUSED = "quota-refused"
+    CONNECTION_REFUSED = "connection-refused"
+    STREAM_ENDED = "stream-ended"
+    USER_ADDED = "user-added"
+    USER_REMOVED = "user-removed"
+    PASSWORD_CHANGED = "password-changed"
+    ROLE_CHANGED = "role-changed"
+    ADMIN_CREATED = "admin-created"
+
+
+class AuditOutcome(StrEnum):
+    """How it ended for who tried: done, wrong (such as a password), or not allowed."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    REFUSED = "refused"
+
+
+OUTCOMES: Final[Mapping[What, AuditOutcome]] = {
+    What.LOGIN_SUCCEEDED: AuditOutcome.SUCCESS,
+    What.LOGIN_FAILED: AuditOutcome.FAILURE,
+    What.LOGIN_LIMITED: AuditOutcome.REFUSED,
+    What.FORBIDDEN: AuditOutcome.REFUSED,
+    What.QUOTA_REFUSED: AuditOutcome.REFUSED,
+    What.CONNECTION_REFUSED: AuditOutcome.REFUSED,
+    What.STREAM_ENDED: AuditOutcome.REFUSED,
+    What.USER_ADDED: AuditOutcome.SUCCESS,
+    What.USER_REMOVED: AuditOutcome.SUCCESS,
+    What.PASSWORD_CHANGED: AuditOutcome.SUCCESS,
+    What.ROLE_CHANGED: AuditOutcome.SUCCESS,
+    What.ADMIN_CREATED: AuditOutcome.SUCCESS,
+}
+
+_Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+
+
+class AuditRecord(Struct, frozen=True, kw_only=True, gc=False):
+    """One fact for an auditor. `time` is the author's clock; the broker's is the record's own."""
+
+    what: str
+    """A value of `What`, or one of a later release."""
+    outcome: str
+    actor: str
+    """Who: `user:NAME` for the API, `os:ACCOUNT` for a command."""
+    is_claimed: bool = False
+    """Whether `actor` is only what somebody claimed: no password proved it."""
+    address: str | None = None
+    """Where from: the client's address, or the host on which a command ran."""
+    target: str | None = None
+    """The user that was changed."""
+    detail: str = ""
+    count: int = 1
+    """How many like this one, from `since` to `time`, the record stands for."""
+    since: datetime | None = None
+    time: datetime
+    id: UUID
+    correlation_id: str | None = None
+
+
+class Audited(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What an audit record says beside its envelope."""
+
+    outcome: Annotated[str, Meta(description=" | ".join(AuditOutcome))]
+    claimed: Annotated[bool, Meta(description="The actor is what somebody claimed: no password proved it.")] = False
+    address: Annotated[str, Meta(description="The client's address, or the host of a command.")] | None = None
+    target: Annotated[str, Meta(description="The user that was changed.")] | None = None
+    detail: str = ""
+    count: Annotated[int, Meta(ge=1, description="How many alike, from `since` on, the record stands for.")] = 1
+    since: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class AuditEnvelope(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The CloudEvents attributes of an audit record; unknown ones are allowed."""
+
+    type: Annotated[str, Meta(pattern=r"^org\.pulpproject\.audit\.[a-z0-9-]+\.v1$")]
+    specversion: Literal["1.0"]
+    id: UUID
+    source: Annotated[str, Meta(min_length=1)]
+    time: Annotated[datetime, Meta(tz=True)]
+    actor: _Name
+    data: Audited
+    datacontenttype: Literal["application/json"] | UnsetType = UNSET
+    correlationid: str | UnsetType = UNSET
+
+
+_decode = msgspec.json.Decoder(AuditEnvelope).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def audit_record(what: What, *, actor: str, now: datetime | None = None, **more: Any) -> AuditRecord:
+    """A record of what happens now; `more` are fields of `AuditRecord`. Texts that are too long are cut."""
+    return AuditRecord(
+        what=what,
+        outcome=OUTCOMES[what],
+        actor=_cut(actor, MAX_NAME) or "user:",
+        time=now or datetime.now(UTC),
+        id=new_id(),
+        detail=_cut(more.pop("detail", ""), MAX_DETAIL),
+        **more,
+    )
+
+
+def encode_audit(record: AuditRecord) -> bytes:
+    """The value of the record; what cannot be written as UTF-8 is replaced."""
+    envelope = AuditEnvelope(
+        type=f"{_BEFORE}{record.what}{_BEHIND}",
+        specversion="1.0",
+        id=record.id,
+        source="/pulp/tasks",
+        time=record.time,
+        actor=_sound(record.actor),
+        data=Audited(
+            outcome=record.outcome,
+            claimed=record.is_claimed,
+            address=record.address,
+            target=None if record.target is None else _sound(record.target),
+            detail=_sound(record.detail),
+            count=record.count,
+            since=record.since,
+        ),
+        datacontenttype="application/json",
+        correlationid=UNSET if record.correlation_id is None else record.correlation_id,
+    )
+    return _encode(envelope)
+
+
+def decode_audit(value: bytes | None) -> AuditRecord:
+    """The record of these bytes; raises `UndecodableRecord` with the reason."""
+    try:
+        envelope = _decode(value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise UndecodableRecord(f"no audit record: {' '.join(str(error).split())[:300]}") from error
+    data = envelope.data
+    return AuditRecord(
+        what=envelope.type.removeprefix(_BEFORE).removesuffix(_BEHIND),
+        outcome=data.outcome,
+        actor=envelope.actor,
+        is_claimed=data.claimed,
+        address=data.address,
+        target=data.target,
+        detail=data.detail,
+        count=data.count,
+        since=data.since,
+        time=envelope.time,
+        id=envelope.id,
+        correlation_id=envelope.correlationid or None,
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _sound(text: str) -> str:
+    """Without lone surrogates, as a command line may bring them."""
+    return text.encode(errors="replace").decode()

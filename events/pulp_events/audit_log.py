@@ -1,0 +1,145 @@
+"""The audit topic: writing to it, and what is wrong with it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from pulp_events import admin
+from pulp_events.audit import AuditRecord, encode_audit
+from pulp_events.codec import HEADERS
+from pulp_events.errors import AppendOutcomeUnknown, LogUnavailable, TopicNotFound
+from pulp_events.kafka import client_settings
+
+_KEEP_S: Final = 300.0
+"""So long a record waits for a Kafka that is away."""
+_log = logging.getLogger("pulp.audit")
+
+
+class AuditLog:
+    """Appends records without waiting. It needs no broker to be made; what it could not write it counts and logs.
+
+    Nothing is sent before `check` has found the topic: a broker that makes topics by itself would make this one with
+    its own retention. Use it on one event loop.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, *, most: int = 10_000) -> None:
+        self._bootstrap, self._topic, self._most = bootstrap, topic, most
+        self._held: list[AuditRecord] = []
+        self._producer: Producer | None = None
+        self._lost = 0
+        self.fault: str | None = None
+        """What is wrong with the topic, and what mends it; None if nothing is known to be."""
+
+    @property
+    def lost(self) -> int:
+        """How many records could not be written."""
+        return self._lost
+
+    def append(self, record: AuditRecord) -> None:
+        """Take a record; never waits, never raises."""
+        if self._producer is not None:
+            self._send(self._producer, record)
+        elif len(self._held) < self._most:
+            self._held.append(record)
+        else:
+            self._lose("too many wait for the topic")
+
+    async def check(self) -> None:
+        """Look for the topic, for some seconds. Does nothing once it was found."""
+        if self._producer is not None:
+            return
+        fault = await asyncio.to_thread(topic_fault, self._bootstrap, self._topic)
+        if fault is not None:
+            if fault != self.fault:
+                _log.warning("nothing is audited: %s", fault)
+            self.fault = fault
+            return
+        self.fault = None
+        producer = make_producer(self._bootstrap, keep_s=_KEEP_S, most=self._most)
+        held, self._held = self._held, []
+        self._producer = producer
+        for record in held:
+            self._send(producer, record)
+
+    def poll(self) -> None:
+        """Hear what became of the records. Call it now and then."""
+        if self._producer is not None:
+            self._producer.poll(0)
+
+    async def close(self, timeout_s: float) -> None:
+        """Write what is under way, for at most `timeout_s`; then say how many were lost."""
+        left = len(self._held)
+        if self._producer is not None:
+            left += await asyncio.to_thread(self._producer.flush, timeout_s)
+        if left or self._lost:
+            _log.warning("audit records were not written", extra={"records": left + self._lost})
+
+    def _send(self, producer: Producer, record: AuditRecord) -> None:
+        try:
+            producer.produce(self._topic, value=encode_audit(record), headers=HEADERS, on_delivery=self._report)
+        except BufferError:
+            self._lose("too many wait for Kafka")
+        except KafkaException as error:
+            self._lose(error.args[0].str())
+
+    def _report(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._lose(error.str())
+
+    def _lose(self, why: str) -> None:
+        self._lost += 1
+        if self._lost & (self._lost - 1) == 0:  # 1, 2, 4, 8, …: told, but not once for each
+            _log.warning("audit records are lost: %s", why, extra={"records": self._lost})
+
+
+def write_audit(bootstrap: str, topic: str, records: Iterable[AuditRecord], *, timeout_s: float = 10.0) -> None:
+    """Append records and wait until they are in the topic.
+
+    Raises `TopicNotFound` or `LogUnavailable` (nothing was written), `AppendOutcomeUnknown`.
+    """
+    ends_s = time.monotonic() + timeout_s
+    admin.describe(bootstrap, topic, timeout_s=timeout_s)
+    errors: list[KafkaError] = []
+    producer = make_producer(bootstrap, keep_s=timeout_s, most=1000)
+    for record in records:
+        producer.produce(
+            topic,
+            value=encode_audit(record),
+            headers=HEADERS,
+            on_delivery=lambda error, _: errors.append(error) if error is not None else None,
+        )
+    left = producer.flush(max(1.0, ends_s - time.monotonic()))
+    if errors or left:
+        reason = errors[0].str() if errors else "no answer"
+        raise AppendOutcomeUnknown(f"Kafka did not confirm the audit record: {reason}")
+
+
+def topic_fault(bootstrap: str, topic: str, *, timeout_s: float = 3.0) -> str | None:
+    """What is wrong with the audit topic and what mends it, without an address; None if it is there."""
+    try:
+        admin.describe(bootstrap, topic, timeout_s=timeout_s)
+    except TopicNotFound:
+        return f"there is no topic {topic}: pulp-tasks topics create makes it"
+    except LogUnavailable:
+        return f"Kafka does not tell about topic {topic}"
+    return None
+
+
+def make_producer(bootstrap: str, *, keep_s: float, most: int) -> Producer:
+    """An idempotent producer with a queue of at most `most` records, each kept for `keep_s`."""
+    return Producer(
+        client_settings(
+            bootstrap,
+            enable_idempotence=True,
+            acks="all",
+            compression_type="lz4",
+            linger_ms=5,
+            delivery_timeout_ms=int(keep_s * 1000),
+            queue_buffering_max_messages=most,
+            queue_buffering_max_kbytes=16 * 1024,
+        )
+    )

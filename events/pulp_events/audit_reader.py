@@ -1,0 +1,57 @@
+"""Reading the audit topic: what is there, and what comes."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from pulp_events import admin
+from pulp_events.audit import AuditRecord, decode_audit
+from pulp_events.errors import UndecodableRecord
+from pulp_events.reader import Reader, Record
+
+
+class AuditEntry(NamedTuple):
+    """A record of the audit topic where it stands. `timestamp_ms` is the broker's time of its append."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    record: AuditRecord | None
+    """None for bytes that are no audit record."""
+    error: str | None
+    """Why they are none."""
+
+
+def read_audit(
+    bootstrap: str, topic: str, *, since: datetime | None = None, follow: bool = False
+) -> Iterator[AuditEntry | None]:
+    """Entries in order of their append, from a broker time on.
+
+    It ends where the topic ends when it is called. With `follow` it never ends: it goes on with what comes, and yields
+    None about twice a second while nothing does. Raises `TopicNotFound`, `LogUnavailable`.
+    """
+    partitions = admin.describe(bootstrap, topic).partitions
+    ends = admin.end_offsets(bootstrap, topic, partitions)
+    if since is None:
+        start = admin.begin_offsets(bootstrap, topic, partitions)
+    else:
+        start = admin.offsets_since(bootstrap, topic, partitions, int(since.timestamp() * 1000))
+    with Reader(bootstrap, topic, start) as reader:
+        if not follow:
+            for _, records in reader.until(ends):
+                yield from map(_entry, records)
+            return
+        while True:
+            batches = reader.poll(0.5)
+            if not batches:
+                yield None
+            for records in batches.values():
+                yield from map(_entry, records)
+
+
+def _entry(record: Record) -> AuditEntry:
+    where = (record.partition, record.offset, record.timestamp_ms)
+    try:
+        return AuditEntry(*where, decode_audit(record.value), None)
+    except UndecodableRecord as error:
+        return AuditEntry(*where, None, error.reason)
