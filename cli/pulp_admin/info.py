@@ -30,6 +30,7 @@ def status(app: App) -> None:
         *wrap("Workers:   ", ", ".join(worker["name"] for worker in found["online_workers"]) or "none"),
         *_slots(found["online_workers"]),
         *_unserved(found.get("unserved_queues") or []),
+        *(wrap("Audit:     ", found["audit_fault"]) if found.get("audit_fault") else []),
     ]
     show(app.output, found, lambda: lines)
     is_connected = all(part["connected"] for part in parts.values())

@@ -13,10 +13,12 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Json
 from pulp_api.app import build
+from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
 from pulp_api.main import connection_pool
 from pulp_api.service import Service
 from pulp_api.stream import Hub
+from pulp_events.audit import AuditRecord
 from pulp_events.codec import decode
 from pulp_events.events import Event, Resource
 from pulp_events.ids import new_id
@@ -111,6 +113,8 @@ class Site:
         self.may_project.set()
         self.is_located = asyncio.Event()
         """The projector knows its positions: until then it needs Postgres, also where it is held back."""
+        self.audited: list[AuditRecord] = []
+        """What was written to the audit."""
         self._projectors = [Projector(database, partition) for partition in range(PARTITIONS)]
 
     def as_user(self, name: str, password: str = PASSWORD) -> httpx.AsyncClient:
@@ -203,10 +207,13 @@ async def site(database: str) -> AsyncIterator[Site]:
     async with pool:
         await positions.start()
         service = Service(log=log, pool=pool, positions=positions, partitions=PARTITIONS)
-        transport = httpx.ASGITransport(build(service, Authenticator(service.connection), hub))
+        audited: list[AuditRecord] = []
+        app = build(service, Authenticator(service.connection), hub, Audit(audited.append))
+        transport = httpx.ASGITransport(app)
         auth = httpx.BasicAuth("admin", PASSWORD)
         async with httpx.AsyncClient(transport=transport, base_url="http://pulp", auth=auth) as client:
             made = Site(database, client, log, positions)
+            made.audited = audited
             await made.add_user("admin", Role.ADMIN)
             for row in OPERATIONS:
                 await made.execute(

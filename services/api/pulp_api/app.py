@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 
 from pulp_api import argument_failures, failures, front, v2, v3, v3_events, v3_operations, v3_system, v3_workers
 from pulp_api.arguments import BadArguments
+from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
 from pulp_api.edge import BodyTooLarge, Edge
 from pulp_api.failures import FieldErrors
@@ -14,7 +15,7 @@ from pulp_api.service import Service
 from pulp_api.stream import Hub
 
 
-def build(service: Service, authenticator: Authenticator, hub: Hub) -> FastAPI:
+def build(service: Service, authenticator: Authenticator, hub: Hub, audit: Audit) -> FastAPI:
     """The API over its parts."""
     parts = (v3, v2, v3_events, v3_workers, v3_operations, v3_system, front)
     routers = [*(part.router for part in parts), front.outside]
@@ -22,6 +23,7 @@ def build(service: Service, authenticator: Authenticator, hub: Hub) -> FastAPI:
     routes = [route for router in routers for route in router.routes]
     app = FastAPI(routes=routes, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
+    app.state.audit = audit
     for kind, _ in failures.STATUS:
         app.add_exception_handler(kind, failures.failed)
     app.add_exception_handler(BadArguments, argument_failures.bad_arguments)

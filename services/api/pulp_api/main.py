@@ -22,6 +22,7 @@ from pulp_projections.startup import prepare
 from starlette.types import ASGIApp
 
 from pulp_api.app import build
+from pulp_api.audit import auditing
 from pulp_api.auth import Authenticator
 from pulp_api.service import Service
 from pulp_api.settings import Settings
@@ -50,12 +51,15 @@ async def serve(settings: Settings) -> None:
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions, timeout_s=settings.append_timeout_s)
     positions = Positions(settings.postgres)
     hub = Hub(settings.kafka, settings.topics.events, installed.topic_id, installed.partitions, log.end_offsets)
-    async with connection_pool(settings.postgres, settings.connections) as pool:
+    async with (
+        connection_pool(settings.postgres, settings.connections) as pool,
+        auditing(settings.kafka, settings.topics.audit) as audit,
+    ):
         try:
             await log.start()
             await positions.start()
             service = Service(log=log, pool=pool, positions=positions, partitions=installed.partitions)
-            app = build(service, Authenticator(service.connection), hub)
+            app = build(service, Authenticator(service.connection), hub, audit)
             collect_seldom()
             with listen(settings.host, settings.port) as listener:
                 await Server(app, hub, settings.keep_alive_s).serve([listener])

@@ -50,6 +50,7 @@ async def status(request: Request) -> Response:
             "kafka_connection": {"connected": "kafka" not in health.down},
             "lag": None if health.down else sum(health.lag.values()),
             "workers": health.workers,
+            "audit_fault": request.app.state.audit.fault,
             "unserved_queues": [{"queue": queue, "waiting": tasks} for queue, tasks in unserved.items()],
         }
     )
