@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "demo": "pulp_deploy.commands.demo:demo",
     "topics": "pulp_deploy.commands.topics:topics",
     "users": "pulp_deploy.commands.users:users",
+    "audit": "pulp_deploy.commands.audit:audit",
     "events": "pulp_deploy.commands.events:events",
     "dead-letters": "pulp_deploy.commands.dead_letters:dead_letters",
     "rebuild": "pulp_deploy.commands.rebuild:rebuild_group",

@@ -55,8 +55,9 @@ async def test_topics(command: Command, topics: Topics) -> None:
     assert checked(command, "topics", "create", "--partitions", str(PARTITIONS)) == [
         {"name": topics.events, "created": False},
         {"name": topics.dead_letters, "created": False},
+        {"name": topics.audit, "created": False},
     ]
-    events, _ = checked(command, "topics", "list")
+    events, _, _ = checked(command, "topics", "list")
     assert events == {"name": topics.events, "partitions": PARTITIONS, "records": 7}
     assert checked(command, "topics", "describe")["partitions"][1] == {"partition": 1, "begin": 0, "end": 6}
 

@@ -1,0 +1,172 @@
+"""`pulp-tasks audit`: who signed in, who was refused, who changed a user."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+from pulp_console.escaping import one_line
+from pulp_console.groups import Choice, Group, examples
+from pulp_console.output import check_reader, hint, show, show_next, table
+from pulp_console.times import FORMS, TIME, time_text
+
+from pulp_deploy.commands.output import output_option
+from pulp_deploy.commands.target import Target, data_option
+
+if TYPE_CHECKING:
+    from pulp_events.audit_reader import AuditEntry
+
+F = TypeVar("F", bound=Callable[..., Any])
+KINDS: Final = (
+    "login-succeeded",
+    "login-failed",
+    "login-limited",
+    "forbidden",
+    "quota-refused",
+    "connection-refused",
+    "stream-ended",
+    "user-added",
+    "user-removed",
+    "password-changed",
+    "role-changed",
+    "admin-created",
+)
+"""Of `pulp_events.audit.What`, which is slow to load."""
+HEAD: Final = ("TIME", "WHAT", "ACTOR", "ADDRESS", "COUNT", "DETAIL")
+
+
+def _filters(command: F) -> F:
+    """Adds the options that choose records."""
+    for option in (
+        click.option("--since", type=TIME, help=f"Only what was written at this time or later: {FORMS}."),
+        click.option("--address", help="Only from this address, or from this host."),
+        click.option("--kind", "kinds", type=Choice(KINDS), multiple=True, help="Only this kind; may be repeated."),
+        click.option("--actor", help="Only by this user: a name, or user:NAME, or os:ACCOUNT."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=Group, epilog=examples("pulp-tasks audit list --since 24h"))
+def audit() -> None:
+    """See who signed in, who was refused, and who changed a user.
+
+    The records are in the topic PREFIX.audit, kept for ever. What repeats is written once a minute, with a count.
+    """
+
+
+@audit.command(
+    "list",
+    epilog=examples(
+        "pulp-tasks audit list --since 24h --kind login-failed", "pulp-tasks audit list --actor jo --output json"
+    ),
+)
+@_filters
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the last N of them. Default: all.")
+@data_option
+@output_option
+def list_(
+    since: datetime | None,
+    address: str | None,
+    kinds: tuple[str, ...],
+    actor: str | None,
+    limit: int | None,
+    data: Path | None,
+    output: str,
+) -> None:
+    """List what the audit holds, oldest first.
+
+    An actor in brackets is what somebody claimed to be: no password proved it.
+    """
+    from pulp_events.audit_reader import read_audit
+
+    target = Target.find(data)
+    entries = read_audit(target.need_kafka(), target.topics.audit, since=since)
+    found = deque(_chosen(entries, actor=actor, kinds=kinds, address=address), maxlen=limit)
+    show(output, list(found), lambda: table([_row(each) for each in found], HEAD, width=None))
+    if not found:
+        hint("There is nothing like that in the audit.")
+
+
+@audit.command(epilog=examples("pulp-tasks audit tail --kind login-failed --output json"))
+@_filters
+@data_option
+@output_option
+def tail(
+    since: datetime | None,
+    address: str | None,
+    kinds: tuple[str, ...],
+    actor: str | None,
+    data: Path | None,
+    output: str,
+) -> None:
+    """Print records as they come, until Ctrl-C; with --since those from then on first.
+
+    With --output json each line is a JSON object (JSON Lines).
+    """
+    from datetime import UTC
+
+    from pulp_events.audit_reader import read_audit
+
+    target = Target.find(data)
+    start = since or datetime.now(UTC)
+    entries = read_audit(target.need_kafka(), target.topics.audit, since=start, follow=True)
+    for each in _chosen(entries, actor=actor, kinds=kinds, address=address):
+        show_next(output, each, "  ".join(_row(each)))
+
+
+def _chosen(
+    entries: "Iterable[AuditEntry | None]", *, actor: str | None, kinds: tuple[str, ...], address: str | None
+) -> Iterable[dict[str, Any]]:
+    actors = None if actor is None else {actor} if ":" in actor else {f"user:{actor}", f"os:{actor}"}
+    for entry in entries:
+        if entry is None:
+            check_reader()
+            continue
+        value = _value(entry)
+        is_by = actors is None or value["actor"] in actors
+        if is_by and (not kinds or value["what"] in kinds) and address in (None, value["address"]):
+            yield value
+
+
+def _value(entry: "AuditEntry") -> dict[str, Any]:
+    from datetime import UTC
+
+    record = entry.record
+    place = {"partition": entry.partition, "offset": entry.offset}
+    written = time_text(datetime.fromtimestamp(entry.timestamp_ms / 1000, UTC))
+    if record is None:
+        names = ("outcome", "actor", "is_claimed", "address", "target")
+        nothing = dict.fromkeys(names)
+        rest = {"count": 1, "since": None, "id": None, "correlation_id": None}
+        return {**place, "time": written, "what": None, **nothing, "detail": entry.error, **rest}
+    return {
+        **place,
+        "time": written,
+        "what": record.what,
+        "outcome": record.outcome,
+        "actor": record.actor,
+        "is_claimed": record.is_claimed,
+        "address": record.address,
+        "target": record.target,
+        "detail": record.detail,
+        "count": record.count,
+        "since": None if record.since is None else time_text(record.since),
+        "id": str(record.id),
+        "correlation_id": record.correlation_id,
+    }
+
+
+def _row(value: dict[str, Any]) -> list[str]:
+    actor = value["actor"] or "-"
+    detail = " ".join(text for text in (value["target"], value["detail"]) if text)
+    return [
+        value["time"],
+        value["what"] or "not a record",
+        one_line(f"({actor})" if value["is_claimed"] else actor),
+        one_line(value["address"] or "-"),
+        str(value["count"]),
+        one_line(detail),
+    ]
