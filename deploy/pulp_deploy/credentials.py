@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from psycopg import AsyncConnection
+from pulp_projections.connection import connect
 from pulp_projections.users import Role, add_user, credentials, matches, set_password
 
 from pulp_deploy.files import write_private
@@ -26,7 +26,7 @@ def admin_password(folder: Path) -> str:
 
 async def ensure_admin(postgres: str, password: str, *, reset: bool) -> bool:
     """Make the administrator; whether the password is valid. With `reset` an existing one gets the password."""
-    async with await AsyncConnection.connect(postgres, autocommit=True) as connection:
+    async with await connect(postgres, "pulp-tasks up") as connection:
         found = await credentials(connection, ADMIN)
         if found is None:
             await add_user(connection, ADMIN, password, Role.ADMIN)

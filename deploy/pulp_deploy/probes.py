@@ -5,6 +5,7 @@ import logging
 from typing import Final
 
 import psycopg
+from pulp_projections.connection import connect_blocking
 
 LIVE: Final = "/pulp/api/v3/livez/"
 _REQUEST_TIMEOUT_MS: Final = 2_000
@@ -57,7 +58,7 @@ def workers_are_up(postgres: str, count: int) -> bool:
          where stopped_at is null and heartbeat_at > now() - make_interval(secs => lease_seconds)
     """
     try:
-        with psycopg.connect(postgres, autocommit=True) as connection:
+        with connect_blocking(postgres, "pulp-tasks") as connection:
             row = connection.execute(query).fetchone()
     except psycopg.Error:
         return False
@@ -68,7 +69,7 @@ def worker_is_up(postgres: str, name: str, pid: int) -> bool:
     """Whether this very process has registered as the worker of that name."""
     query = "select 1 from workers where name = %s and pid = %s and stopped_at is null"
     try:
-        with psycopg.connect(postgres, autocommit=True) as connection:
+        with connect_blocking(postgres, "pulp-tasks") as connection:
             return connection.execute(query, [name, pid]).fetchone() is not None
     except psycopg.Error:
         return False

@@ -1,17 +1,17 @@
 """The connection string of Postgres, which holds a password and is never shown as it is."""
 
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pulp_events.settings import SettingsError
 
-_SECRETS: Final = frozenset({"password", "sslpassword", "oauth_client_secret"})
+_SECRETS: Final = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 _EXAMPLES: Final = "'host=127.0.0.1 port=5432 user=pulp dbname=pulp' is one, and 'postgresql://pulp@127.0.0.1/pulp'"
 
 
-def place_of(conninfo: str) -> str:
-    """HOST:PORT/DATABASE, to be shown. Raises `SettingsError` for what is not a connection string."""
+def parts_of(conninfo: str) -> dict[str, Any]:
+    """The parameters that a connection string names. Raises `SettingsError` for what is not one."""
     try:
         parts = conninfo_to_dict(conninfo)
     except (psycopg.ProgrammingError, UnicodeError):  # libpq's reason repeats parts of it, maybe the password
@@ -24,11 +24,19 @@ def place_of(conninfo: str) -> str:
             "PULP_POSTGRES has a host, a port or a database that cannot be one: in a URL, write '@', ':' and '/' of a"
             " password as %40, %3A and %2F"
         )
-    return f"{host}:{port}/{parts.get('dbname', '')}"
+    return parts
+
+
+def place_of(conninfo: str) -> str:
+    """HOST:PORT/DATABASE, to be shown. Raises `SettingsError` for what is not a connection string."""
+    parts = parts_of(conninfo)
+    host = str(parts.get("host") or parts.get("hostaddr") or "localhost")
+    if "service" in parts and "host" not in parts:
+        return f"service {parts['service']}"
+    return f"{host}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
 
 
 def without_secrets(conninfo: str) -> str:
     """The whole of it but for passwords: what psql takes, and may be shown. Raises `SettingsError` as well."""
-    place_of(conninfo)  # for its check
-    shown = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if key not in _SECRETS}
+    shown = {key: str(value) for key, value in parts_of(conninfo).items() if key not in _SECRETS}
     return make_conninfo(**shown)

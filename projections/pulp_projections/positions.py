@@ -11,6 +11,8 @@ from psycopg import AsyncConnection
 from pulp_events.errors import PositionNotReached, ReadModelUnavailable
 from pulp_events.task import Position
 
+from pulp_projections.connection import connect
+
 _POLL_S: Final = 2.0
 _log = logging.getLogger("pulp.positions")
 
@@ -94,16 +96,7 @@ class Positions:
         return all(self._current.get(partition, 0) >= offset for partition, offset in wanted.items())
 
     async def _connect(self) -> AsyncConnection:
-        connection = await AsyncConnection.connect(
-            self._conninfo,
-            autocommit=True,
-            application_name="pulp-positions",
-            connect_timeout=5,
-            keepalives_idle=5,
-            keepalives_interval=5,
-            keepalives_count=3,
-            tcp_user_timeout=20_000,  # ms
-        )
+        connection = await connect(self._conninfo, "pulp-positions")
         connection.add_notify_handler(lambda notice: self._hear(notice.payload))  # of those that come with an answer
         await connection.execute("listen pulp_positions")
         await self._read(connection)

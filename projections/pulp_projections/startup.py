@@ -12,6 +12,7 @@ from pulp_events import admin
 from pulp_events.errors import LogUnavailable, PulpError, TopicMismatch
 from pulp_events.topics import Topics
 
+from pulp_projections.connection import check, connect
 from pulp_projections.conninfo import place_of
 from pulp_projections.generations import install
 
@@ -40,6 +41,7 @@ async def prepare(*, kafka: str, postgres: str, topics: Topics, timeout_s: float
     Raises `SettingsError` for a bad connection string, `DependencyAway` after `timeout_s`, `TopicMismatch` if the topic
     is not the one that the positions in Postgres belong to.
     """
+    check(postgres)
     place, ends = place_of(postgres), time.monotonic() + timeout_s
 
     def describe() -> Awaitable[admin.TopicInfo]:
@@ -48,7 +50,7 @@ async def prepare(*, kafka: str, postgres: str, topics: Topics, timeout_s: float
     info = await _wait(f"Kafka at {kafka} with topic {topics.events}", describe, ends)
 
     async def make_ready() -> int:
-        async with await _connect(postgres) as connection:
+        async with await connect(postgres, "pulp-startup", connect_timeout_s=int(_ATTEMPT_S)) as connection:
             generation = await install(connection, info.partitions)
             await _check_topic(connection, info)
             return generation
@@ -76,10 +78,6 @@ async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> 
                 said = now
                 _log.warning("waiting for %s, %.0f s more: %s", what, ends - now, reason)
         await asyncio.sleep(min(0.5, max(0.0, ends - time.monotonic())))
-
-
-async def _connect(conninfo: str) -> AsyncConnection:
-    return await AsyncConnection.connect(conninfo, autocommit=True, connect_timeout=int(_ATTEMPT_S))
 
 
 async def _check_topic(connection: AsyncConnection, info: admin.TopicInfo) -> None:

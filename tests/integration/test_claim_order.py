@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from psycopg import AsyncConnection, errors
 from pulp_events.topics import Topics
 from pulp_projections.sql import load
-from pulp_worker.claims import Claims
+from pulp_worker.claims import PLANNING, Claims
 from pulp_worker.settings import Settings
 
 from tests.support.claim_rows import KNOWN, QUEUES, Placed, Row, fill, rows
@@ -160,7 +160,8 @@ async def fill_unseen(connection: AsyncConnection, state: str) -> list[UUID]:
 
 async def readings(connection: AsyncConnection, statement: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     """The parts of the statement's plan that read `tasks`."""
-    await connection.execute(CLAIMS_SQL["prepare"])
+    for name, value in PLANNING.items():
+        await connection.execute("select set_config(%s, %s, false)", [name, value])
     explain = "explain (analyze, format json) " + CLAIMS_SQL[statement]
     [(plan,)] = await (await connection.execute(explain.encode(), values)).fetchall()
     return [node for node in nodes_of(plan[0]["Plan"]) if node.get("Relation Name") == "tasks"]

@@ -26,6 +26,7 @@ from pulp_events.memory import MemoryLog
 from pulp_events.task import Position
 from pulp_events.topics import partition_of
 from pulp_processor.projector import Projector
+from pulp_projections.connection import connect
 from pulp_projections.positions import Positions
 from pulp_projections.users import Role, hash_password
 
@@ -157,7 +158,7 @@ class Site:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[psycopg.AsyncConnection]:
         """A connection of one's own to the database."""
-        async with await psycopg.AsyncConnection.connect(self.database, autocommit=True) as connection:
+        async with await connect(self.database, "test") as connection:
             yield connection
 
     async def execute(self, statement: str, *parameters: Any) -> list[Any]:

@@ -10,7 +10,6 @@ from pulp_deploy.commands.target import Target, stack_folder
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _MOST: Final = 200
-_PATIENCE: Final[dict[str, Any]] = {"connect_timeout": 2, "options": "-c statement_timeout=1000"}
 _USERS: Final = "select name, role from users order by name limit %s"
 _TASKS: Final = "select task_id::text, operation from tasks order by accepted_at desc limit %s"
 _LETTERS: Final = """
@@ -40,9 +39,11 @@ def _from_postgres(query: str) -> Completer:
 
 def _rows(context: click.Context, query: Any) -> list[tuple[str, str]]:
     postgres = Target.find(context.params.get("data")).need_postgres()
-    import psycopg
+    from pulp_projections.connection import connect_blocking
 
-    with psycopg.connect(postgres, autocommit=True, **_PATIENCE) as connection:
+    with connect_blocking(
+        postgres, "pulp-tasks completion", connect_timeout_s=2, settings={"statement_timeout": "1s"}
+    ) as connection:
         return [(str(value), str(about)) for value, about in connection.execute(query, [_MOST]).fetchall()]
 
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 @contextmanager
 def connected(target: Target) -> "Iterator[Connection[Any]]":
     """The connection. Raises `ReadModelUnavailable` as `answering` does."""
-    import psycopg
+    from pulp_projections.connection import connect_blocking
 
     with (
         answering(),
-        psycopg.connect(target.need_postgres(), autocommit=True, connect_timeout=10) as connection,
+        connect_blocking(target.need_postgres(), "pulp-tasks", connect_timeout_s=10) as connection,
     ):
         yield connection
 

@@ -49,10 +49,10 @@ class Target:
 
     def need_postgres(self) -> str:
         """The conninfo; raises `SettingsError`."""
-        from pulp_projections.conninfo import place_of
+        from pulp_projections.connection import check
 
         conninfo = _needed("PULP_POSTGRES", self.postgres)
-        place_of(conninfo)  # for its check
+        check(conninfo)
         return conninfo
 
 

@@ -116,12 +116,12 @@ def _asked_password() -> str:
 
 
 def _run(data: Path | None, work: "Callable[[AsyncConnection[Any]], Awaitable[T]]") -> T:
-    from psycopg import AsyncConnection
+    from pulp_projections.connection import connect
 
     postgres = Target.find(data).need_postgres()
 
     async def run() -> T:
-        async with await AsyncConnection.connect(postgres, autocommit=True, connect_timeout=10) as connection:
+        async with await connect(postgres, "pulp-tasks users", connect_timeout_s=10) as connection:
             return await work(connection)
 
     with answering():

@@ -17,6 +17,7 @@ from uuid import uuid4
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
+from pulp_projections.connection import connect_blocking
 
 from pulp_deploy.errors import DataFolderCorrupt, DataFolderUnusable, DeployError, ProcessFailed
 from pulp_deploy.files import make_folder, write_private
@@ -62,8 +63,16 @@ class Postgres:
 
     def conninfo(self, database: str = DATABASE) -> str:
         """How to connect as the owner of everything."""
+        # TLS and Kerberos are ruled out, not left out: PULP_POSTGRES_SSLMODE and PGSSLMODE are about other servers.
         return make_conninfo(
-            host=HOST, port=self.port, user=USER, dbname=database, passfile=str(self.password_file), connect_timeout=5
+            host=HOST,
+            port=self.port,
+            user=USER,
+            dbname=database,
+            passfile=str(self.password_file),
+            connect_timeout=5,
+            sslmode="disable",
+            gssencmode="disable",
         )
 
     def check_folder(self) -> None:
@@ -111,7 +120,7 @@ class Postgres:
     def is_ready(self) -> bool:
         """Whether it answers; makes the database the first time."""
         try:
-            with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
+            with connect_blocking(self.conninfo("postgres"), "pulp-tasks") as connection:
                 row = connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone()
                 if row is None:
                     connection.execute(SQL("create database {}").format(Identifier(DATABASE)))

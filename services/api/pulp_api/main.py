@@ -17,6 +17,7 @@ from pulp_events.collecting import collect_seldom
 from pulp_events.errors import PulpError
 from pulp_events.log import KafkaLog
 from pulp_events.settings import SettingsError
+from pulp_projections.connection import pool
 from pulp_projections.positions import Positions
 from pulp_projections.startup import prepare
 from starlette.types import ASGIApp
@@ -33,6 +34,12 @@ _POOL_WAIT_S: Final = 3.0
 _RECONNECT_S: Final = 5.0
 """For so long a connection that was lost is tried again with growing pauses; then the next request begins anew. With
 the pool's own five minutes the pauses grow to minutes, in which Postgres is back long since."""
+_SESSION: Final = {
+    "statement_timeout": "30s",  # one query must not hold a connection for ever
+    # What is read are pages: found by an index, mostly in memory, and no reason to take more than one core.
+    "max_parallel_workers_per_gather": "0",
+    "random_page_cost": "1.1",
+}
 _log = logging.getLogger("pulp.api")
 
 
@@ -71,34 +78,18 @@ async def serve(settings: Settings) -> None:
 
 def connection_pool(conninfo: str, most: int) -> AsyncConnectionPool:
     """The pool of a process, not yet open."""
-    return AsyncConnectionPool(
+    return pool(
         conninfo,
+        "pulp-api",
+        connect_timeout_s=3,
+        settings=_SESSION,
+        prepared_most=32,  # a page of tasks has a plan of some 170 KiB for the values that it is asked with
         min_size=min(2, most),
         max_size=most,
         timeout=_POOL_WAIT_S,
         reconnect_timeout=_RECONNECT_S,
-        open=False,
-        kwargs={
-            "autocommit": True,
-            "application_name": "pulp-api",
-            "connect_timeout": 3,
-            "keepalives_idle": 5,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 20_000,  # ms
-        },
-        configure=_configure,
         check=_check,
     )
-
-
-async def _configure(connection: AsyncConnection) -> None:
-    connection.prepared_max = 32  # a page of tasks has a plan of some 170 KiB for the values that it is asked with
-    await connection.execute("set statement_timeout = '30s'")  # one query must not hold a connection for ever
-    await connection.execute("set timezone = 'UTC'")  # in which times are told: a page of them is not converted
-    # What is read are pages: found by an index, mostly in memory, and no reason to take more than one core.
-    await connection.execute("set max_parallel_workers_per_gather = 0")
-    await connection.execute("set random_page_cost = 1.1")
 
 
 async def _check(connection: AsyncConnection) -> None:

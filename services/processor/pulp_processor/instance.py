@@ -12,9 +12,8 @@ from typing import Final, Never
 import psycopg
 from psycopg import AsyncConnection
 from pulp_events.errors import PulpError, ReadModelUnavailable
+from pulp_projections.connection import connect
 from pulp_projections.sql import load
-
-from pulp_processor.connection import connect
 
 _SQL: Final = load("pulp_processor", "instance.sql")
 _PATIENCE_S: Final = 5.0

@@ -11,10 +11,10 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from pulp_events.errors import EventTooLarge, LogError
 from pulp_events.topics import Topics
+from pulp_projections.connection import connect
 from pulp_projections.sql import load
 
 from pulp_processor import raw_producer
-from pulp_processor.connection import connect
 from pulp_processor.dead_letters import StoredLetter, coordinates
 from pulp_processor.raw_producer import RawRecord
 

@@ -17,13 +17,13 @@ from pulp_events.errors import PulpError
 from pulp_events.reader import Record
 from pulp_events.task import FINAL, Task
 from pulp_projections import store
+from pulp_projections.connection import connect
 from pulp_projections.fold import Changes, Fold, fold, task_ids
 from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
 
 from pulp_processor import small_batch
 from pulp_processor.batch_fold import BatchFold
-from pulp_processor.connection import connect
 
 _SQL = load("pulp_processor", "projector.sql")
 _log = logging.getLogger("pulp.processor")

@@ -13,8 +13,8 @@ from pulp_events.errors import LogError
 from pulp_events.events import Event, Finished
 from pulp_events.log import Log
 from pulp_events.task import Position
+from pulp_projections.connection import connect
 
-from pulp_processor.connection import connect
 from pulp_processor.reactor_view import PostgresView, View
 from pulp_processor.settling import Settling
 

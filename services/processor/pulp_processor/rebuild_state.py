@@ -13,6 +13,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 from pulp_events.errors import ReadModelUnavailable
+from pulp_projections.connection import connect
 from pulp_projections.generations import schema_of
 from pulp_projections.sql import load
 
@@ -140,9 +141,7 @@ async def holder(connection: AsyncConnection) -> str | None:
 @asynccontextmanager
 async def _connected(postgres: str) -> AsyncIterator[AsyncConnection]:
     try:
-        connection = await AsyncConnection.connect(
-            postgres, autocommit=True, connect_timeout=10, application_name="pulp-rebuild"
-        )
+        connection = await connect(postgres, "pulp-rebuild", connect_timeout_s=10)
     except psycopg.OperationalError as error:
         raise ReadModelUnavailable(f"Postgres does not answer: {str(error).strip()}") from error
     async with connection:

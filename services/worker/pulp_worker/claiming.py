@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection
+from pulp_projections.connection import connect
 
 from pulp_worker.claims import Claims
 from pulp_worker.settings import Settings
@@ -75,9 +75,7 @@ class Claiming:
         name = f"pulp-worker/{self._settings.name}/wake"
         while True:
             try:
-                async with await AsyncConnection.connect(
-                    self._settings.postgres, autocommit=True, application_name=name
-                ) as connection:
+                async with await connect(self._settings.postgres, name) as connection:
                     await connection.execute("listen pulp_claims")
                     async for _ in connection.notifies():
                         self._wake.set()

@@ -16,6 +16,12 @@ from pulp_worker.connection import Connection
 from pulp_worker.settings import Settings
 
 _SQL: Final = load("pulp_worker", "claims.sql")
+PLANNING: Final = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off"}
+"""For the connection: all statements here find rows by a key, or the first few in the order of an index.
+
+Statistics mislead. Those of a queue are nearly always from when it was empty, and then all that waits would be read and
+sorted for each claim.
+"""
 _CHUNKS: Final = (128, 2048, 8192)
 """Rows that are looked at before more are, since the first few nearly always suffice. The last one is repeated."""
 _MOST_HOPELESS: Final = 64
@@ -83,7 +89,7 @@ class Claims:
             settings.postgres,
             f"pulp-worker/{settings.name}/{purpose}",
             timeout_s=max(10.0, settings.lease_s),
-            prepare=_SQL["prepare"],
+            settings=PLANNING,
         )
 
     async def close(self) -> None:

@@ -1,10 +1,3 @@
--- prepare --
--- For the connection. All statements here find rows by a key, or the first few in the order of an index. Statistics mislead:
--- those of a queue are nearly always from when it was empty, and then all that waits would be read and sorted for each claim.
-set enable_seqscan = off;
-set enable_bitmapscan = off;
-set enable_sort = off;
-
 -- claim_lock --
 -- One claim at a time finds its tasks without a conflict; the constraints would refuse a conflict all the same.
 select pg_advisory_xact_lock(7857012241);

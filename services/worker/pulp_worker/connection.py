@@ -1,24 +1,26 @@
 """One connection to Postgres that is made anew when it broke."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import LiteralString
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import PipelineStatus, TransactionStatus
+from pulp_projections.connection import connect
 
 
 class Connection:
     """For one caller at a time: a second one waits, else it would be in the first one's transaction."""
 
-    def __init__(self, conninfo: str, name: str, *, timeout_s: float, prepare: LiteralString | None = None) -> None:
-        """`prepare` is executed on every new connection."""
+    def __init__(
+        self, conninfo: str, name: str, *, timeout_s: float, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """`settings` are those of Postgres, beside the usual ones."""
         self._conninfo = conninfo
         self._name = name
         self._timeout_s = timeout_s
-        self._prepare = prepare
+        self._settings = settings
         self._connection: AsyncConnection | None = None
         self._lock = asyncio.Lock()
 
@@ -29,11 +31,7 @@ class Connection:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     if self._connection is None or self._connection.closed:
-                        self._connection = await AsyncConnection.connect(
-                            self._conninfo, autocommit=True, application_name=self._name
-                        )
-                        if self._prepare is not None:
-                            await self._connection.execute(self._prepare)
+                        self._connection = await connect(self._conninfo, self._name, settings=self._settings)
                     yield self._connection
             except TimeoutError as error:
                 await self.close()  # an answer that comes late must not reach the next caller

@@ -1,0 +1,197 @@
+"""Every connection to Postgres is made here, so all of them read and write the same way.
+
+A database, a role, the environment (`PGOPTIONS`, `PGTZ`, …) and a service file can all change how Postgres reads and
+prints values. `SETTINGS` overrides them by a `SET` after the connection is made, in one round trip. Startup parameters
+would save that round trip, but libpq lets `PGTZ` and `PGDATESTYLE` win over them, and PgBouncer refuses `options`. In
+session mode PgBouncer keeps a server connection for as long as the client's, and resets what was set afterwards.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg.sql import SQL, Composed, Identifier, Literal
+from pulp_events.settings import SettingsError
+
+from pulp_projections.conninfo import parts_of
+
+if TYPE_CHECKING:
+    from psycopg_pool import AsyncConnectionPool
+
+SETTINGS: Final[Mapping[str, str]] = {
+    "client_encoding": "UTF8",
+    "datestyle": "ISO, MDY",
+    "timezone": "UTC",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "gin_fuzzy_search_limit": "0",  # a limit would leave out rows that an index by tag finds
+    "search_path": "public, pg_temp",  # temporary tables last, so that none hides a table of ours
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+"""What every session has, whatever its database, role or environment says.
+
+`default_transaction_read_only` is missing on purpose: an operator or a provider sets it to stop writes.
+"""
+_NEWER: Final = {14: "idle_session_timeout", 17: "transaction_timeout"}
+"""Timeouts that came with a later Postgres: from which version on. A listener is idle for most of its life."""
+_KEEP_ALIVE: Final[Mapping[str, Any]] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # ms
+}
+_TLS: Final = {
+    "sslmode": "PULP_POSTGRES_SSLMODE",
+    "sslrootcert": "PULP_POSTGRES_SSLROOTCERT",
+    "sslcert": "PULP_POSTGRES_SSLCERT",
+    "sslkey": "PULP_POSTGRES_SSLKEY",
+}
+_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_PASSWORD_FILE: Final = "PULP_POSTGRES_PASSWORD_FILE"
+_CONNECT_TIMEOUT_S: Final = 5
+
+
+async def connect(
+    conninfo: str,
+    application_name: str,
+    *,
+    connect_timeout_s: int = _CONNECT_TIMEOUT_S,
+    settings: Mapping[str, str] | None = None,
+) -> AsyncConnection:
+    """A connection in autocommit that breaks within half a minute when the other machine is gone without a word.
+
+    `settings` go beside, and before, those of `SETTINGS`. Raises `psycopg.OperationalError`.
+    """
+    parameters = _parameters(conninfo, application_name, connect_timeout_s)
+    connection = await AsyncConnection.connect(**parameters, autocommit=True)
+    try:
+        await connection.execute(_pins(connection, settings))
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def connect_blocking(
+    conninfo: str,
+    application_name: str,
+    *,
+    connect_timeout_s: int = _CONNECT_TIMEOUT_S,
+    settings: Mapping[str, str] | None = None,
+) -> psycopg.Connection[TupleRow]:
+    """The same for a program without an event loop."""
+    parameters = _parameters(conninfo, application_name, connect_timeout_s)
+    connection = psycopg.connect(**parameters, autocommit=True)
+    try:
+        connection.execute(_pins(connection, settings))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def pool(
+    conninfo: str,
+    application_name: str,
+    *,
+    connect_timeout_s: int = _CONNECT_TIMEOUT_S,
+    settings: Mapping[str, str] | None = None,
+    prepared_most: int | None = None,
+    **options: Any,
+) -> "AsyncConnectionPool":
+    """A pool of such connections, not yet open; `options` are those of `AsyncConnectionPool`.
+
+    Each connection keeps at most `prepared_most` prepared statements.
+    """
+    from psycopg_pool import AsyncConnectionPool  # only the API has it installed
+
+    async def parameters() -> dict[str, Any]:
+        return {**_parameters(conninfo, application_name, connect_timeout_s), "autocommit": True}
+
+    async def configure(connection: AsyncConnection) -> None:
+        if prepared_most is not None:
+            connection.prepared_max = prepared_most
+        await connection.execute(_pins(connection, settings))
+
+    # The connection string is among the parameters, which the pool asks for anew with each connection.
+    return AsyncConnectionPool("", kwargs=parameters, configure=configure, open=False, **options)
+
+
+def check(conninfo: str) -> None:
+    """Raise `SettingsError` for a connection string, a password file or TLS settings that cannot be used."""
+    _given(conninfo)
+
+
+def _parameters(conninfo: str, application_name: str, connect_timeout_s: int) -> dict[str, Any]:
+    try:
+        given = _given(conninfo)
+    except SettingsError as error:  # a file that was there at the start: whoever waits for Postgres waits for it too
+        raise psycopg.OperationalError(str(error)) from error
+    return {
+        "connect_timeout": connect_timeout_s,
+        **_KEEP_ALIVE,
+        **given,
+        "client_encoding": "UTF8",  # here too: libpq does not connect where PGCLIENTENCODING names no encoding
+        "application_name": application_name,
+    }
+
+
+def _given(conninfo: str) -> dict[str, Any]:
+    """What the connection string says, and where it does not the environment. Raises `SettingsError`."""
+    given = parts_of(conninfo)
+    for name, key in _TLS.items():
+        value = os.environ.get(key, "").strip()
+        if value and name not in given:
+            given[name] = value
+            _check_tls(name, key, value)
+    if "password" not in given:
+        if "passfile" in given:
+            given["password"] = ""  # then libpq looks into that file, and not at PGPASSWORD
+        elif path := os.environ.get(_PASSWORD_FILE, "").strip():
+            given["password"] = _password(path)
+    return given
+
+
+def _check_tls(name: str, key: str, value: str) -> None:
+    if name == "sslmode":
+        if value not in _MODES:
+            raise SettingsError(f"{key}={value!r}: one of {', '.join(_MODES)} is expected")
+    elif not (name == "sslrootcert" and value == "system") and not os.access(value, os.R_OK):
+        raise SettingsError(f"{key}={value!r}: there is no such file, or it cannot be read")
+
+
+def _password(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            password = file.read().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise SettingsError(f"{_PASSWORD_FILE}={path!r} cannot be read: {reason}") from None
+    if not password or "\0" in password:
+        raise SettingsError(f"{_PASSWORD_FILE}={path!r} has no password: the file's text is the password")
+    return password
+
+
+def _pins(connection: AsyncConnection | psycopg.Connection[TupleRow], more: Mapping[str, str] | None) -> Composed:
+    major = connection.info.server_version // 10_000
+    newer = {name: "0" for since, name in _NEWER.items() if major >= since}
+    wanted = {**SETTINGS, **newer, **(more or {})}
+    return SQL("; ").join(_set(name, value) for name, value in wanted.items())
+
+
+def _set(name: str, value: str) -> Composed:
+    if name == "search_path":  # a list of names; as one text it would be one name
+        names = SQL(", ").join(Identifier(each.strip()) for each in value.split(","))
+        return SQL("set {} = {}").format(Identifier(name), names)
+    return SQL("set {} = {}").format(Identifier(name), Literal(value))
