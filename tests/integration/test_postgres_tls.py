@@ -1,0 +1,89 @@
+"""Postgres over TLS, by the settings of a process: who answers is checked, and so may be who asks."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pulp_api.main import connection_pool
+from pulp_events.settings import SettingsError
+from pulp_projections.connection import check, connect, connect_blocking
+
+from tests.support.postgres_tls import Certificates, tls_before
+
+
+def reached_by(database: str, port: int, host: str = "localhost") -> str:
+    """The connection string through TLS, which says nothing of TLS itself."""
+    parts = {key: value for key, value in conninfo_to_dict(database).items() if key not in ("sslmode", "gssencmode")}
+    password = Path(str(parts.pop("passfile"))).read_text().strip().rsplit(":", 1)[1]
+    return make_conninfo("", **{**parts, "password": password, "host": host, "hostaddr": "127.0.0.1", "port": port})
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path / "certificates")
+
+
+async def test_each_kind_of_connection_checks_the_server(
+    database: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULP_POSTGRES_SSLMODE", "verify-full")
+    monkeypatch.setenv("PULP_POSTGRES_SSLROOTCERT", str(certificates.ca))
+    async with tls_before(database, certificates) as port:
+        conninfo = reached_by(database, port)
+        async with await connect(conninfo, "test") as connection:
+            assert connection.pgconn.ssl_in_use
+        async with connection_pool(conninfo, 1) as pool, pool.connection() as connection:
+            assert connection.pgconn.ssl_in_use
+        with pytest.raises(psycopg.OperationalError, match="does not match host name"):
+            await connect(reached_by(database, port, "postgres.example"), "test")
+
+
+async def test_a_server_of_another_ca_is_refused(
+    database: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = Certificates(tmp_path / "others", "other")
+    monkeypatch.setenv("PULP_POSTGRES_SSLMODE", "verify-full")
+    monkeypatch.setenv("PULP_POSTGRES_SSLROOTCERT", str(other.ca))
+    async with tls_before(database, certificates) as port:
+        with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+            await connect(reached_by(database, port), "test")
+
+
+async def test_a_client_shows_its_certificate(
+    database: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = certificates.signed("processor")
+    monkeypatch.setenv("PULP_POSTGRES_SSLMODE", "verify-full")
+    monkeypatch.setenv("PULP_POSTGRES_SSLROOTCERT", str(certificates.ca))
+    async with tls_before(database, certificates, asks_client=True) as port:
+        conninfo = reached_by(database, port)
+        with pytest.raises(psycopg.OperationalError):
+            await connect(conninfo, "test")
+        monkeypatch.setenv("PULP_POSTGRES_SSLCERT", str(certificate))
+        monkeypatch.setenv("PULP_POSTGRES_SSLKEY", str(key))
+        async with await connect(conninfo, "test") as connection:
+            assert connection.pgconn.ssl_in_use
+
+
+async def test_what_the_connection_string_says_of_tls_goes_before_the_settings(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULP_POSTGRES_SSLMODE", "verify-full")
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    with connect_blocking(make_conninfo(database, sslmode="disable"), "test") as connection:
+        assert not connection.pgconn.ssl_in_use
+
+
+def test_settings_of_tls_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PULP_POSTGRES_SSLMODE", "verify_full")
+    with pytest.raises(SettingsError, match="PULP_POSTGRES_SSLMODE='verify_full': one of disable"):
+        check("host=db")
+    monkeypatch.setenv("PULP_POSTGRES_SSLMODE", "verify-full")
+    for key in ("SSLROOTCERT", "SSLCERT", "SSLKEY"):
+        with monkeypatch.context() as context:
+            context.setenv(f"PULP_POSTGRES_{key}", str(tmp_path / "none.pem"))
+            with pytest.raises(SettingsError, match=f"PULP_POSTGRES_{key}=.*none.pem"):
+                check("host=db")
+    monkeypatch.setenv("PULP_POSTGRES_SSLROOTCERT", "system")
+    check("host=db")
