@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
 from typing import Final, TypedDict
 
 from pulp_events.errors import PulpError
@@ -25,6 +26,8 @@ class Installation:
     postgres: str
     topics: Topics
     startup_timeout_s: float = 60
+    heartbeat: Path | None = None
+    """The file that says that the process is at work, for probes; see `pulp_events.heartbeat`."""
 
 
 class _Installation(TypedDict):
@@ -32,6 +35,7 @@ class _Installation(TypedDict):
     postgres: str
     topics: Topics
     startup_timeout_s: float
+    heartbeat: Path | None
 
 
 def installation(env: Mapping[str, str]) -> _Installation:
@@ -41,6 +45,7 @@ def installation(env: Mapping[str, str]) -> _Installation:
         "postgres": text(env, "PULP_POSTGRES"),
         "topics": Topics.named(topic_prefix(env)),
         "startup_timeout_s": number(env, "PULP_STARTUP_TIMEOUT_S", 60),
+        "heartbeat": Path(found) if (found := env.get("PULP_HEARTBEAT", "").strip()) else None,
     }
 
 

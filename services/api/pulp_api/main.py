@@ -15,6 +15,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 from pulp_events.collecting import collect_seldom
 from pulp_events.errors import PulpError
+from pulp_events.heartbeat import Heartbeat
 from pulp_events.log import KafkaLog
 from pulp_events.settings import SettingsError
 from pulp_projections.connection import pool
@@ -52,6 +53,11 @@ async def serve(settings: Settings) -> None:
 
     Raises `DependencyAway`, `TopicMismatch`, `AddressInUse`, `SettingsError`.
     """
+    async with Heartbeat(settings.heartbeat) as heartbeat:
+        await _serve(settings, heartbeat)
+
+
+async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     installed = await prepare(
         kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
     )
@@ -69,6 +75,7 @@ async def serve(settings: Settings) -> None:
             app = build(service, Authenticator(service.connection), hub, audit)
             collect_seldom()
             with listen(settings.host, settings.port) as listener:
+                heartbeat.up()
                 await Server(app, hub, settings.keep_alive_s).serve([listener])
         finally:
             await hub.close()

@@ -9,6 +9,7 @@ from typing import Any, Final, Never
 
 from pulp_events.collecting import collect_seldom
 from pulp_events.errors import PulpError
+from pulp_events.heartbeat import Heartbeat
 from pulp_events.log import KafkaLog
 from pulp_projections.startup import prepare
 
@@ -32,6 +33,11 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
     Raises `PulpError` for what a restart may not mend, or where a restart is the cure (a stalled partition). With
     `stopping` given it ends when that is set, and leaves signals alone.
     """
+    async with Heartbeat(settings.heartbeat) as heartbeat:
+        await _serve(settings, stopping, heartbeat)
+
+
+async def _serve(settings: Settings, stopping: asyncio.Event | None, heartbeat: Heartbeat) -> None:
     installed = await prepare(
         kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
     )
@@ -61,7 +67,7 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
         if instance is not None:
             beside.append(instance.keep())
         collect_seldom()
-        await _run(app, beside, stopping, leave)
+        await _run(app, beside, stopping, leave, heartbeat)
 
 
 def _stay() -> None:
@@ -69,7 +75,11 @@ def _stay() -> None:
 
 
 async def _run(
-    app: ProcessorApp, beside: list[Coroutine[Any, Any, None]], stopping: asyncio.Event, leave: Callable[[], None]
+    app: ProcessorApp,
+    beside: list[Coroutine[Any, Any, None]],
+    stopping: asyncio.Event,
+    leave: Callable[[], None],
+    heartbeat: Heartbeat,
 ) -> None:
     """Until it is to stop; raises the first error of the app or of what runs beside it."""
     tasks = [asyncio.create_task(coroutine) for coroutine in beside]
@@ -77,6 +87,7 @@ async def _run(
     waiting = asyncio.create_task(stopping.wait())
     try:
         await app.start()
+        heartbeat.up()
         _log.info("processor is up", extra={"group": app.conf.id, "instance": app.settings.instance})
         ends: list[asyncio.Future[Any]] = [waiting, app.fault, *tasks]
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

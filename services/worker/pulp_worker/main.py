@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn, Self
 
+from pulp_events.heartbeat import Heartbeat
 from pulp_events.log import KafkaLog
 from pulp_projections.positions import Positions
 from pulp_projections.startup import prepare
@@ -52,6 +53,11 @@ async def serve(settings: Settings) -> None:
     ends if it has been told to. Raises `PulpError` for a fault at start, and `NameInUse` when another worker has taken
     its name.
     """
+    async with Heartbeat(settings.heartbeat) as heartbeat:
+        await _serve(settings, heartbeat)
+
+
+async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     origin = Origin.here()
     _share_process()
     operations = load_operations(settings.modules)
@@ -75,6 +81,7 @@ async def serve(settings: Settings) -> None:
         await log.start()
         await positions.start()
         await worker.start()
+        heartbeat.up()
         _log.info("worker is up", extra={"worker": settings.name, "operations": sorted(operations)})
         await worker.run(stopping, hastening)
     except Exception as error:
