@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Final, Never
@@ -58,9 +59,19 @@ def pulp_tasks(output: str) -> None:
 
 def main() -> Never:
     """Run the command line and exit with the codes of `exits.py`."""
+    _heed_sigterm()
     share_one_heap()
     set_up_logging(os.environ)
     sys.exit(edge.run(pulp_tasks, None, program="pulp-tasks", explain=_explain))
+
+
+def _heed_sigterm() -> None:
+    """As process 1 of a container, end at SIGTERM before a process has its own handler, as while it waits for Kafka.
+
+    The kernel does not end process 1 by a signal that it does not handle.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
 
 
 def _explain(error: Exception) -> int:
