@@ -1,13 +1,11 @@
-"""The image, the compose file and the Kubernetes manifests: what can be checked of them without an engine."""
+"""The compose file and the Kubernetes manifests: what can be checked of them without an engine."""
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -27,12 +25,6 @@ def named(manifest: dict[str, Any]) -> str:
 
 def names(kind: str) -> set[str]:
     return {each["metadata"]["name"] for each in MANIFESTS if each["kind"] == kind}
-
-
-def pinned() -> dict[str, str]:
-    lines = (DEPLOY / "requirements.txt").read_text().splitlines()
-    found = [re.match(r"([a-z0-9.-]+)==([^ ;\\]+)", line) for line in lines]
-    return {match[1]: match[2] for match in found if match}
 
 
 def test_every_process_has_a_manifest() -> None:
@@ -91,56 +83,8 @@ def test_nothing_relies_on_a_compose_that_waits_for_health() -> None:
     assert {service["restart"] for name, service in OURS.items() if name != "topics"} == {"unless-stopped"}
 
 
-def test_the_images_account_has_a_number_that_useradd_takes_for_a_user() -> None:
-    [line] = [line for line in (DEPLOY / "Dockerfile").read_text().splitlines() if "useradd" in line]
-    assert "--uid 10001" in line
-    assert "--system" not in line  # whose numbers end at 999: it warns
-
-
-def test_the_image_has_both_distributions() -> None:
-    text = (DEPLOY / "Dockerfile").read_text()
-    assert re.search(r"^COPY cli cli$", text, re.MULTILINE)
-    assert re.search(r"pip install .*--no-deps .*\./cli", text)
-
-
 def test_no_password_is_written_down() -> None:
     texts = [path.read_text() for path in DEPLOY.rglob("*.yaml")]
     values = [match for text in texts for match in re.findall(r"PASSWORD: (.*)", text)]
     assert values
     assert all(value.startswith("${PULP_POSTGRES_PASSWORD:?") for value in values)
-
-
-def test_the_image_copies_what_is_there_and_is_not_root() -> None:
-    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
-    sources = [
-        source for line in lines if line.startswith("COPY ") and "--from" not in line for source in line.split()[1:-1]
-    ]
-    assert [source for source in sources if not (ROOT / source).exists()] == []
-    assert [line for line in lines if line.startswith("USER ")] == ["USER 10001"]
-
-
-def test_the_image_installs_what_the_project_asks_for() -> None:
-    project, client = (tomllib.loads((ROOT / name / "pyproject.toml").read_text())["project"] for name in (".", "cli"))
-    extras = project["optional-dependencies"]
-    wanted = [
-        Requirement(text)
-        for text in [
-            *project["dependencies"],
-            *client["dependencies"],
-            *(each for name in ("server", "processor", "worker", "operations", "api") for each in extras[name]),
-        ]
-    ]
-    versions = pinned()
-    wrong = [
-        str(each)
-        for each in wanted
-        if each.name not in ("pulp-tasks", "pulp-admin")
-        and not (each.name in versions and each.specifier.contains(versions[each.name]))
-    ]
-    assert wrong == [], "write it anew with ./dev requirements"
-
-
-def test_the_requirements_name_no_address() -> None:
-    text = (DEPLOY / "requirements.txt").read_text()
-    assert "://" not in text
-    assert not re.search(r"^-", text, re.MULTILINE)
