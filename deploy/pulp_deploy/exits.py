@@ -15,6 +15,7 @@ SOFTWARE: Final = 70
 IN_USE: Final = 73
 UNWRITABLE: Final = 74
 TEMPORARY: Final = 75
+DENIED: Final = 77
 CONFIG: Final = 78
 INTERRUPTED: Final = 130
 NO_READER: Final = 141
@@ -30,6 +31,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     IN_USE: "another process holds the data folder, a port, a name or the generations",
     UNWRITABLE: "the output or a file cannot be written",
     TEMPORARY: "not confirmed, or cancelled by somebody: try again",
+    DENIED: "Kafka refuses the login, the certificate or a right",
     CONFIG: "a setting or a data folder is wrong",
     INTERRUPTED: "Ctrl-C",
     NO_READER: "the reader of the output has gone, as after `| head -1`",
@@ -46,6 +48,7 @@ def codes() -> Mapping[type[PulpError], int]:
     from pulp_events.errors import (
         AppendOutcomeUnknown,
         BadInput,
+        LogRefused,
         LogUnavailable,
         PositionNotReached,
         ReadModelUnavailable,
@@ -80,6 +83,7 @@ def codes() -> Mapping[type[PulpError], int]:
         DeadLetterNotFound: NO_INPUT,
         DependencyAway: UNAVAILABLE,
         LogUnavailable: UNAVAILABLE,
+        LogRefused: DENIED,
         TopicNotFound: NO_INPUT,
         AppendOutcomeUnknown: TEMPORARY,
         ReadModelUnavailable: UNAVAILABLE,
@@ -107,7 +111,7 @@ def exit_code(error: PulpError) -> int:
     """The exit code for an error."""
     from pulp_deploy.errors import ProcessFailed
 
-    if isinstance(error, ProcessFailed) and error.exit_code in (USAGE, DATA, UNAVAILABLE, IN_USE, CONFIG):
+    if isinstance(error, ProcessFailed) and error.exit_code in (USAGE, DATA, UNAVAILABLE, IN_USE, DENIED, CONFIG):
         return error.exit_code
     if type(error).__name__ in ("NameInUse", "AddressInUse"):  # by name: their modules bring a whole process along
         return IN_USE

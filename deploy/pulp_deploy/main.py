@@ -11,7 +11,7 @@ import click
 from pulp_console import edge
 from pulp_console.groups import Choice, LazyGroup, examples
 from pulp_console.output import OUTPUTS, failed, hint
-from pulp_events.errors import LogUnavailable, PulpError, ReadModelUnavailable
+from pulp_events.errors import LogRefused, LogUnavailable, PulpError, ReadModelUnavailable
 from pulp_events.heap import share_one_heap
 
 from pulp_deploy.exits import CONFIG, SOFTWARE, UNAVAILABLE, exit_code
@@ -77,7 +77,8 @@ def _heed_sigterm() -> None:
 def _explain(error: Exception) -> int:
     if isinstance(error, PulpError):
         failed(f"pulp-tasks: {error}")
-        if isinstance(error, LogUnavailable | ReadModelUnavailable) and "pulp-tasks" not in str(error):
+        is_away = isinstance(error, LogUnavailable | ReadModelUnavailable) and not isinstance(error, LogRefused)
+        if is_away and "pulp-tasks" not in str(error):
             hint(_AWAY)
         return exit_code(error)
     if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError) and error.filename:

@@ -5,6 +5,7 @@ import logging
 from typing import Final
 
 import psycopg
+from pulp_events.kafka import Servers
 from pulp_projections.connection import connect_blocking
 
 LIVE: Final = "/pulp/api/v3/livez/"
@@ -24,7 +25,7 @@ def api_answers(url: str) -> bool:
         return False
 
 
-def stable_members(kafka: str, group: str) -> list[str]:
+def stable_members(kafka: Servers, group: str) -> list[str]:
     """The ids of the members that share out the group's partitions; none while one joins or leaves, or nobody answers.
 
     The id of a member with a name of its own (`group.instance.id`) is that name, a dash and a UUID.
@@ -32,13 +33,14 @@ def stable_members(kafka: str, group: str) -> list[str]:
     return asyncio.run(_stable_members(kafka, group))
 
 
-async def _stable_members(kafka: str, group: str) -> list[str]:
+async def _stable_members(kafka: Servers, group: str) -> list[str]:
     # Not confluent-kafka's: librdkafka aborts its process (an assertion in the coordinator request) where a
     # description has timed out and the coordinator answers afterwards.
     from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
+    from pulp_processor.aiokafka_settings import aiokafka_settings
 
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=_REQUEST_TIMEOUT_MS)
+    client = AIOKafkaAdminClient(**aiokafka_settings(kafka), request_timeout_ms=_REQUEST_TIMEOUT_MS)
     try:
         async with asyncio.timeout(_ASKING_S):
             await client.start()

@@ -4,15 +4,16 @@ import contextlib
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from pulp_events.errors import LogUnavailable, TopicMismatch, TopicNotFound
-from pulp_events.kafka import client_settings
+from pulp_events.kafka import Kafka, Servers, client_settings
 from pulp_events.offsets import ASK_AGAIN
+from pulp_events.refusals import Refusals, refusal
 from pulp_events.topics import Topics
 
 T = TypeVar("T")
@@ -40,20 +41,35 @@ class TopicInfo(NamedTuple):
 class Connection(NamedTuple):
     """A client that stays, for who asks again and again."""
 
-    bootstrap: str
+    kafka: Kafka
     client: AdminClient
+    refusals: Refusals
+
+    def wait(self, future: "Future[T]", timeout_s: float) -> T:
+        """The future's result. Raises its error, `TimeoutError`, or `LogRefused` as soon as a broker refuses us."""
+        try:
+            return self.refusals.wait(self.client, future, timeout_s)
+        except KafkaException as error:
+            if (refused := refusal(self.kafka, error.args[0])) is not None:
+                raise refused from error
+            self.client.poll(0)
+            self.refusals.check()
+            raise
 
 
-def connect(bootstrap: str) -> Connection:
+def connect(servers: Servers, **settings: Any) -> Connection:
     """On a busy machine the first answer to a new client may take a second, those after it do not.
 
-    Whoever has it calls the client's `poll` now and then, which logs what there is to say.
+    Whoever has it calls the client's `poll` now and then, which logs what there is to say. `settings` go to
+    `client_settings`. Raises `SettingsError` for a file of a secret or certificate that cannot be used.
     """
-    return Connection(bootstrap, _admin(bootstrap))
+    kafka = Kafka.of(servers)
+    refusals = Refusals(kafka)
+    return Connection(kafka, AdminClient(client_settings(kafka, error_cb=refusals.note, **settings)), refusals)
 
 
 def create_topics(
-    bootstrap: str, topics: Topics, *, partitions: int, replication: int, timeout_s: float = 30.0
+    servers: Servers, topics: Topics, *, partitions: int, replication: int, timeout_s: float = 30.0
 ) -> list[str]:
     """Make the topics that are missing; their names. With a replication of 3 two replicas must take each write.
 
@@ -63,8 +79,8 @@ def create_topics(
     settings = dict(EVENTS_SETTINGS)
     if replication >= 3:
         settings["min.insync.replicas"] = "2"
-    client = _admin(bootstrap)  # its futures fail when it is let go
-    futures = client.create_topics(
+    connection = connect(servers)  # its futures fail when it is let go
+    futures = connection.client.create_topics(
         [
             NewTopic(topics.events, num_partitions=partitions, replication_factor=replication, config=settings),
             NewTopic(topics.dead_letters, num_partitions=1, replication_factor=replication, config=settings),
@@ -73,9 +89,9 @@ def create_topics(
         operation_timeout=timeout_s,
         request_timeout=timeout_s,
     )
-    made = [name for name, future in futures.items() if _made(future, timeout_s)]
+    made = [name for name, future in futures.items() if _made(connection, future, timeout_s)]
     if topics.events not in made:
-        found = describe(bootstrap, topics.events, timeout_s=timeout_s)
+        found = describe(connection, topics.events, timeout_s=timeout_s)
         if found.partitions != partitions:
             raise TopicMismatch(
                 f"topic {topics.events} has {found.partitions} partitions, {partitions} were asked for:"
@@ -84,72 +100,84 @@ def create_topics(
     return made
 
 
-def ping(bootstrap: str, *, timeout_s: float = 10.0) -> None:
-    """Raises `LogUnavailable` if no broker answers."""
-    client = _admin(bootstrap)
+def ping(servers: Servers, *, timeout_s: float = 10.0) -> None:
+    """Raises `LogUnavailable` if no broker answers, `LogRefused` if one refuses us."""
+    connection = connect(servers)
     try:
-        client.list_topics(timeout=timeout_s)
-    except KafkaException as error:
-        raise LogUnavailable(f"no broker answers: {error.args[0].str()}") from error
+        connection.wait(connection.client.describe_cluster(request_timeout=timeout_s), timeout_s)
+    except (KafkaException, TimeoutError) as error:
+        raise LogUnavailable(f"no broker answers: {_reason(connection, error)}") from error
 
 
-def describe(kafka: str | Connection, topic: str, *, timeout_s: float = 10.0) -> TopicInfo:
-    """The topic's id and partition count; raises `LogUnavailable` if Kafka is away or has no such topic."""
-    bootstrap, client = _connected(kafka)
-    futures = client.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
-    found = _described(futures[topic], timeout_s, topic, bootstrap)
+def describe(servers: Servers | Connection, topic: str, *, timeout_s: float = 10.0) -> TopicInfo:
+    """The topic's id and partition count.
+
+    Raises `LogUnavailable` if Kafka is away, `TopicNotFound` if it has no such topic, `LogRefused` if it refuses us.
+    """
+    connection = _connected(servers)
+    futures = connection.client.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
+    found = _described(connection, futures[topic], timeout_s, topic)
     return TopicInfo(topic, str(found.topic_id), len(found.partitions))
 
 
-def begin_offsets(kafka: str | Connection, topic: str, partitions: int, *, timeout_s: float = 10.0) -> dict[int, int]:
+def begin_offsets(
+    servers: Servers | Connection, topic: str, partitions: int, *, timeout_s: float = 10.0
+) -> dict[int, int]:
     """The first offset that is still in the log, of each partition."""
-    return _offsets(kafka, topic, partitions, OffsetSpec.earliest(), timeout_s)
+    return _offsets(servers, topic, partitions, OffsetSpec.earliest(), timeout_s)
 
 
-def end_offsets(kafka: str | Connection, topic: str, partitions: int, *, timeout_s: float = 10.0) -> dict[int, int]:
+def end_offsets(
+    servers: Servers | Connection, topic: str, partitions: int, *, timeout_s: float = 10.0
+) -> dict[int, int]:
     """The offset that the next record will get, of each partition."""
-    return _offsets(kafka, topic, partitions, OffsetSpec.latest(), timeout_s)
+    return _offsets(servers, topic, partitions, OffsetSpec.latest(), timeout_s)
 
 
 def offsets_since(
-    bootstrap: str, topic: str, partitions: int, timestamp_ms: int, *, timeout_s: float = 10.0
+    servers: Servers | Connection, topic: str, partitions: int, timestamp_ms: int, *, timeout_s: float = 10.0
 ) -> dict[int, int]:
     """The first offset at or after a broker time, of each partition; the end where there is none."""
-    ends = end_offsets(bootstrap, topic, partitions, timeout_s=timeout_s)  # first: what comes meanwhile is not left out
-    found = _offsets(bootstrap, topic, partitions, OffsetSpec.for_timestamp(timestamp_ms), timeout_s)
+    ends = end_offsets(servers, topic, partitions, timeout_s=timeout_s)  # first: what comes meanwhile is not left out
+    found = _offsets(servers, topic, partitions, OffsetSpec.for_timestamp(timestamp_ms), timeout_s)
     return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
 
 
 def _offsets(
-    kafka: str | Connection, topic: str, partitions: int, spec: OffsetSpec, timeout_s: float
+    servers: Servers | Connection, topic: str, partitions: int, spec: OffsetSpec, timeout_s: float
 ) -> dict[int, int]:
     wanted = {TopicPartition(topic, partition): spec for partition in range(partitions)}
-    bootstrap, client = _connected(kafka)
+    connection = _connected(servers)
+    kafka, client = connection.kafka, connection.client
     ends_s = time.monotonic() + timeout_s
     while True:
         futures = client.list_offsets(wanted, request_timeout=timeout_s)
         reason = "no offset, and no error"
         try:
-            found = {where.partition: int(future.result(timeout_s + 5).offset) for where, future in futures.items()}
+            found = {
+                where.partition: int(connection.wait(future, timeout_s + 5).offset) for where, future in futures.items()
+            }
         except TimeoutError as error:
-            raise LogUnavailable(f"Kafka does not tell about {topic} at {bootstrap} within {timeout_s:g} s") from error
+            raise LogUnavailable(f"Kafka does not tell about {topic} at {kafka} within {timeout_s:g} s") from error
         except KafkaException as error:
             reason = error.args[0].str()
             if error.args[0].code() not in ASK_AGAIN:
-                raise LogUnavailable(f"Kafka does not tell about {topic} at {bootstrap}: {reason}") from error
+                raise LogUnavailable(f"Kafka does not tell about {topic} at {kafka}: {reason}") from error
         else:
             if OFFSET_INVALID not in found.values():
                 return found
         if time.monotonic() > ends_s:
-            raise LogUnavailable(f"Kafka does not tell about {topic} at {bootstrap} within {timeout_s:g} s: {reason}")
+            raise LogUnavailable(f"Kafka does not tell about {topic} at {kafka} within {timeout_s:g} s: {reason}")
         time.sleep(_RETRY_S)
         with contextlib.suppress(KafkaException):
             client.list_topics(topic, timeout_s)  # who leads now
 
 
-def _made(future: "Future[None]", timeout_s: float) -> bool:
+def _made(connection: Connection, future: "Future[None]", timeout_s: float) -> bool:
     try:
-        future.result(timeout=timeout_s + 5)
+        connection.wait(future, timeout_s + 5)
+    except TimeoutError as error:
+        raise LogUnavailable(f"Kafka did not make the topic: {error}") from error
     except KafkaException as error:
         if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return False
@@ -157,27 +185,30 @@ def _made(future: "Future[None]", timeout_s: float) -> bool:
     return True
 
 
-def _described(future: "Future[T]", timeout_s: float, topic: str, bootstrap: str) -> T:
+def _described(connection: Connection, future: "Future[T]", timeout_s: float, topic: str) -> T:
     try:
-        return future.result(timeout=timeout_s + 5)
+        return connection.wait(future, timeout_s + 5)
     except KafkaException as error:
         if error.args[0].code() in _NO_SUCH_TOPIC:
             raise TopicNotFound(
-                f"there is no topic {topic} at {bootstrap}: PULP_TOPIC_PREFIX says how those of an installation begin,"
-                " and pulp-tasks topics create creates them"
+                f"there is no topic {topic} at {connection.kafka}: PULP_TOPIC_PREFIX says how those of an installation"
+                " begin, and pulp-tasks topics create creates them"
             ) from error
         raise LogUnavailable(
-            f"Kafka does not tell about topic {topic} at {bootstrap}: {error.args[0].str()}"
+            f"Kafka does not tell about topic {topic} at {connection.kafka}: {_reason(connection, error)}"
         ) from error
     except TimeoutError as error:
         raise LogUnavailable(
-            f"Kafka does not tell about topic {topic} at {bootstrap} within {timeout_s:g} s"
+            f"Kafka does not tell about topic {topic} at {connection.kafka} within {timeout_s:g} s"
         ) from error
 
 
-def _admin(bootstrap: str) -> AdminClient:
-    return AdminClient(client_settings(bootstrap))
+def _reason(connection: Connection, error: KafkaException | TimeoutError) -> str:
+    """What the client has heard of the brokers says more than that nobody answered in time."""
+    said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+    heard = connection.refusals.last
+    return said if not heard or heard in said else f"{said} ({heard})"
 
 
-def _connected(kafka: str | Connection) -> Connection:
-    return connect(kafka) if isinstance(kafka, str) else kafka
+def _connected(servers: Servers | Connection) -> Connection:
+    return servers if isinstance(servers, Connection) else connect(servers)

@@ -12,7 +12,7 @@ from pulp_events import admin
 from pulp_events.audit import AuditRecord, encode_audit
 from pulp_events.codec import HEADERS
 from pulp_events.errors import AppendOutcomeUnknown, LogUnavailable, TopicNotFound
-from pulp_events.kafka import client_settings
+from pulp_events.kafka import Servers, client_settings
 
 _KEEP_S: Final = 300.0
 """So long a record waits for a Kafka that is away."""
@@ -26,8 +26,8 @@ class AuditLog:
     its own retention. Use it on one event loop.
     """
 
-    def __init__(self, bootstrap: str, topic: str, *, most: int = 10_000) -> None:
-        self._bootstrap, self._topic, self._most = bootstrap, topic, most
+    def __init__(self, servers: Servers, topic: str, *, most: int = 10_000) -> None:
+        self._servers, self._topic, self._most = servers, topic, most
         self._held: list[AuditRecord] = []
         self._producer: Producer | None = None
         self._lost = 0
@@ -52,14 +52,14 @@ class AuditLog:
         """Look for the topic, for some seconds. Does nothing once it was found."""
         if self._producer is not None:
             return
-        fault = await asyncio.to_thread(topic_fault, self._bootstrap, self._topic)
+        fault = await asyncio.to_thread(topic_fault, self._servers, self._topic)
         if fault is not None:
             if fault != self.fault:
                 _log.warning("nothing is audited: %s", fault)
             self.fault = fault
             return
         self.fault = None
-        producer = make_producer(self._bootstrap, keep_s=_KEEP_S, most=self._most)
+        producer = make_producer(self._servers, keep_s=_KEEP_S, most=self._most)
         held, self._held = self._held, []
         self._producer = producer
         for record in held:
@@ -96,15 +96,15 @@ class AuditLog:
             _log.warning("audit records are lost: %s", why, extra={"records": self._lost})
 
 
-def write_audit(bootstrap: str, topic: str, records: Iterable[AuditRecord], *, timeout_s: float = 10.0) -> None:
+def write_audit(servers: Servers, topic: str, records: Iterable[AuditRecord], *, timeout_s: float = 10.0) -> None:
     """Append records and wait until they are in the topic.
 
     Raises `TopicNotFound` or `LogUnavailable` (nothing was written), `AppendOutcomeUnknown`.
     """
     ends_s = time.monotonic() + timeout_s
-    admin.describe(bootstrap, topic, timeout_s=timeout_s)
+    admin.describe(servers, topic, timeout_s=timeout_s)
     errors: list[KafkaError] = []
-    producer = make_producer(bootstrap, keep_s=timeout_s, most=1000)
+    producer = make_producer(servers, keep_s=timeout_s, most=1000)
     for record in records:
         producer.produce(
             topic,
@@ -118,10 +118,10 @@ def write_audit(bootstrap: str, topic: str, records: Iterable[AuditRecord], *, t
         raise AppendOutcomeUnknown(f"Kafka did not confirm the audit record: {reason}")
 
 
-def topic_fault(bootstrap: str, topic: str, *, timeout_s: float = 3.0) -> str | None:
+def topic_fault(servers: Servers, topic: str, *, timeout_s: float = 3.0) -> str | None:
     """What is wrong with the audit topic and what mends it, without an address; None if it is there."""
     try:
-        admin.describe(bootstrap, topic, timeout_s=timeout_s)
+        admin.describe(servers, topic, timeout_s=timeout_s)
     except TopicNotFound:
         return f"there is no topic {topic}: pulp-tasks topics create makes it"
     except LogUnavailable:
@@ -129,11 +129,11 @@ def topic_fault(bootstrap: str, topic: str, *, timeout_s: float = 3.0) -> str | 
     return None
 
 
-def make_producer(bootstrap: str, *, keep_s: float, most: int) -> Producer:
+def make_producer(servers: Servers, *, keep_s: float, most: int) -> Producer:
     """An idempotent producer with a queue of at most `most` records, each kept for `keep_s`."""
     return Producer(
         client_settings(
-            bootstrap,
+            servers,
             enable_idempotence=True,
             acks="all",
             compression_type="lz4",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from pulp_events import admin
 from pulp_events.audit import AuditRecord, decode_audit
 from pulp_events.errors import UndecodableRecord
+from pulp_events.kafka import Servers
 from pulp_events.reader import Reader, Record
 
 
@@ -23,20 +24,20 @@ class AuditEntry(NamedTuple):
 
 
 def read_audit(
-    bootstrap: str, topic: str, *, since: datetime | None = None, follow: bool = False
+    servers: Servers, topic: str, *, since: datetime | None = None, follow: bool = False
 ) -> Iterator[AuditEntry | None]:
     """Entries in order of their append, from a broker time on.
 
     It ends where the topic ends when it is called. With `follow` it never ends: it goes on with what comes, and yields
     None about twice a second while nothing does. Raises `TopicNotFound`, `LogUnavailable`.
     """
-    partitions = admin.describe(bootstrap, topic).partitions
-    ends = admin.end_offsets(bootstrap, topic, partitions)
+    partitions = admin.describe(servers, topic).partitions
+    ends = admin.end_offsets(servers, topic, partitions)
     if since is None:
-        start = admin.begin_offsets(bootstrap, topic, partitions)
+        start = admin.begin_offsets(servers, topic, partitions)
     else:
-        start = admin.offsets_since(bootstrap, topic, partitions, int(since.timestamp() * 1000))
-    with Reader(bootstrap, topic, start) as reader:
+        start = admin.offsets_since(servers, topic, partitions, int(since.timestamp() * 1000))
+    with Reader(servers, topic, start) as reader:
         if not follow:
             for _, records in reader.until(ends):
                 yield from map(_entry, records)

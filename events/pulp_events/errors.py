@@ -12,13 +12,15 @@ PulpError
 │   └── TaskUnfinished
 ├── LogError                    Kafka
 │   ├── LogUnavailable          nothing was written: repeat it
-│   │   └── TopicNotFound       Kafka has no such topic
+│   │   ├── TopicNotFound       Kafka has no such topic
+│   │   └── LogRefused          Kafka refuses the login, the certificate or a right: an operator must look
 │   ├── AppendOutcomeUnknown    perhaps written: repeat it with the same ids
 │   └── TopicMismatch           the topic is not what was agreed: an operator must look
 │       └── OffsetOutOfRange    the log no longer holds an offset that is needed
-└── ReadError                   Postgres
-    ├── ReadModelUnavailable
-    └── PositionNotReached      the projection did not reach a position in time
+├── ReadError                   Postgres
+│   ├── ReadModelUnavailable
+│   └── PositionNotReached      the projection did not reach a position in time
+└── SettingsError               a setting is missing or wrong
 """
 
 from uuid import UUID
@@ -103,6 +105,10 @@ class TopicNotFound(LogUnavailable):
     """Kafka has no topic of this name, at least not yet."""
 
 
+class LogRefused(LogUnavailable):
+    """Kafka refuses the login, the certificate or a right; nothing was written. Waiting does not mend it."""
+
+
 class AppendOutcomeUnknown(LogError):
     """No answer within the time limit: the event may or may not be in the log.
 
@@ -128,3 +134,7 @@ class ReadModelUnavailable(ReadError):
 
 class PositionNotReached(ReadError):
     """The projection did not reach the position that the reader asked for in time."""
+
+
+class SettingsError(PulpError):
+    """A setting is missing or wrong; the message names it, its value (but never a secret's) and what is expected."""

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from pulp_events.settings import SettingsError
+from pulp_events import security
+from pulp_events.errors import SettingsError
+from pulp_events.kafka import Kafka
+from pulp_events.settings import kafka
 
 OWNER: Final = "owner.json"
 """In the data folder while a stack runs on it."""
@@ -60,14 +63,22 @@ def services(folder: Path) -> dict[str, str] | None:
     return {str(key): str(value) for key, value in found.items()}
 
 
-def find_kafka(env: Mapping[str, str]) -> tuple[str, str]:
-    """Kafka's address and the prefix of the topics: of the environment, else of the local stack that runs.
+def environment(ours: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
+    """Our environment, and before it what the stack says of its own.
+
+    How we would connect to Kafka is left out: a password of another Kafka must not be sent to the stack's.
+    """
+    return {key: value for key, value in ours.items() if key not in security.KEYS} | dict(stack)
+
+
+def find_kafka(env: Mapping[str, str]) -> tuple[Kafka, str]:
+    """Kafka and the prefix of the topics: of the environment, else of the local stack that runs.
 
     Raises `SettingsError`, which says what to do, if there is neither.
     """
     prefix = env.get("PULP_TOPIC_PREFIX", "").strip() or "pulp.tasks"
-    if kafka := env.get("PULP_KAFKA", "").strip():
-        return kafka, prefix
+    if env.get("PULP_KAFKA", "").strip():
+        return kafka(env), prefix
     folder = data_folder(env)
     found = services(folder)
     if found is None:
@@ -75,4 +86,4 @@ def find_kafka(env: Mapping[str, str]) -> tuple[str, str]:
             f"PULP_KAFKA is not set, and no local stack runs on {folder}: start one with pulp-tasks up, name the folder"
             " of one that runs with PULP_DATA, or set PULP_KAFKA to HOST:PORT of a broker"
         )
-    return found["PULP_KAFKA"], found.get("PULP_TOPIC_PREFIX", prefix)
+    return kafka(found), found.get("PULP_TOPIC_PREFIX", prefix)

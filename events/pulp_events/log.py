@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from pulp_events.codec import HEADERS, MAX_EVENT_BYTES, encode, key_of
 from pulp_events.errors import AppendOutcomeUnknown, EventTooLarge, LogUnavailable
 from pulp_events.events import Event
-from pulp_events.kafka import client_settings
+from pulp_events.kafka import Kafka, Servers, client_settings
 from pulp_events.offsets import EndOffsets, Offsets
 from pulp_events.task import Position
 
@@ -70,9 +70,9 @@ class KafkaLog:
     An append ends within `timeout_s` and three seconds; one whose caller was cancelled may be written all the same.
     """
 
-    def __init__(self, bootstrap: str, topic: str, partitions: int, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, servers: Servers, topic: str, partitions: int, *, timeout_s: float = 10.0) -> None:
         self.topic = topic
-        self._bootstrap = bootstrap
+        self._kafka = Kafka.of(servers)
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._fatal = False
@@ -81,7 +81,7 @@ class KafkaLog:
         self._is_resolving = False
         self._producer = self._make_producer()
         self._retired: set[asyncio.Task[int]] = set()
-        self._admin = AdminClient(client_settings(bootstrap))
+        self._admin = AdminClient(client_settings(servers))
         places = [TopicPartition(topic, number) for number in range(partitions)]
         self._offsets = Offsets(self._admin, places, timeout_s)
         self._ends = EndOffsets(self._offsets)
@@ -97,7 +97,7 @@ class KafkaLog:
         try:
             await asyncio.to_thread(self._producer.list_topics, self.topic, self._timeout_s)
         except KafkaException as error:
-            raise LogUnavailable(f"Kafka at {self._bootstrap} does not answer: {error.args[0].str()}") from error
+            raise LogUnavailable(f"Kafka at {self._kafka} does not answer: {error.args[0].str()}") from error
         await self.end_offsets()
 
     async def append(self, event: Event, partition: int) -> Position:
@@ -194,7 +194,7 @@ class KafkaLog:
     def _make_producer(self) -> Producer:
         return Producer(
             client_settings(
-                self._bootstrap,
+                self._kafka,
                 enable_idempotence=True,
                 acks="all",
                 compression_type="lz4",

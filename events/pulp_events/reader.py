@@ -10,7 +10,8 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from msgspec import Struct
 
 from pulp_events.errors import LogError, LogUnavailable, OffsetOutOfRange
-from pulp_events.kafka import client_settings
+from pulp_events.kafka import Kafka, Servers, client_settings
+from pulp_events.refusals import refusal
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -41,7 +42,8 @@ class Reader:
     asked for more only as records are taken.
     """
 
-    def __init__(self, bootstrap: str, topic: str, start: Mapping[int, int]) -> None:
+    def __init__(self, servers: Servers, topic: str, start: Mapping[int, int]) -> None:
+        self._kafka = Kafka.of(servers)
         self._topic = topic
         self._next = dict(start)
         self._held = set(start)
@@ -49,7 +51,7 @@ class Reader:
         self._headers: Headers = ()
         self._consumer = Consumer(
             client_settings(
-                bootstrap,
+                self._kafka,
                 group_id="pulp-tasks-reader",  # never joined: partitions are assigned by hand, nothing is committed
                 enable_auto_commit=False,
                 enable_partition_eof=False,
@@ -146,6 +148,8 @@ class Reader:
             )
         if error.code() in _TRANSIENT:
             return None
+        if (refused := refusal(self._kafka, error)) is not None:
+            return refused
         return LogUnavailable(f"{self._topic} cannot be read: {error.str()}")
 
 

@@ -7,22 +7,20 @@ from math import isfinite
 from pathlib import Path
 from typing import Final, TypedDict
 
-from pulp_events.errors import PulpError
+from pulp_events import security
+from pulp_events.errors import SettingsError as SettingsError
+from pulp_events.kafka import Kafka, Servers
 from pulp_events.topics import Topics
 
 _BROKER: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 _PREFIX: Final = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,200}")
 
 
-class SettingsError(PulpError):
-    """A setting is missing or wrong; the message names it, its value (but never a secret's) and what is expected."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
     """What every process of an installation needs to know. Durations are in seconds."""
 
-    kafka: str
+    kafka: Servers
     postgres: str
     topics: Topics
     startup_timeout_s: float = 60
@@ -31,7 +29,7 @@ class Installation:
 
 
 class _Installation(TypedDict):
-    kafka: str
+    kafka: Servers
     postgres: str
     topics: Topics
     startup_timeout_s: float
@@ -41,7 +39,7 @@ class _Installation(TypedDict):
 def installation(env: Mapping[str, str]) -> _Installation:
     """The fields of `Installation`; raises `SettingsError`."""
     return {
-        "kafka": brokers(env),
+        "kafka": kafka(env),
         "postgres": text(env, "PULP_POSTGRES"),
         "topics": Topics.named(topic_prefix(env)),
         "startup_timeout_s": number(env, "PULP_STARTUP_TIMEOUT_S", 60),
@@ -55,6 +53,11 @@ def text(env: Mapping[str, str], key: str, default: str | None = None) -> str:
     if value is None:
         raise SettingsError(f"{key} is not set: it is needed")
     return value
+
+
+def kafka(env: Mapping[str, str]) -> Kafka:
+    """PULP_KAFKA, and how to connect to it (`pulp_events.security`). Raises `SettingsError`."""
+    return Kafka(brokers(env), security.read(env))
 
 
 def brokers(env: Mapping[str, str]) -> str:

@@ -10,10 +10,12 @@ from uuid import UUID
 
 from pulp_events import admin
 from pulp_events.codec import decode, key_of
-from pulp_events.errors import BadInput, OffsetOutOfRange, TopicMismatch, UndecodableRecord
+from pulp_events.errors import BadInput, OffsetOutOfRange, SettingsError, TopicMismatch, UndecodableRecord
 from pulp_events.events import Event, UnknownEvent
+from pulp_events.kafka import Kafka, Servers
 from pulp_events.local_stack import find_kafka
 from pulp_events.reader import Reader, Record
+from pulp_events.security import KEYS, read
 from pulp_events.task import Position
 from pulp_events.topics import Topics
 
@@ -85,8 +87,9 @@ class Subscription:
 
 
 def subscribe(
-    bootstrap: str | None = None,
+    bootstrap: Servers | None = None,
     *,
+    security: Mapping[str, str] | None = None,
     prefix: str | None = None,
     positions: Mapping[int, int] | None = None,
     topic_id: str | None = None,
@@ -98,34 +101,49 @@ def subscribe(
 
     Without `bootstrap` (HOST:PORT of a broker) Kafka is that of PULP_KAFKA, else that of the local stack that runs
     (`pulp-tasks up`; PULP_DATA names its folder if it is not the usual one). Without `prefix` the topics are those of
-    the same installation, or of `pulp.tasks`.
+    the same installation, or of `pulp.tasks`. How to connect is said by `security`, settings by their names such as
+    PULP_KAFKA_SECURITY_PROTOCOL (docs/operate/kafka.md lists them); without it by the environment.
 
     `positions` are next offsets by partition, as `Subscription.positions` gave them; give the `topic_id` that came
     with them, and a topic made anew under the same name is refused (`TopicMismatch`) instead of read from a wrong
     place. A partition that they do not name is read from its first record. `task_id` picks one task's records. With
     `follow=False` it ends where the log ended when it began; else it waits for more, also while brokers are away.
 
-    Raises `SettingsError` if no Kafka is named and no local stack runs, `LogUnavailable` if Kafka is away or has no
-    such topic, `OffsetOutOfRange` (now or from the iterator) if the log does not hold what is asked for, `BadInput` for
-    a `since` without a time zone or together with `positions`.
+    Raises `SettingsError` if no Kafka is named and no local stack runs, or a setting is wrong, `LogUnavailable` if
+    Kafka is away or has no such topic, `LogRefused` if it refuses the login or a right, `OffsetOutOfRange` (now or from
+    the iterator) if the log does not hold what is asked for, `BadInput` for a `since` without a time zone or together
+    with `positions`.
     """
     if since is not None and positions is not None:
         raise BadInput("a subscription starts from positions or from a time, not from both")
     if since is not None and since.tzinfo is None:
         raise BadInput(f"since={since.isoformat()}: a time with its zone is expected")
-    found, usual = (bootstrap, "pulp.tasks") if bootstrap is not None else find_kafka(os.environ)
-    bootstrap, topic = found, Topics.named(prefix or usual).events
-    info = admin.describe(bootstrap, topic)
+    kafka, usual = _installation(bootstrap, security)
+    topic = Topics.named(prefix or usual).events
+    connection = admin.connect(kafka)
+    info = admin.describe(connection, topic)
     if topic_id is not None and topic_id != info.topic_id:
         raise TopicMismatch(f"topic {topic} was made anew (id {info.topic_id}, not {topic_id}): offsets start again")
-    ends = admin.end_offsets(bootstrap, topic, info.partitions)
+    ends = admin.end_offsets(connection, topic, info.partitions)
     if since is not None:
-        start = admin.offsets_since(bootstrap, topic, info.partitions, max(0, int(since.timestamp() * 1000)))
+        start = admin.offsets_since(connection, topic, info.partitions, max(0, int(since.timestamp() * 1000)))
     elif positions is not None:
         start = {**dict.fromkeys(ends, 0), **_checked(positions, ends, topic)}
     else:
-        start = admin.begin_offsets(bootstrap, topic, info.partitions)
-    return Subscription(Reader(bootstrap, topic, start), info.topic_id, None if follow else ends, task_id)
+        start = admin.begin_offsets(connection, topic, info.partitions)
+    return Subscription(Reader(kafka, topic, start), info.topic_id, None if follow else ends, task_id)
+
+
+def _installation(bootstrap: Servers | None, given: Mapping[str, str] | None) -> tuple[Kafka, str]:
+    """Kafka, and the usual prefix of its topics."""
+    if isinstance(bootstrap, Kafka):
+        return bootstrap, "pulp.tasks"
+    if given is not None and (unknown := given.keys() - set(KEYS)):
+        raise SettingsError(f"{min(unknown)} is no setting of how to connect to Kafka: these are {', '.join(KEYS)}")
+    if bootstrap is not None:
+        return Kafka(bootstrap, read(os.environ if given is None else given)), "pulp.tasks"
+    kafka, prefix = find_kafka(os.environ)
+    return (kafka, prefix) if given is None else (Kafka(kafka.bootstrap, read(given)), prefix)
 
 
 def _checked(positions: Mapping[int, int], ends: Mapping[int, int], topic: str) -> Mapping[int, int]:

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple, TypeVar
 import psycopg
 from psycopg import AsyncConnection
 from pulp_events import admin
-from pulp_events.errors import LogUnavailable, PulpError, TopicMismatch
+from pulp_events.errors import LogRefused, LogUnavailable, PulpError, TopicMismatch
+from pulp_events.kafka import Servers
 from pulp_events.topics import Topics
 
 from pulp_projections.connection import check, connect
@@ -35,7 +36,7 @@ class Installed(NamedTuple):
     generation: int
 
 
-async def prepare(*, kafka: str, postgres: str, topics: Topics, timeout_s: float) -> Installed:
+async def prepare(*, kafka: Servers, postgres: str, topics: Topics, timeout_s: float) -> Installed:
     """Wait until both answer, saying what is waited for; check the topic; install what the database lacks.
 
     Raises `SettingsError` for a bad connection string, `DependencyAway` after `timeout_s`, `TopicMismatch` if the topic
@@ -59,7 +60,7 @@ async def prepare(*, kafka: str, postgres: str, topics: Topics, timeout_s: float
     return Installed(info.topic_id, info.partitions, generation)
 
 
-async def wait_for_kafka(kafka: str, timeout_s: float) -> None:
+async def wait_for_kafka(kafka: Servers, timeout_s: float) -> None:
     """Wait until a broker answers, saying what is waited for. Raises `DependencyAway` after `timeout_s`."""
     ends = time.monotonic() + timeout_s
     await _wait(f"Kafka at {kafka}", lambda: asyncio.to_thread(admin.ping, kafka, timeout_s=_ATTEMPT_S), ends)
@@ -70,6 +71,8 @@ async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> 
     while True:
         try:
             return await attempt()
+        except LogRefused:
+            raise  # waiting does not mend it
         except _AWAY as error:
             now, reason = time.monotonic(), " ".join(str(error).split())  # libpq's has several lines
             if now >= ends:

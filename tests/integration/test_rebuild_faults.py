@@ -52,7 +52,7 @@ async def test_records_that_are_no_events_are_the_same_dead_letters(settings: Se
 
 async def test_a_log_that_was_cut_is_refused(settings: Settings, ends: dict[int, int]) -> None:
     await project(settings, ends)
-    admin = AdminClient({"bootstrap.servers": settings.kafka})  # its futures end only while it lives
+    admin = AdminClient({"bootstrap.servers": str(settings.kafka)})  # its futures end only while it lives
     cut = admin.delete_records([TopicPartition(settings.topics.events, 2, 5)], request_timeout=20)
     for future in cut.values():
         await asyncio.to_thread(future.result)

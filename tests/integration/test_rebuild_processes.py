@@ -158,7 +158,7 @@ finally:
 
 
 async def _cut(settings: Settings, partition: int) -> None:
-    admin = AdminClient({"bootstrap.servers": settings.kafka})  # its futures end only while it lives
+    admin = AdminClient({"bootstrap.servers": str(settings.kafka)})  # its futures end only while it lives
     cut = admin.delete_records([TopicPartition(settings.topics.events, partition, 5)], request_timeout=20)
     for future in cut.values():
         await asyncio.to_thread(future.result)

@@ -251,7 +251,9 @@ asyncio.run(verify(settings, lambda progress: os.kill(os.getpid(), signal.SIGKIL
 
 async def test_the_command_tells_the_first_difference(settings: Settings, log: KafkaLog, tmp_path: Path) -> None:
     prefix = settings.topics.events.removesuffix(".events")
-    env = environment(tmp_path, PULP_KAFKA=settings.kafka, PULP_POSTGRES=settings.postgres, PULP_TOPIC_PREFIX=prefix)
+    env = environment(
+        tmp_path, PULP_KAFKA=str(settings.kafka), PULP_POSTGRES=settings.postgres, PULP_TOPIC_PREFIX=prefix
+    )
     equal = pulp_tasks("verify", "--output", "json", env=env)
     told = json.loads(equal.stdout)
     assert (equal.returncode, told["equal"], told["examples"]) == (0, True, [])

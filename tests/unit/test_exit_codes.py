@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from pulp_deploy.errors import DataFolderInUse, DeployError, PortInUse, ProcessFailed
 from pulp_deploy.exits import exit_code
-from pulp_events.errors import OffsetOutOfRange, PulpError, TopicMismatch
+from pulp_events.errors import LogRefused, OffsetOutOfRange, PulpError, TopicMismatch
 from pulp_events.settings import SettingsError
 from pulp_processor.instance import InstanceInUse
 from pulp_processor.rebuild_errors import RebuildCancelled, RebuildInterrupted, RebuildInUse, RebuildRefused
@@ -21,6 +21,7 @@ from pulp_worker.registration import Holder, NameInUse
     [
         (DependencyAway("x"), os.EX_UNAVAILABLE),
         (OperationsNotLoaded("x"), os.EX_CONFIG),
+        (LogRefused("x"), os.EX_NOPERM),
         (SettingsError("x"), os.EX_CONFIG),
         (TopicMismatch("x"), os.EX_CONFIG),
         (OffsetOutOfRange("x"), os.EX_CONFIG),

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from pulp_events.admin import Connection
+from pulp_events.kafka import Kafka
 from pulp_events.local_stack import data_folder, find_kafka, services
 from pulp_events.settings import SettingsError
 from pulp_events.subscription import subscribe
@@ -47,8 +49,8 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
 
 def test_what_is_set_goes_before_the_local_stack(running: Path) -> None:
     env = {"PULP_DATA": str(running)}
-    assert find_kafka(env) == ("127.0.0.1:7", "other")
-    assert find_kafka({**env, "PULP_KAFKA": "kafka:9092"}) == ("kafka:9092", "pulp.tasks")
+    assert find_kafka(env) == (Kafka("127.0.0.1:7"), "other")
+    assert find_kafka({**env, "PULP_KAFKA": "kafka:9092"}) == (Kafka("kafka:9092"), "pulp.tasks")
 
 
 def test_without_either_it_says_what_to_do(tmp_path: Path) -> None:
@@ -60,8 +62,8 @@ def test_without_either_it_says_what_to_do(tmp_path: Path) -> None:
 def test_subscribe_finds_it_and_says_what_to_do(running: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[str, str]] = []
 
-    def describe(kafka: str, topic: str) -> None:
-        asked.append((kafka, topic))
+    def describe(connection: Connection, topic: str) -> None:
+        asked.append((str(connection.kafka), topic))
         raise LookupError
 
     monkeypatch.setattr("pulp_events.admin.describe", describe)

@@ -1,6 +1,7 @@
 """Which installation a command is for: the environment's, else the local stack that runs."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
+    from pulp_events.kafka import Kafka
     from pulp_events.topics import Topics
     from pulp_processor.settings import Settings
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 class Target:
     """Where an installation's Kafka and Postgres are, and the prefix of its topics."""
 
+    environment: Mapping[str, str]
+    """Of a process of the installation."""
     kafka: str
     postgres: str
     prefix: str
@@ -39,13 +43,14 @@ class Target:
 
         found = environment(data)
         kafka, postgres = (found.get(key, "").strip() for key in ("PULP_KAFKA", "PULP_POSTGRES"))
-        return cls(kafka, postgres, topic_prefix(found))
+        return cls(found, kafka, postgres, topic_prefix(found))
 
-    def need_kafka(self) -> str:
-        """The bootstrap servers; raises `SettingsError`."""
-        from pulp_events.settings import brokers
+    def need_kafka(self) -> "Kafka":
+        """Kafka, and how to connect to it; raises `SettingsError`."""
+        from pulp_events.settings import kafka
 
-        return brokers({"PULP_KAFKA": _needed("PULP_KAFKA", self.kafka)})
+        _needed("PULP_KAFKA", self.kafka)
+        return kafka(self.environment)
 
     def need_postgres(self) -> str:
         """The conninfo; raises `SettingsError`."""
@@ -62,6 +67,7 @@ def environment(data: Path | None) -> dict[str, str]:
     With `data` what the stack on it says goes before what is set; with PULP_KAFKA or PULP_POSTGRES set it is our own;
     else what is set goes before what the usual stack says. Raises `SettingsError` if there is no such stack.
     """
+    from pulp_events import local_stack
     from pulp_events.settings import SettingsError
 
     ours = dict(os.environ)
@@ -74,7 +80,7 @@ def environment(data: Path | None) -> dict[str, str]:
             f"no stack runs on {folder.path}, and PULP_KAFKA and PULP_POSTGRES are not set: start one with"
             " pulp-tasks up, give its folder with --data or PULP_DATA, or set them"
         )
-    return services | ours if data is None else ours | services
+    return local_stack.environment(ours, services) if data is not None else services | local_stack.environment(ours, {})
 
 
 class Folder(click.Path):
@@ -118,12 +124,9 @@ def processor_settings(data: Path | None) -> "Settings":
     from pulp_processor.settings import Settings
 
     target = Target.find(data)
-    given = {
-        "PULP_KAFKA": target.need_kafka(),
-        "PULP_POSTGRES": target.need_postgres(),
-        "PULP_TOPIC_PREFIX": target.prefix,
-    }
-    return Settings.read({**os.environ, **given})
+    target.need_kafka()
+    target.need_postgres()
+    return Settings.read(target.environment)
 
 
 def _needed(key: str, value: str) -> str:

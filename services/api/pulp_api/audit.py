@@ -9,6 +9,7 @@ from typing import Final
 
 from pulp_events.audit import AuditRecord, What, audit_record
 from pulp_events.audit_log import AuditLog
+from pulp_events.kafka import Servers
 
 from pulp_api.audit_repeats import Repeats
 
@@ -79,12 +80,12 @@ class Audit:
 
 
 @asynccontextmanager
-async def auditing(bootstrap: str, topic: str) -> AsyncIterator[Audit]:
+async def auditing(servers: Servers, topic: str) -> AsyncIterator[Audit]:
     """An `Audit` on the topic. At the end all that was noted is written, as far as Kafka takes it in five seconds.
 
     Without the topic it works all the same and says once in the log that nothing is audited.
     """
-    log = AuditLog(bootstrap, topic)
+    log = AuditLog(servers, topic)
     audit = Audit(log.append, fault=lambda: log.fault)
     await log.check()
     running = asyncio.create_task(_run(audit, log))

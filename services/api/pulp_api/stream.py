@@ -19,6 +19,7 @@ from msgspec import Raw
 from pulp_events.codec import decode, type_of
 from pulp_events.errors import LogError, UndecodableRecord
 from pulp_events.heap import give_back
+from pulp_events.kafka import Servers
 from pulp_events.reader import Reader, Record
 
 UNDECODABLE: Final = "undecodable"
@@ -117,7 +118,7 @@ class Hub:
 
     def __init__(
         self,
-        bootstrap: str,
+        servers: Servers,
         topic: str,
         topic_id: str,
         partitions: int,
@@ -126,7 +127,7 @@ class Hub:
         """`ends` reads the topic's end offsets; it raises `LogError`."""
         self.topic_id = topic_id
         self.partitions = partitions
-        self._bootstrap = bootstrap
+        self._servers = servers
         self._topic = topic
         self._ends = ends
         self._feeds: set[Feed] = set()
@@ -188,7 +189,7 @@ class Hub:
         """Unless somebody else has begun meanwhile."""
         if self._tail is None and not self.is_closing:
             self._positions, self._recent = ends, _Recent(ends)
-            self._tail = _Tail(self._bootstrap, self._topic, ends, self._hand_out)
+            self._tail = _Tail(self._servers, self._topic, ends, self._hand_out)
 
     def _leave(self, feed: Feed) -> None:
         self._feeds.discard(feed)
@@ -223,7 +224,7 @@ class Hub:
         if self._closing.is_set():
             return page
         gives_up_at = time.monotonic() + _PAGE_S
-        with Reader(self._bootstrap, self._topic, start) as reader:
+        with Reader(self._servers, self._topic, start) as reader:
             while not self._closing.is_set() and sum(len(item.data) for item in page) < _PAGE_BYTES:
                 for partition, records in reader.poll(0.2, most=1000).items():
                     page += [item_of(record) for record in records if record.offset < ends[partition]]
@@ -247,14 +248,14 @@ class _Tail:
 
     def __init__(
         self,
-        bootstrap: str,
+        servers: Servers,
         topic: str,
         start: Mapping[int, int],
         hand_out: Callable[["_Tail", Sequence[Item]], None],
     ) -> None:
         self.fault: str | None = None
         """Why no events arrive; None if they do."""
-        self._bootstrap = bootstrap
+        self._servers = servers
         self._topic = topic
         self._next = dict(start)
         self._hand_out = hand_out
@@ -279,7 +280,7 @@ class _Tail:
     def _run(self) -> None:
         while not self._ending.is_set():
             try:
-                with Reader(self._bootstrap, self._topic, self._next) as reader:
+                with Reader(self._servers, self._topic, self._next) as reader:
                     self._follow(reader)
             except LogError as error:
                 if self.fault != str(error):

@@ -12,8 +12,10 @@ from faust.types import TP
 from pulp_events import admin
 from pulp_events.errors import LogUnavailable, OffsetOutOfRange, TopicMismatch
 from pulp_events.heap import give_back
+from pulp_events.kafka import Kafka
 from pulp_events.reader import Reader, Record
 
+from pulp_processor.aiokafka_settings import faust_credentials
 from pulp_processor.settings import Settings
 from pulp_processor.transport import SCHEME
 from pulp_processor.watchdog import Standing
@@ -36,9 +38,11 @@ class ProcessorApp(faust.App):
     """
 
     def __init__(self, settings: Settings, topic_id: str) -> None:
+        kafka = Kafka.of(settings.kafka)
         super().__init__(
             group_of(settings),
-            broker=[f"{SCHEME}://{server.strip()}" for server in settings.kafka.split(",")],
+            broker=[f"{SCHEME}://{server.strip()}" for server in kafka.bootstrap.split(",")],
+            broker_credentials=faust_credentials(kafka.security),
             broker_max_poll_records=settings.batch_records,
             consumer_max_fetch_size=_FETCHED_BYTES,
             consumer_auto_offset_reset="none",

@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from pulp_events.errors import EventTooLarge, LogError
+from pulp_events.kafka import Servers
 from pulp_events.topics import Topics
 from pulp_projections.connection import connect
 from pulp_projections.sql import load
@@ -33,8 +34,8 @@ class DeadLetterSender:
     the record's own key and headers were.
     """
 
-    def __init__(self, bootstrap: str, topics: Topics, conninfo: str, owned: Callable[[], set[int]]) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, servers: Servers, topics: Topics, conninfo: str, owned: Callable[[], set[int]]) -> None:
+        self._servers = servers
         self._topics = topics
         self._conninfo = conninfo
         self._owned = owned
@@ -72,7 +73,7 @@ class DeadLetterSender:
 
     def _append(self, letters: Sequence[StoredLetter]) -> None:
         if self._producer is None:
-            self._producer = raw_producer.make(self._bootstrap)
+            self._producer = raw_producer.make(self._servers)
         records = [_record(letter, self._topics.events) for letter in letters]
         try:
             raw_producer.append(self._producer, self._topics.dead_letters, records)

@@ -12,8 +12,10 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from pulp_events.errors import LogUnavailable, OffsetOutOfRange
+from pulp_events.kafka import Servers
 from pulp_events.reader import Reader, Record
 
+from pulp_processor.aiokafka_settings import aiokafka_settings
 from pulp_processor.fetching import fit_aiokafka
 
 _FETCHED_BYTES: Final = 256 * 1024
@@ -27,10 +29,10 @@ _log = logging.getLogger("pulp.processor")
 class PartitionReader:
     """Reads a partition in order, for ever. One task at a time. It never skips, and memory is bounded by one fetch."""
 
-    def __init__(self, bootstrap: str, topic: str, partition: int, start: int) -> None:
+    def __init__(self, servers: Servers, topic: str, partition: int, start: int) -> None:
         self.next_offset = start
         """The offset that comes next."""
-        self._bootstrap = bootstrap
+        self._servers = servers
         self._at = TopicPartition(topic, partition)
         self._consumer: Any = None
 
@@ -52,8 +54,7 @@ class PartitionReader:
         fit_aiokafka()
         while True:
             self._consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap,
-                client_id="pulp-tasks",
+                **aiokafka_settings(self._servers),
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 max_partition_fetch_bytes=_FETCHED_BYTES,
@@ -98,5 +99,5 @@ class PartitionReader:
         return list(found.get(self._at, ()))
 
     def _read_apart(self, most: int) -> list[Record]:
-        with Reader(self._bootstrap, self._at.topic, {self._at.partition: self.next_offset}) as reader:
+        with Reader(self._servers, self._at.topic, {self._at.partition: self.next_offset}) as reader:
             return reader.poll(_APART_S, most=most).get(self._at.partition, [])

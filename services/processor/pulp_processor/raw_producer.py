@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from pulp_events.errors import AppendOutcomeUnknown, EventTooLarge, LogUnavailable, PulpError
-from pulp_events.kafka import client_settings
+from pulp_events.kafka import Servers, client_settings
 from pulp_events.task import Position
 
 MAX_RECORD_BYTES: Final = 1_048_588
@@ -21,11 +21,11 @@ class RawRecord(NamedTuple):
     partition: int
 
 
-def make(bootstrap: str) -> Producer:
+def make(servers: Servers) -> Producer:
     """An idempotent producer that waits for all replicas."""
     return Producer(
         client_settings(
-            bootstrap,
+            servers,
             enable_idempotence=True,
             acks="all",
             compression_type="lz4",

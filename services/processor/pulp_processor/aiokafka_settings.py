@@ -1,0 +1,58 @@
+"""What clients of aiokafka are made with, Faust's among them."""
+
+import asyncio
+from typing import Any
+
+from aiokafka.abc import AbstractTokenProvider
+from faust.auth import Credentials, OAuthCredentials, SASLCredentials, SSLCredentials
+from pulp_events.kafka import Kafka, Servers
+from pulp_events.security import Security
+from pulp_events.tokens import TokenSource
+
+
+def aiokafka_settings(servers: Servers) -> dict[str, Any]:
+    """The brokers, the login and the TLS of a client. Secrets and certificates are read now.
+
+    Raises `SettingsError` for a file that cannot be used any more.
+    """
+    kafka = Kafka.of(servers)
+    security = kafka.security
+    found: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap,
+        "client_id": "pulp-tasks",
+        "security_protocol": security.protocol,
+    }
+    if security.tls is not None:
+        found["ssl_context"] = security.tls.context()
+    if security.mechanism is not None:
+        found["sasl_mechanism"] = security.mechanism
+    if security.username is not None and security.password is not None:
+        found |= {"sasl_plain_username": security.username, "sasl_plain_password": security.password.read()}
+    if security.tokens is not None:
+        found["sasl_oauth_token_provider"] = _Tokens(security.tokens)
+    return found
+
+
+def faust_credentials(security: Security) -> Credentials | None:
+    """The same for Faust; None for plaintext."""
+    context = None if security.tls is None else security.tls.context()
+    if security.tokens is not None:
+        return OAuthCredentials(oauth_cb=_Tokens(security.tokens), ssl_context=context)
+    if security.password is not None:
+        return SASLCredentials(
+            username=security.username,
+            password=security.password.read(),
+            mechanism=security.mechanism,
+            ssl_context=context,
+        )
+    return None if context is None else SSLCredentials(context)
+
+
+class _Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
+    """Asked for every connection."""
+
+    def __init__(self, source: TokenSource) -> None:
+        self._source = source
+
+    async def token(self) -> str:
+        return (await asyncio.to_thread(self._source.fetch)).value
