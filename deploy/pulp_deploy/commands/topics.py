@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 from pulp_console.groups import Group, examples
-from pulp_console.output import show, table
+from pulp_console.output import hint, show, table
 
 from pulp_deploy.commands.completing import topic_names
 from pulp_deploy.commands.output import output_option
@@ -42,6 +42,44 @@ def create(partitions: int, replication: int, data: Path | None, output: str) ->
     made = admin.create_topics(kafka, target.topics, partitions=partitions, replication=replication)
     report = [{"name": name, "created": name in made} for name in target.topics]
     show(output, report, lambda: [f"{name}: {'created' if name in made else 'exists'}" for name in target.topics])
+
+
+@topics.command("mend", epilog=examples("pulp-tasks topics mend --dry-run", "pulp-tasks topics mend"))
+@click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
+@data_option
+@output_option
+def mend(dry_run: bool, data: Path | None, output: str) -> None:
+    """Give the topics the settings that keep every event.
+
+    These are unlimited retention, no compaction, the broker's times, records of the greatest size, no unclean
+    elections, and with three replicas two that must take each write. Other settings stay. What Kafka has deleted is
+    not brought back, and records that are there keep their times.
+    """
+    from pulp_events import admin, topic_states
+    from pulp_events.errors import TopicNotFound
+    from pulp_events.topic_checks import mends, missing_topic
+
+    target = Target.find(data)
+    connection = admin.connect(target.need_kafka())
+    changes, missing = [], []
+    for name in target.topics:
+        try:
+            state = topic_states.read_topic(connection, name)
+        except TopicNotFound:
+            missing.append(missing_topic(name, is_needed=name != target.topics.audit))
+            continue
+        wanted = mends(state)
+        changes += [
+            {"name": name, "setting": key, "before": (state.settings or {})[key], "after": value}
+            for key, value in wanted.items()
+        ]
+        if wanted and not dry_run:
+            topic_states.mend(connection, name, wanted)
+    report = {"changed": not dry_run and bool(changes), "changes": changes}
+    rows = [[change[key] for key in ("name", "setting", "before", "after")] for change in changes]
+    show(output, report, lambda: table(rows, ("TOPIC", "SETTING", "BEFORE", "AFTER")) if rows else ["nothing to mend"])
+    for finding in missing:
+        hint(str(finding))
 
 
 @topics.command("list", epilog=examples("pulp-tasks topics list"))
