@@ -4,6 +4,7 @@ PulpError
 └── DeployError
     ├── DataFolderInUse     another process holds the data folder
     ├── DataFolderUnusable  the data folder is not where a stack can run
+    ├── NotOurs             a folder or file is another user's, open to others, or a link
     ├── PortInUse           something else listens on a port that is needed
     ├── DataFolderCorrupt   the data folder is not what `up` left there
     ├── JarMismatch         Kafka's files are not those that were released
@@ -24,6 +25,10 @@ class DataFolderInUse(DeployError):
 
 class DataFolderUnusable(DeployError):
     """A stack cannot run on the data folder: it cannot be made or entered, or has a name that Kafka does not take."""
+
+
+class NotOurs(DeployError):
+    """A folder or file is another user's, or open to others, or a link; the message names it and what to do."""
 
 
 class PortInUse(DeployError):

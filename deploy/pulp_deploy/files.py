@@ -1,33 +1,160 @@
-"""Small files of the data folder, and what a password may stand in."""
+"""Folders and files that are ours alone: opened by descriptor, checked as opened, and never through a link."""
 
+import errno
 import json
 import os
+import pwd
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
+from pulp_deploy.errors import NotOurs
 
-def write_private(path: Path, content: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+RECORD_BYTES: Final = 4096
+"""A record is padded to a multiple of this, so that a full disk still has room for the next one."""
+_FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PASSING: Final = _FOLDER | getattr(os, "O_PATH", os.O_RDONLY)
+"""On Linux a folder may be passed that may not be read."""
+_FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO must not make us wait
+_NO_FOLDER: Final = (errno.ENOTDIR, errno.ELOOP, errno.EMLINK)
+"""What an open without links says of a link: it differs from system to system."""
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+_ASIDE: Final = re.compile(r"\..+\.[0-9a-f]{8}|(data|server|password)\.[0-9a-f]{8}|format\.properties|.+\.new")
+
+
+def resolved(path: Path) -> Path:
+    """The absolute path without links. Raises `NotOurs` for a link that neither root nor we have made."""
+    path = path.absolute()
+    for each in (*reversed(path.parents), path):
+        with suppress(FileNotFoundError):
+            found = each.lstat()
+            if stat.S_ISLNK(found.st_mode):
+                if found.st_uid not in (0, os.geteuid()):
+                    raise NotOurs(f"{each} is a symbolic link that {_name(found.st_uid)} made: it is not followed")
+                return resolved(each.parent / os.readlink(each) / path.relative_to(each))
+    return Path(os.path.normpath(path))
+
+
+@contextmanager
+def open_folder(path: Path) -> Iterator[int]:
+    """A descriptor of a folder of ours. No component of the path may be a link.
+
+    Raises `NotOurs` for a link, another owner, or a folder that others may write to.
+    """
+    folder = os.open("/", _PASSING)
     try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(content)
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)  # a full disk must not fill with what is left of each attempt
-        raise
+        for name in path.absolute().parts[1:]:
+            folder = _step(folder, name, path)
+        check_owner(os.fstat(folder), path)
+        folder = _step(folder, ".", path, os.O_RDONLY | _FOLDER)
+        yield folder
+    finally:
+        os.close(folder)
 
 
-def make_folder(path: Path, mode: int = 0o700) -> None:
+def make_folder(path: Path, mode: int = 0o700, owner: tuple[int, int] | None = None) -> None:
     """Make a folder, and its parents that are missing, with this very mode whatever the umask is.
 
-    One that is there gets the mode, so it must be ours alone; parents that are there stay as they are.
+    One that is there gets the mode, and the owner (user and group) if one is given. Raises `NotOurs` for one that
+    belongs to neither us nor that owner, or that holds something while others may write to it.
     """
-    missing = [each for each in path.parents if not each.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    for each in (path, *missing):
-        each.chmod(mode)
+    folder = os.open("/", _PASSING)
+    try:
+        for name in path.absolute().parts[1:]:
+            try:
+                folder = _step(folder, name, path)
+            except FileNotFoundError:
+                os.mkdir(name, mode, dir_fd=folder)
+                folder = _step(folder, name, path, os.O_RDONLY | _FOLDER)
+                os.fchmod(folder, mode)
+        found = os.fstat(folder)
+        if owner is None or found.st_uid != owner[0]:
+            check_owner(found, path, is_closed=False)
+        folder = _step(folder, ".", path, os.O_RDONLY | _FOLDER)
+        if found.st_mode & 0o022 and os.listdir(folder):
+            check_owner(found, path)
+        if owner is not None:
+            os.fchown(folder, *owner)
+        if stat.S_IMODE(found.st_mode) != mode:
+            os.fchmod(folder, mode)
+    finally:
+        os.close(folder)
+
+
+def close_folder(path: Path) -> None:
+    """Let nobody else write to a folder of ours that is there. Raises `NotOurs` for another user's."""
+    folder = os.open(path, os.O_RDONLY | _FOLDER)
+    try:
+        found = os.fstat(folder)
+        check_owner(found, path, is_closed=False)
+        if found.st_mode & 0o022:
+            os.fchmod(folder, stat.S_IMODE(found.st_mode) & ~0o022)
+    finally:
+        os.close(folder)
+
+
+def open_file(path: Path, flags: int) -> int:
+    """A descriptor of a regular file of ours in a folder of ours; a new one has mode 0600.
+
+    Raises `NotOurs` for a link, a FIFO or any other kind of file, a file with a second name, and another owner's.
+    """
+    with open_folder(path.parent) as folder:
+        try:
+            file = os.open(path.name, flags | _FILE, 0o600, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (*_NO_FOLDER, errno.ENXIO):
+                raise NotOurs(f"{path} is no regular file: remove it") from error
+            raise
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotOurs(f"{path} is no regular file: remove it")
+        if found.st_nlink > 1:
+            raise NotOurs(f"{path} has another name as well (a hard link): remove one of them")
+        check_owner(found, path, is_closed=False)
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            os.fchmod(file, 0o600)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
+
+
+def check_owner(found: os.stat_result, path: Path, *, is_closed: bool = True) -> None:
+    """Raise `NotOurs` unless it belongs to us and, if it is to be closed, nobody else may write to it."""
+    if found.st_uid != os.geteuid():
+        raise NotOurs(
+            f"{path} belongs to {_name(found.st_uid)}, and you are {_name(os.geteuid())}: use it as that user"
+            f" (sudo -u {_name(found.st_uid)} ...), or name a folder of your own with --data or PULP_DATA"
+        )
+    if is_closed and found.st_mode & 0o022:
+        raise NotOurs(
+            f"others may write to {path}, and may have changed what is in it: look at it, then close it with"
+            f" chmod go-w '{path}', or name another folder with --data or PULP_DATA"
+        )
+
+
+def write_private(path: Path, content: str, owner: tuple[int, int] | None = None) -> None:
+    """Write a file that only its owner (we, or the user and group that are given) may read, whole or not at all."""
+    aside = f".{path.name}.{uuid4().hex[:8]}"
+    with open_folder(path.parent) as folder:
+        try:
+            new = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=folder)
+            with os.fdopen(new, "w", encoding="utf-8") as file:
+                os.fchmod(new, 0o600)
+                if owner is not None:
+                    os.fchown(new, *owner)
+                file.write(content)
+            os.rename(aside, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with suppress(OSError):  # a full disk must not fill with what is left of each attempt
+                os.unlink(aside, dir_fd=folder)
+            raise
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -35,12 +162,75 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_private(path, json.dumps(content, indent=2) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object of a file; None if there is no file. Raises ValueError for anything else."""
+def write_record(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object that has to be written on a full disk too.
+
+    There it goes where the one before it stood, which is not atomic: `read_json` waits for the whole of it.
+    """
+    text = json.dumps(content)
+    text = text.ljust(-(-(len(text) + 1) // RECORD_BYTES) * RECORD_BYTES - 1) + "\n"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no JSON object")
-    return content
+        write_private(path, text)
+    except OSError as error:
+        if error.errno not in _NO_ROOM or not path.exists() or path.stat().st_size != len(text):
+            raise
+        file = open_file(path, os.O_WRONLY)
+        try:
+            os.pwrite(file, text.encode(), 0)
+        finally:
+            os.close(file)
+
+
+def read_private(path: Path) -> bytes:
+    """What is in a file of ours. Raises `NotOurs`, and FileNotFoundError."""
+    with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
+        return file.read()
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object of a file of ours; None if there is no file. Raises ValueError for anything else."""
+    for again in (True, True, False):
+        try:
+            content = json.loads(read_private(path))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            if again:  # it may be written at this moment
+                continue
+            raise
+        if not isinstance(content, dict):
+            raise ValueError(f"{path} holds no JSON object")
+        return content
+    raise AssertionError("unreachable")
+
+
+def remove_leftovers(*folders: Path) -> None:
+    """Remove what a write, or a folder that was being made, left behind when it was cut short."""
+    for path in folders:
+        with suppress(FileNotFoundError), open_folder(path) as folder:
+            for name in os.listdir(folder):
+                if not _ASIDE.fullmatch(name):
+                    continue
+                if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    shutil.rmtree(name, dir_fd=folder)
+                else:
+                    os.unlink(name, dir_fd=folder)
+
+
+def _step(folder: int, name: str, path: Path, flags: int = _PASSING) -> int:
+    """Go down into a folder, and close the one above it."""
+    try:
+        inner = os.open(name, flags, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER:
+            raise
+        raise NotOurs(f"{name} in {path} is a symbolic link, or no folder: it is not followed") from error
+    os.close(folder)
+    return inner
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"the user with number {user}"

@@ -4,8 +4,9 @@ import fcntl
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final, Self
 from uuid import uuid4
@@ -14,11 +15,22 @@ from pulp_console.times import time_text
 from pulp_events.local_stack import OWNER, SERVICES, data_folder, services
 
 from pulp_deploy.chosen_ports import Ports
-from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, DataFolderUnusable, DeployError
-from pulp_deploy.files import make_folder, read_json, write_json
+from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, DataFolderUnusable, DeployError, NotOurs
+from pulp_deploy.files import (
+    make_folder,
+    open_file,
+    open_folder,
+    read_json,
+    remove_leftovers,
+    resolved,
+    write_json,
+    write_record,
+)
 from pulp_deploy.local.processes import Identity, end_leftover
 
 VERSION: Final = 1
+_LONGEST: Final = 800
+"""PostgreSQL takes paths of 1023 bytes, and appends to this one."""
 _OURS: Final = frozenset({"lock", "stack.json", "processes.json", "kafka", "postgres"})
 
 
@@ -32,7 +44,7 @@ def make_data_folder(path: Path) -> None:
 
     Raises `DataFolderUnusable`, also for a folder that holds something else: it would be closed to others.
     """
-    _check_name(path)
+    path = _place(path)
     try:
         found = {each.name for each in path.iterdir()} if path.exists() else set()
         if found and not found & _OURS:
@@ -41,7 +53,7 @@ def make_data_folder(path: Path) -> None:
                 " a new or empty one"
             )
         make_folder(path, 0o711 if os.geteuid() == 0 else 0o700)
-        (path / "lock").touch(mode=0o600)
+        os.close(open_file(path / "lock", os.O_RDWR | os.O_CREAT))
         make_folder(path / "logs")
     except OSError as error:
         raise DataFolderUnusable(f"the data folder {path} cannot be used: {error.strerror}") from error
@@ -72,7 +84,7 @@ class DataFolder:
     """A data folder that may be looked at by anybody and is held by one supervisor at a time."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().absolute()
+        self.path = _place(path.expanduser())
         self._lock: IO[bytes] | None = None
 
     @property
@@ -82,11 +94,11 @@ class DataFolder:
     def hold(self) -> None:
         """Take the folder, making it if there is none, and end what a killed supervisor has left running.
 
-        Raises `DataFolderInUse` if another supervisor holds it, `DataFolderUnusable` if it cannot be used.
+        Raises `DataFolderInUse` if another supervisor holds it, `DataFolderUnusable` if it cannot be used, `NotOurs`.
         """
         make_data_folder(self.path)
         try:
-            self._lock = (self.path / "lock").open("ab")
+            self._lock = os.fdopen(open_file(self.path / "lock", os.O_RDWR), "r+b")
         except OSError as error:
             raise DataFolderUnusable(f"the data folder {self.path} cannot be used: {error.strerror}") from error
         try:
@@ -95,21 +107,29 @@ class DataFolder:
             self._lock.close()
             raise DataFolderInUse(self._held()) from None
         self.end_leftovers()
+        remove_leftovers(self.path, self.logs, self.path / "postgres", *self.path.glob("kafka/*"))
         self.write_owner(None)
 
     def release(self) -> None:
-        """Give the folder up."""
-        (self.path / OWNER).unlink(missing_ok=True)
-        (self.path / "processes.json").unlink(missing_ok=True)
+        """Give the folder up, also one that was removed or cannot be written to any more."""
+        with suppress(OSError, NotOurs), open_folder(self.path) as folder:
+            for name in (OWNER, "processes.json"):
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
         if self._lock is not None:
             self._lock.close()
+
+    def check(self) -> None:
+        """Raise `NotOurs` for a folder that is another user's: what it says is not to be acted upon."""
+        with suppress(FileNotFoundError), open_folder(self.path):
+            pass
 
     def owner(self) -> Owner | None:
         """Who holds the folder now."""
         found = self._read(OWNER)
         if found is None:
             return None
-        identity = Identity(int(found["pid"]), float(found["started"]))
+        identity = Identity(int(found["pid"]), float(found["started"]), str(found.get("boot", "")))
         if identity.process() is None:
             return None
         return Owner(identity=identity, since=datetime.fromisoformat(found["since"]), url=found.get("url"))
@@ -117,8 +137,8 @@ class DataFolder:
     def write_owner(self, url: str | None) -> None:
         """Say that we hold the folder, and where the API is once it is ready."""
         me = Identity.of(os.getpid())
-        since = datetime.fromtimestamp(me.started, UTC).isoformat(timespec="seconds")
-        write_json(self.path / OWNER, {"pid": me.pid, "started": me.started, "since": since, "url": url})
+        since = me.since.isoformat(timespec="seconds")
+        write_record(self.path / OWNER, {**me._asdict(), "since": since, "url": url})
 
     def made_before(self) -> Made | None:
         """What the stack was made with; None before its first start. Raises `DataFolderCorrupt`."""
@@ -163,11 +183,11 @@ class DataFolder:
     def processes(self) -> dict[str, Identity | None]:
         """The stack's processes by name, None for one that is down; whether the others still run is yours to see."""
         found = self._read("processes.json") or {}
-        return {name: each and Identity(int(each[0]), float(each[1])) for name, each in found.items()}
+        return {name: each and Identity(int(each[0]), float(each[1]), *each[2:3]) for name, each in found.items()}
 
     def write_processes(self, processes: Mapping[str, Identity | None]) -> None:
         """Record which processes run, so that they are found again should we be killed."""
-        write_json(self.path / "processes.json", {name: each and list(each) for name, each in processes.items()})
+        write_record(self.path / "processes.json", {name: each and list(each) for name, each in processes.items()})
 
     def services(self) -> dict[str, str] | None:
         """The environment of the stack's services; None before they were started, or after they were stopped.
@@ -222,7 +242,20 @@ class DataFolder:
         self.release()
 
 
+def _place(path: Path) -> Path:
+    _check_name(path)
+    try:
+        return resolved(path)
+    except OSError as error:
+        raise DataFolderUnusable(f"the data folder {path} cannot be used: {error.strerror}") from error
+
+
 def _check_name(path: Path) -> None:
+    if len(os.fsencode(path.absolute())) > _LONGEST:
+        raise DataFolderUnusable(
+            f"the data folder {str(path)[:80]}... cannot be used: its path is longer than the {_LONGEST} bytes that"
+            " PostgreSQL takes. Name one with a shorter path"
+        )
     if any(sign in str(path) for sign in ",\\\n\r"):
         raise DataFolderUnusable(
             f"the data folder {path} cannot be used: Kafka takes no path with a comma, a backslash or a line break"

@@ -112,11 +112,13 @@ stack_option: Final = click.option(
 
 
 def stack_folder(data: Path | None) -> "DataFolder":
-    """The data folder of a local stack: the one that is named, else the usual one."""
+    """The data folder of a local stack: the one that is named, else the usual one. Raises `NotOurs`."""
     # Imported here: a process of a rebuild, which is told all, has no use for what it brings (psutil, platformdirs).
     from pulp_deploy.folder import DataFolder, default_folder
 
-    return DataFolder(data or default_folder())
+    folder = DataFolder(data or default_folder())
+    folder.check()
+    return folder
 
 
 def processor_settings(data: Path | None) -> "Settings":

@@ -19,7 +19,7 @@ from typing import Final
 import platformdirs
 
 from pulp_deploy.errors import DeployError
-from pulp_deploy.files import make_folder
+from pulp_deploy.files import make_folder, resolved
 from pulp_deploy.local.kafka import JVM_OPTIONS, Kafka, Node
 from pulp_deploy.local.ports import free_ports
 
@@ -46,7 +46,7 @@ def warm(kafka: Kafka, say: Callable[[str], None]) -> Kafka:
 def _archive_of(kafka: Kafka) -> Path:
     java = Path(kafka.java)
     fits = f"{java} {java.stat().st_mtime_ns} {kafka.class_path} {JVM_OPTIONS}"
-    folder = platformdirs.user_cache_path("pulp-tasks")
+    folder = resolved(platformdirs.user_cache_path("pulp-tasks"))
     make_folder(folder)
     return folder / f"kafka-{hashlib.sha256(fits.encode()).hexdigest()[:16]}.aot"
 
@@ -79,7 +79,7 @@ def _run(kafka: Kafka, node: Node, archive: Path) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **command.environment},
+        env=dict(command.environment),
         process_group=0,
     ) as process:
         try:
