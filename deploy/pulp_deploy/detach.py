@@ -12,6 +12,8 @@ import click
 
 from pulp_deploy.folder import make_data_folder
 from pulp_deploy.local.processes import open_log
+from pulp_deploy.local.surroundings import for_supervisor
+from pulp_deploy.log_files import SUPERVISOR_LOG
 
 _READY_FD: Final = "PULP_READY_FD"
 _LOOK_EVERY_S: Final = 0.2
@@ -26,7 +28,7 @@ def start_detached(arguments: Sequence[str], folder: Path, environment: Mapping[
     make_data_folder(folder)
     reading, writing = os.pipe()
     # Read through the open file: a temporary folder is gone when the start fails.
-    with open_log(folder / "logs" / "supervisor.log") as log:
+    with open_log(folder / "logs" / SUPERVISOR_LOG) as log:
         offset = log.seek(0, os.SEEK_END)
         process = subprocess.Popen(
             [sys.executable, "-m", "pulp_deploy", *arguments],
@@ -34,7 +36,7 @@ def start_detached(arguments: Sequence[str], folder: Path, environment: Mapping[
             stdout=subprocess.DEVNULL,
             stderr=log,
             pass_fds=[writing],
-            env={**(os.environ if environment is None else environment), _READY_FD: str(writing)},
+            env={**for_supervisor(os.environ if environment is None else environment), _READY_FD: str(writing)},
             start_new_session=True,
         )
         os.close(writing)

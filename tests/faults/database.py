@@ -11,9 +11,10 @@ from pathlib import Path
 import psutil
 import psycopg
 from psycopg.conninfo import make_conninfo
+from pulp_deploy.local.accounts import server_account
 from pulp_deploy.local.ports import HOST, free_ports
-from pulp_deploy.local.postgres import Postgres, server_account
-from pulp_deploy.local.processes import spawn
+from pulp_deploy.local.postgres import Postgres
+from pulp_deploy.local.processes import Command, open_log, spawn
 from pulp_deploy.stack import Stack
 
 from tests.faults.proxy import Proxy
@@ -149,7 +150,7 @@ class Database:
 
     def _is_ready(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
-            self._process = spawn(self._server.command(self._home / "logs"))
+            self._process = _spawn(self._server.command(self._home / "logs"))
         try:
             return bool(self.execute("select 1"))
         except psycopg.OperationalError:
@@ -198,7 +199,7 @@ class Standby:
 
     def start(self) -> None:
         """Follow the primary. Call it from a thread that lives as long as the run: the server dies with it."""
-        self.process = spawn(self.server.command(self.server.folder))
+        self.process = _spawn(self.server.command(self.server.folder))
 
     async def discard(self) -> None:
         """It is not needed any more."""
@@ -207,6 +208,11 @@ class Standby:
             await asyncio.to_thread(self.process.wait)
         await self.link.close()
         await asyncio.to_thread(shutil.rmtree, self.server.data, ignore_errors=True)
+
+
+def _spawn(command: Command) -> "subprocess.Popen[bytes]":
+    with open_log(command.log) as output:
+        return spawn(command, output)
 
 
 def _give_to_server(path: Path) -> None:

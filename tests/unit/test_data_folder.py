@@ -11,9 +11,10 @@ import pytest
 from pulp_deploy.errors import DataFolderCorrupt, DataFolderInUse, DataFolderUnusable, DeployError
 from pulp_deploy.folder import DataFolder
 from pulp_deploy.local import postgres
+from pulp_deploy.local.accounts import Account
 from pulp_deploy.local.kafka import Kafka, Node, escaped
 from pulp_deploy.local.postgres import Postgres
-from pulp_deploy.local.processes import Account, Identity
+from pulp_deploy.local.processes import Identity
 
 
 def test_a_second_holder_is_told_who_holds_it(tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_a_process_of_an_earlier_run_is_ended_and_a_stranger_with_its_pid_is_not
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(sleeper) as left, subprocess.Popen(sleeper) as stranger:
         identity = Identity.of(left.pid)
-        reused = Identity(stranger.pid, Identity.of(stranger.pid).started - 100)
+        reused = Identity.of(stranger.pid)._replace(started=Identity.of(stranger.pid).started - 100)
         DataFolder(tmp_path).write_processes({"api": identity, "worker": reused})
         with DataFolder(tmp_path):
             assert identity.process() is None

@@ -1,7 +1,6 @@
 """`pulp-tasks down` and `status`: a stack that runs, seen from another process."""
 
 import math
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +58,7 @@ def stop(folder: "DataFolder", timeout_s: float) -> bool:
     process = owner.identity.process()
     if process is not None:
         process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)  # one that was stopped (Ctrl-Z, SIGSTOP) heeds nothing else
         try:
             process.wait(timeout_s)
         except psutil.TimeoutExpired:
@@ -117,7 +117,7 @@ def _process(name: str, identity: "Identity | None") -> dict[str, Any]:
         "state": "running",
         "pid": identity.pid,
         "memory_bytes": memory_bytes,
-        "started_at": time_text(datetime.fromtimestamp(identity.started, UTC)),
+        "started_at": time_text(identity.since),
     }
 
 

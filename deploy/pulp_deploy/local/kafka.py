@@ -14,9 +14,10 @@ from confluent_kafka.admin import AdminClient
 from pulp_events.kafka import client_settings
 
 from pulp_deploy.errors import DataFolderCorrupt, ProcessFailed
-from pulp_deploy.files import make_folder
+from pulp_deploy.files import make_folder, write_private
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
+from pulp_deploy.local.surroundings import for_servers
 
 JVM_OPTIONS: Final = (
     *("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"),
@@ -24,7 +25,7 @@ JVM_OPTIONS: Final = (
 )
 _AOT_QUIET: Final = "-Xlog:aot*=error"
 """What the JVM does not find in the archive it makes anew: no news."""
-_IN_UTF8: Final = {"LC_ALL": "C.UTF-8"}
+_UTF8: Final = "C.UTF-8"
 """Java takes the names of files to be in the locale's encoding, which may be ASCII."""
 _LOG_SETTINGS: Final = Path(__file__).with_name("log4j2.yaml")
 
@@ -72,14 +73,14 @@ class Kafka:
         """Write the node's properties; format its folder if it has none. Raises `DataFolderCorrupt`."""
         make_folder(node.folder)
         properties = node.folder / "server.properties"
-        properties.write_text(self._properties(node, node.data), encoding="latin-1")
+        write_private(properties, self._properties(node, node.data))
         if node.data.exists():
             self._check(node)
             return
         # Formatted aside and then renamed: a start that was cut short leaves nothing half made.
         fresh = node.folder / f"data.{uuid4().hex[:8]}"
         aside = node.folder / "format.properties"
-        aside.write_text(self._properties(node, fresh), encoding="latin-1")
+        write_private(aside, self._properties(node, fresh))
         result = subprocess.run(
             [
                 *self._java(),
@@ -94,7 +95,7 @@ class Kafka:
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, **_IN_UTF8},
+            env=_surroundings(),
             check=False,
         )
         if result.returncode != 0:
@@ -109,7 +110,7 @@ class Kafka:
             arguments=[*self._java(), "kafka.Kafka", str(node.folder / "server.properties")],
             log=logs / f"{node.name}.log",
             folder=node.folder,
-            environment=_IN_UTF8,
+            environment=_surroundings(),
         )
 
     def is_ready(self) -> bool:
@@ -164,6 +165,10 @@ class Kafka:
                 f"{meta} belongs to the Kafka cluster {found.get('cluster.id')}, this data folder to"
                 f" {self.cluster_id}: the two were mixed up. Put the right folder back"
             )
+
+
+def _surroundings() -> dict[str, str]:
+    return {**for_servers(os.environ), "LC_ALL": _UTF8}
 
 
 def escaped(value: str) -> str:

