@@ -2,15 +2,19 @@
 
 import os
 import re
-import shutil
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
+from pulp_deploy.files import open_file, open_folder
+
+SUPERVISOR_LOG: Final = "supervisor.log"
 MOST_BYTES: Final = 10_000_000
 """Of a log; as much again is kept of what was before it."""
+_ERROR: Final = 2
 _POSTGRES: Final = re.compile(r"^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d\.\d{3}) UTC ")
 _TIME: Final = re.compile(r'^(?:time=|\{"time": ")?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)')
 
@@ -23,22 +27,22 @@ class Line(NamedTuple):
     text: str
 
 
-def bound(log: Path, most_bytes: int = MOST_BYTES) -> bool:
-    """Move what is in a log that has grown too large to `LOG.1`, whoever writes to it; whether that was done.
+def bound_own(log: Path, most_bytes: int = MOST_BYTES) -> bool:
+    """Move our own log to `LOG.1` if it has grown too large and is our standard error; whether that was done.
 
-    The writers append, so they go on at the new end. On a full disk the old lines are dropped.
+    Raises OSError and `NotOurs`, and goes on in the old file then.
     """
-    if log.stat().st_size <= most_bytes:
-        return False
-    before = rotated(log)
-    aside = before.with_suffix(".new")
     try:
-        shutil.copyfile(log, aside)
-        aside.chmod(0o600)
-        aside.replace(before)
-    except OSError:
-        aside.unlink(missing_ok=True)
-    os.truncate(log, 0)
+        found = log.lstat()
+    except FileNotFoundError:
+        return False
+    if found.st_size <= most_bytes or not os.path.samestat(found, os.fstat(_ERROR)):
+        return False
+    with open_folder(log.parent) as folder:
+        os.rename(log.name, rotated(log).name, src_dir_fd=folder, dst_dir_fd=folder)
+    fresh = open_file(log, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    os.dup2(fresh, _ERROR, inheritable=True)
+    os.close(fresh)
     return True
 
 
@@ -47,22 +51,31 @@ def rotated(log: Path) -> Path:
     return log.with_name(f"{log.name}.1")
 
 
-def last_lines(files: Mapping[str, Path], count: int) -> tuple[list[Line], dict[str, int]]:
-    """The last lines of each log, merged by their times, and where each log ended."""
+class Place(NamedTuple):
+    """How far a log was read: in which file, and to where."""
+
+    inode: int
+    offset: int
+
+
+def last_lines(files: Mapping[str, Path], count: int) -> tuple[list[Line], dict[str, Place]]:
+    """The last lines of each log, merged by their times, and where each log ended. Raises `NotOurs`."""
     found: list[Line] = []
-    ends: dict[str, int] = {}
+    ends: dict[str, Place] = {}
     for name, path in files.items():
         texts: deque[bytes] = deque(maxlen=count)
-        if rotated(path).exists() and path.stat().st_size < MOST_BYTES // 10:
-            texts.extend(rotated(path).read_bytes().splitlines())
-        with path.open("rb") as file:
+        with _reading(path) as file:
+            here = os.fstat(file.fileno())
+            if here.st_size < MOST_BYTES // 10:
+                with suppress(FileNotFoundError), _reading(rotated(path)) as before:
+                    texts.extend(line.rstrip(b"\n") for line in before)
             texts.extend(line.rstrip(b"\n") for line in file)
-            ends[name] = file.tell()
+            ends[name] = Place(here.st_ino, file.tell())
         found += timed(name, texts)
     return sorted(found, key=lambda line: line.at), ends  # stable: a traceback stays behind its line
 
 
-def follow(files: Mapping[str, Path], ends: dict[str, int]) -> Iterator[list[Line]]:
+def follow(files: Mapping[str, Path], ends: dict[str, Place]) -> Iterator[list[Line]]:
     """What is written from `ends` on, now and then, merged by time; without end."""
     while True:
         yield sorted(
@@ -82,15 +95,39 @@ def timed(name: str, texts: "deque[bytes] | list[bytes]") -> Iterator[Line]:
         yield Line(at, name, text)
 
 
-def _written(name: str, path: Path, ends: dict[str, int]) -> list[bytes]:
+def _written(name: str, path: Path, ends: dict[str, Place]) -> list[bytes]:
     lines: list[bytes] = []
-    with path.open("rb") as file:
-        if path.stat().st_size < ends[name]:
-            ends[name] = 0  # it had grown too large, and began anew
-        file.seek(ends[name])
-        for line in file:
-            if not line.endswith(b"\n"):
-                break  # half a line: the rest comes
-            ends[name] += len(line)
-            lines.append(line.rstrip(b"\n"))
+    try:
+        with _reading(path) as file:
+            inode = os.fstat(file.fileno()).st_ino
+            if inode != ends[name].inode:  # it had grown too large, and began anew
+                lines += _rest(rotated(path), ends[name])
+                ends[name] = Place(inode, 0)
+            lines += _lines_from(file, name, ends)
+    except FileNotFoundError:  # it is moved at this moment, or was removed
+        return []
     return lines
+
+
+def _lines_from(file: IO[bytes], name: str, ends: dict[str, Place]) -> Iterator[bytes]:
+    place = ends[name]
+    file.seek(place.offset)
+    for line in file:
+        if not line.endswith(b"\n"):
+            break  # half a line: the rest comes
+        place = place._replace(offset=place.offset + len(line))
+        yield line.rstrip(b"\n")
+    ends[name] = place
+
+
+def _rest(path: Path, place: Place) -> list[bytes]:
+    """What was written to a file that was moved since; nothing if it was moved more than once."""
+    with suppress(FileNotFoundError), _reading(path) as file:
+        if os.fstat(file.fileno()).st_ino == place.inode:
+            file.seek(place.offset)
+            return [line.rstrip(b"\n") for line in file]
+    return []
+
+
+def _reading(path: Path) -> IO[bytes]:
+    return os.fdopen(open_file(path, os.O_RDONLY), "rb")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -22,20 +23,22 @@ from pulp_projections.startup import prepare, wait_for_kafka
 from pulp_deploy.backend import Backend, BackendOptions
 from pulp_deploy.chosen_ports import USUAL_API, Ports, WantedPorts, check, choose
 from pulp_deploy.credentials import admin_password, ensure_admin, write_client_file
-from pulp_deploy.errors import DeployError, ProcessFailed
+from pulp_deploy.errors import DeployError, NotOurs, ProcessFailed
 from pulp_deploy.exits import IN_USE
 from pulp_deploy.files import make_folder
 from pulp_deploy.folder import DataFolder
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
-from pulp_deploy.log_files import bound
+from pulp_deploy.local.surroundings import for_services
+from pulp_deploy.log_files import SUPERVISOR_LOG, bound_own
+from pulp_deploy.log_pipes import LogPipes
 from pulp_deploy.probes import api_answers, stable_members, workers_are_up
 from pulp_deploy.supervision import Supervised
 
 READY_TIMEOUT_S: Final = 60.0
 SERVICE_STOP_S: Final = 40.0
 """Longer than a worker drains."""
-LOOK_AT_LOGS_S: Final = 5.0
+HOUSEKEEPING_S: Final = 1.0
 
 _log = logging.getLogger("pulp.stack")
 
@@ -81,9 +84,11 @@ class Stack:
         self.backend = Backend(options.backend, self.folder, self._supervise, say)
         self._say = say
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
+        self._logs = LogPipes()
         self._processes: dict[str, Supervised] = {}
         self._held = False
         self._recording = threading.Lock()
+        self._is_recorded = True
         self._is_down = threading.Event()
         self.api_port = options.api_port or USUAL_API
 
@@ -134,6 +139,7 @@ class Stack:
         _all(services, lambda each: each.stop(SERVICE_STOP_S))
         _all([each for each in self._processes.values() if each not in services], lambda each: each.stop(20.0))
         self._spawner.shutdown()
+        self._logs.close()
         with self._recording:
             if self._held:
                 self.folder.release()
@@ -183,7 +189,7 @@ class Stack:
     def _hold(self, start: Callable[[], object]) -> None:
         self.folder.hold()
         self._held = True
-        threading.Thread(target=self._bound_logs, name="logs", daemon=True).start()
+        threading.Thread(target=self._keep_house, name="housekeeping", daemon=True).start()
         try:
             start()
         except BaseException:
@@ -204,11 +210,15 @@ class Stack:
         self.api_port = ports.api
         return ports
 
-    def _bound_logs(self) -> None:
-        while not self._is_down.wait(LOOK_AT_LOGS_S):
-            for log in self.folder.logs.glob("*.log"):
-                with suppress(OSError):
-                    bound(log)
+    def _keep_house(self) -> None:
+        """What can be done later: it is tried again where it failed, as on a full disk."""
+        while not self._is_down.wait(HOUSEKEEPING_S):
+            self._logs.look_after()
+            with suppress(OSError, NotOurs):
+                bound_own(self.folder.logs / SUPERVISOR_LOG)
+            if not self._is_recorded:
+                with suppress(Exception):  # it was logged when it failed the first time
+                    self._record()
 
     def _up(self) -> None:
         made = self.backend.start(self._choose_ports(api=True), self.wait)
@@ -256,19 +266,28 @@ class Stack:
             name=name,
             arguments=[sys.executable, "-m", "pulp_deploy", command],
             log=self.folder.logs / f"{name}.log",
-            environment=environment,
+            environment={**self._surroundings(), **environment},
             folder=self.folder.path,
         )
 
+    def _surroundings(self) -> dict[str, str]:
+        """What services get of our own environment; settings of libpq only for a Postgres that was given."""
+        usual = for_services(os.environ)
+        if not self.backend.owns_postgres:
+            return usual
+        return {key: value for key, value in usual.items() if not key.startswith("PG")}
+
     def _supervise(self, command: Command) -> Supervised:
-        supervised = Supervised(command, self._spawner, self._record)
+        supervised = Supervised(command, self._spawner, self._logs, self._record)
         self._processes[command.name] = supervised
         return supervised
 
     def _record(self) -> None:
         with self._recording:
             if self._held:
+                self._is_recorded = False
                 self.folder.write_processes({name: each.identity for name, each in list(self._processes.items())})
+                self._is_recorded = True
 
     def _named(self, name: str) -> Supervised:
         if name not in self._processes:

@@ -1,9 +1,11 @@
 """The logs of a stack are bounded, and shown as one, by time."""
 
-import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
-from pulp_deploy.log_files import bound, follow, last_lines, rotated
+from pulp_deploy.log_files import bound_own, follow, last_lines, rotated
 
 OURS = "time=2026-01-01T10:00:0{}.000Z level=INFO logger=pulp.api msg=n{}\n"
 
@@ -29,26 +31,49 @@ def test_lines_are_merged_by_time_and_a_traceback_stays_behind_its_line(tmp_path
     ]
 
 
+def rotate(log: Path) -> None:
+    log.rename(rotated(log))
+
+
 def test_the_last_lines_go_back_to_what_was_moved_aside(tmp_path: Path) -> None:
     log = write(tmp_path / "api.log", "".join(OURS.format(n, n) for n in range(5)))
-    assert bound(log, 10)
+    rotate(log)
     write(log, OURS.format(6, 6))
     lines, _ = last_lines({"api": log}, 3)
     assert [line.text[-2:] for line in lines] == ["n3", "n4", "n6"]
 
 
-def test_a_log_that_has_grown_too_large_begins_anew_for_those_who_write_and_those_who_follow(tmp_path: Path) -> None:
-    log = tmp_path / "api.log"
-    with log.open("ab", buffering=0) as writer:
-        writer.write(b"before\n" * 10)
-        _, ends = last_lines({"api": log}, 0)
-        following = follow({"api": log}, ends)
-        assert next(following) == []
-        assert bound(log, 50)
-        writer.write(b"after\n")
-        assert log.read_bytes() == b"after\n"
-        assert [line.text for line in next(following)] == ["after"]
-        assert not bound(log, 50)
-    assert rotated(log).read_bytes() == b"before\n" * 10
-    assert rotated(log).stat().st_mode & 0o777 == 0o600
-    assert sorted(os.listdir(tmp_path)) == ["api.log", "api.log.1"]
+def test_who_follows_a_log_misses_nothing_when_it_is_moved(tmp_path: Path) -> None:
+    log = write(tmp_path / "api.log", "before\n")
+    _, ends = last_lines({"api": log}, 0)
+    following = follow({"api": log}, ends)
+    assert next(following) == []
+    write(log, "last of the old one\n")
+    rotate(log)
+    assert next(following) == []  # at this moment there is none
+    write(log, "first of a new one, which is longer than the old one was\n")
+    assert [line.text[:5] for line in next(following)] == ["last ", "first"]
+    write(log, "more\n")
+    assert [line.text for line in next(following)] == ["more"]
+
+
+def test_the_supervisor_moves_its_own_log_and_loses_no_line(tmp_path: Path) -> None:
+    log = tmp_path / "supervisor.log"
+    script = f"""
+import os
+from pathlib import Path
+from pulp_deploy.log_files import bound_own
+log = Path({str(log)!r})
+for number in range(500):
+    os.write(2, b"line %d\\n" % number)
+    bound_own(log, 1000)
+"""
+    with log.open("wb") as output:
+        subprocess.run([sys.executable, "-c", script], stderr=output, check=True)
+    lines = (rotated(log).read_text() + log.read_text()).splitlines()
+    assert lines == [f"line {number}" for number in range(500)][-len(lines) :]
+    assert {path.stat().st_size <= 1010 for path in (log, rotated(log))} == {True}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (log,)} == {0o600}
+    with log.open("ab") as other:  # not our standard error: left alone
+        other.write(b"x" * 2000)
+    assert not bound_own(log, 1000)
