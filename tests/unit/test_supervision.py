@@ -1,8 +1,11 @@
 """A supervised process is started again when it ends by itself, and only then."""
 
 import errno
+import os
 import queue
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +14,9 @@ import psutil
 import pytest
 from pulp_deploy import supervision
 from pulp_deploy.errors import ProcessFailed
+from pulp_deploy.local import processes
 from pulp_deploy.local.processes import Command, tail
+from pulp_deploy.log_pipes import LogPipes
 from pulp_deploy.supervision import Supervised
 
 WAIT_S = 20
@@ -21,9 +26,14 @@ class Watched(Supervised):
     """Its changes, one after another."""
 
     def __init__(self, script: str, folder: Path, spawner: ThreadPoolExecutor) -> None:
+        self.logs = LogPipes()
         self.pids: queue.Queue[int | None] = queue.Queue()
         command = Command(name="sample", arguments=[sys.executable, "-c", script], log=folder / "sample.log")
-        super().__init__(command, spawner, self._note)
+        super().__init__(command, spawner, self.logs, self._note)
+
+    def stop(self, timeout_s: float) -> None:
+        super().stop(timeout_s)
+        self.logs.close()
 
     def _note(self) -> None:
         self.pids.put(None if self.identity is None else self.identity.pid)
@@ -79,6 +89,7 @@ def test_one_that_fails_at_its_start_is_reported_with_its_last_words(
     with pytest.raises(ProcessFailed, match="no such luck") as caught:
         supervised.check()
     assert caught.value.exit_code == 1
+    supervised.stop(WAIT_S)
 
 
 def test_one_that_does_not_heed_its_signal_is_killed(tmp_path: Path, spawner: ThreadPoolExecutor) -> None:
@@ -103,24 +114,65 @@ def test_an_orderly_end_is_no_crash_and_costs_no_pause(
         supervised.start()
         supervised.keep_running()
         seen = [supervised.next_pid()]
-        for _ in range(3):
+        for _ in range(5):
             psutil.Process(seen[-1]).terminate()
             seen.append(supervised.next_pid())
-        assert len(set(seen)) == 4
+        assert len(set(seen)) == 6
         assert supervised.restarts == 0
         supervised.stop(WAIT_S)
 
 
-def test_a_process_that_ends_at_once_is_started_with_pauses_though_it_ends_in_order(
+def test_one_that_is_ended_in_order_right_after_its_start_is_back_without_a_pause(
     tmp_path: Path, spawner: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervision, "BRIEF_S", 3600.0)
+    monkeypatch.setattr(supervision, "BACKOFF_S", (3600.0,))
+    supervised = Watched(SLEEPS, tmp_path, spawner)
+    supervised.start()
+    supervised.keep_running()
+    first = supervised.next_pid()
+    psutil.Process(first).terminate()
+    assert supervised.next_pid() != first
+    supervised.stop(WAIT_S)
+
+
+def pauses(supervised: Supervised, ends: list[tuple[int, float]]) -> list[float]:
+    """How long it waits after each end: its exit code, and the seconds that it had lived."""
+    return [supervised._pause_s(code, lived_s) for code, lived_s in ends]
+
+
+LONG_S = supervision.STEADY_S / 2
+CRASH, TERM, JAVA = 1, -15, 143
+GROWS = [0.5, 1.0, 2.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ([(0, 8.0)] * 5, [0.0] * 5),  # restarts, one after another
+        ([(TERM, 8.0), (JAVA, 8.0)] * 3, [0.0] * 6),
+        ([(CRASH, 0.1)] * 5, GROWS),  # it cannot start at all
+        ([(CRASH, LONG_S)] * 5, GROWS),  # it flaps
+        ([(0, 0.0)] * 6, [0.0, *GROWS]),  # it ends at once, in order, for ever
+        ([(CRASH, LONG_S), (0, LONG_S)] * 2, [0.5, 0.0, 1.0, 0.0]),  # an orderly end has nothing to do with crashes
+        ([(CRASH, 0.1)] * 3 + [(CRASH, supervision.STEADY_S)], [0.5, 1.0, 2.0, 0.5]),  # it had run well meanwhile
+    ],
+)
+def test_only_crashes_and_what_ends_at_once_again_and_again_are_waited_after(
+    tmp_path: Path, spawner: ThreadPoolExecutor, ends: list[tuple[int, float]], expected: list[float]
+) -> None:
+    assert pauses(Watched("pass", tmp_path, spawner), ends) == expected
+
+
+def test_a_process_that_ends_at_once_for_ever_is_started_with_pauses(
+    tmp_path: Path, spawner: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(supervision, "BACKOFF_S", (0.0,))
     supervised = Watched("pass", tmp_path, spawner)
     supervised.start()
     supervised.keep_running()
-    supervised.next_pid()
-    supervised.next_pid()
+    for _ in range(4):
+        supervised.next_pid()
     assert supervised.restarts > 0
     supervised.stop(WAIT_S)
 
@@ -129,18 +181,46 @@ def test_the_longest_pause_is_short() -> None:
     assert max(supervision.BACKOFF_S) <= 5
 
 
-def test_a_full_disk_keeps_nothing_from_being_started_again(tmp_path: Path, spawner: ThreadPoolExecutor) -> None:
-    class FullDisk(Watched):
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("no thread")])
+def test_what_cannot_be_recorded_keeps_nothing_from_being_started_again(
+    tmp_path: Path, spawner: ThreadPoolExecutor, fault: Exception
+) -> None:
+    class Unrecorded(Watched):
         def _note(self) -> None:
             super()._note()
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise fault
 
-    supervised = FullDisk(SLEEPS, tmp_path, spawner)
+    supervised = Unrecorded(SLEEPS, tmp_path, spawner)
     supervised.start()
     supervised.keep_running()
     first = supervised.next_pid()
     psutil.Process(first).kill()
     assert supervised.next_pid() != first
+    supervised.stop(WAIT_S)
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS])
+def test_a_start_that_fails_is_tried_until_it_succeeds(
+    tmp_path: Path, spawner: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    failures = [OSError(number, os.strerror(number))] * 3
+
+    def spawn(command: Command, output: int) -> "subprocess.Popen[bytes]":
+        if is_down.is_set() and failures:
+            raise failures.pop()
+        return processes.spawn(command, output)
+
+    is_down = threading.Event()
+    monkeypatch.setattr(supervision, "BACKOFF_S", (0.0,))
+    monkeypatch.setattr(supervision, "spawn", spawn)
+    supervised = Watched(SLEEPS, tmp_path, spawner)
+    supervised.start()
+    supervised.keep_running()
+    first = supervised.next_pid()
+    is_down.set()
+    psutil.Process(first).kill()
+    assert supervised.next_pid() != first
+    assert failures == []
     supervised.stop(WAIT_S)
 
 
