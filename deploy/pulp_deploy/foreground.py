@@ -1,11 +1,13 @@
 """The supervisor of a local stack in the foreground: its progress, how to continue once it is ready, its end."""
 
 import os
+import select
 import shlex
 import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -33,13 +35,16 @@ def run(options: StackOptions, *, private: bool, output: str) -> None:
     progress.say(f"starting on {stack.folder.path}")
     stack.up()
     try:
+        woken = _wake_up_by_signals()
         for signum in _STOPPING:
             signal.signal(signum, lambda *_: stopping.set())
         progress.say(f"ready in {progress.elapsed_s:.1f} s")
         ready = Ready.of(stack, private=private)
         show(output, ready.value(), lambda: [*ready.lines(), f"Stop      Ctrl-C, or: {ready.stop}"])
         report_ready(ready.text(output))
-        stopping.wait()
+        while not stopping.is_set():
+            select.select([woken], [], [])
+            os.read(woken, 1)
         progress.say("stopping")
     finally:
         _ignore_signals()
@@ -149,10 +154,19 @@ class Progress:
     def say(self, line: str) -> None:
         """Write it."""
         rewrites = sys.stderr.isatty() and line.startswith("downloading")
-        if self.rewriting:
-            click.echo("\r\033[K" if rewrites else "", nl=not rewrites, err=True)
-        click.echo(line, nl=not rewrites, err=True)
+        with suppress(OSError):  # a terminal that was closed, a full disk: no reason to end, or not to stop in order
+            if self.rewriting:
+                click.echo("\r\033[K" if rewrites else "", nl=not rewrites, err=True)
+            click.echo(line, nl=not rewrites, err=True)
         self.rewriting = rewrites
+
+
+def _wake_up_by_signals() -> int:
+    """A descriptor to wait at. After SIGSTOP and SIGCONT a signal may reach any thread, and a lock would not notice."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
+    return reading
 
 
 def _interrupt(*_: object) -> None:
