@@ -13,13 +13,13 @@ from pulp_deploy.stack import Stack, StackOptions
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import draining, footprint, listing, projecting, reading, recovering, serving, transporting
+from benchmarks import draining, footprint, listing, projecting, reading, recovering, serving, siege, transporting
 from benchmarks.measure import Measure, Result, Sizes, run, steps_of
 from benchmarks.scene import Servers
 
 MEASURES: dict[str, Measure] = {
     measure.name: measure
-    for module in (transporting, projecting, draining, serving, recovering, listing, reading, footprint)
+    for module in (transporting, projecting, draining, serving, recovering, listing, reading, footprint, siege)
     for measure in module.MEASURES
 }
 

@@ -162,13 +162,19 @@ def _result(measure: Measure, metric: str, sides: Mapping[str, Sequence[float]],
     spreads = {name: Spread(tuple(values)) for name, values in sides.items()}
     return Result(
         name=f"{measure.name} {metric}".strip(),
-        unit="ms" if metric.endswith(("p50", "p99", "cpu a task")) else measure.unit,
+        unit=_unit(metric, measure.unit),
         goal=measure.goal,
         ours=spreads[OURS],
         limit=spreads.get(LIMIT),
         peers={name: spread for name, spread in spreads.items() if name not in (OURS, LIMIT)},
         loop_ms=Spread(tuple(loops_ms)),
     )
+
+
+def _unit(metric: str, usual: str) -> str:
+    if metric.endswith(("p50", "p99", "cpu a task")):
+        return "ms"
+    return "MiB" if metric.endswith("MiB") else usual
 
 
 def _short(value: float) -> str:
