@@ -65,7 +65,7 @@ def codes() -> Mapping[type[PulpError], int]:
         RebuildInUse,
         RebuildRefused,
     )
-    from pulp_projections.startup import DependencyAway
+    from pulp_projections.startup import DependencyAway, PreconditionFailed
 
     from pulp_deploy.errors import (
         DataFolderCorrupt,
@@ -99,6 +99,7 @@ def codes() -> Mapping[type[PulpError], int]:
         PortInUse: IN_USE,
         SettingsError: CONFIG,
         TopicMismatch: CONFIG,
+        PreconditionFailed: CONFIG,
         DataFolderCorrupt: CONFIG,
         DataFolderUnusable: CONFIG,
         JarMismatch: CONFIG,

@@ -1,27 +1,39 @@
-"""What is wrong around an installation: said in one shape, by whichever check finds it."""
+"""What is wrong around an installation: one shape for all that is checked."""
 
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 
-class Level(StrEnum):
-    """How bad it is."""
+class Severity(StrEnum):
+    """How bad a finding is."""
 
-    ERROR = "error"
-    """Data is in danger, or nothing can work."""
+    FAULT = "fault"
+    """Events are lost or wrong, now or later: a process does not start on it unless it is told to."""
     WARNING = "warning"
-    """It works, but not as well, or not for ever."""
+    """Nothing is lost until something else fails too."""
+    NOTE = "note"
+    """Worth knowing, right for a trial."""
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong. Texts are for people; they hold no secret."""
+    """One thing that is not as it should be."""
 
-    level: Level
-    code: str
-    """What kind of thing it is, for machines: words joined by dashes."""
-    what: str
-    """What is wrong, and where."""
+    check: str
+    """Its name, which stays: `topic-retention`."""
+    subject: str
+    """The topic or the folder, or `Kafka`, `Postgres`, `clock`."""
+    severity: Severity
+    wrong: str
     endangers: str
-    """What may happen because of it."""
-    mend: str
-    """The command that mends it, or what to do where there is none."""
+    mend: str | None
+    """The command that mends it, or in words what does; None where nothing is to be done."""
+
+    def __str__(self) -> str:
+        mend = "" if self.mend is None else f". To mend it: {self.mend}"
+        return f"{self.subject}: {self.wrong}: {self.endangers}{mend}"
+
+
+def faults(findings: Iterable[Finding]) -> Sequence[Finding]:
+    """Those on which a process does not start."""
+    return [finding for finding in findings if finding.severity is Severity.FAULT]

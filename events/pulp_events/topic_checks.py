@@ -1,42 +1,14 @@
 """What must be true of the topics and the brokers, so that no event is lost and every time is the broker's. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
+
+from pulp_events.findings import Finding, Severity
 
 LARGEST_RECORD: Final = 1_048_588
 """Bytes that a topic must take: an event of the greatest size with what Kafka adds."""
 MEND: Final = "pulp-tasks topics mend"
 CREATE: Final = "pulp-tasks topics create"
-
-
-class Severity(StrEnum):
-    """How bad a finding is."""
-
-    FAULT = "fault"
-    """Events are lost or wrong, now or later: a process does not start on it unless it is told to."""
-    WARNING = "warning"
-    """Nothing is lost until something else fails too."""
-    NOTE = "note"
-    """Worth knowing, right for a trial."""
-
-
-class Finding(NamedTuple):
-    """One thing that is not as it should be."""
-
-    check: str
-    """Its name, which stays: `topic-retention`."""
-    subject: str
-    """The topic, or `Kafka`."""
-    severity: Severity
-    wrong: str
-    endangers: str
-    mend: str | None
-    """The command that mends it, or in words what does; None where nothing is to be done."""
-
-    def __str__(self) -> str:
-        mend = "" if self.mend is None else f". To mend it: {self.mend}"
-        return f"{self.subject}: {self.wrong}: {self.endangers}{mend}"
 
 
 class TopicState(NamedTuple):
@@ -137,11 +109,6 @@ def mends(state: TopicState) -> dict[str, str]:
     if _is_thin(state):
         found["min.insync.replicas"] = "2"
     return found
-
-
-def faults(findings: Iterable[Finding]) -> Sequence[Finding]:
-    """Those on which a process does not start."""
-    return [finding for finding in findings if finding.severity is Severity.FAULT]
 
 
 def _settings(state: TopicState) -> Iterable[Finding]:

@@ -12,7 +12,8 @@ from confluent_kafka.admin import (
 
 from pulp_events.admin import Connection
 from pulp_events.errors import LogRefused, LogUnavailable, TopicNotFound
-from pulp_events.topic_checks import ClusterState, Finding, TopicState, check_cluster, check_topic, missing_topic
+from pulp_events.findings import Finding
+from pulp_events.topic_checks import ClusterState, TopicState, check_cluster, check_topic, missing_topic
 from pulp_events.topics import Topics
 
 _NO_SUCH_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION)

@@ -1,32 +1,21 @@
 """Generations of the read model: schemas `generation_N`, and the views in `public` that show the active one."""
 
-from typing import LiteralString
-
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
 
+from pulp_projections import grants
 from pulp_projections.migrations import migrate
+from pulp_projections.schemas import VIEWS, schema_of
 from pulp_projections.sql import load
 
 _SQL = load("pulp_projections", "read_model.sql")
-VIEWS: tuple[LiteralString, ...] = (
-    "tasks",
-    "task_counts",
-    "task_resources",
-    "task_causes",
-    "task_events",
-    "positions",
-    "dead_letters",
-)
-
-
-def schema_of(generation: int) -> str:
-    """The schema that holds the tables of a generation."""
-    return f"generation_{generation}"
 
 
 async def create_tables(connection: AsyncConnection, generation: int, partitions: int) -> None:
-    """Make the schema and the bare tables of a generation, with every partition's position at 0."""
+    """Make the schema and the bare tables of a generation, with every partition's position at 0.
+
+    Nothing is granted yet: `grants.apply` does, once the generation is registered.
+    """
     async with connection.transaction():
         await connection.execute(SQL("create schema {}").format(Identifier(schema_of(generation))))
         await _use(connection, generation)
@@ -47,8 +36,10 @@ async def create_indexes(connection: AsyncConnection, generation: int) -> None:
 async def show(connection: AsyncConnection, generation: int) -> None:
     """Point the views in `public` at a generation. Call it within the transaction that makes it the active one.
 
-    A view whose columns are not those of before, and more after them, is made anew: without the grants it had.
+    A view whose columns are not those of before, and more after them, is made anew; the roles of the processes get
+    their grants on it again, other roles do not.
     """
+    made_anew = False
     for view in VIEWS:
         names = {"view": Identifier(view), "schema": Identifier(schema_of(generation))}
         try:
@@ -59,6 +50,9 @@ async def show(connection: AsyncConnection, generation: int) -> None:
         except errors.InvalidTableDefinition:
             await connection.execute(SQL("drop view public.{view}").format(**names))
             await connection.execute(SQL("create view public.{view} as select * from {schema}.{view}").format(**names))
+            made_anew = True
+    if made_anew:
+        await grants.apply(connection)
 
 
 async def active_generation(connection: AsyncConnection) -> int | None:
@@ -74,7 +68,8 @@ async def install(connection: AsyncConnection, partitions: int) -> int:
     Idempotent, and safe from many processes at once.
     """
     async with connection.transaction():
-        await migrate(connection)
+        if await migrate(connection):
+            await grants.apply(connection)
         await connection.execute("lock table generations in share row exclusive mode")
         generation = await active_generation(connection)
         if generation is None:
@@ -86,6 +81,7 @@ async def install(connection: AsyncConnection, partitions: int) -> int:
             )
             await connection.execute("insert into active_generation (generation) values (%s)", [generation])
             await show(connection, generation)
+            await grants.apply(connection)
     return generation
 
 

@@ -3,29 +3,45 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
 from pulp_events import admin
 from pulp_events.errors import LogRefused, LogUnavailable, PulpError, TopicMismatch
+from pulp_events.findings import Finding, faults
 from pulp_events.kafka import Servers
 from pulp_events.topics import Topics
 
 from pulp_projections.connection import check, connect
 from pulp_projections.conninfo import place_of
-from pulp_projections.generations import install
+from pulp_projections.generations import active_generation, install
+from pulp_projections.preconditions import database
 
 T = TypeVar("T")
 _ATTEMPT_S: Final = 3.0
-_AWAY: Final = (LogUnavailable, psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
-"""A standby that has yet to take over is read-only: as good as away, for who is to write."""
 _log = logging.getLogger("pulp.startup")
 
 
 class DependencyAway(PulpError):
     """Kafka or Postgres did not answer within the startup timeout."""
+
+
+class PreconditionFailed(PulpError):
+    """What the installation stands on cannot be used as it is; says what is wrong, and the command that mends it."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("; ".join(str(each) for each in findings))
+        self.findings = tuple(findings)
+
+
+class _NotMigrated(Exception):
+    """This role may not make the tables; whoever may can be about to."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(str(finding))
+        self.finding = finding
 
 
 class Installed(NamedTuple):
@@ -34,13 +50,16 @@ class Installed(NamedTuple):
     topic_id: str
     partitions: int
     generation: int
+    migrations: tuple[str, ...] = ()
+    """Those that were applied now."""
 
 
 async def prepare(*, kafka: Servers, postgres: str, topics: Topics, timeout_s: float) -> Installed:
-    """Wait until both answer, saying what is waited for; check the topic; install what the database lacks.
+    """Wait until both answer, saying what is waited for; check topic and database; install what the database lacks.
 
-    Raises `SettingsError` for a bad connection string, `DependencyAway` after `timeout_s`, `TopicMismatch` if the topic
-    is not the one that the positions in Postgres belong to.
+    Nothing is written where nothing is missing, so a role without the right to make tables suffices then. Raises
+    `SettingsError` for a bad connection string, `DependencyAway` after `timeout_s`, `PreconditionFailed` for a database
+    that cannot be used, `TopicMismatch` if the topic is not the one that the positions in Postgres belong to.
     """
     check(postgres)
     place, ends = place_of(postgres), time.monotonic() + timeout_s
@@ -50,14 +69,16 @@ async def prepare(*, kafka: Servers, postgres: str, topics: Topics, timeout_s: f
 
     info = await _wait(f"Kafka at {kafka} with topic {topics.events}", describe, ends)
 
-    async def make_ready() -> int:
+    async def make_ready() -> Installed:
         async with await connect(postgres, "pulp-startup", connect_timeout_s=int(_ATTEMPT_S)) as connection:
-            generation = await install(connection, info.partitions)
-            await _check_topic(connection, info)
-            return generation
+            return await _make_ready(connection, info)
 
-    generation = await _wait(f"Postgres at {place}", make_ready, ends)
-    return Installed(info.topic_id, info.partitions, generation)
+    try:
+        return await _wait(f"Postgres at {place}", make_ready, ends)
+    except DependencyAway as error:
+        if isinstance(error.__cause__, _NotMigrated):
+            raise PreconditionFailed([error.__cause__.finding]) from error
+        raise
 
 
 async def wait_for_kafka(kafka: Servers, timeout_s: float) -> None:
@@ -73,7 +94,8 @@ async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> 
             return await attempt()
         except LogRefused:
             raise  # waiting does not mend it
-        except _AWAY as error:
+        except (LogUnavailable, psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, _NotMigrated) as error:
+            # A standby that has yet to take over is read-only: as good as away, for who is to write.
             now, reason = time.monotonic(), " ".join(str(error).split())  # libpq's has several lines
             if now >= ends:
                 raise DependencyAway(f"{what} did not answer in time: {reason}") from error
@@ -83,12 +105,28 @@ async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> 
         await asyncio.sleep(min(0.5, max(0.0, ends - time.monotonic())))
 
 
+async def _make_ready(connection: AsyncConnection, info: admin.TopicInfo) -> Installed:
+    facts = await database.look(connection)
+    wrong = {each.check: each for each in faults(database.judge(facts))}
+    if waiting := wrong.pop("migrations-pending", None):
+        raise _NotMigrated(waiting)
+    if wrong:
+        raise PreconditionFailed(list(wrong.values()))
+    generation = None if facts.pending else await active_generation(connection)
+    if generation is None:
+        generation = await install(connection, info.partitions)
+    await _check_topic(connection, info)
+    return Installed(info.topic_id, info.partitions, generation, facts.pending)
+
+
 async def _check_topic(connection: AsyncConnection, info: admin.TopicInfo) -> None:
-    await connection.execute(
-        "insert into event_topic (name, topic_id, partitions) values (%s, %s, %s) on conflict do nothing", [*info]
-    )
-    cursor = await connection.execute("select name, topic_id, partitions from event_topic")
-    known = admin.TopicInfo(*(await cursor.fetchall())[0])
+    query = "select name, topic_id, partitions from event_topic"
+    if not (rows := await (await connection.execute(query)).fetchall()):
+        await connection.execute(
+            "insert into event_topic (name, topic_id, partitions) values (%s, %s, %s) on conflict do nothing", [*info]
+        )
+        rows = await (await connection.execute(query)).fetchall()
+    known = admin.TopicInfo(*rows[0])
     if known.partitions != info.partitions:
         raise TopicMismatch(
             f"topic {info.name} has {info.partitions} partitions, the read model was made for {known.partitions}:"

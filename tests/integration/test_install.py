@@ -4,8 +4,9 @@ import asyncio
 
 import psycopg
 from psycopg.sql import SQL, Identifier
-from pulp_projections.generations import create_indexes, create_tables, install, schema_of
+from pulp_projections.generations import create_indexes, create_tables, install
 from pulp_projections.migrations import migrate
+from pulp_projections.schemas import schema_of
 
 KEYS = {"tasks_pkey", "task_causes_pkey"}
 """What a generation has before its indexes are built."""

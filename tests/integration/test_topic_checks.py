@@ -9,8 +9,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from pulp_events import admin, topic_states
+from pulp_events.findings import Severity, faults
 from pulp_events.topic_checks import ClusterState as Cluster
-from pulp_events.topic_checks import Severity, TopicState, check_cluster, check_topic, faults, mends
+from pulp_events.topic_checks import TopicState, check_cluster, check_topic, mends
 from pulp_events.topics import Topics
 
 from tests.support.backends import Backend

@@ -35,7 +35,11 @@ async def migrate(connection: AsyncConnection) -> list[str]:
     return ran
 
 
+def names() -> list[str]:
+    """The migrations that this release has, in order."""
+    return sorted(item.name for item in files(__package__).iterdir() if item.name.endswith(".sql"))
+
+
 def _migrations() -> list[tuple[str, LiteralString]]:
     folder = files(__package__)
-    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
-    return [(name, folder.joinpath(name).read_text(encoding="utf-8")) for name in names]
+    return [(name, folder.joinpath(name).read_text(encoding="utf-8")) for name in names()]

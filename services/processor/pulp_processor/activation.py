@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
-from pulp_projections.generations import schema_of, show
+from pulp_projections.generations import show
+from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
 
 from pulp_processor.rebuild import catch_up

@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Composed, Identifier
-from pulp_projections.generations import schema_of
+from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
 
 from pulp_processor.rebuild_errors import RebuildRefused

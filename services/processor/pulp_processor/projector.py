@@ -19,7 +19,7 @@ from pulp_events.task import FINAL, Task
 from pulp_projections import store
 from pulp_projections.connection import connect
 from pulp_projections.fold import Changes, Fold, fold, task_ids
-from pulp_projections.generations import schema_of
+from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
 
 from pulp_processor import small_batch

@@ -15,8 +15,10 @@ from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
 from pulp_events import admin
 from pulp_events.errors import OffsetOutOfRange, PositionNotReached
-from pulp_projections.generations import VIEWS, create_indexes, create_tables, schema_of
+from pulp_projections import grants
+from pulp_projections.generations import create_indexes, create_tables
 from pulp_projections.positions import Positions
+from pulp_projections.schemas import VIEWS, schema_of
 from pulp_projections.sql import load
 from pulp_projections.startup import prepare
 
@@ -162,6 +164,7 @@ async def add(connection: AsyncConnection, ends: Mapping[int, int], status: str)
         row = await (await connection.execute(_SQL["add"], values)).fetchone()
         assert row is not None
         await create_tables(connection, row[0], len(ends))
+        await grants.apply(connection)
     return int(row[0])
 
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
 from pulp_projections import store
-from pulp_projections.generations import schema_of
+from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
 
 from pulp_processor.partition_reader import PartitionReader

@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 from pulp_events.errors import ReadModelUnavailable
 from pulp_projections.connection import connect
-from pulp_projections.generations import schema_of
+from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
 
 from pulp_processor.rebuild_errors import RebuildInterrupted, RebuildInUse, RebuildRefused

@@ -12,7 +12,7 @@ from pulp_events.reader import Record
 from pulp_events.task import Task
 from pulp_projections.binary_copy import clamped_ms
 from pulp_projections.fold import Changes, HistoryRow, Kind
-from pulp_projections.generations import schema_of
+from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
 from pulp_projections.uses import Use, uses
 
