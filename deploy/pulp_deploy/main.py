@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "logs": "pulp_deploy.commands.logs:logs",
     "restart": "pulp_deploy.commands.restart:restart",
     "demo": "pulp_deploy.commands.demo:demo",
+    "database": "pulp_deploy.commands.database:database",
     "topics": "pulp_deploy.commands.topics:topics",
     "users": "pulp_deploy.commands.users:users",
     "audit": "pulp_deploy.commands.audit:audit",

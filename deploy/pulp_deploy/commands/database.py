@@ -1,0 +1,185 @@
+"""`pulp-tasks database`: the tables of an installation, and who may do what with them."""
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+from pulp_console.groups import Group, examples
+from pulp_console.output import hint, show, table
+
+from pulp_deploy.commands.output import output_option
+from pulp_deploy.commands.postgres import answering
+from pulp_deploy.commands.target import Folder, Target, data_option, processor_settings
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from pulp_deploy.roles import Plan
+
+T = TypeVar("T")
+_PREFIX: Final = "pulp"
+
+
+@click.group(cls=Group, epilog=examples("pulp-tasks database migrate", "pulp-tasks database roles --dry-run"))
+def database() -> None:
+    """Prepare the database: its tables, and a role for each kind of process."""
+
+
+@database.command("migrate", epilog=examples("pulp-tasks database migrate"))
+@data_option
+@output_option
+def migrate(data: Path | None, output: str) -> None:
+    """Make the tables, or bring them up to date.
+
+    Run it as the owner of the tables, with PULP_POSTGRES. Processes whose roles may not do so start once it is done;
+    those that log in as the owner do it by themselves. It waits for Kafka, its topics and Postgres for 60 s, or
+    PULP_STARTUP_TIMEOUT_S.
+    """
+    from pulp_projections.startup import prepare
+
+    settings = processor_settings(data)
+    with answering():
+        installed = asyncio.run(
+            prepare(
+                kafka=settings.kafka,
+                postgres=settings.postgres,
+                topics=settings.topics,
+                timeout_s=settings.startup_timeout_s,
+            )
+        )
+    report = {"applied": list(installed.migrations), "generation": installed.generation}
+    lines = [f"applied {name}" for name in installed.migrations] or ["the tables are up to date"]
+    show(output, report, lambda: lines)
+
+
+@database.command(
+    "roles",
+    epilog=examples(
+        "pulp-tasks database roles --password-folder /etc/pulp/passwords",
+        "pulp-tasks database roles --dry-run --no-passwords",
+    ),
+)
+@click.option("--prefix", default=_PREFIX, show_default=True, help="What the names of the roles begin with.")
+@click.option(
+    "--password-folder",
+    type=Folder(),
+    help="Folder of passwords, one file a process; those that are missing are made.",
+)
+@click.option("--no-passwords", is_flag=True, help="Set none: the roles log in by a certificate, or otherwise.")
+@click.option("--dry-run", is_flag=True, help="Print the SQL, with passwords hidden, and change nothing.")
+@data_option
+@output_option
+def roles(
+    prefix: str, password_folder: Path | None, no_passwords: bool, dry_run: bool, data: Path | None, output: str
+) -> None:
+    """Make a role for each kind of process, with the rights that it needs.
+
+    The kinds are processor, api, worker and reader (who only reads the views). PULP_POSTGRES names a superuser, or the
+    owner of the tables if it may create roles. Where there are no tables yet, a superuser makes PREFIX_owner, which
+    will own them; as that role run pulp-tasks database migrate.
+
+    Run it again at any time: a role that is there keeps its password, unless --password-folder says another one.
+    """
+    from pulp_deploy.roles import carry_out, plan, script
+
+    if password_folder is not None and no_passwords:
+        raise click.UsageError("--password-folder and --no-passwords exclude each other.")
+
+    async def work(connection: "AsyncConnection[Any]") -> "tuple[Plan, list[str] | None, list[str]]":
+        found = await plan(connection, prefix)
+        new = _without_password(found)
+        if dry_run:
+            wanted = [] if no_passwords else new if password_folder is None else _all_roles(found)
+            return found, script(found, dict.fromkeys(wanted)), wanted
+        passwords = {} if no_passwords else _passwords(found, new, password_folder)
+        await carry_out(connection, found, passwords)
+        return found, None, list(passwords)
+
+    found, sql, with_password = _run(data, work)
+    report = _report(found, sql, with_password)
+    if sql is not None:
+        show(output, report, lambda: sql)
+        return
+    rows = [[each["process"], each["role"], _was(each["created"]), each["password"]] for each in report["roles"]]
+    show(output, report, lambda: table(rows, ("PROCESS", "ROLE", "", "PASSWORD")))
+    hint("Each process logs in with its role by its own PULP_POSTGRES; see docs/operate/database.md.")
+
+
+def _report(plan: "Plan", sql: list[str] | None, with_password: list[str]) -> dict[str, Any]:
+    made = [("owner", plan.owner, not plan.makes_owner), *((each.process.value, *each[1:]) for each in plan.roles)]
+    return {
+        "database": plan.database,
+        "roles": [
+            {
+                "process": process,
+                "role": role,
+                "created": not exists,
+                "password": "set" if role in with_password else "kept" if exists else "none",
+            }
+            for process, role, exists in made
+        ],
+        "sql": sql,
+    }
+
+
+def _was(created: bool) -> str:
+    return "created" if created else "updated"
+
+
+def _all_roles(plan: "Plan") -> list[str]:
+    owner = [plan.owner] if plan.makes_owner else []
+    return [*owner, *(each.name for each in plan.roles)]
+
+
+def _without_password(plan: "Plan") -> list[str]:
+    owner = [plan.owner] if plan.makes_owner else []
+    return [*owner, *(each.name for each in plan.roles if not each.exists)]
+
+
+def _passwords(plan: "Plan", new: list[str], folder: Path | None) -> dict[str, str]:
+    """By role. Asked for on a terminal where there is no folder: those of roles that are new."""
+    if folder is not None:
+        kinds = {plan.owner: "owner"} if plan.makes_owner else {}
+        kinds |= {each.name: each.process.value for each in plan.roles}
+        return {role: _from_file(folder / kind) for role, kind in kinds.items()}
+    if new and not sys.stdin.isatty():
+        raise click.UsageError(
+            f"{', '.join(new)} would be without a password, and there is no terminal to ask on: give --password-folder,"
+            " or --no-passwords"
+        )
+    return {
+        role: str(click.prompt(f"Password of {role}", hide_input=True, confirmation_prompt=True, err=True))
+        for role in new
+    }
+
+
+def _from_file(path: Path) -> str:
+    from pulp_deploy.files import make_folder, write_private
+
+    if not path.exists():
+        make_folder(path.parent, 0o700)
+        write_private(path, secrets.token_urlsafe(24) + "\n")
+    try:
+        password = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{path}: the password is not UTF-8: {error.reason}") from None
+    if not password:
+        raise click.UsageError(f"{path} is empty: its text is the password.")
+    return password
+
+
+def _run(data: Path | None, work: "Callable[[AsyncConnection[Any]], Awaitable[T]]") -> T:
+    from pulp_projections.connection import connect
+
+    postgres = Target.find(data).need_postgres()
+
+    async def run() -> T:
+        async with await connect(postgres, "pulp-tasks database", connect_timeout_s=10) as connection:
+            return await work(connection)
+
+    with answering():
+        return asyncio.run(run())
