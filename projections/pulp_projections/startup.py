@@ -10,7 +10,7 @@ import psycopg
 from psycopg import AsyncConnection
 from pulp_events import admin
 from pulp_events.errors import LogRefused, LogUnavailable, PulpError, TopicMismatch
-from pulp_events.findings import Finding, faults
+from pulp_events.findings import Finding, Severity, faults
 from pulp_events.kafka import Servers
 from pulp_events.topics import Topics
 
@@ -71,7 +71,10 @@ async def prepare(*, kafka: Servers, postgres: str, topics: Topics, timeout_s: f
 
     async def make_ready() -> Installed:
         async with await connect(postgres, "pulp-startup", connect_timeout_s=int(_ATTEMPT_S)) as connection:
-            return await _make_ready(connection, info)
+            try:
+                return await _make_ready(connection, info)
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise _NotMigrated(_lacks_rights(connection, error)) from error
 
     try:
         return await _wait(f"Postgres at {place}", make_ready, ends)
@@ -117,6 +120,17 @@ async def _make_ready(connection: AsyncConnection, info: admin.TopicInfo) -> Ins
         generation = await install(connection, info.partitions)
     await _check_topic(connection, info)
     return Installed(info.topic_id, info.partitions, generation, facts.pending)
+
+
+def _lacks_rights(connection: AsyncConnection, error: psycopg.Error) -> Finding:
+    return Finding(
+        "database-rights",
+        "Postgres",
+        Severity.FAULT,
+        f"{connection.info.user}: {' '.join(str(error).split())}",
+        "the process cannot do its work",
+        "as the owner of the tables: pulp-tasks database migrate, then pulp-tasks database roles",
+    )
 
 
 async def _check_topic(connection: AsyncConnection, info: admin.TopicInfo) -> None:

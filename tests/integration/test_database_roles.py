@@ -1,0 +1,327 @@
+"""A role for each kind of process: every process runs with its own, and is refused what it does not need."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+from psycopg import AsyncConnection, errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.sql import SQL, Identifier
+from pulp_deploy.roles import carry_out, plan
+from pulp_events.topics import Topics
+from pulp_projections.connection import connect
+from pulp_projections.generations import install
+from pulp_projections.grants import TABLES, Process
+
+from tests.conftest import PARTITIONS
+from tests.support.api_process import add_admin, api_process
+from tests.support.backends import Backend
+from tests.support.command import environment, pulp_tasks
+from tests.support.pipeline import LIMIT_S, OPERATIONS
+from tests.support.processor_process import installation
+from tests.support.site import V3
+from tests.support.worker_process import WorkerProcess
+
+PASSWORD = "of no account"
+
+
+class Roles:
+    """The roles of one test, whose names no other test has."""
+
+    def __init__(self, database: str, prefix: str) -> None:
+        self.database, self.prefix = database, prefix
+
+    def conninfo(self, process: str) -> str:
+        """How a process logs in; its password comes from a file or an argument."""
+        parts = {key: value for key, value in conninfo_to_dict(self.database).items() if key != "passfile"}
+        return make_conninfo("", **{**parts, "user": f"{self.prefix}_{process}"})
+
+
+@pytest.fixture
+async def owner(database: str) -> AsyncIterator[AsyncConnection]:
+    async with await connect(database, "owner") as connection:
+        yield connection
+
+
+@pytest.fixture
+async def roles(database: str, owner: AsyncConnection) -> AsyncIterator[Roles]:
+    """Made, with one password for all."""
+    made = Roles(database, f"t{uuid4().hex[:10]}")
+    found = await plan(owner, made.prefix)
+    await carry_out(owner, found, {each.name: PASSWORD for each in found.roles})
+    yield made
+    await forget(owner, made.prefix)
+
+
+async def forget(owner: AsyncConnection, prefix: str) -> None:
+    """Roles belong to the server, not to the database of a test."""
+    cursor = await owner.execute("select rolname from pg_roles where starts_with(rolname, %s)", [f"{prefix}_"])
+    for (name,) in await cursor.fetchall():
+        await owner.execute(SQL("drop owned by {}").format(Identifier(name)))
+        await owner.execute(SQL("drop role {}").format(Identifier(name)))
+
+
+async def as_role(roles: Roles, process: str) -> AsyncConnection:
+    return await connect(make_conninfo(roles.conninfo(process), password=PASSWORD), "test")
+
+
+REFUSED: dict[str, tuple[str, ...]] = {
+    "processor": (
+        "select * from users",
+        "insert into workers (name, instance_id, host, pid, queues, concurrency, versions, lease_seconds)"
+        " values ('x', gen_random_uuid(), 'x', 1, '{}', 1, '{}', 1)",
+        "update active_generation set generation = 2",
+        "delete from task_events",
+        "delete from generation_1.task_events",
+        "update generation_1.task_events set actor = 'x'",
+        "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition)"
+        " values (gen_random_uuid(), 1, gen_random_uuid(), 'x', gen_random_uuid(), 0)",
+        "drop table claims",
+        "create table mine (a integer)",
+        "create schema mine",
+        "drop schema generation_1 cascade",
+        "insert into schema_migrations (name) values ('x')",
+        "select * from process_roles",
+    ),
+    "api": (
+        "insert into users (name, password_hash, role) values ('x', 'x', 'admin')",
+        "update users set role = 'admin'",
+        "delete from users",
+        "update tasks set state = 'successful'",
+        "insert into generation_1.task_counts values (0, 'x', 'x', 1)",
+        "select * from generation_1.tasks",
+        "delete from claims",
+        "update workers set stopped_at = now()",
+        "update active_generation set generation = 2",
+        "create table mine (a integer)",
+        "create temporary table mine (a integer)",
+    ),
+    "worker": (
+        "select * from users",
+        "select password_hash from users",
+        "select * from task_events",
+        "select * from dead_letters",
+        "update tasks set state = 'successful'",
+        "update generation_1.tasks set state = 'successful'",
+        "update active_generation set generation = 2",
+        "update event_topic set topic_id = 'x'",
+        "delete from operations",
+        "create table mine (a integer)",
+        "create temporary table mine (a integer)",
+    ),
+    "reader": (
+        "select * from users",
+        "select * from workers",
+        "select * from claims",
+        "select * from operations",
+        "select * from schema_migrations",
+        "select * from generation_1.tasks",
+        "insert into tasks (task_id) values (gen_random_uuid())",
+        "create table mine (a integer)",
+        "create temporary table mine (a integer)",
+    ),
+}
+
+
+@pytest.mark.parametrize("process", REFUSED)
+async def test_a_process_is_refused_what_it_does_not_need(roles: Roles, process: str) -> None:
+    async with await as_role(roles, process) as connection:
+        for statement in REFUSED[process]:
+            with pytest.raises(errors.InsufficientPrivilege):
+                await connection.execute(statement.encode())
+
+
+async def test_a_reader_reads_every_view(roles: Roles) -> None:
+    async with await as_role(roles, "reader") as connection:
+        for view in ("tasks", "task_counts", "task_resources", "task_causes", "task_events", "positions"):
+            await connection.execute(SQL("select * from {}").format(Identifier(view)))
+
+
+async def test_another_role_of_the_server_cannot_even_connect(roles: Roles, owner: AsyncConnection) -> None:
+    stranger = Roles(roles.database, f"s{uuid4().hex[:10]}")
+    name = f"{stranger.prefix}_stranger"
+    await owner.execute(SQL("create role {} login password 'x'").format(Identifier(name)))
+    try:
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            await connect(make_conninfo(stranger.conninfo("stranger"), password="x"), "test")
+    finally:
+        await owner.execute(SQL("drop role {}").format(Identifier(name)))
+
+
+async def test_every_table_has_a_decision_on_who_may_use_it(database: str) -> None:
+    """A migration that adds one adds it to `grants.TABLES`, also where nobody but the owner needs it."""
+    async with await connect(database, "test") as connection:
+        cursor = await connection.execute("select tablename from pg_tables where schemaname = 'public'")
+        assert {name for (name,) in await cursor.fetchall()} == set(TABLES)
+        cursor = await connection.execute("select sequencename from pg_sequences where schemaname = 'public'")
+        assert {name for (name,) in await cursor.fetchall()} == {"fencing_tokens"}
+
+
+async def test_a_table_of_a_later_migration_and_a_later_generation_are_granted(
+    roles: Roles, owner: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `install` runs when a release has brought migrations, though no command for roles was run again."""
+    monkeypatch.setitem(TABLES, "later", {Process.WORKER: "select"})
+    monkeypatch.setattr(
+        "pulp_projections.migrations._migrations", lambda: [("9999_later.sql", "create table later (a integer)")]
+    )
+    await install(owner, PARTITIONS)
+    async with await as_role(roles, "worker") as worker:
+        await worker.execute("select * from later")
+    async with await as_role(roles, "api") as api:
+        with pytest.raises(errors.InsufficientPrivilege):
+            await api.execute("select * from later")
+
+
+async def test_again_it_changes_nothing(roles: Roles, owner: AsyncConnection) -> None:
+    acl = """
+        select oid::regclass::text, grantee::regrole::text, privilege_type from pg_class, aclexplode(relacl)
+         where grantee <> 0 order by 1, 2, 3
+    """
+    before = await (await owner.execute(acl)).fetchall()
+    found = await plan(owner, roles.prefix)
+    assert all(each.exists for each in found.roles)
+    await carry_out(owner, found, {})
+    assert await (await owner.execute(acl)).fetchall() == before
+    await (await as_role(roles, "worker")).close()  # its password is as it was
+
+
+async def test_what_somebody_granted_by_hand_is_taken_back(roles: Roles, owner: AsyncConnection) -> None:
+    await owner.execute(SQL("grant all on users to {}").format(Identifier(f"{roles.prefix}_worker")))
+    await carry_out(owner, await plan(owner, roles.prefix), {})
+    async with await as_role(roles, "worker") as worker:
+        with pytest.raises(errors.InsufficientPrivilege):
+            await worker.execute("select * from users")
+
+
+Command = Callable[..., "CompletedProcess[str]"]
+
+
+@pytest.fixture
+def command(backend: Backend, database: str, topics: Topics, tmp_path: Path) -> Command:
+    prefix = topics.events.removesuffix(".events")
+    env = environment(tmp_path, PULP_KAFKA=backend.kafka, PULP_POSTGRES=database, PULP_TOPIC_PREFIX=prefix)
+    return lambda *arguments: pulp_tasks(*arguments, env=env)
+
+
+async def test_the_command_prints_sql_and_changes_nothing(command: Command, owner: AsyncConnection) -> None:
+    prefix = f"t{uuid4().hex[:10]}"
+    done = command("database", "roles", "--prefix", prefix, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert f"create role \"{prefix}_api\" login password '********';" in done.stdout
+    assert f'grant select on "public"."users" to "{prefix}_api";' in done.stdout
+    cursor = await owner.execute("select count(*) from pg_roles where starts_with(rolname, %s)", [prefix])
+    assert await cursor.fetchall() == [(0,)]
+
+
+async def test_the_command_asks_for_passwords_or_says_that_it_cannot(command: Command) -> None:
+    done = command("database", "roles", "--prefix", f"t{uuid4().hex[:10]}")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "--password-folder" in done.stderr
+
+
+async def test_a_stack_in_which_each_process_has_its_role(
+    backend: Backend, database: str, topics: Topics, tmp_path: Path, command: Command, owner: AsyncConnection
+) -> None:
+    prefix, passwords = f"t{uuid4().hex[:10]}", tmp_path / "passwords"
+    roles = Roles(database, prefix)
+    await add_admin(database)
+    try:
+        done = command("--output", "json", "database", "migrate")
+        assert (done.returncode, json.loads(done.stdout)) == (0, {"applied": [], "generation": 1}), done.stderr
+        done = command("--output", "json", "database", "roles", "--prefix", prefix, "--password-folder", str(passwords))
+        assert done.returncode == 0, done.stderr
+        made = {each["process"]: each for each in json.loads(done.stdout)["roles"]}
+        assert {name for name, each in made.items() if each["created"]} == {"processor", "api", "worker", "reader"}
+        assert {path.name: path.stat().st_mode & 0o777 for path in passwords.iterdir()} == dict.fromkeys(
+            ("processor", "api", "worker", "reader"), 0o600
+        )
+        secrets = [path.read_text().strip() for path in passwords.iterdir()]
+
+        def of(process: str) -> dict[str, str]:
+            return {
+                "PULP_POSTGRES": roles.conninfo(process),
+                "PULP_POSTGRES_PASSWORD_FILE": str(passwords / process),
+            }
+
+        with installation(backend.kafka, roles.conninfo("processor"), topics, tmp_path, partitions=PARTITIONS) as site:
+            processor = await site.start(**of("processor")).up()
+            async with (
+                api_process(backend.kafka, "", topics, tmp_path, settings=of("api")) as api,
+                worker_of({**site.environment(), **of("worker")}, tmp_path) as worker,
+                api.client() as client,
+            ):
+                await goes_through_life(client)
+                rebuilt = await asyncio.to_thread(command, "rebuild", "start", "--activate")
+                assert rebuilt.returncode == 0, rebuilt.stderr
+                await goes_through_life(client)  # in the generation that the owner has made
+                for said in (processor.output(), api.output(), worker.log.read_text()):
+                    assert "permission denied" not in said
+                    assert not [each for each in secrets if each in said]
+    finally:
+        await forget(owner, prefix)
+
+
+async def goes_through_life(client: httpx.AsyncClient) -> None:
+    """A task succeeds, another one is cancelled while it runs, and both are listed."""
+    echo, patient = await submitted(client, "echo"), await submitted(client, "patient")
+    assert (await becomes(client, echo, "completed"))["error"] is None
+    await becomes(client, patient, "running")
+    assert (await client.patch(patient, json={"state": "canceled"})).status_code in (200, 202, 409)
+    await becomes(client, patient, "canceled")
+    listed = (await client.get(f"{V3}/tasks/", params={"limit": 100})).json()
+    assert {echo, patient} <= {each["pulp_href"] for each in listed["results"]}
+
+
+async def submitted(client: httpx.AsyncClient, operation: str) -> str:
+    answer = await client.post(f"{V3}/tasks/", json={"operation": operation})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["task"])
+
+
+async def becomes(client: httpx.AsyncClient, href: str, state: str) -> dict[str, Any]:
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            answer = await client.get(href)
+            if (
+                answer.status_code == 504
+            ):  # reads are behind for a moment, after a switch too: it says when to ask again
+                await asyncio.sleep(float(answer.headers["retry-after"]))
+                continue
+            assert answer.status_code == 200, answer.text
+            found: dict[str, Any] = answer.json()
+            if found["state"] == state:
+                return found
+            assert found["state"] not in ("failed", "skipped"), found
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def worker_of(env: dict[str, str], folder: Path) -> AsyncIterator[WorkerProcess]:
+    """A worker in this environment; killed at the end."""
+    more = {"PULP_STORAGE": str(folder / "storage"), "PULP_WORKER_MODULES": OPERATIONS, "PULP_WORKER_GRACE_S": "1"}
+    (folder / "storage").mkdir()
+    with (folder / "worker.log").open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pulp_deploy", "worker"),
+            env=environment(folder, **env, **more),
+            stderr=output,
+            stdout=output,
+        )
+    made = WorkerProcess(process, folder / "worker.log")
+    try:
+        await made.says("worker is up")
+        yield made
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
