@@ -26,7 +26,7 @@ _PREFIX: Final = "pulp"
 
 @click.group(cls=Group, epilog=examples("pulp-tasks database migrate", "pulp-tasks database roles --dry-run"))
 def database() -> None:
-    """Prepare the database: its tables, and a role for each kind of process."""
+    """Prepare the database: its tables and roles."""
 
 
 @database.command("migrate", epilog=examples("pulp-tasks database migrate"))
@@ -76,7 +76,9 @@ def migrate(data: Path | None, output: str) -> None:
 def roles(
     prefix: str, password_folder: Path | None, no_passwords: bool, dry_run: bool, data: Path | None, output: str
 ) -> None:
-    """Make a role for each kind of process, with the rights that it needs.
+    """Make a database role for each kind of process.
+
+    Each has the rights that its process needs, and no others.
 
     The kinds are processor, api, worker and reader (who only reads the views). PULP_POSTGRES names a superuser, or the
     owner of the tables if it may create roles. Where there are no tables yet, a superuser makes PREFIX_owner, which
