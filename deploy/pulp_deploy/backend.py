@@ -4,7 +4,11 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Final, Protocol
+
+from pulp_events.security import KEYS
 
 from pulp_deploy.chosen_ports import Ports
 from pulp_deploy.defaults import PARTITIONS
@@ -12,6 +16,7 @@ from pulp_deploy.errors import DataFolderCorrupt
 from pulp_deploy.folder import DataFolder, Made
 from pulp_deploy.local.jars import class_path
 from pulp_deploy.local.kafka import Kafka, Node
+from pulp_deploy.local.kafka_access import Access, Anybody, Login
 from pulp_deploy.local.postgres import Postgres
 from pulp_deploy.local.processes import Command
 from pulp_deploy.local.warm_start import warm
@@ -38,7 +43,10 @@ class BackendOptions:
     """Of the events topic, when it is made."""
     kafka_port: int | None = None
     postgres_port: int | None = None
+    kafka_login: bool = True
+    """Whether our own Kafka asks for a login. Tests and benchmarks do without."""
     given_kafka: str | None = None
+    """Brokers; how to connect to them is in the environment (`pulp_events.security`)."""
     given_postgres: str | None = None
 
 
@@ -53,6 +61,11 @@ class Backend:
         self._supervise = supervise
         self._say = say
         self.kafka = options.given_kafka or ""
+        theirs = {key: os.environ[key] for key in KEYS if key in os.environ}
+        self.kafka_security = dict.fromkeys(theirs, "") if self.owns_kafka else theirs
+        """How the processes of the stack connect to it: settings by their names."""
+        self.kafka_client_file: Path | None = None
+        """Of our own Kafka, for its tools."""
         self.postgres = options.given_postgres or ""
         self.names: set[str] = set()
 
@@ -73,7 +86,8 @@ class Backend:
         """
         made = self._folder.made(brokers=self._options.brokers, partitions=self._options.partitions)
         postgres = self._own_postgres(made, ports.postgres) if self.owns_postgres else None
-        kafka = self._own_kafka(made, ports.kafka) if self.owns_kafka else None
+        login = self._own_login() if self.owns_kafka and self._options.kafka_login else None
+        kafka = self._own_kafka(made, ports.kafka, login or Anybody()) if self.owns_kafka else None
         commands: list[Command] = []
         with ThreadPoolExecutor(2) as pool:
             preparing = []
@@ -96,6 +110,9 @@ class Backend:
             wait("PostgreSQL", postgres.is_ready, READY_S)
         if kafka is not None:
             wait("Kafka", kafka.is_ready, READY_S)
+            if login is not None:
+                kafka.give_login(login)
+                wait("Kafka's login", partial(kafka.takes_login, login), READY_S)
         return made
 
     def complete(self, made: Made) -> None:
@@ -103,7 +120,13 @@ class Backend:
         if not made.complete:
             self._folder.write_made(replace(made, complete=True))
 
-    def _own_kafka(self, made: Made, ports: tuple[int, ...]) -> Kafka:
+    def _own_login(self) -> Login:
+        login = Login.of(self._folder.path / "kafka" / "login")
+        self.kafka_security |= login.environment
+        self.kafka_client_file = login.client_file
+        return login
+
+    def _own_kafka(self, made: Made, ports: tuple[int, ...], access: Access) -> Kafka:
         nodes = tuple(
             Node(
                 number=number,
@@ -115,7 +138,8 @@ class Backend:
         )
         for node in nodes:
             self._expect(made, node.data)
-        return warm(Kafka(cluster_id=made.cluster_id, nodes=nodes, class_path=class_path(self._say)), self._say)
+        kafka = Kafka(cluster_id=made.cluster_id, nodes=nodes, class_path=class_path(self._say), access=access)
+        return warm(kafka, self._say)
 
     def _own_postgres(self, made: Made, port: int) -> Postgres:
         postgres = Postgres(folder=self._folder.path / "postgres", port=port)

@@ -58,6 +58,8 @@ class Ready:
 
     url: str
     kafka: str
+    kafka_client_file: Path | None
+    """With which Kafka's own tools log in; None for a Kafka that was given."""
     postgres: str
     data: Path
     client_file: Path | None
@@ -80,6 +82,7 @@ class Ready:
         return cls(
             url=stack.url,
             kafka=services["PULP_KAFKA"],
+            kafka_client_file=stack.backend.kafka_client_file,
             postgres=without_secrets(services["PULP_POSTGRES"]),
             data=stack.folder.path,
             client_file=usual if is_usual else own,
@@ -97,6 +100,7 @@ class Ready:
         return {
             "url": self.url,
             "kafka": self.kafka,
+            "kafka_client_file": None if self.kafka_client_file is None else str(self.kafka_client_file),
             "postgres": self.postgres,
             "data": str(self.data),
             "client_file": None if self.client_file is None else str(self.client_file),
@@ -106,9 +110,10 @@ class Ready:
     def lines(self) -> list[str]:
         """For people, but for how to stop it."""
         why = "  (the usual one; another: --data or PULP_DATA)" if self.data == _usual_folder() else ""
+        login = "" if self.kafka_client_file is None else f"  (login: --command-config {self.kafka_client_file})"
         lines = [
             f"API       {self.url}/pulp/api/v3/",
-            f"Kafka     {self.kafka}",
+            f"Kafka     {self.kafka}{login}",
             f"Postgres  {self.postgres}",
             f"Data      {self.data}{why}",
         ]

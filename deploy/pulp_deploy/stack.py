@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from pulp_events import settings
 from pulp_events.admin import create_topics, describe
 from pulp_events.errors import LogUnavailable
+from pulp_events.kafka import Kafka
 from pulp_events.topics import Topics
 from pulp_projections.startup import prepare, wait_for_kafka
 
@@ -64,9 +66,9 @@ class StackOptions:
 
     @classmethod
     def throwaway(cls, **others: object) -> Self:
-        """A stack on a fresh temporary folder and on free ports."""
+        """A stack on a fresh temporary folder and on free ports, whose Kafka asks for no login."""
         data = Path(tempfile.mkdtemp(prefix="pulp-tasks-"))
-        backend = BackendOptions(kafka_port=0, postgres_port=0)
+        backend = BackendOptions(kafka_port=0, postgres_port=0, kafka_login=False)
         return cls(**{"data": data, "temporary": True, "api_port": 0, "backend": backend, **others})  # type: ignore[arg-type]  # fields by name
 
 
@@ -115,6 +117,7 @@ class Stack:
         """What makes any process of ours part of this stack."""
         return {
             "PULP_KAFKA": self.backend.kafka,
+            **self.backend.kafka_security,
             "PULP_POSTGRES": self.backend.postgres,
             "PULP_TOPIC_PREFIX": self.options.prefix,
             "PULP_STORAGE": str(self.folder.path / "storage"),
@@ -170,7 +173,7 @@ class Stack:
         Kafka counts a killed processor as a member for some seconds more: after `kill` this may be true too early.
         """
         environment = self.service_environment()
-        kafka, postgres = environment["PULP_KAFKA"], environment["PULP_POSTGRES"]
+        kafka, postgres = settings.kafka(environment), environment["PULP_POSTGRES"]
         group = f"{Topics.named(self.options.prefix).events}.processor"
         self.wait("the API", lambda: api_answers(self.url), timeout_s)
         self.wait("the processor", lambda: len(stable_members(kafka, group)) >= self.options.processors, timeout_s)
@@ -224,7 +227,7 @@ class Stack:
         made = self.backend.start(self._choose_ports(api=True), self.wait)
         topics = Topics.named(self.options.prefix)
         environment = self.service_environment()
-        kafka, postgres = environment["PULP_KAFKA"], environment["PULP_POSTGRES"]
+        kafka, postgres = settings.kafka(environment), environment["PULP_POSTGRES"]
         self.folder.write_services(environment)
         asyncio.run(wait_for_kafka(kafka, self.options.startup_timeout_s))
         _ensure_topics(kafka, topics, partitions=made.partitions, replication=min(3, made.brokers))
@@ -302,7 +305,7 @@ class Stack:
         self.down()
 
 
-def _ensure_topics(kafka: str, topics: Topics, *, partitions: int, replication: int) -> None:
+def _ensure_topics(kafka: Kafka, topics: Topics, *, partitions: int, replication: int) -> None:
     """Make the topics that are missing; those of a Kafka that was given stay as they are."""
     with suppress(LogUnavailable):
         partitions = describe(kafka, topics.events).partitions

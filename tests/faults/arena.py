@@ -57,7 +57,11 @@ class Arena:
                 processors=PROCESSORS,
                 workers=WORKERS,
                 backend=BackendOptions(
-                    brokers=BROKERS, partitions=PARTITIONS, kafka_port=0, postgres_port=postgres_port
+                    brokers=BROKERS,
+                    partitions=PARTITIONS,
+                    kafka_port=0,
+                    postgres_port=postgres_port,
+                    kafka_login=False,
                 ),
                 settings={
                     "PULP_KAFKA": self.cluster.bootstrap,

@@ -18,7 +18,7 @@ PATIENCE_S = 60
 
 @pytest.fixture
 def three_brokers() -> Stack:
-    backend = BackendOptions(brokers=3, kafka_port=0, postgres_port=0)
+    backend = BackendOptions(brokers=3, kafka_port=0, postgres_port=0, kafka_login=False)
     return Stack(StackOptions.throwaway(backend=backend))
 
 

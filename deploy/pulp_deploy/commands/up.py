@@ -76,7 +76,7 @@ def up(
     if data is not None and temporary:
         raise click.UsageError("--data and --temporary exclude each other.")
     prefix = settings.topic_prefix(os.environ)
-    kafka = settings.brokers(os.environ) if os.environ.get("PULP_KAFKA", "").strip() else None
+    kafka = settings.kafka(os.environ).bootstrap if os.environ.get("PULP_KAFKA", "").strip() else None
     folder = data or at or (Path(tempfile.mkdtemp(prefix="pulp-tasks-")) if temporary else default_folder())
     if detach:
         _detach(folder, temporary=temporary)

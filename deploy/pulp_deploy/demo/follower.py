@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 
 from pulp_events import subscribe
 from pulp_events.errors import PulpError
+from pulp_events.kafka import Kafka
 from pulp_events.task import Position
 
 
@@ -29,7 +30,7 @@ class Seen(NamedTuple):
 class Follower:
     """Follows the log in a thread of its own, from the start. Use it in a `with` statement."""
 
-    def __init__(self, kafka: str, prefix: str) -> None:
+    def __init__(self, kafka: Kafka, prefix: str) -> None:
         self._subscription = subscribe(kafka, prefix=prefix)
         self._changed = threading.Condition()
         self._events: list[Seen] = []

@@ -13,6 +13,7 @@ from typing import Final
 
 import click
 from pulp_events.errors import PulpError
+from pulp_events.settings import kafka
 
 from pulp_deploy.commands.running import stop
 from pulp_deploy.demo import repository
@@ -82,7 +83,7 @@ def _tour(shown: Shown, folder: Path, data: DataFolder, withheld: tuple[list[str
     with (
         DemoServer(folder / "first") as first,
         DemoServer(folder / "second") as second,
-        Follower(services["PULP_KAFKA"], services["PULP_TOPIC_PREFIX"]) as follower,
+        Follower(kafka(services), services["PULP_TOPIC_PREFIX"]) as follower,
     ):
         run = Commands(shown, data.path, own_environment())
         try:

@@ -4,17 +4,21 @@ import logging
 import os
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from pulp_events import admin
+from pulp_events.errors import LogUnavailable
+from pulp_events.kafka import Kafka as Servers
 from pulp_events.kafka import client_settings
 
 from pulp_deploy.errors import DataFolderCorrupt, ProcessFailed
 from pulp_deploy.files import make_folder, write_private
+from pulp_deploy.local.kafka_access import Access, Anybody, Login
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
 from pulp_deploy.local.surroundings import for_servers
@@ -25,6 +29,7 @@ JVM_OPTIONS: Final = (
 )
 _AOT_QUIET: Final = "-Xlog:aot*=error"
 """What the JVM does not find in the archive it makes anew: no news."""
+_GIVE_S: Final = 10.0
 _UTF8: Final = "C.UTF-8"
 """Java takes the names of files to be in the locale's encoding, which may be ASCII."""
 _LOG_SETTINGS: Final = Path(__file__).with_name("log4j2.yaml")
@@ -55,6 +60,7 @@ class Kafka:
     cluster_id: str
     nodes: tuple[Node, ...]
     class_path: str
+    access: Access = field(default_factory=Anybody)
     archive: Path | None = None
     """Of loaded classes (`warm_start`)."""
 
@@ -73,7 +79,7 @@ class Kafka:
         """Write the node's properties; format its folder if it has none. Raises `DataFolderCorrupt`."""
         make_folder(node.folder)
         properties = node.folder / "server.properties"
-        write_private(properties, self._properties(node, node.data))
+        write_private(properties, self._properties(node, node.data))  # it holds a password
         if node.data.exists():
             self._check(node)
             return
@@ -115,11 +121,25 @@ class Kafka:
 
     def is_ready(self) -> bool:
         """Whether all nodes are in the cluster."""
-        client = AdminClient(client_settings(self.bootstrap, logger=SILENT))
+        client = AdminClient(client_settings(Servers(self.bootstrap, self.access.operator), logger=SILENT))
         try:
             return len(client.list_topics(timeout=1.0).brokers) == len(self.nodes)
         except KafkaException:
             return False
+
+    def give_login(self, login: Login) -> None:
+        """Tell the cluster its clients' user; `takes_login` says when all nodes know it. Raises `LogUnavailable`."""
+        login.give(admin.connect(Servers(self.bootstrap, login.operator), logger=SILENT), _GIVE_S)
+
+    def takes_login(self, login: Login) -> bool:
+        """Whether a client can log in to each of the nodes."""
+        try:
+            for node in self.nodes:
+                connection = admin.connect(Servers(f"{HOST}:{node.port}", login.client), logger=SILENT)
+                connection.wait(connection.client.describe_cluster(request_timeout=1.0), 1.0)
+        except (KafkaException, LogUnavailable, TimeoutError):
+            return False
+        return True
 
     def _java(self) -> list[str]:
         archive = [] if self.archive is None else [f"-XX:AOTCache={self.archive}", _AOT_QUIET]
@@ -135,10 +155,8 @@ class Kafka:
                 "process.roles=broker,controller",
                 f"node.id={node.number}",
                 f"controller.quorum.voters={voters}",
-                f"listeners=PLAINTEXT://{HOST}:{node.port},CONTROLLER://{HOST}:{node.controller_port}",
                 "controller.listener.names=CONTROLLER",
-                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-                "inter.broker.listener.name=PLAINTEXT",
+                *self.access.properties(f"{HOST}:{node.port}", f"{HOST}:{node.controller_port}"),
                 f"log.dirs={escaped(str(data))}",
                 f"default.replication.factor={replication}",
                 f"min.insync.replicas={least}",

@@ -21,6 +21,7 @@ import platformdirs
 from pulp_deploy.errors import DeployError
 from pulp_deploy.files import make_folder, resolved
 from pulp_deploy.local.kafka import JVM_OPTIONS, Kafka, Node
+from pulp_deploy.local.kafka_access import Login
 from pulp_deploy.local.ports import free_ports
 
 _READY_S: Final = 60.0
@@ -45,7 +46,7 @@ def warm(kafka: Kafka, say: Callable[[str], None]) -> Kafka:
 
 def _archive_of(kafka: Kafka) -> Path:
     java = Path(kafka.java)
-    fits = f"{java} {java.stat().st_mtime_ns} {kafka.class_path} {JVM_OPTIONS}"
+    fits = f"{java} {java.stat().st_mtime_ns} {kafka.class_path} {JVM_OPTIONS} with a login"
     folder = resolved(platformdirs.user_cache_path("pulp-tasks"))
     make_folder(folder)
     return folder / f"kafka-{hashlib.sha256(fits.encode()).hexdigest()[:16]}.aot"
@@ -61,7 +62,12 @@ def _make(archive: Path, class_path: str, say: Callable[[str], None]) -> None:
         with tempfile.TemporaryDirectory(prefix="pulp-tasks-warm-") as folder:
             port, controller_port = free_ports(2)
             node = Node(number=1, port=port, controller_port=controller_port, folder=Path(folder))
-            kafka = Kafka(cluster_id="warm-start-of-the-jvm0", nodes=(node,), class_path=class_path)
+            kafka = Kafka(
+                cluster_id="warm-start-of-the-jvm0",
+                nodes=(node,),
+                class_path=class_path,
+                access=Login.of(Path(folder) / "login"),
+            )
             kafka.prepare(node)
             aside = archive.with_suffix(f".{os.getpid()}")
             try:
