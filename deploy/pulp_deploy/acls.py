@@ -1,0 +1,124 @@
+"""Which rights in Kafka each process needs: one table, from which the ACLs and their documentation are made. Pure."""
+
+import shlex
+from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from pulp_events.topics import Topics
+
+
+class Role(StrEnum):
+    """Whose login it is."""
+
+    API = "api"
+    PROCESSOR = "processor"
+    WORKER = "worker"
+    READER = "reader"
+    OPERATOR = "operator"
+
+
+DESCRIPTIONS: Final[Mapping[Role, str]] = {
+    Role.API: "`pulp-tasks api`",
+    Role.PROCESSOR: "`pulp-tasks processor`, `rebuild`, `verify`",
+    Role.WORKER: "`pulp-tasks worker`",
+    Role.READER: "subscribers, `pulp-tasks events tail`, `verify`",
+    Role.OPERATOR: "`pulp-tasks topics`, `dead-letters retry`, `users`, `audit`, `events tail`",
+}
+
+
+class Right(NamedTuple):
+    """One operation on one thing. `name` has `{events}`, `{dead_letters}` or `{audit}` for a topic."""
+
+    resource: str
+    """`topic` or `group`."""
+    name: str
+    operation: str
+    """As Kafka's `kafka-acls.sh` names it."""
+    why: str
+
+    def of(self, topics: Topics) -> "Right":
+        """The same with the name that it has in an installation."""
+        return self._replace(name=self.name.format(**topics._asdict()))
+
+
+_EVENTS: Final = "{events}"
+_DEAD_LETTERS: Final = "{dead_letters}"
+_AUDIT: Final = "{audit}"
+
+RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
+    Role.API: (
+        Right("topic", _EVENTS, "Write", "submissions and cancels are events"),
+        Right("topic", _EVENTS, "Read", "event streams of clients"),
+        Right("topic", _EVENTS, "DescribeConfigs", "to see that Kafka deletes no events"),
+        Right("topic", _AUDIT, "Write", "logins and refusals"),
+    ),
+    Role.PROCESSOR: (
+        Right("topic", _EVENTS, "Read", "the projection"),
+        Right("topic", _EVENTS, "Write", "the reactor's events, such as the end of a task whose worker has gone"),
+        Right("topic", _EVENTS, "DescribeConfigs", "to see that Kafka deletes no events"),
+        Right("topic", _DEAD_LETTERS, "Write", "records that are no events"),
+        Right("group", "{events}.processor", "Read", "processors share the partitions out as a consumer group"),
+    ),
+    Role.WORKER: (
+        Right("topic", _EVENTS, "Write", "starts, progress and ends of tasks"),
+        Right("topic", _EVENTS, "DescribeConfigs", "to see that Kafka deletes no events"),
+    ),
+    Role.READER: (Right("topic", _EVENTS, "Read", "every event; without a consumer group"),),
+    Role.OPERATOR: (
+        Right("topic", _EVENTS, "Create", "`topics create`"),
+        Right("topic", _EVENTS, "AlterConfigs", "`topics mend`; it includes DescribeConfigs"),
+        Right("topic", _EVENTS, "Read", "`events tail`"),
+        Right("topic", _EVENTS, "Write", "`dead-letters retry`"),
+        Right("topic", _DEAD_LETTERS, "Create", "`topics create`"),
+        Right("topic", _DEAD_LETTERS, "AlterConfigs", "`topics mend`"),
+        Right("topic", _AUDIT, "Create", "`topics create`"),
+        Right("topic", _AUDIT, "AlterConfigs", "`topics mend`"),
+        Right("topic", _AUDIT, "Write", "`users` notes who changed what"),
+        Right("topic", _AUDIT, "Read", "`audit`"),
+    ),
+}
+"""Read and Write include Describe. Idempotent producers need no right of their own since Kafka 3.0."""
+
+
+class Acl(NamedTuple):
+    """One rule that allows something, from every host."""
+
+    principal: str
+    resource: str
+    name: str
+    operation: str
+    pattern: str = "literal"
+
+
+def wanted(topics: Topics, principals: Mapping[Role, Collection[str]]) -> list[Acl]:
+    """The rules for these principals, without repeats, in the order of the table."""
+    found = [
+        Acl(principal, right.resource, right.of(topics).name, right.operation)
+        for role, rights in RIGHTS.items()
+        for principal in principals.get(role, ())
+        for right in rights
+    ]
+    return list(dict.fromkeys(found))
+
+
+def command_of(acl: Acl) -> str:
+    """The arguments of `kafka-acls.sh` that add the rule."""
+    return (
+        f'kafka-acls.sh --bootstrap-server "$PULP_KAFKA" --add --allow-principal {shlex.quote(acl.principal)}'
+        f" --operation {acl.operation} --{acl.resource} {shlex.quote(acl.name)}"
+    )
+
+
+def markdown() -> str:
+    """The table for docs/operate/kafka-acls.md."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterable[str]:
+    usual = Topics.named()
+    yield "| role | resource | name | operation | for |"
+    yield "| --- | --- | --- | --- | --- |"
+    for role, rights in RIGHTS.items():
+        for right in rights:
+            yield f"| {role} | {right.resource} | `{right.of(usual).name}` | {right.operation} | {right.why} |"

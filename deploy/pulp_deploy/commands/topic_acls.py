@@ -1,0 +1,132 @@
+"""`pulp-tasks topics acls`: which rights in Kafka each process needs, printed or granted."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from pulp_console.groups import examples
+from pulp_console.output import hint, show, table
+
+from pulp_deploy.acls import Acl, Role, command_of, wanted
+from pulp_deploy.commands.output import output_option
+from pulp_deploy.commands.target import Target, data_option
+
+if TYPE_CHECKING:
+    from pulp_events.topics import Topics
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Principal(click.ParamType):
+    """KIND:NAME, as Kafka's ACLs have it."""
+
+    name = "principal"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        kind, colon, name = str(value).partition(":")
+        if not kind or not colon or not name or any(sign.isspace() for sign in kind):
+            self.fail(f"{value!r} is not a principal such as User:pulp-api.", param, ctx)
+        if name == "*":
+            self.fail(f"{value} would let everybody in.", param, ctx)
+        return str(value)
+
+
+def _principal(role: Role, what: str) -> Callable[[F], F]:
+    return click.option(
+        f"--{role}", role.value, type=Principal(), multiple=True, metavar="PRINCIPAL", help=f"Who {what} (repeatable)."
+    )
+
+
+@click.command(
+    "acls",
+    epilog=examples(
+        "pulp-tasks topics acls",
+        "pulp-tasks topics acls --api User:pulp-api --worker User:pulp-worker --commands",
+        "pulp-tasks topics acls --api User:pulp-api --worker User:pulp-worker --apply",
+    ),
+)
+@_principal(Role.API, "runs the API")
+@_principal(Role.PROCESSOR, "runs processors and rebuilds")
+@_principal(Role.WORKER, "runs workers")
+@_principal(Role.READER, "follows the events")
+@_principal(Role.OPERATOR, "creates and mends topics, and retries dead letters")
+@click.option("--commands", is_flag=True, help="Print commands of Kafka's kafka-acls.sh.")
+@click.option("--apply", "is_applied", is_flag=True, help="Add what is missing. It needs a login that may change ACLs.")
+@click.option("--dry-run", is_flag=True, help="With --apply: show what would be added, and add nothing.")
+@data_option
+@output_option
+def acls(
+    commands: bool, is_applied: bool, dry_run: bool, data: Path | None, output: str, **principals: tuple[str, ...]
+) -> None:
+    """Print the rights in Kafka that each process needs, or grant them.
+
+    Without a principal, those of all roles are listed, for User:pulp-api and so on. With --apply rules that are there
+    already stay as they are, and rules that let others in are told, but never removed.
+    """
+    if dry_run and not is_applied:
+        raise click.UsageError("--dry-run goes with --apply.")
+    if is_applied and commands:
+        raise click.UsageError("--commands and --apply exclude each other.")
+    given = {Role(role): names for role, names in principals.items() if names}
+    if is_applied:
+        if not given:
+            raise click.UsageError("--apply needs principals, such as --api User:pulp-api.")
+        _apply(given, data, output, dry_run=dry_run)
+        return
+    rules = wanted(_topics(data), given or {role: (f"User:pulp-{role}",) for role in Role})
+    if commands and output == "table":
+        show(output, None, lambda: map(command_of, rules))
+        return
+    show(output, [_value(rule) for rule in rules], lambda: _table(rules))
+
+
+def _apply(given: Mapping[Role, tuple[str, ...]], data: Path | None, output: str, *, dry_run: bool) -> None:
+    from pulp_events import admin
+
+    from pulp_deploy import acl_admin
+
+    target = Target.find(data)
+    rules = wanted(target.topics, given)
+    connection = admin.connect(target.need_kafka())
+    there = acl_admin.present(connection, dict.fromkeys((rule.resource, rule.name) for rule in rules))
+    missing = [rule for rule in rules if rule not in there]
+    extra = [rule for rule in there if rule not in rules]
+    if not dry_run:
+        acl_admin.add(connection, missing)
+    word = "missing" if dry_run else "added"
+    states = {rule: word if rule in missing else "exists" for rule in rules} | dict.fromkeys(extra, "extra")
+    show(
+        output,
+        [{**_value(rule), "state": state} for rule, state in states.items()],
+        lambda: table([[*_row(rule), state] for rule, state in states.items()], (*_HEAD, "STATE")),
+    )
+    if extra:
+        hint(
+            "The rules that are extra let others do things with these topics: remove with kafka-acls.sh what is wrong."
+        )
+
+
+def _topics(data: Path | None) -> "Topics":
+    """Of the stack that is named, else of the environment: nothing needs to run for a list."""
+    from pulp_events.settings import topic_prefix
+    from pulp_events.topics import Topics
+
+    return Topics.named(topic_prefix(os.environ)) if data is None else Target.find(data).topics
+
+
+_HEAD = ("PRINCIPAL", "RESOURCE", "NAME", "OPERATION")
+
+
+def _row(rule: Acl) -> list[str]:
+    name = rule.name if rule.pattern == "literal" else f"{rule.name} ({rule.pattern})"
+    return [rule.principal, rule.resource, name, rule.operation]
+
+
+def _table(rules: Iterable[Acl]) -> list[str]:
+    return table([_row(rule) for rule in rules], _HEAD)
+
+
+def _value(rule: Acl) -> dict[str, str]:
+    return dict(rule._asdict())
