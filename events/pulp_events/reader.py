@@ -32,7 +32,13 @@ _CHUNK: Final = 500
 _call_headers: Final = methodcaller("headers")
 """Not `message.headers()`: where a name is no UTF-8, that returns an error and a broken list both at once. Called like
 this, Python looks at the two; called as usual, from 3.11 on, it does not, and crashes later on."""
-_TRANSIENT: Final = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
+_TRANSIENT: Final = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,  # the client asks who coordinates its group, which it never joins
+}
 
 
 class Reader:

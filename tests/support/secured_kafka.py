@@ -154,7 +154,9 @@ def secured_kafka() -> Iterator[SecuredKafka]:
         kafka.prepare(node)
         command = kafka.command(node, folder)
         with command.log.open("wb") as log:
-            process = subprocess.Popen(command.arguments, cwd=command.folder, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command.arguments, cwd=command.folder, env=dict(command.environment), stdout=log, stderr=log
+            )
         try:
             ends = time.monotonic() + READY_S
             while not kafka.is_ready():

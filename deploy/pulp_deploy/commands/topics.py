@@ -11,12 +11,16 @@ from pulp_console.output import hint, show, table
 from pulp_deploy.commands.completing import topic_names
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import Target, data_option
+from pulp_deploy.commands.topic_acls import acls
 from pulp_deploy.defaults import PARTITIONS
 
 
 @click.group(cls=Group, epilog=examples("pulp-tasks topics list"))
 def topics() -> None:
     """Create and inspect the topics in Kafka."""
+
+
+topics.add_command(acls)
 
 
 @topics.command("create", epilog=examples("pulp-tasks topics create --partitions 48 --replication 3"))
