@@ -27,6 +27,7 @@ _CHUNK: Final = b"a" * 65_536
 _DRIP_S: Final = 1.0
 _AGAIN_S: Final = 0.2
 """So long an attacker pauses when it was thrown out, before it comes back."""
+_NAMES: Final = ("admin", "bench", "nobody")
 _NICENESS: Final = 15
 """The attackers would be on machines of their own: here the processor is left to the server and its honest clients."""
 TASKS: Final = "/pulp/api/v3/tasks/"
@@ -177,8 +178,9 @@ async def big_lists(target: Target) -> None:
 
 
 async def guessing(target: Target) -> None:
-    """A password that is wrong, each time another one."""
-    guess = b64encode(f"bench:{next(_guesses)}".encode())
+    """A password that is wrong, each time another one, of names that are there and of one that is not."""
+    number = next(_guesses)
+    guess = b64encode(f"{_NAMES[number % len(_NAMES)]}:{number}".encode())
     head = b"Connection: close\r\nAuthorization: Basic " + guess + b"\r\n"
     await _ask(target, f"GET {TASKS}?limit=1 HTTP/1.1\r\n".encode() + target.head + head)
 
@@ -189,6 +191,20 @@ async def streams(target: Target) -> None:
         await made.send(b"GET /pulp/api/v3/events/ HTTP/1.1\r\n" + target.head_of_user + b"\r\n")
         target.answered(await made.reader.readline())
         while await made.reader.read(4096):
+            pass
+
+
+async def flooding(target: Target) -> None:
+    """Submit one task after the other, as big and as urgent as can be."""
+    resources = [{"type": "flood", "id": str(number), "access": "shared"} for number in range(100)]
+    body = msgspec.json.encode(
+        {"operation": "noop", "resources": resources, "priority": 1000, "arguments": {"text": "x" * 40_000}}
+    )
+    head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+    async with target.connection() as made:
+        await made.send(b"POST " + TASKS.encode() + b" HTTP/1.1\r\n" + target.head_of_user + head + body)
+        target.answered(await made.reader.readline())
+        while await made.reader.read(len(_CHUNK)):
             pass
 
 
@@ -214,6 +230,7 @@ ATTACKS: Final = {
         big_lists: 16,
         guessing: 200,
         streams: _CROWD,
+        flooding: 20,
         coming_and_going: 50,
     }.items()
 }

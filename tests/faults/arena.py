@@ -23,6 +23,7 @@ from pulp_deploy.backend import BackendOptions
 from pulp_deploy.errors import ProcessFailed
 from pulp_deploy.local.ports import HOST, free_ports
 from pulp_deploy.stack import Stack, StackOptions
+from pulp_projections.users import Role, add_user
 
 from tests.faults.cluster import BROKERS, PARTITIONS, Cluster, end_offsets
 from tests.faults.database import Database
@@ -86,6 +87,11 @@ class Arena:
         return "admin", (self.folder / "admin-password").read_text().strip()
 
     @property
+    def attacker(self) -> tuple[str, str]:
+        """Name and password of a user who means no good."""
+        return "mallory", "battery staple correct horse"
+
+    @property
     def storage(self) -> Path:
         """Where the operations write."""
         return self.folder / "storage"
@@ -120,10 +126,15 @@ class Arena:
                 starting.result()
         await self.cluster.start_proxies(self.stack)
         await starting
+        await self._add_attacker()
         self._say("restarting the brokers, one after the other, with a proxy before each")
         await self.cluster.advertise_proxies(self.stack)
         await self._move_wal_to_small_disk()
         await self.until_services()
+
+    async def _add_attacker(self) -> None:
+        async with await psycopg.AsyncConnection.connect(self.database.conninfo, autocommit=True) as connection:
+            await add_user(connection, *self.attacker, Role.SUBMITTER)
 
     async def _move_wal_to_small_disk(self) -> None:
         """A file system of its own for the log of Postgres, so that it can be full. Needs root; else that fault is not run."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.faults import faults_kafka, faults_network, faults_postgres, faults_processes
+from tests.faults import faults_attacks, faults_kafka, faults_network, faults_postgres, faults_processes
 from tests.faults.stage import Fault
 
 FAULTS: Final[tuple[Fault, ...]] = (
@@ -10,5 +10,6 @@ FAULTS: Final[tuple[Fault, ...]] = (
     *faults_kafka.FAULTS,
     *faults_postgres.FAULTS,
     *faults_network.FAULTS,
+    *faults_attacks.FAULTS,
 )
 BY_NAME: Final = {fault.name: fault for fault in FAULTS}

@@ -7,7 +7,10 @@ from tests.faults.stage import Fault
 
 
 def episodes(seed: int, faults: Sequence[Fault], *, alone: bool) -> Iterator[list[Fault]]:
-    """Each fault alone, in an order that the seed decides; then two or three at once, for ever. `alone`: for ever alone."""
+    """Each fault alone, in an order that the seed decides; then two or three at once, for ever, mostly beside attackers.
+
+    `alone`: for ever alone.
+    """
     random = Random(f"{seed}/episodes")
     while True:
         order = list(faults)
@@ -18,8 +21,9 @@ def episodes(seed: int, faults: Sequence[Fault], *, alone: bool) -> Iterator[lis
 
 
 def _together(random: Random, faults: Sequence[Fault]) -> list[Fault]:
-    chosen: list[Fault] = []
-    wanted = random.choice([1, 2, 2, 3])
+    attackers = [fault for fault in faults if fault.group == "attackers"]
+    chosen: list[Fault] = [random.choice(attackers)] if attackers and random.random() < 0.7 else []
+    wanted = len(chosen) + random.choice([1, 2, 2, 3])
     for fault in random.sample(list(faults), len(faults)):
         if len(chosen) < wanted and fault.group not in {each.group for each in chosen}:
             chosen.append(fault)
