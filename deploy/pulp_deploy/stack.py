@@ -21,6 +21,7 @@ from pulp_events.errors import LogUnavailable
 from pulp_events.kafka import Kafka
 from pulp_events.topics import Topics
 from pulp_projections.startup import prepare, wait_for_kafka
+from pulp_worker.fetching.settings import LOCAL_ALLOW
 
 from pulp_deploy.backend import Backend, BackendOptions
 from pulp_deploy.chosen_ports import USUAL_API, Ports, WantedPorts, check, choose
@@ -121,6 +122,8 @@ class Stack:
             "PULP_POSTGRES": self.backend.postgres,
             "PULP_TOPIC_PREFIX": self.options.prefix,
             "PULP_STORAGE": str(self.folder.path / "storage"),
+            # A feed may be on this machine, as that of the demonstration is.
+            "PULP_FETCH_ALLOW": os.environ.get("PULP_FETCH_ALLOW", LOCAL_ALLOW),
             **(self.options.settings or {}),
         }
 

@@ -9,11 +9,11 @@ import pytest
 from pulp_events.codec import MAX_EVENT_BYTES, encode
 from pulp_events.events import Outcome
 from pulp_events.settings import SettingsError
+from pulp_worker.errors import TaskCancelled
 from pulp_worker.guard import Guard
 from pulp_worker.lease import Lease
 from pulp_worker.outcome import failed, finished, raised, succeeded
 from pulp_worker.reporter import INTERVAL_S, Reporter
-from pulp_worker.sdk import TaskCancelled
 from pulp_worker.settings import Settings
 
 from tests.support.events import ATTEMPT, event

@@ -23,6 +23,7 @@ def context(sent: list[bytes]) -> Context:
 def test_the_public_names() -> None:
     assert sorted(pulp_worker.__all__) == [
         "Context",
+        "LimitExceeded",
         "Operation",
         "OperationError",
         "ProgressTooLarge",

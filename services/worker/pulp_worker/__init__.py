@@ -1,17 +1,11 @@
 """The worker. Operations are written with what is exported here."""
 
-from pulp_worker.sdk import (
-    Context,
-    Operation,
-    OperationError,
-    ProgressTooLarge,
-    Resource,
-    TaskCancelled,
-    operation,
-)
+from pulp_worker.errors import LimitExceeded, OperationError, ProgressTooLarge, TaskCancelled
+from pulp_worker.sdk import Context, Operation, Resource, operation
 
 __all__ = [
     "Context",
+    "LimitExceeded",
     "Operation",
     "OperationError",
     "ProgressTooLarge",

@@ -8,11 +8,12 @@ import msgspec
 
 from pulp_worker.belongings import Belongings, Steps, own_tasks
 from pulp_worker.claims import Claim
+from pulp_worker.errors import TaskCancelled
 from pulp_worker.loading import Loaded
 from pulp_worker.outcome import Ended, raised, succeeded
 from pulp_worker.reporter import Reporter
 from pulp_worker.returning import complete
-from pulp_worker.sdk import Context, TaskCancelled
+from pulp_worker.sdk import Context
 from pulp_worker.surroundings import Surroundings
 
 _LEAST_GRACE_S: Final = 1.0
@@ -40,6 +41,8 @@ class AsyncRun:
             storage=surroundings.storage,
             tokens=claim.tokens,
             send=reporter.report,
+            fetching=surroundings.fetching,
+            isolation=surroundings.isolation,
         )
         self._belongings = Belongings(claim.task_id, claim.operation)
         self._is_killed = False

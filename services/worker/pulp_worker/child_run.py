@@ -16,11 +16,11 @@ from pulp_worker import scratch
 from pulp_worker.claims import Claim
 from pulp_worker.descendants import kill, marked
 from pulp_worker.environment import ATTEMPT_ID, TASK_ID, allowed
+from pulp_worker.errors import TaskCancelled
 from pulp_worker.loading import Loaded
 from pulp_worker.messages import CHANNEL_LOST, Command, Job, Message, line
 from pulp_worker.outcome import Ended, failed, raised
 from pulp_worker.reporter import Reporter
-from pulp_worker.sdk import TaskCancelled
 from pulp_worker.surroundings import Surroundings
 
 _LINE_LIMIT: Final = 4 * 1024 * 1024
@@ -53,6 +53,8 @@ class ChildRun:
             path=[os.path.abspath(folder) for folder in sys.path],
             scratch=scratch.folder_of(claim.attempt_id),
             until_s=0,
+            fetching=surroundings.fetching,
+            isolation=surroundings.isolation,
         )
         self._task = asyncio.create_task(self._run(), name=f"operation-{claim.task_id}")
 

@@ -6,6 +6,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 
+from pulp_worker.fetching.settings import FetchSettings
+from pulp_worker.isolation import IsolationSettings
 from pulp_worker.outcome import Ended
 
 END_OF_RUN: Final = b'{"ended"'
@@ -30,6 +32,8 @@ class Job(Struct, frozen=True):
     scratch: str
     """A folder that is made for this attempt, and removed after it."""
     until_s: float
+    fetching: FetchSettings
+    isolation: IsolationSettings
 
 
 class Command(Struct, omit_defaults=True):

@@ -9,7 +9,8 @@ from pulp_events.events import NULL, ErrorCode, Finished, Outcome, TaskError
 
 from pulp_worker.arguments import BadArguments
 from pulp_worker.encoding import encode
-from pulp_worker.sdk import OperationError, TaskCancelled, holds_nul
+from pulp_worker.errors import OperationError, TaskCancelled
+from pulp_worker.sdk import holds_nul
 from pulp_worker.wording import described, text_of, traceback_of, type_name
 
 # Six bytes a character at the worst: so that the event stays under the log's limit whatever the texts hold.

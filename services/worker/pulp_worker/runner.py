@@ -97,6 +97,8 @@ def run(job: Job, descriptor: int, output: int) -> Never:
         tokens=job.tokens,
         send=lambda progress: channel.send(Message(progress=Raw(progress))),
         is_asked=channel.is_asked_to_stop,
+        fetching=job.fetching,
+        isolation=job.isolation,
     )
     try:
         ended = _run(job, context)

@@ -10,6 +10,7 @@ output, its signals and what it leaves behind, is in docs/operate/operations.md.
 
 import asyncio
 import inspect
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,12 @@ from pulp_events.codec import MAX_CARRIED_BYTES
 
 from pulp_worker.arguments import decode, schema_of
 from pulp_worker.encoding import encode
+from pulp_worker.errors import ProgressTooLarge, TaskCancelled
+from pulp_worker.fetching.settings import FetchSettings
+from pulp_worker.isolation import IsolationSettings, isolated
+
+if TYPE_CHECKING:
+    from pulp_worker.fetching.fetcher import Fetcher
 
 if TYPE_CHECKING:  # a default lets an operation without declared arguments write `Context` alone
     from typing_extensions import TypeVar
@@ -30,26 +37,12 @@ else:
     from typing import TypeVar
 
     A = TypeVar("A", covariant=True)
+R = TypeVar("R")
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,254}")
 _LOOK_S: Final = 0.1
-
-
-class TaskCancelled(Exception):
-    """Raise it to end a task that was asked to stop: it ends `cancelled`."""
-
-
-class ProgressTooLarge(ValueError):
-    """A progress object is larger than the log takes; it was not reported."""
-
-
-class OperationError(Exception):
-    """Raise it to fail a task with an error code of the operation's own."""
-
-    def __init__(self, code: str, description: str) -> None:
-        super().__init__(description)
-        self.code = code
-        self.description = description
+_FETCHING: Final = FetchSettings()
+_ISOLATION: Final = IsolationSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +70,8 @@ class Context(Generic[A]):
         tokens: Mapping[str, int],
         send: Callable[[bytes], object],
         is_asked: Callable[[], bool] | None = None,
+        fetching: FetchSettings = _FETCHING,
+        isolation: IsolationSettings = _ISOLATION,
     ) -> None:
         """`is_asked`, where `cancel` is not called: looks whether somebody has asked the task to stop."""
         self.task_id = task_id
@@ -89,6 +84,9 @@ class Context(Generic[A]):
         """Fencing token by resource (`TYPE:ID`): rises with each reservation. A store refuses a lower one."""
         self._send = send
         self._is_asked = is_asked
+        self.fetching = fetching
+        """The rules and bounds of `fetcher`."""
+        self._isolation = isolation
         self._is_cancelled = False
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
@@ -107,6 +105,38 @@ class Context(Generic[A]):
         if holds_nul(encoded):
             raise ValueError("progress holds the character U+0000, which cannot be kept")
         self._send(encoded)
+
+    def fetcher(self, *, connections: int = 4, verify_tls: bool = True) -> "Fetcher":
+        """A client for HTTP, to be used in an `async with`; it keeps to the rules and bounds of the worker's settings.
+
+        The only way in which an operation should fetch what somebody else has named: see `pulp_worker.fetching`.
+        """
+        # Here, as it brings httpx: 8 MiB of every worker, also of one whose operations fetch nothing.
+        from pulp_worker.fetching.fetcher import Fetcher
+
+        return Fetcher(self.fetching, os.environ, connections=connections, verify_tls=verify_tls)
+
+    async def isolated(
+        self,
+        function: Callable[..., R],
+        *arguments: Any,
+        returns: Any,
+        what: str,
+        memory_bytes: int | None = None,
+        cpu_s: int | None = None,
+        total_s: float | None = None,
+    ) -> R:
+        """Call a function of a module in a process of its own, whose memory and time are bounded: to read documents of
+        others. `returns` is the type that the result is decoded as; `what` names the work in errors, as in `reading
+        the list`.
+
+        Arguments and result are what msgpack can hold: texts, numbers, bytes, lists, mappings, dataclasses and structs.
+        Bounds are those of the worker's settings, or lower. A plain operation calls it by `asyncio.run`. Raises
+        `LimitExceeded`, the `OperationError` that the function raises, and `OperationError` (`isolated-failed`) where
+        it fails in another way.
+        """
+        limits = self._isolation.lowered(memory_bytes=memory_bytes, cpu_s=cpu_s, total_s=total_s)
+        return await isolated(function, *arguments, returns=returns, limits=limits, what=what)
 
     @property
     def cancelled(self) -> bool:

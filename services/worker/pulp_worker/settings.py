@@ -9,7 +9,12 @@ from typing import Final, Self
 
 from pulp_events import settings as read
 
+from pulp_worker.fetching.settings import FetchSettings
+from pulp_worker.isolation import IsolationSettings
+
 _LONGEST_NAME: Final = 200
+_FETCHING: Final = FetchSettings()
+_ISOLATION: Final = IsolationSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,8 @@ class Settings(read.Installation):
     """A worker that stopped, or was lost, stays in the list of workers for so long."""
     environment: tuple[str, ...] = ()
     """Names of variables that the processes of plain operations get beside the usual ones."""
+    fetching: FetchSettings = _FETCHING
+    isolation: IsolationSettings = _ISOLATION
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
@@ -49,6 +56,8 @@ class Settings(read.Installation):
             drain_s=read.number(env, "PULP_WORKER_DRAIN_S", 30),
             forget_s=read.number(env, "PULP_WORKER_FORGET_S", 7 * 86_400, least=60),
             environment=read.words(env, "PULP_WORKER_ENVIRONMENT", ()),
+            fetching=FetchSettings.read(env),
+            isolation=IsolationSettings.read(env),
         )
 
 

@@ -1,8 +1,10 @@
 """What surrounds all operations of a worker."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from pulp_worker.fetching.settings import FetchSettings
+from pulp_worker.isolation import IsolationSettings
 from pulp_worker.lease import Lease
 
 
@@ -17,3 +19,5 @@ class Surroundings:
     """What is told to stop has so long for it."""
     environment: tuple[str, ...] = ()
     """Variables that processes of operations get beside the usual ones."""
+    fetching: FetchSettings = field(default_factory=FetchSettings)
+    isolation: IsolationSettings = field(default_factory=IsolationSettings)

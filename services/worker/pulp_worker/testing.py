@@ -13,9 +13,12 @@ from uuid import uuid4
 
 import msgspec
 
+from pulp_worker.fetching.settings import LOCAL_ALLOW, FetchSettings
 from pulp_worker.outcome import Ended, raised, succeeded
 from pulp_worker.returning import complete, returned
 from pulp_worker.sdk import Context, Operation
+
+_FETCHING = FetchSettings.read({"PULP_FETCH_ALLOW": LOCAL_ALLOW})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +42,12 @@ async def run_operation(
     storage: Path,
     tokens: Mapping[str, int] | None = None,
     cancel_when: Callable[[Any], bool] | None = None,
+    fetching: FetchSettings = _FETCHING,
 ) -> OperationOutcome:
     """Run the operation to its end. It is asked to stop at the first progress for which `cancel_when` is true.
 
-    A plain function runs in a thread, not in a process of its own.
+    A plain function runs in a thread, not in a process of its own. Unless `fetching` says otherwise it may fetch from a
+    server on this machine, as a test has it.
     """
     progress: list[Any] = []
 
@@ -58,6 +63,7 @@ async def run_operation(
         storage=storage,
         tokens=dict(tokens or {}),
         send=note,
+        fetching=fetching,
     )
     return _outcome(await _run(operation, context), progress)
 

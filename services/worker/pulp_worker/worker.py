@@ -73,6 +73,8 @@ class Worker:
                 lease=self._lease,
                 grace_s=settings.grace_s,
                 environment=settings.environment,
+                fetching=settings.fetching,
+                isolation=settings.isolation,
             ),
             grace_s=settings.grace_s,
             on_stuck=self._note_stuck,

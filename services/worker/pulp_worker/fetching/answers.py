@@ -1,0 +1,58 @@
+"""What a server has answered, as an operation reads it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+import httpcore
+
+from pulp_worker.errors import LimitExceeded
+from pulp_worker.fetching.pace import Pace
+
+_PIECE_BYTES: Final = 128 * 1024
+_TURN: Final = 64
+"""After so many small pieces others on the event loop have their turn."""
+
+
+class Answer:
+    """A successful answer: status 200 or 206. Its body is read once, as it was sent: no content encoding is undone."""
+
+    def __init__(self, response: httpcore.Response, asked: str, most_bytes: int, pace: Pace) -> None:
+        self._response, self._asked, self._most_bytes, self._pace = response, asked, most_bytes, pace
+        self.status = response.status
+        announced = self.header("Content-Length") or ""
+        if announced.isdecimal() and int(announced) > most_bytes:
+            raise self._too_large()
+
+    def header(self, name: str) -> str | None:
+        """The first header of this name. It is the server's text: not for messages."""
+        wanted = name.lower().encode()
+        return next((value.decode("latin-1") for key, value in self._response.headers if key.lower() == wanted), None)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body, in pieces of up to some 128 KiB. Raises `LimitExceeded`, and within `Fetcher.get` `FetchFailed`."""
+        held = bytearray()
+        received, turns = 0, 0
+        stream = aiter(self._response.stream)  # type: ignore[arg-type]  # of an asynchronous pool it is one
+        while True:
+            asked_s = time.monotonic()
+            piece = await anext(stream, None)
+            if piece is None:
+                break
+            received += len(piece)
+            self._pace.note(time.monotonic() - asked_s, len(piece))
+            if received > self._most_bytes:
+                raise self._too_large()
+            held += piece
+            turns += 1
+            if turns % _TURN == 0:
+                await asyncio.sleep(0)
+            if len(held) >= _PIECE_BYTES:
+                yield bytes(held)
+                held.clear()
+        if held:
+            yield bytes(held)
+
+    def _too_large(self) -> LimitExceeded:
+        return LimitExceeded(f"{self._asked}: the file is larger than the {self._most_bytes} bytes that it may have")

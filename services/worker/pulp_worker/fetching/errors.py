@@ -1,0 +1,26 @@
+"""Why something could not be fetched. No text that was fetched is in these errors, and no query of a URL."""
+
+from pulp_worker.errors import OperationError
+
+
+class FetchFailed(OperationError):
+    """It could not be fetched: `fetch-failed`. The description has the URL that was asked for, and the reason."""
+
+    code_of_kind = "fetch-failed"
+
+    def __init__(
+        self, description: str, *, is_transient: bool = False, status: int | None = None, pause_s: float | None = None
+    ) -> None:
+        super().__init__(self.code_of_kind, description)
+        self.is_transient = is_transient
+        """Whether it may work the next time."""
+        self.status = status
+        """What the server answered, where it was that."""
+        self.pause_s = pause_s
+        """How long the server asks to wait before the next try."""
+
+
+class FetchRefused(FetchFailed):
+    """The worker's rules do not allow to fetch from there: `fetch-refused`. Nothing was sent."""
+
+    code_of_kind = "fetch-refused"

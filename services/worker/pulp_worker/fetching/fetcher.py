@@ -1,0 +1,239 @@
+"""The client that operations fetch with."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import unquote, urlsplit
+
+import httpcore
+import httpx
+
+from pulp_worker.fetching.answers import Answer
+from pulp_worker.fetching.errors import FetchFailed, FetchRefused
+from pulp_worker.fetching.network import (
+    HEAD,
+    CheckedNetwork,
+    HeadBudget,
+    HeadTooLarge,
+    NoSuchName,
+    NotConnected,
+    ProxyNetwork,
+    Resolve,
+    resolve,
+)
+from pulp_worker.fetching.pace import Pace, TooSlow
+from pulp_worker.fetching.patience import asked_pause_s
+from pulp_worker.fetching.proxies import Proxy, proxy_for
+from pulp_worker.fetching.rules import Refused
+from pulp_worker.fetching.settings import FetchSettings
+from pulp_worker.fetching.targets import Target, carried, redirected, shown, target
+
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+_TRANSIENT: Final = (408, 425, 429)
+_READ_AHEAD_BYTES: Final = 64 * 1024
+_REFUSED: Final = "the settings of this worker do not allow to fetch from there (PULP_FETCH_ALLOW, PULP_FETCH_DENY)"
+# One text for a port that is closed, one that is filtered and one where something else listens.
+_NO_HTTP: Final = "no answer over HTTP: there is no connection, or it ended early"
+_FAULTS: Final = (
+    *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, httpcore.ProxyError),
+    *(Refused, NoSuchName, NotConnected, HeadTooLarge, TooSlow),
+)
+_log = logging.getLogger("pulp.fetch")
+
+
+class Fetcher:
+    """Fetches within the rules and bounds of the settings. Made by `Context.fetcher`; for one task, and one loop.
+
+    Every call raises `FetchFailed` with the reason, `FetchRefused` where the rules say so, and `LimitExceeded`. None of
+    them has a text that was fetched.
+    """
+
+    def __init__(
+        self,
+        settings: FetchSettings,
+        environment: Mapping[str, str],
+        *,
+        connections: int = 4,
+        verify_tls: bool = True,
+        lookup: Resolve = resolve,
+        network: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        """At most so many connections. `lookup` and `network` stand in for the network in tests."""
+        self._settings = settings
+        self._environment = environment
+        self._connections = connections
+        self._verify_tls = verify_tls
+        self._lookup = lookup
+        self._network = network or httpcore.AnyIOBackend()
+        self._pools: dict[Proxy | None, httpcore.AsyncConnectionPool] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pool in self._pools.values():
+            await pool.aclose()
+
+    async def read(self, url: str, *, most_bytes: int, headers: Mapping[str, str] | None = None) -> bytes:
+        """A whole body of at most so many bytes. One that is compressed, which was not asked for, is refused."""
+        async with self.get(url, headers=headers, most_bytes=most_bytes) as answer:
+            if (answer.header("Content-Encoding") or "identity").lower() != "identity":
+                raise FetchFailed(f"{shown(url)}: the server sends it compressed, although it was asked not to")
+            return b"".join([piece async for piece in answer.pieces()])
+
+    @asynccontextmanager
+    async def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        most_bytes: int | None = None,
+        total_s: float | None = None,
+    ) -> AsyncIterator[Answer]:
+        """The answer to a GET; its body is read inside the `async with`.
+
+        The bounds are those of the settings, or lower. `headers` go to the URL's own origin; a redirect to another one
+        takes only those along that hold no secret.
+        """
+        asked = shown(url)
+        limits = self._settings
+        most = min(limits.most_bytes, limits.most_bytes if most_bytes is None else most_bytes)
+        patience_s = min(limits.total_s, limits.total_s if total_s is None else total_s)
+        route = _Route()
+        try:
+            async with asyncio.timeout(patience_s) as deadline:
+                response = await self._follow(target(url), dict(headers or {}), asked, route)
+                try:
+                    self._judge(response, asked)
+                    yield Answer(response, asked, most, Pace(limits.lowest_rate, limits.rate_window_s))
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise FetchFailed(f"{asked}: it takes longer than {patience_s:g} s (PULP_FETCH_TOTAL_S)") from None
+        except _FAULTS as error:
+            _log.info("a fetch has failed", extra={"url": asked, "kind": type(error).__name__})
+            raise self._told(error, asked, route) from None
+
+    async def _follow(self, to: Target, headers: dict[str, str], asked: str, route: "_Route") -> httpcore.Response:
+        for _ in range(self._settings.redirects + 1):
+            response = await self._send(to, headers, route)
+            if response.status not in _REDIRECTS:
+                return response
+            await response.aclose()
+            location = _header(response, b"location")
+            following = redirected(to, location, asked=asked, may_downgrade=self._settings.downgrade)
+            to, headers = following, carried(headers, to, following)
+            route.is_redirected = True
+        raise FetchFailed(f"{asked}: more than {self._settings.redirects} redirects (PULP_FETCH_REDIRECTS)")
+
+    async def _send(self, to: Target, headers: dict[str, str], route: "_Route") -> httpcore.Response:
+        proxy = proxy_for(to.scheme, to.host, to.port, self._environment)
+        route.proxy = proxy
+        if proxy is not None:
+            self._settings.rules.check_through_proxy(to.host, to.port)
+        timeouts = {"connect": self._settings.connect_s, "read": self._settings.read_s, "write": self._settings.read_s}
+        request = httpcore.Request(
+            "GET",
+            httpcore.URL(scheme=to.url.raw_scheme, host=to.url.raw_host, port=to.url.port, target=to.url.raw_path),
+            headers=_headers(to, headers),
+            extensions={"timeout": timeouts},
+        )
+        budget = HEAD.set(HeadBudget(self._settings.header_bytes + _READ_AHEAD_BYTES))
+        try:
+            async with asyncio.timeout(self._settings.connect_s * 2 + self._settings.read_s):
+                response = await self._pool(proxy).handle_async_request(request)
+        except TimeoutError:
+            raise httpcore.ReadTimeout from None
+        finally:
+            HEAD.reset(budget)
+        if sum(len(name) + len(value) + 4 for name, value in response.headers) > self._settings.header_bytes:
+            await response.aclose()
+            raise HeadTooLarge
+        return response
+
+    def _pool(self, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
+        if proxy not in self._pools:
+            if self._tls is None:
+                self._tls = httpx.create_ssl_context(verify=self._verify_tls)
+            network: httpcore.AsyncNetworkBackend = ProxyNetwork(self._network)
+            if proxy is None:
+                network = CheckedNetwork(self._settings.rules, self._lookup, self._network)
+            self._pools[proxy] = httpcore.AsyncConnectionPool(
+                ssl_context=self._tls,
+                proxy=None if proxy is None else _of_httpcore(proxy),
+                max_connections=self._connections,
+                network_backend=network,
+            )
+        return self._pools[proxy]
+
+    def _judge(self, response: httpcore.Response, asked: str) -> None:
+        status = response.status
+        if status in (200, 206):
+            return
+        is_transient = status in _TRANSIENT or status >= 500
+        pause_s = asked_pause_s(_header(response, b"retry-after")) if is_transient else None
+        text = f"{asked}: the server answered {status}"
+        raise FetchFailed(text, is_transient=is_transient, status=status, pause_s=pause_s)
+
+    def _told(self, error: Exception, asked: str, route: "_Route") -> FetchFailed:
+        """The error in our words: its own may hold what the server has sent."""
+        limits, proxy = self._settings, route.proxy
+        match error:
+            case Refused():
+                return FetchRefused(f"{asked}: {'it redirects, and ' if route.is_redirected else ''}{_REFUSED}")
+            case HeadTooLarge():
+                text = f"the head of the answer has over {limits.header_bytes} bytes (PULP_FETCH_HEADER_BYTES)"
+                return FetchFailed(f"{asked}: {text}")
+            case TooSlow():
+                text = f"less than {limits.lowest_rate} bytes a second over {limits.rate_window_s:g} s"
+                return FetchFailed(f"{asked}: it comes too slowly, {text} (PULP_FETCH_LOWEST_RATE)", is_transient=True)
+            case NoSuchName():
+                return FetchFailed(f"{asked}: the name of the host has no address", is_transient=True)
+            case NotConnected() if proxy is not None:
+                text = f"the proxy {proxy.shown}, which {proxy.variable} names, cannot be reached"
+                return FetchFailed(f"{asked}: {text}", is_transient=True)
+            case httpcore.ProxyError() if proxy is not None:
+                text = f"the proxy {proxy.shown}, which {proxy.variable} names, does not connect to it"
+                return FetchFailed(f"{asked}: {text}", is_transient=True)
+            case httpcore.ConnectError() if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                return FetchFailed(f"{asked}: the certificate of the server is not valid for it, or not trusted here")
+            case httpcore.ReadTimeout():
+                text = f"no answer, or no more of it, for {limits.read_s:g} s (PULP_FETCH_READ_S)"
+                return FetchFailed(f"{asked}: {text}", is_transient=True)
+        return FetchFailed(f"{asked}: {_NO_HTTP}", is_transient=True)
+
+
+@dataclass
+class _Route:
+    """How a request went: for the words of an error."""
+
+    proxy: Proxy | None = None
+    is_redirected: bool = False
+
+
+def _headers(to: Target, given: dict[str, str]) -> list[tuple[bytes | str, bytes | str]]:
+    # What is fetched is compared byte for byte: nobody may compress it on the way.
+    ours = {"Host": to.url.netloc.decode(), "User-Agent": "pulp-tasks", "Accept": "*/*"}
+    return [*(ours | given | {"Accept-Encoding": "identity"}).items()]
+
+
+def _header(response: httpcore.Response, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in response.headers if key.lower() == name), "")
+
+
+def _of_httpcore(proxy: Proxy) -> httpcore.Proxy:
+    parts = urlsplit(proxy.url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = f":{parts.port}" if parts.port else ""
+    auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    return httpcore.Proxy(f"{parts.scheme}://{host}{port}", auth=auth)

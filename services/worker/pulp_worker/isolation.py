@@ -1,0 +1,169 @@
+"""Calling a function in a process of its own, with bounds that are only this call's.
+
+For what reads documents of others: a parser that is led to take all memory, to loop or to crash ends its process, and
+neither the worker nor the tasks beside it. `Context.isolated` is how operations call it.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+from pulp_events import settings as read
+
+from pulp_worker.environment import allowed
+from pulp_worker.errors import LimitExceeded, OperationError
+
+T = TypeVar("T")
+_MIB: Final = 1 << 20
+_MEMORY_SIGNALS: Final = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGKILL)
+"""How a process ends whose allocations fail, or that the kernel ends for want of memory."""
+_PIECE: Final = 1 << 16
+
+
+class IsolationSettings(Struct, frozen=True, kw_only=True):
+    """What one isolated call may use: PULP_ISOLATED_*."""
+
+    memory_bytes: int = 512 * _MIB
+    """Address space of its process: some 50 MiB of it are the interpreter's."""
+    cpu_s: int = 900
+    total_s: float = 3600
+    result_bytes: int = 256 * _MIB
+    """Of what the function returns, encoded."""
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Self:
+        """Raises `SettingsError`, which names the key."""
+        default = cls()
+        return cls(
+            memory_bytes=read.integer(env, "PULP_ISOLATED_MEMORY_BYTES", default.memory_bytes, least=128 * _MIB),
+            cpu_s=read.integer(env, "PULP_ISOLATED_CPU_S", default.cpu_s, least=1),
+            total_s=read.number(env, "PULP_ISOLATED_TOTAL_S", default.total_s, least=1),
+            result_bytes=read.integer(env, "PULP_ISOLATED_RESULT_BYTES", default.result_bytes, least=1),
+        )
+
+    def lowered(self, *, memory_bytes: int | None, cpu_s: int | None, total_s: float | None) -> "IsolationSettings":
+        """These bounds, or lower ones where they are given."""
+        return IsolationSettings(
+            memory_bytes=min(self.memory_bytes, memory_bytes or self.memory_bytes),
+            cpu_s=min(self.cpu_s, cpu_s or self.cpu_s),
+            total_s=min(self.total_s, total_s or self.total_s),
+            result_bytes=self.result_bytes,
+        )
+
+
+class Call(Struct, frozen=True):
+    """What the process is told."""
+
+    module: str
+    name: str
+    arguments: tuple[Any, ...]
+    path: list[str]
+    """`sys.path` of the caller."""
+    limits: IsolationSettings
+
+
+class Reply(Struct, frozen=True, omit_defaults=True):
+    """What the process says: a result, an `OperationError`, or the name of another exception's type."""
+
+    result: Raw = Raw()
+    code: str | None = None
+    description: str = ""
+    is_limit: bool = False
+    raised: str | None = None
+
+
+async def isolated(
+    function: Callable[..., T], *arguments: Any, returns: type[T] | Any, limits: IsolationSettings, what: str
+) -> T:
+    """What the function returns, called in a process of its own. The process ends with the call, also by a cancel.
+
+    The function is found by its module and name. Arguments and result go through msgpack: the arguments arrive as the
+    types of the function's signature, and `returns` is what the result is decoded as. What other exceptions than
+    `OperationError` say is dropped, since it may quote what was read. `what` names the work in errors.
+
+    Raises `LimitExceeded` where the bounds do not suffice, the `OperationError` that the function raises, and
+    `OperationError` (`isolated-failed`) for any other end.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pulp_worker.isolated"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,  # a parser that dies may quote there what it has read
+        env=allowed(os.environ),
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(limits.total_s) as deadline:
+            said = await _converse(process, _call(function, arguments, limits), limits, what)
+            status = await process.wait()
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise LimitExceeded(f"{what} takes longer than {limits.total_s:g} s (PULP_ISOLATED_TOTAL_S)") from None
+    finally:
+        await _end(process)
+    result: T = _outcome(said, status, returns, limits, what)
+    return result
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...], limits: IsolationSettings) -> bytes:
+    path = [os.path.abspath(folder) for folder in sys.path]
+    return msgspec.msgpack.encode(Call(function.__module__, function.__qualname__, arguments, path, limits))
+
+
+async def _converse(process: asyncio.subprocess.Process, call: bytes, limits: IsolationSettings, what: str) -> bytes:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has died: its status says how
+        process.stdin.write(call)
+        process.stdin.write_eof()
+        await process.stdin.drain()
+    said = bytearray()
+    while piece := await process.stdout.read(_PIECE):
+        said += piece
+        if len(said) > limits.result_bytes + _PIECE:
+            raise LimitExceeded(f"{what} gives more than {limits.result_bytes} bytes (PULP_ISOLATED_RESULT_BYTES)")
+    return bytes(said)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    await asyncio.shield(asyncio.ensure_future(process.wait()))
+
+
+def _outcome(said: bytes, status: int, returns: Any, limits: IsolationSettings, what: str) -> Any:
+    if status == -signal.SIGXCPU:
+        raise LimitExceeded(f"{what} takes more than {limits.cpu_s} s of processor time (PULP_ISOLATED_CPU_S)")
+    try:
+        reply = msgspec.msgpack.decode(said, type=Reply)
+    except msgspec.DecodeError:
+        if -status in _MEMORY_SIGNALS:
+            raise _no_memory(limits, what) from None
+        raise OperationError("isolated-failed", f"{what} has failed: its process ended with status {status}") from None
+    if reply.is_limit:
+        raise LimitExceeded(reply.description)
+    if reply.code is not None:
+        raise OperationError(reply.code, reply.description)
+    if reply.raised == MemoryError.__name__:
+        raise _no_memory(limits, what)
+    if reply.raised is not None:
+        raise OperationError("isolated-failed", f"{what} has failed: {reply.raised}")
+    try:
+        return msgspec.msgpack.decode(reply.result, type=returns)
+    except msgspec.DecodeError:
+        raise OperationError("isolated-failed", f"{what} has failed: its result has another shape") from None
+
+
+def _no_memory(limits: IsolationSettings, what: str) -> LimitExceeded:
+    size = limits.memory_bytes // _MIB
+    return LimitExceeded(
+        f"{what} needs more than the {size} MiB of memory that it may use (PULP_ISOLATED_MEMORY_BYTES)"
+    )
