@@ -1,23 +1,23 @@
 """`publish`: write out what a repository holds, as a yum repository."""
 
+import asyncio
 import errno
 import os
-import posixpath
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from pulp_worker import Context, OperationError, Resource, operation
-from rpmrepo_metadata import MetadataError, RepositoryReader, RepositoryWriter
+from pulp_worker.fetching import patiently
 
 from pulp_operations.arguments import PublishArguments, fencing_token
+from pulp_operations.metadata import packages_of, unpacked_metadata
 from pulp_operations.progress import FAILED, FINISHED, IN_PROGRESS, NOT_STARTED
-from pulp_operations.repomd import bad_repository, known_checksum
+from pulp_operations.reading import write_metadata
+from pulp_operations.repomd import shown_href
 from pulp_operations.store import Package, Store, checksum_of
 
-_LIST_TIMEOUT_S: Final = 300.0
 _MOST_LIST_BYTES: Final = 10 * 1024 * 1024
 _PARTS: Final = ("package_list", "metadata", "packages", "verification")
 
@@ -45,17 +45,14 @@ def publish(context: Context[PublishArguments]) -> object:
     with store.scratch() as scratch:
         try:
             progress.enter("package_list")
-            names = _wanted_names(context.arguments)
+            names = _wanted_names(context)
             progress.enter("metadata")
-            published = _write_metadata(held["folder"], scratch, names)
+            published = asyncio.run(_write_metadata(context, held["folder"], scratch, names))
             progress.enter("packages")
             _link_packages(store, held["packages"], published, scratch)
             progress.enter("verification")
-            size_bytes = _verify(scratch, published)
+            size_bytes = _verify(context, scratch, published)
             folder = store.save_publication(repo_id, scratch, token)
-        except MetadataError as error:
-            progress.end(FAILED)
-            raise bad_repository(f"the metadata of version {held['version']} cannot be published: {error}") from error
         except BaseException:
             progress.end(FAILED)
             raise
@@ -89,60 +86,38 @@ class _Progress:
         self._context.report({"yum_distributor": parts})
 
 
-def _wanted_names(given: PublishArguments) -> frozenset[str] | None:
+def _wanted_names(context: Context[PublishArguments]) -> list[str] | None:
+    """The lines of the list, in order; None: all packages."""
+    given = context.arguments
     url = given.packages_url
     if url is None:
         return None
-    import httpx  # 8 MiB of every worker, and only here needed
 
-    content = b""
+    async def fetched() -> bytes:
+        async with context.fetcher(verify_tls=given.verify_tls) as fetcher:
+            return await patiently(lambda: fetcher.read(url, most_bytes=_MOST_LIST_BYTES))
+
     try:
-        with httpx.stream(
-            "GET", url, timeout=_LIST_TIMEOUT_S, verify=given.verify_tls, follow_redirects=True
-        ) as response:
-            response.raise_for_status()
-            for chunk in response.iter_bytes():
-                content += chunk
-                if len(content) > _MOST_LIST_BYTES:
-                    raise OperationError("fetch-failed", f"the list of packages has over {_MOST_LIST_BYTES} bytes")
-        names = frozenset(line.strip() for line in content.decode().splitlines() if line.strip())
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeDecodeError) as error:
-        raise OperationError("fetch-failed", f"the list of packages {url} cannot be fetched: {error}") from error
-    return names
+        lines = asyncio.run(fetched()).decode().splitlines()
+    except UnicodeDecodeError:
+        raise OperationError("fetch-failed", "the list of packages is no text in UTF-8") from None
+    return [line.strip() for line in lines]
 
 
-def _write_metadata(source: Path, folder: Path, names: frozenset[str] | None) -> dict[str, str]:
+async def _write_metadata(
+    context: Context[PublishArguments], source: Path, folder: Path, names: list[str] | None
+) -> dict[str, str]:
     """Write the repodata; checksum → location of each published package."""
-    reader = RepositoryReader(str(source))
-    packages = [package for package in reader.iter_packages() if names is None or package.name in names]
-    unknown = sorted((names or frozenset()) - {package.name for package in packages})
-    if unknown:
-        raise OperationError(
-            "unknown-packages", f"{len(unknown)} names of the list are in no package, e.g. {', '.join(unknown[:10])}"
+    async with unpacked_metadata(context, source, folder) as plain:
+        published: dict[str, str] = await context.isolated(
+            write_metadata, plain, str(folder), names, returns=dict[str, str], what="writing the metadata"
         )
-    writer = RepositoryWriter(str(folder), len({package.checksum for package in packages}))
-    published: dict[str, str] = {}
-    taken: set[str] = set()
-    for package in packages:
-        _, checksum = known_checksum(*package.checksum)
-        if checksum in published:
-            continue
-        name = posixpath.basename(package.location_href)
-        href = f"Packages/{name}"
-        # Folders of the source may hold different files of one name.
-        package.location_href = href if href not in taken else f"Packages/{checksum}/{name}"
-        package.location_base = None
-        package.time_file = int(time.time())
-        writer.add_package(package)
-        published[checksum] = package.location_href
-        taken.add(package.location_href)
-    for advisory in reader.iter_advisories():
-        writer.add_advisory(advisory)
-    comps = reader.read_comps()
-    if comps is not None:
-        writer.write_comps(comps.groups, comps.categories, comps.environments, comps.langpacks)
-    writer.finish()
     return published
+
+
+async def _read_back(context: Context[Any], folder: Path) -> list[Package]:
+    async with unpacked_metadata(context, folder, folder) as plain:
+        return await packages_of(context, plain)
 
 
 def _link_packages(store: Store, held: list[Package], published: Mapping[str, str], folder: Path) -> None:
@@ -154,7 +129,9 @@ def _link_packages(store: Store, held: list[Package], published: Mapping[str, st
         try:
             _link_or_copy(store.content_path(package), folder / href)
         except FileNotFoundError as error:
-            raise OperationError("content-missing", f"{package.href} is not in the store: sync again") from error
+            raise OperationError(
+                "content-missing", f"{shown_href(package.href, package.checksum)} is not in the store: sync again"
+            ) from error
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
@@ -166,16 +143,17 @@ def _link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)  # a file system without hard links, or no more of them
 
 
-def _verify(folder: Path, published: Mapping[str, str]) -> int:
+def _verify(context: Context[Any], folder: Path, published: Mapping[str, str]) -> int:
     """Read the publication back, every byte of it; its packages' size in bytes."""
     size_bytes, seen = 0, set()
-    for package in RepositoryReader(str(folder)).iter_packages():
-        algorithm, checksum = known_checksum(*package.checksum)
-        path = folder / package.location_href
-        if path.stat().st_size != package.size_package or checksum_of(path, algorithm) != checksum:
-            raise OperationError("bad-publication", f"{package.location_href} is not what the metadata says")
-        size_bytes += package.size_package
-        seen.add(checksum)
+    for package in asyncio.run(_read_back(context, folder)):
+        path = folder / package.href
+        if path.stat().st_size != package.size_bytes or checksum_of(path, package.algorithm) != package.checksum:
+            raise OperationError(
+                "bad-publication", f"{shown_href(package.href, package.checksum)} is not what the metadata says"
+            )
+        size_bytes += package.size_bytes
+        seen.add(package.checksum)
     if seen != set(published):
         raise OperationError("bad-publication", "the metadata that was written lacks packages")
     return size_bytes

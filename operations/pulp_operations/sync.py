@@ -1,26 +1,23 @@
 """`sync`: fetch a yum repository."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
-from pulp_worker import Context, OperationError, Resource, TaskCancelled, operation
-from rpmrepo_metadata import MetadataError, RepositoryReader
+from pulp_worker import Context, LimitExceeded, Resource, TaskCancelled, operation
+from pulp_worker.fetching import FetchFailed
 
 from pulp_operations.arguments import SyncArguments, fencing_token
-from pulp_operations.errors import FetchFailed
+from pulp_operations.feed import Feed
+from pulp_operations.metadata import packages_of, unpacked_metadata
 from pulp_operations.progress import CANCELED, FAILED, FINISHED, IN_PROGRESS, SyncProgress
-from pulp_operations.repomd import bad_repository, known_checksum, parse_repomd, safe_href
+from pulp_operations.reading import Counts, read_counts
+from pulp_operations.repomd import MetadataFile, parse_repomd, shown_href, written_repomd
 from pulp_operations.store import Package, Store
 
-if TYPE_CHECKING:
-    from pulp_operations.feed import Feed
-
 T = TypeVar("T")
-_WANTED: Final = ("primary", "filelists", "other", "updateinfo", "group", "group_gz", "group_xz", "group_zst")
 
 
 @operation(
@@ -35,17 +32,14 @@ async def sync(context: Context[SyncArguments]) -> object:
 
     Fails if a package could not be fetched; what was fetched stays, and the next sync goes on from there.
     """
-    # Here, as it brings httpx, and that the terminal's colours: 8 MiB of every worker, also of one that never syncs.
-    from pulp_operations.feed import opened
-
     given = context.arguments
     repo_id = given.repo_id
     token = fencing_token(context, f"repository:{repo_id}", "content_unit:orphans")
     store, progress = Store(context.storage), SyncProgress()
     with store.scratch() as scratch:
         try:
-            async with opened(given.feed, concurrency=given.concurrency, verify_tls=given.verify_tls) as feed:
-                run = _Run(context, store, progress, feed, scratch, repo_id, given.concurrency)
+            async with context.fetcher(connections=given.concurrency, verify_tls=given.verify_tls) as fetcher:
+                run = _Run(context, store, progress, Feed(fetcher, given.feed), scratch, repo_id, given.concurrency)
                 fetched = await _unless_cancelled(context, run.fetch())
             # From here on a cancel comes too late: the repository gets its new version whole.
             version = await asyncio.to_thread(store.save_repository, repo_id, fetched.packages, scratch, token)
@@ -90,38 +84,33 @@ class _Run:
     context: Context[SyncArguments]
     store: Store
     progress: SyncProgress
-    feed: "Feed"
+    feed: Feed
     scratch: Path
     repo_id: str
     concurrency: int
 
     async def fetch(self) -> _Fetched:
         """Fetch everything; nothing but packages is in the store yet."""
-        try:
-            packages = await self._metadata()
+        await self._metadata()
+        async with unpacked_metadata(self.context, self.scratch, self.scratch) as plain:
+            packages = await packages_of(self.context, plain)
+            self.progress.metadata = FINISHED
             await self._content(packages)
-            return await self._comps_and_errata(packages)
-        except FetchFailed as error:
-            raise OperationError("fetch-failed", str(error)) from error
-        except MetadataError as error:
-            raise bad_repository(f"the metadata cannot be read: {error}") from error
+            return await self._comps_and_errata(plain, packages)
 
     def _report(self) -> None:
         self.context.report(self.progress.tree())
 
-    async def _metadata(self) -> list[Package]:
+    async def _metadata(self) -> None:
         self.progress.metadata = IN_PROGRESS
         self._report()
         content = await self.feed.repomd()
-        entries = [entry for entry in parse_repomd(content) if entry.type in _WANTED]
-        if not any(entry.type == "primary" for entry in entries):
-            raise bad_repository("repomd.xml names no primary metadata")
-        await _together(self.feed.metadata(entry, self.scratch / entry.href) for entry in entries)
-        (self.scratch / "repodata").mkdir(exist_ok=True)
-        (self.scratch / "repodata" / "repomd.xml").write_bytes(content)
-        packages = await asyncio.to_thread(lambda: list(_packages(self.scratch)))
-        self.progress.metadata = FINISHED
-        return packages
+        entries = await self.context.isolated(
+            parse_repomd, content, returns=list[MetadataFile], what="reading repomd.xml"
+        )
+        (self.scratch / "repodata").mkdir()
+        await _together(self.feed.metadata(entry, self.scratch / entry.own_href) for entry in entries)
+        (self.scratch / "repodata" / "repomd.xml").write_bytes(written_repomd(entries))
 
     async def _content(self, packages: list[Package]) -> None:
         missing = await asyncio.to_thread(self._missing, packages)
@@ -135,8 +124,8 @@ class _Run:
             for package in queue:
                 try:
                     await self.feed.package(package, self.store, self.repo_id)
-                except FetchFailed as error:
-                    self.progress.failed(package.href, str(error))
+                except (FetchFailed, LimitExceeded) as error:
+                    self.progress.failed(shown_href(package.href, package.checksum), str(error))
                 else:
                     self.progress.fetched(package.size_bytes)
                 self._report()
@@ -150,17 +139,15 @@ class _Run:
         missing = (package for package in packages if not self.store.has(package))
         return list({package.checksum: package for package in missing}.values())
 
-    async def _comps_and_errata(self, packages: list[Package]) -> _Fetched:
-        reader = RepositoryReader(str(self.scratch))
-        self.progress.comps = IN_PROGRESS
+    async def _comps_and_errata(self, plain: str, packages: list[Package]) -> _Fetched:
+        self.progress.comps = self.progress.errata = IN_PROGRESS
         self._report()
-        comps = await asyncio.to_thread(reader.read_comps)
-        self.progress.comps, self.progress.errata = FINISHED, IN_PROGRESS
+        counts = await self.context.isolated(
+            read_counts, plain, returns=Counts, what="reading the package groups and errata"
+        )
+        self.progress.comps = self.progress.errata = FINISHED
         self._report()
-        errata = await asyncio.to_thread(lambda: sum(1 for _ in reader.iter_advisories()))
-        self.progress.errata = FINISHED
-        self._report()
-        return _Fetched(packages, errata, 0 if comps is None else len(comps.groups))
+        return _Fetched(packages, counts.errata, counts.package_groups)
 
 
 async def _together(coroutines: Iterable[Coroutine[None, None, None]]) -> None:
@@ -171,12 +158,3 @@ async def _together(coroutines: Iterable[Coroutine[None, None, None]]) -> None:
                 group.create_task(coroutine)
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from errors
-
-
-def _packages(folder: Path) -> Iterator[Package]:
-    for found in RepositoryReader(str(folder)).iter_packages():
-        algorithm, checksum = known_checksum(*found.checksum)
-        base_url = found.location_base or ""
-        if base_url and urlsplit(base_url).scheme not in ("http", "https"):
-            raise bad_repository(f"a package is at {base_url!r}, which is no http or https URL")
-        yield Package(safe_href(found.location_href), algorithm, checksum, found.size_package, base_url)

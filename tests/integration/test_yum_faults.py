@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from pulp_deploy.demo.server import DemoServer
-from pulp_operations import feed as feed_module
 from pulp_operations import publish, remove_orphans, sync
 from pulp_worker import Context, OperationError, TaskCancelled
+from pulp_worker.fetching import patience
 from rpmrepo_metadata import RepositoryReader
 
 from tests.support.yum import Feed, Runner, small_repository
@@ -20,7 +20,7 @@ ANT = "/Packages/ant.rpm"
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(patience, "PAUSES_S", (0.0, 0.0))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def test_a_package_that_is_not_what_the_metadata_says_fails_the_sync(feed:
 
 async def test_metadata_that_is_not_what_repomd_says_fails_the_sync(feed: Feed, runner: Runner) -> None:
     feed.damage("repodata/primary.xml.zst")
-    with pytest.raises(OperationError, match=r"primary.xml.zst is not what repomd.xml says"):
+    with pytest.raises(OperationError, match=r"primary metadata is not what repomd.xml says"):
         await runner.run(sync, repo_id="zoo", feed=feed.url)
     assert runner.states == ["FAILED", "NOT_STARTED", "NOT_STARTED", "NOT_STARTED"]
 

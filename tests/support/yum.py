@@ -9,8 +9,12 @@ from uuid import uuid4
 import msgspec
 from pulp_deploy.demo.server import DemoServer
 from pulp_worker import Context, Operation
+from pulp_worker.fetching import FetchSettings
 from rpm_rs import BuildConfig, CompressionType, FileOptions, PackageBuilder
 from rpmrepo_metadata import Package, RepositoryWriter
+
+LOCAL = FetchSettings.read({"PULP_FETCH_ALLOW": "public,private,loopback"})
+"""A server of a test is on this machine."""
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Runner:
     storage: Path
     reports: list[dict[str, Any]] = field(default_factory=list)
     token: int = 0
+    fetching: FetchSettings = LOCAL
 
     def context(self, **arguments: Any) -> Context:
         self.token += 1
@@ -51,6 +56,7 @@ class Runner:
             storage=self.storage,
             tokens={f"repository:{arguments.get('repo_id')}": self.token, "content_unit:orphans": self.token},
             send=lambda progress: self.reports.append(msgspec.json.decode(progress)),
+            fetching=self.fetching,
         )
 
     async def run(self, operation: Operation, **arguments: Any) -> Any:

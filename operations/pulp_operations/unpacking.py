@@ -1,0 +1,116 @@
+"""Unpacking files of metadata within bounds: each piece is counted before it is written."""
+
+import bz2
+import lzma
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from pulp_worker import LimitExceeded
+
+from pulp_operations.repomd import bad_repository
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_PIECE: Final = 256 * 1024
+_SMALL_BYTES: Final = 16 * 1024 * 1024
+"""Below it the ratio does not matter."""
+_XZ_MEMORY_BYTES: Final = 128 * 1024 * 1024
+_ZSTD_WINDOW_LOG: Final = 27
+_FAULTS: Final = (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError, zstd.ZstdError)
+
+
+class _Decompressor(Protocol):
+    """What the decompressors of Python's libraries have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def needs_input(self) -> bool: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Gzip:
+    """zlib's decompressor, with the interface of the others."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+
+
+def unpack(source: Path, target: Path, *, what: str, most_bytes: int, most_ratio: int) -> None:
+    """Write what the file holds, unpacked, to a new file. What it is packed with its first bytes tell.
+
+    Raises `LimitExceeded` for more than `most_bytes`, or more than `most_ratio` times the file, and `OperationError`
+    (`bad-repository`) for what cannot be unpacked, or is neither packed nor XML. `what` names the file in errors.
+    """
+    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
+    with open(descriptor, "rb") as packed, target.open("xb") as plain:
+        allowed_bytes = min(most_bytes, max(_SMALL_BYTES, most_ratio * os.fstat(descriptor).st_size))
+        size_bytes = 0
+        for piece in _pieces(packed, what):
+            size_bytes += len(piece)
+            if size_bytes > allowed_bytes:
+                raise LimitExceeded(
+                    f"{what} becomes larger than {allowed_bytes} bytes when it is unpacked"
+                    " (PULP_FETCH_UNPACKED_BYTES, PULP_FETCH_UNPACKED_RATIO)"
+                )
+            plain.write(piece)
+
+
+def _pieces(packed: BinaryIO, what: str) -> Iterator[bytes]:
+    data = packed.read(_PIECE)
+    if data.lstrip()[:1] == b"<" or data.startswith((b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe")):
+        while data:
+            yield data
+            data = packed.read(_PIECE)
+        return
+    try:
+        while data:
+            decompressor = _decompressor(data)
+            if decompressor is None:
+                raise bad_repository(f"{what} is neither XML nor packed with gzip, bzip2, xz or zstd")
+            while not decompressor.eof:
+                plain = decompressor.decompress(data, _PIECE)
+                yield plain
+                data = packed.read(_PIECE) if decompressor.needs_input and not decompressor.eof else b""
+                if not (plain or data or decompressor.eof):
+                    raise bad_repository(f"{what} cannot be unpacked: it ends too early")
+            data = (decompressor.unused_data + packed.read(_PIECE)).lstrip(b"\0")  # the next member, or padding
+    except _FAULTS:
+        raise bad_repository(f"{what} cannot be unpacked") from None
+
+
+def _decompressor(head: bytes) -> _Decompressor | None:
+    if head.startswith(b"\x1f\x8b"):
+        return _Gzip()
+    if head.startswith(b"BZh"):
+        return bz2.BZ2Decompressor()
+    if head.startswith(b"\xfd7zXZ\0"):
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES)
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        options = {int(zstd.DecompressionParameter.window_log_max): _ZSTD_WINDOW_LOG}
+        return zstd.ZstdDecompressor(options=options)
+    return None
