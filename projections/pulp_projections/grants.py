@@ -103,7 +103,8 @@ def _grant(process: Process, role: str, generations: Sequence[int]) -> list[Comp
                     SQL(rights[process]), Identifier("public", name), Identifier(role)
                 )
             )
-    found += [_on("select", Identifier("public", view), role) for view in _VIEWS[process]]
+    if generations:  # the views are those of the first one: before it there are none, and it grants them itself
+        found += [_on("select", Identifier("public", view), role) for view in _VIEWS[process]]
     if process is Process.PROCESSOR:
         for number in generations:
             schema = schema_of(number)

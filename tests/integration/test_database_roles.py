@@ -271,6 +271,35 @@ async def test_a_stack_in_which_each_process_has_its_role(
         await forget(owner, prefix)
 
 
+async def test_roles_come_before_the_tables_in_a_database_that_is_new(
+    backend: Backend, topics: Topics, tmp_path: Path
+) -> None:
+    prefix, name = f"t{uuid4().hex[:10]}", f"test_{uuid4().hex[:12]}"
+    roles = Roles(make_conninfo(backend.postgres, dbname=name), prefix)
+    passwords = tmp_path / "passwords"
+    installed = {"PULP_KAFKA": backend.kafka, "PULP_TOPIC_PREFIX": topics.events.removesuffix(".events")}
+    as_owner = {"PULP_POSTGRES": roles.conninfo("owner"), "PULP_POSTGRES_PASSWORD_FILE": str(passwords / "owner")}
+    async with await connect(backend.postgres, "superuser") as superuser:
+        await superuser.execute(SQL("create database {}").format(Identifier(name)))
+        try:
+            for arguments, login in (
+                (["roles", "--prefix", prefix, "--password-folder", str(passwords)], {"PULP_POSTGRES": roles.database}),
+                (["migrate"], as_owner),
+            ):
+                env = environment(tmp_path, **installed, **login)
+                done = await asyncio.to_thread(pulp_tasks, "database", *arguments, env=env)
+                assert done.returncode == 0, done.stderr
+            for process in Process:
+                password = (passwords / process.value).read_text().strip()
+                async with await connect(
+                    make_conninfo(roles.conninfo(process), password=password), "test"
+                ) as connection:
+                    await connection.execute("select count(*) from tasks")
+        finally:
+            await superuser.execute(SQL("drop database {} with (force)").format(Identifier(name)))
+            await forget(superuser, prefix)
+
+
 async def goes_through_life(client: httpx.AsyncClient) -> None:
     """A task succeeds, another one is cancelled while it runs, and both are listed."""
     echo, patient = await submitted(client, "echo"), await submitted(client, "patient")
