@@ -8,7 +8,8 @@ from typing import Any, Final, LiteralString, NamedTuple
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
 
-from pulp_projections.queries import Condition, Reading, TaskRow, parameters_of, reading_of, rows_of, tasks_sql
+from pulp_projections.bounded import EVERYTHING, tasks_sql
+from pulp_projections.queries import Condition, Reading, TaskRow, parameters_of, reading_of, rows_of
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections", "pages.sql")
@@ -51,8 +52,9 @@ class Pages:
         order: LiteralString,
         limit: int,
         offset: int,
+        wanted: frozenset[str] = EVERYTHING,
     ) -> Page:
-        """The page of the tasks for which every condition holds."""
+        """The page of the tasks for which every condition holds, with the wanted columns of `bounded.WIDE`."""
         reading = reading_of(conditions, order)
         parameters = parameters_of(conditions)
         key = (reading, repr(parameters))
@@ -61,7 +63,7 @@ class Pages:
         values = {**parameters, "limit": limit, "skip": offset, "most": EXACT_UP_TO + 1}
 
         async def found_by(form: str) -> list[tuple[Any, ...]]:
-            return await rows_of(connection, _statement(form, reading, order, way), values)
+            return await rows_of(connection, _statement(form, reading, order, way, limit, wanted), values)
 
         found = await found_by("page") or await found_by("empty")
         rows = [TaskRow(*row[2:]) for row in found if row[2] is not None]
@@ -94,10 +96,14 @@ def _have_counters(conditions: Sequence[Condition]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _statement(form: str, reading: Reading, order: LiteralString, way: LiteralString) -> LiteralString:
+def _statement(
+    form: str, reading: Reading, order: LiteralString, way: LiteralString, limit: int, wanted: frozenset[str]
+) -> LiteralString:
     count = SQL(_SQL[way]).format(source=SQL(reading.source), where=SQL(reading.where))
     whole = SQL(_SQL["whole"]).format(count=count)
-    return SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(reading)), order=SQL(order)).as_string()
+    return (
+        SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(reading, limit, wanted)), order=SQL(order)).as_string()
+    )
 
 
 def _estimate_sql(reading: Reading) -> bytes:

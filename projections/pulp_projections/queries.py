@@ -54,6 +54,12 @@ class TaskRow(Struct, frozen=True, gc=False):
     result: str
     error: str | None
     children: list[UUID]
+    omitted: list[str] = []
+    """Columns whose values a list had no room for, or only for a part."""
+
+
+HISTORY_BYTES: Final = 2 * 1024 * 1024
+"""A page of a history has so many bytes of events at most: it ends earlier than by its number, and `after` goes on."""
 
 
 class HistoryEntry(NamedTuple):
@@ -131,9 +137,22 @@ async def tasks(
     offset: int = 0,
 ) -> list[TaskRow]:
     """The tasks for which every condition holds."""
-    statement = "select " + tasks_sql(reading_of(conditions, order))
+    source, where, by = reading_of(conditions, order)
+    statement: LiteralString = "select " + COLUMNS + " from " + source + where
+    statement += " order by " + by + " limit %(limit)s offset %(skip)s"
     values = {**parameters_of(conditions), "limit": limit, "skip": offset}
     return [TaskRow(*row) for row in await rows_of(connection, statement, values)]
+
+
+async def task_ids(
+    connection: AsyncConnection, conditions: Sequence[Condition], *, order: LiteralString, limit: int, offset: int
+) -> list[UUID]:
+    """The ids of the tasks for which every condition holds."""
+    source, where, by = reading_of(conditions, order)
+    statement: LiteralString = "select t.task_id from " + source + where
+    statement += " order by " + by + " limit %(limit)s offset %(skip)s"
+    values = {**parameters_of(conditions), "limit": limit, "skip": offset}
+    return [row[0] for row in await rows_of(connection, statement, values)]
 
 
 async def rows_of(
@@ -165,10 +184,10 @@ async def effect_of(connection: AsyncConnection, position: Position) -> str | No
 async def history(
     connection: AsyncConnection, task_id: UUID, *, after: Position | None = None, limit: int = 100
 ) -> list[HistoryEntry]:
-    """A task's events in log order, after a position."""
+    """Up to `limit` events of a task in log order, after a position; none behind one that passes `HISTORY_BYTES`."""
     # With the limit in the text, and nothing said of a position, Postgres keeps the plan of a first page.
     condition, place = (SQL(""), {}) if after is None else (SQL(_SQL["after"]), after._asdict())
-    statement = SQL(_SQL["history"]).format(limit=limit, after=condition)
+    statement = SQL(_SQL["history"]).format(limit=limit, after=condition, most=HISTORY_BYTES)
     async with connection.cursor(binary=True) as cursor:  # as text an event is twice as long
         await cursor.execute(statement, {"task_id": task_id, **place})
         return [HistoryEntry._make(row) for row in await cursor.fetchall()]
@@ -256,12 +275,6 @@ def in_each(among: Sequence[LiteralString]) -> LiteralString:
         if place
     ]
     return among[0] + " r" + "".join(others)
-
-
-def tasks_sql(reading: Reading) -> LiteralString:
-    """What reads tasks, after `select`: the columns of `TaskRow`, and the rest. `limit` and `skip` are the page."""
-    source, where, order = reading
-    return COLUMNS + " from " + source + where + " order by " + order + " limit %(limit)s offset %(skip)s"
 
 
 def _where(texts: Sequence[LiteralString]) -> LiteralString:

@@ -5,7 +5,7 @@ t.shared_resources, t.tags, t.queue, t.priority, t.group_id, t.parent_id, t.depe
 t.created_by, t.correlation_id, t.accepted_at, t.updated_at, t.started_at, t.cancel_requested_at,
 t.finished_at, t.partition, t.accepted_offset, t.last_offset, t.version, t.attempt, t.worker, t.cancellable,
 t.progress::text, t.result::text, t.error::text,
-array(select c.task_id from tasks c where c.parent_id = t.task_id order by c.accepted_at) as children
+array(select c.task_id from tasks c where c.parent_id = t.task_id order by c.accepted_at limit 10001) as children
 
 -- positions --
 select partition, next_offset from positions;
@@ -14,11 +14,15 @@ select partition, next_offset from positions;
 select effect from task_events where partition = %(partition)s and record_offset = %(offset)s;
 
 -- history --
+-- The size of an event is told without reading it.
 select partition, record_offset, type, event_id, event_time, broker_time, actor, effect, event
-  from task_events
- where task_id = %(task_id)s {after}
- order by partition, record_offset
- limit {limit};
+  from (select *, sum(octet_length(event)) over (order by partition, record_offset rows unbounded preceding) as bytes
+          from (select * from task_events
+                 where task_id = %(task_id)s {after}
+                 order by partition, record_offset
+                 limit {limit}) e) e
+ where bytes - octet_length(event) < {most}
+ order by partition, record_offset;
 
 -- after --
 and (partition, record_offset) > (%(partition)s, %(offset)s)

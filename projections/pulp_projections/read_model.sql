@@ -56,6 +56,13 @@ create table task_causes (
     cause   uuid not null                    -- the task that is run again
 );
 
+-- Uncompressed: so the size of a value is told without reading it (see bounded.py). Only large values would be compressed.
+alter table tasks
+    alter arguments set storage external, alter resources set storage external, alter progress set storage external,
+    alter result set storage external, alter error set storage external, alter tags set storage external,
+    alter exclusive_resources set storage external, alter shared_resources set storage external,
+    alter depends_on set storage external;
+
 create table task_events (
     partition     integer not null,
     record_offset bigint not null,

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 
 DEFAULT_LIMIT: Final = 100
-MOST: Final = 10_000
+MOST: Final = 1000
 """A page is bounded: one request must not take the memory of the process."""
 
 

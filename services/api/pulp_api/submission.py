@@ -22,6 +22,16 @@ _MOST_TAGS: Final = 100
 _HREF: Final = re.compile(r"(?:/pulp/api/v[23]/tasks/)?([0-9a-fA-F-]{36})/?")
 
 
+class ArgumentsTooLarge(BadInput):
+    """The arguments have more bytes than a task may have."""
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"the arguments have {size_bytes} bytes, a task takes at most {limit_bytes}: put large data where the"
+            " operation can fetch it, and submit its address (the limit is the API's PULP_API_MAX_ARGUMENT_BYTES)"
+        )
+
+
 class Submission(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of a submission. What is left out comes from the operation's declaration."""
 
@@ -66,6 +76,13 @@ class Draft(NamedTuple):
     def checker(self) -> Checker | None:
         """The checker of its arguments; None if the operation declares none."""
         return _checker(self.operation)
+
+
+def check_size(submission: Submission, limit_bytes: int) -> None:
+    """Raises `ArgumentsTooLarge`."""
+    size = len(bytes(submission.arguments))
+    if size > limit_bytes:
+        raise ArgumentsTooLarge(size, limit_bytes)
 
 
 def drafted(submission: Submission, operation: OperationRow) -> Draft:

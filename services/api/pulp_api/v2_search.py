@@ -18,6 +18,16 @@ WORDS: Final = {
     State.CANCELLED: "canceled",
     State.SKIPPED: "skipped",
 }
+FIELDS: Final = {
+    "tags": ("tags", "call_request_tags"),
+    "progress": ("progress", "progress_report"),
+    "result": ("result",),
+    "error": ("error", "exception", "traceback"),
+    "children": ("spawned_tasks",),
+}
+"""The columns that may be large, and the fields of a report that are made of them. A report shows no others of them."""
+MOST_VALUES: Final = 1000
+"""Values that one filter may name."""
 _ORDERS: Final[dict[str, LiteralString]] = {
     "id": "t.accepted_at",
     "_id": "t.accepted_at",
@@ -43,15 +53,22 @@ class Search:
     fields: frozenset[str] | None = None
 
     @property
-    def is_open(self) -> bool:
-        """All tasks from some one on are wanted, in the order of submission."""
-        return self.limit is None and self.order == _LAST
+    def is_by_time(self) -> bool:
+        """The tasks are wanted in the order of submission."""
+        return self.order == _LAST
 
     def pick(self, report: dict[str, Any]) -> dict[str, Any]:
         """Of a report the fields that are wanted; its id comes in any case."""
         if self.fields is None:
             return report
-        return {key: value for key, value in report.items() if key in self.fields or key in ("_id", "id")}
+        return {key: value for key, value in report.items() if key in self.fields or key in ("_id", "id", "omitted")}
+
+
+def columns_of(search: Search) -> frozenset[str]:
+    """Of the columns that may be large those that the wanted fields are made of."""
+    return frozenset(
+        column for column, fields in FIELDS.items() if search.fields is None or not search.fields.isdisjoint(fields)
+    )
 
 
 def word_of(task: TaskRow) -> str:
@@ -137,6 +154,8 @@ def _filter(field: str, wanted: Any) -> Condition:
     is_plain = not isinstance(wanted, dict) or len(wanted) == 1
     if not _is_texts(values) or not is_plain:
         raise BadInput(f"criteria.filters.{field}: a text, or an object with $in and a list of texts")
+    if len(values) > MOST_VALUES:
+        raise BadInput(f"criteria.filters.{field}: {len(values)} values, at most {MOST_VALUES} are taken in one search")
     match field:
         case "task_id" | "group_id":
             ids = [found for text in values if (found := uuid_of(text)) is not None]

@@ -1,10 +1,11 @@
 """Tasks as Pulp 3 shows them. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 from pulp_events.task import State
 from pulp_projections.queries import TaskRow, raw
 from pulp_projections.reruns import Reruns
@@ -30,13 +31,33 @@ MINIMAL: Final = frozenset(
 )
 
 
+_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "arguments": ("arguments",),
+    "resources": ("resources",),
+    "exclusive_resources": ("reserved_resources_record",),
+    "shared_resources": ("reserved_resources_record",),
+    "tags": ("tags",),
+    "depends_on": ("depends_on",),
+    "progress": ("progress", "progress_reports"),
+    "result": ("result",),
+    "error": ("error",),
+    "children": ("child_tasks",),
+}
+"""The columns that may be large, and the fields that are made of them."""
+MOST_CHILDREN: Final = 10_000
+"""Children that are named with a single task. All of them are in the list with `parent_task`."""
+
+
 def href_of(task_id: UUID | str) -> str:
     """The task's relative URL."""
     return f"{ROOT}/tasks/{task_id}/"
 
 
 def shape(task: TaskRow) -> dict[str, Any]:
-    """The 22 fields of Pulp 3, then those that only this service has."""
+    """The 22 fields of Pulp 3, then those that only this service has.
+
+    `omitted` is there only in a list, and only if it had no room for the values of some fields: it names these.
+    """
     task_id, state, started_at = str(task.task_id), WORDS[task.state], instant(task.started_at)
     error = None if task.error is None else msgspec.json.decode(task.error)
     return {
@@ -76,11 +97,18 @@ def shape(task: TaskRow) -> dict[str, Any]:
         "progress": raw(task.progress),
         "version": task.version,
         "position": f"{task.partition}:{task.last_offset}",
-    }
+    } | ({"omitted": _omitted(task)} if task.omitted else {})
+
+
+def columns_of(names: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> frozenset[str]:
+    """Of the columns that may be large those that the picked fields are made of."""
+    return frozenset(column for column, fields in _FIELDS.items() if names(dict.fromkeys(fields)))
 
 
 def shape_alone(task: TaskRow, reruns: Reruns, waiting_for: Any = None) -> dict[str, Any]:
     """A task that is no item of a list: also what it runs again, what runs it again, and why it waits."""
+    if len(task.children) > MOST_CHILDREN:
+        task = replace(task, children=task.children[:MOST_CHILDREN], omitted=["children"])
     return {
         **shape(task),
         "rerun_of": None if reruns.rerun_of is None else href_of(reruns.rerun_of),
@@ -103,18 +131,26 @@ def progress_reports(progress: object, state: str, path: tuple[str, ...] = ()) -
 
 
 def pick(task: Mapping[str, Any], fields: Iterable[str], excluded: Iterable[str], *, minimal: bool) -> dict[str, Any]:
-    """The fields that a client asked for; unknown names are ignored."""
+    """The fields that a client asked for, and in any case what says that some lack their values.
+
+    Unknown names are ignored.
+    """
     wanted, unwanted = set(fields), set(excluded)
     return {
         key: value
         for key, value in task.items()
-        if (not wanted or key in wanted) and key not in unwanted and (not minimal or key in MINIMAL)
+        if key == "omitted"
+        or ((not wanted or key in wanted) and key not in unwanted and (not minimal or key in MINIMAL))
     }
 
 
 def names_of(values: Iterable[str]) -> list[str]:
     """Names from a parameter that may be repeated, and hold several with commas between."""
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+def _omitted(task: TaskRow) -> list[str]:
+    return sorted({field for column in task.omitted for field in _FIELDS[column]})
 
 
 def _error(error: Mapping[str, Any]) -> dict[str, Any]:
