@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from pulp_events.task import Position
 from pulp_projections.users import Role
 
+from pulp_api import crossing
 from pulp_api.auth import Authenticator, Forbidden, Principal
 from pulp_api.rerun import Rerun
 from pulp_api.respond import least_positions, time_or_position
@@ -82,7 +83,8 @@ class Call:
 
 
 async def call(request: Request) -> Call:
-    """The dependency that every handler but the open ones has. Raises `Unauthenticated`."""
+    """The dependency that every handler but the open ones has. Raises `Unauthenticated`, `CrossSite`, `NotJson`."""
+    crossing.check(request)
     authenticator: Authenticator = request.app.state.authenticator
     return Call(request, request.app.state.service, await authenticator.principal(request))
 

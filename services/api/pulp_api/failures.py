@@ -26,9 +26,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from pulp_api.auth import Forbidden, Unauthenticated
+from pulp_api.crossing import CrossSite, NotJson
 from pulp_api.html import page, wants_html
 from pulp_api.respond import API, json, lag_header, position_header
 from pulp_api.service import CancelUndecided, KeyReused, MissingTask
+from pulp_api.submission import ArgumentsTooLarge
 
 _log = logging.getLogger("pulp.api")
 
@@ -36,10 +38,13 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     # The first that fits counts: subclasses before their parents.
     (KeyReused, 422),
     (EventTooLarge, 413),
+    (ArgumentsTooLarge, 413),
     (BadInput, 400),
     (psycopg.DataError, 400),  # a text or a number that no column can hold
     (Unauthenticated, 401),
     (Forbidden, 403),
+    (CrossSite, 403),
+    (NotJson, 415),
     (TaskNotFound, 404),
     (TaskAlreadyFinal, 409),
     (TaskNotCancellable, 409),
