@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import httpx
+import psycopg
 import pytest
 from msgspec import Raw
 from pulp_events import admin
@@ -17,12 +19,14 @@ from pulp_events.reader import Reader
 from pulp_events.topics import Topics
 from pulp_processor import raw_producer
 from pulp_processor.raw_producer import RawRecord
+from pulp_projections.users import Role, add_user, hash_password
 
 from tests.conftest import PARTITIONS
 from tests.support.api_process import LIMIT_S, ApiProcess, EventSource, add_admin, api_process
 from tests.support.backends import Backend
 from tests.support.events import accepted, finished, progress, started
-from tests.support.site import V3
+from tests.support.projection import execute
+from tests.support.site import PASSWORD, V3
 
 FROM_THE_START = "?since=2000-01-01T00:00:00Z"
 Place = tuple[int, int]
@@ -233,3 +237,35 @@ async def test_a_graceful_stop_ends_the_streams_with_a_place_to_go_on(streams: S
     source.feed(rest)
     assert rest.startswith(b"retry: 1000\nid: ")
     assert len(source.messages) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("delete from users where name = 'jo'", "the user was removed"),
+        (f"update users set password_hash = '{hash_password('another')}' where name = 'jo'", "another password"),
+        ("update users set role = 'operator' where name = 'jo'", "the role of user jo is operator now"),
+    ],
+)
+async def test_a_stream_ends_once_its_user_may_not_have_it(
+    streams: Streams, database: str, change: str, told: str
+) -> None:
+    await add(database, "jo", Role.VIEWER)
+    async with (
+        httpx.AsyncClient(base_url=streams.api.url, auth=("jo", PASSWORD), timeout=LIMIT_S, trust_env=False) as client,
+        client.stream("GET", f"{V3}/events/") as answer,
+        asyncio.timeout(LIMIT_S),
+    ):
+        chunks = answer.aiter_raw()
+        await anext(chunks)
+        await execute(database, change)
+        rest = b"".join([chunk async for chunk in chunks])  # until the server ends it
+    last = rest.rpartition(b"event: failure")[2].decode()
+    assert told in last
+    async with streams.api.client() as client, client.stream("GET", f"{V3}/events/") as other:
+        assert other.status_code == 200  # everybody else's goes on
+
+
+async def add(database: str, name: str, role: Role) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await add_user(connection, name, PASSWORD, role)

@@ -3,7 +3,7 @@
 import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -14,7 +14,14 @@ from pulp_api.stream import PING_S, Hub, Item
 FAILURE: Final = "failure"
 """The event that ends a stream that cannot go on."""
 
+_RIGHTS_S: Final = 4.5
+"""So long a stream goes on before it is asked again whether its user may have it. Below the hub's own interval."""
+_CHUNK_BYTES: Final = 64 * 1024
+"""Of a backlog so many bytes are made ready at once: a slow subscriber holds no more."""
+
 Wanted = Callable[[Item], bool]
+Ended = Callable[[], Awaitable[str | None]]
+"""Why the stream has to end now; None if it may go on."""
 
 
 class Cursor(NamedTuple):
@@ -50,11 +57,12 @@ def check_cursor(cursor: Cursor, topic_id: str, ends: Mapping[int, int]) -> None
             )
 
 
-async def messages(hub: Hub, cursor: Cursor, wanted: Wanted) -> AsyncIterator[bytes]:
+async def messages(hub: Hub, cursor: Cursor, wanted: Wanted, ended: Ended) -> AsyncIterator[bytes]:
     """The stream's bytes.
 
     Every id is a cursor just behind its event. It comes at the start and with every ping too, so that a subscriber
-    whose filter lets nothing through, or that saw nothing yet, resumes where it was as well.
+    whose filter lets nothing through, or that saw nothing yet, resumes where it was as well. `ended` is asked every few
+    seconds: a text ends the stream, with that text.
     """
     offsets = list(cursor.offsets)
     clock = asyncio.get_running_loop()
@@ -63,21 +71,32 @@ async def messages(hub: Hub, cursor: Cursor, wanted: Wanted) -> AsyncIterator[by
         return f"id: {Cursor(cursor.topic_id, tuple(offsets)).encode()}\n".encode()
 
     yield b"retry: 1000\n" + place() + b"\n"
-    sent_at = clock.time()
+    sent_at = asked_at = clock.time()
     try:
         async for items in hub.items(dict(enumerate(cursor.offsets))):
-            chunk = b""
+            if clock.time() - asked_at >= _RIGHTS_S:
+                if (why := await ended()) is not None:
+                    yield _failure(why)
+                    return
+                asked_at = clock.time()
+            chunk = bytearray()
             for item in items:
                 offsets[item.partition] = item.offset + 1
                 if wanted(item):
                     chunk += place() + f"event: {item.type}\ndata: ".encode() + item.data + b"\n\n"
-            if not chunk and clock.time() - sent_at >= PING_S * 0.9:
-                chunk = place() + b": ping\n\n"
+                if len(chunk) >= _CHUNK_BYTES:
+                    yield bytes(chunk)
+                    chunk, sent_at = bytearray(), clock.time()
+            if not chunk and clock.time() - sent_at >= PING_S * 0.6:
+                chunk += place() + b": ping\n\n"
             if chunk:
-                yield chunk
+                yield bytes(chunk)
                 sent_at = clock.time()
     except LogError as error:
-        detail = msgspec.json.encode({"event": None, "detail": str(error)})
-        yield f"event: {FAILURE}\ndata: ".encode() + detail + b"\n\n"
+        yield _failure(str(error))
         return
     yield b"retry: 1000\n" + place() + b"\n"
+
+
+def _failure(why: str) -> bytes:
+    return f"event: {FAILURE}\ndata: ".encode() + msgspec.json.encode({"event": None, "detail": why}) + b"\n\n"

@@ -24,12 +24,14 @@ from pulp_events.reader import Reader, Record
 
 UNDECODABLE: Final = "undecodable"
 PING_S: Final = 15.0
+_IDLE_S: Final = 5.0
+"""So long a subscriber waits for an event before it is told that there is none."""
 _QUEUED_ITEMS: Final = 1000
-_QUEUED_BYTES: Final = 4_000_000
+_QUEUED_BYTES: Final = 1_000_000
 _RECENT_ITEMS: Final = 2_000
 _RECENT_BYTES: Final = 4_000_000
 _PAGE_ITEMS: Final = 5000
-_PAGE_BYTES: Final = 4_000_000
+_PAGE_BYTES: Final = 1_000_000
 _PAGE_S: Final = 10.0
 _BURST_ITEMS: Final = 10_000
 _QUIET_ITEMS: Final = 10
@@ -173,7 +175,7 @@ class Hub:
                 async for page in self._missed(offsets, feed.start):
                     yield _advance(offsets, page)
                 while not self.is_closing:
-                    items = await feed.take(PING_S)
+                    items = await feed.take(_IDLE_S)
                     if not items and feed.is_behind:
                         break
                     yield _advance(offsets, items)

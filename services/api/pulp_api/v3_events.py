@@ -1,13 +1,16 @@
 """The event stream's endpoint."""
 
+from functools import partial
 from typing import Annotated, Final
 
+import psycopg
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pulp_events.codec import TYPES
 from pulp_events.errors import BadInput
 
-from pulp_api.context import Calling
+from pulp_api.auth import Authenticator, Unauthenticated
+from pulp_api.context import Call, Calling
 from pulp_api.sse import Cursor, Wanted, check_cursor, messages
 from pulp_api.stream import UNDECODABLE, Hub, Item
 from pulp_api.submission import task_id_of
@@ -44,6 +47,7 @@ async def stream_start(
 
 @router.get("/events/")
 async def stream_events(
+    call: Calling,
     request: Request,
     start: Annotated[Cursor, Depends(stream_start)],
     task: str | None = None,
@@ -52,14 +56,28 @@ async def stream_events(
 ) -> Response:
     """Server-sent events: those that reads do not show yet, or all `since` a time (RFC 3339), and then as they come.
 
-    `Last-Event-ID` resumes exactly.
+    `Last-Event-ID` resumes exactly. Ends within 15 seconds once the user was removed, or has another role or password.
     """
     hub: Hub = request.app.state.hub
     return StreamingResponse(
-        messages(hub, start, _wanted(task, since, type)),
+        messages(hub, start, _wanted(task, since, type), partial(_why_ended, call)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+async def _why_ended(call: Call) -> str | None:
+    """Why the caller's stream has to end: who was let in once is looked at again."""
+    authenticator: Authenticator = call.request.app.state.authenticator
+    try:
+        principal = await authenticator.principal(call.request)
+    except Unauthenticated:
+        return "the user was removed, or has another password now: the stream has ended. Log in again"
+    except psycopg.Error:  # nobody can tell now; reads fail as well, and the stream shows no more than it did
+        return None
+    if principal != call.principal:
+        return f"the role of user {principal.name} is {principal.role} now: the stream has ended. Connect again"
+    return None
 
 
 def _wanted(task: str | None, since: str | None, types: list[str] | None) -> Wanted:
