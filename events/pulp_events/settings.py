@@ -14,6 +14,9 @@ from pulp_events.topics import Topics
 
 _BROKER: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 _PREFIX: Final = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,200}")
+UNSERVED_S: Final = 300.0
+"""What no worker could run for so long is not waited for by later tasks on its resources, unless a setting says
+otherwise. In seconds: longer than a restart of a worker takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,11 @@ def integer(env: Mapping[str, str], key: str, default: int, *, least: int = 0) -
     if value != int(value):
         raise SettingsError(f"{key}={env[key]}: a whole number is expected")
     return int(value)
+
+
+def unserved(env: Mapping[str, str]) -> float:
+    """PULP_UNSERVED_AFTER_S, which workers and the API have to agree on. Raises `SettingsError`."""
+    return number(env, "PULP_UNSERVED_AFTER_S", UNSERVED_S)
 
 
 def words(env: Mapping[str, str], key: str, default: tuple[str, ...]) -> tuple[str, ...]:

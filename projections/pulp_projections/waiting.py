@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
+from pulp_events.settings import UNSERVED_S
 from pulp_events.task import State
 
 from pulp_projections.sql import load
@@ -75,16 +76,20 @@ class Facts(Struct, frozen=True):
     """Up to 20 of them, exclusive holders first."""
     ahead: Ahead | None
     """The first one."""
+    is_passed_over: bool = False
+    """Nobody could run it, or a task that it depends on, for so long that later tasks do not wait for it any more."""
 
 
 def _statement() -> bytes:
     pieces = load("pulp_projections", "waiting.sql")
-    of_resource = SQL(pieces["of_resource"])
+    of_resource, passed_over = SQL(pieces["of_resource"]), SQL(pieces["passed_over"])
+    before = passed_over.format(row=SQL("e"))
     return (
         SQL(pieces["facts"])
         .format(
-            first_of_resource=of_resource.format(order=SQL("asc")),
-            last_of_resource=of_resource.format(order=SQL("desc")),
+            passed_over=passed_over.format(row=SQL("t")),
+            first_of_resource=of_resource.format(order=SQL("asc"), passed_over=before),
+            last_of_resource=of_resource.format(order=SQL("desc"), passed_over=before),
             takes_a_slot=SQL(load("pulp_projections", "workers.sql")["takes_a_slot"]),
         )
         .as_bytes()
@@ -94,9 +99,12 @@ def _statement() -> bytes:
 STATEMENT: Final = _statement()
 
 
-async def facts_of(connection: AsyncConnection, task_id: UUID) -> Facts | None:
-    """The facts of a task, whatever its state; None if there is no such task. Takes milliseconds, however many wait."""
-    values = {"task_id": task_id, "most_uses": _MOST_USES, "most_tasks": _MOST_TASKS}
+async def facts_of(connection: AsyncConnection, task_id: UUID, *, unserved_s: float = UNSERVED_S) -> Facts | None:
+    """The facts of a task, whatever its state; None if there is no such task. Takes milliseconds, however many wait.
+
+    `unserved_s` is the workers' setting.
+    """
+    values = {"task_id": task_id, "unserved_s": unserved_s, "most_uses": _MOST_USES, "most_tasks": _MOST_TASKS}
     cursor = await connection.execute(STATEMENT, values)
     row = await cursor.fetchone()
     return None if row is None else msgspec.json.decode(row[0], type=Facts)

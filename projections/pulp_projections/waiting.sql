@@ -3,6 +3,7 @@
 -- cost, however much waits: tasks are found by a key, or are the first or the last few of a resource.
 select json_build_object(
     'task_id', t.task_id, 'state', t.state, 'queue', t.queue, 'operation', t.operation,
+    'is_passed_over', {passed_over},
     'claimed_by', (
         select json_build_object('worker', c.worker, 'is_live', exists (
                    select from workers w
@@ -67,4 +68,20 @@ select json_build_object(
   cross join lateral (select * from tasks where task_id = r.task_id offset 0) e  -- by the key, whatever is in the statistics
   where e.state = 'waiting'
     and (e.accepted_at, e.partition, e.accepted_offset) < (t.accepted_at, t.partition, t.accepted_offset)
+    and not {passed_over}
     and not exists (select from claims c where c.task_id = e.task_id and c.released_at is null))
+
+-- passed_over --
+-- Whether nobody could run a task, or one that it depends on, for `unserved_s`: it stops no other task then.
+exists (
+    with recursive line as (
+        select {row}.task_id, {row}.queue, {row}.operation, {row}.depends_on, {row}.accepted_at
+         union
+        select s.task_id, s.queue, s.operation, s.depends_on, s.accepted_at
+          from line l cross join unnest(l.depends_on) as d (task_id) join tasks s on s.task_id = d.task_id
+         where s.state = 'waiting'
+    )
+    select from line
+     where accepted_at <= now() - make_interval(secs => %(unserved_s)s)
+       and (queue, operation) not in (
+           select queue, operation from offers where seen_at > now() - make_interval(secs => %(unserved_s)s)))

@@ -81,6 +81,11 @@ async def unserved_queues(connection: AsyncConnection) -> dict[str, int]:
     return dict(await _rows(connection, "unserved_queues", {"most": _MOST_QUEUED}))
 
 
+async def offers(connection: AsyncConnection) -> list[tuple[str, str]]:
+    """Each queue and operation that a worker of the list can run, or could while it was there."""
+    return [(queue, operation) for queue, operation in await _rows(connection, "offers")]
+
+
 async def _rows(
     connection: AsyncConnection, name: str, values: Mapping[str, Any] | None = None, where: LiteralString = "true"
 ) -> list[tuple[Any, ...]]:

@@ -35,3 +35,6 @@ select queue, count(*)
  where queue not in (select unnest(queues) from {registered} w where online)
  group by queue
  order by queue
+
+-- offers --
+select distinct queue, operation from offers

@@ -1,7 +1,7 @@
 """Which tasks a claim takes: the SQL against a plain reading of the rules, on rows that Hypothesis invents."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,10 +21,35 @@ from tests.support.claim_rows import KNOWN, QUEUES, Placed, Row, fill, rows
 CLAIMS_SQL = load("pulp_worker", "claims.sql")
 
 
-def expected(tasks: list[Placed], most: int, held: list[Placed]) -> list[UUID]:
-    """The rules of the design, word by word."""
+Pairs = frozenset[tuple[str, str]]
+"""Queues and operations that other workers can run."""
+MINE: Pairs = frozenset((queue, operation) for queue in QUEUES for operation in KNOWN)
+
+
+def is_passed_over(task: Placed, tasks: list[Placed], served: Pairs) -> bool:
+    """Nobody can run it, or something that waits and that it depends on, however far."""
+    seen: list[Placed] = []
+    found = [task]
+    while found:
+        each = found.pop()
+        seen.append(each)
+        if (each.row.queue, each.row.operation) not in served | MINE:
+            return True
+        others = [tasks[index] for index in each.row.depends_on if index < len(tasks)]
+        found += [other for other in others if other.row.state == "waiting" and other not in seen]
+    return False
+
+
+def expected(
+    tasks: list[Placed], most: int, held: list[Placed], served: Pairs, *, gone: Sequence[Placed] = ()
+) -> list[UUID]:
+    """The rules of the design, word by word. All were accepted long ago; some are `gone` meanwhile."""
     state = {index: task.row.state for index, task in enumerate(tasks)}
-    waiting = [task for task in tasks if task.row.state == "waiting"]
+    waiting = [
+        task
+        for task in tasks
+        if task.row.state == "waiting" and task not in gone and not is_passed_over(task, tasks, served)
+    ]
     runnable = [
         task
         for task in waiting
@@ -54,38 +79,55 @@ def claims_of(database: str, chunks: tuple[int, ...]) -> Claims:
     )
 
 
-@given(invented=rows, most=st.integers(1, 5), chunks=st.sampled_from([(1,), (2, 4), (3,), (1000,)]))
+@given(
+    invented=rows,
+    most=st.integers(1, 5),
+    chunks=st.sampled_from([(1,), (2, 4), (3,), (1000,)]),
+    served=st.frozensets(st.sampled_from([("other", "sync"), ("other", "publish"), ("default", "unknown")])),
+)
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 async def test_a_claim_takes_what_the_rules_say(
-    database: str, connection: AsyncConnection, invented: list[Row], most: int, chunks: tuple[int, ...]
+    database: str, connection: AsyncConnection, invented: list[Row], most: int, chunks: tuple[int, ...], served: Pairs
 ) -> None:
+    await serve(connection, {*served, *MINE})  # the worker that asks has registered, as any other
     tasks = [Placed(row, uuid4(), offset) for offset, row in enumerate(invented)]
     held = await fill(connection, tasks)
     claims = claims_of(database, chunks)
     try:
         taken = await claims.claim(KNOWN, most, uuid4())
-        wanted = expected(tasks, most, held)
+        wanted = expected(tasks, most, held, served)
         assert [chain[0].task_id for chain in taken] == wanted
         by_id = {task.task_id: task for task in tasks}
         for chain in taken:
             assert set(chain[0].tokens) == set(by_id[chain[0].task_id].modes)
             assert [claim.tokens for claim in chain[1:]] == [{}] * (len(chain) - 1)
-            check_chain([by_id[claim.task_id] for claim in chain], tasks, held)
+            check_chain([by_id[claim.task_id] for claim in chain], tasks, held, served)
             for claim in chain:
                 assert claim.attempt == (8 if by_id[claim.task_id].row.claim == "released" else 1)
     finally:
         await claims.close()
 
 
-def check_chain(chain: list[Placed], tasks: list[Placed], held: list[Placed]) -> None:
+async def serve(connection: AsyncConnection, pairs: Iterable[tuple[str, str]]) -> None:
+    """A live worker for each."""
+    await connection.execute("truncate workers")
+    for queue, operation in pairs:
+        await connection.execute(
+            "insert into workers (name, instance_id, host, pid, queues, operations, concurrency, versions,"
+            " lease_seconds) values (%s, gen_random_uuid(), 'h', 1, %s, %s, 1, '{}', 60)",
+            [f"{queue}-{operation}", [queue], [operation]],
+        )
+
+
+def check_chain(chain: list[Placed], tasks: list[Placed], held: list[Placed], served: Pairs) -> None:
     """Each task of a chain could run as soon as the one before it has ended: as the rules say, one after another."""
-    waiting = [task for task in tasks if task.row.state == "waiting"]
+    waiting = [task for task in tasks if task.row.state == "waiting" and not is_passed_over(task, tasks, served)]
     for number, task in enumerate(chain):
         assert (task.modes, task.row.partition) == (chain[0].modes, chain[0].row.partition)
         assert not any(task.conflicts(other) for other in held)
-        assert task.task_id in expected([other for other in tasks if other not in chain[:number]], len(tasks), held)
+        assert task.task_id in expected(tasks, len(tasks), held, served, gone=chain[:number])
         earlier = [other for other in waiting if other.place < task.place and task.conflicts(other)]
         assert sorted(earlier, key=lambda other: other.place) == chain[:number]
 
@@ -176,7 +218,7 @@ async def most_read(connection: AsyncConnection, statement: str, values: dict[st
 async def test_a_claim_reads_only_the_first_of_many_tasks(connection: AsyncConnection) -> None:
     """A plan that trusts statistics reads all that waits each time."""
     await fill_unseen(connection, "waiting")
-    wanted = {"queues": ["default"], "operations": KNOWN, "hopeless": [], "most": 40}
+    wanted = {"queues": ["default"], "operations": KNOWN, "hopeless": [], "most": 40, "unserved_s": 300}
     place = {"accepted_at": "2026-01-01T00:00Z", "partition": -1, "offset": -1}
     assert 40 <= await most_read(connection, "waiting", {**wanted, **place}) < 300
 
@@ -193,7 +235,8 @@ async def test_letting_go_reads_only_the_tasks_that_have_ended(connection: Async
 async def test_whether_others_come_first_is_read_by_priority(connection: AsyncConnection) -> None:
     """By state all that wait are read, for every claim."""
     await fill_unseen(connection, "waiting")
-    values = {"accepted_at": "2026-11-24T12:00:00.040Z", "partition": 0, "offset": 40, "over": 0}
+    mine = {"queues": ["default"], "operations": KNOWN, "unserved_s": 300}
+    values = {"accepted_at": "2026-11-24T12:00:00.040Z", "partition": 0, "offset": 40, "over": 0, **mine}
     [node] = await readings(connection, "may_miss", values)
     assert node["Index Name"] == "tasks_unfinished"
 

@@ -167,7 +167,11 @@ class Claims:
             return True
 
     async def _choose(self, connection: AsyncConnection, operations: Sequence[str], most: int) -> list[Chain]:
-        wanted = {"queues": list(self._settings.queues), "operations": list(operations)}
+        wanted = {
+            "queues": list(self._settings.queues),
+            "operations": list(operations),
+            "unserved_s": self._settings.unserved_s,
+        }
         place = {"accepted_at": datetime.min.replace(tzinfo=UTC), "partition": -1, "offset": -1}
         sizes = self._sizes(most)
         chunk = next(sizes)
@@ -187,7 +191,7 @@ class Claims:
             last = tasks[-1]
             place = {"accepted_at": last.accepted_at, "partition": last.partition, "offset": last.accepted_offset}
             over = best[-1].head.priority if len(best) == most else _LEAST_PRIORITY
-            cursor = await connection.execute(_SQL["may_miss"], {**place, "over": over})
+            cursor = await connection.execute(_SQL["may_miss"], {**wanted, **place, "over": over})
             if await cursor.fetchone() == (False,):
                 return best
             chunk = next(sizes)

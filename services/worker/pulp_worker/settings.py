@@ -36,6 +36,8 @@ class Settings(read.Installation):
     """Between SIGTERM and the stopping of what still runs."""
     forget_s: float = 7 * 86_400
     """A worker that stopped, or was lost, stays in the list of workers for so long."""
+    unserved_s: float = read.UNSERVED_S
+    """What no worker could run for so long is not waited for by later tasks on its resources."""
     environment: tuple[str, ...] = ()
     """Names of variables that the processes of plain operations get beside the usual ones."""
     fetching: FetchSettings = _FETCHING
@@ -55,6 +57,7 @@ class Settings(read.Installation):
             grace_s=read.number(env, "PULP_WORKER_GRACE_S", 10),
             drain_s=read.number(env, "PULP_WORKER_DRAIN_S", 30),
             forget_s=read.number(env, "PULP_WORKER_FORGET_S", 7 * 86_400, least=60),
+            unserved_s=read.unserved(env),
             environment=read.words(env, "PULP_WORKER_ENVIRONMENT", ()),
             fetching=FetchSettings.read(env),
             isolation=IsolationSettings.read(env),
