@@ -36,6 +36,9 @@ PARTITIONS = 4
 PASSWORD = "correct horse"
 START_MS = 1_700_000_000_000
 V2, V3 = "/pulp/api/v2", "/pulp/api/v3"
+QUEUES = ("slow", "elsewhere")
+"""That tasks may be submitted to, beside the default one."""
+FOR_EVER_S = 1e9
 
 OPERATIONS: list[dict[str, Any]] = [
     {
@@ -201,13 +204,15 @@ class Site:
 
 
 @asynccontextmanager
-async def site(database: str) -> AsyncIterator[Site]:
+async def site(database: str, *, unserved_s: float = FOR_EVER_S) -> AsyncIterator[Site]:
     """A site that runs. Its event stream does not: that needs Kafka."""
     log, positions, pool = SiteLog(), Positions(database), connection_pool(database, 4)
     hub = Hub("127.0.0.1:1", "events", str(uuid4()), PARTITIONS, log.end_offsets)
     async with pool:
         await positions.start()
-        service = Service(log=log, pool=pool, positions=positions, partitions=PARTITIONS)
+        service = Service(
+            log=log, pool=pool, positions=positions, partitions=PARTITIONS, queues=QUEUES, unserved_s=unserved_s
+        )
         audited: list[AuditRecord] = []
         app = build(service, Authenticator(service.connection), hub, Audit(audited.append))
         transport = httpx.ASGITransport(app)

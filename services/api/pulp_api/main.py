@@ -71,7 +71,15 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
         try:
             await log.start()
             await positions.start()
-            service = Service(log=log, pool=pool, positions=positions, partitions=installed.partitions)
+            service = Service(
+                log=log,
+                pool=pool,
+                positions=positions,
+                partitions=installed.partitions,
+                max_argument_bytes=settings.max_argument_bytes,
+                queues=settings.queues,
+                unserved_s=settings.unserved_s,
+            )
             app = build(service, Authenticator(service.connection), hub, audit)
             collect_seldom()
             with listen(settings.host, settings.port) as listener:

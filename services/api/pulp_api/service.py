@@ -1,7 +1,7 @@
 """What both dialects do: submit, cancel, and read with the promise that a reader sees what was done before."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from pulp_events.errors import (
 from pulp_events.events import Accepted, Event
 from pulp_events.ids import derived_id, new_id
 from pulp_events.log import TimedLog
+from pulp_events.settings import UNSERVED_S
 from pulp_events.task import FINAL, Ignored, Position, Reason, State, evolve
 from pulp_events.topics import partition_of
 from pulp_projections import queries, store
@@ -36,6 +37,7 @@ from pulp_projections.reruns import Reruns, reruns, task_and_reruns
 
 from pulp_api import remembering, submission
 from pulp_api.known_operations import KnownOperations
+from pulp_api.known_queues import KnownQueues
 from pulp_api.remembering import behind
 from pulp_api.rerun import Rerun, submission_of
 from pulp_api.submission import Draft, Submission
@@ -46,6 +48,8 @@ LEAST_S: Final = 5.0
 """How long a read waits for the position that it asks for."""
 CANCEL_S: Final = 2.0
 """How long a cancel waits for its own effect, and then for the end of the task."""
+MAX_ARGUMENT_BYTES: Final = 256 * 1024
+"""What the arguments of a task may have, unless the settings say otherwise: as much as its progress and its result."""
 _UNKNOWN: Final = "unknown"
 _NOT_READ: Final = (ReadError, psycopg.Error)
 """What a read raises while Postgres is away, or the projection behind."""
@@ -133,14 +137,20 @@ class Service:
         pool: AsyncConnectionPool,
         positions: Positions,
         partitions: int,
+        max_argument_bytes: int = MAX_ARGUMENT_BYTES,
+        queues: Collection[str] = (),
+        unserved_s: float = UNSERVED_S,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.log = log
         self.positions = positions
         self.partitions = partitions
         self.pages = Pages()
+        self.unserved_s = unserved_s
         self._operations = KnownOperations(self.connection)
+        self._queues = KnownQueues(self.connection, queues)
         self._pool = pool
+        self._max_argument_bytes = max_argument_bytes
         self._clock = clock
 
     @asynccontextmanager
@@ -157,6 +167,7 @@ class Service:
         `rerun_of` is the task that this one runs again. Raises `BadInput`, `KeyReused`, `LogUnavailable`,
         `AppendOutcomeUnknown`.
         """
+        submission.check_size(body, self._max_argument_bytes)
         draft = submission.drafted(body, await self._operations.get(body.operation))
         if key is None:
             submitted = await self._submit_anew(draft, caller, rerun_of)
@@ -165,6 +176,7 @@ class Service:
         return replace(submitted, warnings=submission.warnings_of(body, draft.operation))
 
     async def _submit_anew(self, draft: Draft, caller: Caller, rerun_of: UUID | None) -> Submitted:
+        await self._queues.check(draft.submission.queue, draft.operation.name)
         data = await remembering.completed(draft, self.connection, self._catch_up)
         await self._check_relatives(data)
         task_id = new_id()
@@ -191,6 +203,7 @@ class Service:
         await self._catch_up()
         known = await self._known(caller.actor, key)
         if known is None:
+            await self._queues.check(draft.submission.queue, draft.operation.name)
             data = await remembering.completed(draft, self.connection, self._catch_up)
             await self._check_relatives(data)
             partition = self._partition_of(derived_id(caller.actor, key), data)
@@ -230,13 +243,17 @@ class Service:
     async def history(
         self, task_id: UUID, *, least: Mapping[int, int] | None = None, after: Position | None = None, limit: int
     ) -> HistoryPage:
-        """Up to `limit` events of a task in log order, after a position; like `read`, and raises what that does."""
+        """Up to `limit` events of a task in log order, after a position, in at most `queries.HISTORY_BYTES`.
+
+        Like `read`, and raises what that does.
+        """
         async with self._caught_up(least) as (connection, lag):
             found = await queries.history(connection, task_id, after=after, limit=limit + 1)
             count = await queries.count_history(connection, task_id)
         if count is None:
             raise MissingTask(task_id, lag)
-        return HistoryPage(found[:limit], len(found) > limit, count, lag)
+        page = _fitting(found, limit)
+        return HistoryPage(page, len(found) > len(page), count, lag)
 
     @asynccontextmanager
     async def _caught_up(self, least: Mapping[int, int] | None) -> AsyncIterator[tuple[AsyncConnection, str | None]]:
@@ -383,6 +400,18 @@ def check_shown(shown: Mapping[int, int], least: Mapping[int, int] | None) -> No
     """
     if any(shown.get(partition, 0) < offset for partition, offset in (least or {}).items()):
         raise PositionNotReached(f"the projection is at {dict(shown)}, before {dict(least or {})}: try again later")
+
+
+def _fitting(found: Sequence[HistoryEntry], limit: int) -> list[HistoryEntry]:
+    """The entries that a page has room for, by their number and their bytes: at least one, if there is one."""
+    page: list[HistoryEntry] = []
+    left = queries.HISTORY_BYTES
+    for entry in found[:limit]:
+        left -= len(entry.event)
+        if page and left < 0:
+            break
+        page.append(entry)
+    return page
 
 
 async def _as_it_was(

@@ -20,6 +20,13 @@ class Settings(read.Installation):
     """An idle connection stays open for so long: longer than a load balancer keeps it (60 s, mostly), or the balancer
     sends a request into a connection that is just being closed, and answers 502."""
 
+    max_argument_bytes: int = 256 * 1024
+    """What the arguments of one task may have."""
+    queues: tuple[str, ...] = ()
+    """Queues that tasks may be submitted to before any worker serves them."""
+    unserved_s: float = read.UNSERVED_S
+    """As the workers have it."""
+
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
         """Raises `SettingsError`, which names the key."""
@@ -29,5 +36,8 @@ class Settings(read.Installation):
             port=read.integer(env, "PULP_API_PORT", 24817, least=1),
             connections=read.integer(env, "PULP_API_CONNECTIONS", 8, least=1),
             append_timeout_s=read.number(env, "PULP_APPEND_TIMEOUT_S", 10, least=0.1),
+            max_argument_bytes=read.integer(env, "PULP_API_MAX_ARGUMENT_BYTES", 256 * 1024, least=2),
+            queues=read.words(env, "PULP_QUEUES", ()),
+            unserved_s=read.unserved(env),
             keep_alive_s=read.integer(env, "PULP_API_KEEP_ALIVE_S", 75, least=1),
         )

@@ -1,6 +1,6 @@
 """The Pulp 3 dialect, with what it lacks: submission, history, progress."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -21,7 +21,7 @@ from pulp_api.respond import count_header, instant, json, lag_header, position_h
 from pulp_api.service import Submitted, check_shown
 from pulp_api.v3_expression import expression
 from pulp_api.v3_filters import NOT_FILTERS, condition_of, order_of
-from pulp_api.v3_tasks import ROOT, href_of, names_of, pick, shape, shape_alone
+from pulp_api.v3_tasks import ROOT, columns_of, href_of, names_of, pick, shape, shape_alone
 from pulp_api.waiting import why
 
 router = APIRouter(prefix=ROOT)
@@ -29,7 +29,10 @@ router = APIRouter(prefix=ROOT)
 
 @router.get("/tasks/")
 async def list_tasks(call: Calling, request: Request) -> Response:
-    """A page of tasks; filters, `q`, `ordering`, `limit`, `offset`, `fields`, `minimal` and the others as in Pulp 3."""
+    """A page of tasks; filters, `q`, `ordering`, `limit`, `offset`, `fields`, `minimal` and the others as in Pulp 3.
+
+    Only what the wanted fields are made of is read.
+    """
     query = request.query_params
     conditions = [
         expression(query["q"]) if name == "q" else condition_of(name, query.getlist(name))
@@ -39,10 +42,13 @@ async def list_tasks(call: Calling, request: Request) -> Response:
     order = order_of(query.getlist("ordering"))
     limit, offset = limit_and_offset(request)
     least = await call.at_least_positions()
-    async with call.service.connection() as connection:
-        page = await call.service.pages.read(connection, conditions, order=order, limit=limit, offset=offset)
-    check_shown(page.shown, least)
     picked = _picker(request)
+    wanted = columns_of(picked)
+    async with call.service.connection() as connection:
+        page = await call.service.pages.read(
+            connection, conditions, order=order, limit=limit, offset=offset, wanted=wanted
+        )
+    check_shown(page.shown, least)
     return json(
         page_of(request, page.total, [picked(shape(row)) for row in page.rows]),
         headers={**positions_header(page.shown), **count_header(is_estimate=page.is_estimate)},
@@ -69,7 +75,9 @@ async def read_task(call: Calling, request: Request, task_id: str) -> Response:
     is_asked = "as_of" not in request.query_params and picked({"waiting_for": None})
     if is_asked and reading.task.state == State.WAITING:
         async with call.service.connection() as connection:
-            waiting_for = await why(partial(facts_of, connection), reading.task.task_id)
+            waiting_for = await why(
+                partial(facts_of, connection, unserved_s=call.service.unserved_s), reading.task.task_id
+            )
         if waiting_for is None:  # it has begun, or ended, since it was read
             reading = await call.read(reading.task.task_id)
     task = shape_alone(reading.task, reading.reruns, waiting_for)
@@ -154,7 +162,7 @@ def _history_entry(entry: queries.HistoryEntry) -> dict[str, Any]:
     }
 
 
-def _picker(request: Request) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def _picker(request: Request) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
     """What picks of a task the fields that the request wants."""
     query = request.query_params
     fields, excluded = names_of(query.getlist("fields")), names_of(query.getlist("exclude_fields"))

@@ -60,11 +60,12 @@ def reason_of(facts: Facts) -> Reason:
         return _held(facts.held) if facts.held else _claimed(facts)
     if not workers.serving:
         who = "No live worker serves" if workers.live else "No worker is live, so none serves"
-        return Reason(code=Code.NO_WORKER_FOR_QUEUE, message=f"{who} the queue {facts.queue}.")
+        return Reason(code=Code.NO_WORKER_FOR_QUEUE, message=f"{who} the queue {facts.queue}.{_passed_over(facts)}")
     if not workers.offering:
         return Reason(
             code=Code.NO_WORKER_FOR_OPERATION,
-            message=f"No live worker that serves the queue {facts.queue} offers the operation {facts.operation}.",
+            message=f"No live worker that serves the queue {facts.queue} offers the operation {facts.operation}."
+            f"{_passed_over(facts)}",
         )
     if facts.unmet:
         return _dependency(facts.unmet)
@@ -105,6 +106,10 @@ async def why(facts_of: Callable[[UUID], Awaitable[Facts | None]], task_id: UUID
         last = reason_of(facts)
     root = None if last is first else {"task": href_of(seen[-1]), **_shape(last)}
     return {**_shape(first), "root_cause": root}
+
+
+def _passed_over(facts: Facts) -> str:
+    return " Later tasks do not wait for it any more, until a worker can run it." if facts.is_passed_over else ""
 
 
 def _dependency(unmet: Sequence[Unmet]) -> Reason:
