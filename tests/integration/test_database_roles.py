@@ -218,7 +218,7 @@ async def test_the_command_prints_sql_and_changes_nothing(command: Command, owne
     done = command("database", "roles", "--prefix", prefix, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert f"create role \"{prefix}_api\" login password '********';" in done.stdout
-    assert f'grant select on "public"."users" to "{prefix}_api";' in done.stdout
+    assert f'grant select, update (password_hash, last_login_at) on "public"."users" to "{prefix}_api";' in done.stdout
     cursor = await owner.execute("select count(*) from pg_roles where starts_with(rolname, %s)", [prefix])
     assert await cursor.fetchall() == [(0,)]
 

@@ -1,0 +1,146 @@
+"""Passwords: how they are hashed (argon2id, RFC 9106), and which are taken.
+
+A hash is a PHC string with its parameters in it. Hashes of earlier releases (scrypt) are still understood.
+"""
+
+import hashlib
+import hmac
+import unicodedata
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final, Self
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+from pulp_events import settings as read
+from pulp_events.errors import BadInput
+
+_LEAST_MEMORY_KIB: Final = 19_456
+_LEAST_PASSES: Final = 2
+"""With one lane: what OWASP's Password Storage Cheat Sheet asks for at least."""
+MAX_BYTES: Final = 1000
+_SCRYPT: Final = "scrypt$"
+_WORDS: Final = frozenset(
+    {"pulp", "pulptasks", "pulpadmin", "administrator", "changeme", "letmein", "password", "passwort", "welcome"}
+)
+_ROWS: Final = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordSettings:
+    """What a hash costs, and how long a password is at least."""
+
+    memory_kib: int = _LEAST_MEMORY_KIB
+    passes: int = _LEAST_PASSES
+    min_length: int = 12
+    """Characters."""
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Self:
+        """Raises `SettingsError`, which names the key."""
+        memory_kib = read.integer(env, "PULP_PASSWORD_MEMORY_KIB", _LEAST_MEMORY_KIB, least=_LEAST_MEMORY_KIB)
+        passes = read.integer(env, "PULP_PASSWORD_PASSES", _LEAST_PASSES, least=_LEAST_PASSES)
+        for key, value, most in (("MEMORY_KIB", memory_kib, 1_048_576), ("PASSES", passes, 100)):
+            if value > most:
+                raise read.SettingsError(f"PULP_PASSWORD_{key}={value}: at most {most} is expected")
+        min_length = read.integer(env, "PULP_PASSWORD_MIN_LENGTH", 12, least=8)
+        if min_length > 128:
+            raise read.SettingsError(f"PULP_PASSWORD_MIN_LENGTH={min_length}: 8 to 128 is expected")
+        return cls(memory_kib=memory_kib, passes=passes, min_length=min_length)
+
+
+USUAL: Final = PasswordSettings()
+
+
+def hash_password(password: str, settings: PasswordSettings = USUAL) -> str:
+    """The hash that is kept, with a fresh salt. Slow on purpose."""
+    return _hasher(settings).hash(_normal(password))
+
+
+def matches(password: str, password_hash: str) -> bool:
+    """Whether the password is the one that was hashed; false for a hash of an unknown kind. Slow on purpose."""
+    if password_hash.startswith(_SCRYPT):
+        return _matches_scrypt(password, password_hash)
+    try:
+        return _hasher(USUAL).verify(password_hash, _normal(password))
+    except (Argon2Error, InvalidHashError):
+        return False
+
+
+def is_outdated(password_hash: str, settings: PasswordSettings = USUAL) -> bool:
+    """Whether the hash was made in another way, or at another cost, than `hash_password` makes it with."""
+    try:
+        return password_hash.startswith(_SCRYPT) or _hasher(settings).check_needs_rehash(password_hash)
+    except InvalidHashError:
+        return True
+
+
+def check_password(password: str, name: str, settings: PasswordSettings = USUAL) -> None:
+    """Raises `BadInput` for a password that the user `name` may not have, and says why; never repeats it.
+
+    In the manner of NIST SP 800-63B: length counts, kinds of characters do not.
+    """
+    if not password:
+        raise BadInput("the password is empty")
+    if len(password.encode(errors="surrogatepass")) > MAX_BYTES:
+        raise BadInput(f"the password has more than {MAX_BYTES} bytes")
+    if not all(character == " " or character.isprintable() for character in password):
+        raise BadInput("the password holds a character that cannot be typed, such as a line break or U+0000")
+    if len(_normal(password)) < settings.min_length:
+        raise BadInput(
+            f"the password has fewer than {settings.min_length} characters: take a longer one, such as some words in a"
+            " row (PULP_PASSWORD_MIN_LENGTH)"
+        )
+    reason = _guessable(password.casefold(), name.casefold())
+    if reason is not None:
+        raise BadInput(f"the password {reason}, which is tried first by whoever guesses: take another")
+
+
+def _guessable(password: str, name: str) -> str | None:
+    letters = "".join(character for character in password if character.isalpha())
+    plain = "".join(character for character in password if character.isalnum())
+    core = "".join(character for character in name if character.isalnum())
+    if core and (plain in (core, core[::-1]) or letters in (core, core * 2, core[::-1])):
+        return "is the user's name, or that with some digits"
+    if {plain, password} & _common() or letters in _WORDS:
+        return "is a common one"
+    if len(set(plain or password)) <= 2:
+        return "repeats a character or two"
+    if any(_is_run(plain, row) for row in _ROWS):
+        return "is a sequence of the alphabet, the digits or the keyboard"
+    return None
+
+
+@cache
+def _common() -> frozenset[str]:
+    """What is tried first; of usual lengths, in small letters."""
+    return frozenset(files("pulp_projections").joinpath("common_passwords.txt").read_text(encoding="utf-8").split())
+
+
+def _is_run(text: str, row: str) -> bool:
+    """Whether the text goes along the row, forwards or backwards, again and again."""
+    repeated = row * (len(text) // len(row) + 2)
+    return len(text) > 3 and (text in repeated or text in repeated[::-1])
+
+
+def _normal(password: str) -> str:
+    """One password for all ways to encode it: keyboards and systems differ in how they compose an accent."""
+    return unicodedata.normalize("NFC", password)
+
+
+def _matches_scrypt(password: str, password_hash: str) -> bool:
+    """Of earlier releases, which hashed the password as it was typed."""
+    try:
+        _, salt, key = password_hash.split("$")
+        derived = hashlib.scrypt(password.encode(), salt=b64decode(salt), n=2**14, r=8, p=1, dklen=32)
+        return hmac.compare_digest(derived, b64decode(key))
+    except ValueError:
+        return False
+
+
+@cache
+def _hasher(settings: PasswordSettings) -> PasswordHasher:
+    return PasswordHasher(time_cost=settings.passes, memory_cost=settings.memory_kib, parallelism=1)
