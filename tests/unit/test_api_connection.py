@@ -3,17 +3,20 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 import pytest_asyncio
-import uvicorn
-from pulp_api.edge import BodyTooLarge, Edge
-from pulp_api.failures import too_large
+from pulp_api.edge import Edge
+from pulp_api.server import Server
+from pulp_api.stream import Hub
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from tests.support.http_server import NoStreams
 
 HEAD = b"POST /pulp/api/v3/tasks/ HTTP/1.1\r\nHost: pulp.test\r\n"
 REFUSAL = b'{"detail":"the request body has more than 1000000 bytes"}'
@@ -31,9 +34,8 @@ async def port() -> AsyncIterator[int]:
     app = Starlette(
         routes=[Route("/pulp/api/v3/tasks/", read, methods=["POST"])],
         middleware=[Middleware(Edge)],
-        exception_handlers={BodyTooLarge: too_large},
     )
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    server = Server(app, cast(Hub, NoStreams()), 75)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         yield listener.getsockname()[1]

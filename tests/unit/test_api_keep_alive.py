@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
-from pulp_api.main import Server
+from pulp_api.server import Server
 from pulp_api.settings import Settings
 from pulp_api.stream import Hub
 from pulp_events.settings import SettingsError

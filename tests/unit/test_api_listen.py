@@ -2,11 +2,11 @@
 
 import socket
 
-from pulp_api.main import listen
+from pulp_api.listener import listen
 
 
 def test_answers_are_sent_at_once() -> None:
-    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+    with listen("127.0.0.1", 0, stalled_s=30) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

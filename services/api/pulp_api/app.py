@@ -8,15 +8,23 @@ from pulp_api import argument_failures, failures, front, v2, v3, v3_events, v3_o
 from pulp_api.arguments import BadArguments
 from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
-from pulp_api.edge import BodyTooLarge, Edge
+from pulp_api.edge import Edge
 from pulp_api.failures import FieldErrors
 from pulp_api.remembering import NotThereYet
 from pulp_api.service import Service
 from pulp_api.stream import Hub
 
 
-def build(service: Service, authenticator: Authenticator, hub: Hub, audit: Audit) -> FastAPI:
-    """The API over its parts."""
+def build(
+    service: Service,
+    authenticator: Authenticator,
+    hub: Hub,
+    audit: Audit,
+    *,
+    has_access_log: bool = False,
+    hsts_s: int = 0,
+) -> FastAPI:
+    """The API over its parts; the options are those of `Edge`."""
     parts = (v3, v2, v3_events, v3_workers, v3_operations, v3_system, front)
     routers = [*(part.router for part in parts), front.outside]
     # In one list: a router that is included looks for its route twice, for every request.
@@ -31,6 +39,5 @@ def build(service: Service, authenticator: Authenticator, hub: Hub, audit: Audit
     app.add_exception_handler(FieldErrors, failures.bad_fields)
     app.add_exception_handler(RequestValidationError, failures.bad_parameters)
     app.add_exception_handler(HTTPException, failures.http_failed)
-    app.add_exception_handler(BodyTooLarge, failures.too_large)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, has_access_log=has_access_log, hsts_s=hsts_s)
     return app

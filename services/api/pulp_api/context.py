@@ -86,7 +86,9 @@ async def call(request: Request) -> Call:
     """The dependency that every handler but the open ones has. Raises `Unauthenticated`, `CrossSite`, `NotJson`."""
     crossing.check(request)
     authenticator: Authenticator = request.app.state.authenticator
-    return Call(request, request.app.state.service, await authenticator.principal(request))
+    principal = await authenticator.principal(request)
+    request.state.actor = principal.actor  # for the access log
+    return Call(request, request.app.state.service, principal)
 
 
 Calling: TypeAlias = Annotated[Call, Depends(call)]

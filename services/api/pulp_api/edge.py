@@ -2,7 +2,6 @@
 that nobody expects is logged once and answered like the others, and a client that goes away is no error."""
 
 import asyncio
-import contextlib
 import logging
 from typing import Final
 from uuid import UUID
@@ -12,25 +11,31 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pulp_api.access_log import Access
 from pulp_api.failures import failed, failure_body
+from pulp_api.limits import BODY_BYTES
 from pulp_api.respond import json
 
-MAX_BODY_BYTES: Final = 1_000_000
-MAX_DRAINED_BYTES: Final = 64_000_000
-DRAIN_S: Final = 10.0
-TOO_LARGE: Final = f"the request body has more than {MAX_BODY_BYTES} bytes"
+TOO_LARGE: Final = f"the request body has more than {BODY_BYTES} bytes"
+STOPPING: Final = "the server stops: try again later"
 _log = logging.getLogger("pulp.api")
 
 
 class BodyTooLarge(Exception):
-    """The request has more than `MAX_BODY_BYTES`."""
+    """The request has more than `BODY_BYTES`."""
 
 
 class Edge:
-    """The outermost layer. A body that is too large is refused with 413, and never kept."""
+    """The outermost layer. A body that is too large is refused with 413, and never kept.
 
-    def __init__(self, app: ASGIApp) -> None:
+    With an access log each request is a line in it. With `hsts_s` browsers that came by https are told to come by
+    https alone, for so long.
+    """
+
+    def __init__(self, app: ASGIApp, *, has_access_log: bool = False, hsts_s: int = 0) -> None:
         self._app = app
+        self._has_access_log = has_access_log
+        self._hsts = f"max-age={hsts_s}" if hsts_s else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -38,53 +43,77 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        answer = _Answer(send, _correlation_id(headers.get("correlation-id", "")), scope["method"])
-        method = scope["method"] if answer.has_body else "GET"
-        scope = {
-            **scope,
-            "method": method,
-            "state": {**scope.get("state", {}), "correlation_id": answer.correlation_id},
-        }
-        declared = headers.get("content-length", "")
-        if declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
-            if "expect" not in headers:  # else the client waits for an answer before it sends the body
-                await _drain(receive)
-            body = failure_body(scope["path"], method, 413, TOO_LARGE)
-            await json(body, 413, {"Connection": "close"})(scope, receive, answer)
-            return
+        correlation_id = _correlation_id(headers.get("correlation-id", ""))
+        scope = {**scope, "state": {**scope.get("state", {}), "correlation_id": correlation_id}}
+        access = Access(scope) if self._has_access_log else None
+        answer = _Answer(send, scope, self._hsts if scope.get("scheme") == "https" else "", access)
+        if not answer.has_body:
+            scope = {**scope, "method": "GET"}
         try:
+            await self._answer(scope, headers, receive, answer)
+        finally:
+            if access is not None:
+                access.write()
+
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, answer: "_Answer") -> None:
+        declared = headers.get("content-length", "")
+        try:
+            if declared.isdecimal() and int(declared[:20]) > BODY_BYTES:
+                raise BodyTooLarge
             await self._app(scope, _bounded(receive), answer)
+        except BodyTooLarge:
+            await _refuse(scope, receive, answer, 413, TOO_LARGE)
         except ClientDisconnect:  # nobody waits for an answer
-            _log.debug("the client went away", extra={"method": method, "path": scope["path"]})
+            _log.debug("the client went away", extra={"method": scope["method"], "path": scope["path"]})
+        except asyncio.CancelledError:  # the server stops, and has waited for as long as it may
+            if answer.is_started:
+                raise
+            await _refuse(scope, receive, answer, 503, STOPPING)
         except Exception as error:
+            response = await failed(Request(scope), error)
             if answer.is_started:
                 raise  # nothing can be said any more: the server cuts the connection
-            response = await failed(Request(scope), error)
             await response(scope, receive, answer)
 
 
 class _Answer:
     """Sends an answer. Without a body it ends with its headers, also where a stream would follow."""
 
-    def __init__(self, send: Send, correlation_id: str, method: str) -> None:
-        self.correlation_id = correlation_id
-        self.has_body = method != "HEAD"
-        self._is_read = method in ("GET", "HEAD")
+    def __init__(self, send: Send, scope: Scope, hsts: str, access: Access | None) -> None:
+        self.has_body = scope["method"] != "HEAD"
         self.is_started = False
+        self._correlation_id = scope["state"]["correlation_id"]
+        self._is_read = scope["method"] in ("GET", "HEAD")
         self._is_ended = False
         self._send = send
+        self._hsts = hsts
+        self._access = access
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.is_started = True
-            MutableHeaders(scope=message)["Correlation-ID"] = self.correlation_id
+            headers = MutableHeaders(scope=message)
+            headers["Correlation-ID"] = self._correlation_id
+            if self._hsts:
+                headers["Strict-Transport-Security"] = self._hsts
             if message["status"] == 307 and self._is_read:
                 message["status"] = 301  # the slash that is missing at the end, as Pulp answers it; 307 for the others
+            if self._access is not None:
+                self._access.status = message["status"]
         elif not self.has_body:
             if self._is_ended:
                 return
             self._is_ended, message = True, {"type": "http.response.body", "body": b"", "more_body": False}
+        elif self._access is not None:
+            self._access.size_bytes += len(message.get("body", b""))
         await self._send(message)
+
+
+async def _refuse(scope: Scope, receive: Receive, answer: _Answer, status: int, message: str) -> None:
+    """Answer, and end the connection behind it: more of the body may be on its way."""
+    body = failure_body(scope["path"], scope["method"], status, message)
+    headers = {"Connection": "close", **({"Retry-After": "2"} if status == 503 else {})}
+    await json(body, status, headers)(scope, receive, answer)
 
 
 def _bounded(receive: Receive) -> Receive:
@@ -94,26 +123,11 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
-        if seen > MAX_BODY_BYTES:
-            if message.get("more_body", False):
-                await _drain(receive)
-            raise BodyTooLarge(TOO_LARGE)
+        if seen > BODY_BYTES:
+            raise BodyTooLarge
         return message
 
     return bounded
-
-
-async def _drain(receive: Receive) -> None:
-    """Let the client send what it began to send, within limits: a connection that is closed before is reset, and the
-    answer is lost on the way."""
-    drained = 0
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_S):
-            while drained < MAX_DRAINED_BYTES:
-                message = await receive()
-                drained += len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return
 
 
 def _correlation_id(sent: str) -> str:

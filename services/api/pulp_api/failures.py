@@ -122,11 +122,6 @@ async def bad_parameters(request: Request, error: Exception) -> Response:
     return _answer(request, 400, text, {"property_names": list(found)})
 
 
-async def too_large(request: Request, error: Exception) -> Response:
-    """The answer to a body whose length was not declared, and that turned out too large."""
-    return _answer(request, 413, str(error), headers={"Connection": "close"})
-
-
 async def http_failed(request: Request, error: Exception) -> Response:
     """The answer where no route takes the request."""
     assert isinstance(error, HTTPException)

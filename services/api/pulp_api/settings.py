@@ -1,10 +1,15 @@
 """The API's settings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from pulp_events import settings as read
+
+from pulp_api.addresses import Proxies
+from pulp_api.forwarded import WAYS
+from pulp_api.limits import Limits
+from pulp_api.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +24,15 @@ class Settings(read.Installation):
     keep_alive_s: int = 75
     """An idle connection stays open for so long: longer than a load balancer keeps it (60 s, mostly), or the balancer
     sends a request into a connection that is just being closed, and answers 502."""
-
+    limits: Limits = field(default_factory=Limits)
+    tls: TlsFiles | None = None
+    hsts_s: int = 31_536_000
+    """For so long browsers are told to come by https alone; 0 tells them nothing."""
+    proxies: Proxies = field(default_factory=Proxies)
+    """Whose `Forwarded` and `X-Forwarded-…` count."""
+    forwarded: str = "auto"
+    """Which of these two the proxies set."""
+    has_access_log: bool = False
     max_argument_bytes: int = 256 * 1024
     """What the arguments of one task may have."""
     queues: tuple[str, ...] = ()
@@ -40,4 +53,18 @@ class Settings(read.Installation):
             queues=read.words(env, "PULP_QUEUES", ()),
             unserved_s=read.unserved(env),
             keep_alive_s=read.integer(env, "PULP_API_KEEP_ALIVE_S", 75, least=1),
+            limits=Limits.read(env),
+            tls=TlsFiles.read(env),
+            hsts_s=read.integer(env, "PULP_API_HSTS_S", 31_536_000),
+            proxies=Proxies.parse(read.words(env, "PULP_API_TRUSTED_PROXIES", ()), "PULP_API_TRUSTED_PROXIES"),
+            forwarded=_choice(env, "PULP_API_FORWARDED", WAYS),
+            has_access_log=_choice(env, "PULP_API_ACCESS_LOG", ("off", "on")) == "on",
         )
+
+
+def _choice(env: Mapping[str, str], key: str, choices: tuple[str, ...]) -> str:
+    """One of the words, the first by default; raises `SettingsError`."""
+    value = read.text(env, key, choices[0]).lower()
+    if value not in choices:
+        raise read.SettingsError(f"{key}={value}: one of {', '.join(choices)} is expected")
+    return value

@@ -1,0 +1,112 @@
+"""The API's server over a small application: real connections, without Kafka and Postgres."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pulp_api.edge import Edge
+from pulp_api.listener import listen
+from pulp_api.server import Server
+from pulp_api.stream import Hub
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+
+class NoStreams:
+    """A hub without streams."""
+
+    async def close(self) -> None:
+        pass
+
+
+async def told(request: Request) -> Response:
+    """What the application sees of the request."""
+    body = await request.body()
+    return JSONResponse(
+        {
+            "method": request.method,
+            "path": request.url.path,
+            "query": request.url.query,
+            "base": str(request.base_url),
+            "client": request.client.host if request.client else None,
+            "body": body.decode("latin-1"),
+            "headers": dict(request.headers),
+        }
+    )
+
+
+async def large(request: Request) -> Response:
+    """As many bytes as the path says."""
+    return Response(b"x" * int(request.path_params["size"]))
+
+
+async def unread(request: Request) -> Response:
+    """Refused before the body was looked at, as a request of somebody who is not known."""
+    return Response("no", 401)
+
+
+async def wait(request: Request) -> Response:
+    """Answered when the test wants it."""
+    request.app.state.waiting += 1
+    await request.app.state.released.wait()
+    return Response("at last")
+
+
+METHODS = ["GET", "HEAD", "POST", "OPTIONS"]
+ROUTES = [
+    Route("/large/{size:int}", large),
+    Route("/wait", wait),
+    Route("/unread", unread, methods=["POST"]),
+    Route("/{path:path}", told, methods=METHODS),
+]
+
+
+@dataclass
+class Serving:
+    """A server that runs."""
+
+    app: Starlette
+    server: Server
+    port: int
+    task: "asyncio.Task[None]"
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self.server.watch)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for `let_go`."""
+        found: int = self.app.state.waiting
+        return found
+
+    def let_go(self) -> None:
+        """Answer them."""
+        self.app.state.released.set()
+
+    async def down_to(self, connections: int) -> None:
+        """Returns when there are no more than that."""
+        async with asyncio.timeout(60):
+            while self.connections > connections:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def serving(*, edge: Mapping[str, Any] | None = None, **options: Any) -> AsyncIterator[Serving]:
+    """A server, which has stopped at the end; `options` are those of `Server`."""
+    app = Starlette(routes=ROUTES, middleware=[Middleware(Edge, **(edge or {}))])
+    app.state.waiting, app.state.released = 0, asyncio.Event()
+    server = Server(app, cast(Hub, NoStreams()), options.pop("keep_alive_s", 75), **options)
+    with listen("127.0.0.1", 0, stalled_s=30) as listener:
+        task = asyncio.create_task(server.serve([listener]))
+        try:
+            yield Serving(app, server, listener.getsockname()[1], task)
+        finally:
+            server.should_exit = True
+            await task
