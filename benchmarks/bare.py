@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from pulp_api import submission
+from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
 from pulp_api.main import connection_pool
 from pulp_api.respond import json
@@ -44,7 +45,7 @@ def build(postgres: str, kafka: str, topic: str) -> FastAPI:
         await log.close()
 
     app = FastAPI(lifespan=lifespan)
-    authenticator = Authenticator(pool.connection)
+    authenticator = Authenticator(pool.connection, Audit(lambda record: None))
 
     @app.get("/tasks")
     async def list_tasks(request: Request) -> Response:

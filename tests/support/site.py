@@ -27,8 +27,9 @@ from pulp_events.task import Position
 from pulp_events.topics import partition_of
 from pulp_processor.projector import Projector
 from pulp_projections.connection import connect
+from pulp_projections.passwords import hash_password
 from pulp_projections.positions import Positions
-from pulp_projections.users import Role, hash_password
+from pulp_projections.users import Role
 
 from tests.support.events import accepted
 
@@ -214,7 +215,8 @@ async def site(database: str, *, unserved_s: float = FOR_EVER_S) -> AsyncIterato
             log=log, pool=pool, positions=positions, partitions=PARTITIONS, queues=QUEUES, unserved_s=unserved_s
         )
         audited: list[AuditRecord] = []
-        app = build(service, Authenticator(service.connection), hub, Audit(audited.append))
+        audit = Audit(audited.append)
+        app = build(service, Authenticator(service.connection, audit, slow_s=0), hub, audit)
         transport = httpx.ASGITransport(app)
         auth = httpx.BasicAuth("admin", PASSWORD)
         async with httpx.AsyncClient(transport=transport, base_url="http://pulp", auth=auth) as client:

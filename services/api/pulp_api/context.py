@@ -58,7 +58,7 @@ class Call:
         if self.principal.role is Role.SUBMITTER:
             task = (await self.service.read(task_id)).task
             if task.created_by != self.principal.actor:
-                raise Forbidden(f"user {self.principal.name} may cancel own tasks only")
+                raise Forbidden(self.principal.actor, f"user {self.principal.name} may cancel own tasks only")
         return await self.service.cancel(task_id, self.caller, reason=reason)
 
     async def read(self, task_id: UUID) -> Reading:
@@ -83,7 +83,8 @@ class Call:
 
 
 async def call(request: Request) -> Call:
-    """The dependency that every handler but the open ones has. Raises `Unauthenticated`, `CrossSite`, `NotJson`."""
+    """The dependency that every handler but the open ones has. Raises `Unauthenticated`, `LoginsLimited`, `CrossSite`,
+    `NotJson`."""
     crossing.check(request)
     authenticator: Authenticator = request.app.state.authenticator
     principal = await authenticator.principal(request)

@@ -8,6 +8,7 @@ from uuid import UUID
 import psycopg
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from pulp_events.audit import What
 from pulp_events.errors import (
     AppendOutcomeUnknown,
     BadInput,
@@ -25,9 +26,12 @@ from pulp_events.errors import (
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from pulp_api.auth import Forbidden, Unauthenticated
+from pulp_api.audit import Audit
+from pulp_api.auth import Forbidden
+from pulp_api.basic import CHALLENGE, SCRIPT_CHALLENGE, Origin, Unauthenticated
 from pulp_api.crossing import CrossSite, NotJson
 from pulp_api.html import page, wants_html
+from pulp_api.login_limits import LoginsLimited
 from pulp_api.respond import API, json, lag_header, position_header
 from pulp_api.service import CancelUndecided, KeyReused, MissingTask
 from pulp_api.submission import ArgumentsTooLarge
@@ -45,6 +49,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (Forbidden, 403),
     (CrossSite, 403),
     (NotJson, 415),
+    (LoginsLimited, 429),
     (TaskNotFound, 404),
     (TaskAlreadyFinal, 409),
     (TaskNotCancellable, 409),
@@ -101,9 +106,22 @@ async def failed(request: Request, error: Exception) -> Response:
         _log.error("unexpected error", extra=where, exc_info=error)
     elif status > 500:
         _log.warning("a request failed", extra={**where, "status": status, "error": error})
+    if isinstance(error, Forbidden):
+        _audit_forbidden(request, error)
     if isinstance(error, TaskError):
         return _task_failed(request, error)
     return _answer(request, status, _message_of(error, status, request), headers=_headers_of(error, status, request))
+
+
+def _audit_forbidden(request: Request, error: Forbidden) -> None:
+    audit: Audit = request.app.state.audit
+    audit.note(
+        What.FORBIDDEN,
+        actor=error.actor,
+        address=Origin.of(request).address,
+        detail=f"{request.method} {request.url.path}: {error}",
+        correlation_id=request.state.correlation_id,
+    )
 
 
 async def bad_fields(request: Request, error: Exception) -> Response:
@@ -204,6 +222,8 @@ def _advice(request: Request) -> str:
 def _headers_of(error: Exception, status: int, request: Request) -> dict[str, str]:
     if status == 401:
         is_script = request.headers.get("x-requested-with") == "XMLHttpRequest"
-        return {"WWW-Authenticate": f'{"xBasic" if is_script else "Basic"} realm="api"'}
+        return {"WWW-Authenticate": SCRIPT_CHALLENGE if is_script else CHALLENGE}
+    if isinstance(error, LoginsLimited):
+        return {"Retry-After": str(error.retry_after_s)}
     written = position_header(error.position) if isinstance(error, CancelUndecided) else {}
     return {"Retry-After": "2", **written} if status in (503, 504) else {}

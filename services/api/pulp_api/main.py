@@ -90,7 +90,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
 def _application(settings: Settings, service: Service, hub: Hub, audit: Audit) -> ASGIApp:
     app = build(
         service,
-        Authenticator(service.connection),
+        Authenticator(service.connection, audit, settings=settings.passwords),
         hub,
         audit,
         has_access_log=settings.has_access_log,

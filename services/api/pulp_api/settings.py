@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from pulp_events import settings as read
+from pulp_projections.passwords import USUAL, PasswordSettings
 
 from pulp_api.addresses import Proxies
 from pulp_api.forwarded import WAYS
@@ -39,6 +40,8 @@ class Settings(read.Installation):
     """Queues that tasks may be submitted to before any worker serves them."""
     unserved_s: float = read.UNSERVED_S
     """As the workers have it."""
+    passwords: PasswordSettings = USUAL
+    """Hashes that were made at another cost are made anew at the next login."""
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
@@ -52,6 +55,7 @@ class Settings(read.Installation):
             max_argument_bytes=read.integer(env, "PULP_API_MAX_ARGUMENT_BYTES", 256 * 1024, least=2),
             queues=read.words(env, "PULP_QUEUES", ()),
             unserved_s=read.unserved(env),
+            passwords=PasswordSettings.read(env),
             keep_alive_s=read.integer(env, "PULP_API_KEEP_ALIVE_S", 75, least=1),
             limits=Limits.read(env),
             tls=TlsFiles.read(env),
