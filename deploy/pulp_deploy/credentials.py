@@ -1,13 +1,14 @@
 """The first administrator, and the client configuration with which `pulp-admin` works as it is."""
 
 import secrets
+import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pulp_projections.connection import connect
-from pulp_projections.users import Role, add_user, credentials, matches, set_password
+from pulp_projections.passwords import matches
+from pulp_projections.users import add_first_admin, credentials
 
 from pulp_deploy.errors import NotOurs
 from pulp_deploy.files import close_folder, make_folder, read_private, resolved, write_private
@@ -16,28 +17,50 @@ ADMIN: Final = "admin"
 _MARK: Final = "# Written by pulp-tasks up, which writes it anew at each start."
 
 
-def admin_password(folder: Path) -> str:
-    """The administrator's password, random; kept in the data folder, for its owner's eyes only."""
-    path = folder / "admin-password"
-    with suppress(FileNotFoundError):
-        return read_private(path).decode().strip()
-    password = secrets.token_urlsafe(18)
-    write_private(path, password + "\n")
-    return password
+class Administrator(NamedTuple):
+    """What a start found or did."""
+
+    password: str | None
+    """Of the user `admin`; None where the data folder does not have it, since somebody has changed or removed that."""
+    is_new: bool
+    """The administrator was made by this start."""
 
 
-async def ensure_admin(postgres: str, password: str, *, reset: bool) -> bool:
-    """Make the administrator; whether the password is valid. With `reset` an existing one gets the password."""
+def password_file(folder: Path) -> Path:
+    """Where the administrator's password is kept, for its owner's eyes only."""
+    return folder / "admin-password"
+
+
+def kept_password(folder: Path) -> str | None:
+    """The administrator's password as the data folder keeps it; None for none. Raises `NotOurs`."""
+    try:
+        return read_private(password_file(folder)).decode().strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def random_password() -> str:
+    """Of 144 bits."""
+    return secrets.token_urlsafe(18)
+
+
+def keep_password(folder: Path, password: str) -> None:
+    """Keep the administrator's password in the data folder, in place of the one before."""
+    write_private(password_file(folder), password + "\n")
+
+
+async def ensure_admin(postgres: str, folder: Path, client_file: Path) -> Administrator:
+    """Make the administrator, if there has never been one. What somebody has changed since stays as it is."""
+    kept = _kept_passwords(folder, client_file)
     async with await connect(postgres, "pulp-tasks up") as connection:
         found = await credentials(connection, ADMIN)
-        if found is None:
-            await add_user(connection, ADMIN, password, Role.ADMIN)
-            return True
-        if matches(password, found[0]):
-            return True
-        if reset:
-            await set_password(connection, ADMIN, password)
-        return reset
+        if found is not None:
+            right = [each for each in kept if matches(each, found.password_hash)]
+            return Administrator(right[0] if right else None, is_new=False)
+        password = kept[0] if kept else random_password()
+        keep_password(folder, password)
+        is_new = await add_first_admin(connection, ADMIN, password)
+        return Administrator(password if is_new else None, is_new)
 
 
 def write_client_file(path: Path, url: str, password: str) -> None:
@@ -45,7 +68,7 @@ def write_client_file(path: Path, url: str, password: str) -> None:
     path = resolved(path.parent) / path.name
     if not path.parent.exists():
         make_folder(path.parent)
-    write_private(path, f'{_MARK}\nurl = "{url}"\nusername = "{ADMIN}"\npassword = "{password}"\n')
+    write_private(path, f'{_MARK}\nurl = "{url}"\nusername = "{ADMIN}"\npassword = {_toml_text(password)}\n')
 
 
 def users_client_file(env: Mapping[str, str]) -> Path:
@@ -63,3 +86,31 @@ def is_ours(path: Path) -> bool:
         return True
     except (NotOurs, PermissionError):
         return False
+
+
+def url_in(path: Path) -> str | None:
+    """Which API a client configuration is for; None where there is none, or none that can be read."""
+    found = _client_settings(path).get("url")
+    return found if isinstance(found, str) else None
+
+
+def _kept_passwords(folder: Path, client_file: Path) -> list[str]:
+    """What the password may be: as we have made it, and as somebody may have written it into our client's file."""
+    found = [kept_password(folder)]
+    client = _client_settings(client_file)
+    if client.get("username") == ADMIN and isinstance(client.get("password"), str):
+        found.append(str(client["password"]))
+    return list(dict.fromkeys(each for each in found if each))
+
+
+def _client_settings(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(read_private(resolved(path.parent) / path.name).decode())
+    except (NotOurs, OSError, ValueError):
+        return {}
+
+
+def _toml_text(text: str) -> str:
+    """As a basic string of TOML."""
+    escaped = "".join(f"\\u{ord(each):04x}" if each in '"\\' or not each.isprintable() else each for each in text)
+    return f'"{escaped}"'

@@ -17,7 +17,7 @@ from pulp_console.output import show, shown
 from pulp_events.settings import SettingsError
 from pulp_projections.conninfo import without_secrets
 
-from pulp_deploy.credentials import admin_password, is_ours, users_client_file, write_client_file
+from pulp_deploy.credentials import is_ours, users_client_file, write_client_file
 from pulp_deploy.detach import report_ready
 from pulp_deploy.folder import default_folder
 from pulp_deploy.stack import Stack, StackOptions
@@ -74,10 +74,11 @@ class Ready:
         """Of a stack that is ready; writes the user's client file, if that is ours and the stack is not private."""
         services = stack.service_environment()
         usual = _usual_client_file()
-        has_client = stack.client_file.exists()
+        password = stack.admin_password
+        has_client = password is not None
         is_usual = usual is not None and not private and has_client and is_ours(usual)
-        if usual is not None and is_usual:
-            write_client_file(usual, stack.url, admin_password(stack.folder.path))
+        if usual is not None and is_usual and password is not None:
+            write_client_file(usual, stack.url, password)
         own = stack.client_file if has_client else None
         return cls(
             url=stack.url,

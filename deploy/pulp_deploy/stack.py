@@ -17,15 +17,17 @@ from typing import Final, Self
 
 from pulp_events import settings
 from pulp_events.admin import create_topics, describe
+from pulp_events.audit import What
 from pulp_events.errors import LogUnavailable
 from pulp_events.kafka import Kafka
 from pulp_events.topics import Topics
 from pulp_projections.startup import prepare, wait_for_kafka
 from pulp_worker.fetching.settings import LOCAL_ALLOW
 
+from pulp_deploy.audit_trail import audit_change
 from pulp_deploy.backend import Backend, BackendOptions
 from pulp_deploy.chosen_ports import USUAL_API, Ports, WantedPorts, check, choose
-from pulp_deploy.credentials import admin_password, ensure_admin, write_client_file
+from pulp_deploy.credentials import ADMIN, ensure_admin, write_client_file
 from pulp_deploy.errors import DeployError, NotOurs, ProcessFailed
 from pulp_deploy.exits import IN_USE
 from pulp_deploy.files import make_folder
@@ -94,6 +96,8 @@ class Stack:
         self._is_recorded = True
         self._is_down = threading.Event()
         self.api_port = options.api_port or USUAL_API
+        self.admin_password: str | None = None
+        """Of the user `admin`, once `up` has returned; None if the data folder does not have it."""
 
     @property
     def url(self) -> str:
@@ -241,22 +245,32 @@ class Stack:
                 # After a kill -9 of everything a worker's name is taken until its last lease has run out.
                 service.keep_running(tolerated=IN_USE)
         asyncio.run(prepare(kafka=kafka, postgres=postgres, topics=topics, timeout_s=self.options.startup_timeout_s))
-        self._make_admin(postgres)
+        self._make_admin(kafka, postgres, topics)
         self.wait_ready()
         for each in self._processes.values():
             each.keep_running()
         self.backend.complete(made)
         self.folder.write_owner(self.url)
 
-    def _make_admin(self, postgres: str) -> None:
-        password = admin_password(self.folder.path)
-        if asyncio.run(ensure_admin(postgres, password, reset=self.backend.owns_postgres)):
-            write_client_file(self.client_file, self.url, password)
-            return
-        self._say(
-            "the database has an administrator already, made elsewhere: the client configuration was not written;"
-            " give pulp-admin the name and password of one of its users"
-        )
+    def _make_admin(self, kafka: str, postgres: str, topics: Topics) -> None:
+        found = asyncio.run(ensure_admin(postgres, self.folder.path, self.client_file))
+        self.admin_password = found.password
+        if found.password is not None:
+            write_client_file(self.client_file, self.url, found.password)
+        if found.is_new:
+            fault = audit_change(kafka, topics, What.ADMIN_CREATED, target=ADMIN, detail="by the first start")
+            if fault is not None:
+                self._say(f"the first administrator is not in the audit: {fault}")
+        elif found.password is None and self.backend.owns_postgres:
+            self._say(
+                f"user {ADMIN} was changed or removed since the first start, and stays as it is: {self.client_file}"
+                f" does not fit any more (for a new one: pulp-tasks users reset-admin --data {self.folder.path})"
+            )
+        elif found.password is None:
+            self._say(
+                "the database has an administrator already, made elsewhere: the client configuration was not written;"
+                " give pulp-admin the name and password of one of its users"
+            )
 
     def _services(self, environment: Mapping[str, str]) -> Iterable[Command]:
         make_folder(self.folder.path / "storage")

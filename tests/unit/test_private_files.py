@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pulp_deploy.credentials import admin_password, is_ours, write_client_file
+from pulp_deploy.credentials import is_ours, kept_password, write_client_file
 from pulp_deploy.errors import DataFolderUnusable, NotOurs
 from pulp_deploy.files import (
     RECORD_BYTES,
@@ -173,7 +173,7 @@ def test_a_file_of_another_user_is_not_believed(tmp_path: Path, name: str) -> No
     with pytest.raises(NotOurs, match=name):
         read_json(tmp_path / name)
     with pytest.raises(NotOurs, match=name):
-        admin_password(tmp_path) if name == "admin-password" else DataFolder(tmp_path).made_before()
+        kept_password(tmp_path) if name == "admin-password" else DataFolder(tmp_path).made_before()
 
 
 @pytest.mark.parametrize("plant", [link, second_name, os.mkfifo])
