@@ -68,6 +68,8 @@ async def test_users(command: Command, tmp_path: Path) -> None:
     file = ("--password-file", str(tmp_path / "password"))
     assert checked(command, "users", "add", "jo", "--role", "Viewer", *file) == {"name": "jo", "role": "viewer"}
     assert checked(command, "users", "password", "jo", *file) == {"name": "jo"}
+    changed = checked(command, "users", "role", "jo", "operator")
+    assert changed == {"name": "jo", "role": "operator", "before": "viewer"}
     assert [user["name"] for user in checked(command, "users", "list")] == ["jo"]
     asked = command("users", "remove", "jo")
     assert (asked.returncode, asked.stdout) == (64, "")

@@ -42,7 +42,14 @@ def _filters(command: F) -> F:
     for option in (
         click.option("--since", type=TIME, help=f"Only what was written at this time or later: {FORMS}."),
         click.option("--address", help="Only from this address, or from this host."),
-        click.option("--kind", "kinds", type=Choice(KINDS), multiple=True, help="Only this kind; may be repeated."),
+        click.option(
+            "--kind",
+            "kinds",
+            type=Choice(KINDS),
+            multiple=True,
+            metavar="KIND",
+            help="Only this kind, such as login-failed; may be repeated.",
+        ),
         click.option("--actor", help="Only by this user: a name, or user:NAME, or os:ACCOUNT."),
     ):
         command = option(command)
@@ -78,7 +85,9 @@ def list_(
 ) -> None:
     """List what the audit holds, oldest first.
 
-    An actor in brackets is what somebody claimed to be: no password proved it.
+    An actor in brackets is what somebody claimed to be: no password proved it. The kinds are login-succeeded,
+    login-failed, login-limited, forbidden, quota-refused, connection-refused, stream-ended, user-added, user-removed,
+    password-changed, role-changed and admin-created.
     """
     from pulp_events.audit_reader import read_audit
 
@@ -102,9 +111,9 @@ def tail(
     data: Path | None,
     output: str,
 ) -> None:
-    """Print records as they come, until Ctrl-C; with --since those from then on first.
+    """Print records as they come, until Ctrl-C.
 
-    With --output json each line is a JSON object (JSON Lines).
+    With --since it begins with those from then on. With --output json each line is a JSON object (JSON Lines).
     """
     from datetime import UTC
 

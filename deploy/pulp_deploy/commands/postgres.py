@@ -24,7 +24,7 @@ def connected(target: Target) -> "Iterator[Connection[Any]]":
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Raises `ReadModelUnavailable` where Postgres does not answer, refuses, or has no tables of ours."""
+    """Raises `ReadModelUnavailable` where Postgres does not answer, refuses, or lacks tables or columns of ours."""
     from psycopg import OperationalError, errors
     from pulp_events.errors import ReadModelUnavailable
 
@@ -33,6 +33,10 @@ def answering() -> Iterator[None]:
     except errors.UndefinedTable as error:
         raise ReadModelUnavailable(
             "the database has no tables of Pulp Tasks yet: start a processor, which creates them"
+        ) from error
+    except errors.UndefinedColumn as error:
+        raise ReadModelUnavailable(
+            "the database is of an earlier release: start a process of this one, which brings it up to date"
         ) from error
     except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction) as error:
         raise ReadModelUnavailable(f"Postgres refuses this: {' '.join(str(error).split())}") from error

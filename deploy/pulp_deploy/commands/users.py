@@ -1,6 +1,7 @@
 """`pulp-tasks users`: who may use the API."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,30 +10,38 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from pulp_console.asking import confirm, yes_option
 from pulp_console.groups import Choice, Group, examples
-from pulp_console.output import show, table
+from pulp_console.output import hint, show, table
 from pulp_console.times import time_text
 
 from pulp_deploy.commands.completing import user_names
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.postgres import answering
-from pulp_deploy.commands.target import Target, data_option
+from pulp_deploy.commands.target import Target, data_option, stack_folder, stack_option
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
+    from pulp_events.audit import What
+    from pulp_projections.passwords import PasswordSettings
+    from pulp_projections.users import User
 
 T = TypeVar("T")
 ROLES: Final = ("viewer", "operator", "submitter", "admin")
 """Of `pulp_projections.users.Role`, which is slow to load."""
+_LONGEST_FILE: Final = 10_000
 _password_file = click.option(
     "--password-file",
-    type=click.File("r"),
-    help="Read the password from this file (- for standard input). Without it you are asked.",
+    type=click.File("r", encoding="utf-8"),
+    help="Read the password from this file (- for standard input). Without it you are asked, twice.",
 )
+_even_last = click.option("--force", "even_last", is_flag=True, help="Also where nobody is left who manages users.")
 
 
 @click.group(cls=Group, epilog=examples("pulp-tasks users list"))
 def users() -> None:
-    """Add, list and remove the users of the API."""
+    """Add, list, change and remove the users of the API.
+
+    What is changed counts within five seconds, for open event streams too. Each change is written to the audit.
+    """
 
 
 @users.command("add", epilog=examples("pulp-tasks users add jo --role operator --password-file ./password"))
@@ -44,13 +53,16 @@ def users() -> None:
 def add(name: str, role: str, password_file: click.utils.LazyFile | None, data: Path | None, output: str) -> None:
     """Add the user NAME.
 
-    Viewers read. Operators also cancel. Submitters submit, and cancel their own tasks. Admins do everything.
+    Viewers read. Operators also cancel. Submitters submit, and cancel their own tasks. Admins do everything. A password
+    has at least 12 characters (PULP_PASSWORD_MIN_LENGTH); some words in a row make a good one.
     """
+    from pulp_events.audit import What
     from pulp_projections import users as store
 
-    password = _password(password_file)
-    _run(data, lambda connection: store.add_user(connection, name, password, store.Role(role)))
-    show(output, {"name": name, "role": role}, lambda: [f"added {name} ({role})"])
+    settings, password = _settings(), _password(password_file)
+    kept = _run(data, lambda connection: store.add_user(connection, name, password, store.Role(role), settings))
+    _audit(data, What.USER_ADDED, kept, role)
+    show(output, {"name": kept, "role": role}, lambda: [f"added {kept} ({role})"])
 
 
 @users.command("password", epilog=examples("pulp-tasks users password jo"))
@@ -60,37 +72,167 @@ def add(name: str, role: str, password_file: click.utils.LazyFile | None, data: 
 @output_option
 def set_password(name: str, password_file: click.utils.LazyFile | None, data: Path | None, output: str) -> None:
     """Change the password of the user NAME."""
+    from pulp_events.audit import What
     from pulp_projections import users as store
 
-    password = _password(password_file)
-    _run(data, lambda connection: store.set_password(connection, name, password))
+    settings, password = _settings(), _password(password_file)
+    _run(data, lambda connection: store.set_password(connection, name, password, settings))
+    _audit(data, What.PASSWORD_CHANGED, name)
     show(output, {"name": name}, lambda: [f"changed the password of {name}"])
+    _tell_client_file(data, name)
+
+
+@users.command("role", epilog=examples("pulp-tasks users role jo operator"))
+@click.argument("name", shell_complete=user_names)
+@click.argument("role", type=Choice(ROLES))
+@_even_last
+@data_option
+@output_option
+def set_role(name: str, role: str, even_last: bool, data: Path | None, output: str) -> None:
+    """Give the user NAME another role.
+
+    The last administrator keeps theirs: that needs --force.
+    """
+    from pulp_events.audit import What
+    from pulp_projections import users as store
+
+    wanted = store.Role(role)
+    before = _run(
+        data, lambda connection: _advised(store.set_role(connection, name, wanted, even_last_admin=even_last))
+    )
+    if before is not wanted:
+        _audit(data, What.ROLE_CHANGED, name, f"{before} to {role}")
+    value = {"name": name, "role": role, "before": before.value}
+    show(
+        output,
+        value,
+        lambda: [f"{name} is {role} now, and was {before}" if before is not wanted else f"{name} is {role} already"],
+    )
 
 
 @users.command("remove", epilog=examples("pulp-tasks users remove jo"))
 @click.argument("name", shell_complete=user_names)
 @yes_option
+@_even_last
 @data_option
 @output_option
-def remove(name: str, is_sure: bool, data: Path | None, output: str) -> None:
-    """Remove the user NAME, after a question."""
+def remove(name: str, is_sure: bool, even_last: bool, data: Path | None, output: str) -> None:
+    """Remove the user NAME, after a question.
+
+    The last administrator stays: that needs --force.
+    """
+    from pulp_events.audit import What
     from pulp_projections import users as store
 
     confirm(f"Remove the user {name}? The password cannot be brought back.", is_sure=is_sure)
-    _run(data, lambda connection: store.remove_user(connection, name))
+    _run(data, lambda connection: _advised(store.remove_user(connection, name, even_last_admin=even_last)))
+    _audit(data, What.USER_REMOVED, name)
     show(output, {"name": name}, lambda: [f"removed {name}"])
+    _tell_client_file(data, name)
 
 
 @users.command("list", epilog=examples("pulp-tasks users list --output json | jq -r '.[].name'"))
 @data_option
 @output_option
 def list_users(data: Path | None, output: str) -> None:
-    """List the users."""
+    """List the users.
+
+    CHANGED is the last change of password or role, LAST LOGIN the last time that somebody signed in, to the hour. A
+    remark says what is wrong with a name by today's rules: the user is not affected, but look whom it resembles.
+    """
     from pulp_projections import users as store
 
-    found = _run(data, store.list_users)
-    report = [{"name": each.name, "role": each.role.value, "created_at": time_text(each.created_at)} for each in found]
-    show(output, report, lambda: table([list(each.values()) for each in report], ("NAME", "ROLE", "CREATED")))
+    found = [_value(each) for each in _run(data, store.list_users)]
+    head = ("NAME", "ROLE", "CREATED", "CHANGED", "LAST LOGIN", "REMARK")
+    show(output, found, lambda: table([_row(each) for each in found], head, width=None))
+
+
+@users.command("reset-admin", epilog=examples("pulp-tasks users reset-admin"))
+@yes_option
+@stack_option
+@output_option
+def reset_admin(is_sure: bool, data: Path | None, output: str) -> None:
+    """Give the user admin of a local stack a new password.
+
+    It is a random one, and the user gets the role admin with it, after a question. The data folder keeps the password,
+    and its client configuration is written anew.
+    """
+    from pulp_events.audit import What
+    from pulp_projections import users as store
+
+    from pulp_deploy.admin_reset import write_anew
+    from pulp_deploy.credentials import ADMIN, random_password
+
+    folder, password = stack_folder(data), random_password()
+    target = Target.find(folder.path)
+    confirm(f"Give the user {ADMIN} of {folder.path} a new password and the role admin?", is_sure=is_sure)
+    _run_on(target, lambda connection: store.reset_admin(connection, ADMIN, password))
+    write_anew(folder, password)
+    _audit(folder.path, What.PASSWORD_CHANGED, ADMIN, "reset, with the role admin")
+    value = {"name": ADMIN, "client_file": str(folder.path / "admin.toml")}
+    show(output, value, lambda: [f"{ADMIN} has a new password; {value['client_file']} has it"])
+
+
+def _value(user: "User") -> dict[str, Any]:
+    return {
+        "name": user.name,
+        "role": user.role.value,
+        "created_at": time_text(user.created_at),
+        "changed_at": time_text(user.changed_at),
+        "last_login_at": None if user.last_login_at is None else time_text(user.last_login_at),
+        "has_old_hash": user.has_old_hash,
+        "remark": user.remark,
+    }
+
+
+def _row(value: dict[str, Any]) -> list[str]:
+    remark = f"the name: {value['remark']}" if value["remark"] else "-"
+    return [
+        value["name"],
+        value["role"],
+        value["created_at"],
+        value["changed_at"],
+        value["last_login_at"] or "-",
+        remark,
+    ]
+
+
+async def _advised(change: Awaitable[T]) -> T:
+    """The same, and a `LastAdmin` says what to do."""
+    from pulp_projections.users import LastAdmin
+
+    try:
+        return await change
+    except LastAdmin as error:
+        raise LastAdmin(f"{error}. Make another one first (pulp-tasks users role NAME admin), or add --force") from None
+
+
+def _audit(data: Path | None, what: "What", name: str, detail: str = "") -> None:
+    from pulp_deploy.audit_trail import audit_change
+
+    target = Target.find(data)
+    fault = audit_change(target.kafka, target.topics, what, target=name, detail=detail)
+    if fault is not None:
+        hint(f"The change is done, but is not in the audit: {fault}")
+
+
+def _tell_client_file(data: Path | None, name: str) -> None:
+    """Say that the client configuration of the local stack has the old password."""
+    from pulp_deploy.credentials import ADMIN
+
+    folder = stack_folder(data)
+    is_local = name == ADMIN and (data is not None or folder.owner() is not None)
+    if is_local and (folder.path / "admin.toml").exists() and Target.find(data) == Target.find(folder.path):
+        hint(
+            f"{folder.path / 'admin.toml'}, with which pulp-admin works as {ADMIN}, does not fit any more: write the"
+            " new password into it, or: pulp-tasks users reset-admin"
+        )
+
+
+def _settings() -> "PasswordSettings":
+    from pulp_projections.passwords import PasswordSettings
+
+    return PasswordSettings.read(os.environ)
 
 
 def _password(file: click.utils.LazyFile | None) -> str:
@@ -98,7 +240,7 @@ def _password(file: click.utils.LazyFile | None) -> str:
         password = _asked_password()
     else:
         try:
-            password = file.read().rstrip("\r\n")
+            password = str(file.read(_LONGEST_FILE)).rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise click.UsageError(f"{file.name}: the password is not UTF-8: {error.reason}") from None
     if not password:
@@ -116,9 +258,13 @@ def _asked_password() -> str:
 
 
 def _run(data: Path | None, work: "Callable[[AsyncConnection[Any]], Awaitable[T]]") -> T:
+    return _run_on(Target.find(data), work)
+
+
+def _run_on(target: Target, work: "Callable[[AsyncConnection[Any]], Awaitable[T]]") -> T:
     from pulp_projections.connection import connect
 
-    postgres = Target.find(data).need_postgres()
+    postgres = target.need_postgres()
 
     async def run() -> T:
         async with await connect(postgres, "pulp-tasks users", connect_timeout_s=10) as connection:
