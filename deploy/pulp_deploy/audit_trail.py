@@ -7,19 +7,19 @@ import socket
 from pulp_events.audit import What, audit_record
 from pulp_events.audit_log import write_audit
 from pulp_events.errors import LogError
-from pulp_events.settings import SettingsError, brokers
+from pulp_events.kafka import Servers
 from pulp_events.topics import Topics
 
 
-def audit_change(kafka: str, topics: Topics, what: What, *, target: str, detail: str = "") -> str | None:
+def audit_change(kafka: Servers, topics: Topics, what: What, *, target: str, detail: str = "") -> str | None:
     """Write that the account that runs this has changed a user; None, or why it could not be written.
 
     The change itself is done: it does not depend on Kafka.
     """
     record = audit_record(what, actor=f"os:{_account()}", address=socket.gethostname(), target=target, detail=detail)
     try:
-        write_audit(brokers({"PULP_KAFKA": kafka}), topics.audit, [record])
-    except (LogError, SettingsError) as error:
+        write_audit(kafka, topics.audit, [record])
+    except LogError as error:
         return str(error)
     return None
 

@@ -252,7 +252,7 @@ class Stack:
         self.backend.complete(made)
         self.folder.write_owner(self.url)
 
-    def _make_admin(self, kafka: str, postgres: str, topics: Topics) -> None:
+    def _make_admin(self, kafka: Kafka, postgres: str, topics: Topics) -> None:
         found = asyncio.run(ensure_admin(postgres, self.folder.path, self.client_file))
         self.admin_password = found.password
         if found.password is not None:

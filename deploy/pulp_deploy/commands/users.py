@@ -208,10 +208,16 @@ async def _advised(change: Awaitable[T]) -> T:
 
 
 def _audit(data: Path | None, what: "What", name: str, detail: str = "") -> None:
+    from pulp_events.errors import SettingsError
+
     from pulp_deploy.audit_trail import audit_change
 
     target = Target.find(data)
-    fault = audit_change(target.kafka, target.topics, what, target=name, detail=detail)
+    fault: str | None
+    try:
+        fault = audit_change(target.need_kafka(), target.topics, what, target=name, detail=detail)
+    except SettingsError as error:
+        fault = str(error)
     if fault is not None:
         hint(f"The change is done, but is not in the audit: {fault}")
 
