@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from functools import partial
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -53,8 +52,8 @@ class Principal(NamedTuple):
 
     name: str
     role: Role
-    changed_at: datetime | None = None
-    """When password or role were last changed, as of the login."""
+    stamp: bytes = b""
+    """Of the password that was right: another one has another stamp."""
 
     @property
     def actor(self) -> str:
@@ -144,8 +143,7 @@ class Authenticator:
                 return True
             seen = _Seen(found, self._clock_s() + TRUSTED_S)
             self._seen.put(principal.name, seen)
-        found = seen.found
-        return found is not None and (found.role, found.changed_at) == (principal.role, principal.changed_at)
+        return seen.found is not None and _principal(seen.found) == principal
 
     async def _look(self, mark: bytes, claimed: Basic, origin: Origin, correlation_id: str | None) -> Principal:
         known = self._known.get(mark)
@@ -164,12 +162,12 @@ class Authenticator:
         )
         try:
             attempt = self._limits.admit(claimed.name, origin, self._clock_s())
-            found, is_right = await self._check(claimed, attempt)
+            found = await self._check(claimed, attempt)
         except LoginsLimited:
             note(What.LOGIN_LIMITED)
             await self._come_late()
             raise
-        if found is None or not is_right:
+        if found is None:
             note(What.LOGIN_FAILED, detail="wrong name or password")
             if attempt.failed(self._clock_s()):
                 await self._come_late()
@@ -177,8 +175,8 @@ class Authenticator:
         attempt.succeeded()
         return await self._trust(mark, found, origin, float("-inf"), correlation_id)
 
-    async def _check(self, claimed: Basic, attempt: Attempt) -> tuple[Credentials | None, bool]:
-        """The user of that name, and whether the password is right. The same work whether there is one or not."""
+    async def _check(self, claimed: Basic, attempt: Attempt) -> Credentials | None:
+        """The user, if the password is right. The same work whether there is one of that name or not."""
         try:
             async with self._queue.turn(attempt.lane, claimed.name.casefold()):
                 async with self._connect() as connection:
@@ -187,28 +185,34 @@ class Authenticator:
                 is_right = await asyncio.to_thread(passwords.matches, claimed.password, password_hash)
                 if found is not None and is_right and passwords.is_outdated(password_hash, self._settings):
                     found = await self._rehash(found, claimed.password)
-                return found, is_right
+                return found if is_right else None
         except BaseException:
             attempt.undone(self._clock_s())
             raise
 
-    async def _rehash(self, found: Credentials, password: str) -> Credentials:
-        """Hash the password in today's way, now that it is known; the credentials as they are then."""
+    async def _rehash(self, found: Credentials, password: str) -> Credentials | None:
+        """Hash the password in today's way, now that it is known; the credentials as they are then.
+
+        None if somebody has changed the user meanwhile.
+        """
         password_hash = await asyncio.to_thread(passwords.hash_password, password, self._settings)
         try:
             async with self._connect() as connection:
                 is_kept = await users.rehash(
                     connection, found.name, matched=found.password_hash, password_hash=password_hash
                 )
+                if not is_kept:  # perhaps another API has done the same
+                    again = await users.credentials(connection, found.name)
+                    return again if again is not None and again.changed_at == found.changed_at else None
         except psycopg.Error as error:  # a role that may only read, or a standby: the old hash is as good as before
             _log.warning("a password hash of an earlier release stays", extra={"user": found.name, "error": error})
             return found
-        return found._replace(password_hash=password_hash) if is_kept else found
+        return found._replace(password_hash=password_hash)
 
     async def _trust(
         self, mark: bytes, found: Credentials, origin: Origin, noted_s: float, correlation_id: str | None
     ) -> Principal:
-        principal = Principal(found.name, found.role, found.changed_at)
+        principal = _principal(found)
         now_s = self._clock_s()
         if now_s - noted_s >= _NOTED_S:
             noted_s = now_s
@@ -238,3 +242,7 @@ class Authenticator:
         self._checking.pop(mark, None)
         if not task.cancelled():
             task.exception()  # told to who waits; if nobody does any more, it is no error of ours
+
+
+def _principal(found: Credentials) -> Principal:
+    return Principal(found.name, found.role, blake2b(found.password_hash.encode(), digest_size=16).digest())

@@ -3,13 +3,15 @@
 from functools import partial
 from typing import Annotated, Final
 
-import psycopg
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pulp_events.audit import What
 from pulp_events.codec import TYPES
 from pulp_events.errors import BadInput
 
-from pulp_api.auth import Authenticator, Unauthenticated
+from pulp_api.audit import Audit
+from pulp_api.auth import Authenticator
+from pulp_api.basic import Origin
 from pulp_api.context import Call, Calling
 from pulp_api.sse import Cursor, Wanted, check_cursor, messages
 from pulp_api.stream import UNDECODABLE, Hub, Item
@@ -69,15 +71,17 @@ async def stream_events(
 async def _why_ended(call: Call) -> str | None:
     """Why the caller's stream has to end: who was let in once is looked at again."""
     authenticator: Authenticator = call.request.app.state.authenticator
-    try:
-        principal = await authenticator.principal(call.request)
-    except Unauthenticated:
-        return "the user was removed, or has another password now: the stream has ended. Log in again"
-    except psycopg.Error:  # nobody can tell now; reads fail as well, and the stream shows no more than it did
+    if await authenticator.still_valid(call.principal):
         return None
-    if principal != call.principal:
-        return f"the role of user {principal.name} is {principal.role} now: the stream has ended. Connect again"
-    return None
+    audit: Audit = call.request.app.state.audit
+    audit.note(
+        What.STREAM_ENDED,
+        actor=call.principal.actor,
+        address=Origin.of(call.request).address,
+        correlation_id=call.caller.correlation_id,
+    )
+    name = call.principal.name
+    return f"user {name} was removed, or has another role or password now: the stream has ended. Log in again"
 
 
 def _wanted(task: str | None, since: str | None, types: list[str] | None) -> Wanted:
