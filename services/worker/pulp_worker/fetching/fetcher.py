@@ -205,7 +205,7 @@ class Fetcher:
             case httpcore.ProxyError() if proxy is not None:
                 text = f"the proxy {proxy.shown}, which {proxy.variable} names, does not connect to it"
                 return FetchFailed(f"{asked}: {text}", is_transient=True)
-            case httpcore.ConnectError() if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            case httpcore.ConnectError() if _is_of_certificate(error):
                 return FetchFailed(f"{asked}: the certificate of the server is not valid for it, or not trusted here")
             case httpcore.ReadTimeout():
                 text = f"no answer, or no more of it, for {limits.read_s:g} s (PULP_FETCH_READ_S)"
@@ -225,6 +225,14 @@ def _headers(to: Target, given: dict[str, str]) -> list[tuple[bytes | str, bytes
     # What is fetched is compared byte for byte: nobody may compress it on the way.
     ours = {"Host": to.url.netloc.decode(), "User-Agent": "pulp-tasks", "Accept": "*/*"}
     return [*(ours | given | {"Accept-Encoding": "identity"}).items()]
+
+
+def _is_of_certificate(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _header(response: httpcore.Response, name: bytes) -> str:

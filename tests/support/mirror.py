@@ -1,0 +1,121 @@
+"""A server on the loopback that answers with raw bytes, as a hostile mirror may; and stand-ins for the network."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpcore
+from pulp_worker.fetching import FetchSettings
+from pulp_worker.fetching.fetcher import Fetcher
+
+Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
+LOCAL = FetchSettings.read({"PULP_FETCH_ALLOW": "public,private,loopback"})
+
+
+def ok(body: bytes, *headers: str, length: int | None = None, status: str = "200 OK") -> bytes:
+    """An answer; `length` may lie."""
+    size = len(body) if length is None else length
+    lines = [f"HTTP/1.1 {status}", "Connection: close", f"Content-Length: {size}", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def redirect(location: str) -> bytes:
+    """An answer that leads elsewhere."""
+    return ok(b"", f"Location: {location}", status="302 Found")
+
+
+@dataclass
+class Mirror:
+    """`answers` by path; `heads` are the requests that came."""
+
+    port: int
+    answers: dict[str, Answer]
+    heads: list[str] = field(default_factory=list)
+
+    def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.port}{path}"
+
+    def asked(self) -> list[str]:
+        """The paths that were asked for."""
+        return [head.split(" ")[1] for head in self.heads]
+
+
+@asynccontextmanager
+async def mirror(answers: Mapping[str, Answer], tls: ssl.SSLContext | None = None) -> AsyncIterator[Mirror]:
+    """A server that runs; each connection has one answer."""
+    made = Mirror(0, dict(answers))
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        try:
+            await answer_once(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            made.heads.append(head)
+            path = head.split(" ")[1].partition("?")[0]
+            answer = made.answers.get(path, ok(b"", status="404 Not Found"))
+            if isinstance(answer, bytes):
+                writer.write(answer)
+                await writer.drain()
+            else:
+                await answer(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    made.port = server.sockets[0].getsockname()[1]
+    try:
+        yield made
+    finally:
+        server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+
+class Connector(httpcore.AnyIOBackend):
+    """Leads every connection to a port on the loopback, and notes where it should have gone."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
+        self.connections: list[tuple[str, int]] = []
+
+    async def connect_tcp(self, host: str, port: int, *arguments: Any, **named: Any) -> httpcore.AsyncNetworkStream:
+        self.connections.append((host, port))
+        if not self.port:
+            raise httpcore.ConnectError
+        return await super().connect_tcp("127.0.0.1", self.port, *arguments, **named)
+
+
+class Names:
+    """A resolver: each look-up of a name takes its next answer, the last one for ever."""
+
+    def __init__(self, **answers: list[list[str]]) -> None:
+        self._answers = {name.replace("_", "."): given for name, given in answers.items()}
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        self.asked.append(host)
+        given = self._answers.get(host)
+        if given is None:
+            raise OSError("no such name")
+        return given[0] if len(given) == 1 else given.pop(0)
+
+
+def fetcher(
+    settings: FetchSettings = LOCAL, *, names: Names | None = None, connector: Connector | None = None, **env: str
+) -> Fetcher:
+    """A fetcher with stand-ins where they are given."""
+    more: dict[str, Any] = {} if names is None else {"lookup": names}
+    return Fetcher(settings, env, network=connector, **more)
