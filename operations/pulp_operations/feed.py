@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 from pulp_worker.fetching import FetchFailed, patiently
 
-from pulp_operations.repomd import MetadataFile, shown_href
+from pulp_operations.repomd import MetadataFile, is_ordinary, shown_href
 from pulp_operations.store import Package, Store, checksum_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ class Feed:
 
         async def once() -> None:
             most_bytes = min(entry.size_bytes or _MOST_METADATA_BYTES, _MOST_METADATA_BYTES)
-            async with self._fetcher.get(urljoin(self._url, entry.href), most_bytes=most_bytes) as answer:
+            url = urljoin(self._url, entry.href)
+            called = None if is_ordinary(entry.href) else f"{entry.type} metadata"
+            async with self._fetcher.get(url, most_bytes=most_bytes, called=called) as answer:
                 with target.open("wb") as file:
                     await _save(answer, file)
             await asyncio.to_thread(_verify_metadata, entry, target)
@@ -66,7 +68,8 @@ class Feed:
     async def _download(self, package: Package, file: BinaryIO, have: int) -> None:
         headers = {"Range": f"bytes={have}-"} if have else {}
         url = urljoin(urljoin(self._url, package.base_url), package.href)
-        async with self._fetcher.get(url, headers=headers, most_bytes=package.size_bytes) as answer:
+        called = None if is_ordinary(package.href) and not package.base_url else _named(package)
+        async with self._fetcher.get(url, headers=headers, most_bytes=package.size_bytes, called=called) as answer:
             if answer.status != 206 or not have:
                 _empty(file)
             elif not (answer.header("Content-Range") or "").startswith(f"bytes {have}-"):

@@ -99,9 +99,14 @@ def safe_href(href: str) -> str:
     return href
 
 
+def is_ordinary(href: str) -> bool:
+    """Whether it may be told: an href as repositories have them, and not any text."""
+    return bool(_PLAIN.fullmatch(href))
+
+
 def shown_href(href: str, checksum: str) -> str:
     """A package in a message: its href where that is an ordinary one, else its checksum."""
-    return href if _PLAIN.fullmatch(href) else f"the package with checksum {checksum}"
+    return href if is_ordinary(href) else f"the package with checksum {checksum}"
 
 
 def known_checksum(algorithm: str, digest: str) -> tuple[str, str]:

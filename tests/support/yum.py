@@ -10,6 +10,7 @@ import msgspec
 from pulp_deploy.demo.server import DemoServer
 from pulp_worker import Context, Operation
 from pulp_worker.fetching import FetchSettings
+from pulp_worker.isolation import IsolationSettings
 from rpm_rs import BuildConfig, CompressionType, FileOptions, PackageBuilder
 from rpmrepo_metadata import Package, RepositoryWriter
 
@@ -46,6 +47,7 @@ class Runner:
     reports: list[dict[str, Any]] = field(default_factory=list)
     token: int = 0
     fetching: FetchSettings = LOCAL
+    isolation: IsolationSettings = field(default_factory=IsolationSettings)
 
     def context(self, **arguments: Any) -> Context:
         self.token += 1
@@ -57,6 +59,7 @@ class Runner:
             tokens={f"repository:{arguments.get('repo_id')}": self.token, "content_unit:orphans": self.token},
             send=lambda progress: self.reports.append(msgspec.json.decode(progress)),
             fetching=self.fetching,
+            isolation=self.isolation,
         )
 
     async def run(self, operation: Operation, **arguments: Any) -> Any:

@@ -97,20 +97,21 @@ class Fetcher:
         headers: Mapping[str, str] | None = None,
         most_bytes: int | None = None,
         total_s: float | None = None,
+        called: str | None = None,
     ) -> AsyncIterator[Answer]:
         """The answer to a GET; its body is read inside the `async with`.
 
         The bounds are those of the settings, or lower. `headers` go to the URL's own origin; a redirect to another one
-        takes only those along that hold no secret.
+        takes only those along that hold no secret. Errors have `called` in place of the URL, for one that was fetched.
         """
-        asked = shown(url)
+        asked = called or shown(url)
         limits = self._settings
         most = min(limits.most_bytes, limits.most_bytes if most_bytes is None else most_bytes)
         patience_s = min(limits.total_s, limits.total_s if total_s is None else total_s)
         route = _Route()
         try:
             async with asyncio.timeout(patience_s) as deadline:
-                response = await self._follow(target(url), dict(headers or {}), asked, route)
+                response = await self._follow(target(url, asked), dict(headers or {}), asked, route)
                 try:
                     self._judge(response, asked)
                     yield Answer(response, asked, most, Pace(limits.lowest_rate, limits.rate_window_s))

@@ -30,13 +30,13 @@ class Target(NamedTuple):
         return self.scheme, self.host, self.port
 
 
-def target(url: str) -> Target:
+def target(url: str, asked: str) -> Target:
     """Raises `FetchFailed` for what is no http or https URL, `FetchRefused` for one with a user name or password."""
     found = _target(url)
     if found is None:
-        raise FetchFailed(f"{shown(url)}: this is no http or https URL that can be fetched")
+        raise FetchFailed(f"{asked}: this is no http or https URL that can be fetched")
     if found.url.userinfo:
-        raise FetchRefused(f"{shown(url)}: a URL with a user name or password is refused; send them as headers")
+        raise FetchRefused(f"{asked}: a URL with a user name or password is refused; send them as headers")
     return found
 
 

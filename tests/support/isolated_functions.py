@@ -1,0 +1,97 @@
+"""Functions that tests call in isolated processes: each does to its process what a parser of a hostile document may."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from pulp_worker import LimitExceeded, OperationError
+
+SECRET = "TOP-SECRET-TEXT"
+
+
+class Point(Struct, frozen=True):
+    """Something of a type of its own."""
+
+    x: int
+    y: int
+
+
+def moved(point: Point, by: int) -> Point:
+    return Point(point.x + by, point.y + by)
+
+
+def eats_memory() -> int:
+    held = [bytes(10_000_000) + b"x" for _ in range(1000)]
+    return len(held)
+
+
+def eats_memory_at_once() -> int:
+    return len(bytearray(1 << 40))
+
+
+def aborts() -> None:
+    """As a library in C or Rust does whose allocation fails."""
+    print(SECRET, file=sys.stderr)
+    os.abort()
+
+
+def crashes() -> None:
+    ctypes.string_at(0)
+
+
+def spins() -> None:
+    while True:
+        pass
+
+
+def ignores_the_end_of_its_time() -> None:
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    spins()
+
+
+def sleeps(note: str) -> None:
+    Path(note).write_text(str(os.getpid()))
+    time.sleep(3600)
+
+
+def says_much() -> bytes:
+    return bytes(3_000_000)
+
+
+def prints() -> str:
+    print(SECRET)
+    os.write(1, b"garbage")
+    return "said"
+
+
+def raises() -> None:
+    raise ValueError(SECRET)
+
+
+def refuses() -> None:
+    raise OperationError("bad-list", "the list is none")
+
+
+def limits() -> None:
+    raise LimitExceeded("too many")
+
+
+def panics() -> None:
+    raise BaseException(SECRET)  # as pyo3 does
+
+
+def exits() -> None:
+    os._exit(3)
+
+
+def answers_something_else() -> Any:
+    return {"code": 1}
+
+
+def has_environment() -> dict[str, str]:
+    return dict(os.environ)
