@@ -20,6 +20,7 @@ from pulp_events.admin import create_topics, describe
 from pulp_events.audit import What
 from pulp_events.errors import LogUnavailable
 from pulp_events.kafka import Kafka
+from pulp_events.settings import Installation, refuses_bad_topics
 from pulp_events.topics import Topics
 from pulp_projections.startup import prepare, wait_for_kafka
 from pulp_worker.fetching.settings import LOCAL_ALLOW
@@ -244,7 +245,17 @@ class Stack:
             if command.name.startswith("worker"):
                 # After a kill -9 of everything a worker's name is taken until its last lease has run out.
                 service.keep_running(tolerated=IN_USE)
-        asyncio.run(prepare(kafka=kafka, postgres=postgres, topics=topics, timeout_s=self.options.startup_timeout_s))
+        asyncio.run(
+            prepare(
+                Installation(
+                    kafka=kafka,
+                    postgres=postgres,
+                    topics=topics,
+                    startup_timeout_s=self.options.startup_timeout_s,
+                    refuses_bad_topics=refuses_bad_topics(os.environ),
+                )
+            )
+        )
         self._make_admin(kafka, postgres, topics)
         self.wait_ready()
         for each in self._processes.values():

@@ -34,6 +34,11 @@ class Finding(NamedTuple):
         return f"{self.subject}: {self.wrong}: {self.endangers}{mend}"
 
 
+def described(finding: Finding) -> dict[str, str | None]:
+    """A finding as the API and the commands print it."""
+    return {**finding._asdict(), "severity": finding.severity.value}
+
+
 def faults(findings: Iterable[Finding]) -> Sequence[Finding]:
     """Those on which a process does not start."""
     return [finding for finding in findings if finding.severity is Severity.FAULT]

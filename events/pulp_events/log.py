@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from typing import Final, Protocol
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from pulp_events.clock import BrokerClock
 from pulp_events.codec import HEADERS, MAX_EVENT_BYTES, encode, key_of
 from pulp_events.errors import AppendOutcomeUnknown, EventTooLarge, LogUnavailable
 from pulp_events.events import Event
@@ -72,6 +74,8 @@ class KafkaLog:
 
     def __init__(self, servers: Servers, topic: str, partitions: int, *, timeout_s: float = 10.0) -> None:
         self.topic = topic
+        self.broker_clock = BrokerClock()
+        """How far the brokers' clock is off, by the times that events were given."""
         self._kafka = Kafka.of(servers)
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
@@ -108,10 +112,15 @@ class KafkaLog:
             self._renew_producer()
         value = encode(event)
         delivered: asyncio.Future[Position] = self._loop.create_future()
+        asked_s = time.time()
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 self._note(error)
+            else:
+                kind, stamped_ms = message.timestamp()
+                if kind == TIMESTAMP_LOG_APPEND_TIME:
+                    self.broker_clock.note(asked_s, stamped_ms / 1000, time.time())
             self._reports.append((delivered, error, message))
             if not self._is_resolving:  # one wake-up of the loop serves all reports that have come by then
                 self._is_resolving = True

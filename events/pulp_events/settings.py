@@ -27,6 +27,10 @@ class Installation:
     postgres: str
     topics: Topics
     startup_timeout_s: float = 60
+    refuses_bad_topics: bool = True
+    """Whether a process does not start on topics that would lose or spoil events."""
+    clock_bound_s: float = 2
+    """Clocks that are off by more are told."""
     heartbeat: Path | None = None
     """The file that says that the process is at work, for probes; see `pulp_events.heartbeat`."""
 
@@ -36,6 +40,8 @@ class _Installation(TypedDict):
     postgres: str
     topics: Topics
     startup_timeout_s: float
+    refuses_bad_topics: bool
+    clock_bound_s: float
     heartbeat: Path | None
 
 
@@ -46,8 +52,18 @@ def installation(env: Mapping[str, str]) -> _Installation:
         "postgres": text(env, "PULP_POSTGRES"),
         "topics": Topics.named(topic_prefix(env)),
         "startup_timeout_s": number(env, "PULP_STARTUP_TIMEOUT_S", 60),
+        "refuses_bad_topics": refuses_bad_topics(env),
+        "clock_bound_s": number(env, "PULP_CLOCK_BOUND_S", 2),
         "heartbeat": Path(found) if (found := env.get("PULP_HEARTBEAT", "").strip()) else None,
     }
+
+
+def refuses_bad_topics(env: Mapping[str, str]) -> bool:
+    """PULP_TOPIC_CHECK: `refuse` or `warn`; raises `SettingsError` for anything else."""
+    value = env.get("PULP_TOPIC_CHECK", "").strip() or "refuse"
+    if value not in ("refuse", "warn"):
+        raise SettingsError(f"PULP_TOPIC_CHECK={value!r}: refuse or warn is expected")
+    return value == "refuse"
 
 
 def text(env: Mapping[str, str], key: str, default: str | None = None) -> str:

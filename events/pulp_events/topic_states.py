@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    OffsetSpec,
     ResourceType,
 )
 
@@ -63,6 +64,19 @@ def read_topic(connection: Connection, name: str, *, timeout_s: float = 10.0) ->
         offline=sum(each.leader is None or each.leader.id < 0 for each in found.partitions),
         settings=_settings(connection, ResourceType.TOPIC, name, timeout_s),
     )
+
+
+def newest_time_s(connection: Connection, topic: str, *, timeout_s: float = 10.0) -> float | None:
+    """The latest time of a record, since the epoch; None if there is none. Raises `LogUnavailable`, `LogRefused`."""
+    places = range(read_topic(connection, topic, timeout_s=timeout_s).partitions)
+    wanted = {TopicPartition(topic, partition): OffsetSpec.max_timestamp() for partition in places}
+    futures = connection.client.list_offsets(wanted, request_timeout=timeout_s)
+    try:
+        found = [connection.wait(future, timeout_s + 1).timestamp for future in futures.values()]
+    except (KafkaException, TimeoutError) as error:
+        raise LogUnavailable(f"Kafka does not tell about topic {topic} at {connection.kafka}: {error}") from error
+    newest_ms = max(found, default=-1)
+    return newest_ms / 1000 if newest_ms >= 0 else None
 
 
 def mend(connection: Connection, topic: str, settings: Mapping[str, str], *, timeout_s: float = 10.0) -> None:

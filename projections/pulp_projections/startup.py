@@ -8,10 +8,11 @@ from typing import Final, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
-from pulp_events import admin
+from pulp_events import admin, topic_states
 from pulp_events.errors import LogRefused, LogUnavailable, PulpError, TopicMismatch
 from pulp_events.findings import Finding, Severity, faults
 from pulp_events.kafka import Servers
+from pulp_events.settings import Installation
 from pulp_events.topics import Topics
 
 from pulp_projections.connection import check, connect
@@ -31,8 +32,8 @@ class DependencyAway(PulpError):
 class PreconditionFailed(PulpError):
     """What the installation stands on cannot be used as it is; says what is wrong, and the command that mends it."""
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        super().__init__("; ".join(str(each) for each in findings))
+    def __init__(self, findings: Sequence[Finding], otherwise: str = "") -> None:
+        super().__init__("; ".join(str(each) for each in findings) + (f", {otherwise}" if otherwise else ""))
         self.findings = tuple(findings)
 
 
@@ -54,20 +55,24 @@ class Installed(NamedTuple):
     """Those that were applied now."""
 
 
-async def prepare(*, kafka: Servers, postgres: str, topics: Topics, timeout_s: float) -> Installed:
+async def prepare(installation: Installation) -> Installed:
     """Wait until both answer, saying what is waited for; check topic and database; install what the database lacks.
 
     Nothing is written where nothing is missing, so a role without the right to make tables suffices then. Raises
-    `SettingsError` for a bad connection string, `DependencyAway` after `timeout_s`, `PreconditionFailed` for a database
-    that cannot be used, `TopicMismatch` if the topic is not the one that the positions in Postgres belong to.
+    `SettingsError` for a bad connection string, `DependencyAway` after the startup timeout, `PreconditionFailed` for a
+    database that cannot be used or topics that lose or spoil events, `TopicMismatch` if the topic is not the one that
+    the positions in Postgres belong to.
     """
+    kafka, postgres, topics = installation.kafka, installation.postgres, installation.topics
     check(postgres)
-    place, ends = place_of(postgres), time.monotonic() + timeout_s
+    place, ends = place_of(postgres), time.monotonic() + installation.startup_timeout_s
 
     def describe() -> Awaitable[admin.TopicInfo]:
         return asyncio.to_thread(admin.describe, kafka, topics.events, timeout_s=_ATTEMPT_S)
 
     info = await _wait(f"Kafka at {kafka} with topic {topics.events}", describe, ends)
+    if installation.refuses_bad_topics:
+        await _wait(f"Kafka at {kafka}", lambda: asyncio.to_thread(_check_topics, kafka, topics), ends)
 
     async def make_ready() -> Installed:
         async with await connect(postgres, "pulp-startup", connect_timeout_s=int(_ATTEMPT_S)) as connection:
@@ -106,6 +111,13 @@ async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> 
                 said = now
                 _log.warning("waiting for %s, %.0f s more: %s", what, ends - now, reason)
         await asyncio.sleep(min(0.5, max(0.0, ends - time.monotonic())))
+
+
+def _check_topics(kafka: Servers, topics: Topics) -> None:
+    found = faults(topic_states.findings(admin.connect(kafka), topics, timeout_s=_ATTEMPT_S))
+    # A topic that is missing loses nothing: whoever writes to it waits for it.
+    if spoiling := [each for each in found if each.check != "topic-missing"]:
+        raise PreconditionFailed(spoiling, "or let it pass with PULP_TOPIC_CHECK=warn")
 
 
 async def _make_ready(connection: AsyncConnection, info: admin.TopicInfo) -> Installed:

@@ -41,16 +41,8 @@ def migrate(data: Path | None, output: str) -> None:
     """
     from pulp_projections.startup import prepare
 
-    settings = processor_settings(data)
     with answering():
-        installed = asyncio.run(
-            prepare(
-                kafka=settings.kafka,
-                postgres=settings.postgres,
-                topics=settings.topics,
-                timeout_s=settings.startup_timeout_s,
-            )
-        )
+        installed = asyncio.run(prepare(processor_settings(data)))
     report = {"applied": list(installed.migrations), "generation": installed.generation}
     lines = [f"applied {name}" for name in installed.migrations] or ["the tables are up to date"]
     show(output, report, lambda: lines)

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pulp_projections.preconditions.watch import Watch
 from starlette.exceptions import HTTPException
 
 from pulp_api import argument_failures, failures, front, v2, v3, v3_events, v3_operations, v3_system, v3_workers
@@ -20,18 +21,19 @@ def build(
     authenticator: Authenticator,
     hub: Hub,
     audit: Audit,
+    watch: Watch | None = None,
     *,
     has_access_log: bool = False,
     hsts_s: int = 0,
 ) -> FastAPI:
-    """The API over its parts; the options are those of `Edge`."""
+    """The API over its parts; the options are those of `Edge`. Without a watch nothing is told of preconditions."""
     parts = (v3, v2, v3_events, v3_workers, v3_operations, v3_system, front)
     routers = [*(part.router for part in parts), front.outside]
     # In one list: a router that is included looks for its route twice, for every request.
     routes = [route for router in routers for route in router.routes]
     app = FastAPI(routes=routes, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
-    app.state.audit = audit
+    app.state.audit, app.state.watch = audit, watch
     for kind, _ in failures.STATUS:
         app.add_exception_handler(kind, failures.failed)
     app.add_exception_handler(BadArguments, argument_failures.bad_arguments)

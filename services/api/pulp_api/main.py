@@ -10,6 +10,8 @@ from pulp_events.heartbeat import Heartbeat
 from pulp_events.log import KafkaLog
 from pulp_projections.connection import pool
 from pulp_projections.positions import Positions
+from pulp_projections.preconditions.looking import place_of
+from pulp_projections.preconditions.watch import Watch, watching
 from pulp_projections.startup import prepare
 from starlette.types import ASGIApp
 
@@ -47,15 +49,14 @@ async def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     certificates = None if settings.tls is None else Certificates(settings.tls)
-    installed = await prepare(
-        kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
-    )
+    installed = await prepare(settings)
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions, timeout_s=settings.append_timeout_s)
     positions = Positions(settings.postgres)
     hub = Hub(settings.kafka, settings.topics.events, installed.topic_id, installed.partitions, log.end_offsets)
     async with (
         connection_pool(settings.postgres, settings.connections) as pool,
         auditing(settings.kafka, settings.topics.audit) as audit,
+        watching(place_of(settings, broker_clock=log.broker_clock)) as watch,
     ):
         try:
             await log.start()
@@ -70,7 +71,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
                 unserved_s=settings.unserved_s,
             )
             server = Server(
-                _application(settings, service, hub, audit),
+                _application(settings, service, hub, audit, watch),
                 hub,
                 settings.keep_alive_s,
                 limits=settings.limits,
@@ -87,12 +88,13 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
             await log.close()
 
 
-def _application(settings: Settings, service: Service, hub: Hub, audit: Audit) -> ASGIApp:
+def _application(settings: Settings, service: Service, hub: Hub, audit: Audit, watch: Watch) -> ASGIApp:
     app = build(
         service,
         Authenticator(service.connection, audit, settings=settings.passwords),
         hub,
         audit,
+        watch,
         has_access_log=settings.has_access_log,
         hsts_s=settings.hsts_s,
     )

@@ -7,7 +7,10 @@ from typing import Final, NamedTuple
 from fastapi import APIRouter, Request, Response
 from psycopg import Error as PostgresError
 from pulp_events.errors import LogError
+from pulp_events.findings import described
 from pulp_projections import queries
+from pulp_projections.preconditions.looking import Report
+from pulp_projections.preconditions.watch import Watch
 from pulp_projections.queries import Condition
 from pulp_projections.workers import Slots, WorkerRow, slots, unserved_queues, workers
 
@@ -51,6 +54,7 @@ async def status(request: Request) -> Response:
             "lag": None if health.down else sum(health.lag.values()),
             "workers": health.workers,
             "audit_fault": request.app.state.audit.fault,
+            "findings": _findings(request),
             "unserved_queues": [{"queue": queue, "waiting": tasks} for queue, tasks in unserved.items()],
         }
     )
@@ -64,15 +68,32 @@ async def live() -> Response:
 
 @router.get("/readyz/")
 async def ready(request: Request) -> Response:
-    """200 if Kafka and Postgres answer, else 503; with the lag of every partition, and what is down. Open to all.
+    """200 if Kafka and Postgres answer and no data is in danger, else 503. Open to all.
 
+    It tells the lag of every partition, what is down, and what was found at the last look at the preconditions.
     `workers` says how many are live, and how many of their slots are free. Without one the API is ready all the same.
     """
     health = await _probe(request.app.state.service)
     hub: Hub = request.app.state.hub
     down = health.down if hub.fault is None else {**health.down, "events": hub.fault}
-    body = {"ready": not down, "down": down, "lag": health.lag, "workers": health.workers}
-    return json(body, 503 if down else 200)
+    is_ready = not down and not _report(request).endangers_data
+    body = {
+        "ready": is_ready,
+        "down": down,
+        "lag": health.lag,
+        "workers": health.workers,
+        "findings": _findings(request),
+    }
+    return json(body, 200 if is_ready else 503)
+
+
+def _report(request: Request) -> Report:
+    watch: Watch | None = request.app.state.watch
+    return Report() if watch is None else watch.report
+
+
+def _findings(request: Request) -> list[dict[str, str | None]]:
+    return [described(each) for each in _report(request).findings]
 
 
 class _Health(NamedTuple):

@@ -11,6 +11,8 @@ from pulp_events.collecting import collect_seldom
 from pulp_events.errors import PulpError
 from pulp_events.heartbeat import Heartbeat
 from pulp_events.log import KafkaLog
+from pulp_projections.preconditions.looking import place_of
+from pulp_projections.preconditions.watch import Watch
 from pulp_projections.startup import prepare
 
 from pulp_processor import leaving
@@ -38,9 +40,7 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
 
 
 async def _serve(settings: Settings, stopping: asyncio.Event | None, heartbeat: Heartbeat) -> None:
-    installed = await prepare(
-        kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
-    )
+    installed = await prepare(settings)
     leave = _stay if stopping else leaving.end_process
     if stopping is None:
         stopping = asyncio.Event()
@@ -63,6 +63,7 @@ async def _serve(settings: Settings, stopping: asyncio.Event | None, heartbeat: 
             watch(settings.stall_s, app.standings, log.end_offsets),
             app.watch_topic(_TOPIC_PERIOD_S),
             app.watch_positions(_POSITIONS_PERIOD_S),
+            Watch(place_of(settings, broker_clock=log.broker_clock)).keep(),
         ]
         if instance is not None:
             beside.append(instance.keep())

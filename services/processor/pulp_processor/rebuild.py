@@ -46,9 +46,7 @@ async def start(settings: Settings, report: Report = report_nothing, filler: Fil
     `OffsetOutOfRange` if the log does not begin at 0 any more, `DependencyAway`, `TopicMismatch`. Without a filler this
     process fills it.
     """
-    installed = await prepare(
-        kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
-    )
+    installed = await prepare(settings)
     async with working(settings.postgres) as connection:
         if (there := await in_progress(connection)) is not None:
             raise RebuildRefused(
@@ -63,9 +61,7 @@ async def start(settings: Settings, report: Report = report_nothing, filler: Fil
 
 async def resume(settings: Settings, report: Report = report_nothing, filler: Filler | None = None) -> int:
     """Go on with a rebuild from where it was left; its generation, `ready` then. Raises as `start` does."""
-    await prepare(
-        kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
-    )
+    await prepare(settings)
     async with working(settings.postgres) as connection:
         generation = await _candidate(connection)
         await _build(connection, settings, generation.number, report, filler)

@@ -20,9 +20,7 @@ async def verify(settings: Settings, report: Report = report_nothing, filler: Fi
     `OffsetOutOfRange` if the log does not begin at 0 any more, `DependencyAway`, `TopicMismatch`,
     `ReadModelUnavailable`. Without a filler this process folds.
     """
-    installed = await prepare(
-        kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
-    )
+    installed = await prepare(settings)
     await check_begin(settings, installed.partitions)
     try:
         async with working(settings.postgres) as connection:

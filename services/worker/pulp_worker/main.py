@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple, NoReturn, Self
 from pulp_events.heartbeat import Heartbeat
 from pulp_events.log import KafkaLog
 from pulp_projections.positions import Positions
+from pulp_projections.preconditions.looking import place_of
+from pulp_projections.preconditions.watch import watching
 from pulp_projections.startup import prepare
 
 from pulp_worker.belongings import OperationThreads, own_threads_and_processes, show_own_tasks
@@ -61,9 +63,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     origin = Origin.here()
     _share_process()
     operations = load_operations(settings.modules)
-    installed = await prepare(
-        kafka=settings.kafka, postgres=settings.postgres, topics=settings.topics, timeout_s=settings.startup_timeout_s
-    )
+    installed = await prepare(settings)
     settings.storage.mkdir(parents=True, exist_ok=True)
     stopping, hastening = asyncio.Event(), asyncio.Event()
 
@@ -83,7 +83,9 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
         await worker.start()
         heartbeat.up()
         _log.info("worker is up", extra={"worker": settings.name, "operations": sorted(operations)})
-        await worker.run(stopping, hastening)
+        place = place_of(settings, broker_clock=log.broker_clock, storage=settings.storage)
+        async with watching(place):
+            await worker.run(stopping, hastening)
     except Exception as error:
         if worker.is_left_operating:
             _log.exception("the worker cannot go on", extra={"error": error})
