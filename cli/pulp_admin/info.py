@@ -31,6 +31,7 @@ def status(app: App) -> None:
         *_slots(found["online_workers"]),
         *_unserved(found.get("unserved_queues") or []),
         *(wrap("Audit:     ", found["audit_fault"]) if found.get("audit_fault") else []),
+        *_findings(found.get("findings") or []),
     ]
     show(app.output, found, lambda: lines)
     is_connected = all(part["connected"] for part in parts.values())
@@ -82,6 +83,17 @@ def _unserved(queues: list[dict[str, Any]]) -> list[str]:
     for row in queues:
         tasks = "1 task waits" if row["waiting"] == 1 else f"{row['waiting']} tasks wait"
         lines += wrap("Warning:   ", f"{tasks} in queue {row['queue']}, which no worker serves.")
+    return lines
+
+
+def _findings(found: list[dict[str, Any]]) -> list[str]:
+    """What endangers the installation; what is only worth knowing is in the JSON."""
+    lines = []
+    for each in found:
+        if each["severity"] != "note":
+            mend = f" To mend it: {each['mend']}" if each["mend"] else ""
+            head = f"{each['severity'].capitalize() + ':':<11}"
+            lines += wrap(head, f"{each['subject']}: {each['wrong']}: {each['endangers']}.{mend}")
     return lines
 
 

@@ -74,7 +74,10 @@ async def test_postgres_away_while_it_runs(
     backend: Backend, relay: PostgresRelay, topics: Topics, tmp_path: Path
 ) -> None:
     async with api_process(backend.kafka, relay.conninfo, topics, tmp_path) as api, api.client() as client:
-        assert await api.health(200) == {
+        health = await api.health(200)
+        findings = health.pop("findings")  # none, or those of the first look
+        assert not [each for each in findings if each["severity"] == "fault"]
+        assert health == {
             "ready": True,
             "down": {},
             "lag": {"0": 0, "1": 0, "2": 0, "3": 0},

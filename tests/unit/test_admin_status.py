@@ -52,3 +52,21 @@ def test_slots_and_queues_that_nobody_serves_are_shown(tmp_path: Path, capsys: p
     assert "Workers:   w1, w2" in lines
     assert "Slots:     1 free of 6" in lines
     assert "Warning:   3 tasks wait in queue typo, which no worker serves." in lines
+
+
+def test_findings_are_shown_with_what_mends_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fault = {
+        "check": "topic-retention",
+        "subject": "pulp.tasks.events",
+        "severity": "fault",
+        "wrong": "retention.ms is 604800000, not -1",
+        "endangers": "history goes",
+        "mend": "pulp-tasks topics mend",
+    }
+    note = {**fault, "severity": "note", "wrong": "there is one broker", "mend": None}
+    found = told(findings=[fault, note])
+    assert admin(tmp_path, lambda request: httpx.Response(200, json=found), "status") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Fault: pulp.tasks.events: retention.ms is 604800000, not -1: history goes." in shown
+    assert "To mend it: pulp-tasks topics mend" in shown
+    assert "there is one broker" not in shown
