@@ -7,6 +7,7 @@ from typing import Final
 from pulp_events.errors import PulpError
 
 DIFFERENT: Final = 1
+DANGEROUS: Final = 2
 USAGE: Final = 64
 DATA: Final = 65
 NO_INPUT: Final = 66
@@ -22,7 +23,9 @@ NO_READER: Final = 141
 
 MEANINGS: Final[Mapping[int, str]] = {
     0: "yes",
-    DIFFERENT: "the read model and the log differ; a check of the demonstration failed; the answer to a question is no",
+    DIFFERENT: "the read model and the log differ; a check of the demonstration failed; the answer to a question is no;"
+    " `doctor`: there are warnings",
+    DANGEROUS: "`doctor`: there are faults",
     USAGE: "the command line is wrong, or the state of the generations does not allow the command",
     DATA: "the input is refused",
     NO_INPUT: "no such dead letter, or no such topic",

@@ -22,6 +22,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "up": "pulp_deploy.commands.up:up",
     "down": "pulp_deploy.commands.running:down",
     "status": "pulp_deploy.commands.running:status",
+    "doctor": "pulp_deploy.commands.doctor:doctor",
     "logs": "pulp_deploy.commands.logs:logs",
     "restart": "pulp_deploy.commands.restart:restart",
     "demo": "pulp_deploy.commands.demo:demo",

@@ -43,7 +43,7 @@ def read_cluster(connection: Connection, *, timeout_s: float = 10.0) -> ClusterS
     try:
         found = connection.wait(connection.client.describe_cluster(request_timeout=timeout_s), timeout_s + 1)
     except (KafkaException, TimeoutError) as error:
-        raise LogUnavailable(f"Kafka at {connection.kafka} does not answer: {error}") from error
+        raise LogUnavailable(f"Kafka at {connection.kafka} does not answer: {_why(error)}") from error
     broker = str(found.nodes[0].id)
     return ClusterState(len(found.nodes), _settings(connection, ResourceType.BROKER, broker, timeout_s))
 
@@ -56,7 +56,7 @@ def read_topic(connection: Connection, name: str, *, timeout_s: float = 10.0) ->
     except (KafkaException, TimeoutError) as error:
         if isinstance(error, KafkaException) and error.args[0].code() in _NO_SUCH_TOPIC:
             raise TopicNotFound(f"there is no topic {name} at {connection.kafka}") from error
-        raise LogUnavailable(f"Kafka does not tell about topic {name} at {connection.kafka}: {error}") from error
+        raise LogUnavailable(f"Kafka does not tell about topic {name} at {connection.kafka}: {_why(error)}") from error
     return TopicState(
         name,
         partitions=len(found.partitions),
@@ -74,7 +74,7 @@ def newest_time_s(connection: Connection, topic: str, *, timeout_s: float = 10.0
     try:
         found = [connection.wait(future, timeout_s + 1).timestamp for future in futures.values()]
     except (KafkaException, TimeoutError) as error:
-        raise LogUnavailable(f"Kafka does not tell about topic {topic} at {connection.kafka}: {error}") from error
+        raise LogUnavailable(f"Kafka does not tell about topic {topic} at {connection.kafka}: {_why(error)}") from error
     newest_ms = max(found, default=-1)
     return newest_ms / 1000 if newest_ms >= 0 else None
 
@@ -87,7 +87,7 @@ def mend(connection: Connection, topic: str, settings: Mapping[str, str], *, tim
     try:
         connection.wait(futures[resource], timeout_s + 1)
     except (KafkaException, TimeoutError) as error:
-        raise LogUnavailable(f"Kafka at {connection.kafka} did not change topic {topic}: {error}") from error
+        raise LogUnavailable(f"Kafka at {connection.kafka} did not change topic {topic}: {_why(error)}") from error
 
 
 def _settings(connection: Connection, kind: ResourceType, name: str, timeout_s: float) -> Mapping[str, str] | None:
@@ -101,5 +101,9 @@ def _settings(connection: Connection, kind: ResourceType, name: str, timeout_s: 
             return None  # a right is missing; a login that is refused has no such cause
         raise
     except (KafkaException, TimeoutError) as error:
-        raise LogUnavailable(f"Kafka at {connection.kafka} does not tell its settings: {error}") from error
+        raise LogUnavailable(f"Kafka at {connection.kafka} does not tell its settings: {_why(error)}") from error
     return {key: entry.value for key, entry in found.items() if entry.value is not None}
+
+
+def _why(error: KafkaException | TimeoutError) -> str:
+    return str(error.args[0].str()) if isinstance(error, KafkaException) else "no answer in time"

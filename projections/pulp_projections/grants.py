@@ -37,13 +37,20 @@ TABLES: Final[Mapping[str, Rights]] = {
     "process_roles": {},
     "users": {_API: "select, update (password_hash, last_login_at)"},  # what a login renews
     "first_admin": {},
+    "quotas": {_API: "select"},
+    "quota_buckets": {_API: "select, insert, update, delete"},
+    "user_quotas": {_API: "select", _WORKER: "select"},
+    "offers": {_PROCESSOR: "select", _API: "select", _WORKER: "select"},
     "operations": {_API: "select", _WORKER: "select, insert, update"},
     "workers": {_PROCESSOR: "select", _API: "select", _WORKER: "select, insert, update, delete"},
     "claims": {_PROCESSOR: "select, update, delete", _API: "select", _WORKER: "select, insert, update, delete"},
     "reservations": {_PROCESSOR: "select, delete", _API: "select", _WORKER: "select, insert, update, delete"},
     "timelines": {_WORKER: "select, insert"},
 }
-"""Every table in `public`. One that a migration adds needs an entry, also where nobody but the owner uses it."""
+"""Every table in `public`, and every view there that shows no generation.
+
+One that a migration adds needs an entry, also where nobody but the owner uses it.
+"""
 SEQUENCES: Final[Mapping[str, Rights]] = {"fencing_tokens": {_WORKER: "usage"}}
 _PROJECTED: Final[Mapping[str, LiteralString]] = {
     "positions": "select, update",

@@ -1,9 +1,11 @@
 """All preconditions at once: the same for `readyz`, `status` and `pulp-tasks doctor`."""
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import psycopg
 from pulp_events import admin, topic_states
@@ -17,7 +19,10 @@ from pulp_events.topics import Topics
 from pulp_projections.connection import connect
 from pulp_projections.preconditions import clocks, database, folders
 
-_LIMIT_S = 5.0
+_LIMIT_S: Final = 5.0
+_silent: Final = logging.getLogger("pulp.preconditions.kafka")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,11 @@ class Report:
 
     findings: tuple[Finding, ...] = ()
     unchecked: tuple[str, ...] = ()
+
+    @property
+    def worst(self) -> Severity | None:
+        """The severity of the worst finding; None where there is none."""
+        return self.findings[0].severity if self.findings else None
 
     @property
     def endangers_data(self) -> bool:
@@ -88,7 +98,8 @@ async def _kafka(place: Place) -> Report:
 
 
 def _look_at_kafka(servers: Servers, topics: Topics) -> tuple[list[Finding], float | None]:
-    connection = admin.connect(servers)
+    # What its client would log every few milliseconds while no broker answers is one finding here.
+    connection = admin.connect(servers, logger=_silent)
     found = topic_states.findings(connection, topics, timeout_s=_LIMIT_S)
     return found, topic_states.newest_time_s(connection, topics.events, timeout_s=_LIMIT_S)
 

@@ -1,0 +1,125 @@
+"""`pulp-tasks doctor`: all preconditions of an installation, at once."""
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from pulp_console.colours import is_coloured
+from pulp_console.escaping import plain
+from pulp_console.groups import examples
+from pulp_console.output import hint, show, wrap
+
+from pulp_deploy.commands.output import output_option
+from pulp_deploy.commands.target import data_option, environment
+from pulp_deploy.exits import DANGEROUS, DIFFERENT
+
+if TYPE_CHECKING:
+    from pulp_projections.preconditions.looking import Place, Report
+
+_SILENT_S: Final = 2.0
+"""A look that takes longer says that it goes on."""
+_COLOURS: Final = {"fault": "red", "warning": "yellow", "note": "cyan"}
+
+
+@click.command(epilog=examples("pulp-tasks doctor", "pulp-tasks doctor --output json | jq -r '.findings[].mend'"))
+@data_option
+@output_option
+def doctor(data: Path | None, output: str) -> None:
+    """Check Kafka, Postgres, the clocks and the storage folder.
+
+    Each finding says what is wrong, what it endangers, and what mends it. Exits 0 if all is well (notes are), 1 if
+    there are warnings, and 2 if there are faults. It works also where Kafka or Postgres is down, or neither is set.
+    """
+    report = asyncio.run(_look(_place(data)))
+    if output == "table" and is_coloured(sys.stdout):
+        for line in _page(report):
+            click.echo(_coloured(plain(line)))
+    else:
+        show(output, _described(report), lambda: _page(report))
+    if report.worst == "fault":
+        click.get_current_context().exit(DANGEROUS)
+    if report.worst == "warning" or report.unchecked:
+        click.get_current_context().exit(DIFFERENT)
+
+
+def _place(data: Path | None) -> "Place":
+    """What the environment, or the local stack, names. Raises `SettingsError` for a value that cannot be used."""
+    from pulp_events import settings
+    from pulp_events.errors import SettingsError
+    from pulp_events.topics import Topics
+    from pulp_projections.connection import check
+    from pulp_projections.preconditions.looking import Place
+
+    found = dict(os.environ)
+    try:
+        found = environment(data)
+    except SettingsError:
+        if data is not None:
+            raise
+        # Nothing is set and no stack runs: the report says so.
+    kafka = settings.kafka(found) if found.get("PULP_KAFKA", "").strip() else None
+    postgres = found.get("PULP_POSTGRES", "").strip() or None
+    if postgres is not None:
+        check(postgres)
+    storage = found.get("PULP_STORAGE", "").strip()
+    return Place(
+        kafka=kafka,
+        postgres=postgres,
+        topics=Topics.named(settings.topic_prefix(found)),
+        storage=Path(storage) if storage else None,
+        clock_bound_s=settings.number(found, "PULP_CLOCK_BOUND_S", 2),
+    )
+
+
+async def _look(place: "Place") -> "Report":
+    from pulp_projections.preconditions.looking import look
+
+    saying = asyncio.create_task(_say_that_it_goes_on())
+    try:
+        return await look(place)
+    finally:
+        saying.cancel()
+        with suppress(asyncio.CancelledError):
+            await saying
+
+
+async def _say_that_it_goes_on() -> None:
+    await asyncio.sleep(_SILENT_S)
+    hint("waiting for Kafka and Postgres to answer, for some seconds at most")
+
+
+def _described(report: "Report") -> dict[str, Any]:
+    from pulp_events.findings import described
+
+    return {
+        "worst": report.worst,
+        "findings": [described(each) for each in report.findings],
+        "unchecked": list(report.unchecked),
+    }
+
+
+def _page(report: "Report") -> list[str]:
+    lines: list[str] = []
+    for each in report.findings:
+        lines += wrap(_head(each.severity.value), f"{each.subject}: {each.wrong}")
+        lines += wrap(" " * 11, f"Endangers: {each.endangers}")
+        lines += wrap(" " * 11, f"To mend it: {each.mend}") if each.mend else []
+    for part in report.unchecked:
+        lines += wrap("UNCHECKED  ", part)
+    if not report.findings and not report.unchecked:
+        lines.append("All is well.")
+    return lines
+
+
+def _head(severity: str) -> str:
+    return severity.upper().ljust(11)
+
+
+def _coloured(line: str) -> str:
+    word = line.partition(" ")[0]
+    colour = _COLOURS.get(word.lower())
+    return line if colour is None else click.style(word, fg=colour) + line[len(word) :]
