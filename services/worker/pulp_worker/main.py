@@ -9,10 +9,12 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, Self
 
 from pulp_events.heartbeat import Heartbeat
 from pulp_events.log import KafkaLog
+from pulp_events.settings import SettingsError
 from pulp_projections.positions import Positions
 from pulp_projections.preconditions.looking import place_of
 from pulp_projections.preconditions.watch import watching
@@ -63,8 +65,8 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     origin = Origin.here()
     _share_process()
     operations = load_operations(settings.modules)
+    _make_storage(settings.storage)
     installed = await prepare(settings)
-    settings.storage.mkdir(parents=True, exist_ok=True)
     stopping, hastening = asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
@@ -99,6 +101,16 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
         _replace(origin)
     if worker.is_left_operating or _threads_left():
         _end(_LEFT_OPERATING if worker.is_left_operating else 0)
+
+
+def _make_storage(folder: Path) -> None:
+    """Raises `SettingsError` where operations could keep nothing in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"PULP_STORAGE={folder}: the folder cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SettingsError(f"PULP_STORAGE={folder}: user {os.geteuid()} may not write there: let it, or name another")
 
 
 def _share_process() -> None:
