@@ -16,6 +16,7 @@ from confluent_kafka.admin import ScramCredentialInfo, ScramMechanism, UserScram
 from pulp_deploy.local.jars import class_path
 from pulp_deploy.local.kafka import Kafka as LocalKafka
 from pulp_deploy.local.kafka import Node
+from pulp_deploy.local.kafka_access import Access
 from pulp_deploy.local.ports import HOST, free_ports
 from pulp_deploy.local.warm_start import warm
 from pulp_events import admin
@@ -146,26 +147,33 @@ def secured_kafka() -> Iterator[SecuredKafka]:
     try:
         port, mutual_port, controller_port = free_ports(3)
         secured = SecuredKafka(Authority(folder), folder, port, mutual_port)
-        node = Node(number=1, port=port, controller_port=controller_port, folder=folder / "kafka")
-        kafka = warm(
-            LocalKafka(cluster_id="secured-kafka-of-tests", nodes=(node,), class_path=class_path(), access=secured),
-            print,
-        )
-        kafka.prepare(node)
-        command = kafka.command(node, folder)
-        with command.log.open("wb") as log:
-            process = subprocess.Popen(
-                command.arguments, cwd=command.folder, env=dict(command.environment), stdout=log, stderr=log
-            )
-        try:
-            ends = time.monotonic() + READY_S
-            while not kafka.is_ready():
-                if process.poll() is not None or time.monotonic() > ends:
-                    raise RuntimeError(f"the secured broker did not start:\n{command.log.read_text()[-4000:]}")
-                time.sleep(0.1)
+        with running_broker(
+            Node(number=1, port=port, controller_port=controller_port, folder=folder / "kafka"), secured
+        ):
             yield secured
-        finally:
-            process.terminate()
-            process.wait(30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running_broker(node: Node, access: Access) -> Iterator[None]:
+    """A broker that lets in whom `access` says, while it runs; its log is beside its folder."""
+    kafka = warm(
+        LocalKafka(cluster_id="secured-kafka-of-tests", nodes=(node,), class_path=class_path(), access=access), print
+    )
+    kafka.prepare(node)
+    command = kafka.command(node, node.folder.parent)
+    with command.log.open("wb") as log:
+        process = subprocess.Popen(
+            command.arguments, cwd=command.folder, env=dict(command.environment), stdout=log, stderr=log
+        )
+    try:
+        ends = time.monotonic() + READY_S
+        while not kafka.is_ready():
+            if process.poll() is not None or time.monotonic() > ends:
+                raise RuntimeError(f"the secured broker did not start:\n{command.log.read_text()[-4000:]}")
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
