@@ -55,6 +55,8 @@ class Client:
 
     async def _read_head(self) -> tuple[int, dict[str, str]]:
         first = await self._reader.readline()
+        if not first:
+            raise ConnectionResetError("the server has closed the connection")
         headers: dict[str, str] = {}
         while (line := await self._reader.readline()).strip():
             name, _, value = line.decode().partition(":")

@@ -18,7 +18,7 @@ from benchmarks.measure import LIMIT, OURS, Measure, Sizes, percentile
 from benchmarks.scene import LIMIT_S, Scene, Servers, scene
 
 _TASKS_PATH = "/pulp/api/v3/tasks/"
-USER, PASSWORD = "bench", "correct horse battery staple"
+USER, PASSWORD = "bench", "seven quiet harbours at dusk"
 _CANCEL = msgspec.json.encode({"state": "canceled"})
 
 

@@ -21,7 +21,7 @@ from benchmarks.measure import LIMIT, OURS, Measure, Sizes, percentile
 from benchmarks.scene import Scene, Servers
 from benchmarks.serving import client, post, serving
 
-ATTACKER: Final = ("mallory", "battery staple correct horse")
+ATTACKER: Final = ("mallory", "nine loud gulls before noon")
 _HONEST: Final = 4
 _PATIENCE_S: Final = 10.0
 """An honest request that takes longer, or fails, counts as one that took so long."""

@@ -89,7 +89,7 @@ class Arena:
     @property
     def attacker(self) -> tuple[str, str]:
         """Name and password of a user who means no good."""
-        return "mallory", "battery staple correct horse"
+        return "mallory", "nine loud gulls before noon"
 
     @property
     def storage(self) -> Path:
