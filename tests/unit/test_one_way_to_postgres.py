@@ -16,7 +16,9 @@ def ways_to_connect(path: Path) -> list[str]:
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func).split("[")[0]
             *before, last = called.split(".")
-            opens = (last == "connect" and before and before[-1] in CLASSES) or last.endswith("ConnectionPool")
+            opens = (last == "connect" and before and before[-1] in CLASSES) or (
+                last.endswith("ConnectionPool") and before != ["httpcore"]
+            )
             if opens:
                 found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {called}")
         if isinstance(node, ast.ImportFrom) and node.module == "psycopg":

@@ -96,7 +96,7 @@ def _described(report: "Report") -> dict[str, Any]:
     from pulp_events.findings import described
 
     return {
-        "worst": report.worst,
+        "worst": None if report.worst is None else report.worst.value,
         "findings": [described(each) for each in report.findings],
         "unchecked": list(report.unchecked),
     }

@@ -181,17 +181,31 @@ def _unsafe(facts: Facts) -> list[Finding]:
                 " slot with &&)",
             )
         )
-    for name, is_on, endangers in (
-        ("fsync", facts.has_fsync, "a crash of its machine may damage the whole database, users included"),
-        ("full_page_writes", facts.has_full_page_writes, "a crash of its machine may damage pages that were written"),
-        ("synchronous_commit", facts.has_synchronous_commit, "a crash may lose the last claims and changes of users"),
+    for check, name, is_on, endangers in (
+        (
+            "database-fsync",
+            "fsync",
+            facts.has_fsync,
+            "a crash of its machine may damage the whole database, users included",
+        ),
+        (
+            "database-full-page-writes",
+            "full_page_writes",
+            facts.has_full_page_writes,
+            "a crash of its machine may damage pages that were written",
+        ),
+        (
+            "database-synchronous-commit",
+            "synchronous_commit",
+            facts.has_synchronous_commit,
+            "a crash may lose the last claims and changes of users",
+        ),
     ):
         if not is_on:
             mend = f"alter system set {name} = on; select pg_reload_conf()"
             if name == "synchronous_commit":
                 mend += f"; or for this database: alter database {facts.name} reset {name}"
-            code = f"database-{name.replace('_', '-')}"
-            found.append(_warning(code, f"{name} is off in Postgres", endangers, mend))
+            found.append(_warning(check, f"{name} is off in Postgres", endangers, mend))
     before, now = facts.collation
     if before is not None and now is not None and before != now:
         found.append(

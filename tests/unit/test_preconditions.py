@@ -1,0 +1,143 @@
+"""What is judged of an installation, and that docs/operate/preconditions.md lists just that."""
+
+import ast
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulp_events.clock import BrokerClock, Offset
+from pulp_events.findings import Finding, Severity
+from pulp_projections.preconditions import clocks, folders
+from pulp_projections.preconditions.database import OLDEST_VERSION, Facts, judge
+from pulp_projections.preconditions.looking import Report
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "operate" / "preconditions.md").read_text()
+SOURCES = [
+    ROOT / "events" / "pulp_events" / "topic_checks.py",
+    ROOT / "projections" / "pulp_projections" / "startup.py",
+    *(ROOT / "projections" / "pulp_projections" / "preconditions").glob("*.py"),
+]
+CHECK = re.compile(
+    r"(topic|brokers|database|clock|storage|migrations|tables|extension|reservations|kafka|postgres)(-[a-z]+)+"
+)
+
+GOOD = Facts(
+    name="pulp",
+    role="pulp",
+    encoding="UTF8",
+    is_standby=False,
+    is_read_only=False,
+    has_fsync=True,
+    has_full_page_writes=True,
+    has_synchronous_commit=True,
+    has_autovacuum=True,
+    connections=10,
+    most_connections=97,
+    has_extension=True,
+    can_get_extension=True,
+    may_create_in_database=True,
+    may_create_in_public=True,
+    has_tables=True,
+    owns_tables=True,
+    owner="pulp",
+)
+NEW = {"has_tables": False, "owns_tables": False, "owner": None, "pending": ("0001_a.sql",)}
+
+
+def test_a_good_database_has_no_finding() -> None:
+    assert judge(GOOD) == []
+
+
+def test_a_new_database_has_none_where_its_tables_can_be_made() -> None:
+    assert judge(replace(GOOD, has_extension=False, **NEW)) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changed", "check", "severity"),
+    [
+        ({"encoding": "SQL_ASCII"}, "database-encoding", Severity.FAULT),
+        ({"encoding": "LATIN1"}, "database-encoding", Severity.FAULT),
+        ({"version": OLDEST_VERSION - 1}, "database-version", Severity.FAULT),
+        ({"pending": ("0099_x.sql",), "owns_tables": False}, "migrations-pending", Severity.FAULT),
+        ({**NEW, "may_create_in_public": False}, "migrations-pending", Severity.FAULT),
+        ({**NEW, "elsewhere": ["mine"]}, "tables-elsewhere", Severity.FAULT),
+        ({"unknown": ("9999_later.sql",)}, "migrations-unknown", Severity.WARNING),
+        ({"has_extension": False, "can_get_extension": False}, "extension-missing", Severity.FAULT),
+        ({"has_extension": False, "may_create_in_database": False}, "extension-missing", Severity.FAULT),
+        ({"is_guarded": False}, "reservations-unguarded", Severity.FAULT),
+        ({"has_fsync": False}, "database-fsync", Severity.WARNING),
+        ({"has_full_page_writes": False}, "database-full-page-writes", Severity.WARNING),
+        ({"has_synchronous_commit": False}, "database-synchronous-commit", Severity.WARNING),
+        ({"collation": ("2.36", "2.41")}, "database-collation", Severity.WARNING),
+        ({"is_standby": True}, "database-standby", Severity.WARNING),
+        ({"is_read_only": True}, "database-read-only", Severity.WARNING),
+        ({"connections": 90}, "database-connections", Severity.WARNING),
+        ({"has_autovacuum": False}, "database-autovacuum", Severity.WARNING),
+    ],
+)
+def test_each_thing_that_is_wrong_is_told_once(changed: dict[str, Any], check: str, severity: Severity) -> None:
+    (found,) = judge(replace(GOOD, **changed))
+    assert (found.check, found.severity) == (check, severity)
+    assert found.mend
+
+
+def test_a_round_trip_explains_an_offset_up_to_its_length() -> None:
+    assert Offset.measured(100.0, 103.0, 104.0).least_s == 0.0  # it may be right: it was read in between
+    assert Offset.measured(100.0, 107.0, 104.0).least_s == 3.0
+    assert Offset.measured(100.0, 95.0, 104.0).least_s == 5.0
+
+
+def test_clocks_that_are_off_by_more_than_the_bound_are_told() -> None:
+    ahead, behind = Offset.measured(100.0, 110.0, 101.0), Offset.measured(100.0, 90.0, 101.0)
+    checks = [each.check for each in clocks.judge(ahead, behind, 2.0)]
+    assert checks == ["clock-broker", "clock-postgres"]
+    assert "at least 9.0 s ahead of" in clocks.judge(ahead, None, 2.0)[0].wrong
+    assert "at least 10.0 s behind" in clocks.judge(None, behind, 2.0)[0].wrong
+    assert clocks.judge(ahead, behind, 20.0) == clocks.judge(None, None, 0.0) == []
+
+
+def test_the_shortest_round_trip_counts_until_it_is_taken() -> None:
+    clock = BrokerClock()
+    assert clock.take() is None
+    for asked, answered in ((0.0, 5.0), (10.0, 10.5), (20.0, 24.0)):
+        clock.note(asked, asked + 100.0, answered)
+    taken = clock.take()
+    assert taken is not None
+    assert taken.least_s == 99.5
+    assert clock.take() is None
+
+
+def test_the_folder_that_workers_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, open_, file = tmp_path / "good", tmp_path / "open", tmp_path / "file"
+    good.mkdir(mode=0o750)
+    open_.mkdir()
+    open_.chmod(0o777)
+    file.touch()
+    monkeypatch.setattr(folders, "LEAST_FREE_BYTES", 0)
+    assert folders.look(good) == folders.look(tmp_path / "new" / "one") == []
+    assert [each.check for each in folders.look(open_)] == ["storage-open"]
+    assert [each.check for each in folders.look(file)] == ["storage-unusable"]
+    monkeypatch.setattr(folders, "LEAST_FREE_BYTES", 1 << 80)
+    assert [each.check for each in folders.look(good)] == ["storage-full"]
+
+
+def test_what_is_away_does_not_endanger_data() -> None:
+    away = Finding("kafka-away", "Kafka", Severity.FAULT, "w", "e", None)
+    assert not Report((away,)).endangers_data
+    assert Report((away, away._replace(check="topic-retention"))).endangers_data
+    assert not Report((away._replace(check="x", severity=Severity.WARNING),)).endangers_data
+
+
+def test_the_page_lists_every_check() -> None:
+    in_code = {
+        node.value
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and CHECK.fullmatch(node.value)
+    }
+    table = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
+    in_table = {name for cell in table for name in re.findall(r"`([a-z-]+)`", cell)} - {"fault", "warning", "note"}
+    assert in_table == in_code
