@@ -1,0 +1,110 @@
+"""docs/operate/containers.md: its commands are about what is there, and they make all that the manifests need."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from pulp_deploy.main import pulp_tasks
+
+from tests.support.manifests import COMPOSE, DEPLOY, manifests, named, pod_of
+
+ROOT = DEPLOY.parent
+TEXT = (ROOT / "docs" / "operate" / "containers.md").read_text()
+COMMANDS = [shlex.split(line) for line in re.findall(r"^ {4,}(\S.*)$", TEXT, re.MULTILINE)]
+MANIFESTS = [*manifests(DEPLOY / "kubernetes"), *manifests(DEPLOY / "kubernetes" / "examples")]
+PODS = [each for each in MANIFESTS if each["kind"] in ("Deployment", "StatefulSet", "Job", "Pod")]
+
+
+def made() -> dict[str, set[str]]:
+    """The secrets and configuration maps that the document makes, and their keys."""
+    found = {}
+    for words in COMMANDS:
+        if words[:1] == ["kubectl"] and "create" in words:
+            files = [word.removeprefix("--from-file=") for word in words if word.startswith("--from-file=")]
+            [name] = [word for word in words if word.startswith("pulp-tasks-")]
+            found[name] = {file.partition("=")[0] for file in files}
+    return found
+
+
+def expected_files(manifest: dict[str, Any]) -> dict[str, set[str]]:
+    """Per secret or map that a pod mounts, the files that its settings and its command name there."""
+    pod = pod_of(manifest)
+    [container] = pod["containers"]
+    [configuration] = [each["data"] for each in MANIFESTS if each["kind"] == "ConfigMap"]
+    given = {each["name"]: each.get("value", "") for each in container.get("env", [])}
+    values = {**configuration, **given}
+    users = {"PULP_KAFKA_PASSWORD_FILE": "PULP_KAFKA_USERNAME", "PULP_POSTGRES_PASSWORD_FILE": "PGUSER"}
+    needed = [value for key, value in values.items() if key not in users or users[key] in given]
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    found: dict[str, set[str]] = {}
+    for mount in container["volumeMounts"]:
+        volume = volumes[mount["name"]]
+        source = volume.get("secret", {}).get("secretName") or volume.get("configMap", {}).get("name")
+        if source is not None:
+            found[source] = {Path(value).name for value in needed if value.startswith(f"{mount['mountPath']}/")}
+    return found
+
+
+@pytest.mark.parametrize("manifest", PODS, ids=named)
+def test_the_document_makes_every_secret_that_a_pod_mounts(manifest: dict[str, Any]) -> None:
+    keys = made()
+    for source, files in expected_files(manifest).items():
+        assert keys[source] >= files, source
+
+
+def test_the_document_makes_no_secret_that_nobody_mounts() -> None:
+    assert set(made()) == {source for manifest in PODS for source in expected_files(manifest)}
+
+
+def test_the_passwords_of_the_roles_are_those_that_the_command_reads() -> None:
+    assert made()["pulp-tasks-role-passwords"] == {"owner", "api", "processor", "worker", "reader"}
+
+
+def test_the_secrets_come_from_what_make_secrets_writes() -> None:
+    written = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
+    used = set(re.findall(r"deploy/secrets/([a-z-]+)", TEXT)) - {"kafka-"}
+    assert used <= written
+
+
+def test_every_file_that_a_command_names_is_there() -> None:
+    named_files = {word for words in COMMANDS for word in words if word.startswith("deploy/")}
+    assert named_files
+    assert [name for name in named_files if not (ROOT / name).exists()] == []
+
+
+def test_every_service_that_a_command_names_is_in_the_compose_file() -> None:
+    composed = [words for words in COMMANDS if words[:2] == ["docker", "compose"]]
+    services = {words[words.index("--rm") + 1] for words in composed if "run" in words}
+    assert services
+    assert services <= set(COMPOSE["services"])
+
+
+def test_every_command_of_ours_takes_its_words() -> None:
+    ours = [
+        words[words.index("--rm") + 2 :] for words in COMMANDS if words[:2] == ["docker", "compose"] and "run" in words
+    ]
+    ours += [words[words.index("pulp-tasks", words.index("--")) + 1 :] for words in COMMANDS if "--" in words]
+    assert len(ours) == 2
+    for words in ours:
+        result = CliRunner().invoke(pulp_tasks, [*words, "--help"])
+        assert result.exit_code == 0, result.output
+
+
+def test_every_setting_that_the_document_names_is_read_somewhere() -> None:
+    source = "".join(
+        path.read_text()
+        for folder in ("events", "projections", "services", "deploy")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    names = set(re.findall(r"`(PULP_[A-Z_]+)`", TEXT))
+    assert [name for name in sorted(names) if f'"{name}"' not in source] == []
+    assert names
+
+
+def test_every_link_leads_somewhere() -> None:
+    for document in (ROOT / "docs" / "operate" / "containers.md", ROOT / "SECURITY.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists() or target == "docs/security.md", target
