@@ -2,6 +2,7 @@
 
 import socket
 
+import pytest
 from pulp_api.listener import listen
 
 
@@ -10,3 +11,10 @@ def test_answers_are_sent_at_once() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="NOT TESTED: this machine has no IPv6")
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_two_colons_are_every_address_of_both_kinds(address: str) -> None:
+    with listen("::", 0, stalled_s=30) as listener:
+        socket.create_connection((address, listener.getsockname()[1]), timeout=30).close()

@@ -38,14 +38,15 @@ class AddressInUse(PulpError):
 
 
 def listen(host: str, port: int, *, stalled_s: float) -> socket.socket:
-    """A socket that listens; port 0 means any that is free.
+    """A socket that listens; port 0 means any that is free. `::` is every address of this machine, of IPv4 as well.
 
     A client that takes nothing for `stalled_s` is cut off (where the kernel can do that, as Linux does): a subscriber
     comes back with its cursor. Raises `AddressInUse`, `SettingsError`.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        both = host == "::" and socket.has_dualstack_ipv6()
+        listener = socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(
