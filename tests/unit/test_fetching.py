@@ -177,6 +177,13 @@ async def test_tls_is_verified_by_the_name_and_not_by_the_address(authority: Aut
     assert {address for address, _ in connector.connections} == {PUBLIC}
 
 
+async def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    async with fetcher() as client:
+        with pytest.raises(FetchFailed, match="SSL_CERT_FILE"):
+            await client.read("https://127.0.0.1:1/", most_bytes=1)
+
+
 async def test_a_downgrade_is_followed_where_the_settings_say_so(authority: Authority) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(*authority.sign("server"))

@@ -63,15 +63,14 @@ class Fetcher:
         lookup: Resolve = resolve,
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
-        """At most so many connections. `lookup` and `network` stand in for the network in tests."""
+        """At most so many connections by a scheme. `lookup` and `network` stand in for the network in tests."""
         self._settings = settings
         self._environment = environment
         self._connections = connections
         self._verify_tls = verify_tls
         self._lookup = lookup
         self._network = network or httpcore.AnyIOBackend()
-        self._pools: dict[Proxy | None, httpcore.AsyncConnectionPool] = {}
-        self._tls: ssl.SSLContext | None = None
+        self._pools: dict[tuple[str, Proxy | None], httpcore.AsyncConnectionPool] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -152,7 +151,7 @@ class Fetcher:
         budget = HEAD.set(HeadBudget(self._settings.header_bytes + _READ_AHEAD_BYTES))
         try:
             async with asyncio.timeout(self._settings.connect_s * 2 + self._settings.read_s):
-                response = await self._pool(proxy).handle_async_request(request)
+                response = await self._pool(to.scheme, proxy).handle_async_request(request)
         except TimeoutError:
             raise httpcore.ReadTimeout from None
         finally:
@@ -162,20 +161,19 @@ class Fetcher:
             raise HeadTooLarge
         return response
 
-    def _pool(self, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
-        if proxy not in self._pools:
-            if self._tls is None:
-                self._tls = httpx.create_ssl_context(verify=self._verify_tls)
+    def _pool(self, scheme: str, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
+        key = scheme, proxy
+        if key not in self._pools:
             network: httpcore.AsyncNetworkBackend = ProxyNetwork(self._network)
             if proxy is None:
                 network = CheckedNetwork(self._settings.rules, self._lookup, self._network)
-            self._pools[proxy] = httpcore.AsyncConnectionPool(
-                ssl_context=self._tls,
+            self._pools[key] = httpcore.AsyncConnectionPool(
+                ssl_context=_tls(self._verify_tls) if scheme == "https" else None,
                 proxy=None if proxy is None else _of_httpcore(proxy),
                 max_connections=self._connections,
                 network_backend=network,
             )
-        return self._pools[proxy]
+        return self._pools[key]
 
     def _judge(self, response: httpcore.Response, asked: str) -> None:
         status = response.status
@@ -245,4 +243,12 @@ def _of_httpcore(proxy: Proxy) -> httpcore.Proxy:
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     port = f":{parts.port}" if parts.port else ""
     auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
-    return httpcore.Proxy(f"{parts.scheme}://{host}{port}", auth=auth)
+    tls = _tls(verify=True) if parts.scheme == "https" else None
+    return httpcore.Proxy(f"{parts.scheme}://{host}{port}", auth=auth, ssl_context=tls)
+
+
+def _tls(verify: bool) -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context(verify=verify)
+    except OSError:  # among them ssl.SSLError
+        raise FetchFailed("the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read") from None
