@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pulp_worker import Context, LimitExceeded, Resource, TaskCancelled, operation
 from pulp_worker.fetching import FetchFailed
@@ -18,6 +18,8 @@ from pulp_operations.repomd import MetadataFile, parse_repomd, shown_href, writt
 from pulp_operations.store import Package, Store
 
 T = TypeVar("T")
+MOST_FAILURES: Final = 1000
+"""Of packages; each was tried several times."""
 
 
 @operation(
@@ -126,6 +128,8 @@ class _Run:
                     await self.feed.package(package, self.store, self.repo_id)
                 except (FetchFailed, LimitExceeded) as error:
                     self.progress.failed(shown_href(package.href, package.checksum), str(error))
+                    if self.progress.num_error >= MOST_FAILURES:
+                        raise FetchFailed(f"{MOST_FAILURES} packages could not be fetched: it gives up") from None
                 else:
                     self.progress.fetched(package.size_bytes)
                 self._report()

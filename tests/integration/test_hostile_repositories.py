@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -292,6 +293,18 @@ async def test_packages_elsewhere_are_fetched_by_the_rules(
     error = await refused(runner, url)
     assert words in f"{error.description} {json.dumps(runner.reports[-1])}"
     assert "jo:word" not in json.dumps(runner.reports)
+
+
+async def test_a_sync_whose_packages_all_fail_gives_up(
+    folder: Path, url: str, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["pulp_operations.sync"], "MOST_FAILURES", 2)
+    small_repository(folder, {f"{name}.rpm": name for name in ("ant", "bee", "cat", "dog")})
+    for path in list(folder.glob("*.rpm")):  # noqa: ASYNC240
+        path.unlink()
+    with pytest.raises(OperationError, match="2 packages could not be fetched: it gives up") as raised:
+        await runner.run(sync, repo_id="zoo", feed=url, concurrency=1)
+    assert (raised.value.code, runner.content["num_error"]) == ("fetch-failed", 2)
 
 
 async def test_an_odd_name_of_a_package_is_not_told(folder: Path, url: str, runner: Runner) -> None:

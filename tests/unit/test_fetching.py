@@ -223,6 +223,15 @@ async def test_no_call_raises_the_bound_of_the_settings() -> None:
             await client.read(server.url(), most_bytes=1000)
 
 
+async def test_a_task_has_a_bound_for_all_that_it_fetches() -> None:
+    given = settings(ALLOW="loopback", TASK_BYTES="250")
+    async with mirror({"/": ok(b"x" * 100)}) as server, fetcher(given) as client:
+        for _ in range(2):
+            await client.read(server.url(), most_bytes=100)
+        with pytest.raises(LimitExceeded, match=r"more than the 250 bytes .* \(PULP_FETCH_TASK_BYTES\)"):
+            await client.read(server.url(), most_bytes=100)
+
+
 async def drip(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     while True:

@@ -39,7 +39,7 @@ def test_each_setting_is_on_the_page() -> None:
 def test_the_defaults_on_the_page_are_right() -> None:
     rows = re.findall(r"^\| `(PULP_[A-Z_]+)` \| ([0-9]+) \|", PAGE, re.MULTILINE)
     given = {key: value for key, value in rows if key.startswith(("PULP_FETCH", "PULP_ISOLATED"))}
-    assert len(given) == 13
+    assert len(given) == 14
     assert FetchSettings.read(given) == FetchSettings()
     assert IsolationSettings.read(given) == IsolationSettings()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import httpcore
@@ -18,8 +18,12 @@ _TURN: Final = 64
 class Answer:
     """A successful answer: status 200 or 206. Its body is read once, as it was sent: no content encoding is undone."""
 
-    def __init__(self, response: httpcore.Response, asked: str, most_bytes: int, pace: Pace) -> None:
+    def __init__(
+        self, response: httpcore.Response, asked: str, most_bytes: int, pace: Pace, spend: Callable[[int], None]
+    ) -> None:
+        """`spend` is told how many bytes have come, and raises where its task may fetch no more."""
         self._response, self._asked, self._most_bytes, self._pace = response, asked, most_bytes, pace
+        self._spend = spend
         self.status = response.status
         announced = self.header("Content-Length") or ""
         if announced.isdecimal() and int(announced) > most_bytes:
@@ -41,6 +45,7 @@ class Answer:
             if piece is None:
                 break
             received += len(piece)
+            self._spend(len(piece))
             self._pace.note(time.monotonic() - asked_s, len(piece))
             if received > self._most_bytes:
                 raise self._too_large()

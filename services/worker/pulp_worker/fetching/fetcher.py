@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import httpcore
 import httpx
 
+from pulp_worker.errors import LimitExceeded
 from pulp_worker.fetching.answers import Answer
 from pulp_worker.fetching.errors import FetchFailed, FetchRefused
 from pulp_worker.fetching.network import (
@@ -66,6 +67,7 @@ class Fetcher:
         """At most so many connections by a scheme. `lookup` and `network` stand in for the network in tests."""
         self._settings = settings
         self._environment = environment
+        self._left_bytes = settings.task_bytes
         self._connections = connections
         self._verify_tls = verify_tls
         self._lookup = lookup
@@ -113,7 +115,7 @@ class Fetcher:
                 response = await self._follow(target(url, asked), dict(headers or {}), asked, route)
                 try:
                     self._judge(response, asked)
-                    yield Answer(response, asked, most, Pace(limits.lowest_rate, limits.rate_window_s))
+                    yield Answer(response, asked, most, Pace(limits.lowest_rate, limits.rate_window_s), self._spend)
                 finally:
                     await response.aclose()
         except TimeoutError:
@@ -123,6 +125,12 @@ class Fetcher:
         except _FAULTS as error:
             _log.info("a fetch has failed", extra={"url": asked, "kind": type(error).__name__})
             raise self._told(error, asked, route) from None
+
+    def _spend(self, size_bytes: int) -> None:
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
+            most = self._settings.task_bytes
+            raise LimitExceeded(f"the task fetches more than the {most} bytes that it may (PULP_FETCH_TASK_BYTES)")
 
     async def _follow(self, to: Target, headers: dict[str, str], asked: str, route: "_Route") -> httpcore.Response:
         for _ in range(self._settings.redirects + 1):

@@ -23,6 +23,8 @@ class FetchSettings(Struct, frozen=True, kw_only=True):
     """Whether a redirect may lead from https to http."""
     most_bytes: int = 16 * _GIB
     """Of one file, as it is sent."""
+    task_bytes: int = 1024 * _GIB
+    """Of all that one fetcher of a task fetches."""
     header_bytes: int = 64 * 1024
     """Of the head of an answer."""
     total_s: float = 4 * 3600
@@ -51,6 +53,7 @@ class FetchSettings(Struct, frozen=True, kw_only=True):
             redirects=read.integer(env, "PULP_FETCH_REDIRECTS", default.redirects),
             downgrade=_yes_or_no(env, "PULP_FETCH_DOWNGRADE", default.downgrade),
             most_bytes=read.integer(env, "PULP_FETCH_BYTES", default.most_bytes, least=1),
+            task_bytes=read.integer(env, "PULP_FETCH_TASK_BYTES", default.task_bytes, least=1),
             header_bytes=read.integer(env, "PULP_FETCH_HEADER_BYTES", default.header_bytes, least=1024),
             total_s=read.number(env, "PULP_FETCH_TOTAL_S", default.total_s, least=1),
             connect_s=read.number(env, "PULP_FETCH_CONNECT_S", default.connect_s, least=0.1),
