@@ -7,10 +7,10 @@ from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AclOperation, AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
-from pulp_events.errors import LogUnavailable, TopicMismatch, TopicNotFound
+from pulp_events.errors import LogRefused, LogUnavailable, TopicMismatch, TopicNotFound
 from pulp_events.kafka import Kafka, Servers, client_settings
 from pulp_events.offsets import ASK_AGAIN
 from pulp_events.refusals import Refusals, refusal
@@ -118,6 +118,21 @@ def describe(servers: Servers | Connection, topic: str, *, timeout_s: float = 10
     futures = connection.client.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
     found = _described(connection, futures[topic], timeout_s, topic)
     return TopicInfo(topic, str(found.topic_id), len(found.partitions))
+
+
+def check_rights(servers: Servers | Connection, topic: str, *operations: AclOperation, timeout_s: float = 10.0) -> None:
+    """Raises `LogRefused` unless this login may do all of these with the topic, and the errors of `describe`."""
+    connection = _connected(servers)
+    futures = connection.client.describe_topics(
+        TopicCollection([topic]), include_authorized_operations=True, request_timeout=timeout_s
+    )
+    found = _described(connection, futures[topic], timeout_s, topic)
+    allowed = operations if found.authorized_operations is None else found.authorized_operations
+    if lacking := [each.name.lower() for each in operations if each not in allowed]:
+        raise LogRefused(
+            f"Kafka at {connection.kafka} does not let {connection.kafka.security.login} {' and '.join(lacking)} topic"
+            f" {topic}: pulp-tasks topics acls lists what each process needs, and grants it with --apply"
+        )
 
 
 def begin_offsets(

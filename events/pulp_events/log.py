@@ -9,8 +9,9 @@ from collections import deque
 from typing import Final, Protocol
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AclOperation, OffsetSpec
 
+from pulp_events import admin
 from pulp_events.clock import BrokerClock
 from pulp_events.codec import HEADERS, MAX_EVENT_BYTES, encode, key_of
 from pulp_events.errors import AppendOutcomeUnknown, EventTooLarge, LogUnavailable
@@ -85,7 +86,8 @@ class KafkaLog:
         self._is_resolving = False
         self._producer = self._make_producer()
         self._retired: set[asyncio.Task[int]] = set()
-        self._admin = AdminClient(client_settings(servers))
+        self._connection = admin.connect(servers)
+        self._admin = self._connection.client
         places = [TopicPartition(topic, number) for number in range(partitions)]
         self._offsets = Offsets(self._admin, places, timeout_s)
         self._ends = EndOffsets(self._offsets)
@@ -96,8 +98,9 @@ class KafkaLog:
     async def start(self) -> None:
         """Get the producer's id and the topic's leaders now: the first append would wait half a second for them.
 
-        Raises `LogUnavailable` if Kafka is away.
+        Raises `LogUnavailable` if Kafka is away, `LogRefused` if it does not let this login write to the topic.
         """
+        await asyncio.to_thread(admin.check_rights, self._connection, self.topic, AclOperation.WRITE)
         try:
             await asyncio.to_thread(self._producer.list_topics, self.topic, self._timeout_s)
         except KafkaException as error:

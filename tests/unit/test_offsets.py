@@ -7,8 +7,10 @@ import pytest
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
 from pulp_events import admin
-from pulp_events.errors import LogUnavailable
+from pulp_events.errors import LogRefused, LogUnavailable
+from pulp_events.kafka import Kafka
 from pulp_events.offsets import Offsets
+from pulp_events.refusals import Refusals
 
 
 class Brokers:
@@ -25,6 +27,9 @@ class Brokers:
         else:
             future.set_result(ListOffsetsResultInfo(answer, -1, -1))
         return dict.fromkeys(wanted, future)
+
+    def poll(self, _: float) -> None:
+        """Call what is to be called."""
 
     def list_topics(self, *_: Any) -> None:
         """Who leads now."""
@@ -45,23 +50,26 @@ async def test_what_passes_is_asked_again(code: int) -> None:
     assert brokers.left == []
 
 
-def test_a_tool_does_not_ask_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "_admin", lambda bootstrap: Brokers(*[OFFSET_INVALID] * 100))
+def connection(*answers: "KafkaError | int") -> admin.Connection:
+    """To brokers that answer so."""
+    client: Any = Brokers(*answers)
+    return admin.Connection(Kafka("anywhere"), client, Refusals(Kafka("anywhere")))
+
+
+def test_a_tool_does_not_ask_for_ever() -> None:
     with pytest.raises(LogUnavailable, match=r"events at anywhere within 0\.1 s"):
-        admin.end_offsets("anywhere", "events", 1, timeout_s=0.1)
+        admin.end_offsets(connection(*[OFFSET_INVALID] * 100), "events", 1, timeout_s=0.1)
 
 
-def test_a_tool_asks_again_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    brokers = Brokers(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION), OFFSET_INVALID, 7)
-    monkeypatch.setattr(admin, "_admin", lambda bootstrap: brokers)
-    assert admin.end_offsets("anywhere", "events", 1) == {0: 7}
+def test_a_tool_asks_again_as_well() -> None:
+    brokers = connection(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION), OFFSET_INVALID, 7)
+    assert admin.end_offsets(brokers, "events", 1) == {0: 7}
 
 
-async def test_what_does_not_pass_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_does_not_pass_is_told() -> None:
     refusal = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
-    monkeypatch.setattr(admin, "_admin", lambda bootstrap: Brokers(refusal))
-    with pytest.raises(LogUnavailable, match="events at anywhere"):
-        admin.begin_offsets("anywhere", "events", 1)
+    with pytest.raises(LogRefused, match="Kafka at anywhere lacks a right for this client"):
+        admin.begin_offsets(connection(refusal), "events", 1)
     brokers: Any = Brokers(refusal)
     with pytest.raises(LogUnavailable, match="TOPIC_AUTHORIZATION_FAILED"):
         await Offsets(brokers, [TopicPartition("events", 0)], timeout_s=10).ask(OffsetSpec.latest())

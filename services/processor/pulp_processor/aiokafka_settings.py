@@ -1,13 +1,27 @@
 """What clients of aiokafka are made with, Faust's among them."""
 
 import asyncio
-from typing import Any
+import logging
+from typing import Any, Final
 
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+)
 from faust.auth import Credentials, OAuthCredentials, SASLCredentials, SSLCredentials
+from pulp_events.errors import LogRefused
 from pulp_events.kafka import Kafka, Servers
 from pulp_events.security import Security
 from pulp_events.tokens import TokenSource
+
+_REFUSALS: Final = (GroupAuthorizationFailedError, SaslAuthenticationFailed, TopicAuthorizationFailedError)
+
+_ASKING_MS: Final = 5_000
+_log = logging.getLogger("pulp.processor")
 
 
 def aiokafka_settings(servers: Servers) -> dict[str, Any]:
@@ -46,6 +60,30 @@ def faust_credentials(security: Security) -> Credentials | None:
             ssl_context=context,
         )
     return None if context is None else SSLCredentials(context)
+
+
+def refusal(error: BaseException | None) -> LogRefused | None:
+    """The same error with words for an operator, if Kafka refuses a login or a right."""
+    if not isinstance(error, _REFUSALS):
+        return None
+    return LogRefused(
+        f"Kafka lacks a right for this login: {error}. pulp-tasks topics acls lists what each process needs, and grants"
+        " it with --apply"
+    )
+
+
+async def check_group(servers: Servers, group: str) -> None:
+    """Raises `LogRefused` if this login may not use the consumer group: Faust would wait for ever, without a word."""
+    client = AIOKafkaAdminClient(**aiokafka_settings(servers), request_timeout_ms=_ASKING_MS)
+    try:
+        await client.start()
+        await client.find_coordinator(group)
+    except KafkaError as error:
+        if (refused := refusal(error)) is not None:
+            raise refused from error
+        _log.info("Kafka does not tell who coordinates the group yet: %s", error, extra={"group": group})
+    finally:
+        await client.close()
 
 
 class _Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types

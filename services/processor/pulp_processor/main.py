@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, Never
 
+from confluent_kafka.admin import AclOperation
+from pulp_events import admin
 from pulp_events.collecting import collect_seldom
 from pulp_events.errors import PulpError
 from pulp_events.heartbeat import Heartbeat
@@ -16,7 +18,8 @@ from pulp_projections.preconditions.watch import Watch
 from pulp_projections.startup import prepare
 
 from pulp_processor import leaving
-from pulp_processor.app import ProcessorApp
+from pulp_processor.aiokafka_settings import check_group, refusal
+from pulp_processor.app import ProcessorApp, group_of
 from pulp_processor.instance import Instance
 from pulp_processor.letter_sender import DeadLetterSender
 from pulp_processor.reactor import Reactor
@@ -41,6 +44,8 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
 
 async def _serve(settings: Settings, stopping: asyncio.Event | None, heartbeat: Heartbeat) -> None:
     installed = await prepare(settings)
+    await asyncio.to_thread(admin.check_rights, settings.kafka, settings.topics.events, AclOperation.READ)
+    await check_group(settings.kafka, group_of(settings))
     leave = _stay if stopping else leaving.end_process
     if stopping is None:
         stopping = asyncio.Event()
@@ -109,6 +114,8 @@ async def _until_stopped(app: ProcessorApp) -> Never:
     await app.wait_until_stopped()
     if isinstance(app.crash_reason, PulpError):
         raise app.crash_reason
+    if (refused := refusal(app.crash_reason)) is not None:
+        raise refused from app.crash_reason
     raise PulpError(f"the stream processor has stopped: {app.crash_reason!r}") from app.crash_reason
 
 

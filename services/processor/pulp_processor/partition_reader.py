@@ -15,7 +15,7 @@ from pulp_events.errors import LogUnavailable, OffsetOutOfRange
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader, Record
 
-from pulp_processor.aiokafka_settings import aiokafka_settings
+from pulp_processor.aiokafka_settings import aiokafka_settings, refusal
 from pulp_processor.fetching import fit_aiokafka
 
 _FETCHED_BYTES: Final = 256 * 1024
@@ -89,7 +89,7 @@ class PartitionReader:
                 f" {self.next_offset}). Retention has cut the log, or the topic was made anew: nothing was skipped"
             ) from error
         except KafkaError as error:  # a damaged record, or no permission; a broker that is away is no error here
-            raise LogUnavailable(f"{self._at.topic} cannot be read: {error}") from error
+            raise refusal(error) or LogUnavailable(f"{self._at.topic} cannot be read: {error}") from error
         except UnicodeDecodeError as error:  # of the name of a header; it is not told which record has it
             _log.warning("aiokafka cannot read a record, another client reads it: %s", error)
             records = await asyncio.to_thread(self._read_apart, most)

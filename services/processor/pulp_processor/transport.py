@@ -22,6 +22,7 @@ from faust.types import TP
 from pulp_events.errors import OffsetOutOfRange
 from pulp_events.reader import Record
 
+from pulp_processor.aiokafka_settings import refusal
 from pulp_processor.fetching import fit_aiokafka
 from pulp_processor.on_loop import ConsumerOnLoop
 
@@ -135,7 +136,9 @@ class BatchConsumer(driver.Consumer):
             self._owner.on_fault(fault)
             raise fault from error
         except Exception as error:
-            self._owner.on_fault(error)  # for Faust it ends only the part that reads, and the process goes on
+            self._owner.on_fault(
+                refusal(error) or error
+            )  # for Faust it ends only the part that reads, and the process goes on
             raise
 
     async def _fetch_any(self, wanted: set[TP], timeout: float) -> Any:  # noqa: ASYNC109  # Faust's
