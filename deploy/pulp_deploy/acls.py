@@ -71,6 +71,7 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _EVENTS, "Read", "`events tail`"),
         Right("topic", _EVENTS, "Write", "`dead-letters retry`"),
         Right("topic", _DEAD_LETTERS, "Create", "`topics create`"),
+        Right("topic", _DEAD_LETTERS, "Describe", "`topics list`"),
         Right("topic", _DEAD_LETTERS, "AlterConfigs", "`topics mend`"),
         Right("topic", _AUDIT, "Create", "`topics create`"),
         Right("topic", _AUDIT, "AlterConfigs", "`topics mend`"),

@@ -9,6 +9,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,11 +48,16 @@ class SecuredKafka:
     def bootstrap(self) -> str:
         return f"{HOST}:{self.port}"
 
+    @cached_property
+    def another_authority(self) -> Path:
+        """A certificate of an authority that has signed nothing here."""
+        return Authority(self.folder, "another").certificate
+
     # How the supervisor and the brokers come to it (`pulp_deploy.local.kafka_access.Access`).
 
     @property
     def operator(self) -> Security:
-        return read(self.settings(ADMIN, "PLAIN"))
+        return read(self.settings(ADMIN))
 
     def properties(self, clients: str, controller: str) -> Iterable[str]:
         users = f'user_{ADMIN}="{PASSWORD}" user_plain="{PASSWORD}"'
@@ -83,13 +89,13 @@ class SecuredKafka:
         yield "allow.everyone.if.no.acl.found=false"
         yield f"super.users=User:{ADMIN}"
 
-    def settings(self, user: str, mechanism: str = "SCRAM-SHA-512", **changed: str) -> dict[str, str]:
-        """The environment of a client with a name and a password."""
+    def settings(self, user: str, mechanism: str | None = None, **changed: str) -> dict[str, str]:
+        """The environment of a client with a name and a password; without a mechanism by SCRAM (the admin by PLAIN)."""
         return {
             "PULP_KAFKA": self.bootstrap,
             "PULP_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "PULP_KAFKA_CA": str(self.authority.certificate),
-            "PULP_KAFKA_SASL_MECHANISM": mechanism,
+            "PULP_KAFKA_SASL_MECHANISM": mechanism or ("PLAIN" if user == ADMIN else "SCRAM-SHA-512"),
             "PULP_KAFKA_USERNAME": user,
             "PULP_KAFKA_PASSWORD": PASSWORD,
             **changed,

@@ -1,0 +1,248 @@
+"""Each role's ACLs suffice for what its processes do, each of them is needed, and nobody can do more."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import GroupAuthorizationFailedError
+from aiokafka.structs import TopicPartition
+from confluent_kafka.admin import AclOperation
+from pulp_deploy import acl_admin
+from pulp_deploy.acls import RIGHTS, Acl, Right, Role, wanted
+from pulp_events import admin, topic_states
+from pulp_events.audit import What, audit_record
+from pulp_events.audit_log import write_audit
+from pulp_events.audit_reader import read_audit
+from pulp_events.errors import LogError, LogRefused, PulpError
+from pulp_events.kafka import Kafka
+from pulp_events.log import KafkaLog
+from pulp_events.settings import kafka
+from pulp_events.subscription import subscribe
+from pulp_events.topic_checks import check_topic
+from pulp_events.topics import Topics
+from pulp_processor import raw_producer
+from pulp_processor.aiokafka_settings import aiokafka_settings
+from pulp_processor.raw_producer import RawRecord
+
+from tests.support.events import accepted
+from tests.support.secured_kafka import SecuredKafka, secured_kafka
+
+PREFIX = "secured"
+TOPICS = Topics.named(PREFIX)
+GROUP = f"{TOPICS.events}.processor"
+LIMIT_S = 30
+Attempt = Callable[[Kafka], Awaitable[None]]
+USERS = {role: f"pulp-{role}" for role in Role}
+RULES = wanted(TOPICS, {role: (f"User:{user}",) for role, user in USERS.items()})
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[SecuredKafka]:
+    """A broker with the topics and, for a user of each role, exactly the rules of its role."""
+    with secured_kafka() as secured:
+        secured.add_users(*USERS.values(), "nobody")
+        connection = admin.connect(Kafka(secured.bootstrap, secured.operator))
+        admin.create_topics(connection.kafka, TOPICS, partitions=2, replication=1)
+        acl_admin.add(connection, RULES)
+        settle(secured, set(RULES))
+        yield secured
+
+
+def settle(broker: SecuredKafka, rules: set[Acl]) -> None:
+    """Returns when the broker's authorizer has these rules and no others."""
+    connection = admin.connect(Kafka(broker.bootstrap, broker.operator))
+    things = [(rule.resource, rule.name) for rule in RULES]
+    ends = time.monotonic() + LIMIT_S
+    while set(acl_admin.present(connection, dict.fromkeys(things))) != rules:
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+async def append(servers: Kafka, topic: str) -> None:
+    producer = raw_producer.make(servers)
+    await asyncio.to_thread(raw_producer.append, producer, topic, [RawRecord(b"k", b"v", (), 0)])
+
+
+async def append_event(servers: Kafka) -> None:
+    log = KafkaLog(servers, TOPICS.events, 2)
+    try:
+        await log.start()
+        await log.append(accepted(), 0)
+    finally:
+        await log.close()
+
+
+async def read_events(servers: Kafka) -> None:
+    def read() -> None:
+        with subscribe(servers, prefix=PREFIX, follow=False) as events:
+            assert list(events)
+
+    await asyncio.to_thread(read)
+
+
+async def read_as_processor(servers: Kafka) -> None:
+    await asyncio.to_thread(admin.check_rights, servers, TOPICS.events, AclOperation.READ)
+    async with AIOKafkaConsumer(**aiokafka_settings(servers), auto_offset_reset="earliest") as consumer:
+        consumer.assign([TopicPartition(TOPICS.events, 0)])
+        assert await asyncio.wait_for(consumer.getone(), LIMIT_S)
+
+
+async def join_group(servers: Kafka) -> None:
+    consumer = AIOKafkaConsumer(TOPICS.events, **aiokafka_settings(servers), group_id=GROUP)
+    try:
+        await consumer.start()
+        async with asyncio.timeout(LIMIT_S):
+            while not consumer.assignment():  # noqa: ASYNC110  # aiokafka tells it to nobody
+                await asyncio.sleep(0.02)
+    except GroupAuthorizationFailedError as error:
+        raise LogRefused(str(error)) from error
+    finally:
+        await consumer.stop()
+
+
+async def check_settings(servers: Kafka) -> None:
+    state = await asyncio.to_thread(topic_states.read_topic, admin.connect(servers), TOPICS.events)
+    if findings := check_topic(state, brokers=1):
+        raise LogError(str(findings))
+
+
+def create(topic: str) -> Attempt:
+    """Creating one topic of an installation; the others are there."""
+
+    async def attempt(servers: Kafka) -> None:
+        await asyncio.to_thread(admin.check_rights, servers, topic, AclOperation.CREATE)
+
+    return attempt
+
+
+def mend(topic: str) -> Attempt:
+    async def attempt(servers: Kafka) -> None:
+        connection = admin.connect(servers)
+        state = await asyncio.to_thread(topic_states.read_topic, connection, topic)
+        assert state.settings is None or state.settings["retention.ms"] == "-1"
+        await asyncio.to_thread(topic_states.mend, connection, topic, {"retention.ms": "-1"})
+
+    return attempt
+
+
+async def write_to_audit(servers: Kafka) -> None:
+    record = audit_record(What.LOGIN_FAILED, actor="user:jo", address="127.0.0.1")
+    await asyncio.to_thread(write_audit, servers, TOPICS.audit, [record])
+
+
+async def read_the_audit(servers: Kafka) -> None:
+    await asyncio.to_thread(lambda: list(read_audit(servers, TOPICS.audit)))
+
+
+def list_dead_letters(servers: Kafka) -> None:
+    admin.end_offsets(servers, TOPICS.dead_letters, admin.describe(servers, TOPICS.dead_letters).partitions)
+
+
+def attempts(role: Role) -> Mapping[tuple[str, str], Attempt]:
+    """What each right of the role is for, by thing and operation."""
+    reading = read_as_processor if role is Role.PROCESSOR else read_events
+    return {
+        ("{events}", "Write"): append_event,
+        ("{events}", "Read"): reading,
+        ("{events}", "DescribeConfigs"): check_settings,
+        ("{dead_letters}", "Write"): lambda servers: append(servers, TOPICS.dead_letters),
+        ("{events}.processor", "Read"): join_group,
+        ("{audit}", "Write"): write_to_audit,
+        ("{audit}", "Read"): read_the_audit,
+        ("{dead_letters}", "Describe"): lambda servers: asyncio.to_thread(list_dead_letters, servers),
+        **{(f"{{{name}}}", "Create"): create(topic) for name, topic in TOPICS._asdict().items()},
+        **{(f"{{{name}}}", "AlterConfigs"): mend(topic) for name, topic in TOPICS._asdict().items()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("role", "right"),
+    [(role, right) for role, rights in RIGHTS.items() for right in rights],
+    ids=lambda each: (
+        str(each) if isinstance(each, Role) else f"{each.operation} {each.resource} {each.name.strip('{}')}"
+    ),
+)
+async def test_each_right_suffices_and_is_needed(role: Role, right: Right, broker: SecuredKafka) -> None:
+    servers = broker.client(USERS[role])
+    attempt = attempts(role)[right.name, right.operation]
+    await append(Kafka(broker.bootstrap, broker.operator), TOPICS.events)  # there is something to read
+    await attempt(servers)
+    rule = Acl(f"User:{USERS[role]}", right.resource, right.of(TOPICS).name, right.operation)
+    connection = admin.connect(Kafka(broker.bootstrap, broker.operator))
+    acl_admin.remove(connection, rule)
+    try:
+        settle(broker, set(RULES) - {rule})
+        with pytest.raises(PulpError, match=r"(?i)refuse|does not let|lacks a right|authoriz|may not be read"):
+            await attempt(servers)
+    finally:
+        acl_admin.add(connection, [rule])
+        settle(broker, set(RULES))
+
+
+REFUSED: Mapping[str, tuple[Role, Attempt]] = {
+    "a worker creates no topics": (Role.WORKER, lambda s: asyncio.to_thread(create_another, s)),
+    "a worker reads no events": (Role.WORKER, read_events),
+    "a worker writes no audit": (Role.WORKER, write_to_audit),
+    "a worker writes no dead letters": (Role.WORKER, lambda s: append(s, TOPICS.dead_letters)),
+    "a worker joins no processors": (Role.WORKER, join_group),
+    "a worker changes no topics": (Role.WORKER, mend(TOPICS.events)),
+    "a reader writes no events": (Role.READER, append_event),
+    "a reader reads no audit": (Role.READER, read_the_audit),
+    "a reader creates no topics": (Role.READER, lambda s: asyncio.to_thread(create_another, s)),
+    "an API reads no audit": (Role.API, read_the_audit),
+    "an API creates no topics": (Role.API, lambda s: asyncio.to_thread(create_another, s)),
+    "an API changes no topics": (Role.API, mend(TOPICS.events)),
+    "a processor writes no audit": (Role.PROCESSOR, write_to_audit),
+    "a processor creates no topics": (Role.PROCESSOR, lambda s: asyncio.to_thread(create_another, s)),
+    "an operator gives no rights": (Role.OPERATOR, lambda s: asyncio.to_thread(give_rights, s)),
+}
+
+
+def create_another(servers: Kafka) -> None:
+    admin.create_topics(servers, Topics.named(f"other-{uuid4().hex[:8]}"), partitions=1, replication=1)
+
+
+def give_rights(servers: Kafka) -> None:
+    acl_admin.add(admin.connect(servers), [Acl("User:nobody", "topic", TOPICS.events, "Write")])
+
+
+@pytest.mark.parametrize("what", REFUSED)
+async def test_a_role_can_do_nothing_else(what: str, broker: SecuredKafka) -> None:
+    role, attempt = REFUSED[what]
+    with pytest.raises(PulpError, match=r"(?i)refuse|does not let|lacks a right|authoriz"):
+        await attempt(broker.client(USERS[role]))
+
+
+@pytest.mark.parametrize("way", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "certificate"])
+async def test_each_kind_of_login_works_in_both_clients(way: str, broker: SecuredKafka) -> None:
+    if way == "certificate":
+        user, env = "by-certificate", broker.mutual_settings("by-certificate")
+    elif way == "OAUTHBEARER":
+        user, env = "by-token", broker.token_settings("by-token")
+    else:
+        user = "plain" if way == "PLAIN" else "nobody"
+        env = broker.settings(user, way)
+    servers = kafka(env)
+    with pytest.raises(LogRefused, match="lacks a right"):  # it is known, and may do nothing
+        await read_events(servers)
+    rules = {Acl(f"User:{user}", "topic", TOPICS.events, operation) for operation in ("Read", "Write")}
+    connection = admin.connect(Kafka(broker.bootstrap, broker.operator))
+    acl_admin.add(connection, rules)
+    try:
+        settle(broker, set(RULES) | rules)
+        await append_event(servers)
+        await read_events(servers)
+        await read_as_processor(servers)
+    finally:
+        for rule in rules:
+            acl_admin.remove(connection, rule)
+        settle(broker, set(RULES))
+
+
+async def test_a_broker_of_another_authority_is_told_at_once(broker: SecuredKafka) -> None:
+    own = broker.settings("nobody", PULP_KAFKA_CA=str(broker.another_authority))
+    with pytest.raises(LogRefused, match=r"no TLS connection .* PULP_KAFKA_CA"):
+        await asyncio.to_thread(admin.describe, kafka(own), TOPICS.events, timeout_s=60)
