@@ -132,6 +132,8 @@ def answers(client: httpx.Client) -> bool:
 
 def is_completed(client: httpx.Client, task: str) -> bool:
     answer = client.get(task)
+    if answer.status_code == 404:
+        return False  # its submission has not been projected yet
     assert answer.status_code == 200, answer.text
     assert answer.json()["state"] not in ("failed", "canceled"), answer.text
     return bool(answer.json()["state"] == "completed")
