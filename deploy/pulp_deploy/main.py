@@ -1,5 +1,6 @@
 """`pulp-tasks`, the operator's command."""
 
+import errno
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from pulp_console.output import OUTPUTS, failed, hint
 from pulp_events.errors import LogRefused, LogUnavailable, PulpError, ReadModelUnavailable
 from pulp_events.heap import share_one_heap
 
-from pulp_deploy.exits import CONFIG, SOFTWARE, UNAVAILABLE, exit_code
+from pulp_deploy.exits import CONFIG, SOFTWARE, UNAVAILABLE, UNWRITABLE, exit_code
 from pulp_deploy.extras import missing
 from pulp_deploy.log_lines import set_up_logging
 
@@ -41,6 +42,19 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 """Where each command is. These modules load neither Kafka's nor Postgres's client: help and completion are quick."""
 _AWAY: Final = "Is it running? For a local stack: pulp-tasks status. Otherwise check PULP_KAFKA and PULP_POSTGRES."
+
+
+_NO_RESOURCES: Final[Mapping[int, str]] = {
+    errno.ENOSPC: "make room on that disk, and try again",
+    errno.EDQUOT: "make room, or have the quota raised, and try again",
+    errno.EROFS: "name a folder elsewhere with --data or PULP_DATA, or have the file system mounted for writing",
+    errno.EIO: "the disk may be damaged: see what the system's log says",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), and try again",
+    errno.ENFILE: "the system has too many files open: try again when it has fewer",
+    errno.ENOMEM: "free some memory, and try again",
+    errno.EAGAIN: "there are too many processes (ulimit -u): try again when there are fewer",
+}
+"""What the system has not got, and what helps."""
 
 
 @click.group(
@@ -86,6 +100,10 @@ def _explain(error: Exception) -> int:
     if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError) and error.filename:
         failed(f"pulp-tasks: {error.filename} cannot be used: {error.strerror}. Name another, or correct this one.")
         return CONFIG
+    if isinstance(error, OSError) and error.errno is not None and error.errno in _NO_RESOURCES:
+        where = f" ({error.filename})" if error.filename else ""
+        failed(f"pulp-tasks: {error.strerror}{where}: {_NO_RESOURCES[error.errno]}.")
+        return UNWRITABLE
     if isinstance(error, ModuleNotFoundError) and (said := missing(error)) is not None:
         failed(f"pulp-tasks: {said}")
         return UNAVAILABLE

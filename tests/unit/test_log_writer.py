@@ -106,6 +106,22 @@ def test_lines_that_have_no_room_are_counted_and_nothing_waits(tmp_path: Path, m
     assert 'msg=lines-were-lost lines=3 error="No space left on device"' in told
 
 
+def test_half_a_line_that_had_room_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path / "api.log")
+    write = os.write
+    room = [3]
+
+    def nearly_full(file: int, data: bytes) -> int:
+        return write(file, data[: room.pop()]) if room else no_space()
+
+    monkeypatch.setattr("os.write", nearly_full)
+    log.write(b"long line\n")
+    monkeypatch.setattr("os.write", write)
+    log.write(b"after\n")
+    half, told, after = (tmp_path / "api.log").read_text().splitlines()
+    assert (half, "lines=1" in told, after) == ("lon", True, "after")
+
+
 def no_space(*_: object) -> int:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -34,6 +34,7 @@ class Log:
         self._most_bytes = most_bytes
         self._file: int | None = None
         self._size = 0
+        self._is_mid_line = False
         self._lost_lines = 0
         self._why = ""
 
@@ -71,6 +72,7 @@ class Log:
         while data:
             written = os.write(self._file, data)
             self._size += written
+            self._is_mid_line = data[written - 1 : written] != b"\n"
             data = data[written:]
         return data
 
@@ -83,7 +85,8 @@ class Log:
 
     def _excuse(self) -> bytes:
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = f"time={at} level=WARNING logger=pulp.logs msg=lines-were-lost lines={self._lost_lines}"
+        end = "\n" if self._is_mid_line else ""
+        line = f"{end}time={at} level=WARNING logger=pulp.logs msg=lines-were-lost lines={self._lost_lines}"
         return f"{line} error={json.dumps(self._why)}\n".encode()
 
 
