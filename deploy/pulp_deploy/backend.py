@@ -12,8 +12,10 @@ from pulp_events.security import KEYS
 
 from pulp_deploy.chosen_ports import Ports
 from pulp_deploy.defaults import PARTITIONS
-from pulp_deploy.errors import DataFolderCorrupt
+from pulp_deploy.errors import DataFolderCorrupt, DeployError
+from pulp_deploy.files import make_folder
 from pulp_deploy.folder import DataFolder, Made
+from pulp_deploy.local.accounts import ROOT, server_account
 from pulp_deploy.local.jars import class_path
 from pulp_deploy.local.kafka import Kafka, Node
 from pulp_deploy.local.kafka_access import Access, Anybody, Login
@@ -45,6 +47,8 @@ class BackendOptions:
     postgres_port: int | None = None
     kafka_login: bool = True
     """Whether our own Kafka asks for a login. Tests and benchmarks do without."""
+    user: str | None = None
+    """As whom what root starts runs; None: as the first usual account if that is possible, else as root."""
     given_kafka: str | None = None
     """Brokers; how to connect to them is in the environment (`pulp_events.security`)."""
     given_postgres: str | None = None
@@ -67,6 +71,9 @@ class Backend:
         self.kafka_client_file: Path | None = None
         """Of our own Kafka, for its tools."""
         self.postgres = options.given_postgres or ""
+        self._server_account = server_account(None if options.user == ROOT else options.user)
+        self.account = None if options.user == ROOT else self._server_account
+        """As whom what root starts is to run, if that is possible; None: as we do. PostgreSQL never runs as root."""
         self.names: set[str] = set()
 
     @property
@@ -86,6 +93,8 @@ class Backend:
         """
         made = self._folder.made(brokers=self._options.brokers, partitions=self._options.partitions)
         postgres = self._own_postgres(made, ports.postgres) if self.owns_postgres else None
+        if self.owns_kafka:
+            make_folder(self._folder.path / "kafka", 0o700 if self.account is None else 0o711)
         login = self._own_login() if self.owns_kafka and self._options.kafka_login else None
         kafka = self._own_kafka(made, ports.kafka, login or Anybody()) if self.owns_kafka else None
         commands: list[Command] = []
@@ -139,10 +148,19 @@ class Backend:
         for node in nodes:
             self._expect(made, node.data)
         kafka = Kafka(cluster_id=made.cluster_id, nodes=nodes, class_path=class_path(self._say), access=access)
-        return warm(kafka, self._say)
+        warmed = warm(kafka, self._say)
+        if self.account is None:
+            return warmed
+        return warmed.unprivileged(self.account, self._folder.path / "kafka", self.refuse_root)
+
+    def refuse_root(self, reason: str) -> None:
+        """Say why something runs as root all the same. Raises `DeployError` if an account was asked for."""
+        if self._options.user is not None:
+            raise DeployError(f"{reason}; leave --user out to run it as root all the same")
+        self._say(reason)
 
     def _own_postgres(self, made: Made, port: int) -> Postgres:
-        postgres = Postgres(folder=self._folder.path / "postgres", port=port)
+        postgres = Postgres(folder=self._folder.path / "postgres", port=port, account=self._server_account)
         self._expect(made, postgres.data)
         postgres.check_folder()
         return postgres

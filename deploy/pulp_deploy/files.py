@@ -181,6 +181,14 @@ def write_record(path: Path, content: dict[str, Any]) -> None:
             os.close(file)
 
 
+def hand_over(path: Path, owner: tuple[int, int] | None) -> None:
+    """Give a file in a folder of ours to another user and group (None: to us); a link is given, not followed."""
+    with open_folder(path.parent) as folder, suppress(FileNotFoundError):
+        user, group = (os.geteuid(), os.getegid()) if owner is None else owner
+        if os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_uid != user:
+            os.chown(path.name, user, group, dir_fd=folder, follow_symlinks=False)
+
+
 def read_private(path: Path) -> bytes:
     """What is in a file of ours. Raises `NotOurs`, and FileNotFoundError."""
     with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:

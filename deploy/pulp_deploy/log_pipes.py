@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pulp_deploy.local.log_writer import DONE
-from pulp_deploy.local.surroundings import for_services
+from pulp_deploy.local.surroundings import for_python
 
 _ANSWER_S: Final = 2.0
 _END_S: Final = 5.0
@@ -91,7 +91,7 @@ class LogPipes:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[its.fileno()],
-                env=for_services(os.environ),
+                env=for_python(os.environ),
                 process_group=0,
             )
 

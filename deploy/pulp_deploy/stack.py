@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -31,7 +31,6 @@ from pulp_deploy.chosen_ports import USUAL_API, Ports, WantedPorts, check, choos
 from pulp_deploy.credentials import ADMIN, ensure_admin, write_client_file
 from pulp_deploy.errors import DeployError, NotOurs, ProcessFailed
 from pulp_deploy.exits import IN_USE
-from pulp_deploy.files import make_folder
 from pulp_deploy.folder import DataFolder
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
@@ -40,6 +39,7 @@ from pulp_deploy.log_files import SUPERVISOR_LOG, bound_own
 from pulp_deploy.log_pipes import LogPipes
 from pulp_deploy.probes import api_answers, stable_members, workers_are_up
 from pulp_deploy.supervision import Supervised
+from pulp_deploy.unprivileged import Services
 
 READY_TIMEOUT_S: Final = 60.0
 SERVICE_STOP_S: Final = 40.0
@@ -239,7 +239,7 @@ class Stack:
         self.folder.write_services(environment)
         asyncio.run(wait_for_kafka(kafka, self.options.startup_timeout_s))
         _ensure_topics(kafka, topics, partitions=made.partitions, replication=min(3, made.brokers))
-        for command in self._services(environment):
+        for command in self._services(self._unprivileged(environment), environment):
             service = self._supervise(command)
             service.start()
             if command.name.startswith("worker"):
@@ -283,23 +283,32 @@ class Stack:
                 " give pulp-admin the name and password of one of its users"
             )
 
-    def _services(self, environment: Mapping[str, str]) -> Iterable[Command]:
-        make_folder(self.folder.path / "storage")
-        yield self._service("api", "api", {**environment, "PULP_API_HOST": HOST, "PULP_API_PORT": str(self.api_port)})
+    def _unprivileged(self, environment: Mapping[str, str]) -> Services:
+        whole = {**self._surroundings(), **environment}
+        services = Services.of(self.backend.account, self.folder.path, whole, self.backend.refuse_root)
+        services.prepare(environment)
+        return services
+
+    def _services(self, services: Services, environment: Mapping[str, str]) -> Iterable[Command]:
+        def service(name: str, command: str, more: Mapping[str, str]) -> Command:
+            return Command(
+                name=name,
+                arguments=[sys.executable, "-m", "pulp_deploy", command],
+                log=self.folder.logs / f"{name}.log",
+                environment=services.environment({**self._surroundings(), **environment, **more}),
+                folder=self.folder.path,
+                account=services.account,
+            )
+
+        yield replace(
+            service("api", "api", {"PULP_API_HOST": HOST, "PULP_API_PORT": str(self.api_port)}),
+            account=services.for_port(self.api_port),
+        )
         for name in _numbered("processor", self.options.processors):
-            yield self._service(name, "processor", {**environment, "PULP_PROCESSOR_INSTANCE": name})
+            yield service(name, "processor", {"PULP_PROCESSOR_INSTANCE": name})
         for name in _numbered("worker", self.options.workers):
             more = {"PULP_WORKER_NAME": name, "PULP_WORKER_CONCURRENCY": str(self.options.concurrency)}
-            yield self._service(name, "worker", {**environment, **more})
-
-    def _service(self, name: str, command: str, environment: Mapping[str, str]) -> Command:
-        return Command(
-            name=name,
-            arguments=[sys.executable, "-m", "pulp_deploy", command],
-            log=self.folder.logs / f"{name}.log",
-            environment={**self._surroundings(), **environment},
-            folder=self.folder.path,
-        )
+            yield service(name, "worker", more)
 
     def _surroundings(self) -> dict[str, str]:
         """What services get of our own environment; settings of libpq only for a Postgres that was given."""

@@ -41,6 +41,11 @@ _PORT: Final = click.IntRange(0, 65535)
 @click.option(
     "--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Tasks that a worker runs at once."
 )
+@click.option(
+    "--user",
+    metavar="NAME",
+    help="For root: run all as this user (postgres or nobody, where they can read what is installed; root: as root).",
+)
 @click.option("--detach", is_flag=True, help="Return when everything is ready, and leave it running.")
 @click.option("--at", type=click.Path(path_type=Path), hidden=True, help="Where --temporary has its folder.")
 @output_option
@@ -56,6 +61,7 @@ def up(
     processors: int,
     workers: int,
     concurrency: int,
+    user: str | None,
     detach: bool,
     at: Path | None,
     output: str,
@@ -71,6 +77,7 @@ def up(
 
     from pulp_deploy.backend import BackendOptions
     from pulp_deploy.folder import default_folder
+    from pulp_deploy.local.surroundings import without_libpq
     from pulp_deploy.stack import READY_TIMEOUT_S, StackOptions
 
     if data is not None and temporary:
@@ -81,12 +88,15 @@ def up(
     if detach:
         _detach(folder, temporary=temporary)
         return
+    for key in os.environ.keys() - without_libpq(os.environ).keys():
+        del os.environ[key]  # PGPASSWORD would go before the password file of the stack's own PostgreSQL
     unless_given = 0 if temporary or free_ports else None
     backend = BackendOptions(
         brokers=None if brokers is None else int(brokers),
         partitions=partitions,
         kafka_port=unless_given if kafka_port is None else kafka_port,
         postgres_port=unless_given if postgres_port is None else postgres_port,
+        user=user,
         given_kafka=kafka,
         given_postgres=os.environ.get("PULP_POSTGRES", "").strip() or None,
     )

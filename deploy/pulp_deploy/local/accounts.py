@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from pulp_deploy.errors import DeployError
 
+ROOT: Final = "root"
 USUAL: Final = ("postgres", "nobody")
 
 

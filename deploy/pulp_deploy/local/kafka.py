@@ -1,10 +1,12 @@
 """An Apache Kafka broker or a small cluster: each node is broker and controller."""
 
+import hashlib
 import logging
 import os
+import shutil
 import subprocess
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -18,6 +20,7 @@ from pulp_events.kafka import client_settings
 
 from pulp_deploy.errors import DataFolderCorrupt, ProcessFailed
 from pulp_deploy.files import make_folder, write_private
+from pulp_deploy.local.accounts import Account, give, unreadable
 from pulp_deploy.local.kafka_access import Access, Anybody, Login
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
@@ -63,6 +66,8 @@ class Kafka:
     access: Access = field(default_factory=Anybody)
     archive: Path | None = None
     """Of loaded classes (`warm_start`)."""
+    account: Account | None = None
+    """As whom the nodes run; None: as we do."""
 
     @property
     def java(self) -> str:
@@ -75,13 +80,32 @@ class Kafka:
     def bootstrap(self) -> str:
         return ",".join(f"{HOST}:{node.port}" for node in self.nodes)
 
+    def unprivileged(self, account: Account, folder: Path, say: Callable[[str], None]) -> "Kafka":
+        """The same cluster, run as the account; jars that it may not read are copied to the folder.
+
+        As we are, and it is said why, where it may not run Java.
+        """
+        runtime = Path(self.java).resolve().parent.parent
+        closed = unreadable([Path(self.java), runtime / "lib" / "modules", _LOG_SETTINGS], account)
+        if closed is not None:
+            say(f"Kafka runs as root, not as {account.name}, which may not read {closed}")
+            return self
+        jars = [Path(each) for each in self.class_path.split(":")]
+        if unreadable(jars, account) is not None:
+            jars = copied(jars, folder)
+        archive = self.archive if self.archive and unreadable([self.archive], account) is None else None
+        return replace(self, class_path=":".join(map(str, jars)), archive=archive, account=account)
+
     def prepare(self, node: Node) -> None:
         """Write the node's properties; format its folder if it has none. Raises `DataFolderCorrupt`."""
-        make_folder(node.folder)
+        owner = None if self.account is None else self.account.ids
+        make_folder(node.folder, 0o700 if self.account is None else 0o711)
         properties = node.folder / "server.properties"
-        write_private(properties, self._properties(node, node.data))  # it holds a password
+        write_private(properties, self._properties(node, node.data), owner)  # it holds a password
         if node.data.exists():
             self._check(node)
+            give(node.data, self.account)
+            make_folder(node.data, owner=owner)
             return
         # Formatted aside and then renamed: a start that was cut short leaves nothing half made.
         fresh = node.folder / f"data.{uuid4().hex[:8]}"
@@ -107,6 +131,8 @@ class Kafka:
         if result.returncode != 0:
             raise ProcessFailed(f"Kafka did not format {fresh}:\n{result.stdout}{result.stderr}", result.returncode)
         aside.unlink()
+        give(fresh, self.account)
+        make_folder(fresh, owner=owner)
         fresh.rename(node.data)
 
     def command(self, node: Node, logs: Path) -> Command:
@@ -117,6 +143,7 @@ class Kafka:
             log=logs / f"{node.name}.log",
             folder=node.folder,
             environment=_surroundings(),
+            account=self.account,
         )
 
     def is_ready(self) -> bool:
@@ -183,6 +210,23 @@ class Kafka:
                 f"{meta} belongs to the Kafka cluster {found.get('cluster.id')}, this data folder to"
                 f" {self.cluster_id}: the two were mixed up. Put the right folder back"
             )
+
+
+def copied(jars: Sequence[Path], folder: Path) -> list[Path]:
+    """Copies of the jars that everybody may read; made once, and again for other jars."""
+    names = "".join(f"{jar} {jar.stat().st_size}\n" for jar in jars)
+    copy = folder / f"jars-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+    make_folder(folder, 0o711)
+    if not copy.exists():
+        for old in folder.glob("jars-*"):
+            shutil.rmtree(old)
+        aside = folder / f"data.{uuid4().hex[:8]}"
+        make_folder(aside, 0o755)
+        for jar in jars:
+            shutil.copyfile(jar, aside / jar.name)
+            (aside / jar.name).chmod(0o644)
+        aside.rename(copy)
+    return [copy / jar.name for jar in jars]
 
 
 def _surroundings() -> dict[str, str]:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import stat
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from pulp_projections.connection import connect_blocking
 
 from pulp_deploy.errors import DataFolderCorrupt, DataFolderUnusable, ProcessFailed
 from pulp_deploy.files import make_folder, write_private
-from pulp_deploy.local.accounts import Account, may_enter, server_account
+from pulp_deploy.local.accounts import Account, give, may_enter, server_account
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
 
@@ -51,6 +51,8 @@ class Postgres:
 
     folder: Path
     port: int
+    account: Account | None = field(default_factory=lambda: server_account())
+    """As whom the server runs; None: as we do."""
 
     @property
     def data(self) -> Path:
@@ -77,7 +79,7 @@ class Postgres:
 
     def check_folder(self) -> None:
         """Raise `DataFolderUnusable`, which names the cure, if the server's account may not come to its data."""
-        account = server_account()
+        account = self.account
         if account is None:
             return
         for folder in reversed([self.folder, *self.folder.parents]):
@@ -90,13 +92,14 @@ class Postgres:
 
     def prepare(self) -> None:
         """Make the cluster if there is none. Raises `DataFolderCorrupt` for one that this server cannot take."""
-        make_folder(self.folder, 0o700 if server_account() is None else 0o711)
+        make_folder(self.folder, 0o700 if self.account is None else 0o711)
         if self.data.exists():
             self._check()
+            give(self.data, self.account)
             return
         password = secrets.token_urlsafe(24)
         write_private(self.password_file, f"{HOST}:*:*:{USER}:{password}\n")
-        account = server_account()
+        account = self.account
         fresh = self.folder / f"data.{uuid4().hex[:8]}"  # renamed when it is whole
         fresh.mkdir(mode=0o700)
         if account is not None:
@@ -112,7 +115,7 @@ class Postgres:
             arguments=[str(self._binary("postgres")), "-D", str(self.data), "-p", str(self.port), *settings],
             log=logs / "postgres.log",
             folder=Path("/"),
-            account=server_account(),
+            account=self.account,
             stop_signal=STOP_SIGNAL,
             death_signal=STOP_SIGNAL,  # killed, it would leave its children for a while
         )
@@ -160,7 +163,7 @@ class Postgres:
         if copy.exists():
             return copy / _PROGRAMS / name
         packages = _packages()
-        account = server_account()
+        account = self.account
         if account is None or _may_run(packages / _PROGRAMS / "initdb", account):
             return packages / _PROGRAMS / name
         aside = self.folder / f"server.{uuid4().hex[:8]}"

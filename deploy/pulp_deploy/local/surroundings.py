@@ -22,6 +22,11 @@ def for_servers(env: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in env.items() if _SERVER.fullmatch(key)}
 
 
+def for_python(env: Mapping[str, str]) -> dict[str, str]:
+    """What a program of ours gets that needs no setting."""
+    return for_servers(env) | {key: value for key, value in env.items() if key.startswith("PYTHON")}
+
+
 def for_services(env: Mapping[str, str]) -> dict[str, str]:
     """What the API, processors and workers get: settings of ours, of Python and of libpq, proxies, and what
     PULP_WORKER_ENVIRONMENT names."""
@@ -31,4 +36,12 @@ def for_services(env: Mapping[str, str]) -> dict[str, str]:
 
 def for_supervisor(env: Mapping[str, str]) -> dict[str, str]:
     """What a supervisor in the background gets: what its services get, and where files are."""
-    return for_services(env) | {key: env[key] for key in ("PULP_DATA", "PULP_ADMIN_CONFIG") if key in env}
+    more = {key: env[key] for key in ("PULP_DATA", "PULP_ADMIN_CONFIG") if key in env}
+    return without_libpq(for_services(env)) | more
+
+
+def without_libpq(env: Mapping[str, str]) -> dict[str, str]:
+    """Without the settings of libpq, if there is no PULP_POSTGRES that they could belong to."""
+    if env.get("PULP_POSTGRES", "").strip():
+        return dict(env)
+    return {key: value for key, value in env.items() if not key.startswith("PG")}

@@ -1,0 +1,152 @@
+"""As whom the services of a stack run that root starts: an account without rights, if that may read what it needs."""
+
+import shlex
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pulp_deploy.errors import NotOurs
+from pulp_deploy.files import hand_over, make_folder
+from pulp_deploy.local.accounts import Account, give, may_enter, unreadable
+
+_LOADS: Final = "import pulp_deploy.main, pulp_api.main, pulp_processor.main, pulp_worker.main"
+_LOADING_S: Final = 60.0
+_PASSABLE: Final = 0o711
+_PRIVILEGED: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """As whom the API, processors and workers run; None: as we do."""
+
+    account: Account | None
+    folder: Path
+    """The data folder."""
+
+    @classmethod
+    def of(
+        cls, account: Account | None, folder: Path, environment: Mapping[str, str], say: Callable[[str], None]
+    ) -> "Services":
+        """The account, if it can run them; otherwise it is said why not, and they run as root.
+
+        `say` may raise instead.
+        """
+        if account is None:
+            return cls(account=None, folder=folder)
+        wrong = _what_is_wrong(account, folder, environment)
+        if wrong is None:
+            return cls(account=account, folder=folder)
+        say(
+            f"the API, processors and workers run as root, not as {account.name}: {wrong}. Install Pulp Tasks where"
+            " every user may read it, such as below /opt; or start it as another user"
+        )
+        return cls(account=None, folder=folder)
+
+    def prepare(self, environment: Mapping[str, str]) -> None:
+        """Give them their folders, and the files with secrets that the environment names."""
+        owner = None if self.account is None else self.account.ids
+        for name in ("storage", "home"):
+            if name == "home" and self.account is None:
+                continue
+            if (self.folder / name).exists():
+                give(self.folder / name, self.account)
+            make_folder(self.folder / name, owner=owner)
+        for path in _files(environment):
+            if path.is_relative_to(self.folder):
+                if self.account is not None:
+                    _let_pass(path.parent, self.folder)
+                hand_over(path, owner)
+
+    def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The environment with a home and a name of its own; nothing leads to root's files."""
+        if self.account is None:
+            return dict(environment)
+        kept = {
+            key: value for key, value in environment.items() if not key.startswith("XDG_") and key not in _TEMPORARY
+        }
+        own = {"HOME": str(self.folder / "home"), "USER": self.account.name, "LOGNAME": self.account.name}
+        return {**kept, **own}
+
+    def for_port(self, port: int) -> Account | None:
+        """As whom to listen on a port: those below 1024 are root's."""
+        return None if port < _PRIVILEGED else self.account
+
+
+_TEMPORARY: Final = ("TMPDIR", "TEMP", "TMP")
+
+
+def _what_is_wrong(account: Account, folder: Path, environment: Mapping[str, str]) -> str | None:
+    for parent in reversed((folder, *folder.parents)):
+        if parent.exists() and not may_enter(parent, account):
+            return f"it may not enter {parent}"
+    outside = [path for path in _files(environment) if not path.is_relative_to(folder)]
+    certificates = [Path(environment[key]) for key in _CERTIFICATES if environment.get(key)]
+    needed = [*_installed(), *outside, *certificates]
+    closed = unreadable([path for path in needed if path.exists()], account)
+    if closed is not None:
+        return f"it may not read {closed}"
+    return None if _can_load(account, environment) else "it cannot load the installed packages"
+
+
+_CERTIFICATES: Final = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "PULP_POSTGRES_SSLROOTCERT",
+)
+
+
+def _installed() -> Iterable[Path]:
+    """The interpreter, and where its packages are."""
+    yield Path(sys.executable)
+    yield Path(sysconfig.get_path("stdlib"))
+    yield from (Path(each) for each in sys.path if each and Path(each).is_dir())
+    yield Path(__file__)
+
+
+def _can_load(account: Account, environment: Mapping[str, str]) -> bool:
+    """Whether the services can be loaded as that user; its rights say less than trying it."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _LOADS],
+            user=account.user,
+            group=account.group,
+            extra_groups=[],
+            cwd="/",
+            env={key: value for key, value in environment.items() if key not in _TEMPORARY},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_LOADING_S,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
+
+
+def _files(environment: Mapping[str, str]) -> list[Path]:
+    """Files that settings name, and that of libpq's passwords."""
+    named = [value for key, value in environment.items() if key.startswith("PULP_") and key.endswith("_FILE") and value]
+    conninfo = environment.get("PULP_POSTGRES", "")
+    passwords = [word.partition("=")[2] for word in _words(conninfo) if word.startswith("passfile=")]
+    return [Path(each) for each in (*named, *passwords)]
+
+
+def _words(conninfo: str) -> list[str]:
+    try:
+        return shlex.split(conninfo)
+    except ValueError:
+        return []
+
+
+def _let_pass(inner: Path, folder: Path) -> None:
+    for each in (inner, *inner.parents):
+        if each == folder:
+            return
+        make_folder(each, _PASSABLE)
+    raise NotOurs(f"{inner} is not in {folder}")
