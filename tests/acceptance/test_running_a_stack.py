@@ -96,9 +96,10 @@ def test_no_folder_is_open_to_others_whatever_the_umask_is(running: Running) -> 
     assert sorted(path.name for path in running.data.parent.iterdir() if path.name.startswith("d")) == ["dä ta żółć"]
     folders = [path for path in (running.data, *running.data.rglob("*")) if path.is_dir()]
     ours = [path for path in folders if not path.is_relative_to(running.data / "postgres" / "server")]
-    passable = 0o711 if os.geteuid() == 0 else 0o700  # by PostgreSQL's account
+    passable = 0o711 if os.geteuid() == 0 else 0o700  # by the account that PostgreSQL runs as
     assert {stat.S_IMODE(path.stat().st_mode) for path in (running.data, running.data / "postgres")} == {passable}
-    assert {stat.S_IMODE((running.data / name).stat().st_mode) for name in ("logs", "storage", "kafka/1")} == {0o700}
+    closed = ("logs", "storage", "kafka/1/data", "postgres/data")
+    assert {stat.S_IMODE((running.data / name).stat().st_mode) for name in closed} == {0o700}
     assert {stat.S_IMODE(path.stat().st_mode) for path in (running.data / "logs").glob("*")} == {0o600}
     assert [path for path in ours if stat.S_IMODE(path.stat().st_mode) & 0o022] == []
 
@@ -126,7 +127,7 @@ def test_status_and_up_say_where_kafka_and_postgres_are(running: Running) -> Non
     with psycopg.connect(shown["Postgres"]) as connection:
         assert connection.execute("select current_user").fetchone() == ("pulp",)
     for name in ("Kafka", "Postgres"):
-        assert f"{name:<10}{shown[name]}\n" in running.said
+        assert f"{name:<10}{shown[name]}" in running.said
 
 
 def test_a_process_of_ones_own_joins_the_stack(running: Running) -> None:
