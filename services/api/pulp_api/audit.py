@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ _LOOK_S: Final = 1.0
 _SEARCH_S: Final = 30.0
 """A topic that is missing is looked for again."""
 _FLUSH_S: Final = 5.0
+_log = logging.getLogger("pulp.audit")
 
 
 class Audit:
@@ -66,17 +68,23 @@ class Audit:
         )
         first = self._repeats.note(record, self._clock_s())
         if first is not None:
-            self._append(first)
+            self._write(first)
 
     def write_due(self) -> None:
         """Write what was counted, of every interval that has ended."""
         for record in self._repeats.due(self._clock_s()):
-            self._append(record)
+            self._write(record)
 
     def write_rest(self) -> None:
         """Write all that was counted."""
         for record in self._repeats.rest():
-            self._append(record)
+            self._write(record)
+
+    def _write(self, record: AuditRecord) -> None:
+        """To the topic, and to the log, which an installation without the topic has all the same."""
+        told = {"actor": record.actor, "address": record.address, "count": record.count, "detail": record.detail}
+        _log.info(record.what, extra=told)
+        self._append(record)
 
 
 @asynccontextmanager
