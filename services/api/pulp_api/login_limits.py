@@ -87,7 +87,7 @@ class Attempt:
 
     def __init__(self, limits: "LoginLimits", name: str, origin: Origin, lane: Lane, is_second_chance: bool) -> None:
         self._limits, self._name, self._origin, self._is_second = limits, name, origin, is_second_chance
-        self.lane = lane
+        self.lane, self.site = lane, origin.site
 
     def succeeded(self) -> None:
         """The password was right: failures of this name from there are forgotten."""
