@@ -26,7 +26,7 @@ _SCRYPT: Final = "scrypt$"
 _WORDS: Final = frozenset(
     {"pulp", "pulptasks", "pulpadmin", "administrator", "changeme", "letmein", "password", "passwort", "welcome"}
 )
-_ROWS: Final = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
+_ROWS: Final = ("abcdefghijklmnopqrstuvwxyz", "0123456789", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
