@@ -11,6 +11,7 @@ from pulp_console.output import hint, show
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
 from pulp_admin.bulk import Outcome, Word, act_on, exit_code
+from pulp_admin.client import BULK_PATIENCE_S
 from pulp_admin.errors import NotFound
 from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.not_found import why_not_cancelled
@@ -76,6 +77,7 @@ def _cancel_all(app: App, wish: Wish, reason: str | None) -> None:
         return
     if tasks:
         ask(wish, tasks, "Cancel", "waits or runs")
+    app.client.patience_s = BULK_PATIENCE_S
     results = act_on(tasks, partial(_cancelled, app.client, reason), at_once=_AT_ONCE)
     show_results(app, results, "cancelled", list)
     if stopping := [result for result in results if result.outcome.told.get("state") == "cancelling"]:

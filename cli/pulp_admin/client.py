@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _TRIES: Final = 4
 _LONGEST_PAUSE_S: Final = 5.0
+_PATIENCE_S: Final = 5.0
+BULK_PATIENCE_S: Final = 600.0
+"""For so long each request of many waits for a quota."""
 _PAGE: Final = 1000
 _STREAM_TIMEOUT_S: Final = 35.0
 """The server says something on a stream every 15 seconds."""
@@ -34,6 +37,9 @@ class Client:
     def __init__(self, config: Config, transport: httpx.BaseTransport | None = None) -> None:
         self.tell: Callable[[str], None] = hint
         """Called with remarks for the user, such as that the server is asked again."""
+        self.patience_s = _PATIENCE_S
+        """For so long a request waits for a quota that is used up. What concerns many tasks sets it higher."""
+        self._has_told_of_quota = False
         self._config = config
         self._connection = Connection(config, transport)
         self._http = self._connection.http
@@ -128,7 +134,7 @@ class Client:
         for attempt in range(1, _TRIES + 1):
             is_last = attempt == _TRIES or not is_repeatable
             try:
-                response = self._http.request(method, path, **request)
+                response = self._request(method, path, **request)
             except httpx.RequestError as error:
                 if is_last or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
                     raise self._connection.failure(error) from error
@@ -140,6 +146,20 @@ class Client:
             self.tell(f"The server cannot answer now: {detail_of(response)}\nTrying again.")
             time.sleep(_pause(response))
         raise AssertionError("the last attempt returns or raises")
+
+    def _request(self, method: str, path: ApiPath, **request: Any) -> httpx.Response:
+        """Send a request, again after a while where a quota refuses it: nothing was done then."""
+        waited_s = 0.0
+        while True:
+            response = self._http.request(method, path, **request)
+            pause_s = _retry_after_s(response)
+            if response.status_code != 429 or waited_s + pause_s > self.patience_s:
+                return response
+            if not self._has_told_of_quota:
+                self._has_told_of_quota = True
+                self.tell(f"The server is asked too often: {detail_of(response)}\nWaiting, and trying again.")
+            time.sleep(pause_s)
+            waited_s += pause_s
 
     def _note(self, response: httpx.Response) -> None:
         if response.request.method == "GET" or "pulp-position" not in response.headers:
@@ -162,5 +182,9 @@ def _refuses_positions(response: httpx.Response) -> bool:
 
 
 def _pause(response: httpx.Response) -> float:
+    return min(_LONGEST_PAUSE_S, _retry_after_s(response))
+
+
+def _retry_after_s(response: httpx.Response) -> float:
     text = response.headers.get("retry-after", "1")
-    return min(_LONGEST_PAUSE_S, float(text)) if text.isdecimal() else 1.0
+    return float(text) if text.isdecimal() else 1.0

@@ -13,6 +13,7 @@ from pulp_admin import completing
 from pulp_admin.app import App, with_app
 from pulp_admin.arguments import GivenText, given_arguments, typed
 from pulp_admin.bulk import INTERRUPTED, Outcome, Report, Result, Word, act_on, exit_code
+from pulp_admin.client import BULK_PATIENCE_S
 from pulp_admin.errors import NotFound
 from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.paths import api_path
@@ -109,6 +110,7 @@ def _rerun_one(app: App, task_id: str, body: dict[str, Any], *, is_followed: boo
 def _rerun_many(app: App, tasks: Sequence[Report], body: dict[str, Any], *, is_followed: bool) -> None:
     # One after the other, so that tasks on one resource come in the order in which they came the first time. The keys
     # make one task of a request whose answer is lost.
+    app.client.patience_s = BULK_PATIENCE_S
     results = act_on(tasks, partial(_run_again, app.client, body, _new_key()), at_once=1)
     show_results(app, results, "run again", partial(_new_tasks, results))
     code = exit_code(results)

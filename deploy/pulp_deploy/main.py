@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "database": "pulp_deploy.commands.database:database",
     "topics": "pulp_deploy.commands.topics:topics",
     "users": "pulp_deploy.commands.users:users",
+    "quotas": "pulp_deploy.commands.quotas:quotas",
     "audit": "pulp_deploy.commands.audit:audit",
     "events": "pulp_deploy.commands.events:events",
     "dead-letters": "pulp_deploy.commands.dead_letters:dead_letters",

@@ -62,6 +62,17 @@ class Ahead(Struct, frozen=True):
     resource: str
 
 
+class Author(Struct, frozen=True):
+    """A user, and what counts for how many of the user's tasks may run."""
+
+    name: str
+    role: str
+    quota: str
+    """What was set for this user alone."""
+    running: int
+    """Slots that the user's tasks take."""
+
+
 class Facts(Struct, frozen=True):
     """All of one moment."""
 
@@ -76,6 +87,8 @@ class Facts(Struct, frozen=True):
     """Up to 20 of them, exclusive holders first."""
     ahead: Ahead | None
     """The first one."""
+    author: Author | None = None
+    """Who submitted it; None if that user is gone, or is none."""
     is_passed_over: bool = False
     """Nobody could run it, or a task that it depends on, for so long that later tasks do not wait for it any more."""
 

@@ -4,6 +4,13 @@
 select json_build_object(
     'task_id', t.task_id, 'state', t.state, 'queue', t.queue, 'operation', t.operation,
     'is_passed_over', {passed_over},
+    'author', (
+        select json_build_object('name', u.name, 'role', u.role, 'quota', coalesce(u.quota, ''), 'running', (
+                   select count(*) from claims c join tasks r using (task_id)
+                    where c.released_at is null and r.created_by = t.created_by
+                      and (r.state <> 'waiting' or r.exclusive_resources = '{{}}' and r.shared_resources = '{{}}'
+                           or exists (select from reservations v where v.task_id = c.task_id))))
+          from user_quotas u where 'user:' || u.name = t.created_by),
     'claimed_by', (
         select json_build_object('worker', c.worker, 'is_live', exists (
                    select from workers w

@@ -77,6 +77,27 @@ async def test_users(command: Command, tmp_path: Path) -> None:
     assert checked(command, "users", "list") == []
 
 
+async def test_quotas(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("correct horse battery\n")
+    checked(command, "users", "add", "jo", "--role", "submitter", "--password-file", str(tmp_path / "password"))
+    assert checked(command, "quotas", "set", "jo", "rate=5/s", "unfinished=100") == {
+        "name": "jo",
+        "quota": "rate=5/s unfinished=100",
+    }
+    checked(command, "quotas", "set", "jo", "unfinished=none,priority=7")
+    listed = checked(command, "quotas", "list")
+    assert listed[-1] == {"name": "jo", "role": "submitter", "quota": "rate=5/s unfinished=none priority=7"}
+    assert [each["role"] for each in listed if each["name"] is None] == ["viewer", "operator", "submitter", "admin"]
+    assert checked(command, "quotas", "clear", "jo") == {"name": "jo", "quota": ""}
+    assert checked(command, "quotas", "list")[-1]["quota"] == ""
+    for wrong, told in (("rat=1/s", "did you mean 'rate'?"), ("rate=fast", "such as rate=20/s"), ("rate", "no value")):
+        refused = command("quotas", "set", "jo", wrong)
+        assert (refused.returncode, refused.stdout) == (65, "")
+        assert told in refused.stderr
+    unknown = command("quotas", "set", "nobody", "rate=1/s")
+    assert (unknown.returncode, "there is no user nobody" in unknown.stderr) == (65, True)
+
+
 async def test_events(command: Command) -> None:
     done = command("events", "tail", "--no-follow", "--output", "json")
     assert (done.returncode, done.stderr) == (0, "")

@@ -10,6 +10,7 @@ create unlogged table quota_buckets (
     name      text not null,
     bucket    text not null,                 -- submissions, bytes
     tokens    double precision not null,
+    granted   double precision not null,     -- what was taken last
     filled_at timestamptz not null,
     primary key (name, bucket)
 ) with (fillfactor = 50);

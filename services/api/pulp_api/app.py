@@ -11,6 +11,7 @@ from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
 from pulp_api.edge import Edge
 from pulp_api.failures import FieldErrors
+from pulp_api.quotas import Quotas
 from pulp_api.remembering import NotThereYet
 from pulp_api.service import Service
 from pulp_api.stream import Hub
@@ -23,10 +24,14 @@ def build(
     audit: Audit,
     watch: Watch | None = None,
     *,
+    quotas: Quotas | None = None,
     has_access_log: bool = False,
     hsts_s: int = 0,
 ) -> FastAPI:
-    """The API over its parts; the options are those of `Edge`. Without a watch nothing is told of preconditions."""
+    """The API over its parts; the options are those of `Edge`. Without a watch nothing is told of preconditions.
+
+    Without `quotas` the default ones count.
+    """
     parts = (v3, v2, v3_events, v3_workers, v3_operations, v3_system, front)
     routers = [*(part.router for part in parts), front.outside]
     # In one list: a router that is included looks for its route twice, for every request.
@@ -34,6 +39,7 @@ def build(
     app = FastAPI(routes=routes, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
     app.state.audit, app.state.watch = audit, watch
+    app.state.quotas = quotas or Quotas(service.connection, {}, audit)
     for kind, _ in failures.STATUS:
         app.add_exception_handler(kind, failures.failed)
     app.add_exception_handler(BadArguments, argument_failures.bad_arguments)

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final, TypeAlias
 from uuid import UUID
 
 from fastapi import Depends, Request
+from pulp_events.errors import BadInput
 from pulp_events.task import Position
 from pulp_projections.users import Role
 
 from pulp_api import crossing
 from pulp_api.auth import Authenticator, Forbidden, Principal
+from pulp_api.quotas import Asking, Quotas
 from pulp_api.rerun import Rerun
 from pulp_api.respond import least_positions, time_or_position
 from pulp_api.service import LEAST_S, Caller, Cancelled, HistoryPage, Reading, Service, Submitted
@@ -18,6 +21,9 @@ from pulp_api.submission import Submission
 
 MAX_REASON: Final = 1024
 """Characters that the reason of a cancel may have, as the event takes them."""
+
+
+_MAX_KEY: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,20 @@ class Call:
     @property
     def caller(self) -> Caller:
         """Whom the events name."""
-        return Caller(actor=self.principal.actor, correlation_id=self.request.state.correlation_id)
+        admit = partial(self.quotas.submission, self.asking)
+        return Caller(actor=self.principal.actor, correlation_id=self.request.state.correlation_id, admit=admit)
+
+    @property
+    def quotas(self) -> Quotas:
+        """What each user may use."""
+        found: Quotas = self.request.app.state.quotas
+        return found
+
+    @property
+    def asking(self) -> Asking:
+        """Whose quotas count."""
+        client = self.request.client
+        return Asking(self.principal, None if client is None else client.host)
 
     def need_submitter(self) -> None:
         """Raises `Forbidden` for who may not submit."""
@@ -40,8 +59,7 @@ class Call:
     async def submit(self, submission: Submission) -> Submitted:
         """Submit for the caller; the request's `Idempotency-Key` counts."""
         self.need_submitter()
-        key = self.request.headers.get("idempotency-key")
-        return await self.service.submit(submission, self.caller, key=key or None)
+        return await self.service.submit(submission, self.caller, key=self._key())
 
     async def rerun(self, task_id: UUID, change: Rerun) -> Submitted:
         """Run a task again for the caller; the request's `Idempotency-Key` counts.
@@ -49,12 +67,12 @@ class Call:
         Whoever may submit may run any task again: every role can read what a submission of the same would need.
         """
         self.need_submitter()
-        key = self.request.headers.get("idempotency-key")
-        return await self.service.rerun(task_id, change, self.caller, key=key or None)
+        return await self.service.rerun(task_id, change, self.caller, key=self._key())
 
     async def cancel(self, task_id: UUID, reason: str | None = None) -> Cancelled:
         """Cancel for the caller: operators any task, submitters their own."""
         self.principal.need(Role.OPERATOR, Role.SUBMITTER)
+        await self.quotas.action(self.asking)
         if self.principal.role is Role.SUBMITTER:
             task = (await self.service.read(task_id)).task
             if task.created_by != self.principal.actor:
@@ -77,6 +95,12 @@ class Call:
         if least is not None:
             await self.service.positions.reach(least, LEAST_S)
         return least
+
+    def _key(self) -> str | None:
+        key = self.request.headers.get("idempotency-key") or None
+        if key is not None and len(key) > _MAX_KEY:
+            raise BadInput(f"the Idempotency-Key has {len(key)} characters, at most {_MAX_KEY} are taken")
+        return key
 
     def _least(self) -> dict[int, int] | None:
         return least_positions(self.request, self.service.partitions)

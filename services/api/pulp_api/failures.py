@@ -32,6 +32,7 @@ from pulp_api.basic import CHALLENGE, SCRIPT_CHALLENGE, Origin, Unauthenticated
 from pulp_api.crossing import CrossSite, NotJson
 from pulp_api.html import page, wants_html
 from pulp_api.login_limits import LoginsLimited
+from pulp_api.quotas import QuotaExceeded
 from pulp_api.respond import API, json, lag_header, position_header
 from pulp_api.service import CancelUndecided, KeyReused, MissingTask
 from pulp_api.submission import ArgumentsTooLarge
@@ -46,6 +47,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (BadInput, 400),
     (psycopg.DataError, 400),  # a text or a number that no column can hold
     (Unauthenticated, 401),
+    (QuotaExceeded, 429),
     (Forbidden, 403),
     (CrossSite, 403),
     (NotJson, 415),
@@ -223,7 +225,7 @@ def _headers_of(error: Exception, status: int, request: Request) -> dict[str, st
     if status == 401:
         is_script = request.headers.get("x-requested-with") == "XMLHttpRequest"
         return {"WWW-Authenticate": SCRIPT_CHALLENGE if is_script else CHALLENGE}
-    if isinstance(error, LoginsLimited):
+    if isinstance(error, LoginsLimited | QuotaExceeded):
         return {"Retry-After": str(error.retry_after_s)}
     written = position_header(error.position) if isinstance(error, CancelUndecided) else {}
     return {"Retry-After": "2", **written} if status in (503, 504) else {}

@@ -1,11 +1,11 @@
 """What both dialects do: submit, cancel, and read with the promise that a reader sees what was done before."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import psycopg
@@ -119,12 +119,28 @@ class HistoryPage:
     lag: str | None
 
 
+class Admitted(Protocol):
+    """A submission that may be written. It is told what came of it."""
+
+    def written(self, position: Position) -> None:
+        """It is in the log."""
+
+    def failed(self, error: Exception) -> None:
+        """The write failed."""
+
+
+Admit = Callable[[Accepted], Awaitable[Admitted]]
+"""Asked just before a task is written; raises what refuses it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who asks, and by which request."""
 
     actor: str
     correlation_id: str | None
+    admit: Admit | None = None
+    """Asks whether the caller's quotas allow a submission; None: there are none."""
 
 
 class Service:
@@ -342,11 +358,23 @@ class Service:
             correlation_id=caller.correlation_id,
             causation_id=None if rerun_of is None else str(rerun_of),
         )
-        position = await self.log.append(event, partition)
+        position = await self._write(event, partition, caller, data)
         # As it will be read; only the broker's time is not known yet, and ours stands for it.
         task = evolve(None, event, position, int(event.time.timestamp() * 1000))
         assert not isinstance(task, Ignored)
         return Submitted(row_of(task, version=1, children=[]), position)
+
+    async def _write(self, event: Event, partition: int, caller: Caller, data: Accepted) -> Position:
+        if caller.admit is None:
+            return await self.log.append(event, partition)
+        admitted = await caller.admit(data)
+        try:
+            position = await self.log.append(event, partition)
+        except Exception as error:
+            admitted.failed(error)
+            raise
+        admitted.written(position)
+        return position
 
     def _partition_of(self, task_id: UUID, data: Accepted) -> int:
         return partition_of(task_id, data.resources, self.partitions)

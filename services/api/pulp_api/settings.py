@@ -6,6 +6,8 @@ from typing import Self
 
 from pulp_events import settings as read
 from pulp_projections.passwords import USUAL, PasswordSettings
+from pulp_projections.quotas import of_roles
+from pulp_projections.users import Role
 
 from pulp_api.addresses import Proxies
 from pulp_api.forwarded import WAYS
@@ -38,6 +40,8 @@ class Settings(read.Installation):
     """What the arguments of one task may have."""
     queues: tuple[str, ...] = ()
     """Queues that tasks may be submitted to before any worker serves them."""
+    quotas: Mapping[Role, str] = field(default_factory=dict)
+    """What users may use, by role, where it differs from the defaults."""
     unserved_s: float = read.UNSERVED_S
     """As the workers have it."""
     passwords: PasswordSettings = USUAL
@@ -54,6 +58,7 @@ class Settings(read.Installation):
             append_timeout_s=read.number(env, "PULP_APPEND_TIMEOUT_S", 10, least=0.1),
             max_argument_bytes=read.integer(env, "PULP_API_MAX_ARGUMENT_BYTES", 256 * 1024, least=2),
             queues=read.words(env, "PULP_QUEUES", ()),
+            quotas=of_roles(env),
             unserved_s=read.unserved(env),
             passwords=PasswordSettings.read(env),
             keep_alive_s=read.integer(env, "PULP_API_KEEP_ALIVE_S", 75, least=1),

@@ -179,6 +179,7 @@ async def _start(call: Call, submission: Submission) -> Response:
 
 
 async def _list(call: Call, search: Search) -> Response:
+    await call.quotas.search(call.asking)
     least = await call.at_least_positions()
     async with call.service.connection() as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read")

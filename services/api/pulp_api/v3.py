@@ -34,6 +34,8 @@ async def list_tasks(call: Calling, request: Request) -> Response:
     Only what the wanted fields are made of is read.
     """
     query = request.query_params
+    if "q" in query:
+        await call.quotas.search(call.asking)
     conditions = [
         expression(query["q"]) if name == "q" else condition_of(name, query.getlist(name))
         for name in query
@@ -76,7 +78,9 @@ async def read_task(call: Calling, request: Request, task_id: str) -> Response:
     if is_asked and reading.task.state == State.WAITING:
         async with call.service.connection() as connection:
             waiting_for = await why(
-                partial(facts_of, connection, unserved_s=call.service.unserved_s), reading.task.task_id
+                partial(facts_of, connection, unserved_s=call.service.unserved_s),
+                reading.task.task_id,
+                call.quotas.running_of,
             )
         if waiting_for is None:  # it has begun, or ended, since it was read
             reading = await call.read(reading.task.task_id)

@@ -1,13 +1,15 @@
 """The event stream's endpoint."""
 
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pulp_events.audit import What
 from pulp_events.codec import TYPES
 from pulp_events.errors import BadInput
+from starlette.types import Receive, Scope, Send
 
 from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
@@ -61,11 +63,29 @@ async def stream_events(
     `Last-Event-ID` resumes exactly. Ends within 15 seconds once the user was removed, or has another role or password.
     """
     hub: Hub = request.app.state.hub
-    return StreamingResponse(
-        messages(hub, start, _wanted(task, since, type), partial(_why_ended, call)),
+    wanted = _wanted(task, since, type)
+    await call.quotas.open_stream(call.asking)
+    return _Counted(
+        call,
+        messages(hub, start, wanted, partial(_why_ended, call)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+class _Counted(StreamingResponse):
+    """A stream that counts among those of its user until it ends, however that comes."""
+
+    def __init__(self, call: Call, content: AsyncIterator[bytes], **more: Any) -> None:
+        super().__init__(content, **more)
+        self._call = call
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._call.quotas.close_stream(self._call.asking)
 
 
 async def _why_ended(call: Call) -> str | None:

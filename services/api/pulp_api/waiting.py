@@ -33,6 +33,7 @@ class Code(StrEnum):
     DEPENDENCY = "dependency"
     RESOURCE_HELD = "resource-held"
     EARLIER_TASK = "earlier-task"
+    QUOTA = "quota"
     NO_FREE_SLOT = "no-free-slot"
     CLAIMED = "claimed"
     ABOUT_TO_BE_CLAIMED = "about-to-be-claimed"
@@ -53,7 +54,11 @@ class Reason:
     """A task that waits itself, and so has a reason of its own."""
 
 
-def reason_of(facts: Facts) -> Reason:
+RunningOf = Callable[[str, str], int | None]
+"""How many tasks of a user may run at once, by the role and by what was set for the user; None: any number."""
+
+
+def reason_of(facts: Facts, running_of: RunningOf = lambda _role, _own: None) -> Reason:
     """What keeps a waiting task from running. What it cannot get over by itself comes first."""
     workers = facts.workers
     if facts.claimed_by is not None:
@@ -80,6 +85,14 @@ def reason_of(facts: Facts) -> Reason:
             resource=resource,
             follow=other,
         )
+    author = facts.author
+    most = None if author is None else running_of(author.role, author.quota)
+    if author is not None and most is not None and author.running >= most:
+        return Reason(
+            code=Code.QUOTA,
+            message=f"User {author.name} may run {most} task{'' if most == 1 else 's'} at once (quota 'running'), and"
+            f" {author.running} {'is' if author.running == 1 else 'are'} running.",
+        )
     if not workers.free:
         slots = "The only slot" if workers.slots == 1 else f"All {workers.slots} slots"
         of = "the live worker" if workers.offering == 1 else f"the {workers.offering} live workers"
@@ -88,7 +101,11 @@ def reason_of(facts: Facts) -> Reason:
     return Reason(code=Code.ABOUT_TO_BE_CLAIMED, message="A worker has a free slot for it, and claims it in a moment.")
 
 
-async def why(facts_of: Callable[[UUID], Awaitable[Facts | None]], task_id: UUID) -> dict[str, Any] | None:
+async def why(
+    facts_of: Callable[[UUID], Awaitable[Facts | None]],
+    task_id: UUID,
+    running_of: RunningOf = lambda _role, _own: None,
+) -> dict[str, Any] | None:
     """Why the task waits, as the API shows it; None if it does not wait.
 
     `root_cause` is the reason of the last task in the row, where the task waits for one that waits itself.
@@ -96,14 +113,14 @@ async def why(facts_of: Callable[[UUID], Awaitable[Facts | None]], task_id: UUID
     facts = await facts_of(task_id)
     if facts is None or facts.state is not State.WAITING:
         return None
-    first = last = reason_of(facts)
+    first = last = reason_of(facts, running_of)
     seen = [task_id]
     while last.follow is not None and last.follow not in seen and len(seen) < _MOST_STEPS:
         facts = await facts_of(last.follow)
         if facts is None or facts.state is not State.WAITING:
             break  # it has moved meanwhile
         seen.append(last.follow)
-        last = reason_of(facts)
+        last = reason_of(facts, running_of)
     root = None if last is first else {"task": href_of(seen[-1]), **_shape(last)}
     return {**_shape(first), "root_cause": root}
 

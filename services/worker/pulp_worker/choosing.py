@@ -24,6 +24,8 @@ class Waiting(NamedTuple):
     exclusive: frozenset[str]
     shared: frozenset[str]
     """Resources; none is in both."""
+    created_by: str = ""
+    """Who submitted it."""
 
 
 class Chain:
@@ -55,12 +57,14 @@ class Chain:
 class Choice:
     """Sees the waiting tasks in order of acceptance, each once. A task that may not run blocks those after it.
 
-    `reserved` says of each resource that is held whether it is held exclusively.
+    `reserved` says of each resource that is held whether it is held exclusively; `room` says of users that have a limit how
+    many more of their tasks may run.
     """
 
-    def __init__(self, reserved: Mapping[str, bool]) -> None:
+    def __init__(self, reserved: Mapping[str, bool], room: Mapping[str, int] | None = None) -> None:
         self._closed = {resource for resource, is_exclusive in reserved.items() if is_exclusive}
         self._used = set(reserved) - self._closed
+        self._room = room or {}
         self._chains: list[Chain] = []
         self._on: defaultdict[str, list[Chain]] = defaultdict(list)
         self._blocking: Counter[str] = Counter()
@@ -71,8 +75,21 @@ class Choice:
             self._see(task)
 
     def best(self, most: int) -> list[Chain]:
-        """The chains whose heads come first, by priority, then in order of acceptance."""
-        return sorted(self._chains, key=lambda chain: -chain.head.priority)[:most]
+        """The chains whose heads come first, by priority, then in order of acceptance; of no user more than may run."""
+        found = sorted(self._chains, key=lambda chain: -chain.head.priority)
+        return self._within_room(found)[:most] if self._room else found[:most]
+
+    def _within_room(self, chains: Iterable[Chain]) -> list[Chain]:
+        left = dict(self._room)
+        found: list[Chain] = []
+        for chain in chains:
+            room = left.get(chain.head.created_by)
+            if room is not None:
+                if room <= 0:
+                    continue
+                left[chain.head.created_by] = room - 1
+            found.append(chain)
+        return found
 
     def hopeless(self, most: int) -> list[str]:
         """Resources that nobody can get any more, those first that have stopped most tasks."""

@@ -14,6 +14,7 @@ from pulp_projections.sql import load
 from pulp_worker.choosing import Chain, Choice, Waiting
 from pulp_worker.connection import Connection
 from pulp_worker.settings import Settings
+from pulp_worker.user_limits import UserLimits
 
 _SQL: Final = load("pulp_worker", "claims.sql")
 PLANNING: Final = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off"}
@@ -85,6 +86,7 @@ class Claims:
     def __init__(self, settings: Settings, purpose: str = "claims", *, chunks: Sequence[int] = _CHUNKS) -> None:
         self._settings = settings
         self._chunks = chunks
+        self._limits = UserLimits(settings.quotas)
         self._connection = Connection(
             settings.postgres,
             f"pulp-worker/{settings.name}/{purpose}",
@@ -104,9 +106,11 @@ class Claims:
         """
         try:
             # A pipeline: while a claim is made no other one is, so each round trip is one for all workers.
-            async with self._connection.use() as connection, connection.pipeline(), connection.transaction():
-                chains = await self._choose(connection, operations, most)
-                return await self._take(connection, chains, instance_id) if chains else []
+            async with self._connection.use() as connection:
+                limits = await self._limits.current(connection)
+                async with connection.pipeline(), connection.transaction():
+                    chains = await self._choose(connection, operations, most, limits)
+                    return await self._take(connection, chains, instance_id) if chains else []
         except errors.ExclusionViolation:
             return []  # somebody else has reserved it meanwhile: it lets us know when it lets go
 
@@ -166,8 +170,13 @@ class Claims:
             await connection.execute(_SQL["release_others"], values)
             return True
 
-    async def _choose(self, connection: AsyncConnection, operations: Sequence[str], most: int) -> list[Chain]:
+    async def _choose(
+        self, connection: AsyncConnection, operations: Sequence[str], most: int, limits: Mapping[str, int]
+    ) -> list[Chain]:
+        await connection.execute(_SQL["claim_lock"])
+        room = await self._room(connection, limits) if limits else {}
         wanted = {
+            "full": [user for user, left in room.items() if left <= 0],
             "queues": list(self._settings.queues),
             "operations": list(operations),
             "unserved_s": self._settings.unserved_s,
@@ -175,13 +184,12 @@ class Claims:
         place = {"accepted_at": datetime.min.replace(tzinfo=UTC), "partition": -1, "offset": -1}
         sizes = self._sizes(most)
         chunk = next(sizes)
-        await connection.execute(_SQL["claim_lock"])
         may_claim = await connection.execute(_SQL["may_claim"])
         reserved = await connection.execute(_SQL["reserved"])
         cursor = await connection.execute(_SQL["waiting"], {**wanted, **place, "hopeless": [], "most": chunk})
         if not await _is_allowed(connection, may_claim):
             return []
-        choice = Choice(dict(await reserved.fetchall()))
+        choice = Choice(dict(await reserved.fetchall()), room)
         while True:
             tasks = [_waiting(*row) for row in await cursor.fetchall()]
             choice.see(tasks)
@@ -197,6 +205,12 @@ class Claims:
             chunk = next(sizes)
             hopeless = choice.hopeless(_MOST_HOPELESS)
             cursor = await connection.execute(_SQL["waiting"], {**wanted, **place, "hopeless": hopeless, "most": chunk})
+
+    async def _room(self, connection: AsyncConnection, limits: Mapping[str, int]) -> dict[str, int]:
+        """How many more tasks of each user with a limit may run."""
+        cursor = await connection.execute(_SQL["running"], {"users": list(limits)})
+        running: dict[str, int] = dict(await cursor.fetchall())
+        return {user: limit - running.get(user, 0) for user, limit in limits.items()}
 
     async def _take(self, connection: AsyncConnection, chains: Sequence[Chain], instance_id: UUID) -> list[list[Claim]]:
         tasks = [task for chain in chains for task in chain.tasks]
@@ -246,10 +260,19 @@ class Claims:
 
 
 def _waiting(*row: Any) -> Waiting:
-    accepted_at, partition, offset, task_id, attempt, priority, can_run, exclusive, shared = row
+    accepted_at, partition, offset, task_id, attempt, priority, can_run, exclusive, shared, created_by = row
     only_shared = frozenset(shared).difference(exclusive)
     return Waiting(
-        accepted_at, partition, offset, task_id, attempt, priority, can_run, frozenset(exclusive), only_shared
+        accepted_at,
+        partition,
+        offset,
+        task_id,
+        attempt,
+        priority,
+        can_run,
+        frozenset(exclusive),
+        only_shared,
+        created_by,
     )
 
 

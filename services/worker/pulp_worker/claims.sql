@@ -18,7 +18,7 @@ select resource, bool_or(exclusive) from reservations group by resource;
 
 -- waiting --
 -- Unclaimed waiting tasks in order of acceptance, from a place on. Those whose resources are all `hopeless` are left out:
--- they cannot run, and stop nobody who is not stopped already. Left out are also tasks that nobody could run for
+-- they cannot run, and stop nobody who is not stopped already; so are tasks without resources of users that are `full`. Left out are also tasks that nobody could run for
 -- `unserved_s`, since no worker of their queue offers their operation, or since they depend on such a task: they stop nobody,
 -- until a worker comes that can. The dependencies are followed only if there are such tasks at all.
 with offered as (
@@ -29,14 +29,15 @@ select t.accepted_at, t.partition, t.accepted_offset, t.task_id, coalesce(c.atte
            and (t.depends_on = '{}' or not exists (
                select from unnest(t.depends_on) as d (task_id)
                 where not exists (select from tasks s where s.task_id = d.task_id and s.state = 'successful'))),
-       t.exclusive_resources, t.shared_resources
+       t.exclusive_resources, t.shared_resources, t.created_by
   from tasks t
   left join claims c on c.task_id = t.task_id
  where t.state = 'waiting'
    and (t.accepted_at, t.partition, t.accepted_offset) > (%(accepted_at)s::timestamptz, %(partition)s, %(offset)s)
    and (c.task_id is null or c.released_at is not null)
-   and (t.exclusive_resources = '{}' and t.shared_resources = '{}'
-        or not (t.exclusive_resources <@ %(hopeless)s::text[] and t.shared_resources <@ %(hopeless)s::text[]))
+   and (t.exclusive_resources = '{}' and t.shared_resources = '{}' and t.created_by <> all (%(full)s::text[])
+        or (t.exclusive_resources <> '{}' or t.shared_resources <> '{}')
+           and not (t.exclusive_resources <@ %(hopeless)s::text[] and t.shared_resources <@ %(hopeless)s::text[]))
    and (t.accepted_at > now() - make_interval(secs => %(unserved_s)s)
         or (t.queue = any (%(queues)s) and t.operation = any (%(operations)s)
             or (t.queue, t.operation) in (select queue, operation from offered))
@@ -61,6 +62,18 @@ select t.accepted_at, t.partition, t.accepted_offset, t.task_id, coalesce(c.atte
                        and (queue, operation) not in (select queue, operation from offered))))
  order by t.accepted_at, t.partition, t.accepted_offset
  limit %(most)s;
+
+-- running --
+-- How many slots the tasks of each of these users take.
+select t.created_by, count(*)
+  from claims c join tasks t using (task_id)
+ where c.released_at is null and t.created_by = any (%(users)s)
+   and (t.state <> 'waiting' or t.exclusive_resources = '{}' and t.shared_resources = '{}'
+        or exists (select from reservations r where r.task_id = c.task_id))
+ group by t.created_by;
+
+-- user_quotas --
+select 'user:' || name, role, coalesce(quota, '') from user_quotas;
 
 -- may_miss --
 -- Whether tasks after a place could come before those found up to it: there are some, of a priority over `over`, which are not

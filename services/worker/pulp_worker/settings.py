@@ -3,11 +3,13 @@
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from pulp_events import settings as read
+from pulp_projections.quotas import of_roles
+from pulp_projections.users import Role
 
 from pulp_worker.fetching.settings import FetchSettings
 from pulp_worker.isolation import IsolationSettings
@@ -38,6 +40,8 @@ class Settings(read.Installation):
     """A worker that stopped, or was lost, stays in the list of workers for so long."""
     unserved_s: float = read.UNSERVED_S
     """What no worker could run for so long is not waited for by later tasks on its resources."""
+    quotas: Mapping[Role, str] = field(default_factory=dict)
+    """As the API has them: how many tasks of a user may run at once is kept by the workers."""
     environment: tuple[str, ...] = ()
     """Names of variables that the processes of plain operations get beside the usual ones."""
     fetching: FetchSettings = _FETCHING
@@ -58,6 +62,7 @@ class Settings(read.Installation):
             drain_s=read.number(env, "PULP_WORKER_DRAIN_S", 30),
             forget_s=read.number(env, "PULP_WORKER_FORGET_S", 7 * 86_400, least=60),
             unserved_s=read.unserved(env),
+            quotas=of_roles(env),
             environment=read.words(env, "PULP_WORKER_ENVIRONMENT", ()),
             fetching=FetchSettings.read(env),
             isolation=IsolationSettings.read(env),
