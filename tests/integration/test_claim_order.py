@@ -218,7 +218,7 @@ async def most_read(connection: AsyncConnection, statement: str, values: dict[st
 async def test_a_claim_reads_only_the_first_of_many_tasks(connection: AsyncConnection) -> None:
     """A plan that trusts statistics reads all that waits each time."""
     await fill_unseen(connection, "waiting")
-    wanted = {"queues": ["default"], "operations": KNOWN, "hopeless": [], "most": 40, "unserved_s": 300}
+    wanted = {"queues": ["default"], "operations": KNOWN, "hopeless": [], "most": 40, "unserved_s": 300, "full": []}
     place = {"accepted_at": "2026-01-01T00:00Z", "partition": -1, "offset": -1}
     assert 40 <= await most_read(connection, "waiting", {**wanted, **place}) < 300
 

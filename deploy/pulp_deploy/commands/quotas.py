@@ -57,11 +57,10 @@ def list_quotas(data: Path | None, output: str) -> None:
 
     roles = in_force(Target.find(data).environment)
     users = _run(data, quota_store.list_quotas)
-    report = [
-        *({"name": None, "role": role.value, "quota": quota} for role, quota in roles.items()),
-        *({"name": each.name, "role": each.role.value, "quota": each.quota} for each in users),
-    ]
-    rows = [(each["name"] or "(everybody)", each["role"], each["quota"] or "-") for each in report]
+    found: list[tuple[str | None, str, str]] = [(None, role.value, quota) for role, quota in roles.items()]
+    found += [(each.name, each.role.value, each.quota) for each in users]
+    report = [{"name": name, "role": role, "quota": quota} for name, role, quota in found]
+    rows = [(name or "(everybody)", role, quota or "-") for name, role, quota in found]
     show(output, report, lambda: table(rows, ("NAME", "ROLE", "QUOTA")))
 
 
@@ -73,7 +72,7 @@ def list_quotas(data: Path | None, output: str) -> None:
 @data_option
 @output_option
 def set_quota(name: str, quota: tuple[str, ...], data: Path | None, output: str) -> None:
-    """Set quotas of the user NAME, beside those that are set already.
+    """Set quotas of the user NAME, beside those set already.
 
     It counts within five seconds.
     """

@@ -32,7 +32,7 @@ from pulp_api.basic import CHALLENGE, SCRIPT_CHALLENGE, Origin, Unauthenticated
 from pulp_api.crossing import CrossSite, NotJson
 from pulp_api.html import page, wants_html
 from pulp_api.login_limits import LoginsLimited
-from pulp_api.quotas import QuotaExceeded
+from pulp_api.quotas import QuotaExceeded, QuotaForbids
 from pulp_api.respond import API, json, lag_header, position_header
 from pulp_api.service import CancelUndecided, KeyReused, MissingTask
 from pulp_api.submission import ArgumentsTooLarge
@@ -48,6 +48,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (psycopg.DataError, 400),  # a text or a number that no column can hold
     (Unauthenticated, 401),
     (QuotaExceeded, 429),
+    (QuotaForbids, 403),
     (Forbidden, 403),
     (CrossSite, 403),
     (NotJson, 415),

@@ -17,7 +17,7 @@ from pulp_projections.quotas import DEFAULTS, Quota, quota_of
 from pulp_projections.users import Role
 
 from pulp_api.audit import Audit
-from pulp_api.auth import Connect, Forbidden, Principal
+from pulp_api.auth import Connect, Principal
 from pulp_api.buckets import Key, LocalBuckets, SharedBuckets
 from pulp_api.unfinished import Pending, UnfinishedTasks
 
@@ -37,7 +37,7 @@ class QuotaExceeded(PulpError):
         self.retry_after_s = max(1, math.ceil(retry_after_s))
 
 
-class QuotaForbids(Forbidden):
+class QuotaForbids(PulpError):
     """A quota never allows this, however long the user waits."""
 
 

@@ -57,8 +57,8 @@ class Chain:
 class Choice:
     """Sees the waiting tasks in order of acceptance, each once. A task that may not run blocks those after it.
 
-    `reserved` says of each resource that is held whether it is held exclusively; `room` says of users that have a limit how
-    many more of their tasks may run.
+    `reserved` says of each resource that is held whether it is held exclusively.
+    `room` says how many more tasks may run of each user who has a limit.
     """
 
     def __init__(self, reserved: Mapping[str, bool], room: Mapping[str, int] | None = None) -> None:
