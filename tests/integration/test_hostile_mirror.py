@@ -40,7 +40,7 @@ FEEDS = {
     "redirect": ("fetch-refused", "it redirects, and the settings of this worker do not allow to fetch from there"),
     "endless": ("limit-exceeded", "larger than the 10485760 bytes"),
     "drip": ("fetch-failed", "it comes too slowly"),
-    "silent": ("fetch-failed", "no answer, or no more of it, for 2 s"),
+    "silent": ("fetch-failed", "nothing comes in time"),
 }
 
 

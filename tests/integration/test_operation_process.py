@@ -14,6 +14,8 @@ import pytest
 from pulp_events.events import Outcome
 from pulp_worker.descendants import marked
 from pulp_worker.environment import ATTEMPT_ID
+from pulp_worker.fetching import FetchSettings
+from pulp_worker.isolation import IsolationSettings
 from pulp_worker.output import BURST_BYTES, LINE_LIMIT
 from pulp_worker.scratch import folder_of
 
@@ -181,6 +183,15 @@ async def test_the_environment_is_what_is_allowed(tmp_path: Path, monkeypatch: p
     )
     assert (seen["PULP_TASK_ID"], seen["PULP_ATTEMPT_ID"]) == (str(run.claim.task_id), str(run.claim.attempt_id))
     assert seen["TMPDIR"] == folder_of(run.claim.attempt_id)
+
+
+async def test_it_has_the_bounds_of_the_workers_settings(tmp_path: Path) -> None:
+    fetching = FetchSettings.read({"PULP_FETCH_ALLOW": "mirror.example"})
+    isolation = IsolationSettings(memory_bytes=200 << 20)
+    async with plain(tmp_path, "has-bounds", fetching=fetching, isolation=isolation) as run:
+        allowed, told = json.loads(bytes((await run.end()).result))
+    assert allowed == ["mirror.example"]
+    assert told.startswith("eating needs more than the 200 MiB of memory")
 
 
 async def test_output_comes_line_by_line_with_the_tasks_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

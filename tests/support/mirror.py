@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,13 +87,14 @@ async def mirror(answers: Mapping[str, Answer], tls: ssl.SSLContext | None = Non
 class Connector(httpcore.AnyIOBackend):
     """Leads every connection to a port on the loopback, and notes where it should have gone."""
 
-    def __init__(self, port: int = 0) -> None:
-        self.port = port
+    def __init__(self, port: int = 0, dead: Collection[str] = ()) -> None:
+        """Without a port, and for the dead addresses, there is no connection."""
+        self.port, self.dead = port, dead
         self.connections: list[tuple[str, int]] = []
 
     async def connect_tcp(self, host: str, port: int, *arguments: Any, **named: Any) -> httpcore.AsyncNetworkStream:
         self.connections.append((host, port))
-        if not self.port:
+        if not self.port or host in self.dead:
             raise httpcore.ConnectError
         return await super().connect_tcp("127.0.0.1", self.port, *arguments, **named)
 

@@ -39,7 +39,7 @@ class Plain:
 
 @asynccontextmanager
 async def plain(
-    storage: Path, way: str, *, lease_s: float = 60, environment: tuple[str, ...] = ()
+    storage: Path, way: str, *, lease_s: float = 60, environment: tuple[str, ...] = (), **more: Any
 ) -> AsyncIterator[Plain]:
     """The operation `ways` with this argument; killed at the end."""
     lease = Lease(lease_s)
@@ -57,7 +57,7 @@ async def plain(
         tokens={},
     )
     loaded = Loaded(process_operations.ways, process_operations.__name__, "ways")
-    surroundings = Surroundings(storage=storage, lease=lease, grace_s=1, environment=environment)
+    surroundings = Surroundings(storage=storage, lease=lease, grace_s=1, environment=environment, **more)
 
     async def send(_: int, progress: bytes) -> bool:
         made.progress.append(msgspec.json.decode(progress))

@@ -19,7 +19,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pulp_worker import Context, OperationError, operation
+from pulp_worker import Context, LimitExceeded, OperationError, operation
+
+from tests.support.isolated_functions import eats_memory
 
 WAYS: dict[str, Callable[[Context], Any]] = {}
 """What a plain operation may do, by name."""
@@ -287,6 +289,15 @@ def replaces_its_output(context: Context) -> object:
 @way
 def has_an_environment(context: Context) -> object:
     return dict(os.environ)
+
+
+@way
+def has_bounds(context: Context) -> object:
+    bounds = context.isolated(eats_memory, returns=int, what="eating")
+    try:
+        return asyncio.run(bounds)
+    except LimitExceeded as error:
+        return [list(context.fetching.rules.allow), error.description]
 
 
 @way

@@ -1,8 +1,10 @@
 """Where a worker may fetch from: kinds of addresses, lists of the settings, and ways to write an address."""
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pulp_events.settings import SettingsError
 from pulp_worker.fetching.addresses import Kind, kind_of
 from pulp_worker.fetching.rules import Refused, Rules
@@ -73,6 +75,21 @@ KINDS = {
 @pytest.mark.parametrize(("text", "kind"), [(text, kind) for kind, texts in KINDS.items() for text in texts])
 def test_kinds_of_addresses(text: str, kind: Kind) -> None:
     assert kind_of(ip_address(text)) is kind
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_mapped_address_is_what_the_address_in_it_is(address: IPv4Address) -> None:
+    assert kind_of(ip_address(f"::ffff:{address}")) is kind_of(address)
+
+
+@given(st.ip_addresses())
+@example(ip_address("192.88.99.1"))
+@example(ip_address("64:ff9b::808:808"))
+def test_what_is_public_is_global_for_python_as_well(address: IPv4Address | IPv6Address) -> None:
+    if kind_of(address) is Kind.PUBLIC:
+        assert address.is_global
+    if address.is_link_local or address.is_multicast or address.is_unspecified:
+        assert kind_of(address) is Kind.NEVER
 
 
 def rules(**env: str) -> Rules:

@@ -248,6 +248,12 @@ async def drip_head(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
+async def stopped(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx")
+    await writer.drain()
+    await asyncio.sleep(3600)
+
+
 async def silent(writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(3600)
 
@@ -257,8 +263,9 @@ async def silent(writer: asyncio.StreamWriter) -> None:
     [
         (drip, {"RATE_WINDOW_S": "1"}, "it comes too slowly, less than 1000 bytes a second over 1 s"),
         (drip, {"TOTAL_S": "1"}, "it takes longer than 1 s"),
-        (drip_head, {"CONNECT_S": "0.1", "READ_S": "0.3"}, "no answer, or no more of it, for 0.3 s"),
-        (silent, {"READ_S": "0.2"}, "no answer, or no more of it, for 0.2 s"),
+        (drip_head, {"CONNECT_S": "0.1", "READ_S": "0.3"}, "nothing comes in time"),
+        (stopped, {"READ_S": "0.2", "RATE_WINDOW_S": "60"}, "the answer goes no further for 0.2 s"),
+        (silent, {"READ_S": "0.2"}, "nothing comes in time"),
     ],
 )
 async def test_who_is_slow_is_given_up(answer: Answer, env: dict[str, str], words: str) -> None:
@@ -318,19 +325,32 @@ async def closed(writer: asyncio.StreamWriter) -> None:
     """Ends at once."""
 
 
-async def test_closed_and_filtered_ports_and_what_is_no_http_read_the_same() -> None:
+async def test_closed_and_filtered_ports_and_those_that_speak_no_http_read_the_same() -> None:
+    given = settings(ALLOW="loopback,private", READ_S="0.2", CONNECT_S="0.2")
     said = set()
-    async with mirror({"/": b"220 smtp.example ESMTP\r\n", "/closed": closed}) as server:
-        for path in ("/", "/closed"):
-            async with fetcher() as client:
+    async with mirror({"/": b"220 smtp.example ESMTP\r\n", "/closed": closed, "/silent": silent}) as server:
+        urls = [server.url("/"), server.url("/closed"), server.url("/silent"), f"https://127.0.0.1:{server.port}/"]
+        for url, connector in [*((url, None) for url in urls), ("http://10.0.0.1/", Connector())]:
+            async with fetcher(given, connector=connector) as client:
                 with pytest.raises(FetchFailed) as raised:
-                    await client.read(server.url(path), most_bytes=10)
+                    await client.read(url, most_bytes=10)
             said.add(str(raised.value).partition(": ")[2])
-        async with fetcher(connector=Connector()) as client:
-            with pytest.raises(FetchFailed) as raised:
-                await client.read("http://10.0.0.1/", most_bytes=10)
-        said.add(str(raised.value).partition(": ")[2])
-    assert said == {"no answer over HTTP: there is no connection, or it ended early"}
+    [text] = said
+    assert text.startswith("no answer over HTTP: there is no connection, it ends early, or nothing comes in time")
+
+
+async def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
+    async with mirror({"/": ok(b"hello")}) as server:
+        connector = Connector(server.port, dead=("2606:2800::1",))
+        names = Names(mirror_example=[["2606:2800::1", PUBLIC]])
+        async with fetcher(settings(), names=names, connector=connector) as client:
+            assert await client.read("http://mirror.example/", most_bytes=10) == b"hello"
+    assert connector.connections == [("2606:2800::1", 80), (PUBLIC, 80)]
+
+
+async def test_a_body_that_is_longer_than_it_says_is_cut() -> None:
+    async with mirror({"/": ok(b"hello", length=3)}) as server, fetcher() as client:
+        assert await client.read(server.url(), most_bytes=10) == b"hel"
 
 
 async def test_a_compressed_body_is_not_asked_for_and_not_undone() -> None:

@@ -85,6 +85,7 @@ async def test_a_cancel_ends_the_process(tmp_path: Path) -> None:
 async def test_secrets_of_the_worker_stay_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", "word")
     monkeypatch.setenv("PULP_POSTGRES", "word")
+    monkeypatch.setenv("https_proxy", "word")
     environment = await call(functions.has_environment, returns=dict[str, str])
     assert "word" not in environment.values()
     assert environment["PATH"] == os.environ["PATH"]

@@ -95,7 +95,7 @@ async def isolated(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,  # a parser that dies may quote there what it has read
-        env=allowed(os.environ),
+        env=_environment(),
         start_new_session=True,
     )
     try:
@@ -115,6 +115,11 @@ async def isolated(
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...], limits: IsolationSettings) -> bytes:
     path = [os.path.abspath(folder) for folder in sys.path]
     return msgspec.msgpack.encode(Call(function.__module__, function.__qualname__, arguments, path, limits))
+
+
+def _environment() -> dict[str, str]:
+    """Without proxies, whose URLs may hold a password: it has nothing to fetch."""
+    return {key: value for key, value in allowed(os.environ).items() if not key.lower().endswith("_proxy")}
 
 
 async def _converse(process: asyncio.subprocess.Process, call: bytes, limits: IsolationSettings, what: str) -> bytes:

@@ -21,6 +21,7 @@ from pulp_worker.fetching.network import (
     CheckedNetwork,
     HeadBudget,
     HeadTooLarge,
+    NoAnswer,
     NoSuchName,
     NotConnected,
     ProxyNetwork,
@@ -38,11 +39,14 @@ _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TRANSIENT: Final = (408, 425, 429)
 _READ_AHEAD_BYTES: Final = 64 * 1024
 _REFUSED: Final = "the settings of this worker do not allow to fetch from there (PULP_FETCH_ALLOW, PULP_FETCH_DENY)"
-# One text for a port that is closed, one that is filtered and one where something else listens.
-_NO_HTTP: Final = "no answer over HTTP: there is no connection, or it ended early"
+# One text for a port that is closed, one that is filtered, and one where something else listens or nothing is said.
+_NO_HTTP: Final = (
+    "no answer over HTTP: there is no connection, it ends early, or nothing comes in time (PULP_FETCH_CONNECT_S,"
+    " PULP_FETCH_READ_S)"
+)
 _FAULTS: Final = (
     *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, httpcore.ProxyError),
-    *(Refused, NoSuchName, NotConnected, HeadTooLarge, TooSlow),
+    *(Refused, NoSuchName, NotConnected, NoAnswer, HeadTooLarge, TooSlow),
 )
 _log = logging.getLogger("pulp.fetch")
 
@@ -160,8 +164,8 @@ class Fetcher:
         try:
             async with asyncio.timeout(self._settings.connect_s * 2 + self._settings.read_s):
                 response = await self._pool(to.scheme, proxy).handle_async_request(request)
-        except TimeoutError:
-            raise httpcore.ReadTimeout from None
+        except (TimeoutError, httpcore.ReadTimeout):
+            raise NoAnswer from None
         finally:
             HEAD.reset(budget)
         if sum(len(name) + len(value) + 4 for name, value in response.headers) > self._settings.header_bytes:
@@ -215,7 +219,7 @@ class Fetcher:
             case httpcore.ConnectError() if _is_of_certificate(error):
                 return FetchFailed(f"{asked}: the certificate of the server is not valid for it, or not trusted here")
             case httpcore.ReadTimeout():
-                text = f"no answer, or no more of it, for {limits.read_s:g} s (PULP_FETCH_READ_S)"
+                text = f"the answer goes no further for {limits.read_s:g} s (PULP_FETCH_READ_S)"
                 return FetchFailed(f"{asked}: {text}", is_transient=True)
         return FetchFailed(f"{asked}: {_NO_HTTP}", is_transient=True)
 

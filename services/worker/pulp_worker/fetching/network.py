@@ -25,6 +25,10 @@ class NotConnected(Exception):
     """No connection could be made."""
 
 
+class NoAnswer(Exception):
+    """There is a connection, and no answer comes over it in time."""
+
+
 class HeadTooLarge(Exception):
     """The head of an answer, with all that came before it, is larger than it may be."""
 
