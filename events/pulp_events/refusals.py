@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError
 
 from pulp_events.errors import LogRefused
 from pulp_events.kafka import Kafka
+from pulp_events.security import PLAINTEXT
 
 T = TypeVar("T")
 _LOGIN: Final = {
@@ -23,6 +24,8 @@ _RIGHT: Final = {
 }
 _TLS: Final = ("certificate", "unknown ca", "wrong version number", "handshake failure")
 """What OpenSSL says of a peer that waiting does not change. A broker that goes down says other things."""
+_ENDED: Final = "it ends every connection: does it ask for TLS or a login? See PULP_KAFKA_SECURITY_PROTOCOL"
+"""Of a broker that is reached, and hangs up without a word."""
 _LOOK_S: Final = 0.05
 
 
@@ -44,8 +47,11 @@ class Refusals:
         """The last error, in words."""
 
     def note(self, error: KafkaError) -> None:
-        """Remember it."""
-        self.last = error.str()
+        """Remember it. That all brokers are down says less than why."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self.last = error.str()
+        elif not self.last:
+            self.last = _ENDED if self._kafka.security == PLAINTEXT else error.str()
         self._refused = refusal(self._kafka, error) or self._refused
 
     def check(self) -> None:

@@ -57,6 +57,7 @@ async def test_topics(command: Command, topics: Topics) -> None:
         {"name": topics.dead_letters, "created": False},
         {"name": topics.audit, "created": False},
     ]
+    assert len(checked(command, "topics", "acls", "--worker", "User:w")) == 2
     assert checked(command, "topics", "mend") == {"changed": False, "changes": []}
     events, _, _ = checked(command, "topics", "list")
     assert events == {"name": topics.events, "partitions": PARTITIONS, "records": 7}

@@ -19,6 +19,7 @@ from pulp_events.audit_reader import read_audit
 from pulp_events.errors import LogError, LogRefused, PulpError
 from pulp_events.kafka import Kafka
 from pulp_events.log import KafkaLog
+from pulp_events.security import KEYS
 from pulp_events.settings import kafka
 from pulp_events.subscription import subscribe
 from pulp_events.topic_checks import check_topic
@@ -236,6 +237,9 @@ async def test_each_kind_of_login_works_in_both_clients(way: str, broker: Secure
         await append_event(servers)
         await read_events(servers)
         await read_as_processor(servers)
+        named = {key: value for key, value in env.items() if key in KEYS}
+        with subscribe(servers.bootstrap, security=named, prefix=PREFIX, follow=False) as events:
+            assert list(events)
     finally:
         for rule in rules:
             acl_admin.remove(connection, rule)
