@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,10 +44,9 @@ def values(servers: Kafka) -> list[bytes | None]:
 
 
 @pytest.fixture(scope="module")
-def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def upgraded() -> Iterator[Stack]:
     """A stack with a login, on the data folder of one that had none."""
-    folder = tmp_path_factory.mktemp("stack")
-    folder.chmod(0o711)
+    folder = Path(tempfile.mkdtemp(prefix="pulp-tasks-test-"))  # where an account without rights may enter, too
     before = stack_on(folder, login=False)
     before.up_backend()
     try:
@@ -57,6 +58,7 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack.up_backend()
     yield stack
     stack.down()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,9 @@ def test_the_passwords_are_their_owners_alone(upgraded: Stack) -> None:
         content = path.read_bytes()
         if any(secret.encode() in content for secret in secrets):
             holding.append(path.name)
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, (
+                path
+            )  # its owner is we, or the account that Kafka runs as
     assert sorted(holding) == ["broker-password", "client.properties", "password", "server.properties"]  # no log
     shown = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
     assert not [line for line in shown if any(secret in line for secret in secrets)]

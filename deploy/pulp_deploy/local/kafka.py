@@ -20,7 +20,7 @@ from pulp_events.kafka import client_settings
 
 from pulp_deploy.errors import DataFolderCorrupt, ProcessFailed
 from pulp_deploy.files import make_folder, write_private
-from pulp_deploy.local.accounts import Account, give, unreadable
+from pulp_deploy.local.accounts import Account, give, may_enter, unreadable
 from pulp_deploy.local.kafka_access import Access, Anybody, Login
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
@@ -86,7 +86,9 @@ class Kafka:
         As we are, and it is said why, where it may not run Java.
         """
         runtime = Path(self.java).resolve().parent.parent
-        closed = unreadable([Path(self.java), runtime / "lib" / "modules", _LOG_SETTINGS], account)
+        entered = (folder, *folder.parents)
+        closed = next((each for each in entered if not may_enter(each, account)), None)
+        closed = closed or unreadable([Path(self.java), runtime / "lib" / "modules", _LOG_SETTINGS], account)
         if closed is not None:
             say(f"Kafka runs as root, not as {account.name}, which may not read {closed}")
             return self
