@@ -12,6 +12,7 @@ from pulp_api.main import connection_pool
 from pulp_events.settings import SettingsError
 from pulp_projections.connection import SETTINGS, check, connect, connect_blocking
 
+from tests.support.backends import Backend
 from tests.support.hostile import FOREIGN, set_for_database, set_for_role, set_in_environment, set_in_service
 from tests.support.site import V3, site
 
@@ -173,3 +174,16 @@ def test_a_password_file_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tm
         with pytest.raises(SettingsError, match=reason):
             check(conninfo)
     check("host=127.0.0.1 user=pulp password=x")  # what the connection string says goes before the file
+
+
+async def test_the_postgres_of_a_local_stack_takes_nobody_without_a_password(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = conninfo_to_dict(backend.postgres)
+    if "passfile" not in parts:
+        pytest.skip("this Postgres is not one that pulp-tasks has made")
+    monkeypatch.setenv("PGPASSFILE", "/dev/null")
+    without = make_conninfo("", **{key: value for key, value in parts.items() if key != "passfile"})
+    for user in ("pulp", "postgres"):
+        with pytest.raises(psycopg.OperationalError, match="no password supplied"):
+            await connect(make_conninfo(without, user=user), "test")

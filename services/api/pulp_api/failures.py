@@ -63,6 +63,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (ReadError, 503),
     (psycopg.OperationalError, 503),  # the pool's timeout among them
     (psycopg.InterfaceError, 503),
+    (psycopg.errors.ReadOnlySqlTransaction, 503),
 )
 
 

@@ -173,7 +173,11 @@ class Service:
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """A connection of the pool; raises `psycopg_pool.PoolTimeout` or `psycopg.OperationalError`."""
         async with self._pool.connection() as connection:
-            yield connection
+            try:
+                yield connection
+            except psycopg.errors.ReadOnlySqlTransaction:
+                await connection.close()  # a session keeps default_transaction_read_only from when it began
+                raise
 
     async def submit(
         self, body: Submission, caller: Caller, *, key: str | None = None, rerun_of: UUID | None = None

@@ -26,7 +26,10 @@ class Connection:
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[AsyncConnection]:
-        """The connection, in autocommit mode. Raises `psycopg.OperationalError` if Postgres does not answer in time."""
+        """The connection, in autocommit mode.
+
+        Raises `psycopg.OperationalError` if Postgres does not answer in time, or takes no writes now.
+        """
         async with self._lock:
             try:
                 async with asyncio.timeout(self._timeout_s):
@@ -36,6 +39,9 @@ class Connection:
             except TimeoutError as error:
                 await self.close()  # an answer that comes late must not reach the next caller
                 raise psycopg.OperationalError(f"Postgres did not answer within {self._timeout_s:g} s") from error
+            except psycopg.errors.ReadOnlySqlTransaction as error:
+                await self.close()  # a session keeps default_transaction_read_only from when it began
+                raise psycopg.OperationalError(f"the database takes no writes: {error}") from error
             finally:
                 if self._connection is not None and not _is_at_rest(self._connection):
                     await self.close()

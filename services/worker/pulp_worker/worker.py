@@ -12,6 +12,7 @@ from pulp_events.errors import LogError, PulpError
 from pulp_events.events import ErrorCode
 from pulp_events.log import Log
 from pulp_projections.positions import Positions
+from pulp_projections.startup import DependencyAway
 
 from pulp_worker.attempt import Attempt, Tools
 from pulp_worker.blaming import LastWord, blame, give_up, no_last_word, tell_stuck
@@ -111,7 +112,8 @@ class Worker:
     async def start(self) -> None:
         """Register; the worker claims nothing before. Raises `NameInUse` if the name's holder is alive.
 
-        A holder that was killed is waited for until its lease has run out.
+        A holder that was killed is waited for until its lease has run out. While the database takes no writes it waits
+        for the startup timeout, and raises `DependencyAway` then.
         """
         try:
             await self._take_name()
@@ -121,6 +123,7 @@ class Worker:
 
     async def _take_name(self) -> None:
         seen: Holder | None = None
+        told = ""
         give_up_at_s = time.monotonic() + self._settings.startup_timeout_s
         while True:
             sent_at_s = self._lease.now()
@@ -133,6 +136,14 @@ class Worker:
                     raise
                 seen = error.holder
                 await asyncio.sleep(min(seen.lease_s / 2, 1.0))
+            except psycopg.OperationalError as error:
+                reason = " ".join(str(error).split())
+                if time.monotonic() > give_up_at_s:
+                    raise DependencyAway(f"the worker cannot register in Postgres: {reason}") from error
+                if reason != told:
+                    _log.warning("waiting to register in Postgres: %s", reason)
+                told = reason
+                await asyncio.sleep(_RETRY_S)
             else:
                 self._lease.renew(sent_at_s)
                 return
