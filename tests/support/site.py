@@ -15,7 +15,9 @@ from psycopg.types.json import Json
 from pulp_api.app import build
 from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
+from pulp_api.limits import Limits
 from pulp_api.main import connection_pool
+from pulp_api.seats import Seats
 from pulp_api.service import Service
 from pulp_api.stream import Hub
 from pulp_events.audit import AuditRecord
@@ -216,7 +218,7 @@ async def site(database: str, *, unserved_s: float = FOR_EVER_S) -> AsyncIterato
         )
         audited: list[AuditRecord] = []
         audit = Audit(audited.append)
-        app = build(service, Authenticator(service.connection, audit, slow_s=0), hub, audit)
+        app = build(service, Authenticator(service.connection, audit, slow_s=0), hub, audit, Seats(Limits()))
         transport = httpx.ASGITransport(app)
         auth = httpx.BasicAuth("admin", PASSWORD)
         async with httpx.AsyncClient(transport=transport, base_url="http://pulp", auth=auth) as client:

@@ -13,6 +13,7 @@ from pulp_api.edge import Edge
 from pulp_api.failures import FieldErrors
 from pulp_api.quotas import Quotas
 from pulp_api.remembering import NotThereYet
+from pulp_api.seats import Seats
 from pulp_api.service import Service
 from pulp_api.stream import Hub
 
@@ -22,6 +23,7 @@ def build(
     authenticator: Authenticator,
     hub: Hub,
     audit: Audit,
+    seats: Seats,
     watch: Watch | None = None,
     *,
     quotas: Quotas | None = None,
@@ -38,7 +40,7 @@ def build(
     routes = [route for router in routers for route in router.routes]
     app = FastAPI(routes=routes, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
-    app.state.audit, app.state.watch = audit, watch
+    app.state.audit, app.state.seats, app.state.watch = audit, seats, watch
     app.state.quotas = quotas or Quotas(service.connection, {}, audit)
     for kind, _ in failures.STATUS:
         app.add_exception_handler(kind, failures.failed)

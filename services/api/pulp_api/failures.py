@@ -34,6 +34,7 @@ from pulp_api.html import page, wants_html
 from pulp_api.login_limits import LoginsLimited
 from pulp_api.quotas import QuotaExceeded, QuotaForbids
 from pulp_api.respond import API, json, lag_header, position_header
+from pulp_api.seats import RETRY_S, NoSeat, TooManyStreams
 from pulp_api.service import CancelUndecided, KeyReused, MissingTask
 from pulp_api.submission import ArgumentsTooLarge
 
@@ -59,6 +60,8 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (TaskUnfinished, 409),
     (PositionNotReached, 504),
     (TopicMismatch, 410),
+    (TooManyStreams, 429),
+    (NoSeat, 503),
     (LogError, 503),
     (ReadError, 503),
     (psycopg.OperationalError, 503),  # the pool's timeout among them
@@ -230,4 +233,6 @@ def _headers_of(error: Exception, status: int, request: Request) -> dict[str, st
     if isinstance(error, LoginsLimited | QuotaExceeded):
         return {"Retry-After": str(error.retry_after_s)}
     written = position_header(error.position) if isinstance(error, CancelUndecided) else {}
+    if isinstance(error, TooManyStreams | NoSeat):
+        return {"Retry-After": str(RETRY_S)}
     return {"Retry-After": "2", **written} if status in (503, 504) else {}

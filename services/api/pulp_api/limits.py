@@ -33,7 +33,6 @@ class Limits:
     streams: int = 500
     """Open event streams, in all."""
     streams_per_address: int = 100
-    streams_per_user: int = 100
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
@@ -58,5 +57,4 @@ class Limits:
             held_bytes=integer("held_bytes", 1_048_576),
             streams=integer("streams"),
             streams_per_address=integer("streams_per_address"),
-            streams_per_user=integer("streams_per_user"),
         )

@@ -21,6 +21,7 @@ from pulp_api.auth import Authenticator
 from pulp_api.forwarded import Forwarding
 from pulp_api.listener import listen
 from pulp_api.quotas import Quotas
+from pulp_api.seats import Seats
 from pulp_api.server import Server
 from pulp_api.service import Service
 from pulp_api.settings import Settings
@@ -95,6 +96,7 @@ def _application(settings: Settings, service: Service, hub: Hub, audit: Audit, w
         Authenticator(service.connection, audit, settings=settings.passwords),
         hub,
         audit,
+        Seats(settings.limits),
         watch,
         quotas=Quotas(service.connection, settings.quotas, audit),
         has_access_log=settings.has_access_log,

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pulp_events.audit import What
 from pulp_events.codec import TYPES
-from pulp_events.errors import BadInput
+from pulp_events.errors import BadInput, PulpError
 from starlette.types import Receive, Scope, Send
 
 from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
 from pulp_api.basic import Origin
 from pulp_api.context import Call, Calling
+from pulp_api.seats import Seat, Seats
 from pulp_api.sse import Cursor, Wanted, check_cursor, messages
 from pulp_api.stream import UNDECODABLE, Hub, Item
 from pulp_api.submission import task_id_of
@@ -64,27 +65,40 @@ async def stream_events(
     """
     hub: Hub = request.app.state.hub
     wanted = _wanted(task, since, type)
-    await call.quotas.open_stream(call.asking)
     return _Counted(
         call,
+        await _seat(call),
         messages(hub, start, wanted, partial(_why_ended, call)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-class _Counted(StreamingResponse):
-    """A stream that counts among those of its user until it ends, however that comes."""
+async def _seat(call: Call) -> Seat:
+    """Room for one more stream. Raises `QuotaExceeded`, `TooManyStreams`, `NoSeat`, `psycopg.OperationalError`."""
+    await call.quotas.open_stream(call.asking)
+    seats: Seats = call.request.app.state.seats
+    client = call.request.client
+    try:
+        return seats.take(client.host if client else None)
+    except PulpError:
+        call.quotas.close_stream(call.asking)
+        raise
 
-    def __init__(self, call: Call, content: AsyncIterator[bytes], **more: Any) -> None:
+
+class _Counted(StreamingResponse):
+    """A stream that counts among those of its user, of its address and of all, until it ends, however that comes."""
+
+    def __init__(self, call: Call, seat: Seat, content: AsyncIterator[bytes], **more: Any) -> None:
         super().__init__(content, **more)
-        self._call = call
+        self._call, self._seat = call, seat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         try:
             await super().__call__(scope, receive, send)
         finally:
+            self._seat.give_back()
             self._call.quotas.close_stream(self._call.asking)
 
 
