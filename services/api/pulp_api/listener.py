@@ -134,7 +134,15 @@ class Listener:
         self._watch.add(protocol)
         protocol.connecting = task = self._loop.create_task(self._connect(accepted, protocol))
         self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        task.add_done_callback(lambda task: self._connected(task, accepted, protocol))
+
+    def _connected(self, task: asyncio.Task[None], accepted: socket.socket, protocol: BoundedProtocol) -> None:
+        """Also where the task was cancelled before it began."""
+        self._connecting.discard(task)
+        protocol.connecting = None
+        if not protocol.is_connected:
+            self._watch.remove(protocol)
+            accepted.close()
 
     def _refuse(self, accepted: socket.socket, refusal: Refusal) -> None:
         """Say why, where no TLS is in the way, and close when the client can have read it."""
@@ -163,7 +171,3 @@ class Listener:
             )
         except (OSError, ssl.SSLError) as error:
             self._watch.tally.note("no TLS connection could be made", address=protocol.site, error=error)
-        finally:
-            if not protocol.is_connected:
-                self._watch.remove(protocol)
-            protocol.connecting = None
