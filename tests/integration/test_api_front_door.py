@@ -48,11 +48,20 @@ async def honest(api: ApiProcess) -> None:
             assert answer.status == 200
 
 
+async def attacked(api: ApiProcess) -> None:
+    """Returns when an attacker is there."""
+    process = psutil.Process(api.process.pid)
+    async with asyncio.timeout(60):
+        while not any("127.0.7." in str(each.raddr) for each in process.net_connections("tcp")):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name not in ("guessing", "flooding", "big-lists")])
 async def test_honest_clients_are_answered_beside_attackers(api: ApiProcess, tmp_path: Path, name: str) -> None:
     await honest(api)
     reset_peak(api.process.pid)
     async with attacking(name, api.port, ("mallory", PASSWORD), environment(tmp_path)) as counts:
+        await attacked(api)
         await honest(api)
     assert counts["connections"] > 0
     assert peak_mib(api.process.pid) <= MOST_MIB
@@ -182,6 +191,7 @@ async def test_a_stop_is_prompt_beside_attackers(api: ApiProcess, tmp_path: Path
         attacking("streams", api.port, ("mallory", PASSWORD), environment(tmp_path)),
         connected(api.port) as raw,
     ):
+        await attacked(api)
         await honest(api)
         assert await api.stopped() == 0
         assert await raw.is_closed()

@@ -18,6 +18,8 @@ class Limits:
     """Open connections, in all."""
     clients_per_address: int = 250
     """The same of one address, unless it is a trusted proxy. Of IPv6 the first 64 bits count as one address."""
+    at_once: int = 16
+    """Requests that are answered at a time; of those that wait goes first who took least of our time lately."""
     head_bytes: int = 65_536
     head_fields: int = 100
     head_s: float = 10
@@ -48,6 +50,7 @@ class Limits:
         return cls(
             clients=integer("clients"),
             clients_per_address=integer("clients_per_address"),
+            at_once=integer("at_once"),
             head_bytes=integer("head_bytes", 1024),
             head_fields=integer("head_fields", 10),
             head_s=number("head_s"),

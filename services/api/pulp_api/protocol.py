@@ -18,6 +18,7 @@ from pulp_api import refusals
 from pulp_api.limits import BODY_BYTES
 from pulp_api.outlet import Outlet
 from pulp_api.refusals import Refusal
+from pulp_api.turns import Clients, Turns
 from pulp_api.watch import TOO_SLOW, Watch
 
 _PIECE_BYTES: Final = 65_536
@@ -43,6 +44,29 @@ class Part(Enum):
     BODY = auto()
 
 
+class _Turn:
+    """One request, which waits for its turn, and then is what uvicorn calls as the application."""
+
+    __slots__ = ("_app", "_cycle", "_protocol", "_turns", "clients", "has_begun")
+
+    def __init__(
+        self, protocol: "BoundedProtocol", turns: Turns, cycle: RequestResponseCycle, app: Any, clients: Clients
+    ) -> None:
+        self._protocol, self._turns, self._cycle, self._app = protocol, turns, cycle, app
+        self.clients = clients
+        self.has_begun = False
+
+    def begin(self) -> None:
+        self.has_begun = True
+        self._protocol.begin(self._cycle, self)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._turns.end(self)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """`Watch` looks at it now and then, and may `drop` it; until it is connected as well."""
 
@@ -58,6 +82,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes of answers that this process held when it looked last."""
         self.waited_s = 0.0
         """How long the client has let us wait, in the state in which it is."""
+        self.since_s = self.loop.time()
+        """When it began, or was answered last."""
         self.connecting: asyncio.Task[None] | None = None
         self._watch = watch
         self._limits = watch.limits
@@ -68,6 +94,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_lingering = False
         self._hosts = 0
         self._codings: list[bytes] = []
+        self._login: bytes | None = None
+        self._turn: _Turn | None = None
         self._heads = 0
         self._head_bytes = self._body_bytes = self._framing_bytes = self._lingered_bytes = 0
         self._mark, self._due, self._marked_s = 0, 0, 0.0
@@ -84,6 +112,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """A request is being answered; until its body is complete the client is the one who is waited for."""
         cycle = self._newest
         return cycle is not None and not cycle.response_complete and self._part is not Part.BODY
+
+    @property
+    def is_waiting(self) -> bool:
+        """A request waits for its turn to be answered."""
+        return self._turn is not None and not self._turn.has_begun
 
     @property
     def is_lingering(self) -> bool:
@@ -169,6 +202,10 @@ class BoundedProtocol(HttpToolsProtocol):
                 outlet.abort()
             self._mark, self._marked_s = taken, 0.0
 
+    def begin(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """It is this request's turn."""
+        super()._start_asgi_task(cycle, app)
+
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -195,6 +232,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._outlet is not None:
             self._outlet.forget()
         self._watch.remove(self)
+        if self._turn is not None:
+            self._watch.turns.give_up(self._turn)
 
     def data_received(self, data: bytes) -> None:
         """Parse it, within the bounds."""
@@ -214,7 +253,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._part, self.waited_s = Part.HEAD, 0.0
-        self._hosts, self._codings = 0, []
+        self._hosts, self._codings, self._login = 0, [], None
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -229,6 +268,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._hosts += 1
             if self._hosts > 1 or not _HOST.fullmatch(value):
                 raise self._refused(refusals.HOST)
+        elif lower == b"authorization":
+            self._login = value
         elif lower == b"transfer-encoding":
             self._codings.append(value.lower())
 
@@ -267,10 +308,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The application has answered."""
         self.answered += 1
+        self.since_s = self.loop.time()
         self._watch.hold(self, -self.held)
         super().on_response_complete()
 
     # How it goes about it.
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        clients = (self.site,) if self._login is None else (self.site, self._login)
+        self._turn = _Turn(self, self._watch.turns, cycle, app, clients)
+        self._watch.turns.ask(self._turn)
 
     def _parse(self, piece: bytes) -> bytes:
         """What is left of the piece: what follows a wish for another protocol, which is not granted."""

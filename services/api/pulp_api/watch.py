@@ -11,6 +11,7 @@ from pulp_api.addresses import Proxies
 from pulp_api.limits import Limits
 from pulp_api.refusals import CROWDED, CROWDED_ADDRESS, NO_ROOM, Refusal
 from pulp_api.tally import Tally
+from pulp_api.turns import Turns
 
 _STEP_S: Final = 0.5
 _SHED_SHARE: Final = 8
@@ -30,9 +31,12 @@ class Watched(Protocol):
     held: int
     unsent: int
     waited_s: float
+    since_s: float
 
     @property
     def is_answering(self) -> bool: ...
+    @property
+    def is_waiting(self) -> bool: ...
     @property
     def is_lingering(self) -> bool: ...
     @property
@@ -50,6 +54,7 @@ class Watch:
     def __init__(self, limits: Limits, proxies: Proxies, *, keep_alive_s: float, clock_s: Callable[[], float]) -> None:
         self.limits = limits
         self.tally = Tally(clock_s)
+        self.turns = Turns(limits.at_once, clock_s)
         self.held = 0
         """Bytes of requests that are not answered yet."""
         self.unsent = 0
@@ -119,6 +124,7 @@ class Watch:
             step_s, last = min(now - last, 2 * _STEP_S), now
             for connection in list(self._all):
                 connection.check(step_s)
+            self.turns.let_long_ones_go()
             self.tally.write()
 
     def _make_room(self, among: Iterable[Watched]) -> bool:
@@ -154,9 +160,11 @@ def _uselessness(connection: Watched) -> tuple[int, float] | None:
     """The least goes first. None for one that is being answered, and takes it."""
     is_slow = connection.rate < connection.unsent / _SLOW_S
     if connection.is_lingering:
-        return 0, -connection.waited_s
+        return 0, connection.since_s
+    if connection.is_waiting:
+        return 4, connection.since_s
     if connection.is_answering or connection.unsent:
         return (3, connection.rate) if is_slow else None
     if connection.answered == 0:
-        return 1, -connection.waited_s
-    return 2, -connection.waited_s
+        return 1, connection.since_s
+    return 2, connection.since_s

@@ -1,0 +1,97 @@
+"""Whose request is next, where more have come than can be answered at once: who took least of our time lately.
+
+So one client that asks for much, by however many connections, makes nobody wait but itself.
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Final, Protocol
+
+MOST_S: Final = 1.0
+"""So long a request counts as being answered, at most: one that waits for something takes no time of ours."""
+_HALF_LIFE_S: Final = 10.0
+_ANEW_S: Final = 1000.0
+_MOST_KNOWN: Final = 5000
+
+
+Clients = tuple[Hashable, ...]
+"""For whom a request counts: its address, its login."""
+
+
+class Request(Protocol):
+    """A request that waits for its turn."""
+
+    @property
+    def clients(self) -> Clients: ...
+    def begin(self) -> None:
+        """Answer it now."""
+
+
+class Turns:
+    """At most `at_once` requests are answered at a time, the others wait."""
+
+    def __init__(self, at_once: int, clock_s: Callable[[], float]) -> None:
+        self._at_once = at_once
+        self._clock_s = clock_s
+        self._begun: dict[Request, float] = {}
+        self._waiting: dict[Clients, deque[Request]] = {}
+        self._used: dict[Hashable, float] = {}
+        """Of each client the time that it took. Rather than shrinking old ones, new ones count for more."""
+        self._since_s = clock_s()
+
+    def ask(self, request: Request) -> None:
+        """Begin it, or let it wait."""
+        if len(self._begun) < self._at_once:
+            self._begin(request)
+        else:
+            self._waiting.setdefault(request.clients, deque()).append(request)
+
+    def end(self, request: Request) -> None:
+        """It was answered, and the next one begins. Nothing happens if it had not begun."""
+        began_s = self._begun.pop(request, None)
+        if began_s is None:
+            return
+        now_s = self._clock_s()
+        if now_s - self._since_s > _ANEW_S:
+            self._reckon_anew(now_s)
+        worth = min(now_s - began_s, MOST_S) * 2 ** ((now_s - self._since_s) / _HALF_LIFE_S)
+        for client in request.clients:
+            self._used[client] = self._used.get(client, 0.0) + worth
+        if len(self._used) > _MOST_KNOWN:
+            known = sorted(self._used, key=self._used.__getitem__, reverse=True)
+            self._used = {client: self._used[client] for client in known[: _MOST_KNOWN // 2]}
+        while self._waiting and len(self._begun) < self._at_once:
+            self._begin_next()
+
+    def give_up(self, request: Request) -> None:
+        """Nobody waits for it any more. Nothing happens if it does not wait for its turn."""
+        queue = self._waiting.get(request.clients)
+        if queue is not None and request in queue:
+            queue.remove(request)
+            if not queue:
+                del self._waiting[request.clients]
+
+    def let_long_ones_go(self) -> None:
+        """Count those no more that began `MOST_S` ago."""
+        ended_s = self._clock_s() - MOST_S
+        for request in [request for request, began_s in self._begun.items() if began_s <= ended_s]:
+            self.end(request)
+
+    def _begin(self, request: Request) -> None:
+        self._begun[request] = self._clock_s()
+        request.begin()
+
+    def _begin_next(self) -> None:
+        used = self._used
+        clients = min(self._waiting, key=lambda each: max([used.get(client, 0.0) for client in each]))
+        queue = self._waiting[clients]
+        request = queue.popleft()
+        if not queue:
+            del self._waiting[clients]
+        self._begin(request)
+
+    def _reckon_anew(self, now_s: float) -> None:
+        """The numbers would become too large."""
+        shrunk = 2 ** (-(now_s - self._since_s) / _HALF_LIFE_S)
+        self._used = {client: used * shrunk for client, used in self._used.items() if used * shrunk > 1e-6}
+        self._since_s = now_s

@@ -1,0 +1,108 @@
+"""Whose request is next, where more have come than can be answered at once."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from pulp_api.turns import Turns
+
+
+@dataclass(eq=False)
+class Asked:
+    """A request that tells in `begun` when it begins."""
+
+    name: str
+    clients: tuple[Hashable, ...]
+    begun: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        self.begun.append(self.name)
+
+
+class Scene:
+    """Requests of several clients, and a clock."""
+
+    def __init__(self, at_once: int) -> None:
+        self.now_s = 0.0
+        self.begun: list[str] = []
+        self.turns = Turns(at_once, lambda: self.now_s)
+
+    def ask(self, name: str, *clients: Hashable) -> Asked:
+        asked = Asked(name, clients, self.begun)
+        self.turns.ask(asked)
+        return asked
+
+    def end(self, asked: Asked, took_s: float) -> None:
+        self.now_s += took_s
+        self.turns.end(asked)
+
+
+def test_only_so_many_are_answered_at_once_and_the_others_in_their_order() -> None:
+    scene = Scene(2)
+    first, _, _, _ = (scene.ask(name, "ada") for name in "abcd")
+    assert scene.begun == ["a", "b"]
+    scene.end(first, 0.1)
+    scene.end(first, 0.1)  # twice is once
+    assert scene.begun == ["a", "b", "c"]
+
+
+def test_who_took_least_goes_first_however_many_the_others_are() -> None:
+    scene = Scene(1)
+    last = scene.ask("flood 0", "mallory")
+    flood = [scene.ask(f"flood {number}", "mallory") for number in range(1, 100)]
+    honest = scene.ask("honest", "ada")
+    scene.end(last, 0.05)
+    assert scene.begun == ["flood 0", "honest"]
+    scene.end(honest, 0.01)
+    assert scene.begun[-1] == "flood 1"
+    again = scene.ask("again", "ada")
+    scene.end(flood[0], 0.05)
+    assert scene.begun[-1] == "again"
+    scene.end(again, 0.01)
+
+
+def test_a_login_counts_from_all_addresses_and_an_address_with_all_logins() -> None:
+    scene = Scene(1)
+    for number in range(10):
+        scene.end(scene.ask(f"login {number}", f"192.0.2.{number}", "mallory"), 0.1)
+        scene.end(scene.ask(f"address {number}", "198.51.100.1", f"guess {number}"), 0.1)
+    busy = scene.ask("busy", "192.0.2.99", "mallory")
+    scene.ask("one more login", "192.0.2.77", "mallory")
+    scene.ask("one more guess", "198.51.100.1", "guess 77")
+    scene.ask("honest", "203.0.113.5", "ada")
+    scene.end(busy, 0.1)
+    assert scene.begun[-1] == "honest"
+
+
+def test_what_was_long_ago_counts_little() -> None:
+    scene = Scene(1)
+    scene.end(scene.ask("much", "ada"), 1.0)
+    scene.now_s += 5_000
+    scene.end(scene.ask("little", "bob"), 0.2)
+    busy = scene.ask("busy", "eve")
+    scene.ask("of bob", "bob")
+    scene.ask("of ada", "ada")
+    scene.end(busy, 0.1)
+    assert scene.begun[-1] == "of ada"
+
+
+def test_one_that_waits_for_something_keeps_nobody_waiting() -> None:
+    scene = Scene(1)
+    scene.ask("stream", "ada")
+    scene.ask("next", "bob")
+    scene.now_s += 0.5
+    scene.turns.let_long_ones_go()
+    assert scene.begun == ["stream"]
+    scene.now_s += 0.6
+    scene.turns.let_long_ones_go()
+    assert scene.begun == ["stream", "next"]
+
+
+def test_one_whose_client_has_gone_is_not_begun() -> None:
+    scene = Scene(1)
+    busy = scene.ask("busy", "ada")
+    gone = scene.ask("gone", "bob")
+    scene.ask("next", "bob")
+    scene.turns.give_up(gone)
+    scene.turns.give_up(busy)  # it has begun: it is ended by its end
+    scene.end(busy, 0.1)
+    assert scene.begun == ["busy", "next"]
