@@ -212,7 +212,7 @@ async def test_connections_that_do_nothing_go_for_those_that_do(start: bytes) ->
 
 
 async def test_connections_that_all_have_an_answer_under_way_are_bounded() -> None:
-    limits = Limits(clients=20, clients_per_address=5)
+    limits = Limits(clients=20, clients_per_address=5, at_once=20)
     async with serving(limits=limits) as site:
         waiting = [await connect(site.port, source=f"127.0.0.{number // 5 + 2}") for number in range(20)]
         try:
@@ -318,7 +318,11 @@ async def test_a_stop_does_not_wait_for_those_who_only_waste_its_time() -> None:
     async with serving(limits=limits, keep_alive_s=10_000) as site:
         idle = [await connect(site.port) for _ in range(60)]
         try:
-            for raw, start in zip(idle, [b"", b"G", GET[:-1], GET, b"nonsense\r\n\r\n", b""] * 10, strict=True):
+            for raw, start in zip(
+                idle,
+                [b"", b"G", GET[:-1], GET, b"nonsense\r\n\r\n", POST + b"Content-Length: 9\r\n\r\na"] * 10,
+                strict=True,
+            ):
                 await raw.send(start)
             assert await status(site.port, GET) == 200
             began = time.monotonic()
@@ -328,3 +332,35 @@ async def test_a_stop_does_not_wait_for_those_who_only_waste_its_time() -> None:
             assert time.monotonic() - began < 60  # it was not the 10,000 seconds of anybody
         finally:
             await asyncio.gather(*(raw.close() for raw in idle))
+
+
+async def test_who_sends_slowly_takes_no_turn_from_those_who_do_not() -> None:
+    async with serving(limits=Limits(at_once=2, body_s=10_000)) as site:
+        slow_ones = [await connect(site.port) for _ in range(20)]
+        try:
+            for raw in slow_ones:
+                await raw.send(POST + b"Content-Length: 9\r\n\r\na")
+            for _ in range(20):
+                assert await status(site.port, GET) == 200
+            for raw in slow_ones:
+                await raw.send(b"x" * 8)
+            for raw in slow_ones:
+                answer = await raw.answer()
+                assert answer is not None
+                assert msgspec.json.decode(answer.body)["body"] == "a" + "x" * 8
+        finally:
+            await asyncio.gather(*(raw.close() for raw in slow_ones))
+
+
+async def test_one_that_waits_long_keeps_others_waiting_for_a_moment_only() -> None:
+    async with serving(limits=Limits(at_once=2)) as site:
+        waiting = [await connect(site.port) for _ in range(6)]
+        try:
+            for raw in waiting:
+                await raw.send(b"GET /wait HTTP/1.1\r\n" + HOST + b"\r\n")
+            assert await status(site.port, GET) == 200
+            site.let_go()
+            for raw in waiting:
+                assert await raw.answer()
+        finally:
+            await asyncio.gather(*(raw.close() for raw in waiting))

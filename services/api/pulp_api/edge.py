@@ -14,10 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pulp_api.access_log import Access
 from pulp_api.failures import failed, failure_body
 from pulp_api.limits import BODY_BYTES
+from pulp_api.refusals import STOPPING
 from pulp_api.respond import json
 
 TOO_LARGE: Final = f"the request body has more than {BODY_BYTES} bytes"
-STOPPING: Final = "the server stops: try again later"
 _log = logging.getLogger("pulp.api")
 
 
@@ -68,7 +68,7 @@ class Edge:
         except asyncio.CancelledError:  # the server stops, and has waited for as long as it may
             if answer.is_started:
                 raise
-            await _refuse(scope, receive, answer, 503, STOPPING)
+            await _refuse(scope, receive, answer, 503, STOPPING.detail)
         except Exception as error:
             response = await failed(Request(scope), error)
             if answer.is_started:

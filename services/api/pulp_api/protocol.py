@@ -32,6 +32,7 @@ _LINGER_BYTES: Final = 64_000_000
 _LINGER_S: Final = 10.0
 """Until then what a client still sends is read and thrown away: a connection that is closed before is reset, and the
 answer lost on the way."""
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.%A-Za-z_-]+\])?(?::[0-9]{0,5})?")
 _ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#]*)(.*)", re.DOTALL)
 
@@ -95,7 +96,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._hosts = 0
         self._codings: list[bytes] = []
         self._login: bytes | None = None
+        self._length = 0
         self._turn: _Turn | None = None
+        self._incomplete: tuple[RequestResponseCycle, Any] | None = None
+        """A request whose body is still to come, and the application."""
         self._heads = 0
         self._head_bytes = self._body_bytes = self._framing_bytes = self._lingered_bytes = 0
         self._mark, self._due, self._marked_s = 0, 0, 0.0
@@ -219,7 +223,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server stops: only answers that are under way are waited for."""
         cycle = self._newest
-        if cycle is not None and not cycle.response_complete and not self._is_lingering:
+        if self._incomplete is not None and self._outlet is not None:
+            self._outlet.write(refusals.STOPPING.encode())
+            self._outlet.finish()
+        elif cycle is not None and not cycle.response_complete and not self._is_lingering:
             super().shutdown()
         elif self._outlet is not None and not self._is_lingering and self.unsent:
             self._outlet.finish()
@@ -253,7 +260,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._part, self.waited_s = Part.HEAD, 0.0
-        self._hosts, self._codings, self._login = 0, [], None
+        self._hosts, self._codings, self._login, self._length = 0, [], None, 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -270,6 +277,8 @@ class BoundedProtocol(HttpToolsProtocol):
                 raise self._refused(refusals.HOST)
         elif lower == b"authorization":
             self._login = value
+        elif lower == b"content-length":
+            self._length = int(value)
         elif lower == b"transfer-encoding":
             self._codings.append(value.lower())
 
@@ -292,10 +301,20 @@ class BoundedProtocol(HttpToolsProtocol):
         elif not self._hosts and version == "1.1":
             raise self._refused(refusals.HOST)
         super().on_headers_complete()
+        if self._length > BODY_BYTES:
+            self._answer_incomplete()
+        elif self.expect_100_continue and self._incomplete is not None:
+            self.transport.write(_CONTINUE)
+            self.cycle.waiting_for_100_continue = False
 
     def on_body(self, body: bytes) -> None:
         """A part of the body, or of one chunk."""
         self._body_bytes += len(body)
+        if self._incomplete is not None:
+            if self._body_bytes <= BODY_BYTES:
+                self.cycle.body += body
+                return
+            self._answer_incomplete()
         super().on_body(body)
         if self.cycle.response_complete and self._body_bytes > BODY_BYTES:
             self._close()  # it was answered, and goes on all the same
@@ -304,6 +323,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The request is complete."""
         self._part, self.waited_s = Part.NOTHING, 0.0
         super().on_message_complete()
+        self._answer_incomplete()
 
     def on_response_complete(self) -> None:
         """The application has answered."""
@@ -315,9 +335,21 @@ class BoundedProtocol(HttpToolsProtocol):
     # How it goes about it.
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """A request is answered when all of it is there: who sends slowly takes no turn from those who do not."""
+        if cycle is self.cycle and cycle.more_body and self._part is Part.BODY:
+            self._incomplete = cycle, app
+            return
         clients = (self.site,) if self._login is None else (self.site, self._login)
         self._turn = _Turn(self, self._watch.turns, cycle, app, clients)
         self._watch.turns.ask(self._turn)
+
+    def _answer_incomplete(self) -> None:
+        """It is complete now, or there is reason enough to answer it as it is."""
+        found, self._incomplete = self._incomplete, None
+        if found is not None:
+            part, self._part = self._part, Part.NOTHING
+            self._start_asgi_task(*found)
+            self._part = part
 
     def _parse(self, piece: bytes) -> bytes:
         """What is left of the piece: what follows a wish for another protocol, which is not granted."""
