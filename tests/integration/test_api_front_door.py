@@ -120,7 +120,7 @@ async def test_event_streams_are_bounded_and_their_seats_come_back(
     backend: Backend, database: str, topics: Topics, tmp_path: Path
 ) -> None:
     await add_admin(database)
-    bounds = {"PULP_API_STREAMS": "3", "PULP_API_STREAMS_PER_USER": "2"}
+    bounds = {"PULP_API_STREAMS": "3", "PULP_API_STREAMS_PER_ADDRESS": "2"}
     async with api_process(backend.kafka, database, topics, tmp_path, settings=bounds) as api, api.client() as client:
         async with api.events(), api.events():
             refused = await client.get(f"{V3}/events/")
