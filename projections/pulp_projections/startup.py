@@ -95,6 +95,16 @@ async def wait_for_kafka(kafka: Servers, timeout_s: float) -> None:
     await _wait(f"Kafka at {kafka}", lambda: asyncio.to_thread(admin.ping, kafka, timeout_s=_ATTEMPT_S), ends)
 
 
+async def wait_for_postgres(conninfo: str, timeout_s: float) -> None:
+    """Wait until the server lets us in, saying what is waited for. Raises `DependencyAway` after `timeout_s`."""
+
+    async def log_in() -> None:
+        async with await connect(conninfo, "pulp-startup", connect_timeout_s=int(_ATTEMPT_S)):
+            pass
+
+    await _wait(f"Postgres at {place_of(conninfo)}", log_in, time.monotonic() + timeout_s)
+
+
 async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> T:
     said = 0.0
     while True:

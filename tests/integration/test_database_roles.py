@@ -28,6 +28,7 @@ from tests.support.api_process import add_admin, api_process
 from tests.support.backends import Backend
 from tests.support.command import environment, pulp_tasks
 from tests.support.pipeline import LIMIT_S, OPERATIONS
+from tests.support.postgres_relay import PostgresRelay
 from tests.support.processor_process import installation
 from tests.support.site import V3
 from tests.support.worker_process import WorkerProcess
@@ -306,6 +307,26 @@ async def test_roles_come_before_the_tables_in_a_database_that_is_new(
         finally:
             await superuser.execute(SQL("drop database {} with (force)").format(Identifier(name)))
             await forget(superuser, prefix)
+
+
+async def test_roles_wait_for_a_server_that_is_still_starting(backend: Backend, database: str, tmp_path: Path) -> None:
+    relay, log = PostgresRelay(database), tmp_path / "log"
+    await relay.open()
+    await relay.cut()
+    env = environment(tmp_path, PULP_KAFKA=backend.kafka, PULP_POSTGRES=relay.conninfo)
+    with log.open("wb") as output:
+        waiting = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pulp_deploy", "database", "roles", "--dry-run", "--no-passwords"),
+            env=env,
+            stdout=output,
+            stderr=output,
+        )
+    async with asyncio.timeout(LIMIT_S):
+        while "waiting for Postgres" not in log.read_text():  # noqa: ASYNC110  # a file cannot be waited for
+            await asyncio.sleep(0.02)
+        await relay.open()
+        assert await waiting.wait() == 0, log.read_text()
+    await relay.cut()
 
 
 async def goes_through_life(client: httpx.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 """`pulp-tasks database`: the tables of an installation, and who may do what with them."""
 
 import asyncio
+import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
@@ -76,7 +77,8 @@ def roles(
     owner of the tables if it may create roles. Where there are no tables yet, a superuser makes PREFIX_owner, which
     will own them; as that role run pulp-tasks database migrate.
 
-    Run it again at any time: a role that is there keeps its password, unless --password-folder says another one.
+    Run it again at any time: a role that is there keeps its password, unless --password-folder says another one. It
+    waits for Postgres for 60 s, or PULP_STARTUP_TIMEOUT_S.
     """
     from pulp_deploy.roles import carry_out, plan, script
 
@@ -167,11 +169,14 @@ def _from_file(path: Path) -> str:
 
 
 def _run(data: Path | None, work: "Callable[[AsyncConnection[Any]], Awaitable[T]]") -> T:
+    from pulp_events.settings import number
     from pulp_projections.connection import connect
+    from pulp_projections.startup import wait_for_postgres
 
     postgres = Target.find(data).need_postgres()
 
     async def run() -> T:
+        await wait_for_postgres(postgres, number(os.environ, "PULP_STARTUP_TIMEOUT_S", 60))
         async with await connect(postgres, "pulp-tasks database", connect_timeout_s=10) as connection:
             return await work(connection)
 
