@@ -67,7 +67,8 @@ def test_a_container_has_no_rights(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_everything_that_a_container_takes_is_bounded(name: str) -> None:
     service = SERVICES[name]
-    assert {"mem_limit", "cpus", "pids_limit"} <= service.keys()
+    assert {"mem_limit", "pids_limit"} <= service.keys()
+    assert service["cpus"] <= 1  # Docker refuses more than the machine has
     for mount in service["tmpfs"]:
         assert re.search(r":size=\d+m,", mount)
 

@@ -102,14 +102,21 @@ def test_the_same_commit_has_the_same_document(text: str) -> None:
     assert not re.search(r"\d{4}-\d\d-\d\dT|" + re.escape(str(ROOT)), text)
 
 
+def wheel_in(folder: Path) -> Path:
+    """The wheel of pulp-tasks, built into a folder."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    [wheel] = folder.glob("pulp_tasks-*.whl")
+    return wheel
+
+
+def test_a_wheel_is_the_same_whenever_it_is_built(tmp_path: Path) -> None:
+    first, second = (wheel_in(tmp_path / name).read_bytes() for name in ("first", "second"))
+    assert first == second
+
+
 def test_a_wheel_has_the_document(text: str, tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    [wheel] = tmp_path.glob("pulp_tasks-*.whl")
+    wheel = wheel_in(tmp_path)
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if "/sboms/" in name]
         assert re.fullmatch(r"pulp_tasks-[0-9.]+\.dist-info/sboms/pulp-tasks\.cdx\.json", name)
