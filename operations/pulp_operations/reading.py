@@ -19,7 +19,8 @@ from pulp_operations.repomd import bad_repository, known_checksum, parse_repomd,
 from pulp_operations.store import Package
 from pulp_operations.unpacking import unpack
 
-MOST_PACKAGES: Final = 500_000
+MOST_PACKAGES: Final = 250_000
+"""Their list is held by the worker: some 100 MiB."""
 _PACKAGES: Final = "the metadata of the packages cannot be read: it is no metadata of a yum repository, or damaged"
 _EXTRAS: Final = "the package groups or errata cannot be read: they are none of a yum repository, or damaged"
 _MOST_SIZE_BYTES: Final = 1 << 50

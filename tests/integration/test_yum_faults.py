@@ -163,6 +163,14 @@ async def test_a_publication_of_some_packages(feed: Feed, runner: Runner) -> Non
     assert sorted(package.name for package in published.iter_packages()) == ["ant", "cat"]
 
 
+async def test_names_of_files_may_have_blanks_and_letters_of_any_language(runner: Runner, tmp_path: Path) -> None:
+    folder = tmp_path / "names"
+    small_repository(folder, {"Packages/a b.rpm": "ant", "Packages/\u00fcber+~^1.rpm": "bee"})
+    with DemoServer(folder) as server:
+        assert (await runner.run(sync, repo_id="zoo", feed=server.url))["fetched"] == 2
+    assert (await runner.run(publish, repo_id="zoo"))["packages"] == 2
+
+
 async def test_a_publish_waits_for_its_list_and_says_so(feed: Feed, runner: Runner) -> None:
     await runner.run(sync, repo_id="zoo", feed=feed.url)
     (feed.folder / "wanted.txt").write_text("ant")

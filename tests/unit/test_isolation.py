@@ -16,7 +16,7 @@ from tests.support import isolated_functions as functions
 from tests.support.isolated_functions import SECRET, Point
 from tests.support.processes import is_running
 
-LIMITS = IsolationSettings(memory_bytes=256 << 20, cpu_s=60, total_s=60, result_bytes=1_000_000)
+LIMITS = IsolationSettings(memory_bytes=256 << 20, cpu_s=60, total_s=250, result_bytes=1_000_000)
 
 
 async def call(function: Callable[..., Any], *arguments: Any, returns: Any = None, **lower: Any) -> Any:

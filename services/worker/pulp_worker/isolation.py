@@ -33,7 +33,7 @@ class IsolationSettings(Struct, frozen=True, kw_only=True):
     """Address space of its process: some 50 MiB of it are the interpreter's."""
     cpu_s: int = 900
     total_s: float = 3600
-    result_bytes: int = 256 * _MIB
+    result_bytes: int = 64 * _MIB
     """Of what the function returns, encoded."""
 
     @classmethod
@@ -90,14 +90,7 @@ async def isolated(
     Raises `LimitExceeded` where the bounds do not suffice, the `OperationError` that the function raises, and
     `OperationError` (`isolated-failed`) for any other end.
     """
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pulp_worker.isolated"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,  # a parser that dies may quote there what it has read
-        env=_environment(),
-        start_new_session=True,
-    )
+    process = await _start(what)
     try:
         async with asyncio.timeout(limits.total_s) as deadline:
             said = await _converse(process, _call(function, arguments, limits), limits, what)
@@ -117,12 +110,29 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...], limits: Isol
     return msgspec.msgpack.encode(Call(function.__module__, function.__qualname__, arguments, path, limits))
 
 
+async def _start(what: str) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pulp_worker.isolated"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,  # a parser that dies may quote there what it has read
+            env=_environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise OperationError("isolated-failed", f"{what}: no process could be started for it: {reason}") from None
+
+
 def _environment() -> dict[str, str]:
     """Without proxies, whose URLs may hold a password: it has nothing to fetch."""
     return {key: value for key, value in allowed(os.environ).items() if not key.lower().endswith("_proxy")}
 
 
-async def _converse(process: asyncio.subprocess.Process, call: bytes, limits: IsolationSettings, what: str) -> bytes:
+async def _converse(
+    process: asyncio.subprocess.Process, call: bytes, limits: IsolationSettings, what: str
+) -> bytearray:
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has died: its status says how
@@ -134,7 +144,7 @@ async def _converse(process: asyncio.subprocess.Process, call: bytes, limits: Is
         said += piece
         if len(said) > limits.result_bytes + _PIECE:
             raise LimitExceeded(f"{what} gives more than {limits.result_bytes} bytes (PULP_ISOLATED_RESULT_BYTES)")
-    return bytes(said)
+    return said
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -144,7 +154,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await asyncio.shield(asyncio.ensure_future(process.wait()))
 
 
-def _outcome(said: bytes, status: int, returns: Any, limits: IsolationSettings, what: str) -> Any:
+def _outcome(said: bytearray, status: int, returns: Any, limits: IsolationSettings, what: str) -> Any:
     if status == -signal.SIGXCPU:
         raise LimitExceeded(f"{what} takes more than {limits.cpu_s} s of processor time (PULP_ISOLATED_CPU_S)")
     try:

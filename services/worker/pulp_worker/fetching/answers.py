@@ -8,9 +8,13 @@ from typing import Final
 import httpcore
 
 from pulp_worker.errors import LimitExceeded
+from pulp_worker.fetching.errors import FetchFailed
 from pulp_worker.fetching.pace import Pace
 
 _PIECE_BYTES: Final = 128 * 1024
+_MANY_PIECES: Final = 100_000
+_LEAST_MEAN_BYTES: Final = 64
+"""Of many pieces: each costs time of the event loop, however small it is."""
 _TURN: Final = 64
 """After so many small pieces others on the event loop have their turn."""
 
@@ -51,6 +55,8 @@ class Answer:
                 raise self._too_large()
             held += piece
             turns += 1
+            if turns > _MANY_PIECES and received < _LEAST_MEAN_BYTES * turns:
+                raise FetchFailed(f"{self._asked}: the server sends it in pieces of a few bytes")
             if turns % _TURN == 0:
                 await asyncio.sleep(0)
             if len(held) >= _PIECE_BYTES:

@@ -45,7 +45,7 @@ _NO_HTTP: Final = (
     " PULP_FETCH_READ_S)"
 )
 _FAULTS: Final = (
-    *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, httpcore.ProxyError),
+    *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, httpcore.ProxyError, ssl.SSLError),
     *(Refused, NoSuchName, NotConnected, NoAnswer, HeadTooLarge, TooSlow),
 )
 _log = logging.getLogger("pulp.fetch")

@@ -8,7 +8,7 @@ import httpx
 from pulp_worker.fetching.errors import FetchFailed, FetchRefused
 
 _PORTS: Final = {"http": 80, "https": 443}
-_NO_URL: Final = re.compile(r"[\x00-\x20\x7f-\x9f\\\ud800-\udfff\u2028\u2029]")
+_NO_URL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff\u2028\u2029]")
 _MOST_CHARACTERS: Final = 8000
 _SHOWN_CHARACTERS: Final = 300
 _CARRIED: Final = ("accept", "range", "if-range", "if-none-match", "if-modified-since")
