@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pulp_worker import LimitExceeded
 from pulp_worker.fetching import FetchFailed, FetchRefused, FetchSettings, patiently
+from pulp_worker.fetching.fetcher import Fetcher
 from pulp_worker.fetching.pace import Pace, TooSlow
 from pulp_worker.fetching.patience import asked_pause_s
 
@@ -38,6 +39,7 @@ DANGERS = [
     "http://localhost./",
     "//127.0.0.1/x",
     "http://10.0.0.1:22/",
+    "http://a b/",
     "http://inner.example/",
 ]
 
@@ -79,7 +81,6 @@ async def test_all_refusals_read_the_same_and_nothing_is_sent(url: str) -> None:
         ("ftp://mirror.example/", "redirects to what is no http or https URL"),
         ("gopher://mirror.example/", "redirects to what is no http or https URL"),
         ("http://0177.0.0.1/", "redirects to what is no http or https URL"),
-        ("http://a b/", "redirects to what is no http or https URL"),
         ("http://[::1/", "redirects to what is no http or https URL"),
         ("http://jo:word@mirror.example/", "redirects to a URL with a user name or password"),
     ],
@@ -253,6 +254,25 @@ async def drip_head(writer: asyncio.StreamWriter) -> None:
         writer.write(b"X: y\r\n")
         await writer.drain()
         await asyncio.sleep(0.05)
+
+
+async def three_pieces(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
+    for _ in range(3):
+        await asyncio.sleep(1.5)
+        writer.write(b"x")
+        await writer.drain()
+
+
+async def test_who_waits_for_a_connection_does_not_wait_for_a_server() -> None:
+    given = settings(ALLOW="loopback", CONNECT_S="0.5", READ_S="3", RATE_WINDOW_S="60")
+    answers: dict[str, Answer] = {"/slow": three_pieces, "/": ok(b"hello")}
+    async with mirror(answers) as server, Fetcher(given, {}, connections=1) as client:
+        slow = asyncio.create_task(client.read(server.url("/slow"), most_bytes=10))
+        while not server.heads:  # noqa: ASYNC110  # the first request has its connection
+            await asyncio.sleep(0.01)
+        assert await client.read(server.url(), most_bytes=10) == b"hello"
+        assert await slow == b"xxx"
 
 
 async def stopped(writer: asyncio.StreamWriter) -> None:

@@ -68,11 +68,12 @@ class Fetcher:
         lookup: Resolve = resolve,
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
-        """At most so many connections by a scheme. `lookup` and `network` stand in for the network in tests."""
+        """At most so many answers at once. `lookup` and `network` stand in for the network in tests."""
         self._settings = settings
         self._environment = environment
         self._left_bytes = settings.task_bytes
         self._connections = connections
+        self._slots = asyncio.Semaphore(connections)  # a wait for a connection is no wait for a server
         self._verify_tls = verify_tls
         self._lookup = lookup
         self._network = network or httpcore.AnyIOBackend()
@@ -115,7 +116,7 @@ class Fetcher:
         patience_s = min(limits.total_s, limits.total_s if total_s is None else total_s)
         route = _Route()
         try:
-            async with asyncio.timeout(patience_s) as deadline:
+            async with self._slots, asyncio.timeout(patience_s) as deadline:
                 response = await self._follow(target(url, asked), dict(headers or {}), asked, route)
                 try:
                     self._judge(response, asked)
