@@ -34,7 +34,12 @@ async def test_arguments_and_results_have_their_types() -> None:
         (functions.eats_memory, {}, "limit-exceeded", "more than the 256 MiB of memory"),
         (functions.eats_memory_at_once, {}, "limit-exceeded", "more than the 256 MiB of memory"),
         (functions.aborts, {}, "limit-exceeded", "PULP_ISOLATED_MEMORY_BYTES"),
-        (functions.crashes, {}, "limit-exceeded", "PULP_ISOLATED_MEMORY_BYTES"),
+        (
+            functions.crashes,
+            {},
+            "limit-exceeded",
+            "has ended its process by SIGSEGV: most likely it needs more than the 256 MiB",
+        ),
         (functions.spins, {"cpu_s": 1}, "limit-exceeded", "more than 1 s of processor time (PULP_ISOLATED_CPU_S)"),
         (functions.spins, {"total_s": 1.0}, "limit-exceeded", "longer than 1 s (PULP_ISOLATED_TOTAL_S)"),
         (functions.says_much, {}, "limit-exceeded", "more than 1000000 bytes (PULP_ISOLATED_RESULT_BYTES)"),

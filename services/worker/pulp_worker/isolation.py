@@ -161,6 +161,7 @@ def _outcome(said: bytearray, status: int, returns: Any, limits: IsolationSettin
         reply = msgspec.msgpack.decode(said, type=Reply)
     except msgspec.DecodeError:
         if -status in _MEMORY_SIGNALS:
+            what = f"{what} has ended its process by {signal.Signals(-status).name}: most likely it"
             raise _no_memory(limits, what) from None
         raise OperationError("isolated-failed", f"{what} has failed: its process ended with status {status}") from None
     if reply.is_limit:
