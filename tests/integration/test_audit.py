@@ -57,6 +57,14 @@ async def test_without_the_topic_it_works_and_says_so_once(backend: Backend, cap
         write_audit(backend.kafka, "nowhere.audit", [])
 
 
+async def test_an_api_without_the_topic_notes_what_it_can(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pulp.audit")
+    async with auditing(backend.kafka, "nowhere.audit") as audit:
+        audit.note(What.FORBIDDEN, actor="user:jo", address="10.0.0.2")
+        assert audit.fault == "there is no topic nowhere.audit: pulp-tasks topics create makes it"
+    assert [vars(each)["actor"] for each in caplog.records if each.getMessage() == "forbidden"] == ["user:jo"]
+
+
 async def test_what_waited_for_the_topic_is_written_once_it_is_there(backend: Backend, topics: Topics) -> None:
     log = AuditLog(backend.kafka, topics.audit)
     log.append(audit_record(What.FORBIDDEN, actor="user:jo"))
