@@ -25,7 +25,6 @@ WIDE: Final[dict[str, LiteralString]] = {
     "exclusive_resources": "'{}'::text[]",
     "shared_resources": "'{}'::text[]",
     "tags": "'{}'::text[]",
-    "depends_on": "'{}'::uuid[]",
     "progress": "'{}'",
     "result": "'null'",
     "error": "json_build_object('code', t.error ->> 'code', 'description', left(t.error ->> 'description', 500))::text",
@@ -33,6 +32,7 @@ WIDE: Final[dict[str, LiteralString]] = {
 }
 """The columns of `TaskRow` that may be large, and what stands in place of a value that is left out."""
 EVERYTHING: Final = frozenset(WIDE)
+_RESERVED: Final = frozenset({"exclusive_resources", "shared_resources"})
 _JSON: Final = frozenset({"arguments", "resources", "progress", "result", "error"})
 _NAMES: Final = tuple(name for name in TaskRow.__struct_fields__ if name != "omitted")
 
@@ -62,7 +62,9 @@ def tasks_sql(reading: Reading, limit: int, wanted: frozenset[str]) -> LiteralSt
     share = PAGE_BYTES // max(1, limit)
     children = share // _CHILD_BYTES
     inner = [_inner(name, wanted, children) for name in _NAMES]
-    sizes = [_size(name) for name in sorted(wanted - {"children"})]
+    # What is reserved stands in the resources as well: they are counted once.
+    counted = wanted - {"children"} - (_RESERVED if "resources" in wanted else frozenset())
+    sizes = [_size(name) for name in sorted(counted)]
     outer = [_outer(name, wanted, share, children) for name in _NAMES]
     return (
         f"{', '.join(outer)}, {_omitted(wanted, share, children)} as omitted"
@@ -88,7 +90,7 @@ def _outer(name: str, wanted: frozenset[str], share: int, children: int) -> str:
     if name not in wanted:
         return f"{'null' if name == 'error' else WIDE[name]} as {name}"
     if name == "children":
-        return f"t.children[:{children}] as children"
+        return "t.children"
     value = f"t.{name}::text" if name in _JSON else f"t.{name}"
     return (
         f"case when t.wide <= {share} or {_size(name)} <= {share // _PART} then {value} else {WIDE[name]} end as {name}"
@@ -101,10 +103,10 @@ def _omitted(wanted: frozenset[str], share: int, children: int) -> str:
     few = [f"cardinality(t.children) <= {children}"] if many else []
     found = [f"case when t.wide > {share} then {each} end" for each in large] + many
     if not found:
-        return "'{}'::text[]"
+        return "null"
     return (
-        f"case when {' and '.join([f't.wide <= {share}', *few])} then '{{}}'::text[]"
-        f" else array_remove(array[{', '.join(found)}], null) end"
+        f"case when {' and '.join([f't.wide <= {share}', *few])} then null"
+        f" else nullif(array_remove(array[{', '.join(found)}], null), '{{}}') end"
     )
 
 

@@ -54,8 +54,8 @@ class TaskRow(Struct, frozen=True, gc=False):
     result: str
     error: str | None
     children: list[UUID]
-    omitted: list[str] = []
-    """Columns whose values a list had no room for, or only for a part."""
+    omitted: list[str] | None = None
+    """Columns whose values a list had no room for, or only for a part; None: it has all."""
 
 
 HISTORY_BYTES: Final = 2 * 1024 * 1024

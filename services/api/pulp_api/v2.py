@@ -277,7 +277,7 @@ def _reports(search: Search, rows: Sequence[TaskRow]) -> list[dict[str, Any]]:
 
 
 def _omitted(task: TaskRow) -> list[str]:
-    return sorted({field for column in task.omitted for field in FIELDS.get(column, ())})
+    return sorted({field for column in task.omitted or () for field in FIELDS.get(column, ())})
 
 
 def _existing(text: str) -> UUID:

@@ -37,7 +37,6 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "exclusive_resources": ("reserved_resources_record",),
     "shared_resources": ("reserved_resources_record",),
     "tags": ("tags",),
-    "depends_on": ("depends_on",),
     "progress": ("progress", "progress_reports"),
     "result": ("result",),
     "error": ("error",),
@@ -150,7 +149,7 @@ def names_of(values: Iterable[str]) -> list[str]:
 
 
 def _omitted(task: TaskRow) -> list[str]:
-    return sorted({field for column in task.omitted for field in _FIELDS[column]})
+    return sorted({field for column in task.omitted or () for field in _FIELDS[column]})
 
 
 def _error(error: Mapping[str, Any]) -> dict[str, Any]:

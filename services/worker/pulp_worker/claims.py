@@ -13,8 +13,8 @@ from pulp_projections.sql import load
 
 from pulp_worker.choosing import Chain, Choice, Waiting
 from pulp_worker.connection import Connection
+from pulp_worker.narrowing import Narrowed, Narrowing
 from pulp_worker.settings import Settings
-from pulp_worker.user_limits import UserLimits
 
 _SQL: Final = load("pulp_worker", "claims.sql")
 PLANNING: Final = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off"}
@@ -23,6 +23,9 @@ PLANNING: Final = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_
 Statistics mislead. Those of a queue are nearly always from when it was empty, and then all that waits would be read and
 sorted for each claim.
 """
+_WHOLE: Final = (_SQL["waiting"], _SQL["may_miss"])
+_NARROWED: Final = tuple(statement.replace("\norder by", f"\n{_SQL['not_left_out']}\norder by") for statement in _WHOLE)
+"""The same where something has to be left out."""
 _CHUNKS: Final = (128, 2048, 8192)
 """Rows that are looked at before more are, since the first few nearly always suffice. The last one is repeated."""
 _MOST_HOPELESS: Final = 64
@@ -86,7 +89,7 @@ class Claims:
     def __init__(self, settings: Settings, purpose: str = "claims", *, chunks: Sequence[int] = _CHUNKS) -> None:
         self._settings = settings
         self._chunks = chunks
-        self._limits = UserLimits(settings.quotas)
+        self._narrowing = Narrowing(settings.quotas, settings.unserved_s)
         self._connection = Connection(
             settings.postgres,
             f"pulp-worker/{settings.name}/{purpose}",
@@ -107,9 +110,9 @@ class Claims:
         try:
             # A pipeline: while a claim is made no other one is, so each round trip is one for all workers.
             async with self._connection.use() as connection:
-                limits = await self._limits.current(connection)
+                narrowed = await self._narrowing.current(connection)
                 async with connection.pipeline(), connection.transaction():
-                    chains = await self._choose(connection, operations, most, limits)
+                    chains = await self._choose(connection, operations, most, narrowed)
                     return await self._take(connection, chains, instance_id) if chains else []
         except errors.ExclusionViolation:
             return []  # somebody else has reserved it meanwhile: it lets us know when it lets go
@@ -171,10 +174,11 @@ class Claims:
             return True
 
     async def _choose(
-        self, connection: AsyncConnection, operations: Sequence[str], most: int, limits: Mapping[str, int]
+        self, connection: AsyncConnection, operations: Sequence[str], most: int, narrowed: Narrowed
     ) -> list[Chain]:
         await connection.execute(_SQL["claim_lock"])
-        room = await self._room(connection, limits) if limits else {}
+        room = await self._room(connection, narrowed.limits) if narrowed.limits else {}
+        waiting, may_miss = _NARROWED if narrowed.is_needed else _WHOLE
         wanted = {
             "full": [user for user, left in room.items() if left <= 0],
             "queues": list(self._settings.queues),
@@ -186,7 +190,7 @@ class Claims:
         chunk = next(sizes)
         may_claim = await connection.execute(_SQL["may_claim"])
         reserved = await connection.execute(_SQL["reserved"])
-        cursor = await connection.execute(_SQL["waiting"], {**wanted, **place, "hopeless": [], "most": chunk})
+        cursor = await connection.execute(waiting, {**wanted, **place, "hopeless": [], "most": chunk})
         if not await _is_allowed(connection, may_claim):
             return []
         choice = Choice(dict(await reserved.fetchall()), room)
@@ -199,12 +203,12 @@ class Claims:
             last = tasks[-1]
             place = {"accepted_at": last.accepted_at, "partition": last.partition, "offset": last.accepted_offset}
             over = best[-1].head.priority if len(best) == most else _LEAST_PRIORITY
-            cursor = await connection.execute(_SQL["may_miss"], {**wanted, **place, "over": over})
+            cursor = await connection.execute(may_miss, {**wanted, **place, "over": over})
             if await cursor.fetchone() == (False,):
                 return best
             chunk = next(sizes)
             hopeless = choice.hopeless(_MOST_HOPELESS)
-            cursor = await connection.execute(_SQL["waiting"], {**wanted, **place, "hopeless": hopeless, "most": chunk})
+            cursor = await connection.execute(waiting, {**wanted, **place, "hopeless": hopeless, "most": chunk})
 
     async def _room(self, connection: AsyncConnection, limits: Mapping[str, int]) -> dict[str, int]:
         """How many more tasks of each user with a limit may run."""

@@ -18,12 +18,7 @@ select resource, bool_or(exclusive) from reservations group by resource;
 
 -- waiting --
 -- Unclaimed waiting tasks in order of acceptance, from a place on. Those whose resources are all `hopeless` are left out:
--- they cannot run, and stop nobody who is not stopped already; so are tasks without resources of users that are `full`. Left out are also tasks that nobody could run for
--- `unserved_s`, since no worker of their queue offers their operation, or since they depend on such a task: they stop nobody,
--- until a worker comes that can. The dependencies are followed only if there are such tasks at all.
-with offered as (
-    select queue, operation from offers where seen_at > now() - make_interval(secs => %(unserved_s)s)
-)
+-- they cannot run, and stop nobody who is not stopped already.
 select t.accepted_at, t.partition, t.accepted_offset, t.task_id, coalesce(c.attempt, 0) + 1, t.priority,
        t.queue = any (%(queues)s) and t.operation = any (%(operations)s)
            and (t.depends_on = '{}' or not exists (
@@ -35,33 +30,42 @@ select t.accepted_at, t.partition, t.accepted_offset, t.task_id, coalesce(c.atte
  where t.state = 'waiting'
    and (t.accepted_at, t.partition, t.accepted_offset) > (%(accepted_at)s::timestamptz, %(partition)s, %(offset)s)
    and (c.task_id is null or c.released_at is not null)
-   and (t.exclusive_resources = '{}' and t.shared_resources = '{}' and t.created_by <> all (%(full)s::text[])
-        or (t.exclusive_resources <> '{}' or t.shared_resources <> '{}')
-           and not (t.exclusive_resources <@ %(hopeless)s::text[] and t.shared_resources <@ %(hopeless)s::text[]))
-   and (t.accepted_at > now() - make_interval(secs => %(unserved_s)s)
-        or (t.queue = any (%(queues)s) and t.operation = any (%(operations)s)
-            or (t.queue, t.operation) in (select queue, operation from offered))
-           and (t.depends_on = '{}'
-                or not (select exists (
-                    select from tasks u
-                     where u.state = 'waiting' and u.accepted_at <= now() - make_interval(secs => %(unserved_s)s)
-                       and (u.queue, u.operation) not in (select queue, operation from offered)))
-                or not exists (
-                    with recursive line as (
-                        select s.task_id, s.queue, s.operation, s.depends_on, s.accepted_at
-                          from unnest(t.depends_on) as d (task_id) join tasks s using (task_id)
-                         where s.state = 'waiting'
-                        union
-                        select s.task_id, s.queue, s.operation, s.depends_on, s.accepted_at
-                          from line l cross join unnest(l.depends_on) as d (task_id)
-                          join tasks s on s.task_id = d.task_id
-                         where s.state = 'waiting'
-                    )
-                    select from line
-                     where accepted_at <= now() - make_interval(secs => %(unserved_s)s)
-                       and (queue, operation) not in (select queue, operation from offered))))
+   and (t.exclusive_resources = '{}' and t.shared_resources = '{}'
+        or not (t.exclusive_resources <@ %(hopeless)s::text[] and t.shared_resources <@ %(hopeless)s::text[]))
  order by t.accepted_at, t.partition, t.accepted_offset
  limit %(most)s;
+
+-- not_left_out --
+-- What `waiting` and `may_miss` ask as well where something has to be left out. Tasks without resources of users that are
+-- `full` stop nobody. Nor do tasks that nobody could run for `unserved_s`, since no worker of their queue offers their operation
+-- or since they depend on such a task: until a worker comes that can.
+and not (t.exclusive_resources = '{}' and t.shared_resources = '{}' and t.created_by = any (%(full)s::text[]))
+and (t.accepted_at > now() - make_interval(secs => %(unserved_s)s)
+     or (t.queue = any (%(queues)s) and t.operation = any (%(operations)s)
+         or (t.queue, t.operation) in (
+             select queue, operation from offers where seen_at > now() - make_interval(secs => %(unserved_s)s)))
+        and (t.depends_on = '{}' or not exists (
+            with recursive line as (
+                select s.task_id, s.queue, s.operation, s.depends_on, s.accepted_at
+                  from unnest(t.depends_on) as d (task_id) join tasks s on s.task_id = d.task_id
+                 where s.state = 'waiting'
+                union
+                select s.task_id, s.queue, s.operation, s.depends_on, s.accepted_at
+                  from line l cross join unnest(l.depends_on) as d (task_id) join tasks s on s.task_id = d.task_id
+                 where s.state = 'waiting'
+            )
+            select from line
+             where accepted_at <= now() - make_interval(secs => %(unserved_s)s)
+               and (queue, operation) not in (
+                   select queue, operation from offers where seen_at > now() - make_interval(secs => %(unserved_s)s)))))
+
+-- has_unserved --
+-- Whether something waits that nobody could run for `unserved_s`.
+select exists (
+    select from tasks
+     where state = 'waiting' and accepted_at <= now() - make_interval(secs => %(unserved_s)s)
+       and (queue, operation) not in (
+           select queue, operation from offers where seen_at > now() - make_interval(secs => %(unserved_s)s)));
 
 -- running --
 -- How many slots the tasks of each of these users take.
@@ -76,14 +80,10 @@ select t.created_by, count(*)
 select 'user:' || name, role, coalesce(quota, '') from user_quotas;
 
 -- may_miss --
--- Whether tasks after a place could come before those found up to it: there are some, of a priority over `over`, which are not
--- left out. By the order the index by priority is taken: by state all that waits would be read.
-select (select true from tasks
+-- Whether tasks after a place could come before those found up to it: there are some, of a priority over `over`. By the order
+-- the index by priority is taken: by state all that waits would be read.
+select (select true from tasks t
          where state = 'waiting' and priority > %(over)s
-           and (accepted_at > now() - make_interval(secs => %(unserved_s)s)
-                or queue = any (%(queues)s) and operation = any (%(operations)s)
-                or (queue, operation) in (select queue, operation from offers
-                                           where seen_at > now() - make_interval(secs => %(unserved_s)s)))
            and (accepted_at, partition, accepted_offset) > (%(accepted_at)s::timestamptz, %(partition)s, %(offset)s)
          order by priority desc limit 1) is not null;
 
