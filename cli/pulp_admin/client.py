@@ -159,7 +159,7 @@ class Client:
                 self._has_told_of_quota = True
                 self.tell(f"The server is asked too often: {detail_of(response)}\nWaiting, and trying again.")
             time.sleep(pause_s)
-            waited_s += pause_s
+            waited_s += max(1.0, pause_s)
 
     def _note(self, response: httpx.Response) -> None:
         if response.request.method == "GET" or "pulp-position" not in response.headers:

@@ -470,3 +470,53 @@ def test_the_history_tells_which_task_was_run_again(tmp_path: Path, capsys: Capt
 
     assert admin(tmp_path, answer, "tasks", "history", "--task-id", id_of(1)) == 0
     assert f"sync, rerun of {id_of(7)}" in " ".join(capsys.readouterr().out.split())
+
+
+# Quotas.
+
+
+class Busy:
+    """A server that refuses so many requests that change something, by a quota."""
+
+    def __init__(self, server: Server, times: int, retry_after: str) -> None:
+        self.server, self.times, self.retry_after = server, times, retry_after
+        self._lock = threading.Lock()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        with self._lock:
+            if request.method != "GET" and self.times:
+                self.times -= 1
+                told = {"detail": "user jo has used the quota 'rate': 1 submissions a second"}
+                return httpx.Response(429, json=told, headers={"Retry-After": self.retry_after})
+        return self.server(request)
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses of the client, which are none."""
+    found: list[float] = []
+    monkeypatch.setattr("pulp_admin.client.time.sleep", found.append)
+    return found
+
+
+def test_many_tasks_wait_for_a_quota_and_say_so_once(tmp_path: Path, capsys: Capture, slept: list[float]) -> None:
+    server = Server(*failed(5))
+    assert admin(tmp_path, Busy(server, 9, "30"), "tasks", "rerun", "--all", "--state", "error", "--yes") == 0
+    assert len(server.keys) == 5
+    assert slept == [30.0] * 9
+    said = capsys.readouterr().err
+    assert said.count("The server is asked too often: user jo has used the quota 'rate'") == 1
+
+
+def test_one_task_does_not_wait_long_for_a_quota(tmp_path: Path, capsys: Capture, slept: list[float]) -> None:
+    server = Server(*failed(1))
+    assert admin(tmp_path, Busy(server, 1, "2"), "tasks", "rerun", "--task-id", id_of(1)) == 0
+    assert slept == [2.0]
+    assert admin(tmp_path, Busy(server, 1, "30"), "tasks", "rerun", "--task-id", id_of(1)) == 75
+    assert "quota 'rate'" in capsys.readouterr().err
+    assert slept == [2.0]
+
+
+def test_a_server_that_always_refuses_ends_the_command(tmp_path: Path, slept: list[float]) -> None:
+    assert admin(tmp_path, Busy(Server(*failed(1)), 10_000, "0"), "tasks", "rerun", "--task-id", id_of(1)) == 75
+    assert len(slept) <= 10
