@@ -9,6 +9,7 @@ from pulp_events.kafka import Servers
 from pulp_projections.connection import connect_blocking
 
 LIVE: Final = "/pulp/api/v3/livez/"
+READY: Final = "/pulp/api/v3/readyz/"
 _REQUEST_TIMEOUT_MS: Final = 2_000
 _ASKING_S: Final = 3.0
 # What it has to say of a broker that is away, whoever waits says: no lines on stderr beside it.
@@ -23,6 +24,20 @@ def api_answers(url: str) -> bool:
         return httpx.get(url + LIVE, timeout=2.0, trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
+
+
+def workers(url: str) -> dict[str, int] | None:
+    """How many workers are at work (`live`), their `slots`, and how many are `free`: as the API says, within seconds.
+
+    None if it cannot.
+    """
+    import httpx
+
+    try:
+        found = httpx.get(url + READY, timeout=_ASKING_S, trust_env=False).json().get("workers")
+    except (httpx.HTTPError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def stable_members(kafka: Servers, group: str) -> list[str]:

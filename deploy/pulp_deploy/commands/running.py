@@ -72,7 +72,10 @@ def stop(folder: "DataFolder", timeout_s: float) -> bool:
 @stack_option
 @output_option
 def status(data: Path | None, output: str) -> None:
-    """Show the processes of a stack, and where it is. Exits 69 if it does not run, or a process is down."""
+    """Show the processes of a stack, where it is, and how many workers are at work.
+
+    Exits 69 if it does not run, or a process is down, stopped by a signal, or a worker is not at work.
+    """
     from pulp_deploy.errors import NotRunning
 
     folder = stack_folder(data)
@@ -81,15 +84,44 @@ def status(data: Path | None, output: str) -> None:
         raise NotRunning(f"no stack runs on {folder.path}: start it with: pulp-tasks up --data {folder.path}")
     report = _report(folder, owner)
     show(output, report, lambda: _page(report))
-    dead = [each["name"] for each in report["processes"] if each["state"] == "down"]
+    _check(report, folder)
+
+
+def _check(report: dict[str, Any], folder: "DataFolder") -> None:
+    """Raise `NotRunning` for what is not at work, with the command that shows why."""
+    from pulp_deploy.errors import NotRunning
+
+    processes = report["processes"]
+    dead = [each["name"] for each in processes if each["state"] == "down"]
     if dead:
         raise NotRunning(f"{', '.join(dead)} down: see pulp-tasks logs {dead[0]} --data {folder.path}")
-    if owner.url is not None and not _answers(owner.url):
-        raise NotRunning(f"the API at {owner.url} does not answer: see pulp-tasks logs api --data {folder.path}")
+    for each in processes:
+        if each["state"] == "stopped":
+            raise NotRunning(f"{each['name']} was stopped by a signal: let it go on with kill -CONT {each['pid']}")
+    if report["url"] is None:
+        return
+    if report["workers"] is None:
+        raise NotRunning(
+            f"the API at {report['url']} does not answer, or Postgres does not answer it: see pulp-tasks logs api"
+            f" --data {folder.path}"
+        )
+    started = sum(_is_worker(each["name"]) for each in processes)
+    live = report["workers"]["live"]
+    if live < started:
+        raise NotRunning(
+            f"of {started} worker(s) only {live} at work: see pulp-tasks logs worker --data {folder.path}, or start"
+            f" them anew with pulp-tasks restart --data {folder.path}"
+        )
+
+
+def _is_worker(name: str) -> bool:
+    return name == "worker" or name.startswith("worker-")
 
 
 def _report(folder: "DataFolder", owner: "Owner") -> dict[str, Any]:
     from pulp_projections.conninfo import without_secrets
+
+    from pulp_deploy.probes import workers
 
     processes = {"supervisor": owner.identity, **folder.processes()}
     services = folder.services() or {}
@@ -98,6 +130,7 @@ def _report(folder: "DataFolder", owner: "Owner") -> dict[str, Any]:
         "kafka": services.get("PULP_KAFKA"),
         "postgres": without_secrets(services["PULP_POSTGRES"]) if services else None,
         "data": str(folder.path),
+        "workers": None if owner.url is None else workers(owner.url),
         "processes": [_process(name, identity) for name, identity in processes.items()],
     }
 
@@ -110,11 +143,12 @@ def _process(name: str, identity: "Identity | None") -> dict[str, Any]:
         return {"name": name, "state": "down", "pid": None, "memory_bytes": None, "started_at": None}
     try:
         memory_bytes = process.memory_info().rss
+        state = "stopped" if process.status() == psutil.STATUS_STOPPED else "running"
     except psutil.Error:
-        memory_bytes = None
+        memory_bytes, state = None, "running"
     return {
         "name": name,
-        "state": "running",
+        "state": state,
         "pid": identity.pid,
         "memory_bytes": memory_bytes,
         "started_at": time_text(identity.since),
@@ -137,11 +171,10 @@ def _page(report: dict[str, Any]) -> list[str]:
         f"Kafka     {report['kafka'] or '(starting)'}",
         f"Postgres  {report['postgres'] or '(starting)'}",
         f"Data      {report['data']}",
+        f"Workers   {_workers(report['workers'])}",
         *table(rows, ("NAME", "STATE", "PID", "MEMORY", "SINCE")),
     ]
 
 
-def _answers(url: str) -> bool:
-    from pulp_deploy.probes import api_answers
-
-    return api_answers(url)
+def _workers(found: dict[str, int] | None) -> str:
+    return "(unknown)" if found is None else f"{found['live']} at work, {found['free']} of {found['slots']} slots free"
