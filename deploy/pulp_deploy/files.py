@@ -69,7 +69,8 @@ def make_folder(path: Path, mode: int = 0o700, owner: tuple[int, int] | None = N
             try:
                 folder = _step(folder, name, path)
             except FileNotFoundError:
-                os.mkdir(name, mode, dir_fd=folder)
+                with suppress(FileExistsError):  # somebody else has just made it: whoever that was is seen below
+                    os.mkdir(name, mode, dir_fd=folder)
                 folder = _step(folder, name, path, os.O_RDONLY | _FOLDER)
                 os.fchmod(folder, mode)
         found = os.fstat(folder)

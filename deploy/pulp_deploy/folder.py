@@ -1,5 +1,6 @@
 """The data folder of a local stack: who holds it, what it was made with, which processes run on it."""
 
+import errno
 import fcntl
 import os
 import time
@@ -24,6 +25,7 @@ from pulp_deploy.files import (
     remove_leftovers,
     resolved,
     write_json,
+    write_private,
     write_record,
 )
 from pulp_deploy.local.processes import Identity, end_leftover
@@ -31,6 +33,8 @@ from pulp_deploy.local.processes import Identity, end_leftover
 VERSION: Final = 1
 _LONGEST: Final = 800
 """PostgreSQL takes paths of 1023 bytes, and appends to this one."""
+TEMPORARY: Final = "temporary"
+"""Marks a folder that goes with its stack."""
 _OURS: Final = frozenset({"lock", "stack.json", "processes.json", "kafka", "postgres"})
 
 
@@ -109,6 +113,19 @@ class DataFolder:
         self.end_leftovers()
         remove_leftovers(self.path, self.logs, self.path / "postgres", *self.path.glob("kafka/*"))
         self.write_owner(None)
+
+    def is_there(self) -> bool:
+        """Whether the folder that is held still has its name."""
+        if self._lock is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._lock.fileno()), (self.path / "lock").lstat())
+        except OSError as error:
+            return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+
+    def mark_temporary(self) -> None:
+        """Let `remove_abandoned` remove the folder, should we be killed."""
+        write_private(self.path / TEMPORARY, "")
 
     def release(self) -> None:
         """Give the folder up, also one that was removed or cannot be written to any more."""

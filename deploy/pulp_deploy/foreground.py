@@ -19,9 +19,11 @@ from pulp_projections.conninfo import without_secrets
 
 from pulp_deploy.credentials import is_ours, users_client_file, write_client_file
 from pulp_deploy.detach import report_ready
+from pulp_deploy.errors import DataFolderCorrupt
 from pulp_deploy.folder import default_folder
 from pulp_deploy.stack import Stack, StackOptions
 
+_LOOK_EVERY_S: Final = 2.0
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -43,8 +45,10 @@ def run(options: StackOptions, *, private: bool, output: str) -> None:
         show(output, ready.value(), lambda: [*ready.lines(), f"Stop      Ctrl-C, or: {ready.stop}"])
         report_ready(ready.text(output))
         while not stopping.is_set():
-            select.select([woken], [], [])
-            os.read(woken, 1)
+            if select.select([woken], [], [], _LOOK_EVERY_S)[0]:
+                os.read(woken, 1)
+            elif not stack.folder.is_there():
+                raise DataFolderCorrupt(f"the data folder {stack.folder.path} was removed or replaced: all is stopped")
         progress.say("stopping")
     finally:
         _ignore_signals()

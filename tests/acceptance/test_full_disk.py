@@ -160,3 +160,13 @@ def test_down_and_up_on_a_full_disk(running: Running) -> None:
     up = running.run("up", "--detach")
     assert up.returncode == 0, up.stderr
     assert submit(running).returncode == 0
+
+
+def test_a_file_system_that_is_read_only_is_told(disk: Disk, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="pulp-tasks-disk-") as name:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=0755", "tmpfs", name], check=True)
+        try:
+            done = pulp_tasks("up", "--data", f"{name}/data", env=environment(tmp_path))
+        finally:
+            subprocess.run(["umount", "-l", name], check=True)
+    assert (done.returncode, "cannot be used: Read-only file system" in done.stderr) == (os.EX_CONFIG, True)

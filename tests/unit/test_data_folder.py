@@ -1,5 +1,6 @@
 """The data folder of a local stack: one holder, and nothing mixed up."""
 
+import json
 import os
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from pulp_deploy.local.accounts import Account
 from pulp_deploy.local.kafka import Kafka, Node, escaped
 from pulp_deploy.local.postgres import Postgres
 from pulp_deploy.local.processes import Identity
+from pulp_deploy.temporary import make_temporary
 
 
 def test_a_second_holder_is_told_who_holds_it(tmp_path: Path) -> None:
@@ -165,3 +167,90 @@ def test_postgres_data_that_this_server_cannot_take_is_refused(
 def test_the_password_is_in_no_conninfo(tmp_path: Path) -> None:
     (tmp_path / "pgpass").write_text("127.0.0.1:*:*:pulp:secret\n")
     assert "secret" not in Postgres(folder=tmp_path, port=1).conninfo()
+
+
+def test_of_many_that_start_at_once_one_holds_the_folder(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from pulp_deploy.errors import DataFolderInUse
+from pulp_deploy.folder import DataFolder
+folder = DataFolder(Path(sys.argv[1]))
+sys.stdin.readline()
+try:
+    folder.hold()
+except DataFolderInUse:
+    print("in use", flush=True)
+else:
+    print("held", flush=True)
+sys.stdin.readline()
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "a" / "b")]
+    started = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    said = []
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in started:
+        assert process.stdout is not None
+        said.append(process.stdout.readline().strip())
+    for process in started:
+        process.communicate("end\n")
+    assert sorted(said) == ["held", *["in use"] * 5]
+
+
+def test_a_clock_that_is_set_makes_no_process_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    me = Identity.of(os.getpid())
+    assert me.boot, "NOT TESTED: a clock that is set; this system has no id of its boot"
+    created = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600)
+    assert me.process() is not None
+    assert Identity.of(os.getpid()) == me
+
+
+def test_a_process_of_before_the_last_boot_is_another_one() -> None:
+    me = Identity.of(os.getpid())
+    assert me._replace(boot="another").process() is None
+    assert me._replace(started=me.started + 0.02).process() is None
+
+
+def test_a_record_of_an_earlier_release_still_names_its_process(tmp_path: Path) -> None:
+    with DataFolder(tmp_path) as folder:
+        started = psutil.Process().create_time()
+        (tmp_path / "processes.json").write_text(json.dumps({"api": [os.getpid(), started]}))
+        (tmp_path / "processes.json").chmod(0o600)
+        identity = folder.processes()["api"]
+        assert identity is not None
+        assert identity.process() is not None
+
+
+def test_a_temporary_folder_of_a_stack_that_was_killed_is_removed_with_what_it_left_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed, held, other = make_temporary(), make_temporary(), tmp_path / "pulp-tasks-kept"
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as left:
+        abandoned = DataFolder(killed)
+        abandoned.hold()
+        abandoned.mark_temporary()
+        identity = Identity.of(left.pid)
+        abandoned.write_processes({"api": identity})
+        assert abandoned._lock is not None
+        abandoned._lock.close()  # as the system does it for one that was killed
+        with DataFolder(held) as running, DataFolder(other):
+            running.mark_temporary()
+            fresh = make_temporary()
+            assert sorted(tmp_path.iterdir()) == sorted([held, other, fresh])
+        assert identity.process() is None
+
+
+def test_a_folder_that_is_removed_or_replaced_is_noticed(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.hold()
+    assert folder.is_there()
+    (tmp_path / "data").rename(tmp_path / "away")
+    assert not folder.is_there()
+    with DataFolder(tmp_path / "data"):
+        assert not folder.is_there()
+    folder.release()

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -79,12 +78,13 @@ def up(
     from pulp_deploy.folder import default_folder
     from pulp_deploy.local.surroundings import without_libpq
     from pulp_deploy.stack import READY_TIMEOUT_S, StackOptions
+    from pulp_deploy.temporary import make_temporary
 
     if data is not None and temporary:
         raise click.UsageError("--data and --temporary exclude each other.")
     prefix = settings.topic_prefix(os.environ)
     kafka = settings.kafka(os.environ).bootstrap if os.environ.get("PULP_KAFKA", "").strip() else None
-    folder = data or at or (Path(tempfile.mkdtemp(prefix="pulp-tasks-")) if temporary else default_folder())
+    folder = data or at or (make_temporary() if temporary else default_folder())
     if detach:
         _detach(folder, temporary=temporary)
         return
