@@ -4,14 +4,12 @@ import asyncio
 import logging
 import os
 import shutil
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
@@ -38,8 +36,10 @@ from pulp_deploy.local.surroundings import for_services
 from pulp_deploy.log_files import SUPERVISOR_LOG, bound_own
 from pulp_deploy.log_pipes import LogPipes
 from pulp_deploy.probes import api_answers, stable_members, workers_are_up
+from pulp_deploy.service_commands import Services
 from pulp_deploy.supervision import Supervised
-from pulp_deploy.unprivileged import Services
+from pulp_deploy.temporary import make_temporary
+from pulp_deploy.unprivileged import Unprivileged
 
 READY_TIMEOUT_S: Final = 60.0
 SERVICE_STOP_S: Final = 40.0
@@ -71,7 +71,7 @@ class StackOptions:
     @classmethod
     def throwaway(cls, **others: object) -> Self:
         """A stack on a fresh temporary folder and on free ports, whose Kafka asks for no login."""
-        data = Path(tempfile.mkdtemp(prefix="pulp-tasks-"))
+        data = make_temporary()
         backend = BackendOptions(kafka_port=0, postgres_port=0, kafka_login=False)
         return cls(**{"data": data, "temporary": True, "api_port": 0, "backend": backend, **others})  # type: ignore[arg-type]  # fields by name
 
@@ -200,6 +200,8 @@ class Stack:
     def _hold(self, start: Callable[[], object]) -> None:
         self.folder.hold()
         self._held = True
+        if self.options.temporary:
+            self.folder.mark_temporary()
         threading.Thread(target=self._keep_house, name="housekeeping", daemon=True).start()
         try:
             start()
@@ -239,7 +241,7 @@ class Stack:
         self.folder.write_services(environment)
         asyncio.run(wait_for_kafka(kafka, self.options.startup_timeout_s))
         _ensure_topics(kafka, topics, partitions=made.partitions, replication=min(3, made.brokers))
-        for command in self._services(self._unprivileged(environment), environment):
+        for command in self._services(environment):
             service = self._supervise(command)
             service.start()
             if command.name.startswith("worker"):
@@ -283,39 +285,15 @@ class Stack:
                 " give pulp-admin the name and password of one of its users"
             )
 
-    def _unprivileged(self, environment: Mapping[str, str]) -> Services:
-        whole = {**self._surroundings(), **environment}
-        services = Services.of(self.backend.account, self.folder.path, whole, self.backend.refuse_root)
-        services.prepare(environment)
-        return services
-
-    def _services(self, services: Services, environment: Mapping[str, str]) -> Iterable[Command]:
-        def service(name: str, command: str, more: Mapping[str, str]) -> Command:
-            return Command(
-                name=name,
-                arguments=[sys.executable, "-m", "pulp_deploy", command],
-                log=self.folder.logs / f"{name}.log",
-                environment=services.environment({**self._surroundings(), **environment, **more}),
-                folder=self.folder.path,
-                account=services.account,
-            )
-
-        yield replace(
-            service("api", "api", {"PULP_API_HOST": HOST, "PULP_API_PORT": str(self.api_port)}),
-            account=services.for_port(self.api_port),
-        )
-        for name in _numbered("processor", self.options.processors):
-            yield service(name, "processor", {"PULP_PROCESSOR_INSTANCE": name})
-        for name in _numbered("worker", self.options.workers):
-            more = {"PULP_WORKER_NAME": name, "PULP_WORKER_CONCURRENCY": str(self.options.concurrency)}
-            yield service(name, "worker", more)
-
-    def _surroundings(self) -> dict[str, str]:
-        """What services get of our own environment; settings of libpq only for a Postgres that was given."""
-        usual = for_services(os.environ)
-        if not self.backend.owns_postgres:
-            return usual
-        return {key: value for key, value in usual.items() if not key.startswith("PG")}
+    def _services(self, environment: Mapping[str, str]) -> Iterable[Command]:
+        usual = for_services(os.environ) if self.backend.owns_postgres else for_services(os.environ, libpq=True)
+        whole = {**usual, **environment}
+        unprivileged = Unprivileged.of(self.backend.account, self.folder.path, whole, self.backend.refuse_root)
+        unprivileged.prepare(environment)
+        services = Services(folder=self.folder, unprivileged=unprivileged, environment=whole)
+        yield services.api(HOST, self.api_port)
+        yield from services.processors(self.options.processors)
+        yield from services.workers(self.options.workers, concurrency=self.options.concurrency)
 
     def _supervise(self, command: Command) -> Supervised:
         supervised = Supervised(command, self._spawner, self._logs, self._record)
@@ -351,10 +329,6 @@ def _ensure_topics(kafka: Kafka, topics: Topics, *, partitions: int, replication
             describe(kafka, topic)
     except LogUnavailable:
         create_topics(kafka, topics, partitions=partitions, replication=replication)
-
-
-def _numbered(kind: str, count: int) -> list[str]:
-    return [kind] if count == 1 else [f"{kind}-{number}" for number in range(1, count + 1)]
 
 
 def _all(processes: list[Supervised], action: Callable[[Supervised], None]) -> None:

@@ -20,7 +20,7 @@ _PRIVILEGED: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Unprivileged:
     """As whom the API, processors and workers run; None: as we do."""
 
     account: Account | None
@@ -30,7 +30,7 @@ class Services:
     @classmethod
     def of(
         cls, account: Account | None, folder: Path, environment: Mapping[str, str], say: Callable[[str], None]
-    ) -> "Services":
+    ) -> "Unprivileged":
         """The account, if it can run them; otherwise it is said why not, and they run as root.
 
         `say` may raise instead.

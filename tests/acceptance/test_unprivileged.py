@@ -195,6 +195,35 @@ def test_the_account_may_write_to_its_own_folders_alone(stack: Stack) -> None:
     assert {stat.S_IMODE((stack.data / name).stat().st_mode) for name in theirs} == {0o700}
 
 
+READABLE = """
+import os, sys
+for folder, folders, files in os.walk(sys.argv[1]):
+    for name in files:
+        try:
+            open(os.path.join(folder, name), "rb").close()
+        except OSError:
+            continue
+        print(os.path.join(folder, name))
+print("looked")
+"""
+
+
+def test_another_user_of_the_machine_reads_nothing(stack: Stack) -> None:
+    stranger = pwd.getpwnam("nobody")
+    for folder in (stack.data, *(stack.data / name for name in ("logs", "kafka/1/data", "kafka/login", "storage"))):
+        done = subprocess.run(
+            [str(stack.python), "-c", READABLE, str(folder)],
+            user=stranger.pw_uid,
+            group=stranger.pw_gid,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "looked\n"
+
+
 def test_the_data_goes_along_when_the_user_changes(stack: Stack) -> None:
     for user, owner in (("root", 0), (stack.account.name, stack.account.user)):
         assert stack.run("down").returncode == 0

@@ -10,7 +10,7 @@ _SERVICE: Final = re.compile(
     _USUAL + r"| SHELL | TERM | (http|https|ftp|all|no)_proxy | (HTTP|HTTPS|FTP|ALL|NO)_PROXY"
     r"| SSL_CERT_FILE | SSL_CERT_DIR | REQUESTS_CA_BUNDLE | CURL_CA_BUNDLE"
     r"| PYTHON\w* | VIRTUAL_ENV | LD_\w+ | DYLD_\w+ | MALLOC_\w+ | XDG_\w+ | COVERAGE_\w+"
-    r"| PG\w+ | PULP_(?!ADMIN_|(DATA|READY_FD|URL|USERNAME|PASSWORD|CA_FILE|FIELDS)$)\w+",
+    r"| PULP_(?!ADMIN_|(DATA|READY_FD|URL|USERNAME|PASSWORD|CA_FILE|FIELDS)$)\w+",
     re.VERBOSE,
 )
 _MORE: Final = "PULP_WORKER_ENVIRONMENT"
@@ -27,17 +27,23 @@ def for_python(env: Mapping[str, str]) -> dict[str, str]:
     return for_servers(env) | {key: value for key, value in env.items() if key.startswith("PYTHON")}
 
 
-def for_services(env: Mapping[str, str]) -> dict[str, str]:
-    """What the API, processors and workers get: settings of ours, of Python and of libpq, proxies, and what
-    PULP_WORKER_ENVIRONMENT names."""
+def for_services(env: Mapping[str, str], *, libpq: bool = False) -> dict[str, str]:
+    """What the API, processors and workers get: settings of ours and of Python, and proxies.
+
+    With `libpq` its settings too, which belong to a Postgres that was given. PULP_WORKER_ENVIRONMENT names more.
+    """
     named = {name.strip() for name in env.get(_MORE, "").split(",")}
-    return {key: value for key, value in env.items() if _SERVICE.fullmatch(key) or key in named}
+    return {
+        key: value
+        for key, value in env.items()
+        if _SERVICE.fullmatch(key) or key in named or (libpq and key.startswith("PG"))
+    }
 
 
 def for_supervisor(env: Mapping[str, str]) -> dict[str, str]:
     """What a supervisor in the background gets: what its services get, and where files are."""
     more = {key: env[key] for key in ("PULP_DATA", "PULP_ADMIN_CONFIG") if key in env}
-    return without_libpq(for_services(env)) | more
+    return without_libpq(for_services(env, libpq=True)) | more
 
 
 def without_libpq(env: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,49 @@
+"""How to run the services of a stack: the API, processors and workers."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from pulp_deploy.folder import DataFolder
+from pulp_deploy.local.processes import Command
+from pulp_deploy.unprivileged import Unprivileged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The commands, by kind. With more than one of a kind, their names are numbered from 1."""
+
+    folder: DataFolder
+    unprivileged: Unprivileged
+    environment: Mapping[str, str]
+    """What all of them get."""
+
+    def api(self, host: str, port: int) -> Command:
+        """The one API."""
+        command = self._command("api", "api", {"PULP_API_HOST": host, "PULP_API_PORT": str(port)})
+        return replace(command, account=self.unprivileged.for_port(port))
+
+    def processors(self, count: int) -> Iterable[Command]:
+        """So many processors."""
+        for name in _numbered("processor", count):
+            yield self._command(name, "processor", {"PULP_PROCESSOR_INSTANCE": name})
+
+    def workers(self, count: int, *, concurrency: int) -> Iterable[Command]:
+        """So many workers, each of which runs `concurrency` tasks at once."""
+        for name in _numbered("worker", count):
+            more = {"PULP_WORKER_NAME": name, "PULP_WORKER_CONCURRENCY": str(concurrency)}
+            yield self._command(name, "worker", more)
+
+    def _command(self, name: str, command: str, more: Mapping[str, str]) -> Command:
+        return Command(
+            name=name,
+            arguments=[sys.executable, "-m", "pulp_deploy", command],
+            log=self.folder.logs / f"{name}.log",
+            environment=self.unprivileged.environment({**self.environment, **more}),
+            folder=self.folder.path,
+            account=self.unprivileged.account,
+        )
+
+
+def _numbered(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}-{number}" for number in range(1, count + 1)]
