@@ -267,6 +267,33 @@ def test_killing_the_supervisor_leaves_no_process_and_its_data_goes_on(running: 
     assert "jo" in pulp_tasks("users", "list", "--data", str(running.data), env=running.env).stdout
 
 
+def test_a_worker_that_was_stopped_by_a_signal_is_told(running: Running) -> None:
+    status = ["status", "--data", str(running.data)]
+    well = pulp_tasks(*status, "--output", "json", env=running.env)
+    assert (well.returncode, json.loads(well.stdout)["workers"]) == (0, {"live": 1, "slots": 4, "free": 4})
+    worker = psutil.Process(json.loads((running.data / "processes.json").read_text())["worker"][0])
+    worker.suspend()
+    try:
+        told = pulp_tasks(*status, env=running.env)
+    finally:
+        worker.resume()
+    assert told.returncode == os.EX_UNAVAILABLE
+    assert f"worker was stopped by a signal: let it go on with kill -CONT {worker.pid}" in told.stderr
+
+
+def test_down_ends_a_supervisor_that_was_stopped_by_a_signal(running: Running) -> None:
+    supervisor = DataFolderProcesses(running.data).supervisor()
+    assert supervisor is not None
+    processes = DataFolderProcesses(running.data).all()
+    supervisor.suspend()
+    result = pulp_tasks("down", "--data", str(running.data), env=running.env)
+    assert (result.returncode, result.stdout) == (0, "stopped\n")
+    assert [process for process in processes if process.is_running()] == []
+    assert not (running.data / "owner.json").exists()  # it ended in order, and was not killed
+    again = pulp_tasks("up", "--data", str(running.data), "--detach", env=running.env)
+    assert again.returncode == 0, again.stderr
+
+
 def test_down_leaves_no_process(running: Running) -> None:
     processes = DataFolderProcesses(running.data).all()
     result = pulp_tasks("down", "--data", str(running.data), env=running.env)
@@ -283,7 +310,8 @@ def test_data_that_was_lost_is_no_fresh_start(running: Running) -> None:
     assert "meta.properties is missing" in result.stderr
 
 
-def test_ctrl_c_while_it_starts_leaves_no_process(folder: Path) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_it_starts_leaves_no_process(folder: Path, signum: signal.Signals) -> None:
     data = folder / "interrupted"
     with subprocess.Popen(
         [sys.executable, "-m", "pulp_deploy", "up", "--data", str(data), *ANY_PORTS],
@@ -293,10 +321,16 @@ def test_ctrl_c_while_it_starts_leaves_no_process(folder: Path) -> None:
     ) as process:
         assert process.stderr is not None
         assert "starting on" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
+        if signum == signal.SIGHUP:
+            process.stderr.close()  # the terminal has gone, and nothing can be said any more
+        process.send_signal(signum)
         assert process.wait(60) == 130
-    left = [each for each in psutil.process_iter() if str(data) in " ".join(_cmdline(each))]
-    assert left == []
+    assert _on(data) == []
+
+
+def _on(data: Path) -> list[psutil.Process]:
+    """What runs with this folder in its command line."""
+    return [each for each in psutil.process_iter() if str(data) in " ".join(_cmdline(each))]
 
 
 def _cmdline(process: psutil.Process) -> list[str]:
@@ -304,3 +338,15 @@ def _cmdline(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def test_a_stack_whose_folder_was_removed_ends(folder: Path) -> None:
+    data = folder / "removed"
+    result = pulp_tasks("up", "--data", str(data), "--detach", "--workers", "0", *ANY_PORTS, env=environment(folder))
+    assert result.returncode == 0, result.stderr
+    processes = DataFolderProcesses(data).all()
+    data.rename(folder / "elsewhere")
+    _, alive = psutil.wait_procs(processes, timeout=90)
+    assert alive == []
+    told = (folder / "elsewhere" / "logs" / "supervisor.log").read_text()
+    assert f"the data folder {data} was removed or replaced: all is stopped" in told
