@@ -209,8 +209,10 @@ class DataFolder:
     def services(self) -> dict[str, str] | None:
         """The environment of the stack's services; None before they were started, or after they were stopped.
 
-        Raises `SettingsError` if it cannot be read.
+        Raises `SettingsError` if it cannot be read, and `NotOurs`.
         """
+        with suppress(FileNotFoundError):
+            os.close(open_file(self.path / SERVICES, os.O_RDONLY))
         return services(self.path)
 
     def write_services(self, environment: Mapping[str, str]) -> None:

@@ -30,6 +30,7 @@ from pulp_deploy.credentials import ADMIN, ensure_admin, write_client_file
 from pulp_deploy.errors import DeployError, NotOurs, ProcessFailed
 from pulp_deploy.exits import IN_USE
 from pulp_deploy.folder import DataFolder
+from pulp_deploy.local.accounts import ROOT
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
 from pulp_deploy.local.surroundings import for_services
@@ -70,9 +71,9 @@ class StackOptions:
 
     @classmethod
     def throwaway(cls, **others: object) -> Self:
-        """A stack on a fresh temporary folder and on free ports, whose Kafka asks for no login."""
+        """A stack on a fresh temporary folder and on free ports, for tests: all as we are, and Kafka asks for no login."""
         data = make_temporary()
-        backend = BackendOptions(kafka_port=0, postgres_port=0, kafka_login=False)
+        backend = BackendOptions(kafka_port=0, postgres_port=0, kafka_login=False, user=ROOT)
         return cls(**{"data": data, "temporary": True, "api_port": 0, "backend": backend, **others})  # type: ignore[arg-type]  # fields by name
 
 

@@ -21,6 +21,7 @@ from confluent_kafka import KafkaException
 from psycopg.conninfo import make_conninfo
 from pulp_deploy.backend import BackendOptions
 from pulp_deploy.errors import ProcessFailed
+from pulp_deploy.local import accounts
 from pulp_deploy.local.ports import HOST, free_ports
 from pulp_deploy.stack import Stack, StackOptions
 from pulp_projections.users import Role, add_user
@@ -58,6 +59,7 @@ class Arena:
                 processors=PROCESSORS,
                 workers=WORKERS,
                 backend=BackendOptions(
+                    user=accounts.ROOT,  # limits of another user's processes cannot be set everywhere, though we are root
                     brokers=BROKERS,
                     partitions=PARTITIONS,
                     kafka_port=0,

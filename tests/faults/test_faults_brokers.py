@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from pulp_deploy.backend import BackendOptions
+from pulp_deploy.local.accounts import ROOT
 from pulp_deploy.stack import Stack, StackOptions
 from pulp_events.admin import create_topics
 from pulp_events.log import KafkaLog
@@ -18,7 +19,7 @@ PATIENCE_S = 60
 
 @pytest.fixture
 def three_brokers() -> Stack:
-    backend = BackendOptions(brokers=3, kafka_port=0, postgres_port=0, kafka_login=False)
+    backend = BackendOptions(brokers=3, kafka_port=0, postgres_port=0, kafka_login=False, user=ROOT)
     return Stack(StackOptions.throwaway(backend=backend))
 
 

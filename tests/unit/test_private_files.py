@@ -132,6 +132,15 @@ def test_a_data_folder_below_a_link_of_ours_is_where_that_leads(tmp_path: Path) 
     assert DataFolder(Path(f"{tmp_path}/link/../disk/data/")).path == tmp_path / "disk" / "data"
 
 
+def test_settings_behind_a_link_are_not_believed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text('{"PULP_KAFKA": "attacker:9092"}')
+    with DataFolder(tmp_path / "data") as folder:
+        assert folder.services() is None
+        (folder.path / "services.json").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(NotOurs, match="no regular file"):
+            folder.services()
+
+
 @needs_root
 def test_a_link_that_somebody_else_has_made_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()

@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,9 @@ from pulp_deploy.files import open_file, open_folder
 from pulp_deploy.log_files import MOST_BYTES, rotated
 
 _CHUNK: Final = 1 << 16
+_MOST_CHUNKS: Final = 32
+_GATHER_S: Final = 0.02
+"""Lines that come one by one are written together: to wake up for each would cost more than to write it."""
 DONE: Final = b"."
 
 
@@ -102,11 +106,14 @@ class Writer:
     def run(self) -> None:
         """Returns when the supervisor has gone, and all pipes are closed."""
         while self._selector.get_map():
-            for key, _ in self._selector.select():
-                if key.fileobj is self._control:
-                    self._answer()
-                else:
-                    self._pass_on(key.fd)
+            ready = {key.fileobj for key, _ in self._selector.select()}
+            if self._control in ready:
+                self._answer()
+                continue
+            time.sleep(_GATHER_S)
+            for pipe in ready:
+                assert isinstance(pipe, int)
+                self._empty(pipe)
 
     def _answer(self) -> None:
         try:
@@ -123,10 +130,15 @@ class Writer:
             self._selector.register(pipe, selectors.EVENT_READ)
         if not pipes:
             for pipe in list(self._logs):
-                while self._pass_on(pipe):
-                    pass
+                self._empty(pipe)
         with suppress(OSError):
             self._control.send(DONE)
+
+    def _empty(self, pipe: int) -> None:
+        """Write what is in it, but not for ever what a process without end adds."""
+        for _ in range(_MOST_CHUNKS):
+            if not self._pass_on(pipe):
+                return
 
     def _pass_on(self, pipe: int) -> bool:
         """Write what is in a pipe; whether there may be more."""
