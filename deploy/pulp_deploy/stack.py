@@ -71,7 +71,7 @@ class StackOptions:
 
     @classmethod
     def throwaway(cls, **others: object) -> Self:
-        """A stack on a fresh temporary folder and on free ports, for tests: all as we are, and Kafka asks for no login."""
+        """For tests, on a fresh temporary folder and free ports: all as one user, and Kafka asks for no login."""
         data = make_temporary()
         backend = BackendOptions(kafka_port=0, postgres_port=0, kafka_login=False, user=ROOT)
         return cls(**{"data": data, "temporary": True, "api_port": 0, "backend": backend, **others})  # type: ignore[arg-type]  # fields by name

@@ -13,6 +13,8 @@ _SERVICE: Final = re.compile(
     r"| PULP_(?!ADMIN_|(DATA|READY_FD|URL|USERNAME|PASSWORD|CA_FILE|FIELDS)$)\w+",
     re.VERBOSE,
 )
+_SUPERVISOR: Final = re.compile(r"PULP_DATA|PULP_ADMIN_CONFIG|JAVA_HOME|(M2|MAVEN|JGO)_\w+")
+"""Where files are, and what brings Kafka's jars."""
 _MORE: Final = "PULP_WORKER_ENVIRONMENT"
 """Names more, for operations; separated by commas."""
 
@@ -42,7 +44,7 @@ def for_services(env: Mapping[str, str], *, libpq: bool = False) -> dict[str, st
 
 def for_supervisor(env: Mapping[str, str]) -> dict[str, str]:
     """What a supervisor in the background gets: what its services get, and where files are."""
-    more = {key: env[key] for key in ("PULP_DATA", "PULP_ADMIN_CONFIG") if key in env}
+    more = {key: value for key, value in env.items() if _SUPERVISOR.fullmatch(key)}
     return without_libpq(for_services(env, libpq=True)) | more
 
 
