@@ -148,10 +148,9 @@ class Backend:
         for node in nodes:
             self._expect(made, node.data)
         kafka = Kafka(cluster_id=made.cluster_id, nodes=nodes, class_path=class_path(self._say), access=access)
-        warmed = warm(kafka, self._say)
-        if self.account is None:
-            return warmed
-        return warmed.unprivileged(self.account, self._folder.path / "kafka", self.refuse_root)
+        if self.account is not None:
+            kafka = kafka.unprivileged(self.account, self._folder.path / "kafka", self.refuse_root)
+        return warm(kafka, self._say)
 
     def refuse_root(self, reason: str) -> None:
         """Say why something runs as root all the same. Raises `DeployError` if an account was asked for."""

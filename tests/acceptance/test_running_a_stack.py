@@ -324,7 +324,7 @@ def test_a_signal_while_it_starts_leaves_no_process(folder: Path, signum: signal
         if signum == signal.SIGHUP:
             process.stderr.close()  # the terminal has gone, and nothing can be said any more
         process.send_signal(signum)
-        assert process.wait(60) == 130
+        assert process.wait(60) in (130, 141)  # interrupted; nobody reads that
     assert _on(data) == []
 
 

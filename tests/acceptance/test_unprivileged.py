@@ -191,7 +191,7 @@ def test_the_account_may_write_to_its_own_folders_alone(stack: Stack) -> None:
         found = path.lstat()
         if stat.S_ISDIR(found.st_mode):
             assert found.st_uid == 0, name
-        assert stat.S_IMODE(found.st_mode) & (0o022 if name.startswith("kafka/jars-") else 0o066) == 0, name
+        assert stat.S_IMODE(found.st_mode) & 0o066 == 0, name
     assert {stat.S_IMODE((stack.data / name).stat().st_mode) for name in theirs} == {0o700}
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pulp_deploy.errors import DeployError
+from pulp_deploy.files import make_folder, resolved
 
 ROOT: Final = "root"
+_CACHE: Final = Path("/var/cache/pulp-tasks")
 USUAL: Final = ("postgres", "nobody")
 
 
@@ -73,6 +75,13 @@ def _may(path: Path, account: Account, right: int) -> bool:
     if found.st_gid == account.group:
         return bool(found.st_mode & right >> 3)
     return bool(found.st_mode & right >> 6)
+
+
+def shared_cache() -> Path:
+    """Where root keeps what the account has to read as well."""
+    folder = resolved(_CACHE)
+    make_folder(folder, 0o755)
+    return folder
 
 
 def give(path: Path, account: Account | None) -> None:

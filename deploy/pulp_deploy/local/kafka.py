@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from pulp_events.kafka import client_settings
 
 from pulp_deploy.errors import DataFolderCorrupt, ProcessFailed
 from pulp_deploy.files import make_folder, write_private
-from pulp_deploy.local.accounts import Account, give, may_enter, unreadable
+from pulp_deploy.local.accounts import Account, give, may_enter, shared_cache, unreadable
 from pulp_deploy.local.kafka_access import Access, Anybody, Login
 from pulp_deploy.local.ports import HOST
 from pulp_deploy.local.processes import Command
@@ -81,9 +82,9 @@ class Kafka:
         return ",".join(f"{HOST}:{node.port}" for node in self.nodes)
 
     def unprivileged(self, account: Account, folder: Path, say: Callable[[str], None]) -> "Kafka":
-        """The same cluster, run as the account; jars that it may not read are copied to the folder.
+        """The same cluster, run as the account; jars that it may not read are copied to where it may.
 
-        As we are, and it is said why, where it may not run Java.
+        As we are, and it is said why, where it may not run Java, or not enter the folder that its nodes are in.
         """
         runtime = Path(self.java).resolve().parent.parent
         entered = (folder, *folder.parents)
@@ -94,9 +95,8 @@ class Kafka:
             return self
         jars = [Path(each) for each in self.class_path.split(":")]
         if unreadable(jars, account) is not None:
-            jars = copied(jars, folder)
-        archive = self.archive if self.archive and unreadable([self.archive], account) is None else None
-        return replace(self, class_path=":".join(map(str, jars)), archive=archive, account=account)
+            jars = copied(jars, shared_cache())
+        return replace(self, class_path=":".join(map(str, jars)), account=account)
 
     def prepare(self, node: Node) -> None:
         """Write the node's properties; format its folder if it has none. Raises `DataFolderCorrupt`."""
@@ -216,18 +216,20 @@ class Kafka:
 
 def copied(jars: Sequence[Path], folder: Path) -> list[Path]:
     """Copies of the jars that everybody may read; made once, and again for other jars."""
-    names = "".join(f"{jar} {jar.stat().st_size}\n" for jar in jars)
+    names = "".join(f"{jar} {jar.stat().st_size} {jar.stat().st_mtime_ns}\n" for jar in jars)
     copy = folder / f"jars-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
-    make_folder(folder, 0o711)
     if not copy.exists():
-        for old in folder.glob("jars-*"):
-            shutil.rmtree(old)
-        aside = folder / f"data.{uuid4().hex[:8]}"
-        make_folder(aside, 0o755)
-        for jar in jars:
-            shutil.copyfile(jar, aside / jar.name)
-            (aside / jar.name).chmod(0o644)
-        aside.rename(copy)
+        with tempfile.TemporaryDirectory(prefix=".jars-", dir=folder) as parent:
+            aside = Path(parent) / "jars"
+            make_folder(aside, 0o755)
+            for jar in jars:
+                shutil.copyfile(jar, aside / jar.name)
+                (aside / jar.name).chmod(0o644)
+            try:
+                aside.rename(copy)
+            except OSError:
+                if not copy.exists():  # else another start has made the same copy meanwhile
+                    raise
     return [copy / jar.name for jar in jars]
 
 

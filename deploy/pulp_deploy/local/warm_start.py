@@ -20,6 +20,7 @@ import platformdirs
 
 from pulp_deploy.errors import DeployError
 from pulp_deploy.files import make_folder, resolved
+from pulp_deploy.local.accounts import shared_cache
 from pulp_deploy.local.kafka import JVM_OPTIONS, Kafka, Node
 from pulp_deploy.local.kafka_access import Login
 from pulp_deploy.local.ports import free_ports
@@ -47,8 +48,11 @@ def warm(kafka: Kafka, say: Callable[[str], None]) -> Kafka:
 def _archive_of(kafka: Kafka) -> Path:
     java = Path(kafka.java)
     fits = f"{java} {java.stat().st_mtime_ns} {kafka.class_path} {JVM_OPTIONS} with a login"
-    folder = resolved(platformdirs.user_cache_path("pulp-tasks"))
-    make_folder(folder)
+    if kafka.account is None:
+        folder = resolved(platformdirs.user_cache_path("pulp-tasks"))
+        make_folder(folder)
+    else:
+        folder = shared_cache()
     return folder / f"kafka-{hashlib.sha256(fits.encode()).hexdigest()[:16]}.aot"
 
 
@@ -72,6 +76,7 @@ def _make(archive: Path, class_path: str, say: Callable[[str], None]) -> None:
             aside = archive.with_suffix(f".{os.getpid()}")
             try:
                 _run(kafka, node, aside)
+                aside.chmod(0o644)  # its folder says who may read it
                 aside.replace(archive)
             finally:
                 aside.unlink(missing_ok=True)
