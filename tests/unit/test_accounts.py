@@ -72,8 +72,8 @@ def test_a_port_below_1024_is_for_root(tmp_path: Path) -> None:
 def test_the_environment_leads_to_no_file_of_root(tmp_path: Path) -> None:
     environment = {
         "HOME": "/root",
-        "TMPDIR": "/root/tmp",
-        "XDG_CACHE_HOME": "/root/.cache",
+        "TMPDIR": "/home/op/tmp",
+        "XDG_CACHE_HOME": "/home/op/.cache",
         "USER": "root",
         "TZ": "UTC",
     }
