@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from pulp_events.kafka import Servers
@@ -26,18 +26,15 @@ def api_answers(url: str) -> bool:
         return False
 
 
-def workers(url: str) -> dict[str, int] | None:
-    """How many workers are at work (`live`), their `slots`, and how many are `free`: as the API says, within seconds.
-
-    None if it cannot.
-    """
+def health(url: str) -> dict[str, Any]:
+    """What the API says of the installation in `readyz`: its `workers`, its `findings` …; {} if it does not say it."""
     import httpx
 
     try:
-        found = httpx.get(url + READY, timeout=_ASKING_S, trust_env=False).json().get("workers")
-    except (httpx.HTTPError, ValueError, AttributeError):
-        return None
-    return found if isinstance(found, dict) else None
+        found = httpx.get(url + READY, timeout=_ASKING_S, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def stable_members(kafka: Servers, group: str) -> list[str]:

@@ -111,9 +111,13 @@ class Positions:
         self._set({partition: max(offset, self._heard.get(partition, 0)) for partition, offset in found.items()})
 
     def _hear(self, payload: str) -> None:
-        _, partition, offset = payload.split()
-        self._heard[int(partition)] = int(offset)
-        self._set({**self._current, int(partition): int(offset)})
+        try:
+            _, partition, offset = map(int, payload.split())
+        except ValueError:  # any role that may connect can notify: it is no reason to stop listening
+            _log.warning("a notification that no processor sends", extra={"payload": payload[:80]})
+            return
+        self._heard[partition] = offset
+        self._set({**self._current, partition: offset})
 
     def _set(self, found: dict[int, int]) -> None:
         if found != self._current or not self._is_connected:

@@ -30,3 +30,14 @@ async def test_an_answer_that_is_older_than_what_was_heard_meanwhile_takes_nothi
     await positions.reach({0: 7}, 10)  # there is no other look: the relay hands on nothing more
     assert positions.has_passed(Position(0, 6))
     assert not positions.has_passed(Position(0, 7))
+
+
+async def test_a_notification_that_is_none_of_ours_ends_nothing(database: str, positions: Positions) -> None:
+    """Any role that may connect can send one."""
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as stranger:
+        for payload in ("", "x", "1 0", "1 0 x", "1 0 1 1"):
+            await stranger.execute("select pg_notify('pulp_positions', %s)", [payload])
+        await stranger.execute("update generation_1.positions set next_offset = 7 where partition = 0")
+        await stranger.execute("select pg_notify('pulp_positions', '1 0 7')")
+    await positions.reach({0: 7}, 10)
+    assert positions.is_connected

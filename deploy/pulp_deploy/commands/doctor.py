@@ -13,6 +13,7 @@ from pulp_console.escaping import plain
 from pulp_console.groups import examples
 from pulp_console.output import hint, show, wrap
 
+from pulp_deploy.commands.findings import lines_of
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import data_option, environment
 from pulp_deploy.exits import DANGEROUS, DIFFERENT
@@ -103,20 +104,14 @@ def _described(report: "Report") -> dict[str, Any]:
 
 
 def _page(report: "Report") -> list[str]:
-    lines: list[str] = []
-    for each in report.findings:
-        lines += wrap(_head(each.severity.value), f"{each.subject}: {each.wrong}")
-        lines += wrap(" " * 11, f"Endangers: {each.endangers}")
-        lines += wrap(" " * 11, f"To mend it: {each.mend}") if each.mend else []
+    from pulp_events.findings import described
+
+    lines = lines_of(described(each) for each in report.findings)
     for part in report.unchecked:
         lines += wrap("UNCHECKED  ", part)
     if not report.findings and not report.unchecked:
         lines.append("All is well.")
     return lines
-
-
-def _head(severity: str) -> str:
-    return severity.upper().ljust(11)
 
 
 def _coloured(line: str) -> str:

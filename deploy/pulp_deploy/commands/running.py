@@ -9,6 +9,7 @@ from pulp_console.groups import examples
 from pulp_console.output import show, table
 from pulp_console.times import time_text
 
+from pulp_deploy.commands.findings import lines_of
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import stack_folder, stack_option
 
@@ -121,17 +122,19 @@ def _is_worker(name: str) -> bool:
 def _report(folder: "DataFolder", owner: "Owner") -> dict[str, Any]:
     from pulp_projections.conninfo import without_secrets
 
-    from pulp_deploy.probes import workers
+    from pulp_deploy.probes import health
 
     processes = {"supervisor": owner.identity, **folder.processes()}
     services = folder.services() or {}
+    said = {} if owner.url is None else health(owner.url)
     return {
         "url": owner.url,
         "kafka": services.get("PULP_KAFKA"),
         "postgres": without_secrets(services["PULP_POSTGRES"]) if services else None,
         "data": str(folder.path),
-        "workers": None if owner.url is None else workers(owner.url),
+        "workers": said.get("workers"),
         "processes": [_process(name, identity) for name, identity in processes.items()],
+        "findings": said.get("findings"),
     }
 
 
@@ -173,6 +176,7 @@ def _page(report: dict[str, Any]) -> list[str]:
         f"Data      {report['data']}",
         f"Workers   {_workers(report['workers'])}",
         *table(rows, ("NAME", "STATE", "PID", "MEMORY", "SINCE")),
+        *lines_of(each for each in report["findings"] or [] if each["severity"] != "note"),
     ]
 
 
