@@ -14,6 +14,8 @@ from pulp_projections.queries import Condition, Reading, TaskRow, parameters_of,
 
 PAGE_BYTES: Final = 2 * 1024 * 1024
 """What the values in `WIDE` of all tasks of a page may have together, as they are stored."""
+DEEP: Final = 1000
+"""From this offset on tasks are passed over by their ids alone."""
 _PART: Final = 8
 """Of a task that needs more than its share each value is left out that has more than this part of the share."""
 _CHILD_BYTES: Final = 128
@@ -47,9 +49,23 @@ async def tasks(
     wanted: frozenset[str] = EVERYTHING,
 ) -> list[TaskRow]:
     """The tasks for which every condition holds, with those columns of `WIDE` that are wanted."""
-    statement: LiteralString = "select " + tasks_sql(reading_of(conditions, order), limit, wanted)
+    reading = behind(reading_of(conditions, order), offset)
+    statement: LiteralString = "select " + tasks_sql(reading, limit, wanted)
     values = {**parameters_of(conditions), "limit": limit, "skip": offset}
     return [TaskRow(*row) for row in await rows_of(connection, statement, values)]
+
+
+def behind(reading: Reading, offset: int) -> Reading:
+    """The reading as it is best where `offset` tasks are passed over: of many only the ids, which an index has.
+
+    Postgres computes all columns of what it passes over.
+    """
+    if offset < DEEP:
+        return reading
+    source, where, order, _ = reading
+    ids = f"(select t.task_id from {source}{where} order by {order} limit %(limit)s offset %(skip)s)"
+    by_task = order.replace("r.accepted_at", "t.accepted_at").replace("r.task_id", "t.task_id")
+    return Reading(f"{ids} k join tasks t using (task_id)", "", by_task, has_skipped=True)
 
 
 @lru_cache(maxsize=256)
@@ -69,7 +85,7 @@ def tasks_sql(reading: Reading, limit: int, wanted: frozenset[str]) -> LiteralSt
     return (
         f"{', '.join(outer)}, {_omitted(wanted, share, children)} as omitted"
         f" from (select {', '.join(inner)}, {' + '.join(sizes) or '0'} as wide from {reading.source}{reading.where}"
-        f" order by {reading.order} limit %(limit)s offset %(skip)s) t"
+        f" order by {reading.order} limit %(limit)s offset {'0' if reading.has_skipped else '%(skip)s'}) t"
     )
 
 

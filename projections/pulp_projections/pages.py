@@ -8,7 +8,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
 
-from pulp_projections.bounded import EVERYTHING, tasks_sql
+from pulp_projections.bounded import EVERYTHING, behind, tasks_sql
 from pulp_projections.queries import Condition, Reading, TaskRow, parameters_of, reading_of, rows_of
 from pulp_projections.sql import load
 
@@ -63,7 +63,8 @@ class Pages:
         values = {**parameters, "limit": limit, "skip": offset, "most": EXACT_UP_TO + 1}
 
         async def found_by(form: str) -> list[tuple[Any, ...]]:
-            return await rows_of(connection, _statement(form, reading, order, way, limit, wanted), values)
+            tasks = behind(reading, offset)
+            return await rows_of(connection, _statement(form, reading, tasks, order, way, limit, wanted), values)
 
         found = await found_by("page") or await found_by("empty")
         rows = [TaskRow(*row[2:]) for row in found if row[2] is not None]
@@ -97,13 +98,17 @@ def _have_counters(conditions: Sequence[Condition]) -> bool:
 
 @lru_cache(maxsize=256)
 def _statement(
-    form: str, reading: Reading, order: LiteralString, way: LiteralString, limit: int, wanted: frozenset[str]
+    form: str,
+    reading: Reading,
+    tasks: Reading,
+    order: LiteralString,
+    way: LiteralString,
+    limit: int,
+    wanted: frozenset[str],
 ) -> LiteralString:
     count = SQL(_SQL[way]).format(source=SQL(reading.source), where=SQL(reading.where))
     whole = SQL(_SQL["whole"]).format(count=count)
-    return (
-        SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(reading, limit, wanted)), order=SQL(order)).as_string()
-    )
+    return SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(tasks, limit, wanted)), order=SQL(order)).as_string()
 
 
 def _estimate_sql(reading: Reading) -> bytes:

@@ -126,6 +126,8 @@ class Reading(NamedTuple):
     source: LiteralString
     where: LiteralString
     order: LiteralString
+    has_skipped: bool = False
+    """What the page passes over is left out of the source already."""
 
 
 async def tasks(
@@ -137,7 +139,7 @@ async def tasks(
     offset: int = 0,
 ) -> list[TaskRow]:
     """The tasks for which every condition holds."""
-    source, where, by = reading_of(conditions, order)
+    source, where, by, _ = reading_of(conditions, order)
     statement: LiteralString = "select " + COLUMNS + " from " + source + where
     statement += " order by " + by + " limit %(limit)s offset %(skip)s"
     values = {**parameters_of(conditions), "limit": limit, "skip": offset}
@@ -148,7 +150,7 @@ async def task_ids(
     connection: AsyncConnection, conditions: Sequence[Condition], *, order: LiteralString, limit: int, offset: int
 ) -> list[UUID]:
     """The ids of the tasks for which every condition holds."""
-    source, where, by = reading_of(conditions, order)
+    source, where, by, _ = reading_of(conditions, order)
     statement: LiteralString = "select t.task_id from " + source + where
     statement += " order by " + by + " limit %(limit)s offset %(skip)s"
     values = {**parameters_of(conditions), "limit": limit, "skip": offset}

@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import pytest
 from pulp_api.openapi import document
+from pulp_events.events import Resource
+from pulp_projections import bounded
 
 from tests.support.events import accepted
 from tests.support.site import V2, V3, Site
@@ -183,3 +185,42 @@ async def test_a_parameter_that_pulp_2s_list_has_not_is_refused(api: Site) -> No
         for name in names:
             answer = await api.client.get(path, params={name: "1" if name in ("limit", "skip") else "[]"})
             assert "no such parameter" not in answer.text, name
+
+
+async def test_arguments_of_any_depth_are_taken_or_refused(api: Site) -> None:
+    await api.execute("""update operations set arguments = '{"type": "object"}'""")
+    for depth in (100, 200, *range(900, 1100, 10), 100_000):
+        body = b'{"operation": "remove-orphans", "arguments": {"x": %s1%s}}' % (b"[" * depth, b"]" * depth)
+        answer = await api.client.post(f"{V3}/tasks/", content=body)
+        assert answer.status_code == (202 if depth < 120 else 400), (depth, answer.text[:200])
+
+
+async def test_a_page_far_behind_is_the_same_page(api: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(7):
+        await api.task("sync", resources=(Resource("repository", "zoo" if number % 2 else "bar"),))
+
+    async def pages(**params: Any) -> list[Any]:
+        found = []
+        for offset in range(9):
+            answer = await api.client.get(f"{V3}/tasks/", params={"limit": 2, "offset": offset, **params})
+            assert answer.status_code == 200, answer.text
+            found.append(answer.json())
+        return found
+
+    cases: list[dict[str, str]] = [
+        {},
+        {"ordering": "pulp_created"},
+        {"ordering": "-name,started_at"},
+        {"exclusive_resources": "repository:zoo"},
+        {"state": "waiting", "fields": "pulp_href"},
+    ]
+    near = [await pages(**params) for params in cases]
+    monkeypatch.setattr(bounded, "DEEP", 1)
+    assert [await pages(**params) for params in cases] == near
+
+
+async def test_an_idempotency_key_has_a_length(api: Site) -> None:
+    for length, status in ((255, 202), (256, 400)):
+        headers = {"Idempotency-Key": "k" * length}
+        answer = await api.client.post(f"{V3}/tasks/", json={"operation": "remove-orphans"}, headers=headers)
+        assert answer.status_code == status, answer.text

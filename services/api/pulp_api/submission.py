@@ -96,9 +96,12 @@ def checked(text: Raw, operation: OperationRow) -> tuple[dict[str, Any], tuple[s
     by = _checker(operation)
     if by is None:
         return arguments, ()
-    # Of two values with the same name only the last is checked, but the log would keep both.
-    json.loads(bytes(text), object_pairs_hook=_without_repetition)
-    return arguments, by.check(arguments)
+    try:
+        # Of two values with the same name only the last is checked, but the log would keep both.
+        json.loads(bytes(text), object_pairs_hook=_without_repetition)
+        return arguments, by.check(arguments)
+    except RecursionError:
+        raise BadInput("arguments cannot be used: objects and arrays are nested too deep") from None
 
 
 def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accepted:
