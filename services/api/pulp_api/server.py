@@ -74,7 +74,10 @@ class Server(uvicorn.Server):
             host, port = listening.getsockname()[:2]
             self.servers.append(Listener(listening, self.watch, self._protocol, self._certificates))  # type: ignore[arg-type]
             _log.info("listening", extra={"host": host, "port": port, "tls": self._certificates is not None})
-        self._watching = [asyncio.create_task(self.watch.keep_watch())]
+        self._watching = [
+            asyncio.create_task(self.watch.keep_watch()),
+            asyncio.create_task(self.watch.turns.keep_moving()),
+        ]
         if self._certificates is not None:
             self._watching.append(asyncio.create_task(_follow_files(self._certificates)))
         self.started = True

@@ -124,7 +124,6 @@ class Watch:
             step_s, last = min(now - last, 2 * _STEP_S), now
             for connection in list(self._all):
                 connection.check(step_s)
-            self.turns.let_long_ones_go()
             self.tally.write()
 
     def _make_room(self, among: Iterable[Watched]) -> bool:
