@@ -52,6 +52,7 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _EVENTS, "Read", "event streams of clients"),
         Right("topic", _EVENTS, "DescribeConfigs", "to see that Kafka deletes no events"),
         Right("topic", _AUDIT, "Write", "logins and refusals"),
+        Right("topic", _AUDIT, "DescribeConfigs", "to see that Kafka deletes none of it"),
     ),
     Role.PROCESSOR: (
         Right("topic", _EVENTS, "Read", "the projection"),

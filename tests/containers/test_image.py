@@ -49,6 +49,16 @@ def test_the_processes_are_healthy_as_compose_and_the_image_ask(scene: Scene) ->
         assert scene.engine.run("healthcheck", "run", scene.name(name)).returncode == 0
 
 
+def test_a_new_installation_has_nothing_to_warn_of(scene: Scene) -> None:
+    """With the ACLs and the roles that its jobs have granted, each process sees all that it checks."""
+    with scene.client() as client:
+        findings = client.get("/readyz/").json()["findings"]
+    assert [each for each in findings if each["severity"] != "note"] == []
+    for service in SERVING:
+        assert "severity=warning" not in scene.log(service)
+        assert "permission denied" not in scene.log(service)
+
+
 def test_an_operation_runs_without_rights_and_writes_only_where_it_is_meant_to(scene: Scene) -> None:
     seen = scene.task("surroundings")["result"]
     assert seen["ids"] == [10001] * 6
