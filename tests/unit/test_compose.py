@@ -85,7 +85,7 @@ def test_only_the_api_is_published_and_on_this_machine_alone() -> None:
     assert ports == {"api": ["127.0.0.1:24817:24817"]}
 
 
-def test_only_workers_reach_what_is_outside() -> None:
+def test_only_who_fetches_or_is_published_has_a_way_out() -> None:
     assert COMPOSE["networks"]["backend"] == {"internal": True}
     open_to = {name: set(service["networks"]) - {"backend"} for name, service in SERVICES.items()}
     assert {name: found for name, found in open_to.items() if found} == {"api": {"published"}, "worker": {"outside"}}
