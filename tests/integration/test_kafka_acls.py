@@ -104,10 +104,15 @@ async def join_group(servers: Kafka) -> None:
         await consumer.stop()
 
 
-async def check_settings(servers: Kafka) -> None:
-    state = await asyncio.to_thread(topic_states.read_topic, admin.connect(servers), TOPICS.events)
-    if findings := check_topic(state, brokers=1):
-        raise LogError(str(findings))
+def check_settings(topic: str) -> Attempt:
+    """Looking whether Kafka keeps what is in one topic."""
+
+    async def attempt(servers: Kafka) -> None:
+        state = await asyncio.to_thread(topic_states.read_topic, admin.connect(servers), topic)
+        if findings := check_topic(state, brokers=1):
+            raise LogError(str(findings))
+
+    return attempt
 
 
 def create(topic: str) -> Attempt:
@@ -148,7 +153,8 @@ def attempts(role: Role) -> Mapping[tuple[str, str], Attempt]:
     return {
         ("{events}", "Write"): append_event,
         ("{events}", "Read"): reading,
-        ("{events}", "DescribeConfigs"): check_settings,
+        ("{events}", "DescribeConfigs"): check_settings(TOPICS.events),
+        ("{audit}", "DescribeConfigs"): check_settings(TOPICS.audit),
         ("{dead_letters}", "Write"): lambda servers: append(servers, TOPICS.dead_letters),
         ("{events}.processor", "Read"): join_group,
         ("{audit}", "Write"): write_to_audit,
