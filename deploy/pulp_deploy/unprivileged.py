@@ -1,13 +1,16 @@
 """As whom the services of a stack run that root starts: an account without rights, if that may read what it needs."""
 
-import shlex
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from pulp_deploy.errors import NotOurs
 from pulp_deploy.files import hand_over, make_folder
@@ -135,16 +138,9 @@ def _can_load(account: Account, environment: Mapping[str, str]) -> bool:
 def _files(environment: Mapping[str, str]) -> list[Path]:
     """Files that settings name, and that of libpq's passwords."""
     named = [value for key, value in environment.items() if key.startswith("PULP_") and key.endswith("_FILE") and value]
-    conninfo = environment.get("PULP_POSTGRES", "")
-    passwords = [word.partition("=")[2] for word in _words(conninfo) if word.startswith("passfile=")]
-    return [Path(each) for each in (*named, *passwords)]
-
-
-def _words(conninfo: str) -> list[str]:
-    try:
-        return shlex.split(conninfo)
-    except ValueError:
-        return []
+    with suppress(psycopg.ProgrammingError):  # whoever connects says what is wrong with it
+        named += filter(None, [str(conninfo_to_dict(environment.get("PULP_POSTGRES", "")).get("passfile") or "")])
+    return [Path(each) for each in named]
 
 
 def _let_pass(inner: Path, folder: Path) -> None:

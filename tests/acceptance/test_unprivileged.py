@@ -21,6 +21,7 @@ from pulp_deploy.local.accounts import Account, server_account, unreadable
 from tests.support.command import environment, pulp_tasks
 
 TIMEOUT_S = 120
+NAME = 'it\'s $HOME 100% "data"'
 SECRET = "s3cr3t-of-the-shell"
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="NOT TESTED: that what root starts runs as another user; it needs root"
@@ -122,7 +123,7 @@ def stack() -> Iterator[Stack]:
         )
         for key in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             env.pop(key, None)
-        made = Stack(python, folder / "data", env, account)
+        made = Stack(python, folder / NAME, env, account)
         up = made.run("up", "--detach", "--free-ports")
         assert up.returncode == 0, up.stderr
         assert "as root" not in up.stderr

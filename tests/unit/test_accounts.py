@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
 from pulp_deploy.backend import Backend, BackendOptions
 from pulp_deploy.errors import DeployError
 from pulp_deploy.files import make_folder, write_private
@@ -88,13 +89,14 @@ def test_what_the_account_needs_is_given_to_it_and_back(tmp_path: Path) -> None:
     outside.touch()
     for folder in (data, data / "kafka", data / "kafka" / "login", data / "storage"):
         make_folder(folder)
-    secret = data / "kafka" / "login" / "password"
+    secret, passwords = data / "kafka" / "login" / "password", data / "it's"
     write_private(secret, "x")
+    write_private(passwords, "x")
     (data / "storage" / "link").symlink_to(outside)
-    environment = {"PULP_KAFKA_PASSWORD_FILE": str(secret), "PULP_POSTGRES": f"passfile='{outside}' user=pulp"}
+    environment = {"PULP_KAFKA_PASSWORD_FILE": str(secret), "PULP_POSTGRES": make_conninfo(passfile=str(passwords))}
     for account, user, passable in ((STRANGER, STRANGER.user, 0o711), (None, 0, 0o711)):
         Unprivileged(account=account, folder=data).prepare(environment)
-        mine = (secret, data / "storage", data / "storage" / "link")
+        mine = (secret, passwords, data / "storage", data / "storage" / "link")
         assert {path.lstat().st_uid for path in mine} == {user}
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
         assert stat.S_IMODE(secret.parent.stat().st_mode) == passable

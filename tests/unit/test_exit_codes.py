@@ -1,10 +1,12 @@
 """Exit codes of pulp-tasks are those of sysexits.h."""
 
+import errno
 import os
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from pulp_deploy import main
 from pulp_deploy.errors import DataFolderInUse, DeployError, PortInUse, ProcessFailed
 from pulp_deploy.exits import exit_code
 from pulp_events.errors import LogRefused, OffsetOutOfRange, PulpError, TopicMismatch
@@ -41,3 +43,24 @@ from pulp_worker.registration import Holder, NameInUse
 )
 def test_each_error_has_its_code(error: PulpError, code: int) -> None:
     assert exit_code(error) == code
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device (/data/x): make room on that disk"),
+        (errno.EDQUOT, "make room, or have the quota raised"),
+        (errno.EROFS, "Read-only file system (/data/x): name a folder elsewhere with --data"),
+        (errno.EMFILE, "raise the limit of open files"),
+        (errno.ENFILE, "too many files open"),
+        (errno.ENOMEM, "free some memory"),
+        (errno.EIO, "the disk may be damaged"),
+    ],
+)
+def test_what_the_system_has_not_got_is_said_with_what_helps(
+    capsys: pytest.CaptureFixture[str], number: int, words: str
+) -> None:
+    assert main._explain(OSError(number, os.strerror(number), "/data/x")) == os.EX_IOERR
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
