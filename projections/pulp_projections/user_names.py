@@ -23,6 +23,8 @@ def normal_name(name: str) -> str:
 
     A name that cannot be one comes back unchanged: users of earlier releases may have such.
     """
+    if len(name) > _LONGEST:  # anybody may claim any name: the work for it is bounded
+        return name
     try:
         return _enforce(name)
     except UnicodeEncodeError:

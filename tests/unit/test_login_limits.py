@@ -38,6 +38,14 @@ def test_who_guesses_is_refused_with_a_time_and_nobody_else_is() -> None:
     assert is_let_in(limits, "jo", HERE)  # nor of who shares the address
 
 
+def test_all_ways_to_write_a_name_share_its_attempts() -> None:
+    limits = LoginLimits()
+    forms = ["zo\u00eb", "zoe\u0308", "ZO\u00cb", "\uff5a\uff4f\u00eb"]  # composed, not, in capitals, in full width
+    for number in range(PAIR_BURST):
+        fail(limits, forms[number % len(forms)], HERE, 1)
+    assert not [form for form in forms if is_let_in(limits, form, HERE)]
+
+
 def test_attempts_at_the_same_time_count_before_they_have_failed() -> None:
     limits = LoginLimits()
     attempts = [limits.admit("admin", HERE, 0.0) for _ in range(PAIR_BURST)]

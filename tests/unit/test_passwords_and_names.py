@@ -146,6 +146,10 @@ def test_a_name_of_any_one_script_is_taken(name: str) -> None:
     assert check_new_name(name, ["somebody"]) == name
 
 
+def test_a_claimed_name_of_any_length_is_not_worked_on() -> None:
+    assert normal_name("\uff4a" * 201) == "\uff4a" * 201
+
+
 def test_a_name_has_one_form() -> None:
     assert check_new_name(normalize("NFD", "zoë"), []) == normalize("NFC", "zoë")
     assert check_new_name("\uff4a\uff4f", []) == "jo"

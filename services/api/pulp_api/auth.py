@@ -21,7 +21,7 @@ from pulp_projections.users import Credentials, Role
 
 from pulp_api.audit import Audit
 from pulp_api.basic import Basic, Origin, Unauthenticated
-from pulp_api.login_limits import Attempt, LoginLimits, LoginsLimited
+from pulp_api.login_limits import Attempt, LoginLimits, LoginsLimited, key_of
 from pulp_api.login_queue import LoginQueue
 from pulp_api.recent import Recent
 
@@ -178,7 +178,7 @@ class Authenticator:
     async def _check(self, claimed: Basic, attempt: Attempt) -> Credentials | None:
         """The user, if the password is right. The same work whether there is one of that name or not."""
         try:
-            async with self._queue.turn(attempt.lane, claimed.name.casefold(), attempt.site):
+            async with self._queue.turn(attempt.lane, key_of(claimed.name), attempt.site):
                 async with self._connect() as connection:
                     found = await users.credentials(connection, claimed.name)
                 password_hash = self._nobody if found is None else found.password_hash

@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import Final
 
 from pulp_events.errors import PulpError
+from pulp_projections.user_names import normal_name
 
 from pulp_api.basic import Origin
 from pulp_api.recent import Recent
@@ -146,5 +147,10 @@ class LoginLimits:
         buckets.give_back(_pair(name, origin), now_s)
 
 
+def key_of(name: str) -> str:
+    """What all ways to write a name have in common, of which each would let one user in."""
+    return normal_name(name).casefold()
+
+
 def _pair(name: str, origin: Origin) -> tuple[str, ...]:
-    return name.casefold(), origin.site
+    return key_of(name), origin.site
