@@ -150,7 +150,7 @@ def _parameters(conninfo: str, application_name: str, connect_timeout_s: int) ->
 def _given(conninfo: str) -> dict[str, Any]:
     """What the connection string says, and where it does not the environment. Raises `SettingsError`."""
     given = parts_of(conninfo)
-    for name, key in _TLS.items():
+    for name, key in _TLS.items() if given.get("sslmode") != "disable" else ():
         value = os.environ.get(key, "").strip()
         if value and name not in given:
             given[name] = value

@@ -70,6 +70,7 @@ async def test_what_the_connection_string_says_of_tls_goes_before_the_settings(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULP_POSTGRES_SSLMODE", "verify-full")
+    monkeypatch.setenv("PULP_POSTGRES_SSLROOTCERT", "/no/such/file")
     monkeypatch.setenv("PGSSLMODE", "verify-full")
     with connect_blocking(make_conninfo(database, sslmode="disable"), "test") as connection:
         assert not connection.pgconn.ssl_in_use

@@ -6,7 +6,7 @@ SUMMARIES: Final = {
     "root_read": "List what there is, by name and URL; an HTML page for a browser.",
     "status_read": "Tell how the server, Kafka, the read model and the workers are.",
     "livez_read": "Answer 200 as long as the process answers at all.",
-    "readyz_read": "Answer 200 if Kafka and Postgres answer, with the lag, and the free slots of live workers.",
+    "readyz_read": "Answer 200 if Kafka and Postgres answer and no data is in danger; with lag, slots and findings.",
     "docs_read": "Show this documentation as a page.",
     "docs_api.json_get": "Give the OpenAPI document as JSON.",
     "docs_api.yaml_get": "Give the OpenAPI document as YAML.",
