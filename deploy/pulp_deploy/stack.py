@@ -129,7 +129,7 @@ class Stack:
             "PULP_TOPIC_PREFIX": self.options.prefix,
             "PULP_STORAGE": str(self.folder.path / "storage"),
             # A feed may be on this machine, as that of the demonstration is.
-            "PULP_FETCH_ALLOW": os.environ.get("PULP_FETCH_ALLOW", LOCAL_ALLOW),
+            "PULP_FETCH_ALLOW": os.environ.get("PULP_FETCH_ALLOW", ",".join(LOCAL_ALLOW)),
             **(self.options.settings or {}),
         }
 

@@ -13,6 +13,7 @@ from backports import zstd
 from pulp_deploy.demo.server import DemoServer
 from pulp_operations import publish, reading, sync
 from pulp_worker import LimitExceeded, OperationError
+from pulp_worker.bounds import fetch_settings
 from pulp_worker.fetching import FetchSettings, patience
 from pulp_worker.isolation import IsolationSettings
 from rpmrepo_metadata import RepositoryReader
@@ -251,7 +252,7 @@ async def test_packages_that_are_none(folder: Path, url: str, runner: Runner, ch
 
 async def test_metadata_that_takes_all_memory_ends_its_task(folder: Path, url: str, runner: Runner) -> None:
     runner.isolation = IsolationSettings(memory_bytes=128 << 20)
-    runner.fetching = FetchSettings.read({"PULP_FETCH_ALLOW": "loopback", "PULP_FETCH_UNPACKED_RATIO": "100000"})
+    runner.fetching = fetch_settings({"PULP_FETCH_ALLOW": "loopback", "PULP_FETCH_UNPACKED_RATIO": "100000"})
     text = b"<summary>" + b"x" * (200 << 20)
     hostile(folder, {"primary": lambda content: zstd.compress(content.replace(b"<summary>", text, 1))}, suffix=".zst")
     assert (folder / "repodata" / "primary.xml.zst").stat().st_size < 99_000

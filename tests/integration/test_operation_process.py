@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 from pulp_events.events import Outcome
+from pulp_worker.bounds import fetch_settings
 from pulp_worker.descendants import marked
 from pulp_worker.environment import ATTEMPT_ID
-from pulp_worker.fetching import FetchSettings
 from pulp_worker.isolation import IsolationSettings
 from pulp_worker.output import BURST_BYTES, LINE_LIMIT
 from pulp_worker.scratch import folder_of
@@ -186,7 +186,7 @@ async def test_the_environment_is_what_is_allowed(tmp_path: Path, monkeypatch: p
 
 
 async def test_it_has_the_bounds_of_the_workers_settings(tmp_path: Path) -> None:
-    fetching = FetchSettings.read({"PULP_FETCH_ALLOW": "mirror.example"})
+    fetching = fetch_settings({"PULP_FETCH_ALLOW": "mirror.example"})
     isolation = IsolationSettings(memory_bytes=200 << 20)
     async with plain(tmp_path, "has-bounds", fetching=fetching, isolation=isolation) as run:
         allowed, told = json.loads(bytes((await run.end()).result))

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpcore
+from pulp_worker.bounds import fetch_settings
 from pulp_worker.fetching import FetchSettings
 from pulp_worker.fetching.fetcher import Fetcher
 
 Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
-LOCAL = FetchSettings.read({"PULP_FETCH_ALLOW": "public,private,loopback"})
+LOCAL = fetch_settings({"PULP_FETCH_ALLOW": "public,private,loopback"})
 
 
 def ok(body: bytes, *headers: str, length: int | None = None, status: str = "200 OK") -> bytes:

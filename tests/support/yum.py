@@ -9,12 +9,13 @@ from uuid import uuid4
 import msgspec
 from pulp_deploy.demo.server import DemoServer
 from pulp_worker import Context, Operation
+from pulp_worker.bounds import fetch_settings
 from pulp_worker.fetching import FetchSettings
 from pulp_worker.isolation import IsolationSettings
 from rpm_rs import BuildConfig, CompressionType, FileOptions, PackageBuilder
 from rpmrepo_metadata import Package, RepositoryWriter
 
-LOCAL = FetchSettings.read({"PULP_FETCH_ALLOW": "public,private,loopback"})
+LOCAL = fetch_settings({"PULP_FETCH_ALLOW": "public,private,loopback"})
 """A server of a test is on this machine."""
 
 

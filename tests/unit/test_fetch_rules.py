@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pulp_events.settings import SettingsError
+from pulp_worker.bounds import fetch_settings
 from pulp_worker.fetching.addresses import Kind, kind_of
 from pulp_worker.fetching.rules import Refused, Rules
-from pulp_worker.fetching.settings import FetchSettings
 
 PUBLIC, PRIVATE, LOOPBACK, NEVER = "93.184.216.34", "10.1.2.3", "127.0.0.1", "169.254.169.254"
 KINDS = {
@@ -93,7 +93,7 @@ def test_what_is_public_is_global_for_python_as_well(address: IPv4Address | IPv6
 
 
 def rules(**env: str) -> Rules:
-    return FetchSettings.read({f"PULP_FETCH_{key}": value for key, value in env.items()}).rules
+    return fetch_settings({f"PULP_FETCH_{key}": value for key, value in env.items()}).rules
 
 
 def may(checked: Rules, host: str, address: str | None = None, port: int = 443) -> bool:
@@ -215,5 +215,5 @@ def test_what_is_asked_of_a_proxy(env: dict[str, str], host: str, expected: bool
 )
 def test_a_wrong_setting_is_named(key: str, value: str, words: str) -> None:
     with pytest.raises(SettingsError, match=key) as raised:
-        FetchSettings.read({key: value})
+        fetch_settings({key: value})
     assert words in str(raised.value)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pulp_worker import LimitExceeded
+from pulp_worker.bounds import fetch_settings
 from pulp_worker.fetching import FetchFailed, FetchRefused, FetchSettings, patiently
 from pulp_worker.fetching.fetcher import Fetcher
 from pulp_worker.fetching.pace import Pace, TooSlow
@@ -45,7 +46,7 @@ DANGERS = [
 
 
 def settings(**env: str) -> FetchSettings:
-    return FetchSettings.read({f"PULP_FETCH_{key}": value for key, value in env.items()})
+    return fetch_settings({f"PULP_FETCH_{key}": value for key, value in env.items()})
 
 
 @pytest.mark.parametrize("location", DANGERS)

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 from pulp_worker import Operation
+from pulp_worker.bounds import fetch_settings, isolation_settings
 from pulp_worker.fetching import FetchSettings
 from pulp_worker.isolation import IsolationSettings
 from pulp_worker.testing import run_operation
@@ -31,8 +32,8 @@ class Recorder(dict[str, str]):
 
 def test_each_setting_is_on_the_page() -> None:
     read = Recorder()
-    FetchSettings.read(read)
-    IsolationSettings.read(read)
+    fetch_settings(read)
+    isolation_settings(read)
     assert read.asked == set(re.findall(r"PULP_(?:FETCH|ISOLATED)_[A-Z_]*[A-Z]", PAGE))
 
 
@@ -40,8 +41,8 @@ def test_the_defaults_on_the_page_are_right() -> None:
     rows = re.findall(r"^\| `(PULP_[A-Z_]+)` \| ([0-9]+) \|", PAGE, re.MULTILINE)
     given = {key: value for key, value in rows if key.startswith(("PULP_FETCH", "PULP_ISOLATED"))}
     assert len(given) == 14
-    assert FetchSettings.read(given) == FetchSettings()
-    assert IsolationSettings.read(given) == IsolationSettings()
+    assert fetch_settings(given) == FetchSettings()
+    assert isolation_settings(given) == IsolationSettings()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pulp_events.settings import SettingsError
 from pulp_worker import LimitExceeded, OperationError
+from pulp_worker.bounds import isolation_settings
 from pulp_worker.isolation import IsolationSettings, isolated
 
 from tests.support import isolated_functions as functions
@@ -117,4 +118,4 @@ async def test_neighbours_go_on_while_one_call_takes_all_it_can() -> None:
 @pytest.mark.parametrize("key", ["PULP_ISOLATED_MEMORY_BYTES", "PULP_ISOLATED_CPU_S", "PULP_ISOLATED_TOTAL_S"])
 def test_a_wrong_setting_is_named(key: str) -> None:
     with pytest.raises(SettingsError, match=key):
-        IsolationSettings.read({key: "0"})
+        isolation_settings({key: "0"})

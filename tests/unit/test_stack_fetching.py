@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pulp_deploy.backend import BackendOptions
 from pulp_deploy.stack import Stack, StackOptions
-from pulp_worker.fetching import FetchSettings
+from pulp_worker.bounds import fetch_settings
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ def test_a_local_stack_allows_loopback_unless_it_is_told_otherwise(
         monkeypatch.setenv("PULP_FETCH_ALLOW", given)
     backend = BackendOptions(given_kafka="127.0.0.1:9092", given_postgres="dbname=pulp")
     stack = Stack(StackOptions(data=tmp_path, backend=backend))
-    assert FetchSettings.read(stack.service_environment()).rules.allow == expected
+    assert fetch_settings(stack.service_environment()).rules.allow == expected

@@ -9,12 +9,11 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Self, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
-from pulp_events import settings as read
 
 from pulp_worker.environment import allowed
 from pulp_worker.errors import LimitExceeded, OperationError
@@ -27,7 +26,7 @@ _PIECE: Final = 1 << 16
 
 
 class IsolationSettings(Struct, frozen=True, kw_only=True):
-    """What one isolated call may use: PULP_ISOLATED_*."""
+    """What one isolated call may use. `pulp_worker.bounds` reads it from PULP_ISOLATED_*."""
 
     memory_bytes: int = 512 * _MIB
     """Address space of its process: some 50 MiB of it are the interpreter's."""
@@ -35,17 +34,6 @@ class IsolationSettings(Struct, frozen=True, kw_only=True):
     total_s: float = 3600
     result_bytes: int = 64 * _MIB
     """Of what the function returns, encoded."""
-
-    @classmethod
-    def read(cls, env: Mapping[str, str]) -> Self:
-        """Raises `SettingsError`, which names the key."""
-        default = cls()
-        return cls(
-            memory_bytes=read.integer(env, "PULP_ISOLATED_MEMORY_BYTES", default.memory_bytes, least=128 * _MIB),
-            cpu_s=read.integer(env, "PULP_ISOLATED_CPU_S", default.cpu_s, least=1),
-            total_s=read.number(env, "PULP_ISOLATED_TOTAL_S", default.total_s, least=1),
-            result_bytes=read.integer(env, "PULP_ISOLATED_RESULT_BYTES", default.result_bytes, least=1),
-        )
 
     def lowered(self, *, memory_bytes: int | None, cpu_s: int | None, total_s: float | None) -> "IsolationSettings":
         """These bounds, or lower ones where they are given."""

@@ -11,6 +11,7 @@ from pulp_events import settings as read
 from pulp_projections.quotas import of_roles
 from pulp_projections.users import Role
 
+from pulp_worker.bounds import fetch_settings, isolation_settings
 from pulp_worker.fetching.settings import FetchSettings
 from pulp_worker.isolation import IsolationSettings
 
@@ -64,8 +65,8 @@ class Settings(read.Installation):
             unserved_s=read.unserved(env),
             quotas=of_roles(env),
             environment=read.words(env, "PULP_WORKER_ENVIRONMENT", ()),
-            fetching=FetchSettings.read(env),
-            isolation=IsolationSettings.read(env),
+            fetching=fetch_settings(env),
+            isolation=isolation_settings(env),
         )
 
 

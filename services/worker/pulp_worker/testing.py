@@ -13,12 +13,13 @@ from uuid import uuid4
 
 import msgspec
 
+from pulp_worker.fetching.rules import Rules
 from pulp_worker.fetching.settings import LOCAL_ALLOW, FetchSettings
 from pulp_worker.outcome import Ended, raised, succeeded
 from pulp_worker.returning import complete, returned
 from pulp_worker.sdk import Context, Operation
 
-_FETCHING = FetchSettings.read({"PULP_FETCH_ALLOW": LOCAL_ALLOW})
+_FETCHING = FetchSettings(rules=Rules(allow=LOCAL_ALLOW))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
