@@ -95,3 +95,12 @@ def answers_something_else() -> Any:
 
 def has_environment() -> dict[str, str]:
     return dict(os.environ)
+
+
+def leaves_a_process(note: str) -> str:
+    """One that has the way to the worker open, and goes on."""
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(3600)
+    Path(note).write_text(str(pid))
+    return "said"

@@ -15,7 +15,7 @@ from pulp_worker.isolation import IsolationSettings, isolated
 
 from tests.support import isolated_functions as functions
 from tests.support.isolated_functions import SECRET, Point
-from tests.support.processes import is_running
+from tests.support.processes import gone, is_running
 
 LIMITS = IsolationSettings(memory_bytes=256 << 20, cpu_s=60, total_s=250, result_bytes=1_000_000)
 
@@ -86,6 +86,20 @@ async def test_a_cancel_ends_the_process(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert not is_running(int(note.read_text()))
+
+
+async def test_a_result_that_is_too_large_ends_the_process_however_much_of_it_is_unread() -> None:
+    for _ in range(10):
+        with pytest.raises(LimitExceeded):
+            await call(functions.says_much)
+
+
+async def test_what_it_has_started_ends_with_the_call(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    with pytest.raises(LimitExceeded, match="longer than 2 s"):
+        await call(functions.leaves_a_process, str(note), returns=str, total_s=2.0)
+    if note.exists() and note.read_text():  # else it was ended before it could start anything
+        await gone(int(note.read_text()))
 
 
 async def test_secrets_of_the_worker_stay_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,17 +78,17 @@ async def isolated(
     Raises `LimitExceeded` where the bounds do not suffice, the `OperationError` that the function raises, and
     `OperationError` (`isolated-failed`) for any other end.
     """
-    process = await _start(what)
+    process, reader, pipe = await _start(what)
     try:
         async with asyncio.timeout(limits.total_s) as deadline:
-            said = await _converse(process, _call(function, arguments, limits), limits, what)
+            said = await _converse(process, reader, _call(function, arguments, limits), limits, what)
             status = await process.wait()
     except TimeoutError:
         if not deadline.expired():
             raise
         raise LimitExceeded(f"{what} takes longer than {limits.total_s:g} s (PULP_ISOLATED_TOTAL_S)") from None
     finally:
-        await _end(process)
+        await _end(process, pipe)
     result: T = _outcome(said, status, returns, limits, what)
     return result
 
@@ -98,19 +98,34 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...], limits: Isol
     return msgspec.msgpack.encode(Call(function.__module__, function.__qualname__, arguments, path, limits))
 
 
-async def _start(what: str) -> asyncio.subprocess.Process:
+async def _start(
+    what: str,
+) -> tuple[asyncio.subprocess.Process, asyncio.StreamReader, asyncio.ReadTransport]:
+    """The process, and what it says: by a pipe of our own, since asyncio would wait for the end of one of its own."""
+    reading, writing = os.pipe()
     try:
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "pulp_worker.isolated"),
             stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=writing,
             stderr=asyncio.subprocess.DEVNULL,  # a parser that dies may quote there what it has read
             env=_environment(),
             start_new_session=True,
         )
     except OSError as error:
+        os.close(reading)
         reason = os.strerror(error.errno or 0)
         raise OperationError("isolated-failed", f"{what}: no process could be started for it: {reason}") from None
+    except BaseException:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    reader = asyncio.StreamReader()
+    pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb", 0)
+    )
+    return process, reader, pipe
 
 
 def _environment() -> dict[str, str]:
@@ -119,26 +134,29 @@ def _environment() -> dict[str, str]:
 
 
 async def _converse(
-    process: asyncio.subprocess.Process, call: bytes, limits: IsolationSettings, what: str
+    process: asyncio.subprocess.Process,
+    reader: asyncio.StreamReader,
+    call: bytes,
+    limits: IsolationSettings,
+    what: str,
 ) -> bytearray:
     assert process.stdin is not None
-    assert process.stdout is not None
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has died: its status says how
         process.stdin.write(call)
         process.stdin.write_eof()
         await process.stdin.drain()
     said = bytearray()
-    while piece := await process.stdout.read(_PIECE):
+    while piece := await reader.read(_PIECE):
         said += piece
         if len(said) > limits.result_bytes + _PIECE:
             raise LimitExceeded(f"{what} gives more than {limits.result_bytes} bytes (PULP_ISOLATED_RESULT_BYTES)")
     return said
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+async def _end(process: asyncio.subprocess.Process, pipe: asyncio.ReadTransport) -> None:
+    pipe.close()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)  # also what it has started
     await asyncio.shield(asyncio.ensure_future(process.wait()))
 
 
