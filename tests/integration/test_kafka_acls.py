@@ -1,8 +1,11 @@
 """Each role's ACLs suffice for what its processes do, each of them is needed, and nobody can do more."""
 
 import asyncio
+import json
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from uuid import uuid4
 
 import pytest
@@ -29,7 +32,7 @@ from pulp_processor.aiokafka_settings import aiokafka_settings
 from pulp_processor.raw_producer import RawRecord
 
 from tests.support.events import accepted
-from tests.support.secured_kafka import SecuredKafka, secured_kafka
+from tests.support.secured_kafka import SecuredKafka, secured_kafka, unsigned_token
 
 PREFIX = "secured"
 TOPICS = Topics.named(PREFIX)
@@ -223,15 +226,53 @@ async def test_a_role_can_do_nothing_else(what: str, broker: SecuredKafka) -> No
         await attempt(broker.client(USERS[role]))
 
 
-@pytest.mark.parametrize("way", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "certificate"])
-async def test_each_kind_of_login_works_in_both_clients(way: str, broker: SecuredKafka) -> None:
-    if way == "certificate":
-        user, env = "by-certificate", broker.mutual_settings("by-certificate")
-    elif way == "OAUTHBEARER":
-        user, env = "by-token", broker.token_settings("by-token")
-    else:
-        user = "plain" if way == "PLAIN" else "nobody"
-        env = broker.settings(user, way)
+def own_token() -> str:
+    now_s = time.time()
+    return unsigned_token(sub="by-token", iat=now_s, exp=now_s + 3600)
+
+
+class _Endpoint(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"access_token": own_token(), "expires_in": 3600}).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), _Endpoint) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/token"
+        server.shutdown()
+
+
+def login(way: str, broker: SecuredKafka, endpoint: str) -> tuple[str, dict[str, str]]:
+    """A user's name, and the settings with which it logs in this way."""
+    file = broker.token_settings("by-token")
+    without = {key: value for key, value in file.items() if key != "PULP_KAFKA_OAUTH_TOKEN_FILE"}
+    secret = {"PULP_KAFKA_OAUTH_CLIENT_ID": "c", "PULP_KAFKA_OAUTH_CLIENT_SECRET": "s"}
+    match way:
+        case "certificate":
+            return "by-certificate", broker.mutual_settings("by-certificate")
+        case "token file":
+            return "by-token", file
+        case "callback":
+            return "by-token", {**without, "PULP_KAFKA_OAUTH_CALLBACK": f"{__name__}:own_token"}
+        case "token endpoint":
+            return "by-token", {**without, **secret, "PULP_KAFKA_OAUTH_TOKEN_URL": endpoint}
+    user = "plain" if way == "PLAIN" else "nobody"
+    return user, broker.settings(user, way)
+
+
+@pytest.mark.parametrize(
+    "way", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "token file", "callback", "token endpoint", "certificate"]
+)
+async def test_each_kind_of_login_works_in_both_clients(way: str, broker: SecuredKafka, endpoint: str) -> None:
+    user, env = login(way, broker, endpoint)
     servers = kafka(env)
     with pytest.raises(LogRefused, match="lacks a right"):  # it is known, and may do nothing
         await read_events(servers)
