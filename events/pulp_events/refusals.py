@@ -8,7 +8,6 @@ from confluent_kafka import KafkaError
 
 from pulp_events.errors import LogRefused
 from pulp_events.kafka import Kafka
-from pulp_events.security import PLAINTEXT
 
 T = TypeVar("T")
 _LOGIN: Final = {
@@ -51,7 +50,7 @@ class Refusals:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self.last = error.str()
         elif not self.last:
-            self.last = _ENDED if self._kafka.security == PLAINTEXT else error.str()
+            self.last = error.str() if self._kafka.security.protocol.endswith("SSL") else _ENDED
         self._refused = refusal(self._kafka, error) or self._refused
 
     def check(self) -> None:
@@ -82,7 +81,8 @@ def refusal(kafka: Kafka, error: KafkaError) -> LogRefused | None:
             f"Kafka at {kafka} refuses {kafka.security.login}: {said}. Check PULP_KAFKA_SASL_MECHANISM, the name and"
             " the password or token, and that the broker knows this user"
         )
-    if code == KafkaError._SSL and any(each in said.lower() for each in _TLS):
+    is_of_tls = code == KafkaError._SSL or "ssl routines" in said.lower()
+    if is_of_tls and any(each in said.lower() for each in _TLS):
         return LogRefused(
             f"there is no TLS connection with Kafka at {kafka}: {said}. Check PULP_KAFKA_SECURITY_PROTOCOL,"
             " PULP_KAFKA_CA (who signed the broker's certificate), PULP_KAFKA_CERTIFICATE and the name of the host"

@@ -19,7 +19,7 @@ from pulp_events import admin, topic_states
 from pulp_events.audit import What, audit_record
 from pulp_events.audit_log import write_audit
 from pulp_events.audit_reader import read_audit
-from pulp_events.errors import LogError, LogRefused, PulpError
+from pulp_events.errors import LogError, LogRefused, LogUnavailable, PulpError
 from pulp_events.kafka import Kafka
 from pulp_events.log import KafkaLog
 from pulp_events.security import KEYS
@@ -293,7 +293,21 @@ async def test_each_kind_of_login_works_in_both_clients(way: str, broker: Secure
         settle(broker, set(RULES))
 
 
-async def test_a_broker_of_another_authority_is_told_at_once(broker: SecuredKafka) -> None:
-    own = broker.settings("nobody", PULP_KAFKA_CA=str(broker.another_authority))
-    with pytest.raises(LogRefused, match=r"no TLS connection .* PULP_KAFKA_CA"):
-        await asyncio.to_thread(admin.describe, kafka(own), TOPICS.events, timeout_s=60)
+@pytest.mark.parametrize("what", ["another authority", "no certificate"])
+async def test_what_is_wrong_with_certificates_is_told_at_once(what: str, broker: SecuredKafka) -> None:
+    if what == "another authority":
+        env = broker.settings("nobody", PULP_KAFKA_CA=str(broker.another_authority))
+    else:
+        needed = ("PULP_KAFKA", "PULP_KAFKA_SECURITY_PROTOCOL", "PULP_KAFKA_CA")
+        env = {key: value for key, value in broker.mutual_settings("nobody").items() if key in needed}
+    with pytest.raises(LogRefused, match=r"no TLS connection .* PULP_KAFKA_CA .* PULP_KAFKA_CERTIFICATE"):
+        await asyncio.to_thread(admin.describe, kafka(env), TOPICS.events, timeout_s=60)
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_PLAINTEXT"])
+async def test_a_broker_that_hangs_up_may_ask_for_more(protocol: str, broker: SecuredKafka) -> None:
+    env = {**broker.settings("nobody", PULP_KAFKA_SECURITY_PROTOCOL=protocol), "PULP_KAFKA_CA": ""}
+    if protocol == "PLAINTEXT":
+        env = {"PULP_KAFKA": broker.bootstrap}
+    with pytest.raises(LogUnavailable, match=r"does it ask for TLS or a login\? See PULP_KAFKA_SECURITY_PROTOCOL"):
+        await asyncio.to_thread(admin.describe, kafka(env), TOPICS.events, timeout_s=2)
