@@ -8,6 +8,7 @@ session mode PgBouncer keeps a server connection for as long as the client's, an
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -131,6 +132,13 @@ def pool(
 def check(conninfo: str) -> None:
     """Raise `SettingsError` for a connection string, a password file or TLS settings that cannot be used."""
     _given(conninfo)
+
+
+def certificate_files(conninfo: str) -> list[Path]:
+    """The files of certificates that connections use. Raises `SettingsError`."""
+    given = _given(conninfo)
+    named = [given[name] for name in ("sslrootcert", "sslcert") if given.get(name) not in (None, "system")]
+    return [Path(name) for name in named]
 
 
 def _parameters(conninfo: str, application_name: str, connect_timeout_s: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Postgres over TLS, by the settings of a process: who answers is checked, and so may be who asks."""
 
+import ssl
 from pathlib import Path
 
 import psycopg
@@ -7,9 +8,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pulp_api.main import connection_pool
 from pulp_events.settings import SettingsError
+from pulp_events.topics import Topics
 from pulp_projections.connection import check, connect, connect_blocking
+from pulp_projections.preconditions import expiry
+from pulp_projections.preconditions.looking import Place, look
 
-from tests.support.postgres_tls import Certificates, tls_before
+from tests.support.postgres_tls import Certificates, openssl, tls_before
 
 
 def reached_by(database: str, port: int, host: str = "localhost") -> str:
@@ -74,6 +78,22 @@ async def test_what_the_connection_string_says_of_tls_goes_before_the_settings(
     monkeypatch.setenv("PGSSLMODE", "verify-full")
     with connect_blocking(make_conninfo(database, sslmode="disable"), "test") as connection:
         assert not connection.pgconn.ssl_in_use
+
+
+async def test_a_certificate_that_expires_soon_is_told(certificates: Certificates, tmp_path: Path) -> None:
+    """Those of the test live for two days; what is no certificate is told by who needs it."""
+    (tmp_path / "none.pem").write_text("no certificate")
+    soon, _ = certificates.signed("soon")
+    later, _ = certificates.signed("later", days=15)
+    found = expiry.look([soon, later, tmp_path / "none.pem", tmp_path / "absent.pem"])
+    assert [(each.check, each.subject) for each in found] == [("certificate-expiry", str(soon))]
+    der = ssl.PEM_cert_to_DER_cert(later.read_text())
+    said = openssl("x509", "-in", str(later), "-noout", "-enddate")
+    assert expiry.expiry_s(der) == ssl.cert_time_to_seconds(said.strip().removeprefix("notAfter="))
+    place = Place(
+        kafka=None, postgres=f"host=127.0.0.1 port=1 sslrootcert='{certificates.ca}'", topics=Topics.named("t")
+    )
+    assert str(certificates.ca) in {each.subject for each in (await look(place)).findings}
 
 
 def test_settings_of_tls_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

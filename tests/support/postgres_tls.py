@@ -23,7 +23,7 @@ class Certificates:
         self.folder, self._name = folder, name
         folder.mkdir(exist_ok=True)
         self.ca = folder / f"{name}.pem"
-        _openssl(
+        openssl(
             *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
             *("-subj", f"/CN={name}", "-keyout", str(folder / f"{name}.key"), "-out", str(self.ca)),
         )
@@ -31,11 +31,11 @@ class Certificates:
     def signed(self, host: str, *, days: int = 2) -> tuple[Path, Path]:
         """A certificate for a name, and its key."""
         certificate, key, request = (self.folder / f"{host}.{end}" for end in ("pem", "key", "csr"))
-        _openssl(
+        openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={host}"),
             *("-addext", f"subjectAltName=DNS:{host}", "-keyout", str(key), "-out", str(request)),
         )
-        _openssl(
+        openssl(
             *("x509", "-req", "-in", str(request), "-CA", str(self.ca), "-CAkey", str(self.ca.with_suffix(".key"))),
             *("-CAcreateserial", "-copy_extensions", "copy", "-days", str(days), "-out", str(certificate)),
         )
@@ -43,8 +43,9 @@ class Certificates:
         return certificate, key
 
 
-def _openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+def openssl(*arguments: str) -> str:
+    """What the command prints."""
+    return subprocess.run(["openssl", *arguments], check=True, capture_output=True, text=True).stdout
 
 
 @asynccontextmanager

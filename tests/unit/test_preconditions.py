@@ -21,7 +21,7 @@ SOURCES = [
     *(ROOT / "projections" / "pulp_projections" / "preconditions").glob("*.py"),
 ]
 CHECK = re.compile(
-    r"(topic|brokers|database|clock|storage|migrations|tables|extension|reservations|kafka|postgres)(-[a-z]+)+"
+    r"(topic|brokers|database|clock|certificate|storage|migrations|tables|extension|reservations|kafka|postgres)(-[a-z]+)+"
 )
 
 GOOD = Facts(

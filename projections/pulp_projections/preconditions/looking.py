@@ -1,6 +1,7 @@
 """All preconditions at once: the same for `readyz`, `status` and `pulp-tasks doctor`."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -12,12 +13,12 @@ from pulp_events import admin, topic_states
 from pulp_events.clock import BrokerClock, Offset
 from pulp_events.errors import LogRefused, LogUnavailable, SettingsError
 from pulp_events.findings import Finding, Severity
-from pulp_events.kafka import Servers
+from pulp_events.kafka import Kafka, Servers
 from pulp_events.settings import Installation
 from pulp_events.topics import Topics
 
-from pulp_projections.connection import connect
-from pulp_projections.preconditions import clocks, database, folders
+from pulp_projections.connection import certificate_files, connect
+from pulp_projections.preconditions import clocks, database, expiry, folders
 
 _LIMIT_S: Final = 5.0
 _silent: Final = logging.getLogger("pulp.preconditions.kafka")
@@ -33,18 +34,27 @@ class Place:
     postgres: str | None
     topics: Topics
     storage: Path | None = None
+    certificates: tuple[Path, ...] = ()
+    """Those that this process shows to its own clients."""
     clock_bound_s: float = 2.0
     broker_clock: BrokerClock = field(default_factory=BrokerClock)
     """Noted by whoever appends: a look itself writes nothing."""
 
 
-def place_of(installation: Installation, *, broker_clock: BrokerClock, storage: Path | None = None) -> Place:
+def place_of(
+    installation: Installation,
+    *,
+    broker_clock: BrokerClock,
+    storage: Path | None = None,
+    certificates: tuple[Path, ...] = (),
+) -> Place:
     """What a process of an installation looks at."""
     return Place(
         kafka=installation.kafka,
         postgres=installation.postgres,
         topics=installation.topics,
         storage=storage,
+        certificates=certificates,
         clock_bound_s=installation.clock_bound_s,
         broker_clock=broker_clock,
     )
@@ -73,7 +83,7 @@ AWAY = frozenset({"kafka-away", "kafka-refused", "postgres-away", "kafka-unset",
 
 async def look(place: Place) -> Report:
     """Every check that can run, side by side; it takes a few seconds at most, and does not block the loop."""
-    parts = await asyncio.gather(_kafka(place), _postgres(place), _storage(place))
+    parts = await asyncio.gather(_kafka(place), _postgres(place), _storage(place), _certificates(place))
     found = [each for part in parts for each in part.findings]
     order = list(Severity)
     found.sort(key=lambda each: order.index(each.severity))
@@ -130,6 +140,17 @@ async def _storage(place: Place) -> Report:
     if place.storage is None:
         return Report()
     return Report(tuple(await asyncio.to_thread(folders.look, place.storage)))
+
+
+async def _certificates(place: Place) -> Report:
+    """Those of the connections that this process makes, and its own."""
+    files = list(place.certificates)
+    if isinstance(place.kafka, Kafka):
+        tls = place.kafka.security.tls
+        files += [each for each in (tls.ca, tls.certificate) if each is not None] if tls is not None else []
+    with contextlib.suppress(SettingsError):  # which is told where the connection is made
+        files += certificate_files(place.postgres) if place.postgres else []
+    return Report(tuple(await asyncio.to_thread(expiry.look, files)) if files else ())
 
 
 def _away(check: str, subject: str, reason: object, endangers: str, mend: str) -> Finding:

@@ -1,16 +1,18 @@
 """The API's process."""
 
 import select
+from pathlib import Path
 from typing import Final
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
+from pulp_events.clock import BrokerClock
 from pulp_events.collecting import collect_seldom
 from pulp_events.heartbeat import Heartbeat
 from pulp_events.log import KafkaLog
 from pulp_projections.connection import pool
 from pulp_projections.positions import Positions
-from pulp_projections.preconditions.looking import place_of
+from pulp_projections.preconditions.looking import Place, place_of
 from pulp_projections.preconditions.watch import Watch, watching
 from pulp_projections.startup import prepare
 from starlette.types import ASGIApp
@@ -58,7 +60,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     async with (
         connection_pool(settings.postgres, settings.connections) as pool,
         auditing(settings.kafka, settings.topics.audit) as audit,
-        watching(place_of(settings, broker_clock=log.broker_clock)) as watch,
+        watching(_place(settings, log.broker_clock)) as watch,
     ):
         try:
             await log.start()
@@ -88,6 +90,11 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
             await hub.close()
             await positions.close()
             await log.close()
+
+
+def _place(settings: Settings, broker_clock: BrokerClock) -> Place:
+    certificates = () if settings.tls is None else (Path(settings.tls.certificate),)
+    return place_of(settings, broker_clock=broker_clock, certificates=certificates)
 
 
 def _application(settings: Settings, service: Service, hub: Hub, audit: Audit, watch: Watch) -> ASGIApp:
