@@ -75,6 +75,10 @@ def test_who_tries_one_password_on_many_names_is_refused_but_not_the_neighbour_b
     neighbour = limits.admit("jo", Origin(HERE.address, 2000), 0.0)
     assert neighbour.lane is Lane.SUSPECT  # behind all others, but let in
     assert limits.admit("jo", ELSEWHERE, 0.0).lane is Lane.USUAL
+    neighbour.undone(0.0)
+    neighbour.refused()  # too many waited: on a new connection there is a better place
+    assert limits.admit("jo", Origin(HERE.address, 2000), 0.0).lane is Lane.AGAIN
+    assert limits.admit("jo", Origin(HERE.address, 2001), 0.0).lane is Lane.SUSPECT
 
 
 def test_a_user_who_has_signed_in_from_there_gets_in_beside_a_guesser_of_the_same_name_and_address() -> None:

@@ -186,8 +186,10 @@ class Authenticator:
                 if found is not None and is_right and passwords.is_outdated(password_hash, self._settings):
                     found = await self._rehash(found, claimed.password)
                 return found if is_right else None
-        except BaseException:
+        except BaseException as error:
             attempt.undone(self._clock_s())
+            if isinstance(error, LoginsLimited):
+                attempt.refused()
             raise
 
     async def _rehash(self, found: Credentials, password: str) -> Credentials | None:

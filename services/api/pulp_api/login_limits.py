@@ -46,6 +46,8 @@ class Lane(IntEnum):
     USUAL = 1
     SUSPECT = 2
     """Many logins from there failed."""
+    AGAIN = 3
+    """And the connection was refused already, because too many waited."""
 
 
 class Buckets:
@@ -102,6 +104,10 @@ class Attempt:
         """Nobody knows: the password was not checked."""
         self._limits.undo(self._name, self._origin, now_s, is_second_chance=self._is_second)
 
+    def refused(self) -> None:
+        """Too many waited; tell that it is `undone` as well."""
+        self._limits.refuse(self._origin)
+
 
 class LoginLimits:
     """Failed logins by name and site."""
@@ -112,6 +118,7 @@ class LoginLimits:
         self._sites = Buckets(SITE_BURST, SITE_EVERY_S, most)
         self._familiar: Recent[tuple[str, ...], None] = Recent(most)
         self._failed_connections: Recent[Origin, None] = Recent(most)
+        self._refused_connections: Recent[Origin, None] = Recent(most)
 
     def admit(self, name: str, origin: Origin, now_s: float) -> Attempt:
         """Let an attempt in: it counts as a failure until it is told otherwise. Raises `LoginsLimited`."""
@@ -125,8 +132,11 @@ class LoginLimits:
         if wait_s or (site_wait_s and not is_new):
             raise LoginsLimited(max(wait_s, site_wait_s))
         buckets.take(pair, now_s)
-        lane = Lane.FAMILIAR if is_familiar else Lane.SUSPECT if site_wait_s else Lane.USUAL
+        lane = Lane.FAMILIAR if is_familiar else self._suspicion(origin) if site_wait_s else Lane.USUAL
         return Attempt(self, name, origin, lane, buckets is self._second_chances)
+
+    def _suspicion(self, origin: Origin) -> Lane:
+        return Lane.AGAIN if origin in self._refused_connections else Lane.SUSPECT
 
     def succeed(self, name: str, origin: Origin) -> None:
         """See `Attempt.succeeded`."""
@@ -140,6 +150,10 @@ class LoginLimits:
         self._sites.take((origin.site,), now_s)
         self._failed_connections.put(origin, None)
         return self._pairs.used(_pair(name, origin), now_s) > SLOW_AFTER
+
+    def refuse(self, origin: Origin) -> None:
+        """See `Attempt.refused`."""
+        self._refused_connections.put(origin, None)
 
     def undo(self, name: str, origin: Origin, now_s: float, *, is_second_chance: bool) -> None:
         """See `Attempt.undone`."""
