@@ -4,7 +4,6 @@ httptools keeps a head until it is complete, however long it is and takes, so th
 """
 
 import asyncio
-import re
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -15,10 +14,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from pulp_api import refusals
+from pulp_api.heads import Head, is_host, split_absolute
 from pulp_api.limits import BODY_BYTES
 from pulp_api.outlet import Outlet
+from pulp_api.pace import Pace
 from pulp_api.refusals import Refusal
-from pulp_api.turns import Clients, Turns
+from pulp_api.turn import Turn
 from pulp_api.watch import TOO_SLOW, Watch
 
 _PIECE_BYTES: Final = 65_536
@@ -33,8 +34,6 @@ _LINGER_S: Final = 10.0
 """Until then what a client still sends is read and thrown away: a connection that is closed before is reset, and the
 answer lost on the way."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.%A-Za-z_-]+\])?(?::[0-9]{0,5})?")
-_ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#]*)(.*)", re.DOTALL)
 
 
 class Part(Enum):
@@ -43,29 +42,6 @@ class Part(Enum):
     NOTHING = auto()
     HEAD = auto()
     BODY = auto()
-
-
-class _Turn:
-    """One request, which waits for its turn, and then is what uvicorn calls as the application."""
-
-    __slots__ = ("_app", "_cycle", "_protocol", "_turns", "clients", "has_begun")
-
-    def __init__(
-        self, protocol: "BoundedProtocol", turns: Turns, cycle: RequestResponseCycle, app: Any, clients: Clients
-    ) -> None:
-        self._protocol, self._turns, self._cycle, self._app = protocol, turns, cycle, app
-        self.clients = clients
-        self.has_begun = False
-
-    def begin(self) -> None:
-        self.has_begun = True
-        self._protocol.begin(self._cycle, self)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._turns.end(self)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -93,16 +69,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusal: Refusal | None = None
         self._is_deaf = False
         self._is_lingering = False
-        self._hosts = 0
-        self._codings: list[bytes] = []
-        self._login: bytes | None = None
-        self._length = 0
-        self._turn: _Turn | None = None
+        self._head = Head()
+        self._turn: Turn | None = None
         self._incomplete: tuple[RequestResponseCycle, Any] | None = None
         """A request whose body is still to come, and the application."""
         self._heads = 0
         self._head_bytes = self._body_bytes = self._framing_bytes = self._lingered_bytes = 0
-        self._mark, self._due, self._marked_s = 0, 0, 0.0
+        self._pace = Pace()
 
     # What the watch and the listener ask.
 
@@ -130,9 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
     @property
     def rate(self) -> float:
         """Bytes a second that the client took lately; infinite where nothing waits for it."""
-        if self._outlet is None or not self._marked_s:
-            return float("inf")
-        return (self._outlet.taken() - self._mark) / self._marked_s
+        return float("inf") if self._outlet is None else self._pace.rate(self._outlet)
 
     @property
     def is_receiving(self) -> bool:
@@ -188,23 +159,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._close()
 
     def _check_reader(self, step_s: float) -> None:
-        """Who does not take what is written, and takes less than the least rate, is cut off."""
         outlet = self._outlet
         assert outlet is not None
-        if self._mark >= outlet.written:
+        if self._pace.has_all(outlet):
             return
-        taken = outlet.taken()
         self._watch.hold_unsent(self, outlet.unsent())
-        if not self._marked_s:
-            self._due = outlet.written
-        self._marked_s += step_s
-        if taken >= outlet.written:
-            self._mark, self._marked_s = outlet.written, 0.0
-        elif self._marked_s > self._limits.stalled_s:
-            if taken < self._due and taken - self._mark < self._limits.least_rate * self._marked_s:
-                self._watch.tally.note(TOO_SLOW, address=self.site)
-                outlet.abort()
-            self._mark, self._marked_s = taken, 0.0
+        limits = self._limits
+        if self._pace.is_too_slow(outlet, step_s, window_s=limits.stalled_s, least_rate=limits.least_rate):
+            self._watch.tally.note(TOO_SLOW, address=self.site)
+            outlet.abort()
 
     def begin(self, cycle: RequestResponseCycle, app: Any) -> None:
         """It is this request's turn."""
@@ -260,7 +223,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._part, self.waited_s = Part.HEAD, 0.0
-        self._hosts, self._codings, self._login, self._length = 0, [], None, 0
+        self._head = Head()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -270,17 +233,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
         if len(self.headers) > self._limits.head_fields:
             raise self._refused(refusals.TOO_MANY_FIELDS)
-        lower = self.headers[-1][0]
-        if lower == b"host":
-            self._hosts += 1
-            if self._hosts > 1 or not _HOST.fullmatch(value):
-                raise self._refused(refusals.HOST)
-        elif lower == b"authorization":
-            self._login = value
-        elif lower == b"content-length":
-            self._length = int(value)
-        elif lower == b"transfer-encoding":
-            self._codings.append(value.lower())
+        if refusal := self._head.field(self.headers[-1][0], value):
+            raise self._refused(refusal)
 
     def on_headers_complete(self) -> None:
         """The application gets the request."""
@@ -289,19 +243,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = self._body_bytes = self._framing_bytes = 0
         if len(self.pipeline) >= _MOST_WAITING:
             raise self._refused(None)
-        if self.parser.get_method() == b"CONNECT":
-            raise self._refused(refusals.TUNNEL)
-        version = self.parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise self._refused(refusals.VERSION)
-        if self._codings and (self._codings != [b"chunked"] or version == "1.0"):
-            raise self._refused(refusals.CODING)
-        if absolute := _ABSOLUTE.fullmatch(self.url):
-            self._take_absolute(absolute[1], absolute[2])
-        elif not self._hosts and version == "1.1":
-            raise self._refused(refusals.HOST)
+        absolute = split_absolute(self.url)
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if refusal := self._head.complete(method, version, is_absolute=absolute is not None):
+            raise self._refused(refusal)
+        if absolute is not None:
+            self._take_absolute(*absolute)
         super().on_headers_complete()
-        if self._length > BODY_BYTES:
+        if self._head.length > BODY_BYTES:
             self._answer_incomplete()
         elif self.expect_100_continue and self._incomplete is not None:
             self.transport.write(_CONTINUE)
@@ -339,8 +288,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if cycle is self.cycle and cycle.more_body and self._part is Part.BODY:
             self._incomplete = cycle, app
             return
-        clients = (self.site,) if self._login is None else (self.site, self._login)
-        self._turn = _Turn(self, self._watch.turns, cycle, app, clients)
+        clients = (self.site,) if self._head.login is None else (self.site, self._head.login)
+        self._turn = Turn(self.begin, self._watch.turns, cycle, app, clients)
         self._watch.turns.ask(self._turn)
 
     def _answer_incomplete(self) -> None:
@@ -388,9 +337,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _take_absolute(self, authority: bytes, rest: bytes) -> None:
         """RFC 9112, 3.2.2: the host of such a target counts, not the field `Host`."""
-        if not _HOST.fullmatch(authority):
+        if not is_host(authority):
             raise self._refused(refusals.HOST)
-        self.url = rest if rest.startswith(b"/") else b"/" + rest
+        self.url = rest
         self.headers[:] = [(name, value) for name, value in self.headers if name != b"host"]
         self.headers.append((b"host", authority))
 
