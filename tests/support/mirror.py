@@ -57,7 +57,10 @@ async def mirror(answers: Mapping[str, Answer], tls: ssl.SSLContext | None = Non
         serving.add(task)
         try:
             await answer_once(reader, writer)
+        except asyncio.CancelledError:
+            pass  # by us, at the end
         finally:
+            serving.discard(task)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
@@ -80,9 +83,12 @@ async def mirror(answers: Mapping[str, Answer], tls: ssl.SSLContext | None = Non
         yield made
     finally:
         server.close()
-        for task in serving:
+        for _ in range(3):  # what was accepted last has its task by then
+            await asyncio.sleep(0)
+        ending = [*serving]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
 
 
 class Connector(httpcore.AnyIOBackend):
