@@ -17,6 +17,7 @@ _STEP_S: Final = 0.5
 _SHED_SHARE: Final = 8
 """Where there is too much of something an eighth of it goes at once: to look for one at a time would take too long."""
 _SHED_CONNECTIONS: Final = 16
+_GRACE_S: Final = 1.0
 _SLOW_S: Final = 2.0
 """A reader that has been slow for so long may have to make room for others."""
 
@@ -127,7 +128,8 @@ class Watch:
             self.tally.write()
 
     def _make_room(self, among: Iterable[Watched]) -> bool:
-        found = [(rank, connection) for connection in among if (rank := _uselessness(connection)) is not None]
+        now_s = self._clock_s()
+        found = [(rank, connection) for connection in among if (rank := _uselessness(connection, now_s)) is not None]
         found.sort(key=lambda pair: pair[0])
         for _, connection in found[:_SHED_CONNECTIONS]:
             self.tally.note("an idle or slow connection, to make room for others", address=connection.site)
@@ -155,8 +157,12 @@ class Watch:
             connection.drop()
 
 
-def _uselessness(connection: Watched) -> tuple[int, float] | None:
-    """The least goes first. None for one that is being answered, and takes it."""
+def _uselessness(connection: Watched, now_s: float) -> tuple[int, float] | None:
+    """The least goes first. None for one that is being answered, and takes it.
+
+    A new connection is given a moment for its request: idle ones that were answered once, whoever has them, must not
+    outweigh it.
+    """
     is_slow = connection.rate < connection.unsent / _SLOW_S
     if connection.is_lingering:
         return 0, connection.since_s
@@ -164,6 +170,6 @@ def _uselessness(connection: Watched) -> tuple[int, float] | None:
         return 4, connection.since_s
     if connection.is_answering or connection.unsent:
         return (3, connection.rate) if is_slow else None
-    if connection.answered == 0:
+    if connection.answered == 0 and now_s - connection.since_s > _GRACE_S:
         return 1, connection.since_s
     return 2, connection.since_s
