@@ -10,12 +10,13 @@ from unittest.mock import patch
 from uuid import UUID, uuid4
 
 from psycopg import AsyncConnection
-from psycopg.conninfo import make_conninfo
 from pulp_events.reader import Record
 from pulp_events.topics import Topics
 from pulp_processor.projector import Projector
 from pulp_processor.reactor_view import PostgresView, Seen
+from pulp_projections.connection import connect
 from pulp_worker import claims as claims_module
+from pulp_worker import connection as connection_module
 from pulp_worker.claims import Claim, Claims, LetGo, Parted
 from pulp_worker.registration import NameInUse, Registration
 from pulp_worker.settings import Settings
@@ -37,14 +38,14 @@ _CLOCK = f"""
     alter table claims alter claimed_at set default test.now();
 """
 """The clock of the schedule instead of the server's, wherever the product's statements name one."""
+_SEARCH_PATH = "test, public, pg_catalog"
 
 
 class Replay:
     """Both sides. Tokens are other numbers there; each resource's must rise in the same order."""
 
     def __init__(self, database: str) -> None:
-        self._plain = database
-        self._database = make_conninfo(database, options="-c search_path=test,public,pg_catalog")
+        self._database = database
         self._stack = AsyncExitStack()
         self._model = MemoryReadModel(dict.fromkeys(range(PARTITIONS), 0))
         self._tables = MemoryTables(self._model)
@@ -54,14 +55,13 @@ class Replay:
         self._projectors: dict[int, tuple[MemoryProjector, Projector]] = {}
 
     async def __aenter__(self) -> Self:
-        async with await AsyncConnection.connect(self._plain, autocommit=True) as connection:
+        async with await connect(self._database, "test") as connection:
             await connection.execute(_CLOCK)
-        self._connection = await self._stack.enter_async_context(
-            await AsyncConnection.connect(self._database, autocommit=True)
-        )
+        self._stack.enter_context(patch.object(connection_module, "connect", _connect))
+        self._connection = await self._stack.enter_async_context(await _connect(self._database, "test"))
         self._view = PostgresView(self._connection)
         for partition in range(PARTITIONS):
-            pair = (MemoryProjector(self._model, partition), Projector(self._plain, partition))
+            pair = (MemoryProjector(self._model, partition), Projector(self._database, partition))
             for projector in pair:
                 await projector.locate()
             self._stack.push_async_callback(pair[1].close)
@@ -188,6 +188,11 @@ class Replay:
         return Settings(
             kafka="", postgres=self._database, topics=Topics.named("t"), storage=Path(), name=worker, lease_s=LEASE_S
         )
+
+
+async def _connect(conninfo: str, name: str, *, settings: Mapping[str, str] | None = None) -> AsyncConnection:
+    """A connection as the product makes it, whose statements find the clock of the schedule."""
+    return await connect(conninfo, name, settings={**(settings or {}), "search_path": _SEARCH_PATH})
 
 
 def _without_tokens(claim: Claim) -> Claim:

@@ -63,11 +63,11 @@ def worker_parts(doors: Doors, wakes: Mapping[str, asyncio.Event]) -> Iterator[N
     """What a worker is made of, where it would reach out of the schedule. `wakes`: what each worker listens for."""
     loop = doors.network.loop
 
-    async def connect(*_: object, application_name: str, **__: object) -> _Wakes:
+    async def connect(_: str, application_name: str) -> _Wakes:
         return _Wakes(wakes[application_name.split("/")[1]])
 
     clock = SimpleNamespace(monotonic=loop.time)
-    listening = patch.multiple(claiming, AsyncConnection=SimpleNamespace(connect=connect), time=clock)
+    listening = patch.multiple(claiming, connect=connect, time=clock)
     with (
         listening,
         patch.multiple(
