@@ -3,9 +3,10 @@
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pulp_events.topics import Topics
+if TYPE_CHECKING:
+    from pulp_events.topics import Topics
 
 
 class Role(StrEnum):
@@ -37,7 +38,7 @@ class Right(NamedTuple):
     """As Kafka's `kafka-acls.sh` names it."""
     why: str
 
-    def of(self, topics: Topics) -> "Right":
+    def of(self, topics: "Topics") -> "Right":
         """The same with the name that it has in an installation."""
         return self._replace(name=self.name.format(**topics._asdict()))
 
@@ -93,7 +94,7 @@ class Acl(NamedTuple):
     pattern: str = "literal"
 
 
-def wanted(topics: Topics, principals: Mapping[Role, Collection[str]]) -> list[Acl]:
+def wanted(topics: "Topics", principals: Mapping[Role, Collection[str]]) -> list[Acl]:
     """The rules for these principals, without repeats, in the order of the table."""
     found = [
         Acl(principal, right.resource, right.of(topics).name, right.operation)
@@ -118,6 +119,8 @@ def markdown() -> str:
 
 
 def _lines() -> Iterable[str]:
+    from pulp_events.topics import Topics  # `--help` of the command need not load it
+
     usual = Topics.named()
     yield "| role | resource | name | operation | for |"
     yield "| --- | --- | --- | --- | --- |"

@@ -73,9 +73,10 @@ def stop(folder: "DataFolder", timeout_s: float) -> bool:
 @stack_option
 @output_option
 def status(data: Path | None, output: str) -> None:
-    """Show the processes of a stack, where it is, and how many workers are at work.
+    """Show the processes of a stack, and where it is.
 
-    Exits 69 if it does not run, or a process is down, stopped by a signal, or a worker is not at work.
+    Also how many workers are at work. Exits 69 if it does not run, or a process is down, stopped by a signal, or a
+    worker is not at work.
     """
     from pulp_deploy.errors import NotRunning
 

@@ -43,8 +43,8 @@ def _principal(role: Role, what: str) -> Callable[[F], F]:
     "acls",
     epilog=examples(
         "pulp-tasks topics acls",
-        "pulp-tasks topics acls --api User:pulp-api --worker User:pulp-worker --commands",
-        "pulp-tasks topics acls --api User:pulp-api --worker User:pulp-worker --apply",
+        "pulp-tasks topics acls --worker User:CN=worker --commands",
+        "pulp-tasks topics acls --api User:tasks --worker User:tasks --apply",
     ),
 )
 @_principal(Role.API, "runs the API")
@@ -60,7 +60,7 @@ def _principal(role: Role, what: str) -> Callable[[F], F]:
 def acls(
     commands: bool, is_applied: bool, dry_run: bool, data: Path | None, output: str, **principals: tuple[str, ...]
 ) -> None:
-    """Print the rights in Kafka that each process needs, or grant them.
+    """Print or grant the rights that each process needs in Kafka.
 
     Without a principal, those of all roles are listed, for User:pulp-api and so on. With --apply rules that are there
     already stay as they are, and rules that let others in are told, but never removed.
