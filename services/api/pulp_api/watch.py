@@ -4,6 +4,7 @@ Those go first that do nothing for us: a client that is silent, or slow, never k
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
@@ -17,7 +18,7 @@ _STEP_S: Final = 0.5
 _SHED_SHARE: Final = 8
 """Where there is too much of something an eighth of it goes at once: to look for one at a time would take too long."""
 _SHED_CONNECTIONS: Final = 16
-_GRACE_S: Final = 1.0
+_LINGERING, _NEW, _IDLE, _SLOW, _WAITING = range(5)
 _SLOW_S: Final = 2.0
 """A reader that has been slow for so long may have to make room for others."""
 
@@ -128,9 +129,11 @@ class Watch:
             self.tally.write()
 
     def _make_room(self, among: Iterable[Watched]) -> bool:
-        now_s = self._clock_s()
-        found = [(rank, connection) for connection in among if (rank := _uselessness(connection, now_s)) is not None]
-        found.sort(key=lambda pair: pair[0])
+        found = [(rank, connection) for connection in among if (rank := _uselessness(connection)) is not None]
+        kinds = Counter(rank[0] for rank, _ in found)
+        # The larger crowd makes room: neither new connections nor idle ones that were answered once oust the others.
+        order = {_NEW: _IDLE, _IDLE: _NEW} if kinds[_IDLE] > kinds[_NEW] else {}
+        found.sort(key=lambda pair: (order.get(pair[0][0], pair[0][0]), pair[0][1]))
         for _, connection in found[:_SHED_CONNECTIONS]:
             self.tally.note("an idle or slow connection, to make room for others", address=connection.site)
             self.remove(connection)
@@ -157,19 +160,13 @@ class Watch:
             connection.drop()
 
 
-def _uselessness(connection: Watched, now_s: float) -> tuple[int, float] | None:
-    """The least goes first. None for one that is being answered, and takes it.
-
-    A new connection is given a moment for its request: idle ones that were answered once, whoever has them, must not
-    outweigh it.
-    """
+def _uselessness(connection: Watched) -> tuple[int, float] | None:
+    """The least goes first. None for one that is being answered, and takes it."""
     is_slow = connection.rate < connection.unsent / _SLOW_S
     if connection.is_lingering:
-        return 0, connection.since_s
+        return _LINGERING, connection.since_s
     if connection.is_waiting:
-        return 4, connection.since_s
+        return _WAITING, connection.since_s
     if connection.is_answering or connection.unsent:
-        return (3, connection.rate) if is_slow else None
-    if connection.answered == 0 and now_s - connection.since_s > _GRACE_S:
-        return 1, connection.since_s
-    return 2, connection.since_s
+        return (_SLOW, connection.rate) if is_slow else None
+    return (_NEW if connection.answered == 0 else _IDLE), connection.since_s
