@@ -19,7 +19,7 @@ from pulp_api.refusals import Refusal
 from pulp_api.tls import Certificates
 from pulp_api.watch import Watch
 
-_AT_ONCE: Final = 64
+_AT_ONCE: Final = 16
 _HANDSHAKES_AT_ONCE: Final = 8
 """Connections that are accepted before anything else is done again; each handshake takes a millisecond or two."""
 _HANDSHAKE_S: Final = 10.0
