@@ -59,6 +59,7 @@ class Target:
     @asynccontextmanager
     async def connection(self, *, takes: int = 65_536) -> AsyncIterator[Connection]:
         """A connection from the next address, which takes so many bytes of an answer that nobody reads."""
+        self.counts["connections"] += 1
         made = socket.socket()
         made.setblocking(False)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
@@ -69,7 +70,6 @@ class Target:
         except OSError:
             made.close()
             raise
-        self.counts["connections"] += 1
         try:
             yield Connection(reader, writer)
         finally:

@@ -83,7 +83,7 @@ async def test_all_attackers_at_once(api: ApiProcess, tmp_path: Path) -> None:
 def assert_is_terse(said: str) -> None:
     """No traceback, and of what clients caused some lines with a count."""
     assert "Traceback" not in said
-    assert len(said) < 100_000
+    assert len(said) < 250_000  # of a kind the audit tells 500 pairs of a name and an address apart, in a minute
     assert len(re.findall("msg=refused", said)) < 200
 
 

@@ -20,6 +20,7 @@ from pulp_api.outlet import Outlet
 from pulp_api.pace import Pace
 from pulp_api.refusals import Refusal
 from pulp_api.turn import Turn
+from pulp_api.turns import Clients
 from pulp_api.watch import TOO_SLOW, Watch
 
 _PIECE_BYTES: Final = 65_536
@@ -94,6 +95,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def is_waiting(self) -> bool:
         """A request waits for its turn to be answered."""
         return self._turn is not None and not self._turn.has_begun
+
+    @property
+    def clients(self) -> Clients:
+        """For whom the newest request counts."""
+        return (self.site,) if self._turn is None else self._turn.clients
 
     @property
     def is_lingering(self) -> bool:

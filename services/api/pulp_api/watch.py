@@ -4,15 +4,17 @@ Those go first that do nothing for us: a client that is silent, or slow, never k
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from heapq import nsmallest
+from operator import itemgetter
 from typing import Final, Protocol
 
 from pulp_api.addresses import Proxies
 from pulp_api.limits import Limits
 from pulp_api.refusals import CROWDED, CROWDED_ADDRESS, NO_ROOM, Refusal
 from pulp_api.tally import Tally
-from pulp_api.turns import Turns
+from pulp_api.turns import Clients, Turns
 
 _STEP_S: Final = 0.5
 _SHED_SHARE: Final = 8
@@ -39,6 +41,8 @@ class Watched(Protocol):
     def is_answering(self) -> bool: ...
     @property
     def is_waiting(self) -> bool: ...
+    @property
+    def clients(self) -> Clients: ...
     @property
     def is_lingering(self) -> bool: ...
     @property
@@ -129,16 +133,24 @@ class Watch:
             self.tally.write()
 
     def _make_room(self, among: Iterable[Watched]) -> bool:
-        found = [(rank, connection) for connection in among if (rank := _uselessness(connection)) is not None]
-        kinds = Counter(rank[0] for rank, _ in found)
-        # The larger crowd makes room: neither new connections nor idle ones that were answered once oust the others.
-        order = {_NEW: _IDLE, _IDLE: _NEW} if kinds[_IDLE] > kinds[_NEW] else {}
-        found.sort(key=lambda pair: (order.get(pair[0][0], pair[0][0]), pair[0][1]))
-        for _, connection in found[:_SHED_CONNECTIONS]:
+        kinds: defaultdict[int, list[tuple[float, Watched]]] = defaultdict(list)
+        for connection in among:
+            rank = _uselessness(connection)
+            if rank is not None:
+                kinds[rank[0]].append((rank[1], connection))
+        if not kinds:
+            return False
+        # The largest crowd makes room for everybody: an honest client is not among its first.
+        kind = _LINGERING if _LINGERING in kinds else max(kinds, key=lambda each: len(kinds[each]))
+        found = kinds[kind]
+        if kind == _WAITING:
+            of = Counter(connection.clients[-1] for _, connection in found)
+            found = [(-of[connection.clients[-1]], connection) for _, connection in found]
+        for _, connection in nsmallest(_SHED_CONNECTIONS, found, key=itemgetter(0)):
             self.tally.note("an idle or slow connection, to make room for others", address=connection.site)
             self.remove(connection)
             connection.drop()
-        return bool(found)
+        return True
 
     def _shed_requests(self) -> None:
         """Those that take longest to send theirs."""
@@ -161,12 +173,12 @@ class Watch:
 
 
 def _uselessness(connection: Watched) -> tuple[int, float] | None:
-    """The least goes first. None for one that is being answered, and takes it."""
-    is_slow = connection.rate < connection.unsent / _SLOW_S
+    """The kind of connection, and its place in it: the least goes first. None for one that is being answered."""
     if connection.is_lingering:
         return _LINGERING, connection.since_s
     if connection.is_waiting:
         return _WAITING, connection.since_s
     if connection.is_answering or connection.unsent:
+        is_slow = connection.rate < connection.unsent / _SLOW_S
         return (_SLOW, connection.rate) if is_slow else None
     return (_NEW if connection.answered == 0 else _IDLE), connection.since_s
