@@ -104,6 +104,7 @@ class User:
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     settings = {
+        "PULP_QUEUES": "nobody,nobody-serves-this",
         "PULP_WORKER_MODULES": "tests.support.worker_operations",
         "PYTHONPATH": str(ROOT),
         "PULP_APPEND_TIMEOUT_S": "1",

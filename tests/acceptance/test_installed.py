@@ -152,10 +152,13 @@ def offered(developer: Installed, wheels: dict[str, Path]) -> Installed:
 
 
 @pytest.fixture
-def packages(tmp_path: Path) -> Path:
+def packages(home: Path) -> Path:
+    """A folder that the account which a stack of root runs its operations as can read."""
+    folder = home / "packages"
+    folder.mkdir(mode=0o755, exist_ok=True)
     for name in ("a", "b"):
-        (tmp_path / name).write_text(name)
-    return tmp_path
+        (folder / name).write_text(name)
+    return folder
 
 
 def test_a_bare_install_says_what_it_needs(bare: Installed) -> None:
