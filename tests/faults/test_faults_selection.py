@@ -7,7 +7,8 @@ import pytest
 
 from tests.faults.arena import Arena
 from tests.faults.catalogue import BY_NAME
-from tests.faults.report import print_report
+from tests.faults.faults_attacks import MEMORY
+from tests.faults.report import BOUNDS, print_report
 from tests.faults.runner import Runner
 
 SEED = 20261124
@@ -17,6 +18,9 @@ CHOSEN = (
     ["answer of COMMIT lost"],
     ["kill -9: broker", "kill -9: processor"],
     ["failover with a lost tail"],
+    ["attackers: big-head", "kill -9: worker"],
+    ["attackers: slow-body"],
+    ["attackers: guessing"],
 )
 
 
@@ -40,3 +44,5 @@ async def test_every_promise_holds_under_faults() -> None:
     assert [episode.faults for episode in outcome.happened] == list(CHOSEN)
     assert outcome.tasks > 20
     assert outcome.state.counts["poisonous records"] > 50
+    assert outcome.state.counts["attackers: connections"] > 100
+    assert max(outcome.state.measured[MEMORY]) <= BOUNDS[MEMORY][1]
