@@ -126,7 +126,7 @@ def test_all_comes_back_by_itself_when_there_is_room_again(running: Running) -> 
     def have_failed_again_and_again() -> bool:
         for name, pid in running.pids().items():
             seen.get(name, set()).add(pid)
-        return all(len(pids) > 3 for pids in seen.values())
+        return all(len(pids) > 2 for pids in seen.values())
 
     until("Kafka or Postgres does not mind the full disk", have_failed_again_and_again)
     assert running.run("status").returncode == os.EX_UNAVAILABLE
