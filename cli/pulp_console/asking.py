@@ -21,7 +21,7 @@ def confirm(question: str, *, is_sure: bool) -> None:
     be asked."""
     if is_sure:
         return
-    if not _can_ask():
+    if not can_ask():
         raise click.UsageError(f"{question} There is no terminal to ask on: add --yes to do it.")
     if not click.confirm(question, err=True):
         click.echo("Nothing was done.", err=True)
@@ -30,7 +30,7 @@ def confirm(question: str, *, is_sure: bool) -> None:
 
 def confirm_number(question: str, number: int) -> None:
     """Like `confirm`, for what concerns so much that the number has to be typed. No option stands for the answer."""
-    if not _can_ask():
+    if not can_ask():
         raise click.UsageError(f"{question} There is no terminal to ask on.")
     answer = click.prompt(f"{question} Type {number} to go on", default="", show_default=False, err=True)
     if answer.strip().replace(",", "") != str(number):
@@ -38,5 +38,6 @@ def confirm_number(question: str, number: int) -> None:
         raise click.exceptions.Exit(DECLINED)
 
 
-def _can_ask() -> bool:
+def can_ask() -> bool:
+    """Whether there is somebody to answer."""
     return sys.stdin.isatty()

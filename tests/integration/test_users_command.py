@@ -111,13 +111,28 @@ def test_a_password_from_standard_input(env: dict[str, str], password: str, code
     assert not password.strip() or len(password) < 3 or password not in done.stdout + done.stderr
 
 
-def test_a_password_is_asked_for_twice_and_never_shown(env: dict[str, str], command: Command) -> None:
+def test_a_password_is_asked_for_twice_and_never_shown(
+    env: dict[str, str], command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulp_deploy.commands.users.can_ask", lambda: True)
     arguments = ["users", "add", "jo", "--role", "viewer"]
     done = CliRunner(env=env).invoke(pulp_tasks_group, arguments, input=f"{GOOD}\n{GOOD}!\n{GOOD}\n{GOOD}\n")
     assert done.exit_code == 0, done.output
     assert "do not match" in done.output
     assert GOOD not in done.output
     assert listed(command).keys() == {"jo"}
+
+
+def test_without_a_terminal_nobody_is_asked(command: Command) -> None:
+    done = command("add", "jo", "--role", "viewer")
+    assert (done.returncode, done.stdout) == (os.EX_USAGE, "")
+    assert done.stderr.splitlines()[-2] == "There is no terminal to ask for the password on: give --password-file."
+    assert "Warning" not in done.stderr
+
+
+def test_a_name_that_cannot_be_used_is_refused_before_the_password(command: Command) -> None:
+    done = command("add", "admin ", "--role", "viewer")
+    assert (done.returncode, "begins or ends with a blank" in done.stderr) == (os.EX_DATAERR, True)
 
 
 def test_the_length_is_a_setting(command: Command, tmp_path: Path) -> None:

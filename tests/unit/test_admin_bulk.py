@@ -113,7 +113,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Lets somebody answer the next question with a text."""
 
     def answering(text: str) -> None:
-        monkeypatch.setattr("pulp_console.asking._can_ask", lambda: True)
+        monkeypatch.setattr("pulp_console.asking.can_ask", lambda: True)
         monkeypatch.setattr("click.termui.visible_prompt_func", lambda _prompt: text)
 
     return answering

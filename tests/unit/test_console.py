@@ -187,7 +187,7 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1)])
 def test_a_question_is_answered_on_a_terminal(answer: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulp_console.asking._can_ask", lambda: True)
+    monkeypatch.setattr("pulp_console.asking.can_ask", lambda: True)
     result = CliRunner().invoke(_program, ["prune"], input=answer)
     assert result.exit_code == code
     assert ("dropped" in result.stdout) == (code == 0)

@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-from pulp_console.asking import confirm, yes_option
+from pulp_console.asking import can_ask, confirm, yes_option
 from pulp_console.groups import Choice, Group, examples
 from pulp_console.output import hint, show, table
 from pulp_console.times import time_text
@@ -58,7 +57,10 @@ def add(name: str, role: str, password_file: click.utils.LazyFile | None, data: 
     """
     from pulp_events.audit import What
     from pulp_projections import users as store
+    from pulp_projections.user_names import check_new_name
 
+    with answering():
+        check_new_name(name, ())  # before anybody thinks of a password for it
     settings, password = _settings(), _password(password_file)
     kept = _run(data, lambda connection: store.add_user(connection, name, password, store.Role(role), settings))
     _audit(data, What.USER_ADDED, kept, role)
@@ -255,12 +257,9 @@ def _password(file: click.utils.LazyFile | None) -> str:
 
 
 def _asked_password() -> str:
-    try:
-        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-        raise click.UsageError("There is no terminal to ask for the password on: give --password-file.") from None
+    if not can_ask():
+        raise click.UsageError("There is no terminal to ask for the password on: give --password-file.")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
 
 
 def _run(data: Path | None, work: "Callable[[AsyncConnection[Any]], Awaitable[T]]") -> T:
