@@ -206,6 +206,9 @@ def test_json_and_yaml_are_all_of_it_and_nothing_else(user: User) -> None:
 def test_the_json_of_every_command_is_as_documented(user: User) -> None:
     failed = user.submit("misbehave", "--argument", "how=raise")
     waiting, followed = user.submit("echo", "--queue", "nobody"), user.submit("echo")
+    # A publish is taken as long as a sync may still succeed.
+    feed = ("--argument", "repo_id=none", "--argument", "feed=http://127.0.0.1:1/")
+    user.submit("sync", *feed, "--queue", "nobody")
     task = ("--task-id", followed)
     printed = {
         "submit": ["submit", "echo"],
