@@ -4,6 +4,7 @@ It needs nothing but Python: a probe that reads it takes as long as Python takes
 """
 
 import contextlib
+import errno
 import os
 import time
 from typing import Final, NamedTuple, Self
@@ -11,7 +12,7 @@ from typing import Final, NamedTuple, Self
 STARTING: Final = "starting"
 UP: Final = "up"
 _LINE: Final = "{state:<10}{now_s:>20.3f}\n"
-"""Always as long: one small write replaces the one before, and a reader sees either."""
+"""Always as long: one small write replaces the one before, and a reader sees either, or an empty file at first."""
 _LONGEST: Final = 64
 
 
@@ -24,12 +25,15 @@ class Beat(NamedTuple):
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """Raises `OSError` if there is no such file, `ValueError` if it is not of a heartbeat."""
+        """Raises `OSError` if nobody has written one yet, `ValueError` if the file is not of a heartbeat."""
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            state, at_s = os.read(descriptor, _LONGEST).decode("ascii").split()
+            line = os.read(descriptor, _LONGEST)
         finally:
             os.close(descriptor)
+        if not line:
+            raise FileNotFoundError(errno.ENOENT, "nothing has been written yet", path)
+        state, at_s = line.decode("ascii").split()
         return cls(is_up=state == UP, age_s=time.monotonic() - float(at_s))
 
 

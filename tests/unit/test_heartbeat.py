@@ -72,7 +72,8 @@ def test_a_clock_that_is_set_meanwhile_changes_nothing(tmp_path: Path, monkeypat
     ("content", "said"),
     [
         (None, "the process has not started, or has ended"),
-        (b"", "not the file of a heartbeat"),
+        (b"", "nothing has been written yet: the process has not started"),
+        (b"up", "not the file of a heartbeat"),
         (b"\xff up", "not the file"),
     ],
 )
