@@ -13,7 +13,7 @@ from pulp_console import edge
 from pulp_console.groups import Choice, LazyGroup, examples
 from pulp_console.output import OUTPUTS, failed, hint
 from pulp_events.errors import LogRefused, LogUnavailable, PulpError, ReadModelUnavailable
-from pulp_events.heap import share_one_heap
+from pulp_events.heap import keep_heap_small
 
 from pulp_deploy.exits import CONFIG, SOFTWARE, UNAVAILABLE, UNWRITABLE, exit_code
 from pulp_deploy.extras import missing
@@ -77,7 +77,7 @@ def pulp_tasks(output: str) -> None:
 def main() -> Never:
     """Run the command line and exit with the codes of `exits.py`."""
     _heed_sigterm()
-    share_one_heap()
+    keep_heap_small()
     set_up_logging(os.environ)
     sys.exit(edge.run(pulp_tasks, None, program="pulp-tasks", explain=_explain))
 
