@@ -295,6 +295,33 @@ async def test_answers_that_nobody_takes_are_bounded_in_all() -> None:
             await asyncio.gather(*(raw.close() for raw in readers))
 
 
+async def test_the_next_answer_is_made_once_the_one_before_is_taken() -> None:
+    size = 20_000_000
+    async with serving() as site, connected(site.port) as raw:
+        raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await raw.send(b"GET /large/%d HTTP/1.1\r\n" % size + HOST + b"\r\nGET /wait HTTP/1.1\r\n" + HOST + b"\r\n")
+        for _ in range(5):
+            assert await status(site.port, GET) == 200
+        assert site.waiting == 0
+        raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        first = await raw.answer()
+        site.let_go()
+        second = await raw.answer()
+        assert first is not None
+        assert second is not None
+        assert (len(first.body), second.body) == (size, b"at last")
+
+
+async def test_a_client_that_leaves_before_it_took_its_answer_leaves_nothing_behind() -> None:
+    async with serving() as site:
+        async with connected(site.port) as raw:
+            raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await raw.send(b"GET /large/20000000 HTTP/1.1\r\n" + HOST + b"\r\n" + GET)
+            assert await status(site.port, GET) == 200
+        await site.down_to(0)
+        assert (site.server.watch.held, site.server.watch.unsent) == (0, 0)
+
+
 async def test_requests_that_are_not_complete_are_bounded_in_all() -> None:
     limits = Limits(held_bytes=2_000_000, clients_per_address=1000, head_s=10_000, body_s=10_000)
     async with serving(limits=limits) as site:

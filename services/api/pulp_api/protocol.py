@@ -74,6 +74,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._turn: Turn | None = None
         self._incomplete: tuple[RequestResponseCycle, Any] | None = None
         """A request whose body is still to come, and the application."""
+        self._untaken: tuple[RequestResponseCycle, Any] | None = None
+        """The same, where the client has yet to take the answer before: it would be held beside that one."""
         self._heads = 0
         self._head_bytes = self._body_bytes = self._framing_bytes = self._lingered_bytes = 0
         self._pace = Pace()
@@ -293,7 +295,19 @@ class BoundedProtocol(HttpToolsProtocol):
         """A request is answered when all of it is there: who sends slowly takes no turn from those who do not."""
         if cycle is self.cycle and cycle.more_body and self._part is Part.BODY:
             self._incomplete = cycle, app
-            return
+        elif self.flow.write_paused:
+            self._untaken = cycle, app
+        else:
+            self._ask_for_turn(cycle, app)
+
+    def resume_writing(self) -> None:
+        """The client has taken most of an answer: the next one may be made."""
+        super().resume_writing()
+        found, self._untaken = self._untaken, None
+        if found is not None:
+            self._ask_for_turn(*found)
+
+    def _ask_for_turn(self, cycle: RequestResponseCycle, app: Any) -> None:
         clients = (self.site,) if self._head.login is None else (self.site, self._head.login)
         self._turn = Turn(self.begin, self._watch.turns, cycle, app, clients)
         self._watch.turns.ask(self._turn)
