@@ -1,0 +1,143 @@
+"""What the operations know of a repository: our own records, read from foreign documents once and kept in the store."""
+
+import re
+from typing import Final, Literal, Protocol
+
+from msgspec import Struct
+
+Mode = Literal["mirror", "additive"]
+
+_PLAIN_TYPE: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+_SUFFIX: Final = re.compile(r"(?:\.[a-z][a-z0-9]{0,7}){1,2}$")
+
+
+class Content(Protocol):
+    """A file of known content. `algorithm` is hashlib's name."""
+
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def checksum(self) -> str: ...
+    @property
+    def size_bytes(self) -> int: ...
+
+
+class Package(Struct, frozen=True, kw_only=True):
+    """A package: where the feed has it, what it must be, and where our publications have it.
+
+    `name` is for people: `ant-1.0-1.noarch`. `href` is as the feed writes it, relative to `base_url`, which is relative
+    to the repository. `algorithm` is hashlib's name.
+    """
+
+    name: str
+    href: str
+    base_url: str = ""
+    algorithm: str
+    checksum: str
+    size_bytes: int
+    location: str
+
+
+class MetadataFile(Struct, frozen=True, kw_only=True):
+    """An entry of repomd.xml. Sizes are None where the repository does not tell them."""
+
+    type: str
+    href: str
+    base_url: str = ""
+    algorithm: str
+    checksum: str
+    size_bytes: int | None = None
+    open_size_bytes: int | None = None
+
+    @property
+    def own_name(self) -> str:
+        """The name of the file in the store: `modules-CHECKSUM.yaml.gz`. No text of the repository decides a path."""
+        plain = self.type if _PLAIN_TYPE.fullmatch(self.type) else "metadata"
+        suffix = _SUFFIX.search(self.href)
+        return f"{plain}-{self.checksum}{suffix.group() if suffix else ''}"
+
+
+class Note(Struct, frozen=True, kw_only=True):
+    """A part that was mended or left out, and that no client needs. `line` counts from 1 in the document."""
+
+    what: str
+    reason: str
+    line: int | None = None
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        where = "" if self.line is None else f", line {self.line}"
+        return f"{self.what}{where}: {self.reason}"
+
+
+class Repomd(Struct, frozen=True, kw_only=True):
+    """What repomd.xml says. `timestamp_s` is the newest timestamp of its entries, 0 where it has none."""
+
+    revision: str
+    entries: list[MetadataFile]
+    notes: list[Note] = []
+    timestamp_s: int = 0
+
+
+class TreeFile(Struct, frozen=True, kw_only=True):
+    """A file of an installable tree, as `.treeinfo` names it. `path` is relative to the tree."""
+
+    path: str
+    algorithm: str | None = None
+    checksum: str | None = None
+    size_bytes: int | None = None
+
+
+class StoredFile(Struct, frozen=True, kw_only=True):
+    """A file of an installable tree, as a version holds it."""
+
+    path: str
+    algorithm: str
+    checksum: str
+    size_bytes: int
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """What a repository holds."""
+
+    packages: int = 0
+    errata: int = 0
+    package_groups: int = 0
+    package_categories: int = 0
+    package_environments: int = 0
+    modules: int = 0
+    tree_files: int = 0
+
+
+class Validators(Struct, frozen=True, kw_only=True):
+    """What a server needs to tell that a file is unchanged."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+class Version(Struct, frozen=True, kw_only=True):
+    """One version of a repository, as `version.json` keeps it.
+
+    `feed_key` is a hash of the feed and the options, so it has no secret. `entries` are the files in `received/`.
+    `treeinfo` is the name that the feed gives to the description of its tree; the store keeps it as
+    `received/treeinfo`. `timestamp_s` is the repository's own time, so that the same input makes the same publication.
+    `notes` are the first ones, `notes_total` counts all.
+    """
+
+    number: int
+    token: int
+    feed_key: str
+    mode: Mode = "mirror"
+    repomd_checksum: str = ""
+    revision: str = ""
+    timestamp_s: int = 0
+    validators: Validators = Validators()
+    counts: Counts = Counts()
+    entries: list[MetadataFile] = []
+    treeinfo: str | None = None
+    tree: list[StoredFile] = []
+    notes: list[Note] = []
+    notes_total: int = 0
+    format: int = 1

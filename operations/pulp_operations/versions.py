@@ -1,0 +1,156 @@
+"""The versions of a repository: what each sync left, in records and metadata of our own.
+
+repositories/REPO/versions/N/version.json           records.Version
+repositories/REPO/versions/N/packages.jsonl.zst     one records.Package a line
+repositories/REPO/versions/N/metadata/              primary, filelists, other, updateinfo: normalised, .xml.zst
+repositories/REPO/versions/N/received/              repomd.xml, its signature and key, metadata as received
+repositories/REPO/current                           symbolic link to the newest version
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from pulp_operations.fences import fenced
+from pulp_operations.layout import file_name, make_current, numbered, remove_older
+from pulp_operations.records import Package, Version
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+VERSION_FILE: Final = "version.json"
+PACKAGES_FILE: Final = "packages.jsonl.zst"
+METADATA: Final = "metadata"
+RECEIVED: Final = "received"
+_OLD_FILE: Final = "repository.json"
+"""Of versions that releases before format 1 wrote, beside a folder `repodata`."""
+
+
+class _OldPackage(msgspec.Struct):
+    href: str
+    algorithm: str
+    checksum: str
+    size_bytes: int
+    base_url: str = ""
+
+
+class _OldVersion(msgspec.Struct):
+    version: int
+    token: int
+    packages: list[_OldPackage]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A version in the store. `version.format` is 0 where a release before wrote it: see `conversion`."""
+
+    folder: Path
+    version: Version
+
+    def packages(self) -> Iterator[Package]:
+        """Its packages in the order of the metadata, one at a time."""
+        if self.version.format == 0:
+            yield from map(_renewed, _old_version(self.folder).packages)
+            return
+        decoder = msgspec.json.Decoder(Package)
+        with zstd.open(self.folder / PACKAGES_FILE, "rb") as lines:
+            for line in lines:
+                yield decoder.decode(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The versions of one repository; `root` is the store's folder."""
+
+    root: Path
+    repo_id: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder of all that the repository holds."""
+        return self.root / "repositories" / file_name(self.repo_id)
+
+    def newest(self) -> Held | None:
+        """The newest version; None before the first sync."""
+        try:
+            return _held((self.folder / "current").resolve())
+        except FileNotFoundError:
+            return None
+
+    def all(self) -> Iterator[Held]:
+        """Every version that is kept, oldest first."""
+        for folder in numbered(self.folder / "versions"):
+            try:
+                yield _held(folder)
+            except FileNotFoundError:
+                continue  # half moved by a task that was ended by force, or removed meanwhile
+
+    def save(self, prepared: Path, version: Version, *, keep: int) -> Version:
+        """Move the prepared folder in as the newest version, and keep `keep` versions; what was saved, numbered.
+
+        Raises `OperationError` (`fenced`) if a task with a higher fencing token has written already.
+        """
+        with fenced(self.root, self.repo_id, version.token):
+            held = self.newest()
+            numbered_version = msgspec.structs.replace(version, number=1 if held is None else held.version.number + 1)
+            write_version(prepared, numbered_version)
+            target = self.folder / "versions" / str(numbered_version.number)
+            make_current(prepared, target, self.folder / "current")
+            remove_older(target.parent, target, keep)
+            return numbered_version
+
+    def convert(self, held: Held, prepared: Path, version: Version) -> Held:
+        """Move what was normalised into the folder of a version that a release before wrote. Raises as `save` does."""
+        with fenced(self.root, self.repo_id, version.token):
+            for name in (METADATA, RECEIVED, PACKAGES_FILE):
+                shutil.rmtree(held.folder / name, ignore_errors=True)  # left by a crash
+                if (prepared / name).exists():
+                    (prepared / name).rename(held.folder / name)
+            write_version(held.folder, version)  # from here on it is read as converted
+            (held.folder / _OLD_FILE).unlink(missing_ok=True)
+            shutil.rmtree(held.folder / "repodata", ignore_errors=True)
+        return Held(held.folder, version)
+
+
+def write_version(folder: Path, version: Version) -> None:
+    """Write version.json, whole or not at all."""
+    draft = folder / f"{VERSION_FILE}.new"
+    with draft.open("wb") as file:
+        file.write(msgspec.json.encode(version))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(folder / VERSION_FILE)
+
+
+def _held(folder: Path) -> Held:
+    try:
+        return Held(folder, msgspec.json.decode((folder / VERSION_FILE).read_bytes(), type=Version))
+    except FileNotFoundError:
+        old = _old_version(folder)
+    counts = msgspec.structs.replace(Version(number=0, token=0, feed_key="").counts, packages=len(old.packages))
+    return Held(folder, Version(number=old.version, token=old.token, feed_key="", counts=counts, format=0))
+
+
+def _old_version(folder: Path) -> _OldVersion:
+    return msgspec.json.decode((folder / _OLD_FILE).read_bytes(), type=_OldVersion)
+
+
+def _renewed(old: _OldPackage) -> Package:
+    name = os.path.basename(old.href).removesuffix(".rpm")
+    return Package(
+        name=name,
+        href=old.href,
+        base_url=old.base_url,
+        algorithm=old.algorithm,
+        checksum=old.checksum,
+        size_bytes=old.size_bytes,
+        location=f"Packages/{old.checksum}.rpm",
+    )
