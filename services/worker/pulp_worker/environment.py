@@ -13,7 +13,7 @@ _ALLOWED: Final = re.compile(
     r"| (http|https|ftp|all|no)_proxy | (HTTP|HTTPS|FTP|ALL|NO)_PROXY"
     r"| SSL_CERT_FILE | SSL_CERT_DIR | REQUESTS_CA_BUNDLE | CURL_CA_BUNDLE"
     r"| PYTHON\w* | VIRTUAL_ENV | LD_\w+ | MALLOC_\w+ | XDG_\w+"
-    r"| PULP_LOG_LEVEL",
+    r"| PULP_LOG_LEVEL | PULP_YUM_\w+",
     re.VERBOSE,
 )
 
