@@ -1,0 +1,86 @@
+"""Damaged content: set aside when it is found, so that a sync or a repair fetches it again.
+
+damaged/ALGORITHM-CHECKSUM.SUFFIX      what was at content/ALGORITHM/AB/CHECKSUM.SUFFIX
+
+A publication holds hard links to content, so its file is damaged too. The file stays in `damaged/` until a good one has
+come and has replaced it in all publications.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+_FOLDER: Final = "damaged"
+_NEW: Final = ".new"
+
+
+def set_aside(root: Path, content: Path, found: Path | None = None) -> bool:
+    """Take a damaged file out of the store below `root`, which does not have that content from then on.
+
+    `found` is the link through which the damage was seen: nothing happens if somebody has replaced the content since.
+    Returns whether the file was set aside. Raises `OSError`.
+    """
+    target = root / _FOLDER / f"{content.parent.parent.name}-{content.name}"
+    target.parent.mkdir(exist_ok=True)
+    try:
+        if found is not None and not os.path.samefile(found, content):
+            return False
+        content.replace(target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def heal(root: Path) -> int:
+    """Replace damaged files in publications by the good ones that the store has now; the number of files replaced.
+
+    Call it after content was fetched. It costs one look at a folder while nothing is damaged. Raises `OSError`.
+    """
+    come_back = {path: content for path in set_aside_files(root) if (content := content_of(root, path)).exists()}
+    linked = {path.stat().st_ino: content for path, content in come_back.items() if path.stat().st_nlink > 1}
+    healed = 0
+    if linked:
+        for path, inode in _files(root / "publications"):
+            if inode in linked:
+                healed += _replace(root, path, linked[inode])
+    for path in come_back:
+        path.unlink(missing_ok=True)
+    return healed
+
+
+def set_aside_files(root: Path) -> list[Path]:
+    """The damaged files whose good content has not come back yet, or has not been healed everywhere."""
+    return [path for path in sorted((root / _FOLDER).glob("*-*")) if path.suffix != _NEW]
+
+
+def content_of(root: Path, aside: Path) -> Path:
+    """Where the content of a file that was set aside belongs."""
+    algorithm, _, name = aside.name.partition("-")
+    return root / "content" / algorithm / name[:2] / name
+
+
+def _replace(root: Path, path: Path, content: Path) -> int:
+    draft = root / _FOLDER / f"{uuid4()}{_NEW}"
+    try:
+        os.link(content, draft)
+        draft.replace(path)
+    except FileNotFoundError:  # the publication, or the content, was removed meanwhile
+        return 0
+    finally:
+        draft.unlink(missing_ok=True)  # also where `path` was the good file already: a rename does nothing then
+    return 1
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, int]]:
+    """All files below a folder, with their inodes; of a folder that is removed meanwhile those seen so far."""
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(Path(entry.path))
+        elif entry.is_file(follow_symlinks=False):
+            yield Path(entry.path), entry.inode()
