@@ -2,6 +2,7 @@
 
 from pulp_operations.orphans import remove_orphans
 from pulp_operations.publish import publish
+from pulp_operations.settings import check_settings
 from pulp_operations.sync import sync
 
-__all__ = ["publish", "remove_orphans", "sync"]
+__all__ = ["check_settings", "publish", "remove_orphans", "sync"]

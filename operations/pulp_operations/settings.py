@@ -8,8 +8,15 @@ from typing import Final, Self
 from msgspec import Struct
 from pulp_worker import OperationError
 
+from pulp_operations.repomd import ALGORITHMS
+
+CHECKSUM_TYPES: Final = frozenset(ALGORITHMS.values())
+"""All that yum repositories use, by hashlib's names."""
+_GIB: Final = 1 << 30
+_MOST_BYTES: Final = 1 << 60
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,254}")
 _MOST: Final = 1_000_000
+_MOST_DIGITS: Final = 20
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -21,6 +28,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The key that signs publications: its fingerprint, id or e-mail address. None: they are not signed."""
     gpg_home: Path | None = None
     """GnuPG's folder that holds this key. None: the one of the account."""
+    checksum_types: frozenset[str] = CHECKSUM_TYPES
+    """What a feed may use for its metadata and packages, by hashlib's names."""
+    reserve_bytes: int = _GIB
+    """Of the storage: a sync downloads no packages if less would be left free."""
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
@@ -29,16 +40,42 @@ class Settings(Struct, frozen=True, kw_only=True):
             generations=_integer(env, "PULP_YUM_GENERATIONS", 3, least=1),
             gpg_key=_key(env, "PULP_YUM_GPG_KEY"),
             gpg_home=_folder(env, "PULP_YUM_GPG_HOME"),
+            checksum_types=_checksum_types(env, "PULP_YUM_CHECKSUM_TYPES"),
+            reserve_bytes=_integer(env, "PULP_YUM_RESERVE_BYTES", _GIB, most=_MOST_BYTES),
         )
 
+    def check_checksum(self, algorithm: str, what: str) -> None:
+        """Raise `OperationError` (`checksum-refused`) if this type (hashlib's name) is not accepted.
 
-def _integer(env: Mapping[str, str], key: str, default: int, *, least: int = 0) -> int:
+        `what` has the checksum, as in `the package ant-1.0-1.noarch`.
+        """
+        if algorithm not in self.checksum_types:
+            raise OperationError(
+                "checksum-refused",
+                f"{what} is told by a checksum of type {algorithm}, which the workers do not accept. To accept it, add"
+                f" {algorithm} to PULP_YUM_CHECKSUM_TYPES ({','.join(sorted(self.checksum_types))})",
+            )
+
+
+def check_settings(env: Mapping[str, str]) -> None:
+    """A worker calls it when it starts. Raises `OperationError` (`bad-setting`)."""
+    Settings.read(env)
+
+
+def _integer(env: Mapping[str, str], key: str, default: int, *, least: int = 0, most: int = _MOST) -> int:
     text = env.get(key, "").strip()
     if not text:
         return default
-    if not text.isascii() or not text.isdecimal() or not least <= int(text) <= _MOST:
-        raise _bad(key, f"a number from {least} to {_MOST} is expected")
+    if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS or not least <= int(text) <= most:
+        raise _bad(key, f"a number from {least} to {most} is expected")
     return int(text)
+
+
+def _checksum_types(env: Mapping[str, str], key: str) -> frozenset[str]:
+    given = [word.strip().lower() for word in env.get(key, "").split(",") if word.strip()]
+    if not all(word in ALGORITHMS for word in given):
+        raise _bad(key, f"some of {', '.join(sorted(CHECKSUM_TYPES))} are expected")
+    return frozenset(ALGORITHMS[word] for word in given) or CHECKSUM_TYPES
 
 
 def _key(env: Mapping[str, str], key: str) -> str | None:

@@ -1,11 +1,14 @@
 """PULP_YUM_*: what the administrator decides about all repositories."""
 
+import re
 from pathlib import Path
 
 import pytest
+from pulp_events.settings import SettingsError
 from pulp_operations.settings import Settings
 from pulp_worker import OperationError
 from pulp_worker.environment import allowed
+from pulp_worker.loading import check_settings
 
 
 def test_without_settings_three_generations_are_kept_and_nothing_is_signed() -> None:
@@ -28,6 +31,10 @@ def test_settings_are_read() -> None:
         ("PULP_YUM_GENERATIONS", "\u0663"),
         ("PULP_YUM_GPG_KEY", "--output=/etc/passwd"),
         ("PULP_YUM_GPG_HOME", "gnupg"),
+        ("PULP_YUM_CHECKSUM_TYPES", "sha256,crc32"),
+        ("PULP_YUM_RESERVE_BYTES", "1 GiB"),
+        ("PULP_YUM_RESERVE_BYTES", "-1"),
+        ("PULP_YUM_RESERVE_BYTES", "9" * 5000),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_without_its_value(key: str, value: str) -> None:
@@ -39,3 +46,34 @@ def test_a_setting_that_cannot_be_used_is_named_without_its_value(key: str, valu
 
 def test_processes_of_operations_get_these_settings() -> None:
     assert allowed({"PULP_YUM_GENERATIONS": "5", "PULP_POSTGRES": "secret"}) == {"PULP_YUM_GENERATIONS": "5"}
+
+
+def test_without_settings_every_checksum_of_yum_is_accepted() -> None:
+    settings = Settings.read({})
+    for algorithm in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512"):
+        settings.check_checksum(algorithm, "the package ant-1.0-1.noarch")
+
+
+def test_a_checksum_that_is_not_accepted_is_refused_with_the_name_of_the_setting() -> None:
+    settings = Settings.read({"PULP_YUM_CHECKSUM_TYPES": "sha256, SHA512"})
+    settings.check_checksum("sha512", "the package ant-1.0-1.noarch")
+    with pytest.raises(OperationError, match=r"add sha1 to PULP_YUM_CHECKSUM_TYPES \(sha256,sha512\)") as raised:
+        settings.check_checksum("sha1", "the package ant-1.0-1.noarch")
+    assert raised.value.code == "checksum-refused"
+    assert "the package ant-1.0-1.noarch is told by a checksum of type sha1" in raised.value.description
+
+
+def test_the_names_of_old_repositories_are_understood() -> None:
+    assert Settings.read({"PULP_YUM_CHECKSUM_TYPES": "sha"}).checksum_types == {"sha1"}
+
+
+def test_a_worker_does_not_start_with_a_setting_that_cannot_be_used() -> None:
+    with pytest.raises(SettingsError, match=r"PULP_YUM_RESERVE_BYTES cannot be used: a number"):
+        check_settings((), {"PULP_YUM_RESERVE_BYTES": "much"})
+
+
+def test_each_setting_is_documented() -> None:
+    root = Path(__file__).parents[2]
+    source = "".join(path.read_text(encoding="utf-8") for path in (root / "operations").rglob("*.py"))
+    documented = "".join(path.read_text(encoding="utf-8") for path in (root / "docs" / "operate").glob("*.md"))
+    assert set(re.findall(r'"(PULP_YUM_[A-Z_]+)"', source)) <= set(re.findall(r"`(PULP_YUM_[A-Z_]+)`", documented))

@@ -1,13 +1,15 @@
 """Finding operations: modules named by entry points of the group `pulp_tasks.operations`, and by settings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Final, NamedTuple
 
 from pulp_events.errors import PulpError
+from pulp_events.settings import SettingsError
 
+from pulp_worker.errors import OperationError
 from pulp_worker.sdk import Operation
 from pulp_worker.wording import described
 
@@ -29,7 +31,7 @@ class Loaded(NamedTuple):
 def load_operations(modules: Iterable[str] = ()) -> dict[str, Loaded]:
     """All operations by name. Raises `OperationsNotLoaded` for a module that fails, or a name that is there twice."""
     found: dict[str, Loaded] = {}
-    for name in (*(point.value for point in entry_points(group=GROUP)), *modules):
+    for name in _names(modules):
         for loaded in _operations_of(_import(name)):
             other = found.setdefault(loaded.operation.name, loaded)
             if other.operation is not loaded.operation:
@@ -37,6 +39,25 @@ def load_operations(modules: Iterable[str] = ()) -> dict[str, Loaded]:
                     f"operation {loaded.operation.name} is in {loaded.module} and in {other.module}: a name is unique"
                 )
     return found
+
+
+def check_settings(modules: Iterable[str], env: Mapping[str, str]) -> None:
+    """Let each module that has a function `check_settings(env)` check the settings of its operations.
+
+    Raises `SettingsError` with the words of the `OperationError` that the function raises.
+    """
+    for name in _names(modules):
+        check = getattr(_import(name), "check_settings", None)
+        if check is not None:
+            try:
+                check(env)
+            except OperationError as error:
+                raise SettingsError(error.description) from error
+
+
+def _names(modules: Iterable[str]) -> Iterator[str]:
+    yield from (point.value for point in entry_points(group=GROUP))
+    yield from modules
 
 
 def _import(name: str) -> ModuleType:

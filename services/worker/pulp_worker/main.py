@@ -22,7 +22,7 @@ from pulp_projections.startup import prepare
 
 from pulp_worker.belongings import OperationThreads, own_threads_and_processes, show_own_tasks
 from pulp_worker.guard import owner_of
-from pulp_worker.loading import load_operations
+from pulp_worker.loading import check_settings, load_operations
 from pulp_worker.printing import attribute_output
 from pulp_worker.settings import Settings
 from pulp_worker.watchdog import Watchdog
@@ -65,6 +65,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     origin = Origin.here()
     _share_process()
     operations = load_operations(settings.modules)
+    check_settings(settings.modules, os.environ)
     _make_storage(settings.storage)
     installed = await prepare(settings)
     stopping, hastening = asyncio.Event(), asyncio.Event()
