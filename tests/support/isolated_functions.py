@@ -104,3 +104,10 @@ def leaves_a_process(note: str) -> str:
         time.sleep(3600)
     Path(note).write_text(str(pid))
     return "said"
+
+
+def fill_disk(path: str) -> None:
+    """Write until the system refuses."""
+    with open(path, "wb") as file:
+        while True:
+            file.write(bytes(1 << 20))

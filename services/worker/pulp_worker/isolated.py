@@ -58,6 +58,8 @@ def _run(call: Call) -> Reply:
         return Reply(code=error.code, description=error.description)
     except MemoryError:
         return Reply(raised=MemoryError.__name__)
+    except OSError as error:
+        return Reply(raised=type(error).__name__, system_error=error.errno)
     except BaseException as error:  # also a panic of a library in Rust
         return Reply(raised=type(error).__name__)
 

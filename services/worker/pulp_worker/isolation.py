@@ -6,6 +6,7 @@ neither the worker nor the tasks beside it. `Context.isolated` is how operations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -23,6 +24,10 @@ _MIB: Final = 1 << 20
 _MEMORY_SIGNALS: Final = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGKILL)
 """How a process ends whose allocations fail, or that the kernel ends for want of memory."""
 _PIECE: Final = 1 << 16
+_MACHINE_ERRORS: Final = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE)
+)
+"""They tell of this machine alone, and nothing of what was read."""
 
 
 class IsolationSettings(Struct, frozen=True, kw_only=True):
@@ -64,6 +69,8 @@ class Reply(Struct, frozen=True, omit_defaults=True):
     description: str = ""
     is_limit: bool = False
     raised: str | None = None
+    system_error: int | None = None
+    """The `errno` of an `OSError`."""
 
 
 async def isolated(
@@ -76,7 +83,8 @@ async def isolated(
     `OperationError` say is dropped, since it may quote what was read. `what` names the work in errors.
 
     Raises `LimitExceeded` where the bounds do not suffice, the `OperationError` that the function raises, and
-    `OperationError` (`isolated-failed`) for any other end.
+    `OperationError` (`isolated-failed`) for any other end. Where the disk is full, read-only or broken, or no more
+    files may be opened, it raises that `OSError`, without the name of a file.
     """
     process, reader, pipe = await _start(what)
     try:
@@ -176,6 +184,8 @@ def _outcome(said: bytearray, status: int, returns: Any, limits: IsolationSettin
         raise OperationError(reply.code, reply.description)
     if reply.raised == MemoryError.__name__:
         raise _no_memory(limits, what)
+    if reply.system_error in _MACHINE_ERRORS:
+        raise OSError(reply.system_error, os.strerror(reply.system_error))
     if reply.raised is not None:
         raise OperationError("isolated-failed", f"{what} has failed: {reply.raised}")
     try:
