@@ -12,6 +12,7 @@ _SERVER: Final = (
         "click",
         "confusable_homoglyphs",
         "fastapi",
+        "createrepo_c",
         "faust",
         "httpcore",
         "httpx",

@@ -15,22 +15,32 @@ from msgspec import Struct
 from pulp_worker import LimitExceeded, OperationError
 from rpmrepo_metadata import MetadataError, RepositoryReader, RepositoryWriter
 
+from pulp_operations.reading.normalising import Normalised, Normalising, normalise
+from pulp_operations.reading.table import read_repomd
+from pulp_operations.reading.trees import read_treeinfo
+from pulp_operations.reading.unpacked import UnpackLimits
 from pulp_operations.repomd import bad_repository, known_checksum, parse_repomd, safe_href, written_repomd
 from pulp_operations.store import Package
 from pulp_operations.unpacking import unpack
 
+__all__ = [
+    "Counts",
+    "Normalised",
+    "Normalising",
+    "UnpackLimits",
+    "normalise",
+    "read_counts",
+    "read_packages",
+    "read_repomd",
+    "read_treeinfo",
+    "unpacked",
+    "write_metadata",
+]
 MOST_PACKAGES: Final = 250_000
 """Their list is held by the worker: some 100 MiB."""
 _PACKAGES: Final = "the metadata of the packages cannot be read: it is no metadata of a yum repository, or damaged"
 _EXTRAS: Final = "the package groups or errata cannot be read: they are none of a yum repository, or damaged"
 _MOST_SIZE_BYTES: Final = 1 << 50
-
-
-class UnpackLimits(Struct, frozen=True):
-    """How large one file of metadata may become."""
-
-    most_bytes: int
-    most_ratio: int
 
 
 class Counts(Struct, frozen=True):

@@ -1,0 +1,100 @@
+"""What foreign documents call things: which names, URLs and checksums are taken, and which may be told."""
+
+import posixpath
+import re
+from collections.abc import Collection
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from pulp_operations.repomd import bad_repository
+
+ALGORITHMS: Final = {
+    "md5": "md5",
+    "sha": "sha1",  # as repositories of 2012 call it
+    "sha1": "sha1",
+    "sha224": "sha224",
+    "sha256": "sha256",
+    "sha384": "sha384",
+    "sha512": "sha512",
+}
+"""The names that yum repositories give to checksums, and hashlib's names for them."""
+_DIGITS: Final = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
+_HEX: Final = re.compile(r"[0-9a-f]+")
+_ORDINARY: Final = re.compile(r"[A-Za-z0-9._+~^%/:-]{1,200}")
+_RPM: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~^-]{0,196}\.rpm")
+_MOST_HREF_BYTES: Final = 2000
+
+
+def is_ordinary(text: str) -> bool:
+    """Whether it may be told: a name or an href as repositories have them, and not any text."""
+    return bool(_ORDINARY.fullmatch(text))
+
+
+def known_checksum(
+    algorithm: str, digest: str, where: str, allowed: Collection[str] = tuple(ALGORITHMS.values())
+) -> tuple[str, str]:
+    """Algorithm by hashlib's name, and the checksum in small letters; both are safe in a file name.
+
+    Raises `OperationError` (`bad-repository`) for what is none, and for an algorithm that is not allowed. `where` is
+    what has the checksum, for the error.
+    """
+    known = ALGORITHMS.get(algorithm.lower())
+    if known is None:
+        raise bad_repository(f"{where}: its type of checksum is none of {', '.join(ALGORITHMS)}")
+    if known not in allowed:
+        raise bad_repository(f"{where}: its checksum is {known}, which the settings of this worker do not allow")
+    digest = digest.lower()
+    if len(digest) != _DIGITS[known] or not _HEX.fullmatch(digest):
+        raise bad_repository(f"{where}: its checksum is none: {known} has {_DIGITS[known]} hexadecimal digits")
+    return known, digest
+
+
+def checked_href(href: str, where: str) -> str:
+    """An href that a URL can be made of; it may lead out of the repository's folder, for it names nothing here.
+
+    Raises `OperationError` (`bad-repository`) for an empty one, control characters, or another scheme than http(s).
+    """
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        raise bad_repository(f"{where}: its location is no URL") from None
+    if not href.strip() or not parts.path.strip("/."):
+        raise bad_repository(f"{where}: its location names no file")
+    if not href.isprintable() or len(href.encode(errors="replace")) > _MOST_HREF_BYTES:
+        raise bad_repository(f"{where}: its location has control characters, or over {_MOST_HREF_BYTES} bytes")
+    if "://" in href or (parts.scheme and not parts.netloc and href.startswith("file:")):
+        _check_scheme(href, where)
+    return href
+
+
+def checked_base(base_url: str, where: str) -> str:
+    """An xml:base: empty, relative to the repository, or an http(s) URL. Raises as `checked_href` does."""
+    try:
+        scheme = urlsplit(base_url).scheme
+    except ValueError:
+        scheme = "none"
+    if scheme:
+        _check_scheme(base_url, where)
+    if not base_url.isprintable() or len(base_url.encode(errors="replace")) > _MOST_HREF_BYTES:
+        raise bad_repository(f"{where}: its xml:base has control characters, or over {_MOST_HREF_BYTES} bytes")
+    return base_url
+
+
+def _check_scheme(url: str, where: str) -> None:
+    try:
+        is_http = urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).netloc)
+    except ValueError:
+        is_http = False
+    if not is_http:
+        raise bad_repository(f"{where}: it is at what is no http or https URL")
+
+
+def file_name(href: str, nevra: str, checksum: str) -> str:
+    """The name of a package's file in our publications: the feed's if every server and client can take it as it is.
+
+    A name that would have to be escaped in a URL would be found by some clients and not by others.
+    """
+    for name in (unquote(posixpath.basename(urlsplit(href).path)), f"{nevra}.rpm"):
+        if _RPM.fullmatch(name):
+            return name
+    return f"{checksum}.rpm"

@@ -1,0 +1,140 @@
+"""repomd.xml, the table of contents of a repository: read as dnf reads it."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from xml.etree import ElementTree
+from xml.parsers import expat
+
+from pulp_worker import OperationError
+
+from pulp_operations.reading.names import ALGORITHMS, checked_base, checked_href, is_ordinary, known_checksum
+from pulp_operations.records import MetadataFile, Note, Repomd
+from pulp_operations.repomd import bad_repository
+
+_DEEPEST: Final = 32
+_MOST_ENTRIES: Final = 1000
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_REVISION: Final = re.compile(r"[A-Za-z0-9._:+ -]{1,100}")
+_NEEDED: Final = frozenset(
+    ("primary", "filelists", "other", "updateinfo", "modules", "group", "group_gz", "group_xz", "group_zst")
+)
+"""An entry of these types that cannot be used is an error: a client would miss it."""
+
+
+def read_repomd(content: bytes, algorithms: Iterable[str] = tuple(ALGORITHMS.values())) -> Repomd:
+    """What repomd.xml says, with any namespace prefix or none. Of the entries of one type the first counts, as for dnf.
+
+    `algorithms` are the checksums that are allowed, by hashlib's names. Raises `OperationError` (`bad-repository`) for
+    a document that is none, that has no primary metadata, or with an entry that two readers would read differently.
+    """
+    root = _tree(content)
+    if _local(root) != "repomd":
+        raise bad_repository("repomd.xml is no table of contents of a yum repository")
+    entries: dict[str, MetadataFile] = {}
+    notes: list[Note] = []
+    newest_s = 0
+    for data in (child for child in root if _local(child) == "data"):
+        if len(entries) >= _MOST_ENTRIES:
+            raise bad_repository(f"repomd.xml has over {_MOST_ENTRIES} entries")
+        kind = data.get("type", "")
+        try:
+            entry = _entry(kind, data, frozenset(algorithms))
+        except OperationError as error:
+            if kind in _NEEDED:
+                raise
+            notes.append(_note(kind, f"left out: {error.description}", data))
+            continue
+        if kind in entries:
+            if entry != entries[kind]:
+                notes.append(_note(kind, "left out: another entry of this type stands before it", data))
+            continue
+        entries[kind] = entry
+        newest_s = max(newest_s, _number(data, "timestamp") or 0)
+    if "primary" not in entries:
+        raise bad_repository("repomd.xml names no primary metadata")
+    revision = _text(root, "revision")
+    if not _REVISION.fullmatch(revision):
+        revision = ""
+    return Repomd(revision=revision, entries=list(entries.values()), notes=notes, timestamp_s=newest_s)
+
+
+def _entry(kind: str, data: ElementTree.Element, algorithms: frozenset[str]) -> MetadataFile:
+    what, line = _named(kind), data.get(_LINE)
+    where = f"the entry of {what} in repomd.xml (line {line})"
+    location, checksum = _only(data, "location", where), _only(data, "checksum", where)
+    if location is None or checksum is None:
+        raise bad_repository(f"{where} has no {'location' if location is None else 'checksum'}")
+    algorithm, digest = known_checksum(checksum.get("type", ""), (checksum.text or "").strip(), where, algorithms)
+    return MetadataFile(
+        type=kind,
+        href=checked_href(location.get("href", ""), where),
+        base_url=checked_base(location.get("xml:base", ""), where),
+        algorithm=algorithm,
+        checksum=digest,
+        size_bytes=_number(data, "size"),
+        open_size_bytes=_number(data, "open-size"),
+    )
+
+
+def _note(kind: str, reason: str, data: ElementTree.Element) -> Note:
+    return Note(what=_named(kind), reason=reason, line=int(data.get(_LINE, "0")))
+
+
+def _named(kind: str) -> str:
+    return f"{kind} metadata" if is_ordinary(kind) else "metadata of an odd type"
+
+
+def _only(data: ElementTree.Element, name: str, where: str) -> ElementTree.Element | None:
+    found = [child for child in data if _local(child) == name]
+    if len(found) > 1:
+        raise bad_repository(f"{where} has more than one {name}")
+    return found[0] if found else None
+
+
+def _text(parent: ElementTree.Element, name: str) -> str:
+    return next((child.text or "" for child in parent if _local(child) == name), "").strip()
+
+
+def _number(data: ElementTree.Element, name: str) -> int | None:
+    text = _text(data, name).partition(".")[0]  # createrepo of 2010 wrote times with a fraction
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def _local(element: ElementTree.Element) -> str:
+    return element.tag.rpartition(":")[2]
+
+
+_LINE: Final = " line"
+"""An attribute that no document can have: where the element begins."""
+
+
+def _tree(content: bytes) -> ElementTree.Element:
+    """The document, which has no DTD: so no entity is expanded, and nothing outside of it is read."""
+    builder, depth = ElementTree.TreeBuilder(), 0
+    parser = expat.ParserCreate()
+
+    def refuse(*_: object) -> None:
+        raise bad_repository("repomd.xml has a document type declaration, which is refused")
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise bad_repository(f"repomd.xml is nested more than {_DEEPEST} elements deep")
+        builder.start(name, {**attributes, _LINE: str(parser.CurrentLineNumber)})
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(name)
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise bad_repository(f"repomd.xml is no XML: line {error.lineno}, column {error.offset}") from None
+    except (LookupError, ValueError):  # an encoding that Python does not have, or that has no such bytes
+        raise bad_repository("repomd.xml is no XML: its encoding is unknown") from None
+    return builder.close()
