@@ -117,10 +117,22 @@ class Validators(Struct, frozen=True, kw_only=True):
     last_modified: str | None = None
 
 
+class Source(Struct, frozen=True, kw_only=True):
+    """Where a version came from, so that a repair can fetch from there again.
+
+    The arguments of a sync refuse a feed with secrets, and a credential is only named, so nothing here is secret.
+    """
+
+    feed: str
+    credential: str | None = None
+    verify_tls: bool = True
+
+
 class Version(Struct, frozen=True, kw_only=True):
     """One version of a repository, as `version.json` keeps it.
 
-    `feed_key` is a hash of the feed and the options, so it has no secret. `entries` are the files in `received/`.
+    `feed_key` is a hash of the feed and the options. `source` is None where a release before wrote the version.
+    `entries` are the files in `received/`.
     `treeinfo` is the name that the feed gives to the description of its tree; the store keeps it as
     `received/treeinfo`. `timestamp_s` is the repository's own time, so that the same input makes the same publication.
     `notes` are the first ones, `notes_total` counts all.
@@ -129,6 +141,7 @@ class Version(Struct, frozen=True, kw_only=True):
     number: int
     token: int
     feed_key: str
+    source: Source | None = None
     mode: Mode = "mirror"
     repomd_checksum: str = ""
     revision: str = ""
