@@ -3,6 +3,7 @@
 Only numbers, checksums, our own words and escaped repository ids name files here.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -36,6 +37,16 @@ def checksum_of(path: Path, algorithm: str) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Let `target` have the content of `source`, by a hard link where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV):
+            raise
+        shutil.copyfile(source, target)
 
 
 def numbered(folder: Path) -> list[Path]:

@@ -52,9 +52,18 @@ class MetadataFile(Struct, frozen=True, kw_only=True):
     @property
     def own_name(self) -> str:
         """The name of the file in the store: `modules-CHECKSUM.yaml.gz`. No text of the repository decides a path."""
-        plain = self.type if _PLAIN_TYPE.fullmatch(self.type) else "metadata"
+        plain = self.type if self._is_plain else "metadata"
         suffix = _SUFFIX.search(self.href)
         return f"{plain}-{self.checksum}{suffix.group() if suffix else ''}"
+
+    @property
+    def shown_type(self) -> str:
+        """The type as a message may tell it."""
+        return self.type if self._is_plain else "unknown"
+
+    @property
+    def _is_plain(self) -> bool:
+        return bool(_PLAIN_TYPE.fullmatch(self.type))
 
 
 class Note(Struct, frozen=True, kw_only=True):
@@ -135,7 +144,9 @@ class Version(Struct, frozen=True, kw_only=True):
     `entries` are the files in `received/`.
     `treeinfo` is the name that the feed gives to the description of its tree; the store keeps it as
     `received/treeinfo`. `timestamp_s` is the repository's own time, so that the same input makes the same publication.
-    `notes` are the first ones, `notes_total` counts all.
+    `notes` are the first ones, `notes_total` counts all. `is_complete` is false where a part was left out that may be
+    there the next time: then the next sync does not rest on an unchanged repomd.xml. `format` is 0 for a version that a
+    release before wrote.
     """
 
     number: int
@@ -153,4 +164,5 @@ class Version(Struct, frozen=True, kw_only=True):
     tree: list[StoredFile] = []
     notes: list[Note] = []
     notes_total: int = 0
+    is_complete: bool = True
     format: int = 1

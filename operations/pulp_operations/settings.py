@@ -32,6 +32,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What a feed may use for its metadata and packages, by hashlib's names."""
     reserve_bytes: int = _GIB
     """Of the storage: a sync downloads no packages if less would be left free."""
+    keep_versions: int = 2
+    """Of each repository, the newest included; an argument of a sync may say otherwise."""
+    most_removed_percent: int = 50
+    """Of its packages that a sync may remove from a repository; an argument of a sync may say otherwise."""
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
@@ -42,6 +46,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             gpg_home=_folder(env, "PULP_YUM_GPG_HOME"),
             checksum_types=_checksum_types(env, "PULP_YUM_CHECKSUM_TYPES"),
             reserve_bytes=_integer(env, "PULP_YUM_RESERVE_BYTES", _GIB, most=_MOST_BYTES),
+            keep_versions=_integer(env, "PULP_YUM_KEEP_VERSIONS", 2, least=1),
+            most_removed_percent=_integer(env, "PULP_YUM_MOST_REMOVED_PERCENT", 50, most=100),
         )
 
     def check_checksum(self, algorithm: str, what: str) -> None:

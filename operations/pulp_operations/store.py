@@ -55,7 +55,11 @@ class Store:
 
     def partial_path(self, repo_id: str, content: Content) -> Path:
         """Where its download for this repository grows."""
-        return self.root / "partial" / file_name(repo_id) / f"{content.algorithm}-{content.checksum}.part"
+        return self.partial_folder(repo_id) / f"{content.algorithm}-{content.checksum}.part"
+
+    def partial_folder(self, repo_id: str) -> Path:
+        """Where the downloads for this repository grow."""
+        return self.root / "partial" / file_name(repo_id)
 
     def publication_link(self, repo_id: str) -> Path:
         """Where the newest publication is found."""

@@ -31,7 +31,8 @@ PACKAGES_FILE: Final = "packages.jsonl.zst"
 METADATA: Final = "metadata"
 RECEIVED: Final = "received"
 _OLD_FILE: Final = "repository.json"
-"""Of versions that releases before format 1 wrote, beside a folder `repodata`."""
+OLD_METADATA: Final = "repodata"
+"""What a version of format 0 consists of."""
 
 
 class _OldPackage(msgspec.Struct):
@@ -60,10 +61,7 @@ class Held:
         if self.version.format == 0:
             yield from map(_renewed, _old_version(self.folder).packages)
             return
-        decoder = msgspec.json.Decoder(Package)
-        with zstd.open(self.folder / PACKAGES_FILE, "rb") as lines:
-            for line in lines:
-                yield decoder.decode(line)
+        yield from packages_in(self.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +105,13 @@ class Versions:
             remove_older(target.parent, target, keep)
             return numbered_version
 
+    def retain(self, keep: int, token: int) -> None:
+        """Keep the newest `keep` versions. Raises as `save` does."""
+        with fenced(self.root, self.repo_id, token):
+            held = self.newest()
+            if held is not None:
+                remove_older(held.folder.parent, held.folder, keep)
+
     def convert(self, held: Held, prepared: Path, version: Version) -> Held:
         """Move what was normalised into the folder of a version that a release before wrote. Raises as `save` does."""
         with fenced(self.root, self.repo_id, version.token):
@@ -116,8 +121,15 @@ class Versions:
                     (prepared / name).rename(held.folder / name)
             write_version(held.folder, version)  # from here on it is read as converted
             (held.folder / _OLD_FILE).unlink(missing_ok=True)
-            shutil.rmtree(held.folder / "repodata", ignore_errors=True)
+            shutil.rmtree(held.folder / OLD_METADATA, ignore_errors=True)
         return Held(held.folder, version)
+
+
+def packages_in(folder: Path) -> Iterator[Package]:
+    """The packages of a version, in the order of the metadata, one at a time."""
+    decoder = msgspec.json.Decoder(Package)
+    with zstd.open(folder / PACKAGES_FILE, "rb") as lines:
+        yield from map(decoder.decode, lines)
 
 
 def write_version(folder: Path, version: Version) -> None:

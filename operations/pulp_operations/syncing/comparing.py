@@ -1,0 +1,51 @@
+"""What a sync adds and removes, and whether it may remove that much."""
+
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+from pulp_worker import OperationError
+
+from pulp_operations.versions import Held, packages_in
+
+_FEW: Final = 5
+"""So many packages may always go, unless nothing is left."""
+
+
+class Changes(Struct, frozen=True, kw_only=True):
+    """How many packages differ between two versions."""
+
+    before: int
+    after: int
+    added: int
+    removed: int
+
+
+def compare(held: Held | None, folder: Path) -> Changes:
+    """Compare the version before with the one in `folder`. Holds a checksum a package, so call it in a thread."""
+    before = set() if held is None else {_digest(package.checksum) for package in held.packages()}
+    after = added = 0
+    for package in packages_in(folder):
+        after += 1
+        added += _digest(package.checksum) not in before
+    return Changes(before=len(before), after=after, added=added, removed=len(before) - (after - added))
+
+
+def check_shrinking(changes: Changes, repo_id: str, most_removed_percent: int) -> None:
+    """Raise `OperationError` (`would-shrink`) if more than this share of the packages before would be removed.
+
+    A few packages may always go, unless none is left.
+    """
+    is_emptied = changes.after == 0 and changes.before > 0
+    is_much = changes.removed * 100 > most_removed_percent * changes.before
+    if is_much and (is_emptied or changes.removed > _FEW):
+        raise OperationError(
+            "would-shrink",
+            f"the sync would remove {changes.removed} of the {changes.before} packages that repository {repo_id!r}"
+            f" holds, and a sync removes at most {most_removed_percent} % of them. Nothing was changed. Look at the"
+            " feed; if it is right, submit the sync with --allow-shrink (argument allow_shrink)",
+        )
+
+
+def _digest(checksum: str) -> bytes:
+    return bytes.fromhex(checksum)
