@@ -145,8 +145,8 @@ class Version(Struct, frozen=True, kw_only=True):
     `treeinfo` is the name that the feed gives to the description of its tree; the store keeps it as
     `received/treeinfo`. `timestamp_s` is the repository's own time, so that the same input makes the same publication.
     `notes` are the first ones, `notes_total` counts all. `is_complete` is false where a part was left out that may be
-    there the next time: then the next sync does not rest on an unchanged repomd.xml. `format` is 0 for a version that a
-    release before wrote.
+    there the next time: then the next sync does not rest on an unchanged repomd.xml. `files` are the sha256 of our own
+    files by their paths. `format` is 0 for a version that a release before wrote.
     """
 
     number: int
@@ -165,4 +165,5 @@ class Version(Struct, frozen=True, kw_only=True):
     notes: list[Note] = []
     notes_total: int = 0
     is_complete: bool = True
+    files: dict[str, str] = {}
     format: int = 1

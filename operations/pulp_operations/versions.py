@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from pulp_worker import OperationError
 
 from pulp_operations.fences import fenced
-from pulp_operations.layout import file_name, make_current, numbered, remove_older
+from pulp_operations.layout import checksum_of, file_name, make_current, numbered, remove_older
 from pulp_operations.records import Package, Version
 
 if sys.version_info >= (3, 14):
@@ -57,11 +58,15 @@ class Held:
     version: Version
 
     def packages(self) -> Iterator[Package]:
-        """Its packages in the order of the metadata, one at a time."""
+        """Its packages in the order of the metadata, one at a time. Raises as `packages_in` does."""
         if self.version.format == 0:
             yield from map(_renewed, _old_version(self.folder).packages)
             return
         yield from packages_in(self.folder)
+
+    def damage(self) -> list[str]:
+        """The paths of our own files that are missing or are not what they were. Reads them, so call it in a thread."""
+        return [path for path, checksum in self.version.files.items() if not _is_file(self.folder / path, checksum)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +103,13 @@ class Versions:
         """
         with fenced(self.root, self.repo_id, version.token):
             held = self.newest()
-            numbered_version = msgspec.structs.replace(version, number=1 if held is None else held.version.number + 1)
-            write_version(prepared, numbered_version)
-            target = self.folder / "versions" / str(numbered_version.number)
+            number = 1 if held is None else held.version.number + 1
+            saved = msgspec.structs.replace(version, number=number, files=_own_files(prepared))
+            write_version(prepared, saved)
+            target = self.folder / "versions" / str(number)
             make_current(prepared, target, self.folder / "current")
             remove_older(target.parent, target, keep)
-            return numbered_version
+            return saved
 
     def retain(self, keep: int, token: int) -> None:
         """Keep the newest `keep` versions. Raises as `save` does."""
@@ -119,17 +125,28 @@ class Versions:
                 shutil.rmtree(held.folder / name, ignore_errors=True)  # left by a crash
                 if (prepared / name).exists():
                     (prepared / name).rename(held.folder / name)
-            write_version(held.folder, version)  # from here on it is read as converted
+            saved = msgspec.structs.replace(version, files=_own_files(held.folder))
+            write_version(held.folder, saved)  # from here on it is read as converted
             (held.folder / _OLD_FILE).unlink(missing_ok=True)
             shutil.rmtree(held.folder / OLD_METADATA, ignore_errors=True)
-        return Held(held.folder, version)
+        return Held(held.folder, saved)
 
 
 def packages_in(folder: Path) -> Iterator[Package]:
-    """The packages of a version, in the order of the metadata, one at a time."""
+    """The packages of a version, in the order of the metadata, one at a time.
+
+    Raises `OperationError` (`damaged-version`) if their list is damaged.
+    """
     decoder = msgspec.json.Decoder(Package)
-    with zstd.open(folder / PACKAGES_FILE, "rb") as lines:
-        yield from map(decoder.decode, lines)
+    try:
+        with zstd.open(folder / PACKAGES_FILE, "rb") as lines:
+            yield from map(decoder.decode, lines)
+    except (FileNotFoundError, EOFError, zstd.ZstdError, msgspec.DecodeError):
+        raise OperationError(
+            "damaged-version",
+            f"the list of the packages of version {folder.name} of a repository is damaged in the storage: sync or"
+            " repair the repository",
+        ) from None
 
 
 def write_version(folder: Path, version: Version) -> None:
@@ -140,6 +157,18 @@ def write_version(folder: Path, version: Version) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(folder / VERSION_FILE)
+
+
+def _own_files(folder: Path) -> dict[str, str]:
+    paths = sorted((*(folder / METADATA).glob("*"), folder / PACKAGES_FILE))
+    return {str(path.relative_to(folder)): checksum_of(path, "sha256") for path in paths}
+
+
+def _is_file(path: Path, checksum: str) -> bool:
+    try:
+        return checksum_of(path, "sha256") == checksum
+    except FileNotFoundError:
+        return False
 
 
 def _held(folder: Path) -> Held:

@@ -157,3 +157,35 @@ def test_a_converted_version_is_read_in_the_present_format(versions: Versions, t
 def test_no_text_of_a_repository_decides_where_its_metadata_is_kept(kind: str, href: str, name: str) -> None:
     entry = MetadataFile(type=kind, href=href, algorithm="sha256", checksum="ab" * 32)
     assert entry.own_name == name.format("ab" * 32)
+
+
+@pytest.mark.parametrize("path", ["metadata/primary.xml.zst", "packages.jsonl.zst"])
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_damage_to_a_file_of_a_version_is_found(versions: Versions, tmp_path: Path, path: str, is_lost: bool) -> None:
+    folder = prepared(tmp_path / "prepared", "ant")
+    (folder / "metadata").mkdir()
+    (folder / "metadata" / "primary.xml.zst").write_bytes(b"text")
+    versions.save(folder, version(), keep=2)
+    held = newest(versions)
+    assert held.damage() == []
+    if is_lost:
+        (held.folder / path).unlink()
+    else:
+        (held.folder / path).write_bytes(b"test")
+    assert newest(versions).damage() == [path]
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"no zstd", zstd.compress(b'{"name": 1}\n'), zstd.compress(b"{" * 9)[:-3]]
+)
+def test_a_damaged_list_of_packages_is_told_and_is_not_an_empty_one(
+    versions: Versions, tmp_path: Path, content: bytes | None
+) -> None:
+    save(versions, tmp_path, "ant")
+    path = newest(versions).folder / "packages.jsonl.zst"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(OperationError, match="version 1 of a repository is damaged") as raised:
+        list(newest(versions).packages())
+    assert raised.value.code == "damaged-version"

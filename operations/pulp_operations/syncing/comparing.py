@@ -22,13 +22,23 @@ class Changes(Struct, frozen=True, kw_only=True):
 
 
 def compare(held: Held | None, folder: Path) -> Changes:
-    """Compare the version before with the one in `folder`. Holds a checksum a package, so call it in a thread."""
-    before = set() if held is None else {_digest(package.checksum) for package in held.packages()}
+    """Compare the version before with the one in `folder`. Holds a checksum a package, so call it in a thread.
+
+    Of a version before that is damaged only the number of its packages is known.
+    """
     after = added = 0
+    try:
+        before = set() if held is None else {_digest(package.checksum) for package in held.packages()}
+    except OperationError:
+        return _compare_numbers(held.version.counts.packages if held else 0, sum(1 for _ in packages_in(folder)))
     for package in packages_in(folder):
         after += 1
         added += _digest(package.checksum) not in before
     return Changes(before=len(before), after=after, added=added, removed=len(before) - (after - added))
+
+
+def _compare_numbers(before: int, after: int) -> Changes:
+    return Changes(before=before, after=after, added=max(0, after - before), removed=max(0, before - after))
 
 
 def check_shrinking(changes: Changes, repo_id: str, most_removed_percent: int) -> None:
