@@ -15,6 +15,8 @@ from pulp_worker import OperationError
 
 _CHUNK_BYTES: Final = 1024 * 1024
 _MOST_NAME_BYTES: Final = 200
+DISCARDED: Final = ".removed"
+"""What the name of a folder ends with while it is being removed."""
 
 
 def file_name(repo_id: str) -> str:
@@ -59,7 +61,7 @@ def make_current(prepared: Path, target: Path, link: Path) -> None:
     """Move a complete folder to `target` and point the link at it. A crash leaves the old or the new state."""
     target.parent.mkdir(parents=True, exist_ok=True)
     link.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(target, ignore_errors=True)  # left by a crash before the link was switched
+    discard(target)  # left by a crash before the link was switched
     prepared.rename(target)
     draft = link.with_name(f"{link.name}.new")
     draft.unlink(missing_ok=True)
@@ -75,4 +77,15 @@ def remove_older(folder: Path, newest: Path, keep: int) -> None:
     older = [path for path in numbered(folder) if int(path.name) < int(newest.name)]
     stale = [path for path in numbered(folder) if int(path.name) > int(newest.name)]
     for path in (*older[: max(0, len(older) - keep + 1)], *stale):
-        shutil.rmtree(path, ignore_errors=True)
+        discard(path)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder, if it is there. It disappears at once: a crash leaves no part of it under its name."""
+    doomed = folder.with_name(f"{folder.name}{DISCARDED}")
+    shutil.rmtree(doomed, ignore_errors=True)  # left by a crash
+    try:
+        folder.rename(doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed, ignore_errors=True)

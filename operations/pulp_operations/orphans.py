@@ -1,11 +1,30 @@
-"""`remove-orphans`: delete packages that no repository holds."""
+"""`remove-orphans`: delete content that no repository holds, and what interrupted tasks have left."""
 
+import contextlib
 import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 from pulp_worker import Context, Resource, operation
 
 from pulp_operations.arguments import NoArguments, fencing_token
+from pulp_operations.damage import content_of, heal, set_aside_files
+from pulp_operations.layout import DISCARDED
+from pulp_operations.storage import telling_storage_errors
 from pulp_operations.store import Store
+
+_PART: Final = ".part"
+_KINDS: Final = {".rpm": "packages", ".file": "tree_files", _PART: "downloads"}
+_DISCARDED_FROM: Final = (
+    "repositories/*/versions/*",
+    "publications/*/*",
+    "repositories/*",
+    "publications/*",
+    "partial/*",
+)
+_LOOK_EVERY: Final = 1000
 
 
 @operation(
@@ -15,22 +34,66 @@ from pulp_operations.store import Store
     resources=[Resource("content_unit", "orphans")],
     tags=["pulp:content_unit:orphans"],
 )
+@telling_storage_errors
 def remove_orphans(context: Context[NoArguments]) -> object:
     """Remove content that no repository holds, and what is left of interrupted downloads.
 
-    No sync and no publish runs meanwhile: they share the resource that this needs for itself. A repository holds what
-    its newest version holds, and the one before. The result is null where there was nothing to remove.
+    A repository holds what each of its versions holds that is kept. No sync and no publish runs meanwhile: they share
+    the resource that this needs for itself. If the record of any version cannot be read, nothing is removed and the
+    task fails (`damaged-version`). The result is null where there was nothing to remove.
     """
     fencing_token(context, "content_unit:orphans")
     store = Store(context.storage)
-    for folder in (store.root / "scratch").glob("*"):
-        shutil.rmtree(folder, ignore_errors=True)
-    referenced = store.referenced()
-    removed, size_bytes = 0, 0
-    for path in (*(store.root / "content").glob("*/*/*.rpm"), *(store.root / "partial").glob("*/*.part")):
-        context.check_cancelled()
-        if path not in referenced:
-            size_bytes += path.stat().st_size
-            path.unlink()
-            removed += 1
-    return {"removed": removed, "size": size_bytes} if removed else None
+    held = set(map(_key_of, store.referenced()))
+    _remove_leftovers(store.root)
+    heal(store.root)
+    removed = _Removed()
+    for number, path in enumerate(_candidates(store.root)):
+        if number % _LOOK_EVERY == 0:
+            context.check_cancelled()
+        if path.suffix == _PART or _key_of(path) not in held:
+            removed.remove(path, _KINDS[path.suffix])
+    for path in set_aside_files(store.root):
+        if path.stat().st_nlink == 1 or _key_of(content_of(store.root, path)) not in held:
+            removed.remove(path, "damaged")
+    for folder in store.root.glob("partial/*"):
+        with contextlib.suppress(OSError):  # not empty: something else is in it
+            folder.rmdir()
+    return removed.result()
+
+
+class _Removed:
+    """Removes files, and counts them; the size is of files that a publication may still hold as well."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter(dict.fromkeys(("packages", "tree_files", "downloads", "damaged"), 0))
+        self._size_bytes = 0
+
+    def remove(self, path: Path, kind: str) -> None:
+        size_bytes = path.stat().st_size
+        path.unlink()
+        self._counts[kind] += 1
+        self._size_bytes += size_bytes
+
+    def result(self) -> dict[str, int] | None:
+        count = self._counts.total()
+        return {"removed": count, "size": self._size_bytes, **self._counts} if count else None
+
+
+def _key_of(path: Path) -> bytes:
+    """Of a file below `content/`: its algorithm, checksum and kind. Small, since there may be millions."""
+    return f"{path.parent.parent.name}/{path.name}".encode()
+
+
+def _candidates(root: Path) -> Iterator[Path]:
+    for pattern in ("content/*/*/*", "partial/*/*"):
+        yield from (path for path in root.glob(pattern) if path.suffix in _KINDS and path.is_file())
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Folders of tasks that were ended by force: while this runs, no task has any."""
+    for place in ("scratch/*", *(f"{place}{DISCARDED}" for place in _DISCARDED_FROM)):
+        for folder in root.glob(place):
+            shutil.rmtree(folder, ignore_errors=True)
+    for path in root.glob("damaged/*.new"):
+        path.unlink()

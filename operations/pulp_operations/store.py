@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pulp_operations.fences import fenced
-from pulp_operations.layout import checksum_of, file_name, make_current, numbered, remove_older, repo_id_of
+from pulp_operations.layout import DISCARDED, checksum_of, file_name, make_current, numbered, remove_older, repo_id_of
 from pulp_operations.records import Content, StoredFile
 from pulp_operations.versions import Versions
 
@@ -132,16 +132,18 @@ class Store:
 
     def repositories(self) -> list[str]:
         """The ids of the repositories that hold something."""
-        return [repo_id_of(folder.name) for folder in sorted((self.root / "repositories").glob("*"))]
+        folders = sorted((self.root / "repositories").glob("*"))
+        return [repo_id_of(folder.name) for folder in folders if folder.suffix != DISCARDED]
 
-    def referenced(self) -> set[Path]:
-        """The files of all packages and trees that some version of a repository holds."""
-        found: set[Path] = set()
+    def referenced(self) -> Iterator[Path]:
+        """The files of all packages and trees that a version of a repository holds; one that several hold comes again.
+
+        Raises `DamagedVersion`.
+        """
         for repo_id in self.repositories():
             for held in self.versions(repo_id).all():
-                found.update(map(self.content_path, held.packages()))
-                found.update(map(self.content_path, held.version.tree))
-        return found
+                yield from map(self.content_path, held.packages())
+                yield from map(self.content_path, held.version.tree)
 
 
 def _add(folder: Path, name: str, content: Path, link: Path) -> None:

@@ -7,10 +7,12 @@ repositories/REPO/versions/N/received/              repomd.xml, its signature an
 repositories/REPO/current                           symbolic link to the newest version
 """
 
+import errno
 import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +21,7 @@ import msgspec
 from pulp_worker import OperationError
 
 from pulp_operations.fences import fenced
-from pulp_operations.layout import checksum_of, file_name, make_current, numbered, remove_older
+from pulp_operations.layout import checksum_of, file_name, make_current, numbered, remove_older, repo_id_of
 from pulp_operations.records import Package, Version
 
 if sys.version_info >= (3, 14):
@@ -50,6 +52,19 @@ class _OldVersion(msgspec.Struct):
     packages: list[_OldPackage]
 
 
+class DamagedVersion(OperationError):
+    """What a version holds cannot be read, so nothing may be taken for unused: `damaged-version`."""
+
+    def __init__(self, folder: Path, name: str, reason: str) -> None:
+        repository, number = folder.parent.parent.name, folder.name
+        cure = "Repair or sync it" if name == PACKAGES_FILE else "Remove it with remove-repository, and sync it again"
+        super().__init__(
+            "damaged-version",
+            f"{name} of version {number} of repository {repo_id_of(repository)!r} cannot be read: {reason}. {cure}; or"
+            f" put repositories/{repository}/versions/{number} in the folder PULP_STORAGE back from a backup",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A version in the store. `version.format` is 0 where a release before wrote it: see `conversion`."""
@@ -58,11 +73,20 @@ class Held:
     version: Version
 
     def packages(self) -> Iterator[Package]:
-        """Its packages in the order of the metadata, one at a time. Raises as `packages_in` does."""
+        """Its packages in the order of the metadata, one at a time; all of them.
+
+        Raises `DamagedVersion` where the list of them is damaged, missing or too short.
+        """
         if self.version.format == 0:
-            yield from map(_renewed, _old_version(self.folder).packages)
+            with _readable(self.folder, _OLD_FILE):
+                yield from map(_renewed, _old_version(self.folder).packages)
             return
-        yield from packages_in(self.folder)
+        count = 0
+        for package in packages_in(self.folder):
+            count += 1
+            yield package
+        if count != self.version.counts.packages:
+            raise DamagedVersion(self.folder, PACKAGES_FILE, "it is too short")
 
     def damage(self) -> list[str]:
         """The paths of our own files that are missing or are not what they were. Reads them, so call it in a thread."""
@@ -82,19 +106,19 @@ class Versions:
         return self.root / "repositories" / file_name(self.repo_id)
 
     def newest(self) -> Held | None:
-        """The newest version; None before the first sync."""
-        try:
-            return _held((self.folder / "current").resolve())
-        except FileNotFoundError:
-            return None
+        """The newest version; None before the first sync. Raises `DamagedVersion` where its record is lost."""
+        link = self.folder / "current"
+        return _held(link.resolve()) if link.is_symlink() else None
 
     def all(self) -> Iterator[Held]:
-        """Every version that is kept, oldest first."""
-        for folder in numbered(self.folder / "versions"):
-            try:
+        """Every version that is kept, oldest first. Raises `DamagedVersion`: no version is taken for empty."""
+        newest = self.newest()
+        folders = numbered(self.folder / "versions")
+        if newest is not None and newest.folder not in folders:
+            yield newest
+        for folder in folders:
+            if folder.exists():  # else a sync has removed it meanwhile
                 yield _held(folder)
-            except FileNotFoundError:
-                continue  # half moved by a task that was ended by force, or removed meanwhile
 
     def save(self, prepared: Path, version: Version, *, keep: int) -> Version:
         """Move the prepared folder in as the newest version, and keep `keep` versions; what was saved, numbered.
@@ -133,20 +157,10 @@ class Versions:
 
 
 def packages_in(folder: Path) -> Iterator[Package]:
-    """The packages of a version, in the order of the metadata, one at a time.
-
-    Raises `OperationError` (`damaged-version`) if their list is damaged.
-    """
+    """The packages of a version, in the order of the metadata, one at a time. Raises `DamagedVersion`."""
     decoder = msgspec.json.Decoder(Package)
-    try:
-        with zstd.open(folder / PACKAGES_FILE, "rb") as lines:
-            yield from map(decoder.decode, lines)
-    except (FileNotFoundError, EOFError, zstd.ZstdError, msgspec.DecodeError):
-        raise OperationError(
-            "damaged-version",
-            f"the list of the packages of version {folder.name} of a repository is damaged in the storage: sync or"
-            " repair the repository",
-        ) from None
+    with _readable(folder, PACKAGES_FILE), zstd.open(folder / PACKAGES_FILE, "rb") as lines:
+        yield from map(decoder.decode, lines)
 
 
 def write_version(folder: Path, version: Version) -> None:
@@ -172,12 +186,26 @@ def _is_file(path: Path, checksum: str) -> bool:
 
 
 def _held(folder: Path) -> Held:
-    try:
-        return Held(folder, msgspec.json.decode((folder / VERSION_FILE).read_bytes(), type=Version))
-    except FileNotFoundError:
+    if (folder / VERSION_FILE).exists() or not (folder / _OLD_FILE).exists():
+        with _readable(folder, VERSION_FILE):
+            return Held(folder, msgspec.json.decode((folder / VERSION_FILE).read_bytes(), type=Version))
+    with _readable(folder, _OLD_FILE):
         old = _old_version(folder)
     counts = msgspec.structs.replace(Version(number=0, token=0, feed_key="").counts, packages=len(old.packages))
     return Held(folder, Version(number=old.version, token=old.token, feed_key="", counts=counts, format=0))
+
+
+@contextmanager
+def _readable(folder: Path, name: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, EOFError, ValueError, zstd.ZstdError) as error:
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else "it is damaged"
+        raise DamagedVersion(folder, name, reason) from None
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise DamagedVersion(folder, name, os.strerror(errno.EIO)) from error
 
 
 def _old_version(folder: Path) -> _OldVersion:
