@@ -1,8 +1,9 @@
-"""Operations on yum repositories: `sync`, `publish`, `remove-orphans`. Written with the worker's SDK alone."""
+"""Operations on yum repositories, written with the worker's SDK alone."""
 
 from pulp_operations.orphans import remove_orphans
 from pulp_operations.publish import publish
+from pulp_operations.remove_repository import remove_repository
 from pulp_operations.settings import check_settings
 from pulp_operations.sync import sync
 
-__all__ = ["check_settings", "publish", "remove_orphans", "sync"]
+__all__ = ["check_settings", "publish", "remove_orphans", "remove_repository", "sync"]

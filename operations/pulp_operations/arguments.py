@@ -42,6 +42,12 @@ class PublishArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     verify_tls: VerifyTls = True
 
 
+class RemoveRepositoryArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `remove-repository` takes."""
+
+    repo_id: Repository
+
+
 class NoArguments(Struct, frozen=True, forbid_unknown_fields=True):
     """What an operation takes that takes nothing."""
 

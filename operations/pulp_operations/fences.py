@@ -33,3 +33,8 @@ def fenced(root: Path, repo_id: str, token: int) -> Iterator[None]:
         file.write(f"{token:020}")  # of one length, so that no crash leaves a part of a number
         file.flush()
         yield
+
+
+def is_fenced(root: Path, repo_id: str) -> bool:
+    """Whether a task has ever written the repository."""
+    return (root / "fences" / file_name(repo_id)).exists()
