@@ -89,6 +89,6 @@ async def test_one_whose_record_is_lost_can_be_removed(stored: Stored) -> None:
     filled(stored)
     for record in stored.root.glob("repositories/*/versions/*/version.json"):
         record.unlink()
-    assert (await stored.run(remove_orphans)).error_code == "unreadable-record"
+    assert (await stored.run(remove_orphans)).error_code == "damaged-version"
     assert (await stored.run(remove_repository, repo_id="zoo.1")).state == "successful"
     assert (await stored.run(remove_orphans)).result["packages"] == 3
