@@ -34,7 +34,7 @@ def test_each_setting_is_on_the_page() -> None:
     read = Recorder()
     fetch_settings(read)
     isolation_settings(read)
-    assert read.asked == set(re.findall(r"PULP_(?:FETCH|ISOLATED)_[A-Z_]*[A-Z]", PAGE))
+    assert read.asked == set(re.findall(r"PULP_(?:FETCH|FEED|ISOLATED)_[A-Z_]*[A-Z]", PAGE))
 
 
 def test_the_defaults_on_the_page_are_right() -> None:

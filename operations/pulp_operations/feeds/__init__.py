@@ -12,6 +12,25 @@
 """
 
 from pulp_operations.feeds.feed import Feed
-from pulp_operations.feeds.received import UNCHANGED, FeedDown, Fetched, Signature, Treeinfo, Unchanged
+from pulp_operations.feeds.received import (
+    UNCHANGED,
+    Differs,
+    FeedDown,
+    Fetched,
+    Signature,
+    Treeinfo,
+    Unchanged,
+    may_have_changed,
+)
 
-__all__ = ["UNCHANGED", "Feed", "FeedDown", "Fetched", "Signature", "Treeinfo", "Unchanged"]
+__all__ = [
+    "UNCHANGED",
+    "Differs",
+    "Feed",
+    "FeedDown",
+    "Fetched",
+    "Signature",
+    "Treeinfo",
+    "Unchanged",
+    "may_have_changed",
+]

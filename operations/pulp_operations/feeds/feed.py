@@ -1,56 +1,182 @@
 """One feed: a folder with a repodata/, a list of mirrors, or a metalink."""
 
+import asyncio
+import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pulp_worker import Context
+from pulp_worker.fetching import FetchFailed, ServerDown
 
-from pulp_operations.feeds.received import Fetched, Signature, Treeinfo, Unchanged
+from pulp_operations.feeds.growing import Growing
+from pulp_operations.feeds.received import ABSENT, UNCHANGED, Differs, FeedDown, Fetched, Signature, Treeinfo, Unchanged
+from pulp_operations.feeds.receiving import receive
+from pulp_operations.feeds.sources import Sources
+from pulp_operations.feeds.urls import base_of, places
+from pulp_operations.reading.names import is_ordinary
 from pulp_operations.records import MetadataFile, Package, StoredFile, TreeFile, Validators
 
 if TYPE_CHECKING:
     from pulp_worker.fetching.fetcher import Fetcher
+
+_MOST_METADATA_BYTES: Final = 2 * 1024 * 1024 * 1024
+_MOST_SIGNATURE_BYTES: Final = 1024 * 1024
+_MOST_TREEINFO_BYTES: Final = 1024 * 1024
+_MOST_TREE_FILE_BYTES: Final = 64 * 1024 * 1024 * 1024
+_TREEINFOS: Final = (".treeinfo", "treeinfo")
 
 
 class Feed:
     """Every call raises `FetchFailed` with the reason, `FeedDown` where no server answers any more, `FetchRefused`
     where the worker's rules say so, and `LimitExceeded`. None of them tells a text of the feed that is not ordinary.
 
-    The calls may run at the same time, after the first `repomd`. What can work the next time is tried again.
+    The calls may run at the same time, after the first `repomd`. What can work the next time is tried again, and at
+    the other mirrors where there are some.
     """
 
     def __init__(self, context: Context[Any], fetcher: "Fetcher", url: str) -> None:
         """Asks for nothing yet. `context` reads lists of mirrors, in a process of their own."""
         self._context, self._fetcher, self._url = context, fetcher, url
+        self._sources = Sources(context, fetcher, url)
+        self._validators, self._checksum = Validators(), ""
+        self._partials: dict[Path, frozenset[str]] = {}
 
     async def repomd(self, validators: Validators | None = None, checksum: str = "") -> Fetched | Unchanged:
         """repomd.xml. With the validators and the sha256 of the one before: `UNCHANGED` where it still is that one."""
-        raise NotImplementedError
+        received = await self._sources.repomd(validators, checksum)
+        if isinstance(received, Fetched):
+            self._validators, self._checksum = received.validators, hashlib.sha256(received.content).hexdigest()
+        else:
+            self._validators, self._checksum = validators or Validators(), checksum
+        return received
 
     async def changed(self) -> bool:
         """Whether repomd.xml is another one than `repomd` gave: then what is missing, or differs, is no fault."""
-        raise NotImplementedError
+        try:
+            received = await Sources(self._context, self._fetcher, self._url).repomd(self._validators, self._checksum)
+        except FetchFailed:
+            return False
+        return received is not UNCHANGED
 
     async def signature(self) -> Signature:
         """The signature of repomd.xml, and the key beside it."""
-        raise NotImplementedError
+        asc = await self._optional("repodata/repomd.xml.asc", _MOST_SIGNATURE_BYTES)
+        key = None if asc is None else await self._optional("repodata/repomd.xml.key", _MOST_SIGNATURE_BYTES)
+        return Signature(asc, key)
+
+    async def treeinfo(self) -> Treeinfo | None:
+        """The description of the installable tree; None where there is none."""
+        for name in _TREEINFOS:
+            content = await self._optional(name, _MOST_TREEINFO_BYTES)
+            if content is not None:
+                return Treeinfo(name, content)
+        return None
 
     async def metadata(self, entry: MetadataFile, target: Path) -> None:
-        """Fetch a file of metadata into `target`; its size and checksum are verified."""
-        raise NotImplementedError
+        """Fetch a file of metadata into `target`; its size and checksum are verified. Raises `Differs` besides."""
+        growing = Growing(
+            target,
+            called=f"{entry.type if is_ordinary(entry.type) else 'other'} metadata",
+            size_bytes=entry.size_bytes,
+            algorithm=entry.algorithm,
+            checksum=entry.checksum,
+            is_durable=False,
+        )
+        most_bytes = min(entry.size_bytes or _MOST_METADATA_BYTES, _MOST_METADATA_BYTES)
+        await self._fetch(growing, entry.href, entry.base_url, most_bytes, lambda _: None)
 
     async def package(self, package: Package, partial: Path, keep: Callable[[Path], None]) -> None:
         """Fetch a package into `partial`, and go on where an interrupted download ended.
 
         `keep` is called once, in a thread, with the file that is whole, verified and on the disk: it moves it away.
+        Raises `Differs` besides.
         """
-        raise NotImplementedError
-
-    async def treeinfo(self) -> Treeinfo | None:
-        """The description of the installable tree; None where there is none."""
-        raise NotImplementedError
+        growing = Growing(
+            partial,
+            called=package.href if is_ordinary(package.href) else f"the package with checksum {package.checksum}",
+            size_bytes=package.size_bytes,
+            algorithm=package.algorithm,
+            checksum=package.checksum,
+        )
+        await self._resume(growing, partial)
+        await self._fetch(growing, package.href, package.base_url, package.size_bytes, keep)
 
     async def tree_file(self, file: TreeFile, partial: Path, keep: Callable[[StoredFile, Path], None]) -> StoredFile:
         """Fetch a file of the tree as `package` does. One without a checksum gets its sha256."""
-        raise NotImplementedError
+        growing = Growing(
+            partial,
+            called=file.path if is_ordinary(file.path) else "a file of the tree",
+            size_bytes=file.size_bytes,
+            algorithm=file.algorithm,
+            checksum=file.checksum,
+        )
+
+        def stored() -> StoredFile:
+            made = growing.hexdigest, growing.have_bytes
+            return StoredFile(path=file.path, algorithm=growing.algorithm, checksum=made[0], size_bytes=made[1])
+
+        if file.checksum is not None:  # else nobody could tell that the parts belong together
+            await self._resume(growing, partial)
+        most_bytes = _MOST_TREE_FILE_BYTES if file.size_bytes is None else file.size_bytes
+        await self._fetch(growing, file.path, "", most_bytes, lambda path: keep(stored(), path))
+        return stored()
+
+    async def _fetch(
+        self, growing: Growing, href: str, base_url: str, most_bytes: int, keep: Callable[[Path], None]
+    ) -> None:
+        async def once(url: str, *, is_fresh: bool) -> None:
+            if growing.is_short:
+                called = None if self._may_be_told(url) else growing.called
+                await receive(self._fetcher, url, growing, called=called, most_bytes=most_bytes, is_fresh=is_fresh)
+            await growing.finish(keep)
+
+        async def attempt(url: str) -> None:
+            try:
+                await once(url, is_fresh=False)
+            except Differs:  # it has changed since a part of it was fetched, or a cache has an old one
+                await once(url, is_fresh=True)
+
+        urls = [url for base in self._sources.bases for url in places(base, href, base_url)]
+        try:
+            await self._fetcher.patience.first_of(urls, attempt, progress=lambda: growing.have_bytes)
+        except ServerDown as error:
+            if base_url or "://" in href:
+                raise
+            raise FeedDown(str(error)) from None
+        finally:
+            growing.close()
+
+    def _may_be_told(self, url: str) -> bool:
+        """Whether what the feed adds to its own URL, or a URL that it names, is an ordinary one."""
+        own = base_of(self._url).partition("?")[0]
+        return is_ordinary(url.partition("?")[0].removeprefix(own))
+
+    async def _optional(self, href: str, most_bytes: int) -> bytes | None:
+        """A file that a feed need not have: where repomd.xml came from."""
+
+        async def read(url: str) -> bytes:
+            return await self._fetcher.read(url, most_bytes=most_bytes)
+
+        try:
+            return await self._fetcher.patience.first_of(places(self._sources.bases[0], href), read)
+        except FetchFailed as error:
+            if error.status in ABSENT:
+                return None
+            raise
+
+    async def _resume(self, growing: Growing, partial: Path) -> None:
+        """Looks once which downloads were interrupted, and not for each file."""
+        folder = partial.parent
+        if folder not in self._partials:
+            self._partials[folder] = frozenset(await asyncio.to_thread(_names, folder))
+        if partial.name in self._partials[folder]:
+            await growing.resume()
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []

@@ -21,6 +21,8 @@ class Unchanged:
     """repomd.xml is what it was."""
 
 
+ABSENT: Final = (403, 404, 410)
+"""What servers answer for a file that they do not have: those that may not be listed say 403."""
 UNCHANGED: Final = Unchanged()
 
 
@@ -40,5 +42,14 @@ class Treeinfo:
     content: bytes
 
 
+class Differs(FetchFailed):
+    """What came is not what the metadata says (`fetch-failed`): damaged, or of another time than the metadata."""
+
+
 class FeedDown(FetchFailed):
     """No server of the feed answers any more (`fetch-failed`): a sync ends, and does not ask for the next package."""
+
+
+def may_have_changed(error: FetchFailed) -> bool:
+    """Whether the feed may have changed since its repomd.xml was read: then `Feed.changed` is worth asking."""
+    return isinstance(error, Differs) or error.status in ABSENT

@@ -1,4 +1,4 @@
-"""Reading PULP_FETCH_* and PULP_ISOLATED_*.
+"""Reading PULP_FETCH_*, PULP_FEED_CREDENTIALS and PULP_ISOLATED_*.
 
 Apart from the settings themselves: the processes of operations get these from their worker, and read nothing.
 """
@@ -36,6 +36,7 @@ def fetch_settings(env: Mapping[str, str]) -> FetchSettings:
         rate_window_s=read.number(env, "PULP_FETCH_RATE_WINDOW_S", default.rate_window_s, least=1),
         unpacked_bytes=read.integer(env, "PULP_FETCH_UNPACKED_BYTES", default.unpacked_bytes, least=1),
         unpacked_ratio=read.integer(env, "PULP_FETCH_UNPACKED_RATIO", default.unpacked_ratio, least=1),
+        credentials=env.get("PULP_FEED_CREDENTIALS", "").strip() or None,
     )
 
 

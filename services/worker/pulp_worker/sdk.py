@@ -106,15 +106,19 @@ class Context(Generic[A]):
             raise ValueError("progress holds the character U+0000, which cannot be kept")
         self._send(encoded)
 
-    def fetcher(self, *, connections: int = 4, verify_tls: bool = True) -> "Fetcher":
+    def fetcher(self, *, connections: int = 4, verify_tls: bool = True, credential: str | None = None) -> "Fetcher":
         """A client for HTTP, to be used in an `async with`; it keeps to the rules and bounds of the worker's settings.
 
         The only way in which an operation should fetch what somebody else has named: see `pulp_worker.fetching`.
+        `credential` names a credential of the worker's (PULP_FEED_CREDENTIALS), which is sent to its own URLs alone.
+        Raises `OperationError` (`unknown-credential`, `bad-credential`), and `FetchRefused` without `verify_tls`.
         """
         # Here, as it brings httpx: 8 MiB of every worker, also of one whose operations fetch nothing.
+        from pulp_worker.fetching import credentials
         from pulp_worker.fetching.fetcher import Fetcher
 
-        return Fetcher(self.fetching, os.environ, connections=connections, verify_tls=verify_tls)
+        found = None if credential is None else credentials.credential(credential, self.fetching.credentials)
+        return Fetcher(self.fetching, os.environ, connections=connections, verify_tls=verify_tls, credential=found)
 
     async def isolated(
         self,

@@ -9,8 +9,8 @@
 In a plain operation `asyncio.run` runs a function that does this. docs/operate/fetching.md has rules and bounds.
 """
 
-from pulp_worker.fetching.errors import FetchFailed, FetchRefused
+from pulp_worker.fetching.errors import FetchFailed, FetchRefused, ServerDown, TooLarge
 from pulp_worker.fetching.patience import patiently
 from pulp_worker.fetching.settings import FetchSettings
 
-__all__ = ["FetchFailed", "FetchRefused", "FetchSettings", "patiently"]
+__all__ = ["FetchFailed", "FetchRefused", "FetchSettings", "ServerDown", "TooLarge", "patiently"]

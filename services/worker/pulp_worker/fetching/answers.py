@@ -7,8 +7,7 @@ from typing import Final
 
 import httpcore
 
-from pulp_worker.errors import LimitExceeded
-from pulp_worker.fetching.errors import FetchFailed
+from pulp_worker.fetching.errors import FetchFailed, TooLarge
 from pulp_worker.fetching.pace import Pace
 
 _PIECE_BYTES: Final = 128 * 1024
@@ -20,7 +19,10 @@ _TURN: Final = 64
 
 
 class Answer:
-    """A successful answer: status 200 or 206. Its body is read once, as it was sent: no content encoding is undone."""
+    """A successful answer: status 200 or 206, or 304 where that was asked for.
+
+    Its body is read once, as it was sent: no content encoding is undone.
+    """
 
     def __init__(
         self, response: httpcore.Response, asked: str, most_bytes: int, pace: Pace, spend: Callable[[int], None]
@@ -65,5 +67,11 @@ class Answer:
         if held:
             yield bytes(held)
 
-    def _too_large(self) -> LimitExceeded:
-        return LimitExceeded(f"{self._asked}: the file is larger than the {self._most_bytes} bytes that it may have")
+    async def whole(self) -> bytes:
+        """The body. One that is compressed, which was not asked for, is refused. Raises as `pieces` does."""
+        if (self.header("Content-Encoding") or "identity").lower() != "identity":
+            raise FetchFailed(f"{self._asked}: the server sends it compressed, although it was asked not to")
+        return b"".join([piece async for piece in self.pieces()])
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"{self._asked}: the file is larger than the {self._most_bytes} bytes that it may have")

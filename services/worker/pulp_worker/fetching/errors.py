@@ -1,6 +1,6 @@
 """Why something could not be fetched. No text that was fetched is in these errors, and no query of a URL."""
 
-from pulp_worker.errors import OperationError
+from pulp_worker.errors import LimitExceeded, OperationError
 
 
 class FetchFailed(OperationError):
@@ -24,3 +24,11 @@ class FetchRefused(FetchFailed):
     """The worker's rules do not allow to fetch from there: `fetch-refused`. Nothing was sent."""
 
     code_of_kind = "fetch-refused"
+
+
+class TooLarge(LimitExceeded):
+    """The file is larger than it may be."""
+
+
+class ServerDown(FetchFailed):
+    """The server has been given up (`fetch-failed`): it has failed many times in a row, whatever it was asked for."""

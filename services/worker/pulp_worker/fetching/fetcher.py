@@ -8,35 +8,35 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import unquote, urlsplit
 
 import httpcore
-import httpx
 
 from pulp_worker.errors import LimitExceeded
 from pulp_worker.fetching.answers import Answer
+from pulp_worker.fetching.credentials import SETTING, Credential
 from pulp_worker.fetching.errors import FetchFailed, FetchRefused
 from pulp_worker.fetching.network import (
     HEAD,
-    CheckedNetwork,
     HeadBudget,
     HeadTooLarge,
     NoAnswer,
     NoSuchName,
     NotConnected,
-    ProxyNetwork,
     Resolve,
     resolve,
 )
 from pulp_worker.fetching.pace import Pace, TooSlow
-from pulp_worker.fetching.patience import asked_pause_s
-from pulp_worker.fetching.proxies import Proxy, proxy_for
+from pulp_worker.fetching.patience import Patience, asked_pause_s
+from pulp_worker.fetching.pools import Pools, Way
+from pulp_worker.fetching.proxies import Proxy, named_proxy, proxy_for
 from pulp_worker.fetching.rules import Refused
 from pulp_worker.fetching.settings import FetchSettings
 from pulp_worker.fetching.targets import Target, carried, redirected, shown, target
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TRANSIENT: Final = (408, 425, 429)
+_CONDITIONS: Final = ("if-none-match", "if-modified-since")
+_HINTS: Final = {401: ": it asks for a login, or for another one (a credential holds it)"}
 _READ_AHEAD_BYTES: Final = 64 * 1024
 _REFUSED: Final = "the settings of this worker do not allow to fetch from there (PULP_FETCH_ALLOW, PULP_FETCH_DENY)"
 # One text for a port that is closed, one that is filtered, and one where something else listens or nothing is said.
@@ -65,19 +65,28 @@ class Fetcher:
         *,
         connections: int = 4,
         verify_tls: bool = True,
+        credential: Credential | None = None,
         lookup: Resolve = resolve,
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
-        """At most so many answers at once. `lookup` and `network` stand in for the network in tests."""
+        """At most so many answers at once. `lookup` and `network` stand in for the network in tests.
+
+        Raises `FetchRefused` for a credential without `verify_tls`.
+        """
         self._settings = settings
         self._environment = environment
         self._left_bytes = settings.task_bytes
         self._connections = connections
         self._slots = asyncio.Semaphore(connections)  # a wait for a connection is no wait for a server
-        self._verify_tls = verify_tls
-        self._lookup = lookup
-        self._network = network or httpcore.AnyIOBackend()
-        self._pools: dict[tuple[str, Proxy | None], httpcore.AsyncConnectionPool] = {}
+        self._pools = Pools(settings.rules, lookup, network, connections=connections, verify_tls=verify_tls)
+        self._credential = credential
+        if credential is not None and not verify_tls:
+            raise FetchRefused(
+                f"credential {credential.name!r} is only sent to servers whose certificate is checked: leave verify_tls"
+                " as it is, and name the server's CA in the credential ('ca')"
+            )
+        self.patience = Patience(settings.total_s)
+        """How its servers have answered: tries again, at other servers too, and gives up those that are dead."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,15 +94,20 @@ class Fetcher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for pool in self._pools.values():
-            await pool.aclose()
+        await self._pools.close()
+
+    def check_credential(self, url: str) -> None:
+        """Raises `FetchRefused` if there is a credential, and it is not for this URL."""
+        if self._credential is not None and not self._credential.covers(target(url, shown(url)).url):
+            raise FetchRefused(
+                f"{shown(url)}: credential {self._credential.name!r} is not for this URL; its 'urls', in the files of"
+                f" {SETTING}, say what it is for"
+            )
 
     async def read(self, url: str, *, most_bytes: int, headers: Mapping[str, str] | None = None) -> bytes:
         """A whole body of at most so many bytes. One that is compressed, which was not asked for, is refused."""
         async with self.get(url, headers=headers, most_bytes=most_bytes) as answer:
-            if (answer.header("Content-Encoding") or "identity").lower() != "identity":
-                raise FetchFailed(f"{shown(url)}: the server sends it compressed, although it was asked not to")
-            return b"".join([piece async for piece in answer.pieces()])
+            return await answer.whole()
 
     @asynccontextmanager
     async def get(
@@ -105,7 +119,7 @@ class Fetcher:
         total_s: float | None = None,
         called: str | None = None,
     ) -> AsyncIterator[Answer]:
-        """The answer to a GET; its body is read inside the `async with`.
+        """The answer to a GET, or 304 where `headers` have a condition; its body is read inside the `async with`.
 
         The bounds are those of the settings, or lower. `headers` go to the URL's own origin; a redirect to another one
         takes only those along that hold no secret. Errors have `called` in place of the URL, for one that was fetched.
@@ -117,9 +131,10 @@ class Fetcher:
         route = _Route()
         try:
             async with self._slots, asyncio.timeout(patience_s) as deadline:
-                response = await self._follow(target(url, asked), dict(headers or {}), asked, route)
+                given = dict(headers or {})
+                response = await self._follow(target(url, asked), given, asked, route)
                 try:
-                    self._judge(response, asked)
+                    self._judge(response, asked, is_conditional=any(name.lower() in _CONDITIONS for name in given))
                     yield Answer(response, asked, most, Pace(limits.lowest_rate, limits.rate_window_s), self._spend)
                 finally:
                     await response.aclose()
@@ -150,21 +165,25 @@ class Fetcher:
         raise FetchFailed(f"{asked}: more than {self._settings.redirects} redirects (PULP_FETCH_REDIRECTS)")
 
     async def _send(self, to: Target, headers: dict[str, str], route: "_Route") -> httpcore.Response:
-        proxy = proxy_for(to.scheme, to.host, to.port, self._environment)
+        credential = self._credential if self._credential is not None and self._credential.covers(to.url) else None
+        proxy = self._proxy(to, credential)
         route.proxy = proxy
         if proxy is not None:
             self._settings.rules.check_through_proxy(to.host, to.port)
         timeouts = {"connect": self._settings.connect_s, "read": self._settings.read_s, "write": self._settings.read_s}
         request = httpcore.Request(
             "GET",
-            httpcore.URL(scheme=to.url.raw_scheme, host=to.url.raw_host, port=to.url.port, target=to.url.raw_path),
-            headers=_headers(to, headers),
+            httpcore.URL(
+                scheme=to.url.raw_scheme, host=to.url.raw_host, port=to.url.port, target=_path(to, credential)
+            ),
+            headers=_headers(to, headers if credential is None else headers | credential.headers),
             extensions={"timeout": timeouts},
         )
+        pool = self._pools.pool(Way(to.scheme, proxy, credential))
         budget = HEAD.set(HeadBudget(self._settings.header_bytes + _READ_AHEAD_BYTES))
         try:
             async with asyncio.timeout(self._settings.connect_s * 2 + self._settings.read_s):
-                response = await self._pool(to.scheme, proxy).handle_async_request(request)
+                response = await pool.handle_async_request(request)
         except (TimeoutError, httpcore.ReadTimeout):
             raise NoAnswer from None
         finally:
@@ -174,27 +193,18 @@ class Fetcher:
             raise HeadTooLarge
         return response
 
-    def _pool(self, scheme: str, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
-        key = scheme, proxy
-        if key not in self._pools:
-            network: httpcore.AsyncNetworkBackend = ProxyNetwork(self._network)
-            if proxy is None:
-                network = CheckedNetwork(self._settings.rules, self._lookup, self._network)
-            self._pools[key] = httpcore.AsyncConnectionPool(
-                ssl_context=_tls(self._verify_tls) if scheme == "https" else None,
-                proxy=None if proxy is None else _of_httpcore(proxy),
-                max_connections=self._connections,
-                network_backend=network,
-            )
-        return self._pools[key]
+    def _proxy(self, to: Target, credential: Credential | None) -> Proxy | None:
+        if credential is None or credential.proxy is None:
+            return proxy_for(to.scheme, to.host, to.port, self._environment)
+        return named_proxy(credential.proxy, f"credential {credential.name!r}") if credential.proxy else None
 
-    def _judge(self, response: httpcore.Response, asked: str) -> None:
+    def _judge(self, response: httpcore.Response, asked: str, *, is_conditional: bool) -> None:
         status = response.status
-        if status in (200, 206):
+        if status in (200, 206) or (status == 304 and is_conditional):
             return
         is_transient = status in _TRANSIENT or status >= 500
         pause_s = asked_pause_s(_header(response, b"retry-after")) if is_transient else None
-        text = f"{asked}: the server answered {status}"
+        text = f"{asked}: the server answered {status}{_HINTS.get(status, '')}"
         raise FetchFailed(text, is_transient=is_transient, status=status, pause_s=pause_s)
 
     def _told(self, error: Exception, asked: str, route: "_Route") -> FetchFailed:
@@ -239,6 +249,14 @@ def _headers(to: Target, given: dict[str, str]) -> list[tuple[bytes | str, bytes
     return [*(ours | given | {"Accept-Encoding": "identity"}).items()]
 
 
+def _path(to: Target, credential: Credential | None) -> bytes:
+    """With the token of the credential in the query, which no URL of ours ever has."""
+    if credential is None or not credential.query:
+        return to.url.raw_path
+    separator = b"&" if b"?" in to.url.raw_path else b"?"
+    return to.url.raw_path + separator + credential.query.encode("ascii")
+
+
 def _is_of_certificate(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -249,19 +267,3 @@ def _is_of_certificate(error: BaseException | None) -> bool:
 
 def _header(response: httpcore.Response, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in response.headers if key.lower() == name), "")
-
-
-def _of_httpcore(proxy: Proxy) -> httpcore.Proxy:
-    parts = urlsplit(proxy.url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    port = f":{parts.port}" if parts.port else ""
-    auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
-    tls = _tls(verify=True) if parts.scheme == "https" else None
-    return httpcore.Proxy(f"{parts.scheme}://{host}{port}", auth=auth, ssl_context=tls)
-
-
-def _tls(verify: bool) -> ssl.SSLContext:
-    try:
-        return httpx.create_ssl_context(verify=verify)
-    except OSError:  # among them ssl.SSLError
-        raise FetchFailed("the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read") from None

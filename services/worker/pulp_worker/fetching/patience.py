@@ -1,18 +1,28 @@
-"""Trying again what may work the next time."""
+"""Trying again what may work the next time: with pauses that grow, at other servers, and until a server is given up."""
 
 import asyncio
+import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
-from pulp_worker.fetching.errors import FetchFailed
+from pulp_worker.errors import LimitExceeded, OperationError
+from pulp_worker.fetching.errors import FetchFailed, ServerDown
+from pulp_worker.fetching.standing import Standing
+from pulp_worker.fetching.targets import origin, shown
 
 T = TypeVar("T")
-PAUSES_S: tuple[float, ...] = (0.5, 2.0)
-"""How long to wait before the second try and those after it; after the last one the fetch has failed."""
+PAUSES_S: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""How long to wait before the second try and those after it, at most; half of that at least. After the last one it has
+failed."""
 LONGEST_PAUSE_S: Final = 120.0
 """A server that asks for more has failed."""
+MOST_SMALL_STEPS: Final = 100
+"""So many tries may bring a little of a file and end: each is progress, and a server could go on like that."""
+SMALL_STEP_BYTES: Final = 64 * 1024
+_DOWN: Final = "does not answer any more: it has failed many times in a row, and is given up"
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]], pauses_s: Sequence[float] | None = None) -> T:
@@ -21,10 +31,115 @@ async def patiently(attempt: Callable[[], Awaitable[T]], pauses_s: Sequence[floa
         try:
             return await attempt()
         except FetchFailed as error:
-            if not error.is_transient or (error.pause_s or 0) > LONGEST_PAUSE_S:
+            if not _may_work(error):
                 raise
-            await asyncio.sleep(max(pause_s, error.pause_s or 0))
+            await asyncio.sleep(max(_jittered(pause_s), error.pause_s or 0))
     return await attempt()
+
+
+class Patience:
+    """What a task knows of the servers that it asks, and how it asks them again."""
+
+    def __init__(self, total_s: float) -> None:
+        """`total_s` is for one file with all its tries."""
+        self._total_s = total_s
+        self._standings: dict[str, Standing] = {}
+
+    async def first_of(
+        self,
+        urls: Sequence[str],
+        attempt: Callable[[str], Awaitable[T]],
+        *,
+        progress: Callable[[], int] = lambda: 0,
+    ) -> T:
+        """What the attempt returns for one of the URLs, which are in order of preference.
+
+        A URL that fails for good is left, one that may work the next time is asked again after a pause, and meanwhile
+        the others are. `progress` tells how many bytes are there: a try that has brought some does not count.
+
+        Raises `ServerDown` where all servers have been given up: each has failed many times in a row, whatever it was
+        asked for. Else what the first URL's failure was.
+        """
+        search = _Search(urls, self._standings, time.monotonic() + self._total_s)
+        while True:
+            url = await search.turn()
+            began_s, had_bytes = time.monotonic(), progress()
+            try:
+                result = await attempt(url)
+            except OperationError as error:
+                if not isinstance(error, FetchFailed | LimitExceeded):
+                    raise
+                search.note(url, error, began_s, progress() - had_bytes)
+            else:
+                search.standing(url).succeeded()
+                return result
+
+
+class _Search:
+    """One file at the URLs that are left for it."""
+
+    def __init__(self, urls: Sequence[str], standings: dict[str, Standing], until_s: float) -> None:
+        self._left = list(dict.fromkeys(urls))
+        self._of = {url: standings.setdefault(origin(url), Standing()) for url in self._left}
+        self._until_s = until_s
+        self._tries_left = len(PAUSES_S) + len(self._left)
+        self._tries = dict.fromkeys(self._left, 0)
+        self._ready_s = dict.fromkeys(self._left, 0.0)
+        self._small_steps = 0
+        self._first: FetchFailed | LimitExceeded | None = None
+
+    def standing(self, url: str) -> Standing:
+        return self._of[url]
+
+    async def turn(self) -> str:
+        """The URL to ask now. Waits while all of their servers rest."""
+        now_s = time.monotonic()
+        up = [url for url in self._left if not self.standing(url).is_down(len(PAUSES_S) + 1, now_s + LONGEST_PAUSE_S)]
+        if not up:
+            raise self._first or ServerDown(f"{shown(origin(self._left[0]))} {_DOWN}")
+        url = min(up, key=lambda url: (self._pause_s(url, now_s), self.standing(url).is_disappointing))
+        pause_s = self._pause_s(url, now_s)
+        if pause_s > 0:
+            if self._first is not None and now_s + pause_s > self._until_s:
+                raise self._first
+            await asyncio.sleep(pause_s)
+        return url
+
+    def _pause_s(self, url: str, now_s: float) -> float:
+        return max(0.0, self._ready_s[url] - now_s, self.standing(url).ready_s - now_s)
+
+    def note(self, url: str, error: FetchFailed | LimitExceeded, began_s: float, gained_bytes: int) -> None:
+        """A try has failed. Raises the first error where no other try is worth it."""
+        self._first = self._first or error
+        if isinstance(error, LimitExceeded) or not error.is_transient:
+            self.standing(url).disappointed()
+            self._leave(url)
+        elif gained_bytes > 0 and self._small_steps < MOST_SMALL_STEPS:
+            self._small_steps += gained_bytes < SMALL_STEP_BYTES
+            self._tries[url] = 0
+            self._tries_left = len(PAUSES_S) + len(self._left)
+            self.standing(url).succeeded()
+            self._ready_s[url] = time.monotonic() + _jittered(next(iter(PAUSES_S), 0.0))
+        else:
+            self._failed(url, error, began_s)
+
+    def _failed(self, url: str, error: FetchFailed, began_s: float) -> None:
+        now_s, asked_s = time.monotonic(), error.pause_s or 0.0
+        pauses_s = [_jittered(pause_s) for pause_s in PAUSES_S]
+        self.standing(url).failed(began_s=began_s, now_s=now_s, pauses_s=pauses_s, asked_pause_s=asked_s)
+        self._tries[url] += 1
+        self._tries_left -= 1
+        if self._tries_left == 0:
+            raise self._first or error
+        if self._tries[url] > len(PAUSES_S) or asked_s > LONGEST_PAUSE_S:
+            self._leave(url)
+        else:
+            self._ready_s[url] = now_s + max(pauses_s[self._tries[url] - 1], asked_s)
+
+    def _leave(self, url: str) -> None:
+        self._left.remove(url)
+        if not self._left and self._first is not None:
+            raise self._first
 
 
 def asked_pause_s(retry_after: str, now: datetime | None = None) -> float | None:
@@ -39,3 +154,12 @@ def asked_pause_s(retry_after: str, now: datetime | None = None) -> float | None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     return max(0.0, (at - (now or datetime.now(UTC))).total_seconds())
+
+
+def _may_work(error: FetchFailed) -> bool:
+    return error.is_transient and (error.pause_s or 0) <= LONGEST_PAUSE_S
+
+
+def _jittered(pause_s: float) -> float:
+    """Between half of it and the whole: so that those who failed together do not come back together."""
+    return pause_s * random.uniform(0.5, 1.0)

@@ -38,8 +38,13 @@ def proxy_for(scheme: str, host: str, port: int, env: Mapping[str, str]) -> Prox
     for name in (f"{scheme}_proxy", "all_proxy"):
         found, variable = _first(env, name)
         if found:
-            return _checked(Proxy(found if "://" in found else f"http://{found}", variable))
+            return named_proxy(found, variable)
     return None
+
+
+def named_proxy(url: str, variable: str) -> Proxy:
+    """The proxy that somebody has named; `variable` is what it is called in errors. Raises as `proxy_for` does."""
+    return _checked(Proxy(url if "://" in url else f"http://{url}", variable))
 
 
 def _checked(proxy: Proxy) -> Proxy:

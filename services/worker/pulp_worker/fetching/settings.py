@@ -37,3 +37,5 @@ class FetchSettings(Struct, frozen=True, kw_only=True):
     """Of one file, when it is unpacked."""
     unpacked_ratio: int = 300
     """How many times larger a file may become when it is unpacked, once it has over 16 MiB."""
+    credentials: str | None = None
+    """A file of named credentials, or a folder of such files. The path alone: who needs one reads it."""

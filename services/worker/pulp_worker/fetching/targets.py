@@ -11,7 +11,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _NO_URL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff\u2028\u2029]")
 _MOST_CHARACTERS: Final = 8000
 _SHOWN_CHARACTERS: Final = 300
-_CARRIED: Final = ("accept", "range", "if-range", "if-none-match", "if-modified-since")
+_CARRIED: Final = ("accept", "cache-control", "range", "if-range", "if-none-match", "if-modified-since")
 """Headers that another origin gets as well, when a redirect leads there."""
 
 
@@ -71,6 +71,13 @@ def shown(url: str) -> str:
         text = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL, as it has them; the same for all URLs of a server. Never a user or password."""
+    scheme, separator, rest = url.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}".lower()
 
 
 def _target(url: str) -> Target | None:

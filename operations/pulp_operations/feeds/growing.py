@@ -1,0 +1,177 @@
+"""A file that grows while it is fetched: hashed on the way, and kept when it is whole.
+
+What comes is held in memory and goes to the disk in large pieces. A small file takes one turn of a thread, in which it
+is written, compared, flushed to the disk and moved to its place.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pulp_worker.fetching import FetchFailed
+
+from pulp_operations.feeds.received import Differs
+
+T = TypeVar("T")
+_HELD_BYTES: Final = 256 * 1024
+_CHUNK_BYTES: Final = 1024 * 1024
+_OWN_ALGORITHM: Final = "sha256"
+
+
+class Growing:
+    """One download into a partial file. `size_bytes`, `algorithm` and `checksum` are None where nobody tells them."""
+
+    def __init__(
+        self,
+        partial: Path,
+        *,
+        called: str,
+        size_bytes: int | None,
+        algorithm: str | None,
+        checksum: str | None,
+        is_durable: bool = True,
+    ) -> None:
+        """`called` names it in errors. `is_durable`: it is on the disk before it is kept."""
+        self._partial, self.called = partial, called
+        self.size_bytes = size_bytes
+        self.algorithm, self.checksum = algorithm or _OWN_ALGORITHM, checksum
+        self._is_durable = is_durable
+        self._digest = hashlib.new(self.algorithm, usedforsecurity=False)
+        self._file: FileIO | None = None
+        self._is_resumed = False
+        self._held = bytearray()
+        self._written_bytes = 0
+        self.validator: tuple[str, str] | None = None
+        """The URL that the bytes came from, and what names the state that they are of."""
+
+    @property
+    def have_bytes(self) -> int:
+        """How much is there."""
+        return self._written_bytes + len(self._held)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether something is missing, as far as that is known."""
+        return self.size_bytes is None or not 0 < self.size_bytes <= self.have_bytes
+
+    @property
+    def hexdigest(self) -> str:
+        """The checksum of what was kept."""
+        return self._digest.hexdigest()
+
+    async def resume(self) -> None:
+        """Go on with what an earlier task has left in the partial file."""
+        await _in_thread(self._resume)
+
+    async def add(self, piece: bytes) -> None:
+        """Append what came."""
+        self._held += piece
+        if len(self._held) >= _HELD_BYTES:
+            await _in_thread(self._flush)
+
+    async def restart(self) -> None:
+        """Drop what is there."""
+        self.validator = None
+        self._held.clear()
+        if self._file is not None:
+            await _in_thread(self._empty)
+
+    async def finish(self, keep: Callable[[Path], None]) -> None:
+        """Keep the file; `keep` moves it away. Raises `FetchFailed`, to be tried again, if it ends too early.
+
+        One that is not what it should be is dropped. Raises `Differs`.
+        """
+        await _in_thread(self._finish, keep)
+
+    def close(self) -> None:
+        """Leave what is there to the next task, which goes on with it."""
+        with contextlib.suppress(FetchFailed, OSError):  # without it the next task fetches the whole
+            if self._held:
+                self._flush()
+        self._held.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _finish(self, keep: Callable[[Path], None]) -> None:
+        if self.size_bytes is not None and self.have_bytes < self.size_bytes:
+            text = f"{self.called}: the connection ended after {self.have_bytes} of {self.size_bytes} bytes"
+            raise FetchFailed(text, is_transient=True)
+        file = self._flush()
+        is_right = self.size_bytes in (None, self.have_bytes) and self.checksum in (None, self._digest.hexdigest())
+        if not is_right:
+            self._empty()
+            raise Differs(f"{self.called} is not what the metadata says: its size or {self.algorithm} differs")
+        if self._is_durable:
+            os.fsync(file.fileno())  # the store tells by its size alone that a file is whole
+        keep(self._partial)
+        file.close()
+        self._file = None
+
+    def _resume(self) -> None:
+        self._is_resumed = True
+        file = self._open()
+        file.seek(0)
+        while chunk := file.read(_CHUNK_BYTES):
+            self._digest.update(chunk)
+            self._written_bytes += len(chunk)
+        if self.size_bytes is not None and self._written_bytes > self.size_bytes:
+            self._empty()
+
+    def _flush(self) -> FileIO:
+        file = self._open()
+        self._digest.update(self._held)
+        rest = memoryview(bytes(self._held))
+        while rest:
+            rest = rest[file.write(rest) :]
+        self._written_bytes += len(self._held)
+        self._held.clear()
+        return file
+
+    def _empty(self) -> None:
+        self._open().truncate(0)
+        self._written_bytes = 0
+        self._digest = hashlib.new(self.algorithm, usedforsecurity=False)
+
+    def _open(self) -> FileIO:
+        """The partial file, for this task alone: one that was taken for lost may still write it."""
+        if self._file is None:
+            self._file = self._locked()
+            if not self._is_resumed:
+                self._file.truncate(0)
+        return self._file
+
+    def _locked(self) -> FileIO:
+        try:
+            file = self._partial.open("a+b", buffering=0)
+        except FileNotFoundError:
+            self._partial.parent.mkdir(parents=True, exist_ok=True)
+            file = self._partial.open("a+b", buffering=0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_there = os.path.samestat(os.fstat(file.fileno()), self._partial.stat())
+        except (BlockingIOError, FileNotFoundError):
+            is_there = False
+        if not is_there:
+            file.close()
+            raise FetchFailed(f"{self.called} is being fetched by another task", is_transient=True)
+        return file
+
+
+async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
+    """Runs it to its end, also where the task is cancelled: nobody else may touch the file before."""
+    future = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([future])
+        future.exception()
+        raise
