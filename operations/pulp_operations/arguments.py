@@ -10,6 +10,10 @@ MOST_CONNECTIONS: Final = 64
 
 Repository = Annotated[RepositoryId, Meta(description="The repository.", examples=["zoo"])]
 VerifyTls = Annotated[bool, Meta(description="Whether the server's certificate is checked.")]
+Credential = Annotated[
+    Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] | None,
+    Meta(description="The name of a credential that the workers have for this feed.", examples=["rhel"]),
+]
 
 
 class SyncArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,13 +23,15 @@ class SyncArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     feed: Annotated[
         HttpUrl,
         Meta(
-            description="The folder that holds its repodata/; without it the one of the last sync.",
+            description="The folder that holds its repodata/, a list of mirrors or a metalink; without it the one of"
+            " the last sync.",
             examples=["https://example.org/repos/zoo/"],
         ),
         REMEMBERED,
     ]
     concurrency: Annotated[int, Meta(ge=1, le=MOST_CONNECTIONS, description="Downloads at once.")] = 4
     verify_tls: VerifyTls = True
+    credential: Credential = None
 
 
 class PublishArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

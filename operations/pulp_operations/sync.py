@@ -40,7 +40,10 @@ async def sync(context: Context[SyncArguments]) -> object:
     store, progress = Store(context.storage), SyncProgress()
     with store.scratch() as scratch:
         try:
-            async with context.fetcher(connections=given.concurrency, verify_tls=given.verify_tls) as fetcher:
+            fetching = context.fetcher(
+                connections=given.concurrency, verify_tls=given.verify_tls, credential=given.credential
+            )
+            async with fetching as fetcher:
                 run = _Run(context, store, progress, Feed(fetcher, given.feed), scratch, repo_id, given.concurrency)
                 fetched = await _unless_cancelled(context, run.fetch())
             # From here on a cancel comes too late: the repository gets its new version whole.
