@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -129,7 +130,17 @@ def _conditions(validators: Validators) -> dict[str, str]:
 
 
 def _validators(answer: "Answer") -> Validators:
-    return Validators(etag=_sent(answer, "ETag"), last_modified=_sent(answer, "Last-Modified"))
+    last_modified = _sent(answer, "Last-Modified")
+    is_certain = last_modified is not None and _is_earlier(last_modified, _sent(answer, "Date"))
+    return Validators(etag=_sent(answer, "ETag"), last_modified=last_modified if is_certain else None)
+
+
+def _is_earlier(last_modified: str, date: str | None) -> bool:
+    """Whether a file can be told by its time: it may change again within the second (RFC 9110, 8.8.2.2)."""
+    try:
+        return date is not None and parsedate_to_datetime(last_modified) < parsedate_to_datetime(date)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return False
 
 
 def _sent(answer: "Answer", name: str) -> str | None:
