@@ -33,10 +33,10 @@ class Gate:
         with self._changed:
             self._withheld.update(paths)
 
-    def release(self) -> None:
-        """Answer for all paths, also requests that wait already."""
+    def release(self, *paths: str) -> None:
+        """Answer for these paths, or for all, also requests that wait already."""
         with self._changed:
-            self._withheld.clear()
+            self._withheld.difference_update(paths or tuple(self._withheld))
             self._changed.notify_all()
 
     def fail(self, path: str, times: int) -> None:
