@@ -66,23 +66,37 @@ def unpack(source: Path, target: Path, *, what: str, most_bytes: int, most_ratio
     Raises `LimitExceeded` for more than `most_bytes`, or more than `most_ratio` times the file, and `OperationError`
     (`bad-repository`) for what cannot be unpacked, or is neither packed nor XML. `what` names the file in errors.
     """
-    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
-    with open(descriptor, "rb") as packed, target.open("xb") as plain:
-        allowed_bytes = min(most_bytes, max(_SMALL_BYTES, most_ratio * os.fstat(descriptor).st_size))
-        size_bytes = 0
-        for piece in _pieces(packed, what):
-            size_bytes += len(piece)
-            if size_bytes > allowed_bytes:
-                raise LimitExceeded(
-                    f"{what} becomes larger than {allowed_bytes} bytes when it is unpacked"
-                    " (PULP_FETCH_UNPACKED_BYTES, PULP_FETCH_UNPACKED_RATIO)"
-                )
+    with target.open("xb") as plain:
+        for piece in unpacked_pieces(source, what=what, most_bytes=most_bytes, most_ratio=most_ratio):
             plain.write(piece)
 
 
-def _pieces(packed: BinaryIO, what: str) -> Iterator[bytes]:
+def unpacked_pieces(
+    source: Path, *, what: str, most_bytes: int, most_ratio: int, promised_bytes: int | None = None, is_xml: bool = True
+) -> Iterator[bytes]:
+    """What the file holds, unpacked, a piece at a time; each is counted before it is given. Raises as `unpack` does.
+
+    `promised_bytes` is what repomd.xml says of the size: more is refused as well, but for small files. `is_xml`: a file
+    that is not packed must begin as XML does.
+    """
+    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
+    with open(descriptor, "rb") as packed:
+        allowed_bytes = min(most_bytes, max(_SMALL_BYTES, most_ratio * os.fstat(descriptor).st_size))
+        setting = "PULP_FETCH_UNPACKED_BYTES, PULP_FETCH_UNPACKED_RATIO"
+        if promised_bytes and max(promised_bytes, _SMALL_BYTES) < allowed_bytes:
+            allowed_bytes, setting = max(promised_bytes, _SMALL_BYTES), "open-size in repomd.xml"
+        size_bytes = 0
+        for piece in _pieces(packed, what, is_xml=is_xml):
+            size_bytes += len(piece)
+            if size_bytes > allowed_bytes:
+                raise LimitExceeded(f"{what} becomes larger than {allowed_bytes} bytes when it is unpacked ({setting})")
+            yield piece
+
+
+def _pieces(packed: BinaryIO, what: str, *, is_xml: bool) -> Iterator[bytes]:
     data = packed.read(_PIECE)
-    if data.lstrip()[:1] == b"<" or data.startswith((b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe")):
+    is_plain = data.lstrip()[:1] == b"<" or data.startswith((b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe"))
+    if is_plain or (not is_xml and _decompressor(data) is None):
         while data:
             yield data
             data = packed.read(_PIECE)

@@ -16,9 +16,9 @@ from pulp_worker import LimitExceeded, OperationError
 from rpmrepo_metadata import MetadataError, RepositoryReader, RepositoryWriter
 
 from pulp_operations.reading.normalising import Normalised, Normalising, normalise
+from pulp_operations.reading.sources import UnpackLimits
 from pulp_operations.reading.table import read_repomd
 from pulp_operations.reading.trees import read_treeinfo
-from pulp_operations.reading.unpacked import UnpackLimits
 from pulp_operations.repomd import bad_repository, known_checksum, parse_repomd, safe_href, written_repomd
 from pulp_operations.store import Package
 from pulp_operations.unpacking import unpack

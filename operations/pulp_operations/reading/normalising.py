@@ -1,9 +1,31 @@
 """Turning the metadata of a feed into our own, once: whatever works on a repository later reads only that."""
 
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
 from msgspec import Struct
 
-from pulp_operations.reading.unpacked import UnpackLimits
+from pulp_operations.reading import primary
+from pulp_operations.reading.advisories import copy_advisories
+from pulp_operations.reading.groups import count_groups, count_modules
+from pulp_operations.reading.joining import Extras
+from pulp_operations.reading.notes import Notes
+from pulp_operations.reading.sources import METADATA, PACKAGES, Sources, UnpackLimits
+from pulp_operations.reading.writing import Sink, closing, opening
 from pulp_operations.records import Counts, MetadataFile, Note
+from pulp_operations.repomd import bad_repository
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_GROUPS: Final = ("group", "group_gz", "group_xz", "group_zst")
+_HOLDS: Final = {"filelists": "list of files", "other": "changelog"}
 
 
 class Normalising(Struct, frozen=True, kw_only=True):
@@ -33,4 +55,88 @@ def normalise(received: str, entries: list[MetadataFile], target: str, options: 
     Raises `LimitExceeded`, and `OperationError` (`bad-repository`) for a document that is damaged, that has fewer
     packages than it promises, or a package that cannot be used; what no client needs becomes a note.
     """
-    raise NotImplementedError
+    folder, work = Path(target), Path(target) / "unpacked"
+    (folder / METADATA).mkdir(parents=True)
+    work.mkdir()
+    base = None if options.base is None else Path(options.base)
+    sources, notes = Sources(Path(received), entries, base, work, options.limits), Notes()
+    try:
+        packages = _primary(sources, folder, work, options.algorithms, notes)
+        for kind in ("filelists", "other"):
+            _join(kind, sources, packages, folder, notes)
+        errata = _advisories(sources, folder, notes)
+        counts = _counts(sources, len(packages.numbers), errata)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Normalised(counts=counts, notes=notes.first, notes_total=notes.total)
+
+
+def _primary(sources: Sources, folder: Path, work: Path, algorithms: frozenset[str], notes: Notes) -> primary.Packages:
+    text = sources.of_feed("primary")
+    if text is None:
+        raise bad_repository("repomd.xml names no primary metadata")
+    with (work / "body").open("w+b") as body, zstd.open(folder / PACKAGES, "wb") as listing:
+        packages = primary.Packages(body, listing)
+        primary.Feed(text, algorithms, notes).add_to(packages)
+        packages.of_feed = len(packages.numbers)
+        base = sources.of_base("primary")
+        if base is not None and sources.base is not None:
+            primary.add_base(base, sources.base, packages)
+        body.seek(0)
+        with _document(folder, "primary", len(packages.numbers)) as document:
+            shutil.copyfileobj(body, document)
+    (work / "body").unlink()
+    return packages
+
+
+def _join(kind: str, sources: Sources, packages: primary.Packages, folder: Path, notes: Notes) -> None:
+    """Write what filelists or other say of each package, in the order of primary."""
+    of_feed, of_base = sources.of_feed(kind), sources.of_base(kind)
+    given = [(text, expected) for text, expected in ((of_feed, packages.of_feed), (of_base, 0)) if text is not None]
+    if kind not in sources.entries:
+        notes.add(f"{kind} metadata", f"the repository has none: its packages have no {_HOLDS[kind]}")
+    with ExitStack() as stack:
+        extras = []
+        for text, expected in given:
+            extra = stack.enter_context(Extras(text, kind, packages.numbers))
+            extra.find(packages.shown, expected, notes)
+            extras.append(extra)
+        document = stack.enter_context(_document(folder, kind, len(packages.numbers)))
+        for number, empty in enumerate(packages.empty):
+            found = (extra.read(number) for extra in extras)
+            document.write(next((content for content in found if content is not None), empty) + b"\n")
+    for text, _ in given:
+        text.path.unlink()
+
+
+def _advisories(sources: Sources, folder: Path, notes: Notes) -> int:
+    feed, base = sources.of_feed("updateinfo"), sources.of_base("updateinfo")
+    if feed is None and base is None:
+        return 0
+    known: set[str] = set()
+    with _document(folder, "updateinfo") as document:
+        of_feed = 0 if feed is None else copy_advisories(feed, document, known, notes, is_base=False)
+        return of_feed + (0 if base is None else copy_advisories(base, document, known, notes, is_base=True))
+
+
+def _counts(sources: Sources, packages: int, errata: int) -> Counts:
+    kind = next((kind for kind in _GROUPS if kind in sources.entries), None)
+    comps = None if kind is None else sources.of_feed(kind)
+    groups = {} if comps is None else count_groups(comps)
+    return Counts(
+        packages=packages,
+        errata=errata,
+        package_groups=groups.get("group", 0),
+        package_categories=groups.get("category", 0),
+        package_environments=groups.get("environment", 0),
+        modules=count_modules(sources.pieces("modules")) if "modules" in sources.entries else 0,
+    )
+
+
+@contextmanager
+def _document(folder: Path, kind: str, packages: int | None = None) -> Iterator[Sink]:
+    """One of our own documents, to which elements are written."""
+    with zstd.open(folder / METADATA / f"{kind}.xml.zst", "wb") as document:
+        document.write(opening(kind, packages))
+        yield document
+        document.write(closing(kind))

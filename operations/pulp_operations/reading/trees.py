@@ -1,11 +1,62 @@
-"""`.treeinfo`, the table of contents of an installable tree."""
+"""`.treeinfo`, the table of contents of an installable tree: an INI file, in its old form or that of productmd."""
 
+import configparser
+import posixpath
+from typing import Final
+
+from pulp_operations.reading.names import ALGORITHMS, known_checksum
 from pulp_operations.records import TreeFile
+from pulp_operations.repomd import bad_repository
+
+_WHAT: Final = "the description of the installable tree (.treeinfo)"
+_MOST_FILES: Final = 10_000
+_MOST_PATH_BYTES: Final = 1000
+_MOST_SEGMENT_BYTES: Final = 255
+_REPODATA: Final = "repodata/"
 
 
 def read_treeinfo(content: bytes) -> list[TreeFile]:
     """The files that `.treeinfo` (or `treeinfo`) names, each once, by path; not the repositories of its variants.
 
-    Raises `OperationError` (`bad-repository`) for a document that is none.
+    Those are what `[checksums]` names, and the images of `[images-…]` and `[stage2]`, which may have no checksum.
+    Raises `OperationError` (`bad-repository`) for a document that is none, or that names a file outside of the tree.
     """
-    raise NotImplementedError
+    parser = configparser.RawConfigParser(delimiters=("=",), strict=False, comment_prefixes=("#", ";"))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # paths keep their capitals
+    try:
+        parser.read_string(content.decode("utf-8-sig"))
+    except (UnicodeDecodeError, configparser.Error):
+        raise bad_repository(f"{_WHAT} cannot be read: it is no INI file in UTF-8") from None
+    if not parser.has_section("general") and not parser.has_section("tree"):
+        raise bad_repository(f"{_WHAT} is none: it has neither [general] nor [tree]")
+    files: dict[str, TreeFile] = {}
+    if parser.has_section("checksums"):
+        for path, value in parser.items("checksums"):
+            own = _path(path)
+            if not own.startswith(_REPODATA):  # a publication has its own
+                files[own] = _file(own, value)
+    for section in parser.sections():
+        if section.startswith("images-") or section == "stage2":
+            for _, path in parser.items(section):
+                if path.strip():
+                    files.setdefault(_path(path), TreeFile(path=_path(path)))
+    if len(files) > _MOST_FILES:
+        raise bad_repository(f"{_WHAT} names over {_MOST_FILES} files")
+    return sorted(files.values(), key=lambda file: file.path)
+
+
+def _file(path: str, value: str) -> TreeFile:
+    algorithm, _, digest = value.strip().partition(":")
+    known, checksum = known_checksum(algorithm, digest.strip(), f"a file of {_WHAT}", tuple(ALGORITHMS.values()))
+    return TreeFile(path=path, algorithm=known, checksum=checksum)
+
+
+def _path(text: str) -> str:
+    """A path within the tree: it becomes a file of a publication."""
+    path = posixpath.normpath(text.strip().removeprefix("./"))
+    parts = path.split("/")
+    is_outside = path in (".", "") or path.startswith("/") or ".." in parts
+    is_long = len(path.encode()) > _MOST_PATH_BYTES or any(len(part.encode()) > _MOST_SEGMENT_BYTES for part in parts)
+    if is_outside or is_long or "\\" in path or not path.isprintable():
+        raise bad_repository(f"{_WHAT} names a file that is not in the tree, or whose name cannot be used")
+    return path

@@ -1,0 +1,75 @@
+"""filelists and other: what they say of the packages of primary, joined by checksum, in whatever order they have it."""
+
+from array import array
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from pulp_operations.reading.documents import Document, local_name, namespaces
+from pulp_operations.reading.notes import Notes
+from pulp_operations.reading.text import Text
+from pulp_operations.reading.writing import ROOTS, is_usual, written
+
+
+class Extras:
+    """One such document: where in it each package is. The document itself stays on the disk."""
+
+    def __init__(self, text: Text, kind: str, numbers: Mapping[str, int]) -> None:
+        """`numbers` are the packages of primary, by checksum."""
+        self._kind, self._text, self._numbers = kind, text, numbers
+        self._document = Document(text.path, text.what, ROOTS[kind])
+        self._starts = array("q", [-1]) * len(numbers)
+        self._ends = array("q", [-1]) * len(numbers)
+        self._lines = array("q", [0]) * len(numbers)
+        self._odd: set[int] = set()
+        """Those that cannot be taken over as they are written."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._document.__exit__(kind, error, at)
+
+    def find(self, shown: list[str], expected: int, notes: Notes) -> None:
+        """Find the packages. Raises as a `Document` does: what is damaged, or cut off, is an error.
+
+        `shown` are the packages' names for people. It is noted if one of the first `expected` is missing here, or if
+        one that is here is none of primary.
+        """
+        named, unknown = 0, 0
+        for element in self._document:
+            if local_name(element.name) != "package":
+                continue
+            named += 1
+            pkgid = element.attributes.get("pkgid", "")
+            number = self._numbers.get(pkgid.strip().lower())
+            mended_line = self._text.mended.up_to(element.last_line)
+            if number is None:
+                unknown += 1
+                continue
+            if mended_line is not None:
+                notes.add(f"{shown[number]} in {self._text.what}", self._text.reason, mended_line)
+            if self._starts[number] >= 0:
+                continue
+            self._starts[number], self._ends[number], self._lines[number] = element.start, element.end, element.line
+            if ":" in element.name or pkgid not in self._numbers:
+                self._odd.add(number)
+        missing = sum(1 for start in self._starts[:expected] if start < 0)
+        if missing:
+            notes.add(self._text.what, f"it says nothing of {missing} of the {expected} packages")
+        if unknown:
+            notes.add(self._text.what, f"{unknown} of the {named} packages in it are none of primary: left out")
+
+    def read(self, number: int) -> bytes | None:
+        """The element of a package, as ours are written; None where the document does not have it."""
+        start = self._starts[number]
+        if start < 0:
+            return None
+        content = self._document.read_at(start, self._ends[number])
+        declared = namespaces(self._document.attributes)
+        is_one = content.count(b"<package") == 1
+        if is_one and number not in self._odd and is_usual(self._kind, declared):
+            return content
+        tree = self._document.tree(content, self._lines[number])
+        tree.set("pkgid", tree.get("pkgid", "").strip().lower())
+        return written(tree, declared.get("xmlns", ""))

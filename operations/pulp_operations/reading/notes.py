@@ -1,0 +1,21 @@
+"""What was mended or left out, as it is told: the first notes, and how many there are."""
+
+from typing import Final
+
+from pulp_operations.records import Note
+
+_MOST: Final = 100
+
+
+class Notes:
+    """Collects notes; only the first ones are kept."""
+
+    def __init__(self) -> None:
+        self.first: list[Note] = []
+        self.total = 0
+
+    def add(self, what: str, reason: str, line: int | None = None) -> None:
+        """Note a part."""
+        self.total += 1
+        if len(self.first) < _MOST:
+            self.first.append(Note(what=what, reason=reason, line=line))

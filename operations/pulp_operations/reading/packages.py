@@ -1,0 +1,154 @@
+"""Packages as primary describes them: what a package must have, and how an odd field of it is mended."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
+
+from pulp_operations.reading.documents import local_name
+from pulp_operations.reading.names import checked_base, checked_href, is_ordinary, known_checksum
+from pulp_operations.reading.writing import DEPENDENCIES
+from pulp_operations.repomd import bad_repository
+
+_BASE: Final = "{http://www.w3.org/XML/1998/namespace}base"
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
+_LEADING: Final = re.compile(r"\s*(-?[0-9]{1,18})")
+_MOST_SIZE_BYTES: Final = 1 << 50
+_ONCE: Final = frozenset(("name", "arch", "version", "checksum", "location", "size", "time", "format"))
+_NUMBERS: Final = {"time": ("file", "build"), "size": ("installed", "archive"), "header-range": ("start", "end")}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A package of primary. `name` is for people, `stem` is the name of its file without a suffix."""
+
+    name: str
+    stem: str
+    href: str
+    base_url: str
+    algorithm: str
+    checksum: str
+    size_bytes: int
+    is_mended: bool
+
+
+def described(
+    package: ElementTree.Element, line: int, allowed: frozenset[str], note: Callable[[str, str, int], None]
+) -> Described:
+    """Read a package, and mend it in place. `note` is told the package, what was mended, and the line.
+
+    Raises `OperationError` (`bad-repository`) for one that cannot be fetched: without name, location, checksum or size.
+    """
+    parts = _parts(package, line)
+    name = _text(parts.get("name")).strip()
+    where = f"the package {name} in primary metadata (line {line})" if is_ordinary(name) else _nameless(line)
+    if not name:
+        raise bad_repository(f"{where} has no name")
+    for needed in ("location", "checksum", "size"):
+        if needed not in parts:
+            raise bad_repository(f"{where} has no {needed}")
+    algorithm, checksum = known_checksum(
+        parts["checksum"].get("type", ""), _text(parts["checksum"]).strip(), where, allowed
+    )
+    href = checked_href(parts["location"].get("href", ""), where)
+    base_url = checked_base(parts["location"].get(_BASE, ""), where)
+    size_bytes = _size(parts["size"], where)
+    is_plain = _text(parts["checksum"]) == checksum
+    parts["checksum"].text = checksum
+    mended = _mend(package, parts)
+    shown, stem = _names(name, parts, checksum)
+    for reason in mended:
+        note(f"{shown} in primary metadata", reason, line)
+    return Described(shown, stem, href, base_url, algorithm, checksum, size_bytes, bool(mended) or not is_plain)
+
+
+def _nameless(line: int) -> str:
+    return f"a package in primary metadata (line {line})"
+
+
+def _parts(package: ElementTree.Element, line: int) -> dict[str, ElementTree.Element]:
+    parts: dict[str, ElementTree.Element] = {}
+    for child in package:
+        name = local_name(child.tag)
+        if name in parts and name in _ONCE:
+            raise bad_repository(f"{_nameless(line)} has more than one {name}")
+        parts[name] = child
+    return parts
+
+
+def _text(element: ElementTree.Element | None) -> str:
+    return "" if element is None else element.text or ""
+
+
+def _size(size: ElementTree.Element, where: str) -> int:
+    text = size.get("package", "").strip()
+    if not _WHOLE.fullmatch(text) or not 0 < int(text) < _MOST_SIZE_BYTES:
+        raise bad_repository(f"{where} has no size, or one that no file has")
+    return int(text)
+
+
+def _names(name: str, parts: dict[str, ElementTree.Element], checksum: str) -> tuple[str, str]:
+    version = parts.get("version")
+    epoch, ver, rel = ("", "", "") if version is None else (version.get(key, "") for key in ("epoch", "ver", "rel"))
+    stem = f"{name}-{ver}-{rel}.{_text(parts.get('arch'))}"
+    shown = stem if epoch in ("", "0") else f"{name}-{epoch}:{ver}-{rel}.{_text(parts.get('arch'))}"
+    return shown if is_ordinary(shown) else f"the package with checksum {checksum}", stem
+
+
+def empty_element(package: ElementTree.Element, checksum: str) -> bytes:
+    """What filelists and other have of a package without files or changes. `package` is its element of primary."""
+    parts = {local_name(child.tag): child for child in package}
+    name, arch = (quoteattr(_text(parts.get(part)).strip()) for part in ("name", "arch"))
+    version = parts.get("version")
+    evr = "" if version is None else "".join(f" {key}={quoteattr(value)}" for key, value in version.attrib.items())
+    return f'<package pkgid="{checksum}" name={name} arch={arch}><version{evr}/></package>'.encode()
+
+
+def _mend(package: ElementTree.Element, parts: dict[str, ElementTree.Element]) -> list[str]:
+    """What was mended, in words: as other readers of yum repositories take the same."""
+    mended = []
+    if not _text(parts.get("arch")).strip():
+        arch = parts.get("arch")
+        if arch is None:
+            parts["arch"] = arch = ElementTree.SubElement(package, "arch")
+        arch.text = "noarch"
+        mended.append("it has no architecture: noarch is taken")
+    version = parts.get("version")
+    if version is not None and not version.get("epoch"):
+        version.set("epoch", "0")
+        mended.append("its version has no epoch: 0 is taken")
+    detail = parts.get("format")
+    for element in (parts.get("time"), parts["size"], *(() if detail is None else detail)):
+        if element is not None:
+            mended += _mend_detail(element)
+    return mended
+
+
+def _mend_detail(element: ElementTree.Element) -> list[str]:
+    name = local_name(element.tag)
+    if name in DEPENDENCIES:
+        return _mend_dependencies(element, name)
+    mended = []
+    for key in _NUMBERS.get(name, ()):
+        text = element.get(key)
+        if text is None or not _WHOLE.fullmatch(text):
+            leading = _LEADING.match(text or "")
+            element.set(key, leading.group(1) if leading else "0")
+            mended.append(f"its {name} has no number for {key}: {element.get(key)} is taken")
+    return mended
+
+
+def _mend_dependencies(element: ElementTree.Element, name: str) -> list[str]:
+    mended = []
+    for entry in list(element):
+        flags = entry.get("flags")
+        if flags == "":
+            for key in ("flags", "epoch", "ver", "rel"):
+                entry.attrib.pop(key, None)
+            mended.append(f"an entry of its {name} has empty flags: any version is taken")
+        if not entry.get("name"):
+            element.remove(entry)
+            mended.append(f"an entry of its {name} has no name: it is left out")
+    return mended

@@ -1,0 +1,173 @@
+"""primary: the packages of a repository, and their elements as our own metadata has them."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree
+
+import msgspec
+from pulp_worker import LimitExceeded, OperationError
+
+from pulp_operations.reading.documents import Document, Element, local_name, namespaces
+from pulp_operations.reading.names import file_name
+from pulp_operations.reading.notes import Notes
+from pulp_operations.reading.packages import described, empty_element
+from pulp_operations.reading.sources import PACKAGES
+from pulp_operations.reading.text import Text
+from pulp_operations.reading.writing import ROOTS, Sink, is_usual, written
+from pulp_operations.records import Package
+from pulp_operations.repomd import bad_repository
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+MOST_PACKAGES: Final = 250_000
+"""Their list is held by the worker: some 100 MiB."""
+_MOST_TOLD: Final = 5
+_LOCATION: Final = re.compile(rb"""<location(?:\s[^<>"']*(?:(?:"[^"]*"|'[^']*')[^<>"']*)*)?>(?:\s*</location\s*>)?""")
+
+
+class Packages:
+    """The packages so far. Their elements wait in a file, since a document begins with their number."""
+
+    def __init__(self, body: Sink, listing: Sink) -> None:
+        self.numbers: dict[str, int] = {}
+        """By checksum."""
+        self.shown: list[str] = []
+        self.empty: list[bytes] = []
+        """The elements that filelists and other have of packages of which they know nothing."""
+        self.of_feed = 0
+        """How many of them the feed has: they come first."""
+        self._taken: set[str] = set()
+        self._body, self._listing = body, listing
+
+    def add(self, package: Package, content: bytes, empty: bytes) -> None:
+        """Add a package. Raises `LimitExceeded` for one too many."""
+        if len(self.numbers) >= MOST_PACKAGES:
+            raise LimitExceeded(f"the repository has over {MOST_PACKAGES} packages")
+        self.numbers[package.checksum] = len(self.numbers)
+        self.shown.append(package.name)
+        self.empty.append(empty)
+        self._body.write(content + b"\n")
+        self._listing.write(msgspec.json.encode(package) + b"\n")
+
+    def location(self, name: str, checksum: str) -> str:
+        """Where our publications have a file of this name: folders of a feed may hold different files of one name."""
+        location = f"Packages/{name}"
+        if location in self._taken:
+            location = f"Packages/{checksum}/{name}"
+        self._taken.add(location)
+        return location
+
+
+class Feed:
+    """primary of the feed."""
+
+    def __init__(self, text: Text, algorithms: frozenset[str], notes: Notes) -> None:
+        self._text, self._algorithms, self._notes = text, algorithms, notes
+        self._refused: list[str] = []
+
+    def add_to(self, packages: Packages) -> None:
+        """Add its packages, each once.
+
+        Raises `OperationError` (`bad-repository`) for packages that cannot be used, and for fewer than it promises.
+        """
+        named = 0
+        with Document(self._text.path, self._text.what, ROOTS["primary"]) as document:
+            for element in document:
+                if local_name(element.name) == "package":
+                    named += 1
+                    self._add(document, element, packages)
+            promised = document.attributes.get("packages", "")
+        if self._refused:
+            more = len(self._refused) - _MOST_TOLD
+            told = "; ".join(self._refused[:_MOST_TOLD])
+            raise bad_repository(told if more <= 0 else f"{told}; and {more} more packages cannot be used")
+        if promised.isascii() and promised.isdecimal() and len(promised) < 10:
+            self._compare(named, int(promised))
+
+    def _compare(self, named: int, promised: int) -> None:
+        if named < promised:
+            raise bad_repository(f"{self._text.what} promises {promised} packages and has {named}")
+        if named > promised:
+            self._notes.add(self._text.what, f"it promises {promised} packages and has {named}: all are taken")
+
+    def _add(self, document: Document, element: Element, packages: Packages) -> None:
+        content = document.read(element)
+        tree = document.tree(content, element.line)
+        try:
+            found = described(tree, element.line, self._algorithms, self._notes.add)
+        except OperationError as error:
+            if error.code != "bad-repository":
+                raise
+            self._refused.append(error.description)
+            return
+        mended_line = self._text.mended.up_to(element.last_line)
+        if mended_line is not None:
+            self._notes.add(f"{found.name} in {self._text.what}", self._text.reason, mended_line)
+        if found.checksum in packages.numbers:
+            return
+        package = Package(
+            name=found.name,
+            href=found.href,
+            base_url=found.base_url,
+            algorithm=found.algorithm,
+            checksum=found.checksum,
+            size_bytes=found.size_bytes,
+            location=packages.location(file_name(found.href, found.stem, found.checksum), found.checksum),
+        )
+        declared = namespaces(document.attributes)
+        own = None
+        if not found.is_mended and ":" not in element.name and is_usual("primary", declared):
+            own = with_location(content, package.location)
+        if own is None:
+            _set_location(tree, package.location)
+            own = written(tree, declared.get("xmlns", ""))
+        packages.add(package, own, empty_element(tree, found.checksum))
+
+
+def add_base(text: Text, folder: Path, packages: Packages) -> None:
+    """Add the packages of the version before that are not there yet.
+
+    Raises `OperationError` (`bad-repository`) if its files do not belong together.
+    """
+    with Document(text.path, text.what, ROOTS["primary"]) as document:
+        for element, package in zip(document, stored_packages(folder), strict=True):
+            if package.checksum in packages.numbers:
+                continue
+            name = package.location.rpartition("/")[2]
+            moved = msgspec.structs.replace(package, location=packages.location(name, package.checksum))
+            content = document.read(element)
+            tree = document.tree(content, element.line)
+            own = with_location(content, moved.location)
+            if own is None:
+                _set_location(tree, moved.location)
+                own = written(tree, namespaces(document.attributes).get("xmlns", ""))
+            packages.add(moved, own, empty_element(tree, package.checksum))
+
+
+def stored_packages(folder: Path) -> Iterator[Package]:
+    """The packages of a version, in the order of its primary."""
+    decoder = msgspec.json.Decoder(Package)
+    with zstd.open(folder / PACKAGES, "rb") as file:
+        for line in file:
+            yield decoder.decode(line)
+
+
+def with_location(content: bytes, location: str) -> bytes | None:
+    """The element with this location; None if only its tree can tell which text is the location."""
+    if b"<!" in content or b"<?" in content:  # which may hold anything that looks like an element
+        return None
+    own, count = _LOCATION.subn(f'<location href="{location}"/>'.encode(), content)
+    return own if count == 1 else None
+
+
+def _set_location(tree: ElementTree.Element, location: str) -> None:
+    for child in tree:
+        if local_name(child.tag) == "location":
+            child.attrib.clear()
+            child.set("href", location)
