@@ -54,6 +54,24 @@ class RemoveRepositoryArguments(Struct, frozen=True, kw_only=True, forbid_unknow
     repo_id: Repository
 
 
+class RepairArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `repair` takes."""
+
+    repo_id: Annotated[
+        RepositoryId | None, Meta(description="The repository; without it all of them.", examples=["zoo"])
+    ] = None
+    feed: Annotated[
+        HttpUrl | None,
+        Meta(
+            description="Where to fetch from; without it from where each version came.",
+            examples=["https://example.org/repos/zoo/"],
+        ),
+    ] = None
+    concurrency: Annotated[int, Meta(ge=1, le=MOST_CONNECTIONS, description="Downloads at once.")] = 4
+    verify_tls: VerifyTls = True
+    credential: Credential = None
+
+
 class NoArguments(Struct, frozen=True, forbid_unknown_fields=True):
     """What an operation takes that takes nothing."""
 

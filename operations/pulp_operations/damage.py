@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from pulp_operations.layout import link_or_copy
+
 _FOLDER: Final = "damaged"
 _NEW: Final = ".new"
 
@@ -22,7 +24,7 @@ def set_aside(root: Path, content: Path, found: Path | None = None) -> bool:
     `found` is the link through which the damage was seen: nothing happens if somebody has replaced the content since.
     Returns whether the file was set aside. Raises `OSError`.
     """
-    target = root / _FOLDER / f"{content.parent.parent.name}-{content.name}"
+    target = _aside(root, content)
     target.parent.mkdir(exist_ok=True)
     try:
         if found is not None and not os.path.samefile(found, content):
@@ -31,6 +33,11 @@ def set_aside(root: Path, content: Path, found: Path | None = None) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def is_set_aside(root: Path, content: Path) -> bool:
+    """Whether what belongs at `content` was found damaged, and has not come back."""
+    return _aside(root, content).exists()
 
 
 def heal(root: Path) -> int:
@@ -61,10 +68,14 @@ def content_of(root: Path, aside: Path) -> Path:
     return root / "content" / algorithm / name[:2] / name
 
 
+def _aside(root: Path, content: Path) -> Path:
+    return root / _FOLDER / f"{content.parent.parent.name}-{content.name}"
+
+
 def _replace(root: Path, path: Path, content: Path) -> int:
     draft = root / _FOLDER / f"{uuid4()}{_NEW}"
     try:
-        os.link(content, draft)
+        link_or_copy(content, draft)
         draft.replace(path)
     except FileNotFoundError:  # the publication, or the content, was removed meanwhile
         return 0

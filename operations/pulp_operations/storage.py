@@ -43,9 +43,13 @@ _SMALLEST_RESERVE_SHARE: Final = 20
 _log = logging.getLogger("pulp.operations")
 
 
+class StorageError(OperationError):
+    """The system refuses something on the storage (`storage-full`, `storage-failed`): no other file fares better."""
+
+
 @contextmanager
 def storage_errors(root: Path, place: Path | None = None, needed_bytes: int | None = None) -> Iterator[None]:
-    """Turn a refusal of the system into an `OperationError` (`storage-full`, `storage-failed`).
+    """Turn a refusal of the system into a `StorageError`.
 
     `root` is the storage; `place` is told where the error names no file, as that of a write does not. `needed_bytes`
     is the size of what was to be written, where it is known. Errors of the network pass.
@@ -81,7 +85,7 @@ def telling_storage_errors(function: Callable[[Context[Any]], Any]) -> Callable[
 
 def storage_error(
     error: OSError, root: Path, place: Path | None = None, needed_bytes: int | None = None
-) -> OperationError | None:
+) -> StorageError | None:
     """The error in words; None if it is none of the storage, such as one of the network."""
     if type(error).__module__ != "builtins" or isinstance(error, TimeoutError | ConnectionError):
         return None  # an `SSLError` has numbers of its own, which mean something else
@@ -92,17 +96,17 @@ def storage_error(
         where = _shown(root, inside or place)
         needed = "" if needed_bytes is None else f", {size_in_words(needed_bytes)} are needed"
         text = f"the storage is full: {where} cannot be written ({_reason(error)}); {_room(root)}{needed}. {_MAKE_ROOM}"
-        return OperationError(STORAGE_FULL, text)
+        return StorageError(STORAGE_FULL, text)
     if inside is None and (named or place is None) and number not in _CURES:
         return None
     cure = _IN_THE_WAY if number in _REPLACED else _CURES.get(number or 0, "Mend it, and submit the task again")
-    return OperationError(
+    return StorageError(
         STORAGE_FAILED, f"the storage cannot be used: {_shown(root, inside or place)}: {_reason(error)}. {cure}"
     )
 
 
 def check_room(root: Path, needed_bytes: int, reserve_bytes: int, what: str) -> None:
-    """Raise `OperationError` (`storage-full`) if `needed_bytes` more would leave less than the reserve free.
+    """Raise `StorageError` (`storage-full`) if `needed_bytes` more would leave less than the reserve free.
 
     The reserve is at most a twentieth of the file system. `what` is to be stored, as in `the packages of zoo`.
     """
@@ -110,7 +114,7 @@ def check_room(root: Path, needed_bytes: int, reserve_bytes: int, what: str) -> 
     free_bytes, total_bytes = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
     reserve_bytes = min(reserve_bytes, total_bytes // _SMALLEST_RESERVE_SHARE)
     if needed_bytes and needed_bytes > free_bytes - reserve_bytes:
-        raise OperationError(
+        raise StorageError(
             STORAGE_FULL,
             f"the storage has too little room: {what} need {size_in_words(needed_bytes)}; {_room(root)}, of which"
             f" {size_in_words(reserve_bytes)} stay free (PULP_YUM_RESERVE_BYTES). Nothing was fetched. {_MAKE_ROOM}",

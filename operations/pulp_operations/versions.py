@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from pulp_worker import OperationError
 
 from pulp_operations.fences import fenced
 from pulp_operations.layout import checksum_of, file_name, make_current, numbered, remove_older, repo_id_of
-from pulp_operations.records import Package, Version
+from pulp_operations.records import Counts, Package, Version
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -111,14 +111,30 @@ class Versions:
         return _held(link.resolve()) if link.is_symlink() else None
 
     def all(self) -> Iterator[Held]:
-        """Every version that is kept, oldest first. Raises `DamagedVersion`: no version is taken for empty."""
-        newest = self.newest()
+        """Every version that is kept, oldest first. Raises `DamagedVersion`: none is taken for empty."""
+        damaged: list[DamagedVersion] = []
+        for held in self.readable(damaged.append):
+            if damaged:
+                break
+            yield held
+        if damaged:
+            raise damaged[0]
+
+    def readable(self, tell: Callable[[DamagedVersion], None]) -> Iterator[Held]:
+        """Every version that is kept and whose record can be read, oldest first. The others are told."""
+        link = self.folder / "current"
         folders = numbered(self.folder / "versions")
-        if newest is not None and newest.folder not in folders:
-            yield newest
+        current = self.folder / link.readlink() if link.is_symlink() else None
+        if current is not None and current not in folders:
+            folders.append(current)  # it is lost
         for folder in folders:
-            if folder.exists():  # else a sync has removed it meanwhile
-                yield _held(folder)
+            try:
+                held = _held(folder)
+            except DamagedVersion as error:
+                if folder.exists() or folder == current:  # else a sync has removed it meanwhile
+                    tell(error)
+            else:
+                yield held
 
     def save(self, prepared: Path, version: Version, *, keep: int) -> Version:
         """Move the prepared folder in as the newest version, and keep `keep` versions; what was saved, numbered.
@@ -141,6 +157,16 @@ class Versions:
             held = self.newest()
             if held is not None:
                 remove_older(held.folder.parent, held.folder, keep)
+
+    def renew(self, held: Held, prepared: Path, counts: Counts) -> Held:
+        """Replace our own files of a version by the same ones, made anew from what was received."""
+        for path in sorted((prepared / METADATA).iterdir()):
+            (held.folder / METADATA).mkdir(exist_ok=True)
+            path.replace(held.folder / METADATA / path.name)
+        (prepared / PACKAGES_FILE).replace(held.folder / PACKAGES_FILE)
+        version = msgspec.structs.replace(held.version, counts=counts, files=_own_files(held.folder))
+        write_version(held.folder, version)
+        return Held(held.folder, version)
 
     def convert(self, held: Held, prepared: Path, version: Version) -> Held:
         """Move what was normalised into the folder of a version that a release before wrote. Raises as `save` does."""

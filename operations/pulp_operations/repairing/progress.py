@@ -1,0 +1,79 @@
+"""The progress of a repair: what was verified, and what was fetched again."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pulp_worker import Context
+
+from pulp_operations.progress import FINISHED, IN_PROGRESS, NOT_STARTED
+from pulp_operations.repairing.stored import Item, size_of
+from pulp_operations.repairing.survey import Found
+
+# A progress object may have 256 KiB at most: the first errors tell enough.
+_MOST_ERRORS: Final = 100
+_MOST_CHARACTERS: Final = 300
+
+
+class RepairProgress:
+    """Reports at each step, by count and bytes."""
+
+    def __init__(self, context: Context[Any]) -> None:
+        self._context = context
+        self._verification: dict[str, Any] = {"state": NOT_STARTED, **_counts(), "num_damaged": 0, "num_missing": 0}
+        self._content: dict[str, Any] = {"state": NOT_STARTED, **_counts(), "num_success": 0, "num_error": 0}
+        self._errors: list[dict[str, str]] = []
+
+    @property
+    def num_success(self) -> int:
+        """Files that were repaired."""
+        return int(self._content["num_success"])
+
+    def expect(self, count: int, size_bytes: int) -> None:
+        """So many files, and bytes, are to be verified."""
+        self._verification |= {"state": IN_PROGRESS, **_counts(count, size_bytes)}
+        self._report()
+
+    def verified(self, found: Found) -> None:
+        """A file was looked at. Raises `TaskCancelled` if somebody has cancelled the task."""
+        self._context.check_cancelled()
+        now = self._verification
+        now["items_left"] = max(0, now["items_total"] - found.checked)
+        now["size_left"] = max(0, now["size_total"] - found.checked_bytes)
+        now["num_damaged"], now["num_missing"] = found.damaged, found.missing
+        self._report()
+
+    def expect_repairs(self, items: Iterable[Item]) -> None:
+        """These files are to be repaired."""
+        sizes = [size_of(item) for item in items]
+        self._content["state"] = IN_PROGRESS
+        for kind, more in (("items", len(sizes)), ("size", sum(sizes))):
+            self._content[f"{kind}_total"] += more
+            self._content[f"{kind}_left"] += more
+        self._report()
+
+    def repaired(self, item: Item, reason: str | None) -> None:
+        """A file was repaired, or could not be for this reason."""
+        self._content["items_left"] -= 1
+        self._content["size_left"] -= size_of(item)
+        if reason is None:
+            self._content["num_success"] += 1
+        else:
+            self._content["num_error"] += 1
+            if len(self._errors) < _MOST_ERRORS:
+                self._errors.append({"name": item.name[:_MOST_CHARACTERS], "error": reason[:_MOST_CHARACTERS]})
+        self._report()
+
+    def end(self, state: str) -> None:
+        """What is in progress has ended so; what was not needed is finished where all is well."""
+        for part in (self._verification, self._content):
+            if part["state"] == IN_PROGRESS or (part["state"] == NOT_STARTED and state == FINISHED):
+                part["state"] = state
+        self._report()
+
+    def _report(self) -> None:
+        content = {**self._content, "error_details": list(self._errors)}
+        self._context.report({"repair": {"verification": dict(self._verification), "content": content}})
+
+
+def _counts(count: int = 0, size_bytes: int = 0) -> dict[str, int]:
+    return {"items_total": count, "items_left": count, "size_total": size_bytes, "size_left": size_bytes}

@@ -1,0 +1,116 @@
+"""What a version has stored, file by file, and whether each file still is what it was."""
+
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pulp_operations.damage import is_set_aside
+from pulp_operations.layout import checksum_of
+from pulp_operations.reading.names import is_ordinary
+from pulp_operations.records import MetadataFile, Package, StoredFile
+from pulp_operations.store import Store
+from pulp_operations.versions import RECEIVED, Held
+
+Condition = Literal["good", "damaged", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class TableOfContents:
+    """The repomd.xml that a version was made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFile:
+    """A file that we have written for a version, from what was received."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A stored file. `size_bytes` is None where nobody told it."""
+
+    repo_id: str
+    held: Held
+    path: Path
+    algorithm: str
+    checksum: str
+    size_bytes: int | None
+    origin: Package | StoredFile | MetadataFile | TableOfContents | OwnFile
+
+    @property
+    def name(self) -> str:
+        """What a message calls it: no text of a repository that is not ordinary."""
+        name = _name(self.origin)
+        return name if is_ordinary(name) else f"the file with checksum {self.checksum}"
+
+    @property
+    def is_content(self) -> bool:
+        """Whether it is a package or a file of a tree, which versions and repositories share."""
+        return isinstance(self.origin, Package | StoredFile)
+
+
+def content_items(store: Store, repo_id: str, held: Held) -> Iterator[Item]:
+    """The packages of a version, and the files of its tree. Raises `DamagedVersion` if their list is damaged."""
+    for content in _contents(held):
+        path = store.content_path(content)
+        yield Item(repo_id, held, path, content.algorithm, content.checksum, content.size_bytes, content)
+
+
+def metadata_items(repo_id: str, held: Held) -> Iterator[Item]:
+    """The metadata of a version: first as it was received, then our own."""
+    version, received = held.version, held.folder / RECEIVED
+    if version.repomd_checksum:
+        path = received / "repomd.xml"
+        yield Item(repo_id, held, path, "sha256", version.repomd_checksum, None, TableOfContents())
+    if version.format:
+        for entry in version.entries:
+            path = received / entry.own_name
+            yield Item(repo_id, held, path, entry.algorithm, entry.checksum, entry.size_bytes, entry)
+    for name, checksum in version.files.items():
+        yield Item(repo_id, held, held.folder / name, "sha256", checksum, None, OwnFile(name))
+
+
+def condition(root: Path, item: Item) -> Condition:
+    """Reads every byte of the file. A file that an error of the disk keeps from being read is damaged.
+
+    What was set aside as damaged is damaged too, though it is not there any more. Raises `OSError` for other reasons.
+    """
+    try:
+        size_bytes = item.path.stat().st_size
+        is_whole = item.size_bytes in (None, size_bytes)
+        return "good" if is_whole and checksum_of(item.path, item.algorithm) == item.checksum else "damaged"
+    except (FileNotFoundError, NotADirectoryError):
+        return "damaged" if item.is_content and is_set_aside(root, item.path) else "missing"
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.EISDIR):
+            return "damaged"
+        raise
+
+
+def size_of(item: Item) -> int:
+    """Its bytes, told or found; 0 where it is not there."""
+    if item.size_bytes is not None:
+        return item.size_bytes
+    try:
+        return os.stat(item.path).st_size
+    except OSError:
+        return 0
+
+
+def _contents(held: Held) -> Iterator[Package | StoredFile]:
+    yield from held.version.tree
+    yield from held.packages()
+
+
+def _name(origin: Package | StoredFile | MetadataFile | TableOfContents | OwnFile) -> str:
+    match origin:
+        case Package(name=name) | StoredFile(path=name) | OwnFile(name=name):
+            return name
+        case MetadataFile():
+            return f"{origin.shown_type} metadata"
+        case TableOfContents():
+            return "repomd.xml"

@@ -1,0 +1,114 @@
+"""Looking at everything that is stored: what there is, and what of it is damaged or missing."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pulp_operations.damage import set_aside
+from pulp_operations.repairing.stored import Item, condition, content_items, metadata_items, size_of
+from pulp_operations.store import Store
+from pulp_operations.versions import DamagedVersion, Held
+
+Versions = list[tuple[str, Held]]
+"""With the ids of their repositories."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What was looked at, and what is wrong with it.
+
+    The items of one path are the repositories that the file can be fetched for. `unreadable` are versions of which
+    nobody knows what they hold.
+    """
+
+    checked: int = 0
+    checked_bytes: int = 0
+    damaged: int = 0
+    missing: int = 0
+    bad: dict[Path, list[Item]] = field(default_factory=dict)
+    unreadable: list[DamagedVersion] = field(default_factory=list)
+
+
+class Survey:
+    """Looks at each file once, whatever number of versions hold it."""
+
+    def __init__(self, store: Store, tell: Callable[[Found], None]) -> None:
+        """`tell` is called after each file; what it raises ends the survey."""
+        self._store, self._tell = store, tell
+        self._seen: set[bytes] = set()
+        self.found = Found()
+
+    def look(self, items: Iterable[Item]) -> None:
+        """Read every byte. A damaged package is set aside, so that nobody publishes it."""
+        for item in items:
+            key = _key(item)
+            if key not in self._seen:
+                self._seen.add(key)
+                self._look_at(item)
+                self._tell(self.found)
+            elif item.path in self.found.bad:
+                self.found.bad[item.path].append(item)
+
+    def look_at_content(self, versions: Versions) -> None:
+        """Look at the packages and files of trees that these versions hold."""
+        for repo_id, held in versions:
+            try:
+                self.look(content_items(self._store, repo_id, held))
+            except DamagedVersion as error:
+                self.found.unreadable.append(error)
+
+    def _look_at(self, item: Item) -> None:
+        size_bytes = size_of(item)
+        now = condition(self._store.root, item)
+        if now != "good" and not item.held.folder.exists():
+            return  # a sync has removed the version meanwhile
+        self.found.checked += 1
+        self.found.checked_bytes += size_bytes
+        if now == "good":
+            return
+        self.found.bad[item.path] = [item]
+        if now == "missing":
+            self.found.missing += 1
+            return
+        self.found.damaged += 1
+        if item.is_content:
+            set_aside(self._store.root, item.path)
+
+
+def versions_of(store: Store, repo_ids: Iterable[str], unreadable: list[DamagedVersion]) -> Versions:
+    """All versions whose record can be read; for each of the others an error is added to the list."""
+    return [(repo_id, held) for repo_id in repo_ids for held in store.versions(repo_id).readable(unreadable.append)]
+
+
+def metadata_of(versions: Versions) -> Iterator[Item]:
+    """The files of metadata that these versions hold."""
+    for repo_id, held in versions:
+        yield from metadata_items(repo_id, held)
+
+
+def count(store: Store, versions: Versions) -> tuple[int, int]:
+    """How many files there are to look at, each once, and their bytes."""
+    seen: set[bytes] = set()
+    total_bytes = 0
+    for item in _all_items(store, versions):
+        key = _key(item)
+        if key not in seen:
+            seen.add(key)
+            total_bytes += size_of(item)
+    return len(seen), total_bytes
+
+
+def _all_items(store: Store, versions: Versions) -> Iterator[Item]:
+    yield from metadata_of(versions)
+    for repo_id, held in versions:
+        try:
+            yield from content_items(store, repo_id, held)
+        except DamagedVersion:
+            continue  # it is told when it is looked at
+
+
+def _key(item: Item) -> bytes:
+    """The same for one file. Small, since there may be millions."""
+    if item.is_content:
+        return f"{item.algorithm}/{item.path.name}".encode()
+    return str(item.path).encode()
