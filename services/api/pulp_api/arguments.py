@@ -69,6 +69,8 @@ class Checker:
         self.schema = schema
         properties: Mapping[str, Any] = schema.get("properties", {})
         self._remembered = frozenset(name for name, each in properties.items() if is_remembered(each))
+        self.optional = frozenset(name for name, each in properties.items() if each.get("default", ...) is None)
+        """Arguments that a submission may leave out, and that are null then."""
         self._validator = _Validator(schema, format_checker=_FORMATS, registry=Registry())
 
     def check(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ class Draft(NamedTuple):
     def resource(self) -> str | None:
         """The resource (`TYPE:ID`) whose earlier tasks count: the operation's first exclusive one."""
         for item in self.operation.resources:
-            if item["access"] == Access.EXCLUSIVE:
+            if item["access"] == Access.EXCLUSIVE and _is_used(item["id"], self.operation, self.arguments):
                 return f"{item['type']}:{_fill(item['id'], self.arguments, self.operation.name)}"
         return None
 
@@ -129,19 +129,24 @@ def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accep
 
 
 def declared_resources(operation: OperationRow, arguments: Mapping[str, Any]) -> tuple[Resource, ...]:
-    """What the operation uses with these arguments. Raises `BadInput` for an argument that is missing."""
+    """What the operation uses with these arguments: not a resource that an optional argument names which is left out.
+
+    Raises `BadInput` for an argument that is missing.
+    """
     return tuple(
         Resource(type=item["type"], id=_fill(item["id"], arguments, operation.name), access=Access(item["access"]))
         for item in operation.resources
+        if _is_used(item["id"], operation, arguments)
     )
 
 
 def declared_tags(
     operation: OperationRow, arguments: Mapping[str, Any], resources: Sequence[Resource]
 ) -> tuple[str, ...]:
-    """The tags of a task that names none. Raises `BadInput` for an argument that is missing."""
+    """The tags of a task that names none; as with resources. Raises `BadInput` for an argument that is missing."""
     if operation.tags is not None:
-        return tuple(_fill(tag, arguments, operation.name) for tag in operation.tags)
+        used = (tag for tag in operation.tags if _is_used(tag, operation, arguments))
+        return tuple(_fill(tag, arguments, operation.name) for tag in used)
     exclusive = (item for item in resources if item.access is Access.EXCLUSIVE)
     tags = dict.fromkeys(f"pulp:{item.key}" for item in exclusive)
     # What was not asked for must not be what an event refuses: the resources are found by themselves as well.
@@ -230,6 +235,13 @@ def arguments_of(text: Raw) -> dict[str, Any]:
     if not isinstance(arguments, dict):
         raise BadInput(f"arguments must be a JSON object, not {type(arguments).__name__}")
     return arguments
+
+
+def _is_used(text: str, operation: OperationRow, arguments: Mapping[str, Any]) -> bool:
+    """Whether no optional argument in braces is left out, or null."""
+    left_out = [name for name in _PLACEHOLDER.findall(text) if arguments.get(name) is None]
+    by = _checker(operation) if left_out else None
+    return by is None or by.optional.isdisjoint(left_out)
 
 
 def _fill(text: str, arguments: Mapping[str, Any], operation: str) -> str:
