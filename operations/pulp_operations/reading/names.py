@@ -2,22 +2,12 @@
 
 import posixpath
 import re
-from collections.abc import Collection
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from pulp_operations.repomd import bad_repository
+from pulp_operations.repomd import ALGORITHMS, bad_repository
+from pulp_operations.settings import CHECKSUM_TYPES, Settings
 
-ALGORITHMS: Final = {
-    "md5": "md5",
-    "sha": "sha1",  # as repositories of 2012 call it
-    "sha1": "sha1",
-    "sha224": "sha224",
-    "sha256": "sha256",
-    "sha384": "sha384",
-    "sha512": "sha512",
-}
-"""The names that yum repositories give to checksums, and hashlib's names for them."""
 _DIGITS: Final = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 _HEX: Final = re.compile(r"[0-9a-f]+")
 _ORDINARY: Final = re.compile(r"[A-Za-z0-9._+~^%/:-]{1,200}")
@@ -31,18 +21,17 @@ def is_ordinary(text: str) -> bool:
 
 
 def known_checksum(
-    algorithm: str, digest: str, where: str, allowed: Collection[str] = tuple(ALGORITHMS.values())
+    algorithm: str, digest: str, where: str, allowed: frozenset[str] = CHECKSUM_TYPES
 ) -> tuple[str, str]:
     """Algorithm by hashlib's name, and the checksum in small letters; both are safe in a file name.
 
-    Raises `OperationError` (`bad-repository`) for what is none, and for an algorithm that is not allowed. `where` is
-    what has the checksum, for the error.
+    Raises `OperationError`: `bad-repository` for what is none, `checksum-refused` for an algorithm that is not allowed.
+    `where` is what has the checksum, for the error.
     """
     known = ALGORITHMS.get(algorithm.lower())
     if known is None:
         raise bad_repository(f"{where}: its type of checksum is none of {', '.join(ALGORITHMS)}")
-    if known not in allowed:
-        raise bad_repository(f"{where}: its checksum is {known}, which the settings of this worker do not allow")
+    Settings(checksum_types=allowed).check_checksum(known, where)
     digest = digest.lower()
     if len(digest) != _DIGITS[known] or not _HEX.fullmatch(digest):
         raise bad_repository(f"{where}: its checksum is none: {known} has {_DIGITS[known]} hexadecimal digits")

@@ -14,10 +14,12 @@ from pulp_operations.reading.advisories import copy_advisories
 from pulp_operations.reading.groups import count_groups, count_modules
 from pulp_operations.reading.joining import Extras
 from pulp_operations.reading.notes import Notes
-from pulp_operations.reading.sources import METADATA, PACKAGES, Sources, UnpackLimits
+from pulp_operations.reading.sources import Sources, UnpackLimits
 from pulp_operations.reading.writing import Sink, closing, opening
 from pulp_operations.records import Counts, MetadataFile, Note
 from pulp_operations.repomd import bad_repository
+from pulp_operations.storage import storage_errors
+from pulp_operations.versions import METADATA, PACKAGES_FILE
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -56,16 +58,17 @@ def normalise(received: str, entries: list[MetadataFile], target: str, options: 
     packages than it promises, or a package that cannot be used; what no client needs becomes a note.
     """
     folder, work = Path(target), Path(target) / "unpacked"
-    (folder / METADATA).mkdir(parents=True)
-    work.mkdir()
     base = None if options.base is None else Path(options.base)
     sources, notes = Sources(Path(received), entries, base, work, options.limits), Notes()
     try:
-        packages = _primary(sources, folder, work, options.algorithms, notes)
-        for kind in ("filelists", "other"):
-            _join(kind, sources, packages, folder, notes)
-        errata = _advisories(sources, folder, notes)
-        counts = _counts(sources, len(packages.numbers), errata)
+        with storage_errors(_storage(folder), folder):
+            (folder / METADATA).mkdir(parents=True)
+            work.mkdir()
+            packages = _primary(sources, folder, work, options.algorithms, notes)
+            for kind in ("filelists", "other"):
+                _join(kind, sources, packages, folder, notes)
+            errata = _advisories(sources, folder, notes)
+            counts = _counts(sources, len(packages.numbers), errata)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return Normalised(counts=counts, notes=notes.first, notes_total=notes.total)
@@ -75,7 +78,7 @@ def _primary(sources: Sources, folder: Path, work: Path, algorithms: frozenset[s
     text = sources.of_feed("primary")
     if text is None:
         raise bad_repository("repomd.xml names no primary metadata")
-    with (work / "body").open("w+b") as body, zstd.open(folder / PACKAGES, "wb") as listing:
+    with (work / "body").open("w+b") as body, zstd.open(folder / PACKAGES_FILE, "wb") as listing:
         packages = primary.Packages(body, listing)
         primary.Feed(text, algorithms, notes).add_to(packages)
         packages.of_feed = len(packages.numbers)
@@ -131,6 +134,11 @@ def _counts(sources: Sources, packages: int, errata: int) -> Counts:
         package_environments=groups.get("environment", 0),
         modules=count_modules(sources.pieces("modules")) if "modules" in sources.entries else 0,
     )
+
+
+def _storage(folder: Path) -> Path:
+    """The storage that the folder is in: for errors, which tell paths from there."""
+    return next((path.parent for path in folder.parents if path.name == "scratch"), folder.parent)
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """primary: the packages of a repository, and their elements as our own metadata has them."""
 
 import re
-import sys
-from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
@@ -14,16 +13,11 @@ from pulp_operations.reading.documents import Document, Element, local_name, nam
 from pulp_operations.reading.names import file_name
 from pulp_operations.reading.notes import Notes
 from pulp_operations.reading.packages import described, empty_element
-from pulp_operations.reading.sources import PACKAGES
 from pulp_operations.reading.text import Text
 from pulp_operations.reading.writing import ROOTS, Sink, is_usual, written
 from pulp_operations.records import Package
 from pulp_operations.repomd import bad_repository
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from pulp_operations.versions import PACKAGES_FILE, DamagedVersion, packages_in
 
 MOST_PACKAGES: Final = 250_000
 """Their list is held by the worker: some 100 MiB."""
@@ -133,10 +127,12 @@ class Feed:
 def add_base(text: Text, folder: Path, packages: Packages) -> None:
     """Add the packages of the version before that are not there yet.
 
-    Raises `OperationError` (`bad-repository`) if its files do not belong together.
+    Raises `DamagedVersion` if its files do not belong together.
     """
     with Document(text.path, text.what, ROOTS["primary"]) as document:
-        for element, package in zip(document, stored_packages(folder), strict=True):
+        for element, package in zip_longest(document, packages_in(folder)):
+            if element is None or package is None:
+                raise DamagedVersion(folder, PACKAGES_FILE, "it has other packages than the metadata")
             if package.checksum in packages.numbers:
                 continue
             name = package.location.rpartition("/")[2]
@@ -148,14 +144,6 @@ def add_base(text: Text, folder: Path, packages: Packages) -> None:
                 _set_location(tree, moved.location)
                 own = written(tree, namespaces(document.attributes).get("xmlns", ""))
             packages.add(moved, own, empty_element(tree, package.checksum))
-
-
-def stored_packages(folder: Path) -> Iterator[Package]:
-    """The packages of a version, in the order of its primary."""
-    decoder = msgspec.json.Decoder(Package)
-    with zstd.open(folder / PACKAGES, "rb") as file:
-        for line in file:
-            yield decoder.decode(line)
 
 
 def with_location(content: bytes, location: str) -> bytes | None:

@@ -2,17 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from msgspec import Struct
 
 from pulp_operations.reading.text import Text, write_text
 from pulp_operations.records import MetadataFile
 from pulp_operations.unpacking import unpacked_pieces
-
-METADATA: Final = "metadata"
-"""The folder of a version that has its own metadata: `primary.xml.zst` and so on."""
-PACKAGES: Final = "packages.jsonl.zst"
+from pulp_operations.versions import METADATA
 
 
 class UnpackLimits(Struct, frozen=True):

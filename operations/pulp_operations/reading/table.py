@@ -1,16 +1,16 @@
 """repomd.xml, the table of contents of a repository: read as dnf reads it."""
 
 import re
-from collections.abc import Iterable
 from typing import Final
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 from pulp_worker import OperationError
 
-from pulp_operations.reading.names import ALGORITHMS, checked_base, checked_href, is_ordinary, known_checksum
+from pulp_operations.reading.names import checked_base, checked_href, is_ordinary, known_checksum
 from pulp_operations.records import MetadataFile, Note, Repomd
 from pulp_operations.repomd import bad_repository
+from pulp_operations.settings import CHECKSUM_TYPES
 
 _DEEPEST: Final = 32
 _MOST_ENTRIES: Final = 1000
@@ -22,7 +22,7 @@ _NEEDED: Final = frozenset(
 """An entry of these types that cannot be used is an error: a client would miss it."""
 
 
-def read_repomd(content: bytes, algorithms: Iterable[str] = tuple(ALGORITHMS.values())) -> Repomd:
+def read_repomd(content: bytes, algorithms: frozenset[str] = CHECKSUM_TYPES) -> Repomd:
     """What repomd.xml says, with any namespace prefix or none. Of the entries of one type the first counts, as for dnf.
 
     `algorithms` are the checksums that are allowed, by hashlib's names. Raises `OperationError` (`bad-repository`) for
@@ -39,7 +39,7 @@ def read_repomd(content: bytes, algorithms: Iterable[str] = tuple(ALGORITHMS.val
             raise bad_repository(f"repomd.xml has over {_MOST_ENTRIES} entries")
         kind = data.get("type", "")
         try:
-            entry = _entry(kind, data, frozenset(algorithms))
+            entry = _entry(kind, data, algorithms)
         except OperationError as error:
             if kind in _NEEDED:
                 raise

@@ -4,7 +4,7 @@ import configparser
 import posixpath
 from typing import Final
 
-from pulp_operations.reading.names import ALGORITHMS, known_checksum
+from pulp_operations.reading.names import known_checksum
 from pulp_operations.records import TreeFile
 from pulp_operations.repomd import bad_repository
 
@@ -47,7 +47,7 @@ def read_treeinfo(content: bytes) -> list[TreeFile]:
 
 def _file(path: str, value: str) -> TreeFile:
     algorithm, _, digest = value.strip().partition(":")
-    known, checksum = known_checksum(algorithm, digest.strip(), f"a file of {_WHAT}", tuple(ALGORITHMS.values()))
+    known, checksum = known_checksum(algorithm, digest.strip(), f"a file of {_WHAT}")
     return TreeFile(path=path, algorithm=known, checksum=checksum)
 
 
