@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from pulp_worker import Context
 from pulp_worker.fetching import FetchFailed, ServerDown
@@ -151,7 +152,7 @@ class Feed:
     def _may_be_told(self, url: str) -> bool:
         """Whether what the feed adds to its own URL, or a URL that it names, is an ordinary one."""
         own = base_of(self._url).partition("?")[0]
-        return is_ordinary(url.partition("?")[0].removeprefix(own))
+        return is_ordinary(unquote(url.partition("?")[0].removeprefix(own)))
 
     async def _optional(self, href: str, most_bytes: int) -> bytes | None:
         """A file that a feed need not have: where repomd.xml came from."""

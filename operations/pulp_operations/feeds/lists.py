@@ -11,7 +11,7 @@ from xml.parsers import expat
 
 from msgspec import Struct
 
-_MOST_MIRRORS: Final = 500
+_MOST_MIRRORS: Final = 50
 _MOST_CHECKSUMS: Final = 1000
 _DEEPEST: Final = 16
 _MOST_CHARACTERS: Final = 2000

@@ -29,11 +29,9 @@ def places(base: str, href: str, base_url: str = "") -> list[str]:
     """
     if _ABSOLUTE.match(href):
         return _with_query_of(base, [_escaped(href)])
-    start = base_of(_start(base, base_url)) if base_url else base
-    parts = urlsplit(start)
-    appended = parts._replace(path=parts.path + quote(href.lstrip("/"), safe="/"), query="", fragment="")
-    joined = urljoin(parts._replace(query="", fragment="").geturl(), _escaped(href))
-    return _with_query_of(base, [appended.geturl(), joined])
+    start = urlsplit(base_of(_start(base, base_url)) if base_url else base)._replace(query="").geturl()
+    appended = urljoin(start, f"./{quote(href.lstrip('/'), safe='/')}")
+    return _with_query_of(base, [appended, urljoin(start, _escaped(href))])
 
 
 def _start(base: str, base_url: str) -> str:

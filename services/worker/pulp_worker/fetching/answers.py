@@ -41,8 +41,25 @@ class Answer:
         return next((value.decode("latin-1") for key, value in self._response.headers if key.lower() == wanted), None)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body, in pieces of up to some 128 KiB. Raises `LimitExceeded`, and within `Fetcher.get` `FetchFailed`."""
+        """The body, in pieces of up to some 128 KiB; all that has come, also where it ends early.
+
+        Raises `LimitExceeded`, and within `Fetcher.get` `FetchFailed`.
+        """
         held = bytearray()
+        try:
+            async for piece in self._checked():
+                held += piece
+                if len(held) >= _PIECE_BYTES:
+                    yield bytes(held)
+                    held.clear()
+        except Exception:
+            if held:
+                yield bytes(held)
+            raise
+        if held:
+            yield bytes(held)
+
+    async def _checked(self) -> AsyncIterator[bytes]:
         received, turns = 0, 0
         stream = aiter(self._response.stream)  # type: ignore[arg-type]  # of an asynchronous pool it is one
         while True:
@@ -52,20 +69,16 @@ class Answer:
                 break
             received += len(piece)
             self._spend(len(piece))
-            self._pace.note(time.monotonic() - asked_s, len(piece))
             if received > self._most_bytes:
                 raise self._too_large()
-            held += piece
+            waited_s = time.monotonic() - asked_s
+            yield piece
+            self._pace.note(waited_s, len(piece))
             turns += 1
             if turns > _MANY_PIECES and received < _LEAST_MEAN_BYTES * turns:
                 raise FetchFailed(f"{self._asked}: the server sends it in pieces of a few bytes")
             if turns % _TURN == 0:
                 await asyncio.sleep(0)
-            if len(held) >= _PIECE_BYTES:
-                yield bytes(held)
-                held.clear()
-        if held:
-            yield bytes(held)
 
     async def whole(self) -> bytes:
         """The body. One that is compressed, which was not asked for, is refused. Raises as `pieces` does."""

@@ -37,12 +37,27 @@ async def patiently(attempt: Callable[[], Awaitable[T]], pauses_s: Sequence[floa
     return await attempt()
 
 
+class Clock:
+    """The machine's; tests have others."""
+
+    def now_s(self) -> float:
+        """Seconds since some time."""
+        return time.monotonic()
+
+    async def sleep(self, pause_s: float) -> None:
+        """Returns after so many seconds."""
+        await asyncio.sleep(pause_s)
+
+
+_CLOCK: Final = Clock()
+
+
 class Patience:
     """What a task knows of the servers that it asks, and how it asks them again."""
 
-    def __init__(self, total_s: float) -> None:
+    def __init__(self, total_s: float, clock: Clock = _CLOCK) -> None:
         """`total_s` is for one file with all its tries."""
-        self._total_s = total_s
+        self._total_s, self._clock = total_s, clock
         self._standings: dict[str, Standing] = {}
 
     async def first_of(
@@ -60,10 +75,10 @@ class Patience:
         Raises `ServerDown` where all servers have been given up: each has failed many times in a row, whatever it was
         asked for. Else what the first URL's failure was.
         """
-        search = _Search(urls, self._standings, time.monotonic() + self._total_s)
+        search = _Search(urls, self._standings, self._clock.now_s() + self._total_s, self._clock)
         while True:
             url = await search.turn()
-            began_s, had_bytes = time.monotonic(), progress()
+            began_s, had_bytes = self._clock.now_s(), progress()
             try:
                 result = await attempt(url)
             except OperationError as error:
@@ -78,10 +93,10 @@ class Patience:
 class _Search:
     """One file at the URLs that are left for it."""
 
-    def __init__(self, urls: Sequence[str], standings: dict[str, Standing], until_s: float) -> None:
+    def __init__(self, urls: Sequence[str], standings: dict[str, Standing], until_s: float, clock: Clock) -> None:
         self._left = list(dict.fromkeys(urls))
         self._of = {url: standings.setdefault(origin(url), Standing()) for url in self._left}
-        self._until_s = until_s
+        self._until_s, self._clock = until_s, clock
         self._tries_left = len(PAUSES_S) + len(self._left)
         self._tries = dict.fromkeys(self._left, 0)
         self._ready_s = dict.fromkeys(self._left, 0.0)
@@ -93,7 +108,7 @@ class _Search:
 
     async def turn(self) -> str:
         """The URL to ask now. Waits while all of their servers rest."""
-        now_s = time.monotonic()
+        now_s = self._clock.now_s()
         up = [url for url in self._left if not self.standing(url).is_down(len(PAUSES_S) + 1, now_s + LONGEST_PAUSE_S)]
         if not up:
             raise self._first or ServerDown(f"{shown(origin(self._left[0]))} {_DOWN}")
@@ -102,7 +117,7 @@ class _Search:
         if pause_s > 0:
             if self._first is not None and now_s + pause_s > self._until_s:
                 raise self._first
-            await asyncio.sleep(pause_s)
+            await self._clock.sleep(pause_s)
         return url
 
     def _pause_s(self, url: str, now_s: float) -> float:
@@ -119,12 +134,12 @@ class _Search:
             self._tries[url] = 0
             self._tries_left = len(PAUSES_S) + len(self._left)
             self.standing(url).succeeded()
-            self._ready_s[url] = time.monotonic() + _jittered(next(iter(PAUSES_S), 0.0))
+            self._ready_s[url] = self._clock.now_s() + _jittered(next(iter(PAUSES_S), 0.0))
         else:
             self._failed(url, error, began_s)
 
     def _failed(self, url: str, error: FetchFailed, began_s: float) -> None:
-        now_s, asked_s = time.monotonic(), error.pause_s or 0.0
+        now_s, asked_s = self._clock.now_s(), error.pause_s or 0.0
         pauses_s = [_jittered(pause_s) for pause_s in PAUSES_S]
         self.standing(url).failed(began_s=began_s, now_s=now_s, pauses_s=pauses_s, asked_pause_s=asked_s)
         self._tries[url] += 1
