@@ -44,8 +44,15 @@ class Item:
     @property
     def name(self) -> str:
         """What a message calls it: no text of a repository that is not ordinary."""
-        name = _name(self.origin)
-        return name if is_ordinary(name) else f"the file with checksum {self.checksum}"
+        match self.origin:
+            case Package(name=name) | StoredFile(path=name):
+                return name if is_ordinary(name) else f"the file with checksum {self.checksum}"
+            case OwnFile(name=name):
+                return name
+            case MetadataFile() as entry:
+                return f"{entry.shown_type} metadata"
+            case TableOfContents():
+                return "repomd.xml"
 
     @property
     def is_content(self) -> bool:
@@ -104,13 +111,3 @@ def size_of(item: Item) -> int:
 def _contents(held: Held) -> Iterator[Package | StoredFile]:
     yield from held.version.tree
     yield from held.packages()
-
-
-def _name(origin: Package | StoredFile | MetadataFile | TableOfContents | OwnFile) -> str:
-    match origin:
-        case Package(name=name) | StoredFile(path=name) | OwnFile(name=name):
-            return name
-        case MetadataFile():
-            return f"{origin.shown_type} metadata"
-        case TableOfContents():
-            return "repomd.xml"
