@@ -1,4 +1,4 @@
-"""Audit records: who signed in, who was refused, who changed a user. Their types, and their bytes.
+"""Audit records: who signed in, who was refused, who changed a user or a repository. Their types, and their bytes.
 
 A record is a CloudEvent 1.0 in JSON, structured mode, in the topic `Topics.audit`. Its JSON Schema is installed beside
 those of the events. Passwords are never in it.
@@ -39,6 +39,9 @@ class What(StrEnum):
     PASSWORD_CHANGED = "password-changed"
     ROLE_CHANGED = "role-changed"
     ADMIN_CREATED = "admin-created"
+    REPOSITORY_CREATED = "repository-created"
+    REPOSITORY_UPDATED = "repository-updated"
+    REPOSITORY_REMOVED = "repository-removed"
 
 
 class AuditOutcome(StrEnum):
@@ -62,6 +65,9 @@ OUTCOMES: Final[Mapping[What, AuditOutcome]] = {
     What.PASSWORD_CHANGED: AuditOutcome.SUCCESS,
     What.ROLE_CHANGED: AuditOutcome.SUCCESS,
     What.ADMIN_CREATED: AuditOutcome.SUCCESS,
+    What.REPOSITORY_CREATED: AuditOutcome.SUCCESS,
+    What.REPOSITORY_UPDATED: AuditOutcome.SUCCESS,
+    What.REPOSITORY_REMOVED: AuditOutcome.SUCCESS,
 }
 
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
@@ -80,7 +86,7 @@ class AuditRecord(Struct, frozen=True, kw_only=True, gc=False):
     address: str | None = None
     """Where from: the client's address, or the host on which a command ran."""
     target: str | None = None
-    """The user that was changed."""
+    """The user or the repository that was changed."""
     detail: str = ""
     count: int = 1
     """How many like this one, from `since` to `time`, the record stands for."""
@@ -96,7 +102,7 @@ class Audited(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     outcome: Annotated[str, Meta(description=" | ".join(AuditOutcome))]
     claimed: Annotated[bool, Meta(description="The actor is what somebody claimed: no password proved it.")] = False
     address: Annotated[str, Meta(description="The client's address, or the host of a command.")] | None = None
-    target: Annotated[str, Meta(description="The user that was changed.")] | None = None
+    target: Annotated[str, Meta(description="The user or the repository that was changed.")] | None = None
     detail: str = ""
     count: Annotated[int, Meta(ge=1, description="How many alike, from `since` on, the record stands for.")] = 1
     since: Annotated[datetime, Meta(tz=True)] | None = None

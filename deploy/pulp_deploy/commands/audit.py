@@ -1,4 +1,4 @@
-"""`pulp-tasks audit`: who signed in, who was refused, who changed a user."""
+"""`pulp-tasks audit`: who signed in, who was refused, who changed a user or a repository."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -32,6 +32,9 @@ KINDS: Final = (
     "password-changed",
     "role-changed",
     "admin-created",
+    "repository-created",
+    "repository-updated",
+    "repository-removed",
 )
 """Of `pulp_events.audit.What`, which is slow to load."""
 HEAD: Final = ("TIME", "WHAT", "ACTOR", "ADDRESS", "COUNT", "DETAIL")
@@ -58,7 +61,9 @@ def _filters(command: F) -> F:
 
 @click.group(cls=Group, epilog=examples("pulp-tasks audit list --since 24h"))
 def audit() -> None:
-    """See who signed in, who was refused, and who changed a user.
+    """See who signed in, who was refused, and who changed what.
+
+    What is changed are users and repositories.
 
     The records are in the topic PREFIX.audit, kept for ever. What repeats is written once a minute, with a count.
     """

@@ -70,6 +70,16 @@ class Audit:
         if first is not None:
             self._write(first)
 
+    def note_change(
+        self, what: What, *, actor: str, address: str | None, target: str, detail: str = "", correlation_id: str | None
+    ) -> None:
+        """Note that `target` was changed now. Every change has a record of its own."""
+        self._write(
+            audit_record(
+                what, actor=actor, address=address, target=target, detail=detail, correlation_id=correlation_id
+            )
+        )
+
     def write_due(self) -> None:
         """Write what was counted, of every interval that has ended."""
         for record in self._repeats.due(self._clock_s()):
