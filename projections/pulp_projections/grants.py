@@ -46,6 +46,8 @@ TABLES: Final[Mapping[str, Rights]] = {
     "claims": {_PROCESSOR: "select, update, delete", _API: "select", _WORKER: "select, insert, update, delete"},
     "reservations": {_PROCESSOR: "select, delete", _API: "select", _WORKER: "select, insert, update, delete"},
     "timelines": {_WORKER: "select, insert"},
+    "repositories": {_API: "select, insert, update, delete"},
+    "removals": {_API: "select, insert, update, delete"},
 }
 """Every table in `public`, and every view there that shows no generation.
 

@@ -47,19 +47,26 @@ select o.name, o.cancellable, o.description, o.resources, o.tags, o.arguments::t
  order by o.name;
 
 -- remembered --
--- The arguments of the newest tasks of an operation on a resource that had one of this name.
+-- The arguments of the newest tasks of an operation on a resource that had one of this name, since the resource was last removed.
 select t.arguments::text
   from (select task_id, accepted_at from task_resources where resource = %(resource)s and access = 'e'
          order by accepted_at desc, task_id desc limit 10000) r
   join tasks t using (task_id)
+  left join removals v on v.resource = %(resource)s
+  left join tasks e on e.task_id = v.task_id
  where t.operation = %(operation)s and t.arguments -> %(name)s::text is not null
+   and (e.task_id is null or e.partition <> t.partition or t.accepted_offset > e.accepted_offset)
  order by r.accepted_at desc, t.task_id desc limit 20;
 
 -- has_run --
--- Whether a task of an operation on a resource was successful, or has yet to end.
-select exists (select from task_resources r join tasks t using (task_id)
+-- Whether a task of an operation on a resource was successful since the resource was last removed, or has yet to end.
+select exists (select from task_resources r
+                 join tasks t using (task_id)
+                 left join removals v on v.resource = %(resource)s
+                 left join tasks e on e.task_id = v.task_id
                 where r.resource = %(resource)s and r.access = 'e' and t.operation = %(operation)s
-                  and t.state in ('waiting', 'running', 'cancelling', 'successful'));
+                  and t.state in ('waiting', 'running', 'cancelling', 'successful')
+                  and (e.task_id is null or e.partition <> t.partition or t.accepted_offset > e.accepted_offset));
 
 -- known_tasks --
 select task_id from tasks where task_id = any (%(task_ids)s);

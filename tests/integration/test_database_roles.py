@@ -114,6 +114,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "select * from users",
         "select password_hash from users",
         "select * from quotas",
+        "select * from repositories",
         "select * from task_events",
         "select * from dead_letters",
         "update tasks set state = 'successful'",

@@ -97,6 +97,22 @@ async def test_a_read_model_from_before_reruns_gets_the_table_of_causes(database
         await create_indexes(connection, 2)
 
 
+async def test_repositories_that_were_synced_before_there_were_records_get_one(database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await install(connection, 4)
+        for number, repository in enumerate(("zoo", "a:b", "zoo")):
+            await _insert_task(connection, number, "failed", f"{{repository:{repository}}}")
+        await connection.execute(
+            "insert into task_resources (resource, access, accepted_at, task_id)"
+            " select exclusive_resources[1], 'e', accepted_at, task_id from tasks"
+        )
+        await connection.execute("drop table repositories, removals")
+        await connection.execute("delete from schema_migrations where name = '0014_repositories.sql'")
+        assert await migrate(connection) == ["0014_repositories.sql"]
+        cursor = await connection.execute("select repo_id, created_by, notes from repositories order by repo_id")
+        assert await cursor.fetchall() == [("a:b", "ann", {}), ("zoo", "ann", {})]
+
+
 async def _insert_task(
     connection: psycopg.AsyncConnection, number: int, state: str, exclusive: str = "{}", shared: str = "{}"
 ) -> None:
