@@ -52,6 +52,10 @@ class RemoveRepositoryArguments(Struct, frozen=True, kw_only=True, forbid_unknow
     """What `remove-repository` takes."""
 
     repo_id: Repository
+    missing_ok: Annotated[
+        bool,
+        Meta(description="Succeed also where the store has never held the repository, as one that was not synced."),
+    ] = False
 
 
 class RepairArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -24,14 +24,15 @@ def remove_repository(context: Context[RemoveRepositoryArguments]) -> dict[str, 
 
     Its packages stay in the store until `remove-orphans` finds that no other repository holds them. The fencing token
     stays too, so that an earlier task that still runs writes nothing. Removing it again removes nothing, and succeeds;
-    a repository that the store has never held is an error (`unknown-repository`).
+    a repository that the store has never held is an error (`unknown-repository`) without `missing_ok`.
     """
-    repo_id = context.arguments.repo_id
+    repo_id, missing_ok = context.arguments.repo_id, context.arguments.missing_ok
     token = fencing_token(context, f"repository:{repo_id}", "content_unit:orphans")
     store, name = Store(context.storage), file_name(repo_id)
     link = store.publication_link(repo_id)
     folders = {kind: store.root / kind / name for kind in ("publications", "repositories", "partial")}
-    if not (link.is_symlink() or any(folder.exists() for folder in folders.values()) or is_fenced(store.root, repo_id)):
+    is_held = link.is_symlink() or any(folder.exists() for folder in folders.values())
+    if not (is_held or missing_ok or is_fenced(store.root, repo_id)):
         raise OperationError(
             "unknown-repository", f"the store holds no repository {repo_id!r}: look up its id with pulp-admin repo list"
         )

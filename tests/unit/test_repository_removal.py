@@ -85,6 +85,13 @@ async def test_a_repository_that_never_was_is_an_error(stored: Stored, repo_id: 
     assert len(stored.files()) == 3
 
 
+async def test_one_that_was_never_synced_is_removed_where_that_is_no_error(stored: Stored) -> None:
+    filled(stored)
+    outcome = await stored.run(remove_repository, repo_id="zoo", missing_ok=True)
+    assert (outcome.state, outcome.result) == ("successful", {"versions": 0, "publications": 0, "downloads": 0})
+    assert stored.store.repositories() == ["zoo.1"]
+
+
 async def test_one_whose_record_is_lost_can_be_removed(stored: Stored) -> None:
     filled(stored)
     for record in stored.root.glob("repositories/*/versions/*/version.json"):
