@@ -8,7 +8,7 @@ import httpx
 import msgspec
 from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
-from pulp_api import front, v3, v3_events, v3_operations, v3_system, v3_workers
+from pulp_api import front, v3, v3_events, v3_operations, v3_repositories, v3_system, v3_workers
 from pulp_api.openapi import document
 from pulp_api.rerun import Rerun
 from pulp_api.submission import Submission
@@ -17,13 +17,20 @@ from pulp_projections.users import Role
 from tests.support.events import accepted, finished
 from tests.support.site import V3, Site
 
-HREFS = {"{task_id}": "{task_href}", "{worker_id}": "{worker_href}", "{name}": "{operation_href}"}
+HREFS = {
+    "{task_id}": "{task_href}",
+    "{worker_id}": "{worker_href}",
+    "{name}": "{operation_href}",
+    "{repository_id}": "{rpm_rpm_repository_href}",
+    "{number}": "{rpm_rpm_repository_version_href}",
+}
 
 
 def served() -> set[tuple[str, str]]:
     """(method, path) of each route, as the document names paths: an href takes the place of all that it holds."""
     found = set()
-    routers = (v3.router, v3_events.router, v3_workers.router, v3_operations.router, v3_system.router, front.router)
+    parts = (v3, v3_events, v3_workers, v3_operations, v3_repositories, v3_system, front)
+    routers = [part.router for part in parts]
     for route in [route for router in routers for route in router.routes]:
         assert isinstance(route, APIRoute)
         path = re.sub(r"^.*(\{\w+\})/", lambda match: HREFS[match[1]], route.path)
@@ -69,8 +76,13 @@ def test_clients_that_read_strictly_can_read_it() -> None:
 def call_of(method: str, path: str) -> dict[str, Any]:
     """What the document says of a request."""
     path = re.sub(rf"^{V3}/(tasks|workers|operations)/[^/]+/", lambda match: f"{{{match[1][:-1]}_href}}", path)
+    path = re.sub(rf"^{V3}/repositories/rpm/rpm/[^/]+/versions/[^/]+/", "{rpm_rpm_repository_version_href}", path)
+    path = re.sub(rf"^{V3}/repositories/rpm/rpm/[^/]+/", "{rpm_rpm_repository_href}", path)
     found: dict[str, Any] = document()["paths"][path][method.lower()]
     return found
+
+
+REPOSITORIES = ("repositories/", "repositories/rpm/rpm/")
 
 
 async def test_every_answer_is_one_that_the_document_tells_of(api: Site) -> None:
@@ -80,6 +92,9 @@ async def test_every_answer_is_one_that_the_document_tells_of(api: Site) -> None
     task, none = f"{V3}/tasks/{task_id}/", f"{V3}/tasks/{uuid4()}/"
     cancel, sync = b'{"state": "canceled"}', b'{"operation": "sync", "arguments": {"repo_id": "zoo"}}'
     admin, viewer, nobody = api.client, api.as_user("jo"), api.as_user("")
+    made = (await admin.post(f"{V3}/repositories/", content=b'{"name": "farm"}')).json()["pulp_href"]
+    nowhere = f"{V3}/repositories/rpm/rpm/{uuid4()}/"
+    new, more = b'{"name": "barn"}', b'{"description": "x"}'
     requests: list[tuple[httpx.AsyncClient, str, str, bytes]] = [
         *(
             (nobody, "GET", f"{V3}/{path}", b"")
@@ -108,6 +123,19 @@ async def test_every_answer_is_one_that_the_document_tells_of(api: Site) -> None
         (admin, "PATCH", f"{V3}/tasks/{ended}/", cancel),
         (admin, "PATCH", none, cancel),
         (viewer, "PATCH", task, cancel),
+        *((admin, "GET", f"{V3}/{path}{query}", b"") for path in REPOSITORIES for query in ("", "?bogus=1")),
+        *((admin, "POST", f"{V3}/{REPOSITORIES[0]}", body) for body in (new, new, b"{}", b"{", b" " * 1_000_001)),
+        (viewer, "POST", f"{V3}/{REPOSITORIES[1]}", new),
+        *(
+            (admin, "GET", f"{where}{part}", b"")
+            for where in (made, nowhere)
+            for part in ("", "versions/", "versions/1/")
+        ),
+        *((admin, "PATCH", where, body) for where in (made, nowhere) for body in (more, b"[]", b'{"bogus": 1}')),
+        (viewer, "PATCH", made, more),
+        (admin, "POST", f"{V3}/repair/", b""),
+        (viewer, "POST", f"{V3}/repair/", b""),
+        *((client, "DELETE", where, b"") for client in (viewer, admin) for where in (nowhere, made)),
     ]
     for client, method, path, body in requests:
         answer = await client.request(method, path, content=body)
@@ -145,11 +173,13 @@ def value_of(parameter: dict[str, Any]) -> str:
 async def test_every_parameter_that_is_told_of_is_taken(api: Site) -> None:
     await api.add(accepted())
     task_href = (await api.client.get(f"{V3}/tasks/")).json()["results"][0]["pulp_href"]
+    made = (await api.client.post(f"{V3}/repositories/", json={"name": "zoo"})).json()["pulp_href"]
+    without = ("{worker_href}", "{operation_href}", "{rpm_rpm_repository_version_href}", f"{V3}/events/")
     for path, calls in document()["paths"].items():
-        if "get" not in calls or path in ("{worker_href}", "{operation_href}", f"{V3}/events/"):
+        if "get" not in calls or path in without:
             continue
         for parameter in calls["get"]["parameters"]:
             if parameter["in"] == "query":
-                url = path.replace("{task_href}", task_href)
+                url = path.replace("{task_href}", task_href).replace("{rpm_rpm_repository_href}", made)
                 answer = await api.client.get(url, params={parameter["name"]: value_of(parameter)})
                 assert answer.status_code == 200, (path, parameter["name"], answer.text)

@@ -5,7 +5,19 @@ from fastapi.exceptions import RequestValidationError
 from pulp_projections.preconditions.watch import Watch
 from starlette.exceptions import HTTPException
 
-from pulp_api import argument_failures, failures, front, v2, v3, v3_events, v3_operations, v3_system, v3_workers
+from pulp_api import (
+    argument_failures,
+    failures,
+    front,
+    v2,
+    v2_repositories,
+    v3,
+    v3_events,
+    v3_operations,
+    v3_repositories,
+    v3_system,
+    v3_workers,
+)
 from pulp_api.arguments import BadArguments
 from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
@@ -13,6 +25,8 @@ from pulp_api.edge import Edge
 from pulp_api.failures import FieldErrors
 from pulp_api.quotas import Quotas
 from pulp_api.remembering import NotThereYet
+from pulp_api.repositories import Repositories
+from pulp_api.repository_bodies import BadRepository
 from pulp_api.seats import Seats
 from pulp_api.service import Service
 from pulp_api.stream import Hub
@@ -34,7 +48,7 @@ def build(
 
     Without `quotas` the default ones count.
     """
-    parts = (v3, v2, v3_events, v3_workers, v3_operations, v3_system, front)
+    parts = (v3, v2, v3_events, v3_workers, v3_operations, v3_repositories, v2_repositories, v3_system, front)
     routers = [*(part.router for part in parts), front.outside]
     # In one list: a router that is included looks for its route twice, for every request.
     routes = [route for router in routers for route in router.routes]
@@ -42,9 +56,11 @@ def build(
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
     app.state.audit, app.state.seats, app.state.watch = audit, seats, watch
     app.state.quotas = quotas or Quotas(service.connection, {}, audit)
+    app.state.repositories = Repositories(service.connection, audit)
     for kind, _ in failures.STATUS:
         app.add_exception_handler(kind, failures.failed)
     app.add_exception_handler(BadArguments, argument_failures.bad_arguments)
+    app.add_exception_handler(BadRepository, argument_failures.bad_repository)
     app.add_exception_handler(NotThereYet, argument_failures.not_there_yet)
     app.add_exception_handler(FieldErrors, failures.bad_fields)
     app.add_exception_handler(RequestValidationError, failures.bad_parameters)

@@ -1,13 +1,14 @@
-"""The answers to a submission with refused arguments, in the dialect of the path."""
+"""The answers to refused arguments of a submission, and refused fields of a repository, in the dialect of the path."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import Request, Response
 
-from pulp_api.arguments import BadArguments
+from pulp_api.arguments import BadArguments, Problem
 from pulp_api.failures import failure_body
 from pulp_api.remembering import NotThereYet
+from pulp_api.repository_bodies import BadRepository
 from pulp_api.respond import API, json
 
 _V2: Final = (
@@ -25,31 +26,38 @@ async def bad_arguments(request: Request, error: Exception) -> Response:
     """
     assert isinstance(error, BadArguments)
     if request.url.path.startswith(f"{API}/v2/"):
-        return json(_v2_body(request, error), 400)
-    messages: dict[str, list[str]] = {}
-    for problem in error.problems:
-        messages.setdefault(problem.path or "arguments", []).append(problem.message)
-    return json({"detail": str(error), "arguments": messages, "example": error.example}, 400)
+        return json(_v2_body(request, str(error), error.problems, {"example": error.example}), 400)
+    return json({"detail": str(error), "arguments": _by_path(error.problems), "example": error.example}, 400)
 
 
 async def not_there_yet(request: Request, error: Exception) -> Response:
-    """400, in the v2 dialect 404: the resource has no result that the operation needs."""
+    """400: the resource has no result that the operation needs."""
     assert isinstance(error, NotThereYet)
+    return json(failure_body(request.url.path, request.method, 400, str(error)), 400)
+
+
+async def bad_repository(request: Request, error: Exception) -> Response:
+    """400, with the fields of a repository that cannot be used, and what each must be."""
+    assert isinstance(error, BadRepository)
     if request.url.path.startswith(f"{API}/v2/"):
-        return _answer(request, 404, str(error), {"resources": {error.resource_type: error.resource_id}})
-    return _answer(request, 400, str(error))
+        return json(_v2_body(request, str(error), error.problems), 400)
+    return json(_by_path(error.problems), 400)
 
 
-def _v2_body(request: Request, error: BadArguments) -> dict[str, Any]:
+def _by_path(problems: Sequence[Problem]) -> dict[str, list[str]]:
+    messages: dict[str, list[str]] = {}
+    for problem in problems:
+        messages.setdefault(problem.path or "arguments", []).append(problem.message)
+    return messages
+
+
+def _v2_body(
+    request: Request, message: str, problems: Sequence[Problem], more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     names = {
-        key: list(dict.fromkeys(problem.path for problem in error.problems if problem.kind == kind))
-        for kind, key, _ in _V2
+        key: list(dict.fromkeys(problem.path for problem in problems if problem.kind == kind)) for kind, key, _ in _V2
     }
     found = {key: paths for key, paths in names.items() if paths}
-    body = failure_body(request.url.path, request.method, 400, str(error), {**found, "example": error.example})
+    body = failure_body(request.url.path, request.method, 400, message, {**found, **(more or {})})
     body["error"]["code"] = next(code for _, key, code in _V2 if key in found)
     return body
-
-
-def _answer(request: Request, status: int, message: str, extra: Mapping[str, Any] | None = None) -> Response:
-    return json(failure_body(request.url.path, request.method, status, message, extra), status)

@@ -14,6 +14,7 @@ from pulp_projections.users import Role
 from pulp_api import crossing
 from pulp_api.auth import Authenticator, Forbidden, Principal
 from pulp_api.quotas import Asking, Quotas
+from pulp_api.repositories import Author, Repositories
 from pulp_api.rerun import Rerun
 from pulp_api.respond import least_positions, time_or_position
 from pulp_api.service import LEAST_S, Caller, Cancelled, HistoryPage, Reading, Service, Submitted
@@ -52,6 +53,17 @@ class Call:
         client = self.request.client
         return Asking(self.principal, None if client is None else client.host)
 
+    @property
+    def repositories(self) -> Repositories:
+        """The repositories."""
+        found: Repositories = self.request.app.state.repositories
+        return found
+
+    @property
+    def author(self) -> Author:
+        """Whom the audit names for a change of a repository."""
+        return Author(self.principal.actor, self.asking.address, self.request.state.correlation_id)
+
     def need_submitter(self) -> None:
         """Raises `Forbidden` for who may not submit."""
         self.principal.need(Role.SUBMITTER)
@@ -59,7 +71,9 @@ class Call:
     async def submit(self, submission: Submission) -> Submitted:
         """Submit for the caller; the request's `Idempotency-Key` counts."""
         self.need_submitter()
-        return await self.service.submit(submission, self.caller, key=self._key())
+        submitted = await self.service.submit(submission, self.caller, key=self._key())
+        await self.repositories.note(submitted.task, self.author)
+        return submitted
 
     async def rerun(self, task_id: UUID, change: Rerun) -> Submitted:
         """Run a task again for the caller; the request's `Idempotency-Key` counts.
@@ -67,7 +81,23 @@ class Call:
         Whoever may submit may run any task again: every role can read what a submission of the same would need.
         """
         self.need_submitter()
-        return await self.service.rerun(task_id, change, self.caller, key=self._key())
+        submitted = await self.service.rerun(task_id, change, self.caller, key=self._key())
+        await self.repositories.note(submitted.task, self.author)
+        return submitted
+
+    async def change_repository(self) -> None:
+        """Count a change of a repository by the caller, who may submit. Raises `Forbidden`, `QuotaExceeded`."""
+        self.need_submitter()
+        await self.quotas.action(self.asking)
+
+    async def remove_repository(self, repo_id: str) -> Submitted:
+        """Remove a repository for the caller, who may submit; the task that removes what it holds."""
+        await self.change_repository()
+
+        async def submit(submission: Submission, task_id: UUID) -> Submitted:
+            return await self.service.submit(submission, self.caller, task_id=task_id)
+
+        return await self.repositories.remove(repo_id, self.author, submit)
 
     async def cancel(self, task_id: UUID, reason: str | None = None) -> Cancelled:
         """Cancel for the caller: operators any task, submitters their own."""

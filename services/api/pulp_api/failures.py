@@ -33,6 +33,7 @@ from pulp_api.crossing import CrossSite, NotJson
 from pulp_api.html import page, wants_html
 from pulp_api.login_limits import LoginsLimited
 from pulp_api.quotas import QuotaExceeded, QuotaForbids
+from pulp_api.repositories import NoRepository, RepositoryExists
 from pulp_api.respond import API, json, lag_header, position_header
 from pulp_api.seats import RETRY_S, NoSeat, TooManyStreams
 from pulp_api.service import CancelUndecided, KeyReused, MissingTask
@@ -54,6 +55,8 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (CrossSite, 403),
     (NotJson, 415),
     (LoginsLimited, 429),
+    (NoRepository, 404),
+    (RepositoryExists, 409),
     (TaskNotFound, 404),
     (TaskAlreadyFinal, 409),
     (TaskNotCancellable, 409),
@@ -117,6 +120,8 @@ async def failed(request: Request, error: Exception) -> Response:
         _audit_forbidden(request, error)
     if isinstance(error, TaskError):
         return _task_failed(request, error)
+    if isinstance(error, NoRepository | RepositoryExists):
+        return _repository_failed(request, error)
     return _answer(request, status, _message_of(error, status, request), headers=_headers_of(error, status, request))
 
 
@@ -194,6 +199,15 @@ def _task_failed(request: Request, error: TaskError) -> Response:
         return _answer(request, status_of(error), str(error))
     detail = "No Task matches the given query." if isinstance(error.task_id, UUID) else "Not found."
     return _answer(request, 404, detail, headers=headers)
+
+
+def _repository_failed(request: Request, error: NoRepository | RepositoryExists) -> Response:
+    if isinstance(error, RepositoryExists):
+        return _answer(request, 409, str(error), {"resource_id": error.repo_id})
+    if request.url.path.startswith(f"{API}/v2/"):
+        resources = {"resources": {"repository": error.repo_id}}
+        return _answer(request, 404, f"Missing resource(s): repository={error.repo_id}", resources)
+    return _answer(request, 404, "No Repository matches the given query.")
 
 
 def _answer(

@@ -28,11 +28,17 @@ _LISTED: Final = {
     "livez": f"{ROOT}/livez/",
     "operations": f"{ROOT}/operations/",
     "readyz": f"{ROOT}/readyz/",
+    "repositories": f"{ROOT}/repositories/",
+    "repositories/rpm/rpm": f"{ROOT}/repositories/rpm/rpm/",
     "status": f"{ROOT}/status/",
     "tasks": f"{ROOT}/tasks/",
     "workers": f"{ROOT}/workers/",
 }
-_V2_LISTED: Final = {"tasks": f"{V2}/tasks/", "tasks/search": f"{V2}/tasks/search/"}
+_V2_LISTED: Final = {
+    "repositories": f"{V2}/repositories/",
+    "tasks": f"{V2}/tasks/",
+    "tasks/search": f"{V2}/tasks/search/",
+}
 _FRONT: Final = {"api": f"{ROOT}/", "docs": DOCS, "status": f"{ROOT}/status/", "readyz": f"{ROOT}/readyz/"}
 
 

@@ -1,11 +1,11 @@
 """The OpenAPI document for pulp-cli: its client finds calls by operationId, and needs hrefs as paths."""
 
-from http import HTTPStatus
 from typing import Any, Final
 
+from pulp_api import openapi_repositories as repositories
 from pulp_api.context import MAX_REASON
+from pulp_api.openapi_calls import call
 from pulp_api.openapi_operations import ACCEPTED, OPERATION, OPERATIONS
-from pulp_api.openapi_words import SUMMARIES
 from pulp_api.waiting import Code
 
 EMULATED: Final = "3.123.1"
@@ -17,8 +17,6 @@ _TIMES: Final[dict[str, Any]] = {"type": "array", "items": _TIME}
 _NUMBER: Final[dict[str, Any]] = {"type": "integer"}
 _FLAG: Final[dict[str, Any]] = {"type": "boolean"}
 _LIST: Final[dict[str, Any]] = {"type": "array", "items": _TEXT}
-_REPEATED: Final = frozenset({"fields", "exclude_fields", "type"})
-"""Lists whose items clients send one by one; the others come with commas between."""
 _TASK_FILTERS: Final[dict[str, dict[str, Any]]] = {
     "limit": _NUMBER,
     "offset": _NUMBER,
@@ -184,23 +182,23 @@ def _paths() -> dict[str, Any]:
     submission = {"$ref": "#/components/schemas/Submission"}
     read = {"fields": _LIST, "exclude_fields": _LIST, "minimal": _FLAG, "as_of": _TEXT}
     return {
-        f"{root}/status/": {"get": _call("status_read", secured=False)},
-        f"{root}/livez/": {"get": _call("livez_read", secured=False)},
-        f"{root}/readyz/": {"get": _call("readyz_read", secured=False, codes=(200, 503))},
-        f"{root}/": {"get": _call("root_read", secured=False)},
-        f"{root}/docs/": {"get": _call("docs_read", secured=False, media_type="text/html")},
-        f"{root}/docs/api.json": {"get": _call("docs_api.json_get", secured=False)},
-        f"{root}/docs/api.yaml": {"get": _call("docs_api.yaml_get", secured=False, media_type="application/yaml")},
+        f"{root}/status/": {"get": call("status_read", secured=False)},
+        f"{root}/livez/": {"get": call("livez_read", secured=False)},
+        f"{root}/readyz/": {"get": call("readyz_read", secured=False, codes=(200, 503))},
+        f"{root}/": {"get": call("root_read", secured=False)},
+        f"{root}/docs/": {"get": call("docs_read", secured=False, media_type="text/html")},
+        f"{root}/docs/api.json": {"get": call("docs_api.json_get", secured=False)},
+        f"{root}/docs/api.yaml": {"get": call("docs_api.yaml_get", secured=False, media_type="application/yaml")},
         f"{root}/tasks/": {
-            "get": _call("tasks_list", query=_TASK_FILTERS, schema=_TASK_PAGE, codes=(200, 400, 504)),
-            "post": _call("tasks_create", body=submission, schema=ACCEPTED, codes=(202, 400, 403, 413, 422)),
+            "get": call("tasks_list", query=_TASK_FILTERS, schema=_TASK_PAGE, codes=(200, 400, 504)),
+            "post": call("tasks_create", body=submission, schema=ACCEPTED, codes=(202, 400, 403, 413, 422)),
         },
         "{task_href}": {
-            "get": _call("tasks_read", href="task_href", query=read, schema=_TASK, codes=(200, 400, 404, 504)),
-            "patch": _call("tasks_cancel", href="task_href", body=cancel, codes=(200, 400, 403, 404, 409, 413, 504)),
+            "get": call("tasks_read", href="task_href", query=read, schema=_TASK, codes=(200, 400, 404, 504)),
+            "patch": call("tasks_cancel", href="task_href", body=cancel, codes=(200, 400, 403, 404, 409, 413, 504)),
         },
         "{task_href}rerun/": {
-            "post": _call(
+            "post": call(
                 "tasks_rerun",
                 href="task_href",
                 body={"$ref": "#/components/schemas/Rerun"},
@@ -210,10 +208,10 @@ def _paths() -> dict[str, Any]:
             )
         },
         "{task_href}progress/": {
-            "get": _call("tasks_progress", href="task_href", query={"as_of": _TEXT}, codes=(200, 400, 404, 504))
+            "get": call("tasks_progress", href="task_href", query={"as_of": _TEXT}, codes=(200, 400, 404, 504))
         },
         "{task_href}history/": {
-            "get": _call(
+            "get": call(
                 "tasks_history",
                 href="task_href",
                 query={"limit": _NUMBER, "after": _TEXT},
@@ -221,61 +219,17 @@ def _paths() -> dict[str, Any]:
                 codes=(200, 400, 404, 504),
             )
         },
-        f"{root}/operations/": {"get": _call("operations_list", schema=OPERATIONS)},
-        "{operation_href}": {
-            "get": _call("operations_read", href="operation_href", schema=OPERATION, codes=(200, 404))
-        },
-        f"{root}/workers/": {"get": _call("workers_list", query=_WORKER_FILTERS, schema=_PAGE, codes=(200, 400))},
-        "{worker_href}": {"get": _call("workers_read", href="worker_href", codes=(200, 404))},
+        f"{root}/operations/": {"get": call("operations_list", schema=OPERATIONS)},
+        "{operation_href}": {"get": call("operations_read", href="operation_href", schema=OPERATION, codes=(200, 404))},
+        **repositories.paths(root),
+        f"{root}/workers/": {"get": call("workers_list", query=_WORKER_FILTERS, schema=_PAGE, codes=(200, 400))},
+        "{worker_href}": {"get": call("workers_read", href="worker_href", codes=(200, 404))},
         f"{root}/events/": {
-            "get": _call(
+            "get": call(
                 "events_stream",
                 query={"task": _TEXT, "type": _LIST, "since": _TIME, "last_event_id": _TEXT},
                 codes=(200, 400, 410),
                 media_type="text/event-stream",
             )
         },
-    }
-
-
-def _call(
-    operation_id: str,
-    *,
-    href: str | None = None,
-    query: dict[str, dict[str, Any]] | None = None,
-    schema: dict[str, Any] | None = None,
-    body: dict[str, Any] | None = None,
-    needs_body: bool = True,
-    codes: tuple[int, ...] = (200,),
-    media_type: str = "application/json",
-    secured: bool = True,
-) -> dict[str, Any]:
-    parameters: list[dict[str, Any]] = []
-    if href is not None:
-        parameters.append({"name": href, "in": "path", "required": True, "schema": _TEXT})
-    for name, kind in (query or {}).items():
-        is_joined = kind["type"] == "array" and name not in _REPEATED
-        exploded = {"explode": False, "style": "form"} if is_joined else {}
-        parameters.append({"name": name, "in": "query", "schema": kind, **exploded})
-    if secured:
-        codes = (*codes, 401, 503)
-    call: dict[str, Any] = {
-        "operationId": operation_id,
-        "summary": SUMMARIES[operation_id],
-        "parameters": parameters,
-        "responses": {str(code): _response(code, schema, media_type) for code in sorted(codes)},
-    }
-    if body is not None:
-        call["requestBody"] = {"content": {"application/json": {"schema": body}}, "required": needs_body}
-    if secured:
-        call["security"] = [{"basicAuth": []}]
-    return call
-
-
-def _response(code: int, schema: dict[str, Any] | None, media_type: str) -> dict[str, Any]:
-    if code >= 400:
-        return {"description": HTTPStatus(code).phrase, "content": {"application/json": {"schema": {}}}}
-    return {
-        "description": HTTPStatus(code).phrase,
-        "content": {media_type: {"schema": schema or {"type": "object"}}},
     }

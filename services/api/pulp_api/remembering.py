@@ -1,4 +1,4 @@
-"""What a submission takes from earlier tasks: remembered arguments, and proof that a required operation has run."""
+"""What a submission takes from its repository and from earlier tasks: arguments, and proof that a sync has run."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -7,11 +7,12 @@ import msgspec
 from psycopg import AsyncConnection
 from pulp_events.errors import BadInput, ReadModelUnavailable
 from pulp_events.events import Accepted
-from pulp_projections import queries
+from pulp_projections import queries, repositories
 from pulp_projections.queries import TaskRow
 
 from pulp_api.arguments import BadArguments
 from pulp_api.auth import Connect
+from pulp_api.repository_bodies import OPERATIONS
 from pulp_api.submission import Draft, accepted
 
 CatchUp = Callable[[], Awaitable[str | None]]
@@ -27,6 +28,34 @@ class NotThereYet(BadInput):
             f" and none is under way. Submit {requires} first"
         )
         self.resource_type = kind
+
+
+async def with_options(draft: Draft, connect: Connect) -> Draft:
+    """The draft with the arguments that it leaves out and its repository has.
+
+    Raises `BadArguments` for those that do not fit the operation any more, but for what earlier tasks may have.
+    """
+    repo_id = _repository_of(draft)
+    if repo_id is None:
+        return draft
+    async with connect() as connection:
+        found = (await repositories.options_of(connection, repo_id)).get(draft.operation.name, {})
+    options = {name: value for name, value in found.items() if name not in draft.arguments}
+    for name in draft.left_out:
+        if name in options and not _is_taken(draft, {name: options[name]}):
+            del options[name]
+    if not options:
+        return draft
+    by = draft.checker
+    left_out = draft.left_out if by is None else by.check({**draft.arguments, **options})
+    return draft._replace(options=options, left_out=left_out)
+
+
+def _repository_of(draft: Draft) -> str | None:
+    """The repository that may have arguments for this submission."""
+    if draft.operation.name not in OPERATIONS or draft.resource is None:
+        return None
+    return repositories.repo_id_of(draft.resource)
 
 
 async def completed(draft: Draft, connect: Connect, catch_up: CatchUp) -> Accepted:
@@ -74,10 +103,11 @@ def behind(lag: str) -> ReadModelUnavailable:
     )
 
 
-def remembered_of(draft: Draft, task: TaskRow) -> dict[str, Any]:
-    """The missing remembered arguments, as one task has them."""
+def as_then(draft: Draft, task: TaskRow) -> Accepted:
+    """The event's data, with what its repository and earlier tasks had when a task was made by the same submission."""
     arguments = msgspec.json.decode(task.arguments)
-    return {name: arguments[name] for name in draft.left_out if name in arguments}
+    filled_in = (*draft.left_out, *draft.options)
+    return accepted(draft._replace(options={}), {name: arguments[name] for name in filled_in if name in arguments})
 
 
 async def _check_required(draft: Draft, connect: Connect, catch_up: CatchUp) -> None:

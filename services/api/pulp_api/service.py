@@ -180,26 +180,29 @@ class Service:
                 raise
 
     async def submit(
-        self, body: Submission, caller: Caller, *, key: str | None = None, rerun_of: UUID | None = None
+        self,
+        body: Submission,
+        caller: Caller,
+        *,
+        key: str | None = None,
+        rerun_of: UUID | None = None,
+        task_id: UUID | None = None,
     ) -> Submitted:
         """Append `accepted`; returns once it is durable. With a `key` the same submission makes one task, once.
 
-        `rerun_of` is the task that this one runs again. Raises `BadInput`, `KeyReused`, `LogUnavailable`,
-        `AppendOutcomeUnknown`.
+        `rerun_of` is the task that this one runs again. Without a `key` the task gets `task_id`,
+        if there is one. Raises `BadInput`, `KeyReused`, `LogUnavailable`, `AppendOutcomeUnknown`.
         """
         submission.check_size(body, self._max_argument_bytes)
         draft = submission.drafted(body, await self._operations.get(body.operation))
         if key is None:
-            submitted = await self._submit_anew(draft, caller, rerun_of)
+            submitted = await self._submit_anew(draft, caller, rerun_of, task_id or new_id())
         else:
             submitted = await self._submit_once(draft, caller, key, rerun_of)
         return replace(submitted, warnings=submission.warnings_of(body, draft.operation))
 
-    async def _submit_anew(self, draft: Draft, caller: Caller, rerun_of: UUID | None) -> Submitted:
-        await self._queues.check(draft.submission.queue, draft.operation.name)
-        data = await remembering.completed(draft, self.connection, self._catch_up)
-        await self._check_relatives(data)
-        task_id = new_id()
+    async def _submit_anew(self, draft: Draft, caller: Caller, rerun_of: UUID | None, task_id: UUID) -> Submitted:
+        data = await self._completed(draft, rerun_of)
         return await self._append(data, caller, task_id, new_id(), self._partition_of(task_id, data), rerun_of)
 
     async def rerun(self, task_id: UUID, change: Rerun, caller: Caller, *, key: str | None = None) -> Submitted:
@@ -223,9 +226,7 @@ class Service:
         await self._catch_up()
         known = await self._known(caller.actor, key)
         if known is None:
-            await self._queues.check(draft.submission.queue, draft.operation.name)
-            data = await remembering.completed(draft, self.connection, self._catch_up)
-            await self._check_relatives(data)
+            data = await self._completed(draft, rerun_of)
             partition = self._partition_of(derived_id(caller.actor, key), data)
             task_id = derived_id(caller.actor, key, partition)
             mine = await self._append(data, caller, task_id, derived_id(task_id, "accepted"), partition, rerun_of)
@@ -237,11 +238,22 @@ class Service:
                 return mine  # it is durable: no error may say otherwise
             if known is None:
                 return mine
-        # What it leaves out and is remembered may be another value by now; the task has the one of then.
-        data = submission.accepted(draft, remembering.remembered_of(draft, known))
-        if not submission.is_same(data, known) or await self._cause_of(known.task_id) != rerun_of:
+        if rerun_of is None:
+            draft = await remembering.with_options(draft, self.connection)
+        if (
+            not submission.is_same(remembering.as_then(draft, known), known)
+            or await self._cause_of(known.task_id) != rerun_of
+        ):
             raise KeyReused(f"the Idempotency-Key came before with another submission, task {known.task_id}")
         return Submitted(known, Position(known.partition, known.accepted_offset))
+
+    async def _completed(self, draft: Draft, rerun_of: UUID | None) -> Accepted:
+        await self._queues.check(draft.submission.queue, draft.operation.name)
+        if rerun_of is None:  # a rerun has what the task had, whatever its repository says by now
+            draft = await remembering.with_options(draft, self.connection)
+        data = await remembering.completed(draft, self.connection, self._catch_up)
+        await self._check_relatives(data)
+        return data
 
     async def read(
         self, task_id: UUID, *, least: Mapping[int, int] | None = None, as_of: datetime | Position | None = None

@@ -63,6 +63,8 @@ class Draft(NamedTuple):
     arguments: Mapping[str, Any]
     left_out: tuple[str, ...]
     """Remembered arguments that are missing."""
+    options: Mapping[str, Any] = {}
+    """Arguments that are missing, as the repository has them."""
 
     @property
     def resource(self) -> str | None:
@@ -75,7 +77,7 @@ class Draft(NamedTuple):
     @property
     def checker(self) -> Checker | None:
         """The checker of its arguments; None if the operation declares none."""
-        return _checker(self.operation)
+        return checker_of(self.operation)
 
 
 def check_size(submission: Submission, limit_bytes: int) -> None:
@@ -93,7 +95,7 @@ def drafted(submission: Submission, operation: OperationRow) -> Draft:
 def checked(text: Raw, operation: OperationRow) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The arguments, and the names of missing remembered ones. Raises the errors of `drafted`."""
     arguments = arguments_of(text)
-    by = _checker(operation)
+    by = checker_of(operation)
     if by is None:
         return arguments, ()
     try:
@@ -105,9 +107,13 @@ def checked(text: Raw, operation: OperationRow) -> tuple[dict[str, Any], tuple[s
 
 
 def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accepted:
-    """The event's data, with what was remembered. Raises `BadInput` for an argument that a resource lacks."""
+    """The event's data, with what the repository has and what was remembered.
+
+    Raises `BadInput` for an argument that a resource lacks.
+    """
     submission, operation = draft.submission, draft.operation
-    arguments = {**draft.arguments, **(remembered or {})}
+    added = {**draft.options, **(remembered or {})}
+    arguments = {**draft.arguments, **added}
     resources = submission.resources
     if resources is None:
         resources = declared_resources(operation, arguments)
@@ -116,7 +122,7 @@ def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accep
         tags = declared_tags(operation, arguments, resources)
     return Accepted(
         operation=operation.name,
-        arguments=_with(submission.arguments, remembered or {}),
+        arguments=_with(submission.arguments, added),
         resources=resources,
         tags=tags,
         queue=submission.queue,
@@ -208,7 +214,8 @@ def is_same(data: Accepted, task: TaskRow) -> bool:
     )
 
 
-def _checker(operation: OperationRow) -> Checker | None:
+def checker_of(operation: OperationRow) -> Checker | None:
+    """The checker of an operation's arguments; None if it declares none."""
     return None if operation.arguments is None else checker(operation.name, operation.arguments)
 
 

@@ -160,19 +160,6 @@ async def remove_orphans(call: Calling) -> Response:
     return await _start(call, Submission(operation="remove-orphans"))
 
 
-@router.post("/repositories/{repo_id}/actions/{action}/")
-async def repository_action(call: Calling, request: Request, repo_id: str, action: str) -> Response:
-    """Start a `sync` or a `publish` of a repository; the body's `override_config` has further arguments."""
-    if action not in ("sync", "publish"):
-        raise BadInput(f"unknown action {action!r}; known are: sync, publish")
-    body = json_object(await request.body() or b"{}")
-    further = body.get("override_config") or {}
-    if not isinstance(further, dict):
-        raise BadInput("override_config must be an object")
-    arguments = msgspec.Raw(msgspec.json.encode({**further, "repo_id": repo_id}))
-    return await _start(call, Submission(operation=action, arguments=arguments))
-
-
 async def _start(call: Call, submission: Submission) -> Response:
     submitted = await call.submit(submission)
     return json(report(submitted.task), 202, position_header(submitted.position))
