@@ -16,7 +16,7 @@ from pulp_admin.config import Config
 from pulp_admin.connection import Connection
 from pulp_admin.errors import DATA, Failure
 from pulp_admin.memory import Memory, decode, encode
-from pulp_admin.paths import ApiPath, api_path
+from pulp_admin.paths import ApiPath, api_path, id_in
 
 if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
@@ -104,6 +104,14 @@ class Client:
             ) from None
         return json_of(response, self._config.url)
 
+    def create(self, path: ApiPath, body: Mapping[str, Any]) -> Any:
+        """The JSON of a POST that makes something; sent once, since a repeated one would find it there already."""
+        return json_of(self._send("POST", path, json=dict(body), is_repeatable=False), self._config.url)
+
+    def change(self, path: ApiPath, body: Mapping[str, Any]) -> Any:
+        """The JSON of a PATCH. It may be sent again: the same change a second time changes nothing."""
+        return json_of(self._send("PATCH", path, json=dict(body), is_repeatable=True), self._config.url)
+
     def delete(self, path: ApiPath, params: Mapping[str, Any] | None = None) -> Any:
         """The JSON of a DELETE; sent once, since a repeated one may be answered otherwise."""
         return json_of(self._send("DELETE", path, params=params, is_repeatable=False), self._config.url)
@@ -174,7 +182,7 @@ def _new_task(answer: Mapping[str, Any]) -> str:
     """The id of a task that was submitted; says what keeps it from running now."""
     for warning in answer.get("warnings") or ():
         hint(f"Warning: {warning}.")
-    return str(answer["task"]).rstrip("/").rsplit("/", 1)[-1]
+    return id_in(answer["task"])
 
 
 def _refuses_positions(response: httpx.Response) -> bool:

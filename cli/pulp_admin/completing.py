@@ -64,6 +64,13 @@ def operation(context: click.Context, name: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "parameters" in found else None
 
 
+def repositories(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The repositories that there are."""
+    begun = {"name__startswith": incomplete} if incomplete else {}
+    found = _results(context, api_path("v3", "repositories"), {**begun, "limit": _MOST, "fields": "name"})
+    return [CompletionItem(one_line(str(row["name"]))) for row in found]
+
+
 def workers(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The workers that are online."""
     names = sorted({str(row["name"]) for row in _online(context)})

@@ -17,3 +17,8 @@ def api_path(*segments: str) -> ApiPath:
         if segment in ("", ".", ".."):  # a server, or the HTTP library, takes these out of a path
             raise Failure(f"{segment!r} cannot be a name or an id.", DATA)
     return ApiPath(_ROOT + "".join(quote(segment, safe="", errors="replace") + "/" for segment in segments))
+
+
+def id_in(href: object) -> str:
+    """The id at the end of an href of the server."""
+    return str(href).rstrip("/").rsplit("/", 1)[-1]

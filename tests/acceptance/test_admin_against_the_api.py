@@ -213,6 +213,12 @@ def test_the_json_of_every_command_is_as_documented(user: User) -> None:
     printed = {
         "submit": ["submit", "echo"],
         "orphan remove": ["orphan", "remove", "--all"],
+        "repo create": ["repo", "create", "--repo-id", "farm", "--feed", "http://127.0.0.1:1/", "--note", "a=b"],
+        "repo list": ["repo", "list"],
+        "repo show": ["repo", "show", "--repo-id", "farm"],
+        "repo update": ["repo", "update", "--repo-id", "farm", "--display-name", "The farm"],
+        "repo remove": ["repo", "remove", "--repo-id", "farm"],
+        "repo repair": ["repo", "repair"],
         "repo sync run": ["repo", "sync", "run", "--repo-id", "none", "--feed", "http://127.0.0.1:1/"],
         "repo publish run": ["repo", "publish", "run", "--repo-id", "none"],
         "tasks list": ["tasks", "list", "--all"],

@@ -1,0 +1,69 @@
+"""`pulp-admin repo create`, `repo update`, `repo remove`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from pulp_console.groups import examples
+from pulp_console.output import show
+
+from pulp_admin.app import App, with_app
+from pulp_admin.paths import id_in
+from pulp_admin.repo_options import repo_id_option, said, said_options
+from pulp_admin.repositories import ALL, find, path_of
+from pulp_admin.start import tell_accepted, watch_option
+
+
+@click.command(epilog=examples("pulp-admin repo create --repo-id zoo --feed https://example.org/zoo/"))
+@click.option("--repo-id", required=True, metavar="ID", help="The repository.")
+@said_options
+@with_app
+def create(app: App, repo_id: str, **options: Any) -> None:
+    """Make a repository, with what its syncs and publishes take.
+
+    A first `repo sync run` makes one as well. What is given here counts for every later sync and publish that does not
+    say otherwise.
+    """
+    make(app, repo_id, said(app.client, options))
+
+
+@click.command(epilog=examples("pulp-admin repo update --repo-id zoo --mirror --note team=keepers"))
+@repo_id_option
+@said_options
+@with_app
+def update(app: App, repo_id: str, **options: Any) -> None:
+    """Change a repository: what is not given stays as it is."""
+    amend(app, repo_id, said(app.client, options))
+
+
+@click.command(epilog=examples("pulp-admin repo remove --repo-id zoo"))
+@repo_id_option
+@watch_option
+@with_app
+def remove(app: App, repo_id: str, watch: bool) -> None:
+    """Remove a repository, its versions and its publications.
+
+    A task does it, behind those of the repository that still run. Packages that no other repository holds are orphans
+    then: `pulp-admin orphan remove --all` deletes them.
+    """
+    take_away(app, repo_id, watch=watch)
+
+
+def make(app: App, repo_id: str, body: Mapping[str, Any]) -> None:
+    """Make a repository, and say so as Pulp 2 does."""
+    made = app.client.create(ALL, {"name": repo_id, **body})
+    show(app.output, made, lambda: [f"Repository [{repo_id}] successfully created"])
+
+
+def amend(app: App, repo_id: str, body: Mapping[str, Any]) -> None:
+    """Change a repository, and say so as Pulp 2 does."""
+    if not body:
+        raise click.UsageError("Nothing is to be changed: give at least one option beside --repo-id.")
+    changed = app.client.change(path_of(find(app.client, repo_id)), body)
+    show(app.output, changed, lambda: [f"Repository [{repo_id}] successfully updated"])
+
+
+def take_away(app: App, repo_id: str, *, watch: bool) -> None:
+    """Remove a repository, and say so as the guide does of every task."""
+    accepted = app.client.delete(path_of(find(app.client, repo_id)))
+    tell_accepted(app, id_in(accepted["task"]), watch=watch)

@@ -1,0 +1,80 @@
+"""`pulp-admin repo sync run`, `repo publish run`, `repo repair`."""
+
+import click
+from pulp_console.groups import Group, examples
+
+from pulp_admin.app import App, with_app
+from pulp_admin.repo_options import (
+    compression_option,
+    credential_option,
+    given,
+    metadata_option,
+    mode_of,
+    mode_option,
+    repo_id_option,
+)
+from pulp_admin.start import accepted, watch_option
+
+_FETCH = "pulp-admin repo sync run --repo-id zoo --feed http://127.0.0.1:8000/zoo/"
+
+
+@click.group(cls=Group, epilog=examples(_FETCH))
+def sync() -> None:
+    """Fetch repositories."""
+
+
+@sync.command("run", epilog=examples(_FETCH, "pulp-admin repo sync run --repo-id zoo --watch"))
+@repo_id_option
+@click.option("--feed", metavar="URL", help="Fetch from here; else from the repository's feed, or the last one.")
+@mode_option
+@click.option("--allow-shrink", is_flag=True, help="Go on, however many packages the feed has lost.")
+@credential_option
+@metadata_option
+@watch_option
+@with_app
+def run_sync(
+    app: App,
+    repo_id: str,
+    feed: str | None,
+    is_mirror: bool | None,
+    allow_shrink: bool,
+    credential: str | None,
+    metadata: str | None,
+    watch: bool,
+) -> None:
+    """Fetch a yum repository: metadata, and new packages.
+
+    What is given counts for this sync; what is left out is as `repo create` or `repo update` said.
+    """
+    more = given(
+        feed=feed, mode=mode_of(is_mirror), allow_shrink=allow_shrink, credential=credential, metadata=metadata
+    )
+    accepted(app, {"operation": "sync", "arguments": {"repo_id": repo_id, **more}}, watch=watch)
+
+
+@click.group(cls=Group, epilog=examples("pulp-admin repo publish run --repo-id zoo"))
+def publish() -> None:
+    """Publish repositories."""
+
+
+@publish.command("run", epilog=examples("pulp-admin repo publish run --repo-id zoo"))
+@repo_id_option
+@metadata_option
+@compression_option
+@watch_option
+@with_app
+def run_publish(app: App, repo_id: str, metadata: str | None, compression: str | None, watch: bool) -> None:
+    """Write out what was fetched, as a yum repository.
+
+    What is left out is as `repo create` or `repo update` said.
+    """
+    more = given(metadata=metadata, compression=compression)
+    accepted(app, {"operation": "publish", "arguments": {"repo_id": repo_id, **more}}, watch=watch)
+
+
+@click.command(epilog=examples("pulp-admin repo repair --watch"))
+@watch_option
+@with_app
+def repair(app: App, watch: bool) -> None:
+    """Verify all that is stored, and fetch again what is damaged."""
+    accepted(app, {"operation": "repair"}, watch=watch)
