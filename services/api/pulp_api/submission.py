@@ -247,7 +247,7 @@ def arguments_of(text: Raw) -> dict[str, Any]:
 def _is_used(text: str, operation: OperationRow, arguments: Mapping[str, Any]) -> bool:
     """Whether no optional argument in braces is left out, or null."""
     left_out = [name for name in _PLACEHOLDER.findall(text) if arguments.get(name) is None]
-    by = _checker(operation) if left_out else None
+    by = checker_of(operation) if left_out else None
     return by is None or by.optional.isdisjoint(left_out)
 
 
