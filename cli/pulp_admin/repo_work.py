@@ -3,6 +3,7 @@
 import click
 from pulp_console.groups import Group, examples
 
+from pulp_admin import completing
 from pulp_admin.app import App, with_app
 from pulp_admin.repo_options import (
     compression_option,
@@ -72,9 +73,15 @@ def run_publish(app: App, repo_id: str, metadata: str | None, compression: str |
     accepted(app, {"operation": "publish", "arguments": {"repo_id": repo_id, **more}}, watch=watch)
 
 
-@click.command(epilog=examples("pulp-admin repo repair --watch"))
+@click.command(epilog=examples("pulp-admin repo repair --watch", "pulp-admin repo repair --repo-id zoo"))
+@click.option(
+    "--repo-id", metavar="ID", shell_complete=completing.repositories, help="The repository; without it all of them."
+)
+@click.option("--feed", metavar="URL", help="Fetch from here; else from where each version came.")
+@credential_option
 @watch_option
 @with_app
-def repair(app: App, watch: bool) -> None:
+def repair(app: App, repo_id: str | None, feed: str | None, credential: str | None, watch: bool) -> None:
     """Verify all that is stored, and fetch again what is damaged."""
-    accepted(app, {"operation": "repair"}, watch=watch)
+    arguments = given(repo_id=repo_id, feed=feed, credential=credential)
+    accepted(app, {"operation": "repair", "arguments": arguments}, watch=watch)

@@ -11,9 +11,8 @@ from msgspec import Raw
 from pulp_api.openapi import document
 from pulp_events.errors import LogUnavailable
 from pulp_events.events import Accepted, Finished, Outcome, Resource
-from pulp_operations import publish, remove_repository, sync
+from pulp_operations import publish, remove_repository, repair, sync
 from pulp_projections.users import Role
-from pulp_worker import Context, operation
 
 from tests.support.declared import declare
 from tests.support.events import ATTEMPT, event, finished, started
@@ -24,10 +23,6 @@ OTHER = "https://example.org/repos/other/"
 ALL = f"{V3}/repositories/"
 RPM = f"{V3}/repositories/rpm/rpm/"
 ZOO = Resource("repository", "zoo")
-
-
-@operation("repair")
-async def repair(context: Context[Any]) -> None: ...
 
 
 @pytest.fixture
@@ -387,8 +382,12 @@ async def test_a_sync_that_comes_while_a_repository_is_removed_has_a_record(yum:
 
 
 async def test_a_repair_is_a_task(yum: Site) -> None:
-    task_id = id_in(await yum.client.post(f"{V3}/repair/"))
-    assert (await yum.client.get(f"{V3}/tasks/{task_id}/")).json()["name"] == "repair"
+    for body in ({}, {"verify_checksums": True}, {"repo_id": "zoo"}):
+        task_id = id_in(await yum.client.post(f"{V3}/repair/", json=body))
+        assert (await yum.client.get(f"{V3}/tasks/{task_id}/")).json()["name"] == "repair"
+    assert submitted(yum, "repair") == [{}, {}, {"repo_id": "zoo"}]
+    refused = await yum.client.post(f"{V3}/repair/", json={"verify_checksums": False})
+    assert (refused.status_code, list(refused.json())) == (400, ["verify_checksums"])
 
 
 async def test_the_answer_has_the_fields_that_the_document_says(yum: Site) -> None:

@@ -264,7 +264,11 @@ def test_a_removal_is_a_task_as_the_guide_says_it(run: Any, server: Server, word
 @pytest.mark.parametrize(
     ("words", "body"),
     [
-        (["repair"], {"operation": "repair"}),
+        (["repair"], {"operation": "repair", "arguments": {}}),
+        (
+            ["repair", "--repo-id", "zoo", "--feed", FEED, "--credential", "cdn"],
+            {"operation": "repair", "arguments": {"repo_id": "zoo", "feed": FEED, "credential": "cdn"}},
+        ),
         (
             ["sync", "run", "--repo-id", "zoo", "--mirror", "--allow-shrink", "--credential", "cdn"],
             {

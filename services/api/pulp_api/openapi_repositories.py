@@ -40,7 +40,11 @@ _SAID: Final[dict[str, Any]] = {
 }
 _CHANGE: Final = {"type": "object", "additionalProperties": False, "properties": {"name": _TEXT, **_SAID}}
 _NEW: Final = {**_CHANGE, "required": ["name"]}
-_REPAIR: Final = {"type": "object", "description": "Arguments of the operation `repair`."}
+_REPAIR: Final = {
+    "type": "object",
+    "description": "Arguments of the operation `repair`.",
+    "properties": {"verify_checksums": {"type": "boolean", "enum": [True], "default": True}},
+}
 _RUN: Final = {
     "type": "object",
     "nullable": True,

@@ -121,6 +121,8 @@ async def repair(call: Calling, request: Request) -> Response:
     """Verify all content that is stored, and fetch again what is damaged: 202 with the task."""
     call.need_submitter()
     body = json_object(await request.body() or b"{}")
+    if body.pop("verify_checksums", True) is not True:  # Pulp 3's way to look for missing files alone
+        raise FieldErrors({"verify_checksums": ["Checksums are verified in any case: true is expected."]})
     return _accepted(await call.submit(Submission(operation="repair", arguments=Raw(msgspec.json.encode(body)))))
 
 
