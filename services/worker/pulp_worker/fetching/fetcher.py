@@ -31,7 +31,8 @@ from pulp_worker.fetching.pools import Pools, Way
 from pulp_worker.fetching.proxies import Proxy, named_proxy, proxy_for
 from pulp_worker.fetching.rules import Refused
 from pulp_worker.fetching.settings import FetchSettings
-from pulp_worker.fetching.targets import Target, carried, redirected, shown, target
+from pulp_worker.fetching.targets import Target, carried, redirected, target
+from pulp_worker.fetching.texts import shown
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TRANSIENT: Final = (408, 425, 429)

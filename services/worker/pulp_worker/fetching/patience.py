@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from pulp_worker.errors import LimitExceeded, OperationError
 from pulp_worker.fetching.errors import FetchFailed, ServerDown
 from pulp_worker.fetching.standing import Standing
-from pulp_worker.fetching.targets import origin, shown
+from pulp_worker.fetching.texts import origin, shown
 
 T = TypeVar("T")
 PAUSES_S: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)

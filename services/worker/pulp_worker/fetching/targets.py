@@ -6,11 +6,10 @@ from typing import Final, NamedTuple
 import httpx
 
 from pulp_worker.fetching.errors import FetchFailed, FetchRefused
+from pulp_worker.fetching.texts import MOST_CHARACTERS
 
 _PORTS: Final = {"http": 80, "https": 443}
 _NO_URL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff\u2028\u2029]")
-_MOST_CHARACTERS: Final = 8000
-_SHOWN_CHARACTERS: Final = 300
 _CARRIED: Final = ("accept", "cache-control", "range", "if-range", "if-none-match", "if-modified-since")
 """Headers that another origin gets as well, when a redirect leads there."""
 
@@ -62,26 +61,8 @@ def carried(headers: dict[str, str], start: Target, to: Target) -> dict[str, str
     return {name: value for name, value in headers.items() if name.lower() in _CARRIED}
 
 
-def shown(url: str) -> str:
-    """The URL in a message: without user name, password, query and fragment, and without control characters."""
-    text = url.partition("#")[0].partition("?")[0][:_MOST_CHARACTERS]
-    scheme, separator, rest = text.partition("://")
-    if separator:
-        host, slash, path = rest.partition("/")
-        text = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-    text = "".join(character if character.isprintable() else "?" for character in text)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
-
-
-def origin(url: str) -> str:
-    """Scheme, host and port of a URL, as it has them; the same for all URLs of a server. Never a user or password."""
-    scheme, separator, rest = url.partition("://")
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}".lower()
-
-
 def _target(url: str) -> Target | None:
-    if len(url) > _MOST_CHARACTERS or _NO_URL.search(url):
+    if len(url) > MOST_CHARACTERS or _NO_URL.search(url):
         return None
     try:
         parsed = httpx.URL(url).copy_with(fragment=None)
