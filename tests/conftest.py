@@ -3,6 +3,7 @@
 `--backend local|containers|given` chooses where they come from. Every test gets topics and a database of its own.
 """
 
+import random
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from pulp_projections.generations import install
 from tests.support.backends import BACKENDS, Backend, chosen_backend
 
 PARTITIONS = 4
+YUM_EXAMPLES = 12
 
 # A busy machine makes no example wrong.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,6 +33,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="which Kafka and Postgres: started here (local, the default), in containers, or those that PULP_KAFKA and"
         " PULP_POSTGRES name (given; the default where both are set)",
     )
+    parser.addoption(
+        "--yum-examples",
+        type=int,
+        default=YUM_EXAMPLES,
+        help="how many yum repositories by chance are synced and published (default: %(default)s)",
+    )
+    parser.addoption("--yum-seed", type=int, default=random.randrange(10**9), help="which ones they are (default: any)")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
