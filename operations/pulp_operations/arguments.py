@@ -1,6 +1,6 @@
 """What the operations take, and the resources that they must hold."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 from pulp_worker import Context, OperationError
@@ -32,6 +32,23 @@ class SyncArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     concurrency: Annotated[int, Meta(ge=1, le=MOST_CONNECTIONS, description="Downloads at once.")] = 4
     verify_tls: VerifyTls = True
     credential: Credential = None
+    mode: Annotated[
+        Literal["mirror", "additive"],
+        Meta(description="mirror: hold what the feed has; additive: also keep what the feed no longer has."),
+    ] = "mirror"
+    metadata: Annotated[
+        Literal["regenerate", "mirror"],
+        Meta(description="mirror: fetch every file that repomd.xml names, for a publish that mirrors the metadata."),
+    ] = "regenerate"
+    retention: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)] | None,
+        Meta(description="Versions to keep, the newest included; without it the workers' setting."),
+    ] = None
+    most_removed_percent: Annotated[
+        Annotated[int, Meta(ge=0, le=100)] | None,
+        Meta(description="The share of the packages that the sync may remove; without it the workers' setting."),
+    ] = None
+    allow_shrink: Annotated[bool, Meta(description="Let the sync remove any share of the packages.")] = False
 
 
 class PublishArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

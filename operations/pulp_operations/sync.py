@@ -1,25 +1,38 @@
 """`sync`: fetch a yum repository."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
+import hashlib
+import os
+import shutil
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pulp_worker import Context, LimitExceeded, Resource, TaskCancelled, operation
+import msgspec
+from msgspec import Struct
+from pulp_worker import Context, OperationError, Resource, TaskCancelled, operation
 from pulp_worker.fetching import FetchFailed
 
 from pulp_operations.arguments import SyncArguments, fencing_token
-from pulp_operations.feed import Feed
-from pulp_operations.metadata import packages_of, unpacked_metadata
-from pulp_operations.progress import CANCELED, FAILED, FINISHED, IN_PROGRESS, SyncProgress
-from pulp_operations.reading import Counts, read_counts
-from pulp_operations.repomd import MetadataFile, parse_repomd, shown_href, written_repomd
-from pulp_operations.store import Package, Store
+from pulp_operations.conversion import converted
+from pulp_operations.feeds import Feed, Unchanged
+from pulp_operations.progress import CANCELED, FAILED, FINISHED, IN_PROGRESS, Reporting, SyncProgress
+from pulp_operations.records import Source, TreeFile, Version
+from pulp_operations.settings import Settings
+from pulp_operations.storage import telling_storage_errors
+from pulp_operations.store import Store
+from pulp_operations.syncing.comparing import Changes, check_shrinking, compare
+from pulp_operations.syncing.content import fetch_content
+from pulp_operations.syncing.receiving import Received, receive
+from pulp_operations.syncing.run import RepositoryChanged, Run
+from pulp_operations.syncing.trees import Tree
+from pulp_operations.versions import Held, Versions
 
 T = TypeVar("T")
-MOST_FAILURES: Final = 1000
-"""Of packages; each was tried several times."""
+MOST_RESTARTS: Final = 3
+"""Of one sync, whose repository changes while it is fetched."""
+MOST_NOTES: Final = 20
+"""In a result and in a version; they are counted beyond."""
 
 
 @operation(
@@ -29,37 +42,45 @@ MOST_FAILURES: Final = 1000
     resources=[Resource("repository", "{repo_id}"), Resource("content_unit", "orphans", "shared")],
     tags=["pulp:repository:{repo_id}", "pulp:action:sync"],
 )
+@telling_storage_errors
 async def sync(context: Context[SyncArguments]) -> object:
-    """Fetch a yum repository: metadata, then the packages that are not here yet, then comps and errata.
+    """Fetch a yum repository: its metadata, and the packages and files of its tree that are not here yet.
 
-    Fails if a package could not be fetched; what was fetched stays, and the next sync goes on from there.
+    A repository that has not changed costs one request, and makes no version. Fails if a package could not be fetched;
+    what was fetched stays, and the next sync goes on from there.
     """
     given = context.arguments
-    repo_id = given.repo_id
-    token = fencing_token(context, f"repository:{repo_id}", "content_unit:orphans")
-    store, progress = Store(context.storage), SyncProgress()
+    token = fencing_token(context, f"repository:{given.repo_id}", "content_unit:orphans")
+    store, progress, settings = Store(context.storage), SyncProgress(), Settings.read(os.environ)
+    versions, reporting = store.versions(given.repo_id), Reporting(progress, context.report)
     with store.scratch() as scratch:
         try:
             fetching = context.fetcher(
                 connections=given.concurrency, verify_tls=given.verify_tls, credential=given.credential
             )
             async with fetching as fetcher:
-                run = _Run(context, store, progress, Feed(fetcher, given.feed), scratch, repo_id, given.concurrency)
-                fetched = await _unless_cancelled(context, run.fetch())
+                run = Run(
+                    context=context,
+                    store=store,
+                    settings=settings,
+                    feed=Feed(context, fetcher, given.feed),
+                    progress=progress,
+                    reporting=reporting,
+                    scratch=scratch / "work",
+                    held=await _version_before(context, versions, scratch, token),
+                )
+                outcome = await _unless_cancelled(context, _fetch(run))
             # From here on a cancel comes too late: the repository gets its new version whole.
-            version = await asyncio.to_thread(store.save_repository, repo_id, fetched.packages, scratch, token)
+            keep = given.retention or settings.keep_versions
+            version = await asyncio.to_thread(_keep, versions, run.held, outcome, token, keep)
+            progress.comps = progress.errata = FINISHED
+            reporting.now()
         except BaseException as error:
             is_cancelled = isinstance(error, TaskCancelled | asyncio.CancelledError)
             progress.stop(CANCELED if is_cancelled else FAILED)
-            context.report(progress.tree())
+            reporting.now()
             raise
-    return {
-        "packages": len(fetched.packages),
-        "fetched": progress.num_success,
-        "errata": fetched.errata,
-        "package_groups": fetched.package_groups,
-        "version": version,
-    }
+    return _result(version, outcome, run)
 
 
 async def _unless_cancelled(context: Context[Any], coroutine: Coroutine[None, None, T]) -> T:
@@ -77,91 +98,147 @@ async def _unless_cancelled(context: Context[Any], coroutine: Coroutine[None, No
         await asyncio.gather(work, cancelled, return_exceptions=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    packages: list[Package]
-    errata: int
-    package_groups: int
+class _Outcome(Struct, frozen=True, kw_only=True):
+    """What was fetched. `folder` has a new version's files; without it the version before is the newest still."""
+
+    version: Version
+    folder: Path | None = None
+    changes: Changes
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    context: Context[SyncArguments]
-    store: Store
-    progress: SyncProgress
-    feed: Feed
-    scratch: Path
-    repo_id: str
-    concurrency: int
-
-    async def fetch(self) -> _Fetched:
-        """Fetch everything; nothing but packages is in the store yet."""
-        await self._metadata()
-        async with unpacked_metadata(self.context, self.scratch, self.scratch) as plain:
-            packages = await packages_of(self.context, plain)
-            self.progress.metadata = FINISHED
-            await self._content(packages)
-            return await self._comps_and_errata(plain, packages)
-
-    def _report(self) -> None:
-        self.context.report(self.progress.tree())
-
-    async def _metadata(self) -> None:
-        self.progress.metadata = IN_PROGRESS
-        self._report()
-        content = await self.feed.repomd()
-        entries = await self.context.isolated(
-            parse_repomd, content, returns=list[MetadataFile], what="reading repomd.xml"
+async def _version_before(
+    context: Context[SyncArguments], versions: Versions, scratch: Path, token: int
+) -> Held | None:
+    """The newest version, in a form that an additive sync can build on."""
+    held = await asyncio.to_thread(versions.newest)
+    if held is None or context.arguments.mode == "mirror":
+        return held
+    if await asyncio.to_thread(held.damage):
+        raise OperationError(
+            "damaged-version",
+            f"version {held.version.number} of repository {context.arguments.repo_id!r} is damaged in the storage, and"
+            " an additive sync builds on it: repair the repository first",
         )
-        (self.scratch / "repodata").mkdir()
-        await _together(self.feed.metadata(entry, self.scratch / entry.own_href) for entry in entries)
-        (self.scratch / "repodata" / "repomd.xml").write_bytes(written_repomd(entries))
-
-    async def _content(self, packages: list[Package]) -> None:
-        missing = await asyncio.to_thread(self._missing, packages)
-        self.progress.content = IN_PROGRESS
-        self.progress.expect([package.size_bytes for package in missing])
-        self._report()
-        queue = iter(missing)
-        self.progress.handed_over()
-
-        async def download() -> None:
-            for package in queue:
-                try:
-                    await self.feed.package(package, self.store, self.repo_id)
-                except (FetchFailed, LimitExceeded) as error:
-                    self.progress.failed(shown_href(package.href, package.checksum), str(error))
-                    if self.progress.num_error >= MOST_FAILURES:
-                        raise FetchFailed(f"{MOST_FAILURES} packages could not be fetched: it gives up") from None
-                else:
-                    self.progress.fetched(package.size_bytes)
-                self._report()
-
-        await _together(download() for _ in range(min(self.concurrency, len(missing))))
-        if self.progress.num_error:
-            raise FetchFailed(f"{self.progress.num_error} of {len(missing)} packages could not be fetched")
-        self.progress.content = FINISHED
-
-    def _missing(self, packages: list[Package]) -> list[Package]:
-        missing = (package for package in packages if not self.store.has(package))
-        return list({package.checksum: package for package in missing}.values())
-
-    async def _comps_and_errata(self, plain: str, packages: list[Package]) -> _Fetched:
-        self.progress.comps = self.progress.errata = IN_PROGRESS
-        self._report()
-        counts = await self.context.isolated(
-            read_counts, plain, returns=Counts, what="reading the package groups and errata"
-        )
-        self.progress.comps = self.progress.errata = FINISHED
-        self._report()
-        return _Fetched(packages, counts.errata, counts.package_groups)
+    return await converted(context, versions, held, scratch / "conversion", token)
 
 
-async def _together(coroutines: Iterable[Coroutine[None, None, None]]) -> None:
-    """Run them at once; the first that raises ends the others, and what it raised is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for coroutine in coroutines:
-                group.create_task(coroutine)
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors
+async def _fetch(run: Run) -> _Outcome:
+    """Fetch everything; start over where the repository changes meanwhile. Nothing but content is in the store yet."""
+    for _ in range(MOST_RESTARTS + 1):
+        run.scratch.mkdir()
+        try:
+            return await _fetch_once(run)
+        except RepositoryChanged:
+            run.progress.start_over()
+            await asyncio.to_thread(shutil.rmtree, run.scratch)
+    raise FetchFailed(
+        f"the repository has changed {MOST_RESTARTS + 1} times while it was fetched: sync it when nobody writes it"
+    )
+
+
+async def _fetch_once(run: Run) -> _Outcome:
+    run.progress.metadata = IN_PROGRESS
+    run.reporting.now()
+    held, given = run.held, run.arguments
+    if held is not None and await asyncio.to_thread(_is_current, held, given):
+        answer = await run.feed.repomd(held.version.validators, held.version.repomd_checksum)
+        if isinstance(answer, Unchanged):
+            return await _complete(run, held)
+    else:
+        answer = await run.feed.repomd()
+        assert not isinstance(answer, Unchanged)  # nothing was told that it could be compared with
+    received = await receive(run, answer)
+    changes = await asyncio.to_thread(compare, held, received.folder)
+    if not given.allow_shrink:
+        percent = given.most_removed_percent
+        check_shrinking(changes, given.repo_id, run.settings.most_removed_percent if percent is None else percent)
+    run.progress.metadata = FINISHED
+    tree = await fetch_content(run, received.folder, received.tree)
+    run.progress.comps = run.progress.errata = IN_PROGRESS
+    return _Outcome(version=_version(run, received, tree), folder=received.folder, changes=changes)
+
+
+def _is_current(held: Held, given: SyncArguments) -> bool:
+    """Whether nothing is to be done if the feed's repomd.xml is the one of this version."""
+    version = held.version
+    return version.is_complete and version.feed_key == feed_key(given) and not held.damage()
+
+
+async def _complete(run: Run, held: Held) -> _Outcome:
+    """Fetch what the store has lost of a version whose repomd.xml is unchanged."""
+    run.progress.metadata = FINISHED
+    for note in held.version.notes:
+        run.progress.note(note)
+    tree = [
+        TreeFile(path=file.path, algorithm=file.algorithm, checksum=file.checksum, size_bytes=file.size_bytes)
+        for file in held.version.tree
+    ]
+    await fetch_content(run, held.folder, tree)
+    run.progress.comps = run.progress.errata = IN_PROGRESS
+    number = held.version.counts.packages
+    return _Outcome(version=held.version, changes=Changes(before=number, after=number, added=0, removed=0))
+
+
+def feed_key(given: SyncArguments) -> str:
+    """A hash of the feed, and of the options that decide what is kept of it."""
+    return hashlib.sha256(msgspec.json.encode([str(given.feed), given.mode, given.metadata])).hexdigest()
+
+
+def _version(run: Run, received: Received, tree: Tree) -> Version:
+    """The new version; it has no number yet."""
+    for note in tree.notes:
+        run.progress.note(note)
+    notes, given = [*received.notes, *tree.notes], run.arguments
+    return Version(
+        number=0,
+        token=0,
+        feed_key=feed_key(given),
+        source=Source(feed=str(given.feed), credential=given.credential, verify_tls=given.verify_tls),
+        mode=given.mode,
+        repomd_checksum=received.repomd_checksum,
+        revision=received.repomd.revision,
+        timestamp_s=received.repomd.timestamp_s,
+        validators=received.fetched.validators,
+        counts=msgspec.structs.replace(received.counts, tree_files=len(tree.files)),
+        entries=received.entries,
+        treeinfo=received.treeinfo,
+        tree=tree.files,
+        notes=notes[:MOST_NOTES],
+        notes_total=received.notes_total + len(tree.notes),
+        is_complete=received.is_complete,
+    )
+
+
+def _keep(versions: Versions, held: Held | None, outcome: _Outcome, token: int, keep: int) -> Version:
+    """Save the version if it is another one than the one before; the newest version."""
+    is_same = held is not None and _is_same(outcome.version, held.version) and not held.damage()
+    if held is not None and (outcome.folder is None or is_same):
+        versions.retain(keep, token)
+        return held.version
+    assert outcome.folder is not None
+    return versions.save(outcome.folder, msgspec.structs.replace(outcome.version, token=token), keep=keep)
+
+
+def _is_same(version: Version, held: Version) -> bool:
+    """Whether nothing differs but when and how it was fetched."""
+    same = msgspec.structs.replace(
+        version, number=held.number, token=held.token, validators=held.validators, files=held.files
+    )
+    return same == held
+
+
+def _result(version: Version, outcome: _Outcome, run: Run) -> dict[str, Any]:
+    is_unchanged = run.held is not None and version.number == run.held.version.number
+    return {
+        "packages": version.counts.packages,
+        "fetched": run.progress.packages_fetched,
+        "errata": version.counts.errata,
+        "package_groups": version.counts.package_groups,
+        "tree_files": version.counts.tree_files,
+        "version": version.number,
+        "unchanged": is_unchanged,
+        "added": outcome.changes.added,
+        "removed": outcome.changes.removed,
+        "notes": [note.text for note in version.notes],
+        "notes_total": version.notes_total,
+    }

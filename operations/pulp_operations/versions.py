@@ -185,6 +185,9 @@ class Versions:
 def packages_in(folder: Path) -> Iterator[Package]:
     """The packages of a version, in the order of the metadata, one at a time. Raises `DamagedVersion`."""
     decoder = msgspec.json.Decoder(Package)
+    with _readable(folder, PACKAGES_FILE):
+        if (folder / PACKAGES_FILE).stat().st_size == 0:
+            return  # zstd writes no frame where there is nothing to write
     with _readable(folder, PACKAGES_FILE), zstd.open(folder / PACKAGES_FILE, "rb") as lines:
         yield from map(decoder.decode, lines)
 

@@ -219,12 +219,13 @@ async def test_a_package_that_was_damaged_in_the_store_is_not_published(feed: Fe
 
 async def test_a_package_that_no_version_holds_any_more_is_an_orphan(feed: Feed, runner: Runner) -> None:
     await runner.run(sync, repo_id="zoo", feed=feed.url)
-    small_repository(feed.folder, {"Packages/ant.rpm": "ant"})
+    small_repository(feed.folder, {ANT[1:]: "ant"})
     await runner.run(sync, repo_id="zoo", feed=feed.url)
     assert await runner.run(remove_orphans) is None  # the version before holds them
+    small_repository(feed.folder, {ANT[1:]: "ant", "Packages/dog.rpm": "dog"})
     await runner.run(sync, repo_id="zoo", feed=feed.url)
     assert (await runner.run(remove_orphans))["removed"] == 2
-    assert len(runner.stored()) == 1
+    assert len(runner.stored()) == 2
 
 
 @pytest.mark.parametrize("operation", [sync, publish])

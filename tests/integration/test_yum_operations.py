@@ -115,11 +115,23 @@ async def test_the_sync_after_a_cancelled_one_fetches_what_is_left(feed: Feed, r
 
 async def test_a_second_sync_fetches_nothing(feed: Feed, runner: Runner) -> None:
     first = await runner.run(sync, repo_id="ff7-e6", feed=feed.url)
-    assert first == {"packages": 37, "fetched": 37, "errata": 1, "package_groups": 1, "version": 1}
+    assert first == {
+        "packages": 37,
+        "fetched": 37,
+        "errata": 1,
+        "package_groups": 1,
+        "tree_files": 0,
+        "version": 1,
+        "unchanged": False,
+        "added": 37,
+        "removed": 0,
+        "notes": [],
+        "notes_total": 0,
+    }
     assert runner.states == ["FINISHED"] * 4
     assert [runner.content[key] for key in ("items_left", "num_success", "size_left")] == [0, 37, 0]
     second = await runner.run(sync, repo_id="ff7-e6", feed=feed.url)
-    assert second == {"packages": 37, "fetched": 0, "errata": 1, "package_groups": 1, "version": 2}
+    assert second == {**first, "fetched": 0, "unchanged": True, "added": 0}
     assert feed.server.gate.total("/Packages/") == 37
 
 

@@ -43,7 +43,7 @@ def test_a_sync_before_its_first_package() -> None:
     progress = SyncProgress()
     progress.metadata = IN_PROGRESS
     assert progress_words(progress.tree()) == ["metadata"]
-    progress.expect([2_000_000, 1_000_000])
+    progress.expect_packages(2, 3_000_000)
     progress.handed_over()
     assert progress_words(progress.tree()) == ["0/2 items", "0.0/3.0 MB"]
 

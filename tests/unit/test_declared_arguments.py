@@ -135,7 +135,10 @@ def test_what_is_no_declaration_is_refused_where_it_is_made(kind: Any) -> None:
 def test_shipped_operations_declare_what_they_take() -> None:
     taken = {of.name: list((of.schema or {})["properties"]) for of in (sync, publish, remove_orphans)}
     assert taken == {
-        "sync": ["repo_id", "feed", "concurrency", "verify_tls", "credential"],
+        "sync": [
+            *("repo_id", "feed", "concurrency", "verify_tls", "credential", "mode", "metadata"),
+            *("retention", "most_removed_percent", "allow_shrink"),
+        ],
         "publish": ["repo_id", "packages_url", "verify_tls"],
         "remove-orphans": [],
     }

@@ -25,7 +25,10 @@ URL = "http://127.0.0.1/"
         ({"repo_id": "zoo", "feed": URL, "concurrency": 0}, "argument concurrency: Expected `int` >= 1"),
         ({"repo_id": "zoo", "feed": URL, "concurrency": True}, "argument concurrency: Expected `int`, got `bool`"),
         ({"repo_id": "zoo", "feed": URL, "verify_tls": "no"}, "argument verify_tls: Expected `bool`"),
-        ({"repo_id": "zoo", "fed": URL}, "unknown argument 'fed'; it takes: repo_id, feed, concurrency, verify_tls"),
+        (
+            {"repo_id": "zoo", "fed": URL},
+            "unknown argument 'fed'; it takes: repo_id, feed, concurrency, verify_tls, ",
+        ),
     ],
 )
 async def test_a_bad_argument_is_named_and_ends_the_task_at_once(

@@ -13,6 +13,7 @@
 
 from pulp_operations.feeds.feed import Feed
 from pulp_operations.feeds.received import (
+    ABSENT,
     UNCHANGED,
     Differs,
     FeedDown,
@@ -24,6 +25,7 @@ from pulp_operations.feeds.received import (
 )
 
 __all__ = [
+    "ABSENT",
     "UNCHANGED",
     "Differs",
     "Feed",

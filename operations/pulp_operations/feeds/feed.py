@@ -84,6 +84,7 @@ class Feed:
             algorithm=entry.algorithm,
             checksum=entry.checksum,
             is_durable=False,
+            described_in="repomd.xml",
         )
         most_bytes = min(entry.size_bytes or _MOST_METADATA_BYTES, _MOST_METADATA_BYTES)
         await self._fetch(growing, entry.href, entry.base_url, most_bytes, lambda _: None)

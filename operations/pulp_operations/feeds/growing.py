@@ -36,12 +36,16 @@ class Growing:
         algorithm: str | None,
         checksum: str | None,
         is_durable: bool = True,
+        described_in: str = "the metadata",
     ) -> None:
-        """`called` names it in errors. `is_durable`: it is on the disk before it is kept."""
+        """`called` names it in errors, `described_in` what tells size and checksum. `is_durable`: it is on the disk
+        before it is kept.
+        """
         self._partial, self.called = partial, called
         self.size_bytes = size_bytes
         self.algorithm, self.checksum = algorithm or _OWN_ALGORITHM, checksum
         self._is_durable = is_durable
+        self.described_in = described_in
         self._digest = hashlib.new(self.algorithm, usedforsecurity=False)
         self._file: FileIO | None = None
         self._is_resumed = False
@@ -107,7 +111,7 @@ class Growing:
         is_right = self.size_bytes in (None, self.have_bytes) and self.checksum in (None, self._digest.hexdigest())
         if not is_right:
             self._empty()
-            raise Differs(f"{self.called} is not what the metadata says: its size or {self.algorithm} differs")
+            raise Differs(f"{self.called} is not what {self.described_in} says: its size or {self.algorithm} differs")
         if self._is_durable:
             os.fsync(file.fileno())  # the store tells by its size alone that a file is whole
         keep(self._partial)

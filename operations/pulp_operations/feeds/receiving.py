@@ -42,7 +42,7 @@ async def receive(
         if growing.size_bytes is None:
             raise
         await growing.restart()
-        raise Differs(f"{growing.called} is not what the metadata says: it is larger") from None
+        raise Differs(f"{growing.called} is not what {growing.described_in} says: it is larger") from None
     except FetchFailed as error:
         if error.status != _NO_RANGE or not have_bytes:
             raise

@@ -1,0 +1,178 @@
+"""The first step of a sync: the metadata of the feed, as it is and as records of our own."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+from pulp_worker import LimitExceeded, OperationError
+from pulp_worker.fetching import FetchFailed
+
+from pulp_operations.feeds import FeedDown, Fetched
+from pulp_operations.layout import checksum_of, link_or_copy
+from pulp_operations.reading import Normalised, Normalising, UnpackLimits, normalise, read_repomd, read_treeinfo
+from pulp_operations.records import Counts, MetadataFile, Note, Repomd, TreeFile
+from pulp_operations.syncing.choosing import choose, is_needed
+from pulp_operations.syncing.run import RepositoryChanged, Run, together
+from pulp_operations.versions import RECEIVED
+
+_TREEINFO: Final = "treeinfo"
+
+
+class Received(Struct, frozen=True, kw_only=True):
+    """What the feed has, in a folder as a version has it. Packages and files of the tree are not fetched yet."""
+
+    folder: Path
+    repomd: Repomd
+    repomd_checksum: str
+    fetched: Fetched
+    entries: list[MetadataFile]
+    counts: Counts
+    treeinfo: str | None
+    tree: list[TreeFile]
+    notes: list[Note]
+    notes_total: int
+    is_complete: bool
+
+
+class _Parts(Struct):
+    """What was fetched, and what was left out."""
+
+    entries: list[MetadataFile]
+    notes: list[Note]
+    is_complete: bool = True
+
+
+async def receive(run: Run, fetched: Fetched) -> Received:
+    """Fetch and read the metadata that this repomd.xml names.
+
+    Raises `RepositoryChanged` if the feed has another one by now, `FetchFailed`, `LimitExceeded`, and `OperationError`
+    (`bad-repository`).
+    """
+    folder = run.scratch / "version"
+    received = folder / RECEIVED
+    received.mkdir(parents=True)
+    repomd = await run.context.isolated(read_repomd, fetched.content, returns=Repomd, what="reading repomd.xml")
+    choice = choose(repomd.entries, run.arguments.metadata)
+    (received / "repomd.xml").write_bytes(fetched.content)
+    parts = await _fetch_metadata(run, choice.entries, received)
+    await _fetch_signature(run, received, parts)
+    treeinfo, tree = await _fetch_treeinfo(run, received, parts)
+    normalised = await _normalise(run, parts.entries, folder)
+    own_notes = [*repomd.notes, *choice.notes, *parts.notes]
+    notes = [*own_notes, *normalised.notes]
+    for note in notes:
+        run.progress.note(note)
+    return Received(
+        folder=folder,
+        repomd=repomd,
+        repomd_checksum=hashlib.sha256(fetched.content).hexdigest(),
+        fetched=fetched,
+        entries=parts.entries,
+        counts=normalised.counts,
+        treeinfo=treeinfo,
+        tree=tree,
+        notes=notes,
+        notes_total=len(own_notes) + normalised.notes_total,
+        is_complete=parts.is_complete,
+    )
+
+
+async def _fetch_metadata(run: Run, entries: list[MetadataFile], received: Path) -> _Parts:
+    """Fetch these files; a file that is not needed may be missing, and is noted then."""
+    failures: list[tuple[MetadataFile, FetchFailed | LimitExceeded]] = []
+
+    async def fetch(entry: MetadataFile) -> None:
+        target = received / entry.own_name
+        if await asyncio.to_thread(_reuse, run, entry, target):
+            return
+        try:
+            await run.feed.metadata(entry, target)
+        except (FetchFailed, LimitExceeded) as error:
+            failures.append((entry, error))
+            target.unlink(missing_ok=True)
+
+    await together(fetch(entry) for entry in entries)
+    for entry, error in failures:
+        if isinstance(error, FetchFailed) and await run.is_outdated(error):
+            raise RepositoryChanged
+        if is_needed(entry):
+            raise error
+    missing = {entry.own_name for entry, _ in failures}
+    return _Parts(
+        entries=[entry for entry in entries if entry.own_name not in missing],
+        notes=[Note(what=f"{entry.shown_type} metadata", reason=error.description) for entry, error in failures],
+        is_complete=not any(isinstance(error, FetchFailed) for _, error in failures),
+    )
+
+
+def _reuse(run: Run, entry: MetadataFile, target: Path) -> bool:
+    """Take the file from the version before, if that has the same one, and it is not damaged."""
+    if run.held is None or entry.own_name not in {each.own_name for each in run.held.version.entries}:
+        return False
+    source = run.held.folder / RECEIVED / entry.own_name
+    try:
+        if checksum_of(source, entry.algorithm) != entry.checksum:
+            return False
+        link_or_copy(source, target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+async def _fetch_signature(run: Run, received: Path, parts: _Parts) -> None:
+    """Keep the signature of repomd.xml, and its key; clients that do not check it need neither."""
+    try:
+        signature = await run.feed.signature()
+    except (FetchFailed, LimitExceeded) as error:
+        if isinstance(error, FetchFailed) and await run.is_outdated(error):
+            raise RepositoryChanged from error
+        _leave_out(parts, "the signature of repomd.xml", error)
+        return
+    if signature.asc is not None and await run.feed.changed():
+        raise RepositoryChanged  # it may sign another repomd.xml than the one that was fetched
+    for name, content in (("repomd.xml.asc", signature.asc), ("repomd.xml.key", signature.key)):
+        if content is not None:
+            (received / name).write_bytes(content)
+
+
+async def _fetch_treeinfo(run: Run, received: Path, parts: _Parts) -> tuple[str | None, list[TreeFile]]:
+    """The name of the description of the installable tree, and its files; most feeds have none.
+
+    A tree that the version before has is not lost because a server does not answer.
+    """
+    try:
+        treeinfo = await run.feed.treeinfo()
+        if treeinfo is None:
+            return None, []
+        what = "reading the description of the installable tree"
+        tree = await run.context.isolated(read_treeinfo, treeinfo.content, returns=list[TreeFile], what=what)
+    except OperationError as error:
+        if isinstance(error, FeedDown):
+            raise
+        if run.held is not None and run.held.version.treeinfo is not None:
+            raise
+        _leave_out(parts, "the installable tree", error)
+        return None, []
+    (received / _TREEINFO).write_bytes(treeinfo.content)
+    return treeinfo.name, tree
+
+
+def _leave_out(parts: _Parts, what: str, error: OperationError) -> None:
+    parts.notes.append(Note(what=what, reason=error.description))
+    parts.is_complete = parts.is_complete and not isinstance(error, FetchFailed)
+
+
+async def _normalise(run: Run, entries: list[MetadataFile], folder: Path) -> Normalised:
+    fetching = run.context.fetching
+    base = run.held.folder if run.held is not None and run.arguments.mode == "additive" else None
+    options = Normalising(
+        limits=UnpackLimits(fetching.unpacked_bytes, fetching.unpacked_ratio),
+        algorithms=run.settings.checksum_types,
+        base=None if base is None else str(base),
+    )
+    received = folder / RECEIVED
+    return await run.context.isolated(
+        normalise, str(received), entries, str(folder), options, returns=Normalised, what="reading the metadata"
+    )

@@ -1,0 +1,59 @@
+"""What the steps of one sync share."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pulp_worker import Context, OperationError
+from pulp_worker.fetching import FetchFailed
+
+from pulp_operations.arguments import SyncArguments
+from pulp_operations.feeds import Feed, FeedDown, may_have_changed
+from pulp_operations.progress import Reporting, SyncProgress
+from pulp_operations.settings import Settings
+from pulp_operations.store import Store
+from pulp_operations.versions import Held
+
+
+class RepositoryChanged(OperationError):
+    """The feed has another repomd.xml now than the one that the sync began with."""
+
+    def __init__(self) -> None:
+        super().__init__("fetch-failed", "the repository changed while it was fetched")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One sync, which may start over: `scratch` is empty at each start."""
+
+    context: Context[SyncArguments]
+    store: Store
+    settings: Settings
+    feed: Feed
+    progress: SyncProgress
+    reporting: Reporting
+    scratch: Path
+    held: Held | None
+    """The newest version before."""
+
+    @property
+    def arguments(self) -> SyncArguments:
+        """What the task was given."""
+        return self.context.arguments
+
+    async def is_outdated(self, error: FetchFailed) -> bool:
+        """Whether something could not be fetched since the repository has changed. Raises `FeedDown` if that is it."""
+        if isinstance(error, FeedDown):
+            raise error
+        return may_have_changed(error) and await self.feed.changed()
+
+
+async def together(coroutines: Iterable[Coroutine[None, None, None]]) -> None:
+    """Run them at once; the first that raises ends the others, and what it raised is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in coroutines:
+                group.create_task(coroutine)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
