@@ -42,13 +42,17 @@ def checksum_of(path: Path, algorithm: str) -> str:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Let `target` have the content of `source`, by a hard link where the file system can."""
+    """Let `target` have the content of `source`, by a hard link where the file system can.
+
+    Raises `FileNotFoundError` where `source` is not there, and `FileExistsError` where `target` is.
+    """
     try:
         os.link(source, target)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV):
             raise
-        shutil.copyfile(source, target)
+        with source.open("rb") as given, target.open("xb") as made:
+            shutil.copyfileobj(given, made, _CHUNK_BYTES)
 
 
 def numbered(folder: Path) -> list[Path]:
