@@ -1,7 +1,7 @@
 """repomd.xml, the table of contents of a repository: read as dnf reads it."""
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -13,6 +13,8 @@ from pulp_operations.repomd import bad_repository
 from pulp_operations.settings import CHECKSUM_TYPES
 
 _DEEPEST: Final = 32
+_MOST_TAGS: Final = 100
+_MOST_TAG_CHARACTERS: Final = 500
 _MOST_ENTRIES: Final = 1000
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _REVISION: Final = re.compile(r"[A-Za-z0-9._:+ -]{1,100}")
@@ -57,6 +59,26 @@ def read_repomd(content: bytes, algorithms: frozenset[str] = CHECKSUM_TYPES) -> 
     if not _REVISION.fullmatch(revision):
         revision = ""
     return Repomd(revision=revision, entries=list(entries.values()), notes=notes, timestamp_s=newest_s)
+
+
+class Tag(NamedTuple):
+    """What repomd.xml says of the purpose of a repository. `kind` is content, repo or distro; a distro has a CPE id."""
+
+    kind: str
+    text: str
+    cpeid: str | None = None
+
+
+def read_tags(content: bytes) -> list[Tag]:
+    """The tags of a repomd.xml that `read_repomd` reads. They are optional: long ones, and those over 100, are left."""
+    tags = [
+        Tag(_local(child), (child.text or "").strip(), child.get("cpeid"))
+        for group in _tree(content)
+        if _local(group) == "tags"
+        for child in group
+        if _local(child) in ("content", "repo", "distro")
+    ]
+    return [tag for tag in tags if len(f"{tag.text}{tag.cpeid}") <= _MOST_TAG_CHARACTERS][:_MOST_TAGS]
 
 
 def _entry(kind: str, data: ElementTree.Element, algorithms: frozenset[str]) -> MetadataFile:
