@@ -62,6 +62,14 @@ class PublishArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             examples=["https://example.org/lists/zoo.txt"],
         ),
     ] = None
+    compression: Annotated[
+        Literal["gzip", "zstd"],
+        Meta(description="Of the metadata. Every client reads gzip; zstd needs EL 8 or later."),
+    ] = "gzip"
+    metadata: Annotated[
+        Literal["regenerate", "mirror"],
+        Meta(description="Write metadata anew, or mirror the feed's own with its signature."),
+    ] = "regenerate"
     verify_tls: VerifyTls = True
 
 

@@ -1,25 +1,27 @@
 """`publish`: write out what a repository holds, as a yum repository."""
 
 import asyncio
-import errno
 import os
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pulp_worker import Context, OperationError, Resource, operation
 from pulp_worker.fetching import patiently
 
 from pulp_operations.arguments import PublishArguments, fencing_token
-from pulp_operations.metadata import packages_of, unpacked_metadata
-from pulp_operations.progress import FAILED, FINISHED, IN_PROGRESS, NOT_STARTED
-from pulp_operations.reading import write_metadata
-from pulp_operations.repomd import shown_href
-from pulp_operations.store import Package, Store, checksum_of
+from pulp_operations.conversion import converted
+from pulp_operations.publishing.errors import not_mirrorable
+from pulp_operations.publishing.making import Making
+from pulp_operations.publishing.progress import PublishProgress
+from pulp_operations.publishing.record import Plan, Record
+from pulp_operations.publishing.signing import Signer, signer
+from pulp_operations.records import Version
+from pulp_operations.settings import Settings
+from pulp_operations.storage import telling_storage_errors
+from pulp_operations.store import Store
+from pulp_operations.versions import Held
 
 _MOST_LIST_BYTES: Final = 10 * 1024 * 1024
-_PARTS: Final = ("package_list", "metadata", "packages", "verification")
 
 
 @operation(
@@ -30,60 +32,78 @@ _PARTS: Final = ("package_list", "metadata", "packages", "verification")
     resources=[Resource("repository", "{repo_id}"), Resource("content_unit", "orphans", "shared")],
     tags=["pulp:repository:{repo_id}", "pulp:action:publish"],
 )
+@telling_storage_errors
 def publish(context: Context[PublishArguments]) -> object:
-    """Write out what was fetched, as a yum repository, and check it by reading it back.
+    """Write out what was fetched, as a yum repository, and check every byte of it.
 
-    Not cancellable: a publication becomes visible whole, or not at all.
+    Not cancellable: a publication becomes visible whole, or not at all. Where the newest publication is what this one
+    would be, and is intact, nothing is written.
     """
     repo_id = context.arguments.repo_id
     token = fencing_token(context, f"repository:{repo_id}", "content_unit:orphans")
-    store = Store(context.storage)
-    held = store.repository(repo_id)
+    store, settings = Store(context.storage), Settings.read(os.environ)
+    held = _held(context, store, token)
+    progress = PublishProgress(context)
+    try:
+        progress.enter("package_list")
+        sign = signer(settings) if context.arguments.metadata == "regenerate" else None
+        making = Making(context, store, held, _plan(context, held.version, sign), progress)
+        previous = _newest(store, repo_id)
+        record = None if previous is None else making.is_same(previous)
+        if previous is not None and record is not None:
+            result = _result(record, previous, unchanged=True)
+        else:
+            with store.scratch() as scratch:
+                record = making.make(scratch, sign, previous, settings.generations)
+                progress.enter("publish_http", "publish_https")
+                result = _result(record, store.save_publication(repo_id, scratch, token), unchanged=False)
+    except BaseException:
+        progress.fail()
+        raise
+    progress.finish()
+    return result
+
+
+def _held(context: Context[PublishArguments], store: Store, token: int) -> Held:
+    """The newest version, in the present format."""
+    repo_id = context.arguments.repo_id
+    versions = store.versions(repo_id)
+    held = versions.newest()
     if held is None:
         raise OperationError("not-synced", f"repository {repo_id!r} holds nothing: sync it first")
-    progress = _Progress(context)
     with store.scratch() as scratch:
-        try:
-            progress.enter("package_list")
-            names = _wanted_names(context)
-            progress.enter("metadata")
-            published = asyncio.run(_write_metadata(context, held["folder"], scratch, names))
-            progress.enter("packages")
-            _link_packages(store, held["packages"], published, scratch)
-            progress.enter("verification")
-            size_bytes = _verify(context, scratch, published)
-            folder = store.save_publication(repo_id, scratch, token)
-        except BaseException:
-            progress.end(FAILED)
-            raise
-    progress.end(FINISHED)
+        return asyncio.run(converted(context, versions, held, scratch / "version", token))
+
+
+def _newest(store: Store, repo_id: str) -> Path | None:
+    link = store.publication_link(repo_id)
+    return link.resolve() if link.exists() else None
+
+
+def _result(record: Record, publication: Path, *, unchanged: bool) -> dict[str, object]:
     return {
-        "packages": len(published),
-        "size": size_bytes,
-        "version": held["version"],
-        "publication": int(folder.name),
+        "packages": record.packages,
+        "size": record.size_bytes,
+        "version": record.version,
+        "publication": int(publication.name),
+        "unchanged": unchanged,
+        "notes": record.notes,
+        "notes_total": len(record.notes),
     }
 
 
-class _Progress:
-    """The state of each part of a publish."""
-
-    def __init__(self, context: Context[Any]) -> None:
-        self._context = context
-        self._states = dict.fromkeys(_PARTS, NOT_STARTED)
-
-    def enter(self, part: str) -> None:
-        self.end(FINISHED, part)
-
-    def end(self, state: str, next_part: str | None = None) -> None:
-        """What is in progress ended so; the next part begins."""
-        for part, now in self._states.items():
-            if part == next_part:
-                self._states[part] = IN_PROGRESS
-            elif now == IN_PROGRESS:
-                self._states[part] = state
-        parts = {part: {"state": now} for part, now in self._states.items()}
-        self._context.report({"yum_distributor": parts})
+def _plan(context: Context[PublishArguments], version: Version, sign: Signer | None) -> Plan:
+    given = context.arguments
+    if given.metadata == "mirror" and given.packages_url is not None:
+        raise not_mirrorable("only some of its packages are to be published")
+    return Plan(
+        version=version.number,
+        token=version.token,
+        compression=given.compression,
+        metadata=given.metadata,
+        names=_wanted_names(context),
+        key=b"" if sign is None else sign.public_key(),
+    )
 
 
 def _wanted_names(context: Context[PublishArguments]) -> list[str] | None:
@@ -102,58 +122,3 @@ def _wanted_names(context: Context[PublishArguments]) -> list[str] | None:
     except UnicodeDecodeError:
         raise OperationError("fetch-failed", "the list of packages is no text in UTF-8") from None
     return [line.strip() for line in lines]
-
-
-async def _write_metadata(
-    context: Context[PublishArguments], source: Path, folder: Path, names: list[str] | None
-) -> dict[str, str]:
-    """Write the repodata; checksum → location of each published package."""
-    async with unpacked_metadata(context, source, folder) as plain:
-        published: dict[str, str] = await context.isolated(
-            write_metadata, plain, str(folder), names, returns=dict[str, str], what="writing the metadata"
-        )
-    return published
-
-
-async def _read_back(context: Context[Any], folder: Path) -> list[Package]:
-    async with unpacked_metadata(context, folder, folder) as plain:
-        return await packages_of(context, plain)
-
-
-def _link_packages(store: Store, held: list[Package], published: Mapping[str, str], folder: Path) -> None:
-    for package in held:
-        href = published.get(package.checksum)
-        if href is None or (folder / href).exists():
-            continue
-        (folder / href).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _link_or_copy(store.content_path(package), folder / href)
-        except FileNotFoundError as error:
-            raise OperationError(
-                "content-missing", f"{shown_href(package.href, package.checksum)} is not in the store: sync again"
-            ) from error
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV):
-            raise
-        shutil.copyfile(source, target)  # a file system without hard links, or no more of them
-
-
-def _verify(context: Context[Any], folder: Path, published: Mapping[str, str]) -> int:
-    """Read the publication back, every byte of it; its packages' size in bytes."""
-    size_bytes, seen = 0, set()
-    for package in asyncio.run(_read_back(context, folder)):
-        path = folder / package.href
-        if path.stat().st_size != package.size_bytes or checksum_of(path, package.algorithm) != package.checksum:
-            raise OperationError(
-                "bad-publication", f"{shown_href(package.href, package.checksum)} is not what the metadata says"
-            )
-        size_bytes += package.size_bytes
-        seen.add(package.checksum)
-    if seen != set(published):
-        raise OperationError("bad-publication", "the metadata that was written lacks packages")
-    return size_bytes

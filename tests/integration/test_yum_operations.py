@@ -160,7 +160,15 @@ def leave_partial(feed: Feed, runner: Runner, location: str) -> None:
 async def test_a_publication_is_a_complete_repository(feed: Feed, runner: Runner) -> None:
     await runner.run(sync, repo_id="ff7-e6", feed=feed.url)
     result = await runner.run(publish, repo_id="ff7-e6")
-    assert result == {"packages": 37, "size": 149_958_122, "version": 1, "publication": 1}
+    assert result == {
+        "packages": 37,
+        "size": 149_958_122,
+        "version": 1,
+        "publication": 1,
+        "unchanged": False,
+        "notes": [],
+        "notes_total": 0,
+    }
     folder = runner.storage / "published" / "ff7-e6"
     reader = RepositoryReader(str(folder))
     found = list(reader.iter_packages())

@@ -139,7 +139,7 @@ def test_shipped_operations_declare_what_they_take() -> None:
             *("repo_id", "feed", "concurrency", "verify_tls", "credential", "mode", "metadata"),
             *("retention", "most_removed_percent", "allow_shrink"),
         ],
-        "publish": ["repo_id", "packages_url", "verify_tls"],
+        "publish": ["repo_id", "packages_url", "compression", "metadata", "verify_tls"],
         "remove-orphans": [],
     }
     assert all("description" in each for of in (sync, publish) for each in (of.schema or {})["properties"].values())

@@ -1,0 +1,138 @@
+"""Making a publication of a version in a folder, or finding that the newest one is the same."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pulp_worker import Context
+
+from pulp_operations.publishing.content import Placed, compare_content, is_content, link_content, link_tree
+from pulp_operations.publishing.errors import damaged_version
+from pulp_operations.publishing.mirroring import mirror_repodata, package_path
+from pulp_operations.publishing.placing import link_into, place
+from pulp_operations.publishing.progress import PublishProgress
+from pulp_operations.publishing.record import (
+    Plan,
+    Record,
+    checksums_below,
+    is_intact,
+    keep_earlier,
+    read_record,
+    write_record,
+)
+from pulp_operations.publishing.repodata import Regenerating, Written, write_repodata
+from pulp_operations.publishing.signing import Signer
+from pulp_operations.reading.table import read_repomd
+from pulp_operations.records import Note, Package, Repomd
+from pulp_operations.store import Store
+from pulp_operations.versions import RECEIVED, Held
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What a publication is made of."""
+
+    context: Context[Any]
+    store: Store
+    held: Held
+    plan: Plan
+    progress: PublishProgress
+
+    def is_same(self, publication: Path) -> Record | None:
+        """The record of an earlier publication if it is what this one would be, byte for byte, and undamaged."""
+        record = read_record(publication)
+        if record is None or record.plan != self.plan.digest or not is_intact(publication, record):
+            return None
+        self.progress.enter("verification")
+        whole = all(is_content(publication / each.path, each.content) for each in self._packages(record.chosen))
+        return record if whole else None
+
+    def make(self, folder: Path, signer: Signer | None, previous: Path | None, generations: int) -> Record:
+        """Write the publication into an empty folder, and compare every file with what its metadata says.
+
+        Raises `OperationError`, whose code and words say what is damaged or missing, and what mends it.
+        """
+        self.progress.enter("metadata")
+        damaged = self.held.damage()
+        if damaged:
+            raise damaged_version(", ".join(damaged))
+        notes, chosen = self._write_metadata(folder)
+        if signer is not None:
+            signer.sign(folder, self.plan.key)
+        files = checksums_below(folder)
+        packages = self.held.version.counts.packages if chosen is None else len(chosen)
+        self.progress.enter("packages", items=packages)
+        link_content(self.store, self._packages(chosen), folder, lambda: self.progress.count("packages"))
+        self.progress.enter("distribution", items=len(self.held.version.tree))
+        tree = link_tree(self.store, self.held.version.tree, folder, lambda: self.progress.count("distribution"))
+        self.progress.enter("verification")
+        size_bytes = compare_content(self.store, self._packages(chosen), folder, expected=packages)
+        compare_content(self.store, tree, folder, expected=len(tree))
+        record = Record(
+            plan=self.plan.digest,
+            version=self.held.version.number,
+            packages=packages,
+            size_bytes=size_bytes,
+            files=files,
+            chosen=chosen,
+            notes=notes,
+            kept={} if previous is None else keep_earlier(previous, folder, generations),
+        )
+        write_record(folder, record)
+        return record
+
+    def _packages(self, chosen: list[str] | None) -> Iterator[Placed]:
+        wanted = None if chosen is None else frozenset(chosen)
+        for package in self.held.packages():
+            if wanted is None or package.checksum in wanted:
+                yield Placed(package, self._path(package))
+
+    def _path(self, package: Package) -> str:
+        return package.location if self.plan.metadata == "regenerate" else package_path(package)
+
+    def _write_metadata(self, folder: Path) -> tuple[list[Note], list[str] | None]:
+        """Write everything but packages and the files of a tree."""
+        if self.plan.metadata == "mirror":
+            self._mirror(folder)
+            notes, chosen = [], None
+        else:
+            written = self._regenerate(folder)
+            notes, chosen = written.notes, written.chosen
+        self._describe_tree(folder)
+        return notes, chosen
+
+    def _regenerate(self, folder: Path) -> Written:
+        limits = self.context.fetching
+        options = Regenerating(
+            compression=self.plan.compression,
+            names=self.plan.names,
+            most_bytes=limits.unpacked_bytes,
+            most_ratio=limits.unpacked_ratio,
+        )
+        arguments = (self.held.version, str(self.held.folder), str(folder), options)
+        written: Written = asyncio.run(
+            self.context.isolated(write_repodata, *arguments, returns=Written, what="writing the metadata")
+        )
+        return written
+
+    def _mirror(self, folder: Path) -> None:
+        try:
+            content = (self.held.folder / RECEIVED / "repomd.xml").read_bytes()
+        except FileNotFoundError:
+            content = None
+        named = Repomd(revision="", entries=[])
+        if content is not None:
+            named = asyncio.run(self.context.isolated(read_repomd, content, returns=Repomd, what="reading repomd.xml"))
+        mirror_repodata(self.held.version, self.held.folder, named.entries, folder)
+
+    def _describe_tree(self, folder: Path) -> None:
+        name = self.held.version.treeinfo
+        target = None if name is None else place(folder, name)
+        if target is None:
+            return
+        try:
+            link_into(self.held.folder / RECEIVED / "treeinfo", target)
+        except FileNotFoundError:
+            raise damaged_version("the description of its tree is not there") from None

@@ -1,0 +1,111 @@
+"""What a publication says of itself, in `.publication.json`: from what it was made, and what it keeps for late readers.
+
+Whoever read repomd.xml just before a publish goes on to read the files that it names, so a publication keeps those of
+the publications before it: their metadata under names that hold checksums, and packages that have left.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from pulp_operations.layout import checksum_of
+from pulp_operations.publishing.packing import REPODATA
+from pulp_operations.publishing.placing import RECORD, link_into, place
+from pulp_operations.records import Note
+
+_FORMAT: Final = 1
+"""Raised where the same version makes another publication than by the release before."""
+_ENTRANCE: Final = tuple(f"{REPODATA}/repomd.xml{suffix}" for suffix in ("", ".asc", ".key"))
+"""Every generation has its own under the same name."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What decides the bytes of a publication."""
+
+    version: int
+    token: int
+    compression: Literal["gzip", "zstd"]
+    metadata: Literal["regenerate", "mirror"]
+    names: list[str] | None = None
+    key: bytes = b""
+    """The public key of the signature."""
+    format: int = _FORMAT
+
+    @property
+    def digest(self) -> str:
+        """Equal plans have equal ones."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """The record of a publication. Paths are relative to its folder."""
+
+    plan: str
+    version: int
+    packages: int
+    size_bytes: int
+    files: dict[str, str]
+    """The checksums (SHA-256) of its files that are neither packages nor files of a tree."""
+    chosen: list[str] | None = None
+    """The checksums of its packages, where not all are published."""
+    notes: list[Note] = []
+    kept: dict[str, int] = {}
+    """Files of earlier publications, and how many publications ago each was of the newest."""
+
+
+def read_record(publication: Path) -> Record | None:
+    """None where there is none, or none that can be read: such a publication is never taken for unchanged."""
+    try:
+        return msgspec.json.decode((publication / RECORD).read_bytes(), type=Record)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def write_record(publication: Path, record: Record) -> None:
+    """The last file of a publication that is written."""
+    (publication / RECORD).write_bytes(msgspec.json.encode(record))
+
+
+def checksums_below(publication: Path) -> dict[str, str]:
+    """The files that are there, with their SHA-256."""
+    return {path: checksum_of(publication / path, "sha256") for path in sorted(_files(publication))}
+
+
+def is_intact(publication: Path, record: Record) -> bool:
+    """Whether these files are there as they were written."""
+    try:
+        return all(checksum_of(publication / path, "sha256") == digest for path, digest in record.files.items())
+    except OSError:
+        return False
+
+
+def keep_earlier(previous: Path, publication: Path, generations: int) -> dict[str, int]:
+    """Link files of the last generations into a new publication, where it has none of its own under that name.
+
+    Returns how old each is.
+    """
+    record = read_record(previous)
+    before = {} if record is None else record.kept
+    kept = {}
+    for path in _files(previous):
+        age = before.get(path, 0) + 1
+        target = place(publication, path)
+        if age >= generations or path in _ENTRANCE or target is None:
+            continue
+        # Taken by a file of the new publication, or in the way of one of its folders: then that one counts.
+        with contextlib.suppress(FileExistsError, NotADirectoryError, FileNotFoundError):
+            link_into(previous / path, target)
+            kept[path] = age
+    return kept
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for parent, _, names in os.walk(folder):
+        inside = Path(parent).relative_to(folder)
+        yield from (str(inside / name) for name in names)
