@@ -13,15 +13,26 @@ from pulp_deploy.stack import Stack, StackOptions
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import draining, footprint, listing, projecting, reading, recovering, serving, siege, transporting
+from benchmarks import (
+    draining,
+    footprint,
+    listing,
+    projecting,
+    publishing,
+    reading,
+    recovering,
+    serving,
+    siege,
+    transporting,
+)
 from benchmarks.measure import Measure, Result, Sizes, run, steps_of
 from benchmarks.scene import Servers
 
-MEASURES: dict[str, Measure] = {
-    measure.name: measure
-    for module in (transporting, projecting, draining, serving, recovering, listing, reading, footprint, siege)
-    for measure in module.MEASURES
-}
+_MODULES = (
+    *(transporting, projecting, draining, serving, recovering, listing, reading, footprint, siege),
+    publishing,
+)
+MEASURES: dict[str, Measure] = {measure.name: measure for module in _MODULES for measure in module.MEASURES}
 
 
 @click.command(help="Measure, each side by side with its limit or its peers. Without NAME everything.")
@@ -31,7 +42,7 @@ MEASURES: dict[str, Measure] = {
 def bench(names: tuple[str, ...], quick: bool, file: Path | None) -> None:
     """See the command's help."""
     chosen = [MEASURES[name] for name in dict.fromkeys(names)] or list(MEASURES.values())
-    with _servers() as servers:
+    with _servers(any(measure.needs_servers for measure in chosen)) as servers:
         results = asyncio.run(_run(chosen, servers, Sizes(quick)))
     if file is not None:
         file.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
@@ -70,11 +81,11 @@ def _lines(result: Result, measure: Measure) -> str:
 
 
 @contextmanager
-def _servers() -> Iterator[Servers]:
+def _servers(are_needed: bool) -> Iterator[Servers]:
     """Those that PULP_KAFKA and PULP_POSTGRES name; else a Kafka and a Postgres of its own, gone afterwards."""
-    kafka, postgres = os.environ.get("PULP_KAFKA"), os.environ.get("PULP_POSTGRES")
+    kafka, postgres = os.environ.get("PULP_KAFKA", ""), os.environ.get("PULP_POSTGRES", "")
     with TemporaryDirectory(prefix="pulp-bench-") as bytecode:
-        if kafka and postgres:
+        if (kafka and postgres) or not are_needed:
             yield Servers(kafka, postgres, Path(bytecode))
             return
         stack = Stack(StackOptions.throwaway(), lambda line: click.echo(line, err=True))

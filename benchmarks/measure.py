@@ -46,6 +46,8 @@ class Measure:
     sides: Mapping[str, Side] = field(default_factory=dict)
     together: Together | None = None
     rounds: int = 3
+    needs_servers: bool = True
+    """Whether Kafka and Postgres must run."""
 
 
 @dataclass(frozen=True, slots=True)
