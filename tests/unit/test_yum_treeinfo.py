@@ -102,6 +102,7 @@ def test_a_tree_without_files() -> None:
         (b"[general]\n[stage2]\nmainimage = .", "not in the tree"),
         (b"[general]\n[stage2]\nmainimage = a\\b", "not in the tree"),
         (b"[general]\n[stage2]\nmainimage = " + b"x" * 300, "not in the tree"),
+        (b"[general]\n[stage2]\nmainimage = images\ninstimage = images/boot.iso", "the folder of another file"),
         (b"[general]\n[stage2]\n" + b"".join(b"a%d = x%d\n" % (n, n) for n in range(10_001)), "over 10000 files"),
     ],
 )
@@ -109,3 +110,13 @@ def test_what_is_no_description_of_a_tree(content: bytes, words: str) -> None:
     with pytest.raises(OperationError) as raised:
         read_treeinfo(content)
     assert (raised.value.code, words in raised.value.description) == ("bad-repository", True), raised.value.description
+
+
+@pytest.mark.parametrize(
+    "path", ["repodata", "repodata/repomd.xml", "./repodata/x", "Packages", "Packages/ant.rpm", ".treeinfo", "treeinfo"]
+)
+def test_no_file_of_a_tree_takes_the_place_of_what_a_publication_has_itself(path: str) -> None:
+    tree = (
+        f"[general]\n[images-x86_64]\nkernel = {path}\ninitrd = images/initrd.img\n[checksums]\n{path} = sha256:{SUM}\n"
+    )
+    assert [file.path for file in read_treeinfo(tree.encode())] == ["images/initrd.img"]

@@ -2,6 +2,7 @@
 
 import configparser
 import posixpath
+from pathlib import PurePosixPath
 from typing import Final
 
 from pulp_operations.reading.names import known_checksum
@@ -12,7 +13,8 @@ _WHAT: Final = "the description of the installable tree (.treeinfo)"
 _MOST_FILES: Final = 10_000
 _MOST_PATH_BYTES: Final = 1000
 _MOST_SEGMENT_BYTES: Final = 255
-_REPODATA: Final = "repodata/"
+_PUBLICATIONS_OWN: Final = ("repodata", "Packages", ".treeinfo", "treeinfo")
+"""What a publication has of its own at its top."""
 
 
 def read_treeinfo(content: bytes) -> list[TreeFile]:
@@ -32,9 +34,7 @@ def read_treeinfo(content: bytes) -> list[TreeFile]:
     files: dict[str, TreeFile] = {}
     if parser.has_section("checksums"):
         for path, value in parser.items("checksums"):
-            own = _path(path)
-            if not own.startswith(_REPODATA):  # a publication has its own
-                files[own] = _file(own, value)
+            files[_path(path)] = _file(_path(path), value)
     for section in parser.sections():
         if section.startswith("images-") or section == "stage2":
             for _, path in parser.items(section):
@@ -42,7 +42,10 @@ def read_treeinfo(content: bytes) -> list[TreeFile]:
                     files.setdefault(_path(path), TreeFile(path=_path(path)))
     if len(files) > _MOST_FILES:
         raise bad_repository(f"{_WHAT} names over {_MOST_FILES} files")
-    return sorted(files.values(), key=lambda file: file.path)
+    folders = {str(folder) for path in files for folder in PurePosixPath(path).parents}
+    if not folders.isdisjoint(files):
+        raise bad_repository(f"{_WHAT} names a file that is the folder of another file")
+    return [files[path] for path in sorted(files) if path.partition("/")[0] not in _PUBLICATIONS_OWN]
 
 
 def _file(path: str, value: str) -> TreeFile:
