@@ -233,6 +233,8 @@ UNUSABLE_SEARCHES: list[tuple[bytes, str]] = [
     (b'{"criteria": {"filters": {"state": "nope"}}}', "unknown state nope; known are: waiting, running"),
     (b'{"criteria": {"filters": {"state": {"$ne": "running"}}}}', "an object with $in"),
     (b'{"criteria": {"filters": {"state": {"$in": ["error"], "$ne": "x"}}}}', "an object with $in"),
+    (b'{"criteria": {"filters": {"state": {"$all": ["error"]}}}}', "an object with $in or $nin and a list"),
+    (b'{"criteria": {"filters": {"tags": {"$nin": ["x"]}}}}', "an object with $in or $all and a list"),
     (b'{"criteria": {"filters": {"worker": "x"}}}', "only task_id, group_id, state and tags"),
     (b'{"criteria": {"sort": [["id"]]}}', "a list of [FIELD, ascending or descending]"),
     (b'{"criteria": {"sort": [["password", "ascending"]]}}', "a list of [FIELD, ascending or descending]"),

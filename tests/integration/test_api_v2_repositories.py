@@ -170,6 +170,19 @@ async def test_an_unknown_action_is_refused(yum: Site) -> None:
     assert (answer.status_code, "known are: sync, publish" in answer.text) == (400, True)
 
 
+async def test_a_client_of_2_21_finds_the_tasks_of_a_repository_before_it_starts_one(yum: Site) -> None:
+    ended_already = await yum.submit({"operation": "sync", "arguments": {"repo_id": "zoo", "feed": FEED}})
+    await ended(yum, ended_already)
+    waiting = await yum.submit({"operation": "sync", "arguments": {"repo_id": "zoo"}})
+    await yum.submit({"operation": "publish", "arguments": {"repo_id": "zoo"}})
+    filters = {
+        "state": {"$nin": ["finished", "error", "canceled", "skipped"]},
+        "tags": {"$all": ["pulp:repository:zoo", "pulp:action:sync"]},
+    }
+    answer = await yum.client.post(f"{V2}/tasks/search/", json={"criteria": {"filters": filters}})
+    assert [report["task_id"] for report in answer.json()] == [str(waiting)]
+
+
 async def test_a_removal_answers_its_call_report(yum: Site) -> None:
     await create(yum, importer_config={"feed": FEED})
     answer = await yum.client.delete(ZOO)

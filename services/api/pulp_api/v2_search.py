@@ -38,6 +38,8 @@ _ORDERS: Final[dict[str, LiteralString]] = {
     "task_type": "t.operation",
     "worker_name": "t.worker",
 }
+_MORE_OPERATORS: Final[dict[str, tuple[str, ...]]] = {"state": ("$nin",), "tags": ("$all",)}
+"""What a field takes beside `$in`: a client of 2.21 looks so for the tasks of a repository before it starts one."""
 _DIRECTIONS: Final[dict[str, LiteralString]] = {"ascending": " asc nulls first", "descending": " desc nulls last"}
 _LAST: Final[LiteralString] = "t.accepted_at, t.task_id"
 
@@ -150,10 +152,11 @@ def json_value(name: str, text: str) -> Any:
 def _filter(field: str, wanted: Any) -> Condition:
     if field == "group_id" and wanted is None:
         return Condition("t.group_id is null")
-    values = wanted.get("$in") if isinstance(wanted, dict) else [wanted]
-    is_plain = not isinstance(wanted, dict) or len(wanted) == 1
-    if not _is_texts(values) or not is_plain:
-        raise BadInput(f"criteria.filters.{field}: a text, or an object with $in and a list of texts")
+    known = ("$in", *_MORE_OPERATORS.get(field, ()))
+    [(operator, values)] = wanted.items() if isinstance(wanted, dict) and len(wanted) == 1 else [("$in", [wanted])]
+    if operator not in known or not _is_texts(values):
+        told = " or ".join(known)
+        raise BadInput(f"criteria.filters.{field}: a text, or an object with {told} and a list of texts")
     if len(values) > MOST_VALUES:
         raise BadInput(f"criteria.filters.{field}: {len(values)} values, at most {MOST_VALUES} are taken in one search")
     match field:
@@ -163,7 +166,10 @@ def _filter(field: str, wanted: Any) -> Condition:
             parameter: LiteralString = "ids" if field == "task_id" else "groups"
             return Condition(column + " = any (%(" + parameter + ")s)", {parameter: ids})
         case "state":
-            return in_states(values)
+            in_any = in_states(values)
+            return Condition("not " + in_any.sql, in_any.parameters) if operator == "$nin" else in_any
+        case "tags" if operator == "$all":
+            return Condition("t.tags <> '{}' and t.tags @> %(tags)s", {"tags": values})
         case "tags":
             return Condition("t.tags <> '{}' and t.tags && %(tags)s", {"tags": values})
         case _:
