@@ -113,9 +113,10 @@ async def add(connection: AsyncConnection, repo_id: str, said: Said, actor: str)
     return await _one(connection, "add", {"repo_id": repo_id, "actor": actor, **_values(said)})
 
 
-async def note(connection: AsyncConnection, repo_id: str, actor: str) -> bool:
-    """Make sure of a record for a repository that a sync was submitted for; whether it was made now."""
-    cursor = await connection.execute(_SQL["note"], {"repo_id": repo_id, "actor": actor})
+async def note(connection: AsyncConnection, repo_id: str, actor: str, task_id: UUID) -> bool:
+    """Make sure of a record for a repository that this sync was submitted for; whether it was made now."""
+    values = {"repo_id": repo_id, "actor": actor, "task_id": task_id, "resource": resource_of(repo_id)}
+    cursor = await connection.execute(_SQL["note"], values)
     return await cursor.fetchone() is not None
 
 

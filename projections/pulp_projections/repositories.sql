@@ -10,8 +10,15 @@ values (%(repo_id)s, %(display_name)s, %(description)s, %(notes)s, %(sync_option
 on conflict do nothing returning {columns};
 
 -- note --
--- A record for a repository that a sync was submitted for, unless it has one.
-insert into repositories (repo_id, created_by, updated_by) values (%(repo_id)s, %(actor)s, %(actor)s)
+-- A record for a repository that a sync was submitted for, unless it has one, or was removed since: the sync may be an earlier one,
+-- to which a repeated request has led.
+insert into repositories (repo_id, created_by, updated_by)
+select %(repo_id)s::text, %(actor)s::text, %(actor)s::text
+ where not exists (select from removals v
+                     join tasks e on e.task_id = v.task_id
+                     join tasks t on t.task_id = %(task_id)s
+                    where v.resource = %(resource)s and t.partition = e.partition
+                      and t.accepted_offset < e.accepted_offset)
 on conflict do nothing returning repo_id;
 
 -- adopt --

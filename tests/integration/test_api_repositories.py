@@ -381,6 +381,14 @@ async def test_a_sync_that_comes_while_a_repository_is_removed_has_a_record(yum:
     assert (await shown(yum))["feed"] == OTHER
 
 
+async def test_a_request_that_is_repeated_after_a_removal_brings_nothing_back(yum: Site) -> None:
+    arguments, key = {"repo_id": "zoo", "feed": FEED}, {"Idempotency-Key": "k"}
+    first = id_in(await submit(yum, "sync", arguments, **key))
+    id_in(await yum.client.delete((await shown(yum))["pulp_href"]))
+    assert id_in(await submit(yum, "sync", arguments, **key)) == first
+    assert await listed(yum) == []
+
+
 async def test_a_repair_is_a_task(yum: Site) -> None:
     for body in ({}, {"verify_checksums": True}, {"repo_id": "zoo"}):
         task_id = id_in(await yum.client.post(f"{V3}/repair/", json=body))

@@ -189,7 +189,7 @@ class Repositories:
         for repo_id in filter(None, found):
             try:
                 async with self._connect() as connection:
-                    is_new = await store.note(connection, repo_id, by.actor)
+                    is_new = await store.note(connection, repo_id, by.actor, task.task_id)
             except psycopg.Error as error:
                 _log.warning("a repository was not recorded", extra={"repository": repo_id, "error": error})
                 continue
