@@ -14,6 +14,7 @@ from pulp_admin.repo_options import (
     mode_option,
     repo_id_option,
 )
+from pulp_admin.repo_status import status_command
 from pulp_admin.start import accepted, watch_option
 
 _FETCH = "pulp-admin repo sync run --repo-id zoo --feed http://127.0.0.1:8000/zoo/"
@@ -53,6 +54,9 @@ def run_sync(
     accepted(app, {"operation": "sync", "arguments": {"repo_id": repo_id, **more}}, watch=watch)
 
 
+sync.add_command(status_command("repo", "sync"))
+
+
 @click.group(cls=Group, epilog=examples("pulp-admin repo publish run --repo-id zoo"))
 def publish() -> None:
     """Publish repositories."""
@@ -71,6 +75,9 @@ def run_publish(app: App, repo_id: str, metadata: str | None, compression: str |
     """
     more = given(metadata=metadata, compression=compression)
     accepted(app, {"operation": "publish", "arguments": {"repo_id": repo_id, **more}}, watch=watch)
+
+
+publish.add_command(status_command("repo", "publish"))
 
 
 @click.command(epilog=examples("pulp-admin repo repair --watch", "pulp-admin repo repair --repo-id zoo"))

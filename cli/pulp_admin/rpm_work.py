@@ -1,20 +1,16 @@
 """`pulp-admin rpm repo sync run|status` and `publish run|status`, in the words of Pulp 2."""
 
-from typing import Any, Final
+from typing import Final
 
 import click
 from pulp_console.groups import Group, examples
 from pulp_console.output import hint, show
 
 from pulp_admin.app import App, with_app
-from pulp_admin.filters import codes_of
-from pulp_admin.paths import api_path
 from pulp_admin.repo_options import repo_id_option
+from pulp_admin.repo_status import follow_to_its_end, status_command, unfinished
 from pulp_admin.screen import banner
-from pulp_admin.words import UNFINISHED
 
-_LEAVE: Final = "This command may be exited by pressing ctrl+c without affecting the actual operation on the server."
-_IDLE: Final = "The repository is not performing any operations"
 _background: Final = click.option("--bg", "in_background", is_flag=True, help="Return at once.")
 
 
@@ -36,12 +32,7 @@ def run_sync(app: App, repo_id: str, in_background: bool) -> None:
     _run(app, repo_id, "sync", in_background=in_background)
 
 
-@sync.command("status", epilog=examples("pulp-admin rpm repo sync status --repo-id zoo"))
-@repo_id_option
-@with_app
-def sync_status(app: App, repo_id: str) -> None:
-    """Follow the sync that runs or waits, if there is one."""
-    _status(app, repo_id, "sync")
+sync.add_command(status_command("rpm repo", "sync"))
 
 
 @click.group(cls=Group, epilog=examples("pulp-admin rpm repo publish run --repo-id zoo"))
@@ -62,16 +53,11 @@ def run_publish(app: App, repo_id: str, in_background: bool) -> None:
     _run(app, repo_id, "publish", in_background=in_background)
 
 
-@publish.command("status", epilog=examples("pulp-admin rpm repo publish status --repo-id zoo"))
-@repo_id_option
-@with_app
-def publish_status(app: App, repo_id: str) -> None:
-    """Follow the publish that runs or waits, if there is one."""
-    _status(app, repo_id, "publish")
+publish.add_command(status_command("rpm repo", "publish"))
 
 
 def _run(app: App, repo_id: str, operation: str, *, in_background: bool) -> None:
-    task_id = _unfinished(app, repo_id, operation)
+    task_id = unfinished(app, repo_id, operation)
     if task_id is None:
         task_id = app.client.submit({"operation": operation, "arguments": {"repo_id": repo_id}})
     else:
@@ -83,28 +69,4 @@ def _run(app: App, repo_id: str, operation: str, *, in_background: bool) -> None
         told = f"The status of this {operation} can be displayed using the status command."
         show(app.output, {"task_id": task_id}, lambda: [told])
         return
-    _follow(app, task_id)
-
-
-def _status(app: App, repo_id: str, operation: str) -> None:
-    banner(app, f"Repository Status [{repo_id}]")
-    task_id = _unfinished(app, repo_id, operation)
-    if task_id is None:
-        show(app.output, None, lambda: [_IDLE])
-        return
-    _follow(app, task_id)
-
-
-def _unfinished(app: App, repo_id: str, operation: str) -> str | None:
-    """The oldest task of this kind that has not ended."""
-    wanted: dict[str, Any] = {"resource": f"repository:{repo_id}", "operation": operation, "limit": 1}
-    for report in app.client.get(api_path("v2", "tasks"), {**wanted, "state": codes_of(UNFINISHED)}):
-        return str(report["task_id"])
-    return None
-
-
-def _follow(app: App, task_id: str) -> None:
-    from pulp_admin.watching import follow
-
-    hint(_LEAVE)
-    click.get_current_context().exit(follow(app.client, task_id, app.output))
+    follow_to_its_end(app, task_id)

@@ -218,6 +218,8 @@ def test_the_json_of_every_command_is_as_documented(user: User) -> None:
         "repo show": ["repo", "show", "--repo-id", "farm"],
         "repo update": ["repo", "update", "--repo-id", "farm", "--display-name", "The farm"],
         "repo remove": ["repo", "remove", "--repo-id", "farm"],
+        "repo sync status": ["repo", "sync", "status", "--repo-id", "farm"],
+        "repo publish status": ["repo", "publish", "status", "--repo-id", "farm"],
         "repo repair": ["repo", "repair"],
         "repo sync run": ["repo", "sync", "run", "--repo-id", "none", "--feed", "http://127.0.0.1:1/"],
         "repo publish run": ["repo", "publish", "run", "--repo-id", "none"],

@@ -390,9 +390,10 @@ def test_a_sync_that_runs_already_is_not_started_twice(run: Any, server: Server)
     assert [body["operation"] for _, _, body in server.sent] == ["publish"]
 
 
+@pytest.mark.parametrize("name", [("repo",), ("rpm", "repo")])
 @pytest.mark.parametrize("kind", ["sync", "publish"])
-def test_the_status_of_an_idle_repository(run: Any, kind: str) -> None:
-    printed = run("rpm", "repo", kind, "status", "--repo-id", "zoo")
+def test_the_status_of_an_idle_repository(run: Any, name: tuple[str, ...], kind: str) -> None:
+    printed = run(*name, kind, "status", "--repo-id", "zoo")
     assert printed.out == (
         f"{BANNER}                        Repository Status [zoo]\n{BANNER}\n"
         "The repository is not performing any operations\n"
