@@ -11,6 +11,7 @@ from pulp_worker import Context, Resource, operation
 
 from pulp_operations.arguments import NoArguments, fencing_token
 from pulp_operations.damage import content_of, heal, set_aside_files
+from pulp_operations.fences import fence_content
 from pulp_operations.layout import DISCARDED
 from pulp_operations.storage import telling_storage_errors
 from pulp_operations.store import Store
@@ -42,8 +43,9 @@ def remove_orphans(context: Context[NoArguments]) -> object:
     the resource that this needs for itself. If the record of any version cannot be read, nothing is removed and the
     task fails (`damaged-version`). The result is null where there was nothing to remove.
     """
-    fencing_token(context, "content_unit:orphans")
+    token = fencing_token(context, "content_unit:orphans")
     store = Store(context.storage)
+    fence_content(store.root, token)
     held = set(map(_key_of, store.referenced()))
     _remove_leftovers(store.root)
     heal(store.root)

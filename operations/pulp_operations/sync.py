@@ -4,9 +4,8 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -14,8 +13,10 @@ from pulp_worker import Context, OperationError, Resource, TaskCancelled, operat
 from pulp_worker.fetching import FetchFailed
 
 from pulp_operations.arguments import SyncArguments, fencing_token
+from pulp_operations.concurrently import unless_cancelled
 from pulp_operations.conversion import converted
 from pulp_operations.feeds import Feed, Unchanged
+from pulp_operations.fences import content_held
 from pulp_operations.progress import CANCELED, FAILED, FINISHED, IN_PROGRESS, Reporting, SyncProgress
 from pulp_operations.records import Source, TreeFile, Version
 from pulp_operations.settings import Settings
@@ -28,7 +29,7 @@ from pulp_operations.syncing.run import RepositoryChanged, Run
 from pulp_operations.syncing.trees import Tree
 from pulp_operations.versions import Held, Versions
 
-T = TypeVar("T")
+_CONTENT: Final = "content_unit:orphans"
 MOST_RESTARTS: Final = 3
 """Of one sync, whose repository changes while it is fetched."""
 MOST_NOTES: Final = 20
@@ -50,7 +51,7 @@ async def sync(context: Context[SyncArguments]) -> object:
     what was fetched stays, and the next sync goes on from there.
     """
     given = context.arguments
-    token = fencing_token(context, f"repository:{given.repo_id}", "content_unit:orphans")
+    token = fencing_token(context, f"repository:{given.repo_id}", _CONTENT)
     store, progress, settings = Store(context.storage), SyncProgress(), Settings.read(os.environ)
     versions, reporting = store.versions(given.repo_id), Reporting(progress, context.report)
     with store.scratch() as scratch:
@@ -69,10 +70,10 @@ async def sync(context: Context[SyncArguments]) -> object:
                     scratch=scratch / "work",
                     held=await _version_before(context, versions, scratch, token),
                 )
-                outcome = await _unless_cancelled(context, _fetch(run))
+                outcome = await unless_cancelled(context, _fetch(run))
             # From here on a cancel comes too late: the repository gets its new version whole.
             keep = given.retention or settings.keep_versions
-            version = await asyncio.to_thread(_keep, versions, run.held, outcome, token, keep)
+            version = await asyncio.to_thread(_keep, run, outcome, token, keep)
             progress.comps = progress.errata = FINISHED
             reporting.now()
         except BaseException as error:
@@ -81,21 +82,6 @@ async def sync(context: Context[SyncArguments]) -> object:
             reporting.now()
             raise
     return _result(version, outcome, run)
-
-
-async def _unless_cancelled(context: Context[Any], coroutine: Coroutine[None, None, T]) -> T:
-    """What the coroutine returns; a cancel ends it at once, whatever it waits for."""
-    work = asyncio.create_task(coroutine)
-    cancelled = asyncio.create_task(context.wait_cancelled())
-    try:
-        await asyncio.wait([work, cancelled], return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            return work.result()
-        raise TaskCancelled
-    finally:
-        work.cancel()
-        cancelled.cancel()
-        await asyncio.gather(work, cancelled, return_exceptions=True)
 
 
 class _Outcome(Struct, frozen=True, kw_only=True):
@@ -209,14 +195,16 @@ def _version(run: Run, received: Received, tree: Tree) -> Version:
     )
 
 
-def _keep(versions: Versions, held: Held | None, outcome: _Outcome, token: int, keep: int) -> Version:
+def _keep(run: Run, outcome: _Outcome, token: int, keep: int) -> Version:
     """Save the version if it is another one than the one before; the newest version."""
+    held, versions = run.held, run.store.versions(run.arguments.repo_id)
     is_same = held is not None and _is_same(outcome.version, held.version) and not held.damage()
     if held is not None and (outcome.folder is None or is_same):
         versions.retain(keep, token)
         return held.version
     assert outcome.folder is not None
-    return versions.save(outcome.folder, msgspec.structs.replace(outcome.version, token=token), keep=keep)
+    with content_held(run.store.root, run.context.tokens[_CONTENT]):
+        return versions.save(outcome.folder, msgspec.structs.replace(outcome.version, token=token), keep=keep)
 
 
 def _is_same(version: Version, held: Version) -> bool:

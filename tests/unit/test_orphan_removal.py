@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pulp_operations import remove_orphans
+from pulp_deploy.demo.server import DemoServer
+from pulp_operations import remove_orphans, sync
 from pulp_operations.damage import set_aside, set_aside_files
 from pulp_operations.records import Package, StoredFile
 
 from tests.support.stored import Stored
+from tests.support.yum import small_repository
 
 
 @pytest.fixture
@@ -169,3 +171,34 @@ async def test_a_folder_where_a_file_should_be_stays(stored: Stored) -> None:
     odd.mkdir(parents=True)
     assert (await stored.run(remove_orphans)).state == "successful"
     assert odd.is_dir()
+
+
+async def test_a_sync_whose_content_may_be_gone_saves_no_version(stored: Stored, tmp_path: Path) -> None:
+    """It was taken for lost, and its shared hold on the content was given to a removal."""
+    served = tmp_path / "served"
+    small_repository(served, {"Packages/ant.rpm": "ant"})
+    before = next(stored.tokens)
+    assert (await stored.run(remove_orphans)).state == "successful"
+    with DemoServer(served) as server:
+        late = await stored.run(sync, token=before, repo_id="zoo", feed=server.url)
+        assert (late.state, late.error_code) == ("failed", "fenced")
+        assert "content was removed by a later task meanwhile" in str(late.error_description)
+        assert stored.store.versions("zoo").newest() is None
+        assert (await stored.run(sync, repo_id="zoo", feed=server.url)).state == "successful"
+
+
+async def test_an_earlier_removal_removes_nothing_after_a_later_one(stored: Stored) -> None:
+    before = next(stored.tokens)
+    await stored.run(remove_orphans)
+    stored.package("ant")
+    late = await stored.run(remove_orphans, token=before)
+    assert (late.state, late.error_code) == ("failed", "fenced")
+    assert len(stored.files()) == 1
+
+
+async def test_a_fence_that_is_none_is_told(stored: Stored) -> None:
+    await stored.run(remove_orphans)
+    (stored.root / "fences" / "orphans.removed").write_bytes(bytes(20))
+    outcome = await stored.run(remove_orphans)
+    assert outcome.error_code == "damaged-fence"
+    assert "'orphans.removed' in the folder 'fences'" in str(outcome.error_description)

@@ -14,7 +14,7 @@ from pulp_operations.concurrently import together
 from pulp_operations.feeds import Feed, FeedDown, Fetched
 from pulp_operations.records import MetadataFile, Package, Source, StoredFile, TreeFile
 from pulp_operations.repairing.stored import Item, OwnFile, TableOfContents
-from pulp_operations.storage import StorageError
+from pulp_operations.storage import StorageError, storage_errors
 from pulp_operations.store import Store
 
 NO_SOURCE: Final = "where it came from is not known: run the repair with the argument feed, or sync the repository"
@@ -86,7 +86,8 @@ class Mending:
         match item.origin:
             case Package() as package:
                 partial = await asyncio.to_thread(self._partial, item.repo_id, package)
-                await feed.package(package, partial, lambda path: self.store.adopt(package, path))
+                with storage_errors(self.store.root, partial, package.size_bytes):
+                    await feed.package(package, partial, lambda path: self.store.adopt(package, path))
             case StoredFile() as file:
                 partial = await asyncio.to_thread(self._partial, item.repo_id, file)
                 wanted = TreeFile(

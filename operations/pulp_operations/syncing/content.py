@@ -10,13 +10,14 @@ import msgspec
 from pulp_worker import LimitExceeded
 from pulp_worker.fetching import FetchFailed
 
+from pulp_operations.concurrently import together
 from pulp_operations.damage import heal
 from pulp_operations.feeds import FeedDown
 from pulp_operations.progress import FINISHED, IN_PROGRESS
 from pulp_operations.records import Package, TreeFile
 from pulp_operations.repomd import shown_href
-from pulp_operations.storage import check_room
-from pulp_operations.syncing.run import RepositoryChanged, Run, together
+from pulp_operations.storage import check_room, storage_errors
+from pulp_operations.syncing.run import RepositoryChanged, Run
 from pulp_operations.syncing.trees import Tree, fetch_tree, find_tree
 from pulp_operations.versions import packages_in
 
@@ -80,7 +81,8 @@ async def _fetch_packages(run: Run, missing: _Missing) -> None:
         for package in queue:
             path = run.store.partial_path(run.arguments.repo_id, package)
             try:
-                await run.feed.package(package, path, partial(run.store.adopt, package))
+                with storage_errors(run.store.root, path, package.size_bytes):
+                    await run.feed.package(package, path, partial(run.store.adopt, package))
             except FeedDown:
                 raise
             except (FetchFailed, LimitExceeded) as error:

@@ -9,12 +9,14 @@ from msgspec import Struct
 from pulp_worker import LimitExceeded, OperationError
 from pulp_worker.fetching import FetchFailed
 
+from pulp_operations.concurrently import together
 from pulp_operations.feeds import FeedDown, Fetched
 from pulp_operations.layout import checksum_of, link_or_copy
 from pulp_operations.reading import Normalised, Normalising, UnpackLimits, normalise, read_repomd, read_treeinfo
 from pulp_operations.records import Counts, MetadataFile, Note, Repomd, TreeFile
+from pulp_operations.storage import storage_errors
 from pulp_operations.syncing.choosing import choose, is_needed
-from pulp_operations.syncing.run import RepositoryChanged, Run, together
+from pulp_operations.syncing.run import RepositoryChanged, Run
 from pulp_operations.versions import RECEIVED
 
 _TREEINFO: Final = "treeinfo"
@@ -88,7 +90,8 @@ async def _fetch_metadata(run: Run, entries: list[MetadataFile], received: Path)
         if await asyncio.to_thread(_reuse, run, entry, target):
             return
         try:
-            await run.feed.metadata(entry, target)
+            with storage_errors(run.store.root, target, entry.size_bytes):
+                await run.feed.metadata(entry, target)
         except (FetchFailed, LimitExceeded) as error:
             failures.append((entry, error))
             target.unlink(missing_ok=True)

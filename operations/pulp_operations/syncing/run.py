@@ -1,7 +1,5 @@
 """What the steps of one sync share."""
 
-import asyncio
-from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +45,3 @@ class Run:
         if isinstance(error, FeedDown):
             raise error
         return may_have_changed(error) and await self.feed.changed()
-
-
-async def together(coroutines: Iterable[Coroutine[None, None, None]]) -> None:
-    """Run them at once; the first that raises ends the others, and what it raised is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for coroutine in coroutines:
-                group.create_task(coroutine)
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors

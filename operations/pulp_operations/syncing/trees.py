@@ -8,10 +8,12 @@ from msgspec import Struct
 from pulp_worker import LimitExceeded
 from pulp_worker.fetching import FetchFailed
 
+from pulp_operations.concurrently import together
 from pulp_operations.feeds import ABSENT
 from pulp_operations.records import Note, StoredFile, TreeFile
 from pulp_operations.repomd import is_ordinary
-from pulp_operations.syncing.run import RepositoryChanged, Run, together
+from pulp_operations.storage import storage_errors
+from pulp_operations.syncing.run import RepositoryChanged, Run
 
 
 class Tree(Struct, frozen=True, kw_only=True):
@@ -52,8 +54,10 @@ async def fetch_tree(run: Run, found: FoundTree) -> Tree:
     async def download() -> None:
         nonlocal failed
         for file in queue:
+            path = _partial_path(run, file)
             try:
-                stored = await run.feed.tree_file(file, _partial_path(run, file), run.store.adopt)
+                with storage_errors(run.store.root, path, file.size_bytes):
+                    stored = await run.feed.tree_file(file, path, run.store.adopt)
             except (FetchFailed, LimitExceeded) as error:
                 if isinstance(error, FetchFailed) and await run.is_outdated(error):
                     raise RepositoryChanged from error
