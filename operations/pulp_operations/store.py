@@ -11,35 +11,20 @@ fences/REPO                            the highest fencing token that has writte
 scratch/                               what running tasks work on
 """
 
-import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Final
 
 from pulp_operations.fences import fenced
-from pulp_operations.layout import DISCARDED, checksum_of, file_name, make_current, numbered, remove_older, repo_id_of
+from pulp_operations.layout import DISCARDED, file_name, make_current, numbered, remove_older, repo_id_of
 from pulp_operations.records import Content, StoredFile
 from pulp_operations.versions import Versions
 
-__all__ = ["Package", "Store", "checksum_of", "file_name"]
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A package of a repository: where it is there, and what it must be.
-
-    `base_url` is what `href` is relative to; empty: the repository itself. `algorithm` is hashlib's name.
-    """
-
-    href: str
-    algorithm: str
-    checksum: str
-    size_bytes: int
-    base_url: str = ""
+_PUBLICATIONS: Final = 2
+"""The newest, and the one before for who still reads it."""
 
 
 class Store:
@@ -90,41 +75,19 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def save_repository(self, repo_id: str, packages: Iterable[Package], repodata: Path, token: int) -> int:
-        """Make a new version of what the repository holds; its number. `repodata` is moved into it.
+    def save_publication(self, repo_id: str, publication: Path, token: int) -> Path:
+        """Make this folder, which is moved, the newest publication of the repository; where it is then.
 
         Raises `OperationError` (`fenced`) if a task with a higher fencing token has written already: this one was
         taken for lost, and its resource given to another.
         """
         with fenced(self.root, repo_id, token):
-            folder = self.root / "repositories" / file_name(repo_id)
-            held = self.repository(repo_id)
-            number = 1 if held is None else held["version"] + 1
-            record = {"version": number, "token": token, "packages": [asdict(package) for package in packages]}
-            (repodata / "repository.json").write_text(json.dumps(record), encoding="utf-8")
-            _add(folder / "versions", str(number), repodata, folder / "current")
-            return number
-
-    def save_publication(self, repo_id: str, publication: Path, token: int) -> Path:
-        """Make this folder, which is moved, the newest publication of the repository; where it is then.
-
-        Raises `OperationError` (`fenced`) as `save_repository` does.
-        """
-        with fenced(self.root, repo_id, token):
             folder = self.root / "publications" / file_name(repo_id)
             number = max((int(name.name) for name in numbered(folder)), default=0) + 1
-            _add(folder, str(number), publication, self.publication_link(repo_id))
-            return folder / str(number)
-
-    def repository(self, repo_id: str) -> dict[str, Any] | None:
-        """What the newest version holds: `version`, `token`, `packages`, `folder`; None before the first sync."""
-        folder = self.root / "repositories" / file_name(repo_id) / "current"
-        try:
-            record = json.loads((folder / "repository.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        packages = [Package(**package) for package in record["packages"]]
-        return {**cast(Mapping[str, Any], record), "packages": packages, "folder": folder.resolve()}
+            target = folder / str(number)
+            make_current(publication, target, self.publication_link(repo_id))
+            remove_older(folder, target, keep=_PUBLICATIONS)
+            return target
 
     def versions(self, repo_id: str) -> Versions:
         """The versions of a repository."""
@@ -144,9 +107,3 @@ class Store:
             for held in self.versions(repo_id).all():
                 yield from map(self.content_path, held.packages())
                 yield from map(self.content_path, held.version.tree)
-
-
-def _add(folder: Path, name: str, content: Path, link: Path) -> None:
-    """Move `content` to folder/name, point the link at it; all but this one and the one it follows are removed."""
-    make_current(content, folder / name, link)
-    remove_older(folder, folder / name, keep=2)
