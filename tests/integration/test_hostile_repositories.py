@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from backports import zstd
 from pulp_deploy.demo.server import DemoServer
-from pulp_operations import publish, reading, sync
-from pulp_worker import LimitExceeded, OperationError
+from pulp_operations import publish, sync
+from pulp_worker import OperationError
 from pulp_worker.bounds import fetch_settings
 from pulp_worker.fetching import FetchSettings, patience
 from pulp_worker.isolation import IsolationSettings
@@ -259,13 +259,6 @@ async def test_metadata_that_takes_all_memory_ends_its_task(folder: Path, url: s
     error = await refused(runner, url)
     assert error.code == "limit-exceeded"
     assert "more than the 128 MiB of memory that it may use" in error.description
-
-
-def test_packages_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MOST_PACKAGES", 1)
-    small_repository(tmp_path, {"a.rpm": "ant", "b.rpm": "bee"})
-    with pytest.raises(LimitExceeded, match="has over 1 packages"):
-        reading.read_packages(str(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["group", "updateinfo"])
