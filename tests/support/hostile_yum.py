@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from rpmrepo_metadata import RepositoryReader
+from createrepo_c import RepositoryReader
 
 from tests.support.yum import small_repository
 
@@ -19,7 +19,7 @@ def plain_metadata(folder: Path) -> dict[str, bytes]:
     from backports import zstd
 
     small_repository(folder, PACKAGES)
-    assert len(list(RepositoryReader(str(folder)).iter_packages())) == len(PACKAGES)
+    assert len(list(RepositoryReader.from_path(str(folder)).iter_packages())) == len(PACKAGES)
     kinds = ("primary", "filelists", "other")
     return {kind: zstd.decompress((folder / "repodata" / f"{kind}.xml.zst").read_bytes()) for kind in kinds}
 

@@ -1,19 +1,20 @@
 """Yum repositories for tests, and operations run as a worker runs them."""
 
 import asyncio
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import msgspec
+from createrepo_c import RepositoryWriter, package_from_rpm
 from pulp_deploy.demo.server import DemoServer
 from pulp_worker import Context, Operation
 from pulp_worker.bounds import fetch_settings
 from pulp_worker.fetching import FetchSettings
 from pulp_worker.isolation import IsolationSettings
 from rpm_rs import BuildConfig, CompressionType, FileOptions, PackageBuilder
-from rpmrepo_metadata import Package, RepositoryWriter
 
 LOCAL = fetch_settings({"PULP_FETCH_ALLOW": "public,private,loopback"})
 """A server of a test is on this machine."""
@@ -89,17 +90,16 @@ class Runner:
 
 def small_repository(folder: Path, packages: dict[str, str], base_url: str | None = None) -> list[str]:
     """Write a repository of small packages: location → name; the locations."""
-    writer = RepositoryWriter(str(folder), len(packages))
-    for location, name in packages.items():
-        path = folder / location
-        path.parent.mkdir(parents=True, exist_ok=True)
-        builder = PackageBuilder(name, "1.0", "Public Domain", "noarch", "A package of a test")
-        builder.using_config(BuildConfig(compression=CompressionType.NONE, source_date=1_354_000_000))
-        builder.with_file_contents(name.encode() * 1000, FileOptions.new(f"/usr/share/{name}"))
-        builder.build().write_file(str(path))
-        package = Package.from_file(str(path), location_href=location)
-        package.time_file = 1_354_000_000
-        package.location_base = base_url
-        writer.add_package(package)
-    writer.finish()
+    shutil.rmtree(folder / "repodata", ignore_errors=True)  # of the repository that was there before
+    with RepositoryWriter(str(folder), num_packages=len(packages), unique_md_filenames=False) as writer:
+        for location, name in packages.items():
+            path = folder / location
+            path.parent.mkdir(parents=True, exist_ok=True)
+            builder = PackageBuilder(name, "1.0", "Public Domain", "noarch", "A package of a test")
+            builder.using_config(BuildConfig(compression=CompressionType.NONE, source_date=1_354_000_000))
+            builder.with_file_contents(name.encode() * 1000, FileOptions.new(f"/usr/share/{name}"))
+            builder.build().write_file(str(path))
+            package = package_from_rpm(str(path), location_href=location, location_base=base_url)
+            package.time_file = 1_354_000_000
+            writer.add_pkg(package)
     return list(packages)
