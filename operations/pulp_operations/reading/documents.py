@@ -156,7 +156,7 @@ class _Splitter:
 
 def local_name(name: str) -> str:
     """The name without its prefix, or its `{namespace}`."""
-    return name[max(name.rfind(":"), name.rfind("}")) + 1 :]
+    return name.rpartition("}")[2].rpartition(":")[2]
 
 
 def namespaces(attributes: Mapping[str, str]) -> dict[str, str]:

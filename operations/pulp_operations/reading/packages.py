@@ -16,6 +16,7 @@ _BASE: Final = "{http://www.w3.org/XML/1998/namespace}base"
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _LEADING: Final = re.compile(r"\s*(-?[0-9]{1,18})")
 _MOST_SIZE_BYTES: Final = 1 << 50
+_EVR: Final = ("epoch", "ver", "rel")
 _ONCE: Final = frozenset(("name", "arch", "version", "checksum", "location", "size", "time", "format"))
 _NUMBERS: Final = {"time": ("file", "build"), "size": ("installed", "archive"), "header-range": ("start", "end")}
 
@@ -91,7 +92,7 @@ def _size(size: ElementTree.Element, where: str) -> int:
 
 def _names(name: str, parts: dict[str, ElementTree.Element], checksum: str) -> tuple[str, str]:
     version = parts.get("version")
-    epoch, ver, rel = ("", "", "") if version is None else (version.get(key, "") for key in ("epoch", "ver", "rel"))
+    epoch, ver, rel = ("", "", "") if version is None else (version.get(key, "") for key in _EVR)
     stem = f"{name}-{ver}-{rel}.{_text(parts.get('arch'))}"
     shown = stem if epoch in ("", "0") else f"{name}-{epoch}:{ver}-{rel}.{_text(parts.get('arch'))}"
     return shown if is_ordinary(shown) else f"the package with checksum {checksum}", stem
@@ -100,10 +101,14 @@ def _names(name: str, parts: dict[str, ElementTree.Element], checksum: str) -> t
 def empty_element(package: ElementTree.Element, checksum: str) -> bytes:
     """What filelists and other have of a package without files or changes. `package` is its element of primary."""
     parts = {local_name(child.tag): child for child in package}
-    name, arch = (quoteattr(_text(parts.get(part)).strip()) for part in ("name", "arch"))
+    name, arch = (_quoted(_text(parts.get(part)).strip()) for part in ("name", "arch"))
     version = parts.get("version")
-    evr = "" if version is None else "".join(f" {key}={quoteattr(value)}" for key, value in version.attrib.items())
+    evr = "" if version is None else "".join(f" {key}={_quoted(version.get(key, ''))}" for key in _EVR)
     return f'<package pkgid="{checksum}" name={name} arch={arch}><version{evr}/></package>'.encode()
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if is_ordinary(text) else quoteattr(text)  # which is slow, and seldom needed
 
 
 def _mend(package: ElementTree.Element, parts: dict[str, ElementTree.Element]) -> list[str]:
