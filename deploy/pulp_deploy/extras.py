@@ -12,7 +12,6 @@ _SERVER: Final = (
         "click",
         "confusable_homoglyphs",
         "fastapi",
-        "createrepo_c",
         "faust",
         "httpcore",
         "httpx",

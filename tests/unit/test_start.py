@@ -14,7 +14,6 @@ ROOT = Path(__file__).parents[2]
 WITHOUT = "import sys; sys.modules[{package!r}] = None; from pulp_deploy.start import main; sys.argv[1:] = {arguments}; main()"
 IMPORTED_AS = {
     "backports-zstd": "backports",
-    "createrepo-c": "createrepo_c",
     "argon2-cffi": "argon2",
     "faust-streaming": "faust",
     "mode-streaming": "mode",
