@@ -97,7 +97,7 @@ def storage_error(
         needed = "" if needed_bytes is None else f", {size_in_words(needed_bytes)} are needed"
         text = f"the storage is full: {where} cannot be written ({_reason(error)}); {_room(root)}{needed}. {_MAKE_ROOM}"
         return StorageError(STORAGE_FULL, text)
-    if inside is None and (named or place is None) and number not in _CURES:
+    if inside is None and (named or number not in _CURES):
         return None
     cure = _IN_THE_WAY if number in _REPLACED else _CURES.get(number or 0, "Mend it, and submit the task again")
     return StorageError(

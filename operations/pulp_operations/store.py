@@ -21,6 +21,7 @@ from typing import Final
 from pulp_operations.fences import fenced
 from pulp_operations.layout import DISCARDED, file_name, make_current, numbered, remove_older, repo_id_of
 from pulp_operations.records import Content, StoredFile
+from pulp_operations.storage import storage_errors
 from pulp_operations.versions import Versions
 
 _PUBLICATIONS: Final = 2
@@ -65,13 +66,14 @@ class Store:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder for one task, on the store's file system; gone afterwards."""
+        """A folder for one task, on the store's file system; gone afterwards. Raises `StorageError`."""
         parent = self.root / "scratch"
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=parent))
         folder.chmod(0o755)
         try:
-            yield folder
+            with storage_errors(self.root, folder):
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
