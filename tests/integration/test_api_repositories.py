@@ -281,6 +281,10 @@ async def test_an_option_that_its_operation_no_longer_takes_is_told(yum: Site) -
     assert answer.status_code == 400
     assert list(answer.json()["arguments"]) == ["mood"]
     assert submitted(yum) == []
+    # It can be taken away, and hinders no other change.
+    for change in ({"notes": {"a": 1}}, {"sync_options": {"mood": None}}):
+        assert (await yum.client.patch((await shown(yum))["pulp_href"], json=change)).status_code == 200
+    assert (await submit(yum, "sync", {"repo_id": "zoo"})).status_code == 202
 
 
 async def test_a_rerun_has_what_its_task_had(yum: Site) -> None:

@@ -88,5 +88,18 @@ def test_null_forgets_all_notes_and_options() -> None:
     assert change_of({"notes": None, "sync_options": None, "publish_options": None}).on(said) == Said()
 
 
+@pytest.mark.parametrize(
+    ("body", "operations"),
+    [
+        ({"display_name": "x", "notes": {"a": 1}}, []),
+        ({"feed": FEED}, ["sync"]),
+        ({"sync_options": {"concurrency": 8}, "publish_options": {"verify_tls": False}}, ["sync", "publish"]),
+        ({"feed": None, "sync_options": {"concurrency": None}, "publish_options": None}, []),
+    ],
+)
+def test_only_what_is_set_has_to_be_known_to_an_operation(body: dict[str, Any], operations: list[str]) -> None:
+    assert change_of(body).operations == operations
+
+
 def test_options_may_leave_out_what_a_submission_has() -> None:
     check_said(change_of({"sync_options": {"concurrency": 8}}).on(Said()), DECLARED)

@@ -13,13 +13,13 @@ from pulp_events.audit import What
 from pulp_events.errors import PulpError
 from pulp_events.ids import new_id
 from pulp_projections import repositories as store
-from pulp_projections.queries import Condition, TaskRow
+from pulp_projections.queries import Condition, OperationRow, TaskRow
 from pulp_projections.repositories import Repository, Runs, Said, Version
 
 from pulp_api.audit import Audit
 from pulp_api.auth import Connect
 from pulp_api.known_operations import KnownOperations
-from pulp_api.repository_bodies import OPTIONS, Change, check_said, said_of
+from pulp_api.repository_bodies import Change, check_said, said_of
 from pulp_api.service import Submitted
 from pulp_api.submission import Submission
 
@@ -127,7 +127,7 @@ class Repositories:
     async def create(self, repo_id: str, change: Change, by: Author) -> Repository:
         """Make a repository. Raises `RepositoryExists`, `BadRepository`."""
         said = change.on(Said())
-        await self._check(said)
+        check_said(said, await self._declared(change))
         async with self._connect() as connection:
             record = None
             if await store.find(connection, repo_id) is None:
@@ -139,6 +139,7 @@ class Repositories:
 
     async def update(self, repo_id: str, change: Change, by: Author) -> Repository:
         """Change what is said of a repository. Raises `NoRepository`, `BadRepository`."""
+        operations = await self._declared(change)  # before a connection is held: this may need one
         async with self._connect() as connection, connection.transaction():
             record = await store.lock(connection, repo_id) or await store.find(connection, repo_id)
             if record is None:
@@ -147,7 +148,7 @@ class Repositories:
             said = change.on(before)
             if said == before:
                 return record
-            await self._check(said)
+            check_said(said, operations)
             changed = await store.change(connection, repo_id, said, by.actor)
         if changed is None:
             raise NoRepository(repo_id)
@@ -196,9 +197,8 @@ class Repositories:
             if is_new:
                 self._note(What.REPOSITORY_CREATED, by, repo_id, detail=f"by sync, task {task.task_id}")
 
-    async def _check(self, said: Said) -> None:
-        names = [operation for field, operation in OPTIONS.items() if getattr(said, field)]
-        check_said(said, {name: await self._operations.get(name) for name in names})
+    async def _declared(self, change: Change) -> dict[str, OperationRow]:
+        return {name: await self._operations.get(name) for name in change.operations}
 
     def _note(self, what: What, by: Author, repo_id: str, *, detail: str = "") -> None:
         self._audit.note_change(

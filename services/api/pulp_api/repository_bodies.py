@@ -38,6 +38,13 @@ class Change(NamedTuple):
 
     fields: Mapping[str, Any]
 
+    @property
+    def operations(self) -> list[str]:
+        """Those of which it sets arguments. One that only takes arguments away needs nobody to say which there are."""
+        has_feed = bool(self.fields.get("feed"))
+        given = {name: any(value is not None for value in (self.fields.get(name) or {}).values()) for name in OPTIONS}
+        return [OPTIONS[name] for name, is_given in given.items() if is_given or (has_feed and name == "sync_options")]
+
     def on(self, said: Said) -> Said:
         """What is said with the change. Notes and options change key by key: null takes a key away (RFC 7396)."""
         changed: dict[str, Any] = {name: self.fields[name] or None for name in _TEXTS if name in self.fields}
@@ -80,11 +87,11 @@ def change_of(body: Mapping[str, Any], *others: str) -> Change:
 
 
 def check_said(said: Said, operations: Mapping[str, OperationRow]) -> None:
-    """Raises `BadRepository` for options that a submission of their operation could not have, and for too many."""
+    """Raises `BadRepository` for options that a submission of these operations could not have, and for too many."""
     problems = []
     for field, operation in OPTIONS.items():
         options = getattr(said, field)
-        if options:
+        if operation in operations:
             problems += _bad_options(field, options, operations[operation])
         if len(msgspec.json.encode(options)) > MOST_OPTIONS_BYTES:
             problems.append(Problem(field, f"at most {MOST_OPTIONS_BYTES} bytes are expected", "invalid"))
