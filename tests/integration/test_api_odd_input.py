@@ -51,12 +51,17 @@ V2_PARAMETERS = {
         "until",
     ],
     f"{V2}/tasks/search/": ["filters", "sort", "limit", "skip", "field"],
+    f"{V2}/repositories/": ["details", "importers", "distributors", "limit", "skip"],
 }
 
 
 def parameters(task_id: str) -> list[tuple[str, str]]:
     """(path, parameter) of every read, event streams left out: they do not end."""
-    hrefs = {"{task_href}": f"{V3}/tasks/{task_id}/", "{worker_href}": f"{V3}/workers/{uuid4()}/"}
+    hrefs = {
+        "{task_href}": f"{V3}/tasks/{task_id}/",
+        "{worker_href}": f"{V3}/workers/{uuid4()}/",
+        "{rpm_rpm_repository_href}": f"{V3}/repositories/rpm/rpm/{uuid4()}/",
+    }
     found = [(path, name) for path, names in V2_PARAMETERS.items() for name in names]
     found.append((f"{V2}/tasks/{task_id}/", "as_of"))
     for path, calls in document()["paths"].items():
@@ -101,6 +106,12 @@ async def check_path(api: Site, odd: str) -> None:
         ("PATCH", f"{V3}/tasks/{odd}/"),
         ("GET", f"{V2}/tasks/{odd}/"),
         ("DELETE", f"{V2}/tasks/{odd}/"),
+        ("GET", f"{V3}/repositories/rpm/rpm/{odd}/"),
+        ("PATCH", f"{V3}/repositories/rpm/rpm/{odd}/"),
+        ("DELETE", f"{V3}/repositories/rpm/rpm/{odd}/"),
+        ("GET", f"{V2}/repositories/{odd}/"),
+        ("PUT", f"{V2}/repositories/{odd}/"),
+        ("DELETE", f"{V2}/repositories/{odd}/"),
     ):
         answer = await api.client.request(method, path, content=b'{"state": "canceled"}')
         assert 400 <= answer.status_code < 500, (method, path, answer.text)
@@ -126,6 +137,21 @@ async def check_submission(api: Site, value: Any) -> None:
     for body in bodies:
         answer = await api.client.post(f"{V3}/tasks/", json=body)
         assert answer.status_code == 202 or 400 <= answer.status_code < 500, (body, answer.text)
+
+
+async def test_what_is_said_of_a_repository_is_taken_or_refused(api: Site) -> None:
+    fields = ("display_name", "description", "notes", "feed", "sync_options", "publish_options")
+    for number, value in enumerate(BAD_TEXTS):
+        bodies: list[Any] = [value, {"name": value}]
+        bodies += [{"name": f"{number}-{field}", field: value} for field in fields]
+        bodies += [{"name": f"{number}-{field}-in", field: {"a": value}} for field in fields[2:]]
+        bodies += [{"name": f"{number}-{field}-key", field: {str(value): 1}} for field in fields[2:]]
+        for body in bodies:
+            answer = await api.client.post(f"{V3}/repositories/", json=body)
+            assert answer.status_code == 201 or 400 <= answer.status_code < 500, (body, answer.text)
+        for name in ("id", "notes", "importer_config", "importer_type_id", "distributors"):
+            answer = await api.client.post(f"{V2}/repositories/", json={"id": f"v2-{number}-{name}", name: value})
+            assert answer.status_code == 201 or 400 <= answer.status_code < 500, (name, value, answer.text)
 
 
 LONE = b"\\ud800"

@@ -177,7 +177,7 @@ def _nothing_here(request: Request) -> Response:
 
 def _methods_of(request: Request) -> list[str]:
     """What the path takes, of all its routes: the framework's error knows of one of them."""
-    methods = ("GET", "POST", "PATCH", "DELETE")
+    methods = ("GET", "POST", "PUT", "PATCH", "DELETE")
     routes = request.app.routes
     found = [
         method
