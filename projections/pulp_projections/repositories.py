@@ -130,6 +130,11 @@ async def find(connection: AsyncConnection, repo_id: str) -> Repository | None:
     )
 
 
+async def adopt_all(connection: AsyncConnection) -> int:
+    """Make the records of all repositories that were synced and have none; how many were made."""
+    return (await connection.execute(_SQL["adopt_all"])).rowcount
+
+
 async def find_by_id(connection: AsyncConnection, pulp_id: UUID) -> Repository | None:
     """The record with this id."""
     return await _one(connection, "of_id", {"pulp_id": pulp_id})

@@ -35,6 +35,31 @@ select %(repo_id)s::text, t.accepted_at, t.created_by, t.accepted_at, t.created_
  order by k.accepted_at desc, k.task_id desc limit 1
 on conflict do nothing returning {columns};
 
+-- adopt_all --
+-- The same for all, as after the loss of a database whose log was projected anew. One step in the index for each resource.
+with recursive names as (
+    (select resource from task_resources where resource >= 'repository:' order by resource limit 1)
+    union all
+    select (select k.resource from task_resources k where k.resource > n.resource order by k.resource limit 1)
+      from names n where n.resource is not null
+)
+insert into repositories (repo_id, created_at, created_by, updated_at, updated_by)
+select substr(n.resource, length('repository:') + 1), s.accepted_at, s.created_by, s.accepted_at, s.created_by
+  from names n
+  left join removals v on v.resource = n.resource
+  left join tasks e on e.task_id = v.task_id
+ cross join lateral (
+       select t.accepted_at, t.created_by
+         from (select task_id, accepted_at from task_resources where resource = n.resource and access = 'e'
+                order by accepted_at desc, task_id desc limit 10000) k
+         join tasks t on t.task_id = k.task_id
+        where t.operation = 'sync'
+          and (e.task_id is null or e.partition <> t.partition or t.accepted_offset > e.accepted_offset)
+        order by k.accepted_at desc, k.task_id desc limit 1) s
+ where starts_with(n.resource, 'repository:') and n.resource <> 'repository:'
+   and not exists (select from repositories r where r.repo_id = substr(n.resource, length('repository:') + 1))
+on conflict do nothing;
+
 -- of_name --
 select {columns} from repositories r where r.repo_id = %(repo_id)s;
 

@@ -16,7 +16,7 @@ from pulp_projections.users import Role
 
 from tests.support.declared import declare
 from tests.support.events import ATTEMPT, event, finished, started
-from tests.support.site import V3, Site
+from tests.support.site import V2, V3, Site
 
 FEED = "https://example.org/repos/zoo/"
 OTHER = "https://example.org/repos/other/"
@@ -371,6 +371,16 @@ async def test_a_repository_whose_maker_died_before_its_record_is_found_all_the_
     answer = await yum.client.post(ALL, json={"name": "zoo"})
     assert answer.status_code == 409
     assert (await shown(yum))["feed"] == FEED
+
+
+async def test_after_the_loss_of_the_records_a_list_has_all_that_were_synced_and_not_removed(yum: Site) -> None:
+    for name in ("zoo", "a:b", "farm", "barn"):
+        assert (await submit(yum, "sync", {"repo_id": name, "feed": FEED})).status_code == 202
+    await yum.task("noop", resources=(Resource("zebra", "x"), Resource("repository", "none"), Resource("a", "b")))
+    assert (await yum.client.delete(f"{V2}/repositories/farm/")).status_code == 202
+    await yum.execute("delete from repositories")
+    found = (await yum.client.get(ALL)).json()["results"]
+    assert [(row["name"], row["feed"]) for row in found] == [("a:b", FEED), ("barn", FEED), ("zoo", FEED)]
 
 
 async def test_a_sync_that_comes_while_a_repository_is_removed_has_a_record(yum: Site) -> None:

@@ -1,6 +1,8 @@
 """Repositories as clients make, change and remove them. Every change is audited."""
 
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, LiteralString, NamedTuple
@@ -27,6 +29,8 @@ REMOVAL: Final = "remove-repository"
 """The operation that removes what a repository holds. It takes `repo_id` and `missing_ok`."""
 _MAKING: Final = "sync"
 """The operation whose first submission makes a repository."""
+_ADOPTED_S: Final = 60.0
+"""So often, at most, a list looks for repositories without a record."""
 _log = logging.getLogger("pulp.api")
 
 
@@ -90,14 +94,16 @@ class ShownPage(NamedTuple):
 class Repositories:
     """The repositories of one installation."""
 
-    def __init__(self, connect: Connect, audit: Audit) -> None:
-        self._connect, self._audit = connect, audit
+    def __init__(self, connect: Connect, audit: Audit, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._connect, self._audit, self._clock_s = connect, audit, clock_s
         self._operations = KnownOperations(connect)
+        self._adopts_at_s = -math.inf
 
     async def page(
         self, conditions: Sequence[Condition], *, order: LiteralString, limit: int | None, offset: int = 0
     ) -> ShownPage:
         """The repositories for which every condition holds, and their newest tasks."""
+        await self._adopt()
         async with self._connect() as connection:
             page = await store.page(connection, conditions, order=order, limit=limit, offset=offset)
             runs = await store.newest(connection, [row.repo_id for row in page.rows])
@@ -196,6 +202,16 @@ class Repositories:
                 continue
             if is_new:
                 self._note(What.REPOSITORY_CREATED, by, repo_id, detail=f"by sync, task {task.task_id}")
+
+    async def _adopt(self) -> None:
+        if self._clock_s() < self._adopts_at_s:
+            return
+        self._adopts_at_s = self._clock_s() + _ADOPTED_S
+        try:
+            async with self._connect() as connection:
+                await store.adopt_all(connection)
+        except psycopg.Error as error:  # such as on a standby: what has a record is told all the same
+            _log.warning("repositories without a record were not looked for", extra={"error": error})
 
     async def _declared(self, change: Change) -> dict[str, OperationRow]:
         return {name: await self._operations.get(name) for name in change.operations}
