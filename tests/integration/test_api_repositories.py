@@ -198,6 +198,16 @@ async def test_lists_are_filtered_and_paged(yum: Site, params: dict[str, Any], n
     assert await listed(yum, **params) == names
 
 
+async def test_a_page_has_a_bound_and_the_next_one_goes_on(yum: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulp_api.v3_repositories._MOST", 2)
+    for name in ("a", "b", "c"):
+        await create(yum, name)
+    first = (await yum.client.get(ALL, params={"limit": 1000})).json()
+    assert (first["count"], [row["name"] for row in first["results"]]) == (3, ["a", "b"])
+    second = (await yum.client.get(first["next"])).json()
+    assert ([row["name"] for row in second["results"]], second["next"]) == (["c"], None)
+
+
 async def test_a_bad_filter_and_a_bad_order_are_refused(yum: Site) -> None:
     for params in ({"bogus": "1"}, {"ordering": "bogus"}):
         assert (await yum.client.get(ALL, params=params)).status_code == 400

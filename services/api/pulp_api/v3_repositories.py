@@ -26,6 +26,8 @@ from pulp_api.v3_tasks import ROOT, WORDS, href_of, names_of, pick
 
 router = APIRouter(prefix=ROOT)
 _RPM: Final = "/repositories/rpm/rpm"
+_MOST: Final = 250
+"""Of a page, whatever is asked for: what is said of a repository may have 20 KiB."""
 _COUNTS: Final = {
     "packages": "rpm.package",
     "errata": "rpm.advisory",
@@ -47,7 +49,8 @@ async def list_repositories(call: Calling, request: Request) -> Response:
     conditions = [_condition(name, query[name]) for name in query if name not in NOT_FILTERS]
     limit, offset = limit_and_offset(request)
     await call.at_least_positions()
-    page = await call.repositories.page(conditions, order=_order(query.getlist("ordering")), limit=limit, offset=offset)
+    order = _order(query.getlist("ordering"))
+    page = await call.repositories.page(conditions, order=order, limit=min(limit, _MOST), offset=offset)
     picked = _picker(request)
     return json(page_of(request, page.total, [picked(repository(row)) for row in page.rows]))
 
