@@ -8,7 +8,7 @@ from typing import Final, Self
 from msgspec import Struct
 from pulp_worker import OperationError
 
-from pulp_operations.repomd import ALGORITHMS
+from pulp_operations.foreign import ALGORITHMS
 
 CHECKSUM_TYPES: Final = frozenset(ALGORITHMS.values())
 """All that yum repositories use, by hashlib's names."""

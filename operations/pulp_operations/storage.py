@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pulp_worker import Context, OperationError
 
-from pulp_operations.repomd import is_ordinary
+from pulp_operations.foreign import is_ordinary
 
 STORAGE_FULL: Final = "storage-full"
 STORAGE_FAILED: Final = "storage-failed"

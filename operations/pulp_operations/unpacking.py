@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, Protocol
 
 from pulp_worker import LimitExceeded
 
-from pulp_operations.repomd import bad_repository
+from pulp_operations.foreign import bad_repository
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
+from createrepo_c import RepositoryReader
 from pulp_deploy.demo.server import DemoServer
 from pulp_operations import publish, sync
 from pulp_worker import OperationError
 from pulp_worker.bounds import fetch_settings
 from pulp_worker.fetching import FetchSettings, patience
 from pulp_worker.isolation import IsolationSettings
-from rpmrepo_metadata import RepositoryReader
 
 from tests.support.hostile_yum import Change, entry, hostile, plain_metadata, repomd, with_repomd
 from tests.support.yum import Runner, small_repository
@@ -341,4 +341,4 @@ async def test_a_version_that_an_older_release_stored_can_be_published(folder: P
     for path in (folder / "repodata").iterdir():  # as they were kept before: under the names of the feed
         (current / "repodata" / path.name).write_bytes(path.read_bytes())
     assert (await runner.run(publish, repo_id="zoo"))["packages"] == 2
-    assert len(list(RepositoryReader(str(runner.storage / "published" / "zoo")).iter_packages())) == 2
+    assert len(list(RepositoryReader.from_path(str(runner.storage / "published" / "zoo")).iter_packages())) == 2

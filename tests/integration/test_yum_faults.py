@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from createrepo_c import RepositoryReader
 from pulp_deploy.demo.server import DemoServer
 from pulp_operations import publish, remove_orphans, sync
 from pulp_worker import Context, OperationError, TaskCancelled
 from pulp_worker.fetching import patience
-from rpmrepo_metadata import RepositoryReader
 
 from tests.support.yum import Feed, Runner, small_repository
 
@@ -132,7 +132,7 @@ async def test_packages_may_be_on_another_server(feed: Feed, runner: Runner, tmp
     with DemoServer(folder) as server:
         assert (await runner.run(sync, repo_id="zoo", feed=server.url))["fetched"] == 3
     await runner.run(publish, repo_id="zoo")
-    published = RepositoryReader(str(runner.storage / "published" / "zoo"))
+    published = RepositoryReader.from_path(str(runner.storage / "published" / "zoo"))
     assert [package.location_base for package in published.iter_packages()] == [None] * 3
 
 
@@ -150,7 +150,7 @@ async def test_different_files_of_one_name_are_both_published(runner: Runner, tm
     with DemoServer(folder) as server:
         await runner.run(sync, repo_id="zoo", feed=server.url)
     assert (await runner.run(publish, repo_id="zoo"))["packages"] == 2
-    published = RepositoryReader(str(runner.storage / "published" / "zoo"))
+    published = RepositoryReader.from_path(str(runner.storage / "published" / "zoo"))
     assert len({package.location_href for package in published.iter_packages()}) == 2
 
 
@@ -159,7 +159,7 @@ async def test_a_publication_of_some_packages(feed: Feed, runner: Runner) -> Non
     (feed.folder / "wanted.txt").write_text("ant\n\ncat\n")
     result = await runner.run(publish, repo_id="zoo", packages_url=f"{feed.url}wanted.txt")
     assert result["packages"] == 2
-    published = RepositoryReader(str(runner.storage / "published" / "zoo"))
+    published = RepositoryReader.from_path(str(runner.storage / "published" / "zoo"))
     assert sorted(package.name for package in published.iter_packages()) == ["ant", "cat"]
 
 
@@ -197,7 +197,7 @@ async def test_a_publish_that_fails_leaves_the_one_before(
         await runner.run(publish, repo_id="zoo", packages_url=f"{feed.url}wanted.txt")
     assert raised.value.code == code
     assert "FAILED" in [part["state"] for part in runner.reports[-1]["yum_distributor"].values()]
-    assert len(list(RepositoryReader(str(runner.storage / "published" / "zoo")).iter_packages())) == 3
+    assert len(list(RepositoryReader.from_path(str(runner.storage / "published" / "zoo")).iter_packages())) == 3
     assert [path.name for path in (runner.storage / "publications" / "zoo").iterdir()] == ["1"]
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from createrepo_c import Repomd, RepositoryReader
 from pulp_deploy.demo import repository
 from pulp_deploy.demo.server import DemoServer
 from pulp_operations import publish, remove_orphans, sync
 from pulp_worker import TaskCancelled
-from rpmrepo_metadata import RepositoryReader
 
 from tests.support.yum import Feed, Runner
 
@@ -170,14 +170,15 @@ async def test_a_publication_is_a_complete_repository(feed: Feed, runner: Runner
         "notes_total": 0,
     }
     folder = runner.storage / "published" / "ff7-e6"
-    reader = RepositoryReader(str(folder))
+    reader = RepositoryReader.from_path(str(folder))
     found = list(reader.iter_packages())
     assert len(found) == 37
     for package in found:
         content = (folder / package.location_href).read_bytes()
-        assert (len(content), hashlib.sha256(content).hexdigest()) == (package.size_package, package.checksum[1])
-    assert [advisory.id for advisory in reader.iter_advisories()] == ["DEMO-2012:0001"]
-    assert [group.id for group in reader.read_comps().groups] == ["demo"]
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (package.size_package, package.pkgId)
+    assert [advisory.id for advisory in reader.advisories()] == ["DEMO-2012:0001"]
+    [comps] = [record for record in Repomd(str(folder / "repodata/repomd.xml")).records if record.type == "group"]
+    assert b"<id>demo</id>" in (folder / comps.location_href).read_bytes()
     states = runner.reports[-1]["yum_distributor"]
     assert {part["state"] for part in states.values()} == {"FINISHED"}
 

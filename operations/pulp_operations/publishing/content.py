@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 from pulp_worker import OperationError
 
 from pulp_operations.damage import set_aside
+from pulp_operations.foreign import is_ordinary
 from pulp_operations.layout import checksum_of
 from pulp_operations.publishing.errors import bad_publication, damaged_version
 from pulp_operations.publishing.placing import is_repodata, link_into, place
 from pulp_operations.records import Content, Package, StoredFile
-from pulp_operations.repomd import is_ordinary
 from pulp_operations.store import Store
 
 _MOST_SHOWN: Final = 10

@@ -1,7 +1,7 @@
 """updateinfo: advisories, each on its own."""
 
+from pulp_operations.foreign import is_ordinary
 from pulp_operations.reading.documents import Document, Element, local_name, namespaces
-from pulp_operations.reading.names import is_ordinary
 from pulp_operations.reading.notes import Notes
 from pulp_operations.reading.text import Text
 from pulp_operations.reading.writing import ROOTS, Sink, written

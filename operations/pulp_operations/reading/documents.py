@@ -15,7 +15,7 @@ from xml.sax.saxutils import quoteattr
 
 from pulp_worker import LimitExceeded
 
-from pulp_operations.repomd import bad_repository
+from pulp_operations.foreign import bad_repository
 
 _PIECE: Final = 1 << 20
 _TAG: Final = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")

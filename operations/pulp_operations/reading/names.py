@@ -5,19 +5,13 @@ import re
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from pulp_operations.repomd import ALGORITHMS, bad_repository
+from pulp_operations.foreign import ALGORITHMS, bad_repository
 from pulp_operations.settings import CHECKSUM_TYPES, Settings
 
 _DIGITS: Final = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 _HEX: Final = re.compile(r"[0-9a-f]+")
-_ORDINARY: Final = re.compile(r"[A-Za-z0-9._+~^%/:-]{1,200}")
 _RPM: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~^-]{0,196}\.rpm")
 _MOST_HREF_BYTES: Final = 2000
-
-
-def is_ordinary(text: str) -> bool:
-    """Whether it may be told: a name or an href as repositories have them, and not any text."""
-    return bool(_ORDINARY.fullmatch(text))
 
 
 def known_checksum(

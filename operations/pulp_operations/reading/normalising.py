@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from pulp_operations.foreign import bad_repository
 from pulp_operations.reading import primary
 from pulp_operations.reading.advisories import copy_advisories
 from pulp_operations.reading.groups import count_groups, count_modules
@@ -17,7 +18,6 @@ from pulp_operations.reading.notes import Notes
 from pulp_operations.reading.sources import Sources, UnpackLimits
 from pulp_operations.reading.writing import Sink, closing, opening
 from pulp_operations.records import Counts, MetadataFile, Note
-from pulp_operations.repomd import bad_repository
 from pulp_operations.storage import storage_errors
 from pulp_operations.versions import METADATA, PACKAGES_FILE
 

@@ -7,10 +7,10 @@ from typing import Final
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
+from pulp_operations.foreign import bad_repository, is_ordinary
 from pulp_operations.reading.documents import local_name
-from pulp_operations.reading.names import checked_base, checked_href, is_ordinary, known_checksum
+from pulp_operations.reading.names import checked_base, checked_href, known_checksum
 from pulp_operations.reading.writing import DEPENDENCIES
-from pulp_operations.repomd import bad_repository
 
 _BASE: Final = "{http://www.w3.org/XML/1998/namespace}base"
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import msgspec
 from pulp_worker import LimitExceeded, OperationError
 
+from pulp_operations.foreign import bad_repository
 from pulp_operations.reading.documents import Document, Element, local_name, namespaces
 from pulp_operations.reading.names import file_name
 from pulp_operations.reading.notes import Notes
@@ -16,7 +17,6 @@ from pulp_operations.reading.packages import described, empty_element
 from pulp_operations.reading.text import Text
 from pulp_operations.reading.writing import ROOTS, Sink, is_usual, written
 from pulp_operations.records import Package
-from pulp_operations.repomd import bad_repository
 from pulp_operations.versions import PACKAGES_FILE, DamagedVersion, packages_in
 
 MOST_PACKAGES: Final = 250_000

@@ -7,9 +7,9 @@ from xml.parsers import expat
 
 from pulp_worker import OperationError
 
-from pulp_operations.reading.names import checked_base, checked_href, is_ordinary, known_checksum
+from pulp_operations.foreign import bad_repository, is_ordinary
+from pulp_operations.reading.names import checked_base, checked_href, known_checksum
 from pulp_operations.records import MetadataFile, Note, Repomd
-from pulp_operations.repomd import bad_repository
 from pulp_operations.settings import CHECKSUM_TYPES
 
 _DEEPEST: Final = 32

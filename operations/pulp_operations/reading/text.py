@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pulp_operations.repomd import bad_repository
+from pulp_operations.foreign import bad_repository
 
 _HEAD_BYTES: Final = 200
 _DECLARED: Final = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")

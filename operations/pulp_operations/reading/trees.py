@@ -5,9 +5,9 @@ import posixpath
 from pathlib import PurePosixPath
 from typing import Final
 
+from pulp_operations.foreign import bad_repository
 from pulp_operations.reading.names import known_checksum
 from pulp_operations.records import TreeFile
-from pulp_operations.repomd import bad_repository
 
 _WHAT: Final = "the description of the installable tree (.treeinfo)"
 _MOST_FILES: Final = 10_000

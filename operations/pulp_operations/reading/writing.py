@@ -4,8 +4,8 @@ from typing import Final, Protocol
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
+from pulp_operations.foreign import bad_repository
 from pulp_operations.reading.documents import local_name
-from pulp_operations.repomd import bad_repository
 
 
 class Sink(Protocol):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from pulp_operations.damage import is_set_aside
+from pulp_operations.foreign import is_ordinary
 from pulp_operations.layout import checksum_of
-from pulp_operations.reading.names import is_ordinary
 from pulp_operations.records import MetadataFile, Package, StoredFile
 from pulp_operations.store import Store
 from pulp_operations.versions import RECEIVED, Held

@@ -13,9 +13,9 @@ from pulp_worker.fetching import FetchFailed
 from pulp_operations.concurrently import together
 from pulp_operations.damage import heal
 from pulp_operations.feeds import FeedDown
+from pulp_operations.foreign import shown_href
 from pulp_operations.progress import FINISHED, IN_PROGRESS
 from pulp_operations.records import Package, TreeFile
-from pulp_operations.repomd import shown_href
 from pulp_operations.storage import check_room, storage_errors
 from pulp_operations.syncing.run import RepositoryChanged, Run
 from pulp_operations.syncing.trees import Tree, fetch_tree, find_tree

@@ -10,8 +10,8 @@ from pulp_worker.fetching import FetchFailed
 
 from pulp_operations.concurrently import together
 from pulp_operations.feeds import ABSENT
+from pulp_operations.foreign import is_ordinary
 from pulp_operations.records import Note, StoredFile, TreeFile
-from pulp_operations.repomd import is_ordinary
 from pulp_operations.storage import storage_errors
 from pulp_operations.syncing.run import RepositoryChanged, Run
 
