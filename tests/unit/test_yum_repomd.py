@@ -125,10 +125,12 @@ def test_a_base_that_is_no_http_url(base: str) -> None:
 
 
 def test_of_two_entries_of_a_type_the_first_counts() -> None:
-    told = read_repomd(document(entry("primary"), entry("other"), entry("primary", digest="cd" * 32), entry("other")))
+    unusable = entry("other", href="file:///dev/zero")
+    told = read_repomd(document(entry("primary"), entry("other"), entry("primary", digest="cd" * 32), unusable))
     assert [(found.type, found.checksum) for found in told.entries] == [("primary", SUM), ("other", SUM)]
     assert [note.text for note in told.notes] == [
-        "primary metadata, line 7: left out: another entry of this type stands before it"
+        f"{kind} metadata, line {line}: left out: another entry of this type stands before it"
+        for kind, line in (("primary", 7), ("other", 9))
     ]
 
 
@@ -143,8 +145,8 @@ def test_an_entry_that_no_client_needs_costs_itself(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["primary", "filelists", "other", "updateinfo", "group", "modules"])
 def test_an_entry_that_a_client_needs_is_an_error(kind: str) -> None:
-    words = refused(document(entry("primary"), f'<data type="{kind}"><location href="x"/></data>'))
-    assert words == f"the entry of {kind} metadata in repomd.xml (line 5) has no checksum"
+    words = refused(document(f'<data type="{kind}"><location href="x"/></data>', entry("primary")))
+    assert words == f"the entry of {kind} metadata in repomd.xml (line 3) has no checksum"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def read_repomd(content: bytes, algorithms: frozenset[str] = CHECKSUM_TYPES) -> 
     """What repomd.xml says, with any namespace prefix or none. Of the entries of one type the first counts, as for dnf.
 
     `algorithms` are the checksums that are allowed, by hashlib's names. Raises `OperationError` (`bad-repository`) for
-    a document that is none, that has no primary metadata, or with an entry that two readers would read differently.
+    a document that is none, that has no primary metadata, or with an entry of a needed type that cannot be used;
+    `checksum-refused` where that has another checksum. Any other entry that cannot be used is noted.
     """
     root = _tree(content)
     if _local(root) != "repomd":
@@ -40,18 +41,16 @@ def read_repomd(content: bytes, algorithms: frozenset[str] = CHECKSUM_TYPES) -> 
         if len(entries) >= _MOST_ENTRIES:
             raise bad_repository(f"repomd.xml has over {_MOST_ENTRIES} entries")
         kind = data.get("type", "")
+        if kind in entries:
+            notes.append(_note(kind, "left out: another entry of this type stands before it", data))
+            continue
         try:
-            entry = _entry(kind, data, algorithms)
+            entries[kind] = _entry(kind, data, algorithms)
         except OperationError as error:
             if kind in _NEEDED:
                 raise
             notes.append(_note(kind, f"left out: {error.description}", data))
             continue
-        if kind in entries:
-            if entry != entries[kind]:
-                notes.append(_note(kind, "left out: another entry of this type stands before it", data))
-            continue
-        entries[kind] = entry
         newest_s = max(newest_s, _number(data, "timestamp") or 0)
     if "primary" not in entries:
         raise bad_repository("repomd.xml names no primary metadata")
