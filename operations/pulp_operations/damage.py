@@ -7,7 +7,7 @@ come and has replaced it in all publications.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -46,15 +46,22 @@ def heal(root: Path) -> int:
     Call it after content was fetched. It costs one look at a folder while nothing is damaged. Raises `OSError`.
     """
     come_back = {path: content for path in set_aside_files(root) if (content := content_of(root, path)).exists()}
-    linked = {path.stat().st_ino: content for path, content in come_back.items() if path.stat().st_nlink > 1}
-    healed = 0
-    if linked:
-        for path, inode in _files(root / "publications"):
-            if inode in linked:
-                healed += _replace(root, path, linked[inode])
+    healed = relink(root, come_back)
     for path in come_back:
         path.unlink(missing_ok=True)
     return healed
+
+
+def relink(root: Path, replacements: Mapping[Path, Path]) -> int:
+    """Let publications link a good file wherever they link the damaged one (damaged → good); how many were replaced.
+
+    Raises `OSError`.
+    """
+    found = {path.stat().st_ino: good for path, good in replacements.items() if path.stat().st_nlink > 1}
+    if not found:
+        return 0
+    (root / _FOLDER).mkdir(exist_ok=True)
+    return sum(_replace(root, path, found[inode]) for path, inode in _files(root / "publications") if inode in found)
 
 
 def set_aside_files(root: Path) -> list[Path]:

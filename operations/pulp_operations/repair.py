@@ -17,11 +17,12 @@ from pulp_operations.repairing.mending import Mending
 from pulp_operations.repairing.progress import RepairProgress
 from pulp_operations.repairing.renewing import renew
 from pulp_operations.repairing.stored import Item, OwnFile, size_of
-from pulp_operations.repairing.survey import Survey, count, metadata_of, versions_of
+from pulp_operations.repairing.survey import Survey, count, metadata_of, published_of, versions_of
 from pulp_operations.settings import Settings
 from pulp_operations.storage import StorageError, check_room, telling_storage_errors
 from pulp_operations.store import Store
 
+_PUBLISH_AGAIN: Final = "publish the repository again"
 _MOST_TOLD: Final = 10
 """Files that an error names; the progress names more."""
 
@@ -101,12 +102,14 @@ class _Repair:
         """Returns what was found and done. Raises `OperationError` if not all could be repaired."""
         found = self._survey.found
         versions = versions_of(self._store, repo_ids, found.unreadable)
-        self._progress.expect(*count(self._store, versions))
+        self._progress.expect(*count(self._store, repo_ids, versions))
         self._survey.look(metadata_of(versions))
         self._mend()
         self._survey.look_at_content([(repo_id, held) for repo_id, held in versions if held.folder not in self._lost])
         self._mend()
         heal(self._store.root)
+        self._survey.look(published_of(self._store, repo_ids))
+        self._tell_published()
         self._unrepaired += [("", error.description) for error in found.unreadable]
         if self._unrepaired:
             raise _not_repaired(self._unrepaired, found.damaged + found.missing + len(found.unreadable))
@@ -132,22 +135,30 @@ class _Repair:
 
     async def _renew(self, bad: Mapping[Path, list[Item]]) -> None:
         """Make our own files anew, version by version."""
-        own = [items[0] for items in bad.values() if isinstance(items[0].origin, OwnFile)]
-        for number, item in enumerate({item.held.folder: item for item in own}.values()):
+        own = [(items[0], items[0].origin) for items in bad.values()]
+        versions = {origin.held.folder: (item, origin.held) for item, origin in own if isinstance(origin, OwnFile)}
+        for number, (folder, (first, held)) in enumerate(versions.items()):
             reason = None
             try:
-                versions = self._store.versions(item.repo_id)
-                await renew(self._context, versions, item.held, self._scratch / f"renewed-{number}")
+                scratch = self._scratch / f"renewed-{number}"
+                await renew(self._context, self._store.versions(first.repo_id), held, scratch)
             except StorageError:
                 raise
             except OperationError as error:
                 reason = error.description
-                self._lost.add(item.held.folder)
-            for each in own:
-                if each.held.folder == item.held.folder:
-                    self._progress.repaired(each, reason)
+                self._lost.add(folder)
+            for item, origin in own:
+                if isinstance(origin, OwnFile) and item.folder == folder:
+                    self._progress.repaired(item, reason)
                     if reason is not None:
-                        self._unrepaired.append((each.name, reason))
+                        self._unrepaired.append((item.name, reason))
+
+    def _tell_published(self) -> None:
+        """A damaged publication is not repaired: the next publish makes another one."""
+        for item, *_ in self._survey.found.bad.values():
+            self._progress.expect_repairs([item])
+            self._progress.repaired(item, _PUBLISH_AGAIN)
+            self._unrepaired.append((f"{item.name} of publication {item.folder.name}", _PUBLISH_AGAIN))
 
 
 def _not_repaired(unrepaired: list[tuple[str, str]], bad: int) -> OperationError:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 from pulp_deploy.demo.server import DemoServer
-from pulp_operations import repair
+from pulp_operations import publish, repair
 from pulp_operations.reading import Normalising, UnpackLimits, normalise, read_repomd
 from pulp_operations.records import Source, Version
 from pulp_operations.settings import CHECKSUM_TYPES
@@ -81,6 +81,11 @@ def flip(path: Path) -> None:
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
 
+def links(folder: Path, path: Path) -> list[Path]:
+    """The files in the folder that are this one."""
+    return [each for each in folder.iterdir() if os.path.samefile(each, path)]
+
+
 DAMAGES = [flip, Path.unlink]
 
 
@@ -148,3 +153,33 @@ async def test_our_own_metadata_cannot_be_made_from_what_is_lost(scene: Scene) -
     assert "2 of 2 damaged or missing files could not be repaired" in told
     assert "primary metadata: " in told
     assert "metadata/primary.xml.zst: " in told
+
+
+async def test_a_publication_whose_own_metadata_is_damaged_is_told_and_published_again(scene: Scene) -> None:
+    assert (await scene.stored.run(publish, repo_id="zoo")).state == "successful"
+    assert (await scene.repair()).state == "successful"
+    [primary] = (scene.stored.root / "published" / "zoo" / "repodata").glob("*primary*")
+    flip(primary)
+    outcome = await scene.repair()
+    assert outcome.error_code == "not-repaired"
+    told = str(outcome.error_description)
+    assert f"repodata/{primary.name} of publication 1: publish the repository again" in told
+    again = await scene.stored.run(publish, repo_id="zoo")
+    assert (again.state, again.result["unchanged"]) == ("successful", False)
+    assert (await scene.repair()).state == "successful"
+
+
+async def test_metadata_that_a_publication_carries_is_repaired_there_too(scene: Scene) -> None:
+    published = await scene.stored.run(publish, repo_id="zoo", metadata="mirror")
+    assert published.state == "successful", published.error_description
+    received = scene.version / scene.received("other")
+    [damaged] = links(scene.stored.root / "published" / "zoo" / "repodata", received)
+    before = received.read_bytes()
+    with received.open("r+b") as file:
+        file.write(b"\0\0")
+    outcome = await scene.repair()
+    assert outcome.state == "successful", outcome.error_description
+    assert outcome.result["repaired"] == 1
+    assert received.read_bytes() == damaged.read_bytes() == before
+    content = outcome.progress[-1]["repair"]["content"]
+    assert (content["items_left"], content["size_left"]) == (0, 0)

@@ -11,9 +11,10 @@ from pulp_worker import Context, OperationError
 from pulp_worker.fetching import FetchFailed
 
 from pulp_operations.concurrently import together
+from pulp_operations.damage import relink
 from pulp_operations.feeds import Feed, FeedDown, Fetched
 from pulp_operations.records import MetadataFile, Package, Source, StoredFile, TreeFile
-from pulp_operations.repairing.stored import Item, OwnFile, TableOfContents
+from pulp_operations.repairing.stored import Item, OwnFile, PublishedFile, TableOfContents
 from pulp_operations.storage import StorageError, storage_errors
 from pulp_operations.store import Store
 
@@ -37,11 +38,11 @@ class Mending:
     _reasons: dict[Path, str] = field(default_factory=dict)
 
     async def mend(self, bad: Mapping[Path, list[Item]]) -> dict[Path, str]:
-        """Fetch each file from the first of its sources that has it. Files of our own are not fetched.
+        """Fetch each file from the first of its sources that has it. Files that we have written are not fetched.
 
         Returns why it could not, for each file that is still bad. Raises `StorageError`.
         """
-        left = {path: items for path, items in bad.items() if not isinstance(items[0].origin, OwnFile)}
+        left = {path: items for path, items in bad.items() if not isinstance(items[0].origin, OwnFile | PublishedFile)}
         sources = dict.fromkeys(source for items in left.values() for source in self._sources(items))
         for source in sources:
             await self._mend_from(source, left)
@@ -97,13 +98,20 @@ class Mending:
             case MetadataFile() as entry:
                 target = self.scratch / entry.own_name
                 await feed.metadata(entry, target)
-                await asyncio.to_thread(_move, target, item.path)
+                await asyncio.to_thread(self._replace, item.path, target)
             case TableOfContents():
                 if hashlib.sha256(received.content).hexdigest() != item.checksum:
                     raise FetchFailed("the feed has another repomd.xml now: sync the repository")
                 target = self.scratch / "repomd.xml"
                 await asyncio.to_thread(target.write_bytes, received.content)
-                await asyncio.to_thread(_move, target, item.path)
+                await asyncio.to_thread(self._replace, item.path, target)
+
+    def _replace(self, damaged: Path, good: Path) -> None:
+        """Put the good file in the place of the damaged one, and of the links that publications have to that."""
+        damaged.parent.mkdir(parents=True, exist_ok=True)
+        if damaged.is_file():
+            relink(self.store.root, {damaged: good})
+        good.replace(damaged)
 
     def _partial(self, repo_id: str, content: Package | StoredFile) -> Path:
         partial = self.store.partial_path(repo_id, content)
@@ -115,12 +123,7 @@ class Mending:
             self._reasons.setdefault(each[0].path, reason)
 
     def _source(self, item: Item) -> Source | None:
-        return self.source or item.held.version.source
+        return self.source or item.source
 
     def _sources(self, items: Iterable[Item]) -> list[Source]:
         return [source for item in items if (source := self._source(item)) is not None]
-
-
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)

@@ -1,6 +1,7 @@
 """The progress of a repair: what was verified, and what was fetched again."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 from pulp_worker import Context
@@ -22,6 +23,8 @@ class RepairProgress:
         self._verification: dict[str, Any] = {"state": NOT_STARTED, **_counts(), "num_damaged": 0, "num_missing": 0}
         self._content: dict[str, Any] = {"state": NOT_STARTED, **_counts(), "num_success": 0, "num_error": 0}
         self._errors: list[dict[str, str]] = []
+        self._sizes: dict[Path, int] = {}
+        """Of the files to repair, as they were when they were found: a missing one of an unknown size has none."""
 
     @property
     def num_success(self) -> int:
@@ -44,9 +47,10 @@ class RepairProgress:
 
     def expect_repairs(self, items: Iterable[Item]) -> None:
         """These files are to be repaired."""
-        sizes = [size_of(item) for item in items]
+        sizes = {item.path: size_of(item) for item in items}
+        self._sizes |= sizes
         self._content["state"] = IN_PROGRESS
-        for kind, more in (("items", len(sizes)), ("size", sum(sizes))):
+        for kind, more in (("items", len(sizes)), ("size", sum(sizes.values()))):
             self._content[f"{kind}_total"] += more
             self._content[f"{kind}_left"] += more
         self._report()
@@ -54,7 +58,7 @@ class RepairProgress:
     def repaired(self, item: Item, reason: str | None) -> None:
         """A file was repaired, or could not be for this reason."""
         self._content["items_left"] -= 1
-        self._content["size_left"] -= size_of(item)
+        self._content["size_left"] -= self._sizes.get(item.path, 0)
         if reason is None:
             self._content["num_success"] += 1
         else:

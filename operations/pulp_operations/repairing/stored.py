@@ -10,7 +10,8 @@ from typing import Literal
 from pulp_operations.damage import is_set_aside
 from pulp_operations.foreign import is_ordinary
 from pulp_operations.layout import checksum_of
-from pulp_operations.records import MetadataFile, Package, StoredFile
+from pulp_operations.publishing.record import read_record
+from pulp_operations.records import MetadataFile, Package, Source, StoredFile
 from pulp_operations.store import Store
 from pulp_operations.versions import RECEIVED, Held
 
@@ -27,19 +28,34 @@ class OwnFile:
     """A file that we have written for a version, from what was received."""
 
     name: str
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """A file that we have written for a publication, such as its repomd.xml."""
+
+    name: str
+
+
+Origin = Package | StoredFile | MetadataFile | TableOfContents | OwnFile | PublishedFile
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A stored file. `size_bytes` is None where nobody told it."""
+    """A stored file. `size_bytes` is None where nobody told it.
+
+    `folder` is the version, or the publication, that holds it; `source` is where it was fetched from.
+    """
 
     repo_id: str
-    held: Held
+    folder: Path
+    source: Source | None
     path: Path
     algorithm: str
     checksum: str
     size_bytes: int | None
-    origin: Package | StoredFile | MetadataFile | TableOfContents | OwnFile
+    origin: Origin
 
     @property
     def name(self) -> str:
@@ -47,8 +63,8 @@ class Item:
         match self.origin:
             case Package(name=name) | StoredFile(path=name):
                 return name if is_ordinary(name) else f"the file with checksum {self.checksum}"
-            case OwnFile(name=name):
-                return name
+            case OwnFile(name=name) | PublishedFile(name=name):
+                return name if is_ordinary(name) else "a file"
             case MetadataFile() as entry:
                 return f"{entry.shown_type} metadata"
             case TableOfContents():
@@ -64,21 +80,34 @@ def content_items(store: Store, repo_id: str, held: Held) -> Iterator[Item]:
     """The packages of a version, and the files of its tree. Raises `DamagedVersion` if their list is damaged."""
     for content in _contents(held):
         path = store.content_path(content)
-        yield Item(repo_id, held, path, content.algorithm, content.checksum, content.size_bytes, content)
+        source, size_bytes = held.version.source, content.size_bytes
+        yield Item(repo_id, held.folder, source, path, content.algorithm, content.checksum, size_bytes, content)
 
 
 def metadata_items(repo_id: str, held: Held) -> Iterator[Item]:
     """The metadata of a version: first as it was received, then our own."""
     version, received = held.version, held.folder / RECEIVED
+
+    def item(path: Path, algorithm: str, checksum: str, size_bytes: int | None, origin: Origin) -> Item:
+        return Item(repo_id, held.folder, version.source, path, algorithm, checksum, size_bytes, origin)
+
     if version.repomd_checksum:
-        path = received / "repomd.xml"
-        yield Item(repo_id, held, path, "sha256", version.repomd_checksum, None, TableOfContents())
+        yield item(received / "repomd.xml", "sha256", version.repomd_checksum, None, TableOfContents())
     if version.format:
         for entry in version.entries:
-            path = received / entry.own_name
-            yield Item(repo_id, held, path, entry.algorithm, entry.checksum, entry.size_bytes, entry)
+            yield item(received / entry.own_name, entry.algorithm, entry.checksum, entry.size_bytes, entry)
     for name, checksum in version.files.items():
-        yield Item(repo_id, held, held.folder / name, "sha256", checksum, None, OwnFile(name))
+        yield item(held.folder / name, "sha256", checksum, None, OwnFile(name, held))
+
+
+def published_items(store: Store, repo_id: str) -> Iterator[Item]:
+    """What we have written for the newest publication; its packages are those of the store."""
+    link = store.publication_link(repo_id)
+    record = read_record(link) if link.exists() else None
+    if record is not None:
+        folder = link.resolve()
+        for name, checksum in record.files.items():
+            yield Item(repo_id, folder, None, folder / name, "sha256", checksum, None, PublishedFile(name))
 
 
 def condition(root: Path, item: Item) -> Condition:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from pulp_operations.damage import set_aside
-from pulp_operations.repairing.stored import Item, condition, content_items, metadata_items, size_of
+from pulp_operations.repairing.stored import Item, condition, content_items, metadata_items, published_items, size_of
 from pulp_operations.store import Store
 from pulp_operations.versions import DamagedVersion, Held
 
@@ -60,8 +61,8 @@ class Survey:
     def _look_at(self, item: Item) -> None:
         size_bytes = size_of(item)
         now = condition(self._store.root, item)
-        if now != "good" and not item.held.folder.exists():
-            return  # a sync has removed the version meanwhile
+        if now != "good" and not item.folder.exists():
+            return  # a sync or a publish has removed it meanwhile
         self.found.checked += 1
         self.found.checked_bytes += size_bytes
         if now == "good":
@@ -86,11 +87,17 @@ def metadata_of(versions: Versions) -> Iterator[Item]:
         yield from metadata_items(repo_id, held)
 
 
-def count(store: Store, versions: Versions) -> tuple[int, int]:
+def published_of(store: Store, repo_ids: Iterable[str]) -> Iterator[Item]:
+    """The files that were written for the newest publications of these repositories."""
+    for repo_id in repo_ids:
+        yield from published_items(store, repo_id)
+
+
+def count(store: Store, repo_ids: Iterable[str], versions: Versions) -> tuple[int, int]:
     """How many files there are to look at, each once, and their bytes."""
     seen: set[bytes] = set()
     total_bytes = 0
-    for item in _all_items(store, versions):
+    for item in chain(_all_items(store, versions), published_of(store, repo_ids)):
         key = _key(item)
         if key not in seen:
             seen.add(key)
