@@ -63,7 +63,7 @@ def comparable(found: dict[str, Any]) -> dict[str, Any]:
 
 def _carried(ours: Ours) -> dict[str, bytes]:
     assert ours.read is not None
-    known = ("primary", "filelists", "other", "updateinfo", "group")
+    known = ("primary", "filelists", "other", "updateinfo", "group", "group_gz")
     return {
         kind: unpacked((ours.folder / href).read_bytes())
         for kind, href in ours.read["types"].items()
