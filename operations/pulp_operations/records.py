@@ -7,7 +7,7 @@ from msgspec import Struct
 
 Mode = Literal["mirror", "additive"]
 
-_PLAIN_TYPE: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+_PLAIN_TYPE: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,30}")
 _SUFFIX: Final = re.compile(r"(?:\.[a-z][a-z0-9]{0,7}){1,2}$")
 
 
