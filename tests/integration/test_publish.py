@@ -276,11 +276,19 @@ async def test_a_new_version_is_published_anew(runner: Runner, store: Store) -> 
     assert (result["unchanged"], result["version"], result["packages"]) == (False, 2, 2)
 
 
-@pytest.mark.parametrize("pattern", ["repodata/repomd.xml", "repodata/*-primary.xml.gz", "Packages/ant.rpm"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("repodata/repomd.xml", "repodata/*-primary.xml.gz", "Packages/ant.rpm"),
+        *(".publication.json", ".treeinfo", "images/boot.iso"),
+    ],
+)
 @pytest.mark.parametrize("is_lost", [True, False])
 async def test_a_damaged_publication_is_made_anew(runner: Runner, store: Store, pattern: str, is_lost: bool) -> None:
-    add_zoo(runner, store)
-    await runner.run(publish, repo_id="zoo")
+    tree = [add_tree_file(store, "images/boot.iso", b"an image"), add_tree_file(store, "repodata/x", b"not ours")]
+    add_zoo(runner, store, signed={"treeinfo": b"[checksums]"}, treeinfo=".treeinfo", tree=tree)
+    assert (await runner.run(publish, repo_id="zoo"))["publication"] == 1
+    assert (await runner.run(publish, repo_id="zoo"))["unchanged"]
     expected = repodata(published(runner))
     [path] = published(runner).glob(pattern)
     content = path.read_bytes()
@@ -290,7 +298,9 @@ async def test_a_damaged_publication_is_made_anew(runner: Runner, store: Store, 
     result = await runner.run(publish, repo_id="zoo")
     assert (result["unchanged"], result["publication"]) == (False, 2)
     assert repodata(published(runner)) == expected
-    assert (published(runner) / "Packages" / "ant.rpm").read_bytes() == content_of("ant")
+    [mended] = published(runner).glob(pattern)
+    assert mended.read_bytes() == content
+    assert (await runner.run(publish, repo_id="zoo"))["unchanged"]
 
 
 async def test_readers_of_the_last_generations_find_their_files(
@@ -311,6 +321,28 @@ async def test_readers_of_the_last_generations_find_their_files(
     left = {name for name in first if "updateinfo" not in name}  # which is the same in all versions
     assert not left & set(repodata(published(runner)))
     assert sorted(path.name for path in (published(runner) / "Packages").iterdir()) == ["ant.rpm", "bee.rpm"]
+
+
+async def test_files_of_a_publication_of_an_earlier_release_are_kept_for_its_readers(
+    runner: Runner, store: Store
+) -> None:
+    add_zoo(runner, store)
+    await runner.run(publish, repo_id="zoo")
+    (published(runner) / ".publication.json").unlink()
+    (published(runner) / "repodata" / "primary.xml.zst").write_bytes(b"primary")
+    (published(runner) / "Packages" / "dog.rpm").write_bytes(b"dog")
+    assert (await runner.run(publish, repo_id="zoo"))["publication"] == 2
+    assert (published(runner) / "repodata" / "primary.xml.zst").read_bytes() == b"primary"
+    assert (published(runner) / "Packages" / "dog.rpm").read_bytes() == b"dog"
+
+
+async def test_damaged_files_of_a_tree_are_named_and_set_aside(runner: Runner, store: Store) -> None:
+    [image] = tree = [add_tree_file(store, "images/boot.iso", b"an image")]
+    add_zoo(runner, store, signed={"treeinfo": b"[checksums]"}, treeinfo="treeinfo", tree=tree)
+    damage(store.content_path(image))
+    with pytest.raises(OperationError, match=r"images/boot\.iso is not.*repair") as raised:
+        await runner.run(publish, repo_id="zoo")
+    assert (raised.value.code, store.has(image)) == ("content-damaged", False)
 
 
 async def test_no_generation_before_is_kept_where_the_setting_says_so(

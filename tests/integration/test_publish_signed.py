@@ -11,13 +11,14 @@ from typing import Any
 
 import createrepo_c as cr
 import pytest
-from pulp_operations import publish
+from pulp_deploy.demo.server import DemoServer
+from pulp_operations import publish, sync
 from pulp_operations.records import Package
 from pulp_operations.store import Store
 from pulp_worker import OperationError
 
 from tests.support.versions import add_package, add_version, content_of, described
-from tests.support.yum import Runner
+from tests.support.yum import Runner, small_repository
 
 KEY = "zoo@example.org"
 needs_gpg = pytest.mark.skipif(shutil.which("gpg") is None, reason="NOT CHECKED: there is no gpg on this machine")
@@ -277,3 +278,25 @@ async def test_mirrored_and_regenerated_publications_follow_each_other(
         assert (repomd == expected["repodata/repomd.xml"]) == (metadata == "mirror")
         has_signature = (published(runner) / "repodata" / "repomd.xml.asc").exists()
         assert has_signature == (metadata == "mirror")
+
+
+async def test_a_mirrored_sync_and_publish_keep_what_the_feed_has(runner: Runner, tmp_path: Path) -> None:
+    folder = tmp_path / "feed"
+    locations = small_repository(folder, {"pool/a/ant.rpm": "ant", "bee.rpm": "bee"})
+    (folder / "repodata" / "repomd.xml.asc").write_bytes(b"a signature")
+    with DemoServer(folder) as server:
+        await runner.run(sync, repo_id="zoo", feed=server.url, metadata="mirror")
+    await runner.run(publish, repo_id="zoo", metadata="mirror")
+    files = [*locations, *(str(path.relative_to(folder)) for path in (folder / "repodata").iterdir())]
+    for path in files:
+        assert (published(runner) / path).read_bytes() == (folder / path).read_bytes()
+
+
+async def test_deltas_of_mirrored_metadata_are_said_to_lead_nowhere(
+    runner: Runner, store: Store, tmp_path: Path
+) -> None:
+    package = add_package(store, "ant", href="ant.rpm")
+    received = {**feed_metadata([package], tmp_path), "prestodelta": ("repodata/prestodelta.xml", b"<prestodelta/>")}
+    add_version(runner, "zoo", [package], received, signed={"repomd.xml": repomd_of(received)})
+    result = await runner.run(publish, repo_id="zoo", metadata="mirror")
+    assert [note.what for note in result["notes"]] == ["prestodelta metadata"]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,9 @@ class Making:
         if record is None or record.plan != self.plan.digest or not is_intact(publication, record):
             return None
         self.progress.enter("verification")
-        whole = all(is_content(publication / each.path, each.content) for each in self._packages(record.chosen))
-        return record if whole else None
+        tree = (Placed(file, file.path) for file in self.held.version.tree if file.path in record.tree)
+        placed = chain(self._packages(record.chosen), tree)
+        return record if all(is_content(publication / each.path, each.content) for each in placed) else None
 
     def make(self, folder: Path, signer: Signer | None, previous: Path | None, generations: int) -> Record:
         """Write the publication into an empty folder, and compare every file with what its metadata says.
@@ -77,6 +79,7 @@ class Making:
             size_bytes=size_bytes,
             files=files,
             chosen=chosen,
+            tree=[each.path for each in tree],
             notes=notes,
             kept={} if previous is None else keep_earlier(previous, folder, generations),
         )
@@ -95,8 +98,7 @@ class Making:
     def _write_metadata(self, folder: Path) -> tuple[list[Note], list[str] | None]:
         """Write everything but packages and the files of a tree."""
         if self.plan.metadata == "mirror":
-            self._mirror(folder)
-            notes, chosen = [], None
+            notes, chosen = self._mirror(folder), None
         else:
             written = self._regenerate(folder)
             notes, chosen = written.notes, written.chosen
@@ -117,7 +119,7 @@ class Making:
         )
         return written
 
-    def _mirror(self, folder: Path) -> None:
+    def _mirror(self, folder: Path) -> list[Note]:
         try:
             content = (self.held.folder / RECEIVED / "repomd.xml").read_bytes()
         except FileNotFoundError:
@@ -125,7 +127,7 @@ class Making:
         named = Repomd(revision="", entries=[])
         if content is not None:
             named = asyncio.run(self.context.isolated(read_repomd, content, returns=Repomd, what="reading repomd.xml"))
-        mirror_repodata(self.held.version, self.held.folder, named.entries, folder)
+        return mirror_repodata(self.held.version, self.held.folder, named.entries, folder)
 
     def _describe_tree(self, folder: Path) -> None:
         name = self.held.version.treeinfo

@@ -1,7 +1,6 @@
 """Publishing metadata as it was received, so that the signature that came with it still holds."""
 
 import posixpath
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -10,17 +9,20 @@ from pulp_operations.layout import checksum_of
 from pulp_operations.publishing.errors import damaged_version, not_mirrorable
 from pulp_operations.publishing.packing import REPODATA
 from pulp_operations.publishing.placing import RECORD, link_into, place
-from pulp_operations.records import MetadataFile, Package, Version
+from pulp_operations.publishing.repodata import DELTAS
+from pulp_operations.records import MetadataFile, Note, Package, Version
 from pulp_operations.versions import RECEIVED
 
+_DELTAS_MISS: Final = "kept as it is, but the delta packages in it are not mirrored: clients fetch whole packages"
 _SIGNED: Final = ("repomd.xml", "repomd.xml.asc", "repomd.xml.key")
 
 
-def mirror_repodata(version: Version, source: Path, named: Iterable[MetadataFile], publication: Path) -> None:
+def mirror_repodata(version: Version, source: Path, named: list[MetadataFile], publication: Path) -> list[Note]:
     """Link repomd.xml, its signature and key, and all files that repomd.xml names, to where the feed has them.
 
-    `named` is what the received repomd.xml names. Raises `OperationError`: `not-mirrorable` where the publication would
-    not be whole, `damaged-version` where a file of the version is not what it was.
+    Returns what clients will not find, though it is named. `named` is what the received repomd.xml names. Raises
+    `OperationError`: `not-mirrorable` where the publication would not be whole, `damaged-version` where a file of the
+    version is not what it was.
     """
     received = source / RECEIVED
     if version.mode == "additive":
@@ -39,6 +41,7 @@ def mirror_repodata(version: Version, source: Path, named: Iterable[MetadataFile
                 f"repomd.xml names {entry.shown_type} metadata, which was not fetched: sync it with metadata=mirror"
             )
         _mirror(received, entry, publication)
+    return [Note(what=f"{entry.shown_type} metadata", reason=_DELTAS_MISS) for entry in named if entry.type in DELTAS]
 
 
 def _mirror(received: Path, entry: MetadataFile, publication: Path) -> None:

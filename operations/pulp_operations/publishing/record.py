@@ -54,6 +54,8 @@ class Record(Struct, frozen=True, kw_only=True):
     """The checksums (SHA-256) of its files that are neither packages nor files of a tree."""
     chosen: list[str] | None = None
     """The checksums of its packages, where not all are published."""
+    tree: list[str] = []
+    """The files of the installable tree that are there."""
     notes: list[Note] = []
     kept: dict[str, int] = {}
     """Files of earlier publications, and how many publications ago each was of the newest."""

@@ -30,7 +30,7 @@ _CHUNK_BYTES: Final = 1 << 20
 _PACKAGES: Final = ("primary", "filelists", "other")
 _COMPS: Final = ("group", "group_gz", "group_xz", "group_zst", "group_bz2")
 """The forms of one document: the first that the feed has is published, plain and packed."""
-_DELTAS: Final = ("prestodelta", "deltainfo")
+DELTAS: Final = ("prestodelta", "deltainfo")
 _DATABASE: Final = re.compile(r"(primary|filelists|other|updateinfo|group|prestodelta|deltainfo)_db")
 
 
@@ -149,7 +149,7 @@ def _carried(
 
 def left_out(kind: str) -> str | None:
     """Why metadata of this type is not part of publications with metadata of our own; None if it is."""
-    if kind in _DELTAS:
+    if kind in DELTAS:
         return "left out, since delta packages are not mirrored: clients fetch whole packages"
     if _DATABASE.fullmatch(kind) or kind.endswith("_zck"):
         return "left out, since it repeats other metadata in a form that clients can do without"
