@@ -13,6 +13,7 @@ from pulp_operations.versions import Held
 from pulp_worker import OperationError
 from pulp_worker.fetching import patience
 
+from tests.support.old_release import age
 from tests.support.served import add_metadata, add_tree, replace_packages
 from tests.support.yum import Feed, Runner
 
@@ -314,3 +315,32 @@ async def test_a_result_has_some_notes_and_the_number_of_all(feed: Feed, runner:
     result = await synced(runner, feed)
     assert (len(result["notes"]), result["notes_total"]) == (20, 30)
     assert len(json.dumps(result)) < 10_000
+
+
+async def test_a_version_that_a_release_before_stored_is_published_and_then_synced(feed: Feed, runner: Runner) -> None:
+    await synced(runner, feed)
+    age(runner.storage, "zoo", feed.folder / "repodata")
+    assert (newest(runner).version.format, names(runner)) == (0, [*ALL])
+    assert await runner.run(remove_orphans) is None
+    assert (await runner.run(publish, repo_id="zoo"))["packages"] == 8
+    assert (newest(runner).version.format, names(runner), numbers(runner)) == (1, [*ALL], [1])
+    result = await synced(runner, feed)
+    assert [result[key] for key in ("version", "unchanged", "fetched", "added", "removed")] == [2, False, 0, 0, 0]
+
+
+async def test_a_version_that_a_release_before_stored_counts_for_what_may_be_removed(
+    feed: Feed, runner: Runner
+) -> None:
+    await synced(runner, feed)
+    age(runner.storage, "zoo", feed.folder / "repodata")
+    replace_packages(feed, "ant")
+    with pytest.raises(OperationError, match="would remove 7 of the 8 packages"):
+        await synced(runner, feed)
+
+
+async def test_an_additive_sync_builds_on_a_version_that_a_release_before_stored(feed: Feed, runner: Runner) -> None:
+    await synced(runner, feed)
+    age(runner.storage, "zoo", feed.folder / "repodata")
+    replace_packages(feed, "yak")
+    result = await synced(runner, feed, mode="additive")
+    assert [result[key] for key in ("packages", "version", "added", "removed")] == [9, 2, 1, 0]
