@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
-from createrepo_c import RepositoryReader
 from pulp_deploy.demo.server import DemoServer
 from pulp_operations import publish, sync
 from pulp_worker import OperationError
