@@ -40,6 +40,7 @@ class Feed:
     def __init__(self, context: Context[Any], fetcher: "Fetcher", url: str) -> None:
         """Asks for nothing yet. `context` reads lists of mirrors, in a process of their own."""
         self._context, self._fetcher, self._url = context, fetcher, url
+        self._own = base_of(url).partition("?")[0]
         self._sources = Sources(context, fetcher, url)
         self._validators, self._checksum = Validators(), ""
         self._partials: dict[Path, frozenset[str]] = {}
@@ -152,8 +153,7 @@ class Feed:
 
     def _may_be_told(self, url: str) -> bool:
         """Whether what the feed adds to its own URL, or a URL that it names, is an ordinary one."""
-        own = base_of(self._url).partition("?")[0]
-        return is_ordinary(unquote(url.partition("?")[0].removeprefix(own)))
+        return is_ordinary(unquote(url.partition("?")[0].removeprefix(self._own)))
 
     async def _optional(self, href: str, most_bytes: int) -> bytes | None:
         """A file that a feed need not have: where repomd.xml came from."""

@@ -147,7 +147,7 @@ class Growing:
         """The partial file, for this task alone: one that was taken for lost may still write it."""
         if self._file is None:
             self._file = self._locked()
-            if not self._is_resumed:
+            if not self._is_resumed and self._file.tell():
                 self._file.truncate(0)
         return self._file
 

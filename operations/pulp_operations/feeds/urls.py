@@ -10,6 +10,8 @@ from typing import Final
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._~-]|/(?=[A-Za-z0-9_]))*")
+"""An href in which nothing is escaped or resolved: nearly all are so."""
 _KEPT: Final = "!#$%&'()*+,/:;=?@[]~"
 _STRAY_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -27,6 +29,8 @@ def places(base: str, href: str, base_url: str = "") -> list[str]:
     `base` is the feed's, from `base_of`; `base_url` is the `xml:base` of the file, which may be relative to the feed.
     A query of the feed goes with each URL on its own server.
     """
+    if not base_url and _PLAIN.fullmatch(href) and "?" not in base:
+        return [base + href]
     if _ABSOLUTE.match(href):
         return _with_query_of(base, [_escaped(href)])
     start = urlsplit(base_of(_start(base, base_url)) if base_url else base)._replace(query="").geturl()

@@ -1,6 +1,7 @@
 """Connections to addresses that were checked: what the HTTP client gets in place of the operating system's resolver."""
 
 import asyncio
+import select
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
@@ -129,6 +130,7 @@ class _Counted(httpcore.AsyncNetworkStream):
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
+        self._socket = stream.get_extra_info("socket")
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         received = await self._stream.read(max_bytes, timeout)
@@ -147,4 +149,17 @@ class _Counted(httpcore.AsyncNetworkStream):
         return _Counted(await self._stream.start_tls(*arguments, **named))
 
     def get_extra_info(self, info: str) -> Any:
+        # The pool asks each idle connection before each request, and asking the socket itself is a tenth of the work.
+        if info == "is_readable" and self._socket is not None:
+            return _is_readable(self._socket)
         return self._stream.get_extra_info(info)
+
+
+def _is_readable(connected: socket.socket) -> bool:
+    """Whether there is something to read, or the end: then an idle connection cannot be used again."""
+    descriptor = connected.fileno()
+    if descriptor < 0:
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

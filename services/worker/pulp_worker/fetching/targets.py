@@ -65,7 +65,7 @@ def _target(url: str) -> Target | None:
     if len(url) > MOST_CHARACTERS or _NO_URL.search(url):
         return None
     try:
-        parsed = httpx.URL(url).copy_with(fragment=None)
+        parsed = httpx.URL(url.partition("#")[0])
         host = parsed.raw_host.decode("ascii")
     except (httpx.InvalidURL, ValueError):
         return None
