@@ -73,7 +73,7 @@ async def _by_feed(url: str, folder: Path, packages: list[Package]) -> None:
 
 
 async def _by_httpx(url: str, folder: Path, packages: list[Package]) -> None:
-    folder.mkdir(parents=True)
+    await asyncio.to_thread(folder.mkdir, parents=True)
     async with httpx.AsyncClient() as client:
 
         async def fetch(package: Package) -> None:

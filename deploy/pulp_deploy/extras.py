@@ -21,7 +21,7 @@ _SERVER: Final = (
         "platformdirs",
     ),
     *("precis_i18n", "psutil", "psycopg", "psycopg_pool"),
-    *("pulp_console", "rich", "rpm_rs", "starlette", "uvicorn", "uvloop", "yaml"),
+    *("pulp_console", "rich", "rpm_rs", "sniffio", "starlette", "uvicorn", "uvloop", "yaml"),
 )
 EXTRAS: Final[Mapping[str, str]] = dict.fromkeys(_SERVER, "server") | dict.fromkeys(_LOCAL, "deploy")
 """The smallest extra of pulp-tasks that brings a package, by the name that it is imported by."""
