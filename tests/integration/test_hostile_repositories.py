@@ -285,11 +285,19 @@ async def test_metadata_with_a_text_of_hundreds_of_megabytes_ends_its_task(
     assert "one part of it has over 64 MiB" in error.description
 
 
-@pytest.mark.parametrize("kind", ["group", "updateinfo"])
-async def test_groups_and_errata_that_are_none(folder: Path, url: str, runner: Runner, kind: str) -> None:
-    hostile(folder, {kind: f"<comps><group><id>&{SECRET};</id></group></comps>".encode()})
+async def test_errata_that_are_none(folder: Path, url: str, runner: Runner) -> None:
+    hostile(folder, {"updateinfo": f"<updates><update><id>&{SECRET};</id></update></updates>".encode()})
     error = await refused(runner, url)
-    assert (error.code, f"{kind} metadata" in error.description) == ("bad-repository", True), error.description
+    assert (error.code, error.description) == ("bad-repository", "updateinfo metadata, line 1: it is no XML")
+
+
+async def test_groups_that_are_none_cost_themselves(folder: Path, url: str, runner: Runner) -> None:
+    hostile(folder, {"group": f"<comps><group><id>&{SECRET};</id></group></comps>".encode()})
+    result = await runner.run(sync, repo_id="zoo", feed=url)
+    assert (result["packages"], result["package_groups"], result["notes_total"]) == (2, 0, 1)
+    assert result["notes"][0].startswith("group metadata: left out: ")
+    assert SECRET not in json.dumps([result, runner.reports])
+    assert (await runner.run(publish, repo_id="zoo"))["packages"] == 2
 
 
 @pytest.mark.parametrize(

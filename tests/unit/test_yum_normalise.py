@@ -90,17 +90,17 @@ def test_more_packages_than_promised_are_taken_and_told(tmp_path: Path) -> None:
     assert made.notes == ["primary metadata: it promises 1 packages and has 2: all are taken"]
 
 
-@pytest.mark.parametrize("kind", ["primary", "filelists", "other", "updateinfo", "group"])
+@pytest.mark.parametrize("kind", ["primary", "filelists", "other", "updateinfo"])
 @pytest.mark.parametrize("end", ["</", ""])
 def test_a_document_that_is_not_closed_is_an_error(tmp_path: Path, kind: str, end: str) -> None:
-    whole = {**of(ANT, BEE), "updateinfo": updateinfo(advisory("A")).encode(), "group": b"<comps><group/>\n</comps>"}
+    whole = {**of(ANT, BEE), "updateinfo": updateinfo(advisory("A")).encode()}
     whole[kind] = whole[kind][: whole[kind].rindex(b"</")] + end.encode()
     error = refused(tmp_path, whole)
     line = whole[kind].count(b"\n") + 1
     assert (error.code, error.description) == ("bad-repository", f"{kind} metadata, line {line}: it is cut off")
 
 
-@pytest.mark.parametrize("kind", ["primary", "filelists", "other", "updateinfo", "group"])
+@pytest.mark.parametrize("kind", ["primary", "filelists", "other", "updateinfo"])
 def test_a_document_that_is_another_one_is_an_error(tmp_path: Path, kind: str) -> None:
     error = refused(tmp_path, of(ANT, **{kind: "<html><p>Not here</p></html>"}))
     assert (error.code, "is another document: its root is not <" in error.description) == ("bad-repository", True)

@@ -180,6 +180,17 @@ def test_groups_are_counted_in_every_form(tmp_path: Path, kind: str, pack: objec
     assert (counts.package_groups, counts.package_categories, counts.package_environments) == (2, 1, 1)
 
 
+@pytest.mark.parametrize(
+    "content", [b"no groups today", b"<comps><group>", b"<html/>", b"", gzip.compress(b"<comps/>")[:-9]]
+)
+def test_groups_that_no_client_can_read_cost_themselves(tmp_path: Path, content: bytes) -> None:
+    made = normalised(tmp_path, of(ANT, group=content, group_gz=gzip.compress(b"<comps><group/></comps>")))
+    assert (made.told.left_out, made.told.counts.package_groups, made.told.counts.packages) == (["group"], 1, 1)
+    assert [(note.what, note.reason.startswith("left out: group metadata")) for note in made.told.notes] == [
+        ("group metadata", True)
+    ]
+
+
 def test_modules_are_counted_and_not_parsed(tmp_path: Path) -> None:
     bomb = "a: &a [x]\nb: &b [*a,*a]\n" + "x" * (1 << 20)
     modules = (

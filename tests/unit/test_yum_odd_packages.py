@@ -14,6 +14,9 @@ ANT, BEE, CAT = Rpm("ant"), Rpm("bee", files=("/usr/bin/bee", "/etc/bee & co")),
     ("parts", "words"),
     [
         ({"checksum": ""}, "the package bee in primary metadata (line {line}) has no checksum"),
+        ({"version": ""}, "the package bee in primary metadata (line {line}) has no version"),
+        ({"version": '<version epoch="0"/>'}, "the package bee in primary metadata (line {line}) has no version"),
+        ({"location": '<location href="Packages/"/>'}, "(line {line}): its location names no file"),
         ({"location": ""}, "the package bee in primary metadata (line {line}) has no location"),
         ({"location": "<location/>"}, "the package bee in primary metadata (line {line}): its location names no file"),
         ({"size": ""}, "the package bee in primary metadata (line {line}) has no size"),
@@ -65,6 +68,7 @@ DEPENDENCY = '<format><rpm:requires><rpm:entry name="libx" {}/></rpm:requires></
         ({"time": '<time file="5.5" build="6"/>'}, "its time has no number for file: 5 is taken", "time_file", 5),
         ({"time": '<time file="x" build="6"/>'}, "its time has no number for file: 0 is taken", "time_file", 0),
         ({"time": '<time build="6"/>'}, "its time has no number for file: 0 is taken", "time_file", 0),
+        ({"time": f'<time file="{10**30}" build="6"/>'}, "its time has no number for file: 0 is taken", "time_file", 0),
         ({"time": '<time file="-5" build="-6"/>'}, None, "time_file", -5),
         ({"time": ""}, None, "time_file", 0),
         (
@@ -117,6 +121,19 @@ def test_what_is_mended_is_otherwise_what_it_was(tmp_path: Path) -> None:
     even = Rpm("bee", parts={"time": '<time file="5" build="6"/>'}, summary='A <b> & "c"\n é')
     made = normalised(tmp_path / "odd", of(ANT, odd))
     assert made.read() == normalised(tmp_path / "even", of(ANT, even)).read()
+
+
+@pytest.mark.parametrize(
+    ("attribute", "date"),
+    [('date="5.5"', 5), ('date="now"', 0), ("", 0), (f'date="{10**30}"', 0), ('date=""', 0), ("date='7'", 7)],
+)
+def test_a_date_of_a_change_that_is_no_number_is_mended_and_told(tmp_path: Path, attribute: str, date: int) -> None:
+    given = of(ANT, BEE)
+    given["other"] = given["other"].replace(b'date="1354000000"', attribute.encode(), 1)
+    made = normalised(tmp_path, given)
+    assert [change[1] for each in made.read() for change in each["changelogs"]] == [date, 1354000000]
+    told = [f"ant-1.0-1.noarch in other metadata, line 3: a change has no number for its date: {date} is taken"]
+    assert made.notes == ([] if date == 7 else told)
 
 
 @pytest.mark.parametrize("date", ["-1", "0", "1354000000"])

@@ -41,7 +41,7 @@ def checked_href(href: str, where: str) -> str:
         parts = urlsplit(href)
     except ValueError:
         raise bad_repository(f"{where}: its location is no URL") from None
-    if not href.strip() or not parts.path.strip("/."):
+    if not href.strip() or posixpath.basename(parts.path) in ("", ".", ".."):
         raise bad_repository(f"{where}: its location names no file")
     if not href.isprintable() or len(href.encode(errors="replace")) > _MOST_HREF_BYTES:
         raise bad_repository(f"{where}: its location has control characters, or over {_MOST_HREF_BYTES} bytes")

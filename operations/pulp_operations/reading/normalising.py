@@ -2,12 +2,14 @@
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+from pulp_worker import LimitExceeded, OperationError
 
 from pulp_operations.foreign import bad_repository
 from pulp_operations.reading import primary
@@ -43,9 +45,13 @@ class Normalising(Struct, frozen=True, kw_only=True):
 
 
 class Normalised(Struct, frozen=True, kw_only=True):
-    """What was found. `notes` are the first ones, `notes_total` counts all."""
+    """What was found. `notes` are the first ones, `notes_total` counts all.
+
+    `left_out` are the types of package groups that no client could read: a publication has no use for them.
+    """
 
     counts: Counts
+    left_out: list[str]
     notes: list[Note]
     notes_total: int
 
@@ -68,10 +74,19 @@ def normalise(received: str, entries: list[MetadataFile], target: str, options: 
             for kind in ("filelists", "other"):
                 _join(kind, sources, packages, folder, notes)
             errata = _advisories(sources, folder, notes)
-            counts = _counts(sources, len(packages.numbers), errata)
+            groups, left_out = _groups(sources, notes)
+            modules = count_modules(sources.pieces("modules")) if "modules" in sources.entries else 0
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return Normalised(counts=counts, notes=notes.first, notes_total=notes.total)
+    counts = Counts(
+        packages=len(packages.numbers),
+        errata=errata,
+        package_groups=groups["group"],
+        package_categories=groups["category"],
+        package_environments=groups["environment"],
+        modules=modules,
+    )
+    return Normalised(counts=counts, left_out=left_out, notes=notes.first, notes_total=notes.total)
 
 
 def _primary(sources: Sources, folder: Path, work: Path, algorithms: frozenset[str], notes: Notes) -> primary.Packages:
@@ -101,8 +116,8 @@ def _join(kind: str, sources: Sources, packages: primary.Packages, folder: Path,
     with ExitStack() as stack:
         extras = []
         for text, expected in given:
-            extra = stack.enter_context(Extras(text, kind, packages.numbers))
-            extra.find(packages.shown, expected, notes)
+            extra = stack.enter_context(Extras(text, kind, packages.numbers, packages.shown, notes))
+            extra.find(expected)
             extras.append(extra)
         document = stack.enter_context(_document(folder, kind, len(packages.numbers)))
         for number, empty in enumerate(packages.empty):
@@ -122,18 +137,25 @@ def _advisories(sources: Sources, folder: Path, notes: Notes) -> int:
         return of_feed + (0 if base is None else copy_advisories(base, document, known, notes, is_base=True))
 
 
-def _counts(sources: Sources, packages: int, errata: int) -> Counts:
-    kind = next((kind for kind in _GROUPS if kind in sources.entries), None)
-    comps = None if kind is None else sources.of_feed(kind)
-    groups = {} if comps is None else count_groups(comps)
-    return Counts(
-        packages=packages,
-        errata=errata,
-        package_groups=groups.get("group", 0),
-        package_categories=groups.get("category", 0),
-        package_environments=groups.get("environment", 0),
-        modules=count_modules(sources.pieces("modules")) if "modules" in sources.entries else 0,
-    )
+def _groups(sources: Sources, notes: Notes) -> tuple[Counter[str], list[str]]:
+    """How many groups the first comps has that can be read, and the types of those that cannot.
+
+    Clients go on without groups that they cannot read, and so does a sync.
+    """
+    found: Counter[str] | None = None
+    left_out = []
+    for kind in _GROUPS:
+        try:
+            text = sources.of_feed(kind)
+            counted = None if text is None else count_groups(text)
+        except OperationError as error:
+            if isinstance(error, LimitExceeded):
+                raise
+            notes.add(f"{kind} metadata", f"left out: {error.description}")
+            left_out.append(kind)
+        else:
+            found = found if counted is None or found is not None else counted
+    return found or Counter(), left_out
 
 
 def _storage(folder: Path) -> Path:

@@ -1,6 +1,5 @@
 """Packages as primary describes them: what a package must have, and how an odd field of it is mended."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -10,12 +9,10 @@ from xml.sax.saxutils import quoteattr
 from pulp_operations.foreign import bad_repository, is_ordinary
 from pulp_operations.reading.documents import local_name
 from pulp_operations.reading.names import checked_base, checked_href, known_checksum
+from pulp_operations.reading.numbers import is_whole, leading
 from pulp_operations.reading.writing import DEPENDENCIES
 
 _BASE: Final = "{http://www.w3.org/XML/1998/namespace}base"
-_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
-_LEADING: Final = re.compile(r"\s*(-?[0-9]{1,18})")
-_MOST_SIZE_BYTES: Final = 1 << 50
 _EVR: Final = ("epoch", "ver", "rel")
 _ONCE: Final = frozenset(("name", "arch", "version", "checksum", "location", "size", "time", "format"))
 _NUMBERS: Final = {"time": ("file", "build"), "size": ("installed", "archive"), "header-range": ("start", "end")}
@@ -40,16 +37,18 @@ def described(
 ) -> Described:
     """Read a package, and mend it in place. `note` is told the package, what was mended, and the line.
 
-    Raises `OperationError` (`bad-repository`) for one that cannot be fetched: without name, location, checksum or size.
+    Raises `OperationError` (`bad-repository`) for one without name, version, location, checksum or size.
     """
     parts = _parts(package, line)
     name = _text(parts.get("name")).strip()
     where = f"the package {name} in primary metadata (line {line})" if is_ordinary(name) else _nameless(line)
     if not name:
         raise bad_repository(f"{where} has no name")
-    for needed in ("location", "checksum", "size"):
+    for needed in ("version", "location", "checksum", "size"):
         if needed not in parts:
             raise bad_repository(f"{where} has no {needed}")
+    if not parts["version"].get("ver"):
+        raise bad_repository(f"{where} has no version")
     algorithm, checksum = known_checksum(
         parts["checksum"].get("type", ""), _text(parts["checksum"]).strip(), where, allowed
     )
@@ -85,14 +84,13 @@ def _text(element: ElementTree.Element | None) -> str:
 
 def _size(size: ElementTree.Element, where: str) -> int:
     text = size.get("package", "").strip()
-    if not _WHOLE.fullmatch(text) or not 0 < int(text) < _MOST_SIZE_BYTES:
+    if not is_whole(text) or int(text) <= 0:
         raise bad_repository(f"{where} has no size, or one that no file has")
     return int(text)
 
 
 def _names(name: str, parts: dict[str, ElementTree.Element], checksum: str) -> tuple[str, str]:
-    version = parts.get("version")
-    epoch, ver, rel = ("", "", "") if version is None else (version.get(key, "") for key in _EVR)
+    epoch, ver, rel = (parts["version"].get(key, "") for key in _EVR)
     stem = f"{name}-{ver}-{rel}.{_text(parts.get('arch'))}"
     shown = stem if epoch in ("", "0") else f"{name}-{epoch}:{ver}-{rel}.{_text(parts.get('arch'))}"
     return shown if is_ordinary(shown) else f"the package with checksum {checksum}", stem
@@ -102,8 +100,7 @@ def empty_element(package: ElementTree.Element, checksum: str) -> bytes:
     """What filelists and other have of a package without files or changes. `package` is its element of primary."""
     parts = {local_name(child.tag): child for child in package}
     name, arch = (_quoted(_text(parts.get(part)).strip()) for part in ("name", "arch"))
-    version = parts.get("version")
-    evr = "" if version is None else "".join(f" {key}={_quoted(version.get(key, ''))}" for key in _EVR)
+    evr = "".join(f" {key}={_quoted(parts['version'].get(key, ''))}" for key in _EVR)
     return f'<package pkgid="{checksum}" name={name} arch={arch}><version{evr}/></package>'.encode()
 
 
@@ -120,9 +117,8 @@ def _mend(package: ElementTree.Element, parts: dict[str, ElementTree.Element]) -
             parts["arch"] = arch = ElementTree.SubElement(package, "arch")
         arch.text = "noarch"
         mended.append("it has no architecture: noarch is taken")
-    version = parts.get("version")
-    if version is not None and not version.get("epoch"):
-        version.set("epoch", "0")
+    if not parts["version"].get("epoch"):
+        parts["version"].set("epoch", "0")
         mended.append("its version has no epoch: 0 is taken")
     detail = parts.get("format")
     for element in (parts.get("time"), parts["size"], *(() if detail is None else detail)):
@@ -138,9 +134,8 @@ def _mend_detail(element: ElementTree.Element) -> list[str]:
     mended = []
     for key in _NUMBERS.get(name, ()):
         text = element.get(key)
-        if text is None or not _WHOLE.fullmatch(text):
-            leading = _LEADING.match(text or "")
-            element.set(key, leading.group(1) if leading else "0")
+        if not is_whole(text):
+            element.set(key, leading(text))
             mended.append(f"its {name} has no number for {key}: {element.get(key)} is taken")
     return mended
 

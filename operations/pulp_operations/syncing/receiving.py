@@ -55,13 +55,18 @@ async def receive(run: Run, fetched: Fetched) -> Received:
     folder = run.scratch / "version"
     received = folder / RECEIVED
     received.mkdir(parents=True)
-    repomd = await run.context.isolated(read_repomd, fetched.content, returns=Repomd, what="reading repomd.xml")
+    allowed = run.settings.checksum_types
+    repomd = await run.context.isolated(
+        read_repomd, fetched.content, allowed, returns=Repomd, what="reading repomd.xml"
+    )
     choice = choose(repomd.entries, run.arguments.metadata)
     (received / "repomd.xml").write_bytes(fetched.content)
     parts = await _fetch_metadata(run, choice.entries, received)
     await _fetch_signature(run, received, parts)
     treeinfo, tree = await _fetch_treeinfo(run, received, parts)
     normalised = await _normalise(run, parts.entries, folder)
+    # A mirror keeps what repomd.xml names, whether anybody can read it or not.
+    is_mirror, unreadable = run.arguments.metadata == "mirror", normalised.left_out
     own_notes = [*repomd.notes, *choice.notes, *parts.notes]
     notes = [*own_notes, *normalised.notes]
     for note in notes:
@@ -71,7 +76,7 @@ async def receive(run: Run, fetched: Fetched) -> Received:
         repomd=repomd,
         repomd_checksum=hashlib.sha256(fetched.content).hexdigest(),
         fetched=fetched,
-        entries=parts.entries,
+        entries=parts.entries if is_mirror else [each for each in parts.entries if each.type not in unreadable],
         counts=normalised.counts,
         treeinfo=treeinfo,
         tree=tree,
