@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import (
     draining,
+    fetching,
     footprint,
     listing,
     projecting,
@@ -29,7 +30,7 @@ from benchmarks.measure import Measure, Result, Sizes, run, steps_of
 from benchmarks.scene import Servers
 
 _MODULES = (
-    *(transporting, projecting, draining, serving, recovering, listing, reading, footprint, siege),
+    *(transporting, projecting, draining, serving, recovering, listing, reading, footprint, fetching, siege),
     publishing,
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for module in _MODULES for measure in module.MEASURES}
