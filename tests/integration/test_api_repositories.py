@@ -417,7 +417,7 @@ async def test_a_repair_is_a_task(yum: Site) -> None:
     for body in ({}, {"verify_checksums": True}, {"repo_id": "zoo"}):
         task_id = id_in(await yum.client.post(f"{V3}/repair/", json=body))
         assert (await yum.client.get(f"{V3}/tasks/{task_id}/")).json()["name"] == "repair"
-    assert submitted(yum, "repair") == [{}, {}, {"repo_id": "zoo"}]
+    assert sorted(map(str, submitted(yum, "repair"))) == ["{'repo_id': 'zoo'}", "{}", "{}"]  # of several partitions
     refused = await yum.client.post(f"{V3}/repair/", json={"verify_checksums": False})
     assert (refused.status_code, list(refused.json())) == (400, ["verify_checksums"])
 
