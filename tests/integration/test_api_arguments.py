@@ -137,10 +137,12 @@ async def test_in_the_dialect_of_pulp_2_the_properties_are_named(yum: Site) -> N
     assert (status, code, body["property_names"]) == (400, "PLP0015", ["feed"])
     assert body["unsupported_property_names"] == ["fed"]
     assert "a user name or password is refused" in body["error_message"]
+    for nothing in ({}, {"nothing": 1}):
+        status, code, body = await start("publish", **nothing)
+        assert (status, code, body["resources"]) == (404, "PLP0009", {"repository": "zoo"})
+    assert (await yum.client.post(f"{V2}/repositories/", json={"id": "zoo"})).status_code == 201
     status, code, body = await start("publish", nothing=1)
     assert (status, code, body["unsupported_property_names"]) == (400, "PLP0017", ["nothing"])
-    status, code, body = await start("publish")
-    assert (status, code, body["resources"]) == (404, "PLP0009", {"repository": "zoo"})
     assert yum.log.events == []
     assert (await yum.client.delete(f"{V2}/content/orphans/")).status_code == 202
 
@@ -268,8 +270,9 @@ async def test_operations_tell_what_they_take(yum: Site) -> None:
         ("feed", "url", False, None),
         ("concurrency", "integer", False, 4),
         ("verify_tls", "boolean", False, True),
-        ("mode", "string", False, "mirror"),
-        ("metadata", "string", False, "regenerate"),
+        ("credential", "text or null", False, None),
+        ("mode", "additive|mirror", False, "mirror"),
+        ("metadata", "mirror|regenerate", False, "regenerate"),
         ("retention", "integer or null", False, None),
         ("most_removed_percent", "integer or null", False, None),
         ("allow_shrink", "boolean", False, False),

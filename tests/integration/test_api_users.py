@@ -25,6 +25,11 @@ OPEN = {
 """What needs no user, and how it is answered."""
 CHALLENGE = 'Basic realm="api", charset="UTF-8"'
 ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
+PARTS = {
+    **{"task_id": ID, "worker_id": ID, "name": "sync", "repo_id": "zoo", "action": "sync"},
+    **{"repository_id": ID, "number": "1"},
+}
+"""What stands for each part of a path."""
 PROTECTED = [
     ("GET", f"{V2}/tasks/"),
     ("POST", f"{V2}/tasks/search/"),
@@ -81,7 +86,7 @@ async def test_every_call_but_the_open_ones_needs_a_user(api: Site) -> None:
     app = api.client._transport.app
     assert isinstance(app, FastAPI)
     routes = {
-        (method, route.path.format(task_id=ID, worker_id=ID, name="sync", repo_id="zoo", action="sync"))
+        (method, route.path.format_map(PARTS))
         for route in app.routes
         if isinstance(route, APIRoute)
         for method in route.methods or ()
