@@ -28,6 +28,7 @@ def test_a_base_ends_with_a_slash(url: str, base: str) -> None:
         ("../../../blobstore/ant.rpm", "https://cdn.example/blobstore/ant.rpm"),
         ("/pool/ant.rpm", f"{BASE}pool/ant.rpm"),
         ("//pool/ant.rpm", f"{BASE}pool/ant.rpm"),
+        ("Packages//a/./ant.rpm", f"{BASE}Packages//a/ant.rpm"),
         ("libstdc++-1.0.rpm", f"{BASE}libstdc%2B%2B-1.0.rpm"),
         ("a b.rpm", f"{BASE}a%20b.rpm"),
         ("a%b.rpm", f"{BASE}a%25b.rpm"),

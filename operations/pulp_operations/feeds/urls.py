@@ -34,8 +34,20 @@ def places(base: str, href: str, base_url: str = "") -> list[str]:
     if _ABSOLUTE.match(href):
         return _with_query_of(base, [_escaped(href)])
     start = urlsplit(base_of(_start(base, base_url)) if base_url else base)._replace(query="").geturl()
-    appended = urljoin(start, f"./{quote(href.lstrip('/'), safe='/')}")
-    return _with_query_of(base, [appended, urljoin(start, _escaped(href))])
+    return _with_query_of(base, [_appended(start, quote(href.lstrip("/"), safe="/")), urljoin(start, _escaped(href))])
+
+
+def _appended(folder: str, path: str) -> str:
+    """The path below the folder, less its dot segments. `urljoin` would drop empty ones, which some servers need."""
+    parts = urlsplit(folder)
+    *folders, name = [*parts.path.split("/")[1:-1], *path.split("/")]
+    kept: list[str] = []
+    for segment in folders:
+        if segment == "..":
+            kept = kept[:-1]
+        elif segment != ".":
+            kept.append(segment)
+    return parts._replace(path="/".join(["", *kept, name])).geturl()
 
 
 def _start(base: str, base_url: str) -> str:
