@@ -100,6 +100,17 @@ async def test_a_file_that_a_mirror_lacks_is_asked_for_once_there(clock: Simulat
     assert servers.asked.count("a") == 1
 
 
+async def test_what_a_server_says_in_the_end_counts(clock: SimulatedClock, tried: Patience) -> None:
+    faults = iter([busy(), gone()])
+
+    async def attempt(url: str) -> str:
+        raise next(faults)
+
+    with pytest.raises(FetchFailed, match="gone") as raised:
+        await tried.first_of([A], attempt)
+    assert raised.value.status == 404
+
+
 async def test_a_mirror_that_often_lacks_files_is_asked_last(clock: SimulatedClock, tried: Patience) -> None:
     servers = Servers(clock, a=gone())
     for _ in range(5):

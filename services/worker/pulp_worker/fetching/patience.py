@@ -73,7 +73,7 @@ class Patience:
         the others are. `progress` tells how many bytes are there: a try that has brought some does not count.
 
         Raises `ServerDown` where all servers have been given up: each has failed many times in a row, whatever it was
-        asked for. Else what the first URL's failure was.
+        asked for. Else what the first URL's last failure was.
         """
         search = _Search(urls, self._standings, self._clock.now_s() + self._total_s, self._clock)
         while True:
@@ -95,6 +95,7 @@ class _Search:
 
     def __init__(self, urls: Sequence[str], standings: dict[str, Standing], until_s: float, clock: Clock) -> None:
         self._left = list(dict.fromkeys(urls))
+        self._preferred = self._left[0]
         self._of = {url: standings.setdefault(origin(url), Standing()) for url in self._left}
         self._until_s, self._clock = until_s, clock
         self._tries_left = len(PAUSES_S) + len(self._left)
@@ -125,7 +126,8 @@ class _Search:
 
     def note(self, url: str, error: FetchFailed | LimitExceeded, began_s: float, gained_bytes: int) -> None:
         """A try has failed. Raises the first error where no other try is worth it."""
-        self._first = self._first or error
+        if self._first is None or url == self._preferred:
+            self._first = error
         if isinstance(error, LimitExceeded) or not error.is_transient:
             self.standing(url).disappointed()
             self._leave(url)
