@@ -79,6 +79,9 @@ def unpacked(content: bytes) -> bytes:
 
 
 def _day(date: int) -> str:
+    """The day in UTC; that of dnf, which takes a number that is too large for -1."""
+    if date >= 1 << 62:
+        date = -1
     return (datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=date)).strftime("%Y-%m-%d")
 
 

@@ -37,6 +37,7 @@ def _base(dnf: Any, folder: str) -> Any:
     base = dnf.Base()
     base.conf.cachedir = base.conf.persistdir = base.conf.logdir = folder
     base.conf.installroot = folder
+    base.conf.substitutions["releasever"] = "1"
     base.conf.plugins = False
     return base
 

@@ -61,8 +61,8 @@ def resets(pattern: str, *, times: int, part_bytes: int) -> Manner:
     return manner
 
 
-def wants_token(query: str) -> Manner:
-    """Whoever does not send the query with every request is refused."""
+def wants_query(query: str) -> Manner:
+    """Whoever does not send this query with every request is refused."""
 
     def manner(server: "RepositoryServer", asked: Asked) -> Reply | None:
         return None if asked.query == query else Reply(status=403)

@@ -2,7 +2,7 @@
 
 from tests.support.repositories import Repository, Rpm
 from tests.support.repositories.model import digest
-from tests.support.repositories.serving import Manner, moved, plus_is_a_blank, wants_token
+from tests.support.repositories.serving import Manner, moved, plus_is_a_blank, wants_query
 from tests.support.repositories.writing import packed
 from tests.yum.shapes.shape import ANT, BEE, Expect, Shape
 
@@ -158,21 +158,32 @@ FEEDS = (
         on_disk=False,
     ),
     Shape(
+        name="feed-with-query",
+        what="a feed with a query",
+        make=lambda url: Repository(rpms=[ANT, BEE], folder="a/zoo/"),
+        feed="a/zoo/?release=9&arch=x86_64",
+        manner=wants_query("release=9&arch=x86_64"),
+        on_disk=False,
+    ),
+    Shape(
+        name="feed-with-query-no-slash",
+        what="the same without a slash before the query",
+        make=lambda url: Repository(rpms=[ANT, BEE], folder="a/zoo/"),
+        feed="a/zoo?release=9&arch=x86_64",
+        manner=wants_query("release=9&arch=x86_64"),
+        on_disk=False,
+    ),
+    Shape(
         name="feed-with-token",
         what="a feed with a token in its query",
         make=lambda url: Repository(rpms=[ANT, BEE], folder="a/zoo/"),
         feed="a/zoo/?token=0123456789abcdef",
-        manner=wants_token("token=0123456789abcdef"),
-        expect=Expect(untold=("0123456789abcdef",)),
-        on_disk=False,
-    ),
-    Shape(
-        name="feed-with-token-no-slash",
-        what="the same without a slash before the query",
-        make=lambda url: Repository(rpms=[ANT, BEE], folder="a/zoo/"),
-        feed="a/zoo?token=0123456789abcdef",
-        manner=wants_token("token=0123456789abcdef"),
-        expect=Expect(untold=("0123456789abcdef",)),
+        manner=wants_query("token=0123456789abcdef"),
+        expect=Expect(
+            code="bad-arguments",
+            untold=("0123456789abcdef",),
+            unlike_dnf="arguments are kept for ever: a token is kept as a named credential, and sent from there",
+        ),
         on_disk=False,
     ),
     Shape(
@@ -260,11 +271,11 @@ ELSEWHERE = tuple(
         ),
         expect=Expect(code=code, untold=("TOP-SECRET",), unlike_dnf="dnf says so when the package is installed"),
     )
-    for name, what, href, code in (
-        ("file-url", "a file:// URL", "file:///etc/hostname/TOP-SECRET", _BAD),
-        ("ftp-url", "an ftp:// URL", "ftp://127.0.0.1/TOP-SECRET.rpm", _BAD),
-        ("nothing", "an empty href", "", _BAD),
-        ("a-folder", "an href that ends with a slash", "Packages/TOP-SECRET/", _BAD),
+    for name, what, href, code, untold in (
+        ("file-url", "a file:// URL", "file:///etc/hostname/TOP-SECRET", _BAD, ("TOP-SECRET",)),
+        ("ftp-url", "an ftp:// URL", "ftp://127.0.0.1/TOP-SECRET.rpm", _BAD, ("TOP-SECRET",)),
+        ("nothing", "an empty href", "", _BAD, ()),
+        ("a-folder", "an href that ends with a slash", "Packages/ant/", "fetch-failed", ()),
     )
 )
 

@@ -149,6 +149,7 @@ SHAPES = (
         expect=Expect(
             code="fetch-failed",
             words=("1 of 2 packages",),
+            told=("Packages/ant-1.0-1.noarch.rpm",),
             unlike_dnf=_WHOLE,
         ),
         on_disk=False,
@@ -160,6 +161,7 @@ SHAPES = (
         expect=Expect(
             code="fetch-failed",
             words=("1 of 2 packages",),
+            told=("Packages/ant-1.0-1.noarch.rpm",),
             unlike_dnf=_WHOLE,
         ),
         on_disk=False,
@@ -168,14 +170,18 @@ SHAPES = (
         name="package-cut-off",
         what="a package is shorter than the metadata says",
         make=two(damage={"ant": lambda body: body[:-100]}),
-        expect=Expect(code="fetch-failed", words=("1 of 2 packages",), unlike_dnf=_WHOLE),
+        expect=Expect(
+            code="fetch-failed", words=("1 of 2 packages",), told=("Packages/ant-1.0-1.noarch.rpm",), unlike_dnf=_WHOLE
+        ),
         on_disk=False,
     ),
     Shape(
         name="package-longer",
         what="a package is longer than the metadata says",
         make=two(damage={"ant": lambda body: body + b"more"}),
-        expect=Expect(code="fetch-failed", words=("1 of 2 packages",), unlike_dnf=_WHOLE),
+        expect=Expect(
+            code="fetch-failed", words=("1 of 2 packages",), told=("Packages/ant-1.0-1.noarch.rpm",), unlike_dnf=_WHOLE
+        ),
         on_disk=False,
     ),
 )

@@ -21,6 +21,8 @@ class Expect:
     """The code of the error; None: successful."""
     words: tuple[str, ...] = ()
     """Each is in the error's description."""
+    told: tuple[str, ...] = ()
+    """Each is somewhere in what a user sees: the error, the result, the progress."""
     untold: tuple[str, ...] = ()
     """None of these texts of the repository is in anything that a user sees."""
     packages: tuple[str, ...] | None = None
