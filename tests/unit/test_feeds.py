@@ -117,6 +117,13 @@ async def test_a_feed_that_changed_says_so(tmp_path: Path) -> None:
         assert not await source.changed()  # nobody knows
 
 
+async def test_a_feed_without_many_packages_is_not_asked_for_each_whether_it_has_changed(tmp_path: Path) -> None:
+    async with fed(tmp_path) as (server, source):
+        for _ in range(1000):
+            assert not await source.changed()
+    assert len(server.heads) < 100
+
+
 async def test_the_query_of_a_feed_goes_with_each_request(tmp_path: Path) -> None:
     answers = {"/zoo/repodata/repomd.xml": ok(REPOMD), "/zoo/a.rpm": ok(BODY)}
     async with mirror(answers) as server, feed(server.url("/zoo?AbC"), tmp_path) as source:

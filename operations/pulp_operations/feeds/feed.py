@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,8 @@ _MOST_METADATA_BYTES: Final = 2 * 1024 * 1024 * 1024
 _MOST_SIGNATURE_BYTES: Final = 1024 * 1024
 _MOST_TREEINFO_BYTES: Final = 1024 * 1024
 _MOST_TREE_FILE_BYTES: Final = 64 * 1024 * 1024 * 1024
+_ASKED_EACH_TIME: Final = 20
+_ASKED_EVERY_S: Final = 5.0
 _TREEINFOS: Final = (".treeinfo", "treeinfo")
 
 
@@ -43,6 +46,8 @@ class Feed:
         self._own = base_of(url).partition("?")[0]
         self._sources = Sources(context, fetcher, url)
         self._validators, self._checksum = Validators(), ""
+        self._asking = asyncio.Lock()
+        self._times_asked, self._asked_s = 0, 0.0
         self._partials: dict[Path, frozenset[str]] = {}
 
     async def repomd(self, validators: Validators | None = None, checksum: str = "") -> Fetched | Unchanged:
@@ -55,12 +60,22 @@ class Feed:
         return received
 
     async def changed(self) -> bool:
-        """Whether repomd.xml is another one than `repomd` gave: then what is missing, or differs, is no fault."""
-        try:
-            received = await Sources(self._context, self._fetcher, self._url).repomd(self._validators, self._checksum)
-        except FetchFailed:
-            return False
-        return received is not UNCHANGED
+        """Whether repomd.xml is another one than `repomd` gave: then what is missing, or differs, is no fault.
+
+        The feed is asked each time at first, and every few seconds if it is often the question.
+        """
+        async with self._asking:
+            now_s = time.monotonic()
+            self._times_asked += 1
+            if self._times_asked > _ASKED_EACH_TIME and now_s < self._asked_s + _ASKED_EVERY_S:
+                return False
+            self._asked_s = now_s
+            sources = Sources(self._context, self._fetcher, self._url)
+            try:
+                received = await sources.repomd(self._validators, self._checksum)
+            except FetchFailed:
+                return False
+            return received is not UNCHANGED
 
     async def signature(self) -> Signature:
         """The signature of repomd.xml, and the key beside it."""
