@@ -1,6 +1,8 @@
 """PULP_YUM_*: what the administrator decides about all repositories."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from pulp_operations.settings import Settings
 from pulp_worker import OperationError
 from pulp_worker.environment import allowed
 from pulp_worker.loading import check_settings
+
+from tests.support.command import environment
 
 
 def test_without_settings_three_generations_are_kept_and_nothing_is_signed() -> None:
@@ -70,6 +74,26 @@ def test_the_names_of_old_repositories_are_understood() -> None:
 def test_a_worker_does_not_start_with_a_setting_that_cannot_be_used() -> None:
     with pytest.raises(SettingsError, match=r"PULP_YUM_RESERVE_BYTES cannot be used: a number"):
         check_settings((), {"PULP_YUM_RESERVE_BYTES": "much"})
+
+
+def test_a_worker_names_the_setting_and_ends(tmp_path: Path) -> None:
+    settings = {
+        "PULP_KAFKA": "127.0.0.1:1",
+        "PULP_POSTGRES": "host=127.0.0.1 port=1",
+        "PULP_STORAGE": str(tmp_path / "storage"),
+        "PULP_YUM_CHECKSUM_TYPES": "sha256,crc32",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "pulp_deploy", "worker"],
+        env=environment(tmp_path, **settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 78
+    assert "PULP_YUM_CHECKSUM_TYPES cannot be used: some of md5, sha1" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_each_setting_is_documented() -> None:
