@@ -62,7 +62,10 @@ def numbered(folder: Path) -> list[Path]:
 
 
 def make_current(prepared: Path, target: Path, link: Path) -> None:
-    """Move a complete folder to `target` and point the link at it. A crash leaves the old or the new state."""
+    """Move a complete folder to `target` and point the link at it. A crash leaves the old or the new state.
+
+    The files in the folder must be on the disk already, so that a loss of power leaves none of them empty.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     link.parent.mkdir(parents=True, exist_ok=True)
     discard(target)  # left by a crash before the link was switched
@@ -71,6 +74,17 @@ def make_current(prepared: Path, target: Path, link: Path) -> None:
     draft.unlink(missing_ok=True)
     draft.symlink_to(os.path.relpath(target, link.parent))
     draft.replace(link)
+    flush(target.parent)
+    flush(link.parent)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_older(folder: Path, newest: Path, keep: int) -> None:

@@ -18,7 +18,7 @@ from pulp_operations.conversion import converted
 from pulp_operations.feeds import Feed, Unchanged
 from pulp_operations.fences import content_held
 from pulp_operations.progress import CANCELED, FAILED, FINISHED, IN_PROGRESS, Reporting, SyncProgress
-from pulp_operations.records import Source, TreeFile, Version
+from pulp_operations.records import Source, Version
 from pulp_operations.settings import Settings
 from pulp_operations.storage import telling_storage_errors
 from pulp_operations.store import Store
@@ -26,7 +26,7 @@ from pulp_operations.syncing.comparing import Changes, check_shrinking, compare
 from pulp_operations.syncing.content import fetch_content
 from pulp_operations.syncing.receiving import Received, receive
 from pulp_operations.syncing.run import RepositoryChanged, Run
-from pulp_operations.syncing.trees import Tree
+from pulp_operations.syncing.trees import Tree, named_again
 from pulp_operations.versions import Held, Versions
 
 _CONTENT: Final = "content_unit:orphans"
@@ -155,11 +155,7 @@ async def _complete(run: Run, held: Held) -> _Outcome:
     run.progress.metadata = FINISHED
     for note in held.version.notes:
         run.progress.note(note)
-    tree = [
-        TreeFile(path=file.path, algorithm=file.algorithm, checksum=file.checksum, size_bytes=file.size_bytes)
-        for file in held.version.tree
-    ]
-    await fetch_content(run, held.folder, tree)
+    await fetch_content(run, held.folder, named_again(held.version.tree))
     run.progress.comps = run.progress.errata = IN_PROGRESS
     number = held.version.counts.packages
     return _Outcome(version=held.version, changes=Changes(before=number, after=number, added=0, removed=0))

@@ -21,7 +21,7 @@ import msgspec
 from pulp_worker import OperationError
 
 from pulp_operations.fences import fenced
-from pulp_operations.layout import checksum_of, file_name, make_current, numbered, remove_older, repo_id_of
+from pulp_operations.layout import checksum_of, file_name, flush, make_current, numbered, remove_older, repo_id_of
 from pulp_operations.records import Counts, Package, Version
 
 if sys.version_info >= (3, 14):
@@ -146,6 +146,8 @@ class Versions:
             number = 1 if held is None else held.version.number + 1
             saved = msgspec.structs.replace(version, number=number, files=_own_files(prepared))
             write_version(prepared, saved)
+            for path in filter(Path.is_file, prepared.rglob("*")):
+                flush(path)
             target = self.folder / "versions" / str(number)
             make_current(prepared, target, self.folder / "current")
             remove_older(target.parent, target, keep)

@@ -33,8 +33,8 @@ SETTINGS: dict[str, str] = {
 HUGE = b"<summary>" + b"x" * (200 << 20)
 FEEDS = {
     # feed: (error code, words)
-    "two-locations": ("bad-repository", "an entry with more than one location"),
-    "memory": ("limit-exceeded", "more than the 128 MiB of memory that it may use"),
+    "two-locations": ("bad-repository", "has more than one location"),
+    "memory": ("limit-exceeded", "one part of it has over 64 MiB"),
     "bomb": ("limit-exceeded", "metadata becomes larger than"),
     "entities": ("bad-repository", "document type declaration"),
     "redirect": ("fetch-refused", "it redirects, and the settings of this worker do not allow to fetch from there"),

@@ -126,6 +126,37 @@ async def test_an_additive_sync_keeps_what_the_feed_no_longer_has(feed: Feed, ru
     assert (mirrored["packages"], mirrored["removed"]) == (2, 7)
 
 
+async def test_an_additive_sync_keeps_the_tree_that_the_feed_no_longer_has(feed: Feed, runner: Runner) -> None:
+    add_tree(feed.folder, {"images/boot.iso": IMAGE})
+    await synced(runner, feed, mode="additive")
+    (feed.folder / ".treeinfo").unlink()
+    (feed.folder / "images/boot.iso").unlink()
+    replace_packages(feed, "yak")
+    result = await synced(runner, feed, mode="additive")
+    assert (result["packages"], result["tree_files"], result["notes"]) == (9, 1, [])
+    assert (newest(runner).folder / "received" / "treeinfo").is_file()
+    replace_packages(feed, *ALL)
+    assert (await synced(runner, feed, allow_shrink=True))["tree_files"] == 0
+
+
+async def test_an_additive_sync_says_that_modules_are_the_feeds_alone(feed: Feed, runner: Runner) -> None:
+    add_metadata(feed.folder, "modules", b"---\ndocument: modulemd\n", "modules.yaml")
+    assert (await synced(runner, feed, mode="additive"))["notes"] == []
+    replace_packages(feed, "yak")
+    [note] = (await synced(runner, feed, mode="additive"))["notes"]
+    assert note.startswith("modules metadata: it is the feed's alone")
+
+
+async def test_a_package_that_a_publish_found_damaged_is_fetched_by_the_next_sync(feed: Feed, runner: Runner) -> None:
+    await synced(runner, feed)
+    Feed(feed.server, runner.storage, []).damage(str(runner.stored()[0].relative_to(runner.storage)))
+    with pytest.raises(OperationError, match="is not what the metadata says"):
+        await runner.run(publish, repo_id="zoo")
+    result = await synced(runner, feed)
+    assert (result["unchanged"], result["fetched"]) == (True, 1)
+    assert (await runner.run(publish, repo_id="zoo"))["packages"] == 8
+
+
 async def test_a_sync_that_would_remove_most_packages_is_refused_until_told(feed: Feed, runner: Runner) -> None:
     await synced(runner, feed)
     replace_packages(feed, "ant", "bee")

@@ -17,9 +17,15 @@ from pulp_operations.records import Counts, MetadataFile, Note, Repomd, TreeFile
 from pulp_operations.storage import storage_errors
 from pulp_operations.syncing.choosing import choose, is_needed
 from pulp_operations.syncing.run import RepositoryChanged, Run
+from pulp_operations.syncing.trees import named_again
 from pulp_operations.versions import RECEIVED
 
 _TREEINFO: Final = "treeinfo"
+_MODULES: Final = "modules"
+_MODULES_NOTE: Final = Note(
+    what="modules metadata",
+    reason="it is the feed's alone: clients take packages of former modules for ordinary ones",
+)
 
 
 class Received(Struct, frozen=True, kw_only=True):
@@ -67,7 +73,7 @@ async def receive(run: Run, fetched: Fetched) -> Received:
     normalised = await _normalise(run, parts.entries, folder)
     # A mirror keeps what repomd.xml names, whether anybody can read it or not.
     is_mirror, unreadable = run.arguments.metadata == "mirror", normalised.left_out
-    own_notes = [*repomd.notes, *choice.notes, *parts.notes]
+    own_notes = [*repomd.notes, *choice.notes, *parts.notes, *_notes_of_additions(run, parts.entries)]
     notes = [*own_notes, *normalised.notes]
     for note in notes:
         run.progress.note(note)
@@ -153,7 +159,7 @@ async def _fetch_treeinfo(run: Run, received: Path, parts: _Parts) -> tuple[str 
     try:
         treeinfo = await run.feed.treeinfo()
         if treeinfo is None:
-            return None, []
+            return await asyncio.to_thread(_kept_tree, run, received)
         what = "reading the description of the installable tree"
         tree = await run.context.isolated(read_treeinfo, treeinfo.content, returns=list[TreeFile], what=what)
     except OperationError as error:
@@ -165,6 +171,24 @@ async def _fetch_treeinfo(run: Run, received: Path, parts: _Parts) -> tuple[str 
         return None, []
     (received / _TREEINFO).write_bytes(treeinfo.content)
     return treeinfo.name, tree
+
+
+def _kept_tree(run: Run, received: Path) -> tuple[str | None, list[TreeFile]]:
+    """An additive sync keeps the tree that the feed no longer has."""
+    held = run.held
+    if held is None or held.version.treeinfo is None or run.arguments.mode == "mirror":
+        return None, []
+    link_or_copy(held.folder / RECEIVED / _TREEINFO, received / _TREEINFO)
+    return held.version.treeinfo, named_again(held.version.tree)
+
+
+def _notes_of_additions(run: Run, entries: list[MetadataFile]) -> list[Note]:
+    """What an additive sync cannot add to: modules say which packages clients see as ordinary ones."""
+    if run.held is None or run.arguments.mode == "mirror":
+        return []
+    now = {entry.checksum for entry in entries}
+    is_replaced = any(entry.type == _MODULES and entry.checksum not in now for entry in run.held.version.entries)
+    return [_MODULES_NOTE] if is_replaced else []
 
 
 def _leave_out(parts: _Parts, what: str, error: OperationError) -> None:

@@ -1,6 +1,7 @@
 """The files of an installable tree: what the store has of them, and fetching the others."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,14 @@ class FoundTree(Struct, frozen=True, kw_only=True):
 
     stored: list[StoredFile]
     missing: list[TreeFile]
+
+
+def named_again(files: Iterable[StoredFile]) -> list[TreeFile]:
+    """The files of a version, as a description of the tree would name them."""
+    return [
+        TreeFile(path=file.path, algorithm=file.algorithm, checksum=file.checksum, size_bytes=file.size_bytes)
+        for file in files
+    ]
 
 
 def find_tree(run: Run, tree: list[TreeFile]) -> FoundTree:
