@@ -1,7 +1,7 @@
 """updateinfo: advisories, each on its own."""
 
 from pulp_operations.foreign import is_ordinary
-from pulp_operations.reading.documents import Document, Element, local_name, namespaces
+from pulp_operations.reading.documents import Document, Element, local_name
 from pulp_operations.reading.notes import Notes
 from pulp_operations.reading.text import Text
 from pulp_operations.reading.writing import ROOTS, Sink, written
@@ -27,8 +27,8 @@ def copy_advisories(text: Text, target: Sink, known: set[str], notes: Notes, *, 
             if is_base and found in before:
                 continue
             known.add(found)
-            if ":" in element.name or namespaces(document.attributes):
-                content = written(tree, namespaces(document.attributes).get("xmlns", ""))
+            if ":" in element.name or document.declared:
+                content = written(tree, document.default)
             target.write(content + b"\n")
             count += 1
     return count

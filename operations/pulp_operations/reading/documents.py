@@ -39,14 +39,18 @@ class Element:
 class Document:
     """A document in UTF-8 on the disk. `what` names it in errors.
 
-    `attributes` are those of the root, once the first element has been read. `root` is the root's name that is
-    expected, without a prefix.
+    `attributes` are those of the root, once the first element has been read; `declared` are those of them that declare
+    namespaces, and `default` is the namespace of names without a prefix. `root` is the root's name that is expected,
+    without a prefix.
     """
 
     def __init__(self, path: Path, what: str, root: str, *, doctype: bool = False) -> None:
         """`doctype`: it may name a DTD, which is not read; one with declarations of its own is always refused."""
         self.what, self._path, self._root, self._doctype = what, path, root, doctype
         self.attributes: dict[str, str] = {}
+        self.declared: dict[str, str] = {}
+        self.default = ""
+        self._wrapper = b"<x>"
         self._descriptor = os.open(path, os.O_RDONLY)
 
     def __enter__(self) -> Self:
@@ -67,17 +71,21 @@ class Document:
         """An element of this document as a tree, with its names as `{namespace}name`."""
         parser = ElementTree.XMLParser(encoding="utf-8")
         try:
-            parser.feed(self._wrapper())
-            parser.feed(content)
-            parser.feed("</x>")
+            parser.feed(b"%b%b</x>" % (self._wrapper, content))
             return parser.close()[0]
         except ElementTree.ParseError:
             reason = "a prefix of a name is not declared, or a part holds another one of its kind"
             raise bad_repository(f"{self.what}, line {line}: {reason}") from None
 
-    def _wrapper(self) -> str:
-        bindings = {"xmlns:rpm": "rpm", **namespaces(self.attributes)}
-        return f"<x {' '.join(f'{name}={quoteattr(uri)}' for name, uri in bindings.items())}>"
+    def begin(self, name: str, attributes: dict[str, str]) -> None:
+        """Take the root's tag. Refuses another document than was expected."""
+        if local_name(name) != self._root:
+            raise bad_repository(f"{self.what} is another document: its root is not <{self._root}>")
+        self.attributes = attributes
+        self.declared = {key: uri for key, uri in attributes.items() if key == "xmlns" or key.startswith("xmlns:")}
+        self.default = self.declared.get("xmlns", "")
+        bindings = {"xmlns:rpm": "rpm", **self.declared}
+        self._wrapper = f"<x {' '.join(f'{key}={quoteattr(uri)}' for key, uri in bindings.items())}>".encode()
 
     def __iter__(self) -> Iterator[Element]:
         """Each element below the root, in order. Raises `OperationError` (`bad-repository`) and `LimitExceeded`."""
@@ -91,11 +99,6 @@ class Document:
         """Refuse a document type that could say something."""
         if has_declarations or not self._doctype:
             raise bad_repository(f"{self.what} has a document type declaration, which is refused")
-
-    def check_root(self, name: str) -> None:
-        """Refuse another document than was expected."""
-        if local_name(name) != self._root:
-            raise bad_repository(f"{self.what} is another document: its root is not <{self._root}>")
 
 
 class _Splitter:
@@ -129,8 +132,7 @@ class _Splitter:
         self._start, self._line = self._parser.CurrentByteIndex, self._parser.CurrentLineNumber
         if not self._has_root:
             self._has_root = True
-            self._document.check_root(name)
-            self._document.attributes = attributes
+            self._document.begin(name, attributes)
             return
         self._name, self._attributes = name, attributes
         # Within the element only its end is of interest: a call for each of its parts would take half of the time.
@@ -157,8 +159,3 @@ class _Splitter:
 def local_name(name: str) -> str:
     """The name without its prefix, or its `{namespace}`."""
     return name.rpartition("}")[2].rpartition(":")[2]
-
-
-def namespaces(attributes: Mapping[str, str]) -> dict[str, str]:
-    """Of the attributes of an element, as written, those that declare namespaces."""
-    return {name: uri for name, uri in attributes.items() if name == "xmlns" or name.startswith("xmlns:")}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
-from pulp_operations.reading.documents import Document, local_name, namespaces
+from pulp_operations.reading.documents import Document, local_name
 from pulp_operations.reading.notes import Notes
 from pulp_operations.reading.numbers import is_whole, leading
 from pulp_operations.reading.text import Text
@@ -69,9 +69,8 @@ class Extras:
         if start < 0:
             return None
         content = self._document.read_at(start, self._ends[number])
-        declared = namespaces(self._document.attributes)
         is_one = content.count(b"<package") == 1 and content.count(b"<changelog") == len(_DATED.findall(content))
-        if is_one and number not in self._odd and is_usual(self._kind, declared):
+        if is_one and number not in self._odd and is_usual(self._kind, self._document.declared):
             return content
         tree = self._document.tree(content, self._lines[number])
         tree.set("pkgid", tree.get("pkgid", "").strip().lower())
@@ -80,7 +79,7 @@ class Extras:
                 change.set("date", leading(change.get("date")))
                 reason = f"a change has no number for its date: {change.get('date')} is taken"
                 self._note(number, reason, self._lines[number])
-        return written(tree, declared.get("xmlns", ""))
+        return written(tree, self._document.default)
 
     def _note(self, number: int, reason: str, line: int) -> None:
         self._notes.add(f"{self._shown[number]} in {self._text.what}", reason, line)

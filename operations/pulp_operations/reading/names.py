@@ -10,6 +10,7 @@ from pulp_operations.settings import CHECKSUM_TYPES, Settings
 
 _DIGITS: Final = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 _HEX: Final = re.compile(r"[0-9a-f]+")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._+~^/-]{0,1000}[A-Za-z0-9_+~^-]")
 _RPM: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~^-]{0,196}\.rpm")
 _MOST_HREF_BYTES: Final = 2000
 
@@ -25,7 +26,8 @@ def known_checksum(
     known = ALGORITHMS.get(algorithm.lower())
     if known is None:
         raise bad_repository(f"{where}: its type of checksum is none of {', '.join(ALGORITHMS)}")
-    Settings(checksum_types=allowed).check_checksum(known, where)
+    if known not in allowed:
+        Settings(checksum_types=allowed).check_checksum(known, where)
     digest = digest.lower()
     if len(digest) != _DIGITS[known] or not _HEX.fullmatch(digest):
         raise bad_repository(f"{where}: its checksum is none: {known} has {_DIGITS[known]} hexadecimal digits")
@@ -37,6 +39,8 @@ def checked_href(href: str, where: str) -> str:
 
     Raises `OperationError` (`bad-repository`) for an empty one, control characters, or another scheme than http(s).
     """
+    if _PLAIN.fullmatch(href):  # nearly every one: nothing below could refuse it
+        return href
     try:
         parts = urlsplit(href)
     except ValueError:
@@ -52,6 +56,8 @@ def checked_href(href: str, where: str) -> str:
 
 def checked_base(base_url: str, where: str) -> str:
     """An xml:base: empty, relative to the repository, or an http(s) URL. Raises as `checked_href` does."""
+    if not base_url:
+        return ""
     try:
         scheme = urlsplit(base_url).scheme
     except ValueError:
@@ -77,7 +83,8 @@ def file_name(href: str, nevra: str, checksum: str) -> str:
 
     A name that would have to be escaped in a URL would be found by some clients and not by others.
     """
-    for name in (unquote(posixpath.basename(urlsplit(href).path)), f"{nevra}.rpm"):
+    path = href if _PLAIN.fullmatch(href) else urlsplit(href).path
+    for name in (unquote(posixpath.basename(path)), f"{nevra}.rpm"):
         if _RPM.fullmatch(name):
             return name
     return f"{checksum}.rpm"

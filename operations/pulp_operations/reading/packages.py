@@ -122,17 +122,17 @@ def _mend(package: ElementTree.Element, parts: dict[str, ElementTree.Element]) -
         mended.append("its version has no epoch: 0 is taken")
     detail = parts.get("format")
     for element in (parts.get("time"), parts["size"], *(() if detail is None else detail)):
-        if element is not None:
-            mended += _mend_detail(element)
+        name = "" if element is None else local_name(element.tag)
+        if element is not None and name in DEPENDENCIES:
+            mended += _mend_dependencies(element, name)
+        elif element is not None and name in _NUMBERS:
+            mended += _mend_numbers(element, name)
     return mended
 
 
-def _mend_detail(element: ElementTree.Element) -> list[str]:
-    name = local_name(element.tag)
-    if name in DEPENDENCIES:
-        return _mend_dependencies(element, name)
+def _mend_numbers(element: ElementTree.Element, name: str) -> list[str]:
     mended = []
-    for key in _NUMBERS.get(name, ()):
+    for key in _NUMBERS[name]:
         text = element.get(key)
         if not is_whole(text):
             element.set(key, leading(text))

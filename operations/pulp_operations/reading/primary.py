@@ -10,7 +10,7 @@ import msgspec
 from pulp_worker import LimitExceeded, OperationError
 
 from pulp_operations.foreign import bad_repository
-from pulp_operations.reading.documents import Document, Element, local_name, namespaces
+from pulp_operations.reading.documents import Document, Element, local_name
 from pulp_operations.reading.names import file_name
 from pulp_operations.reading.notes import Notes
 from pulp_operations.reading.packages import described, empty_element
@@ -114,13 +114,12 @@ class Feed:
             size_bytes=found.size_bytes,
             location=packages.location(file_name(found.href, found.stem, found.checksum), found.checksum),
         )
-        declared = namespaces(document.attributes)
         own = None
-        if not found.is_mended and ":" not in element.name and is_usual("primary", declared):
+        if not found.is_mended and ":" not in element.name and is_usual("primary", document.declared):
             own = with_location(content, package.location)
         if own is None:
             _set_location(tree, package.location)
-            own = written(tree, declared.get("xmlns", ""))
+            own = written(tree, document.default)
         packages.add(package, own, empty_element(tree, found.checksum))
 
 
@@ -142,7 +141,7 @@ def add_base(text: Text, folder: Path, packages: Packages) -> None:
             own = with_location(content, moved.location)
             if own is None:
                 _set_location(tree, moved.location)
-                own = written(tree, namespaces(document.attributes).get("xmlns", ""))
+                own = written(tree, document.default)
             packages.add(moved, own, empty_element(tree, package.checksum))
 
 

@@ -87,6 +87,10 @@ class _Decoder:
 
     def decoded(self, piece: bytes, *, is_last: bool = False) -> bytes:
         """The piece in UTF-8, but for the start of a character that the next piece ends."""
+        is_ascii = self._name == "utf-8" and piece.isascii() and self._decoder.getstate() == (b"", 0)
+        if is_ascii and len(piece) == len(piece.translate(None, _CONTROL)):
+            self._line += piece.count(b"\n")
+            return piece
         text = self._decoder.decode(piece, is_last)
         try:
             encoded = text.encode()

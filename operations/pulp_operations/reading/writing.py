@@ -21,6 +21,9 @@ NAMESPACES: Final = {
     "other": "http://linux.duke.edu/metadata/other",
 }
 ROOTS: Final = {"primary": "metadata", "filelists": "filelists", "other": "otherdata", "updateinfo": "updates"}
+_USUAL: Final = {
+    kind: {"xmlns": uri, **({"xmlns:rpm": RPM} if kind == "primary" else {})} for kind, uri in NAMESPACES.items()
+}
 DEPENDENCIES: Final = frozenset(
     (
         *("provides", "requires", "conflicts", "obsoletes"),
@@ -46,9 +49,8 @@ def closing(kind: str) -> bytes:
 
 def is_usual(kind: str, declared: dict[str, str]) -> bool:
     """Whether what the root of a document declares gives its elements, as they are written, the meaning of our own."""
-    usual = {"xmlns": NAMESPACES.get(kind, ""), "xmlns:rpm": RPM}
-    needed = {"primary": usual, "filelists": {"xmlns": usual["xmlns"]}, "other": {"xmlns": usual["xmlns"]}}
-    return declared.items() <= usual.items() and needed.get(kind, {}).keys() <= declared.keys()
+    usual = _USUAL[kind]
+    return declared == usual or declared == {**usual, "xmlns:rpm": RPM}
 
 
 def written(element: ElementTree.Element, default: str) -> bytes:
