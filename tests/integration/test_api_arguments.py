@@ -137,8 +137,9 @@ async def test_in_the_dialect_of_pulp_2_the_properties_are_named(yum: Site) -> N
     assert (status, code, body["property_names"]) == (400, "PLP0015", ["feed"])
     assert body["unsupported_property_names"] == ["fed"]
     assert "a user name or password is refused" in body["error_message"]
-    for nothing in ({}, {"nothing": 1}):
-        status, code, body = await start("publish", **nothing)
+    unsupported: dict[str, Any] = {"nothing": 1}
+    for config in ({}, unsupported):
+        status, code, body = await start("publish", **config)
         assert (status, code, body["resources"]) == (404, "PLP0009", {"repository": "zoo"})
     assert (await yum.client.post(f"{V2}/repositories/", json={"id": "zoo"})).status_code == 201
     status, code, body = await start("publish", nothing=1)
