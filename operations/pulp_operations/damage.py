@@ -7,6 +7,7 @@ come and has replaced it in all publications.
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -48,7 +49,7 @@ def heal(root: Path) -> int:
     come_back = {path: content for path in set_aside_files(root) if (content := content_of(root, path)).exists()}
     healed = relink(root, come_back)
     for path in come_back:
-        path.unlink(missing_ok=True)
+        drop(path)
     return healed
 
 
@@ -57,11 +58,24 @@ def relink(root: Path, replacements: Mapping[Path, Path]) -> int:
 
     Raises `OSError`.
     """
-    found = {path.stat().st_ino: good for path, good in replacements.items() if path.stat().st_nlink > 1}
+    found = {path.stat().st_ino: good for path, good in replacements.items() if is_linked(path)}
     if not found:
         return 0
     (root / _FOLDER).mkdir(exist_ok=True)
     return sum(_replace(root, path, found[inode]) for path, inode in _files(root / "publications") if inode in found)
+
+
+def is_linked(aside: Path) -> bool:
+    """Whether a publication still links a file that was set aside."""
+    return aside.is_file() and aside.stat().st_nlink > 1
+
+
+def drop(aside: Path) -> None:
+    """Delete what was set aside: a file, or a folder that somebody has put in the place of one."""
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    else:
+        aside.unlink(missing_ok=True)
 
 
 def set_aside_files(root: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Final
 from pulp_worker import Context, Resource, operation
 
 from pulp_operations.arguments import NoArguments, fencing_token
-from pulp_operations.damage import content_of, heal, set_aside_files
+from pulp_operations.damage import content_of, drop, heal, is_linked, set_aside_files
 from pulp_operations.fences import fence_content
 from pulp_operations.layout import DISCARDED
 from pulp_operations.storage import telling_storage_errors
@@ -56,7 +56,7 @@ def remove_orphans(context: Context[NoArguments]) -> object:
         if path.suffix == _PART or _key_of(path) not in held:
             removed.remove(path, _KINDS[path.suffix])
     for path in set_aside_files(store.root):
-        if path.stat().st_nlink == 1 or _key_of(content_of(store.root, path)) not in held:
+        if not is_linked(path) or _key_of(content_of(store.root, path)) not in held:
             removed.remove(path, "damaged")
     for folder in store.root.glob("partial/*"):
         with contextlib.suppress(OSError):  # not empty: something else is in it
@@ -73,7 +73,7 @@ class _Removed:
 
     def remove(self, path: Path, kind: str) -> None:
         size_bytes = path.stat().st_size
-        path.unlink()
+        drop(path)
         self._counts[kind] += 1
         self._size_bytes += size_bytes
 

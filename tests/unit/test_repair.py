@@ -98,6 +98,23 @@ async def test_a_file_of_a_tree_is_fetched_again(stored: Stored, feed: Mirror) -
     assert stored.store.content_path(file).read_bytes() == b"images/boot.iso" * 100
 
 
+@pytest.mark.parametrize("has_content", [True, False])
+async def test_a_folder_in_the_place_of_a_package_gives_way(stored: Stored, feed: Mirror, has_content: bool) -> None:
+    ant = stored.package("ant")
+    stored.version("zoo", [ant], feed=feed.url())
+    path = stored.store.content_path(ant)
+    path.unlink()
+    path.mkdir()
+    if has_content:
+        (path / "x").touch()
+        offer(feed, ant)
+    outcome = await stored.run(repair, repo_id="zoo")
+    assert (outcome.state == "successful") == has_content
+    assert (await stored.run(remove_orphans)).state == "successful"
+    assert path.is_file() == has_content
+    assert list(stored.root.glob("damaged/*")) == []
+
+
 async def test_what_a_publish_has_set_aside_is_fetched_again(stored: Stored, feed: Mirror) -> None:
     ant = stored.package("ant")
     stored.version("zoo", [ant], feed=feed.url())
