@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import lzma
 import os
 import sys
 from pathlib import Path
@@ -38,6 +39,16 @@ RECEIVED = {
     "prestodelta": ("repodata/prestodelta.xml.gz", gzip.compress(b"<prestodelta/>")),
     "primary_zck": ("repodata/primary.xml.zck", b"zck"),
 }
+
+
+ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+def opened(content: bytes) -> bytes:
+    """What is packed in the content, if anything is."""
+    if content.startswith(b"\x1f\x8b"):
+        return gzip.decompress(content)
+    return zstd.decompress(content) if content.startswith(ZSTD) else content
 
 
 @pytest.fixture
@@ -99,11 +110,9 @@ async def test_createrepo_c_reads_the_packages_with_files_and_changelogs(runner:
     assert [advisory.id for advisory in advisories.updates] == [ADVISORY]
 
 
-@pytest.mark.parametrize(
-    ("compression", "suffix", "opened"), [("gzip", ".gz", gzip.decompress), ("zstd", ".zst", zstd.decompress)]
-)
+@pytest.mark.parametrize(("compression", "suffix"), [("gzip", ".gz"), ("zstd", ".zst")])
 async def test_metadata_is_named_by_its_checksum_and_described_truly(
-    runner: Runner, store: Store, compression: str, suffix: str, opened: Any
+    runner: Runner, store: Store, compression: str, suffix: str
 ) -> None:
     add_zoo(runner, store)
     await runner.run(publish, repo_id="zoo", compression=compression)
@@ -177,12 +186,37 @@ async def test_comps_are_published_plain_and_packed(
     runner: Runner, store: Store, kind: str, content: bytes, compression: str, packed: str
 ) -> None:
     add_zoo(runner, store, received={kind: ("repodata/comps.xml", content)})
-    await runner.run(publish, repo_id="zoo", compression=compression)
+    result = await runner.run(publish, repo_id="zoo", compression=compression)
     found = records(published(runner))
-    assert (published(runner) / found["group"].location_href).read_bytes() == COMPS
-    opened = gzip.decompress if compression == "gzip" else zstd.decompress
-    assert opened((published(runner) / found[packed].location_href).read_bytes()) == COMPS
-    assert found[packed].checksum_open == found["group"].checksum
+    files = {form: (published(runner) / found[form].location_href).read_bytes() for form in ("group", packed)}
+    assert {opened(file) for file in files.values()} == {COMPS}
+    assert result["notes"] == []
+    if compression == "gzip":  # then every client reads all of it
+        assert not any(file.startswith(ZSTD) for file in files.values())
+
+
+async def test_all_forms_of_comps_that_a_feed_has_are_kept(runner: Runner, store: Store) -> None:
+    received = {
+        "group": ("repodata/comps.xml", COMPS),
+        "group_gz": ("repodata/comps.xml.gz", gzip.compress(COMPS, mtime=7)),
+        "group_xz": ("repodata/comps.xml.xz", lzma.compress(COMPS)),
+    }
+    add_zoo(runner, store, received=received)
+    await runner.run(publish, repo_id="zoo")
+    found = records(published(runner))
+    for kind, (_, content) in received.items():
+        assert (published(runner) / found[kind].location_href).read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"no groups today", gzip.compress(COMPS)[:-12], lzma.compress(COMPS)[:40]])
+@pytest.mark.parametrize("kind", ["group", "group_gz"])
+async def test_comps_that_are_none_keep_no_package_from_being_published(
+    runner: Runner, store: Store, kind: str, content: bytes
+) -> None:
+    add_zoo(runner, store, received={kind: ("repodata/comps.xml", content)})
+    assert (await runner.run(publish, repo_id="zoo"))["packages"] == 3
+    record = records(published(runner))[kind]
+    assert (published(runner) / record.location_href).read_bytes() == content
 
 
 async def test_tags_of_the_feed_are_kept(runner: Runner, store: Store) -> None:

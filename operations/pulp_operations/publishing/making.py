@@ -10,7 +10,7 @@ from typing import Any
 from pulp_worker import Context
 
 from pulp_operations.publishing.content import Placed, compare_content, is_content, link_content, link_tree
-from pulp_operations.publishing.errors import damaged_version
+from pulp_operations.publishing.errors import bad_publication, damaged_version
 from pulp_operations.publishing.mirroring import mirror_repodata, package_path
 from pulp_operations.publishing.placing import link_into, place
 from pulp_operations.publishing.progress import PublishProgress
@@ -26,7 +26,7 @@ from pulp_operations.publishing.record import (
 from pulp_operations.publishing.repodata import Regenerating, Written, write_repodata
 from pulp_operations.publishing.signing import Signer
 from pulp_operations.reading.table import read_repomd
-from pulp_operations.records import Note, Package, Repomd
+from pulp_operations.records import Package, Repomd
 from pulp_operations.store import Store
 from pulp_operations.versions import RECEIVED, Held
 
@@ -60,11 +60,13 @@ class Making:
         damaged = self.held.damage()
         if damaged:
             raise damaged_version(", ".join(damaged))
-        notes, chosen = self._write_metadata(folder)
+        written = self._write_metadata(folder)
         if signer is not None:
             signer.sign(folder, self.plan.key)
         files = checksums_below(folder)
-        packages = self.held.version.counts.packages if chosen is None else len(chosen)
+        if any(files.get(entry.href) != entry.checksum for entry in written.entries):
+            raise bad_publication("metadata that was written cannot be read back")
+        packages, chosen = written.packages, written.chosen
         self.progress.enter("packages", items=packages)
         link_content(self.store, self._packages(chosen), folder, lambda: self.progress.count("packages"))
         self.progress.enter("distribution", items=len(self.held.version.tree))
@@ -80,7 +82,7 @@ class Making:
             files=files,
             chosen=chosen,
             tree=[each.path for each in tree],
-            notes=notes,
+            notes=written.notes,
             kept={} if previous is None else keep_earlier(previous, folder, generations),
         )
         write_record(folder, record)
@@ -95,15 +97,11 @@ class Making:
     def _path(self, package: Package) -> str:
         return package.location if self.plan.metadata == "regenerate" else package_path(package)
 
-    def _write_metadata(self, folder: Path) -> tuple[list[Note], list[str] | None]:
-        """Write everything but packages and the files of a tree."""
-        if self.plan.metadata == "mirror":
-            notes, chosen = self._mirror(folder), None
-        else:
-            written = self._regenerate(folder)
-            notes, chosen = written.notes, written.chosen
+    def _write_metadata(self, folder: Path) -> Written:
+        """Write everything but packages and the files of a tree. Mirrored files are compared where they are linked."""
+        written = self._mirror(folder) if self.plan.metadata == "mirror" else self._regenerate(folder)
         self._describe_tree(folder)
-        return notes, chosen
+        return written
 
     def _regenerate(self, folder: Path) -> Written:
         limits = self.context.fetching
@@ -119,7 +117,7 @@ class Making:
         )
         return written
 
-    def _mirror(self, folder: Path) -> list[Note]:
+    def _mirror(self, folder: Path) -> Written:
         try:
             content = (self.held.folder / RECEIVED / "repomd.xml").read_bytes()
         except FileNotFoundError:
@@ -127,7 +125,9 @@ class Making:
         named = Repomd(revision="", entries=[])
         if content is not None:
             named = asyncio.run(self.context.isolated(read_repomd, content, returns=Repomd, what="reading repomd.xml"))
-        return mirror_repodata(self.held.version, self.held.folder, named.entries, folder)
+        version = self.held.version
+        notes = mirror_repodata(version, self.held.folder, named.entries, folder)
+        return Written(packages=version.counts.packages, entries=[], chosen=None, notes=notes)
 
     def _describe_tree(self, folder: Path) -> None:
         name = self.held.version.treeinfo

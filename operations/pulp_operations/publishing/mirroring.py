@@ -6,10 +6,10 @@ from typing import Final
 from urllib.parse import unquote
 
 from pulp_operations.layout import checksum_of
+from pulp_operations.publishing.carrying import DELTAS
 from pulp_operations.publishing.errors import damaged_version, not_mirrorable
 from pulp_operations.publishing.packing import REPODATA
 from pulp_operations.publishing.placing import RECORD, link_into, place
-from pulp_operations.publishing.repodata import DELTAS
 from pulp_operations.records import MetadataFile, Note, Package, Version
 from pulp_operations.versions import RECEIVED
 

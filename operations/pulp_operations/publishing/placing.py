@@ -21,7 +21,7 @@ def place(folder: Path, path: str) -> Path | None:
     is_odd = any(part in ("", ".", "..") or len(os.fsencode(part)) > _MOST_NAME_BYTES for part in parts)
     if is_odd or "\0" in path or len(os.fsencode(path)) > _MOST_PATH_BYTES or parts[0] == RECORD:
         return None
-    return folder.joinpath(*parts)
+    return folder / path
 
 
 def is_repodata(path: str) -> bool:
@@ -34,5 +34,8 @@ def link_into(source: Path, target: Path) -> None:
 
     `FileExistsError` or `NotADirectoryError` is also raised where a file is in the place of a folder.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    link_or_copy(source, target)
+    try:
+        link_or_copy(source, target)
+    except FileNotFoundError:  # of the first file in a folder
+        target.parent.mkdir(parents=True, exist_ok=True)
+        link_or_copy(source, target)
