@@ -79,6 +79,22 @@ async def test_a_package_that_has_gone_from_a_feed_that_is_the_same_fails_the_sy
     assert (names(runner), len(runner.stored())) == ([], 1)
 
 
+async def test_a_feed_is_not_asked_for_each_missing_package_whether_it_has_changed(feed: Feed, runner: Runner) -> None:
+    missing = [f"x{number}" for number in range(20)]
+    replace_packages(feed, *missing)
+    for name in missing:
+        (feed.folder / f"Packages/{name}.rpm").unlink()
+    with pytest.raises(OperationError, match="20 of 20 packages"):
+        await runner.run(sync, repo_id="zoo", feed=feed.url, concurrency=1)
+    assert feed.server.gate.asked("/repodata/repomd.xml") == 3
+
+
+async def test_a_sync_starts_over_for_a_change_after_the_first_package_has_failed(feed: Feed, runner: Runner) -> None:
+    (feed.folder / "Packages/ant.rpm").unlink()
+    result = await change_at(feed, runner, "/Packages/bee.rpm", lambda: replace_packages(feed, *AFTER))
+    assert (result["packages"], names(runner), runner.content["num_error"]) == (2, [*AFTER], 0)
+
+
 async def test_a_feed_that_never_rests_is_given_up_in_words(feed: Feed, runner: Runner) -> None:
     running = asyncio.ensure_future(runner.run(sync, repo_id="zoo", feed=feed.url, concurrency=1))
     versions = [BEFORE, AFTER]

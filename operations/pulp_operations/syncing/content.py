@@ -93,12 +93,15 @@ async def _fetch_packages(run: Run, missing: _Missing) -> None:
 
     await together(download() for _ in range(min(run.arguments.concurrency, missing.number)))
     failed = run.progress.failed_packages
+    if failed and await run.feed.changed():  # after the first failure
+        raise RepositoryChanged
     if failed:
         raise FetchFailed(f"{failed} of {missing.number} packages could not be fetched")
 
 
 async def _count_failure(run: Run, package: Package, error: FetchFailed | LimitExceeded) -> None:
-    if isinstance(error, FetchFailed) and await run.is_outdated(error):
+    is_first = run.progress.failed_packages == 0  # to ask for each of many would cost as many requests
+    if is_first and isinstance(error, FetchFailed) and await run.is_outdated(error):
         raise RepositoryChanged
     run.progress.failed_package(shown_href(package.href, package.checksum), error.description)
     if run.progress.failed_packages >= MOST_FAILURES:
