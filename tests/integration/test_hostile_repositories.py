@@ -285,6 +285,16 @@ async def test_metadata_with_a_text_of_hundreds_of_megabytes_ends_its_task(
     assert "one part of it has over 64 MiB" in error.description
 
 
+async def test_metadata_that_takes_all_memory_ends_its_task(folder: Path, url: str, runner: Runner) -> None:
+    runner.isolation = IsolationSettings(memory_bytes=128 << 20)
+    runner.fetching = fetch_settings({"PULP_FETCH_ALLOW": "loopback", "PULP_FETCH_UNPACKED_RATIO": "100000"})
+    parts = b"<summary>" + b"<a/>" * (6 << 20)
+    hostile(folder, {"primary": lambda content: zstd.compress(content.replace(b"<summary>", parts, 1))}, suffix=".zst")
+    error = await refused(runner, url)
+    assert error.code == "limit-exceeded"
+    assert "more than the 128 MiB of memory that it may use" in error.description
+
+
 async def test_errata_that_are_none(folder: Path, url: str, runner: Runner) -> None:
     hostile(folder, {"updateinfo": f"<updates><update><id>&{SECRET};</id></update></updates>".encode()})
     error = await refused(runner, url)

@@ -170,3 +170,26 @@ def test_a_bomb_ends_before_it_is_written(tmp_path: Path) -> None:
     with pytest.raises(LimitExceeded, match="PULP_FETCH_UNPACKED_RATIO"):
         normalised(tmp_path, of(ANT, primary=bomb), limits=UnpackLimits(1 << 32, 10))
     assert not list((tmp_path / "version").glob("unpacked"))
+
+
+@pytest.mark.parametrize("kind", ["primary", "filelists", "other"])
+def test_a_closing_tag_is_bounded(tmp_path: Path, kind: str) -> None:
+    given = of(ANT)
+    given[kind] = given[kind].replace(b"</package>", b"</package" + b" " * 5000 + b">")
+    assert refused(tmp_path, given).description.endswith("line 3: its closing tag has no end")
+
+
+def test_a_closing_tag_and_an_empty_element_end_where_they_end(tmp_path: Path) -> None:
+    text = (
+        f'<r x=">">\n<p a="1>2" b=\'"/>\'/><p>é</p \n>\n<q c="{"y" * 9000}"/><!-- <p/> --><p><![CDATA[</p>]]></p></r>'
+    )
+    path = tmp_path / "x.xml"
+    path.write_text(text)
+    with documents.Document(path, "it", "r") as document:
+        found = [(element.line, document.read(element).decode()) for element in document]
+    assert found == [
+        (2, '<p a="1>2" b=\'"/>\'/>'),
+        (2, "<p>é</p \n>"),
+        (4, f'<q c="{"y" * 9000}"/>'),
+        (4, "<p><![CDATA[</p>]]></p>"),
+    ]

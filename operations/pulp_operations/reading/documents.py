@@ -18,7 +18,7 @@ from pulp_worker import LimitExceeded
 from pulp_operations.foreign import bad_repository
 
 _PIECE: Final = 1 << 20
-_TAG: Final = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
+_TAG: Final = re.compile(rb"<(?>[^>\"']+|\"[^\"]*\"|'[^']*')*+>")
 MOST_ELEMENT_BYTES: Final = 64 << 20
 """Of one package or advisory: the largest ones of distributions have a few MB."""
 _MOST_CLOSING_BYTES: Final = 4096
@@ -151,8 +151,10 @@ class _Splitter:
         """Where the element ends: expat tells the start of its closing tag, or of an element without one."""
         closing = self._document.read_at(index, index + _MOST_CLOSING_BYTES)
         if closing.startswith(f"</{self._name}".encode()):
-            return index + closing.find(b">") + 1
-        tag = _TAG.match(self._document.read_at(index, index + MOST_ELEMENT_BYTES))
+            if b">" not in closing:
+                raise bad_repository(f"{self._document.what}, line {self._line}: its closing tag has no end")
+            return index + closing.index(b">") + 1
+        tag = _TAG.match(closing) or _TAG.match(self._document.read_at(index, index + MOST_ELEMENT_BYTES))
         return index + (tag.end() if tag else 0)
 
 

@@ -64,6 +64,7 @@ class Feed:
     def __init__(self, text: Text, algorithms: frozenset[str], notes: Notes) -> None:
         self._text, self._algorithms, self._notes = text, algorithms, notes
         self._refused: list[str] = []
+        self._refused_total = 0
 
     def add_to(self, packages: Packages) -> None:
         """Add its packages, each once.
@@ -78,8 +79,7 @@ class Feed:
                     self._add(document, element, packages)
             promised = document.attributes.get("packages", "")
         if self._refused:
-            more = len(self._refused) - _MOST_TOLD
-            told = "; ".join(self._refused[:_MOST_TOLD])
+            more, told = self._refused_total - len(self._refused), "; ".join(self._refused)
             raise bad_repository(told if more <= 0 else f"{told}; and {more} more packages cannot be used")
         if promised.isascii() and promised.isdecimal() and len(promised) < 10:
             self._compare(named, int(promised))
@@ -98,7 +98,9 @@ class Feed:
         except OperationError as error:
             if error.code != "bad-repository":
                 raise
-            self._refused.append(error.description)
+            self._refused_total += 1
+            if len(self._refused) < _MOST_TOLD:
+                self._refused.append(error.description)
             return
         mended_line = self._text.mended.up_to(element.last_line)
         if mended_line is not None:
