@@ -45,6 +45,7 @@ GUARDS_TEST = "tests/contract/test_projectors.py"
 PRODUCER_TEST = "tests/integration/test_producer_guards.py"
 SCHEDULES_TEST = "tests/model/test_schedules.py::test_no_schedule_breaks_a_promise"
 PROCESS_TEST = "tests/integration/test_operation_process.py"
+ORPHANS_TEST = "tests/unit/test_orphan_removal.py"
 TABLE_TEST = "tests/unit/test_events_table.py"
 
 GUARDS: Final[dict[str, Guard]] = {
@@ -224,6 +225,20 @@ GUARDS: Final[dict[str, Guard]] = {
         "                acks=1,\n",
         "pulp_events.log",
         (f"{PRODUCER_TEST}::test_an_append_waits_for_all_replicas_in_sync",),
+    ),
+    "the stop of orphan removal at a record that cannot be read": Guard(
+        "operations/pulp_operations/versions.py",
+        "            raise damaged[0]\n",
+        "            pass\n",
+        "pulp_operations.versions",
+        (ORPHANS_TEST,),
+    ),
+    "the fence of content that was removed": Guard(
+        "operations/pulp_operations/fences.py",
+        '        _pass(file, token, "content was removed")\n        yield\n',
+        "        yield\n",
+        "pulp_operations.fences",
+        (f"{ORPHANS_TEST}::test_a_sync_whose_content_may_be_gone_saves_no_version",),
     ),
 }
 
