@@ -295,6 +295,19 @@ async def test_metadata_that_takes_all_memory_ends_its_task(folder: Path, url: s
     assert "more than the 128 MiB of memory that it may use" in error.description
 
 
+async def test_a_checksum_that_the_workers_do_not_accept(
+    folder: Path, url: str, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULP_YUM_CHECKSUM_TYPES", "sha512")
+    hostile(folder, {})
+    error = await refused(runner, url)
+    assert (error.code, "add sha256 to PULP_YUM_CHECKSUM_TYPES (sha512)" in error.description) == (
+        "checksum-refused",
+        True,
+    )
+    assert "the entry of primary metadata in repomd.xml (line 1)" in error.description
+
+
 async def test_errata_that_are_none(folder: Path, url: str, runner: Runner) -> None:
     hostile(folder, {"updateinfo": f"<updates><update><id>&{SECRET};</id></update></updates>".encode()})
     error = await refused(runner, url)

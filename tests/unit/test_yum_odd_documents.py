@@ -32,6 +32,14 @@ def test_a_byte_of_latin_1_costs_nothing_and_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_a_document_in_latin_1_that_does_not_say_so(tmp_path: Path) -> None:
+    packages = [Rpm(f"p{number}", summary="é") for number in range(1100)]
+    text = metadata.primary(*packages).encode("latin-1")
+    made = normalised(tmp_path, of(*packages, primary=text))
+    assert {each["summary"] for each in made.read()} == {"é"}
+    assert (len(made.notes), made.told.notes_total) == (100, 1001)
+
+
 def test_a_control_character_goes_away(tmp_path: Path) -> None:
     given = {kind: content.replace(b"- made", b"- ma\x1b\x00de") for kind, content in of(ANT, BEE).items()}
     made = normalised(tmp_path, given)

@@ -31,6 +31,7 @@ def copy_advisories(text: Text, target: Sink, known: set[str], notes: Notes, *, 
                 content = written(tree, document.default)
             target.write(content + b"\n")
             count += 1
+    notes.add_uncounted(text)
     return count
 
 

@@ -57,6 +57,7 @@ class Extras:
             self._starts[number], self._ends[number], self._lines[number] = element.start, element.end, element.line
             if ":" in element.name or pkgid not in self._numbers:
                 self._odd.add(number)
+        self._notes.add_uncounted(self._text)
         missing = sum(1 for start in self._starts[:expected] if start < 0)
         if missing:
             self._notes.add(self._text.what, f"it says nothing of {missing} of the {expected} packages")

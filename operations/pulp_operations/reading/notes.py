@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pulp_operations.reading.text import Text
 from pulp_operations.records import Note
 
 _MOST: Final = 100
@@ -19,3 +20,8 @@ class Notes:
         self.total += 1
         if len(self.first) < _MOST:
             self.first.append(Note(what=what, reason=reason, line=line))
+
+    def add_uncounted(self, text: Text) -> None:
+        """Note that more lines of a document were mended than its parts could be told of."""
+        if text.mended.uncounted:
+            self.add(text.what, f"{text.mended.uncounted} more lines of it were mended in the same way")

@@ -78,6 +78,7 @@ class Feed:
                     named += 1
                     self._add(document, element, packages)
             promised = document.attributes.get("packages", "")
+        self._notes.add_uncounted(self._text)
         if self._refused:
             more, told = self._refused_total - len(self._refused), "; ".join(self._refused)
             raise bad_repository(told if more <= 0 else f"{told}; and {more} more packages cannot be used")

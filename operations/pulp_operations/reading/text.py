@@ -53,6 +53,11 @@ class Mended:
         if len(self.lines) < _MOST_LINES:
             self.lines.append(line)
 
+    @property
+    def uncounted(self) -> int:
+        """How many lines beyond the first ones were mended."""
+        return max(0, self.total - _MOST_LINES)
+
     def up_to(self, line: int) -> int | None:
         """The first line that was mended up to this one, which is not told again."""
         first = self.lines[0] if self.lines and self.lines[0] <= line else None
