@@ -283,7 +283,7 @@ async def test_retry_after_is_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
     answer = in_turn(*[ok(b"", "Retry-After: 8", status=status)] * 3, ok(BODY))
     async with mirror({"/repodata/repomd.xml": ok(REPOMD), "/a.rpm": answer}) as server:
         client = fetcher()
-        client.patience = patience.Patience(3600, clock)
+        client.patience = patience.Patience(3600, clock=clock)
         async with feed(server.url(), tmp_path, client) as source:
             await source.repomd()
             await source.package(package("a.rpm"), tmp_path / "p" / "a", Kept())
@@ -302,7 +302,7 @@ async def test_a_server_that_fails_for_some_seconds_is_waited_for(
 
     async with mirror({"/repodata/repomd.xml": ok(REPOMD), "/a.rpm": answer}) as server:
         client = fetcher()
-        client.patience = patience.Patience(3600, clock)
+        client.patience = patience.Patience(3600, clock=clock)
         async with feed(server.url(), tmp_path, client) as source:
             await source.repomd()
             await source.package(package("a.rpm"), tmp_path / "p" / "a", Kept())

@@ -47,7 +47,7 @@ def clock() -> SimulatedClock:
 
 @pytest.fixture
 def tried(clock: SimulatedClock) -> Patience:
-    return Patience(3600, clock)
+    return Patience(3600, clock=clock)
 
 
 async def test_pauses_grow_and_have_chance_in_them(clock: SimulatedClock, tried: Patience) -> None:
@@ -70,7 +70,7 @@ async def test_what_a_server_asks_for_is_the_least(clock: SimulatedClock, tried:
 async def test_all_tries_of_a_file_have_one_bound(clock: SimulatedClock) -> None:
     servers = Servers(clock, a=busy(100.0))
     with pytest.raises(FetchFailed, match="busy"):
-        await Patience(250, clock).first_of([A], servers)
+        await Patience(250, clock=clock).first_of([A], servers)
     assert len(servers.asked) == 3
 
 
@@ -143,6 +143,20 @@ async def test_progress_does_not_count_as_a_failure(clock: SimulatedClock, tried
     assert max(clock.slept) <= 0.5
 
 
+async def test_a_drip_is_no_progress(clock: SimulatedClock) -> None:
+    size = 0
+
+    async def attempt(_: str) -> None:
+        nonlocal size
+        size += 30
+        clock.slept.append(30.0)
+        raise FetchFailed("slow", is_transient=True)
+
+    with pytest.raises(FetchFailed, match="slow"):
+        await Patience(3600, 1000, clock).first_of([A], attempt, progress=lambda: size)
+    assert size == 7 * 30
+
+
 async def test_other_errors_pass(clock: SimulatedClock, tried: Patience) -> None:
     servers = Servers(clock, a=OperationError("bad-credential", "a file"))
     with pytest.raises(OperationError, match="a file"):
@@ -177,7 +191,7 @@ async def test_it_ends_whatever_the_servers_do(clock: SimulatedClock, seed: int)
     async def attempt(_: str) -> str:
         raise faults[chance.randrange(4)] or gone()
 
-    tried = Patience(3600, clock)
+    tried = Patience(3600, clock=clock)
     for _ in range(20):
         with pytest.raises(FetchFailed):
             await tried.first_of([A, B, C], attempt)

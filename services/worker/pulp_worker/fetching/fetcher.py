@@ -86,7 +86,7 @@ class Fetcher:
                 f"credential {credential.name!r} is only sent to servers whose certificate is checked: leave verify_tls"
                 " as it is, and name the server's CA in the credential ('ca')"
             )
-        self.patience = Patience(settings.total_s)
+        self.patience = Patience(settings.total_s, settings.lowest_rate)
         """How its servers have answered: tries again, at other servers too, and gives up those that are dead."""
 
     async def __aenter__(self) -> Self:

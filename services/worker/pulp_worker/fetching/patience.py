@@ -22,6 +22,8 @@ LONGEST_PAUSE_S: Final = 120.0
 MOST_SMALL_STEPS: Final = 100
 """So many tries may bring a little of a file and end: each is progress, and a server could go on like that."""
 SMALL_STEP_BYTES: Final = 64 * 1024
+_SHORT_S: Final = 5.0
+"""A try that ends within so many seconds may bring as little as it likes."""
 _DOWN: Final = "does not answer any more: it has failed many times in a row, and is given up"
 
 
@@ -55,9 +57,9 @@ _CLOCK: Final = Clock()
 class Patience:
     """What a task knows of the servers that it asks, and how it asks them again."""
 
-    def __init__(self, total_s: float, clock: Clock = _CLOCK) -> None:
-        """`total_s` is for one file with all its tries."""
-        self._total_s, self._clock = total_s, clock
+    def __init__(self, total_s: float, lowest_rate: int = 0, clock: Clock = _CLOCK) -> None:
+        """`total_s` is for one file with all its tries; `lowest_rate` is what a long try must bring to be progress."""
+        self._total_s, self._lowest_rate, self._clock = total_s, lowest_rate, clock
         self._standings: dict[str, Standing] = {}
 
     async def first_of(
@@ -75,7 +77,8 @@ class Patience:
         Raises `ServerDown` where all servers have been given up: each has failed many times in a row, whatever it was
         asked for. Else what the first URL's last failure was.
         """
-        search = _Search(urls, self._standings, self._clock.now_s() + self._total_s, self._clock)
+        until_s = self._clock.now_s() + self._total_s
+        search = _Search(urls, self._standings, until_s, self._lowest_rate, self._clock)
         while True:
             url = await search.turn()
             began_s, had_bytes = self._clock.now_s(), progress()
@@ -93,11 +96,13 @@ class Patience:
 class _Search:
     """One file at the URLs that are left for it."""
 
-    def __init__(self, urls: Sequence[str], standings: dict[str, Standing], until_s: float, clock: Clock) -> None:
+    def __init__(
+        self, urls: Sequence[str], standings: dict[str, Standing], until_s: float, lowest_rate: int, clock: Clock
+    ) -> None:
         self._left = list(dict.fromkeys(urls))
         self._preferred = self._left[0]
         self._of = {url: standings.setdefault(origin(url), Standing()) for url in self._left}
-        self._until_s, self._clock = until_s, clock
+        self._until_s, self._lowest_rate, self._clock = until_s, lowest_rate, clock
         self._tries_left = len(PAUSES_S) + len(self._left)
         self._tries = dict.fromkeys(self._left, 0)
         self._ready_s = dict.fromkeys(self._left, 0.0)
@@ -131,7 +136,7 @@ class _Search:
         if isinstance(error, LimitExceeded) or not error.is_transient:
             self.standing(url).disappointed()
             self._leave(url)
-        elif gained_bytes > 0 and self._small_steps < MOST_SMALL_STEPS:
+        elif self._is_progress(gained_bytes, self._clock.now_s() - began_s):
             self._small_steps += gained_bytes < SMALL_STEP_BYTES
             self._tries[url] = 0
             self._tries_left = len(PAUSES_S) + len(self._left)
@@ -139,6 +144,10 @@ class _Search:
             self._ready_s[url] = self._clock.now_s() + _jittered(next(iter(PAUSES_S), 0.0))
         else:
             self._failed(url, error, began_s)
+
+    def _is_progress(self, gained_bytes: int, took_s: float) -> bool:
+        is_fast = took_s <= _SHORT_S or gained_bytes >= self._lowest_rate * took_s
+        return gained_bytes > 0 and is_fast and self._small_steps < MOST_SMALL_STEPS
 
     def _failed(self, url: str, error: FetchFailed, began_s: float) -> None:
         now_s, asked_s = self._clock.now_s(), error.pause_s or 0.0
