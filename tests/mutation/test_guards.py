@@ -46,6 +46,7 @@ PRODUCER_TEST = "tests/integration/test_producer_guards.py"
 SCHEDULES_TEST = "tests/model/test_schedules.py::test_no_schedule_breaks_a_promise"
 PROCESS_TEST = "tests/integration/test_operation_process.py"
 ORPHANS_TEST = "tests/unit/test_orphan_removal.py"
+NORMALISE_TEST = "tests/unit/test_yum_normalise.py"
 TABLE_TEST = "tests/unit/test_events_table.py"
 
 GUARDS: Final[dict[str, Guard]] = {
@@ -239,6 +240,20 @@ GUARDS: Final[dict[str, Guard]] = {
         "        yield\n",
         "pulp_operations.fences",
         (f"{ORPHANS_TEST}::test_a_sync_whose_content_may_be_gone_saves_no_version",),
+    ),
+    "the count of the packages that primary promises": Guard(
+        "operations/pulp_operations/reading/primary.py",
+        "        if named < promised:\n",
+        "        if False:\n",
+        "pulp_operations.reading.primary",
+        (f"{NORMALISE_TEST}::test_fewer_packages_than_promised_are_an_error",),
+    ),
+    "the bound of one part of a document": Guard(
+        "operations/pulp_operations/reading/documents.py",
+        "        if self._fed - self._start > MOST_ELEMENT_BYTES + _PIECE:\n",
+        "        if False:\n",
+        "pulp_operations.reading.documents",
+        (f"{NORMALISE_TEST}::test_one_text_is_bounded",),
     ),
 }
 
