@@ -255,6 +255,34 @@ GUARDS: Final[dict[str, Guard]] = {
         "pulp_operations.reading.documents",
         (f"{NORMALISE_TEST}::test_one_text_is_bounded",),
     ),
+    "a credential for its own URLs alone": Guard(
+        "services/worker/pulp_worker/fetching/fetcher.py",
+        "        credential = self._credential if self._credential is not None and self._credential.covers(to.url) else None\n",
+        "        credential = self._credential\n",
+        "pulp_worker.fetching.fetcher",
+        ("tests/unit/test_feed_credentials.py::test_it_is_sent_to_its_urls_and_to_no_other",),
+    ),
+    "the files of credentials are nobody else's": Guard(
+        "services/worker/pulp_worker/fetching/credentials.py",
+        "            if not stat.S_ISREG(found.st_mode) or not (is_own or is_root_s):\n",
+        "            if not stat.S_ISREG(found.st_mode):\n",
+        "pulp_worker.fetching.credentials",
+        ("tests/unit/test_feed_credentials.py::test_a_file_that_others_may_read_is_refused",),
+    ),
+    "the checksums of a metalink": Guard(
+        "operations/pulp_operations/feeds/sources.py",
+        "            if wanted and not any(_is(content, digests) for digests in wanted):\n",
+        "            if False:\n",
+        "pulp_operations.feeds.sources",
+        ("tests/unit/test_feeds.py::test_no_mirror_has_the_repomd_of_the_metalink",),
+    ),
+    "a server that is dead is given up": Guard(
+        "services/worker/pulp_worker/fetching/standing.py",
+        "        return self.rounds >= most_rounds or self.ready_s > latest_s\n",
+        "        return False\n",
+        "pulp_worker.fetching.standing",
+        ("tests/unit/test_fetch_patience.py::test_a_server_that_is_given_up_is_not_asked",),
+    ),
 }
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
