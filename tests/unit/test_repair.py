@@ -237,7 +237,7 @@ async def test_a_cancelled_repair_ends_and_leaves_nothing_half_done(stored: Stor
         {"repo_id": "zoo"},
         storage=stored.root,
         tokens={"repository:zoo": 9, "content_unit:orphans": 9},
-        cancel_when=lambda progress: progress["repair"]["verification"]["items_left"] == 2,
+        cancel_when=lambda progress: progress["repair"]["verification"]["state"] == "IN_PROGRESS",
     )
     assert outcome.state == "cancelled"
     assert outcome.progress[-1]["repair"]["verification"]["state"] == "CANCELED"

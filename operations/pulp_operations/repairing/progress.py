@@ -1,5 +1,6 @@
 """The progress of a repair: what was verified, and what was fetched again."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -13,16 +14,18 @@ from pulp_operations.repairing.survey import Found
 # A progress object may have 256 KiB at most: the first errors tell enough.
 _MOST_ERRORS: Final = 100
 _MOST_CHARACTERS: Final = 300
+_INTERVAL_S: Final = 0.2
 
 
 class RepairProgress:
-    """Reports at each step, by count and bytes."""
+    """Reports each step, and a few times a second what was done, by count and bytes."""
 
     def __init__(self, context: Context[Any]) -> None:
         self._context = context
         self._verification: dict[str, Any] = {"state": NOT_STARTED, **_counts(), "num_damaged": 0, "num_missing": 0}
         self._content: dict[str, Any] = {"state": NOT_STARTED, **_counts(), "num_success": 0, "num_error": 0}
         self._errors: list[dict[str, str]] = []
+        self._reported_s = time.monotonic()
         self._sizes: dict[Path, int] = {}
         """Of the files to repair, as they were when they were found: a missing one of an unknown size has none."""
 
@@ -43,7 +46,7 @@ class RepairProgress:
         now["items_left"] = max(0, now["items_total"] - found.checked)
         now["size_left"] = max(0, now["size_total"] - found.checked_bytes)
         now["num_damaged"], now["num_missing"] = found.damaged, found.missing
-        self._report()
+        self._report_soon()
 
     def expect_repairs(self, items: Iterable[Item]) -> None:
         """These files are to be repaired."""
@@ -65,7 +68,7 @@ class RepairProgress:
             self._content["num_error"] += 1
             if len(self._errors) < _MOST_ERRORS:
                 self._errors.append({"name": item.name[:_MOST_CHARACTERS], "error": reason[:_MOST_CHARACTERS]})
-        self._report()
+        self._report_soon()
 
     def end(self, state: str) -> None:
         """What is in progress has ended so; what was not needed is finished where all is well."""
@@ -74,7 +77,13 @@ class RepairProgress:
                 part["state"] = state
         self._report()
 
+    def _report_soon(self) -> None:
+        """There may be many small files, and each report costs more than to read one of them."""
+        if time.monotonic() >= self._reported_s + _INTERVAL_S:
+            self._report()
+
     def _report(self) -> None:
+        self._reported_s = time.monotonic()
         content = {**self._content, "error_details": list(self._errors)}
         self._context.report({"repair": {"verification": dict(self._verification), "content": content}})
 
