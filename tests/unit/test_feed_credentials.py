@@ -261,6 +261,16 @@ def test_a_name_that_nobody_knows(files: Callable[..., str], has_files: bool, wo
     assert raised.value.code == "unknown-credential"
 
 
+def test_a_relative_path_is_of_the_folder_where_the_worker_was_started(
+    files: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files('[zoo]\nurls = ["https://a.example/"]\n')
+    monkeypatch.chdir(tmp_path)
+    settings = fetch_settings({"PULP_FEED_CREDENTIALS": "feeds.toml"})
+    monkeypatch.chdir("/")
+    assert credential("zoo", settings.credentials).name == "zoo"
+
+
 def test_the_context_of_an_operation_finds_it(files: Callable[..., str], tmp_path: Path) -> None:
     setting = files('[zoo]\nurls = ["https://a.example/"]\n')
     settings = fetch_settings({"PULP_FEED_CREDENTIALS": setting})

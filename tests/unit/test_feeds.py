@@ -1,6 +1,7 @@
 """Feeds as they are: odd URLs, mirrors and metalinks, servers that fail for a while, files that change meanwhile."""
 
 import asyncio
+import fcntl
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -418,6 +419,20 @@ async def test_what_an_earlier_task_has_left_is_gone_on_with(tmp_path: Path) -> 
         await source.package(package("a.rpm"), partial, kept)
     assert kept.files == {"a": BODY}
     assert header(server.heads[1], "Range") == "bytes=77-"
+
+
+async def test_a_partial_file_of_another_task_is_left_alone(tmp_path: Path) -> None:
+    partial = tmp_path / "p" / "a"
+    partial.parent.mkdir()
+    partial.write_bytes(BODY[:77])
+    async with fed(tmp_path, {"/a.rpm": ok(BODY), "/b.rpm": ok(BODY)}) as (server, source):
+        with partial.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with pytest.raises(FetchFailed, match="is being fetched by another task"):
+                await source.package(package("a.rpm"), partial, Kept())
+        await source.package(package("b.rpm"), tmp_path / "p" / "b", Kept())  # the server is not to blame
+    assert partial.read_bytes() == BODY[:77]
+    assert server.asked() == ["/repodata/repomd.xml", "/b.rpm"]
 
 
 async def test_a_partial_file_that_is_whole_is_only_verified(tmp_path: Path) -> None:

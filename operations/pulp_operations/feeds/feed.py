@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from pulp_worker import Context
-from pulp_worker.fetching import FetchFailed, ServerDown
+from pulp_worker.fetching import FetchFailed, ServerDown, patiently
 
 from pulp_operations.feeds.growing import Growing
 from pulp_operations.feeds.received import ABSENT, UNCHANGED, Differs, FeedDown, Fetched, Signature, Treeinfo, Unchanged
@@ -189,7 +189,7 @@ class Feed:
         if folder not in self._partials:
             self._partials[folder] = frozenset(await asyncio.to_thread(_names, folder))
         if partial.name in self._partials[folder]:
-            await growing.resume()
+            await patiently(growing.resume)  # a task that was taken for lost may still write it
 
 
 def _names(folder: Path) -> list[str]:

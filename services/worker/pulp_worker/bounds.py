@@ -3,6 +3,7 @@
 Apart from the settings themselves: the processes of operations get these from their worker, and read nothing.
 """
 
+import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -36,7 +37,7 @@ def fetch_settings(env: Mapping[str, str]) -> FetchSettings:
         rate_window_s=read.number(env, "PULP_FETCH_RATE_WINDOW_S", default.rate_window_s, least=1),
         unpacked_bytes=read.integer(env, "PULP_FETCH_UNPACKED_BYTES", default.unpacked_bytes, least=1),
         unpacked_ratio=read.integer(env, "PULP_FETCH_UNPACKED_RATIO", default.unpacked_ratio, least=1),
-        credentials=env.get("PULP_FEED_CREDENTIALS", "").strip() or None,
+        credentials=_path(env, "PULP_FEED_CREDENTIALS"),
     )
 
 
@@ -68,6 +69,12 @@ def _ports(env: Mapping[str, str], key: str, default: tuple[tuple[int, int], ...
     if None in found:
         raise read.SettingsError(f"{key}={env[key]}: ports and ranges are expected, such as 80,443,8000-8999")
     return tuple(each for each in found if each is not None) or default
+
+
+def _path(env: Mapping[str, str], key: str) -> str | None:
+    """Absolute: an operation may change the folder of its process."""
+    text = env.get(key, "").strip()
+    return os.path.abspath(text) if text else None
 
 
 def _yes_or_no(env: Mapping[str, str], key: str, default: bool) -> bool:
