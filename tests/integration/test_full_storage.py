@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pulp_deploy.demo.server import DemoServer
@@ -121,3 +122,21 @@ async def test_what_makes_room_works_without_any(stored: Stored, feed: DemoServe
     orphans = await stored.run(remove_orphans)
     assert orphans.state == "successful", orphans.error_description
     assert orphans.result["packages"] == len(NAMES)
+
+
+async def test_a_storage_that_has_become_read_only_is_told(stored: Stored, feed: DemoServer) -> None:
+    await stored.run(sync, repo_id="zoo", feed=feed.url)
+    remount(stored, "ro")
+    for operation in (sync, publish, repair, remove_repository):
+        arguments: dict[str, Any] = {"feed": feed.url} if operation is sync else {}
+        outcome = await stored.run(operation, repo_id="zoo", **arguments)
+        assert (outcome.state, outcome.error_code) == ("failed", "storage-failed"), operation.name
+        assert "Read-only file system. The file system is read-only: mount it for writing" in str(
+            outcome.error_description
+        )
+    remount(stored, "rw")
+    assert (await stored.run(publish, repo_id="zoo")).state == "successful"
+
+
+def remount(stored: Stored, mode: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{mode},size=4m", str(stored.root)], check=True)
