@@ -20,7 +20,7 @@ OURS = re.compile(
     r"content/sha256/[0-9a-f]{2}/[0-9a-f]{64}\.(rpm|file)"
     r"|repositories/zoo/current"
     r"|repositories/zoo/versions/1/(version\.json|packages\.jsonl\.zst|metadata/[a-z]+\.xml\.zst"
-    r"|received/(repomd\.xml(\.asc)?|treeinfo|[a-z][a-z0-9_-]{0,30}-[0-9a-f]{64}(\.[a-z][a-z0-9]{0,7}){0,2}))"
+    r"|received/(repomd\.xml(\.asc)?|treeinfo|[A-Za-z][A-Za-z0-9._-]{0,30}-[0-9a-f]{64}(\.[a-z][a-z0-9]{0,7}){0,2}))"
     r"|fences/(zoo|orphans\.removed)|published/zoo"
 )
 PUBLISHED = re.compile(
