@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MEASURES = {
     *("transport", "live", "live-2", "rebuild", "skew", "skew-task", "growth", "visible", "submit", "noop"),
     *("noop-submitted", "exclusive", "latency", "cancel", "list", "list-5m", "detail", "history", "cli", "memory"),
-    *("recovery", "siege", "sync"),
+    *("recovery", "siege", "sync", "publish"),
 }
 
 
