@@ -117,7 +117,7 @@ def _mend(package: ElementTree.Element, parts: dict[str, ElementTree.Element]) -
             parts["arch"] = arch = ElementTree.SubElement(package, "arch")
         arch.text = "noarch"
         mended.append("it has no architecture: noarch is taken")
-    if not parts["version"].get("epoch"):
+    if not is_whole(parts["version"].get("epoch")):
         parts["version"].set("epoch", "0")
         mended.append("its version has no epoch: 0 is taken")
     detail = parts.get("format")
