@@ -4,9 +4,12 @@ from tests.support.repositories import Repository, Rpm
 from tests.support.repositories.model import digest
 from tests.support.repositories.serving import Manner, moved, plus_is_a_blank, wants_query
 from tests.support.repositories.writing import packed
-from tests.yum.shapes.shape import ANT, BEE, Expect, Shape
+from tests.yum.shapes.shape import ANT, BEE, BOTH, Expect, Shape
 
 _BAD = "bad-repository"
+_TRIED = Expect(packages=BOTH, unlike_dnf="dnf knows one reading of it; ours tries the other as well")
+_UNREAD = Expect(unlike_details="dnf does not read the lists of files: their name does not say how they are packed")
+_CRASH = Expect(packages=BOTH, unlike_dnf="dnf crashes: it keeps the file under that name")
 _STRAY = "blobstore/" + "a" * 64 + "/ant-1.0-1.noarch.rpm"
 
 
@@ -22,24 +25,32 @@ def _at(name: str, what: str, href: str, path: str, expect: Expect | None = None
     )
 
 
-def _named(name: str, what: str, href: str, path: str | None = None, manner: Manner | None = None) -> Shape:
+def _named(
+    name: str,
+    what: str,
+    href: str,
+    path: str | None = None,
+    manner: Manner | None = None,
+    expect: Expect | None = None,
+) -> Shape:
     """Package ant has an odd name of its file."""
     return Shape(
         name=name,
         what=what,
         make=lambda url: Repository(rpms=[Rpm("ant", href=href), BEE], package_paths={href: path or href}),
         manner=manner,
+        expect=expect or Expect(),
     )
 
 
-def _based(name: str, what: str, base: str, path: str) -> Shape:
+def _based(name: str, what: str, base: str, path: str, expect: Expect | None = None) -> Shape:
     """Package ant has an xml:base, in which {url} stands for the server's URL."""
 
     def make(url: str) -> Repository:
         rpm = Rpm("ant", href="ant.rpm", base_url=base.format(url=url))
         return Repository(rpms=[rpm, BEE], package_paths={"ant.rpm": path}, folder="zoo/")
 
-    return Shape(name=name, what=what, make=make, feed="zoo/", on_disk=False)
+    return Shape(name=name, what=what, make=make, feed="zoo/", on_disk=False, expect=expect or Expect())
 
 
 def _metadata_at(name: str, what: str, href: str, path: str, expect: Expect | None = None, base: str = "") -> Shape:
@@ -98,7 +109,7 @@ PLACES = (
     ),
     _at("sibling-folder", "a package at ../pool/", "../pool/ant.rpm", "pool/ant.rpm", folder="zoo/"),
     _at("dotdot-above-the-server", "more ../ than there are folders", "../../../ant.rpm", "ant.rpm", folder="zoo/"),
-    _at("absolute-path", "a package at /pool/", "/pool/ant.rpm", "pool/ant.rpm", folder="zoo/"),
+    _at("absolute-path", "a package at /pool/", "/pool/ant.rpm", "pool/ant.rpm", _TRIED, folder="zoo/"),
     _at("dot-segments", "a package at ./a/../b/", "./a/../b/ant.rpm", "b/ant.rpm"),
     _at("double-slash-inside", "a package at Packages//a/", "Packages//a/ant.rpm", "Packages//a/ant.rpm"),
     _at("beside-repodata", "a package in the repository's own folder", "ant.rpm", "ant.rpm"),
@@ -115,17 +126,20 @@ PLACES = (
     ),
     _based("base-with-slash", "a package with an xml:base", "{url}pool/", "pool/ant.rpm"),
     _based("base-without-slash", "an xml:base without a slash at its end", "{url}pool", "pool/ant.rpm"),
-    _based("base-empty", "an empty xml:base", "", "zoo/ant.rpm"),
-    _metadata_at("metadata-absolute-url", "metadata whose href is a whole URL", "{url}pool/f.xml.gz", "pool/f.xml.gz"),
-    _metadata_at("metadata-dotdot", "metadata at ../", "../pool/f.xml.gz", "pool/f.xml.gz"),
+    _based("base-empty", "an empty xml:base", "", "zoo/ant.rpm", _TRIED),
+    _metadata_at(
+        "metadata-absolute-url", "metadata whose href is a whole URL", "{url}pool/f.xml.gz", "pool/f.xml.gz", _CRASH
+    ),
+    _metadata_at("metadata-dotdot", "metadata at ../", "../pool/f.xml.gz", "pool/f.xml.gz", _CRASH),
     _metadata_at("metadata-base", "metadata with an xml:base", "f.xml.gz", "pool/f.xml.gz", base="{url}pool/"),
     _metadata_at("metadata-base-no-slash", "the same without a slash", "f.xml.gz", "pool/f.xml.gz", base="{url}pool"),
-    _metadata_at("metadata-named-as-ours", "metadata named version.json", "version.json", "zoo/version.json"),
+    _metadata_at("metadata-named-as-ours", "metadata named version.json", "version.json", "zoo/version.json", _UNREAD),
     _metadata_at(
         "metadata-named-repomd",
         "metadata named repodata/repomd.xml.x",
         "repodata/repomd.xml.x",
         "zoo/repodata/repomd.xml.x",
+        _UNREAD,
     ),
 )
 
@@ -140,9 +154,15 @@ NAMES = (
     _named("name-tilde-caret", "tilde and caret in a file's name", "Packages/ant-1.0~rc1^git.rpm"),
     _named("name-blank", "a blank in a file's name", "Packages/ant one.rpm"),
     _named("name-umlaut", "a letter outside ASCII in a file's name", "Packages/änt.rpm"),
-    _named("name-percent-encoded", "a name that is percent-encoded", "Packages/ant%20one.rpm", "Packages/ant one.rpm"),
+    _named(
+        "name-percent-encoded",
+        "a name that is percent-encoded",
+        "Packages/ant%20one.rpm",
+        "Packages/ant one.rpm",
+        expect=_TRIED,
+    ),
     _named("name-hash", "a # in a file's name", "Packages/ant#1.rpm"),
-    _named("name-question-mark", "a ? in a file's name", "Packages/ant?1.rpm", "Packages/ant"),
+    _named("name-question-mark", "a ? in a file's name", "Packages/ant?1.rpm", "Packages/ant", expect=_TRIED),
     _named("name-colon", "a colon in a file's name", "ant:1.rpm"),
     _named("name-markup", "markup in a file's name", "Packages/<ant>&'1'.rpm"),
     _named("name-brackets", "brackets, commas, quotes in a file's name", "Packages/ant[1],(2)=3;@!$.rpm"),
@@ -275,7 +295,7 @@ ELSEWHERE = tuple(
         ("file-url", "a file:// URL", "file:///etc/hostname/TOP-SECRET", _BAD, ("TOP-SECRET",)),
         ("ftp-url", "an ftp:// URL", "ftp://127.0.0.1/TOP-SECRET.rpm", _BAD, ("TOP-SECRET",)),
         ("nothing", "an empty href", "", _BAD, ()),
-        ("a-folder", "an href that ends with a slash", "Packages/ant/", "fetch-failed", ()),
+        ("a-folder", "an href that ends with a slash", "Packages/ant/", _BAD, ()),
     )
 )
 
