@@ -90,6 +90,7 @@ async def read_again_and_again(site: Site, read: Callable[[str], list[str]]) -> 
     assert site.published == PUBLISHES + 1
 
 
+@pytest.mark.timeout(1200)  # fifty syncs, publishes and runs of dnf
 async def test_dnf_reads_and_downloads_amid_fifty_publishes(dnf: str, site: Site) -> None:
     def read(url: str) -> list[str]:
         said = dnf_reads("baseurl", url)
@@ -100,6 +101,7 @@ async def test_dnf_reads_and_downloads_amid_fifty_publishes(dnf: str, site: Site
     await read_again_and_again(site, read)
 
 
+@pytest.mark.timeout(1200)
 async def test_a_plain_client_reads_and_downloads_amid_fifty_publishes(site: Site) -> None:
     await read_again_and_again(site, _read_plainly)
 
