@@ -85,6 +85,28 @@ async def test_what_a_repair_cannot_fetch_the_next_sync_does(stored: Stored, fee
     assert (await stored.run(repair, repo_id="zoo")).result["damaged"] == 0
 
 
+async def test_our_own_metadata_of_an_additive_version_is_made_anew(
+    stored: Stored, feed: DemoServer, tmp_path: Path
+) -> None:
+    await stored.run(sync, repo_id="zoo", feed=feed.url, mode="additive")
+    small_repository(tmp_path / "served", {"Packages/dog.rpm": "dog"})
+    assert (await stored.run(sync, repo_id="zoo", feed=feed.url, mode="additive")).result["packages"] == 4
+    newest = stored.store.versions("zoo").newest()
+    assert newest is not None
+    before = contents(newest.folder / "metadata")
+    (newest.folder / "metadata" / "primary.xml.zst").write_bytes(b"x")
+    (newest.folder / "packages.jsonl.zst").unlink()
+    outcome = await stored.run(repair, repo_id="zoo")
+    assert outcome.state == "successful", outcome.error_description
+    assert contents(newest.folder / "metadata") == before
+    assert len([*newest.packages()]) == 4
+    (stored.root / "repositories" / "zoo" / "versions" / "1" / "version.json").unlink()
+    (newest.folder / "metadata" / "primary.xml.zst").write_bytes(b"x")
+    outcome = await stored.run(repair, repo_id="zoo")
+    assert outcome.error_code == "not-repaired"
+    assert "version.json of version 1 of repository 'zoo' cannot be read" in str(outcome.error_description)
+
+
 async def test_the_upkeep_as_tasks_of_a_worker(pulp: Pipeline, stored: Stored, feed: DemoServer) -> None:
     async def done(operation: str, *resources: Resource, **arguments: Any) -> dict[str, Any]:
         return await pulp.end(await pulp.submit(operation, *resources, arguments=arguments))
