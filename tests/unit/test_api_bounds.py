@@ -1,13 +1,16 @@
 """What one client may send, keep open and leave unread, over real connections to the API's server."""
 
 import asyncio
+import gc
 import socket
+import struct
 import time
 
 import msgspec
 import pytest
 from pulp_api.addresses import Proxies
 from pulp_api.limits import Limits
+from pulp_api.protocol import BoundedProtocol
 
 from tests.support.http_server import serving
 from tests.support.raw_http import Answer, Raw, ask, connect, connected
@@ -320,6 +323,36 @@ async def test_a_client_that_leaves_before_it_took_its_answer_leaves_nothing_beh
             assert await status(site.port, GET) == 200
         await site.down_to(0)
         assert (site.server.watch.held, site.server.watch.unsent) == (0, 0)
+
+
+def protocols() -> int:
+    """Connections that are in memory."""
+    return sum(isinstance(each, BoundedProtocol) for each in gc.get_objects())
+
+
+RESET = struct.pack("ii", 1, 0)
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+@pytest.mark.parametrize("sent", [b"", b"GET /", POST + b"Content-Length: 9\r\n\r\n{", GET, GET + GET])
+async def test_a_connection_that_has_ended_needs_no_garbage_collector(sent: bytes, is_reset: bool) -> None:
+    async with serving() as site:
+        gc.collect()
+        before = protocols()
+        gc.disable()
+        try:
+            for _ in range(10):
+                async with connected(site.port) as raw:
+                    await raw.send(sent)
+                    if GET in sent:
+                        assert await raw.answer()
+                    if is_reset:
+                        raw.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            await site.down_to(0)
+            await asyncio.sleep(0)  # those that were called last return
+            assert protocols() == before
+        finally:
+            gc.enable()
 
 
 async def test_requests_that_are_not_complete_are_bounded_in_all() -> None:

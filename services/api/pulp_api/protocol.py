@@ -207,11 +207,19 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended."""
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn leaves it where the client has reset the connection
         if self._outlet is not None:
             self._outlet.forget()
         self._watch.remove(self)
         if self._turn is not None:
             self._watch.turns.give_up(self._turn)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Hold nothing that holds this: very many connections can end before the garbage collector looks."""
+        self._turn = self._incomplete = self._untaken = self.connecting = None
+        self.cycle = None  # type: ignore[assignment]
+        self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
         """Parse it, within the bounds."""
