@@ -150,7 +150,7 @@ class Database:
 
     def _is_ready(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
-            self._process = _spawn(self._server.command(self._home / "logs"))
+            self._process = _spawn(self._server.command(self._server.folder))
         try:
             return bool(self.execute("select 1"))
         except psycopg.OperationalError:
