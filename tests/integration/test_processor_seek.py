@@ -1,21 +1,18 @@
 """Where a processor begins to read: at the positions in Postgres, whatever the consumer group's offsets say."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from pulp_events import admin
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
-from pulp_processor.app import ProcessorApp, group_of
+from pulp_processor.app import group_of
 from pulp_processor.settings import Settings
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
+from tests.support.processor_app import caught_up
 from tests.support.projection import append_all, project, rows, settings_of, stories
-
-LIMIT_S = 60
 
 
 @pytest.fixture
@@ -31,32 +28,6 @@ def commit(settings: Settings, offset: int) -> None:
         offsets=[TopicPartition(topic, partition, offset) for partition in range(PARTITIONS)], asynchronous=False
     )
     consumer.close()
-
-
-async def caught_up(settings: Settings, ends: dict[int, int]) -> dict[int, int]:
-    """Run a processor until it has projected everything before the ends; how often each partition was read again."""
-    topic_id = (await asyncio.to_thread(admin.describe, settings.kafka, settings.topics.events)).topic_id
-    app = ProcessorApp(settings, topic_id)
-    moved = asyncio.Event()
-    app.committed = moved.set
-    await app.start()
-    stopped = asyncio.create_task(app.wait_until_stopped())
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            while any(app.positions().get(partition, 0) < end for partition, end in ends.items()):
-                waiting = asyncio.create_task(moved.wait())
-                ends_first: list[asyncio.Future[Any]] = [waiting, stopped, app.fault]
-                await asyncio.wait(ends_first, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-                assert not stopped.done(), app.crash_reason
-                if app.fault.done():
-                    app.fault.result()
-                moved.clear()
-        return {partition: writer.seeks for partition, writer in app.writers.items()}
-    finally:
-        stopped.cancel()
-        await app.close_writers()
-        await app.stop()
 
 
 @pytest.mark.parametrize("group_offset", [40, 1, 0, None], ids=["ahead", "behind", "begin", "none"])

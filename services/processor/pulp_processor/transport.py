@@ -12,9 +12,11 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 from aiokafka.errors import (
     ConsumerStoppedError,
     IllegalStateError,
+    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
+from aiokafka.protocol.group import JoinGroupRequest
 from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
@@ -99,7 +101,9 @@ class BatchConsumer(driver.Consumer):
         return {}
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Tell the group how far Postgres is. Nothing here reads it back."""
+        """Tell the group how far Postgres is. Nothing here reads it back. Faust calls it every two seconds."""
+        if not self._is_member():
+            return False  # whoever commits then is told to join once more, amid the joining
         positions = self._owner.positions()
         offsets = {tp: positions[tp.partition] for tp in self.assignment() if tp.partition in positions}
         news = {tp: offset for tp, offset in offsets.items() if self._told.get(tp) != offset}
@@ -107,6 +111,25 @@ class BatchConsumer(driver.Consumer):
             return False
         self._told.update(news)
         return True
+
+    def _is_member(self) -> bool:
+        """Whether the group knows this processor. Takes what aiokafka has to say about the group.
+
+        Until somebody takes that, aiokafka does not join again. It would raise it where one fetches, but Faust fetches
+        past that place.
+        """
+        consumer = getattr(self._thread, "_consumer", None)
+        if consumer is None:
+            return False
+        coordinator = consumer._coordinator
+        try:
+            coordinator.check_errors()
+        except KafkaError as error:
+            if type(error) is not KafkaError or coordinator._coordination_task.done():
+                self._owner.on_fault(refusal(error) or error)
+            else:
+                _log.warning("joining the consumer group again: %s", error)
+        return bool(coordinator.member_id != JoinGroupRequest.UNKNOWN_MEMBER_ID)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109  # Faust's
         active = active_partitions or set()
