@@ -278,7 +278,7 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "a server that is dead is given up": Guard(
         "services/worker/pulp_worker/fetching/standing.py",
-        "        return self.rounds >= most_rounds or self.ready_s > latest_s\n",
+        "        return is_hopeless(self.rounds, self.lost_s, most_rounds) or self.ready_s > latest_s\n",
         "        return False\n",
         "pulp_worker.fetching.standing",
         ("tests/unit/test_fetch_patience.py::test_a_server_that_is_given_up_is_not_asked",),

@@ -154,7 +154,25 @@ async def test_a_drip_is_no_progress(clock: SimulatedClock) -> None:
 
     with pytest.raises(FetchFailed, match="slow"):
         await Patience(3600, 1000, clock).first_of([A], attempt, progress=lambda: size)
-    assert size == 7 * 30
+    assert size == 3 * 30
+
+
+async def test_a_server_that_hangs_is_not_waited_for_seven_times(clock: SimulatedClock, tried: Patience) -> None:
+    asked: list[str] = []
+
+    async def attempt(url: str) -> str:
+        asked.append(url)
+        if url == A:
+            clock.slept.append(25.0)
+            raise FetchFailed("silent", is_transient=True)
+        return "b"
+
+    with pytest.raises(FetchFailed, match="silent"):
+        await tried.first_of([A], attempt)
+    with pytest.raises(ServerDown):
+        await tried.first_of([A], attempt)
+    assert asked == [A] * 3
+    assert await tried.first_of([A, B], attempt) == "b"
 
 
 async def test_other_errors_pass(clock: SimulatedClock, tried: Patience) -> None:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from pulp_worker.errors import LimitExceeded, OperationError
 from pulp_worker.fetching.errors import FetchFailed, ServerDown
-from pulp_worker.fetching.standing import Standing
+from pulp_worker.fetching.standing import Standing, is_hopeless
 from pulp_worker.fetching.texts import origin, shown
 
 T = TypeVar("T")
@@ -105,6 +105,7 @@ class _Search:
         self._until_s, self._lowest_rate, self._clock = until_s, lowest_rate, clock
         self._tries_left = len(PAUSES_S) + len(self._left)
         self._tries = dict.fromkeys(self._left, 0)
+        self._lost_s = dict.fromkeys(self._left, 0.0)
         self._ready_s = dict.fromkeys(self._left, 0.0)
         self._small_steps = 0
         self._first: FetchFailed | LimitExceeded | None = None
@@ -138,7 +139,7 @@ class _Search:
             self._leave(url)
         elif self._is_progress(gained_bytes, self._clock.now_s() - began_s):
             self._small_steps += gained_bytes < SMALL_STEP_BYTES
-            self._tries[url] = 0
+            self._tries[url], self._lost_s[url] = 0, 0.0
             self._tries_left = len(PAUSES_S) + len(self._left)
             self.standing(url).succeeded()
             self._ready_s[url] = self._clock.now_s() + _jittered(next(iter(PAUSES_S), 0.0))
@@ -154,10 +155,12 @@ class _Search:
         pauses_s = [_jittered(pause_s) for pause_s in PAUSES_S]
         self.standing(url).failed(began_s=began_s, now_s=now_s, pauses_s=pauses_s, asked_pause_s=asked_s)
         self._tries[url] += 1
+        self._lost_s[url] += now_s - began_s
         self._tries_left -= 1
         if self._tries_left == 0:
             raise self._first or error
-        if self._tries[url] > len(PAUSES_S) or asked_s > LONGEST_PAUSE_S:
+        is_hopeless_here = is_hopeless(self._tries[url], self._lost_s[url], len(PAUSES_S) + 1)
+        if is_hopeless_here or asked_s > LONGEST_PAUSE_S:
             self._leave(url)
         else:
             self._ready_s[url] = now_s + max(pauses_s[self._tries[url] - 1], asked_s)
