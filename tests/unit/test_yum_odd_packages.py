@@ -89,8 +89,30 @@ DEPENDENCY = '<format><rpm:requires><rpm:entry name="libx" {}/></rpm:requires></
             "requires",
             [],
         ),
-        ({"version": '<version ver="1.0" rel="1"/>'}, "its version has no epoch: 0 is taken", "epoch", "0"),
-        ({"version": '<version epoch="" ver="1.0" rel="1"/>'}, "its version has no epoch: 0 is taken", "epoch", "0"),
+        (
+            {"version": '<version ver="1.0" rel="1"/>'},
+            "its version has no epoch, or one that is no number: 0 is taken",
+            "epoch",
+            "0",
+        ),
+        (
+            {"version": '<version epoch="" ver="1.0" rel="1"/>'},
+            "its version has no epoch, or one that is no number: 0 is taken",
+            "epoch",
+            "0",
+        ),
+        (
+            {"version": '<version epoch="(none)" ver="1.0" rel="1"/>'},
+            "its version has no epoch, or one that is no number: 0 is taken",
+            "epoch",
+            "0",
+        ),
+        (
+            {"format": DEPENDENCY.format('flags="EQ" epoch="(none)" ver="1"')},
+            "an entry of its requires has an epoch that is no number: none is taken",
+            "requires",
+            [("libx", "EQ", None, "1", None, False)],
+        ),
         ({"arch": ""}, "it has no architecture: noarch is taken", "arch", "noarch"),
         ({"format": ""}, None, "requires", []),
         (

@@ -117,9 +117,9 @@ def _mend(package: ElementTree.Element, parts: dict[str, ElementTree.Element]) -
             parts["arch"] = arch = ElementTree.SubElement(package, "arch")
         arch.text = "noarch"
         mended.append("it has no architecture: noarch is taken")
-    if not is_whole(parts["version"].get("epoch")):
+    if not _is_epoch(parts["version"].get("epoch", "")):  # dnf ends at once where it is no number
         parts["version"].set("epoch", "0")
-        mended.append("its version has no epoch: 0 is taken")
+        mended.append("its version has no epoch, or one that is no number: 0 is taken")
     detail = parts.get("format")
     for element in (parts.get("time"), parts["size"], *(() if detail is None else detail)):
         name = "" if element is None else local_name(element.tag)
@@ -148,7 +148,14 @@ def _mend_dependencies(element: ElementTree.Element, name: str) -> list[str]:
             for key in ("flags", "epoch", "ver", "rel"):
                 entry.attrib.pop(key, None)
             mended.append(f"an entry of its {name} has empty flags: any version is taken")
+        elif not _is_epoch(entry.get("epoch", "0")):
+            del entry.attrib["epoch"]
+            mended.append(f"an entry of its {name} has an epoch that is no number: none is taken")
         if not entry.get("name"):
             element.remove(entry)
             mended.append(f"an entry of its {name} has no name: it is left out")
     return mended
+
+
+def _is_epoch(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
