@@ -269,6 +269,20 @@ GUARDS: Final[dict[str, Guard]] = {
         "pulp_worker.fetching.credentials",
         ("tests/unit/test_feed_credentials.py::test_a_file_that_others_may_read_is_refused",),
     ),
+    "a sync that would remove most packages": Guard(
+        "operations/pulp_operations/syncing/comparing.py",
+        "    if is_much and (is_emptied or changes.removed > _FEW):\n",
+        "    if False:\n",
+        "pulp_operations.syncing.comparing",
+        ("tests/unit/test_sync_steps.py::test_a_sync_that_would_remove_too_much_is_refused",),
+    ),
+    "a sync starts over": Guard(
+        "operations/pulp_operations/syncing/run.py",
+        "        return may_have_changed(error) and await self.feed.changed()\n",
+        "        return False\n",
+        "pulp_operations.syncing.run",
+        ("tests/integration/test_yum_changes.py::test_a_sync_starts_over_when_the_metadata_has_gone",),
+    ),
     "the checksums of a metalink": Guard(
         "operations/pulp_operations/feeds/sources.py",
         "            if wanted and not any(_is(content, digests) for digests in wanted):\n",
