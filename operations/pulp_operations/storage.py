@@ -117,7 +117,7 @@ def check_room(root: Path, needed_bytes: int, reserve_bytes: int, what: str) -> 
         raise StorageError(
             STORAGE_FULL,
             f"the storage has too little room: {what} need {size_in_words(needed_bytes)}; {_room(root)}, of which"
-            f" {size_in_words(reserve_bytes)} stay free (PULP_YUM_RESERVE_BYTES). Nothing was fetched. {_MAKE_ROOM}",
+            f" {size_in_words(reserve_bytes)} stay free (PULP_YUM_RESERVE_BYTES). None of it was fetched. {_MAKE_ROOM}",
         )
 
 

@@ -71,7 +71,7 @@ async def test_a_sync_that_needs_more_than_there_is_fetches_no_package(
     os.truncate(filler, filler.stat().st_size + 32 * 1024)
     words = told(await stored.run(sync, repo_id="zoo", feed=feed.url))
     assert "the packages of repository 'zoo' need" in words
-    assert "Nothing was fetched. Make room" in words
+    assert "None of it was fetched. Make room" in words
     assert stored.files() == set()
     assert stored.store.versions("zoo").newest() is None
     assert left(stored) == []
