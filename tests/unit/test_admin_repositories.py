@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from pulp_operations import sync
+from pulp_operations import publish, remove_repository, repair, sync
+from pulp_worker import Operation
 
 from tests.support import documented
 from tests.support.admin import admin
@@ -398,3 +399,17 @@ def test_the_status_of_an_idle_repository(run: Any, name: tuple[str, ...], kind:
         f"{BANNER}                        Repository Status [zoo]\n{BANNER}\n"
         "The repository is not performing any operations\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("shipped", "names"),
+    [
+        (sync, {"feed", "mode", "credential", "retention", "metadata", "allow_shrink", "concurrency", "verify_tls"}),
+        (publish, {"metadata", "compression"}),
+        (repair, {"repo_id", "feed", "credential"}),
+        (remove_repository, {"repo_id", "missing_ok"}),
+    ],
+)
+def test_the_shipped_operations_take_what_the_options_say(shipped: Operation, names: set[str]) -> None:
+    assert shipped.schema is not None
+    assert names <= shipped.schema["properties"].keys()
