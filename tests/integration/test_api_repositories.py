@@ -47,6 +47,8 @@ async def listed(site: Site, **params: Any) -> list[str]:
 
 
 async def shown(site: Site, name: str = "zoo") -> dict[str, Any]:
+    """The repository, once all that is in the log is projected."""
+    await site.positions.reach(await site.log.end_offsets(), 10)
     [row] = (await site.client.get(ALL, params={"name": name})).json()["results"]
     found: dict[str, Any] = row
     assert (await site.client.get(found["pulp_href"])).json() == found
