@@ -175,7 +175,7 @@ def _version(run: Run, received: Received, tree: Tree) -> Version:
         number=0,
         token=0,
         feed_key=feed_key(given),
-        source=Source(feed=str(given.feed), credential=given.credential, verify_tls=given.verify_tls),
+        source=_source(given),
         mode=given.mode,
         repomd_checksum=received.repomd_checksum,
         revision=received.repomd.revision,
@@ -196,7 +196,7 @@ def _keep(run: Run, outcome: _Outcome, token: int, keep: int) -> Version:
     held, versions = run.held, run.store.versions(run.arguments.repo_id)
     is_same = held is not None and _is_same(outcome.version, held.version) and not held.damage()
     if held is not None and (outcome.folder is None or is_same):
-        versions.retain(keep, token)
+        versions.retain(keep, token, _source(run.arguments))
         return held.version
     assert outcome.folder is not None
     with content_held(run.store.root, run.context.tokens[_CONTENT]):
@@ -205,10 +205,13 @@ def _keep(run: Run, outcome: _Outcome, token: int, keep: int) -> Version:
 
 def _is_same(version: Version, held: Version) -> bool:
     """Whether nothing differs but when and how it was fetched."""
-    same = msgspec.structs.replace(
-        version, number=held.number, token=held.token, validators=held.validators, files=held.files
-    )
-    return same == held
+    names = ("number", "token", "source", "validators", "files")
+    return msgspec.structs.replace(version, **{name: getattr(held, name) for name in names}) == held
+
+
+def _source(given: SyncArguments) -> Source:
+    """Where a repair fetches from: with the credential of the last sync, which may have replaced another one."""
+    return Source(feed=str(given.feed), credential=given.credential, verify_tls=given.verify_tls)
 
 
 def _result(version: Version, outcome: _Outcome, run: Run) -> dict[str, Any]:

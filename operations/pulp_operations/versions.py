@@ -22,7 +22,7 @@ from pulp_worker import OperationError
 
 from pulp_operations.fences import fenced
 from pulp_operations.layout import checksum_of, file_name, flush, make_current, numbered, remove_older, repo_id_of
-from pulp_operations.records import Counts, Package, Version
+from pulp_operations.records import Counts, Package, Source, Version
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -153,12 +153,15 @@ class Versions:
             remove_older(target.parent, target, keep)
             return saved
 
-    def retain(self, keep: int, token: int) -> None:
-        """Keep the newest `keep` versions. Raises as `save` does."""
+    def retain(self, keep: int, token: int, source: Source | None = None) -> None:
+        """Keep the newest `keep` versions; the last one comes from `source` now, if given. Raises as `save` does."""
         with fenced(self.root, self.repo_id, token):
             held = self.newest()
-            if held is not None:
-                remove_older(held.folder.parent, held.folder, keep)
+            if held is None:
+                return
+            if source is not None and source != held.version.source:
+                write_version(held.folder, msgspec.structs.replace(held.version, source=source))
+            remove_older(held.folder.parent, held.folder, keep)
 
     def renew(self, held: Held, prepared: Path, counts: Counts) -> Held:
         """Replace our own files of a version by the same ones, made anew from what was received."""

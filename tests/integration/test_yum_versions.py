@@ -85,6 +85,14 @@ async def test_other_options_are_not_idle(feed: Feed, runner: Runner) -> None:
     assert (await synced(runner, feed, metadata="mirror"))["version"] == 3
 
 
+async def test_a_repair_fetches_as_the_last_sync_did_though_nothing_has_changed(feed: Feed, runner: Runner) -> None:
+    await synced(runner, feed)
+    assert (await synced(runner, feed, verify_tls=False))["unchanged"] is True
+    source = newest(runner).version.source
+    assert source is not None
+    assert (source.feed, source.verify_tls) == (feed.url, False)
+
+
 async def test_an_idle_sync_fetches_what_the_store_has_lost(feed: Feed, runner: Runner) -> None:
     await synced(runner, feed)
     runner.stored()[0].unlink()
