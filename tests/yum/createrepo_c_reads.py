@@ -96,7 +96,7 @@ def main(folder: str) -> None:
     try:
         found = {"error": None, **read(Path(folder))}
     except Exception as error:
-        found = {"error": type(error).__name__, "words": str(error)}
+        found = {"error": type(error).__name__, "words": str(error), "packages": {}}
     print(json.dumps({"versions": {"createrepo_c": cr.VERSION}, "read": found}))
 
 

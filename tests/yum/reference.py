@@ -151,7 +151,8 @@ def _said(ended: "subprocess.CompletedProcess[str]") -> Read:
     try:
         return dict(json.loads(ended.stdout.splitlines()[-1])["read"])
     except (IndexError, ValueError):
-        return {"error": _ENDS.get(-ended.returncode, f"ended with {ended.returncode}"), "words": ended.stderr}
+        error = _ENDS.get(-ended.returncode, f"ended with {ended.returncode}")
+        return {"error": error, "words": ended.stderr, "packages": {}}
 
 
 def _record() -> None:

@@ -3,6 +3,7 @@
 The right values are dnf's and createrepo_c's, asked here or recorded; a shape says where ours is another on purpose.
 """
 
+import asyncio
 import hashlib
 import re
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.support.repositories import Repository
 from tests.support.repositories.serving import RepositoryServer
 from tests.yum.createrepo_c_reads import unpacked
 from tests.yum.ours import REPO_ID, Ours, ours_on
-from tests.yum.reference import Read, Reference
+from tests.yum.reference import Read, Reference, dnf_reads
 from tests.yum.shapes import SHAPES, Shape
 
 _OURS = ("primary", "filelists", "other", "updateinfo")
@@ -53,6 +54,30 @@ async def test_a_sync_and_a_publish_end_as_they_must(shape: Shape, tmp_path: Pat
     else:
         assert_published(shape, ours, said.dnf)
         assert_carried(shape, ours, repository)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("packed-gzip", "comps-twice", "modules", "advisories", "folders-and-ghosts", "checksums-sha512", "epochs"),
+        *("twins-of-one-file-name", "three-orders", "latin-1-declared", "requirement-flags", "blobstore"),
+    ],
+)
+async def test_dnf_sees_in_our_publication_what_it_sees_in_the_source(
+    name: str, tmp_path: Path, dnf: str, the_reference: Reference
+) -> None:
+    shape, storage = SHAPES[name], tmp_path / "storage"
+    with RepositoryServer(manner=shape.manner) as server:
+        server.tree = shape.make(server.url).tree()
+        ours = await ours_on(shape, server.url, storage)
+    assert ours.failed is None
+    files = [path for path in ours.folder.rglob("*") if path.is_file()]
+    with RepositoryServer({str(path.relative_to(ours.folder)): path.read_bytes() for path in files}) as server:
+        read = await asyncio.to_thread(dnf_reads, "baseurl", server.url)
+    expected = the_reference.on(shape).dnf
+    assert expected is not None
+    assert (read["error"], read["undownloaded"]) == (None, [])
+    assert details(read) == details(expected)
 
 
 def assert_refused(shape: Shape, ours: Ours, by_dnf: Read | None) -> None:
