@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -28,6 +29,7 @@ from pulp_operations.versions import PACKAGES_FILE
 from pulp_worker import Context
 from pulp_worker.arguments import HttpUrl, RepositoryId
 from pulp_worker.bounds import fetch_settings
+from pulp_worker.descendants import die_with_parent
 from pulp_worker.fetching.fetcher import Fetcher
 
 from benchmarks.measure import OURS, Measure, Sizes
@@ -172,4 +174,5 @@ MEASURES = (
 
 
 if __name__ == "__main__":
+    die_with_parent(signal.SIGKILL)
     asyncio.run(_serve())
