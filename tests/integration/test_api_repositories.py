@@ -46,9 +46,14 @@ async def listed(site: Site, **params: Any) -> list[str]:
     return [row["name"] for row in answer.json()["results"]]
 
 
-async def shown(site: Site, name: str = "zoo") -> dict[str, Any]:
-    """The repository, once all that is in the log is projected."""
+async def projected(site: Site) -> None:
+    """All that is in the log is."""
     await site.positions.reach(await site.log.end_offsets(), 10)
+
+
+async def shown(site: Site, name: str = "zoo") -> dict[str, Any]:
+    """The repository, once its tasks are projected."""
+    await projected(site)
     [row] = (await site.client.get(ALL, params={"name": name})).json()["results"]
     found: dict[str, Any] = row
     assert (await site.client.get(found["pulp_href"])).json() == found
@@ -348,6 +353,7 @@ async def test_nothing_of_a_removed_repository_is_remembered(yum: Site) -> None:
     await ended(yum, task_id, {"packages": 32, "version": 1})
     before = await shown(yum)
     id_in(await yum.client.delete(before["pulp_href"]))
+    assert (await submit(yum, "publish", {"repo_id": "zoo"})).status_code == 400
     refused = await submit(yum, "sync", {"repo_id": "zoo"})
     assert (refused.status_code, list(refused.json()["arguments"])) == (400, ["feed"])
     assert (await submit(yum, "publish", {"repo_id": "zoo"})).status_code == 400
@@ -379,6 +385,7 @@ async def test_without_a_worker_that_could_remove_it_a_repository_stays(api: Sit
 
 async def test_a_repository_whose_maker_died_before_its_record_is_found_all_the_same(yum: Site) -> None:
     await submit(yum, "sync", {"repo_id": "zoo", "feed": FEED})
+    await projected(yum)
     await yum.execute("delete from repositories")
     answer = await yum.client.post(ALL, json={"name": "zoo"})
     assert answer.status_code == 409
@@ -390,6 +397,7 @@ async def test_after_the_loss_of_the_records_a_list_has_all_that_were_synced_and
         assert (await submit(yum, "sync", {"repo_id": name, "feed": FEED})).status_code == 202
     await yum.task("noop", resources=(Resource("zebra", "x"), Resource("repository", "none"), Resource("a", "b")))
     assert (await yum.client.delete(f"{V2}/repositories/farm/")).status_code == 202
+    await projected(yum)
     await yum.execute("delete from repositories")
     found = (await yum.client.get(ALL)).json()["results"]
     assert [(row["name"], row["feed"]) for row in found] == [("a:b", FEED), ("barn", FEED), ("zoo", FEED)]

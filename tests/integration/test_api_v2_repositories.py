@@ -7,7 +7,7 @@ from pulp_events.events import Resource
 from pulp_operations import publish, remove_repository, sync
 from pulp_projections.users import Role
 
-from tests.integration.test_api_repositories import ended, submit, submitted
+from tests.integration.test_api_repositories import ended, projected, submit, submitted
 from tests.support.declared import declare
 from tests.support.site import V2, V3, Site
 
@@ -175,6 +175,7 @@ async def test_a_client_of_2_21_finds_the_tasks_of_a_repository_before_it_starts
     await ended(yum, ended_already)
     waiting = await yum.submit({"operation": "sync", "arguments": {"repo_id": "zoo"}})
     await yum.submit({"operation": "publish", "arguments": {"repo_id": "zoo"}})
+    await projected(yum)
     filters = {
         "state": {"$nin": ["finished", "error", "canceled", "skipped"]},
         "tags": {"$all": ["pulp:repository:zoo", "pulp:action:sync"]},

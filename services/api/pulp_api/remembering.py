@@ -30,7 +30,7 @@ class NotThereYet(BadInput):
         self.resource_type = kind
 
 
-async def with_options(draft: Draft, connect: Connect) -> Draft:
+async def with_options(draft: Draft, connect: Connect, catch_up: CatchUp) -> Draft:
     """The draft with the arguments that it leaves out and its repository has.
 
     Raises `BadArguments` for those that do not fit the operation any more, but for what earlier tasks may have.
@@ -39,7 +39,10 @@ async def with_options(draft: Draft, connect: Connect) -> Draft:
     if repo_id is None:
         return draft
     async with connect() as connection:
-        found = (await repositories.options_of(connection, repo_id)).get(draft.operation.name, {})
+        by_operation = await repositories.options_of(connection, repo_id)
+    if not by_operation and draft.operation.requires is not None:
+        await catch_up()  # it may have been removed just now: then what has run before does not count
+    found = by_operation.get(draft.operation.name, {})
     options = {name: value for name, value in found.items() if name not in draft.arguments}
     for name in draft.left_out:
         if name in options and not _is_taken(draft, {name: options[name]}):

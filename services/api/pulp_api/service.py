@@ -239,7 +239,7 @@ class Service:
             if known is None:
                 return mine
         if rerun_of is None:
-            draft = await remembering.with_options(draft, self.connection)
+            draft = await remembering.with_options(draft, self.connection, self._catch_up)
         if (
             not submission.is_same(remembering.as_then(draft, known), known)
             or await self._cause_of(known.task_id) != rerun_of
@@ -250,7 +250,7 @@ class Service:
     async def _completed(self, draft: Draft, rerun_of: UUID | None) -> Accepted:
         await self._queues.check(draft.submission.queue, draft.operation.name)
         if rerun_of is None:  # a rerun has what the task had, whatever its repository says by now
-            draft = await remembering.with_options(draft, self.connection)
+            draft = await remembering.with_options(draft, self.connection, self._catch_up)
         data = await remembering.completed(draft, self.connection, self._catch_up)
         await self._check_relatives(data)
         return data
