@@ -14,7 +14,7 @@ from pulp_operations.publishing.repomd_file import repomd_of
 from pulp_operations.publishing.selecting import Selection
 from pulp_operations.reading.table import Tag, read_tags
 from pulp_operations.records import Note, Version
-from pulp_operations.versions import METADATA, RECEIVED, packages_in
+from pulp_operations.versions import METADATA, RECEIVED
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -85,7 +85,7 @@ def _some_packages(
     work = publication / "unpacked"
     work.mkdir()
     try:
-        selection = Selection(folder / METADATA, list(packages_in(folder)), work)
+        selection = Selection(folder, work)
         chosen = selection.chosen(names)
         return chosen, selection.write(publication, chosen, options.compression)
     finally:

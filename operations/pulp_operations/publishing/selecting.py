@@ -11,6 +11,7 @@ from pulp_operations.publishing.packing import Compression, Entry, Packer, opene
 from pulp_operations.reading.documents import Document, Element, local_name
 from pulp_operations.reading.writing import ROOTS, closing, opening
 from pulp_operations.records import Package
+from pulp_operations.versions import METADATA, packages_in
 
 _KINDS: Final = ("primary", "filelists", "other")
 _MOST_SHOWN: Final = 10
@@ -19,9 +20,9 @@ _MOST_SHOWN: Final = 10
 class Selection:
     """Chooses from the packages of a version. Its metadata has them in the same order in all documents."""
 
-    def __init__(self, metadata: Path, packages: list[Package], work: Path) -> None:
-        """`work` is an existing folder for unpacked documents."""
-        self._metadata, self._packages, self._work = metadata, packages, work
+    def __init__(self, version: Path, work: Path) -> None:
+        """`version` is the folder of the version, `work` an existing one for unpacked documents."""
+        self._version, self._work = version, work
 
     def chosen(self, names: list[str]) -> list[str]:
         """The checksums of the packages that have one of these names, in the order of the metadata.
@@ -64,14 +65,14 @@ class Selection:
         plain = self._work / f"{kind}.xml"
         if not plain.exists():
             with plain.open("xb") as file:
-                file.writelines(opened(self._metadata / f"{kind}.xml.zst"))
+                file.writelines(opened(self._version / METADATA / f"{kind}.xml.zst"))
         return Document(plain, f"{kind} metadata", ROOTS[kind])
 
     def _pairs(self, kind: str, document: Document) -> Iterator[tuple[Element, Package]]:
         try:
-            yield from zip(document, self._packages, strict=True)
+            yield from zip(document, packages_in(self._version), strict=True)
         except ValueError:
-            raise damaged_version(f"its {kind} metadata has not {len(self._packages)} packages") from None
+            raise damaged_version(f"its {kind} metadata has not as many packages as its list") from None
 
 
 def _name(document: Document, element: Element) -> str:
