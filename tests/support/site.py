@@ -15,6 +15,7 @@ from psycopg.types.json import Json
 from pulp_api.app import build
 from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
+from pulp_api.connections import Connections
 from pulp_api.limits import Limits
 from pulp_api.main import connection_pool
 from pulp_api.seats import Seats
@@ -214,7 +215,12 @@ async def site(database: str, *, unserved_s: float = FOR_EVER_S) -> AsyncIterato
     async with pool:
         await positions.start()
         service = Service(
-            log=log, pool=pool, positions=positions, partitions=PARTITIONS, queues=QUEUES, unserved_s=unserved_s
+            log=log,
+            connections=Connections(pool),
+            positions=positions,
+            partitions=PARTITIONS,
+            queues=QUEUES,
+            unserved_s=unserved_s,
         )
         audited: list[AuditRecord] = []
         audit = Audit(audited.append)

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from pulp_api.app import build
 from pulp_api.audit import Audit, auditing
 from pulp_api.auth import Authenticator
+from pulp_api.connections import Connections
 from pulp_api.forwarded import Forwarding
 from pulp_api.listener import listen
 from pulp_api.quotas import Quotas
@@ -67,7 +68,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
             await positions.start()
             service = Service(
                 log=log,
-                pool=pool,
+                connections=Connections(pool),
                 positions=positions,
                 partitions=installed.partitions,
                 max_argument_bytes=settings.max_argument_bytes,

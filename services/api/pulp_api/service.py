@@ -10,7 +10,6 @@ from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 from pulp_events.decisions import request_cancel
 from pulp_events.errors import (
     BadInput,
@@ -36,6 +35,7 @@ from pulp_projections.queries import HistoryEntry, TaskRow
 from pulp_projections.reruns import Reruns, reruns, task_and_reruns
 
 from pulp_api import remembering, submission
+from pulp_api.connections import Connections
 from pulp_api.known_operations import KnownOperations
 from pulp_api.known_queues import KnownQueues
 from pulp_api.remembering import behind
@@ -150,7 +150,7 @@ class Service:
         self,
         *,
         log: TimedLog,
-        pool: AsyncConnectionPool,
+        connections: Connections,
         positions: Positions,
         partitions: int,
         max_argument_bytes: int = MAX_ARGUMENT_BYTES,
@@ -163,21 +163,11 @@ class Service:
         self.partitions = partitions
         self.pages = Pages()
         self.unserved_s = unserved_s
+        self.connection = connections.connection
         self._operations = KnownOperations(self.connection)
         self._queues = KnownQueues(self.connection, queues)
-        self._pool = pool
         self._max_argument_bytes = max_argument_bytes
         self._clock = clock
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection of the pool; raises `psycopg_pool.PoolTimeout` or `psycopg.OperationalError`."""
-        async with self._pool.connection() as connection:
-            try:
-                yield connection
-            except psycopg.errors.ReadOnlySqlTransaction:
-                await connection.close()  # a session keeps default_transaction_read_only from when it began
-                raise
 
     async def submit(
         self,

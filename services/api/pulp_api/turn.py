@@ -1,11 +1,19 @@
 """One request of uvicorn's, as it waits for its turn."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pulp_api.turns import Clients, Turns
+
+_asking: ContextVar[Clients] = ContextVar("asking", default=("ourselves",))
+
+
+def asking() -> Clients:
+    """For whom the request counts that is being answered; where none is, for this process."""
+    return _asking.get()
 
 
 class Turn:
@@ -31,7 +39,8 @@ class Turn:
         self._begin(self._cycle, self)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """ASGI."""
+        """ASGI. It runs in a task of its own."""
+        _asking.set(self.clients)
         try:
             await self._app(scope, receive, send)
         finally:

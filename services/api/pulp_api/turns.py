@@ -33,10 +33,14 @@ class Request(Protocol):
 
 
 class Turns:
-    """At most `at_once` requests are answered at a time, the others wait."""
+    """At most `at_once` requests are answered at a time, the others wait.
 
-    def __init__(self, at_once: int, clock_s: Callable[[], float]) -> None:
+    Of the time that a request takes `most_s` count at most.
+    """
+
+    def __init__(self, at_once: int, clock_s: Callable[[], float], *, most_s: float = MOST_S) -> None:
         self._at_once = at_once
+        self._most_s = most_s
         self._clock_s = clock_s
         self._begun: dict[Request, float] = {}
         self._waiting: dict[Clients, deque[Request]] = {}
@@ -61,7 +65,7 @@ class Turns:
         now_s = self._clock_s()
         if now_s - self._since_s > _ANEW_S:
             self._reckon_anew(now_s)
-        worth = min(now_s - began_s, MOST_S) * 2 ** ((now_s - self._since_s) / _HALF_LIFE_S)
+        worth = min(now_s - began_s, self._most_s) * 2 ** ((now_s - self._since_s) / _HALF_LIFE_S)
         for client in request.clients:
             self._used[client] = self._used.get(client, 0.0) + worth
         if len(self._used) > _MOST_KNOWN:
@@ -90,7 +94,7 @@ class Turns:
 
     def relieve(self, late_s: float) -> None:
         """Begin some more where that costs no time; `late_s` is by how much this process is behind."""
-        ended_s = self._clock_s() - MOST_S
+        ended_s = self._clock_s() - self._most_s
         for request in [request for request, began_s in self._begun.items() if began_s <= ended_s]:
             self.end(request)
         for _ in range(_EXTRA if late_s < _QUICK_S else 0):
