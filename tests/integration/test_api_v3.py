@@ -476,6 +476,8 @@ async def test_workers(api: Site) -> None:
 async def test_times_are_utc_whatever_the_zone_of_the_database(api: Site) -> None:
     name = (await api.execute("select current_database()"))[0][0]
     await api.execute(f"alter database \"{name}\" set timezone to 'Asia/Tokyo'")
-    await api.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pulp-api'")
+    await api.execute(
+        "select pg_terminate_backend(pid, 60000) from pg_stat_activity where application_name = 'pulp-api'"
+    )
     task_id = await api.task()
     assert (await get(api, f"tasks/{task_id}/"))["pulp_created"] == time_of(1)

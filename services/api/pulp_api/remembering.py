@@ -55,10 +55,16 @@ async def with_options(draft: Draft, connect: Connect, catch_up: CatchUp) -> Dra
 
 
 def _repository_of(draft: Draft) -> str | None:
-    """The repository that may have arguments for this submission."""
-    if draft.operation.name not in OPERATIONS or draft.resource is None:
+    """The repository that may have arguments for this submission; None also where no repository can be meant."""
+    if draft.operation.name not in OPERATIONS:
         return None
-    return repositories.repo_id_of(draft.resource)
+    try:
+        resource = draft.resource
+    except BadInput:  # an argument is missing, which does not matter to a submission with resources of its own
+        return None
+    if resource is None or "\0" in resource:  # `accepted` refuses it
+        return None
+    return repositories.repo_id_of(resource)
 
 
 async def completed(draft: Draft, connect: Connect, catch_up: CatchUp) -> Accepted:
