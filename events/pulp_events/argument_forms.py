@@ -14,6 +14,7 @@ MOST_ID_CHARACTERS: Final = 200
 _MOST_ID_BYTES: Final = 200
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NO_URL: Final = re.compile(r"[\s\\<>\"^`{|}]|" + _CONTROL.pattern)
+_INSTEAD: Final = "; where the operation takes a credential, name one that the workers have"
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET_PARTS: Final = ("token", "secret", "passw", "passphrase", "signature", "credential", "apikey", "accesskey")
 _SECRET_WORDS: Final = frozenset({"auth", "authorization", "jwt", "key", "pass", "pwd", "session", "sid", "sig"})
@@ -29,13 +30,13 @@ def http_url(text: str) -> str | None:
     if "@" in parts.netloc:
         return (
             "a URL with a user name or password is refused, since arguments are kept in the log for ever:"
-            " give the URL without them"
+            f" give the URL without them{_INSTEAD}"
         )
     word = _secret_word(parts.query) or _secret_word(parts.fragment)
     if word is not None:
         return (
             f"a URL with a secret in its query (a parameter named like {word!r}) is refused, since arguments are kept"
-            " in the log for ever: give the URL without it"
+            f" in the log for ever: give the URL without it{_INSTEAD}"
         )
     return None
 
