@@ -89,13 +89,11 @@ def plus_is_a_blank(server: "RepositoryServer", asked: Asked) -> Reply | None:
 
 def changes(to: Mapping[str, bytes]) -> Manner:
     """The repository is another one once its repomd.xml was read."""
-    old_metadata_is_gone = threading.Event()
 
     def manner(server: "RepositoryServer", asked: Asked) -> Reply | None:
-        if asked.path.endswith("repomd.xml") and not old_metadata_is_gone.is_set():
+        if asked.path.endswith("repomd.xml") and asked.times == 1:
             body = server.tree[asked.path]
             server.tree = dict(to)
-            old_metadata_is_gone.set()
             return Reply(body=body)
         return None
 
