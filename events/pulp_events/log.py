@@ -85,7 +85,7 @@ class KafkaLog:
         self._reports: deque[tuple[asyncio.Future[Position], KafkaError | None, Message]] = deque()
         self._is_resolving = False
         self._producer = self._make_producer()
-        self._retired: set[asyncio.Task[int]] = set()
+        self._retired: set[asyncio.Task[None]] = set()
         self._connection = admin.connect(servers)
         self._admin = self._connection.client
         places = [TopicPartition(topic, number) for number in range(partitions)]
@@ -186,7 +186,7 @@ class KafkaLog:
     async def close(self) -> None:
         """Wait for what is under way, within the time limit of an append; nothing can be appended any more."""
         self._closing.set()
-        await asyncio.to_thread(self._producer.flush, self._timeout_s + 1)
+        await asyncio.to_thread(_flush, self._producer, self._timeout_s + 1)
         await asyncio.to_thread(self._poller.join)
         await asyncio.gather(*self._retired)
 
@@ -197,7 +197,7 @@ class KafkaLog:
 
     def _renew_producer(self) -> None:
         """An idempotent producer that lost its sequence can never write again; a new one can."""
-        retired = asyncio.create_task(asyncio.to_thread(self._producer.flush, self._timeout_s + 1))
+        retired = asyncio.create_task(asyncio.to_thread(_flush, self._producer, self._timeout_s + 1))
         self._retired.add(retired)  # its own events get their reports, all of them errors
         retired.add_done_callback(self._retired.discard)
         self._fatal, self._producer = False, self._make_producer()
@@ -226,8 +226,23 @@ class KafkaLog:
 
     def _poll(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(0.1)
+            try:
+                self._producer.poll(0.1)
+            except KafkaException as error:  # a fatal error is raised here, in place of a call of `error_cb`
+                self._note(error.args[0])
+                self._closing.wait(0.1)  # until an append makes another producer
             self._admin.poll(0)  # else the lines that it logs pile up
+
+
+def _flush(producer: Producer, limit_s: float) -> None:
+    """Wait for the reports of what is under way, those of a producer with a fatal error as well."""
+    ends_s = time.monotonic() + limit_s
+    while (left_s := ends_s - time.monotonic()) > 0:
+        try:
+            if not producer.flush(left_s):
+                return
+        except KafkaException:
+            continue
 
 
 class _Overdue:

@@ -192,6 +192,31 @@ async def test_each_right_suffices_and_is_needed(role: Role, right: Right, broke
         settle(broker, set(RULES))
 
 
+async def test_a_log_that_was_refused_appends_once_the_right_is_there(broker: SecuredKafka) -> None:
+    """Without the right Kafka gives the producer no id, after which it can never write: an error that is fatal for it."""
+    user = USERS[Role.WORKER]
+    [rule] = [
+        each
+        for each in RULES
+        if (each.principal, each.name, each.operation) == (f"User:{user}", TOPICS.events, "Write")
+    ]
+    connection = admin.connect(Kafka(broker.bootstrap, broker.operator))
+    log = KafkaLog(broker.client(user), TOPICS.events, 2)
+    try:
+        acl_admin.remove(connection, rule)
+        try:
+            settle(broker, set(RULES) - {rule})
+            for _ in range(2):
+                with pytest.raises(PulpError):
+                    await log.append(accepted(), 0)
+        finally:
+            acl_admin.add(connection, [rule])
+            settle(broker, set(RULES))
+        assert (await log.append(accepted(), 1)).partition == 1
+    finally:
+        await log.close()
+
+
 REFUSED: Mapping[str, tuple[Role, Attempt]] = {
     "a worker creates no topics": (Role.WORKER, lambda s: asyncio.to_thread(create_another, s)),
     "a worker reads no events": (Role.WORKER, read_events),
