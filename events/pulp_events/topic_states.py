@@ -14,6 +14,7 @@ from confluent_kafka.admin import (
 from pulp_events.admin import Connection
 from pulp_events.errors import LogRefused, LogUnavailable, TopicNotFound
 from pulp_events.findings import Finding
+from pulp_events.offsets import ASK_AGAIN
 from pulp_events.topic_checks import ClusterState, TopicState, check_cluster, check_topic, missing_topic
 from pulp_events.topics import Topics
 
@@ -67,15 +68,22 @@ def read_topic(connection: Connection, name: str, *, timeout_s: float = 10.0) ->
 
 
 def newest_time_s(connection: Connection, topic: str, *, timeout_s: float = 10.0) -> float | None:
-    """The latest time of a record, since the epoch; None if there is none. Raises `LogUnavailable`, `LogRefused`."""
+    """The latest time of a record, since the epoch; None if there is none. Raises `LogUnavailable`, `LogRefused`.
+
+    A partition whose leader cannot tell yet, as one that has only just become it, is left out.
+    """
     places = range(read_topic(connection, topic, timeout_s=timeout_s).partitions)
     wanted = {TopicPartition(topic, partition): OffsetSpec.max_timestamp() for partition in places}
     futures = connection.client.list_offsets(wanted, request_timeout=timeout_s)
-    try:
-        found = [connection.wait(future, timeout_s + 1).timestamp for future in futures.values()]
-    except (KafkaException, TimeoutError) as error:
-        raise LogUnavailable(f"Kafka does not tell about topic {topic} at {connection.kafka}: {_why(error)}") from error
-    newest_ms = max(found, default=-1)
+    newest_ms = -1
+    for future in futures.values():
+        try:
+            newest_ms = max(newest_ms, connection.wait(future, timeout_s + 1).timestamp)
+        except (KafkaException, TimeoutError) as error:
+            if not isinstance(error, KafkaException) or error.args[0].code() not in ASK_AGAIN:
+                raise LogUnavailable(
+                    f"Kafka does not tell about topic {topic} at {connection.kafka}: {_why(error)}"
+                ) from error
     return newest_ms / 1000 if newest_ms >= 0 else None
 
 
