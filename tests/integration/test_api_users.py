@@ -26,6 +26,7 @@ OPEN = {
 CHALLENGE = 'Basic realm="api", charset="UTF-8"'
 ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
 PARTS = {
+    "group_id": ID,
     **{"task_id": ID, "worker_id": ID, "name": "sync", "repo_id": "zoo", "action": "sync"},
     **{"repository_id": ID, "number": "1"},
 }
@@ -34,6 +35,7 @@ PROTECTED = [
     ("GET", f"{V2}/tasks/"),
     ("POST", f"{V2}/tasks/search/"),
     ("GET", f"{V2}/tasks/search/"),
+    ("GET", f"{V2}/task_groups/{ID}/"),
     ("GET", f"{V2}/tasks/{ID}/"),
     ("DELETE", f"{V2}/tasks/{ID}/"),
     ("DELETE", f"{V2}/content/orphans/"),

@@ -160,9 +160,34 @@ async def test_two_slashes_answer_a_list_of_reports_and_one_a_report(yum: Site, 
     [listed] = (await yum.client.post(f"{ZOO}actions//{action}/", json={})).json()
     alone = (await yum.client.post(f"{ZOO}actions/{action}/", json={})).json()
     assert listed.keys() == alone.keys()
+    assert alone["_href"] == f"{V2}/tasks/{alone['task_id']}/"
+    assert listed["_href"] == f"{V2}/task_groups/{listed['call_request_group_id']}/"
     for report in (listed, alone):
-        assert report["_href"] == f"{V2}/tasks/{report['task_id']}/"
         assert report["tags"] == ["pulp:repository:zoo", f"pulp:action:{action}"]
+
+
+async def test_a_client_of_2_0_follows_the_group_of_what_it_started(yum: Site) -> None:
+    await submit(yum, "sync", {"repo_id": "zoo", "feed": FEED})
+    [first] = (await yum.client.post(f"{ZOO}actions//sync/", json={})).json()
+    [second] = (await yum.client.post(f"{ZOO}actions//sync/", json={})).json()
+    assert first["call_request_group_id"] != second["call_request_group_id"]
+    [told] = (await yum.client.get(first["_href"])).json()
+    assert told["call_request_id"] == first["call_request_id"]
+    assert told["call_request_group_id"] == first["call_request_group_id"]
+
+
+async def test_a_repeated_request_is_in_the_group_of_the_first(yum: Site) -> None:
+    await submit(yum, "sync", {"repo_id": "zoo", "feed": FEED})
+    key = {"Idempotency-Key": "once"}
+    answers = [(await yum.client.post(f"{ZOO}actions//sync/", json={}, headers=key)).json() for _ in range(2)]
+    assert answers[0][0]["_href"] == answers[1][0]["_href"]
+    assert len((await yum.client.get(answers[0][0]["_href"])).json()) == 1
+
+
+@pytest.mark.parametrize("group", ["00000000-0000-4000-8000-000000000000", "nonsense"])
+async def test_a_group_that_is_not_there_is_404_with_its_id(yum: Site, group: str) -> None:
+    answer = await yum.client.get(f"{V2}/task_groups/{group}/")
+    assert (answer.status_code, answer.json()["resources"]) == (404, {"task_group": group})
 
 
 async def test_an_unknown_action_is_refused(yum: Site) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 from pulp_events.errors import BadInput
+from pulp_events.ids import derived_id, new_id
 from pulp_events.task import Position
 from pulp_projections.users import Role
 
@@ -74,6 +75,11 @@ class Call:
         submitted = await self.service.submit(submission, self.caller, key=self._key())
         await self.repositories.note(submitted.task, self.author)
         return submitted
+
+    def group(self) -> UUID:
+        """A new group, for what this request submits; for one that is repeated with its `Idempotency-Key` the same."""
+        key = self._key()
+        return new_id() if key is None else derived_id("group", self.principal.actor, key)
 
     async def rerun(self, task_id: UUID, change: Rerun) -> Submitted:
         """Run a task again for the caller; the request's `Idempotency-Key` counts.

@@ -15,6 +15,7 @@ from pulp_events.errors import (
     EventTooLarge,
     LogError,
     PositionNotReached,
+    PulpError,
     ReadError,
     TaskAlreadyFinal,
     TaskError,
@@ -41,6 +42,15 @@ from pulp_api.submission import ArgumentsTooLarge
 
 _log = logging.getLogger("pulp.api")
 
+
+class NoGroup(PulpError):
+    """No task was submitted in this group."""
+
+    def __init__(self, group_id: str) -> None:
+        super().__init__(f"there is no task group {group_id}")
+        self.group_id = group_id
+
+
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     # The first that fits counts: subclasses before their parents.
     (KeyReused, 422),
@@ -56,6 +66,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (NotJson, 415),
     (LoginsLimited, 429),
     (NoRepository, 404),
+    (NoGroup, 404),
     (RepositoryExists, 409),
     (TaskNotFound, 404),
     (TaskAlreadyFinal, 409),
@@ -122,6 +133,8 @@ async def failed(request: Request, error: Exception) -> Response:
         return _task_failed(request, error)
     if isinstance(error, NoRepository | RepositoryExists):
         return _repository_failed(request, error)
+    if isinstance(error, NoGroup):
+        return _answer(request, 404, str(error), {"resources": {"task_group": error.group_id}})
     return _answer(request, status, _message_of(error, status, request), headers=_headers_of(error, status, request))
 
 

@@ -213,7 +213,7 @@ class Service:
         return await self.submit(body, caller, key=key, rerun_of=task_id)
 
     async def _submit_once(self, draft: Draft, caller: Caller, key: str, rerun_of: UUID | None) -> Submitted:
-        await self._catch_up()
+        await self.catch_up()
         known = await self._known(caller.actor, key)
         if known is None:
             data = await self._completed(draft, rerun_of)
@@ -229,7 +229,7 @@ class Service:
             if known is None:
                 return mine
         if rerun_of is None:
-            draft = await remembering.with_options(draft, self.connection, self._catch_up)
+            draft = await remembering.with_options(draft, self.connection, self.catch_up)
         if (
             not submission.is_same(remembering.as_then(draft, known), known)
             or await self._cause_of(known.task_id) != rerun_of
@@ -240,8 +240,8 @@ class Service:
     async def _completed(self, draft: Draft, rerun_of: UUID | None) -> Accepted:
         await self._queues.check(draft.submission.queue, draft.operation.name)
         if rerun_of is None:  # a rerun has what the task had, whatever its repository says by now
-            draft = await remembering.with_options(draft, self.connection, self._catch_up)
-        data = await remembering.completed(draft, self.connection, self._catch_up)
+            draft = await remembering.with_options(draft, self.connection, self.catch_up)
+        data = await remembering.completed(draft, self.connection, self.catch_up)
         await self._check_relatives(data)
         return data
 
@@ -282,7 +282,7 @@ class Service:
         """A connection for a read that shows what was in the log when the call came, and how much it may lack."""
         if least is not None:
             await self.positions.reach(least, LEAST_S)
-        lag = await self._catch_up()
+        lag = await self.catch_up()
         async with self.connection() as connection:
             if least is not None:
                 check_shown(await queries.positions(connection), least)
@@ -295,7 +295,7 @@ class Service:
         request, never on a projection that lags. Raises `TaskNotFound`, `TaskAlreadyFinal`, `TaskNotCancellable`,
         `CancelUndecided`, and the log's errors.
         """
-        lag = await self._catch_up()
+        lag = await self.catch_up()
         async with self.connection() as connection:
             task = (await store.load_tasks(connection, [task_id])).get(task_id)
         if task is None:
@@ -389,7 +389,7 @@ class Service:
         wanted = [*data.depends_on, *([] if data.parent_id is None else [data.parent_id])]
         if not wanted:
             return
-        lag = await self._catch_up()
+        lag = await self.catch_up()
         async with self.connection() as connection:
             known = await queries.known_tasks(connection, wanted)
             ancestors = [] if data.parent_id is None else await queries.unfinished_ancestors(connection, data.parent_id)
@@ -410,7 +410,7 @@ class Service:
         async with self.connection() as connection:
             return (await reruns(connection, task_id)).rerun_of
 
-    async def _catch_up(self) -> str | None:
+    async def catch_up(self) -> str | None:
         """Wait until the projection has passed the log as it is now; by how much it is still behind after `FRESH_S`."""
         clock = asyncio.get_running_loop()
         ends_at = clock.time() + FRESH_S

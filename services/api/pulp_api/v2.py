@@ -17,6 +17,8 @@ from pulp_projections import bounded, queries
 from pulp_projections.queries import Condition, TaskRow, raw
 
 from pulp_api.context import MAX_REASON, Call, Calling
+from pulp_api.failures import NoGroup
+from pulp_api.remembering import behind
 from pulp_api.respond import API, json, lag_header, position_header, positions_header, second
 from pulp_api.service import Service, check_shown
 from pulp_api.submission import Submission
@@ -152,6 +154,21 @@ async def cancel_task(
     """
     cancelled = await call.cancel(_existing(task_id), reason)
     return json(report(cancelled.task), 202, position_header(cancelled.position))
+
+
+@router.get("/task_groups/{group_id}/")
+async def read_group(call: Calling, group_id: str) -> Response:
+    """The call reports of what one request has started, in order of submission."""
+    wanted = uuid_of(group_id)
+    if wanted is None:
+        raise NoGroup(group_id)
+    search = Search([Condition("t.group_id = %(group)s", {"group": wanted})])
+    lag = await call.service.catch_up()
+    async with call.service.connection() as connection:
+        found = await bounded.tasks(connection, search.conditions, order=search.order, limit=1, wanted=frozenset())
+    if not found:
+        raise NoGroup(group_id) if lag is None else behind(lag)
+    return await _list(call, search)
 
 
 @router.delete("/content/orphans/")

@@ -152,9 +152,10 @@ async def act(call: Calling, request: Request, repo_id: str, action: str) -> Res
 
 @router.post("/{repo_id}/actions//{action}/")
 async def act_in_a_group(call: Calling, request: Request, repo_id: str, action: str) -> Response:
-    """The same, as Pulp 2.0's client asks for it, with two slashes: it reads a list of call reports."""
+    """The same, as Pulp 2.0's client asks for it, with two slashes: it reads a list of call reports of one group."""
     submitted = await _start(call, request, repo_id, action)
-    return json([report(submitted.task)], 202, position_header(submitted.position))
+    told = report(submitted.task) | {"_href": f"{API}/v2/task_groups/{submitted.task.group_id}/"}
+    return json([told], 202, position_header(submitted.position))
 
 
 async def _start(call: Call, request: Request, repo_id: str, action: str) -> Any:
@@ -169,7 +170,7 @@ async def _start(call: Call, request: Request, repo_id: str, action: str) -> Any
         await call.at_least_positions()
         await call.repositories.get(repo_id)
     arguments = Raw(msgspec.json.encode({**further, "repo_id": repo_id}))
-    return await call.submit(Submission(operation=action, arguments=arguments))
+    return await call.submit(Submission(operation=action, arguments=arguments, group_id=call.group()))
 
 
 def _href(repo_id: str) -> str:
