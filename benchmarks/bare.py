@@ -18,12 +18,12 @@ from pulp_api.main import connection_pool
 from pulp_api.respond import json
 from pulp_api.v3_filters import condition_of
 from pulp_api.v3_tasks import shape
-from pulp_events.collecting import collect_seldom
 from pulp_events.events import Accepted, Event
 from pulp_events.ids import new_id
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
-from pulp_projections import queries
+from pulp_projections.reading import queries
+from pulp_runtime.gc_tuning import collect_seldom
 
 from benchmarks.scene import PARTITIONS
 

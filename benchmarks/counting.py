@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import faust
-from pulp_processor.transport import SCHEME
+from pulp_processor.consuming.transport import SCHEME
 
 
 class _App(faust.App):

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import psycopg
 from pulp_api.v3_filters import condition_of
-from pulp_projections import queries
+from pulp_projections.reading import queries
 
 from benchmarks.filling import fill
 from benchmarks.http import Client

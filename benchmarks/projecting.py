@@ -10,7 +10,7 @@ from typing import LiteralString
 import psycopg
 from psycopg.sql import SQL, Identifier
 from pulp_projections.generations import create_indexes, create_tables
-from pulp_projections.positions import Positions
+from pulp_projections.reading.positions import Positions
 from pulp_projections.sql import load
 
 from benchmarks.load import EVENTS_PER_TASK, encoded, produce

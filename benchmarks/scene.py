@@ -20,7 +20,7 @@ from pulp_events.admin import create_topics
 from pulp_events.kafka import client_settings
 from pulp_events.topics import Topics
 from pulp_projections.generations import install
-from pulp_projections.positions import Positions
+from pulp_projections.reading.positions import Positions
 
 PARTITIONS = 4
 OPERATIONS = "benchmarks.operations"

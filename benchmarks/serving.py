@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 import psycopg
+from pulp_accounts.users import Role, add_user
 from pulp_deploy.local.ports import free_ports
-from pulp_projections.users import Role, add_user
 
 from benchmarks.bare_trips import life_ms
 from benchmarks.http import Client

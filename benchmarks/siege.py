@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 import psycopg
-from pulp_projections.users import Role, add_user
+from pulp_accounts.users import Role, add_user
 
 from benchmarks.attacks import ATTACKS, TASKS
 from benchmarks.http import Client

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from pulp_accounts.passwords import matches
+from pulp_accounts.users import add_first_admin, credentials
 from pulp_projections.connection import connect
-from pulp_projections.passwords import matches
-from pulp_projections.users import add_first_admin, credentials
 
 from pulp_deploy.errors import NotOurs
 from pulp_deploy.files import close_folder, make_folder, read_private, resolved, write_private

@@ -59,16 +59,16 @@ def codes() -> Mapping[type[PulpError], int]:
         TopicNotFound,
     )
     from pulp_events.settings import SettingsError
-    from pulp_processor.dead_letters import DeadLetterNotFound
+    from pulp_processor.dead_letters.letters import DeadLetterNotFound
     from pulp_processor.instance import InstanceInUse
-    from pulp_processor.rebuild_errors import (
+    from pulp_processor.rebuilding.errors import (
         NotSwitched,
         RebuildCancelled,
         RebuildInterrupted,
         RebuildInUse,
         RebuildRefused,
     )
-    from pulp_projections.startup import DependencyAway, PreconditionFailed
+    from pulp_runtime.startup import DependencyAway, PreconditionFailed
 
     from pulp_deploy.errors import (
         DataFolderCorrupt,

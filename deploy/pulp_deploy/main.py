@@ -13,7 +13,7 @@ from pulp_console import edge
 from pulp_console.groups import Choice, LazyGroup, examples
 from pulp_console.output import OUTPUTS, failed, hint
 from pulp_events.errors import LogRefused, LogUnavailable, PulpError, ReadModelUnavailable
-from pulp_events.heap import keep_heap_small
+from pulp_runtime.heap import keep_heap_small
 
 from pulp_deploy.exits import CONFIG, SOFTWARE, UNAVAILABLE, UNWRITABLE, exit_code
 from pulp_deploy.extras import missing

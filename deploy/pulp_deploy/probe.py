@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Final, Never
 
-from pulp_events.heartbeat_file import Beat
+from pulp_runtime.heartbeat_file import Beat
 
 _OLDEST_S: Final = 20.0
 _USAGE: Final = 64

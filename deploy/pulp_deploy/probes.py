@@ -50,7 +50,7 @@ async def _stable_members(kafka: Servers, group: str) -> list[str]:
     # description has timed out and the coordinator answers afterwards.
     from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
-    from pulp_processor.aiokafka_settings import aiokafka_settings
+    from pulp_processor.consuming.aiokafka_settings import aiokafka_settings
 
     client = AIOKafkaAdminClient(**aiokafka_settings(kafka), request_timeout_ms=_REQUEST_TIMEOUT_MS)
     try:

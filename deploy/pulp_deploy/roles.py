@@ -8,7 +8,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 from pulp_projections import grants
 from pulp_projections.grants import Process
 from pulp_projections.migrations import migrate
-from pulp_projections.preconditions.database import Facts, look
+from pulp_runtime.preconditions.database import Facts, look
 
 HIDDEN: Final = "********"
 """Printed in place of a password."""

@@ -20,7 +20,7 @@ from pulp_events.errors import LogUnavailable
 from pulp_events.kafka import Kafka
 from pulp_events.settings import Installation, refuses_bad_topics
 from pulp_events.topics import Topics
-from pulp_projections.startup import prepare, wait_for_kafka
+from pulp_runtime.startup import prepare, wait_for_kafka
 from pulp_worker.fetching.settings import LOCAL_ALLOW
 
 from pulp_deploy.audit_trail import audit_change

@@ -32,7 +32,7 @@ class Installation:
     clock_bound_s: float = 2
     """Clocks that are off by more are told."""
     heartbeat: Path | None = None
-    """The file that says that the process is at work, for probes; see `pulp_events.heartbeat`."""
+    """The file that says that the process is at work, for probes; see `pulp_runtime.heartbeat`."""
 
 
 class _Installation(TypedDict):

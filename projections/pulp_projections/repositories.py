@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
-from pulp_projections.queries import Condition, parameters_of
+from pulp_projections.reading.queries import Condition, parameters_of
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections", "repositories.sql")

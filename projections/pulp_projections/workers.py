@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
 
-from pulp_projections.queries import Condition, parameters_of
+from pulp_projections.reading.queries import Condition, parameters_of
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections", "workers.sql")

@@ -20,8 +20,8 @@ from pulp_events.kafka import Kafka
 from pulp_events.security import read
 from pulp_events.settings import kafka
 from pulp_events.topics import Topics
-from pulp_processor import raw_producer
-from pulp_processor.raw_producer import RawRecord
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
 
 from tests.support.command import environment, pulp_tasks
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 from pulp_events.ids import new_id
-from pulp_processor import small_batch
-from pulp_processor.projector import FenceLost, GapInBatch, Projector
+from pulp_projections.writing import small_batch
+from pulp_projections.writing.projector import FenceLost, GapInBatch, Projector
 
 from tests.model.histories import Projects
 from tests.model.memory_read_model import MemoryProjector, MemoryReadModel

@@ -19,12 +19,12 @@ import psutil
 import psycopg
 from confluent_kafka import KafkaException
 from psycopg.conninfo import make_conninfo
+from pulp_accounts.users import Role, add_user
 from pulp_deploy.backend import BackendOptions
 from pulp_deploy.errors import ProcessFailed
 from pulp_deploy.local import accounts
 from pulp_deploy.local.ports import HOST, free_ports
 from pulp_deploy.stack import Stack, StackOptions
-from pulp_projections.users import Role, add_user
 
 from tests.faults.cluster import BROKERS, PARTITIONS, Cluster, end_offsets
 from tests.faults.database import Database

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from pulp_processor.projector import Projector
+from pulp_projections.writing.projector import Projector
 
 from tests.support.postgres_relay import PostgresRelay, postgres_relay
 from tests.support.site import Site, site

@@ -4,7 +4,7 @@ import logging
 from uuid import UUID, uuid4
 
 import pytest
-from pulp_projections import queries
+from pulp_projections.reading import queries
 
 from tests.support.site import V2, V3, Site
 

@@ -11,8 +11,8 @@ import httpx
 import psutil
 import pytest
 from psycopg import AsyncConnection
+from pulp_accounts.users import Role, add_user
 from pulp_events.topics import Topics
-from pulp_projections.users import Role, add_user
 
 from benchmarks.attacks import ATTACKS
 from benchmarks.siege import attacking, peak_mib, reset_peak

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pulp_accounts.users import Role, add_user
 from pulp_events.audit_reader import read_audit
 from pulp_events.topics import Topics
 from pulp_projections.connection import connect
-from pulp_projections.users import Role, add_user
 
 from tests.support.api_process import LIMIT_S, add_admin, api_process
 from tests.support.backends import Backend

@@ -15,14 +15,14 @@ import httpx
 import psycopg
 import pytest
 from argon2 import extract_parameters
+from pulp_accounts import passwords, users
+from pulp_accounts.passwords import PasswordSettings, hash_password
+from pulp_accounts.users import Role
 from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator, Principal
 from pulp_api.basic import Unauthenticated
 from pulp_api.login_limits import PAIR_BURST, LoginsLimited
 from pulp_events.audit import AuditRecord
-from pulp_projections import passwords, users
-from pulp_projections.passwords import PasswordSettings, hash_password
-from pulp_projections.users import Role
 from starlette.requests import Request
 
 from tests.support.site import PASSWORD, V2, V3, Site

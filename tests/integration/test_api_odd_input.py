@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from pulp_api.openapi import document
 from pulp_events.events import Resource
-from pulp_projections import bounded
+from pulp_projections.reading import bounded
 
 from tests.support.events import accepted
 from tests.support.site import V2, V3, Site

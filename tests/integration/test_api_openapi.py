@@ -8,11 +8,11 @@ import httpx
 import msgspec
 from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
+from pulp_accounts.users import Role
 from pulp_api import front, v3, v3_events, v3_operations, v3_repositories, v3_system, v3_workers
 from pulp_api.openapi import document
 from pulp_api.rerun import Rerun
 from pulp_api.submission import Submission
-from pulp_projections.users import Role
 
 from tests.support.events import accepted, finished
 from tests.support.site import V3, Site

@@ -8,11 +8,11 @@ import httpx
 import msgspec
 import pytest
 from msgspec import Raw
+from pulp_accounts.users import Role
 from pulp_api.openapi import document
 from pulp_events.errors import LogUnavailable
 from pulp_events.events import Accepted, Finished, Outcome, Resource
 from pulp_operations import publish, remove_repository, repair, sync
-from pulp_projections.users import Role
 
 from tests.support.declared import declare
 from tests.support.events import ATTEMPT, event, finished, started

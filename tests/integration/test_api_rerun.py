@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from msgspec import Raw
+from pulp_accounts.users import Role
 from pulp_events.errors import AppendOutcomeUnknown
 from pulp_events.events import Accepted, Access, Event, Outcome, Resource
 from pulp_operations import sync
-from pulp_processor import small_batch
-from pulp_projections.users import Role
+from pulp_projections.writing import small_batch
 
 from tests.support.declared import declare
 from tests.support.events import finished, started

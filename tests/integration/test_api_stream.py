@@ -12,15 +12,15 @@ import httpx
 import psycopg
 import pytest
 from msgspec import Raw
+from pulp_accounts.passwords import hash_password
+from pulp_accounts.users import Role, add_user
 from pulp_events import admin
 from pulp_events.events import Event
 from pulp_events.log import KafkaLog
 from pulp_events.reader import Reader
 from pulp_events.topics import Topics
-from pulp_processor import raw_producer
-from pulp_processor.raw_producer import RawRecord
-from pulp_projections.passwords import hash_password
-from pulp_projections.users import Role, add_user
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
 
 from tests.conftest import PARTITIONS
 from tests.support.api_process import LIMIT_S, ApiProcess, EventSource, add_admin, api_process

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from msgspec import Raw
+from pulp_accounts.users import Role
 from pulp_events.errors import AppendOutcomeUnknown, LogUnavailable
 from pulp_events.events import Accepted, Access, Resource
-from pulp_projections.users import Role
 
 from tests.support.declared import add_worker
 from tests.support.events import finished, started

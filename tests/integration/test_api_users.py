@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from pulp_accounts import users
+from pulp_accounts.users import Role
 from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
 from pulp_api.basic import Unauthenticated
-from pulp_projections import users
-from pulp_projections.users import Role
 from starlette.requests import Request
 
 from tests.support.events import accepted

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from pulp_accounts.users import Role
 from pulp_events.events import Resource
 from pulp_operations import publish, remove_repository, sync
-from pulp_projections.users import Role
 
 from tests.integration.test_api_repositories import ended, projected, submit, submitted
 from tests.support.declared import declare

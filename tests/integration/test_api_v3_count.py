@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from pulp_events.events import Resource
-from pulp_projections import pages
+from pulp_projections.reading import pages
 
 from tests.support.events import cancel_requested
 from tests.support.site import V3, Site

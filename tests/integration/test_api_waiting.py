@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from pulp_api.waiting import Code, Reason, reason_of
 from pulp_events.events import Access, Outcome, Resource
 from pulp_events.topics import Topics
-from pulp_projections.waiting import STATEMENT, facts_of
+from pulp_projections.reading.waiting import STATEMENT, facts_of
 from pulp_worker.claims import Claims
 from pulp_worker.settings import Settings
 

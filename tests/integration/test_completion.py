@@ -9,8 +9,8 @@ import pytest
 from pulp_deploy.local.ports import free_ports
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
-from pulp_processor import raw_producer
-from pulp_processor.raw_producer import RawRecord
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend

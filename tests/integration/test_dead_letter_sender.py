@@ -9,9 +9,9 @@ from psycopg import AsyncConnection
 from pulp_events import admin
 from pulp_events.reader import Reader, Record
 from pulp_events.topics import Topics
-from pulp_processor import raw_producer
-from pulp_processor.letter_sender import DeadLetterSender
-from pulp_processor.raw_producer import RawRecord
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
+from pulp_processor.dead_letters.sender import DeadLetterSender
 from pulp_processor.settings import Settings
 
 from tests.conftest import PARTITIONS

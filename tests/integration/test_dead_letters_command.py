@@ -15,8 +15,8 @@ from pulp_events import admin
 from pulp_events.codec import encode, key_of
 from pulp_events.reader import Reader, Record
 from pulp_events.topics import Topics
-from pulp_processor import raw_producer
-from pulp_processor.raw_producer import RawRecord
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend

@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Identifier
 from pulp_events.settings import Installation
 from pulp_events.topics import Topics
 from pulp_projections.connection import connect
-from pulp_projections.startup import prepare
+from pulp_runtime.startup import prepare
 
 from tests.conftest import PARTITIONS
 from tests.support.api_process import add_admin, api_process

@@ -13,8 +13,8 @@ import psutil
 import pytest
 from pulp_deploy.local.ports import free_ports
 from pulp_deploy.probe import answer
-from pulp_events.heartbeat_file import Beat
 from pulp_events.topics import Topics
+from pulp_runtime.heartbeat_file import Beat
 
 from tests.support.backends import Backend
 from tests.support.command import environment

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from pulp_events.codec import encode, key_of
 from pulp_events.reader import Record
-from pulp_processor import small_batch
-from pulp_processor.projector import Projector
+from pulp_projections.writing import small_batch
+from pulp_projections.writing.projector import Projector
 
 from tests.support.events import TASK, accepted
 from tests.support.projection import rows

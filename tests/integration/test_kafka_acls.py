@@ -27,9 +27,9 @@ from pulp_events.settings import kafka
 from pulp_events.subscription import subscribe
 from pulp_events.topic_checks import check_topic
 from pulp_events.topics import Topics
-from pulp_processor import raw_producer
-from pulp_processor.aiokafka_settings import aiokafka_settings
-from pulp_processor.raw_producer import RawRecord
+from pulp_processor.consuming.aiokafka_settings import aiokafka_settings
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
 
 from tests.support.events import accepted
 from tests.support.secured_kafka import SecuredKafka, secured_kafka, unsigned_token

@@ -13,7 +13,7 @@ from pulp_events.errors import OffsetOutOfRange
 from pulp_events.kafka import client_settings
 from pulp_events.reader import Headers, Reader, Record
 from pulp_events.topics import Topics
-from pulp_processor.partition_reader import PartitionReader
+from pulp_processor.consuming.partition_reader import PartitionReader
 
 from tests.support.backends import Backend
 from tests.support.foreign import append_with_odd_header

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 from pulp_events.task import Position
-from pulp_projections.positions import Positions
+from pulp_projections.reading.positions import Positions
 
 from tests.support.postgres_relay import PostgresRelay
 

@@ -10,8 +10,8 @@ from pulp_api.main import connection_pool
 from pulp_events.settings import SettingsError
 from pulp_events.topics import Topics
 from pulp_projections.connection import check, connect, connect_blocking
-from pulp_projections.preconditions import expiry
-from pulp_projections.preconditions.looking import Place, look
+from pulp_runtime.preconditions import expiry
+from pulp_runtime.preconditions.looking import Place, look
 
 from tests.support.postgres_tls import Certificates, openssl, tls_before
 

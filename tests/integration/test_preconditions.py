@@ -15,9 +15,9 @@ from psycopg.sql import SQL, Identifier
 from pulp_events.settings import Installation
 from pulp_events.topics import Topics
 from pulp_projections.connection import connect
-from pulp_projections.preconditions.looking import Place, look
-from pulp_projections.preconditions.watch import Watch
-from pulp_projections.startup import PreconditionFailed, prepare
+from pulp_runtime.preconditions.looking import Place, look
+from pulp_runtime.preconditions.watch import Watch
+from pulp_runtime.startup import PreconditionFailed, prepare
 
 from tests.conftest import PARTITIONS
 from tests.support import documented

@@ -13,7 +13,7 @@ from pulp_events.codec import encode, key_of
 from pulp_events.ids import new_id
 from pulp_events.reader import Reader
 from pulp_events.topics import Topics
-from pulp_processor.raw_producer import RawRecord
+from pulp_processor.dead_letters.raw_producer import RawRecord
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend

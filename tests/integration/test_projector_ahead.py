@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from pulp_events.ids import new_id
 from pulp_events.reader import Record
-from pulp_processor import projector as projecting
-from pulp_processor import small_batch
-from pulp_processor.batch_fold import BatchFold
-from pulp_processor.projector import FenceLost, Projector
+from pulp_projections.writing import projector as projecting
+from pulp_projections.writing import small_batch
+from pulp_projections.writing.batch_fold import BatchFold
+from pulp_projections.writing.projector import FenceLost, Projector
 
 from tests.support.events import accepted, event
 from tests.support.projection import execute, rows

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from psycopg import AsyncConnection
 from pulp_events.ids import new_id
 from pulp_events.task import Task
-from pulp_processor.projector import Projector
-from pulp_projections import store
+from pulp_projections.writing import store
+from pulp_projections.writing.projector import Projector
 
 from tests.support.events import accepted, finished, progress, started
 from tests.support.projection import execute

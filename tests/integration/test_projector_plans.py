@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 from pulp_events.ids import new_id
-from pulp_processor import small_batch
-from pulp_processor.projector import Projector
+from pulp_projections.writing import small_batch
+from pulp_projections.writing.projector import Projector
 
 from tests.support.events import accepted, started
 from tests.support.projection import execute

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pulp_events.ids import new_id
 from pulp_events.reader import Record
-from pulp_processor import small_batch
-from pulp_processor.projector import FenceLost, GapInBatch, OutOfPlace, Projector
+from pulp_projections.writing import small_batch
+from pulp_projections.writing.projector import FenceLost, GapInBatch, OutOfPlace, Projector
 
 from tests.support.events import accepted, event
 from tests.support.projection import execute, rows

@@ -10,7 +10,7 @@ import pytest
 from psycopg import AsyncConnection
 from pulp_events.events import Outcome
 from pulp_events.topics import Topics
-from pulp_projections.waiting import facts_of
+from pulp_projections.reading.waiting import facts_of
 from pulp_worker.claims import Claims
 from pulp_worker.settings import Settings
 

@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from psycopg import AsyncConnection
+from pulp_accounts import quota_store
+from pulp_accounts.quotas import of_roles
+from pulp_accounts.users import Role, add_user
 from pulp_events.audit import What
 from pulp_events.errors import LogUnavailable
 from pulp_events.events import Outcome
 from pulp_events.settings import SettingsError
 from pulp_events.topics import Topics
-from pulp_projections import quota_store
-from pulp_projections.quotas import of_roles
-from pulp_projections.users import Role, add_user
 from pulp_worker.claims import Claims
 from pulp_worker.settings import Settings
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
-from pulp_processor import activation, rebuild
-from pulp_processor.rebuild_errors import RebuildRefused
-from pulp_processor.rebuild_progress import Phase, Progress
-from pulp_processor.rebuild_state import drop, looking
+from pulp_processor.rebuilding import activation, rebuild
+from pulp_processor.rebuilding.errors import RebuildRefused
+from pulp_processor.rebuilding.progress import Phase, Progress
+from pulp_processor.rebuilding.state import drop, looking
 from pulp_processor.settings import Settings
 
 from tests.conftest import PARTITIONS

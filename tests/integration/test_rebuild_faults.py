@@ -10,10 +10,11 @@ from confluent_kafka.admin import AdminClient
 from pulp_events.errors import OffsetOutOfRange, PositionNotReached
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
-from pulp_processor import activation, raw_producer, rebuild
-from pulp_processor.raw_producer import RawRecord
-from pulp_processor.rebuild_errors import NotSwitched, RebuildInterrupted
-from pulp_processor.rebuild_progress import Progress
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
+from pulp_processor.rebuilding import activation, rebuild
+from pulp_processor.rebuilding.errors import NotSwitched, RebuildInterrupted
+from pulp_processor.rebuilding.progress import Progress
 from pulp_processor.settings import Settings
 
 from tests.conftest import PARTITIONS

@@ -14,12 +14,12 @@ import pytest
 from pulp_events.log import KafkaLog
 from pulp_events.reader import Reader
 from pulp_events.topics import Topics
-from pulp_processor import activation, rebuild
 from pulp_processor.main import serve
-from pulp_processor.rebuild_errors import RebuildCancelled, RebuildInUse, RebuildRefused
-from pulp_processor.rebuild_progress import Progress
+from pulp_processor.rebuilding import activation, rebuild
+from pulp_processor.rebuilding.errors import RebuildCancelled, RebuildInUse, RebuildRefused
+from pulp_processor.rebuilding.progress import Progress
 from pulp_processor.settings import Settings
-from pulp_projections.positions import Positions
+from pulp_projections.reading.positions import Positions
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
@@ -170,7 +170,7 @@ async def test_a_rebuild_that_was_killed_goes_on_where_it_was(
     # It kills itself with kill -9 after some batches of the rebuild.
     program = f"""
 import asyncio, os, signal
-from pulp_processor import rebuild
+from pulp_processor.rebuilding import rebuild
 from pulp_processor.settings import Settings
 from pulp_events.topics import Topics
 def report(progress):
@@ -178,7 +178,7 @@ def report(progress):
         os.kill(os.getpid(), signal.SIGKILL)
 settings = Settings(kafka={settings.kafka!r}, postgres={settings.postgres!r}, topics=Topics{tuple(settings.topics)!r},
                     batch_records=20)
-from pulp_processor import rebuild_progress
+from pulp_processor.rebuilding import progress as rebuild_progress
 rebuild_progress._EVERY_S = 0
 asyncio.run(rebuild.start(settings, report))
 """
@@ -229,8 +229,8 @@ async def test_two_rebuilds_at_once_are_one_and_a_refusal(settings: Settings, lo
 
 
 async def test_letters_that_were_not_sent_are_sent_by_the_new_generation(settings: Settings, log: KafkaLog) -> None:
-    from pulp_processor import raw_producer
-    from pulp_processor.raw_producer import RawRecord
+    from pulp_processor.dead_letters import raw_producer
+    from pulp_processor.dead_letters.raw_producer import RawRecord
 
     producer = raw_producer.make(settings.kafka)
     garbage = [RawRecord(b"k", b"no event", (), 1) for _ in range(3)]

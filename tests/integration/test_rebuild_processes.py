@@ -11,7 +11,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
-from pulp_processor import rebuild
+from pulp_processor.rebuilding import rebuild
 from pulp_processor.settings import Settings
 
 from tests.conftest import PARTITIONS
@@ -22,9 +22,9 @@ _LIMIT_S = 60
 _PROGRAM = """
 import asyncio, os, psutil, signal, threading
 from pulp_events.topics import Topics
-from pulp_processor import rebuild, rebuild_progress
-from pulp_processor.fill_processes import FillProcesses
-from pulp_processor.rebuild_fill import fill
+from pulp_processor.rebuilding import rebuild, progress as rebuild_progress
+from pulp_processor.rebuilding.fill_processes import FillProcesses
+from pulp_processor.rebuilding.fill import fill
 from pulp_processor.settings import Settings
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may have been told to ignore it
 settings = Settings(kafka={kafka!r}, postgres={postgres!r}, topics=Topics{topics!r}, batch_records=20)

@@ -18,8 +18,8 @@ from pulp_deploy.local.ports import free_ports
 from pulp_events import admin
 from pulp_events.kafka import Kafka
 from pulp_events.topics import Topics
-from pulp_processor import raw_producer
-from pulp_processor.raw_producer import RawRecord
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
 
 from tests.support.command import environment, pulp_tasks
 from tests.support.secured_kafka import ADMIN, SecuredKafka, secured_kafka

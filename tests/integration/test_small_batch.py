@@ -9,10 +9,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 from pulp_events.reader import Record
 from pulp_events.task import Task
-from pulp_processor import small_batch
-from pulp_processor.projector import GenerationChanged, Projector
-from pulp_projections.fold import fold
 from pulp_projections.generations import create_tables
+from pulp_projections.writing import small_batch
+from pulp_projections.writing.fold import fold
+from pulp_projections.writing.projector import GenerationChanged, Projector
 
 from tests.support.events import accepted
 from tests.support.projection import rows

@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 import pytest
 from pulp_events.events import Access, Outcome, Resource, TaskError
-from pulp_processor import small_batch
-from pulp_processor.projector import Projector
+from pulp_projections.writing import small_batch
+from pulp_projections.writing.projector import Projector
 
 from tests.support.events import ATTEMPT, NOON, TASK, accepted, cancel_requested, finished, progress, started
 from tests.support.projection import rows

@@ -16,14 +16,14 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner
+from pulp_accounts import users
+from pulp_accounts.users import LastAdmin, Role
 from pulp_deploy.main import pulp_tasks as pulp_tasks_group
 from pulp_events.audit import AuditRecord
 from pulp_events.audit_reader import read_audit
 from pulp_events.errors import BadInput
 from pulp_events.topics import Topics
-from pulp_projections import users
 from pulp_projections.migrations import migrate
-from pulp_projections.users import LastAdmin, Role
 
 from tests.support.backends import Backend
 from tests.support.command import environment, pulp_tasks

@@ -14,13 +14,13 @@ import pytest
 from pulp_events.events import Event
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
-from pulp_processor import activation, rebuild
-from pulp_processor.compare import MISSING
-from pulp_processor.rebuild_errors import RebuildInUse
-from pulp_processor.rebuild_progress import Phase, Progress
-from pulp_processor.rebuild_state import working
+from pulp_processor.rebuilding import activation, rebuild
+from pulp_processor.rebuilding.compare import MISSING
+from pulp_processor.rebuilding.errors import RebuildInUse
+from pulp_processor.rebuilding.progress import Phase, Progress
+from pulp_processor.rebuilding.state import working
+from pulp_processor.rebuilding.verify import verify
 from pulp_processor.settings import Settings
-from pulp_processor.verify import verify
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
@@ -237,7 +237,7 @@ async def test_what_one_that_was_killed_has_left_goes_with_the_next(settings: Se
     program = f"""
 import asyncio, os, signal
 from pulp_processor.settings import Settings
-from pulp_processor.verify import verify
+from pulp_processor.rebuilding.verify import verify
 from pulp_events.topics import Topics
 settings = Settings(kafka={settings.kafka!r}, postgres={settings.postgres!r}, topics=Topics{tuple(settings.topics)!r})
 asyncio.run(verify(settings, lambda progress: os.kill(os.getpid(), signal.SIGKILL)))

@@ -9,7 +9,7 @@ import pytest
 from pulp_api.waiting import Code, Reason, reason_of
 from pulp_events.events import Resource
 from pulp_events.topics import Topics
-from pulp_projections.waiting import facts_of
+from pulp_projections.reading.waiting import facts_of
 from pulp_projections.workers import slots
 
 from tests.conftest import PARTITIONS

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from pulp_events.errors import PulpError
 from pulp_events.reader import Record
-from pulp_processor import small_batch
-from pulp_processor.projector import Projector
-from pulp_processor.transport import Batch
+from pulp_processor.consuming.transport import Batch
 from pulp_processor.writer import NoProgress, Writer
+from pulp_projections.writing import small_batch
+from pulp_projections.writing.projector import Projector
 
 from tests.support.postgres_relay import PostgresRelay, postgres_relay
 from tests.support.projection import execute, rows

@@ -14,7 +14,7 @@ from pulp_events.decisions import Dependencies, Situation, react
 from pulp_events.events import Event, Outcome
 from pulp_events.reader import Record
 from pulp_events.task import State, Task
-from pulp_processor.projector import OutOfPlace
+from pulp_projections.writing.projector import OutOfPlace
 
 from tests.faults.poison import no_events, strange_events
 from tests.support.events import NOON, accepted, cancel_requested, finished, progress, started

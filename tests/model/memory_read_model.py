@@ -7,8 +7,8 @@ from uuid import UUID
 import psycopg
 from pulp_events.reader import Record
 from pulp_events.task import Task
-from pulp_processor.projector import FenceLost, ReadModelCorrupt, rest_of
-from pulp_projections.fold import Changes, DeadLetter, HistoryRow, fold, task_ids
+from pulp_projections.writing.fold import Changes, DeadLetter, HistoryRow, fold, task_ids
+from pulp_projections.writing.projector import FenceLost, ReadModelCorrupt, rest_of
 
 
 @dataclass

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pulp_events.events import Access
 from pulp_events.task import FINAL, State, Task
-from pulp_processor.reactor_view import Seen
+from pulp_processor.reacting.view import Seen
 from pulp_worker.choosing import Choice, Waiting
 from pulp_worker.claims import Claim, LetGo, Parted, Standing
 

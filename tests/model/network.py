@@ -13,7 +13,7 @@ from pulp_events.errors import AppendOutcomeUnknown
 from pulp_events.events import Event
 from pulp_events.memory import MemoryLog
 from pulp_events.task import Position
-from pulp_processor.reactor_view import Seen
+from pulp_processor.reacting.view import Seen
 from pulp_worker.claims import Claim, LetGo, Parted, Standing
 from pulp_worker.registration import Holder, NameInUse
 from pulp_worker.sdk import Operation

@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 from psycopg import AsyncConnection
 from pulp_events.reader import Record
 from pulp_events.topics import Topics
-from pulp_processor.projector import Projector
-from pulp_processor.reactor_view import PostgresView, Seen
+from pulp_processor.reacting.view import PostgresView, Seen
 from pulp_projections.connection import connect
+from pulp_projections.writing.projector import Projector
 from pulp_worker import claims as claims_module
 from pulp_worker import connection as connection_module
 from pulp_worker.claims import Claim, Claims, LetGo, Parted

@@ -21,7 +21,7 @@ from pulp_events.errors import LogError
 from pulp_events.events import Access, Event, Resource
 from pulp_events.memory import MemoryLog
 from pulp_events.topics import Topics
-from pulp_processor.reactor import Reactor
+from pulp_processor.reacting.reactor import Reactor
 from pulp_worker.lease import Lease
 from pulp_worker.settings import Settings
 from pulp_worker.worker import Worker

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Self
 from unittest.mock import patch
 
-from pulp_projections.positions import Positions
+from pulp_projections.reading.positions import Positions
 from pulp_worker import claiming
 from pulp_worker import worker as worker_module
 from pulp_worker.lease import Lease

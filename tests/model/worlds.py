@@ -14,8 +14,8 @@ from pulp_events.events import Access
 from pulp_events.kafka import client_settings
 from pulp_events.reader import Reader, Record
 from pulp_events.task import Task
-from pulp_processor.projector import Projector
-from pulp_projections import store
+from pulp_projections.writing import store
+from pulp_projections.writing.projector import Projector
 
 from tests.conftest import PARTITIONS as TOPIC_PARTITIONS
 from tests.faults.checker import Checker

@@ -22,7 +22,16 @@ from tests.support.backends import Backend
 pytestmark = [pytest.mark.mutation, pytest.mark.timeout(300)]
 
 ROOT: Final = Path(__file__).parents[2]
-PACKAGES: Final = ("events", "projections", "services/processor", "services/worker", "services/api", "operations")
+PACKAGES: Final = (
+    "events",
+    "projections",
+    "services/runtime",
+    "services/accounts",
+    "services/processor",
+    "services/worker",
+    "services/api",
+    "operations",
+)
 COPIED: Final = (*PACKAGES, "deploy", "tests", "pyproject.toml")
 FAILED: Final = 1
 """Exit code of pytest: tests ran, and some failed. Another one means that they could not run."""
@@ -39,7 +48,7 @@ class Guard(NamedTuple):
     tests: tuple[str, ...]
 
 
-PROJECTOR = "services/processor/pulp_processor/projector.py"
+PROJECTOR = "projections/pulp_projections/writing/projector.py"
 TASK = "events/pulp_events/task.py"
 GUARDS_TEST = "tests/contract/test_projectors.py"
 PRODUCER_TEST = "tests/integration/test_producer_guards.py"
@@ -51,24 +60,24 @@ TABLE_TEST = "tests/unit/test_events_table.py"
 
 GUARDS: Final[dict[str, Guard]] = {
     "the fence": Guard(
-        "projections/pulp_projections/store.sql",
+        "projections/pulp_projections/writing/store.sql",
         "where partition = %(partition)s and next_offset = %(expected)s;",
         "where partition = %(partition)s;",
-        "pulp_projections.store",
+        "pulp_projections.writing.store",
         (GUARDS_TEST,),
     ),
     "the fence of small batches": Guard(
-        "services/processor/pulp_processor/small_batch.sql",
+        "projections/pulp_projections/writing/small_batch.sql",
         "where partition = %(partition)s and next_offset = %(expected)s and exists (select from entered)",
         "where partition = %(partition)s and exists (select from entered)",
-        "pulp_processor.small_batch",
+        "pulp_projections.writing.small_batch",
         (GUARDS_TEST,),
     ),
     "the cause of a task in a small batch": Guard(
         PROJECTOR,
         "if changes.dead_letters or changes.causes:",
         "if changes.dead_letters:",
-        "pulp_processor.projector",
+        "pulp_projections.writing.projector",
         ("tests/integration/test_small_batch.py",),
     ),
     "the seek to the positions in Postgres": Guard(
@@ -82,49 +91,49 @@ GUARDS: Final[dict[str, Guard]] = {
         PROJECTOR,
         "if rest and rest[0].offset != next_offset:",
         "if rest and rest[0].offset < 0:",
-        "pulp_processor.projector",
+        "pulp_projections.writing.projector",
         (GUARDS_TEST,),
     ),
     "no hole in a batch": Guard(
         PROJECTOR,
         "if rest and rest[-1].offset - rest[0].offset != len(rest) - 1:",
         "if rest and rest[-1].offset < 0:",
-        "pulp_processor.projector",
+        "pulp_projections.writing.projector",
         (GUARDS_TEST,),
     ),
     "what was written before is left out": Guard(
         PROJECTOR,
         "rest = [record for record in records if record.offset >= next_offset]",
         "rest = list(records)",
-        "pulp_processor.projector",
+        "pulp_projections.writing.projector",
         (GUARDS_TEST,),
     ),
     "the batch before, for one that is folded while it is written": Guard(
-        "services/processor/pulp_processor/batch_fold.py",
+        "projections/pulp_projections/writing/batch_fold.py",
         "self.known.update(after._fold.evolved(self.task_ids))",
         "pass",
-        "pulp_processor.batch_fold",
+        "pulp_projections.writing.batch_fold",
         ("tests/unit/test_batch_fold.py",),
     ),
     "the very batch that was folded early": Guard(
         PROJECTOR,
         "if begun is None or begun.records is not records or refused:",
         "if begun is None or refused:",
-        "pulp_processor.projector",
+        "pulp_projections.writing.projector",
         ("tests/integration/test_projector_ahead.py",),
     ),
     "the order guard": Guard(
-        "projections/pulp_projections/store.sql",
+        "projections/pulp_projections/writing/store.sql",
         "where t.task_id = c.task_id and t.version < c.version;",
         "where t.task_id = c.task_id;",
-        "pulp_projections.store",
+        "pulp_projections.writing.store",
         (GUARDS_TEST,),
     ),
     "the order guard of small batches": Guard(
-        "services/processor/pulp_processor/small_batch.sql",
+        "projections/pulp_projections/writing/small_batch.sql",
         "and t.task_id = c.task_id and t.version < c.version",
         "and t.task_id = c.task_id",
-        "pulp_processor.small_batch",
+        "pulp_projections.writing.small_batch",
         (GUARDS_TEST,),
     ),
     "the rise of sequence": Guard(
@@ -156,10 +165,10 @@ GUARDS: Final[dict[str, Guard]] = {
         (TABLE_TEST,),
     ),
     "one partition for a task": Guard(
-        "projections/pulp_projections/fold.py",
+        "projections/pulp_projections/writing/fold.py",
         "if task is None or task.partition == record.partition:",
         "if task is None or task.partition >= 0:",
-        "pulp_projections.fold",
+        "pulp_projections.writing.fold",
         ("tests/unit/test_fold.py",),
     ),
     "no two conflicting claims": Guard(

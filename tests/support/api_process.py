@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 import psycopg
+from pulp_accounts.users import Role, add_user
 from pulp_deploy.local.ports import free_ports
 from pulp_events.topics import Topics
-from pulp_projections.users import Role, add_user
 
 from tests.support.command import environment
 from tests.support.site import PASSWORD, V3

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from pulp_api.v3_operations import operation as shown
 from pulp_events.topics import Topics
-from pulp_projections.queries import OperationRow
+from pulp_projections.reading.queries import OperationRow
 from pulp_worker.declarations import declarations
 from pulp_worker.registration import Registration
 from pulp_worker.sdk import Operation

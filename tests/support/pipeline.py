@@ -18,9 +18,9 @@ from pulp_events.log import KafkaLog, Log
 from pulp_events.reader import Reader
 from pulp_events.task import FINAL, Position
 from pulp_events.topics import Topics
-from pulp_processor.projector import Projector
-from pulp_processor.reactor import Reactor
-from pulp_projections.positions import Positions
+from pulp_processor.reacting.reactor import Reactor
+from pulp_projections.reading.positions import Positions
+from pulp_projections.writing.projector import Projector
 from pulp_worker.loading import load_operations
 from pulp_worker.settings import Settings
 from pulp_worker.worker import Worker

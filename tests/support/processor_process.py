@@ -13,8 +13,8 @@ from pathlib import Path
 from pulp_events import admin
 from pulp_events.codec import encode, key_of
 from pulp_events.topics import Topics
-from pulp_processor import raw_producer
-from pulp_processor.raw_producer import RawRecord
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
 
 from tests.support.command import environment
 from tests.support.projection import execute, stories

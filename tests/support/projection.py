@@ -11,8 +11,8 @@ from pulp_events.events import Event
 from pulp_events.log import KafkaLog
 from pulp_events.reader import Reader
 from pulp_events.topics import Topics
-from pulp_processor.projector import Projector
 from pulp_processor.settings import Settings
+from pulp_projections.writing.projector import Projector
 
 from tests.support.records import story
 

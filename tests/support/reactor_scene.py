@@ -12,8 +12,8 @@ from psycopg.rows import dict_row
 from pulp_events.events import Event, Finished
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
-from pulp_processor.reactor import Reactor
-from pulp_processor.reactor_view import PostgresView
+from pulp_processor.reacting.reactor import Reactor
+from pulp_processor.reacting.view import PostgresView
 from pulp_processor.settings import Settings
 
 from tests.conftest import PARTITIONS

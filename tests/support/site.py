@@ -12,6 +12,8 @@ import httpx
 import psycopg
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Json
+from pulp_accounts.passwords import hash_password
+from pulp_accounts.users import Role
 from pulp_api.app import build
 from pulp_api.audit import Audit
 from pulp_api.auth import Authenticator
@@ -28,11 +30,9 @@ from pulp_events.ids import new_id
 from pulp_events.memory import MemoryLog
 from pulp_events.task import Position
 from pulp_events.topics import partition_of
-from pulp_processor.projector import Projector
 from pulp_projections.connection import connect
-from pulp_projections.passwords import hash_password
-from pulp_projections.positions import Positions
-from pulp_projections.users import Role
+from pulp_projections.reading.positions import Positions
+from pulp_projections.writing.projector import Projector
 
 from tests.support.events import accepted
 

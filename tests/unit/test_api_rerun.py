@@ -12,8 +12,8 @@ from pulp_events.errors import BadInput
 from pulp_events.events import Access, Resource
 from pulp_events.ids import new_id
 from pulp_events.task import Position, Task, evolve
-from pulp_projections.as_of import row_of
-from pulp_projections.queries import OperationRow, TaskRow
+from pulp_projections.reading.as_of import row_of
+from pulp_projections.reading.queries import OperationRow, TaskRow
 
 from tests.support.events import accepted
 

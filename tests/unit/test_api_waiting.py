@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from pulp_api.waiting import Code, reason_of, why
 from pulp_events.task import State
-from pulp_projections.waiting import Ahead, ClaimedBy, Facts, Held, Unmet, Workers
+from pulp_projections.reading.waiting import Ahead, ClaimedBy, Facts, Held, Unmet, Workers
 
 MINE, A, B, C = (UUID(int=number) for number in range(1, 5))
 FREE = Workers(live=2, serving=2, offering=2, slots=8, free=1)

@@ -4,9 +4,9 @@ import asyncio
 from random import Random
 
 import pytest
-from pulp_processor.batch_fold import BatchFold
-from pulp_projections import history_rows
-from pulp_projections.fold import Fold, task_ids
+from pulp_projections.writing import history_rows
+from pulp_projections.writing.batch_fold import BatchFold
+from pulp_projections.writing.fold import Fold, task_ids
 
 from tests.support.records import records, story
 

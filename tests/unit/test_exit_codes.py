@@ -12,8 +12,8 @@ from pulp_deploy.exits import exit_code
 from pulp_events.errors import LogRefused, OffsetOutOfRange, PulpError, TopicMismatch
 from pulp_events.settings import SettingsError
 from pulp_processor.instance import InstanceInUse
-from pulp_processor.rebuild_errors import RebuildCancelled, RebuildInterrupted, RebuildInUse, RebuildRefused
-from pulp_projections.startup import DependencyAway
+from pulp_processor.rebuilding.errors import RebuildCancelled, RebuildInterrupted, RebuildInUse, RebuildRefused
+from pulp_runtime.startup import DependencyAway
 from pulp_worker.loading import OperationsNotLoaded
 from pulp_worker.registration import Holder, NameInUse
 

@@ -11,7 +11,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from pulp_events.reader import Record
-from pulp_processor.fetching import _FetchResult, _PartitionRecords
+from pulp_processor.consuming.fetching import _FetchResult, _PartitionRecords
 
 AT = TopicPartition("events", 3)
 HEADERS = [("content-type", b"json")]

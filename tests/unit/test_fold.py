@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from pulp_events.events import UnknownEvent
 from pulp_events.reader import Record
 from pulp_events.task import State, Task
-from pulp_projections.fold import Changes, Fold, HistoryRow, fold, task_ids
+from pulp_projections.writing.fold import Changes, Fold, HistoryRow, fold, task_ids
 
 from tests.support import events
 from tests.support.events import NOON, TASK, accepted, cancel_requested, finished, progress, started

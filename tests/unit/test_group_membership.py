@@ -7,7 +7,7 @@ import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, InvalidSessionTimeoutError, KafkaError
 from faust.types import TP
 from pulp_events.errors import LogRefused
-from pulp_processor.transport import BatchConsumer
+from pulp_processor.consuming.transport import BatchConsumer
 
 
 class Coordinator:

@@ -7,7 +7,7 @@ import pytest
 
 PROGRAM = """
 import resource
-from pulp_events.heap import keep_heap_small
+from pulp_runtime.heap import keep_heap_small
 
 def pages():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from pulp_deploy.probe import answer
-from pulp_events import heartbeat
-from pulp_events.heartbeat import Heartbeat
-from pulp_events.heartbeat_file import STARTING, UP, Beat, HeartbeatFile
 from pulp_events.settings import SettingsError, installation
+from pulp_runtime import heartbeat
+from pulp_runtime.heartbeat import Heartbeat
+from pulp_runtime.heartbeat_file import STARTING, UP, Beat, HeartbeatFile
 
 WANTED = {"PULP_KAFKA": "127.0.0.1:9092", "PULP_POSTGRES": "host=127.0.0.1"}
 

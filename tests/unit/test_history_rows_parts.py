@@ -1,8 +1,8 @@
 """Rows of the history for COPY, in parts."""
 
 from pulp_events.ids import new_id
-from pulp_projections import binary_copy, history_rows
-from pulp_projections.fold import fold
+from pulp_projections.writing import binary_copy, history_rows
+from pulp_projections.writing.fold import fold
 
 from tests.support.events import accepted
 from tests.support.records import records

@@ -18,7 +18,7 @@ from pulp_events.local_stack import environment
 from pulp_events.security import KEYS, read
 from pulp_events.settings import kafka
 from pulp_events.tokens import token_of
-from pulp_processor.aiokafka_settings import aiokafka_settings, faust_credentials
+from pulp_processor.consuming.aiokafka_settings import aiokafka_settings, faust_credentials
 
 SCRAM = {
     "PULP_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",

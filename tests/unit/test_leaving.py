@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from pulp_processor.leaving import stop
+from pulp_processor.consuming.leaving import stop
 
 
 class Service:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 import click.testing
 import pytest
+from pulp_accounts.users import Role
 from pulp_admin import errors, words
 from pulp_admin.main import cli as pulp_admin
 from pulp_console import asking, edge
@@ -15,7 +16,6 @@ from pulp_console.output import OUTPUTS
 from pulp_deploy import exits
 from pulp_deploy.commands.users import ROLES
 from pulp_deploy.main import pulp_tasks
-from pulp_projections.users import Role
 
 from tests.support import documented
 

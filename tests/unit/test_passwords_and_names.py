@@ -6,9 +6,9 @@ from unicodedata import normalize
 
 import pytest
 from argon2 import extract_parameters
+from pulp_accounts.passwords import PasswordSettings, check_password, hash_password, is_outdated, matches
+from pulp_accounts.user_names import check_new_name, normal_name, objection_to, skeleton
 from pulp_events.errors import BadInput, SettingsError
-from pulp_projections.passwords import PasswordSettings, check_password, hash_password, is_outdated, matches
-from pulp_projections.user_names import check_new_name, normal_name, objection_to, skeleton
 
 COSTLY = PasswordSettings(memory_kib=20_480, passes=3)
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pulp_events.clock import BrokerClock, Offset
 from pulp_events.findings import Finding, Severity
-from pulp_projections.preconditions import clocks, folders
-from pulp_projections.preconditions.database import OLDEST_VERSION, Facts, judge
-from pulp_projections.preconditions.looking import Report
+from pulp_runtime.preconditions import clocks, folders
+from pulp_runtime.preconditions.database import OLDEST_VERSION, Facts, judge
+from pulp_runtime.preconditions.looking import Report
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate" / "preconditions.md").read_text()

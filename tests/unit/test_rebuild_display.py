@@ -4,7 +4,7 @@ import io
 
 import pytest
 from pulp_deploy.commands.rebuild_display import Display, line
-from pulp_processor.rebuild_progress import Meter, Phase, Progress
+from pulp_processor.rebuilding.progress import Meter, Phase, Progress
 
 
 class Terminal(io.StringIO):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from pulp_processor.rebuild_progress import Meter, Phase, Progress
+from pulp_processor.rebuilding.progress import Meter, Phase, Progress
 
 
 @dataclass

@@ -1,16 +1,30 @@
 """Named SQL: what stands in the files, without what only readers need."""
 
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
 from importlib.resources import files
 
 import pytest
 from psycopg import _queries
 from pulp_projections.sql import load
 
-PACKAGES = ("pulp_projections", "pulp_processor", "pulp_worker", "pulp_api")
+PACKAGES = ("pulp_projections", "pulp_runtime", "pulp_accounts", "pulp_processor", "pulp_worker", "pulp_api")
+
+
+def folders(package: str) -> Iterator[str]:
+    """The package and all packages in it, by their names."""
+    yield package
+    for found in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
+        if found.ispkg:
+            yield found.name
+
+
 FILES = [
-    (package, file.name)
+    (folder, file.name)
     for package in PACKAGES
-    for file in files(package).iterdir()
+    for folder in folders(package)
+    for file in files(folder).iterdir()
     if file.name.endswith(".sql") and file.read_text().startswith("-- ") and " --\n" in file.read_text()
 ]
 
@@ -30,5 +44,5 @@ def test_comments_and_indents_are_left_out(package: str, file: str) -> None:
 
 
 def test_there_are_files() -> None:
-    assert ("pulp_processor", "small_batch.sql") in FILES
+    assert ("pulp_projections.writing", "small_batch.sql") in FILES
     assert ("pulp_worker", "claims.sql") in FILES

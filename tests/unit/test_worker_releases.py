@@ -7,7 +7,7 @@ from typing import cast
 from uuid import UUID, uuid4
 
 from pulp_events.task import Position
-from pulp_projections.positions import Positions
+from pulp_projections.reading.positions import Positions
 from pulp_worker.claims import Claim, Claims, LetGo, Parted
 from pulp_worker.releases import Releases
 

@@ -7,7 +7,7 @@ from pulp_console.escaping import one_line
 from pulp_console.output import table
 
 if TYPE_CHECKING:
-    from pulp_processor.compare import Comparison, Difference
+    from pulp_processor.rebuilding.compare import Comparison, Difference
 
 
 def as_value(found: "Comparison") -> dict[str, Any]:

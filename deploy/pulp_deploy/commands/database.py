@@ -40,7 +40,7 @@ def migrate(data: Path | None, output: str) -> None:
     those that log in as the owner do it by themselves. It waits for Kafka, its topics and Postgres for 60 s, or
     PULP_STARTUP_TIMEOUT_S.
     """
-    from pulp_projections.startup import prepare
+    from pulp_runtime.startup import prepare
 
     with answering():
         installed = asyncio.run(prepare(processor_settings(data)))
@@ -171,7 +171,7 @@ def _from_file(path: Path) -> str:
 def _run(data: Path | None, work: "Callable[[AsyncConnection[Any]], Awaitable[T]]") -> T:
     from pulp_events.settings import number
     from pulp_projections.connection import connect
-    from pulp_projections.startup import wait_for_postgres
+    from pulp_runtime.startup import wait_for_postgres
 
     postgres = Target.find(data).need_postgres()
 

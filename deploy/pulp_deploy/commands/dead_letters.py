@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Producer
     from psycopg import Connection
     from pulp_events.task import Position
-    from pulp_processor.dead_letters import StoredLetter
+    from pulp_processor.dead_letters.letters import StoredLetter
 
 _PAGE: Final = 50  # each may have a megabyte
 
@@ -85,7 +85,7 @@ def show_(position: "Position", raw: bool, data: Path | None, output: str) -> No
 
     Exits 66 if there is none. A long value is cut; --raw and --output json have the whole.
     """
-    from pulp_processor.dead_letters import show_letter
+    from pulp_processor.dead_letters.letters import show_letter
 
     from pulp_deploy.commands.letters import contents, page, summary
 
@@ -112,7 +112,7 @@ def retry(positions: "tuple[Position, ...]", retries_all: bool, data: Path | Non
     """
     if bool(positions) is retries_all:
         raise click.UsageError("Give positions, or --all.")
-    from pulp_processor import raw_producer
+    from pulp_processor.dead_letters import raw_producer
 
     target = Target.find(data)
     producer = raw_producer.make(target.need_kafka())
@@ -136,7 +136,7 @@ def retry(positions: "tuple[Position, ...]", retries_all: bool, data: Path | Non
 
 
 def _retry(connection: "Connection[Any]", producer: "Producer", target: Target, position: "Position") -> dict[str, Any]:
-    from pulp_processor.dead_letters import StillUndecodable, retry_letter
+    from pulp_processor.dead_letters.letters import StillUndecodable, retry_letter
 
     place = f"{position.partition}:{position.offset}"
     try:
@@ -155,7 +155,7 @@ def _tell(result: dict[str, Any]) -> None:
 
 def _letters(connection: "Connection[Any]", after: "Position | None", limit: int | None) -> "Iterator[StoredLetter]":
     """Page by page: there may be very many."""
-    from pulp_processor.dead_letters import list_letters
+    from pulp_processor.dead_letters.letters import list_letters
 
     left = limit
     while left is None or left > 0:

@@ -19,7 +19,7 @@ from pulp_deploy.commands.target import data_option, environment
 from pulp_deploy.exits import DANGEROUS, DIFFERENT
 
 if TYPE_CHECKING:
-    from pulp_projections.preconditions.looking import Place, Report
+    from pulp_runtime.preconditions.looking import Place, Report
 
 _SILENT_S: Final = 2.0
 """A look that takes longer says that it goes on."""
@@ -53,7 +53,7 @@ def _place(data: Path | None) -> "Place":
     from pulp_events.errors import SettingsError
     from pulp_events.topics import Topics
     from pulp_projections.connection import check
-    from pulp_projections.preconditions.looking import Place
+    from pulp_runtime.preconditions.looking import Place
 
     found = dict(os.environ)
     try:
@@ -77,7 +77,7 @@ def _place(data: Path | None) -> "Place":
 
 
 async def _look(place: "Place") -> "Report":
-    from pulp_projections.preconditions.looking import look
+    from pulp_runtime.preconditions.looking import look
 
     saying = asyncio.create_task(_say_that_it_goes_on())
     try:

@@ -10,9 +10,9 @@ from pulp_deploy.commands import comparison
 from pulp_deploy.exits import DIFFERENT
 
 if TYPE_CHECKING:
-    from pulp_processor.activation import Switched
-    from pulp_processor.compare import Comparison
-    from pulp_processor.rebuild_state import Generation
+    from pulp_processor.rebuilding.activation import Switched
+    from pulp_processor.rebuilding.compare import Comparison
+    from pulp_processor.rebuilding.state import Generation
 
 ROW: Final = ("GENERATION", "STATUS", "EVENTS", "DONE", "COMPARED", "ACTIVATED")
 

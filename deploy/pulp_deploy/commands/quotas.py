@@ -52,8 +52,8 @@ def list_quotas(data: Path | None, output: str) -> None:
     What counts for the roles stands first. It comes from the defaults and from
     PULP_QUOTA_ROLE of the environment, which should be that of the API.
     """
-    from pulp_projections import quota_store
-    from pulp_projections.quotas import in_force
+    from pulp_accounts import quota_store
+    from pulp_accounts.quotas import in_force
 
     roles = in_force(Target.find(data).environment)
     users = _run(data, quota_store.list_quotas)
@@ -76,7 +76,7 @@ def set_quota(name: str, quota: tuple[str, ...], data: Path | None, output: str)
 
     It counts within five seconds.
     """
-    from pulp_projections import quota_store
+    from pulp_accounts import quota_store
 
     now = _run(data, lambda connection: quota_store.set_quota(connection, name, " ".join(quota)))
     show(output, {"name": name, "quota": now}, lambda: [f"set for {name}: {now}"])
@@ -88,7 +88,7 @@ def set_quota(name: str, quota: tuple[str, ...], data: Path | None, output: str)
 @output_option
 def clear(name: str, data: Path | None, output: str) -> None:
     """Let the quota of the role count for the user NAME again."""
-    from pulp_projections import quota_store
+    from pulp_accounts import quota_store
 
     _run(data, lambda connection: quota_store.clear_quota(connection, name))
     show(output, {"name": name, "quota": ""}, lambda: [f"nothing is set for {name} any more: the role's quota counts"])

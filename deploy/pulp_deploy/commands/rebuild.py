@@ -18,10 +18,10 @@ from pulp_deploy.commands.target import data_option, processor_settings
 from pulp_deploy.exits import DIFFERENT
 
 if TYPE_CHECKING:
-    from pulp_processor.activation import Switched
-    from pulp_processor.compare import Comparison
-    from pulp_processor.rebuild_fill import Filler
-    from pulp_processor.rebuild_progress import Report
+    from pulp_processor.rebuilding.activation import Switched
+    from pulp_processor.rebuilding.compare import Comparison
+    from pulp_processor.rebuilding.fill import Filler
+    from pulp_processor.rebuilding.progress import Report
     from pulp_processor.settings import Settings
 
     Build = Callable[[Settings, Report, Filler | None], Coroutine[Any, Any, int]]
@@ -98,7 +98,7 @@ def cancel(data: Path | None, output: str) -> None:
 
     A process that builds it ends.
     """
-    from pulp_processor import rebuild
+    from pulp_processor.rebuilding import rebuild
 
     number = _run(rebuild.cancel(processor_settings(data)))
     show(output, {"dropped": [number]}, lambda: [f"generation {number}: cancelled and dropped"])
@@ -109,7 +109,7 @@ def cancel(data: Path | None, output: str) -> None:
 @output_option
 def status(data: Path | None, output: str) -> None:
     """List the generations, and how far each is."""
-    from pulp_processor import rebuild
+    from pulp_processor.rebuilding import rebuild
 
     found = _run(rebuild.status(processor_settings(data)))
     report = [generations.as_value(each) for each in found]
@@ -158,7 +158,7 @@ def rollback(data: Path | None, output: str) -> None:
 
     It is brought up to date first.
     """
-    from pulp_processor import activation
+    from pulp_processor.rebuilding import activation
 
     from pulp_deploy.commands.rebuild_display import Display
 
@@ -174,7 +174,7 @@ def rollback(data: Path | None, output: str) -> None:
 @output_option
 def prune(is_sure: bool, data: Path | None, output: str) -> None:
     """Drop the generations that were active in the past. Asks first: no rollback is possible afterwards."""
-    from pulp_processor import activation, rebuild
+    from pulp_processor.rebuilding import activation, rebuild
 
     settings = processor_settings(data)
     retired = [str(each.number) for each in _run(rebuild.status(settings)) if each.status == "retired"]
@@ -188,7 +188,7 @@ def prune(is_sure: bool, data: Path | None, output: str) -> None:
 
 def _build(action: str, data: Path | None, activates: bool, processes: int, output: str) -> None:
     """Start or resume; with `activates` compare and switch as well. Each step is told when it is done."""
-    from pulp_processor import rebuild  # before there are processes, which share what is imported
+    from pulp_processor.rebuilding import rebuild  # before there are processes, which share what is imported
 
     from pulp_deploy.commands.rebuild_display import Display
 
@@ -209,7 +209,7 @@ def _build(action: str, data: Path | None, activates: bool, processes: int, outp
 
 
 def _compare(settings: "Settings", accept: tuple[str, ...]) -> "Comparison":
-    from pulp_processor import rebuild
+    from pulp_processor.rebuilding import rebuild
 
     from pulp_deploy.commands.rebuild_display import Display
 
@@ -218,7 +218,7 @@ def _compare(settings: "Settings", accept: tuple[str, ...]) -> "Comparison":
 
 
 def _activate(settings: "Settings", *, unverified: bool) -> "Switched":
-    from pulp_processor import activation
+    from pulp_processor.rebuilding import activation
 
     from pulp_deploy.commands.rebuild_display import Display
 
@@ -227,7 +227,7 @@ def _activate(settings: "Settings", *, unverified: bool) -> "Switched":
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
-    from pulp_events.collecting import collect_seldom
+    from pulp_runtime.gc_tuning import collect_seldom
 
     collect_seldom()
     return asyncio.run(coroutine)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self, TextIO
 
 import click
-from pulp_processor.rebuild_progress import Phase, Progress
+from pulp_processor.rebuilding.progress import Phase, Progress
 
 _LINE_EVERY_S: Final = 5.0
 _CLEAR: Final = "\r\x1b[K"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from pulp_processor.rebuild_fill import Filler
+    from pulp_processor.rebuilding.fill import Filler
 
 
 def _usual_count() -> int:
-    from pulp_processor.fill_processes import usual_count
+    from pulp_processor.rebuilding.fill_processes import usual_count
 
     return usual_count()
 
@@ -29,8 +29,8 @@ processes_option: Final = click.option(
 @contextmanager
 def filling(processes: int) -> "Iterator[Filler | None]":
     """The processes, while it lasts; None where this one is enough. Call it before any thread or event loop starts."""
-    from pulp_events.collecting import collect_seldom
-    from pulp_processor.fill_processes import FillProcesses
+    from pulp_processor.rebuilding.fill_processes import FillProcesses
+    from pulp_runtime.gc_tuning import collect_seldom
 
     if processes == 1:
         yield None

@@ -38,7 +38,7 @@ def create(partitions: int, replication: int, data: Path | None, output: str) ->
     """
     from pulp_events import admin
     from pulp_events.settings import number
-    from pulp_projections.startup import wait_for_kafka
+    from pulp_runtime.startup import wait_for_kafka
 
     target = Target.find(data)
     kafka = target.need_kafka()

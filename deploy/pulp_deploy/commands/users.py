@@ -19,13 +19,13 @@ from pulp_deploy.commands.target import Target, data_option, stack_folder, stack
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
+    from pulp_accounts.passwords import PasswordSettings
+    from pulp_accounts.users import User
     from pulp_events.audit import What
-    from pulp_projections.passwords import PasswordSettings
-    from pulp_projections.users import User
 
 T = TypeVar("T")
 ROLES: Final = ("viewer", "operator", "submitter", "admin")
-"""Of `pulp_projections.users.Role`, which is slow to load."""
+"""Of `pulp_accounts.users.Role`, which is slow to load."""
 _LONGEST_FILE: Final = 10_000
 _password_file = click.option(
     "--password-file",
@@ -55,9 +55,9 @@ def add(name: str, role: str, password_file: click.utils.LazyFile | None, data: 
     Viewers read. Operators also cancel. Submitters submit, and cancel their own tasks. Admins do everything. A password
     has at least 12 characters (PULP_PASSWORD_MIN_LENGTH); some words in a row make a good one.
     """
+    from pulp_accounts import users as store
+    from pulp_accounts.user_names import check_new_name
     from pulp_events.audit import What
-    from pulp_projections import users as store
-    from pulp_projections.user_names import check_new_name
 
     with answering():
         check_new_name(name, ())  # before anybody thinks of a password for it
@@ -74,8 +74,8 @@ def add(name: str, role: str, password_file: click.utils.LazyFile | None, data: 
 @output_option
 def set_password(name: str, password_file: click.utils.LazyFile | None, data: Path | None, output: str) -> None:
     """Change the password of the user NAME."""
+    from pulp_accounts import users as store
     from pulp_events.audit import What
-    from pulp_projections import users as store
 
     settings, password = _settings(), _password(password_file)
     _run(data, lambda connection: store.set_password(connection, name, password, settings))
@@ -95,8 +95,8 @@ def set_role(name: str, role: str, even_last: bool, data: Path | None, output: s
 
     The last administrator keeps theirs: that needs --force.
     """
+    from pulp_accounts import users as store
     from pulp_events.audit import What
-    from pulp_projections import users as store
 
     wanted = store.Role(role)
     before = _run(
@@ -123,8 +123,8 @@ def remove(name: str, is_sure: bool, even_last: bool, data: Path | None, output:
 
     The last administrator stays: that needs --force.
     """
+    from pulp_accounts import users as store
     from pulp_events.audit import What
-    from pulp_projections import users as store
 
     confirm(f"Remove the user {name}? The password cannot be brought back.", is_sure=is_sure)
     _run(data, lambda connection: _advised(store.remove_user(connection, name, even_last_admin=even_last)))
@@ -142,7 +142,7 @@ def list_users(data: Path | None, output: str) -> None:
     CHANGED is the last change of password or role, LAST LOGIN the last time that somebody signed in, to the hour. A
     remark says what is wrong with a name by today's rules: the user is not affected, but look whom it resembles.
     """
-    from pulp_projections import users as store
+    from pulp_accounts import users as store
 
     found = [_value(each) for each in _run(data, store.list_users)]
     head = ("NAME", "ROLE", "CREATED", "CHANGED", "LAST LOGIN", "REMARK")
@@ -159,8 +159,8 @@ def reset_admin(is_sure: bool, data: Path | None, output: str) -> None:
     It is a random one, and the user gets the role admin with it, after a question. The data folder keeps the password,
     and its client configuration is written anew.
     """
+    from pulp_accounts import users as store
     from pulp_events.audit import What
-    from pulp_projections import users as store
 
     from pulp_deploy.admin_reset import write_anew
     from pulp_deploy.credentials import ADMIN, random_password
@@ -201,7 +201,7 @@ def _row(value: dict[str, Any]) -> list[str]:
 
 async def _advised(change: Awaitable[T]) -> T:
     """The same, and a `LastAdmin` says what to do."""
-    from pulp_projections.users import LastAdmin
+    from pulp_accounts.users import LastAdmin
 
     try:
         return await change
@@ -238,7 +238,7 @@ def _tell_client_file(data: Path | None, name: str) -> None:
 
 
 def _settings() -> "PasswordSettings":
-    from pulp_projections.passwords import PasswordSettings
+    from pulp_accounts.passwords import PasswordSettings
 
     return PasswordSettings.read(os.environ)
 

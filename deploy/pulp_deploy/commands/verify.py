@@ -15,7 +15,7 @@ from pulp_deploy.commands.target import data_option, processor_settings
 from pulp_deploy.exits import DIFFERENT
 
 if TYPE_CHECKING:
-    from pulp_processor.compare import Comparison
+    from pulp_processor.rebuilding.compare import Comparison
 
 
 @click.command(epilog=examples("pulp-tasks verify", "pulp-tasks verify --output json | jq '.examples[0]'"))
@@ -29,8 +29,8 @@ def verify(processes: int, data: Path | None, output: str) -> None:
     in Postgres as the live rows take. Exits 0 if they are equal, 1 if they differ: then it shows the first difference,
     and where in the log it comes from. To mend the read model: pulp-tasks rebuild --activate.
     """
-    from pulp_events.collecting import collect_seldom
-    from pulp_processor.verify import verify as compare_with_log
+    from pulp_processor.rebuilding.verify import verify as compare_with_log
+    from pulp_runtime.gc_tuning import collect_seldom
 
     from pulp_deploy.commands.rebuild_display import Display
 

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pulp_projections.preconditions.watch import Watch
+from pulp_runtime.preconditions.watch import Watch
 from starlette.exceptions import HTTPException
 
 from pulp_api import (

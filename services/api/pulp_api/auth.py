@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 import psycopg
 from fastapi import Request
 from psycopg import AsyncConnection
+from pulp_accounts import passwords, users
+from pulp_accounts.passwords import PasswordSettings
+from pulp_accounts.users import Credentials, Role
 from pulp_events.audit import What
 from pulp_events.errors import PulpError
-from pulp_projections import passwords, users
-from pulp_projections.passwords import PasswordSettings
-from pulp_projections.users import Credentials, Role
 
 from pulp_api.audit import Audit
 from pulp_api.basic import Basic, Origin, Unauthenticated

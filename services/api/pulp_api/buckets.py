@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from pulp_projections.quota_store import Taken
+from pulp_accounts.quota_store import Taken
 
 _MOST_KNOWN: Final = 10_000
 _LEASE_S: Final = 0.2

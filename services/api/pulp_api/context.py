@@ -7,10 +7,10 @@ from typing import Annotated, Final, TypeAlias
 from uuid import UUID
 
 from fastapi import Depends, Request
+from pulp_accounts.users import Role
 from pulp_events.errors import BadInput
 from pulp_events.ids import derived_id, new_id
 from pulp_events.task import Position
-from pulp_projections.users import Role
 
 from pulp_api import crossing
 from pulp_api.auth import Authenticator, Forbidden, Principal

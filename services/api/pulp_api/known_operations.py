@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from pulp_events.errors import BadInput
-from pulp_projections import queries
-from pulp_projections.queries import OperationRow
+from pulp_projections.reading import queries
+from pulp_projections.reading.queries import OperationRow
 
 from pulp_api.arguments import did_you_mean
 from pulp_api.auth import Connect

@@ -14,8 +14,8 @@ Memory is bounded: the entries that were used longest ago are forgotten.
 from enum import IntEnum
 from typing import Final
 
+from pulp_accounts.user_names import normal_name
 from pulp_events.errors import PulpError
-from pulp_projections.user_names import normal_name
 
 from pulp_api.basic import Origin
 from pulp_api.recent import Recent

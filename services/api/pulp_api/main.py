@@ -7,14 +7,14 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 from pulp_events.clock import BrokerClock
-from pulp_events.collecting import collect_seldom
-from pulp_events.heartbeat import Heartbeat
 from pulp_events.log import KafkaLog
 from pulp_projections.connection import pool
-from pulp_projections.positions import Positions
-from pulp_projections.preconditions.looking import Place, place_of
-from pulp_projections.preconditions.watch import Watch, watching
-from pulp_projections.startup import prepare
+from pulp_projections.reading.positions import Positions
+from pulp_runtime.gc_tuning import collect_seldom
+from pulp_runtime.heartbeat import Heartbeat
+from pulp_runtime.preconditions.looking import Place, place_of
+from pulp_runtime.preconditions.watch import Watch, watching
+from pulp_runtime.startup import prepare
 from starlette.types import ASGIApp
 
 from pulp_api.app import build

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
+from pulp_accounts import quota_store
+from pulp_accounts.quota_store import Taken, Unfinished
+from pulp_accounts.quotas import DEFAULTS, Quota, quota_of
+from pulp_accounts.users import Role
 from pulp_events.audit import What
 from pulp_events.errors import BadInput, LogUnavailable, PulpError
 from pulp_events.events import Accepted
 from pulp_events.task import Position
-from pulp_projections import quota_store
-from pulp_projections.quota_store import Taken, Unfinished
-from pulp_projections.quotas import DEFAULTS, Quota, quota_of
-from pulp_projections.users import Role
 
 from pulp_api.audit import Audit
 from pulp_api.auth import Connect, Principal

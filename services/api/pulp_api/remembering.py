@@ -7,8 +7,9 @@ import msgspec
 from psycopg import AsyncConnection
 from pulp_events.errors import BadInput, ReadModelUnavailable
 from pulp_events.events import Accepted
-from pulp_projections import queries, repositories
-from pulp_projections.queries import TaskRow
+from pulp_projections import repositories
+from pulp_projections.reading import queries
+from pulp_projections.reading.queries import TaskRow
 
 from pulp_api.arguments import BadArguments
 from pulp_api.auth import Connect

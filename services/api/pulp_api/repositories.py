@@ -15,7 +15,7 @@ from pulp_events.audit import What
 from pulp_events.errors import PulpError
 from pulp_events.ids import new_id
 from pulp_projections import repositories as store
-from pulp_projections.queries import Condition, OperationRow, TaskRow
+from pulp_projections.reading.queries import Condition, OperationRow, TaskRow
 from pulp_projections.repositories import Repository, Runs, Said, Version
 
 from pulp_api.audit import Audit

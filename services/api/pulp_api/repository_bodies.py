@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from pulp_events.argument_forms import repository_id
 from pulp_events.errors import BadInput
-from pulp_projections.queries import OperationRow
+from pulp_projections.reading.queries import OperationRow
 from pulp_projections.repositories import Repository, Said
 
 from pulp_api.arguments import BadArguments, Problem, did_you_mean

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from pulp_events.errors import BadInput
 from pulp_events.events import EMPTY_OBJECT, Name, Resource
-from pulp_projections.queries import OperationRow, TaskRow
+from pulp_projections.reading.queries import OperationRow, TaskRow
 
 from pulp_api.submission import Submission, arguments_of, checked, declared_resources, declared_tags
 

@@ -27,12 +27,13 @@ from pulp_events.log import TimedLog
 from pulp_events.settings import UNSERVED_S
 from pulp_events.task import FINAL, Ignored, Position, Reason, State, evolve
 from pulp_events.topics import partition_of
-from pulp_projections import queries, store
-from pulp_projections.as_of import row_of, task_as_of
-from pulp_projections.pages import Pages
-from pulp_projections.positions import Positions
-from pulp_projections.queries import HistoryEntry, TaskRow
-from pulp_projections.reruns import Reruns, reruns, task_and_reruns
+from pulp_projections.reading import queries
+from pulp_projections.reading.as_of import row_of, task_as_of
+from pulp_projections.reading.pages import Pages
+from pulp_projections.reading.positions import Positions
+from pulp_projections.reading.queries import HistoryEntry, TaskRow
+from pulp_projections.reading.reruns import Reruns, reruns, task_and_reruns
+from pulp_projections.writing import store
 
 from pulp_api import remembering, submission
 from pulp_api.connections import Connections

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from pulp_accounts.passwords import USUAL, PasswordSettings
+from pulp_accounts.quotas import of_roles
+from pulp_accounts.users import Role
 from pulp_events import settings as read
-from pulp_projections.passwords import USUAL, PasswordSettings
-from pulp_projections.quotas import of_roles
-from pulp_projections.users import Role
 
 from pulp_api.addresses import Proxies
 from pulp_api.forwarded import WAYS

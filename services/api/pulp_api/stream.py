@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Raw
 from pulp_events.codec import decode, type_of
 from pulp_events.errors import LogError, UndecodableRecord
-from pulp_events.heap import give_back
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader, Record
+from pulp_runtime.heap import give_back
 
 UNDECODABLE: Final = "undecodable"
 PING_S: Final = 15.0

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 from pulp_events.errors import BadInput
 from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Name, Resource, Tag
-from pulp_projections.queries import Ancestor, OperationRow, TaskRow
+from pulp_projections.reading.queries import Ancestor, OperationRow, TaskRow
 
 from pulp_api.arguments import Checker, checker, did_you_mean
 

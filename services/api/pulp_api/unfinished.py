@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from pulp_accounts.quota_store import Unfinished
 from pulp_events.task import Position
-from pulp_projections.quota_store import Unfinished
 
 _OLD_S: Final = 1.0
 _OLD_NEAR_S: Final = 0.1

@@ -13,8 +13,8 @@ from fastapi.responses import StreamingResponse
 from psycopg import AsyncConnection
 from pulp_events.errors import BadInput, TaskNotFound
 from pulp_events.task import State
-from pulp_projections import bounded, queries
-from pulp_projections.queries import Condition, TaskRow, raw
+from pulp_projections.reading import bounded, queries
+from pulp_projections.reading.queries import Condition, TaskRow, raw
 
 from pulp_api.context import MAX_REASON, Call, Calling
 from pulp_api.failures import NoGroup

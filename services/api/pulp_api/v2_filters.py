@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import Depends, Query, Request
 from pulp_events.errors import BadInput
-from pulp_projections.queries import Condition
+from pulp_projections.reading.queries import Condition
 
 from pulp_api.times import zoned_time
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from msgspec import Raw
 from pulp_events.errors import BadInput
-from pulp_projections.queries import Condition
+from pulp_projections.reading.queries import Condition
 from pulp_projections.repositories import Run
 
 from pulp_api.context import Call, Calling

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from pulp_events.errors import BadInput
 from pulp_events.task import State
-from pulp_projections.queries import Condition, TaskRow
+from pulp_projections.reading.queries import Condition, TaskRow
 
 WORDS: Final = {
     State.WAITING: "waiting",

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from msgspec import Raw
 from pulp_events.errors import BadInput, TaskAlreadyFinal, TaskNotCancellable, TaskNotFound
 from pulp_events.task import Position, State
-from pulp_projections import queries
-from pulp_projections.waiting import facts_of
+from pulp_projections.reading import queries
+from pulp_projections.reading.waiting import facts_of
 
 from pulp_api import rerun, submission
 from pulp_api.context import MAX_REASON, Calling

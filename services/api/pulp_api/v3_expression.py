@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from pulp_projections.queries import Condition, in_each
+from pulp_projections.reading.queries import Condition, in_each
 
 from pulp_api.failures import FieldErrors
 from pulp_api.times import with_plus

@@ -9,7 +9,7 @@ from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from pulp_events.errors import BadInput
-from pulp_projections.queries import Condition
+from pulp_projections.reading.queries import Condition
 
 from pulp_api.failures import FieldErrors
 from pulp_api.submission import task_id_of

@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Response
-from pulp_projections import queries
-from pulp_projections.queries import OperationRow
+from pulp_projections.reading import queries
+from pulp_projections.reading.queries import OperationRow
 
 from pulp_api.argument_words import example, parameters
 from pulp_api.context import Calling

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from msgspec import Raw
 from pulp_events.task import State
-from pulp_projections.queries import Condition
+from pulp_projections.reading.queries import Condition
 from pulp_projections.repositories import Repository, Run, Version
 
 from pulp_api.arguments import Problem

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, LiteralString, NamedTuple
 
-from pulp_projections.queries import Condition, tasks_among
+from pulp_projections.reading.queries import Condition, tasks_among
 
 
 class Way(NamedTuple):

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request, Response
 from psycopg import Error as PostgresError
 from pulp_events.errors import LogError
 from pulp_events.findings import described
-from pulp_projections import queries
-from pulp_projections.preconditions.looking import Report
-from pulp_projections.preconditions.watch import Watch
-from pulp_projections.queries import Condition
+from pulp_projections.reading import queries
+from pulp_projections.reading.queries import Condition
 from pulp_projections.workers import Slots, WorkerRow, slots, unserved_queues, workers
+from pulp_runtime.preconditions.looking import Report
+from pulp_runtime.preconditions.watch import Watch
 
 from pulp_api.openapi import EMULATED
 from pulp_api.respond import json

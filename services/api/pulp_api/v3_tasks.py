@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 from pulp_events.task import State
-from pulp_projections.queries import TaskRow, raw
-from pulp_projections.reruns import Reruns
+from pulp_projections.reading.queries import TaskRow, raw
+from pulp_projections.reading.reruns import Reruns
 
 from pulp_api.respond import API, instant
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pulp_projections.queries import Condition
+from pulp_projections.reading.queries import Condition
 from pulp_projections.workers import WorkerRow, workers
 
 from pulp_api.context import Calling

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from pulp_events.task import FINAL, State
-from pulp_projections.waiting import Facts, Held, Unmet
+from pulp_projections.reading.waiting import Facts, Held, Unmet
 
 from pulp_api.v3_tasks import href_of
 

@@ -11,13 +11,13 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from pulp_events import admin
 from pulp_events.errors import LogUnavailable, OffsetOutOfRange, TopicMismatch
-from pulp_events.heap import give_back
 from pulp_events.kafka import Kafka
 from pulp_events.reader import Reader, Record
+from pulp_runtime.heap import give_back
 
-from pulp_processor.aiokafka_settings import faust_credentials
+from pulp_processor.consuming.aiokafka_settings import faust_credentials
+from pulp_processor.consuming.transport import SCHEME
 from pulp_processor.settings import Settings
-from pulp_processor.transport import SCHEME
 from pulp_processor.watchdog import Standing
 from pulp_processor.writer import Writer
 

@@ -9,20 +9,20 @@ from typing import Any, Final, Never
 
 from confluent_kafka.admin import AclOperation
 from pulp_events import admin
-from pulp_events.collecting import collect_seldom
 from pulp_events.errors import PulpError
-from pulp_events.heartbeat import Heartbeat
 from pulp_events.log import KafkaLog
-from pulp_projections.preconditions.looking import place_of
-from pulp_projections.preconditions.watch import Watch
-from pulp_projections.startup import prepare
+from pulp_runtime.gc_tuning import collect_seldom
+from pulp_runtime.heartbeat import Heartbeat
+from pulp_runtime.preconditions.looking import place_of
+from pulp_runtime.preconditions.watch import Watch
+from pulp_runtime.startup import prepare
 
-from pulp_processor import leaving
-from pulp_processor.aiokafka_settings import check_group, refusal
 from pulp_processor.app import ProcessorApp, group_of
+from pulp_processor.consuming import leaving
+from pulp_processor.consuming.aiokafka_settings import check_group, refusal
+from pulp_processor.dead_letters.sender import DeadLetterSender
 from pulp_processor.instance import Instance
-from pulp_processor.letter_sender import DeadLetterSender
-from pulp_processor.reactor import Reactor
+from pulp_processor.reacting.reactor import Reactor
 from pulp_processor.settings import Settings
 from pulp_processor.watchdog import watch
 

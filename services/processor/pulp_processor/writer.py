@@ -12,10 +12,10 @@ import psycopg
 from psycopg import errors
 from pulp_events.errors import PulpError
 from pulp_events.reader import Record
+from pulp_projections.writing import small_batch
+from pulp_projections.writing.projector import OutOfPlace, Projector
 
-from pulp_processor import small_batch
-from pulp_processor.projector import OutOfPlace, Projector
-from pulp_processor.transport import Batch
+from pulp_processor.consuming.transport import Batch
 
 _SLOW_S: Final = 1.0
 _FEW_RECORDS: Final = 4

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, Self
 
-from pulp_events.heartbeat import Heartbeat
 from pulp_events.log import KafkaLog
 from pulp_events.settings import SettingsError
-from pulp_projections.positions import Positions
-from pulp_projections.preconditions.looking import place_of
-from pulp_projections.preconditions.watch import watching
-from pulp_projections.startup import prepare
+from pulp_projections.reading.positions import Positions
+from pulp_runtime.heartbeat import Heartbeat
+from pulp_runtime.preconditions.looking import place_of
+from pulp_runtime.preconditions.watch import watching
+from pulp_runtime.startup import prepare
 
 from pulp_worker.belongings import OperationThreads, own_threads_and_processes, show_own_tasks
 from pulp_worker.guard import owner_of

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from psycopg import AsyncConnection
-from pulp_projections.quotas import DEFAULTS, quota_of
+from pulp_accounts.quotas import DEFAULTS, quota_of
+from pulp_accounts.users import Role
 from pulp_projections.sql import load
-from pulp_projections.users import Role
 
 _SQL: Final = load("pulp_worker", "claims.sql")
 _KNOWN_S: Final = 5.0

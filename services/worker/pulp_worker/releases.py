@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import psycopg
 from pulp_events.task import Position
-from pulp_projections.positions import Positions
+from pulp_projections.reading.positions import Positions
 
 from pulp_worker.claims import Claim, Claims, LetGo
 

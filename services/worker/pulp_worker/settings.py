@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from pulp_accounts.quotas import of_roles
+from pulp_accounts.users import Role
 from pulp_events import settings as read
-from pulp_projections.quotas import of_roles
-from pulp_projections.users import Role
 
 from pulp_worker.bounds import fetch_settings, isolation_settings
 from pulp_worker.fetching.settings import FetchSettings

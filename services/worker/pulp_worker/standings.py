@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Protocol
 
 import psycopg
 from pulp_events.task import Position
-from pulp_projections.positions import Positions
+from pulp_projections.reading.positions import Positions
 
 from pulp_worker.claims import Claim, Claims, Standing
 

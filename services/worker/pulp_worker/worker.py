@@ -11,8 +11,8 @@ import psycopg
 from pulp_events.errors import LogError, PulpError
 from pulp_events.events import ErrorCode
 from pulp_events.log import Log
-from pulp_projections.positions import Positions
-from pulp_projections.startup import DependencyAway
+from pulp_projections.reading.positions import Positions
+from pulp_runtime.startup import DependencyAway
 
 from pulp_worker.attempt import Attempt, Tools
 from pulp_worker.blaming import LastWord, blame, give_up, no_last_word, tell_stuck

@@ -1,0 +1,120 @@
+"""A page of the list of tasks, with how many match in all and the positions that it shows: in one statement."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, LiteralString, NamedTuple
+
+from psycopg import AsyncConnection
+from psycopg.sql import SQL
+
+from pulp_projections.reading.bounded import EVERYTHING, behind, tasks_sql
+from pulp_projections.reading.queries import Condition, Reading, TaskRow, parameters_of, reading_of, rows_of
+from pulp_projections.sql import load
+
+_SQL: Final = load("pulp_projections.reading", "pages.sql")
+EXACT_UP_TO: Final = 10_000
+"""Matches of a filter that has no counters which are counted one by one; of more the number is estimated."""
+_ESTIMATED_S: Final = 10.0
+_MOST_ESTIMATES: Final = 1000
+_Key = tuple[Reading, str]
+
+
+class Page(NamedTuple):
+    """All of it is of one moment."""
+
+    rows: list[TaskRow]
+    total: int
+    """How many tasks match, whatever the page."""
+    is_estimate: bool
+    """There are more than `EXACT_UP_TO`; how many is the planner's guess, but never fewer than the page shows."""
+    shown: dict[int, int]
+    """Partition → next offset."""
+
+
+class _Estimate(NamedTuple):
+    total: int
+    ends_s: float
+
+
+class Pages:
+    """Reads pages. What a filter matches is not counted again at once where it was more than `EXACT_UP_TO`."""
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        self._estimates: dict[_Key, _Estimate] = {}
+
+    async def read(
+        self,
+        connection: AsyncConnection,
+        conditions: Sequence[Condition],
+        *,
+        order: LiteralString,
+        limit: int,
+        offset: int,
+        wanted: frozenset[str] = EVERYTHING,
+    ) -> Page:
+        """The page of the tasks for which every condition holds, with the wanted columns of `bounded.WIDE`."""
+        reading = reading_of(conditions, order)
+        parameters = parameters_of(conditions)
+        key = (reading, repr(parameters))
+        known = self._known(key)
+        way: LiteralString = "counters" if _have_counters(conditions) else "up_to" if known is None else "not_at_all"
+        values = {**parameters, "limit": limit, "skip": offset, "most": EXACT_UP_TO + 1}
+
+        async def found_by(form: str) -> list[tuple[Any, ...]]:
+            tasks = behind(reading, offset)
+            return await rows_of(connection, _statement(form, reading, tasks, order, way, limit, wanted), values)
+
+        found = await found_by("page") or await found_by("empty")
+        rows = [TaskRow(*row[2:]) for row in found if row[2] is not None]
+        count = found[0][1]
+        shown = _positions_of(found[0][0])
+        if way == "counters" or (count is not None and count <= EXACT_UP_TO):
+            return Page(rows, count, False, shown)
+        if len(rows) < limit and (rows or not offset):
+            return Page(rows, offset + len(rows), False, shown)  # the last page tells it
+        estimate = known or await self._estimate(connection, parameters, key)
+        return Page(rows, max(estimate, offset + len(rows) + 1), True, shown)
+
+    def _known(self, key: _Key) -> int | None:
+        found = self._estimates.get(key)
+        return found.total if found is not None and found.ends_s > self._clock_s() else None
+
+    async def _estimate(self, connection: AsyncConnection, parameters: Mapping[str, Any], key: _Key) -> int:
+        cursor = await connection.execute(_estimate_sql(key[0]), parameters, prepare=False)
+        row = await cursor.fetchone()
+        assert row is not None
+        estimate = max(int(row[0][0]["Plan"]["Plan Rows"]), EXACT_UP_TO + 1)
+        if len(self._estimates) >= _MOST_ESTIMATES:
+            self._estimates.clear()
+        self._estimates[key] = _Estimate(estimate, self._clock_s() + _ESTIMATED_S)
+        return estimate
+
+
+def _have_counters(conditions: Sequence[Condition]) -> bool:
+    return all(condition.is_counted for condition in conditions)
+
+
+@lru_cache(maxsize=256)
+def _statement(
+    form: str,
+    reading: Reading,
+    tasks: Reading,
+    order: LiteralString,
+    way: LiteralString,
+    limit: int,
+    wanted: frozenset[str],
+) -> LiteralString:
+    count = SQL(_SQL[way]).format(source=SQL(reading.source), where=SQL(reading.where))
+    whole = SQL(_SQL["whole"]).format(count=count)
+    return SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(tasks, limit, wanted)), order=SQL(order)).as_string()
+
+
+def _estimate_sql(reading: Reading) -> bytes:
+    return SQL(_SQL["estimate"]).format(source=SQL(reading.source), where=SQL(reading.where)).as_bytes()
+
+
+def _positions_of(text: str | None) -> dict[int, int]:
+    pairs = (pair.partition(":") for pair in (text or "").split(",") if pair)
+    return {int(partition): int(offset) for partition, _, offset in pairs}

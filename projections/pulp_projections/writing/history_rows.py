@@ -1,0 +1,63 @@
+"""Rows of `task_events` for COPY: most of what the projection writes is these rows."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from struct import Struct
+from typing import Final
+
+from pulp_events.codec import TYPES
+from pulp_events.events import Data, Event
+
+from pulp_projections.writing import binary_copy
+from pulp_projections.writing.fold import HistoryRow
+
+COLUMNS: Final = (
+    *("partition", "record_offset", "task_id", "event_id", "event_time", "broker_time"),
+    *("event", "type", "actor", "effect"),
+)
+"""What has a fixed length comes first, and goes with its lengths into one step: there are so many rows."""
+_fixed: Final = Struct(">hiiiqi16si16siqiqi").pack
+"""The number of fields, those before `event`, and how long that is."""
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_MOST_PIECES: Final = 75
+"""In a part, three for each row. Where parts are made while others wait for Postgres, one is how long they wait."""
+_microseconds: Final = lru_cache(maxsize=256)(binary_copy.microseconds)
+
+
+class _Texts(dict[tuple[type[Data], str, str], bytes]):
+    """The last three fields, of type text, by kind, actor and effect: made once for each that comes."""
+
+    def __missing__(self, key: tuple[type[Data], str, str]) -> bytes:
+        kind, actor, effect = key
+        fields = self[key] = _texts(TYPES[kind], actor, effect)
+        return fields
+
+
+def binary(rows: Iterable[HistoryRow]) -> Iterator[bytes]:
+    """All that COPY expects, for `COLUMNS`, in parts of some 15 kB."""
+    pieces = [binary_copy.SIGNATURE]
+    fields, texts = len(COLUMNS), _Texts()
+    for row in rows:
+        record, event = row.record, row.event
+        value = record.value or b""
+        task, own = event.task_id.int.to_bytes(16), event.id.int.to_bytes(16)
+        since = event.time - _EPOCH
+        time = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        broker = _microseconds(record.timestamp_ms)
+        pieces += (
+            _fixed(fields, 4, record.partition, 8, record.offset, 16, task, 16, own, 8, time, 8, broker, len(value)),
+            value,
+            texts[type(event.data), event.actor, row.effect]
+            if isinstance(event, Event)
+            else _texts(event.type, event.actor, row.effect),
+        )
+        if len(pieces) > _MOST_PIECES:
+            yield b"".join(pieces)
+            pieces.clear()
+    pieces.append(binary_copy.TRAILER)
+    yield b"".join(pieces)
+
+
+def _texts(kind: str, actor: str, effect: str) -> bytes:
+    return binary_copy.text(kind) + binary_copy.text(actor) + binary_copy.text(effect)

@@ -1,0 +1,149 @@
+"""Filling a generation that is not active: the same fold and the same transactions as the live projection's."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final, NamedTuple
+
+from psycopg import AsyncConnection, errors
+from psycopg.sql import SQL, Identifier
+from pulp_projections.schemas import schema_of
+from pulp_projections.sql import load
+from pulp_projections.writing import store
+from pulp_projections.writing.projector import FenceLost, Projector
+
+from pulp_processor.consuming.partition_reader import PartitionReader
+from pulp_processor.rebuilding.errors import RebuildCancelled, RebuildInUse
+from pulp_processor.settings import Settings
+
+_SQL: Final = load("pulp_processor.rebuilding", "rebuild.sql")
+_AT_ONCE: Final = 2
+"""Partitions that one process fills side by side: while Postgres writes one's rows, the other's are made. Each has a
+consumer, a connection and two batches: this bounds memory as well."""
+
+
+def connection_name(generation: int) -> str:
+    """What the connections that fill a generation are called in Postgres."""
+    return f"pulp-rebuild/{generation}"
+
+
+async def enter(connection: AsyncConnection, generation: int) -> None:
+    """Begin a transaction's work on a generation: none drops it, or makes it active, before the transaction ends.
+
+    Raises `RebuildCancelled` if it is gone, or active already. `cancel` finds what it must interrupt by the name that
+    the connection has from now on.
+    """
+    values = {"schema": schema_of(generation), "name": connection_name(generation), "generation": generation}
+    if await (await connection.execute(_SQL["enter"], values)).fetchone() is None:
+        raise RebuildCancelled(generation)
+
+
+class GenerationProjector(Projector):
+    """Writes one partition of one generation, as long as that is not the active one. It notifies nobody."""
+
+    _is_live = False
+
+    def __init__(self, conninfo: str, partition: int, generation: int) -> None:
+        super().__init__(conninfo, partition)
+        self.generation = generation
+
+    async def locate(self) -> int:
+        """Read this partition's position in the generation."""
+        self._forget()
+        connection = await self._connect()
+        query = SQL("select next_offset from {}.positions where partition = %s").format(
+            Identifier(schema_of(self.generation))
+        )
+        row = await (await connection.execute(query, [self.partition])).fetchone()
+        assert row is not None  # made with the generation
+        self.next_offset = row[0]
+        return self.next_offset
+
+    async def _enter(self, connection: AsyncConnection, end: int) -> None:
+        await enter(connection, self.generation)
+        if not await store.advance(connection, self.partition, self.next_offset, end):
+            raise FenceLost(f"partition {self.partition}: the position is not {self.next_offset} any more")
+
+
+class Share(NamedTuple):
+    """A partition of a generation that is to be filled up to an offset."""
+
+    settings: Settings
+    generation: int
+    partition: int
+    end: int
+
+
+class Filler(NamedTuple):
+    """Who fills shares."""
+
+    fill: Callable[[Share, Callable[[int], None]], Awaitable[None]]
+    """Like `fill_share`."""
+    at_once: int
+    """How many it can fill side by side."""
+
+
+async def fill(
+    settings: Settings,
+    generation: int,
+    ends: Mapping[int, int],
+    moved: Callable[[int, int], None],
+    filler: Filler | None = None,
+) -> None:
+    """Project everything before `ends` into the generation, from where it is.
+
+    A partition that is past its end already stays as it is. `moved(partition, next_offset)` is called after every
+    batch. What is committed stays, whatever happens: a later call goes on from there. Waits while Kafka is away.
+    Raises `RebuildCancelled`, `RebuildInUse` if another process fills the generation, `OffsetOutOfRange` if the log
+    lacks what is needed, `psycopg.OperationalError` if Postgres goes away. Without a filler this process fills.
+    """
+    filler = filler or Filler(fill_share, _AT_ONCE)
+    limit = asyncio.Semaphore(filler.at_once)
+
+    async def one(share: Share) -> None:
+        async with limit:
+            await filler.fill(share, partial(moved, share.partition))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for partition, end in sorted(ends.items()):
+                group.create_task(one(Share(settings, generation, partition, end)))
+    except BaseExceptionGroup as raised:
+        raise _plain(raised.exceptions[0], generation) from raised
+
+
+async def fill_share(share: Share, moved: Callable[[int], None]) -> None:
+    """Fill it in this process. `moved` is told where it is: at first, and after every batch. Raises as `fill` does."""
+    projector = GenerationProjector(share.settings.postgres, share.partition, share.generation)
+    try:
+        await _fill(share, projector, moved)
+    finally:
+        await projector.close()
+
+
+async def _fill(share: Share, projector: GenerationProjector, moved: Callable[[int], None]) -> None:
+    settings, partition, end = share.settings, share.partition, share.end
+    start = await projector.locate()
+    moved(start)
+    if start >= end:
+        return
+    most = settings.batch_records
+    async with PartitionReader(settings.kafka, settings.topics.events, partition, start) as reader:
+        coming = asyncio.create_task(reader.read(end, most=most))
+        try:
+            while batch := await coming:
+                # Kafka is read while Postgres writes this one.
+                coming = asyncio.create_task(reader.read(end, most=most))
+                await projector.project(batch)
+                moved(projector.next_offset)
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+
+def _plain(error: BaseException, generation: int) -> BaseException:
+    if isinstance(error, errors.QueryCanceled | errors.UndefinedTable | errors.InvalidSchemaName):
+        return RebuildCancelled(generation)  # `cancel` interrupts what runs, and drops the tables
+    if isinstance(error, FenceLost):
+        return RebuildInUse("another process")
+    return error

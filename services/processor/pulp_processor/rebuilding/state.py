@@ -1,0 +1,160 @@
+"""The generations of the read model as an operator sees them, and the lock under which they are worked on."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.sql import SQL, Identifier
+from pulp_events.errors import ReadModelUnavailable
+from pulp_projections.connection import connect
+from pulp_projections.schemas import schema_of
+from pulp_projections.sql import load
+
+from pulp_processor.rebuilding.errors import RebuildInterrupted, RebuildInUse, RebuildRefused
+
+_SQL: Final = load("pulp_processor.rebuilding", "rebuild.sql")
+_PATIENCE_S: Final = 3.0
+
+
+class Generation(NamedTuple):
+    """One generation of the read model."""
+
+    number: int
+    status: str
+    """`building`, `ready` (to become active), `active`, `retired` (to roll back to) or `verifying` (never active)."""
+    created_at: datetime
+    activated_at: datetime | None
+    indexed_at: datetime | None
+    verified_at: datetime | None
+    accepted: tuple[str, ...]
+    """Columns whose differences from the active one were wanted."""
+    ends: Mapping[int, int]
+    """Partition → where the log ended when its rebuild began; {} if it is no rebuild."""
+    positions: Mapping[int, int]
+    """Partition → next offset."""
+
+    @property
+    def percent(self) -> float:
+        """How much of the log, as it was when the rebuild began, is projected: 0 to 100."""
+        total = sum(self.ends.values())
+        done = sum(min(self.positions.get(partition, 0), end) for partition, end in self.ends.items())
+        return 100.0 * done / total if total else 100.0
+
+
+async def generations(connection: AsyncConnection) -> list[Generation]:
+    """All generations, in order of their numbers."""
+    rows = await (await connection.execute(_SQL["generations"])).fetchall()
+    return [
+        Generation(
+            number=row[0],
+            status=row[1],
+            created_at=row[2],
+            activated_at=row[3],
+            indexed_at=row[4],
+            verified_at=row[5],
+            accepted=tuple(row[6] or ()),
+            ends=dict(enumerate(row[7] or ())),
+            positions=await positions(connection, row[0]),
+        )
+        for row in rows
+    ]
+
+
+async def positions(connection: AsyncConnection, generation: int) -> dict[int, int]:
+    """Partition → next offset in a generation."""
+    query = SQL("select partition, next_offset from {}.positions").format(Identifier(schema_of(generation)))
+    return dict(await (await connection.execute(query)).fetchall())
+
+
+async def active(connection: AsyncConnection) -> Generation:
+    """The active generation; raises `RebuildRefused` if nothing was installed."""
+    for generation in await generations(connection):
+        if generation.status == "active":
+            return generation
+    raise RebuildRefused("the database has no active generation: start a processor first")
+
+
+async def in_progress(connection: AsyncConnection) -> Generation | None:
+    """The generation that is built, or ready to become active; there is at most one."""
+    for generation in await generations(connection):
+        if generation.status in ("building", "ready"):
+            return generation
+    return None
+
+
+async def drop(connection: AsyncConnection, generation: int) -> None:
+    """Drop a generation's tables, in one transaction; waits for locks for a second at most.
+
+    Raises `RebuildRefused` if it is the active one (it may just have become that) or is gone already.
+    """
+    async with connection.transaction():
+        await connection.execute("set local lock_timeout = '1s'")
+        if await (await connection.execute(_SQL["remove"], {"generation": generation})).fetchone() is None:
+            raise RebuildRefused(f"generation {generation} is the active one, or is gone: nothing was dropped")
+        await connection.execute(SQL("drop schema {} cascade").format(Identifier(schema_of(generation))))
+
+
+async def drop_verifying(connection: AsyncConnection) -> None:
+    """Drop what a comparison has made, or one that was killed has left. Needs the lock on the generations."""
+    for generation in await generations(connection):
+        if generation.status == "verifying":
+            await drop(connection, generation.number)
+
+
+@asynccontextmanager
+async def working(postgres: str) -> AsyncIterator[AsyncConnection]:
+    """A connection that holds the lock on the generations.
+
+    Raises `RebuildInUse`, which names the holder, `ReadModelUnavailable` if Postgres does not answer, and
+    `RebuildInterrupted` if it goes away meanwhile.
+    """
+    async with _connected(postgres) as connection:
+        try:
+            await _take_lock(connection)
+            yield connection
+        except psycopg.OperationalError as error:
+            raise RebuildInterrupted(
+                f"Postgres went away: {str(error).strip()}. What was filled stays; when it is back, resume the rebuild"
+            ) from error
+
+
+@asynccontextmanager
+async def looking(postgres: str) -> AsyncIterator[AsyncConnection]:
+    """A connection without the lock."""
+    async with _connected(postgres) as connection:
+        yield connection
+
+
+async def holder(connection: AsyncConnection) -> str | None:
+    """Who works on the generations now: the process, and where it is."""
+    row = await (await connection.execute(_SQL["holder"])).fetchone()
+    return None if row is None else str(row[0])
+
+
+@asynccontextmanager
+async def _connected(postgres: str) -> AsyncIterator[AsyncConnection]:
+    try:
+        connection = await connect(postgres, "pulp-rebuild", connect_timeout_s=10)
+    except psycopg.OperationalError as error:
+        raise ReadModelUnavailable(f"Postgres does not answer: {str(error).strip()}") from error
+    async with connection:
+        yield connection
+
+
+async def _take_lock(connection: AsyncConnection) -> None:
+    name = f"pulp-rebuild {socket.gethostname()}:{os.getpid()}"
+    ends = time.monotonic() + _PATIENCE_S  # Postgres may take a moment to notice that the last holder was killed
+    while True:
+        row = await (await connection.execute(_SQL["take_lock"], {"name": name})).fetchone()
+        if row is not None and row[-1]:
+            return
+        if time.monotonic() >= ends:
+            raise RebuildInUse(await holder(connection) or "another process")
+        await asyncio.sleep(0.2)

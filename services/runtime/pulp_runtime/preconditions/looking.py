@@ -1,0 +1,162 @@
+"""All preconditions at once: the same for `readyz`, `status` and `pulp-tasks doctor`."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from pulp_events import admin, topic_states
+from pulp_events.clock import BrokerClock, Offset
+from pulp_events.errors import LogRefused, LogUnavailable, SettingsError
+from pulp_events.findings import Finding, Severity
+from pulp_events.kafka import Kafka, Servers
+from pulp_events.settings import Installation
+from pulp_events.topics import Topics
+from pulp_projections.connection import certificate_files, connect
+
+from pulp_runtime.preconditions import clocks, database, expiry, folders
+
+_LIMIT_S: Final = 5.0
+_silent: Final = logging.getLogger("pulp.preconditions.kafka")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What is looked at; None is what this process has nothing to do with."""
+
+    kafka: Servers | None
+    postgres: str | None
+    topics: Topics
+    storage: Path | None = None
+    certificates: tuple[Path, ...] = ()
+    """Those that this process shows to its own clients."""
+    clock_bound_s: float = 2.0
+    broker_clock: BrokerClock = field(default_factory=BrokerClock)
+    """Noted by whoever appends: a look itself writes nothing."""
+
+
+def place_of(
+    installation: Installation,
+    *,
+    broker_clock: BrokerClock,
+    storage: Path | None = None,
+    certificates: tuple[Path, ...] = (),
+) -> Place:
+    """What a process of an installation looks at."""
+    return Place(
+        kafka=installation.kafka,
+        postgres=installation.postgres,
+        topics=installation.topics,
+        storage=storage,
+        certificates=certificates,
+        clock_bound_s=installation.clock_bound_s,
+        broker_clock=broker_clock,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found, worst first, and what could not be looked at."""
+
+    findings: tuple[Finding, ...] = ()
+    unchecked: tuple[str, ...] = ()
+
+    @property
+    def worst(self) -> Severity | None:
+        """The severity of the worst finding; None where there is none."""
+        return self.findings[0].severity if self.findings else None
+
+    @property
+    def endangers_data(self) -> bool:
+        """Whether to go on is dangerous. A part that is away endangers nothing by itself."""
+        return any(each.severity is Severity.FAULT and each.check not in AWAY for each in self.findings)
+
+
+AWAY = frozenset({"kafka-away", "kafka-refused", "postgres-away", "kafka-unset", "postgres-unset"})
+
+
+async def look(place: Place) -> Report:
+    """Every check that can run, side by side; it takes a few seconds at most, and does not block the loop."""
+    parts = await asyncio.gather(_kafka(place), _postgres(place), _storage(place), _certificates(place))
+    found = [each for part in parts for each in part.findings]
+    order = list(Severity)
+    found.sort(key=lambda each: order.index(each.severity))
+    return Report(tuple(found), tuple(each for part in parts for each in part.unchecked))
+
+
+async def _kafka(place: Place) -> Report:
+    if not place.kafka:
+        return Report(
+            (_unset("kafka-unset", "Kafka", "PULP_KAFKA"),), ("brokers and topics", "the clock of the brokers")
+        )
+    servers = place.kafka
+    try:
+        found, newest_s = await asyncio.to_thread(_look_at_kafka, servers, place.topics)
+    except (LogUnavailable, LogRefused, SettingsError) as error:
+        check = "kafka-away" if isinstance(error, LogUnavailable) else "kafka-refused"
+        mend = "start it, or correct PULP_KAFKA" if check == "kafka-away" else "correct PULP_KAFKA_… and the ACLs"
+        away = _away(check, "Kafka", error, "nothing can be submitted, and no task goes on", mend)
+        return Report((away,), ("brokers and topics", "the clock of the brokers"))
+    offset = place.broker_clock.take() or _ahead(newest_s)
+    return Report((*found, *clocks.judge(offset, None, place.clock_bound_s)))
+
+
+def _look_at_kafka(servers: Servers, topics: Topics) -> tuple[list[Finding], float | None]:
+    # What its client would log every few milliseconds while no broker answers is one finding here.
+    connection = admin.connect(servers, logger=_silent)
+    found = topic_states.findings(connection, topics, timeout_s=_LIMIT_S)
+    return found, topic_states.newest_time_s(connection, topics.events, timeout_s=_LIMIT_S)
+
+
+def _ahead(newest_s: float | None) -> Offset | None:
+    """From the newest record's time alone: a time that has not come yet is ahead, one that is past tells nothing."""
+    now_s = time.time()
+    return Offset(newest_s - now_s, newest_s - now_s) if newest_s is not None and newest_s > now_s else None
+
+
+async def _postgres(place: Place) -> Report:
+    if not place.postgres:
+        return Report((_unset("postgres-unset", "Postgres", "PULP_POSTGRES"),), ("the database", "its clock"))
+    try:
+        async with asyncio.timeout(_LIMIT_S + 1):
+            async with await connect(place.postgres, "pulp-preconditions") as connection:
+                facts = await database.look(connection)
+    except (psycopg.Error, TimeoutError, SettingsError) as error:
+        reason = "no answer within 6 s" if isinstance(error, TimeoutError) else error
+        mend = "start it, or correct PULP_POSTGRES and its password"
+        away = _away("postgres-away", "Postgres", reason, "nothing is projected, and nothing can be read", mend)
+        return Report((away,), ("the database", "its clock"))
+    offset = Offset.measured(facts.asked_s, facts.clock_s, facts.answered_s)
+    return Report((*database.judge(facts), *clocks.judge(None, offset, place.clock_bound_s)))
+
+
+async def _storage(place: Place) -> Report:
+    if place.storage is None:
+        return Report()
+    return Report(tuple(await asyncio.to_thread(folders.look, place.storage)))
+
+
+async def _certificates(place: Place) -> Report:
+    """Those of the connections that this process makes, and its own."""
+    files = list(place.certificates)
+    if isinstance(place.kafka, Kafka):
+        tls = place.kafka.security.tls
+        files += [each for each in (tls.ca, tls.certificate) if each is not None] if tls is not None else []
+    with contextlib.suppress(SettingsError):  # which is told where the connection is made
+        files += certificate_files(place.postgres) if place.postgres else []
+    return Report(tuple(await asyncio.to_thread(expiry.look, files)) if files else ())
+
+
+def _away(check: str, subject: str, reason: object, endangers: str, mend: str) -> Finding:
+    return Finding(check, subject, Severity.FAULT, " ".join(str(reason).split()), endangers, mend)
+
+
+def _unset(check: str, subject: str, key: str) -> Finding:
+    mend = f"set {key}; for a local stack: pulp-tasks up"
+    return Finding(check, subject, Severity.FAULT, f"{key} is not set", "there is nothing to work with", mend)
