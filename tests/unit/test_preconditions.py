@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate" / "preconditions.md").read_text()
 SOURCES = [
     ROOT / "events" / "pulp_events" / "topic_checks.py",
-    ROOT / "projections" / "pulp_projections" / "startup.py",
-    *(ROOT / "projections" / "pulp_projections" / "preconditions").glob("*.py"),
+    ROOT / "services" / "runtime" / "pulp_runtime" / "startup.py",
+    *(ROOT / "services" / "runtime" / "pulp_runtime" / "preconditions").glob("*.py"),
 ]
 CHECK = re.compile(
     r"(topic|brokers|database|clock|certificate|storage|migrations|tables|extension|reservations|kafka|postgres)(-[a-z]+)+"
