@@ -14,19 +14,13 @@ from confluent_kafka.admin import AclOperation, OffsetSpec
 from pulp_events import admin
 from pulp_events.clock import BrokerClock
 from pulp_events.codec import HEADERS, MAX_EVENT_BYTES, encode, key_of
-from pulp_events.errors import AppendOutcomeUnknown, EventTooLarge, LogUnavailable
+from pulp_events.errors import AppendOutcomeUnknown, LogUnavailable
 from pulp_events.events import Event
 from pulp_events.kafka import Kafka, Servers, client_settings
 from pulp_events.offsets import EndOffsets, Offsets
+from pulp_events.outcome import not_accepted, not_delivered
 from pulp_events.task import Position
 
-# Decided on this side before anything is sent. After any other error an attempt may have been written: librdkafka
-# repeats what got no answer, and the error of the last attempt says nothing about the ones before.
-_SURELY_NOT_WRITTEN: Final = {
-    KafkaError._QUEUE_FULL,
-    KafkaError._UNKNOWN_TOPIC,
-    KafkaError._UNKNOWN_PARTITION,
-}
 _IN_FLIGHT: Final = 1
 """What is appended while a request is under way goes in the next one, all together; what comes alone waits for nothing.
 With a linger, which librdkafka makes a millisecond at least, that would wait as well."""
@@ -140,10 +134,10 @@ class KafkaLog:
                 on_delivery=report,
             )
         except BufferError as error:
-            raise LogUnavailable("the queue of unsent events is full: try again later") from error
+            raise not_accepted(error, len(value), MAX_EVENT_BYTES) from error
         except KafkaException as error:
             self._note(error.args[0])
-            raise LogUnavailable(f"the event could not be sent: {error.args[0].str()}") from error
+            raise not_accepted(error.args[0], len(value), MAX_EVENT_BYTES) from error
         self._overdue.watch(delivered)
         return await delivered
 
@@ -280,9 +274,5 @@ def _resolve(delivered: "asyncio.Future[Position]", error: KafkaError | None, me
         assert partition is not None
         assert offset is not None
         delivered.set_result(Position(partition, offset))
-    elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-        delivered.set_exception(EventTooLarge(len(message.value() or b""), MAX_EVENT_BYTES))
-    elif error.code() in _SURELY_NOT_WRITTEN:
-        delivered.set_exception(LogUnavailable(f"Kafka did not take the event: {error.str()}"))
     else:
-        delivered.set_exception(AppendOutcomeUnknown(f"Kafka did not confirm the event: {error.str()}"))
+        delivered.set_exception(not_delivered(error, len(message.value() or b""), MAX_EVENT_BYTES))

@@ -1,11 +1,15 @@
-"""Appending bytes as they are: dead letters, and what is appended again. Sync; events go through `pulp_events.log`."""
+"""Appends bytes unchanged: dead letters, and records that an operator retries. Events go through `pulp_events.log`.
+
+Sync.
+"""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from pulp_events.errors import AppendOutcomeUnknown, EventTooLarge, LogUnavailable, PulpError
+from pulp_events.errors import AppendOutcomeUnknown, PulpError
 from pulp_events.kafka import Servers, client_settings
+from pulp_events.outcome import not_accepted, not_delivered
 from pulp_events.task import Position
 
 MAX_RECORD_BYTES: Final = 1_048_588
@@ -13,7 +17,7 @@ _TIMEOUT_S: Final = 10.0
 
 
 class RawRecord(NamedTuple):
-    """What is appended."""
+    """A record to append; partition -1 lets Kafka choose."""
 
     key: bytes | None
     value: bytes | None
@@ -53,15 +57,15 @@ def append(producer: Producer, topic: str, records: Sequence[RawRecord]) -> list
                 on_delivery=outcome.report,
             )
         except KafkaException as error:
-            outcome.error = _refusal(error.args[0], len(record.value or b""))
-        except BufferError:
-            outcome.error = LogUnavailable("the queue of unsent records is full: try again later")
+            outcome.error = not_accepted(error.args[0], len(record.value or b""), MAX_RECORD_BYTES)
+        except BufferError as error:
+            outcome.error = not_accepted(error, len(record.value or b""), MAX_RECORD_BYTES)
     producer.flush(_TIMEOUT_S + 1)
     return [outcome.result() for outcome in outcomes]
 
 
 class _Outcome:
-    """What became of one record."""
+    """The result of appending one record."""
 
     def __init__(self) -> None:
         self.error: PulpError = AppendOutcomeUnknown("Kafka did not answer in time")
@@ -70,7 +74,7 @@ class _Outcome:
     def report(self, error: KafkaError | None, message: Message) -> None:
         partition, offset = message.partition(), message.offset()
         if error is not None:
-            self.error = _refusal(error, len(message.value() or b""))
+            self.error = not_delivered(error, len(message.value() or b""), MAX_RECORD_BYTES)
         elif partition is not None and offset is not None:
             self._position = Position(partition, offset)
 
@@ -78,11 +82,3 @@ class _Outcome:
         if self._position is None:
             raise self.error
         return self._position
-
-
-def _refusal(error: KafkaError, size: int) -> PulpError:
-    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-        return EventTooLarge(size, MAX_RECORD_BYTES)
-    if error.code() in (KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT, KafkaError.REQUEST_TIMED_OUT):
-        return AppendOutcomeUnknown(f"Kafka did not confirm the record in time: {error.str()}")
-    return LogUnavailable(f"Kafka did not take the record: {error.str()}")

@@ -1,0 +1,94 @@
+"""Whether an append was written is judged alike for events and dead letters, whatever code Kafka's client reports."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from pulp_events import log
+from pulp_events.errors import AppendOutcomeUnknown, EventTooLarge, LogUnavailable
+from pulp_events.outcome import not_accepted
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
+
+NEVER_SENT = {"_QUEUE_FULL", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"}
+"""What librdkafka says of a message before it has been put into a request."""
+CODES = {
+    name: code
+    for name, code in vars(KafkaError).items()
+    if name.isupper() and isinstance(code, int) and name != "NO_ERROR"
+}
+
+
+class Message:
+    """One that was not delivered."""
+
+    def value(self) -> bytes:
+        return b"12345"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return -1001
+
+
+class Reporting:
+    """A producer that reports one error for each record."""
+
+    def __init__(self, error: KafkaError) -> None:
+        self._error = error
+        self._reports: list[Any] = []
+
+    def produce(self, *_: Any, on_delivery: Any, **__: Any) -> None:
+        self._reports.append(on_delivery)
+
+    def flush(self, _: float) -> int:
+        for report in self._reports:
+            report(self._error, Message())
+        return 0
+
+
+class Refusing(Reporting):
+    """A producer that takes nothing."""
+
+    def produce(self, *_: Any, **__: Any) -> None:
+        raise KafkaException(self._error)
+
+
+def append_with(producer: Any) -> None:
+    raw_producer.append(producer, "topic", [RawRecord(b"k", b"12345", (), 0)])
+
+
+def test_the_client_names_its_codes() -> None:
+    assert len(CODES) > 150
+    assert {"_FATAL", "_TRANSPORT", "NOT_ENOUGH_REPLICAS_AFTER_APPEND", *NEVER_SENT} <= CODES.keys()
+
+
+@pytest.mark.parametrize("name", sorted(CODES))
+async def test_each_error_of_a_delivery_means_the_same_to_both(name: str) -> None:
+    expected: type[Exception] = AppendOutcomeUnknown
+    if name == "MSG_SIZE_TOO_LARGE":
+        expected = EventTooLarge
+    elif name in NEVER_SENT:
+        expected = LogUnavailable
+    error = KafkaError(CODES[name])
+    with pytest.raises(expected) as of_letter:
+        append_with(Reporting(error))
+    delivered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    log._resolve(delivered, error, Message())  # type: ignore[arg-type]
+    with pytest.raises(expected) as of_event:
+        await delivered
+    assert type(of_letter.value) is type(of_event.value) is expected
+
+
+@pytest.mark.parametrize("name", sorted(CODES))
+def test_what_the_client_does_not_accept_was_never_sent(name: str) -> None:
+    expected = EventTooLarge if name == "MSG_SIZE_TOO_LARGE" else LogUnavailable
+    with pytest.raises(expected) as raised:
+        append_with(Refusing(KafkaError(CODES[name])))
+    assert type(raised.value) is expected
+
+
+def test_a_full_queue_has_sent_nothing() -> None:
+    assert isinstance(not_accepted(BufferError("Local: Queue full"), 5, 10), LogUnavailable)
