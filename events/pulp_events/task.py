@@ -52,10 +52,26 @@ _STATE_OF: Final = {outcome: State(outcome.value) for outcome in Outcome}
 
 
 class Position(NamedTuple):
-    """Where an event is in the log. Offsets of two partitions do not compare."""
+    """Where an event is in the log. Offsets of two partitions do not compare. Its text is PARTITION:OFFSET."""
 
     partition: int
     offset: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        """The position that `str` wrote. Raises `ValueError` for any other text, and beyond Kafka's 32 and 64 bits."""
+        partition, _, offset = text.partition(":")
+        return cls(_number(partition, 2**31), _number(offset, 2**63))
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+
+def _number(digits: str, end: int) -> int:
+    # `int` alone takes signs, blanks, underscores and digits of other scripts.
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 20 and int(digits) < end):
+        raise ValueError(f"{digits!r} is not a number from 0 to {end - 1}")
+    return int(digits)
 
 
 class Placed(Protocol):

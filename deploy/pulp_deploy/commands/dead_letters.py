@@ -33,14 +33,10 @@ class Place(click.ParamType):
 
         if isinstance(value, Position):
             return value
-        partition, _, offset = value.strip().partition(":")
-        if not (_is_number(partition, 2**31) and _is_number(offset, 2**63)):
+        try:
+            return Position.parse(value.strip())
+        except ValueError:
             self.fail(f"{value!r} is not a position such as 3:1042", param, ctx)
-        return Position(int(partition), int(offset))
-
-
-def _is_number(text: str, end: int) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < end
 
 
 @click.group("dead-letters", cls=Group, epilog=examples("pulp-tasks dead-letters list"))
@@ -138,12 +134,11 @@ def retry(positions: "tuple[Position, ...]", retries_all: bool, data: Path | Non
 def _retry(connection: "Connection[Any]", producer: "Producer", target: Target, position: "Position") -> dict[str, Any]:
     from pulp_processor.dead_letters.letters import StillUndecodable, retry_letter
 
-    place = f"{position.partition}:{position.offset}"
     try:
         appended = retry_letter(connection, producer, target.topics, position)
     except StillUndecodable as error:
-        return {"position": place, "appended": None, "error": str(error)}
-    return {"position": place, "appended": f"{appended.partition}:{appended.offset}", "error": None}
+        return {"position": str(position), "appended": None, "error": str(error)}
+    return {"position": str(position), "appended": str(appended), "error": None}
 
 
 def _tell(result: dict[str, Any]) -> None:

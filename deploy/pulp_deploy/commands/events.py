@@ -107,7 +107,7 @@ def _value(received: "Received") -> dict[str, Any]:
 
 
 def _line(received: "Received") -> str:
-    head = f"{_time(received)} {received.position.partition}:{received.position.offset}".ljust(36)
+    head = f"{_time(received)} {received.position}".ljust(36)
     if received.event is None:
         return one_line(f"{head}  not an event: {received.error}")
     envelope = json.loads(received.raw or b"{}")

@@ -18,7 +18,7 @@ _VALUE: Final = 2000
 def summary(letter: StoredLetter, target: Target) -> dict[str, Any]:
     """What a list tells of each."""
     return {
-        "position": _place(letter),
+        "position": str(letter.position),
         "partition": letter.partition,
         "offset": letter.record_offset,
         "coordinates": coordinates(target.topics.events, letter.position),
@@ -49,7 +49,7 @@ def contents(letter: StoredLetter) -> dict[str, Any]:
 def page(letter: StoredLetter, target: Target) -> list[str]:
     """All of it for people, one line for each part."""
     lines = [
-        f"Position  {_place(letter)} of {target.topics.events}",
+        f"Position  {letter.position} of {target.topics.events}",
         f"Time      {time_text(letter.broker_time)}",
         f"Reason    {letter.reason}",
         f"Sent      {f'yes, to {target.topics.dead_letters}' if letter.sent else 'not yet'}",
@@ -58,10 +58,6 @@ def page(letter: StoredLetter, target: Target) -> list[str]:
         f"Value     {_bytes(letter.value)}",
     ]
     return [one_line(line) for line in lines]
-
-
-def _place(letter: StoredLetter) -> str:
-    return f"{letter.partition}:{letter.record_offset}"
 
 
 def _bytes(value: bytes | None) -> str:

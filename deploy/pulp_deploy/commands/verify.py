@@ -44,7 +44,9 @@ def verify(processes: int, data: Path | None, output: str) -> None:
 
 
 def _page(found: "Comparison") -> list[str]:
-    places = "  ".join(f"{partition}:{offset}" for partition, offset in sorted(found.positions.items()))
+    from pulp_events.task import Position
+
+    places = "  ".join(str(Position(*place)) for place in sorted(found.positions.items()))
     first = ["the first difference:", *comparison.details(found.examples[0])] if found.examples else []
     return [
         f"generation {found.generation} and the log, before {places}",

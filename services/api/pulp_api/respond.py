@@ -1,5 +1,6 @@
 """Answers: JSON bodies, and the headers and times in them."""
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,12 +25,12 @@ def json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None)
 
 def position_header(position: Position | None) -> dict[str, str]:
     """The header that tells where a write is."""
-    return {} if position is None else {"Pulp-Position": f"{position.partition}:{position.offset}"}
+    return {} if position is None else {"Pulp-Position": str(position)}
 
 
 def positions_header(positions: Mapping[int, int]) -> dict[str, str]:
     """The header that tells what a list shows: of each partition the last event."""
-    parts = [f"{partition}:{offset - 1}" for partition, offset in sorted(positions.items()) if offset]
+    parts = [str(Position(partition, offset - 1)) for partition, offset in sorted(positions.items()) if offset]
     return {"Pulp-Position": ",".join(parts)} if parts else {}
 
 
@@ -50,20 +51,20 @@ def least_positions(request: Request, partitions: int) -> dict[int, int] | None:
         return None
     least: dict[int, int] = {}
     for part in header.split(","):
-        partition, colon, offset = part.strip().partition(":")
-        if not (colon and partition.isdecimal() and offset.isdecimal() and len(partition) < 10 and len(offset) < 19):
-            raise BadInput(f"Pulp-Min-Position: {header!r} is not PARTITION:OFFSET[,PARTITION:OFFSET...]")
-        if int(partition) >= partitions:
+        try:
+            partition, offset = Position.parse(part.strip())
+        except ValueError:
+            raise BadInput(f"Pulp-Min-Position: {header!r} is not PARTITION:OFFSET[,PARTITION:OFFSET...]") from None
+        if partition >= partitions:
             raise BadInput(f"Pulp-Min-Position: there is no partition {partition}, they are 0 to {partitions - 1}")
-        least[int(partition)] = max(int(offset) + 1, least.get(int(partition), 0))
+        least[partition] = max(offset + 1, least.get(partition, 0))
     return least
 
 
 def time_or_position(text: str) -> datetime | Position:
     """What `as_of` says: a time with its zone (RFC 3339), or PARTITION:OFFSET. Raises `BadInput`."""
-    partition, colon, offset = text.partition(":")
-    if colon and partition.isdecimal() and offset.isdecimal() and len(partition) < 10 and len(offset) < 19:
-        return Position(int(partition), int(offset))
+    with contextlib.suppress(ValueError):
+        return Position.parse(text)
     time = time_of(text)
     if time is None or time.tzinfo is None:
         raise BadInput(

@@ -73,7 +73,7 @@ class CancelUndecided(PositionNotReached):
 
     def __init__(self, task_id: UUID, position: Position) -> None:
         super().__init__(
-            f"the request to cancel task {task_id} is written at {position.partition}:{position.offset} and cannot be"
+            f"the request to cancel task {task_id} is written at {position} and cannot be"
             " lost, but the projection does not tell yet what it did. Look at the task in a moment; to repeat the"
             " request changes nothing"
         )

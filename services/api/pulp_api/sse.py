@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 from pulp_events.errors import BadInput, LogError, TopicMismatch
+from pulp_events.task import Position
 
 from pulp_api.stream import PING_S, Hub, Item
 
@@ -52,7 +53,8 @@ def check_cursor(cursor: Cursor, topic_id: str, ends: Mapping[int, int]) -> None
     for partition, offset in enumerate(cursor.offsets):
         if not 0 <= offset <= ends[partition]:
             raise TopicMismatch(
-                f"this Last-Event-ID is at {partition}:{offset}, and the log ends at {partition}:{ends[partition]}: it"
+                f"this Last-Event-ID is at {Position(partition, offset)}, and the log ends at"
+                f" {Position(partition, ends[partition])}: it"
                 " was cut at its end, or the topic was made anew. Start without one"
             )
 

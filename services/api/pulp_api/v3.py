@@ -139,8 +139,8 @@ async def read_history(
     following = None
     if found.has_more:
         last = found.entries[-1]
-        where = f"{last.partition}:{last.record_offset}"
-        following = str(request.url.include_query_params(limit=limit, after=where))
+        where = Position(last.partition, last.record_offset)
+        following = str(request.url.include_query_params(limit=limit, after=str(where)))
     results = [_history_entry(entry) for entry in found.entries]
     page = {"count": found.count, "next": following, "previous": None, "results": results}
     return json(page, headers=lag_header(found.lag))
@@ -200,9 +200,6 @@ def _uuid(text: str) -> UUID:
 
 def _position(text: str) -> Position:
     try:
-        partition, offset = text.split(":")
-        if len(text) > 30:
-            raise ValueError
-        return Position(int(partition), int(offset))
+        return Position.parse(text)
     except ValueError:
         raise FieldErrors({"after": [f"{text} is not PARTITION:OFFSET"]}) from None

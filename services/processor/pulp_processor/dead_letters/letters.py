@@ -69,7 +69,7 @@ def show_letter(connection: Connection[Any], position: Position) -> StoredLetter
         cursor.execute(_SQL["one"], {"partition": position.partition, "offset": position.offset})
         letter = cursor.fetchone()
     if letter is None:
-        raise DeadLetterNotFound(f"there is no dead letter at {position.partition}:{position.offset}")
+        raise DeadLetterNotFound(f"there is no dead letter at {position}")
     return letter
 
 
@@ -85,7 +85,7 @@ def retry_letter(connection: Connection[Any], producer: Producer, topics: Topics
         decode(letter.key, letter.value)
     except UndecodableRecord as error:
         raise StillUndecodable(
-            f"the record at {position.partition}:{position.offset} is no event: {error.reason}. Nothing was appended;"
+            f"the record at {position} is no event: {error.reason}. Nothing was appended;"
             " append what it should have been as a new event"
         ) from error
     origin = ("retry-of", coordinates(topics.events, position).encode())

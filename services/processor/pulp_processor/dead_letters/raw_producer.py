@@ -1,6 +1,6 @@
-"""Appends bytes unchanged: dead letters, and records that an operator retries. Events go through `pulp_events.log`.
+"""Appends bytes unchanged: dead letters, and records that an operator retries.
 
-Sync.
+Events go through `pulp_events.log`. Synchronous.
 """
 
 from collections.abc import Sequence
