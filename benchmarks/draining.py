@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import psycopg
 from pulp_events.events import Resource
 from pulp_events.log import KafkaLog
+from pulp_projections import locks
 
 from benchmarks import peer_queue
 from benchmarks.load import accept
@@ -17,7 +18,6 @@ from benchmarks.serving import client, post, serving
 WORKERS = 2
 AT_ONCE = 32
 _CLIENTS = 16
-_CLAIM_LOCK = 7857012241  # claims.sql: whoever has it, nobody claims
 _WAITING_FOR_LOCK = "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = (\
 select oid from pg_database where datname = current_database())"
 ONE = Resource(type="repository", id="one")
@@ -70,7 +70,7 @@ async def _drain(servers: Servers, tasks: int, *resources: Resource) -> Mapping[
         async with following(made.database) as positions:
             await positions.reach(await log.end_offsets(), LIMIT_S)
             async with await psycopg.AsyncConnection.connect(made.database, autocommit=True) as gate:
-                await gate.execute("select pg_advisory_lock(%s)", [_CLAIM_LOCK])
+                await gate.execute("select pg_advisory_lock(%s)", [locks.CLAIMS])
                 for number in range(WORKERS):
                     await made.start(f"worker-{number}", "worker", PULP_WORKER_CONCURRENCY=str(AT_ONCE))
                 before_s = await _used_at_start(made)

@@ -8,8 +8,7 @@ from typing import LiteralString
 
 from psycopg import AsyncConnection
 
-# Any number that nobody else uses as an advisory lock in this database.
-_LOCK = 7_857_012_240
+from pulp_projections.locks import MIGRATIONS
 
 
 async def migrate(connection: AsyncConnection) -> list[str]:
@@ -20,7 +19,7 @@ async def migrate(connection: AsyncConnection) -> list[str]:
     """
     ran: list[str] = []
     async with connection.transaction():
-        await connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        await connection.execute("select pg_advisory_xact_lock(%s)", [MIGRATIONS])
         await connection.execute(
             "create table if not exists schema_migrations"
             " (name text primary key, applied_at timestamptz not null default now())"

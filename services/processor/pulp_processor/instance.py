@@ -1,21 +1,21 @@
-"""One process an instance id. Kafka gives the partitions of a static member to the last one that joins under its id:
-two would take them from each other for ever. So the id is a lock in Postgres, held as long as the process lives.
+"""One process for each instance id.
+
+Kafka gives the partitions of a static member to whoever joined last under its id, so two processes would take them from
+each other for ever. The id is therefore a lock in Postgres, held for as long as the process lives.
 """
 
 import asyncio
 import logging
 import os
 import socket
-import time
 from typing import Final, Never
 
 import psycopg
 from psycopg import AsyncConnection
 from pulp_events.errors import PulpError, ReadModelUnavailable
+from pulp_projections import locks
 from pulp_projections.connection import connect
-from pulp_projections.sql import load
 
-_SQL: Final = load("pulp_processor", "instance.sql")
 _PATIENCE_S: Final = 5.0
 _PERIOD_S: Final = 2.0
 _log = logging.getLogger("pulp.processor")
@@ -50,17 +50,11 @@ class Instance:
             raise ReadModelUnavailable(f"Postgres does not hold the instance id: {str(error).strip()}") from error
 
     async def _take(self) -> None:
-        self._connection = await connect(self._conninfo, f"pulp-processor {socket.gethostname()}:{os.getpid()}")
-        await self._connection.execute(_SQL["keep_alive"])
-        ends = time.monotonic() + self._patience_s
-        while True:
-            cursor = await self._connection.execute(_SQL["take"], {"name": self._name})
-            row = await cursor.fetchone()
-            if row is not None and row[0]:
-                return
-            if time.monotonic() >= ends:
-                raise InstanceInUse(self._name, await self._holder(self._connection))
-            await asyncio.sleep(0.2)
+        name = f"pulp-processor {socket.gethostname()}:{os.getpid()}"
+        self._connection = connection = await connect(self._conninfo, name, settings=locks.HELD_BY_SESSION)
+        number = await locks.number_of_processor(connection, self._name)
+        if not await locks.take(connection, number, self._patience_s):
+            raise InstanceInUse(self._name, await locks.holder(connection, number) or "another processor")
 
     async def keep(self) -> Never:
         """Hold it for ever: takes it again after Postgres was away. Raises `InstanceInUse` if it is gone then."""
@@ -79,8 +73,3 @@ class Instance:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
-
-    async def _holder(self, connection: AsyncConnection) -> str:
-        cursor = await connection.execute(_SQL["holder"], {"name": self._name})
-        row = await cursor.fetchone()
-        return "another processor" if row is None else str(row[0])

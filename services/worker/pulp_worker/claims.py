@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from psycopg import AsyncConnection, AsyncCursor, errors
 from pulp_events.task import State
+from pulp_projections import locks
 from pulp_projections.sql import load
 
 from pulp_worker.choosing import Chain, Choice, Waiting
@@ -176,7 +177,7 @@ class Claims:
     async def _choose(
         self, connection: AsyncConnection, operations: Sequence[str], most: int, narrowed: Narrowed
     ) -> list[Chain]:
-        await connection.execute(_SQL["claim_lock"])
+        await connection.execute(_SQL["claim_lock"], {"number": locks.CLAIMS})
         room = await self._room(connection, narrowed.limits) if narrowed.limits else {}
         waiting, may_miss = _NARROWED if narrowed.is_needed else _WHOLE
         wanted = {

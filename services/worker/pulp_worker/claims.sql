@@ -1,6 +1,6 @@
 -- claim_lock --
 -- One claim at a time finds its tasks without a conflict; the constraints would refuse a conflict all the same.
-select pg_advisory_xact_lock(7857012241);
+select pg_advisory_xact_lock(%(number)s);
 
 -- may_claim --
 -- Whether all workers have had a lease's time to put back what a server that took over may lack. No row: it has just

@@ -1,16 +1,3 @@
--- take_lock --
--- One process at a time works on the generations of a database. Held by the session: it goes with its process.
-select set_config('application_name', %(name)s, false), set_config('tcp_keepalives_idle', '5', false),
-       set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '2', false),
-       set_config('timezone', 'UTC', false), pg_try_advisory_lock(7857012242);
-
--- holder --
-select a.application_name || coalesce(' from ' || host(a.client_addr), '')
-  from pg_locks l join pg_stat_activity a using (pid)
- where l.locktype = 'advisory' and l.granted and l.objsubid = 1
-   and l.database = (select oid from pg_database where datname = current_database())
-   and (l.classid::bigint << 32) | l.objid::bigint = 7857012242;
-
 -- generations --
 select generation, status, created_at, activated_at, indexed_at, verified_at, accepted, ends
   from generations

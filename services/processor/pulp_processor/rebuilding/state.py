@@ -1,9 +1,7 @@
 """The generations of the read model as an operator sees them, and the lock under which they are worked on."""
 
-import asyncio
 import os
 import socket
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -13,6 +11,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 from pulp_events.errors import ReadModelUnavailable
+from pulp_projections import locks
 from pulp_projections.connection import connect
 from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
@@ -115,9 +114,10 @@ async def working(postgres: str) -> AsyncIterator[AsyncConnection]:
     Raises `RebuildInUse`, which names the holder, `ReadModelUnavailable` if Postgres does not answer, and
     `RebuildInterrupted` if it goes away meanwhile.
     """
-    async with _connected(postgres) as connection:
+    async with _connected(postgres, f"pulp-rebuild {socket.gethostname()}:{os.getpid()}") as connection:
         try:
-            await _take_lock(connection)
+            if not await locks.take(connection, locks.GENERATIONS, _PATIENCE_S):
+                raise RebuildInUse(await locks.holder(connection, locks.GENERATIONS) or "another process")
             yield connection
         except psycopg.OperationalError as error:
             raise RebuildInterrupted(
@@ -128,33 +128,15 @@ async def working(postgres: str) -> AsyncIterator[AsyncConnection]:
 @asynccontextmanager
 async def looking(postgres: str) -> AsyncIterator[AsyncConnection]:
     """A connection without the lock."""
-    async with _connected(postgres) as connection:
+    async with _connected(postgres, "pulp-rebuild") as connection:
         yield connection
 
 
-async def holder(connection: AsyncConnection) -> str | None:
-    """Who works on the generations now: the process, and where it is."""
-    row = await (await connection.execute(_SQL["holder"])).fetchone()
-    return None if row is None else str(row[0])
-
-
 @asynccontextmanager
-async def _connected(postgres: str) -> AsyncIterator[AsyncConnection]:
+async def _connected(postgres: str, name: str) -> AsyncIterator[AsyncConnection]:
     try:
-        connection = await connect(postgres, "pulp-rebuild", connect_timeout_s=10)
+        connection = await connect(postgres, name, connect_timeout_s=10, settings=locks.HELD_BY_SESSION)
     except psycopg.OperationalError as error:
         raise ReadModelUnavailable(f"Postgres does not answer: {str(error).strip()}") from error
     async with connection:
         yield connection
-
-
-async def _take_lock(connection: AsyncConnection) -> None:
-    name = f"pulp-rebuild {socket.gethostname()}:{os.getpid()}"
-    ends = time.monotonic() + _PATIENCE_S  # Postgres may take a moment to notice that the last holder was killed
-    while True:
-        row = await (await connection.execute(_SQL["take_lock"], {"name": name})).fetchone()
-        if row is not None and row[-1]:
-            return
-        if time.monotonic() >= ends:
-            raise RebuildInUse(await holder(connection) or "another process")
-        await asyncio.sleep(0.2)
