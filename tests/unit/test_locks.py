@@ -1,4 +1,4 @@
-"""Each advisory lock is decided in one place."""
+"""Advisory locks and fencing tokens are decided in one place each."""
 
 import re
 from collections.abc import Iterator
@@ -34,3 +34,11 @@ def test_no_other_file_has_a_number_of_a_lock() -> None:
 
 def test_who_holds_a_lock_is_asked_in_one_statement() -> None:
     assert paths_with(r"from pg_locks") == ["projections/pulp_projections/locks.sql"]
+
+
+def test_tokens_are_made_in_one_function() -> None:
+    migrations = "projections/pulp_projections/migrations"
+    assert paths_with(r"nextval\('fencing_tokens'\)") == [
+        f"{migrations}/0001_operational.sql",  # the default of a column, which every insert overrides
+        f"{migrations}/0015_fencing_tokens.sql",
+    ]

@@ -103,8 +103,7 @@ with wanted as (
  returning c.task_id
 ), numbered as (
     select task_id, resource, exclusive,
-           (('x' || timeline())::bit(32)::bigint << 40)
-           + nextval('fencing_tokens') as number
+           next_fencing_token() as number
       from unnest(%(users)s::uuid[], %(resources)s::text[], %(exclusives)s::boolean[])
            as u (task_id, resource, exclusive)
       join claimed using (task_id)
@@ -150,8 +149,7 @@ with parting as (
 ), moved as (
     update reservations r
        set task_id = e.heir,
-           token = (('x' || timeline())::bit(32)::bigint << 40)
-                   + nextval('fencing_tokens')
+           token = next_fencing_token()
       from ended e join held on held.task_id = e.heir
      where r.task_id = e.task_id and r.task_id = any (%(task_ids)s::uuid[])
  returning r.task_id, r.resource, r.token
@@ -184,8 +182,7 @@ with pairs as (
 ), moved as (
     update reservations r
        set task_id = p.heir,
-           token = (('x' || timeline())::bit(32)::bigint << 40)
-                   + nextval('fencing_tokens')
+           token = next_fencing_token()
       from pairs p join held on held.task_id = p.heir
      where r.task_id = p.task_id
  returning r.task_id, r.resource, r.token
