@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
-from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AclOperation, AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from pulp_events.errors import LogRefused, LogUnavailable, TopicMismatch, TopicNotFound
 from pulp_events.kafka import Kafka, Servers, client_settings
-from pulp_events.offsets import ASK_AGAIN
+from pulp_events.offsets import RETRY_S, AskAgain, answered, learn_leaders
 from pulp_events.refusals import Refusals, refusal
 from pulp_events.topics import Topics
 
 T = TypeVar("T")
-_RETRY_S: Final = 0.05
 _NO_SUCH_TOPIC: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION)
 
 EVENTS_SETTINGS: Final[Mapping[str, str]] = {
@@ -163,29 +162,27 @@ def _offsets(
 ) -> dict[int, int]:
     wanted = {TopicPartition(topic, partition): spec for partition in range(partitions)}
     connection = _connected(servers)
-    kafka, client = connection.kafka, connection.client
     ends_s = time.monotonic() + timeout_s
     while True:
-        futures = client.list_offsets(wanted, request_timeout=timeout_s)
-        reason = "no offset, and no error"
+        futures = connection.client.list_offsets(wanted, request_timeout=timeout_s)
         try:
-            found = {
-                where.partition: int(connection.wait(future, timeout_s + 5).offset) for where, future in futures.items()
-            }
+            for future in futures.values():
+                with contextlib.suppress(KafkaException):  # judged below, all together
+                    connection.wait(future, timeout_s + 5)
+            return answered(futures)
         except TimeoutError as error:
-            raise LogUnavailable(f"Kafka does not tell about {topic} at {kafka} within {timeout_s:g} s") from error
+            raise _untold(connection, topic, f" within {timeout_s:g} s") from error
         except KafkaException as error:
-            reason = error.args[0].str()
-            if error.args[0].code() not in ASK_AGAIN:
-                raise LogUnavailable(f"Kafka does not tell about {topic} at {kafka}: {reason}") from error
-        else:
-            if OFFSET_INVALID not in found.values():
-                return found
-        if time.monotonic() > ends_s:
-            raise LogUnavailable(f"Kafka does not tell about {topic} at {kafka} within {timeout_s:g} s: {reason}")
-        time.sleep(_RETRY_S)
-        with contextlib.suppress(KafkaException):
-            client.list_topics(topic, timeout_s)  # who leads now
+            raise _untold(connection, topic, f": {error.args[0].str()}") from error
+        except AskAgain as error:
+            if time.monotonic() > ends_s:
+                raise _untold(connection, topic, f" within {timeout_s:g} s: {error}") from error
+        time.sleep(RETRY_S)
+        learn_leaders(connection.client, topic, timeout_s)
+
+
+def _untold(connection: Connection, topic: str, why: str) -> LogUnavailable:
+    return LogUnavailable(f"Kafka does not tell the offsets of {topic} at {connection.kafka}{why}")
 
 
 def _made(connection: Connection, future: "Future[None]", timeout_s: float) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -31,9 +31,39 @@ ASK_AGAIN: Final = {
 The admin client asks the broker that it knows as leader, and never asks who leads now. Of brokers' answers these are
 the ones to ListOffsets that Kafka's protocol calls retriable.
 """
-_RETRY_S: Final = 0.05
+RETRY_S: Final = 0.05
+"""The pause before offsets are asked for again."""
 _LEADER_S: Final = 1.0
-"""How long a broker may take to answer before it is asked who leads now."""
+"""How long a broker may take to answer before we ask who leads now."""
+
+
+class AskAgain(Exception):
+    """A partition has no leader that answers, as just after its creation or a broker's fall."""
+
+
+def answered(futures: Mapping[TopicPartition, "Future[Any]"]) -> dict[int, int]:
+    """The offsets of a ListOffsets request, all of whose futures are done, by partition.
+
+    Raises `AskAgain` for what passes by itself, `KafkaException` for what does not.
+    """
+    found = {}
+    for where, future in futures.items():
+        error = future.exception()
+        if isinstance(error, KafkaException) and error.args[0].code() in ASK_AGAIN:
+            raise AskAgain(error.args[0].str()) from error
+        if error is not None:
+            raise error
+        offset = int(future.result().offset)
+        if offset == OFFSET_INVALID:  # seen of a partition whose leader had just died
+            raise AskAgain("no offset, and no error")
+        found[where.partition] = offset
+    return found
+
+
+def learn_leaders(client: AdminClient, topic: str, timeout_s: float) -> None:
+    """Ask who leads the partitions now, before offsets are asked for again."""
+    with contextlib.suppress(KafkaException):  # asked again while there is time
+        client.list_topics(topic, timeout_s)
 
 
 class Offsets:
@@ -49,38 +79,25 @@ class Offsets:
         try:
             async with asyncio.timeout(self._timeout_s):
                 while True:
-                    if (found := await self._ask(spec)) is not None:
-                        return found
-                    await asyncio.sleep(_RETRY_S)
-                    await asyncio.to_thread(self._learn_leaders)
+                    try:
+                        return await self._ask(spec)
+                    except AskAgain:
+                        await asyncio.sleep(RETRY_S)
+                    await asyncio.to_thread(
+                        learn_leaders, self._admin, self._partitions[0].topic, min(_LEADER_S, self._timeout_s)
+                    )
         except (KafkaException, TimeoutError) as error:
             raise LogUnavailable(f"Kafka does not tell how far the log goes: {error!r}") from error
 
-    async def _ask(self, spec: OffsetSpec) -> dict[int, int] | None:
-        """None while a partition has no leader that answers, as just after its creation or a broker's fall."""
+    async def _ask(self, spec: OffsetSpec) -> dict[int, int]:
         patience_s = min(_LEADER_S, self._timeout_s)
         futures = self._admin.list_offsets(dict.fromkeys(self._partitions, spec), request_timeout=patience_s)
         await _all_done(futures.values())
-        found = {}
-        for where, future in futures.items():
-            error = future.exception()
-            if isinstance(error, KafkaException) and error.args[0].code() in ASK_AGAIN:
-                return None
-            if error is not None:
-                raise error
-            offset = future.result().offset
-            if offset == OFFSET_INVALID:
-                return None  # no answer, and no error either: seen of a partition whose leader had just died
-            found[where.partition] = offset
-        return found
-
-    def _learn_leaders(self) -> None:
-        with contextlib.suppress(KafkaException):  # asked again while there is time
-            self._admin.list_topics(self._partitions[0].topic, min(_LEADER_S, self._timeout_s))
+        return answered(futures)
 
 
 async def _all_done(futures: Collection[Future[Any]]) -> None:
-    """Returns when all are done. They all are by one answer: the loop is woken once, not by each."""
+    """Returns when all are done. One answer of a broker ends many: the loop is woken once, not by each."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
     left = itertools.count(len(futures) - 1, -1)
@@ -98,7 +115,7 @@ async def _all_done(futures: Collection[Future[Any]]) -> None:
 class EndOffsets:
     """Reads of the end offsets, shared by callers that wait at the same time.
 
-    A caller never gets an answer that was asked for before it came: it waits for the one under way and takes the next.
+    A caller never receives the answer to an earlier request: it waits for the one in flight and shares the next.
     """
 
     def __init__(self, offsets: Offsets) -> None:

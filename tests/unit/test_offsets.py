@@ -66,6 +66,13 @@ def test_a_tool_asks_again_as_well() -> None:
     assert admin.end_offsets(brokers, "events", 1) == {0: 7}
 
 
+@pytest.mark.parametrize("passes", [OFFSET_INVALID, KafkaError(KafkaError.LEADER_NOT_AVAILABLE)])
+async def test_process_and_tool_judge_an_answer_alike(passes: "int | KafkaError") -> None:
+    brokers: Any = Brokers(passes, 7)
+    assert await Offsets(brokers, [TopicPartition("events", 0)], timeout_s=10).ask(OffsetSpec.latest()) == {0: 7}
+    assert admin.end_offsets(connection(passes, 7), "events", 1) == {0: 7}
+
+
 async def test_what_does_not_pass_is_told() -> None:
     refusal = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
     with pytest.raises(LogRefused, match="Kafka at anywhere lacks a right for this client"):
