@@ -123,6 +123,15 @@ class TopicMismatch(LogError):
 class OffsetOutOfRange(TopicMismatch):
     """An offset that is needed is not in the log: retention has cut it, or the topic was made anew."""
 
+    @classmethod
+    def lost(cls, topic: str, needed: str) -> "OffsetOutOfRange":
+        """For a client that Kafka tells so while it reads; `needed` says which offset, as far as it is known."""
+        return cls(
+            f"{topic} no longer holds an offset that comes next ({needed}). Retention has cut the log, or the topic was"
+            " truncated or made anew: nothing was skipped. Restore the log, or begin with a new topic and an empty"
+            " database"
+        )
+
 
 class ReadError(PulpError):
     """The read model did not answer."""

@@ -148,10 +148,7 @@ class Reader:
 
     def _fault_of(self, error: KafkaError) -> LogError | None:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            return OffsetOutOfRange(
-                f"{self._topic} no longer holds an offset that is needed ({error.str()}); next offsets: {self._next}."
-                " Retention has cut the log, or the topic was made anew: nothing was skipped"
-            )
+            return OffsetOutOfRange.lost(self._topic, f"{error.str()}; next offsets: {self._next}")
         if error.code() in _TRANSIENT:
             return None
         if (refused := refusal(self._kafka, error)) is not None:

@@ -12,16 +12,16 @@ from faust.types import TP
 from pulp_events import admin
 from pulp_events.errors import LogUnavailable, OffsetOutOfRange, TopicMismatch
 from pulp_events.kafka import Kafka
-from pulp_events.reader import Reader, Record
+from pulp_events.reader import Record
 from pulp_runtime.heap import give_back
 
 from pulp_processor.consuming.aiokafka_settings import faust_credentials
 from pulp_processor.consuming.transport import SCHEME
+from pulp_processor.consuming.undecodable_headers import read_with_librdkafka
 from pulp_processor.settings import Settings
 from pulp_processor.watchdog import Standing
 from pulp_processor.writer import Writer
 
-_APART_S: Final = 5.0
 _FETCHED_BYTES: Final = 512 * 1024
 """Of one partition at once, compressed: a batch or two, so that no more of them wait in memory."""
 _ENOUGH_BATCHES: Final = 3
@@ -147,11 +147,8 @@ class ProcessorApp(faust.App):
     async def read_apart(self, partitions: set[int]) -> Mapping[int, Sequence[Record]]:
         """What comes next in these partitions, read by another client than aiokafka."""
         start = {partition: offset for partition, offset in self.positions().items() if partition in partitions}
-        return await asyncio.to_thread(self._read, start)
-
-    def _read(self, start: Mapping[int, int]) -> Mapping[int, Sequence[Record]]:
-        with Reader(self.settings.kafka, self.settings.topics.events, start) as reader:
-            return reader.poll(_APART_S, most=self.settings.batch_records)
+        settings = self.settings
+        return await read_with_librdkafka(settings.kafka, settings.topics.events, start, settings.batch_records)
 
     # What the writers tell (writer.Listener).
 

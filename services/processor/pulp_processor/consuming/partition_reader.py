@@ -13,16 +13,16 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from pulp_events.errors import LogUnavailable, OffsetOutOfRange
 from pulp_events.kafka import Servers
-from pulp_events.reader import Reader, Record
+from pulp_events.reader import Record
 
 from pulp_processor.consuming.aiokafka_settings import aiokafka_settings, refusal
 from pulp_processor.consuming.fetching import fit_aiokafka
+from pulp_processor.consuming.undecodable_headers import read_with_librdkafka
 
 _FETCHED_BYTES: Final = 256 * 1024
 """At once, compressed: a batch of some thousand events. One record that is larger comes all the same."""
 _WAIT_MS: Final = 500
 _RETRY_S: Final = 0.5
-_APART_S: Final = 5.0
 _log = logging.getLogger("pulp.processor")
 
 
@@ -84,20 +84,15 @@ class PartitionReader:
         try:
             found = await self._consumer.getmany(self._at, timeout_ms=_WAIT_MS, max_records=most)
         except OffsetOutOfRangeError as error:
-            raise OffsetOutOfRange(
-                f"{self._at.topic} no longer holds an offset that is needed (partition {self._at.partition}, offset"
-                f" {self.next_offset}). Retention has cut the log, or the topic was made anew: nothing was skipped"
-            ) from error
+            needed = f"partition {self._at.partition}, offset {self.next_offset}"
+            raise OffsetOutOfRange.lost(self._at.topic, needed) from error
         except KafkaError as error:  # a damaged record, or no permission; a broker that is away is no error here
             raise refusal(error) or LogUnavailable(f"{self._at.topic} cannot be read: {error}") from error
-        except UnicodeDecodeError as error:  # of the name of a header; it is not told which record has it
-            _log.warning("aiokafka cannot read a record, another client reads it: %s", error)
-            records = await asyncio.to_thread(self._read_apart, most)
+        except UnicodeDecodeError:
+            start = {self._at.partition: self.next_offset}
+            found = await read_with_librdkafka(self._servers, self._at.topic, start, most)
+            records: list[Record] = found.get(self._at.partition, [])
             if records:
                 self._consumer.seek(self._at, records[-1].offset + 1)
             return records
         return list(found.get(self._at, ()))
-
-    def _read_apart(self, most: int) -> list[Record]:
-        with Reader(self._servers, self._at.topic, {self._at.partition: self.next_offset}) as reader:
-            return reader.poll(_APART_S, most=most).get(self._at.partition, [])

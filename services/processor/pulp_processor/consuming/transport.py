@@ -151,11 +151,7 @@ class BatchConsumer(driver.Consumer):
         except ConsumerStoppedError:
             raise
         except OffsetOutOfRangeError as error:
-            fault: Exception = OffsetOutOfRange(
-                f"Kafka no longer holds an offset that comes next: {error}. Retention has cut events that were never"
-                " projected, or the topic was made anew or truncated. Nothing was skipped. Restore the log, or use a"
-                " fresh database for a fresh topic"
-            )
+            fault = OffsetOutOfRange.lost(", ".join(sorted({tp.topic for tp in wanted})), str(error))
             self._owner.on_fault(fault)
             raise fault from error
         except Exception as error:
@@ -167,8 +163,10 @@ class BatchConsumer(driver.Consumer):
     async def _fetch_any(self, wanted: set[TP], timeout: float) -> Any:  # noqa: ASYNC109  # Faust's
         try:
             return await super()._getmany(wanted, timeout)
-        except UnicodeDecodeError as error:  # of the name of a header; it is not told which record has it
-            _log.warning("aiokafka cannot read a record, another client reads it: %s", error)
+        except UnicodeDecodeError:
+            return await self._fetch_apart(wanted)
+
+    async def _fetch_apart(self, wanted: set[TP]) -> Any:
         by_partition = {tp.partition: tp for tp in wanted}
         found = await self._owner.read_apart(set(by_partition))
         records = {by_partition[partition]: list(batch) for partition, batch in found.items()}
