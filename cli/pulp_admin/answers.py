@@ -4,19 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
+from pulp_console.exits import DATA, DENIED, SOFTWARE, TEMPORARY, UNAVAILABLE
 
 from pulp_admin.arguments import example_of
-from pulp_admin.errors import (
-    DATA,
-    DENIED,
-    SOFTWARE,
-    TEMPORARY,
-    UNAVAILABLE,
-    Failure,
-    NotFound,
-    StaleStream,
-    Unreachable,
-)
+from pulp_admin.errors import Failure, NotFound, StaleStream, Unreachable
 
 _AWAY = (502, 503, 504)
 

@@ -8,10 +8,10 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import click
+from pulp_console.exits import CONFIG, DATA, DENIED, INTERRUPTED, UNAVAILABLE
 
-from pulp_admin.errors import CONFIG, DATA, DENIED, UNAVAILABLE, Failure
+from pulp_admin.errors import Failure
 
-INTERRUPTED: Final = 130
 _QUIET_S: Final = 2.0
 """What is done sooner needs no progress."""
 _TERMINAL_STEP_S: Final = 0.2

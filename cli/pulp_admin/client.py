@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import httpx
+from pulp_console.exits import DATA
 from pulp_console.output import hint
 
 from pulp_admin.answers import detail_of, json_of
 from pulp_admin.config import Config
 from pulp_admin.connection import Connection
-from pulp_admin.errors import DATA, Failure
+from pulp_admin.errors import Failure
 from pulp_admin.memory import Memory, decode, encode
 from pulp_admin.paths import ApiPath, api_path, id_in
 

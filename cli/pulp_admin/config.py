@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pulp_admin.errors import CONFIG, Failure
+from pulp_console.exits import CONFIG
+
+from pulp_admin.errors import Failure
 from pulp_admin.server_url import server_url
 
 DEFAULT_URL: Final = "http://127.0.0.1:24817"

@@ -7,9 +7,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
+from pulp_console.exits import CONFIG, TEMPORARY
 
 from pulp_admin.config import DEFAULT_URL, Config
-from pulp_admin.errors import CONFIG, TEMPORARY, Failure, Unreachable
+from pulp_admin.errors import Failure, Unreachable
 from pulp_admin.proxies import proxy_for
 from pulp_admin.server_url import with_port
 

@@ -10,14 +10,7 @@
                                             141 the reader of the output has gone, as after `| head -1`
 """
 
-from typing import Final
-
-DATA: Final = 65
-UNAVAILABLE: Final = 69
-SOFTWARE: Final = 70
-TEMPORARY: Final = 75
-DENIED: Final = 77
-CONFIG: Final = 78
+from pulp_console.exits import DATA
 
 
 class Failure(Exception):

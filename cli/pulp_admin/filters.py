@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from pulp_console.exits import DATA
 from pulp_console.groups import suggestion
 from pulp_console.times import TIME, time_text
 
 from pulp_admin import completing
-from pulp_admin.errors import DATA, Failure
+from pulp_admin.errors import Failure
 from pulp_admin.options import RESOURCE, STATES, instant
 from pulp_admin.paths import api_path
 from pulp_admin.words import StateWord

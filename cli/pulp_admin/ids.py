@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from click.shell_completion import CompletionItem
+from pulp_console.exits import DATA
 from pulp_console.ids import TaskId, TaskIdType
 
 from pulp_admin.completing import task_ids, unfinished_task_ids
-from pulp_admin.errors import DATA, Failure, NotFound
+from pulp_admin.errors import Failure, NotFound
 from pulp_admin.paths import api_path
 from pulp_admin.words import state_of
 

@@ -4,11 +4,11 @@ from typing import Any, Final
 
 import click
 from pulp_console.completion import completion_command
+from pulp_console.exits import TEMPORARY
 from pulp_console.groups import examples
 from pulp_console.output import failed, hint, show, table, wrap
 
 from pulp_admin.app import App, with_app
-from pulp_admin.errors import TEMPORARY
 from pulp_admin.paths import api_path
 
 _NO_WORKER: Final = "No worker is online: tasks wait until one is started."

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import click
 from pulp_console import edge
+from pulp_console.exits import SOFTWARE
 from pulp_console.groups import Choice, LazyGroup, examples
 from pulp_console.output import failed
 
 from pulp_admin.app import WIDE_OUTPUTS, App
 from pulp_admin.client_log import write_log
 from pulp_admin.config import config_path, own_folder
-from pulp_admin.errors import SOFTWARE, Failure
+from pulp_admin.errors import Failure
 
 _COMMANDS: Final = {
     "tasks": "pulp_admin.tasks:tasks",

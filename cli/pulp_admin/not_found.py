@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from pulp_admin.errors import DATA, Failure, NotFound
+from pulp_console.exits import DATA
+
+from pulp_admin.errors import Failure, NotFound
 from pulp_admin.paths import api_path
 from pulp_admin.words import state_of_report
 

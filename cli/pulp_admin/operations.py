@@ -3,13 +3,14 @@
 from typing import Any
 
 import click
+from pulp_console.exits import DATA
 from pulp_console.groups import examples
 from pulp_console.output import hint, show, table, wrap
 
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
 from pulp_admin.arguments import example_of, rows_of
-from pulp_admin.errors import DATA, Failure, NotFound
+from pulp_admin.errors import Failure, NotFound
 from pulp_admin.paths import api_path
 
 

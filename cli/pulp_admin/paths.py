@@ -3,7 +3,9 @@
 from typing import Final, NewType
 from urllib.parse import quote
 
-from pulp_admin.errors import DATA, Failure
+from pulp_console.exits import DATA
+
+from pulp_admin.errors import Failure
 
 ApiPath = NewType("ApiPath", str)
 """A path below `/pulp/api/`, with every segment quoted."""

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from pulp_console.exits import DATA
 from pulp_console.groups import suggestion
 
-from pulp_admin.errors import DATA, Failure
+from pulp_admin.errors import Failure
 from pulp_admin.paths import ApiPath, api_path, id_in
 from pulp_admin.words import state_of
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from pulp_console.exits import INTERRUPTED
 from pulp_console.groups import examples
 from pulp_console.ids import TaskId
 from pulp_console.output import hint, show, table
@@ -12,7 +13,7 @@ from pulp_console.output import hint, show, table
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
 from pulp_admin.arguments import GivenText, given_arguments, typed
-from pulp_admin.bulk import INTERRUPTED, Outcome, Report, Result, Word, act_on, exit_code
+from pulp_admin.bulk import Outcome, Report, Result, Word, act_on, exit_code
 from pulp_admin.client import BULK_PATIENCE_S
 from pulp_admin.errors import NotFound
 from pulp_admin.ids import TASK_ID, resolve

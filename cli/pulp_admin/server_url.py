@@ -4,7 +4,9 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from pulp_admin.errors import CONFIG, Failure
+from pulp_console.exits import CONFIG
+
+from pulp_admin.errors import Failure
 
 _PORTS: Final = {"http": 80, "https": 443}
 _API: Final = "/pulp/api"

@@ -3,13 +3,14 @@
 from typing import Any
 
 import click
+from pulp_console.exits import DATA
 from pulp_console.groups import examples
 from pulp_console.ids import TaskId
 
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
 from pulp_admin.arguments import example_of, given_arguments, problem_with, rows_of, typed
-from pulp_admin.errors import DATA, Failure, NotFound
+from pulp_admin.errors import Failure, NotFound
 from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.paths import api_path
 from pulp_admin.start import accepted, watch_option

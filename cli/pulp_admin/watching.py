@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pulp_console.exits import INTERRUPTED, TEMPORARY
 from pulp_console.output import hint
 
-from pulp_admin.errors import TEMPORARY, Failure, StaleStream, Unreachable
+from pulp_admin.errors import Failure, StaleStream, Unreachable
 from pulp_admin.paths import api_path
 from pulp_admin.waiting import why_it_waits
 from pulp_admin.words import state_of_report
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pulp_admin.client import Client
     from pulp_admin.watch_views import View
 
-INTERRUPTED: Final = 130
 _PATIENCE_S: Final = 600.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 10.0

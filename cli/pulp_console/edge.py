@@ -9,14 +9,8 @@ from typing import Any, Final, TextIO
 import click
 
 from pulp_console import completion
+from pulp_console.exits import INTERRUPTED, NO_READER, UNWRITABLE, USAGE
 from pulp_console.output import failed
-
-USAGE: Final = 64
-INTERRUPTED: Final = 130
-UNWRITABLE: Final = 74
-"""EX_IOERR: the disk is full, say."""
-CLOSED_PIPE: Final = 141
-"""As a shell tells that SIGPIPE ended a program: its reader has gone, so nobody knows how it would have ended."""
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
@@ -98,7 +92,7 @@ def _flushed(code: int) -> int:
 
 def _closed_pipe() -> int:
     _write_into_nothing()
-    return CLOSED_PIPE
+    return NO_READER
 
 
 def _unwritable(error: OSError) -> int:

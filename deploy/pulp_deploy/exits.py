@@ -1,25 +1,27 @@
-"""Exit codes of `pulp-tasks`, in one place: those of sysexits.h, and what a shell says of a signal."""
+"""What each exit code of `pulp-tasks` means, and which error ends with which. The numbers: `pulp_console.exits`."""
 
 from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
+from pulp_console.exits import (
+    CONFIG,
+    DATA,
+    DENIED,
+    IN_USE,
+    INTERRUPTED,
+    NO_INPUT,
+    NO_READER,
+    SOFTWARE,
+    TEMPORARY,
+    UNAVAILABLE,
+    UNWRITABLE,
+    USAGE,
+)
 from pulp_events.errors import PulpError
 
 DIFFERENT: Final = 1
 DANGEROUS: Final = 2
-USAGE: Final = 64
-DATA: Final = 65
-NO_INPUT: Final = 66
-UNAVAILABLE: Final = 69
-SOFTWARE: Final = 70
-IN_USE: Final = 73
-UNWRITABLE: Final = 74
-TEMPORARY: Final = 75
-DENIED: Final = 77
-CONFIG: Final = 78
-INTERRUPTED: Final = 130
-NO_READER: Final = 141
 
 MEANINGS: Final[Mapping[int, str]] = {
     0: "yes",
@@ -44,10 +46,11 @@ MEANINGS: Final[Mapping[int, str]] = {
 
 @cache
 def codes() -> Mapping[type[PulpError], int]:
-    """By error; the nearest class of its ancestry counts. Anything else: 70.
+    """The code of each class of errors and its subclasses, unless they have their own. Any other error: 70.
 
     A function, because the modules of these errors load Kafka's and Postgres's clients.
     """
+    from pulp_api.errors import AddressInUse
     from pulp_events.errors import (
         AppendOutcomeUnknown,
         BadInput,
@@ -69,6 +72,8 @@ def codes() -> Mapping[type[PulpError], int]:
         RebuildRefused,
     )
     from pulp_runtime.startup import DependencyAway, PreconditionFailed
+    from pulp_worker.loading import OperationsNotLoaded
+    from pulp_worker.registration import NameInUse
 
     from pulp_deploy.errors import (
         DataFolderCorrupt,
@@ -98,6 +103,8 @@ def codes() -> Mapping[type[PulpError], int]:
         RebuildRefused: USAGE,
         RebuildInUse: IN_USE,
         InstanceInUse: IN_USE,
+        NameInUse: IN_USE,
+        AddressInUse: IN_USE,
         DataFolderInUse: IN_USE,
         PortInUse: IN_USE,
         SettingsError: CONFIG,
@@ -106,6 +113,7 @@ def codes() -> Mapping[type[PulpError], int]:
         DataFolderCorrupt: CONFIG,
         DataFolderUnusable: CONFIG,
         JarMismatch: CONFIG,
+        OperationsNotLoaded: CONFIG,
         DeployError: CONFIG,
         ProcessFailed: SOFTWARE,
     }
@@ -117,8 +125,4 @@ def exit_code(error: PulpError) -> int:
 
     if isinstance(error, ProcessFailed) and error.exit_code in (USAGE, DATA, UNAVAILABLE, IN_USE, DENIED, CONFIG):
         return error.exit_code
-    if type(error).__name__ in ("NameInUse", "AddressInUse"):  # by name: their modules bring a whole process along
-        return IN_USE
-    if type(error).__name__ == "OperationsNotLoaded":
-        return CONFIG
     return next((codes()[kind] for kind in type(error).__mro__ if kind in codes()), SOFTWARE)

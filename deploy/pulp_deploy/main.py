@@ -10,12 +10,13 @@ from typing import Final, Never
 
 import click
 from pulp_console import edge
+from pulp_console.exits import CONFIG, SOFTWARE, UNAVAILABLE, UNWRITABLE
 from pulp_console.groups import Choice, LazyGroup, examples
 from pulp_console.output import OUTPUTS, failed, hint
 from pulp_events.errors import LogRefused, LogUnavailable, PulpError, ReadModelUnavailable
 from pulp_runtime.heap import keep_heap_small
 
-from pulp_deploy.exits import CONFIG, SOFTWARE, UNAVAILABLE, UNWRITABLE, exit_code
+from pulp_deploy.exits import exit_code
 from pulp_deploy.extras import missing
 from pulp_deploy.log_lines import set_up_logging
 

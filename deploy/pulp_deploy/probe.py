@@ -11,8 +11,6 @@ from typing import Final, Never
 from pulp_runtime.heartbeat_file import Beat
 
 _OLDEST_S: Final = 20.0
-_USAGE: Final = 64
-_CONFIG: Final = 78
 _HELP: Final = """\
 Usage: pulp-tasks-probe live|ready
 
@@ -38,10 +36,10 @@ def answer(arguments: list[str], path: str) -> int:
         return 0
     if arguments not in (["live"], ["ready"]):
         sys.stderr.write(_HELP)
-        return _USAGE
+        return os.EX_USAGE
     if not path:
         sys.stderr.write("pulp-tasks-probe: PULP_HEARTBEAT is not set: it names the file that the process writes\n")
-        return _CONFIG
+        return os.EX_CONFIG
     fault = _fault(path, needs_up=arguments == ["ready"])
     if fault is not None:
         sys.stderr.write(f"pulp-tasks-probe: {fault}\n")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from pulp_console.exits import IN_USE
 from pulp_events import settings
 from pulp_events.admin import create_topics, describe
 from pulp_events.audit import What
@@ -28,7 +29,6 @@ from pulp_deploy.backend import Backend, BackendOptions
 from pulp_deploy.chosen_ports import USUAL_API, Ports, WantedPorts, check, choose
 from pulp_deploy.credentials import ADMIN, ensure_admin, write_client_file
 from pulp_deploy.errors import DeployError, NotOurs, ProcessFailed
-from pulp_deploy.exits import IN_USE
 from pulp_deploy.folder import DataFolder
 from pulp_deploy.local.accounts import ROOT
 from pulp_deploy.local.ports import HOST

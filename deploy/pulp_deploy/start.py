@@ -1,11 +1,10 @@
 """Where `pulp-tasks` starts. It needs nothing but Python, so that it can say which package is not installed."""
 
+import os
 import sys
-from typing import Final, Never
+from typing import Never
 
 from pulp_deploy.extras import missing
-
-UNAVAILABLE: Final = 69
 
 
 def main() -> Never:
@@ -16,5 +15,5 @@ def main() -> Never:
         if (said := missing(error)) is None:
             raise
         print(f"pulp-tasks: {said}", file=sys.stderr)
-        sys.exit(UNAVAILABLE)
+        sys.exit(os.EX_UNAVAILABLE)
     run()

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from pulp_admin.config import read_config
-from pulp_admin.errors import CONFIG, Failure
+from pulp_admin.errors import Failure
 from pulp_admin.main import run
 from pulp_admin.server_url import server_url, with_port
+from pulp_console.exits import CONFIG
 
 
 @pytest.fixture

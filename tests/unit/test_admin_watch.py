@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 from pulp_admin.client import Client
-from pulp_admin.errors import TEMPORARY, Failure
+from pulp_admin.errors import Failure
 from pulp_admin.watching import Pauses, follow
+from pulp_console.exits import TEMPORARY
 
 from tests.support.admin import admin, client_of
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import click
 import pytest
 from click.testing import CliRunner
-from pulp_console import edge
+from pulp_console import edge, exits
 from pulp_console.asking import confirm, yes_option
 from pulp_console.escaping import one_line, plain
 from pulp_console.groups import Choice, Group, suggestion
@@ -209,7 +209,7 @@ sys.exit(edge.run(much, [], program="much", explain=lambda error: 70))
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-    assert process.returncode == edge.CLOSED_PIPE
+    assert process.returncode == exits.NO_READER
 
 
 def test_a_terminal_without_the_letters_gets_escapes() -> None:

@@ -1,17 +1,22 @@
 """The manners that all commands share: help, examples, output formats, exit codes, what they load."""
 
+import ast
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import click.testing
 import pytest
 from pulp_accounts.users import Role
-from pulp_admin import errors, words
+from pulp_admin import words
 from pulp_admin.main import cli as pulp_admin
 from pulp_console import asking, edge
+from pulp_console import exits as numbers
 from pulp_console.output import OUTPUTS
 from pulp_deploy import exits
 from pulp_deploy.commands.users import ROLES
@@ -19,6 +24,7 @@ from pulp_deploy.main import pulp_tasks
 
 from tests.support import documented
 
+ROOT = Path(__file__).parents[2]
 NO_DATA = {
     "pulp-tasks demo": "a walk for people",
     "pulp-tasks api": "a service, which logs",
@@ -93,20 +99,52 @@ def test_the_output_of_each_command_of_pulp_tasks_is_documented() -> None:
     assert documented.schemas().keys() == printing
 
 
+def codes_in(path: Path) -> set[int]:
+    """The exit codes that a module imports."""
+    imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    names = [name.name for node in imports if node.module == "pulp_console.exits" for name in node.names]
+    return {vars(numbers)[name] for name in names}
+
+
 def test_the_exit_codes_are_those_of_the_table() -> None:
     table = documented.exit_codes()
     assert {code: tasks for code, (tasks, _) in table.items() if tasks} == dict(exits.MEANINGS)
-    of_errors = {value for name, value in vars(errors).items() if name.isupper() and isinstance(value, int)}
+    of_errors = set().union(*(codes_in(path) for path in (ROOT / "cli" / "pulp_admin").glob("*.py")))
     of_watch = {state.exit_code for state in words.STATES if state.exit_code is not None}
-    of_the_edge = {0, asking.DECLINED, edge.USAGE, edge.UNWRITABLE, edge.INTERRUPTED, edge.CLOSED_PIPE}
+    of_the_edge = {0, asking.DECLINED, *codes_in(Path(edge.__file__))}
     assert {code for code, (_, admin) in table.items() if admin} == of_errors | of_watch | of_the_edge
 
 
 def test_each_exit_code_of_an_error_has_a_meaning() -> None:
     assert set(exits.codes().values()) <= exits.MEANINGS.keys()
-    assert (exits.USAGE, exits.UNWRITABLE) == (edge.USAGE, edge.UNWRITABLE)
-    assert (exits.INTERRUPTED, exits.NO_READER) == (edge.INTERRUPTED, edge.CLOSED_PIPE)
-    assert asking.DECLINED in exits.MEANINGS
+    assert codes_in(Path(edge.__file__)) | {asking.DECLINED} <= exits.MEANINGS.keys()
+
+
+def test_the_numbers_are_those_of_sysexits() -> None:
+    named = {
+        "USAGE": os.EX_USAGE,
+        "DATA": os.EX_DATAERR,
+        "NO_INPUT": os.EX_NOINPUT,
+        "UNAVAILABLE": os.EX_UNAVAILABLE,
+        "SOFTWARE": os.EX_SOFTWARE,
+        "IN_USE": os.EX_CANTCREAT,
+        "UNWRITABLE": os.EX_IOERR,
+        "TEMPORARY": os.EX_TEMPFAIL,
+        "DENIED": os.EX_NOPERM,
+        "CONFIG": os.EX_CONFIG,
+        "INTERRUPTED": 128 + signal.SIGINT,
+        "NO_READER": 128 + signal.SIGPIPE,
+    }
+    assert {name: value for name, value in vars(numbers).items() if name.isupper()} == named
+
+
+def test_no_file_has_a_number_of_its_own() -> None:
+    names = "|".join(name for name in vars(numbers) if name.isupper())
+    own = re.compile(rf"^_?(?:{names})(?:: \w+)? = \d+$|\b_?[Ee]xit\((?:6[4-9]|7\d|130|141)\)", re.MULTILINE)
+    folders = ("cli", "deploy", "services", "projections", "events", "operations")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    found = {(path.name, match[0]) for path in paths for match in own.finditer(path.read_text())}
+    assert {name for name, _ in found} == {"exits.py"}
 
 
 def test_the_roles_are_those_of_the_users() -> None:

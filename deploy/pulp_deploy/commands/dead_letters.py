@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from pulp_console.exits import DATA
 from pulp_console.groups import Group, examples
 from pulp_console.output import hint, show, table
 
@@ -12,7 +13,6 @@ from pulp_deploy.commands.completing import positions as known_positions
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.postgres import connected
 from pulp_deploy.commands.target import Target, data_option
-from pulp_deploy.exits import DATA
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer

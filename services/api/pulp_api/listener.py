@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from pulp_events.errors import PulpError
 from pulp_events.settings import SettingsError
 
 from pulp_api.addresses import site_of
+from pulp_api.errors import AddressInUse
 from pulp_api.protocol import BoundedProtocol
 from pulp_api.refusals import Refusal
 from pulp_api.tls import Certificates
@@ -31,10 +31,6 @@ _RETRY_S: Final = 0.2
 _SEND_BUFFER_BYTES: Final = 262_144
 """The kernel takes twice as much of an answer; without a bound it takes megabytes for a client that reads nothing."""
 _log = logging.getLogger("pulp.api")
-
-
-class AddressInUse(PulpError):
-    """Something else listens on the address."""
 
 
 def listen(host: str, port: int, *, stalled_s: float) -> socket.socket:

@@ -30,7 +30,6 @@ from pulp_worker.worker import Worker
 
 _LAST_WORD_S: Final = 0.75
 """Less than the guard waits after the lease."""
-_LEFT_OPERATING: Final = 70
 _log = logging.getLogger("pulp.worker")
 
 
@@ -47,7 +46,7 @@ def run(settings: Settings) -> None:
             extra={"task_id": owner.task_id, "operation": owner.operation},
             exc_info=error,
         )
-        _end(_LEFT_OPERATING)
+        _end(os.EX_SOFTWARE)
 
 
 async def serve(settings: Settings) -> None:
@@ -92,7 +91,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     except Exception as error:
         if worker.is_left_operating:
             _log.exception("the worker cannot go on", extra={"error": error})
-            _end(_LEFT_OPERATING)
+            _end(os.EX_SOFTWARE)
         raise
     finally:
         watchdog.close()  # first: nothing tells it of the lease from now on
@@ -101,7 +100,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     if worker.is_replaced and not stopping.is_set():
         _replace(origin)
     if worker.is_left_operating or _threads_left():
-        _end(_LEFT_OPERATING if worker.is_left_operating else 0)
+        _end(os.EX_SOFTWARE if worker.is_left_operating else 0)
 
 
 def _make_storage(folder: Path) -> None:
@@ -178,7 +177,7 @@ def _replace(origin: Origin) -> NoReturn:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], origin.environment)
     except OSError as error:  # the program was removed or replaced meanwhile: whoever supervises it starts it again
         _log.critical("the worker cannot replace its process, and ends", extra={"error": error})
-        _end(_LEFT_OPERATING)
+        _end(os.EX_SOFTWARE)
 
 
 def _end(code: int) -> NoReturn:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 _REPORT_S: Final = 5.0
-_SOFTWARE: Final = 70
 _log = logging.getLogger("pulp.processor")
 
 
@@ -29,6 +28,6 @@ async def stop(service: _Stoppable, limit_s: float, leave: Callable[[], None]) -
 
 def end_process() -> None:
     """Have this process end in some seconds, time enough to say why, even if a thread or a task of it hangs."""
-    timer = threading.Timer(_REPORT_S, os._exit, [_SOFTWARE])
+    timer = threading.Timer(_REPORT_S, os._exit, [os.EX_SOFTWARE])
     timer.daemon = True
     timer.start()
