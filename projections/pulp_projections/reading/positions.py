@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Never
 
 import psycopg
 from psycopg import AsyncConnection
 from pulp_events.errors import PositionNotReached, ReadModelUnavailable
 from pulp_events.task import Position
 
+from pulp_projections.away import ANY, keep_trying
 from pulp_projections.connection import connect
 
 _POLL_S: Final = 2.0
@@ -153,18 +154,22 @@ class Positions:
             loop.remove_reader(socket)
 
     async def _follow(self, connection: AsyncConnection | None) -> None:
-        try:
+        async def follow() -> Never:
+            nonlocal connection
+            if connection is None:
+                connection = await self._connect()
             while True:
-                try:
-                    if connection is None:
-                        connection = await self._connect()
-                    await self._listen(connection, _POLL_S)
-                    await self._read(connection)
-                except (psycopg.Error, OSError) as error:
-                    self._is_connected = False
-                    _log.warning("Postgres is away", extra={"error": error})
-                    connection = None
-                    await asyncio.sleep(0.5)
+                await self._listen(connection, _POLL_S)
+                await self._read(connection)
+
+        def lose(error: Exception, _: float) -> None:
+            nonlocal connection
+            self._is_connected = False
+            _log.warning("Postgres is away", extra={"error": error})
+            connection = None
+
+        try:
+            await keep_trying(follow, lose, on=(*ANY, OSError))
         finally:
             if connection is not None:
                 await connection.close()

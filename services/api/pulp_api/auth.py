@@ -18,6 +18,7 @@ from pulp_accounts.passwords import PasswordSettings
 from pulp_accounts.users import Credentials, Role
 from pulp_events.audit import What
 from pulp_events.errors import PulpError
+from pulp_projections.away import AWAY
 
 from pulp_api.audit import Audit
 from pulp_api.basic import Basic, Origin, Unauthenticated
@@ -139,7 +140,7 @@ class Authenticator:
             try:
                 async with self._connect() as connection:
                     found = await users.credentials(connection, principal.name)
-            except psycopg.OperationalError:
+            except AWAY:
                 return True
             seen = _Seen(found, self._clock_s() + TRUSTED_S)
             self._seen.put(principal.name, seen)

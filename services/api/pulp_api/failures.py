@@ -24,6 +24,7 @@ from pulp_events.errors import (
     TaskUnfinished,
     TopicMismatch,
 )
+from pulp_projections.away import AWAY
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -78,9 +79,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (NoSeat, 503),
     (LogError, 503),
     (ReadError, 503),
-    (psycopg.OperationalError, 503),  # the pool's timeout among them
-    (psycopg.InterfaceError, 503),
-    (psycopg.errors.ReadOnlySqlTransaction, 503),
+    *((kind, 503) for kind in AWAY),  # the pool's timeout among them
 )
 
 

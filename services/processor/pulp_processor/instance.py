@@ -10,14 +10,15 @@ import os
 import socket
 from typing import Final, Never
 
-import psycopg
 from psycopg import AsyncConnection
 from pulp_events.errors import PulpError, ReadModelUnavailable
 from pulp_projections import locks
+from pulp_projections.away import AWAY, Errors, reason_of
 from pulp_projections.connection import connect
 
 _PATIENCE_S: Final = 5.0
 _PERIOD_S: Final = 2.0
+_NOT_HELD: Final[Errors] = (ReadModelUnavailable, *AWAY)
 _log = logging.getLogger("pulp.processor")
 
 
@@ -46,8 +47,8 @@ class Instance:
         await self.close()
         try:
             await self._take()
-        except psycopg.OperationalError as error:
-            raise ReadModelUnavailable(f"Postgres does not hold the instance id: {str(error).strip()}") from error
+        except AWAY as error:
+            raise ReadModelUnavailable(f"Postgres does not hold the instance id: {reason_of(error)}") from error
 
     async def _take(self) -> None:
         name = f"pulp-processor {socket.gethostname()}:{os.getpid()}"
@@ -65,8 +66,8 @@ class Instance:
                     await self.take()
                 else:
                     await self._connection.execute("select")
-            except (ReadModelUnavailable, psycopg.OperationalError) as error:
-                _log.warning("Postgres does not hold the instance id: %s", str(error).strip())
+            except _NOT_HELD as error:
+                _log.warning("Postgres does not hold the instance id: %s", reason_of(error))
 
     async def close(self) -> None:
         """Give it back."""

@@ -8,10 +8,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-import psycopg
-from psycopg import errors
 from pulp_events.errors import PulpError
 from pulp_events.reader import Record
+from pulp_projections.away import keep_trying, reason_of
 from pulp_projections.writing import small_batch
 from pulp_projections.writing.projector import OutOfPlace, Projector
 
@@ -23,12 +22,6 @@ _FEW_RECORDS: Final = 4
 _MOST_SEEKS: Final = 5
 _BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _CLOSE_S: Final = 10.0
-_AWAY: Final = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    errors.ReadOnlySqlTransaction,  # a standby, while another server takes over
-    errors.IdleInTransactionSessionTimeout,
-)
 _log = logging.getLogger("pulp.processor")
 
 
@@ -235,25 +228,27 @@ class Writer:
 
     async def _patiently(self, action: Callable[[], Awaitable[int]]) -> int:
         """Do it; while Postgres is away, wait and do it again from the position that Postgres then tells."""
-        failures = 0
-        while True:
-            try:
-                if failures:
-                    await self._projector.locate()
-                result = await action()
-            except _AWAY as error:
-                if self._is_closing:
-                    raise
-                self.is_waiting = True
-                pause = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
-                failures += 1
-                _log.warning(
-                    "Postgres did not take a batch, trying again: %s",
-                    str(error).strip(),
-                    extra={"partition": self.partition, "pause_s": pause},
-                )
-                await self._projector.close()
-                await asyncio.sleep(pause)
-            else:
-                self.is_waiting = False
-                return result
+
+        is_again = False
+
+        async def attempt() -> int:
+            nonlocal is_again
+            if is_again:
+                await self._projector.locate()
+            is_again = True
+            return await action()
+
+        result = await keep_trying(attempt, self._wait_for_postgres, pauses_s=_BACKOFF_S)
+        self.is_waiting = False
+        return result
+
+    async def _wait_for_postgres(self, error: Exception, pause_s: float) -> None:
+        if self._is_closing:
+            raise error
+        self.is_waiting = True
+        _log.warning(
+            "Postgres did not take a batch, trying again: %s",
+            reason_of(error),
+            extra={"partition": self.partition, "pause_s": pause_s},
+        )
+        await self._projector.close()

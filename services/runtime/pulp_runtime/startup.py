@@ -14,6 +14,7 @@ from pulp_events.findings import Finding, Severity, faults
 from pulp_events.kafka import Servers
 from pulp_events.settings import Installation
 from pulp_events.topics import Topics
+from pulp_projections.away import AWAY, keep_trying, reason_of
 from pulp_projections.connection import check, connect
 from pulp_projections.conninfo import place_of
 from pulp_projections.generations import active_generation, install
@@ -107,20 +108,19 @@ async def wait_for_postgres(conninfo: str, timeout_s: float) -> None:
 
 async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> T:
     said = 0.0
-    while True:
-        try:
-            return await attempt()
-        except LogRefused:
-            raise  # waiting does not mend it
-        except (LogUnavailable, psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, _NotMigrated) as error:
-            # A standby that has yet to take over is read-only: as good as away, for who is to write.
-            now, reason = time.monotonic(), " ".join(str(error).split())  # libpq's has several lines
-            if now >= ends:
-                raise DependencyAway(f"{what} did not answer in time: {reason}") from error
-            if now - said >= 5:
-                said = now
-                _log.warning("waiting for %s, %.0f s more: %s", what, ends - now, reason)
-        await asyncio.sleep(min(0.5, max(0.0, ends - time.monotonic())))
+
+    def failed(error: Exception, _: float) -> None:
+        nonlocal said
+        if isinstance(error, LogRefused):
+            raise error  # waiting does not mend it
+        now = time.monotonic()
+        if now >= ends:
+            raise DependencyAway(f"{what} did not answer in time: {reason_of(error)}") from error
+        if now - said >= 5:
+            said = now
+            _log.warning("waiting for %s, %.0f s more: %s", what, ends - now, reason_of(error))
+
+    return await keep_trying(attempt, failed, on=(*AWAY, LogUnavailable, _NotMigrated))
 
 
 def _check_topics(kafka: Servers, topics: Topics) -> None:
@@ -149,7 +149,7 @@ def _lacks_rights(connection: AsyncConnection, error: psycopg.Error) -> Finding:
         "database-rights",
         "Postgres",
         Severity.FAULT,
-        f"{connection.info.user}: {' '.join(str(error).split())}",
+        f"{connection.info.user}: {reason_of(error)}",
         "the process cannot do its work",
         "as the owner of the tables: pulp-tasks database migrate, then pulp-tasks database roles",
     )

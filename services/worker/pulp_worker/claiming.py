@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 import psycopg
+from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.connection import connect
 
 from pulp_worker.claims import Claims
@@ -72,22 +73,21 @@ class Claiming:
 
     async def listen(self) -> None:
         """Woken when a task has come, or somebody has let go of a resource; for ever."""
+        await keep_trying(self._listen, lambda error, pause_s: None, on=ANY)  # what claims logs that Postgres is away
+
+    async def _listen(self) -> None:
         name = f"pulp-worker/{self._settings.name}/wake"
-        while True:
-            try:
-                async with await connect(self._settings.postgres, name) as connection:
-                    await connection.execute("listen pulp_claims")
-                    async for _ in connection.notifies():
-                        self._wake.set()
-            except psycopg.Error:
-                await asyncio.sleep(_RETRY_S)
+        async with await connect(self._settings.postgres, name) as connection:
+            await connection.execute("listen pulp_claims")
+            async for _ in connection.notifies():
+                self._wake.set()
 
     async def _claim(self, room: int) -> None:
         began_s = time.monotonic()
         try:
             chains = await self._claims.claim(self._operations, room, self._instance_id())
         except psycopg.Error as error:
-            _log.warning("cannot claim now: %s", str(error).strip())
+            _log.warning("cannot claim now: %s", reason_of(error))
             self._on_doubt()
             await asyncio.sleep(_RETRY_S)
             self._wake.set()

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import psycopg
 from pulp_events.task import Position
+from pulp_projections.away import reason_of
 from pulp_projections.reading.positions import Positions
 
 from pulp_worker.claims import Claim, Claims, LetGo
@@ -68,7 +69,7 @@ class Releases:
             try:
                 parted = await self._claims.let_go(list(due.values()))
             except psycopg.Error as error:
-                _log.warning("claims cannot be given back yet: %s", str(error).strip())
+                _log.warning("claims cannot be given back yet: %s", reason_of(error))
                 await asyncio.sleep(_RETRY_S)
                 self._wake.set()
                 continue

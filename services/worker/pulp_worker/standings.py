@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, Protocol
 
 import psycopg
 from pulp_events.task import Position
+from pulp_projections.away import reason_of
 from pulp_projections.reading.positions import Positions
 
 from pulp_worker.claims import Claim, Claims, Standing
@@ -75,7 +76,7 @@ class Standings:
             try:
                 await self._look(claimant)
             except psycopg.Error as error:
-                _log.warning("cannot see how tasks stand: %s", str(error).strip())
+                _log.warning("cannot see how tasks stand: %s", reason_of(error))
                 self._give_up()
                 await asyncio.sleep(_RETRY_S)
                 self._wake.set()

@@ -11,6 +11,7 @@ import psycopg
 from pulp_events.errors import LogError, PulpError
 from pulp_events.events import ErrorCode
 from pulp_events.log import Log
+from pulp_projections.away import ANY, AWAY, keep_trying, reason_of
 from pulp_projections.reading.positions import Positions
 from pulp_runtime.startup import DependencyAway
 
@@ -136,8 +137,8 @@ class Worker:
                     raise
                 seen = error.holder
                 await asyncio.sleep(min(seen.lease_s / 2, 1.0))
-            except psycopg.OperationalError as error:
-                reason = " ".join(str(error).split())
+            except AWAY as error:
+                reason = reason_of(error)
                 if time.monotonic() > give_up_at_s:
                     raise DependencyAway(f"the worker cannot register in Postgres: {reason}") from error
                 if reason != told:
@@ -211,7 +212,7 @@ class Worker:
         try:
             await self._registration.unregister()
         except psycopg.Error as error:
-            _log.warning("could not unregister; the lease runs out by itself: %s", str(error).strip())
+            _log.warning("could not unregister; the lease runs out by itself: %s", reason_of(error))
 
     def _note_stuck(self, attempt: Attempt) -> None:
         """An operation goes on although it was stopped: its slot is lost to this process."""
@@ -271,7 +272,7 @@ class Worker:
                 async with asyncio.timeout(max(0.05, self._lease.left_s)):
                     timeline = await self._registration.heartbeat()
             except (psycopg.Error, TimeoutError) as error:
-                _log.warning("no heartbeat: %s", str(error).strip() or "Postgres did not answer in time")
+                _log.warning("no heartbeat: %s", reason_of(error) or "Postgres did not answer in time")
                 continue
             if timeline is None:
                 await self._lose_lease()
@@ -292,7 +293,7 @@ class Worker:
         try:
             held = await self._claims.put_back(self._slots.claimed(), self._registration.instance_id)
         except psycopg.Error as error:
-            _log.warning("claims cannot be put back yet: %s", str(error).strip())
+            _log.warning("claims cannot be put back yet: %s", reason_of(error))
             return
         self._timeline = timeline
         for attempt in self._slots.attempts:
@@ -307,7 +308,7 @@ class Worker:
             instance_id = self._registration.instance_id
             self._is_settled = await self._claims.settle(self._slots.claimed(), instance_id, self._ends)
         except (LogError, psycopg.Error) as error:
-            _log.warning("cannot tell yet whether the read model is complete again: %s", str(error).strip())
+            _log.warning("cannot tell yet whether the read model is complete again: %s", reason_of(error))
         return self._is_settled
 
     async def _lose_lease(self) -> None:
@@ -315,17 +316,19 @@ class Worker:
             attempt.lose()
         self._registration.become_another()
         _log.warning("the lease has run out", extra={"stopped": len(self._slots.attempts)})
-        while True:
-            sent_at_s = self._lease.now()
-            try:
-                await self._register()
-            except psycopg.Error as error:
-                _log.warning("cannot register again yet: %s", str(error).strip())
-                await asyncio.sleep(_RETRY_S)
-            else:
-                self._lease.renew(sent_at_s)
-                self._claiming.wake()
-                return
+
+        def warn(error: Exception, _: float) -> None:
+            _log.warning("cannot register again yet: %s", reason_of(error))
+
+        sent_at_s = await keep_trying(self._register_again, warn, on=ANY)
+        self._lease.renew(sent_at_s)
+        self._claiming.wake()
+
+    async def _register_again(self) -> float:
+        """When the registration was sent, by the lease's clock."""
+        sent_at_s = self._lease.now()
+        await self._register()
+        return sent_at_s
 
     async def _register(self) -> None:
         self._timeline = await self._registration.register([loaded.operation for loaded in self._operations.values()])

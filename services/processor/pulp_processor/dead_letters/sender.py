@@ -5,13 +5,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Never
 
-import psycopg
 from confluent_kafka import Producer
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from pulp_events.errors import EventTooLarge, LogError
 from pulp_events.kafka import Servers
 from pulp_events.topics import Topics
+from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.connection import connect
 from pulp_projections.sql import load
 
@@ -43,16 +43,17 @@ class DeadLetterSender:
 
     async def run(self) -> Never:
         """Send for ever; waits while Kafka or Postgres is away."""
-        while True:
-            try:
-                async with await connect(self._conninfo, "pulp-dead-letters") as connection:
-                    while True:
-                        await self.send(connection)
-                        await asyncio.sleep(_PERIOD_S)
-            except (psycopg.Error, LogError) as error:
-                self._producer = None  # one that failed for good never writes again
-                _log.warning("dead letters are not sent, trying again: %s", str(error).strip())
-                await asyncio.sleep(_PAUSE_S)
+        await keep_trying(self._connect_and_send, self._fail, on=(*ANY, LogError), pauses_s=(_PAUSE_S,))
+
+    async def _connect_and_send(self) -> Never:
+        async with await connect(self._conninfo, "pulp-dead-letters") as connection:
+            while True:
+                await self.send(connection)
+                await asyncio.sleep(_PERIOD_S)
+
+    def _fail(self, error: Exception, _: float) -> None:
+        self._producer = None  # after a fatal error a producer never writes again
+        _log.warning("dead letters are not sent, trying again: %s", reason_of(error))
 
     async def send(self, connection: AsyncConnection) -> int:
         """One round: how many were sent. A crash between sending and marking sends them once more."""

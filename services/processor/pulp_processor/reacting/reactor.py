@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import UUID
 
-import psycopg
 from pulp_events.decisions import Dependencies, Situation, react
 from pulp_events.errors import LogError
 from pulp_events.events import Event, Finished
 from pulp_events.log import Log
 from pulp_events.task import Position
+from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.connection import connect
 
 from pulp_processor.reacting.settling import Settling
@@ -66,14 +66,16 @@ class Reactor:
 
     async def run(self) -> None:
         """React for ever; waits while Kafka or Postgres is away."""
-        while True:
-            try:
-                async with await connect(self._conninfo, "pulp-reactor") as connection:
-                    self._settling.begin()
-                    await self._run(PostgresView(connection))
-            except psycopg.Error as error:
-                _log.warning("waiting for Postgres: %s", str(error).strip())
-                await asyncio.sleep(_PERIOD_S)
+
+        def warn(error: Exception, _: float) -> None:
+            _log.warning("waiting for Postgres: %s", reason_of(error))
+
+        await keep_trying(self._connect_and_run, warn, on=ANY, pauses_s=(_PERIOD_S,))
+
+    async def _connect_and_run(self) -> None:
+        async with await connect(self._conninfo, "pulp-reactor") as connection:
+            self._settling.begin()
+            await self._run(PostgresView(connection))
 
     async def _run(self, view: View) -> None:
         while True:

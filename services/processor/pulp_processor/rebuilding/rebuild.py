@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, LiteralString
 
-import psycopg
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
 from pulp_events import admin
 from pulp_events.errors import OffsetOutOfRange, PositionNotReached
 from pulp_projections import grants
+from pulp_projections.away import AWAY, Errors, reason_of
 from pulp_projections.generations import create_indexes, create_tables
 from pulp_projections.reading.positions import Positions
 from pulp_projections.schemas import VIEWS, schema_of
@@ -46,6 +46,8 @@ _MOST_ROUNDS: Final = 10
 _LIVE_S: Final = 60.0
 _CANCEL_TRIES: Final = 10
 _GENTLE_TRIES: Final = 2
+_STOPPED: Final[Errors] = (RebuildCancelled, *AWAY, errors.UndefinedTable, errors.InvalidSchemaName)
+"""How a step of a rebuild ends when Postgres goes away, or somebody else drops its generation."""
 
 
 async def start(settings: Settings, report: Report = report_nothing, filler: Filler | None = None) -> int:
@@ -196,10 +198,10 @@ async def _build(
         await _analyze(settings, generation, _HISTORY)
         await catch_up(connection, settings, generation, report)
         await connection.execute(_SQL["set_ready"], {"generation": generation})
-    except (RebuildCancelled, psycopg.OperationalError, errors.UndefinedTable, errors.InvalidSchemaName) as error:
+    except _STOPPED as error:
         if any(item.number == generation for item in await generations(connection)):
             raise RebuildInterrupted(
-                f"Postgres has ended a statement: {str(error).strip()}. What was filled stays: resume the rebuild"
+                f"Postgres has ended a statement: {reason_of(error)}. What was filled stays: resume the rebuild"
             ) from error
         raise RebuildCancelled(generation) from error
 

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final, NamedTuple
 
-import psycopg
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 from pulp_events.errors import ReadModelUnavailable
 from pulp_projections import locks
+from pulp_projections.away import AWAY, reason_of
 from pulp_projections.connection import connect
 from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
@@ -119,9 +119,9 @@ async def working(postgres: str) -> AsyncIterator[AsyncConnection]:
             if not await locks.take(connection, locks.GENERATIONS, _PATIENCE_S):
                 raise RebuildInUse(await locks.holder(connection, locks.GENERATIONS) or "another process")
             yield connection
-        except psycopg.OperationalError as error:
+        except AWAY as error:
             raise RebuildInterrupted(
-                f"Postgres went away: {str(error).strip()}. What was filled stays; when it is back, resume the rebuild"
+                f"Postgres went away: {reason_of(error)}. What was filled stays; when it is back, resume the rebuild"
             ) from error
 
 
@@ -136,7 +136,7 @@ async def looking(postgres: str) -> AsyncIterator[AsyncConnection]:
 async def _connected(postgres: str, name: str) -> AsyncIterator[AsyncConnection]:
     try:
         connection = await connect(postgres, name, connect_timeout_s=10, settings=locks.HELD_BY_SESSION)
-    except psycopg.OperationalError as error:
-        raise ReadModelUnavailable(f"Postgres does not answer: {str(error).strip()}") from error
+    except AWAY as error:
+        raise ReadModelUnavailable(f"Postgres does not answer: {reason_of(error)}") from error
     async with connection:
         yield connection

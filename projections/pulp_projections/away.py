@@ -1,0 +1,50 @@
+"""What "Postgres is away, try again" means, and how a process tries again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import psycopg
+from psycopg import errors
+
+T = TypeVar("T")
+Errors = tuple[type[Exception], ...]
+AWAY: Final[Errors] = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.ReadOnlySqlTransaction,  # a standby, until it takes over
+    errors.IdleInTransactionSessionTimeout,
+)
+"""Postgres cannot be reached, has ended the session, or takes no writes now: the same call may succeed later."""
+ANY: Final[Errors] = (psycopg.Error,)
+"""For a loop that must go on whatever Postgres says, such as a missing right that an operator is about to grant."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What the error says, on one line: libpq's messages have several."""
+    return " ".join(str(error).split())
+
+
+async def keep_trying(
+    action: Callable[[], Awaitable[T]],
+    failed: Callable[[Exception, float], Awaitable[None] | None],
+    *,
+    on: Errors = AWAY,
+    pauses_s: Sequence[float] = (0.5,),
+) -> T:
+    """The result of `action`, which is called again and again while it raises an error of `on`.
+
+    `failed(error, pause_s)` runs before each pause: it logs, cleans up, and raises to give up. The pauses are taken in
+    order; the last one repeats.
+    """
+    failures = 0
+    while True:
+        try:
+            return await action()
+        except on as error:
+            pause_s = pauses_s[min(failures, len(pauses_s) - 1)]
+            failures += 1
+            waiting = failed(error, pause_s)
+            if waiting is not None:
+                await waiting
+        await asyncio.sleep(pause_s)
