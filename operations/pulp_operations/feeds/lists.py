@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 from xml.etree import ElementTree
-from xml.parsers import expat
 
 from msgspec import Struct
+
+from pulp_operations.guarded_xml import UnusableXml, local_name, parse
 
 _MOST_MIRRORS: Final = 50
 _MOST_CHECKSUMS: Final = 1000
@@ -65,13 +66,16 @@ def _mirrorlist(content: bytes) -> MirrorList | None:
 
 
 def _metalink(content: bytes) -> MirrorList | None:
-    root = _tree(content)
-    if root is None or _local(root) != "metalink":
+    try:
+        root = parse(content, deepest=_DEEPEST)
+    except UnusableXml:
         return None
-    file = next((each for each in root.iter() if _local(each) == "file" and each.get("name") == _FILE), None)
+    if local_name(root) != "metalink":
+        return None
+    file = next((each for each in root.iter() if local_name(each) == "file" and each.get("name") == _FILE), None)
     if file is None:
         return None
-    alternates = [each for each in file.iter() if _local(each) == "alternate"]
+    alternates = [each for each in file.iter() if local_name(each) == "alternate"]
     inner = {id(each) for alternate in alternates for each in alternate.iter()}
     digests = _digests(each for each in file.iter() if id(each) not in inner)
     older = [found for each in alternates[:_MOST_CHECKSUMS] if (found := _digests(each.iter()))]
@@ -83,7 +87,7 @@ def _metalink(content: bytes) -> MirrorList | None:
 def _digests(elements: Iterable[ElementTree.Element]) -> list[Digest]:
     found = []
     for each in elements:
-        name = _ALGORITHMS.get(each.get("type", "").lower().replace("-", "")) if _local(each) == "hash" else None
+        name = _ALGORITHMS.get(each.get("type", "").lower().replace("-", "")) if local_name(each) == "hash" else None
         digest = (each.text or "").strip().lower()
         if name is not None and _DIGEST.fullmatch(digest):
             found.append(Digest(name, digest))
@@ -93,7 +97,7 @@ def _digests(elements: Iterable[ElementTree.Element]) -> list[Digest]:
 def _mirrors(file: ElementTree.Element) -> Iterator[_Mirror]:
     for each in file.iter():
         text = (each.text or "").strip()
-        if _local(each) == "url" and _is_url(text) and text.endswith(_REPOMD):
+        if local_name(each) == "url" and _is_url(text) and text.endswith(_REPOMD):
             yield _Mirror(_preference(each), text.removesuffix(_REPOMD))
 
 
@@ -108,36 +112,3 @@ def _preference(url: ElementTree.Element) -> int:
 
 def _is_url(text: str) -> bool:
     return len(text) <= _MOST_CHARACTERS and _URL.fullmatch(text) is not None
-
-
-def _local(element: ElementTree.Element) -> str:
-    return element.tag.rpartition(":")[2]
-
-
-def _tree(content: bytes) -> ElementTree.Element | None:
-    """The document; None where it is no XML, is nested too deeply, or has a document type, with which entities come."""
-    builder, depth = ElementTree.TreeBuilder(), 0
-    parser = expat.ParserCreate()
-
-    def refuse(*_: object) -> None:
-        raise ValueError("a document type")
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > _DEEPEST:
-            raise ValueError("nested too deeply")
-        builder.start(name, attributes)
-
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(name)
-
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
-    try:
-        parser.Parse(content, True)
-    except (expat.ExpatError, LookupError, ValueError):
-        return None
-    return builder.close()

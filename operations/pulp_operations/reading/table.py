@@ -3,11 +3,11 @@
 import re
 from typing import Final, NamedTuple
 from xml.etree import ElementTree
-from xml.parsers import expat
 
 from pulp_worker import OperationError
 
 from pulp_operations.foreign import bad_repository, is_ordinary
+from pulp_operations.guarded_xml import LINE, UnusableXml, local_name, parse
 from pulp_operations.reading.names import checked_base, checked_href, known_checksum
 from pulp_operations.records import MetadataFile, Note, Repomd
 from pulp_operations.settings import CHECKSUM_TYPES
@@ -32,12 +32,12 @@ def read_repomd(content: bytes, algorithms: frozenset[str] = CHECKSUM_TYPES) -> 
     `checksum-refused` where that has another checksum. Any other entry that cannot be used is noted.
     """
     root = _tree(content)
-    if _local(root) != "repomd":
+    if local_name(root) != "repomd":
         raise bad_repository("repomd.xml is no table of contents of a yum repository")
     entries: dict[str, MetadataFile] = {}
     notes: list[Note] = []
     newest_s = 0
-    for data in (child for child in root if _local(child) == "data"):
+    for data in (child for child in root if local_name(child) == "data"):
         if len(entries) >= _MOST_ENTRIES:
             raise bad_repository(f"repomd.xml has over {_MOST_ENTRIES} entries")
         kind = data.get("type", "")
@@ -71,17 +71,17 @@ class Tag(NamedTuple):
 def read_tags(content: bytes) -> list[Tag]:
     """The tags of a repomd.xml that `read_repomd` reads. They are optional: long ones, and those over 100, are left."""
     tags = [
-        Tag(_local(child), (child.text or "").strip(), child.get("cpeid"))
+        Tag(local_name(child), (child.text or "").strip(), child.get("cpeid"))
         for group in _tree(content)
-        if _local(group) == "tags"
+        if local_name(group) == "tags"
         for child in group
-        if _local(child) in ("content", "repo", "distro")
+        if local_name(child) in ("content", "repo", "distro")
     ]
     return [tag for tag in tags if len(f"{tag.text}{tag.cpeid}") <= _MOST_TAG_CHARACTERS][:_MOST_TAGS]
 
 
 def _entry(kind: str, data: ElementTree.Element, algorithms: frozenset[str]) -> MetadataFile:
-    what, line = _named(kind), data.get(_LINE)
+    what, line = _named(kind), data.get(LINE)
     where = f"the entry of {what} in repomd.xml (line {line})"
     location, checksum = _only(data, "location", where), _only(data, "checksum", where)
     if location is None or checksum is None:
@@ -99,7 +99,7 @@ def _entry(kind: str, data: ElementTree.Element, algorithms: frozenset[str]) -> 
 
 
 def _note(kind: str, reason: str, data: ElementTree.Element) -> Note:
-    return Note(what=_named(kind), reason=reason, line=int(data.get(_LINE, "0")))
+    return Note(what=_named(kind), reason=reason, line=int(data.get(LINE, "0")))
 
 
 def _named(kind: str) -> str:
@@ -107,14 +107,14 @@ def _named(kind: str) -> str:
 
 
 def _only(data: ElementTree.Element, name: str, where: str) -> ElementTree.Element | None:
-    found = [child for child in data if _local(child) == name]
+    found = [child for child in data if local_name(child) == name]
     if len(found) > 1:
         raise bad_repository(f"{where} has more than one {name}")
     return found[0] if found else None
 
 
 def _text(parent: ElementTree.Element, name: str) -> str:
-    return next((child.text or "" for child in parent if _local(child) == name), "").strip()
+    return next((child.text or "" for child in parent if local_name(child) == name), "").strip()
 
 
 def _number(data: ElementTree.Element, name: str) -> int | None:
@@ -122,40 +122,8 @@ def _number(data: ElementTree.Element, name: str) -> int | None:
     return int(text) if _NUMBER.fullmatch(text) else None
 
 
-def _local(element: ElementTree.Element) -> str:
-    return element.tag.rpartition(":")[2]
-
-
-_LINE: Final = " line"
-"""An attribute that no document can have: where the element begins."""
-
-
 def _tree(content: bytes) -> ElementTree.Element:
-    """The document, which has no DTD: so no entity is expanded, and nothing outside of it is read."""
-    builder, depth = ElementTree.TreeBuilder(), 0
-    parser = expat.ParserCreate()
-
-    def refuse(*_: object) -> None:
-        raise bad_repository("repomd.xml has a document type declaration, which is refused")
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > _DEEPEST:
-            raise bad_repository(f"repomd.xml is nested more than {_DEEPEST} elements deep")
-        builder.start(name, {**attributes, _LINE: str(parser.CurrentLineNumber)})
-
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(name)
-
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
     try:
-        parser.Parse(content, True)
-    except expat.ExpatError as error:
-        raise bad_repository(f"repomd.xml is no XML: line {error.lineno}, column {error.offset}") from None
-    except (LookupError, ValueError):  # an encoding that Python does not have, or that has no such bytes
-        raise bad_repository("repomd.xml is no XML: its encoding is unknown") from None
-    return builder.close()
+        return parse(content, deepest=_DEEPEST)
+    except UnusableXml as error:
+        raise bad_repository(f"repomd.xml {error}") from None
