@@ -5,9 +5,11 @@ that are to notice run in a process that imports the copy. So a guard that is mo
 no longer notices, fail here.
 """
 
+import contextlib
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
+from pulp_worker.descendants import adopt_orphans, children_of, tree_of
 
 from tests.support.backends import Backend
 
@@ -336,11 +339,24 @@ def run(copy: Path, backend: Backend) -> Run:
     }
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, *arguments], cwd=copy, env=env, capture_output=True, text=True, check=False, timeout=240
-        )
+        before = set(children_of(os.getpid()))
+        command = [sys.executable, *arguments]
+        try:
+            return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, check=False, timeout=240)
+        finally:
+            end_orphans(set(children_of(os.getpid())) - before)
 
+    adopt_orphans()
     return run
+
+
+def end_orphans(adopted: set[int]) -> None:
+    """End what a run has left behind: where the guard that ends an operation is gone, nothing else ends it."""
+    for pid in adopted:
+        for each in tree_of(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def pytest_of(run: Run, tests: set[str]) -> "subprocess.CompletedProcess[str]":
