@@ -50,9 +50,29 @@ def main(minutes: float, seed: int | None, names: tuple[str, ...], listing: bool
 
 
 async def run(seed: int, faults: list[Fault], seconds: float, *, alone: bool, kept: Path | None = None) -> Outcome:
-    """A run on an arena of its own."""
+    """A run on an arena of its own. What keeps that from ending is a breach, once the run has an outcome."""
     live = Live()
     live.say(f"seed {seed}, {seconds / 60:g} minutes")
+    outcomes: list[Outcome] = []
+    try:
+        await _run(live, outcomes, seed, faults, seconds, alone=alone, kept=kept)
+    except Exception as error:
+        if not outcomes:
+            raise
+        outcomes[0].state.ledger.breach("faults", "the arena's end", f"{type(error).__name__}: {error}")
+    return outcomes[0]
+
+
+async def _run(
+    live: Live,
+    outcomes: list[Outcome],
+    seed: int,
+    faults: list[Fault],
+    seconds: float,
+    *,
+    alone: bool,
+    kept: Path | None,
+) -> None:
     async with Arena(live.say, kept) as arena:
         possible = []
         for fault in faults:
@@ -64,7 +84,8 @@ async def run(seed: int, faults: list[Fault], seconds: float, *, alone: bool, ke
         runner = Runner(arena, seed, live.say)
         showing = asyncio.create_task(_show(live, runner))
         try:
-            return await runner.run(episodes(seed, possible, alone=alone), seconds, quiet_s=max(10.0, seconds / 30))
+            plan = episodes(seed, possible, alone=alone)
+            outcomes.append(await runner.run(plan, seconds, quiet_s=max(10.0, seconds / 30)))
         finally:
             showing.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -37,6 +37,13 @@ class Load:
         await asyncio.gather(*self._tasks)
         await self._http.aclose()
 
+    async def cancel(self) -> None:
+        """Stop at once, whatever broke."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._http.aclose()
+
     def check(self) -> None:
         """Raise what has broken a client."""
         for task in self._tasks:

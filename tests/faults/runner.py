@@ -76,14 +76,24 @@ class Runner:
     async def run(self, plan: Iterable[list[Fault]], seconds: float, quiet_s: float = 10.0) -> Outcome:
         """Episodes of the plan, one after the other, while there is time; then the end's checks.
 
-        The load has `quiet_s` for itself first. The faults of one episode begin at the same time.
+        The load has `quiet_s` for itself first. The faults of one episode begin at the same time. What ends a run before
+        its time, as an arena that cannot be mended, is a breach: the outcome tells what was seen until then.
         """
         began = time.monotonic()
         load = Load(self._arena.stack.url, self._arena.auth, self.state.ledger, self._seed)
+        try:
+            await self._run(load, plan, began + seconds, quiet_s)
+        except Exception as error:  # the edge of a run
+            self.state.ledger.breach("faults", self.doing, f"the run ended early: {type(error).__name__}: {error}")
+            await load.cancel()
+        self.outcome.seconds = time.monotonic() - began
+        return self.outcome
+
+    async def _run(self, load: Load, plan: Iterable[list[Fault]], ends: float, quiet_s: float) -> None:
         quiet_from = time.time() * 1000
         await asyncio.sleep(quiet_s)
         for number, chosen in enumerate(plan):
-            if time.monotonic() - began >= seconds:
+            if time.monotonic() >= ends:
                 break
             self.state.quiet_ms.append((quiet_from, time.time() * 1000))
             await self._episode(number, chosen)
@@ -96,8 +106,6 @@ class Runner:
         await self._drain()
         self.doing = "checking everything"
         await self._judge()
-        self.outcome.seconds = time.monotonic() - began
-        return self.outcome
 
     async def _episode(self, number: int, chosen: list[Fault]) -> None:
         names = [fault.name for fault in chosen]
