@@ -81,7 +81,7 @@ class TaskNotCancellable(TaskError):
     """The task is running and its operation does not support cancellation."""
 
     def __init__(self, task_id: UUID) -> None:
-        super().__init__(task_id, f"Cancel Not Implemented for Task: {task_id}")
+        super().__init__(task_id, f"task {task_id} is running, and its operation cannot be cancelled")
 
 
 class TaskUnfinished(TaskError):

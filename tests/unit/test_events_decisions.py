@@ -48,7 +48,7 @@ def test_a_second_cancel_is_none(events: list[Event]) -> None:
 
 
 def test_a_running_task_without_support_for_it_is_not_cancelled() -> None:
-    with pytest.raises(TaskNotCancellable, match=f"Cancel Not Implemented for Task: {TASK}"):
+    with pytest.raises(TaskNotCancellable, match=f"task {TASK} is running, and its operation cannot be cancelled"):
         ask(STUBBORN)
 
 

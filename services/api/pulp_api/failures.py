@@ -81,6 +81,8 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (ReadError, 503),
     *((kind, 503) for kind in AWAY),  # the pool's timeout among them
 )
+NOT_CANCELLABLE: Final = "Cancel Not Implemented for Task: {}"
+"""The user guide's words for a task that cannot be cancelled; of its id."""
 
 
 class FieldErrors(Exception):
@@ -204,7 +206,7 @@ def _task_failed(request: Request, error: TaskError) -> Response:
     headers = lag_header(error.lag) if isinstance(error, MissingTask) else {}
     if request.url.path.startswith(f"{API}/v2/"):
         if isinstance(error, TaskNotCancellable):
-            return _answer(request, 501, str(error), {"args": [task_id]})
+            return _answer(request, 501, NOT_CANCELLABLE.format(task_id), {"args": [task_id]})
         resources = {"resources": {"resource_id": task_id}}  # to Pulp 2 an ended task is none that it holds
         return _answer(request, 404, f"Missing resource(s): resource_id={task_id}", resources, headers)
     if not isinstance(error, TaskNotFound):

@@ -15,7 +15,7 @@ from pulp_projections.reading.waiting import facts_of
 
 from pulp_api import rerun, submission
 from pulp_api.context import MAX_REASON, Calling
-from pulp_api.failures import FieldErrors
+from pulp_api.failures import NOT_CANCELLABLE, FieldErrors
 from pulp_api.paging import DEFAULT_LIMIT, MOST, limit_and_offset, page_of
 from pulp_api.respond import count_header, instant, json, lag_header, position_header, positions_header
 from pulp_api.service import Submitted, check_shown
@@ -111,9 +111,9 @@ async def cancel_task(call: Calling, request: Request, task_id: str) -> Response
         reading = await call.service.read(known)
         status = 200 if reading.task.state == State.CANCELLED else 409
         return json(shape_alone(reading.task, reading.reruns), status)
-    except TaskNotCancellable as error:
+    except TaskNotCancellable:
         reading = await call.service.read(known)
-        return json({**shape_alone(reading.task, reading.reruns), "detail": str(error)}, 409)
+        return json({**shape_alone(reading.task, reading.reruns), "detail": NOT_CANCELLABLE.format(known)}, 409)
     return json(shape_alone(cancelled.task, cancelled.reruns), headers=position_header(cancelled.position))
 
 
