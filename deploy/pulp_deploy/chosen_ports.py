@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from pulp_events.defaults import API_PORT
+
+from pulp_deploy.defaults import KAFKA_PORT, POSTGRES_PORT
 from pulp_deploy.errors import PortInUse
 from pulp_deploy.local.ports import HOST, free_ports, is_free, listener
 
-USUAL_API: Final = 24817
-USUAL_KAFKA: Final = 9092
-USUAL_POSTGRES: Final = 24815
 _LAST_PORT: Final = 65_535
 
 
@@ -41,8 +41,8 @@ def choose(
         before = None
     spare = free(2 + count)
     return Ports(
-        _one(wanted.api, USUAL_API, None if before is None else before.api, spare[0]),
-        _one(wanted.postgres, USUAL_POSTGRES, None if before is None else before.postgres, spare[1]),
+        _one(wanted.api, API_PORT, None if before is None else before.api, spare[0]),
+        _one(wanted.postgres, POSTGRES_PORT, None if before is None else before.postgres, spare[1]),
         _kafka(wanted.kafka, None if before is None else before.kafka, spare[2:]),
     )
 
@@ -87,7 +87,7 @@ def _kafka(wanted: int | None, before: tuple[int, ...] | None, spare: list[int])
         return before if before is not None and all(is_free(port) for port in before) else tuple(spare)
     if wanted is None and before is not None:
         return before
-    first = wanted or USUAL_KAFKA
+    first = wanted or KAFKA_PORT
     if first + len(spare) - 1 > _LAST_PORT:
         raise PortInUse(
             f"--kafka-port {first}: {len(spare)} ports from it on are needed, and there are none above {_LAST_PORT}"

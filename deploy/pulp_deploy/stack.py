@@ -17,6 +17,7 @@ from pulp_console.exits import IN_USE
 from pulp_events import settings
 from pulp_events.admin import create_topics, describe
 from pulp_events.audit import What
+from pulp_events.defaults import API_PORT
 from pulp_events.errors import LogUnavailable
 from pulp_events.kafka import Kafka
 from pulp_events.settings import Installation, refuses_bad_topics
@@ -26,7 +27,7 @@ from pulp_worker.fetching.settings import LOCAL_ALLOW
 
 from pulp_deploy.audit_trail import audit_change
 from pulp_deploy.backend import Backend, BackendOptions
-from pulp_deploy.chosen_ports import USUAL_API, Ports, WantedPorts, check, choose
+from pulp_deploy.chosen_ports import Ports, WantedPorts, check, choose
 from pulp_deploy.credentials import ADMIN, ensure_admin, write_client_file
 from pulp_deploy.errors import DeployError, NotOurs, ProcessFailed
 from pulp_deploy.folder import DataFolder
@@ -97,7 +98,7 @@ class Stack:
         self._recording = threading.Lock()
         self._is_recorded = True
         self._is_down = threading.Event()
-        self.api_port = options.api_port or USUAL_API
+        self.api_port = options.api_port or API_PORT
         self.admin_password: str | None = None
         """Of the user `admin`, once `up` has returned; None if the data folder does not have it."""
 

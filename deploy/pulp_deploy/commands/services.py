@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 from pulp_console.groups import examples
+from pulp_events.defaults import API_PORT
 
 from pulp_deploy.commands import target
 
 
 @click.command(epilog=examples("pulp-tasks api --host 0.0.0.0 --port 8080"))
 @click.option("--host", help="Address to listen on (PULP_API_HOST, 127.0.0.1).")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (PULP_API_PORT, 24817).")
+@click.option("--port", type=click.IntRange(1, 65535), help=f"Port to listen on (PULP_API_PORT, {API_PORT}).")
 @target.data_option
 def api(host: str | None, port: int | None, data: Path | None) -> None:
     """Run the REST API.

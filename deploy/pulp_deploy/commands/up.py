@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from pulp_console.groups import Choice, examples
+from pulp_events.defaults import API_PORT
 
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import Folder
-from pulp_deploy.defaults import PARTITIONS
+from pulp_deploy.defaults import KAFKA_PORT, PARTITIONS, POSTGRES_PORT
 
 if TYPE_CHECKING:
     from pulp_deploy.stack import StackOptions
@@ -31,9 +32,9 @@ _PORT: Final = click.IntRange(0, 65535)
 @click.option(
     "--partitions", type=click.IntRange(1), default=PARTITIONS, show_default=True, help="Fixed at the first start."
 )
-@click.option("--api-port", type=_PORT, help="Port of the API (24817; 0: any free one).")
-@click.option("--kafka-port", type=_PORT, help="Port of the first broker (9092; 0: any free ones).")
-@click.option("--postgres-port", type=_PORT, help="Port of PostgreSQL (24815; 0: any free one).")
+@click.option("--api-port", type=_PORT, help=f"Port of the API ({API_PORT}; 0: any free one).")
+@click.option("--kafka-port", type=_PORT, help=f"Port of the first broker ({KAFKA_PORT}; 0: any free ones).")
+@click.option("--postgres-port", type=_PORT, help=f"Port of PostgreSQL ({POSTGRES_PORT}; 0: any free one).")
 @click.option("--free-ports", is_flag=True, help="Use free ports for all that have no option of their own.")
 @click.option("--processors", type=click.IntRange(0), default=1, show_default=True, help="Number of processors.")
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Number of workers.")

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from pulp_events.decisions import Dependencies, Situation, react
+from pulp_events.defaults import WORKER_LEASE_S
 from pulp_events.errors import LogError
 from pulp_events.events import Event, Finished
 from pulp_events.log import Log
@@ -24,7 +25,6 @@ _REST: Final = 10
 """It reads state only a tenth of the time, however often something is committed."""
 _REPEAT_S: Final = 5.0
 _MOST: Final = 200
-_LEASE_S: Final = 6.0
 _log = logging.getLogger("pulp.reactor")
 
 
@@ -45,10 +45,10 @@ class Reactor:
         *,
         cancel_grace_s: float,
         lease_margin_s: float,
-        lease_s: float = _LEASE_S,
+        lease_s: float = WORKER_LEASE_S,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`lease_s` is that of a worker of which nothing is known any more."""
+        """`lease_s` is that of a worker whose row is gone."""
         self._log = log
         self._conninfo = conninfo
         self._owned = owned
