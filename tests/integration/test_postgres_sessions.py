@@ -1,5 +1,7 @@
 """Every session in Postgres has our settings, whatever its database, role, environment or service file says."""
 
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
@@ -46,6 +48,33 @@ def check_pinned(found: dict[str, str], *, statement_timeout: str) -> None:
     assert by_name["statement_timeout"] == statement_timeout
     assert (by_name["idle_session_timeout"], by_name["transaction_timeout"]) == ("0", "0")
     assert set(wanted) - set(FOREIGN) <= {"standard_conforming_strings", "default_transaction_deferrable"}
+
+
+KEEP_ALIVE = {
+    "is on": (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    "first after, s": (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    "then every, s": (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    "given up after": (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    "unanswered, ms": (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000),
+}
+
+
+async def test_every_connection_notices_that_the_other_machine_is_gone(database: str) -> None:
+    """One that only listens, as a worker's does, as well: all of them are made in these three ways."""
+    wanted = {name: value for name, (_, _, value) in KEEP_ALIVE.items()}
+    async with await connect(database, "test") as listening:
+        await listening.execute("listen pulp_claims")
+        assert keep_alive_of(listening.fileno()) == wanted
+    with connect_blocking(database, "test") as blocking:
+        assert keep_alive_of(blocking.fileno()) == wanted
+    async with connection_pool(database, 1) as pool, pool.connection() as pooled:
+        assert keep_alive_of(pooled.fileno()) == wanted
+
+
+def keep_alive_of(descriptor: int) -> dict[str, int]:
+    """What the kernel does for a connection that is silent."""
+    with socket.socket(fileno=os.dup(descriptor)) as seen:
+        return {name: seen.getsockopt(level, option) for name, (level, option, _) in KEEP_ALIVE.items()}
 
 
 @pytest.mark.parametrize("make", MAKERS)
