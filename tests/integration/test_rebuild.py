@@ -7,8 +7,8 @@ from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
 from pulp_processor.rebuilding import activation, rebuild
 from pulp_processor.rebuilding.errors import RebuildRefused
+from pulp_processor.rebuilding.generations import connected, drop
 from pulp_processor.rebuilding.progress import Phase, Progress
-from pulp_processor.rebuilding.state import drop, looking
 from pulp_processor.settings import Settings
 
 from tests.conftest import PARTITIONS
@@ -203,7 +203,7 @@ async def columns(settings: Settings, view: str) -> set[str]:
 async def test_a_generation_that_has_just_become_active_is_not_dropped(settings: Settings) -> None:
     await rebuild.start(settings)
     await activation.activate(settings, unverified=True)
-    async with looking(settings.postgres) as connection:
+    async with connected(settings.postgres) as connection:
         with pytest.raises(RebuildRefused, match="nothing was dropped"):
             await drop(connection, 2)
     assert await rows(settings.postgres, "tasks") == []

@@ -87,7 +87,7 @@ async def test_a_live_projection_that_is_stuck_can_be_replaced_without_a_compari
     await project(settings, behind)
     monkeypatch.setattr(rebuild, "_LIVE_S", 0.1)
     await rebuild.start(settings)
-    with pytest.raises(PositionNotReached, match="the live projection does not come to where generation 2 is"):
+    with pytest.raises(PositionNotReached, match="the live projection does not reach the positions of generation 2"):
         await rebuild.verify(settings)
     assert (await activation.activate(settings, unverified=True)).positions == ends
     assert len(await rows(settings.postgres, "task_events")) == sum(ends.values()) - 3
@@ -101,7 +101,7 @@ async def test_readers_that_do_not_let_go_leave_the_active_generation_as_it_was(
     monkeypatch.setattr(activation, "_TRIES", 2)
     async with await psycopg.AsyncConnection.connect(settings.postgres) as reader:
         await reader.execute("select count(*) from task_events")
-        with pytest.raises(NotSwitched, match="did not let go of the tables"):
+        with pytest.raises(NotSwitched, match="kept the tables locked"):
             await activation.activate(settings, unverified=True)
         assert [item.status for item in await rebuild.status(settings)] == ["active", "ready"]
     assert (await activation.activate(settings, unverified=True)).now == 2

@@ -90,7 +90,7 @@ asyncio.run(rebuild.start(settings, report, made.filler))
     code, _, lines = await run(settings, body)
     assert code == 0
     assert lines[0].startswith("RebuildInterrupted the process that filled partition ")
-    assert lines[0].endswith(" was ended (-9). What was filled stays: resume the rebuild")
+    assert lines[0].endswith(" ended (-9). What was filled stays: resume the rebuild")
     assert lines[1:] == ["left: []"]
     (_, left) = await rebuild.status(settings)
     assert (left.status, left.percent < 100) == ("building", True)

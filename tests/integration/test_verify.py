@@ -17,8 +17,8 @@ from pulp_events.topics import Topics
 from pulp_processor.rebuilding import activation, rebuild
 from pulp_processor.rebuilding.compare import MISSING
 from pulp_processor.rebuilding.errors import RebuildInUse
+from pulp_processor.rebuilding.generations import locked
 from pulp_processor.rebuilding.progress import Phase, Progress
-from pulp_processor.rebuilding.state import working
 from pulp_processor.rebuilding.verify import verify
 from pulp_processor.settings import Settings
 
@@ -215,7 +215,7 @@ async def test_it_goes_beside_a_generation_that_is_ready_and_one_at_a_time(setti
     assert await generations(settings) == [(1, "active"), (2, "ready")]
     await activation.activate(settings, unverified=True)
     assert (await verify(settings)).generation == 2
-    async with working(settings.postgres):
+    async with locked(settings.postgres):
         with pytest.raises(RebuildInUse):
             await verify(settings)
 

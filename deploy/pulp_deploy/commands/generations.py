@@ -12,7 +12,7 @@ from pulp_deploy.exits import DIFFERENT
 if TYPE_CHECKING:
     from pulp_processor.rebuilding.activation import Switched
     from pulp_processor.rebuilding.compare import Comparison
-    from pulp_processor.rebuilding.state import Generation
+    from pulp_processor.rebuilding.generations import Generation
 
 ROW: Final = ("GENERATION", "STATUS", "EVENTS", "DONE", "COMPARED", "ACTIVATED")
 

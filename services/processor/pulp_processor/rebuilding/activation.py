@@ -1,4 +1,4 @@
-"""Making another generation of the read model the active one, in one transaction; and going back."""
+"""Activating another generation of the read model in one transaction, and rolling back."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from pulp_projections.sql import load
 
 from pulp_processor.rebuilding.errors import NotSwitched, RebuildRefused
 from pulp_processor.rebuilding.fill import fill
-from pulp_processor.rebuilding.progress import Phase, Progress, Report, report_nothing
-from pulp_processor.rebuilding.rebuild import catch_up
-from pulp_processor.rebuilding.state import (
+from pulp_processor.rebuilding.generations import (
     Generation,
     active,
     drop,
     drop_verifying,
     generations,
     in_progress,
+    locked,
     positions,
-    working,
 )
+from pulp_processor.rebuilding.progress import Phase, Progress, Report, report_nothing
+from pulp_processor.rebuilding.rebuild import catch_up
 from pulp_processor.settings import Settings
 
 _SQL: Final = load("pulp_processor.rebuilding", "rebuild.sql")
@@ -31,11 +31,11 @@ _TRIES: Final = 20
 _LOCK_TRIES: Final = 10
 _LOCK_PAUSE_S: Final = 0.02
 _STRETCH_S: Final = 10.0
-"""Time within which the last events must be projected while the live projection stands still."""
+"""How long the live projection may be held up while the last events are projected."""
 
 
 class Switched(NamedTuple):
-    """Which generation was active, and which one is, from which positions on."""
+    """The generation that was active, the one that is, and the positions at which it took over."""
 
     before: int
     now: int
@@ -43,13 +43,13 @@ class Switched(NamedTuple):
 
 
 async def activate(settings: Settings, report: Report = report_nothing, *, unverified: bool = False) -> Switched:
-    """Make the generation that is ready the active one. Readers see the old one or the new one, never both.
+    """Make the generation that is ready the active one. Readers see the old one or the new one, never a mixture.
 
-    The live projection stands still for a moment, and goes on in the new one. The old one stays, for `rollback`.
-    Raises `RebuildRefused` if none is ready, or if it was not compared with the active one (but for `unverified`);
-    `NotSwitched` if readers or batches did not let go of the tables: nothing was changed then.
+    The live projection pauses for a moment, and goes on in the new one. The old one stays, for `rollback`. Raises
+    `RebuildRefused` if no generation is ready, or if it was not compared with the active one (unless `unverified`);
+    `NotSwitched` if readers or batches kept the tables locked: nothing has changed then.
     """
-    async with working(settings.postgres) as connection:
+    async with locked(settings.postgres) as connection:
         candidate = await in_progress(connection)
         if candidate is None or candidate.status != "ready":
             raise RebuildRefused("no generation is ready to become active: start a rebuild, or resume it")
@@ -59,8 +59,8 @@ async def activate(settings: Settings, report: Report = report_nothing, *, unver
 
 
 async def rollback(settings: Settings, report: Report = report_nothing) -> Switched:
-    """Make the generation active again that was so last, after it was brought up to date. Raises as `activate`."""
-    async with working(settings.postgres) as connection:
+    """Bring the generation that was active last up to date, and activate it again. Raises what `activate` raises."""
+    async with locked(settings.postgres) as connection:
         retired = [item for item in await generations(connection) if item.status == "retired"]
         if not retired:
             raise RebuildRefused("there is no generation to roll back to")
@@ -68,8 +68,8 @@ async def rollback(settings: Settings, report: Report = report_nothing) -> Switc
 
 
 async def prune(settings: Settings) -> list[int]:
-    """Drop the generations that were active once: there is nothing to roll back to then. Their numbers."""
-    async with working(settings.postgres) as connection:
+    """Drop the generations that were active in the past, after which nothing can be rolled back. Their numbers."""
+    async with locked(settings.postgres) as connection:
         await drop_verifying(connection)
         numbers = [item.number for item in await generations(connection) if item.status == "retired"]
         for number in numbers:
@@ -86,10 +86,10 @@ async def _switch(connection: AsyncConnection, settings: Settings, generation: i
             async with connection.transaction(), asyncio.timeout(_STRETCH_S):
                 return await _switch_now(connection, settings, generation)
         except errors.LockNotAvailable:
-            reason = "readers or batches did not let go of the tables"
+            reason = "readers or batches kept the tables locked"
         except TimeoutError:
             reason = f"the last events were not projected within {_STRETCH_S:g} s"
-        await asyncio.sleep(0.2)  # for those who waited behind the lock
+        await asyncio.sleep(0.2)  # lets in whoever waited for the lock
     raise NotSwitched(f"generation {generation} could not be made the active one, nothing was changed: {reason}")
 
 
@@ -98,22 +98,22 @@ async def _switch_now(connection: AsyncConnection, settings: Settings, generatio
     await connection.execute("set local lock_timeout = '3s'")
     await connection.execute(_SQL["block_batches"])
     before = await active(connection)
-    # The live positions stand still from here on.
+    # The live positions do not move from here on.
     await fill(settings, generation, before.positions, lambda partition, offset: None)
     reached = await positions(connection, generation)
     assert all(reached[partition] >= end for partition, end in before.positions.items())
     await _block_readers(connection)
-    await _take_over_letters(connection, before.number, generation)
+    await _copy_sent_flags(connection, before.number, generation)
     await connection.execute(_SQL["switch"], {"generation": generation})
     await show(connection, generation)
-    await connection.execute(_SQL["tell"], {"generation": str(generation)})
+    await connection.execute(_SQL["notify_readers"], {"generation": str(generation)})
     return Switched(before.number, generation, reached)
 
 
 async def _block_readers(connection: AsyncConnection) -> None:
-    """Lock all views that readers see. Raises `LockNotAvailable` if they do not let go in any of the tries."""
-    # A reader that takes the views in another order holds one of them and waits for another. To wait longer helps
-    # nobody, so each try soon lets go of everything, and long before Postgres would look for a deadlock.
+    """Lock all views that readers use. Raises `LockNotAvailable` if no try gets all of them."""
+    # A reader that locks the views in another order holds one and waits for another. Waiting longer would not help, so
+    # each try soon releases everything, long before Postgres would look for a deadlock.
     await connection.execute("set local lock_timeout = '100ms'")
     for left in reversed(range(_LOCK_TRIES)):
         try:
@@ -126,10 +126,10 @@ async def _block_readers(connection: AsyncConnection) -> None:
         await asyncio.sleep(_LOCK_PAUSE_S)
 
 
-async def _take_over_letters(connection: AsyncConnection, before: int, now: int) -> None:
-    """What the old generation has yet to send, and what it has not come to, the new one sends."""
+async def _copy_sent_flags(connection: AsyncConnection, before: int, now: int) -> None:
+    """The new generation sends the dead letters that the old one has not sent."""
     old, new = Identifier(schema_of(before)), Identifier(schema_of(now))
-    await connection.execute(SQL(_SQL["take_over_letters"]).format(old=old, new=new))
+    await connection.execute(SQL(_SQL["copy_sent_flags"]).format(old=old, new=new))
 
 
 def _activated(generation: Generation) -> float:

@@ -1,22 +1,22 @@
-"""What may go wrong with generations of the read model.
+"""The errors of rebuilding, comparing and activating generations.
 
 RebuildError
-├── RebuildInUse           another process rebuilds, compares or switches in this database
+├── RebuildInUse           another process rebuilds, compares or activates in this database
 ├── RebuildRefused         the generations are not in a state that allows it
-├── RebuildCancelled       somebody has cancelled the rebuild while it ran
-├── RebuildInterrupted     Postgres went away: what is filled stays, go on with it
-└── NotSwitched            the switch could not be made now; the active generation is as it was
+├── RebuildCancelled       somebody cancelled the rebuild while it ran
+├── RebuildInterrupted     Postgres went away: what is filled stays, resume it
+└── NotSwitched            another generation could not be activated now; nothing has changed
 """
 
 from pulp_events.errors import PulpError
 
 
 class RebuildError(PulpError):
-    """Root of these."""
+    """Root of the errors in this module."""
 
 
 class RebuildInUse(RebuildError):
-    """Another process rebuilds, compares or switches in this database. `holder` says which."""
+    """Another process rebuilds, compares or activates in this database. `holder` says which."""
 
     def __init__(self, holder: str) -> None:
         super().__init__(f"{holder} works on the generations of this database: wait for it, or cancel the rebuild")
@@ -28,7 +28,7 @@ class RebuildRefused(RebuildError):
 
 
 class RebuildCancelled(RebuildError):
-    """Somebody has cancelled the rebuild while it ran: its generation is gone."""
+    """Somebody cancelled the rebuild while it ran: its generation was dropped."""
 
     def __init__(self, generation: int) -> None:
         super().__init__(generation)
@@ -39,8 +39,8 @@ class RebuildCancelled(RebuildError):
 
 
 class RebuildInterrupted(RebuildError):
-    """Postgres went away. What was filled stays: go on with `resume`."""
+    """Postgres went away. What is filled stays: `resume` continues from there."""
 
 
 class NotSwitched(RebuildError):
-    """The switch to another generation could not be made now; the active generation is as it was."""
+    """Another generation could not be activated now; the active one has not changed."""

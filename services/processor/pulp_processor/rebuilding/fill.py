@@ -1,4 +1,4 @@
-"""Filling a generation that is not active: the same fold and the same transactions as the live projection's."""
+"""Filling a generation that is not active, by the same fold and transactions as the live projection."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,20 +18,20 @@ from pulp_processor.settings import Settings
 
 _SQL: Final = load("pulp_processor.rebuilding", "rebuild.sql")
 _AT_ONCE: Final = 2
-"""Partitions that one process fills side by side: while Postgres writes one's rows, the other's are made. Each has a
-consumer, a connection and two batches: this bounds memory as well."""
+"""Partitions that one process fills concurrently: it encodes rows of one while Postgres writes those of the other. Each
+has a consumer, a connection and two batches, so this bounds memory too."""
 
 
 def connection_name(generation: int) -> str:
-    """What the connections that fill a generation are called in Postgres."""
+    """The application name of connections that fill a generation, by which `cancel` finds them."""
     return f"pulp-rebuild/{generation}"
 
 
 async def enter(connection: AsyncConnection, generation: int) -> None:
-    """Begin a transaction's work on a generation: none drops it, or makes it active, before the transaction ends.
+    """Begin a transaction's work on a generation: nobody can drop or activate it before the transaction ends.
 
-    Raises `RebuildCancelled` if it is gone, or active already. `cancel` finds what it must interrupt by the name that
-    the connection has from now on.
+    The transaction has the application name of `connection_name`. Raises `RebuildCancelled` if the generation was
+    dropped, or is active.
     """
     values = {"schema": schema_of(generation), "name": connection_name(generation), "generation": generation}
     if await (await connection.execute(_SQL["enter"], values)).fetchone() is None:
@@ -66,7 +66,7 @@ class GenerationProjector(Projector):
 
 
 class Share(NamedTuple):
-    """A partition of a generation that is to be filled up to an offset."""
+    """One partition of a generation, to be filled up to an offset."""
 
     settings: Settings
     generation: int
@@ -75,12 +75,12 @@ class Share(NamedTuple):
 
 
 class Filler(NamedTuple):
-    """Who fills shares."""
+    """Whatever fills shares: this process, or several."""
 
     fill: Callable[[Share, Callable[[int], None]], Awaitable[None]]
     """Like `fill_share`."""
     at_once: int
-    """How many it can fill side by side."""
+    """How many shares it fills concurrently."""
 
 
 async def fill(
@@ -90,10 +90,10 @@ async def fill(
     moved: Callable[[int, int], None],
     filler: Filler | None = None,
 ) -> None:
-    """Project everything before `ends` into the generation, from where it is.
+    """Project everything before `ends` into the generation, from its position on.
 
-    A partition that is past its end already stays as it is. `moved(partition, next_offset)` is called after every
-    batch. What is committed stays, whatever happens: a later call goes on from there. Waits while Kafka is away.
+    A partition that is past its end is left alone. `moved(partition, next_offset)` is called after every batch. What is
+    committed stays, whatever happens: a later call continues from there. Waits while Kafka is away.
     Raises `RebuildCancelled`, `RebuildInUse` if another process fills the generation, `OffsetOutOfRange` if the log
     lacks what is needed, `psycopg.OperationalError` if Postgres goes away. Without a filler this process fills.
     """
@@ -113,7 +113,7 @@ async def fill(
 
 
 async def fill_share(share: Share, moved: Callable[[int], None]) -> None:
-    """Fill it in this process. `moved` is told where it is: at first, and after every batch. Raises as `fill` does."""
+    """Fill a share in this process; `moved(next_offset)` is called first and after every batch. Raises as `fill`."""
     projector = GenerationProjector(share.settings.postgres, share.partition, share.generation)
     try:
         await _fill(share, projector, moved)
@@ -132,7 +132,7 @@ async def _fill(share: Share, projector: GenerationProjector, moved: Callable[[i
         coming = asyncio.create_task(reader.read(end, most=most))
         try:
             while batch := await coming:
-                # Kafka is read while Postgres writes this one.
+                # Read the next batch while Postgres writes this one.
                 coming = asyncio.create_task(reader.read(end, most=most))
                 await projector.project(batch)
                 moved(projector.next_offset)
@@ -143,7 +143,7 @@ async def _fill(share: Share, projector: GenerationProjector, moved: Callable[[i
 
 def _plain(error: BaseException, generation: int) -> BaseException:
     if isinstance(error, errors.QueryCanceled | errors.UndefinedTable | errors.InvalidSchemaName):
-        return RebuildCancelled(generation)  # `cancel` interrupts what runs, and drops the tables
+        return RebuildCancelled(generation)  # `cancel` cancels statements, and drops the tables
     if isinstance(error, FenceLost):
         return RebuildInUse("another process")
     return error

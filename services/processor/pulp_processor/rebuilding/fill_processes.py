@@ -1,4 +1,4 @@
-"""Processes that fill partitions side by side. One Python keeps one core busy, and of a rebuild most is Python."""
+"""Processes that fill partitions in parallel: a rebuild is mostly Python, which uses one core per process."""
 
 import asyncio
 import multiprocessing
@@ -16,8 +16,8 @@ from pulp_processor.rebuilding.errors import RebuildInterrupted
 from pulp_processor.rebuilding.fill import Filler, Share, fill_share
 
 _MOST: Final = 4
-"""Postgres takes no more of these: each has its connection, and it also serves others."""
-# Forked, they share with this process all that it has imported.
+"""More would leave Postgres too little for everybody else."""
+# Forked processes share the memory of what this one has imported.
 _context: Final[Any] = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
@@ -27,15 +27,16 @@ class _Child(NamedTuple):
 
 
 def usual_count() -> int:
-    """One for each core that this process may use, but not more than a few."""
+    """One for each core that this process may use, up to a few."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return min(cores, _MOST)
 
 
 class FillProcesses:
-    """So many processes from `with` on, this one among them. Enter it before any thread and any event loop is there.
+    """A pool of `count` processes, this one included. Enter it before any thread or event loop exists.
 
-    The others end with it, and with this process, however that ends. After a failure or a cancellation it is used up.
+    The others end when the block ends, or when this process ends, however it does. A pool cannot be used again after a
+    failure or a cancellation.
     """
 
     def __init__(self, count: int) -> None:
@@ -48,7 +49,7 @@ class FillProcesses:
             ours, theirs = _context.Pipe()
             process = _context.Process(target=_serve, args=(theirs,), daemon=True)
             process.start()
-            theirs.close()  # so that ours tells when the process has ended
+            theirs.close()  # so that our end reports when the process has ended
             self._all.append(_Child(process, ours))
         self._free = self._all.copy()
         return self
@@ -61,18 +62,18 @@ class FillProcesses:
 
     @property
     def filler(self) -> Filler:
-        """What `fill` takes."""
+        """To pass to `fill`."""
         return Filler(self._fill, self._count)
 
     async def _fill(self, share: Share, moved: Callable[[int], None]) -> None:
         if not self._free:
-            await fill_share(share, moved)  # else it would only wait, and hold what it has imported
+            await fill_share(share, moved)  # this process is one of the pool
             return
         child = self._free.pop()
         try:
             await _command(child, share, moved)
         except BaseException:
-            _kill(child)  # nothing may be written any more once this has returned
+            _kill(child)  # nothing may be written after this has returned
             raise
         self._free.append(child)
 
@@ -87,7 +88,7 @@ async def _command(child: _Child, share: Share, moved: Callable[[int], None]) ->
     except (EOFError, ConnectionError) as error:
         child.process.join()
         raise RebuildInterrupted(
-            f"the process that filled partition {share.partition} was ended ({child.process.exitcode})."
+            f"the process that filled partition {share.partition} ended ({child.process.exitcode})."
             " What was filled stays: resume the rebuild"
         ) from error
 
@@ -106,21 +107,21 @@ async def _receive(pipe: Connection) -> int | Exception | None:
 
 
 def _kill(child: _Child) -> None:
-    """What it has not committed Postgres undoes."""
+    """Postgres rolls back what it has not committed."""
     child.process.kill()
     child.process.join()
     child.pipe.close()
 
 
 def _serve(pipe: Connection) -> None:
-    """The life of a process: it fills what it is told to, one share after the other."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the one that commands decides
+    """Fill the shares that come through the pipe, one after the other; for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all of us; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         share: Share = pipe.recv()
         try:
             asyncio.run(fill_share(share, pipe.send))
-        except Exception as error:  # the edge of a process: the one that commands raises it
+        except Exception as error:  # the edge of a process: the parent raises it
             pipe.send(error)
         else:
             pipe.send(None)
@@ -128,6 +129,6 @@ def _serve(pipe: Connection) -> None:
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
-    assert parent is not None  # it was made by another one
+    assert parent is not None  # a child always has one
     parent.join()
     os._exit(1)

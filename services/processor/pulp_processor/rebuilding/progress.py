@@ -1,4 +1,4 @@
-"""How far a rebuild is."""
+"""The progress of a rebuild."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ _EVERY_S: Final = 0.2
 
 
 class Phase(StrEnum):
-    """What a rebuild, a comparison or a switch is doing."""
+    """The phases of a rebuild, a comparison and an activation."""
 
     FILLING = "filling"
     INDEXING = "indexing"
@@ -19,7 +19,7 @@ class Phase(StrEnum):
 
 
 class Progress(NamedTuple):
-    """How far a phase is. `done` and `total` count events; both are 0 in a phase that has no measure."""
+    """The progress of a phase. `done` and `total` count events; both are 0 in a phase that cannot be measured."""
 
     phase: Phase
     done: int
@@ -27,7 +27,7 @@ class Progress(NamedTuple):
     rate: float
     """Events a second since the phase began here."""
     left_s: float | None
-    """Seconds that are left at that rate; None if nobody can tell."""
+    """Seconds left at that rate; None while no rate is known."""
 
     @property
     def percent(self) -> float:
@@ -39,7 +39,7 @@ Report = Callable[[Progress], None]
 
 
 def report_nothing(progress: Progress) -> None:
-    """For callers that do not want to know."""
+    """For callers that need no reports."""
 
 
 class Meter:
@@ -62,19 +62,19 @@ class Meter:
         self._done_before = self._done()
         self._reported_at_s = float("-inf")
         self._is_complete = False
-        self._tell()
+        self._send()
 
     def moved(self, partition: int, next_offset: int) -> None:
-        """A partition's position has moved."""
+        """Note the new position of a partition."""
         self._positions[partition] = next_offset
         is_complete = self._done() == sum(self._ends.values())
         if (is_complete and not self._is_complete) or self._clock_s() - self._reported_at_s >= _EVERY_S:
-            self._tell()
+            self._send()
 
     def _done(self) -> int:
         return sum(min(self._positions.get(partition, 0), end) for partition, end in self._ends.items())
 
-    def _tell(self) -> None:
+    def _send(self) -> None:
         now = self._clock_s()
         done, total, passed = self._done(), sum(self._ends.values()), now - self._started_at_s
         rate = (done - self._done_before) / passed if passed > 0 else 0.0

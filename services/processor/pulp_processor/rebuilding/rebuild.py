@@ -1,8 +1,8 @@
 """Rebuilding the read model: the next generation is filled from offset 0 beside the live one, and compared with it.
 
 A rebuild reads the log and writes its own tables. It appends, notifies and sends nothing, and readers see nothing of it
-before `activation.activate`. One process at a time works on the generations of a database; what it has committed
-stays if it is killed, and `resume` goes on from there.
+before `activation.activate`. One process at a time works on the generations of a database. If it is killed, what it
+committed stays, and `resume` continues from there.
 """
 
 import asyncio
@@ -25,23 +25,23 @@ from pulp_runtime.startup import prepare
 from pulp_processor.rebuilding.compare import Comparison, compare
 from pulp_processor.rebuilding.errors import RebuildCancelled, RebuildInterrupted, RebuildInUse, RebuildRefused
 from pulp_processor.rebuilding.fill import Filler, connection_name, enter, fill
-from pulp_processor.rebuilding.progress import Meter, Phase, Progress, Report, report_nothing
-from pulp_processor.rebuilding.state import (
+from pulp_processor.rebuilding.generations import (
     Generation,
     active,
+    connected,
     drop,
     generations,
     in_progress,
-    looking,
+    locked,
     positions,
-    working,
 )
+from pulp_processor.rebuilding.progress import Meter, Phase, Progress, Report, report_nothing
 from pulp_processor.settings import Settings
 
 _SQL: Final = load("pulp_processor.rebuilding", "rebuild.sql")
 _HISTORY: Final = "task_events"
 _NEAR: Final = 5000
-"""Events that the live projection may be ahead when a generation counts as ready."""
+"""How many events the live projection may be ahead of a generation that counts as ready."""
 _MOST_ROUNDS: Final = 10
 _LIVE_S: Final = 60.0
 _CANCEL_TRIES: Final = 10
@@ -51,17 +51,18 @@ _STOPPED: Final[Errors] = (RebuildCancelled, *AWAY, errors.UndefinedTable, error
 
 
 async def start(settings: Settings, report: Report = report_nothing, filler: Filler | None = None) -> int:
-    """Build the next generation from the start of the log; its number. It is `ready` then, not active.
+    """Build the next generation from the start of the log, and return its number. It is `ready` then, not active.
 
-    Raises `RebuildRefused` if one is built or ready already, `RebuildInUse`, `RebuildCancelled`, `RebuildInterrupted`,
-    `OffsetOutOfRange` if the log does not begin at 0 any more, `DependencyAway`, `TopicMismatch`. Without a filler this
+    Raises `RebuildRefused` if one is being built or is ready, `RebuildInUse`, `RebuildCancelled`, `RebuildInterrupted`,
+    `OffsetOutOfRange` if the log does not begin at offset 0, `DependencyAway`, `TopicMismatch`. Without a filler this
     process fills it.
     """
     installed = await prepare(settings)
-    async with working(settings.postgres) as connection:
-        if (there := await in_progress(connection)) is not None:
+    async with locked(settings.postgres) as connection:
+        if (existing := await in_progress(connection)) is not None:
             raise RebuildRefused(
-                f"generation {there.number} is {there.status} ({there.percent:.0f} %): resume, activate or cancel it"
+                f"generation {existing.number} is {existing.status} ({existing.percent:.0f} %): resume, activate or"
+                " cancel it"
             )
         await check_begin(settings, installed.partitions)
         ends = await asyncio.to_thread(admin.end_offsets, settings.kafka, settings.topics.events, installed.partitions)
@@ -71,20 +72,20 @@ async def start(settings: Settings, report: Report = report_nothing, filler: Fil
 
 
 async def resume(settings: Settings, report: Report = report_nothing, filler: Filler | None = None) -> int:
-    """Go on with a rebuild from where it was left; its generation, `ready` then. Raises as `start` does."""
+    """Continue a rebuild, and return the number of its generation, which is `ready` then. Raises as `start`."""
     await prepare(settings)
-    async with working(settings.postgres) as connection:
+    async with locked(settings.postgres) as connection:
         generation = await _candidate(connection)
         await _build(connection, settings, generation.number, report, filler)
     return generation.number
 
 
 async def cancel(settings: Settings) -> int:
-    """Drop the generation that is built, or ready and not active; its number. Ends the process that builds it.
+    """Drop the generation that is being built or is ready, and return its number. Ends the process that builds it.
 
-    Raises `RebuildRefused` if there is none.
+    Raises `RebuildRefused` if no such generation exists.
     """
-    async with looking(settings.postgres) as connection:
+    async with connected(settings.postgres) as connection:
         generation = (await _candidate(connection)).number
         for attempt in range(_CANCEL_TRIES):
             try:
@@ -94,22 +95,22 @@ async def cancel(settings: Settings) -> int:
                 await connection.execute(_SQL[way], {"name": connection_name(generation)})
             else:
                 return generation
-        raise RebuildRefused(f"generation {generation} is in use by somebody who does not let go: try again later")
+        raise RebuildRefused(f"generation {generation} is in use by somebody who does not release it: try again later")
 
 
 async def status(settings: Settings) -> list[Generation]:
-    """All generations. Needs Postgres only; raises `ReadModelUnavailable`."""
-    async with looking(settings.postgres) as connection:
+    """All generations. Does not need Kafka. Raises `ReadModelUnavailable`."""
+    async with connected(settings.postgres) as connection:
         return await generations(connection)
 
 
 async def verify(settings: Settings, *, accept: Collection[str] = (), report: Report = report_nothing) -> Comparison:
-    """Compare the generation that is ready with the active one, both exactly at the active one's positions now.
+    """Compare the generation that is ready with the active one, both at exactly the active one's present positions.
 
     If all differences are accepted it may become active. Raises `RebuildRefused` if none is ready or `accept` names an
-    unknown column; `PositionNotReached` if the live projection does not come to where the generation is.
+    unknown column; `PositionNotReached` if the live projection does not reach the generation's positions.
     """
-    async with working(settings.postgres) as connection:
+    async with locked(settings.postgres) as connection:
         candidate = await _candidate(connection)
         if candidate.status != "ready":
             raise RebuildRefused(f"generation {candidate.number} is not built yet: resume the rebuild")
@@ -128,11 +129,11 @@ async def catch_up(
 ) -> None:
     """Bring a generation to within `near` events of the live one, in a few rounds."""
     for _ in range(_MOST_ROUNDS):
-        live, there = (await active(connection)).positions, await positions(connection, generation)
-        behind = sum(max(0, end - there[partition]) for partition, end in live.items())
+        live, reached = (await active(connection)).positions, await positions(connection, generation)
+        behind = sum(max(0, end - reached[partition]) for partition, end in live.items())
         if behind <= near:
             return
-        meter = Meter(report, Phase.CATCHING_UP, dict(live), there)
+        meter = Meter(report, Phase.CATCHING_UP, dict(live), reached)
         await fill(settings, generation, live, meter.moved)
 
 
@@ -144,7 +145,7 @@ async def compare_with_active(
     accept: Collection[str] = (),
     report: Report = report_nothing,
 ) -> Comparison:
-    """Compare a generation, which is not ahead of the active one, with that, both at the active one's positions now."""
+    """Compare a generation that is not ahead of the active one with it, both at the active one's present positions."""
     async with _snapshot(settings.postgres) as live:
         ends = (await active(live)).positions
         meter = Meter(report, Phase.CATCHING_UP, dict(ends), await positions(connection, generation))
@@ -158,13 +159,13 @@ async def check_begin(settings: Settings, partitions: int) -> None:
     begins = await asyncio.to_thread(admin.begin_offsets, settings.kafka, topic, partitions)
     if cut := {partition: offset for partition, offset in begins.items() if offset > 0}:
         raise OffsetOutOfRange(
-            f"{topic} does not begin at offset 0 any more in partition(s) {cut}: retention has cut what a rebuild"
+            f"{topic} no longer begins at offset 0 in partition(s) {cut}: retention has cut what a rebuild"
             " needs. Restore the log from an archive first"
         )
 
 
 async def add(connection: AsyncConnection, ends: Mapping[int, int], status: str) -> int:
-    """Make the next generation, empty and without indexes; its number. It counts as filled at `ends`."""
+    """Create the next generation, empty and without indexes, and return its number. At `ends` it is filled."""
     async with connection.transaction():
         await connection.execute("lock table generations in share row exclusive mode")
         values = {"ends": [ends[partition] for partition in sorted(ends)], "status": status}
@@ -191,8 +192,8 @@ async def _build(
             meter = Meter(report, Phase.FILLING, dict(found.ends), dict(found.positions))
             await fill(settings, generation, found.ends, meter.moved, filler)
         report(Progress(Phase.INDEXING, 0, 0, 0.0, None))
-        # Unless they are analyzed the first queries would be planned as if the tables were empty. Each on a connection
-        # of its own, as it is one processor's work. Not while its own indexes are built: the history's come first.
+        # Without statistics the first queries would be planned for empty tables. Each table has its own connection, since
+        # one uses one core; the history comes last, because its indexes are being built.
         index = [] if found.indexed_at is not None else [_index(connection, generation)]
         await asyncio.gather(*index, *(_analyze(settings, generation, table) for table in VIEWS if table != _HISTORY))
         await _analyze(settings, generation, _HISTORY)
@@ -214,7 +215,7 @@ async def _index(connection: AsyncConnection, generation: int) -> None:
 
 
 async def _analyze(settings: Settings, generation: int, table: LiteralString) -> None:
-    async with looking(settings.postgres) as connection:
+    async with connected(settings.postgres) as connection:
         name = SQL("{}.{}").format(Identifier(schema_of(generation)), Identifier(table))
         await connection.execute(SQL("analyze {}").format(name))
 
@@ -230,22 +231,22 @@ async def _compare(
         await connection.execute("select set_config('application_name', %s, true)", [connection_name(generation)])
         first = await active(live)
         if first.positions != await positions(connection, generation):
-            raise RebuildInUse("another process")  # who holds the lock alone has brought it to these positions
+            raise RebuildInUse("another process")  # whoever holds the lock has brought it to these positions
         found = await compare(live, first.number, connection, generation, accept=accept, step=step)
         found.generation, found.positions = first.number, dict(first.positions)
         return found
 
 
 async def _wait_for_live(settings: Settings, candidate: Generation) -> None:
-    """The rebuild goes to the end of the log, which the live projection may not have reached."""
+    """A rebuild reads to the end of the log, which the live projection may not have reached."""
     live = Positions(settings.postgres)
     await live.start()
     try:
         await live.reach(candidate.positions, _LIVE_S)
     except PositionNotReached as error:
         raise PositionNotReached(
-            f"the live projection does not come to where generation {candidate.number} is: {error}. Is a processor"
-            " running? A projection that is stuck can be replaced without a comparison"
+            f"the live projection does not reach the positions of generation {candidate.number}: {error}. Is a"
+            " processor running? A projection that is stuck can be replaced without a comparison"
         ) from error
     finally:
         await live.close()
@@ -253,8 +254,8 @@ async def _wait_for_live(settings: Settings, candidate: Generation) -> None:
 
 @asynccontextmanager
 async def _snapshot(postgres: str) -> AsyncIterator[AsyncConnection]:
-    """A connection in a transaction that sees the database as it is now."""
-    async with looking(postgres) as connection, connection.transaction():
+    """A connection in a transaction that sees the database as it is at its first query."""
+    async with connected(postgres) as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read, read only")
         await connection.execute("set local timezone = 'UTC'")
         yield connection

@@ -24,20 +24,20 @@ update generations set verified_at = null, accepted = null where generation = %(
 delete from generations where generation = %(generation)s and status <> 'active' returning generation;
 
 -- interrupt --
--- The statements that a rebuild of the generation runs now; they hold locks that its end needs.
+-- Cancels the statements that fill the generation now: they hold locks that dropping it needs.
 select pg_cancel_backend(pid)
   from pg_stat_activity
  where datname = current_database() and application_name = %(name)s and pid <> pg_backend_pid();
 
 -- disconnect --
--- The same for a process that was stopped in the middle of a transaction: there is no statement to interrupt.
+-- The same for a process that was stopped inside a transaction: it runs no statement that could be cancelled.
 select pg_terminate_backend(pid)
   from pg_stat_activity
  where datname = current_database() and application_name = %(name)s and pid <> pg_backend_pid();
 
 -- enter --
--- The start of every batch of a rebuild: while it holds this row, its generation is neither dropped nor made active.
--- It need not be flushed, since a position is never ahead of its rows. Nobody is told: a rebuild notifies nothing.
+-- The first statement of every batch of a rebuild: while it locks this row, its generation is neither dropped nor made
+-- active. The commit need not be flushed, since a position is never ahead of its rows. A rebuild notifies nobody.
 select set_config('search_path', %(schema)s, true), set_config('synchronous_commit', 'off', true),
        set_config('application_name', %(name)s, true)
   from generations
@@ -45,12 +45,12 @@ select set_config('search_path', %(schema)s, true), set_config('synchronous_comm
    for share;
 
 -- block_batches --
--- Every batch of the live projection takes a lock on a row of this table, which a lock on the table waits for and then
--- holds off. On the table and not on the row, since batches that share the row would never let this one in.
+-- Every batch of the live projection locks a row of this table: a lock on the table waits for those, and keeps others
+-- out. A lock on the row would starve, since batches share it.
 lock table active_generation in exclusive mode;
 
 -- block_readers --
--- All at once and before anything changes: a transaction that has read one of them has what it began with to its end.
+-- All at once, before anything changes: a transaction that has read one view sees the same generation in the others.
 lock table public.tasks, public.task_counts, public.task_resources, public.task_causes, public.task_events,
            public.positions, public.dead_letters
   in access exclusive mode;
@@ -64,14 +64,14 @@ update generations
        activated_at = case when generation = %(generation)s then now() else activated_at end
  where generation = %(generation)s or status = 'active';
 
--- tell --
--- Readers learn where the generation that they see now is.
+-- notify_readers --
+-- Readers learn the positions of the generation that they see from now on.
 select pg_notify('pulp_positions', %(generation)s || ' ' || partition || ' ' || next_offset) from public.positions;
 
--- take_over_letters --
--- Sent is what the old generation has sent; where it did not come to, nothing is. What it did not take for a dead letter
--- counts as sent: a rebuild sends nothing.
-with standing as (
+-- copy_sent_flags --
+-- A dead letter counts as sent if the old generation sent it. Past the old position none does. What the old generation
+-- projected as an event counts as sent: a rebuild sends nothing.
+with flags as (
     select d.partition, d.record_offset, coalesce(o.sent, d.record_offset < p.next_offset) as sent
       from {new}.dead_letters d
       join {old}.positions p using (partition)
@@ -79,5 +79,5 @@ with standing as (
 )
 update {new}.dead_letters d
    set sent = s.sent
-  from standing s
+  from flags s
  where d.partition = s.partition and d.record_offset = s.record_offset and d.sent <> s.sent;

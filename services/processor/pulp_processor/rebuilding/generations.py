@@ -1,4 +1,4 @@
-"""The generations of the read model as an operator sees them, and the lock under which they are worked on."""
+"""The generations of the read model as an operator sees them, and the lock that whoever changes them holds."""
 
 import os
 import socket
@@ -33,15 +33,15 @@ class Generation(NamedTuple):
     indexed_at: datetime | None
     verified_at: datetime | None
     accepted: tuple[str, ...]
-    """Columns whose differences from the active one were wanted."""
+    """Columns in which it may differ from the active one."""
     ends: Mapping[int, int]
-    """Partition → where the log ended when its rebuild began; {} if it is no rebuild."""
+    """Partition → where the log ended when its rebuild began; {} for a generation that was not rebuilt."""
     positions: Mapping[int, int]
     """Partition → next offset."""
 
     @property
     def percent(self) -> float:
-        """How much of the log, as it was when the rebuild began, is projected: 0 to 100."""
+        """How much of the log, up to where it ended when the rebuild began, is projected: 0 to 100."""
         total = sum(self.ends.values())
         done = sum(min(self.positions.get(partition, 0), end) for partition, end in self.ends.items())
         return 100.0 * done / total if total else 100.0
@@ -73,7 +73,7 @@ async def positions(connection: AsyncConnection, generation: int) -> dict[int, i
 
 
 async def active(connection: AsyncConnection) -> Generation:
-    """The active generation; raises `RebuildRefused` if nothing was installed."""
+    """The active generation. Raises `RebuildRefused` if the read model was never installed."""
     for generation in await generations(connection):
         if generation.status == "active":
             return generation
@@ -81,7 +81,7 @@ async def active(connection: AsyncConnection) -> Generation:
 
 
 async def in_progress(connection: AsyncConnection) -> Generation | None:
-    """The generation that is built, or ready to become active; there is at most one."""
+    """The generation that is being built, or is ready to become active; there is at most one."""
     for generation in await generations(connection):
         if generation.status in ("building", "ready"):
             return generation
@@ -89,51 +89,51 @@ async def in_progress(connection: AsyncConnection) -> Generation | None:
 
 
 async def drop(connection: AsyncConnection, generation: int) -> None:
-    """Drop a generation's tables, in one transaction; waits for locks for a second at most.
+    """Drop a generation's tables in one transaction. Waits at most a second for their locks.
 
-    Raises `RebuildRefused` if it is the active one (it may just have become that) or is gone already.
+    Raises `RebuildRefused` if it is the active one (as it may just have become), or no longer exists.
     """
     async with connection.transaction():
         await connection.execute("set local lock_timeout = '1s'")
         if await (await connection.execute(_SQL["remove"], {"generation": generation})).fetchone() is None:
-            raise RebuildRefused(f"generation {generation} is the active one, or is gone: nothing was dropped")
+            raise RebuildRefused(f"generation {generation} is the active one, or no longer exists: nothing was dropped")
         await connection.execute(SQL("drop schema {} cascade").format(Identifier(schema_of(generation))))
 
 
 async def drop_verifying(connection: AsyncConnection) -> None:
-    """Drop what a comparison has made, or one that was killed has left. Needs the lock on the generations."""
+    """Drop the generation of a comparison, also one that was killed. Call it while holding the lock."""
     for generation in await generations(connection):
         if generation.status == "verifying":
             await drop(connection, generation.number)
 
 
 @asynccontextmanager
-async def working(postgres: str) -> AsyncIterator[AsyncConnection]:
+async def locked(postgres: str) -> AsyncIterator[AsyncConnection]:
     """A connection that holds the lock on the generations.
 
-    Raises `RebuildInUse`, which names the holder, `ReadModelUnavailable` if Postgres does not answer, and
-    `RebuildInterrupted` if it goes away meanwhile.
+    Raises `RebuildInUse`, which names the holder; `ReadModelUnavailable` if Postgres does not answer;
+    `RebuildInterrupted` if it goes away inside the block.
     """
-    async with _connected(postgres, f"pulp-rebuild {socket.gethostname()}:{os.getpid()}") as connection:
+    async with _connect(postgres, f"pulp-rebuild {socket.gethostname()}:{os.getpid()}") as connection:
         try:
             if not await locks.take(connection, locks.GENERATIONS, _PATIENCE_S):
                 raise RebuildInUse(await locks.holder(connection, locks.GENERATIONS) or "another process")
             yield connection
         except AWAY as error:
             raise RebuildInterrupted(
-                f"Postgres went away: {reason_of(error)}. What was filled stays; when it is back, resume the rebuild"
+                f"Postgres went away: {reason_of(error)}. What is filled stays: resume the rebuild when it is back"
             ) from error
 
 
 @asynccontextmanager
-async def looking(postgres: str) -> AsyncIterator[AsyncConnection]:
-    """A connection without the lock."""
-    async with _connected(postgres, "pulp-rebuild") as connection:
+async def connected(postgres: str) -> AsyncIterator[AsyncConnection]:
+    """A connection that does not hold the lock. Raises `ReadModelUnavailable`."""
+    async with _connect(postgres, "pulp-rebuild") as connection:
         yield connection
 
 
 @asynccontextmanager
-async def _connected(postgres: str, name: str) -> AsyncIterator[AsyncConnection]:
+async def _connect(postgres: str, name: str) -> AsyncIterator[AsyncConnection]:
     try:
         connection = await connect(postgres, name, connect_timeout_s=10, settings=locks.HELD_BY_SESSION)
     except AWAY as error:
