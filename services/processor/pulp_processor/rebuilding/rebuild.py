@@ -192,8 +192,8 @@ async def _build(
             meter = Meter(report, Phase.FILLING, dict(found.ends), dict(found.positions))
             await fill(settings, generation, found.ends, meter.moved, filler)
         report(Progress(Phase.INDEXING, 0, 0, 0.0, None))
-        # Without statistics the first queries would be planned for empty tables. Each table has a connection of its own,
-        # since one uses one core; the history comes last, because its indexes are being built.
+        # Without statistics the first queries would be planned for empty tables. One table keeps one core busy, so each
+        # has its own connection; the history comes last, because its indexes are being built.
         index = [] if found.indexed_at is not None else [_index(connection, generation)]
         await asyncio.gather(*index, *(_analyze(settings, generation, table) for table in VIEWS if table != _HISTORY))
         await _analyze(settings, generation, _HISTORY)
