@@ -111,7 +111,7 @@ def test_a_probe_without_a_file_says_which_setting_is_missing() -> None:
 def test_a_probe_loads_nothing_but_python() -> None:
     code = "import sys; import pulp_deploy.probe; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    ours = {"pulp_deploy", "pulp_events"}
+    ours = {"pulp_deploy", "pulp_runtime"}
     assert {*loaded} >= ours
     assert not {*loaded} & {"asyncio", "click", "confluent_kafka", "dataclasses", "logging", "msgspec", "psycopg"}
 

@@ -40,7 +40,7 @@ async def test_one_that_does_not_stop_is_left() -> None:
 def test_a_process_ends_though_one_of_its_threads_does_not() -> None:
     program = (
         "import threading\n"
-        "from pulp_processor import leaving\n"
+        "from pulp_processor.consuming import leaving\n"
         "leaving._REPORT_S = 0.1\n"
         "leaving.end_process()\n"
         "threading.Thread(target=threading.Event().wait).start()\n"
