@@ -1,0 +1,31 @@
+"""A public class name means one thing in the whole product."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("events", "projections", "services", "operations", "cli", "deploy")
+SHARED = {
+    # One of each process.
+    *("Settings", "Watchdog", "Connection"),
+    # A fact of the log, and the error or the view of it at an edge.
+    *("Outcome", "Progress", "Reason", "Record", "Resource", "TaskError"),
+    # Not renamed yet. Take a name out when it is unique; add none.
+    *("Access", "Admitted", "Attempt", "Author", "BadArguments", "Call", "Changes", "Choice", "Command", "Counts"),
+    *("Facts", "Feed", "Held", "Item", "Kafka", "Kind", "Line", "Listener", "Log", "Narrowing", "Origin", "Owner"),
+    *("Pace", "Page", "Place", "Placed", "Plan", "Principal", "Proxy", "Reading", "Received", "Result", "Role", "Run"),
+    *("Seen", "Shown", "Slots", "Sources", "Standing", "Target", "Version", "View", "Watch", "Way", "Writer"),
+    "Written",
+}
+"""Names that several classes have."""
+
+
+def test_a_new_class_has_a_name_of_its_own() -> None:
+    places = defaultdict(list)
+    for package in PACKAGES:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.parse(file.read_text()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places[node.name].append(str(file.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1 and name not in SHARED} == {}
