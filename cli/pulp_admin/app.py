@@ -1,4 +1,4 @@
-"""What all commands share: the client, made when it is first needed, and the wanted output."""
+"""What all commands share: the client, created on first use, and the output format."""
 
 import os
 import sys

@@ -13,7 +13,7 @@ from pulp_console.exits import CONFIG, DATA, DENIED, INTERRUPTED, UNAVAILABLE
 from pulp_admin.errors import Failure
 
 _QUIET_S: Final = 2.0
-"""What is done sooner needs no progress."""
+"""Shorter work shows no progress."""
 _TERMINAL_STEP_S: Final = 0.2
 _PLAIN_STEP_S: Final = 10.0
 

@@ -56,7 +56,7 @@ def arguments(context: click.Context, _parameter: click.Parameter, incomplete: s
 
 
 def operation(context: click.Context, name: str) -> dict[str, Any] | None:
-    """What the server tells of one operation, if it answers at once."""
+    """How the server describes one operation, if it answers at once."""
     try:
         found = _answer(context, api_path("v3", "operations", name), {})
     except Exception:  # whoever presses a key wants no message: the command itself will say it

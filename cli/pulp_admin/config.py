@@ -32,7 +32,7 @@ class Config:
     ca_file: str | None
     timeout_s: float
     folder: Path | None
-    """Where the client keeps what it remembers; None if there is no place for that."""
+    """The folder of the client's memory; None if it has none."""
 
 
 class _Value(NamedTuple):

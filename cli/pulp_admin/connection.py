@@ -41,7 +41,7 @@ class Connection:
             raise self._unusable(error) from error
 
     def failure(self, error: httpx.RequestError) -> Failure:
-        """What the user is told of a request that got no answer."""
+        """The message for a request that got no answer."""
         text = str(error) or type(error).__name__
         is_proxy = self._proxy is not None and isinstance(error, httpx.ConnectError)
         if "CERTIFICATE_VERIFY_FAILED" in text and not is_proxy:

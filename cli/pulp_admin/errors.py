@@ -24,7 +24,7 @@ class Failure(Exception):
 
 
 class Unreachable(Failure):
-    """The server did not answer: the connection failed, or a proxy said that the server is away. It may pass."""
+    """The server did not answer: the connection failed, or a proxy called the server unavailable. A retry may help."""
 
     def __init__(self, message: str, code: int, *, why: str) -> None:
         super().__init__(message, code)

@@ -63,7 +63,7 @@ def workers(app: App, show_all: bool) -> None:
 
 
 def _running(worker: dict[str, Any]) -> list[str]:
-    """The hrefs of its tasks; an older server tells only the first."""
+    """The hrefs of its tasks; an older server reports only the first."""
     first = worker.get("current_task")
     found: list[str] = worker.get("current_tasks", [first] if first else [])
     return found

@@ -17,14 +17,14 @@ class Memory:
         self._path = None if folder is None else folder / "positions.json"
 
     def recall(self, url: str) -> dict[int, int]:
-        """What is remembered of a server; empty if nothing is, or it cannot be read."""
+        """What the client remembers of a server; empty if there is nothing or the file cannot be read."""
         found = self._read().get(url)
         if not isinstance(found, dict):
             return {}
         return {int(key): value for key, value in found.items() if _is_position(key, value)}
 
     def keep(self, url: str, positions: Mapping[int, int]) -> None:
-        """Remember; an empty mapping forgets. A file that cannot be written is no failure of the command."""
+        """Remember; an empty mapping forgets. A file that cannot be written does not fail the command."""
         if self._path is None:
             return
         servers = self._read()

@@ -1,4 +1,4 @@
-"""Paths of the server's API. Every path is made here, so nothing that a user types can lead to another one."""
+"""Paths of the server's API. Every path is built here, so nothing that a user types can lead to another one."""
 
 from typing import Final, NewType
 from urllib.parse import quote

@@ -16,7 +16,7 @@ _WORDS: Final = ("step", "message", "state", "status", "phase")
 
 
 class Count(NamedTuple):
-    """How much is done; `total` is None where nobody tells it."""
+    """How much is done; `total` is None where it is unknown."""
 
     done: int
     total: int | None
@@ -57,7 +57,7 @@ def counts_of(progress: object) -> Counts:
 
 
 def progress_words(progress: object) -> list[str]:
-    """The same for a person: `5/10 items`, `1.2/3.4 MB`, else what is under way; nothing if that is not told."""
+    """The same for a person: `5/10 items`, `1.2/3.4 MB`, else the current step; empty if the server reports none."""
     progress = _shallow(progress)
     counts = counts_of(progress)
     words = []

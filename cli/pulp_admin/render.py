@@ -39,7 +39,7 @@ def listing(reports: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def summary(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What is shown of a call report, by key, in the order of the page."""
+    """The fields shown for a call report, by key, in the order of the page."""
     tags = [str(tag) for tag in report["call_request_tags"]]
     state = state_word(report)
     shown = {

@@ -103,7 +103,7 @@ def said(client: "Client", options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mode_of(is_mirror: bool | None) -> str | None:
-    """The mode of a sync; None where nothing was said."""
+    """The mode of a sync; None where the user chose none."""
     return None if is_mirror is None else "mirror" if is_mirror else "additive"
 
 

@@ -1,4 +1,4 @@
-"""Repositories as the server tells of them: found by their id, and described for people."""
+"""Repositories as the server reports them: found by their id, and described for people."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -46,7 +46,7 @@ def run_text(run: Mapping[str, Any] | None) -> str:
 
 
 def page(repository: Mapping[str, Any]) -> dict[str, Any]:
-    """What is shown of a repository, by key, in the order of its page."""
+    """The fields shown for a repository, by key, in the order of its page."""
     content = repository["content"]
     return {
         "id": repository["name"],

@@ -140,7 +140,7 @@ def _as_declared(client: "Client", body: dict[str, Any], task_id: str) -> dict[s
 
 
 def _new_key() -> str:
-    from uuid import uuid4  # slow to load
+    from uuid import uuid4  # slow to import
 
     return str(uuid4())
 

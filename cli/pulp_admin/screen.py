@@ -11,12 +11,12 @@ from pulp_admin.app import App
 
 def terminal_width() -> int | None:
     """The columns of the terminal; None where the output goes elsewhere, and need not fit."""
-    import shutil  # slow to load
+    import shutil  # slow to import
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def banner(app: App, title: str) -> None:
-    """The title of a page. It comes before the server is asked: what goes wrong is told below it."""
+    """Print the title of a page. Call it before the request, so that an error appears below it."""
     if app.output == "table":
         click.echo(text_of(render.banner(title)), nl=False)

@@ -1,4 +1,4 @@
-"""How long something took, between two times that the server tells to the second. Pure."""
+"""Durations between two times that the server reports to the second. Pure."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from pulp_console.times import duration_text
 
 
 def time_of(text: object) -> datetime | None:
-    """The time of a report; None if there is none."""
+    """The time in a report; None if it has none."""
     return datetime.fromisoformat(text) if isinstance(text, str) else None
 
 

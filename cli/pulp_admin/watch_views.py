@@ -33,11 +33,11 @@ class View(Protocol):
         ...
 
     def idle(self) -> None:
-        """There is nothing new. Raises `BrokenPipeError` if nobody looks any more."""
+        """Nothing has changed. Raises `BrokenPipeError` if standard output has no reader any more."""
         ...
 
     def remark(self, text: str) -> None:
-        """Say something that is no part of the output."""
+        """Print a remark that is not part of the output."""
         ...
 
     def close(self) -> None:
@@ -46,7 +46,7 @@ class View(Protocol):
 
 
 def view_for(output: str) -> View:
-    """The view for what is written to."""
+    """The view for the given output: a terminal, a file or a program."""
     if output in ("json", "yaml"):
         return DataView(output)
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in _DUMB:

@@ -42,7 +42,7 @@ class Pauses:
         self._answered_at = self.clock()
 
     def answered(self) -> None:
-        """The server is there."""
+        """The server is up."""
         self._answered_at = self.clock()
 
     def brought_something(self) -> None:
@@ -62,7 +62,7 @@ class Pauses:
 
 
 def follow(client: "Client", task_id: str, output: str = "table", pauses: Pauses | None = None) -> int:
-    """Show the task until it has ended; the exit code that tells how. Ctrl-C ends the watching, not the task."""
+    """Show the task until it has ended; return its exit code. Ctrl-C ends the watching, not the task."""
     from pulp_admin.watch_views import view_for
 
     view = view_for(output)

@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 
 def wide_table(tasks: Iterable[Line], now: datetime, width: int | None) -> list[str]:
-    """The lines of the table, header first; all columns in full where there is no width to keep to."""
+    """The lines of the table, header first; without a width, all columns in full."""
     rows = [_cells(line, now) for line in tasks]
     if not rows:
         return ["No tasks found"]

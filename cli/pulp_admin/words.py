@@ -38,7 +38,7 @@ _UNKNOWN: Final = StateWord("Unknown", "", "")
 
 
 class UnknownState(ValueError):
-    """The text is no state in any spelling."""
+    """The text is not a state in any spelling."""
 
 
 def state_of(word: object) -> StateWord:

@@ -39,5 +39,5 @@ def confirm_number(question: str, number: int) -> None:
 
 
 def can_ask() -> bool:
-    """Whether there is somebody to answer."""
+    """Whether standard input is a terminal, so that somebody can answer."""
     return sys.stdin.isatty()

@@ -1,4 +1,4 @@
-"""Whether to colour what is printed."""
+"""Whether to print in colour."""
 
 import os
 from typing import TextIO

@@ -1,4 +1,4 @@
-"""The edge of a command: what it was told ends in an exit code, and never in a traceback."""
+"""The edge of a command: every error becomes a message and an exit code, never a traceback."""
 
 import errno
 import os

@@ -9,7 +9,7 @@ import click
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """` Did you mean 'sync'?`, or nothing where no known word is near."""
-    import difflib  # slow to load, and only for mistakes
+    import difflib  # slow to import, and only for mistakes
 
     near = difflib.get_close_matches(word.lower(), list(known), n=3, cutoff=0.6)
     if not near:

@@ -17,7 +17,7 @@ _BEGINNING: Final = re.compile(r"[0-9a-f]+(?:-[0-9a-f]*)*")
 
 
 class NotAnId(ValueError):
-    """The text is no id of a task, in any form."""
+    """The text is not a task id in any form."""
 
 
 class TaskId(NamedTuple):

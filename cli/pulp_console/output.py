@@ -1,4 +1,4 @@
-"""Writing to the terminal, or to what stands in its place. Data goes to standard output, remarks to standard error."""
+"""Output. Data goes to standard output, remarks to standard error."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ WIDTH: Final = 80
 
 
 def show(output: str, value: Any, lines: Callable[[], Iterable[str]]) -> None:
-    """Write `value` as JSON or YAML, or else the lines of its page, made safe for a terminal."""
+    """Write `value` as JSON or YAML, or the lines of its page with control characters escaped."""
     click.echo(shown(output, value, lines), nl=False)
 
 
@@ -43,11 +43,11 @@ def show_next(output: str, value: Any, line: str) -> None:
 
 def check_reader() -> None:
     """Raises `BrokenPipeError` if nobody reads standard output any more. For loops that may wait long for a line."""
-    if sys.stdout is None:  # it was closed before we began
+    if sys.stdout is None:  # closed before we started
         raise BrokenPipeError
     try:
         descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):  # it is no file: a program has called this one
+    except (OSError, ValueError):  # not a file: we were called by another program
         return
     poll = select.poll()
     poll.register(descriptor, 0)
@@ -61,20 +61,20 @@ def show_line(value: Any) -> None:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """JSON as it is printed: readable, but for what a terminal would obey or could not show."""
+    """JSON for printing: readable, with escapes for whatever a terminal would obey or cannot show."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     return text if _is_printable(text) else json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
 def _yaml_text(value: Any) -> str:
-    import yaml  # slow to load, and rarely wanted
+    import yaml  # slow to import and rarely needed
 
     text = str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
     return text if _is_printable(text) else str(yaml.safe_dump(value, sort_keys=False))
 
 
 def _is_printable(text: str) -> bool:
-    """Whether standard output can have it as it is. Python's own escapes of what it cannot encode are not JSON's."""
+    """Whether standard output can encode it unchanged: Python's own escapes would not be valid JSON."""
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -83,9 +83,9 @@ def _is_printable(text: str) -> bool:
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str], *, width: int | None = WIDTH) -> list[str]:
-    """Columns as wide as their widest cell, two blanks apart, the last one wrapped at `width`, or not at all.
+    """Columns as wide as their widest cell, two spaces apart; the last one wraps at `width`, if given.
 
-    No line ends in a blank. Cells are made safe, and put on one line.
+    No line ends in a space. Cells are escaped and kept on one line.
     """
     safe = [[one_line(cell) for cell in row] for row in (header, *rows)]
     widths = [max(cells_of(row[column]) for row in safe) for column in range(len(header) - 1)]
@@ -97,7 +97,7 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str], *, width: int | 
 
 
 def wrap(head: str, text: str, *, width: int = WIDTH) -> list[str]:
-    """The text behind its head, broken at blanks so that it stays within `width` and in its own column."""
+    """The text after its head, wrapped at spaces to stay within `width` and in its own column."""
     indent = cells_of(head)
     room = max(width - indent, 10)
     lines: list[str] = []
@@ -124,7 +124,7 @@ def cells_of(text: str) -> int:
     """How many columns of a terminal a text takes: wide characters take two, combining ones none."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # slow to load
+    from rich.cells import cell_len  # slow to import
 
     return cell_len(text)
 

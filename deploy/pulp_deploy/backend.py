@@ -40,9 +40,9 @@ class BackendOptions:
     """Which Kafka and Postgres. Ports as in `WantedPorts`."""
 
     brokers: int | None = None
-    """1 or 3; None: what the data folder was made with, else 1."""
+    """1 or 3; None: as many as the data folder was created with, else 1."""
     partitions: int = PARTITIONS
-    """Of the events topic, when it is made."""
+    """Of the events topic, when it is created."""
     kafka_port: int | None = None
     postgres_port: int | None = None
     kafka_login: bool = True
@@ -125,7 +125,7 @@ class Backend:
         return made
 
     def complete(self, made: Made) -> None:
-        """Note that everything has been up once."""
+        """Record that everything has been up once."""
         if not made.complete:
             self._folder.write_made(replace(made, complete=True))
 

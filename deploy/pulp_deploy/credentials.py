@@ -23,7 +23,7 @@ class Administrator(NamedTuple):
     password: str | None
     """Of the user `admin`; None where the data folder does not have it, since somebody has changed or removed that."""
     is_new: bool
-    """The administrator was made by this start."""
+    """This start created the administrator."""
 
 
 def password_file(folder: Path) -> Path:
@@ -89,7 +89,7 @@ def is_ours(path: Path) -> bool:
 
 
 def url_in(path: Path) -> str | None:
-    """Which API a client configuration is for; None where there is none, or none that can be read."""
+    """The API that a client configuration is for; None if the file is missing or unreadable."""
     found = _client_settings(path).get("url")
     return found if isinstance(found, str) else None
 

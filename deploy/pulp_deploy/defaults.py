@@ -1,4 +1,4 @@
-"""What commands and the local stack take where nothing is said."""
+"""Defaults of the commands and of the local stack."""
 
 from typing import Final
 

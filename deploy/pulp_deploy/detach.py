@@ -1,4 +1,4 @@
-"""Starting the supervisor in the background, and hearing from it when everything is ready."""
+"""Starts the supervisor in the background and waits until it reports ready."""
 
 import os
 import select
@@ -27,7 +27,7 @@ def start_detached(arguments: Sequence[str], folder: Path, environment: Mapping[
     """
     make_data_folder(folder)
     reading, writing = os.pipe()
-    # Read through the open file: a temporary folder is gone when the start fails.
+    # Read through the open file: a temporary folder disappears when the start fails.
     with open_log(folder / "logs" / SUPERVISOR_LOG) as log:
         offset = log.seek(0, os.SEEK_END)
         process = subprocess.Popen(
@@ -53,7 +53,7 @@ def start_detached(arguments: Sequence[str], folder: Path, environment: Mapping[
 
 
 def report_ready(text: str) -> None:
-    """Tell the process that waits for us, if there is one, that everything is ready, and how to go on."""
+    """Report to the process that waits for us, if any, that everything is ready, with its text for the user."""
     number = os.environ.pop(_READY_FD, None)
     if number is not None:
         with os.fdopen(int(number), "w") as pipe:

@@ -24,7 +24,7 @@ class DataFolderInUse(DeployError):
 
 
 class DataFolderUnusable(DeployError):
-    """A stack cannot run on the data folder: it cannot be made or entered, or has a name that Kafka does not take."""
+    """A stack cannot run on the data folder: it cannot be created or entered, or Kafka rejects its name."""
 
 
 class NotOurs(DeployError):

@@ -88,7 +88,7 @@ def make_folder(path: Path, mode: int = 0o700, owner: tuple[int, int] | None = N
 
 
 def close_folder(path: Path) -> None:
-    """Let nobody else write to a folder of ours that is there. Raises `NotOurs` for another user's."""
+    """Make an existing folder of ours writable for nobody else. Raises `NotOurs` for another user's."""
     folder = os.open(path, os.O_RDONLY | _FOLDER)
     try:
         found = os.fstat(folder)
@@ -191,7 +191,7 @@ def hand_over(path: Path, owner: tuple[int, int] | None) -> None:
 
 
 def read_private(path: Path) -> bytes:
-    """What is in a file of ours. Raises `NotOurs`, and FileNotFoundError."""
+    """The content of a file of ours. Raises `NotOurs` and FileNotFoundError."""
     with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
         return file.read()
 
@@ -214,7 +214,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def remove_leftovers(*folders: Path) -> None:
-    """Remove what a write, or a folder that was being made, left behind when it was cut short."""
+    """Remove what an interrupted write, or an interrupted creation of a folder, left behind."""
     for path in folders:
         with suppress(FileNotFoundError), open_folder(path) as folder:
             for name in os.listdir(folder):

@@ -1,4 +1,4 @@
-"""The data folder of a local stack: who holds it, what it was made with, which processes run on it."""
+"""The data folder of a local stack: who holds it, what it was created with, which processes run on it."""
 
 import errno
 import fcntl
@@ -65,7 +65,7 @@ def make_data_folder(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What the stack was made with. It never changes, but for `complete`."""
+    """What the stack was created with. Only `complete` ever changes."""
 
     cluster_id: str
     brokers: int
@@ -85,7 +85,7 @@ class Owner:
 
 
 class DataFolder:
-    """A data folder that may be looked at by anybody and is held by one supervisor at a time."""
+    """A data folder: anybody may inspect it, one supervisor at a time holds it."""
 
     def __init__(self, path: Path) -> None:
         self.path = _place(path.expanduser())
@@ -158,7 +158,7 @@ class DataFolder:
         write_record(self.path / OWNER, {**me._asdict(), "since": since, "url": url})
 
     def made_before(self) -> Made | None:
-        """What the stack was made with; None before its first start. Raises `DataFolderCorrupt`."""
+        """What the stack was created with; None before its first start. Raises `DataFolderCorrupt`."""
         found = self._read("stack.json")
         if found is not None:
             return self._parse(found)
@@ -185,7 +185,7 @@ class DataFolder:
         return made
 
     def write_made(self, made: Made) -> None:
-        """Keep what the stack was made with."""
+        """Store what the stack was created with."""
         write_json(self.path / "stack.json", {"version": VERSION, **asdict(made)})
 
     def ports(self) -> Ports | None:

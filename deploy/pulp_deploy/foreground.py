@@ -67,7 +67,7 @@ class Ready:
     postgres: str
     data: Path
     client_file: Path | None
-    """With which `pulp-admin` works; None for a database whose administrator was made elsewhere."""
+    """The login that `pulp-admin` uses; None for a database whose administrator was created elsewhere."""
     is_usual: bool
     """Whether the client file is the one that `pulp-admin` reads without being told."""
     left_alone: Path | None

@@ -76,7 +76,7 @@ def _tracebacks(formatter: logging.Formatter, record: logging.LogRecord) -> list
 
 
 def _text(value: object) -> str:
-    """An exception is told with its type: the text alone often says too little, or nothing."""
+    """An exception is logged with its type: its text alone is often too short, or empty."""
     if not isinstance(value, BaseException):
         return str(value)
     text = str(value).strip()

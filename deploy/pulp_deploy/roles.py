@@ -23,7 +23,7 @@ class Role(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What there is to do in a database."""
+    """The work to be done in a database."""
 
     database: str
     owner: str
@@ -77,7 +77,7 @@ async def carry_out(connection: AsyncConnection, plan: Plan, passwords: Mapping[
 
 
 def ownership(plan: Plan, secrets: Mapping[str, str]) -> list[Composed]:
-    """SQL that makes the owner, where there is none."""
+    """SQL that creates the owner if it does not exist."""
     if not plan.makes_owner:
         return []
     owner, database = Identifier(plan.owner), Identifier(plan.database)

@@ -212,7 +212,7 @@ class Stack:
             raise
 
     def _choose_ports(self, *, api: bool) -> Ports:
-        """Before anything that takes time, so that a port that is taken is told at once."""
+        """Call it before anything slow, so that a port in use is reported at once."""
         wanted = self.options.backend
         made = self.folder.made_before()
         ports = choose(

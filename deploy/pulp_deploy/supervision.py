@@ -147,7 +147,7 @@ class Supervised:
             return self._restart and self._wanted.is_set() and self._process is process
 
     def _starts_again(self, process: "subprocess.Popen[bytes]") -> bool:
-        """Start it; whether there is nothing left to do."""
+        """Start it; return whether nothing is left to do."""
         with self._lock:
             if not self._goes_on(process):
                 return True

@@ -1,4 +1,4 @@
-"""Temporary data folders: made for one stack, and removed with it, also after that was killed."""
+"""Temporary data folders: created for one stack and removed with it, even if it was killed."""
 
 import fcntl
 import os

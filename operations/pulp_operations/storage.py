@@ -86,7 +86,7 @@ def telling_storage_errors(function: Callable[[Context[Any]], Any]) -> Callable[
 def storage_error(
     error: OSError, root: Path, place: Path | None = None, needed_bytes: int | None = None
 ) -> StorageError | None:
-    """The error in words; None if it is none of the storage, such as one of the network."""
+    """The error in words; None if storage did not cause it (the network did, say)."""
     if type(error).__module__ != "builtins" or isinstance(error, TimeoutError | ConnectionError):
         return None  # an `SSLError` has numbers of its own, which mean something else
     named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]

@@ -1,4 +1,4 @@
-"""Kafka's jars: brought once by jgo, checked at every start against the sums that are committed here."""
+"""Kafka's jars: downloaded once by jgo, verified at every start against the checksums committed here."""
 
 import fcntl
 import hashlib
@@ -60,7 +60,7 @@ def _missing(repository: Path, released: Iterable[str]) -> list[str]:
 
 @contextmanager
 def _alone(repository: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """One download at a time: two that write the same files would spoil each other's."""
+    """One download at a time: two would corrupt each other's files."""
     repository.mkdir(parents=True, exist_ok=True)
     with (repository / "pulp-tasks.lock").open("w") as file:
         try:
@@ -72,7 +72,7 @@ def _alone(repository: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 class _Download:
-    """Runs jgo, which prints nothing, and tells how far it is: by what has appeared in its repository."""
+    """Runs jgo, which prints nothing, and reports progress from the files that appear in its repository."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say

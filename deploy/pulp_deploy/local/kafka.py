@@ -68,7 +68,7 @@ class Kafka:
     archive: Path | None = None
     """Of loaded classes (`warm_start`)."""
     account: Account | None = None
-    """As whom the nodes run; None: as we do."""
+    """The account that the nodes run as; None: our own."""
 
     @property
     def java(self) -> str:
@@ -109,7 +109,7 @@ class Kafka:
             give(node.data, self.account)
             make_folder(node.data, owner=owner)
             return
-        # Formatted aside and then renamed: a start that was cut short leaves nothing half made.
+        # Formatted elsewhere, then renamed: an interrupted start leaves nothing half-written.
         fresh = node.folder / f"data.{uuid4().hex[:8]}"
         aside = node.folder / "format.properties"
         write_private(aside, self._properties(node, fresh))
@@ -215,7 +215,7 @@ class Kafka:
 
 
 def copied(jars: Sequence[Path], folder: Path) -> list[Path]:
-    """Copies of the jars that everybody may read; made once, and again for other jars."""
+    """Copies of the jars that everybody may read; created once, and again for other jars."""
     names = "".join(f"{jar} {jar.stat().st_size} {jar.stat().st_mtime_ns}\n" for jar in jars)
     copy = folder / f"jars-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
     if not copy.exists():

@@ -67,7 +67,7 @@ class Login:
 
     @classmethod
     def of(cls, folder: Path) -> "Login":
-        """The one whose passwords are in the folder; they are made if they are not there."""
+        """The login whose passwords are in the folder; missing ones are created."""
         make_folder(folder)
         for name in ("password", "broker-password"):
             if not (folder / name).exists():

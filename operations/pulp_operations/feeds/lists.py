@@ -49,7 +49,7 @@ class _Mirror(Struct, frozen=True):
 
 
 def read_list(content: bytes) -> MirrorList | None:
-    """The mirrors that a document names; None for a document that is no list of mirrors."""
+    """The mirrors that a document names; None if it is not a list of mirrors."""
     text = content.lstrip(b"\xef\xbb\xbf \t\r\n")
     return _metalink(text) if text.startswith(b"<") else _mirrorlist(text)
 

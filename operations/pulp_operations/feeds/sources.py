@@ -54,7 +54,7 @@ class Sources:
         return received
 
     async def _list(self) -> MirrorList | None:
-        """What the feed's own URL lists; None where it is no list."""
+        """The mirrors that the feed's own URL lists; None if it is not a list."""
 
         async def read(url: str) -> bytes:
             return await self._fetcher.read(url, most_bytes=_MOST_LIST_BYTES)

@@ -25,7 +25,7 @@ class Signer:
         self._key, self._home = key, home
 
     def public_key(self) -> bytes:
-        """Armoured. Raises `OperationError` (`signing-failed`) where there is no such key."""
+        """ASCII-armoured. Raises `OperationError` (`signing-failed`) if the key does not exist."""
         key = self._gpg("--armor", "--export", "--", self._key).stdout
         if not key:
             raise self._failed("GnuPG has no such key")

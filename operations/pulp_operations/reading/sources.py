@@ -45,7 +45,7 @@ class Sources:
         return self._text(path, f"{kind} metadata of the version before", None)
 
     def pieces(self, kind: str) -> Iterator[bytes]:
-        """What a file that is no XML holds, unpacked, a piece at a time. The feed has it."""
+        """The unpacked content of a file that is not XML, in pieces. The feed must list it."""
         entry = self.entries[kind]
         return unpacked_pieces(
             self._received / entry.own_name,
