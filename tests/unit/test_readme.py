@@ -1,4 +1,4 @@
-"""What the README shows works: its commands are there with their options, its programs run."""
+"""What the documents show works: their commands exist with their options, and the README's programs run."""
 
 import re
 import shlex
@@ -20,12 +20,10 @@ from tests.support.events import accepted
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = sorted(
-    {
-        line.strip()
-        for line in re.findall(r"(?:^    |`)((?:pulp-admin|pulp-tasks|\./dev) [^#`\n]+)", README, re.MULTILINE)
-    }
-)
+_COMMAND = re.compile(r"(?:^ +|`)((?:pulp-admin|pulp-tasks|\./dev) [^#`\n]+)", re.MULTILINE)
+JOBS = [ROOT / f"docs/operate/{name}.md" for name in ("back-up", "monitor", "size", "troubleshoot", "upgrade")]
+DOCUMENTS = [README, *(path.read_text(encoding="utf-8") for path in [ROOT / "docs/tutorial.md", *JOBS])]
+COMMANDS = sorted({line.strip() for text in DOCUMENTS for line in _COMMAND.findall(text)})
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
