@@ -1,12 +1,14 @@
-"""The five lifecycle events of a task, as frozen facts. Their union, `Data`, is last.
+"""The five lifecycle events of a task, as frozen facts. Their union, `Data`, closes the set.
 
 Each class is the `data` of one CloudEvent; `Event` adds the envelope. JSON values that this system
 only carries (arguments, progress, result) stay the bytes they came as: `msgspec.Raw`.
+
+The classes are final, so that `type(data) is X` narrows the union and mypy reports a kind that a function forgot.
 """
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, final
 from uuid import UUID
 
 import msgspec
@@ -87,6 +89,7 @@ class TaskError(Struct, frozen=True, omit_defaults=True):
     traceback: str | None = None
 
 
+@final
 class Accepted(Struct, frozen=True, kw_only=True, gc=False):
     """A request for work was accepted: the task exists, and waits."""
 
@@ -106,6 +109,7 @@ class Accepted(Struct, frozen=True, kw_only=True, gc=False):
     __repr__ = shown
 
 
+@final
 class Started(Struct, frozen=True, kw_only=True, gc=False):
     """A worker says that it runs the task. `attempt_id` is made by the worker with its claim."""
 
@@ -115,6 +119,7 @@ class Started(Struct, frozen=True, kw_only=True, gc=False):
     cancellable: bool
 
 
+@final
 class Progress(Struct, frozen=True, kw_only=True, gc=False):
     """How far an attempt is. `progress` is a JSON object that replaces the one before as a whole."""
 
@@ -125,12 +130,14 @@ class Progress(Struct, frozen=True, kw_only=True, gc=False):
     __repr__ = shown
 
 
+@final
 class CancelRequested(Struct, frozen=True, kw_only=True, gc=False):
     """Somebody wants the task to stop."""
 
     reason: Annotated[str, Meta(max_length=1024)] | None = None
 
 
+@final
 class Finished(Struct, frozen=True, kw_only=True, gc=False):
     """The task has ended. `attempt_id` is null if it never started."""
 

@@ -8,9 +8,8 @@ accepted ─▶ WAITING ─ started ─▶ RUNNING ──────── fini
                └────▶ CANCELLING ◀──┘ ─────────── finished ──────────▶
 """
 
-from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, assert_never
 from uuid import UUID
 
 from msgspec import Raw, Struct
@@ -21,7 +20,6 @@ from pulp_events.events import (
     NULL,
     Accepted,
     CancelRequested,
-    Data,
     Event,
     Finished,
     Outcome,
@@ -156,20 +154,25 @@ def evolve(task: Task | None, event: Event, position: Placed, at_ms: int) -> Tas
 
     `at_ms` is the broker's time of the record. Log order within the partition is the only clock that decides.
     """
+    data = event.data
     if task is None:
-        return _created(event, position, at_ms)
-    kind = type(event.data)  # to ask `isinstance` of a struct that is none takes several times as long
-    if kind is Accepted:
+        return _created(event, data, position, at_ms) if type(data) is Accepted else Ignored(Reason.UNKNOWN_TASK)
+    if type(data) is Accepted:
         return Ignored(Reason.DUPLICATE)
     if task.state in FINAL:
         return Ignored(Reason.FINAL)
-    return _EFFECTS[kind](task, event.data, position.offset, at_ms)
+    if type(data) is Progress:  # the most frequent kind first
+        return _progressed(task, data, position.offset, at_ms)
+    if type(data) is Started:
+        return _started(task, data, position.offset, at_ms)
+    if type(data) is Finished:
+        return _finished(task, data, position.offset, at_ms)
+    if type(data) is CancelRequested:
+        return _cancelling(task, position.offset, at_ms)
+    assert_never(data)
 
 
-def _created(event: Event, position: Placed, at_ms: int) -> Task | Ignored:
-    data = event.data
-    if not isinstance(data, Accepted):
-        return Ignored(Reason.UNKNOWN_TASK)
+def _created(event: Event, data: Accepted, position: Placed, at_ms: int) -> Task:
     return Task(
         task_id=event.task_id,
         state=State.WAITING,
@@ -232,7 +235,7 @@ def _progressed(task: Task, data: Progress, offset: int, at_ms: int) -> Task | I
     )
 
 
-def _cancelling(task: Task, _: CancelRequested, offset: int, at_ms: int) -> Task | Ignored:
+def _cancelling(task: Task, offset: int, at_ms: int) -> Task | Ignored:
     if task.state is _CANCELLING:
         return Ignored(Reason.ALREADY_REQUESTED)
     if task.state is _RUNNING and not task.cancellable:
@@ -260,12 +263,3 @@ def _finished(task: Task, data: Finished, offset: int, at_ms: int) -> Task | Ign
         offset=offset,
         version=task.version + 1,
     )
-
-
-_EFFECTS: Final[Mapping[type[Data], Callable[[Task, Any, int, int], Task | Ignored]]] = {
-    Started: _started,
-    Progress: _progressed,
-    CancelRequested: _cancelling,
-    Finished: _finished,
-}
-"""What an event changes in a task that is there and not final, by the kind of event."""
