@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from pulp_api import submission
-from pulp_api.audit import Audit
-from pulp_api.auth import Authenticator
+from pulp_api.auditing.audit import Audit
+from pulp_api.logins.auth import Authenticator
 from pulp_api.main import connection_pool
 from pulp_api.respond import json
-from pulp_api.v3_filters import condition_of
-from pulp_api.v3_tasks import shape
+from pulp_api.submitting import submission
+from pulp_api.v3.filters import condition_of
+from pulp_api.v3.tasks import shape
 from pulp_events.events import Accepted, Event
 from pulp_events.ids import new_id
 from pulp_events.log import KafkaLog

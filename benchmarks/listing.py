@@ -10,7 +10,7 @@ from itertools import chain
 from urllib.parse import parse_qsl
 
 import psycopg
-from pulp_api.v3_filters import condition_of
+from pulp_api.v3.filters import condition_of
 from pulp_projections.reading import queries
 
 from benchmarks.filling import fill

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Raw, Struct
-from pulp_api.openapi import document
+from pulp_api.openapi.document import document
 from pulp_events.events import Accepted, Outcome, Resource, Started
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics

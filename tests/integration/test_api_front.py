@@ -7,7 +7,7 @@ import httpx
 import pytest
 import yaml
 from pulp_api.html import STYLE
-from pulp_api.openapi import document
+from pulp_api.openapi.document import document
 
 from tests.support.site import V2, V3, Site
 

@@ -5,7 +5,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
-from pulp_api.openapi import document
+from pulp_api.openapi.document import document
 from pulp_events.events import Resource
 from pulp_projections.reading import bounded
 

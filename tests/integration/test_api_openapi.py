@@ -9,10 +9,16 @@ import msgspec
 from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
 from pulp_accounts.users import Role
-from pulp_api import front, v3, v3_events, v3_operations, v3_repositories, v3_system, v3_workers
-from pulp_api.openapi import document
-from pulp_api.rerun import Rerun
-from pulp_api.submission import Submission
+from pulp_api import root_pages as front
+from pulp_api.openapi.document import document
+from pulp_api.submitting.rerun import Rerun
+from pulp_api.submitting.submission import Submission
+from pulp_api.v3 import events as v3_events
+from pulp_api.v3 import operations as v3_operations
+from pulp_api.v3 import repositories as v3_repositories
+from pulp_api.v3 import routes as v3
+from pulp_api.v3 import system as v3_system
+from pulp_api.v3 import workers as v3_workers
 
 from tests.support.events import accepted, finished
 from tests.support.site import V3, Site

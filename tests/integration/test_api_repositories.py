@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 from pulp_accounts.users import Role
-from pulp_api.openapi import document
+from pulp_api.openapi.document import document
 from pulp_events.errors import LogUnavailable
 from pulp_events.events import Accepted, Finished, Outcome, Resource
 from pulp_operations import publish, remove_repository, repair, sync
@@ -206,7 +206,7 @@ async def test_lists_are_filtered_and_paged(yum: Site, params: dict[str, Any], n
 
 
 async def test_a_page_has_a_bound_and_the_next_one_goes_on(yum: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulp_api.v3_repositories._MOST", 2)
+    monkeypatch.setattr("pulp_api.v3.repositories._MOST", 2)
     for name in ("a", "b", "c"):
         await create(yum, name)
     first = (await yum.client.get(ALL, params={"limit": 1000})).json()

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pulp_accounts import users
 from pulp_accounts.users import Role
-from pulp_api.audit import Audit
-from pulp_api.auth import Authenticator
-from pulp_api.basic import Unauthenticated
+from pulp_api.auditing.audit import Audit
+from pulp_api.logins.auth import Authenticator
+from pulp_api.logins.basic import Unauthenticated
 from starlette.requests import Request
 
 from tests.support.events import accepted

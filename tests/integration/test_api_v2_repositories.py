@@ -247,7 +247,7 @@ async def test_a_long_list_comes_in_pieces_and_whole(yum: Site, monkeypatch: pyt
     whole = (await yum.client.get(ALL)).json()
     assert [each["id"] for each in whole] == names
     for piece in (1, 2, 7):
-        monkeypatch.setattr("pulp_api.v2_repositories.PIECE", piece)
+        monkeypatch.setattr("pulp_api.v2.repositories.PIECE", piece)
         assert (await yum.client.get(ALL)).json() == whole
         assert (await yum.client.get(ALL, params={"limit": 4, "skip": 2})).json() == whole[2:6]
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from psycopg import AsyncConnection
-from pulp_api.waiting import Code, Reason, reason_of
+from pulp_api.v3.waiting import Code, Reason, reason_of
 from pulp_events.events import Access, Outcome, Resource
 from pulp_events.topics import Topics
 from pulp_projections.reading.waiting import STATEMENT, facts_of

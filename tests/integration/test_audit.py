@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pulp_api.audit import auditing
+from pulp_api.auditing.audit import auditing
 from pulp_events.audit import What, audit_record
 from pulp_events.audit_log import AuditLog, topic_fault, write_audit
 from pulp_events.audit_reader import AuditEntry, read_audit

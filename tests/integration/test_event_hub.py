@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from uuid import uuid4
 
 import pytest
-from pulp_api import stream
-from pulp_api.stream import Hub
+from pulp_api.streaming import hub as stream
+from pulp_api.streaming.hub import Hub
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
 

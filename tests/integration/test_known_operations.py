@@ -1,7 +1,7 @@
 """What the API knows of operations, and for how long."""
 
 import pytest
-from pulp_api.known_operations import KnownOperations
+from pulp_api.submitting.known_operations import KnownOperations
 from pulp_events.errors import BadInput
 
 from tests.support.site import Site

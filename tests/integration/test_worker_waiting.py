@@ -6,7 +6,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from pulp_api.waiting import Code, Reason, reason_of
+from pulp_api.v3.waiting import Code, Reason, reason_of
 from pulp_events.events import Resource
 from pulp_events.topics import Topics
 from pulp_projections.reading.waiting import facts_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from pulp_api.v3_operations import operation as shown
+from pulp_api.v3.operations import operation as shown
 from pulp_events.topics import Topics
 from pulp_projections.reading.queries import OperationRow
 from pulp_worker.declarations import declarations

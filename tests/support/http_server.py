@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pulp_api.edge import Edge
-from pulp_api.listener import listen
-from pulp_api.server import Server
-from pulp_api.stream import Hub
+from pulp_api.front.listener import listen
+from pulp_api.front.server import Server
+from pulp_api.streaming.hub import Hub
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request

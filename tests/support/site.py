@@ -15,14 +15,14 @@ from psycopg.types.json import Json
 from pulp_accounts.passwords import hash_password
 from pulp_accounts.users import Role
 from pulp_api.app import build
-from pulp_api.audit import Audit
-from pulp_api.auth import Authenticator
-from pulp_api.connections import Connections
-from pulp_api.limits import Limits
+from pulp_api.auditing.audit import Audit
+from pulp_api.fairness.connections import Connections
+from pulp_api.front.limits import Limits
+from pulp_api.logins.auth import Authenticator
 from pulp_api.main import connection_pool
-from pulp_api.seats import Seats
 from pulp_api.service import Service
-from pulp_api.stream import Hub
+from pulp_api.streaming.hub import Hub
+from pulp_api.streaming.seats import Seats
 from pulp_events.audit import AuditRecord
 from pulp_events.codec import decode
 from pulp_events.events import Event, Resource

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from pulp_admin.app import App
 from pulp_admin.arguments import given_arguments, problem_with, typed
 from pulp_admin.main import cli
-from pulp_api.arguments import BadArguments, checker
+from pulp_api.submitting.arguments import BadArguments, checker
 from pulp_operations import publish, remove_orphans, sync
 from pulp_worker import Context, Operation, operation
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 from pulp_admin.words import STATES, UnknownState, spellings, state_of, state_of_report, states_in
-from pulp_api.v2_search import WORDS as PULP2
-from pulp_api.v3_tasks import WORDS as PULP3
+from pulp_api.v2.search import WORDS as PULP2
+from pulp_api.v3.tasks import WORDS as PULP3
 from pulp_events.task import State
 
 from tests.support.admin import admin

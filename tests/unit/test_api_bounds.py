@@ -8,9 +8,9 @@ import time
 
 import msgspec
 import pytest
-from pulp_api.addresses import Proxies
-from pulp_api.limits import Limits
-from pulp_api.protocol import BoundedProtocol
+from pulp_api.front.addresses import Proxies
+from pulp_api.front.limits import Limits
+from pulp_api.front.protocol import BoundedProtocol
 
 from tests.support.http_server import serving
 from tests.support.raw_http import Answer, Raw, ask, connect, connected

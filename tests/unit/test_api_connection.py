@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 import pytest_asyncio
 from pulp_api.edge import Edge
-from pulp_api.server import Server
-from pulp_api.stream import Hub
+from pulp_api.front.server import Server
+from pulp_api.streaming.hub import Hub
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request

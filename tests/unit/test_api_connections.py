@@ -8,9 +8,9 @@ from typing import Any, cast
 import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
-from pulp_api.connections import Connections
-from pulp_api.turn import Turn
-from pulp_api.turns import Turns
+from pulp_api.fairness.connections import Connections
+from pulp_api.fairness.turn import Turn
+from pulp_api.fairness.turns import Turns
 
 
 class Lent:

@@ -1,8 +1,8 @@
 """Who asks and by which URL, behind proxies: RFC 7239, and the fields that came before it."""
 
 import pytest
-from pulp_api.addresses import Proxies, site_of
-from pulp_api.forwarded import AUTO, FORWARDED, X_FORWARDED, BadForwarding, Forwarding, Hop, hop_of
+from pulp_api.front.addresses import Proxies, site_of
+from pulp_api.front.forwarded import AUTO, FORWARDED, X_FORWARDED, BadForwarding, Forwarding, Hop, hop_of
 from pulp_api.settings import Settings
 from pulp_events.settings import SettingsError
 from starlette.types import Receive, Scope, Send

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
-from pulp_api.server import Server
+from pulp_api.front.server import Server
 from pulp_api.settings import Settings
-from pulp_api.stream import Hub
+from pulp_api.streaming.hub import Hub
 from pulp_events.settings import SettingsError
 from starlette.applications import Starlette
 from starlette.requests import Request

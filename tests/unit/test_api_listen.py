@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from pulp_api.listener import listen
+from pulp_api.front.listener import listen
 
 
 def test_answers_are_sent_at_once() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import Raw
-from pulp_api.rerun import Rerun, parse, submission_of
-from pulp_api.submission import accepted as accepted_of
-from pulp_api.submission import drafted
+from pulp_api.submitting.rerun import Rerun, parse, submission_of
+from pulp_api.submitting.submission import accepted as accepted_of
+from pulp_api.submitting.submission import drafted
 from pulp_events.errors import BadInput
 from pulp_events.events import Access, Resource
 from pulp_events.ids import new_id

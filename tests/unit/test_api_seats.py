@@ -1,8 +1,8 @@
 """How many event streams may be open."""
 
 import pytest
-from pulp_api.limits import Limits
-from pulp_api.seats import NoSeat, Seats, TooManyStreams
+from pulp_api.front.limits import Limits
+from pulp_api.streaming.seats import NoSeat, Seats, TooManyStreams
 
 LIMITS = Limits(streams=4, streams_per_address=3)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from pulp_api.respond import time_or_position
 from pulp_api.times import time_of
-from pulp_api.v3_filters import condition_of
+from pulp_api.v3.filters import condition_of
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pulp_api.limits import Limits
-from pulp_api.tls import Certificates as Served
-from pulp_api.tls import TlsFiles
+from pulp_api.front.limits import Limits
+from pulp_api.front.tls import Certificates as Served
+from pulp_api.front.tls import TlsFiles
 from pulp_events.settings import SettingsError
 
 from tests.support.http_server import Serving, serving

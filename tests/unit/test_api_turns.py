@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from pulp_api.turns import Turns
+from pulp_api.fairness.turns import Turns
 
 
 @dataclass(eq=False)

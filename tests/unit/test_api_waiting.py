@@ -4,7 +4,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from pulp_api.waiting import Code, reason_of, why
+from pulp_api.v3.waiting import Code, reason_of, why
 from pulp_events.task import State
 from pulp_projections.reading.waiting import Ahead, ClaimedBy, Facts, Held, Unmet, Workers
 

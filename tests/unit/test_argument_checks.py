@@ -13,8 +13,8 @@ from hypothesis import example as with_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
-from pulp_api.argument_words import example, parameters
-from pulp_api.arguments import BadArguments, checker
+from pulp_api.submitting.argument_words import example, parameters
+from pulp_api.submitting.arguments import BadArguments, checker
 from pulp_events.errors import BadInput
 from pulp_operations import publish, remove_orphans, sync
 from pulp_worker import Operation, operation

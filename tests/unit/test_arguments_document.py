@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pulp_api.arguments import BadArguments, checker
+from pulp_api.submitting.arguments import BadArguments, checker
 
 TEXT = (Path(__file__).parents[2] / "docs/develop/arguments.md").read_text(encoding="utf-8")
 [PROGRAM] = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from pulp_api.audit import Audit
-from pulp_api.audit_repeats import Repeats
+from pulp_api.auditing.audit import Audit
+from pulp_api.auditing.repeats import Repeats
 from pulp_deploy.commands.audit import KINDS
 from pulp_events.audit import (
     AUDIT_TYPE,

@@ -15,7 +15,7 @@ SHARED = {
     *("Access", "Admitted", "Attempt", "Author", "BadArguments", "Call", "Changes", "Choice", "Command", "Counts"),
     *("Facts", "Feed", "Held", "Item", "Kafka", "Kind", "Line", "Listener", "Log", "Narrowing", "Origin", "Owner"),
     *("Pace", "Page", "Place", "Placed", "Plan", "Principal", "Proxy", "Reading", "Received", "Result", "Role", "Run"),
-    *("Seen", "Shown", "Slots", "Sources", "Standing", "Target", "Version", "View", "Watch", "Way", "Writer"),
+    *("Seen", "Shown", "Slots", "Sources", "Standing", "Target", "Version", "View", "Way", "Writer"),
     "Written",
 }
 """Names that several classes have."""

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from pulp_api.basic import Origin
-from pulp_api.login_limits import PAIR_BURST, PAIR_EVERY_S, SITE_BURST, Lane, LoginLimits, LoginsLimited
-from pulp_api.login_queue import LoginQueue
-from pulp_api.recent import Recent
+from pulp_api.logins.basic import Origin
+from pulp_api.logins.limits import PAIR_BURST, PAIR_EVERY_S, SITE_BURST, Lane, LoginLimits, LoginsLimited
+from pulp_api.logins.queue import LoginQueue
+from pulp_api.logins.recent import Recent
 
 HERE = Origin("10.0.0.1", 1000)
 ELSEWHERE = Origin("10.0.0.2", 1000)

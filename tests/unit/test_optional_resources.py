@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 from msgspec import Meta, Struct
-from pulp_api.submission import accepted, drafted, parse
+from pulp_api.submitting.submission import accepted, drafted, parse
 from pulp_events.errors import BadInput
 from pulp_operations import repair
 from pulp_worker import Context, Operation, Resource, operation

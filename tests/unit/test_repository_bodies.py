@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pulp_api.repository_bodies import MOST_NOTES_BYTES, BadRepository, change_of, check_id, check_said
+from pulp_api.submitting.repository_bodies import MOST_NOTES_BYTES, BadRepository, change_of, check_id, check_said
 from pulp_operations import publish, sync
 from pulp_projections.repositories import Said
 

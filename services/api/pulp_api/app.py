@@ -5,31 +5,28 @@ from fastapi.exceptions import RequestValidationError
 from pulp_runtime.preconditions.watch import Watch
 from starlette.exceptions import HTTPException
 
-from pulp_api import (
-    argument_failures,
-    failures,
-    front,
-    v2,
-    v2_repositories,
-    v3,
-    v3_events,
-    v3_operations,
-    v3_repositories,
-    v3_system,
-    v3_workers,
-)
-from pulp_api.arguments import BadArguments
-from pulp_api.audit import Audit
-from pulp_api.auth import Authenticator
+from pulp_api import argument_failures, failures
+from pulp_api import root_pages as front
+from pulp_api.auditing.audit import Audit
 from pulp_api.edge import Edge
 from pulp_api.failures import FieldErrors
-from pulp_api.quotas import Quotas
-from pulp_api.remembering import NotThereYet
+from pulp_api.limiting.quotas import Quotas
+from pulp_api.logins.auth import Authenticator
 from pulp_api.repositories import Repositories
-from pulp_api.repository_bodies import BadRepository
-from pulp_api.seats import Seats
 from pulp_api.service import Service
-from pulp_api.stream import Hub
+from pulp_api.streaming.hub import Hub
+from pulp_api.streaming.seats import Seats
+from pulp_api.submitting.arguments import BadArguments
+from pulp_api.submitting.remembering import NotThereYet
+from pulp_api.submitting.repository_bodies import BadRepository
+from pulp_api.v2 import repositories as v2_repositories
+from pulp_api.v2 import routes as v2
+from pulp_api.v3 import events as v3_events
+from pulp_api.v3 import operations as v3_operations
+from pulp_api.v3 import repositories as v3_repositories
+from pulp_api.v3 import routes as v3
+from pulp_api.v3 import system as v3_system
+from pulp_api.v3 import workers as v3_workers
 
 
 def build(

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 
-from pulp_api.arguments import BadArguments, Problem
 from pulp_api.failures import failure_body
-from pulp_api.remembering import NotThereYet
-from pulp_api.repository_bodies import BadRepository
 from pulp_api.respond import API, json
+from pulp_api.submitting.arguments import BadArguments, Problem
+from pulp_api.submitting.remembering import NotThereYet
+from pulp_api.submitting.repository_bodies import BadRepository
 
 _V2: Final = (
     ("invalid", "property_names", "PLP0015"),

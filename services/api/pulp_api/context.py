@@ -12,14 +12,14 @@ from pulp_events.errors import BadInput
 from pulp_events.ids import derived_id, new_id
 from pulp_events.task import Position
 
-from pulp_api import crossing
-from pulp_api.auth import Authenticator, Forbidden, Principal
-from pulp_api.quotas import Asking, Quotas
+from pulp_api.limiting.quotas import Asking, Quotas
+from pulp_api.logins import crossing
+from pulp_api.logins.auth import Authenticator, Forbidden, Principal
 from pulp_api.repositories import Author, Repositories
-from pulp_api.rerun import Rerun
 from pulp_api.respond import least_positions, time_or_position
 from pulp_api.service import LEAST_S, Caller, Cancelled, HistoryPage, Reading, Service, Submitted
-from pulp_api.submission import Submission
+from pulp_api.submitting.rerun import Rerun
+from pulp_api.submitting.submission import Submission
 
 MAX_REASON: Final = 1024
 """Characters that the reason of a cancel may have, as the event takes them."""

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pulp_api.access_log import Access
 from pulp_api.failures import failed, failure_body
-from pulp_api.limits import BODY_BYTES
-from pulp_api.refusals import STOPPING
+from pulp_api.front.limits import BODY_BYTES
+from pulp_api.front.refusals import STOPPING
 from pulp_api.respond import json
 
 TOO_LARGE: Final = f"the request body has more than {BODY_BYTES} bytes"

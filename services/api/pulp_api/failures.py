@@ -28,18 +28,18 @@ from pulp_projections.away import AWAY
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from pulp_api.audit import Audit
-from pulp_api.auth import Forbidden
-from pulp_api.basic import CHALLENGE, SCRIPT_CHALLENGE, Origin, Unauthenticated
-from pulp_api.crossing import CrossSite, NotJson
+from pulp_api.auditing.audit import Audit
 from pulp_api.html import page, wants_html
-from pulp_api.login_limits import LoginsLimited
-from pulp_api.quotas import QuotaExceeded, QuotaForbids
+from pulp_api.limiting.quotas import QuotaExceeded, QuotaForbids
+from pulp_api.logins.auth import Forbidden
+from pulp_api.logins.basic import CHALLENGE, SCRIPT_CHALLENGE, Origin, Unauthenticated
+from pulp_api.logins.crossing import CrossSite, NotJson
+from pulp_api.logins.limits import LoginsLimited
 from pulp_api.repositories import NoRepository, RepositoryExists
 from pulp_api.respond import API, json, lag_header, position_header
-from pulp_api.seats import RETRY_S, NoSeat, TooManyStreams
 from pulp_api.service import CancelUndecided, KeyReused, MissingTask
-from pulp_api.submission import ArgumentsTooLarge
+from pulp_api.streaming.seats import RETRY_S, NoSeat, TooManyStreams
+from pulp_api.submitting.submission import ArgumentsTooLarge
 
 _log = logging.getLogger("pulp.api")
 

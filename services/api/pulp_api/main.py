@@ -18,18 +18,18 @@ from pulp_runtime.startup import prepare
 from starlette.types import ASGIApp
 
 from pulp_api.app import build
-from pulp_api.audit import Audit, auditing
-from pulp_api.auth import Authenticator
-from pulp_api.connections import Connections
-from pulp_api.forwarded import Forwarding
-from pulp_api.listener import listen
-from pulp_api.quotas import Quotas
-from pulp_api.seats import Seats
-from pulp_api.server import Server
+from pulp_api.auditing.audit import Audit, auditing
+from pulp_api.fairness.connections import Connections
+from pulp_api.front.forwarded import Forwarding
+from pulp_api.front.listener import listen
+from pulp_api.front.server import Server
+from pulp_api.front.tls import Certificates
+from pulp_api.limiting.quotas import Quotas
+from pulp_api.logins.auth import Authenticator
 from pulp_api.service import Service
 from pulp_api.settings import Settings
-from pulp_api.stream import Hub
-from pulp_api.tls import Certificates
+from pulp_api.streaming.hub import Hub
+from pulp_api.streaming.seats import Seats
 
 _POOL_WAIT_S: Final = 3.0
 _RECONNECT_S: Final = 5.0

@@ -18,12 +18,12 @@ from pulp_projections import repositories as store
 from pulp_projections.reading.queries import Condition, OperationRow, TaskRow
 from pulp_projections.repositories import Repository, Runs, Said, Version
 
-from pulp_api.audit import Audit
-from pulp_api.auth import Connect
-from pulp_api.known_operations import KnownOperations
-from pulp_api.repository_bodies import Change, check_said, said_of
+from pulp_api.auditing.audit import Audit
+from pulp_api.logins.auth import Connect
 from pulp_api.service import Submitted
-from pulp_api.submission import Submission
+from pulp_api.submitting.known_operations import KnownOperations
+from pulp_api.submitting.repository_bodies import Change, check_said, said_of
+from pulp_api.submitting.submission import Submission
 
 REMOVAL: Final = "remove-repository"
 """The operation that removes what a repository holds. It takes `repo_id` and `missing_ok`."""

@@ -35,13 +35,13 @@ from pulp_projections.reading.queries import HistoryEntry, TaskRow
 from pulp_projections.reading.reruns import Reruns, reruns, task_and_reruns
 from pulp_projections.writing import store
 
-from pulp_api import remembering, submission
-from pulp_api.connections import Connections
-from pulp_api.known_operations import KnownOperations
-from pulp_api.known_queues import KnownQueues
-from pulp_api.remembering import behind
-from pulp_api.rerun import Rerun, submission_of
-from pulp_api.submission import Draft, Submission
+from pulp_api.fairness.connections import Connections
+from pulp_api.submitting import remembering, submission
+from pulp_api.submitting.known_operations import KnownOperations
+from pulp_api.submitting.known_queues import KnownQueues
+from pulp_api.submitting.remembering import behind
+from pulp_api.submitting.rerun import Rerun, submission_of
+from pulp_api.submitting.submission import Draft, Submission
 
 FRESH_S: Final = 1.0
 """How long a read of one task waits for the projection to pass what was in the log when it came."""

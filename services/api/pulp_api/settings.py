@@ -9,10 +9,10 @@ from pulp_accounts.quotas import of_roles
 from pulp_accounts.users import Role
 from pulp_events import settings as read
 
-from pulp_api.addresses import Proxies
-from pulp_api.forwarded import WAYS
-from pulp_api.limits import Limits
-from pulp_api.tls import TlsFiles
+from pulp_api.front.addresses import Proxies
+from pulp_api.front.forwarded import WAYS
+from pulp_api.front.limits import Limits
+from pulp_api.front.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

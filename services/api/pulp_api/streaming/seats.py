@@ -1,0 +1,66 @@
+"""How many event streams are open: in all, and of one address. What one user may have is a quota."""
+
+from collections import Counter
+from typing import Final
+
+from pulp_events.errors import PulpError
+
+from pulp_api.front.addresses import site_of
+from pulp_api.front.limits import Limits
+
+RETRY_S: Final = 10
+
+
+class TooManyStreams(PulpError):
+    """The address has as many event streams as one may have."""
+
+
+class NoSeat(PulpError):
+    """There are as many event streams as there may be."""
+
+
+class Seats:
+    """Event streams that are open."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._taken = 0
+        self._sites: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return self._taken
+
+    def take(self, address: str | None) -> "Seat":
+        """A seat, to be given back. Raises `TooManyStreams` or `NoSeat`."""
+        site = site_of(address or "")
+        limits = self._limits
+        if self._sites[site] >= limits.streams_per_address:
+            raise TooManyStreams(
+                f"{limits.streams_per_address} event streams are open to your address, as many as one may have"
+            )
+        if self._taken >= limits.streams:
+            raise NoSeat(f"{limits.streams} event streams are open, as many as there may be: try again later")
+        self._taken += 1
+        self._sites[site] += 1
+        return Seat(self, site)
+
+    def give_back(self, site: str) -> None:
+        """What `take` took."""
+        self._taken -= 1
+        self._sites[site] -= 1
+        if not self._sites[site]:
+            del self._sites[site]
+
+
+class Seat:
+    """One stream's. Giving it back twice is giving it back once."""
+
+    def __init__(self, seats: Seats, site: str) -> None:
+        self._seats: Seats | None = seats
+        self._site = site
+
+    def give_back(self) -> None:
+        """The stream has ended."""
+        seats, self._seats = self._seats, None
+        if seats is not None:
+            seats.give_back(self._site)

@@ -1,0 +1,147 @@
+"""What a submission takes from its repository and from earlier tasks: arguments, and proof that a sync has run."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from psycopg import AsyncConnection
+from pulp_events.errors import BadInput, ReadModelUnavailable
+from pulp_events.events import Accepted
+from pulp_projections import repositories
+from pulp_projections.reading import queries
+from pulp_projections.reading.queries import TaskRow
+
+from pulp_api.logins.auth import Connect
+from pulp_api.submitting.arguments import BadArguments
+from pulp_api.submitting.repository_bodies import OPERATIONS
+from pulp_api.submitting.submission import Draft, accepted
+
+CatchUp = Callable[[], Awaitable[str | None]]
+
+
+class NotThereYet(BadInput):
+    """The operation needs the result of another operation, which has never run successfully on this resource."""
+
+    def __init__(self, operation: str, requires: str, resource: str) -> None:
+        kind, _, self.resource_id = resource.partition(":")
+        super().__init__(
+            f"operation {operation} needs a successful {requires} of {kind} {self.resource_id!r}: none has succeeded,"
+            f" and none is under way. Submit {requires} first"
+        )
+        self.resource_type = kind
+
+
+async def with_options(draft: Draft, connect: Connect, catch_up: CatchUp) -> Draft:
+    """The draft with the arguments that it leaves out and its repository has.
+
+    Raises `BadArguments` for those that do not fit the operation any more, but for what earlier tasks may have.
+    """
+    repo_id = _repository_of(draft)
+    if repo_id is None:
+        return draft
+    async with connect() as connection:
+        by_operation = await repositories.options_of(connection, repo_id)
+    if not by_operation and draft.operation.requires is not None:
+        await catch_up()  # it may have been removed just now: then what has run before does not count
+    found = by_operation.get(draft.operation.name, {})
+    options = {name: value for name, value in found.items() if name not in draft.arguments}
+    for name in draft.left_out:
+        if name in options and not _is_taken(draft, {name: options[name]}):
+            del options[name]
+    if not options:
+        return draft
+    by = draft.checker
+    left_out = draft.left_out if by is None else by.check({**draft.arguments, **options})
+    return draft._replace(options=options, left_out=left_out)
+
+
+def _repository_of(draft: Draft) -> str | None:
+    """The repository that may have arguments for this submission; None also where no repository can be meant."""
+    if draft.operation.name not in OPERATIONS:
+        return None
+    try:
+        resource = draft.resource
+    except BadInput:  # an argument is missing, which does not matter to a submission with resources of its own
+        return None
+    if resource is None or "\0" in resource:  # `accepted` refuses it
+        return None
+    return repositories.repo_id_of(resource)
+
+
+async def completed(draft: Draft, connect: Connect, catch_up: CatchUp) -> Accepted:
+    """The event's data, completed from earlier tasks.
+
+    Raises `BadArguments` if no task had a remembered argument that is missing, `NotThereYet`, and
+    `ReadModelUnavailable` if the projection is too far behind to tell. `catch_up` returns the number of events that it
+    is behind, or None.
+    """
+    await _check_required(draft, connect, catch_up)
+    if not draft.left_out:
+        return accepted(draft)
+    lag = await catch_up()  # the newest may have been submitted just now
+    if lag is not None:
+        raise behind(lag)
+    async with connect() as connection:
+        return accepted(draft, await _remembered(connection, draft))
+
+
+async def _remembered(connection: AsyncConnection, draft: Draft) -> dict[str, Any]:
+    """The missing remembered arguments, each from the newest task with a value that is still valid.
+
+    Raises `BadArguments` if there is none.
+    """
+    by, resource = draft.checker, draft.resource
+    assert by is not None  # only what is declared is remembered
+    found: dict[str, Any] = {}
+    for name in draft.left_out:
+        values = [] if resource is None else await queries.remembered(connection, draft.operation.name, resource, name)
+        right = (value for value in values if _is_taken(draft, {**found, name: value}))
+        try:
+            found[name] = next(right)
+        except StopIteration:
+            lacking = by.lacking(name)
+            where = "" if resource is None else f"; no earlier task on {resource} had one"
+            raise by.refusal([lacking._replace(message=lacking.message + where)]) from None
+    return found
+
+
+def behind(lag: str) -> ReadModelUnavailable:
+    """The error that says how many events the projection is behind."""
+    return ReadModelUnavailable(
+        f"the projection is behind the log (events behind: {lag}), so it is not known whether the task is there: try"
+        " again later"
+    )
+
+
+def as_then(draft: Draft, task: TaskRow) -> Accepted:
+    """The event's data, with what its repository and earlier tasks had when a task was made by the same submission."""
+    arguments = msgspec.json.decode(task.arguments)
+    filled_in = (*draft.left_out, *draft.options)
+    return accepted(draft._replace(options={}), {name: arguments[name] for name in filled_in if name in arguments})
+
+
+async def _check_required(draft: Draft, connect: Connect, catch_up: CatchUp) -> None:
+    """Raises `NotThereYet`."""
+    requires = draft.operation.requires
+    resource = None if requires is None else draft.resource  # which needs arguments that a submission may go without
+    if requires is None or resource is None or await _has_run(connect, requires, resource):
+        return
+    lag = await catch_up()  # it may have been submitted just now
+    if await _has_run(connect, requires, resource):
+        return
+    raise NotThereYet(draft.operation.name, requires, resource) if lag is None else behind(lag)
+
+
+async def _has_run(connect: Connect, operation: str, resource: str) -> bool:
+    async with connect() as connection:
+        return await queries.has_run(connection, operation, resource)
+
+
+def _is_taken(draft: Draft, more: Mapping[str, Any]) -> bool:
+    """Whether values of an earlier task are valid today: the task may be older than the check."""
+    assert draft.checker is not None
+    try:
+        draft.checker.check({**draft.arguments, **more})
+    except BadArguments as error:
+        return not any(problem.name in more for problem in error.problems)
+    return True

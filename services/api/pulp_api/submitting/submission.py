@@ -1,0 +1,262 @@
+"""Submissions: what a client may ask for, and the `accepted` event that it becomes. Pure."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Annotated, Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+from pulp_events.errors import BadInput
+from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Name, Resource, Tag
+from pulp_projections.reading.queries import Ancestor, OperationRow, TaskRow
+
+from pulp_api.submitting.arguments import Checker, checker, did_you_mean
+
+_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_raw_by_name: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_MOST_TAGS: Final = 100
+"""That an event takes."""
+_HREF: Final = re.compile(r"(?:/pulp/api/v[23]/tasks/)?([0-9a-fA-F-]{36})/?")
+
+
+class ArgumentsTooLarge(BadInput):
+    """The arguments have more bytes than a task may have."""
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"the arguments have {size_bytes} bytes, a task takes at most {limit_bytes}: put large data where the"
+            " operation can fetch it, and submit its address (the limit is the API's PULP_API_MAX_ARGUMENT_BYTES)"
+        )
+
+
+class Submission(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a submission. What is left out comes from the operation's declaration."""
+
+    operation: Name
+    arguments: Raw = EMPTY_OBJECT
+    resources: Annotated[tuple[Resource, ...], Meta(max_length=100)] | None = None
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=100)] | None = None
+    queue: Name = "default"
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    group_id: UUID | None = None
+    parent_task: str | None = None
+    depends_on: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+    timeout_seconds: Annotated[int, Meta(ge=1, le=315_360_000)] | None = None
+
+
+def parse(body: bytes) -> Submission:
+    """Raises `BadInput`, which says what is wrong and where."""
+    try:
+        return msgspec.json.decode(body, type=Submission)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"the submission cannot be used: {error}") from error
+
+
+class Draft(NamedTuple):
+    """A submission with valid arguments; remembered arguments may be missing."""
+
+    submission: Submission
+    operation: OperationRow
+    arguments: Mapping[str, Any]
+    left_out: tuple[str, ...]
+    """Remembered arguments that are missing."""
+    options: Mapping[str, Any] = {}
+    """Arguments that are missing, as the repository has them."""
+
+    @property
+    def resource(self) -> str | None:
+        """The resource (`TYPE:ID`) whose earlier tasks count: the operation's first exclusive one."""
+        for item in self.operation.resources:
+            if item["access"] == Access.EXCLUSIVE and _is_used(item["id"], self.operation, self.arguments):
+                return f"{item['type']}:{_fill(item['id'], self.arguments, self.operation.name)}"
+        return None
+
+    @property
+    def checker(self) -> Checker | None:
+        """The checker of its arguments; None if the operation declares none."""
+        return checker_of(self.operation)
+
+
+def check_size(submission: Submission, limit_bytes: int) -> None:
+    """Raises `ArgumentsTooLarge`."""
+    size = len(bytes(submission.arguments))
+    if size > limit_bytes:
+        raise ArgumentsTooLarge(size, limit_bytes)
+
+
+def drafted(submission: Submission, operation: OperationRow) -> Draft:
+    """Check a submission. Raises `BadArguments`, or `BadInput` for arguments that are not a JSON object."""
+    return Draft(submission, operation, *checked(submission.arguments, operation))
+
+
+def checked(text: Raw, operation: OperationRow) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The arguments, and the names of missing remembered ones. Raises the errors of `drafted`."""
+    arguments = arguments_of(text)
+    by = checker_of(operation)
+    if by is None:
+        return arguments, ()
+    try:
+        # Of two values with the same name only the last is checked, but the log would keep both.
+        json.loads(bytes(text), object_pairs_hook=_without_repetition)
+        return arguments, by.check(arguments)
+    except RecursionError:
+        raise BadInput("arguments cannot be used: objects and arrays are nested too deep") from None
+
+
+def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accepted:
+    """The event's data, with what the repository has and what was remembered.
+
+    Raises `BadInput` for an argument that a resource lacks.
+    """
+    submission, operation = draft.submission, draft.operation
+    added = {**draft.options, **(remembered or {})}
+    arguments = {**draft.arguments, **added}
+    resources = submission.resources
+    if resources is None:
+        resources = declared_resources(operation, arguments)
+    tags = submission.tags
+    if tags is None:
+        tags = declared_tags(operation, arguments, resources)
+    return Accepted(
+        operation=operation.name,
+        arguments=_with(submission.arguments, added),
+        resources=resources,
+        tags=tags,
+        queue=submission.queue,
+        priority=submission.priority,
+        group_id=submission.group_id,
+        parent_id=None if submission.parent_task is None else task_id_of(submission.parent_task),
+        depends_on=tuple(task_id_of(text) for text in submission.depends_on),
+        timeout_seconds=submission.timeout_seconds,
+    )
+
+
+def declared_resources(operation: OperationRow, arguments: Mapping[str, Any]) -> tuple[Resource, ...]:
+    """What the operation uses with these arguments: not a resource that an optional argument names which is left out.
+
+    Raises `BadInput` for an argument that is missing.
+    """
+    return tuple(
+        Resource(type=item["type"], id=_fill(item["id"], arguments, operation.name), access=Access(item["access"]))
+        for item in operation.resources
+        if _is_used(item["id"], operation, arguments)
+    )
+
+
+def declared_tags(
+    operation: OperationRow, arguments: Mapping[str, Any], resources: Sequence[Resource]
+) -> tuple[str, ...]:
+    """The tags of a task that names none; as with resources. Raises `BadInput` for an argument that is missing."""
+    if operation.tags is not None:
+        used = (tag for tag in operation.tags if _is_used(tag, operation, arguments))
+        return tuple(_fill(tag, arguments, operation.name) for tag in used)
+    exclusive = (item for item in resources if item.access is Access.EXCLUSIVE)
+    tags = dict.fromkeys(f"pulp:{item.key}" for item in exclusive)
+    # What was not asked for must not be what an event refuses: the resources are found by themselves as well.
+    return (*islice(tags, _MOST_TAGS - 1), f"pulp:action:{operation.name}")
+
+
+def warnings_of(submission: Submission, operation: OperationRow) -> list[str]:
+    """Why no live worker can run the task now; it is accepted all the same, and waits."""
+    name, queue = operation.name, submission.queue
+    if not operation.workers:
+        return [f"no live worker offers operation {name!r}: the task waits until one does"]
+    queues = sorted({each for worker in operation.workers for each in worker["queues"]})
+    if queue not in queues:
+        served = ", ".join(queues)
+        return [
+            f"no live worker that offers {name!r} serves queue {queue!r}{did_you_mean(queue, queues)}"
+            f" (served: {served}): the task waits until one does"
+        ]
+    return []
+
+
+def task_id_of(text: str) -> UUID:
+    """The id in a UUID or in a task's href. Raises `BadInput`."""
+    match = _HREF.fullmatch(text.strip())
+    try:
+        return UUID(match[1] if match else text)
+    except ValueError:
+        raise BadInput(f"{text!r} is neither a task's UUID nor its href") from None
+
+
+def check_ancestor(data: Accepted, ancestor: Ancestor) -> None:
+    """A task that may wait for its child must not hold what the child waits for: both would wait for ever.
+
+    `ancestor` is one that has not ended. Raises `BadInput`.
+    """
+    if ancestor.task_id in data.depends_on:
+        raise BadInput(
+            f"a task cannot depend on its unfinished parent {ancestor.task_id}: each would wait for the other"
+        )
+    for resource in data.resources:
+        is_exclusive = resource.access is Access.EXCLUSIVE
+        if resource.key in ancestor.exclusive_resources or (is_exclusive and resource.key in ancestor.shared_resources):
+            raise BadInput(
+                f"the parent task {ancestor.task_id} holds resource {resource.key} until it ends: a child that needs it"
+                " cannot run before. Leave the resource out, or submit the task without a parent"
+            )
+
+
+def is_same(data: Accepted, task: TaskRow) -> bool:
+    """Whether a task was made by a submission like this one."""
+    return (
+        data.operation == task.operation
+        and msgspec.json.decode(data.arguments) == msgspec.json.decode(task.arguments)
+        and msgspec.json.decode(msgspec.json.encode(data.resources)) == msgspec.json.decode(task.resources)
+        and list(data.tags) == task.tags
+        and (data.queue, data.priority, data.group_id, data.parent_id, data.timeout_seconds)
+        == (task.queue, task.priority, task.group_id, task.parent_id, task.timeout_seconds)
+        and list(data.depends_on) == task.depends_on
+    )
+
+
+def checker_of(operation: OperationRow) -> Checker | None:
+    """The checker of an operation's arguments; None if it declares none."""
+    return None if operation.arguments is None else checker(operation.name, operation.arguments)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadInput("arguments cannot be used: an object has two values with the same name")
+    return found
+
+
+def _with(arguments: Raw, more: Mapping[str, Any]) -> Raw:
+    """The arguments with some added; the given ones keep their exact text."""
+    if not more:
+        return Raw(bytes(arguments))
+    return Raw(msgspec.json.encode({**_raw_by_name(arguments), **more}))
+
+
+def arguments_of(text: Raw) -> dict[str, Any]:
+    """The arguments by name. Raises `BadInput` if they are no JSON object."""
+    try:
+        arguments = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"arguments cannot be used: {error}") from error
+    if not isinstance(arguments, dict):
+        raise BadInput(f"arguments must be a JSON object, not {type(arguments).__name__}")
+    return arguments
+
+
+def _is_used(text: str, operation: OperationRow, arguments: Mapping[str, Any]) -> bool:
+    """Whether no optional argument in braces is left out, or null."""
+    left_out = [name for name in _PLACEHOLDER.findall(text) if arguments.get(name) is None]
+    by = checker_of(operation) if left_out else None
+    return by is None or by.optional.isdisjoint(left_out)
+
+
+def _fill(text: str, arguments: Mapping[str, Any], operation: str) -> str:
+    def value_of(match: re.Match[str]) -> str:
+        name = match[1]
+        value = arguments.get(name)
+        if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+            raise BadInput(f"operation {operation} needs the argument {name!r}, a text or a whole number")
+        return str(value)
+
+    return _PLACEHOLDER.sub(value_of, text)

@@ -1,0 +1,94 @@
+"""What a client of Pulp 2 says of a repository: its importer and its distributors become arguments of tasks. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pulp_api.submitting.arguments import Problem
+from pulp_api.submitting.repository_bodies import BadRepository, Change, change_of
+
+IMPORTER: Final = "yum_importer"
+DISTRIBUTOR: Final = "yum_distributor"
+KIND: Final = {"_repo-type": "rpm-repo"}
+"""The note by which Pulp 2's client knows a repository of RPMs: it is shown of every one, and kept of none."""
+_FROM_PULP_2: Final = {"feed_url": "feed", "ssl_validation": "verify_tls", "max_downloads": "concurrency"}
+"""Field of an importer's configuration → the argument of `sync` that says the same."""
+_REMOVES: Final = "remove_missing"
+"""Whether what the feed has no longer goes away here too: the mode of a sync."""
+
+
+def created(repo_id: str, body: Mapping[str, Any]) -> Change:
+    """What the body of a creation says. Raises `BadRepository`, which names the fields that cannot be used."""
+    _only(
+        body,
+        *("id", "display_name", "description", "notes"),
+        *("importer_type_id", "importer_config", "distributors"),
+    )
+    if body.get("importer_type_id") not in (None, IMPORTER):
+        raise BadRepository([Problem("importer_type_id", f"{IMPORTER!r} is the only one here", "invalid")])
+    said = {name: body[name] for name in ("display_name", "description", "notes") if name in body}
+    configs = {
+        str(each.get("distributor_type_id") or each.get("distributor_type")): each.get("distributor_config")
+        for each in _list(body, "distributors")
+    }
+    return _change(repo_id, said, {**body, "distributor_configs": configs})
+
+
+def updated(repo_id: str, body: Mapping[str, Any]) -> Change:
+    """What the body of an update says. Raises `BadRepository`."""
+    _only(body, "delta", "importer_config", "distributor_configs")
+    return _change(repo_id, _part(body, "delta"), body)
+
+
+def _change(repo_id: str, said: Mapping[str, Any], body: Mapping[str, Any]) -> Change:
+    _only(said, "display_name", "description", "notes")
+    config = _part(body, "importer_config")
+    known = {_FROM_PULP_2.get(name, name): value for name, value in config.items() if name != _REMOVES}
+    if config.get(_REMOVES) is not None:
+        known["mode"] = _mode(config[_REMOVES])
+    wanted: dict[str, Any] = {**said}
+    if isinstance(said.get("notes"), dict):
+        wanted["notes"] = {name: value for name, value in said["notes"].items() if name not in KIND}
+    if "feed" in known:
+        wanted["feed"] = known.pop("feed")
+    if known:
+        wanted["sync_options"] = known
+    distributor = _part(_part(body, "distributor_configs"), DISTRIBUTOR)
+    where = distributor.get("relative_url")
+    if where is not None and str(where).strip("/") != repo_id:
+        told = f"a repository is published under its id, {repo_id!r}: leave it out"
+        raise BadRepository([Problem("relative_url", told, "invalid")])
+    return change_of(wanted)
+
+
+def _mode(removes_missing: object) -> str:
+    if not isinstance(removes_missing, bool):
+        raise BadRepository([Problem(_REMOVES, "true or false is expected", "invalid")])
+    return "mirror" if removes_missing else "additive"
+
+
+def _only(body: Mapping[str, Any], *known: str) -> None:
+    unknown = [
+        Problem(name if name.isidentifier() else "...", "unexpected field", "unknown")
+        for name in body
+        if name not in known
+    ]
+    if unknown:
+        raise BadRepository(unknown)
+
+
+def _part(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = body.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise BadRepository([Problem(name, "an object is expected", "invalid")])
+    return found
+
+
+def _list(body: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+    found = body.get(name)
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise BadRepository([Problem(name, "a list of objects is expected", "invalid")])
+    return found

@@ -1,0 +1,140 @@
+"""The event stream's endpoint."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pulp_events.audit import What
+from pulp_events.codec import TYPES
+from pulp_events.errors import BadInput, PulpError
+from starlette.types import Receive, Scope, Send
+
+from pulp_api.auditing.audit import Audit
+from pulp_api.context import Call, Calling
+from pulp_api.logins.auth import Authenticator
+from pulp_api.logins.basic import Origin
+from pulp_api.streaming.hub import UNDECODABLE, Hub, Item
+from pulp_api.streaming.seats import Seat, Seats
+from pulp_api.streaming.sse import Cursor, Wanted, check_cursor, messages
+from pulp_api.submitting.submission import task_id_of
+from pulp_api.times import zoned_time
+from pulp_api.v3.tasks import ROOT
+
+router = APIRouter(prefix=ROOT)
+_PARAMETERS: Final = frozenset({"since", "last_event_id", "task", "type"})
+
+
+async def stream_start(
+    call: Calling, request: Request, since: str | None = None, last_event_id: str | None = None
+) -> Cursor:
+    """Where the stream starts. Checked before it begins: from then on its status cannot be changed."""
+    hub: Hub = request.app.state.hub
+    for name in request.query_params:
+        if name not in _PARAMETERS:  # a client that meant a start must not get another one
+            raise BadInput(f"{name}: no such parameter, there are {', '.join(sorted(_PARAMETERS))}")
+    since_ms = None if since is None else _milliseconds(since)
+    last = request.headers.get("last-event-id") or last_event_id
+    cursor = Cursor.decode(last) if last else None
+    ends = await call.service.log.end_offsets()
+    if cursor is not None:
+        check_cursor(cursor, hub.topic_id, ends)
+        return cursor
+    if since_ms is not None:
+        start = await call.service.log.offsets_since(since_ms)
+    else:
+        # From where reads are: who opens a stream and then reads a task misses nothing, also while reads lag.
+        shown = call.service.positions.current()
+        start = {partition: min(end, shown.get(partition, end)) for partition, end in ends.items()}
+    return Cursor(hub.topic_id, tuple(start[partition] for partition in range(hub.partitions)))
+
+
+@router.get("/events/")
+async def stream_events(
+    call: Calling,
+    request: Request,
+    start: Annotated[Cursor, Depends(stream_start)],
+    task: str | None = None,
+    since: str | None = None,
+    type: Annotated[list[str] | None, Query()] = None,  # the attribute's name
+) -> Response:
+    """Server-sent events: those that reads do not show yet, or all `since` a time (RFC 3339), and then as they come.
+
+    `Last-Event-ID` resumes exactly. Ends within 15 seconds once the user was removed, or has another role or password.
+    """
+    hub: Hub = request.app.state.hub
+    wanted = _wanted(task, since, type)
+    return _Counted(
+        call,
+        await _seat(call),
+        messages(hub, start, wanted, partial(_why_ended, call)),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _seat(call: Call) -> Seat:
+    """Room for one more stream. Raises `QuotaExceeded`, `TooManyStreams`, `NoSeat`, `psycopg.OperationalError`."""
+    await call.quotas.open_stream(call.asking)
+    seats: Seats = call.request.app.state.seats
+    client = call.request.client
+    try:
+        return seats.take(client.host if client else None)
+    except PulpError:
+        call.quotas.close_stream(call.asking)
+        raise
+
+
+class _Counted(StreamingResponse):
+    """A stream that counts among those of its user, of its address and of all, until it ends, however that comes."""
+
+    def __init__(self, call: Call, seat: Seat, content: AsyncIterator[bytes], **more: Any) -> None:
+        super().__init__(content, **more)
+        self._call, self._seat = call, seat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._seat.give_back()
+            self._call.quotas.close_stream(self._call.asking)
+
+
+async def _why_ended(call: Call) -> str | None:
+    """Why the caller's stream has to end: who was let in once is looked at again."""
+    authenticator: Authenticator = call.request.app.state.authenticator
+    if await authenticator.still_valid(call.principal):
+        return None
+    audit: Audit = call.request.app.state.audit
+    audit.note(
+        What.STREAM_ENDED,
+        actor=call.principal.actor,
+        address=Origin.of(call.request).address,
+        correlation_id=call.caller.correlation_id,
+    )
+    name = call.principal.name
+    return f"user {name} was removed, or has another role or password now: the stream has ended. Log in again"
+
+
+def _wanted(task: str | None, since: str | None, types: list[str] | None) -> Wanted:
+    task_id = None if task is None else str(task_id_of(task))
+    since_ms = 0 if since is None else _milliseconds(since)
+    names = {_type(name) for name in types or []}
+
+    def wanted(item: Item) -> bool:
+        return item.timestamp_ms >= since_ms and task_id in (None, item.task_id) and (not names or item.type in names)
+
+    return wanted
+
+
+def _milliseconds(text: str) -> int:
+    return max(0, int(zoned_time("since", text).timestamp() * 1000))
+
+
+def _type(name: str) -> str:
+    for literal in (*TYPES.values(), UNDECODABLE):
+        if name in (literal, literal.removeprefix("org.pulpproject.task.").removesuffix(".v1")):
+            return literal
+    raise BadInput(f"type={name}: no event has this type")
