@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from pulp_events import settings as read
+from pulp_events import declared_settings
+from pulp_events.declared_settings import Setting
 from pulp_events.errors import BadInput
 
 _LEAST_MEMORY_KIB: Final = 19_456
@@ -33,23 +34,21 @@ _ROWS: Final = ("abcdefghijklmnopqrstuvwxyz", "0123456789", "qwertyuiop", "asdfg
 class PasswordSettings:
     """What a hash costs, and how long a password is at least."""
 
-    memory_kib: int = _LEAST_MEMORY_KIB
-    passes: int = _LEAST_PASSES
-    min_length: int = 12
-    """Characters."""
+    memory_kib: Annotated[
+        int,
+        Setting("PULP_PASSWORD_MEMORY_KIB", "The memory that a hash takes.", least=_LEAST_MEMORY_KIB, most=1_048_576),
+    ] = _LEAST_MEMORY_KIB
+    passes: Annotated[
+        int, Setting("PULP_PASSWORD_PASSES", "The passes over that memory.", least=_LEAST_PASSES, most=100)
+    ] = _LEAST_PASSES
+    min_length: Annotated[
+        int, Setting("PULP_PASSWORD_MIN_LENGTH", "The fewest characters of a new password.", least=8, most=128)
+    ] = 12
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
         """Raises `SettingsError`, which names the key."""
-        memory_kib = read.integer(env, "PULP_PASSWORD_MEMORY_KIB", _LEAST_MEMORY_KIB, least=_LEAST_MEMORY_KIB)
-        passes = read.integer(env, "PULP_PASSWORD_PASSES", _LEAST_PASSES, least=_LEAST_PASSES)
-        for key, value, most in (("MEMORY_KIB", memory_kib, 1_048_576), ("PASSES", passes, 100)):
-            if value > most:
-                raise read.SettingsError(f"PULP_PASSWORD_{key}={value}: at most {most} is expected")
-        min_length = read.integer(env, "PULP_PASSWORD_MIN_LENGTH", 12, least=8)
-        if min_length > 128:
-            raise read.SettingsError(f"PULP_PASSWORD_MIN_LENGTH={min_length}: 8 to 128 is expected")
-        return cls(memory_kib=memory_kib, passes=passes, min_length=min_length)
+        return cls(**declared_settings.read(cls, env))
 
 
 USUAL: Final = PasswordSettings()
