@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import pytest
 from pulp_accounts.passwords import PasswordSettings
-from pulp_api.limits import Limits
+from pulp_api.front.limits import Limits
 from pulp_api.settings import Settings as ApiSettings
+from pulp_deploy import settings_reference
 from pulp_events.declared_settings import Setting, read, settings_of
 from pulp_events.settings import SettingsError
 from pulp_processor.settings import Settings as ProcessorSettings
@@ -64,3 +65,12 @@ def test_each_setting_has_a_sentence(cls: Any) -> None:
     declared = settings_of(cls).values()
     assert declared
     assert [each.name for each in declared if not each.sentence.endswith(".")] == []
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    assert settings_reference.PAGE.read_text(encoding="utf-8") == settings_reference.text()
+    assert "| `PULP_API_PORT` | 24817 |  | ≥ 1 |" in settings_reference.text()
+
+
+def test_every_settings_class_is_in_the_reference() -> None:
+    assert {each for group in settings_reference.GROUPS.values() for each in group} == set(CLASSES)
