@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from psycopg import AsyncConnection
 from pulp_api.v3.waiting import Code, Reason, reason_of
 from pulp_events.events import Access, Outcome, Resource
@@ -59,6 +59,28 @@ async def claimed(database: str) -> set[UUID]:
         await claims.close()
 
 
+def waiting_row(operation: str, partition: int, *uses: tuple[str, bool], depends_on: tuple[int, ...] = ()) -> Row:
+    return Row(
+        state="waiting",
+        operation=operation,
+        queue="default",
+        priority=0,
+        accepted_s=0,
+        partition=partition,
+        uses=uses,
+        depends_on=depends_on,
+        claim=None,
+    )
+
+
+@example(invented=[waiting_row("unknown", 0, ("a", False)), waiting_row("sync", 1, ("a", True))])
+@example(
+    invented=[
+        waiting_row("unknown", 0),
+        waiting_row("sync", 0, ("a", True), depends_on=(0,)),
+        waiting_row("publish", 0, ("a", True)),
+    ]
+)
 @given(invented=rows)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -83,7 +105,11 @@ def check_reason(task: Placed, found: Reason, tasks: list[Placed], held: list[Pl
     states = {number: other.row.state for number, other in enumerate(tasks)}
     waiting = [other for other in tasks if other.row.state == "waiting"]
     holders = {other.task_id for other in held if other is not task and task.conflicts(other)}
-    earlier = [other for other in waiting if other not in held and other.place < task.place and task.conflicts(other)]
+    earlier = [
+        other
+        for other in waiting
+        if other not in held and other.place < task.place and task.conflicts(other) and not is_passed_over(other, tasks)
+    ]
     match found.code:
         case Code.CLAIMED:
             assert task in held
@@ -103,6 +129,19 @@ def check_reason(task: Placed, found: Reason, tasks: list[Placed], held: list[Pl
         case _:
             assert not holders
             assert not earlier
+
+
+def is_passed_over(task: Placed, tasks: list[Placed]) -> bool:
+    """Whether nobody can run the task, or one that it depends on: all have waited for longer than others wait for them."""
+    line, numbers = [task], set[int]()
+    for each in line:
+        if each.row.queue not in QUEUES or each.row.operation not in KNOWN:
+            return True
+        for number in each.row.depends_on:
+            if number < len(tasks) and number not in numbers and tasks[number].row.state == "waiting":
+                numbers.add(number)
+                line.append(tasks[number])
+    return False
 
 
 async def many_tasks(connection: AsyncConnection, *, ended: int, waiting: int) -> list[UUID]:
