@@ -10,6 +10,7 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 from pulp_events.topics import Topics
+from pulp_projections import locks
 from pulp_projections.sql import load
 from pulp_worker.claims import Claims
 from pulp_worker.settings import Settings
@@ -51,7 +52,7 @@ async def test_a_claim_that_postgres_breaks_off_is_the_only_call_that_fails(
         await AsyncConnection.connect(database) as another_claim,
         await AsyncConnection.connect(database, autocommit=True) as operator,
     ):
-        await another_claim.execute(CLAIMS_SQL["claim_lock"])
+        await another_claim.execute(CLAIMS_SQL["claim_lock"], {"number": locks.CLAIMS})
         claiming = asyncio.create_task(claims.claim(["sync"], 1, uuid4()))
         async with asyncio.timeout(30):
             while not await is_broken_off(operator, how):  # noqa: ASYNC110  # nobody is told of locks that are waited for
