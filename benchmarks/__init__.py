@@ -1,1 +1,1 @@
-"""Benchmarks: each measures ours and what it is compared with, in turns, in the same run. `./dev bench`."""
+"""Benchmarks: each measures our side and its peers in turns within one run. `./dev bench`."""

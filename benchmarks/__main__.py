@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks import (
     draining,
     fetching,
+    fleet,
     footprint,
     listing,
     projecting,
@@ -24,6 +26,7 @@ from benchmarks import (
     recovering,
     serving,
     siege,
+    taking_over,
     transporting,
 )
 from benchmarks.measure import Measure, Result, Sizes, run, steps_of
@@ -31,20 +34,24 @@ from benchmarks.scene import Servers
 
 _MODULES = (
     *(transporting, projecting, draining, serving, recovering, listing, reading, footprint, fetching, siege),
-    publishing,
+    *(publishing, fleet, taking_over),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for module in _MODULES for measure in module.MEASURES}
+GROUPS = {"fleet": [measure.name for measure in (*fleet.MEASURES, *taking_over.MEASURES)]}
+"""Names for several measures."""
 
 
 @click.command(help="Measure, each side by side with its limit or its peers. Without NAME everything.")
-@click.argument("names", nargs=-1, metavar="[NAME]...", type=click.Choice(list(MEASURES)))
+@click.argument("names", nargs=-1, metavar="[NAME]...", type=click.Choice([*MEASURES, *GROUPS]))
 @click.option("--quick", is_flag=True, help="One round of small sizes: whether it runs, not how fast.")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Also write the results here.")
-def bench(names: tuple[str, ...], quick: bool, file: Path | None) -> None:
+@click.option("--rounds", type=click.IntRange(1), help="How many rounds, instead of each measure's own number.")
+def bench(names: tuple[str, ...], quick: bool, file: Path | None, rounds: int | None) -> None:
     """See the command's help."""
-    chosen = [MEASURES[name] for name in dict.fromkeys(names)] or list(MEASURES.values())
+    wanted = dict.fromkeys(one for name in names for one in GROUPS.get(name, [name]))
+    chosen = [MEASURES[name] for name in wanted] or list(MEASURES.values())
     with _servers(any(measure.needs_servers for measure in chosen)) as servers:
-        results = asyncio.run(_run(chosen, servers, Sizes(quick)))
+        results = asyncio.run(_run(chosen, servers, Sizes(quick, rounds)))
     if file is not None:
         file.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
 
@@ -63,33 +70,38 @@ async def _run(chosen: list[Measure], servers: Servers, sizes: Sizes) -> list[Re
 
             results = await run(measure, servers, sizes, step)
             progress.advance(task, steps_of(measure, sizes))
+            console.print(f"{measure.name}: {measure.what}; min / median / max of the rounds", highlight=False)
             for result in results:
-                console.print(_lines(result, measure), highlight=False)
+                console.print(lines(result), highlight=False)
             console.print(f"  machine  {results[0].loop_ms} ms for a loop of Python", highlight=False)
             found += results
     return found
 
 
-def _lines(result: Result, measure: Measure) -> str:
-    lines = [f"{result.name} ({measure.what}), {result.unit}; min / median / max of {len(result.ours.values)}"]
-    lines.append(f"  ours   {result.ours}")
+def lines(result: Result) -> str:
+    """What the terminal shows of a metric."""
+    told = [f"{result.name}, {result.unit}" if result.unit else result.name, f"  ours   {result.ours}"]
     if result.limit is not None:
-        lines.append(f"  limit  {result.limit}")
-    lines += [f"  {name}  {spread}" for name, spread in result.peers.items()]
-    if result.ratio is not None:
-        lines.append(f"  ratio  {result.ratio:.2f}")
-    return "\n".join([*lines, f"  goal   {result.goal}"])
+        told.append(f"  limit  {result.limit}")
+    told += [f"  {name}  {spread}" for name, spread in result.peers.items()]
+    if result.limit is not None or result.peers:
+        told.append("  ratio  none" if result.ratio is None else f"  ratio  {result.ratio:.2f}")
+    if result.goal:
+        told.append(f"  goal   {result.goal if result.bound is None else result.bound.verdict(result)}")
+    return "\n".join(told)
 
 
 @contextmanager
 def _servers(are_needed: bool) -> Iterator[Servers]:
-    """Those that PULP_KAFKA and PULP_POSTGRES name; else a Kafka and a Postgres of its own, gone afterwards."""
+    """The servers that PULP_KAFKA and PULP_POSTGRES name; else temporary ones."""
     kafka, postgres = os.environ.get("PULP_KAFKA", ""), os.environ.get("PULP_POSTGRES", "")
     with TemporaryDirectory(prefix="pulp-bench-") as bytecode:
         if (kafka and postgres) or not are_needed:
             yield Servers(kafka, postgres, Path(bytecode))
             return
-        stack = Stack(StackOptions.throwaway(), lambda line: click.echo(line, err=True))
+        options = StackOptions.throwaway()
+        backend = replace(options.backend, postgres_connections=1000)  # of large fleets
+        stack = Stack(replace(options, backend=backend), lambda line: click.echo(line, err=True))
         stack.up_backend()
         try:
             yield Servers(stack.backend.kafka, stack.backend.postgres, Path(bytecode))

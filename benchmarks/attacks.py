@@ -1,7 +1,7 @@
-"""Clients that mean no good: `python -m benchmarks.attacks NAME PORT` attacks until its standard input ends.
+"""Hostile clients: `python -m benchmarks.attacks NAME PORT` attacks until its standard input ends.
 
-Each attacker comes from a loopback address of its own, never 127.0.0.1, which the honest ones have. On standard output
-goes one JSON object: how often what happened to the attackers.
+Each attacker comes from a loopback address of its own, never 127.0.0.1, which the honest ones have. Prints one JSON
+object: outcome of an attack → how often.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from typing import Final, NamedTuple, NoReturn
 import msgspec
 
 _CROWD: Final = 2000
-"""Connections of the attacks that come in masses."""
+"""The number of connections of mass attacks."""
 _ADDRESSES: Final = 250
 _FEW: Final = 4
 _BIG: Final = 100_000_000
 _CHUNK: Final = b"a" * 65_536
 _DRIP_S: Final = 1.0
 _AGAIN_S: Final = 0.2
-"""So long an attacker pauses when it was thrown out, before it comes back."""
+"""How long an attacker waits before it reconnects."""
 _NAMES: Final = ("admin", "bench", "nobody")
 _NICENESS: Final = 15
-"""The attackers would be on machines of their own: here the processor is left to the server and its honest clients."""
+"""The niceness of attackers, which leaves the processor to the server and its honest clients."""
 TASKS: Final = "/pulp/api/v3/tasks/"
 V2_TASKS: Final = "/pulp/api/v2/tasks/"
 
@@ -41,13 +41,13 @@ class Connection(NamedTuple):
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
-        """Send it, as fast as the server takes it."""
+        """Send bytes as fast as the server accepts them."""
         self.writer.write(data)
         await self.writer.drain()
 
 
 class Target:
-    """The server, and what happened to the attackers so far."""
+    """The server, and the outcomes of the attacks so far."""
 
     def __init__(self, port: int, authorization: str) -> None:
         self.counts: Counter[str] = Counter()
@@ -58,7 +58,7 @@ class Target:
 
     @asynccontextmanager
     async def connection(self, *, takes: int = 65_536) -> AsyncIterator[Connection]:
-        """A connection from the next address, which takes so many bytes of an answer that nobody reads."""
+        """A connection from the next address, whose receive buffer holds this many bytes."""
         self.counts["connections"] += 1
         made = socket.socket()
         made.setblocking(False)
@@ -76,7 +76,7 @@ class Target:
             writer.transport.abort()
 
     def answered(self, line: bytes) -> None:
-        """Count an answer by its first line; an empty one is the end that the server has made."""
+        """Count an answer by its first line; an empty one means that the server closed the connection."""
         words = line.split(b" ", 2)
         self.counts[f"answered {words[1].decode()}" if len(words) > 1 else "ended by the server"] += 1
 
@@ -86,7 +86,7 @@ Attacker = Callable[[Target], Awaitable[None]]
 
 
 class Attack(NamedTuple):
-    """So many attackers at once; each comes back when its connection has ended."""
+    """Run this many attackers at once; each reconnects when its connection has ended."""
 
     attacker: Attacker
     how_many: int
@@ -99,14 +99,14 @@ async def silent(target: Target) -> None:
 
 
 async def half_a_head(target: Target) -> None:
-    """A head that never ends: a byte now and then."""
+    """An endless request head, sent byte by byte."""
     async with target.connection() as made:
         await made.send(b"GET / HTTP/1.1\r\n" + target.head)
         await _drip(target, made, b"X-More: ", b"a")
 
 
 async def slow_body(target: Target) -> None:
-    """A body that was promised, and comes by the byte."""
+    """An announced body, sent byte by byte."""
     async with target.connection() as made:
         head = b"Content-Type: application/json\r\nContent-Length: 900000\r\n\r\n"
         await made.send(b"POST " + TASKS.encode() + b" HTTP/1.1\r\n" + target.head_of_user + head)
@@ -151,7 +151,7 @@ async def many_small_chunks(target: Target) -> None:
 
 
 async def pipelining(target: Target) -> None:
-    """One request after the other, without reading an answer."""
+    """Send requests without reading the answers."""
     async with target.connection(takes=1) as made:
         requests = (b"GET /pulp/api/v3/status/ HTTP/1.1\r\n" + target.head + b"\r\n") * 500
         for _ in range(_BIG // len(requests)):
@@ -160,7 +160,7 @@ async def pipelining(target: Target) -> None:
 
 
 async def never_reading(target: Target) -> None:
-    """Ask for big answers and take a byte of them now and then."""
+    """Request big answers and read them byte by byte."""
     async with target.connection(takes=1) as made:
         request = f"GET {TASKS}?limit=1000 HTTP/1.1\r\n".encode() + target.head_of_user + b"\r\n"
         await made.send(request * 20)
@@ -178,7 +178,7 @@ async def big_lists(target: Target) -> None:
 
 
 async def guessing(target: Target) -> None:
-    """A password that is wrong, each time another one, of names that are there and of one that is not."""
+    """Wrong passwords, each a new one, for existing users and for an unknown one."""
     number = next(_guesses)
     guess = b64encode(f"{_NAMES[number % len(_NAMES)]}:{number}".encode())
     head = b"Connection: close\r\nAuthorization: Basic " + guess + b"\r\n"
@@ -186,7 +186,7 @@ async def guessing(target: Target) -> None:
 
 
 async def streams(target: Target) -> None:
-    """A stream of events, held for as long as the server lets one."""
+    """An event stream, held as long as the server allows."""
     async with target.connection() as made:
         await made.send(b"GET /pulp/api/v3/events/ HTTP/1.1\r\n" + target.head_of_user + b"\r\n")
         target.answered(await made.reader.readline())
@@ -195,7 +195,7 @@ async def streams(target: Target) -> None:
 
 
 async def flooding(target: Target) -> None:
-    """Submit one task after the other, as big and as urgent as can be."""
+    """Submit tasks of the largest size and the highest priority."""
     resources = [{"type": "flood", "id": str(number), "access": "shared"} for number in range(100)]
     body = msgspec.json.encode(
         {"operation": "noop", "resources": resources, "priority": 1000, "arguments": {"text": "x" * 40_000}}
@@ -209,7 +209,7 @@ async def flooding(target: Target) -> None:
 
 
 async def coming_and_going(target: Target) -> None:
-    """Connect, ask, and go before the answer, with a reset."""
+    """Connect, send a request, and reset before the answer."""
     async with target.connection() as made:
         await made.send(f"GET {TASKS}?limit=100 HTTP/1.1\r\n".encode() + target.head_of_user + b"\r\n")
 
@@ -238,7 +238,7 @@ _guesses: Final = count()
 
 
 async def attack(name: str, target: Target) -> NoReturn:
-    """Attack until it is cancelled."""
+    """Attack until cancelled."""
     chosen = ATTACKS[name]
     async with asyncio.TaskGroup() as group:
         for _ in range(chosen.how_many):
@@ -264,7 +264,7 @@ async def _ask(target: Target, head: bytes) -> None:
 
 
 async def _drip(target: Target, made: Connection, first: bytes, more: bytes) -> None:
-    """Send a byte now and then, until the server answers or ends it."""
+    """Send a byte now and then, until the server answers or closes."""
     answer = asyncio.ensure_future(made.reader.readline())
     try:
         await made.send(first)
@@ -276,7 +276,7 @@ async def _drip(target: Target, made: Connection, first: bytes, more: bytes) -> 
 
 
 async def _flood(target: Target, made: Connection, piece: bytes) -> None:
-    """Send as much as the server takes, at most a hundred megabytes, until it answers or ends it."""
+    """Send up to a hundred megabytes, until the server answers or closes."""
     answer = asyncio.ensure_future(made.reader.readline())
     sent = 0
     try:
@@ -298,7 +298,7 @@ async def _main(name: str, port: int, authorization: str) -> None:
     if attacking.done():
         attacking.result()
     print(msgspec.json.encode(dict(target.counts)).decode(), flush=True)
-    os._exit(0)  # thousands of connections need no orderly end
+    os._exit(0)  # closing thousands of connections in order takes too long
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `list` and `submit` are compared with: bare FastAPI handlers, with our authentication and our JSON.
+"""The peer of `list` and `submit`: bare FastAPI handlers, with our authentication and our JSON.
 
 `bare PORT`, the rest in PULP_POSTGRES, PULP_KAFKA and PULP_TOPIC_PREFIX.
 """
@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from pulp_api.auditing.audit import Audit
-from pulp_api.logins.auth import Authenticator
+from pulp_api.logins.authenticator import Authenticator
 from pulp_api.main import connection_pool
 from pulp_api.respond import json
 from pulp_api.submitting import submission
-from pulp_api.v3.filters import condition_of
+from pulp_api.v3.filters import TASK_FILTERS
 from pulp_api.v3.tasks import shape
 from pulp_events.events import Accepted, Event
 from pulp_events.ids import new_id
@@ -29,10 +29,8 @@ from benchmarks.scene import PARTITIONS
 
 
 def build(postgres: str, kafka: str, topic: str) -> FastAPI:
-    """The app.
-
-    GET /tasks gives the hundred youngest tasks that the query's filters let through, and no count. POST answers once
-    the event is in the log, and asks nothing about what was submitted.
+    """The app. GET /tasks returns the hundred newest matching tasks, without a count. POST answers once the event is
+    in the log, and validates nothing.
     """
     pool = connection_pool(postgres, 8)
 
@@ -50,10 +48,10 @@ def build(postgres: str, kafka: str, topic: str) -> FastAPI:
     @app.get("/tasks")
     async def list_tasks(request: Request) -> Response:
         await authenticator.principal(request)
-        conditions = [condition_of(name, [value]) for name, value in request.query_params.items()]
+        conditions = [TASK_FILTERS.condition(name, [value]) for name, value in request.query_params.items()]
         async with pool.connection() as connection:
             rows = await queries.tasks(connection, conditions, limit=100)
-        return json({"results": [shape(row) for row in rows]})
+        return json({"results": [shape(row, None) for row in rows]})
 
     @app.post("/pulp/api/v3/tasks/")
     async def submit_task(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What `latency` is compared with: what a task's life takes without us. Three events, each on its way to a reader."""
+"""The peer of `latency`: the minimal round trips of a task's three events from the log to a reader."""
 
 import asyncio
 import threading
@@ -17,13 +17,12 @@ from pulp_events.log import KafkaLog
 from benchmarks.scene import PARTITIONS, Scene
 
 _EVENTS = 3
-"""`accepted`, `started`, `finished`: each is waited for before the next one comes."""
+"""`accepted`, `started`, `finished`: each follows the arrival of the one before."""
 
 
 async def life_ms(made: Scene, times: int) -> list[float]:
-    """How long three trips took, each time: append (acks=all), read, insert and notify in one commit, hear of it.
-
-    All in one process, without HTTP, a fold, a claim, or an operation.
+    """The duration of three trips: append (acks=all), read, insert and notify in one commit, receive the
+    notification. All in one process, without HTTP, fold, claim or operation.
     """
     await made.execute("create table trips (event bytea not null)")
     log = KafkaLog(made.servers.kafka, made.topics.events, PARTITIONS)
@@ -34,7 +33,7 @@ async def life_ms(made: Scene, times: int) -> list[float]:
             await AsyncConnection.connect(made.database, autocommit=True) as listening,
             _reading(made) as read,
         ):
-            await writing.execute("set synchronous_commit = off")  # as the projector's connections have it
+            await writing.execute("set synchronous_commit = off")  # as on the projector's connections
             await listening.execute("listen trips")
             took_ms = []
             for _ in range(times):
@@ -63,7 +62,7 @@ async def _trip(
 
 @asynccontextmanager
 async def _reading(made: Scene) -> AsyncIterator["asyncio.Queue[bytes]"]:
-    """What comes into the topic's first partition, read by a thread."""
+    """The records of the topic's first partition, read by a thread."""
     loop = asyncio.get_running_loop()
     found: asyncio.Queue[bytes] = asyncio.Queue()
     stopping = threading.Event()

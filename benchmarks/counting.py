@@ -1,17 +1,18 @@
-"""A Faust app that counts what arrives and prints events a second: `counting TRANSPORT KAFKA TOPIC EVENTS`."""
+"""A Faust app that counts events and prints their rate per second: `counting TRANSPORT KAFKA TOPIC EVENTS`."""
 
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import faust
-from pulp_processor.consuming.transport import SCHEME
+from pulp_processor.consuming.flow import NextFetch
+from pulp_processor.consuming.internals import SCHEME, install
 
 
 class _App(faust.App):
-    """What `transport.Owner` asks: it reads from the start, and always wants more."""
+    """A `ConsumerOwner` that reads from the start and always fetches every partition."""
 
     _reading: frozenset[int] = frozenset()
     _seeking: "asyncio.Task[None] | None" = None
@@ -23,10 +24,10 @@ class _App(faust.App):
         await self.consumer.seek_wait({tp: 0 for tp in self.consumer.assignment() if tp.partition in partitions})
         self._reading = frozenset(partitions)
 
-    def with_room(self) -> Mapping[int, int]:
-        return dict.fromkeys(self._reading, 1)
+    def next_fetch(self, active: Set[int], longest_s: float) -> NextFetch:
+        return NextFetch(dict.fromkeys(self._reading & active, 1), longest_s)
 
-    async def wait_for_room(self, timeout_s: float) -> None:
+    async def wait_for_capacity(self, timeout_s: float) -> None:
         await asyncio.sleep(timeout_s)
 
     def positions(self) -> Mapping[int, int]:
@@ -37,8 +38,10 @@ class _App(faust.App):
 
 
 async def count(transport: str, kafka: str, topic_name: str, events: int) -> float:
-    """Events a second, from the first that arrives; those that came with it are not counted."""
+    """Events per second after the first batch, which is not counted."""
     scheme = {"batches": SCHEME, "plain": "kafka"}[transport]
+    if transport == "batches":
+        install()  # it replaces aiokafka's fetching, also for Faust's own transport
     app = _App(
         f"counting-{transport}",
         broker=f"{scheme}://{kafka}",

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import psycopg
 from pulp_events.events import Resource
 from pulp_events.log import KafkaLog
-from pulp_projections import locks
 
 from benchmarks import peer_queue
 from benchmarks.load import accept
@@ -18,8 +17,6 @@ from benchmarks.serving import client, post, serving
 WORKERS = 2
 AT_ONCE = 32
 _CLIENTS = 16
-_WAITING_FOR_LOCK = "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = (\
-select oid from pg_database where datname = current_database())"
 ONE = Resource(type="repository", id="one")
 
 
@@ -29,7 +26,7 @@ async def noop(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 
 async def noop_of_peer(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """The same by procrastinate, as many workers with as many tasks at once."""
+    """The same with procrastinate: as many workers and concurrent tasks."""
     return {"": await peer_queue.drained(servers, sizes.of(2000, 100), WORKERS, AT_ONCE)}
 
 
@@ -39,7 +36,7 @@ async def exclusive(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 
 async def submitted(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """Tasks of no resource, submitted through the API by 16 clients meanwhile: from the first to the last end."""
+    """Tasks of no resource, submitted by 16 clients through the API meanwhile: from the first to the last end."""
     each = sizes.of(5000, 160) // _CLIENTS
     tasks = each * _CLIENTS
     async with serving(servers, workers=WORKERS) as (made, port):
@@ -61,7 +58,7 @@ async def _submit(port: int, times: int) -> None:
 
 
 async def _drain(servers: Servers, tasks: int, *resources: Resource) -> Mapping[str, float]:
-    """Tasks a second; and the milliseconds of processor time for each that our processes took, the servers not."""
+    """Tasks per second, and milliseconds of processor time per task of our processes, without the servers."""
     async with scene(servers) as made:
         log = KafkaLog(servers.kafka, made.topics.events, PARTITIONS)
         await log.start()
@@ -69,12 +66,13 @@ async def _drain(servers: Servers, tasks: int, *resources: Resource) -> Mapping[
         await accept(log, PARTITIONS, tasks, *resources)
         async with following(made.database) as positions:
             await positions.reach(await log.end_offsets(), LIMIT_S)
-            async with await psycopg.AsyncConnection.connect(made.database, autocommit=True) as gate:
-                await gate.execute("select pg_advisory_lock(%s)", [locks.CLAIMS])
+            async with await psycopg.AsyncConnection.connect(made.database) as gate:
+                # Nobody assigns until it is committed. A lock of the row would be taken for a hanging dispatcher's.
+                await gate.execute("lock table dispatcher in exclusive mode")
                 for number in range(WORKERS):
                     await made.start(f"worker-{number}", "worker", PULP_WORKER_CONCURRENCY=str(AT_ONCE))
                 before_s = await _used_at_start(made)
-                # started and finished; asked before anything starts
+                # started and finished; read before anything starts
                 ends = {p: end + 2 * count for p, end, count in await _submitted(made)}
             await positions.reach(ends, LIMIT_S)
         await log.close()
@@ -83,9 +81,9 @@ async def _drain(servers: Servers, tasks: int, *resources: Resource) -> Mapping[
 
 
 async def _used_at_start(made: Scene) -> float:
-    """Processor time that the processes have used by the time all workers are up."""
+    """The processor time of the processes at the moment when all workers are up."""
     async with asyncio.timeout(LIMIT_S):
-        while await made.execute(_WAITING_FOR_LOCK) != [(WORKERS,)]:  # noqa: ASYNC110  # rows
+        while await made.execute("select count(*) from workers") != [(WORKERS,)]:  # noqa: ASYNC110  # rows
             await asyncio.sleep(0.02)
     return sum(process.cpu_s() for process in made.running)
 

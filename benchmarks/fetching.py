@@ -1,4 +1,4 @@
-"""`sync`: the processor's time that a sync takes to fetch many small packages, beside a plain loop of httpx."""
+"""`sync`: the processor time of fetching many small packages, beside a plain httpx loop."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from pulp_operations.records import Package
 from pulp_operations.settings import Settings
 from pulp_operations.store import Store
 from pulp_operations.syncing.content import fetch_content
-from pulp_operations.syncing.run import Run
+from pulp_operations.syncing.run import SyncRun
 from pulp_operations.versions import PACKAGES_FILE
 from pulp_worker import Context
 from pulp_worker.arguments import HttpUrl, RepositoryId
@@ -42,12 +42,12 @@ _LOCAL: Final = fetch_settings({"PULP_FETCH_ALLOW": "loopback"})
 
 
 async def ours(_: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """Verified, written, flushed to the disk and moved to their place in the store."""
+    """Verify the packages, write them, flush them to the disk and move them into the store."""
     return await _measured(_by_sync, sizes)
 
 
 async def plain(_: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """Written and flushed to the disk."""
+    """Write the packages and flush them to the disk."""
     return await _measured(_by_httpx, sizes)
 
 
@@ -55,7 +55,7 @@ async def _measured(fetch: Callable[[str, Path, list[Package]], Awaitable[None]]
     packages = [_package(number) for number in range(sizes.of(_PACKAGES, 100))]
     with TemporaryDirectory(prefix="pulp-bench-") as folder:
         async with _served() as url:
-            await fetch(url, Path(folder) / "before", packages[:50])  # imports, and what is made once
+            await fetch(url, Path(folder) / "before", packages[:50])  # imports and one-time setup
             began_s, began_cpu_s = time.perf_counter(), time.process_time()
             await fetch(url, Path(folder) / "measured", packages)
             cpu_s, took_s = time.process_time() - began_cpu_s, time.perf_counter() - began_s
@@ -63,7 +63,7 @@ async def _measured(fetch: Callable[[str, Path, list[Package]], Awaitable[None]]
 
 
 async def _by_sync(url: str, folder: Path, packages: list[Package]) -> None:
-    """The second step of a sync, with all that it does for each package."""
+    """The second step of a sync, with all its work for each package."""
     scratch = folder / "scratch"
     await asyncio.to_thread(_write_packages, scratch, packages)
     arguments = SyncArguments(repo_id=RepositoryId("zoo"), feed=HttpUrl(url), concurrency=_AT_ONCE)
@@ -78,7 +78,7 @@ async def _by_sync(url: str, folder: Path, packages: list[Package]) -> None:
     )
     progress = SyncProgress()
     async with Fetcher(_LOCAL, {}, connections=_AT_ONCE) as fetcher:
-        run = Run(
+        run = SyncRun(
             context=context,
             store=Store(folder),
             settings=Settings(reserve_bytes=0),

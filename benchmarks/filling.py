@@ -1,4 +1,4 @@
-"""Read models with much in them, written by SQL: as the projector would have left them."""
+"""Fills read models by SQL, as the projector would have."""
 
 from typing import Final
 from uuid import UUID
@@ -11,7 +11,7 @@ _SQL: Final = load("benchmarks", "fill.sql")
 
 
 async def fill(database: str, tasks: int) -> None:
-    """Write so many finished tasks; into empty tables, so that their indexes can be built last."""
+    """Write this many finished tasks into empty tables, whose indexes are built last."""
     async with await AsyncConnection.connect(database, autocommit=True) as connection:
         indexes = await (await connection.execute(_SQL["indexes"])).fetchall()
         for name, _ in indexes:
@@ -25,7 +25,7 @@ async def fill(database: str, tasks: int) -> None:
 
 
 async def fill_history(database: str, events: int) -> UUID:
-    """Write so many progress events of one task that is there; its id."""
+    """Write this many progress events of one existing task; return its id."""
     async with await AsyncConnection.connect(database, autocommit=True) as connection:
         row = await (await connection.execute("select task_id from tasks order by task_id limit 1")).fetchone()
         assert row is not None

@@ -1,4 +1,4 @@
-"""`cli` and `memory`: what it costs to ask, and to be there."""
+"""`cli` and `memory`: the cost of a command, and of running processes."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from benchmarks.serving import PASSWORD, USER, serving
 
 
 async def cli(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """Wall clock of a process `pulp-admin tasks list`, in milliseconds; of a Python that does nothing beside it."""
+    """Milliseconds of a process `pulp-admin tasks list`; beside it a Python that does nothing."""
     async with serving(servers) as (made, port):
         environment = {
             **servers.environment(),
@@ -29,7 +29,7 @@ async def cli(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
         environment.pop("PULP_ADMIN_CONFIG", None)
         program = str(Path(sys.executable).with_name("pulp-admin"))
         times_ms = [await _run(environment, program, "tasks", "list") for _ in range(sizes.of(20, 3) + 1)]
-        return {"p50": percentile(times_ms[1:], 50)}  # without the first, which compiles
+        return {"p50": percentile(times_ms[1:], 50)}  # without the first one, which compiles
 
 
 async def bare_python(_: Servers, sizes: Sizes) -> Mapping[str, float]:
@@ -54,7 +54,7 @@ async def memory(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
     Idle; after `live`; after many more events; and the most while those are rebuilt, the rebuild's process included.
     """
     async with serving(servers, workers=2) as (made, _port):
-        await _most_mib(made, await made.start("rebuild", "rebuild"))  # these compile, which takes some MiB each
+        await _most_mib(made, await made.start("rebuild", "rebuild"))  # the first one compiles: some MiB more
     async with serving(servers, workers=2) as (made, _port), following(made.database) as positions:
         found = {"idle": _all_mib(made)}
         before = 0
@@ -69,7 +69,7 @@ async def memory(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 
 async def _most_mib(made: Scene, last: Process) -> float:
-    """The most that all processes take until the last one has ended."""
+    """The peak memory of all processes until the last one has ended."""
     ended = asyncio.create_task(last.process.wait())
     most = 0.0
     while not ended.done():
@@ -85,7 +85,7 @@ def _all_mib(made: Scene) -> float:
 
 
 def _pss_mib(pid: int) -> float:
-    """Of the process, and of those that it has started."""
+    """The memory of a process and its children."""
     try:
         process = psutil.Process(pid)
         own = float(process.memory_full_info().pss) / 2**20

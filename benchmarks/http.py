@@ -1,4 +1,4 @@
-"""A client of HTTP/1.1 that costs little: it shares the machine with what it measures."""
+"""A cheap HTTP/1.1 client, since it shares the machine with the measured server."""
 
 import asyncio
 from base64 import b64encode
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Client:
-    """One connection that is kept; one request at a time."""
+    """One persistent connection; one request at a time."""
 
     def __init__(self, port: int, user: str, password: str) -> None:
         self._port = port
@@ -40,7 +40,7 @@ class Client:
         await self._writer.drain()
 
     async def open_stream(self, path: str) -> None:
-        """Ask for a stream of server-sent events; from then on there is nothing but `next_line`."""
+        """Request a stream of server-sent events; afterwards only `next_line` may be used."""
         await self.send("GET", path)
         status, _ = await self._read_head()
         if status != 200:

@@ -1,4 +1,4 @@
-"""`list` and `list-5m`: reading what many tasks have left behind."""
+"""`list` and `list-5m`: listing tasks among many."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from itertools import chain
 from urllib.parse import parse_qsl
 
 import psycopg
-from pulp_api.v3.filters import condition_of
+from pulp_api.v3.filters import TASK_FILTERS
 from pulp_projections.reading import queries
 
 from benchmarks.filling import fill
@@ -31,10 +31,10 @@ _FILTERS = {
 }
 _WARM_UP = 20
 _AT_ONCE = 10
-"""So many requests of a side, then as many of the next: where others share the machine its speed changes in seconds."""
+"""How many requests of one side come before those of the next: the speed of a shared machine changes in seconds."""
 
 Ask = Callable[[str], Awaitable[None]]
-"""Asks for the page of a filter, and waits for it."""
+"""Requests the page of a filter and waits for it."""
 Connect = Callable[[], AbstractAsyncContextManager[Ask]]
 
 
@@ -52,7 +52,7 @@ async def few(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, float
 
 
 async def many(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, float]]:
-    """The same of many more, beside those."""
+    """The same with many more tasks."""
     async with serving(servers) as (made, port), serving(servers) as (less, port_of_less):
         await fill(made.database, sizes.of(MANY_TASKS, 10_000))
         await fill(less.database, sizes.of(TASKS, 5000))
@@ -73,7 +73,7 @@ async def _by_statement(database: str) -> AsyncIterator[Ask]:
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
 
         async def ask(query: str) -> None:
-            conditions = [condition_of(name, [value]) for name, value in parse_qsl(query)]
+            conditions = [TASK_FILTERS.condition(name, [value]) for name, value in parse_qsl(query)]
             await queries.tasks(connection, conditions, limit=100)
 
         yield ask
@@ -91,16 +91,16 @@ async def _compare(sides: Mapping[str, Connect], sizes: Sizes) -> Mapping[str, M
 
 @dataclass(slots=True)
 class _Asked:
-    """What a side has done."""
+    """The results of a side."""
 
     times_s: list[float] = field(default_factory=list)
     """How long each request took."""
     wall_s: float = 0.0
-    """And all of them, where several went at once."""
+    """The duration of all requests, if several ran at once."""
 
 
 async def _in_turns(sides: Mapping[str, Connect], query: str, times: int, *, clients: int) -> dict[str, _Asked]:
-    """So many requests of each of the clients of each side, after some that do not count."""
+    """Send this many requests from each client of each side, after a warm-up."""
     found = {side: _Asked() for side in sides}
     async with AsyncExitStack() as stack:
         asking = {
@@ -127,7 +127,7 @@ async def _repeated(ask: Ask, query: str, times: int) -> list[float]:
 
 
 async def ask(asking: Client, path: str, times: int) -> list[float]:
-    """How long so many requests took, each in milliseconds; some come before to warm up."""
+    """Milliseconds of each of this many requests, after a warm-up."""
     async with asking:
         taken = await _repeated(lambda query: _get(asking, query), path, times + _WARM_UP)
     return [time_s * 1000 for time_s in taken[_WARM_UP:]]

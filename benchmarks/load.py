@@ -1,4 +1,4 @@
-"""The events that benchmarks put into the log: tasks of ten events each, with bodies of a usual size."""
+"""The events of benchmarks: tasks of ten events each, with bodies of typical size."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -19,11 +19,11 @@ from pulp_events.topics import partition_of
 
 EVENTS_PER_TASK = 10
 _BESIDE = 100
-"""Tasks that are under way at the same time in a partition: their events lie mixed."""
+"""How many tasks of a partition run at the same time, with interleaved events."""
 
 
 def lives(tasks: int, events_each: int = EVENTS_PER_TASK) -> Iterator[Event]:
-    """The events of so many tasks: accepted, started, progress, finished; some tasks side by side."""
+    """The events of this many tasks, partly interleaved: accepted, started, progress, finished."""
     for start in range(0, tasks, _BESIDE):
         beside = [list(_life(new_id(), events_each)) for _ in range(min(_BESIDE, tasks - start))]
         for step in zip(*beside, strict=True):
@@ -72,13 +72,13 @@ def encoded(tasks: int, events_each: int = EVENTS_PER_TASK) -> tuple[Encoded, ..
 
 
 def each_encoded(tasks: int, events_each: int = EVENTS_PER_TASK) -> Iterator[Encoded]:
-    """The same, one after the other: for so many that they would not fit into memory."""
+    """The same as a generator, for more events than fit into memory."""
     for event in lives(tasks, events_each):
         yield Encoded(event.task_id, key_of(event.task_id), encode(event))
 
 
 def produce(kafka: str, topic: str, partitions: int, events: Iterable[Encoded]) -> None:
-    """Write the events as fast as Kafka takes them, a task's to one of the first `partitions` partitions."""
+    """Write the events as fast as Kafka accepts them, each task's to one of the first `partitions` partitions."""
     producer = Producer(
         client_settings(kafka, enable_idempotence=True, acks="all", compression_type="lz4", linger_ms=20)
     )
@@ -99,7 +99,7 @@ def produce(kafka: str, topic: str, partitions: int, events: Iterable[Encoded]) 
 async def accept(
     log: KafkaLog, partitions: int, tasks: int, *resources: Resource, operation: str = "noop"
 ) -> list[UUID]:
-    """Append so many `accepted`; the tasks' ids."""
+    """Append this many `accepted`; return the tasks' ids."""
     task_ids = [new_id() for _ in range(tasks)]
     data = Accepted(operation=operation, resources=resources)
     for start in range(0, tasks, 1000):

@@ -1,4 +1,4 @@
-"""Measures: ours and what it is compared with, side by side, in alternating rounds."""
+"""Measures our side and its peers in alternating rounds."""
 
 import asyncio
 import time
@@ -12,37 +12,88 @@ from benchmarks.scene import Servers
 
 OURS: Final = "ours"
 LIMIT: Final = "limit"
+_UNITS: Final = {
+    "p50": "ms",
+    "p99": "ms",
+    "longest": "ms",
+    "cpu a task": "ms",
+    "MiB": "MiB",
+    "% of a core": "%",
+    "times": "",
+}
+"""By the end of a metric's name, unless its measure's unit is meant."""
 _STEPS: Final = 300_000
 _LOOPS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much a round does."""
+    """The size of a round, and how many rounds there are."""
 
     is_quick: bool
+    rounds: int | None = None
+    """None: as many as the measure wants."""
 
     def of(self, full: int, quick: int) -> int:
-        """A number for a real run, and one that only shows that it runs."""
+        """A number for a real run, and one for a smoke test."""
         return quick if self.is_quick else full
 
 
 Side = Callable[[Servers, Sizes], Awaitable[Mapping[str, float]]]
-"""One round of one side: a value for each metric; the empty name where there is one."""
+"""One round of one side: a value for each metric; a single metric has an empty name."""
 Together = Callable[[Servers, Sizes], Awaitable[Mapping[str, Mapping[str, float]]]]
 """One round of all sides, which take turns within it: by side the same."""
 
 
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A bound of a metric."""
+
+    text: str
+    is_kept: Callable[["Result"], bool | None]
+    """None where nothing can be said: there is no ratio."""
+
+    def verdict(self, result: "Result") -> str:
+        """For the terminal."""
+        return f"{self.text}: {_VERDICTS[self.is_kept(result)]}"
+
+
+_VERDICTS: Final = {True: "met", False: "missed", None: "not to be told"}
+
+
+def ratio_at_most(bound: float) -> Goal:
+    """Ours is at most so many times the other side."""
+    return Goal(f"ratio at most {bound:g}", lambda result: None if result.ratio is None else result.ratio <= bound)
+
+
+def ratio_at_least(bound: float) -> Goal:
+    """Ours is at least so many times the other side."""
+    return Goal(f"ratio at least {bound:g}", lambda result: None if result.ratio is None else result.ratio >= bound)
+
+
+def at_most(bound: float) -> Goal:
+    """Ours is at most so much, as the median of the rounds."""
+    return Goal(f"at most {bound:g}", lambda result: result.ours.median <= bound)
+
+
+def never_above(bound: float) -> Goal:
+    """Ours is at most so much in every round."""
+    return Goal(f"never above {bound:g}", lambda result: max(result.ours.values) <= bound)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """What is measured: side by side, or `together`. There is `ours`, perhaps `limit` (what the machine can do), and
-    peers by name.
+    """A measure, whose sides run in turns or `together`: `ours`, perhaps `limit` (what the machine can do), and peers
+    by name.
     """
 
     name: str
     what: str
     unit: str
     goal: str
+    """In words, unless metrics have goals of their own."""
+    goals: Mapping[str, Goal] = field(default_factory=dict)
+    """By metric; then the others have none."""
     sides: Mapping[str, Side] = field(default_factory=dict)
     together: Together | None = None
     rounds: int = 3
@@ -58,7 +109,7 @@ class Spread:
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median."""
         return median(self.values)
 
     def as_json(self) -> dict[str, Any]:
@@ -76,19 +127,26 @@ class Result:
     name: str
     unit: str
     goal: str
+    """In words; empty for a metric without one."""
     ours: Spread
     limit: Spread | None
     peers: Mapping[str, Spread]
     loop_ms: Spread
-    """How long a small loop of Python took before each side: what the machine was worth."""
+    """The duration of a small Python loop before each side, which shows the machine's speed at that time."""
+    bound: Goal | None = None
+    """The same goal, if it can be judged."""
 
     @property
     def ratio(self) -> float | None:
-        """Ours by the limit, else by the first peer: the median of the ratios of the rounds."""
+        """Ours by the limit, else by the first peer: the median of the ratios of the rounds.
+
+        None without either, and if the other is 0 in every round: processor time is counted in ticks of 10 ms.
+        """
         other = self.limit or next(iter(self.peers.values()), None)
         if other is None:
             return None
-        return median(ours / value for ours, value in zip(self.ours.values, other.values, strict=True))
+        ratios = [ours / value for ours, value in zip(self.ours.values, other.values, strict=True) if value]
+        return median(ratios) if ratios else None
 
     def as_json(self) -> dict[str, Any]:
         """For the file."""
@@ -98,6 +156,8 @@ class Result:
             "limit": None if self.limit is None else self.limit.as_json(),
             "peer": {name: spread.as_json() for name, spread in self.peers.items()} or None,
             "ratio": self.ratio,
+            "goal": self.goal or None,
+            "is_met": None if self.bound is None else self.bound.is_kept(self),
             "unit": self.unit,
             "rounds": len(self.ours.values),
             "loop_ms": self.loop_ms.as_json(),
@@ -105,7 +165,7 @@ class Result:
 
 
 async def run(measure: Measure, servers: Servers, sizes: Sizes, step: Callable[[str], None]) -> list[Result]:
-    """All rounds of a measure, its sides in turns; `step` is told what comes next."""
+    """Run all rounds of a measure, its sides in turns; `step` is called with what comes next."""
     found: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     loops_ms: list[float] = []
 
@@ -145,27 +205,31 @@ def _loop_ms() -> float:
 
 
 def steps_of(measure: Measure, sizes: Sizes) -> int:
-    """How often `run` tells what comes next."""
+    """How often `run` calls `step`."""
     return rounds_of(measure, sizes) * (len(measure.sides) or 1)
 
 
 def rounds_of(measure: Measure, sizes: Sizes) -> int:
     """How many rounds."""
-    return 1 if sizes.is_quick else measure.rounds
+    return sizes.rounds or (1 if sizes.is_quick else measure.rounds)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that so many percent do not exceed."""
+    """The given percentile. Raises ValueError without values: nothing was measured."""
+    if not values:
+        raise ValueError("no values: nothing was measured")
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
 def _result(measure: Measure, metric: str, sides: Mapping[str, Sequence[float]], loops_ms: Sequence[float]) -> Result:
     spreads = {name: Spread(tuple(values)) for name, values in sides.items()}
+    bound = measure.goals.get(metric)
     return Result(
         name=f"{measure.name} {metric}".strip(),
         unit=_unit(metric, measure.unit),
-        goal=measure.goal,
+        goal=measure.goal if not measure.goals else "" if bound is None else bound.text,
+        bound=bound,
         ours=spreads[OURS],
         limit=spreads.get(LIMIT),
         peers={name: spread for name, spread in spreads.items() if name not in (OURS, LIMIT)},
@@ -174,9 +238,10 @@ def _result(measure: Measure, metric: str, sides: Mapping[str, Sequence[float]],
 
 
 def _unit(metric: str, usual: str) -> str:
-    if metric.endswith(("p50", "p99", "cpu a task")):
-        return "ms"
-    return "MiB" if metric.endswith("MiB") else usual
+    for end, unit in _UNITS.items():
+        if metric.endswith(end):
+            return unit
+    return usual
 
 
 def _short(value: float) -> str:

@@ -1,5 +1,6 @@
 """Operations that the benchmarks run."""
 
+import asyncio
 import time
 
 from pulp_worker import Context, TaskCancelled, operation
@@ -10,9 +11,15 @@ async def noop(context: Context) -> None:
     """Does nothing."""
 
 
+@operation("resting")
+async def resting(context: Context) -> None:
+    """Takes fifty milliseconds, and no processor time."""
+    await asyncio.sleep(0.05)
+
+
 @operation("heeding", cancellable=True)
 async def heeding(context: Context) -> None:
-    """Waits until it is cancelled; reports that it waits, and then when it knew."""
+    """Waits until cancelled; reports that it waits, and when it noticed the cancel."""
     context.report({"waits": True})
     await context.wait_cancelled()
     context.report({"knew_at_s": time.monotonic()})  # the machine's clock: the same for all processes

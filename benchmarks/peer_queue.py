@@ -1,6 +1,6 @@
-"""What `noop` is compared with in the same run: procrastinate, a task queue in Postgres. Its tasks do nothing either.
+"""The peer of `noop`: procrastinate, a task queue in Postgres, with tasks that do nothing.
 
-`peer_queue TASKS` submits them; its own command runs the workers. Where it is, PULP_POSTGRES says.
+`peer_queue TASKS` submits them; its own command runs the workers. PULP_POSTGRES names its database.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ async def _noop(number: int) -> None:
 
 
 async def drained(servers: Servers, tasks: int, workers: int, at_once: int) -> float:
-    """Tasks a second of workers that find them all there, from the first start to the last end."""
+    """Tasks per second with all tasks queued beforehand, from the first start to the last end."""
     async with scene(servers) as made:
         await _ended(made, "schema", "-m", "procrastinate", f"--app={_APP}", "schema", "--apply")
         await _ended(made, "submitting", "-m", "benchmarks.peer_queue", str(tasks))

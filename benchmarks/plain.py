@@ -1,4 +1,4 @@
-"""A peer of `live`: a consumer as one writes it, which keeps the state of tasks only, by an upsert for each event."""
+"""A peer of `live`: a simple consumer that keeps only the state of tasks, with one upsert per event."""
 
 import time
 from collections.abc import Mapping

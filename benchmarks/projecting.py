@@ -25,13 +25,13 @@ _QUICK_GROWN_TASKS = 4000
 _TRANSACTION = 5000
 _SQL = load("benchmarks", "grown.sql")
 _READING = "reading from the positions in Postgres"
-"""What a processor says when it knows where to read, just before its first fetch."""
+"""What a processor logs just before its first fetch."""
 _TABLES: dict[LiteralString, LiteralString] = {
     "task_events": "partition, record_offset",
     "tasks": "partition, accepted_offset",
     "task_resources": "accepted_at, task_id",
 }
-"""The tables that most rows are of → their order as they come."""
+"""The largest tables → the order in which their rows arrive."""
 _finished: dict[tuple[str, int], list[bytes]] = {}
 """(table, number of tasks) → its rows as COPY writes them: what the limits copy again."""
 
@@ -45,7 +45,7 @@ async def live(
     one_task: bool = False,
     grown: bool = False,
 ) -> Mapping[str, float]:
-    """Events a second, from just before the first fetch to the last commit."""
+    """Events per second, from just before the first fetch to the last commit."""
     tasks = sizes.of(_TASKS, _QUICK_TASKS)
     events = encoded(1, tasks * EVENTS_PER_TASK) if one_task else encoded(tasks)
     async with scene(servers) as made:
@@ -62,7 +62,7 @@ async def live(
 
 
 async def _grow(made: Scene, tasks: int) -> None:
-    """Write what the projection would have written of so many tasks before."""
+    """Write the rows of this many earlier tasks."""
     async with await psycopg.AsyncConnection.connect(made.database, autocommit=True) as connection:
         for statement in _SQL.values():
             await connection.execute(statement, {"tasks": tasks})
@@ -76,14 +76,14 @@ async def _rate(made: Scene, positions: Positions, events: int) -> float:
 
 
 async def _told(made: Scene, name: str, text: str) -> None:
-    """Returns when a process whose name begins so has written this."""
+    """Wait until a process with this name prefix has logged this text."""
     async with asyncio.timeout(LIMIT_S):
         while not any(text in log.read_text() for log in made.folder.glob(f"{name}*.log")):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
 async def projected(positions: Positions, events: int) -> None:
-    """Returns when so many events are projected."""
+    """Wait until this many events are projected."""
     seen = await positions.changed(0, LIMIT_S)
     while (done := sum(positions.current().values())) < events:
         moves = await positions.changed(seen, LIMIT_S)
@@ -104,7 +104,7 @@ async def _remember(made: Scene, tasks: int) -> None:
 
 
 async def copied(servers: Servers, sizes: Sizes, *, connections: int = 1) -> Mapping[str, float]:
-    """COPY of the finished history rows into the same indexed table, by one connection or by some, each its part."""
+    """COPY of the finished history rows into the same indexed table, by one or several connections."""
     rows = _finished["task_events", sizes.of(_TASKS, _QUICK_TASKS)]
     part = -(-len(rows) // connections)
     async with scene(servers) as made, AsyncExitStack() as stack:
@@ -130,7 +130,7 @@ async def _copy(connection: psycopg.AsyncConnection, generation: int, table: str
 
 
 async def rebuild(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """Events a second into an empty generation, until it could be activated."""
+    """Events per second into an empty generation, until it is ready for activation."""
     events = encoded(sizes.of(_TASKS, _QUICK_TASKS))
     async with scene(servers) as made:
         produce(servers.kafka, made.topics.events, PARTITIONS, events)
@@ -146,7 +146,7 @@ async def rebuild(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 
 async def copied_without_indexes(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """COPY of the same rows by one connection into tables without indexes, which are built after."""
+    """COPY of the same rows by one connection into tables whose indexes are built afterwards."""
     tasks = sizes.of(_TASKS, _QUICK_TASKS)
     async with (
         scene(servers) as made,

@@ -1,4 +1,4 @@
-"""`publish`: what a publication costs beside createrepo_c, which reads the same metadata and writes it."""
+"""`publish`: the cost of a publication beside createrepo_c, which reads and writes the same metadata."""
 
 import asyncio
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import createrepo_c as cr
 import msgspec
-from pulp_operations.records import Counts, Package, Version
+from pulp_operations.records import ContentCounts, Package, VersionRecord
 from pulp_operations.store import Store
 from pulp_operations.versions import METADATA, PACKAGES_FILE, RECEIVED
 
@@ -62,7 +62,7 @@ def _folder() -> "TemporaryDirectory[str]":
 
 @cache
 def _storage(packages: int) -> Path:
-    """A store with one version, as a sync would leave it."""
+    """Create a store with one version, as a sync would leave it."""
     storage = Path(_folder().name) / str(packages)
     store = Store(storage)
     with store.scratch() as scratch:
@@ -70,13 +70,13 @@ def _storage(packages: int) -> Path:
         (prepared / METADATA).mkdir(parents=True)
         (prepared / RECEIVED).mkdir()
         _write(store, prepared, packages)
-        version = Version(
+        version = VersionRecord(
             number=0,
             token=1,
             feed_key="bench",
             revision=str(_TIME_S),
             timestamp_s=_TIME_S,
-            counts=Counts(packages=packages),
+            counts=ContentCounts(packages=packages),
         )
         store.versions(REPOSITORY).save(prepared, version, keep=2)
     return storage

@@ -1,4 +1,4 @@
-"""The sides of `publish`, each in a process of its own, which prints what it took: `python -m … ours STORAGE`."""
+"""The sides of `publish`, each in a process of its own, which prints its cost: `python -m … ours STORAGE`."""
 
 import asyncio
 import json
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 def ours(storage: Path) -> None:
-    """Publish what the store holds, as a worker does."""
+    """Publish the store's version, as a worker does."""
     from pulp_operations import publish
     from pulp_operations.store import Store
     from pulp_worker.testing import run_operation
 
     from benchmarks.publishing import REPOSITORY
 
-    for name in ("publications", "published"):  # else there would be nothing to do
+    for name in ("publications", "published"):  # else there is nothing to do
         shutil.rmtree(storage / name, ignore_errors=True)
     held = Store(storage).versions(REPOSITORY).newest()
     assert held is not None
@@ -48,9 +48,9 @@ def _promised(metadata: Path) -> int:
 
 
 def _took() -> dict[str, float]:
-    """Processor seconds of this process and those that it has started, and the largest of them."""
+    """Processor seconds of this process and its children, and the memory of the largest."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    # Of itself ru_maxrss would also be what its parent had before it became this program.
+    # For this process, ru_maxrss would include the memory of its parent before exec.
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     [own_kib] = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
     return {

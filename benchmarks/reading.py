@@ -1,4 +1,4 @@
-"""`detail`, `history` and `visible`: what a client waits for that asks for one task."""
+"""`detail`, `history` and `visible`: how long a client waits for one task."""
 
 import asyncio
 import itertools
@@ -42,14 +42,14 @@ async def history(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 
 async def visible(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """From the answer that a submission is durable to the one that shows the task, in milliseconds; under load."""
+    """Milliseconds from the 202 of a submission to the answer that shows the task, under load."""
     async with serving(servers) as (made, port), _coming_in(made), client(port) as asking:
         times_ms = []
         for _ in range(sizes.of(500, 30) + 10):
             task_id = await post(asking)
             began_s = time.perf_counter()
             async with asyncio.timeout(LIMIT_S):
-                # The API waits for the projection itself, for a second; where that was too short it has answered 404.
+                # The API waits a second for the projection, and then answers 404.
                 while (await asking.ask("GET", f"{_TASKS}{task_id}/"))[0] != 200:
                     pass
             times_ms.append((time.perf_counter() - began_s) * 1000)
@@ -59,7 +59,7 @@ async def visible(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 @asynccontextmanager
 async def _coming_in(made: Scene) -> AsyncIterator[None]:
-    """So many events a second arrive in the log, in all partitions."""
+    """Append this many events per second, to all partitions."""
     arriving = asyncio.create_task(_arrive(made))
     try:
         yield
@@ -72,7 +72,7 @@ async def _coming_in(made: Scene) -> AsyncIterator[None]:
 
 async def _arrive(made: Scene) -> None:
     producer = Producer(client_settings(made.servers.kafka, enable_idempotence=True, acks="all", linger_ms=0))
-    events = itertools.cycle(encoded(2000))  # after the first time they change nothing, and are written all the same
+    events = itertools.cycle(encoded(2000))  # repeats have no effect, but are written all the same
     began_s, sent = time.monotonic(), 0
     while True:
         due = int((time.monotonic() - began_s) * _EVENTS_A_SECOND)

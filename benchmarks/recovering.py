@@ -1,4 +1,4 @@
-"""`recovery`: how long a killed process leaves the state wrong."""
+"""`recovery`: how long the state is wrong after a process was killed."""
 
 import asyncio
 import time
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 import psycopg
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from pulp_events.events import Resource
 from pulp_events.kafka import client_settings
@@ -20,7 +21,7 @@ _POLL_S = 0.02
 
 
 async def recovery(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """Seconds from the kill of a worker, and of a processor; two of each, so that another one takes over."""
+    """Seconds from the kill of a worker, and of a processor, until the other one has taken over."""
     del sizes  # there is nothing to make smaller
     async with scene(servers) as made:
         log = KafkaLog(servers.kafka, made.topics.events, PARTITIONS)
@@ -28,10 +29,7 @@ async def recovery(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
         processors = [await made.start(f"processor-{number}", "processor") for number in range(2)]
         workers = [await made.start(f"worker-{number}", "worker") for number in range(2)]
         await _until(made, "select count(*) = 2 from workers")
-        async with asyncio.timeout(LIMIT_S):
-            group = f"{made.topics.events}.processor"
-            while not await asyncio.to_thread(_is_shared, servers.kafka, group):  # noqa: ASYNC110  # it cannot be waited for
-                await asyncio.sleep(0.2)
+        await until_shared(made)
         found = {"of a worker": await _worker(made, log, workers)}
         found["of a processor"] = await _processor(made, log, processors[0])
         await log.close()
@@ -39,7 +37,7 @@ async def recovery(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 
 async def _worker(made: Scene, log: KafkaLog, workers: list[Process]) -> float:
-    """Until its task has failed, and what waited for the same resource has run."""
+    """Until its task has failed, and the task waiting for the same resource has run."""
     [lost] = await accept(log, PARTITIONS, 1, ONE, operation="heeding")
     await _until(made, "select count(*) = 1 from tasks where task_id = %s and sequence > 0", lost)
     [behind] = await accept(log, PARTITIONS, 1, ONE)
@@ -52,7 +50,7 @@ async def _worker(made: Scene, log: KafkaLog, workers: list[Process]) -> float:
 
 
 async def _processor(made: Scene, log: KafkaLog, processor: Process) -> float:
-    """Until what is appended to every partition after its end is projected."""
+    """Until later events in every partition are projected."""
     async with following(made.database) as positions:
         began_s = time.monotonic()
         processor.process.kill()
@@ -73,10 +71,20 @@ async def _until(made: Scene, question: str, *parameters: UUID) -> None:
             await asyncio.sleep(_POLL_S)
 
 
-def _is_shared(kafka: str, group: str) -> bool:
-    """Whether two processors have partitions."""
-    admin = AdminClient(client_settings(kafka))
-    described = admin.describe_consumer_groups([group])[group].result(LIMIT_S)
+async def until_shared(made: Scene) -> None:
+    """Returns when two processors have partitions."""
+    async with asyncio.timeout(LIMIT_S):
+        while not await asyncio.to_thread(_is_shared, made):  # noqa: ASYNC110  # it cannot be waited for
+            await asyncio.sleep(0.2)
+
+
+def _is_shared(made: Scene) -> bool:
+    group = f"{made.topics.events}.processor"
+    admin = AdminClient(client_settings(made.servers.kafka))
+    try:
+        described = admin.describe_consumer_groups([group])[group].result(LIMIT_S)
+    except KafkaException:  # the group's coordinator is not known yet
+        return False
     return sum(bool(member.assignment.topic_partitions) for member in described.members) == 2
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark needs: topics and a database of its own, and the real processes on them."""
+"""The installation of a benchmark: topics and a database of its own, and real processes."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ class Servers:
     kafka: str
     postgres: str
     bytecode: Path
-    """Where our processes keep what Python has compiled, as an installation does, whatever this machine forbids."""
+    """The folder for compiled Python files, as in an installation, even if this machine forbids them elsewhere."""
 
     def environment(self) -> dict[str, str]:
         """That of our processes."""
@@ -72,7 +72,7 @@ class Scene:
         return {"PULP_KAFKA": self.servers.kafka, "PULP_POSTGRES": self.database, "PULP_TOPIC_PREFIX": prefix}
 
     async def start(self, name: str, command: str, *arguments: str, **env: str) -> Process:
-        """Start one of our processes; it is ended with the scene."""
+        """Start one of our processes; it ends with the scene."""
         environment = {
             **self.environment,
             "PULP_STORAGE": str(self.folder / "storage"),
@@ -83,7 +83,7 @@ class Scene:
         return await self.run(name, sys.executable, "-m", "pulp_deploy", command, *arguments, **environment)
 
     async def run(self, name: str, *command: str, **env: str) -> Process:
-        """Start any process; it is ended with the scene. What it writes goes into a file."""
+        """Start any process; it ends with the scene. Its output goes to a file."""
         with (self.folder / f"{name}.log").open("w") as file:
             process = await asyncio.create_subprocess_exec(
                 *command, env={**self.servers.environment(), **env}, stdout=file, stderr=file
@@ -114,7 +114,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene(servers: Servers, partitions: int = PARTITIONS) -> AsyncIterator[Scene]:
-    """A fresh installation; everything of it is gone afterwards."""
+    """A fresh installation, removed afterwards."""
     prefix = f"bench-{uuid4().hex[:12]}"
     topics = Topics.named(prefix)
     name = prefix.replace("-", "_")
@@ -146,6 +146,6 @@ async def following(database: str) -> AsyncIterator[Positions]:
 
 
 def _delete(kafka: str, topics: Topics) -> None:
-    admin = AdminClient(client_settings(kafka))  # its futures fail when it is let go
+    admin = AdminClient(client_settings(kafka))  # its futures fail when it is closed
     for future in admin.delete_topics(list(topics)).values():
         future.result(LIMIT_S)

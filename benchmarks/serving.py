@@ -1,4 +1,4 @@
-"""`submit`, `latency` and `cancel`: what a client of the API waits for."""
+"""`submit`, `latency` and `cancel`: how long a client of the API waits."""
 
 import asyncio
 import sys
@@ -43,7 +43,7 @@ async def serving(servers: Servers, *, workers: int = 0) -> AsyncIterator[tuple[
 
 
 async def start_bare(made: Scene) -> int:
-    """Start the bare handlers in a scene that has a user; their port."""
+    """Start the bare handlers in a scene that has a user; return their port."""
     [port] = free_ports(1)
     await made.run("bare", sys.executable, "-m", "benchmarks.bare", str(port), **made.environment)
     async with asyncio.timeout(LIMIT_S):
@@ -83,7 +83,7 @@ async def submit(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 
 async def submit_barely(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """The same to the bare handler, which only appends; and nothing projects what it appends."""
+    """The same to the bare handler, which only appends, without a projection."""
     async with scene(servers) as made:
         await _add_user(made)
         return await _submits(await start_bare(made), sizes)
@@ -110,7 +110,7 @@ async def _submit(port: int, times: int) -> list[float]:
 
 
 async def post(asking: Client, operation: str = "noop") -> UUID:
-    """Submit a task of no resource; its id."""
+    """Submit a task of no resource; return its id."""
     submission = msgspec.json.encode({"operation": operation, "resources": []})
     status, body = await asking.ask("POST", _TASKS_PATH, submission)
     if status != 202:
@@ -134,14 +134,14 @@ async def latency(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 
 async def latency_barely(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """The three trips of a task's events from the log through Postgres to who waits for them, and nothing else."""
+    """Only the three trips of a task's events from the log through Postgres to a waiting client."""
     async with scene(servers) as made:
         times_ms = await life_ms(made, sizes.of(300, 20) + 10)
         return {"p50": percentile(times_ms[10:], 50), "p99": percentile(times_ms[10:], 99)}
 
 
 async def cancel(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
-    """From the request to the moment when the operation, which waits for nothing else, knows; one at a time."""
+    """From the request to the moment when the waiting operation notices; one at a time."""
     async with serving(servers, workers=1) as (_, port), client(port) as asking, client(port) as listening:
         await listening.open_stream("/pulp/api/v3/events/?type=progress")
         times_ms = []
@@ -158,7 +158,7 @@ async def cancel(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 
 
 async def _progress(listening: Client, task_id: UUID) -> dict[str, float]:
-    """What the task reports next."""
+    """The task's next report."""
     async with asyncio.timeout(LIMIT_S):
         while True:
             line = await listening.next_line()

@@ -1,4 +1,4 @@
-"""`siege`: how long honest clients wait, and how much memory the API takes, beside attackers of each kind."""
+"""`siege`: how long honest clients wait, and how much memory the API uses, during attacks of each kind."""
 
 import asyncio
 import contextlib
@@ -24,26 +24,26 @@ from benchmarks.serving import client, post, serving
 ATTACKER: Final = ("mallory", "nine loud gulls before noon")
 _HONEST: Final = 4
 _PATIENCE_S: Final = 10.0
-"""An honest request that takes longer, or fails, counts as one that took so long."""
+"""The limit of an honest request; one that fails counts as this long."""
 _PAUSE_S: Final = 0.02
 _ARGUMENT_BYTES: Final = (900_000, 250_000, 60_000)
-"""Of the tasks that are listed: the most that is accepted."""
+"""The size of the listed tasks' arguments: the largest accepted."""
 
 
 @dataclass(slots=True)
 class Honest:
-    """What honest clients have seen."""
+    """The results of honest clients."""
 
     times_ms: list[float] = field(default_factory=list)
     failures: int = 0
 
     def p99_ms(self) -> float:
-        """What 99 of 100 requests did not exceed."""
+        """The 99th percentile of the requests."""
         return percentile(self.times_ms, 99)
 
 
 async def siege(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, float]]:
-    """Every attack; the same honest clients alone before each of them."""
+    """Every attack, each after the same honest clients alone."""
     ours: dict[str, float] = {}
     alone: dict[str, float] = {}
     async with serving(servers) as (made, port):
@@ -54,7 +54,7 @@ async def siege(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, flo
             before = await honest_for(port, sizes.of(5, 1))
             reset_peak(api.process.pid)
             async with attacking(name, port, ATTACKER, servers.environment()) as counts:
-                await asyncio.sleep(sizes.of(3, 1))  # until all of them are at it
+                await asyncio.sleep(sizes.of(3, 1))  # until all attackers are at work
                 during = await honest_for(port, sizes.of(12, 1))
             ours |= {
                 f"{name} p99": during.p99_ms(),
@@ -67,7 +67,7 @@ async def siege(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, flo
 
 
 async def honest_for(port: int, seconds: float) -> Honest:
-    """So many seconds of honest clients, of which one connects anew for each request."""
+    """Run honest clients for this many seconds; one of them reconnects for each request."""
     seen = Honest()
     ends_s = time.monotonic() + seconds
     await asyncio.gather(*(_honest(port, seen, ends_s, number) for number in range(_HONEST)))
@@ -113,7 +113,7 @@ async def _closed(asking: Client | None) -> None:
 
 
 async def fill(asking: Client, tasks: int) -> None:
-    """Submit so many tasks with arguments as big as they may be, for lists to carry."""
+    """Submit this many tasks with arguments of the largest size."""
     async with asking:
         largest = iter(_ARGUMENT_BYTES)
         text = "x" * next(largest)
@@ -132,7 +132,7 @@ async def fill(asking: Client, tasks: int) -> None:
 async def attacking(
     name: str, port: int, user: tuple[str, str], environment: Mapping[str, str]
 ) -> AsyncIterator[dict[str, int]]:
-    """Attackers in a process of their own; afterwards the mapping says how often what happened to them."""
+    """Attackers in a process of their own; afterwards the mapping counts their outcomes."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.attacks", name, str(port)), env=environment, stdin=pipe, stdout=pipe
@@ -152,12 +152,12 @@ async def attacking(
 
 
 def reset_peak(pid: int) -> None:
-    """Have `peak_mib` count from now on."""
+    """Reset `peak_mib`."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def peak_mib(pid: int) -> float:
-    """The most memory that the process had resident."""
+    """The peak resident memory of the process."""
     [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) / 1024
 

@@ -1,4 +1,4 @@
-"""`transport`: from the broker into a Faust agent, with our batch transport and with Faust's own."""
+"""`transport`: the rate from the broker to a Faust agent, with our batch transport and with Faust's own."""
 
 import asyncio
 import sys

@@ -20,7 +20,7 @@ PATIENCE_S = 0.5
 
 
 def main(root: Path, pid: int, command: str, action: Sequence[str]) -> int:
-    """Bring the environment up to date, run `./dev ACTION` if there is one, and enter. Returns the exit code."""
+    """Bring the environment up to date, run `./dev ACTION` if given, and register as a user. Returns the exit code."""
     users = root / ".dev" / "users"
     with (root / ".dev" / "lock").open("a") as lock:
         _wait_for(lock.fileno())
@@ -35,7 +35,7 @@ def main(root: Path, pid: int, command: str, action: Sequence[str]) -> int:
 
 
 def _update(root: Path, users: Path) -> int:
-    """Install what is missing, unless somebody uses the environment."""
+    """Install missing packages, unless a program runs in the environment."""
     state = subprocess.call([root / "dev", "_state"])
     if state == CURRENT:
         return 0
@@ -96,8 +96,8 @@ def _running_in(venv: Path) -> dict[int, str]:
         try:
             words = file.read_text(errors="replace").split("\0")
         except OSError:
-            continue  # it has ended, or is not ours to see
-        is_dev = words[1:2] in (["-c"], [__file__])  # another ./dev that asks what there is to do
+            continue  # it has ended, or we may not read it
+        is_dev = words[1:2] in (["-c"], [__file__])  # another ./dev that computes its state
         if words[0].startswith(f"{venv}/") and not is_dev:
             found[int(file.parent.name)] = " ".join(words).strip()
     return found

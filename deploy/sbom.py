@@ -1,7 +1,7 @@
 """The software bill of materials: CycloneDX JSON, made whenever a wheel of pulp-tasks is built.
 
 hatchling runs `SbomHook`, so every wheel has the document in its `.dist-info/sboms/`, and so has the image, which is
-made from the wheel. `./dev sbom` prints it. The document says nothing of the time or the place of the build: the same
+made from the wheel. `./dev sbom` prints it. The document contains neither time nor place of the build: the same
 commit gives the same bytes.
 """
 
@@ -25,12 +25,12 @@ _NAMESPACE: Final = uuid.UUID("5f3f4b1c-6e1b-4c55-9a35-4f0a3c1d7f0e")
 
 
 class SbomHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Puts the document into the wheel."""
+    """Adds the document to the wheel."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Make the document; an editable installation, whose parts are those of the developer, has none."""
+        """Create the document; an editable installation has none, since its packages are the developer's choice."""
         if version == "editable":
             return
         self._folder = tempfile.TemporaryDirectory(prefix="pulp-tasks-sbom-")
@@ -39,7 +39,7 @@ class SbomHook(BuildHookInterface):  # type: ignore[type-arg]
         build_data["sbom_files"].append(str(path))
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Remove what `initialize` has made."""
+        """Remove what `initialize` has created."""
         if version != "editable":
             self._folder.cleanup()
 
@@ -52,8 +52,8 @@ def render(root: Path) -> str:
 def document(root: Path) -> dict[str, Any]:
     """The document: pulp-tasks, pulp-admin, all of deploy/requirements.txt, and Kafka's jars.
 
-    A part of deploy/requirements.txt may be any of the files whose hashes it has there, one for each platform. A part
-    that not every installation has is optional: one for another platform, or for a Kafka on this machine.
+    A component of deploy/requirements.txt lists the hashes of its files for all platforms. A component is optional if
+    only some platforms need it, or only a Kafka on this machine does.
     """
     licences = tomllib.loads((root / "deploy" / "licences.toml").read_text())
     product, client = (_own(root / folder) for folder in (".", "cli"))

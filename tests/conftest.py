@@ -1,6 +1,6 @@
 """The backend fixture: one Apache Kafka and one PostgreSQL for the whole run.
 
-`--backend local|containers|given` chooses where they come from. Every test gets topics and a database of its own.
+`--backend` chooses where they come from (`tests/support/backends.py`). Every test gets its own topics and database.
 """
 
 import random
@@ -21,7 +21,7 @@ from tests.support.backends import BACKENDS, Backend, chosen_backend
 PARTITIONS = 4
 YUM_EXAMPLES = 12
 
-# A busy machine makes no example wrong.
+# A slow example on a busy machine is not a failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
@@ -30,14 +30,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend",
         choices=sorted(BACKENDS),
-        help="which Kafka and Postgres: started here (local, the default), in containers, or those that PULP_KAFKA and"
-        " PULP_POSTGRES name (given; the default where both are set)",
+        help="which Kafka and Postgres: started here (local, the default), the oldest supported versions (oldest), in"
+        " containers, or those that PULP_KAFKA and PULP_POSTGRES name (given; the default if both are set)",
     )
     parser.addoption(
         "--yum-examples",
         type=int,
         default=YUM_EXAMPLES,
         help="how many yum repositories by chance are synced and published (default: %(default)s)",
+    )
+    parser.addoption(
+        "--measures-seed",
+        type=int,
+        default=random.randrange(10**9),
+        help="which measures of the benchmarks run in continuous integration (default: any)",
     )
     parser.addoption("--yum-seed", type=int, default=random.randrange(10**9), help="which ones they are (default: any)")
 
@@ -48,14 +54,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """The broker and the database; started at the first test that needs them, once a run."""
+    """The broker and the database, started once, for the first test that needs them."""
     with BACKENDS[chosen_backend(request.config.getoption("--backend"))]() as started:
         yield started
 
 
 @pytest.fixture
 def topics(backend: Backend) -> Topics:
-    """Topics of the test's own, with `PARTITIONS` partitions."""
+    """New topics with `PARTITIONS` partitions."""
     names = Topics.named(f"test-{uuid4().hex[:12]}")
     create_topics(backend.kafka, names, partitions=PARTITIONS, replication=1)
     return names
@@ -63,7 +69,7 @@ def topics(backend: Backend) -> Topics:
 
 @pytest.fixture
 async def database(backend: Backend) -> AsyncIterator[str]:
-    """The conninfo of an installed database of the test's own."""
+    """The conninfo of a new database with all tables."""
     name = f"test_{uuid4().hex[:12]}"
     async with await psycopg.AsyncConnection.connect(backend.postgres, autocommit=True) as server:
         await server.execute(SQL("create database {}").format(Identifier(name)))

@@ -1,7 +1,7 @@
-"""What each bad answer of the server means to the user. Pure."""
+"""Turn error responses of the server into messages for the user. Pure."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from pulp_console.exits import DATA, DENIED, SOFTWARE, TEMPORARY, UNAVAILABLE
@@ -10,10 +10,24 @@ from pulp_admin.arguments import example_of
 from pulp_admin.errors import Failure, NotFound, StaleStream, Unreachable
 
 _AWAY = (502, 503, 504)
+_NO_RIGHT: Final = "Insufficient Permissions"
+_WRONG_PASSWORD: Final = "Invalid Username or Password"
+_REFUSAL: Final = "Invalid username/password"
+"""How the detail begins where no code says it: in the dialect of Pulp 3."""
+_LOG_IN: Final = (
+    "Check the user name and the password in the client configuration (~/.pulp/admin.toml or admin.conf), in"
+    " PULP_USERNAME and PULP_PASSWORD, or given with --username and --password-file; or log in again: pulp-admin login"
+    " -u NAME"
+)
 
 
 def json_of(response: httpx.Response, url: str) -> Any:
-    """The JSON of a good answer. Raises `Failure` for a bad one; `url` is that of the server, for the message."""
+    """Return the JSON of a successful response, None for one without content.
+
+    Raises `Failure`, which names the server's `url`, for any other.
+    """
+    if response.status_code == 204:
+        return None
     try:
         body = response.json()
     except (ValueError, RecursionError):
@@ -33,7 +47,7 @@ def json_of(response: httpx.Response, url: str) -> Any:
 
 
 def detail_of(response: httpx.Response) -> str:
-    """What the server says of its error, in either dialect; the status if it says nothing."""
+    """Return the server's error message, in either dialect; the status if there is no message."""
     try:
         body = response.json()
     except (ValueError, RecursionError):
@@ -60,15 +74,13 @@ def _failure(response: httpx.Response, body: Mapping[str, Any]) -> Failure:
             return NotFound(f"The following resource(s) could not be found:\n\n{lines}\n\n")
         case 404:
             return NotFound(detail)
-        case 401:
-            return Failure(
-                "Authentication Failed\n\nCheck the user name and the password in the client configuration"
-                " (~/.pulp/admin.toml), in PULP_USERNAME and PULP_PASSWORD, or given with --username and"
-                " --password-file.",
-                DENIED,
-            )
         case 403:
-            return Failure(f"Insufficient Permissions: {detail}", DENIED)
+            return Failure(f"{_NO_RIGHT}: {detail}", DENIED)
+        case 401 if body.get("auth_error_code") == "permission_denied":  # Pulp 2 answers so
+            return Failure(f"{_NO_RIGHT}: {detail}", DENIED)
+        case 401:
+            is_wrong = body.get("auth_error_code") == "invalid_username_or_password" or detail.startswith(_REFUSAL)
+            return Failure(f"{_WRONG_PASSWORD if is_wrong else 'Authentication Failed'}\n\n{_LOG_IN}", DENIED)
         case 501:
             return Failure(detail, UNAVAILABLE, to_stdout=True)
         case 503 | 504:

@@ -11,6 +11,7 @@ from pulp_console.groups import Choice
 from pulp_console.output import OUTPUTS, hint
 
 from pulp_admin.config import read_config
+from pulp_admin.settings import USERNAME
 
 if TYPE_CHECKING:
     from pulp_admin.client import Client
@@ -26,6 +27,8 @@ class App:
 
     flags: dict[str, Any]
     output: str = "table"
+    verbosity: int = 0
+    """How often `-v` was given."""
     make_client: "Callable[[App], Client] | None" = None
     _client: "Client | None" = field(default=None, repr=False)
 
@@ -36,18 +39,23 @@ class App:
             self._client = _connect(self) if self.make_client is None else self.make_client(self)
         return self._client
 
+    @property
+    def username(self) -> str | None:
+        """Who asks, as options or the environment say; None if neither does."""
+        return self.flags.get(USERNAME.key) or os.environ.get(USERNAME.variable) or None
+
 
 def _connect(app: App) -> "Client":
-    # The HTTP library is slow to load: not for --help. Half of that is a command line of its own: not at all.
+    # The HTTP library is slow to import: --help does without it. Half of the time is its own command line, left out.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: "there is no such module"
     from pulp_admin.client import Client
 
     config, warnings = read_config(app.flags, os.environ)
     for warning in warnings:
         hint(warning)
-    if config.username is not None and config.password is None and sys.stdin.isatty():
+    if config.token is None and config.username is not None and config.password is None and sys.stdin.isatty():
         config = replace(config, password=click.prompt(f"Password of {config.username}", hide_input=True, err=True))
-    return Client(config)
+    return Client(config, verbosity=app.verbosity)
 
 
 def with_app(command: F) -> F:

@@ -52,7 +52,7 @@ def typed(given: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, A
 
 
 def problem_with(given: Mapping[str, Any], operation: Mapping[str, Any]) -> str | None:
-    """What the server would refuse, in its words, or None.
+    """Return the error that the server would report, or None.
 
     Only names and types are checked; formats, ranges and nested values are left to the server.
     """

@@ -1,4 +1,4 @@
-"""One request for each of many tasks: some at once, with progress, and what became of each."""
+"""Send one request for each of many tasks, some at a time, and report progress and results."""
 
 import sys
 import time
@@ -22,7 +22,7 @@ Report = Mapping[str, Any]
 
 
 class Word(StrEnum):
-    """What became of the request for a task."""
+    """How the request for a task ended."""
 
     DONE = "done"
     ENDED = "ended"
@@ -33,7 +33,7 @@ class Word(StrEnum):
 
 
 class Outcome(NamedTuple):
-    """What became of a task, and why; `told` is what a program wants beside it."""
+    """How the request for a task ended, and why; `told` has more fields for a program."""
 
     word: Word
     reason: str = ""
@@ -43,14 +43,14 @@ class Outcome(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A task, and what became of it."""
+    """A task, and how the request for it ended."""
 
     task: Report
     outcome: Outcome
 
     @property
     def task_id(self) -> str:
-        """Of the task."""
+        """The id of the task."""
         return str(self.task["task_id"])
 
     def data(self) -> dict[str, Any]:
@@ -60,9 +60,9 @@ class Result(NamedTuple):
 
 
 def act_on(tasks: Sequence[Report], act: Callable[[str], Outcome], *, at_once: int) -> list[Result]:
-    """Do something to each task; what became of each, in their order.
+    """Call a function for each task, and return the results in the order of the tasks.
 
-    One that fails stops no other, unless the server is not there: then the rest is not tried. Nor is it after Ctrl-C.
+    A failure does not stop the others, but if the server cannot be reached, or after Ctrl-C, the rest is not tried.
     """
     found: list[Outcome] = []
     with _progress(len(tasks)) as tell:
@@ -110,7 +110,7 @@ def _outcomes(tasks: Sequence[Report], act: Callable[[str], Outcome], at_once: i
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """How many are done, on standard error, where it takes a while."""
+    """Report how many are done on standard error, if it takes long."""
     is_terminal = sys.stderr.isatty()
     step_s = _TERMINAL_STEP_S if is_terminal else _PLAIN_STEP_S
     next_s = time.monotonic() + _QUIET_S

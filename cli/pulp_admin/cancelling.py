@@ -13,10 +13,10 @@ from pulp_admin.app import App, with_app
 from pulp_admin.bulk import Outcome, Word, act_on, exit_code
 from pulp_admin.client import BULK_PATIENCE_S
 from pulp_admin.errors import NotFound
-from pulp_admin.ids import TASK_ID, resolve
+from pulp_admin.ids import TASK_ID, resolve, unfinished_task_id_option
 from pulp_admin.not_found import why_not_cancelled
 from pulp_admin.paths import api_path
-from pulp_admin.selecting import Wish, ask, number_of, selected, selection_options, show_dry_run, show_results
+from pulp_admin.selecting import TaskSelection, ask, number_of, selected, selection_options, show_dry_run, show_results
 from pulp_admin.words import STATES, UNFINISHED, StateWord, state_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _AT_ONCE: Final = 16
 """The server answers when a task has ended, or after two seconds: many wait side by side."""
 _ASKED_FOR: Final = tuple(state for state in UNFINISHED if state.pulp3 != "canceling")
 """What `--all` means: of the others somebody has asked already, or they have ended."""
+_reason_option: Final = click.option("--reason", metavar="TEXT", help="Why; it is kept in the task's history.")
 
 
 @click.command(
@@ -41,7 +42,7 @@ _ASKED_FOR: Final = tuple(state for state in UNFINISHED if state.pulp3 != "cance
     shell_complete=completing.unfinished_task_ids,
     help="The task: its id, href or PRN, or the first digits.",
 )
-@click.option("--reason", metavar="TEXT", help="Why; it is kept in the task's history.")
+@_reason_option
 @selection_options
 @with_app
 def cancel(app: App, task_id: TaskId | None, reason: str | None, **options: Any) -> None:
@@ -50,14 +51,23 @@ def cancel(app: App, task_id: TaskId | None, reason: str | None, **options: Any)
     With --all every task that matches the filters. What cannot be cancelled is listed at the end, and the exit code is
     69 then.
     """
-    wish = Wish(options)
-    wish.check(has_ids=task_id is not None)
+    selection = TaskSelection(options)
+    selection.check(has_ids=task_id is not None)
     if task_id is None:
-        _cancel_all(app, wish, reason)
-    elif wish.is_dry_run:
+        _cancel_all(app, selection, reason)
+    elif selection.is_dry_run:
         show_dry_run(app, [app.client.get(api_path("v2", "tasks", resolve(app.client, task_id)))], "would be cancelled")
     else:
         _cancel_one(app, resolve(app.client, task_id), reason)
+
+
+@click.command("cancel", epilog=examples("pulp-admin repo tasks cancel --task-id e0e0a250-eded-468f-9d97-0419a00b130f"))
+@unfinished_task_id_option
+@_reason_option
+@with_app
+def cancel_of_repository(app: App, task_id: TaskId, reason: str | None) -> None:
+    """Cancel a task that waits, or runs and supports it. Prints nothing where the cancel was accepted."""
+    _cancel_one(app, resolve(app.client, task_id), reason)
 
 
 def _cancel_one(app: App, task_id: str, reason: str | None) -> None:
@@ -69,14 +79,14 @@ def _cancel_one(app: App, task_id: str, reason: str | None) -> None:
         show(app.output, report, list)
 
 
-def _cancel_all(app: App, wish: Wish, reason: str | None) -> None:
-    _check_states(wish.filters.states)
-    tasks = selected(app, wish, _ASKED_FOR)
-    if wish.is_dry_run:
+def _cancel_all(app: App, selection: TaskSelection, reason: str | None) -> None:
+    _check_states(selection.filters.states)
+    tasks = selected(app, selection, _ASKED_FOR)
+    if selection.is_dry_run:
         show_dry_run(app, tasks, "would be cancelled")
         return
     if tasks:
-        ask(wish, tasks, "Cancel", "waits or runs")
+        ask(selection, tasks, "Cancel", "waits or runs")
     app.client.patience_s = BULK_PATIENCE_S
     results = act_on(tasks, partial(_cancelled, app.client, reason), at_once=_AT_ONCE)
     show_results(app, results, "cancelled", list)
@@ -86,7 +96,7 @@ def _cancel_all(app: App, wish: Wish, reason: str | None) -> None:
 
 
 def _cancelled(client: "Client", reason: str | None, task_id: str) -> Outcome:
-    """Ask for the end of a task. Raises `Failure` if the server does not answer, or does not let this user."""
+    """Request the cancellation of a task. Raises `Failure` if the server does not answer, or refuses this user."""
     task = client.cancel(task_id, reason)
     state = state_of(task["state"])
     told = {"state": state.pulp2}

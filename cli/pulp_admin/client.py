@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.client import CONFLICT
+from http.client import CONFLICT, NO_CONTENT
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -13,11 +13,14 @@ from pulp_console.exits import DATA
 from pulp_console.output import hint
 
 from pulp_admin.answers import detail_of, json_of
+from pulp_admin.call_log import CallLog
 from pulp_admin.config import Config
-from pulp_admin.connection import Connection
+from pulp_admin.connection import Bearer, Connection
 from pulp_admin.errors import Failure
-from pulp_admin.memory import Memory, decode, encode
+from pulp_admin.memory import Memory
 from pulp_admin.paths import ApiPath, api_path, id_in
+from pulp_admin.positions import decode, encode
+from pulp_admin.sessions import Session, Sessions
 
 if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
@@ -35,7 +38,7 @@ _STREAM_TIMEOUT_S: Final = 35.0
 class Client:
     """The server's API. Every call raises `Failure` with the exit code of what went wrong."""
 
-    def __init__(self, config: Config, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, config: Config, transport: httpx.BaseTransport | None = None, *, verbosity: int = 0) -> None:
         self.tell: Callable[[str], None] = hint
         """Called with remarks for the user, such as that the server is asked again."""
         self.patience_s = _PATIENCE_S
@@ -44,9 +47,14 @@ class Client:
         self._config = config
         self._connection = Connection(config, transport)
         self._http = self._connection.http
+        self.url = config.url
+        """The server, without a final slash."""
+        self.sessions = Sessions(config.folder)
+        """What `login` has kept."""
         self._memory = Memory(config.folder)
         self._positions = self._memory.recall(config.url)
         self._noting = Lock()
+        self._calls = CallLog(verbosity)
 
     def get(
         self, path: ApiPath, params: Mapping[str, Any] | None = None, at_least: Mapping[int, int] | None = None
@@ -58,7 +66,7 @@ class Client:
         headers = {"Pulp-Min-Position": encode(positions)} if positions else {}
         response = self._send("GET", path, params=params, headers=headers, is_repeatable=True)
         if headers and not at_least and _refuses_positions(response):
-            # The positions may be of a server that was set up anew: they are only a help, so go on without.
+            # The positions may be of a server that was set up anew since. They are a convenience: do without.
             self._positions = {}
             self._memory.keep(self._config.url, {})
             response = self._send("GET", path, params=params, headers={}, is_repeatable=True)
@@ -75,19 +83,19 @@ class Client:
                 return
 
     def submit(self, body: Mapping[str, Any], key: str | None = None) -> str:
-        """Submit a task; its id. Repeated by itself until the answer is known: the key makes it one task."""
+        """Submit a task and return its id. Retries until the result is known; the idempotency key makes it one task."""
         headers = {"Idempotency-Key": key or str(uuid4())}
         return _new_task(self.post(api_path("v3", "tasks"), body, headers))
 
     def rerun(self, task_id: str, changed: Mapping[str, Any], key: str) -> str:
-        """Run a task that has ended again; the new task's id. The same key makes one task."""
+        """Rerun a finished task and return the new task's id. Requests with the same key make one task."""
         made = self.post(api_path("v3", "tasks", task_id, "rerun"), changed, {"Idempotency-Key": key})
         return _new_task(made)
 
     def cancel(self, task_id: str, reason: str | None = None) -> dict[str, Any]:
-        """Cancel a task; the task after that, in the v3 dialect. Repeated by itself until the answer is known.
+        """Cancel a task and return it in the v3 dialect. Retries until the result is known.
 
-        One that has ended is there as it ended, and one that cannot be cancelled has a `detail` that says so.
+        A finished task is returned as it ended; a task that cannot be cancelled has a `detail` that says so.
         """
         body = {"state": "canceled", **({} if reason is None else {"reason": reason})}
         response = self._send("PATCH", api_path("v3", "tasks", task_id), json=body, is_repeatable=True)
@@ -95,8 +103,16 @@ class Client:
             return dict(response.json())
         return dict(json_of(response, self._config.url))
 
+    def purge(self, task_id: str) -> None:
+        """Purge a task that has ended. Raises `Failure`, also for a task that has not."""
+        response = self._send("DELETE", api_path("v3", "tasks", task_id), is_repeatable=False)
+        if response.status_code == CONFLICT:
+            raise Failure(f"Task {task_id} has not ended: wait for its end, or cancel it, before you purge it.", DATA)
+        if response.status_code != NO_CONTENT:
+            json_of(response, self._config.url)
+
     def post(self, path: ApiPath, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
-        """The JSON of a POST that may be sent again, since its headers have an `Idempotency-Key`."""
+        """Send a POST with an `Idempotency-Key`, which may be retried, and return the JSON."""
         try:
             response = self._send("POST", path, json=body, headers=dict(headers), is_repeatable=True)
         except UnicodeEncodeError as error:
@@ -105,21 +121,28 @@ class Client:
             ) from None
         return json_of(response, self._config.url)
 
-    def create(self, path: ApiPath, body: Mapping[str, Any]) -> Any:
-        """The JSON of a POST that makes something; sent once, since a repeated one would find it there already."""
-        return json_of(self._send("POST", path, json=dict(body), is_repeatable=False), self._config.url)
+    def create(self, path: ApiPath, body: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> Any:
+        """Send a POST that creates a resource, and return the JSON. Not retried: the second would be a conflict."""
+        response = self._send("POST", path, params=params, json=dict(body), is_repeatable=False)
+        return json_of(response, self._config.url)
 
     def change(self, path: ApiPath, body: Mapping[str, Any]) -> Any:
-        """The JSON of a PATCH. It may be sent again: the same change a second time changes nothing."""
+        """Send a PATCH and return the JSON. It may be retried: the same change twice has the effect of one."""
         return json_of(self._send("PATCH", path, json=dict(body), is_repeatable=True), self._config.url)
 
     def delete(self, path: ApiPath, params: Mapping[str, Any] | None = None) -> Any:
-        """The JSON of a DELETE; sent once, since a repeated one may be answered otherwise."""
+        """Send a DELETE and return the JSON. Not retried: the second response may differ from the first."""
         return json_of(self._send("DELETE", path, params=params, is_repeatable=False), self._config.url)
+
+    def end(self, session: Session) -> None:
+        """End a session of `login` by its own token, whoever asks otherwise."""
+        path = api_path("v3", "tokens", session.token_id)
+        response = self._send("DELETE", path, auth=Bearer(session.token), is_repeatable=False)
+        json_of(response, self._config.url)
 
     @contextmanager
     def events(self, task_id: str, after: str | None = None) -> "Iterator[Iterator[ServerSentEvent]]":
-        """A task's event stream: from now on, or from behind the event with the id `after`."""
+        """Open a task's event stream, from now on or after the event with the id `after`."""
         from httpx_sse import EventSource, SSEError
 
         headers = {"Accept": "text/event-stream", **({} if after is None else {"Last-Event-ID": after})}
@@ -127,6 +150,7 @@ class Client:
         path, params = api_path("v3", "events"), {"task": task_id}
         try:
             with self._http.stream("GET", path, params=params, headers=headers, timeout=timeout) as response:
+                self._calls.answered(response)
                 if response.status_code != 200:
                     response.read()
                     json_of(response, self._config.url)
@@ -145,6 +169,7 @@ class Client:
             try:
                 response = self._request(method, path, **request)
             except httpx.RequestError as error:
+                self._calls.failed(f"{method} {path}", error)
                 if is_last or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
                     raise self._connection.failure(error) from error
                 time.sleep(min(_LONGEST_PAUSE_S, 0.25 * 2**attempt))
@@ -157,10 +182,12 @@ class Client:
         raise AssertionError("the last attempt returns or raises")
 
     def _request(self, method: str, path: ApiPath, **request: Any) -> httpx.Response:
-        """Send a request, again after a while where a quota refuses it: nothing was done then."""
+        """Send a request, and retry it when a quota refuses it: then the server has done nothing."""
         waited_s = 0.0
         while True:
+            started_s = time.monotonic()
             response = self._http.request(method, path, **request)
+            self._calls.answered(response, time.monotonic() - started_s)
             pause_s = _retry_after_s(response)
             if response.status_code != 429 or waited_s + pause_s > self.patience_s:
                 return response
@@ -173,14 +200,14 @@ class Client:
     def _note(self, response: httpx.Response) -> None:
         if response.request.method == "GET" or "pulp-position" not in response.headers:
             return
-        with self._noting:  # requests may be sent by several threads at once
+        with self._noting:  # several threads may send requests at once
             for partition, offset in decode(response.headers["pulp-position"]).items():
                 self._positions[partition] = max(offset, self._positions.get(partition, -1))
             self._memory.keep(self._config.url, self._positions)
 
 
 def _new_task(answer: Mapping[str, Any]) -> str:
-    """The id of a task that was submitted; says what keeps it from running now."""
+    """Return the id of a submitted task, after a remark on what keeps it from running now."""
     for warning in answer.get("warnings") or ():
         hint(f"Warning: {warning}.")
     return id_in(answer["task"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_log(folder: Path) -> Path | None:
-    """Add the error that is being handled to the client's log file; its path, or None if it cannot be written."""
+    """Append the current exception to the client's log file; return its path, or None if it cannot be written."""
     path = folder / "admin.log"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

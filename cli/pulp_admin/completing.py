@@ -1,4 +1,4 @@
-"""What the shell offers for ids, operations, queues, workers and states. Silent where the server does not answer."""
+"""Shell completion of ids, operations, queues, workers and states. Offers nothing if the server does not answer."""
 
 import os
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def unfinished_task_ids(context: click.Context, _parameter: click.Parameter, inc
 
 
 def operations(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What may be submitted."""
+    """Operations that can be submitted."""
     found = _results(context, api_path("v3", "operations"), {})
     return [
         CompletionItem(row["name"], help=one_line(row["description"]))
@@ -39,7 +39,7 @@ def operations(context: click.Context, _parameter: click.Parameter, incomplete: 
 
 
 def arguments(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """`NAME=` of those that the operation takes and were not given yet, and the few values that one can have."""
+    """`NAME=` for each argument that is not given yet, and the values of an argument that has only a few."""
     name, equals, begun = incomplete.partition("=")
     found = operation(context, str(context.params.get("operation") or ""))
     parameters = (found or {}).get("parameters") or []
@@ -56,19 +56,26 @@ def arguments(context: click.Context, _parameter: click.Parameter, incomplete: s
 
 
 def operation(context: click.Context, name: str) -> dict[str, Any] | None:
-    """How the server describes one operation, if it answers at once."""
+    """The server's description of one operation, if it answers at once."""
     try:
         found = _answer(context, api_path("v3", "operations", name), {})
-    except Exception:  # whoever presses a key wants no message: the command itself will say it
+    except Exception:  # completion prints no message: the command itself will report the error
         return None
     return found if isinstance(found, dict) and "parameters" in found else None
 
 
 def repositories(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The repositories that there are."""
+    """All repositories."""
     begun = {"name__startswith": incomplete} if incomplete else {}
     found = _results(context, api_path("v3", "repositories"), {**begun, "limit": _MOST, "fields": "name"})
     return [CompletionItem(one_line(str(row["name"]))) for row in found]
+
+
+def named(context: click.Context, path: ApiPath, incomplete: str) -> list[CompletionItem]:
+    """What a list holds, by name."""
+    found = _results(context, path, {"limit": _MOST, "fields": "name", "ordering": "name"})
+    names = [one_line(str(row["name"])) for row in found]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def workers(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -84,7 +91,7 @@ def queues(context: click.Context, _parameter: click.Parameter, incomplete: str)
 
 
 def states(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The guide's words; after a comma once more."""
+    """The guide's words for states; after a comma, all of them again."""
     before, comma, last = incomplete.rpartition(",")
     return [
         CompletionItem(before + comma + state.guide)
@@ -110,7 +117,7 @@ def _online(context: click.Context) -> list[dict[str, Any]]:
 
 
 def _results(context: click.Context, path: ApiPath, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One page, asked for once: whoever presses a key does not wait, and wants no message."""
+    """Request one page, once: completion must not wait, and prints no message."""
     try:
         return list(_answer(context, path, params)["results"])
     except Exception:  # as above

@@ -1,22 +1,29 @@
-"""Where the server is, and who asks: flags, then environment, then `~/.pulp/admin.toml`."""
+"""The configuration: options first, then the environment, then what `login` has kept, then the files."""
 
 import math
-import stat
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from pulp_console.exits import CONFIG
 
+from pulp_admin.admin_conf import ConfigValue
+from pulp_admin.config_files import config_path, read_files
 from pulp_admin.errors import Failure
 from pulp_admin.server_url import server_url
-
-DEFAULT_URL: Final = "http://127.0.0.1:24817"
-_KEYS: Final = {"url": str, "username": str, "password": str, "verify": bool, "ca_file": str, "timeout_s": float}
-_DEFAULT_TIMEOUT_S: Final = 60.0
-_LONGEST_TIMEOUT_S: Final = 86_400.0
+from pulp_admin.sessions import Sessions
+from pulp_admin.settings import (
+    CA_FILE,
+    LONGEST_TIMEOUT_S,
+    PASSWORD,
+    PASSWORD_FILE,
+    TIMEOUT_S,
+    TOKEN,
+    URL,
+    USERNAME,
+    VERIFY,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,58 +40,98 @@ class Config:
     timeout_s: float
     folder: Path | None
     """The folder of the client's memory; None if it has none."""
-
-
-class _Value(NamedTuple):
-    value: Any
-    source: str
-
-
-def config_path(env: Mapping[str, str]) -> Path | None:
-    """The configuration file: `$PULP_ADMIN_CONFIG`, or `~/.pulp/admin.toml`. None for a user without a home."""
-    named = env.get("PULP_ADMIN_CONFIG")
-    if named:
-        return Path(named)
-    try:
-        return Path.home() / ".pulp" / "admin.toml"
-    except RuntimeError:
-        return None
+    ca_source: str = ""
+    """Where `ca_file` comes from."""
+    token: str | None = None
+    """A bearer token, in place of the user and the password."""
 
 
 def read_config(flags: Mapping[str, Any], env: Mapping[str, str]) -> tuple[Config, list[str]]:
     """The configuration, and warnings about it. Raises `Failure` (78) that names the source and the key."""
-    path = config_path(env)
-    found, warnings = ({}, []) if path is None else _read_file(path, is_named=bool(env.get("PULP_ADMIN_CONFIG")))
-    values = {key: _Value(value, str(path)) for key, value in found.items()}
-    for key in ("url", "username", "password", "ca_file"):
-        variable, flag = f"PULP_{key.upper()}", f"--{key.replace('_', '-')}"
-        if env.get(variable):
-            values[key] = _Value(env[variable], f"{variable} in the environment")
-        if flags.get(key):
-            values[key] = _Value(flags[key], flag)
-    if flags.get("password_file"):
-        values["password"] = _Value(_read_password(Path(flags["password_file"])), "--password-file")
-    url = values.get("url", _Value(DEFAULT_URL, "the default"))
+    layers, warnings = read_files(flags.get("config"), env)
+    said = [_of_environment(env), _of_flags(flags)]
+    values = _merged([*layers, *said])
+    url = values.get(URL.key, ConfigValue(URL.default, "the default"))
+    address = server_url(url.value, url.source)
+    folder = own_folder(config_path(env))
+    token = _token(said, env) or _kept(said, folder, address)
     return Config(
-        url=server_url(url.value, url.source),
+        url=address,
         url_source=url.source,
-        username=_username(values.get("username")),
-        password=_text(values.get("password"), "password", is_secret=True),
-        verify=values["verify"].value if "verify" in values else True,
-        ca_file=_text(values.get("ca_file"), "ca_file"),
-        timeout_s=_timeout(values.get("timeout_s")),
-        folder=own_folder(path),
+        username=_username(values.get(USERNAME.key)),
+        password=_text(values.get(PASSWORD.key), PASSWORD.key, is_secret=True),
+        verify=values[VERIFY.key].value if VERIFY.key in values else VERIFY.default,
+        ca_file=_text(values.get(CA_FILE.key), CA_FILE.key),
+        timeout_s=_timeout(values.get(TIMEOUT_S.key)),
+        folder=folder,
+        ca_source=values[CA_FILE.key].source if CA_FILE.key in values else "",
+        token=token,
     ), warnings
 
 
-def _username(given: _Value | None) -> str | None:
+def own_folder(path: Path | None) -> Path | None:
+    """Where the client keeps its files: beside the configuration, but not beside /dev/null, which stands for an empty
+    one."""
+    return path.parent if path is not None and (path.is_file() or not path.exists()) else None
+
+
+def _merged(layers: Sequence[Mapping[str, ConfigValue]]) -> dict[str, ConfigValue]:
+    """One of several layers, the last one above the others. A password counts for the user name that stands with it."""
+    values: dict[str, ConfigValue] = {}
+    owner: ConfigValue | None = None
+    for layer in layers:
+        values |= layer
+        if PASSWORD.key in layer:
+            owner = layer.get(USERNAME.key)
+    if owner is not None and owner.value != values[USERNAME.key].value:
+        del values[PASSWORD.key]
+    return values
+
+
+def _names_user(layer: Mapping[str, ConfigValue]) -> bool:
+    return USERNAME.key in layer or PASSWORD.key in layer
+
+
+def _token(said: Sequence[Mapping[str, ConfigValue]], env: Mapping[str, str]) -> str | None:
+    """The token in the environment, unless an option names a user. Raises `Failure` (78)."""
+    token = env.get(TOKEN.variable, "").strip()
+    if not token or _names_user(said[-1]):
+        return None
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise Failure(f"{TOKEN.variable} in the environment: it holds a character that no token has", CONFIG)
+    return token
+
+
+def _kept(said: Sequence[Mapping[str, ConfigValue]], folder: Path | None, url: str) -> str | None:
+    """What `login` has kept for the server, unless an option or a variable names a user. Raises `Failure` (78)."""
+    session = None if any(map(_names_user, said)) else Sessions(folder).recall(url)
+    return None if session is None else session.token
+
+
+def _of_environment(env: Mapping[str, str]) -> dict[str, ConfigValue]:
+    return {
+        setting.key: ConfigValue(env[setting.variable], f"{setting.variable} in the environment")
+        for setting in (URL, USERNAME, PASSWORD, CA_FILE)
+        if env.get(setting.variable)
+    }
+
+
+def _of_flags(flags: Mapping[str, Any]) -> dict[str, ConfigValue]:
+    settings = (URL, USERNAME, PASSWORD, CA_FILE)
+    found = {each.key: ConfigValue(flags[each.key], each.flag) for each in settings if flags.get(each.key)}
+    if flags.get("password_file"):
+        found[PASSWORD.key] = ConfigValue(_read_password(Path(flags["password_file"])), PASSWORD_FILE.flag)
+    return found
+
+
+def _username(given: ConfigValue | None) -> str | None:
     text = _text(given, "username")
     if text is not None and given is not None and ":" in text:
         raise Failure(f"{given.source}: username = {text!r}: a user name cannot hold a colon", CONFIG)
     return text
 
 
-def _text(given: _Value | None, key: str, *, is_secret: bool = False) -> str | None:
+def _text(given: ConfigValue | None, key: str, *, is_secret: bool = False) -> str | None:
     if given is None:
         return None
     text = str(given.value)
@@ -96,52 +143,18 @@ def _text(given: _Value | None, key: str, *, is_secret: bool = False) -> str | N
     return text
 
 
-def _timeout(given: _Value | None) -> float:
+def _timeout(given: ConfigValue | None) -> float:
     if given is None:
-        return _DEFAULT_TIMEOUT_S
+        default: float = TIMEOUT_S.default
+        return default
     seconds = float(given.value)
-    if not (math.isfinite(seconds) and 0 < seconds <= _LONGEST_TIMEOUT_S):
+    if not (math.isfinite(seconds) and 0 < seconds <= LONGEST_TIMEOUT_S):
         raise Failure(
             f"{given.source}: timeout_s = {given.value}: a number of seconds above 0 is expected, at most"
-            f" {_LONGEST_TIMEOUT_S:.0f}",
+            f" {LONGEST_TIMEOUT_S:.0f}",
             CONFIG,
         )
     return seconds
-
-
-def own_folder(path: Path | None) -> Path | None:
-    """Where the client keeps its files: beside the configuration, but not beside /dev/null, which stands for an empty
-    one."""
-    return path.parent if path is not None and (path.is_file() or not path.exists()) else None
-
-
-def _read_file(path: Path, *, is_named: bool) -> tuple[dict[str, Any], list[str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
-    except FileNotFoundError:
-        if is_named:
-            raise Failure(f"{path}: the configuration named by PULP_ADMIN_CONFIG is not there", CONFIG) from None
-        return {}, []
-    except (OSError, ValueError) as error:
-        raise Failure(f"{path}: the configuration cannot be read: {error}", CONFIG) from error
-    try:
-        found = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Failure(f"{path}: the configuration is not TOML: {error}", CONFIG) from error
-    for key, value in found.items():
-        kind = _KEYS.get(key)
-        if kind is None:
-            raise Failure(f"{path}: unknown key {key!r}; known are: {', '.join(_KEYS)}", CONFIG)
-        is_right = isinstance(value, (int, float) if kind is float else kind)
-        if not is_right or (kind is not bool and isinstance(value, bool)):
-            raise Failure(f"{path}: {key}: a {kind.__name__} is expected, not {type(value).__name__}", CONFIG)
-    return found, _warnings(path, found)
-
-
-def _warnings(path: Path, found: Mapping[str, Any]) -> list[str]:
-    if "password" in found and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return [f"warning: {path} holds a password and others may read it: chmod 600 {path}"]
-    return []
 
 
 def _read_password(path: Path) -> str:

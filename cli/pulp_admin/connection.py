@@ -1,36 +1,36 @@
-"""How the server is reached: certificates, proxies, and what to say when it is not reached."""
+"""The HTTP connection to the server: certificates, proxies, and messages for connection failures."""
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 from pulp_console.exits import CONFIG, TEMPORARY
 
-from pulp_admin.config import DEFAULT_URL, Config
+from pulp_admin.config import Config
 from pulp_admin.errors import Failure, Unreachable
 from pulp_admin.proxies import proxy_for
 from pulp_admin.server_url import with_port
+from pulp_admin.settings import DEFAULT_URL
 
 _UNKNOWN_HOST: Final = ("Name or service", "nodename", "getaddrinfo", "name resolution", "No address associated")
 
 
 class Connection:
-    """One configured way to the server. `http` sends the requests."""
+    """A configured connection to the server; `http` sends the requests."""
 
     def __init__(self, config: Config, transport: httpx.BaseTransport | None = None) -> None:
-        """Raises `Failure` (78) for settings with which no request can be sent."""
+        """Raises `Failure` (78) if no request can be sent with these settings."""
         self._config = config
         self._proxy = proxy_for(config.url, os.environ) if transport is None else None
-        auth = None if config.username is None else (config.username, config.password or "")
         trust = _trust(config, os.environ)
         try:
-            # The environment was asked above: the library would fail on values that do not concern this server.
+            # The environment was read above: the library would fail on values for other servers.
             self.http = httpx.Client(
                 base_url=config.url,
-                auth=auth,
+                auth=_auth(config),
                 timeout=config.timeout_s,
                 transport=transport,
                 verify=trust,
@@ -41,13 +41,13 @@ class Connection:
             raise self._unusable(error) from error
 
     def failure(self, error: httpx.RequestError) -> Failure:
-        """The message for a request that got no answer."""
+        """Return the failure for a request without a response."""
         text = str(error) or type(error).__name__
         is_proxy = self._proxy is not None and isinstance(error, httpx.ConnectError)
         if "CERTIFICATE_VERIFY_FAILED" in text and not is_proxy:
             return Failure(
                 f"The certificate of the server [{self._host}] cannot be trusted: {text}\nName the certificates to"
-                " trust with --ca-file, or as ca_file in the client configuration.",
+                " trust with --ca-file, as ca_file in admin.toml, or as ca_path in admin.conf.",
                 CONFIG,
             )
         message, code = self._proxy_message(text) if is_proxy else self._message(error, text)
@@ -111,23 +111,40 @@ class Connection:
         )
 
 
+class Bearer(httpx.Auth):
+    """A token in place of a user and a password."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        yield request
+
+
+def _auth(config: Config) -> httpx.Auth | tuple[str, str] | None:
+    if config.token is not None:
+        return Bearer(config.token)
+    return None if config.username is None else (config.username, config.password or "")
+
+
 def _trust(config: Config, env: Mapping[str, str]) -> ssl.SSLContext | bool:
-    """What a certificate is checked against. Raises `Failure` that names the setting."""
+    """Return what certificates are verified with. Raises `Failure`, which names the setting."""
     if not config.url.startswith("https://") or not config.verify:
-        return False  # to load the usual certificates takes a while: not for a server that has none
+        return False  # loading the usual certificates is slow, and a server without TLS has no use for them
     if config.ca_file is not None:
-        return _certificates("ca_file", config.ca_file)
+        return _certificates(f"ca_file {config.ca_file}, from {config.ca_source}", config.ca_file)
     for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if env.get(variable):
-            return _certificates(variable, env[variable])
+            return _certificates(f"{variable} {env[variable]}", env[variable])
     return True
 
 
-def _certificates(name: str, path: str) -> ssl.SSLContext:
+def _certificates(what: str, path: str) -> ssl.SSLContext:
     is_folder = os.path.isdir(path)
     try:
         if not is_folder:
             return ssl.create_default_context(cafile=path)
         return ssl.create_default_context(capath=path)
     except (OSError, ValueError) as error:
-        raise Failure(f"{name} {path}: the certificates cannot be read: {error}", CONFIG) from error
+        raise Failure(f"{what}: the certificates cannot be read: {error}", CONFIG) from error

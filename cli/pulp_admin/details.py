@@ -13,16 +13,22 @@ from pulp_admin import render
 from pulp_admin.app import App, with_app_wide
 from pulp_admin.errors import NotFound
 from pulp_admin.ids import resolve, task_id_option
-from pulp_admin.not_found import why_not_there_then
+from pulp_admin.not_found import why_not_found_at
 from pulp_admin.notes import noted
 from pulp_admin.options import MOMENT
 from pulp_admin.paths import api_path
 from pulp_admin.screen import banner, terminal_width
 from pulp_admin.waiting import why_it_waits
+from pulp_admin.why import why_lines
 from pulp_admin.wide import Line, wide_table
 
 
-@click.command(epilog=examples("pulp-admin tasks details --task-id e239ae4f-7fad-4004-bfb6-8e06f17d22ef"))
+@click.command(
+    epilog=examples(
+        "pulp-admin tasks details --task-id e239ae4f-7fad-4004-bfb6-8e06f17d22ef",
+        "pulp-admin tasks details --task-id e239ae4f --why",
+    )
+)
 @task_id_option
 @click.option(
     "--as-of",
@@ -30,25 +36,35 @@ from pulp_admin.wide import Line, wide_table
     metavar="TIME",
     help="As it was then: 5m, yesterday, 2026-11-24T12:00:00Z, or the OFFSET of an event of its history.",
 )
+@click.option("--purged", is_flag=True, help="Also where the task was purged.")
+@click.option("--why", is_flag=True, help="Also why it waits, what to do, and which tasks are before it.")
 @with_app_wide
-def details(app: App, task_id: TaskId, as_of: str | None) -> None:
+def details(app: App, task_id: TaskId, as_of: str | None, purged: bool, why: bool) -> None:
     """Show what a task does, how far it is, or how it ended."""
+    if why and as_of is not None:
+        raise click.UsageError("--why tells why a task waits now: give it without --as-of.")
     banner(app, "Task Details")
     known = resolve(app.client, task_id)
+    params = {**({} if as_of is None else {"as_of": as_of}), **({"purged": "true"} if purged else {})}
     try:
-        report = app.client.get(api_path("v2", "tasks", known), None if as_of is None else {"as_of": as_of})
+        report = app.client.get(api_path("v2", "tasks", known), params or None)
     except NotFound as refusal:
         if as_of is None:
             raise
-        raise why_not_there_then(app.client, known, as_of, refusal) from None
+        raise why_not_found_at(app.client, known, as_of, refusal) from None
     is_now = as_of is None
+    reasons = app.client.get(api_path("v3", "tasks", known, "why")) if why else None
     if app.output == "wide":
         lines = noted(app.client, [report]) if is_now else [Line(report)]
         show("table", None, lambda: wide_table(lines, datetime.now(UTC), terminal_width()))
     else:
-        show(app.output, report, lambda: render.details(report))
-    if is_now and app.output == "table" and (reason := why_it_waits(app.client, known, report)):
+        show(app.output, report | ({"why": reasons} if why else {}), lambda: render.details(report))
+    if reasons is not None and app.output in ("table", "wide"):
+        show("table", None, lambda: why_lines(reasons))
+    elif is_now and app.output == "table" and (reason := why_it_waits(app.client, known, report)):
         hint(f"It waits: {reason}")
+    if app.output in ("table", "wide") and report.get("purged_at"):
+        hint(f"It was purged at {report['purged_at']} for {report['purged_by']}.")
     if app.output in ("table", "wide") and (links := _reruns(report)):
         hint(links)
 

@@ -1,14 +1,4 @@
-"""What can go wrong, and the exit code of each (sysexits.h where it has one).
-
-0   done                                    69  the task cannot be cancelled; of many tasks, some could not be
-                                                cancelled or run again (they are listed)
-1   `watch`: the task failed                70  an error of the server
-3   `watch`: the task was cancelled         75  away for now: try again
-4   `watch`: the task was skipped           77  not allowed
-64  the command line is wrong               78  the configuration is wrong, or the server is not there
-65  the server refuses the input            130 interrupted by Ctrl-C
-                                            141 the reader of the output has gone, as after `| head -1`
-"""
+"""The errors of the client, with their exit codes; `pulp_admin.exits` says what these mean."""
 
 from pulp_console.exits import DATA
 
@@ -40,4 +30,4 @@ class NotFound(Failure):
 
 
 class StaleStream(Failure):
-    """The place in the event stream means nothing any more: start without it."""
+    """The server no longer knows this position in the event stream: start without it."""

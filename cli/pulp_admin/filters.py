@@ -1,4 +1,4 @@
-"""Which tasks a command is about: the filters that `list`, `cancel --all` and `rerun --all` share."""
+"""The filters that `list`, `cancel --all` and `rerun --all` share."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Filters:
-    """What was asked for. A task matches if it matches each filter: one of its values, but all of the tags."""
+    """The filters of a command. A task must match each of them: any of its values, but all of the tags."""
 
     states: tuple[StateWord, ...] = ()
     tags: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Filters:
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> "Filters":
-        """From the values of `filter_options`."""
+        """Make filters of the values of `filter_options`."""
         states = tuple(dict.fromkeys(state for group in options["states"] for state in group))
         return cls(**{**options, "states": states})
 
@@ -58,7 +58,7 @@ class Filters:
         return {name: value for name, value in given.items() if value}
 
     def __str__(self) -> str:
-        """As a question names them; empty if there are none."""
+        """The filters in words, for a question; empty if there are none."""
         words = {
             "state": _any_of(state.guide for state in self.states),
             "tag": " and ".join(self.tags),
@@ -74,12 +74,12 @@ class Filters:
 
 
 def codes_of(states: Iterable[StateWord]) -> list[str]:
-    """As the server's list takes them."""
+    """Return the codes that the server's list takes."""
     return [state.pulp2 for state in states]
 
 
 def check_operations(client: "Client", names: Iterable[str]) -> None:
-    """Where nothing was found the reason may be a name that no operation has. Raises `Failure`."""
+    """Raise `Failure` if a filter names an operation that does not exist; call it when nothing was found."""
     if not names:
         return
     known = [row["name"] for row in client.pages(api_path("v3", "operations"))]
@@ -89,7 +89,7 @@ def check_operations(client: "Client", names: Iterable[str]) -> None:
 
 
 def filter_options(command: F) -> F:
-    """Adds the options; their values make a `Filters`."""
+    """Add the options; `Filters.of` takes their values."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

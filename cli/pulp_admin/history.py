@@ -1,6 +1,6 @@
 """`pulp-admin tasks history`: every event of a task."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ from pulp_console.output import show, table
 from pulp_admin.app import App, with_app_wide
 from pulp_admin.ids import resolve, task_id_option
 from pulp_admin.paths import api_path
+from pulp_admin.positions import LogPosition
 from pulp_admin.progress import progress_words
 from pulp_admin.screen import terminal_width
 from pulp_admin.words import state_of
@@ -48,12 +49,11 @@ def entries_of(client: "Client", task_id: str, limit: int | None = None) -> Iter
         yield from page["results"]
         if page["next"] is None or not page["results"]:
             return
-        last = page["results"][-1]
-        params = {"limit": _PAGE, "after": f"{last['partition']}:{last['offset']}"}
+        params = {"limit": _PAGE, "after": str(LogPosition.of(page["results"][-1]))}
 
 
 def cancel_reason(entries: Iterator[Mapping[str, Any]]) -> str:
-    """Why somebody has cancelled the task, in the first request that had an effect; empty if no reason was given."""
+    """Return the reason of the first cancel request that had an effect; empty if none was given."""
     for entry in entries:
         if _kind(entry) == "cancel-requested" and entry["effect"] == "applied":
             return str(_data(entry).get("reason") or "")
@@ -61,40 +61,57 @@ def cancel_reason(entries: Iterator[Mapping[str, Any]]) -> str:
 
 
 def what(entry: Mapping[str, Any]) -> str:
-    """What an event says, in the guide's words."""
+    """Describe an event in the guide's words."""
     if entry["effect"] != "applied":
         return f"no effect: {entry['effect']}"
-    data = _data(entry)
-    match _kind(entry):
-        case "accepted":
-            return _accepted(entry, data)
-        case "started":
-            return f"attempt {data['attempt']}" if data.get("attempt", 1) != 1 else ""
-        case "progress":
-            return ", ".join(progress_words(data.get("progress")))
-        case "cancel-requested":
-            return str(data.get("reason") or "")
-        case "finished":
-            return outcome(data)
-        case _:
-            return ""
-
-
-def _accepted(entry: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    operation, cause = str(data.get("operation", "")), entry["event"].get("causationid")
-    return f"{operation}, rerun of {cause}" if cause else operation
+    told = TOLD.get(_kind(entry))
+    return "" if told is None else told(entry)  # a newer server may have more kinds
 
 
 def outcome(data: Mapping[str, Any]) -> str:
-    """How a task ended: the guide's word, and the error if there is one."""
+    """Describe how a task ended: the guide's word, and the error, if any."""
     state, error = state_of(data.get("outcome")), data.get("error")
     word = state.guide if state.pulp2 else str(data.get("outcome"))
     return f"{word}: {error.get('description') or error.get('code')}" if isinstance(error, dict) else word
 
 
+def _accepted(entry: Mapping[str, Any]) -> str:
+    operation, cause = str(_data(entry).get("operation", "")), entry["event"].get("causationid")
+    return f"{operation}, rerun of {cause}" if cause else operation
+
+
+def _attempt_failed(data: Mapping[str, Any]) -> str:
+    error, retry_at = data.get("error"), str(data.get("retry_at") or "")
+    said = error.get("description") or error.get("code") if isinstance(error, dict) else ""
+    return f"{said}; next attempt from {retry_at.replace('T', ' ')[:19]}"
+
+
+def _attempt(entry: Mapping[str, Any]) -> str:
+    attempt = _data(entry).get("attempt", 1)
+    return f"attempt {attempt}" if attempt != 1 else ""
+
+
+def _purged(entry: Mapping[str, Any]) -> str:
+    who, asked = str(entry["actor"]), str(_data(entry).get("requested_by") or "")
+    return f"for {asked}" if asked and asked != who else ""
+
+
+TOLD: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+    "accepted": _accepted,
+    "started": _attempt,
+    "progress": lambda entry: ", ".join(progress_words(_data(entry).get("progress"))),
+    "attempt-failed": lambda entry: _attempt_failed(_data(entry)),
+    "cancel-requested": lambda entry: str(_data(entry).get("reason") or ""),
+    "finished": lambda entry: outcome(_data(entry)),
+    "purged": _purged,
+}
+"""What an event of each kind says."""
+
+
 def _page(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
-        [_place(entry), _time(entry, "seconds"), _kind(entry), str(entry["actor"]), what(entry)] for entry in entries
+        [str(LogPosition.of(entry)), _time(entry, "seconds"), _kind(entry), str(entry["actor"]), what(entry)]
+        for entry in entries
     ]
     return table(rows, ("OFFSET", "TIME (UTC)", "EVENT", "WHO", "WHAT"), width=_width())
 
@@ -102,7 +119,7 @@ def _page(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 def _wide(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
         [
-            _place(entry),
+            str(LogPosition.of(entry)),
             _time(entry, "milliseconds"),
             _kind(entry),
             str(entry["actor"]),
@@ -118,10 +135,6 @@ def _wide(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 def _width() -> int | None:
     width = terminal_width()
     return None if width is None else max(_NARROWEST, width)
-
-
-def _place(entry: Mapping[str, Any]) -> str:
-    return f"{entry['partition']}:{entry['offset']}"
 
 
 def _time(entry: Mapping[str, Any], unit: str) -> str:

@@ -1,4 +1,4 @@
-"""Ids of tasks as parameters of commands. They are checked before any request is sent."""
+"""Task ids as parameters of commands, checked before any request is sent."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,7 @@ _MOST_CANDIDATES: Final = 10
 
 
 class CompletedTaskId(TaskIdType):
-    """The same, completed with the ids of tasks that the server knows."""
+    """A task id that the shell completes."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return task_ids(ctx, param, incomplete)
@@ -40,7 +40,7 @@ unfinished_task_id_option = click.option(
 
 
 def resolve(client: "Client", task_id: TaskId) -> str:
-    """The UUID of the one task that is meant; the server is asked only for a beginning.
+    """Return the UUID of a task; asks the server only if a prefix is given.
 
     Raises `NotFound` if there is none, and `Failure` that lists them if there are several.
     """

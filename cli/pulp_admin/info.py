@@ -29,7 +29,8 @@ def status(app: App) -> None:
         f"Behind:    {'unknown' if found['lag'] is None else found['lag']} events",
         *wrap("Workers:   ", ", ".join(worker["name"] for worker in found["online_workers"]) or "none"),
         *_slots(found["online_workers"]),
-        *_unserved(found.get("unserved_queues") or []),
+        *_dispatch(found),
+        *_unserved(found.get("unserved_queues") or [], found.get("unserved_operations") or []),
         *(wrap("Audit:     ", found["audit_fault"]) if found.get("audit_fault") else []),
         *_findings(found.get("findings") or []),
     ]
@@ -63,7 +64,7 @@ def workers(app: App, show_all: bool) -> None:
 
 
 def _running(worker: dict[str, Any]) -> list[str]:
-    """The hrefs of its tasks; an older server reports only the first."""
+    """Return the hrefs of a worker's tasks; an older server reports only the first."""
     first = worker.get("current_task")
     found: list[str] = worker.get("current_tasks", [first] if first else [])
     return found
@@ -72,22 +73,34 @@ def _running(worker: dict[str, Any]) -> list[str]:
 def _slots(workers: list[dict[str, Any]]) -> list[str]:
     if not workers:
         return []
-    if not all("free_slots" in worker for worker in workers):  # of a server that is older than this client
+    if not all("free_slots" in worker for worker in workers):  # the server is older than this client
         return []
     free, slots = (sum(worker[name] for worker in workers) for name in ("free_slots", "slots"))
     return [f"Slots:     {free} free of {slots}"]
 
 
-def _unserved(queues: list[dict[str, Any]]) -> list[str]:
+def _dispatch(found: dict[str, Any]) -> list[str]:
+    if found.get("dispatching") is not False:  # an older server does not say
+        return []
+    return wrap("Warning:   ", "No processor assigns tasks to workers: no task starts. Start pulp-tasks processor.")
+
+
+def _unserved(queues: list[dict[str, Any]], operations: list[dict[str, Any]]) -> list[str]:
     lines = []
     for row in queues:
-        tasks = "1 task waits" if row["waiting"] == 1 else f"{row['waiting']} tasks wait"
-        lines += wrap("Warning:   ", f"{tasks} in queue {row['queue']}, which no worker serves.")
+        lines += wrap("Warning:   ", f"{_tasks(row['waiting'])} in queue {row['queue']}, which no worker serves.")
+    for row in operations:
+        what = f"for operation {row['operation']} in queue {row['queue']}, which no worker of it offers."
+        lines += wrap("Warning:   ", f"{_tasks(row['waiting'])} {what}")
     return lines
 
 
+def _tasks(number: int) -> str:
+    return "1 task waits" if number == 1 else f"{number} tasks wait"
+
+
 def _findings(found: list[dict[str, Any]]) -> list[str]:
-    """What endangers the installation; what is only worth knowing is in the JSON."""
+    """Return faults and warnings; notes are in the JSON only."""
     lines = []
     for each in found:
         if each["severity"] != "note":

@@ -1,4 +1,4 @@
-"""The positions of this user's last writes, so that the next command sees them. Losing them harms nothing."""
+"""Remember the positions of this user's last writes, so that the next command sees them. Losing them does no harm."""
 
 import contextlib
 import json
@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+
+from pulp_admin.positions import from_json
 
 _MOST_SERVERS: Final = 20
 
@@ -17,14 +19,14 @@ class Memory:
         self._path = None if folder is None else folder / "positions.json"
 
     def recall(self, url: str) -> dict[int, int]:
-        """What the client remembers of a server; empty if there is nothing or the file cannot be read."""
+        """Return the positions for a server; empty if there are none, or the file cannot be read."""
         found = self._read().get(url)
         if not isinstance(found, dict):
             return {}
-        return {int(key): value for key, value in found.items() if _is_position(key, value)}
+        return from_json(found)
 
     def keep(self, url: str, positions: Mapping[int, int]) -> None:
-        """Remember; an empty mapping forgets. A file that cannot be written does not fail the command."""
+        """Store the positions; an empty mapping removes them. A file that cannot be written is no failure."""
         if self._path is None:
             return
         servers = self._read()
@@ -41,30 +43,9 @@ class Memory:
 
     def _read(self) -> dict[str, object]:
         try:
-            if self._path is None or not self._path.is_file():  # a pipe would never end
+            if self._path is None or not self._path.is_file():  # reading a pipe would never end
                 return {}
             found = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
-
-
-def _is_position(key: object, value: object) -> bool:
-    """Whether the API takes it: a partition, and an offset of 64 bits."""
-    is_partition = isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 10
-    return is_partition and isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18
-
-
-def encode(positions: Mapping[int, int]) -> str:
-    """As the API's headers have it."""
-    return ",".join(f"{partition}:{offset}" for partition, offset in sorted(positions.items()))
-
-
-def decode(header: str) -> dict[int, int]:
-    """From a header of the API; what cannot be read is left out."""
-    found: dict[int, int] = {}
-    for part in header.split(","):
-        partition, _, offset = part.strip().partition(":")
-        if partition.isdecimal() and offset.isdecimal() and _is_position(partition, int(offset)):
-            found[int(partition)] = int(offset)
-    return found

@@ -1,4 +1,4 @@
-"""Why the server found nothing: a task that is not there, has ended, or was not there yet each have their sentence."""
+"""Explain why a task was not found: it does not exist, has ended, or did not exist yet."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ from pulp_console.exits import DATA
 
 from pulp_admin.errors import Failure, NotFound
 from pulp_admin.paths import api_path
+from pulp_admin.positions import LogPosition
 from pulp_admin.words import state_of_report
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def why_not_cancelled(client: "Client", task_id: str, refusal: NotFound) -> Failure:
-    """Pulp 2 says that it holds no such task also where the task has ended."""
+    """Pulp 2 also answers "not found" for a task that has ended; tell the two apart."""
     try:
         report = client.get(api_path("v2", "tasks", task_id))
     except NotFound:
@@ -26,25 +27,26 @@ def why_not_cancelled(client: "Client", task_id: str, refusal: NotFound) -> Fail
     )
 
 
-def why_not_there_then(client: "Client", task_id: str, as_of: str, refusal: NotFound) -> Failure:
+def why_not_found_at(client: "Client", task_id: str, as_of: str, refusal: NotFound) -> Failure:
     """The task at `as_of`, a time or PARTITION:OFFSET, was not found."""
     try:
         [first] = client.get(api_path("v3", "tasks", task_id, "history"), {"limit": 1})["results"]
     except (NotFound, ValueError):
         return refusal
-    partition, colon, offset = as_of.partition(":")
-    place = f"{first['partition']}:{first['offset']}"
+    start = LogPosition.of(first)
     history = f"All its events: pulp-admin tasks history --task-id {task_id}"
-    if not (colon and partition.isdecimal() and offset.isdecimal()):
+    try:
+        asked = LogPosition.parse(as_of)
+    except ValueError:
         return Failure(
-            f"Task {task_id} did not exist yet at {as_of}: it was submitted at {first['time']} (event {place}).", DATA
+            f"Task {task_id} did not exist yet at {as_of}: it was submitted at {first['time']} (event {start}).", DATA
         )
-    if int(partition) != first["partition"]:
+    if asked.partition != start.partition:
         return Failure(
-            f"{as_of} is an event of another task: those of task {task_id} are in partition {first['partition']}, from"
-            f" {place} on. {history}",
+            f"{as_of} is an event of another task: those of task {task_id} are in partition {start.partition}, from"
+            f" {start} on. {history}",
             DATA,
         )
     return Failure(
-        f"Task {task_id} did not exist yet at {as_of}: its first event is {place}, {first['time']}. {history}", DATA
+        f"Task {task_id} did not exist yet at {as_of}: its first event is {start}, {first['time']}. {history}", DATA
     )

@@ -1,4 +1,4 @@
-"""What is asked for each task of a wide table beside its report: why it waits, why it was cancelled."""
+"""The notes of a wide table: why a task waits, or why it was cancelled."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -11,17 +11,17 @@ from pulp_admin.words import state_of_report
 if TYPE_CHECKING:
     from pulp_admin.client import Client
 
-_MOST_QUESTIONS: Final = 25
+_MAX_REQUESTS: Final = 25
 
 
 def noted(client: "Client", reports: Sequence[Mapping[str, Any]]) -> list[Line]:
-    """The lines of the tasks. Each reason is a request of its own, so a long list has only its first."""
-    lines, asked = [], 0
+    """Return a line for each task. Each reason takes a request, so only the first tasks of a long list have one."""
+    lines, requests = [], 0
     for report in reports:
         state = state_of_report(report)
         note = ""
-        if asked < _MOST_QUESTIONS and state.pulp2 in ("waiting", "cancelling", "canceled"):
-            asked += 1
+        if requests < _MAX_REQUESTS and state.pulp2 in ("waiting", "cancelling", "canceled"):
+            requests += 1
             note = _note(client, report, state.pulp2)
         lines.append(Line(report, note))
     return lines

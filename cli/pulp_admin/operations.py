@@ -52,6 +52,8 @@ def _page(row: dict[str, Any]) -> list[str]:
         *wrap("Cancellable:  ", "yes" if row["cancellable"] else "no"),
         *wrap("Resources:    ", ", ".join(_resource(item) for item in row["resources"]) or "none"),
         *([] if row["requires"] is None else wrap("Requires:     ", f"{row['requires']} on the same resource")),
+        *([] if row.get("retry") is None else wrap("Retries:      ", _retries(row["retry"]))),
+        *([] if row.get("deadline_seconds") is None else wrap("Deadline:     ", f"{row['deadline_seconds']} s")),
         *wrap("Registered:   ", _registered(row)),
         *wrap("Workers:      ", ", ".join(_worker(worker) for worker in row["workers"]) or "none is online"),
         "",
@@ -68,6 +70,11 @@ def _page(row: dict[str, Any]) -> list[str]:
 def _resource(item: dict[str, str]) -> str:
     shared = " (shared)" if item["access"] == "shared" else ""
     return f"{item['type']}:{item['id']}{shared}"
+
+
+def _retries(retry: dict[str, Any]) -> str:
+    first, longest = retry["backoff_seconds"], retry["max_backoff_seconds"]
+    return f"{retry['retries']}, after {first:g} s and twice as long each time, at most {longest:g} s"
 
 
 def _registered(row: dict[str, Any]) -> str:

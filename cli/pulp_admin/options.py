@@ -1,5 +1,6 @@
-"""Parameters of commands that are more than a text."""
+"""Parameter types of commands."""
 
+import contextlib
 import re
 from datetime import UTC, datetime
 from typing import Final
@@ -7,9 +8,11 @@ from typing import Final
 import click
 from pulp_console.times import FORMS, local_now, parse_time
 
+from pulp_admin.positions import LogPosition
 from pulp_admin.words import StateWord, UnknownState, states_in
 
-_POSITION: Final = re.compile(r"\d{1,9}:\d{1,18}", re.ASCII)
+_MOST_ID_CHARACTERS: Final = 200
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class StatesType(click.ParamType):
@@ -40,14 +43,30 @@ class ResourceType(click.ParamType):
         return value
 
 
+class RepositoryIdType(click.ParamType):
+    """The id of a repository, checked before any request is sent; the server knows which ones exist."""
+
+    name = "id"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value or value != value.strip() or len(value) > _MOST_ID_CHARACTERS or _CONTROL.search(value):
+            self.fail(
+                f"{value!r} is not the id of a repository: 1 to {_MOST_ID_CHARACTERS} characters, without control"
+                " characters and without a blank at either end, are expected",
+                param,
+                ctx,
+            )
+        return value
+
+
 class MomentType(click.ParamType):
     """A time, or an event as PARTITION:OFFSET; the value is what the server takes as `as_of`."""
 
     name = "time"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if _POSITION.fullmatch(value.strip()):
-            return value.strip()
+        with contextlib.suppress(ValueError):
+            return str(LogPosition.parse(value.strip()))
         try:
             return instant(parse_time(value, local_now()))
         except ValueError:
@@ -63,4 +82,5 @@ def instant(time: datetime) -> str:
 
 STATES: Final = StatesType()
 RESOURCE: Final = ResourceType()
+REPOSITORY_ID: Final = RepositoryIdType()
 MOMENT: Final = MomentType()

@@ -1,4 +1,4 @@
-"""Paths of the server's API. Every path is built here, so nothing that a user types can lead to another one."""
+"""Paths of the server's API. Every path is built here, so that user input cannot lead to another one."""
 
 from typing import Final, NewType
 from urllib.parse import quote
@@ -16,7 +16,7 @@ _ROOT: Final = "/pulp/api/"
 def api_path(*segments: str) -> ApiPath:
     """`api_path("v3", "tasks", ID)` is `/pulp/api/v3/tasks/ID/`. Raises `Failure` for what can be no segment."""
     for segment in segments:
-        if segment in ("", ".", ".."):  # a server, or the HTTP library, takes these out of a path
+        if segment in ("", ".", ".."):  # servers and the HTTP library remove these from a path
             raise Failure(f"{segment!r} cannot be a name or an id.", DATA)
     return ApiPath(_ROOT + "".join(quote(segment, safe="", errors="replace") + "/" for segment in segments))
 

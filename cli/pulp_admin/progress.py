@@ -1,4 +1,4 @@
-"""What the progress object of a task says in a few words. Pure.
+"""Summarise the progress object of a task in a few words. Pure.
 
 The tree is the operation's own. What counts has `items_total` and `items_left` (or `num_success`), or `size_total` and
 `size_left` in bytes; what is under way has the `state` IN_PROGRESS. The deepest parts are the most exact.
@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from pulp_console.escaping import one_line
+from pulp_console.output import cropped
 
 _UNITS: Final = ("bytes", "kB", "MB", "GB", "TB", "PB")
-_MOST_CHARACTERS: Final = 60
+_MOST_COLUMNS: Final = 60
 _MOST_LEVELS: Final = 20
 _WORDS: Final = ("step", "message", "state", "status", "phase")
 
@@ -72,7 +73,7 @@ def progress_words(progress: object) -> list[str]:
 
 
 def _shallow(progress: object, levels: int = _MOST_LEVELS) -> object:
-    """Without what is nested deeper than anybody nests: it comes from an operation, and is walked by recursion."""
+    """Cut off deep nesting: the object comes from an operation, and is walked recursively."""
     if not isinstance(progress, dict):
         return progress
     return {key: _shallow(value, levels - 1) for key, value in progress.items()} if levels else {}
@@ -155,7 +156,7 @@ def _named(progress: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
 
 def _short(text: str) -> str:
     line = one_line(text)
-    return line if len(line) <= _MOST_CHARACTERS else line[: _MOST_CHARACTERS - 1] + "…"
+    return cropped(line, _MOST_COLUMNS)
 
 
 def _number(part: Mapping[str, Any], name: str) -> int | None:

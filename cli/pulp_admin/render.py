@@ -20,7 +20,7 @@ _CAPITALS: Final = {"Ca": "CA", "Ssl": "SSL", "Url": "URL"}
 def banner(title: str) -> list[str]:
     """The title between two rules, and one blank line."""
     rule = "+" + "-" * (_BANNER - 2) + "+"
-    return [rule, " " * ((_BANNER - len(title)) // 2) + title, rule, ""]
+    return [rule, " " * ((_BANNER - cells_of(title)) // 2) + title, rule, ""]
 
 
 def details(report: Mapping[str, Any]) -> list[str]:
@@ -53,12 +53,19 @@ def summary(report: Mapping[str, Any]) -> dict[str, Any]:
     }
     if state == "Skipped":
         shown |= {"start_time": "N/A", "finish_time": "N/A"}
-    if report.get("exception"):
-        shown["exception"] = report["exception"]
+    if (reason := _reason(report)) is not None:
+        shown["exception"] = reason
     shown["progress"] = report["progress"] or {}
     if report.get("traceback"):
         shown["traceback"] = report["traceback"]
     return shown
+
+
+def _reason(report: Mapping[str, Any]) -> Any:
+    """Why the task failed: the description, as `exception` alone names only a class."""
+    error = report.get("error")
+    described = error.get("description") if isinstance(error, Mapping) else None
+    return described or report.get("exception") or None
 
 
 def state_word(report: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ _COMMANDS: Final = {
     "sync": "pulp_admin.repo_work:sync",
     "publish": "pulp_admin.repo_work:publish",
     "repair": "pulp_admin.repo_work:repair",
+    "tasks": "pulp_admin.repo_tasks:tasks",
 }
 
 

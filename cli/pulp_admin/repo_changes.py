@@ -9,13 +9,13 @@ from pulp_console.output import show
 
 from pulp_admin.app import App, with_app
 from pulp_admin.paths import id_in
-from pulp_admin.repo_options import repo_id_option, said, said_options
+from pulp_admin.repo_options import new_repo_id_option, repo_id_option, said, said_options
 from pulp_admin.repositories import ALL, find, path_of
 from pulp_admin.start import tell_accepted, watch_option
 
 
 @click.command(epilog=examples("pulp-admin repo create --repo-id zoo --feed https://example.org/zoo/"))
-@click.option("--repo-id", required=True, metavar="ID", help="The repository.")
+@new_repo_id_option
 @said_options
 @with_app
 def create(app: App, repo_id: str, **options: Any) -> None:
@@ -50,13 +50,13 @@ def remove(app: App, repo_id: str, watch: bool) -> None:
 
 
 def make(app: App, repo_id: str, body: Mapping[str, Any]) -> None:
-    """Make a repository, and say so as Pulp 2 does."""
+    """Create a repository, and print what Pulp 2 prints."""
     made = app.client.create(ALL, {"name": repo_id, **body})
     show(app.output, made, lambda: [f"Repository [{repo_id}] successfully created"])
 
 
 def amend(app: App, repo_id: str, body: Mapping[str, Any]) -> None:
-    """Change a repository, and say so as Pulp 2 does."""
+    """Change a repository, and print what Pulp 2 prints."""
     if not body:
         raise click.UsageError("Nothing is to be changed: give at least one option beside --repo-id.")
     changed = app.client.change(path_of(find(app.client, repo_id)), body)
@@ -64,6 +64,6 @@ def amend(app: App, repo_id: str, body: Mapping[str, Any]) -> None:
 
 
 def take_away(app: App, repo_id: str, *, watch: bool) -> None:
-    """Remove a repository, and say so as the guide does of every task."""
+    """Remove a repository, and print what the guide prints for every task."""
     accepted = app.client.delete(path_of(find(app.client, repo_id)))
     tell_accepted(app, id_in(accepted["task"]), watch=watch)

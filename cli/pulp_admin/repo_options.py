@@ -1,4 +1,4 @@
-"""The options by which `repo create`, `repo update` and their other names say what a repository is."""
+"""The options that describe a repository, for `repo create`, `repo update` and their Pulp 2 names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -9,6 +9,7 @@ from pulp_console.groups import Choice
 from pulp_admin import completing
 from pulp_admin.arguments import GivenText, typed
 from pulp_admin.errors import NotFound
+from pulp_admin.options import REPOSITORY_ID
 from pulp_admin.paths import api_path
 
 if TYPE_CHECKING:
@@ -16,8 +17,17 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 repo_id_option: Final = click.option(
-    "--repo-id", required=True, metavar="ID", shell_complete=completing.repositories, help="The repository."
+    "--repo-id",
+    type=REPOSITORY_ID,
+    required=True,
+    metavar="ID",
+    shell_complete=completing.repositories,
+    help="The repository.",
 )
+new_repo_id_option: Final = click.option(
+    "--repo-id", type=REPOSITORY_ID, required=True, metavar="ID", help="The repository."
+)
+"""The same for a repository that is not there yet: the shell offers none."""
 mode_option: Final = click.option(
     "--mirror/--additive",
     "is_mirror",
@@ -38,7 +48,7 @@ compression_option: Final = click.option(
 
 
 def text_options(command: F) -> F:
-    """Adds the options for what people read."""
+    """Add the options for display name, description and notes."""
     for option in (
         click.option(
             "--note", "notes", multiple=True, metavar="KEY=TEXT", help="A note; KEY= removes it. May be repeated."
@@ -51,7 +61,7 @@ def text_options(command: F) -> F:
 
 
 def said_options(command: F) -> F:
-    """Adds all options that say what a repository is; their values go to `said`."""
+    """Add all options that describe a repository; `said` takes their values."""
     for option in (
         click.option(
             "--publish-option",
@@ -79,7 +89,7 @@ def said_options(command: F) -> F:
 
 
 def said(client: "Client", options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the options say, as the server takes it; what they leave out is not in it."""
+    """Return the given options as a request body."""
     body = {name: options[name] for name in ("display_name", "description", "feed") if options[name] is not None}
     notes = pairs_of("--note", options["notes"])
     sync = _options(
@@ -136,4 +146,4 @@ def _declared(client: "Client", operation: str) -> dict[str, Any]:
     try:
         return dict(client.get(api_path("v3", "operations", operation)))
     except NotFound:
-        return {}  # the server says that nobody offers it
+        return {}  # the server reports that no worker offers it

@@ -5,6 +5,7 @@ from pulp_console.groups import Group, examples
 
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
+from pulp_admin.options import REPOSITORY_ID
 from pulp_admin.repo_options import (
     compression_option,
     credential_option,
@@ -82,7 +83,11 @@ publish.add_command(status_command("repo", "publish"))
 
 @click.command(epilog=examples("pulp-admin repo repair --watch", "pulp-admin repo repair --repo-id zoo"))
 @click.option(
-    "--repo-id", metavar="ID", shell_complete=completing.repositories, help="The repository; without it all of them."
+    "--repo-id",
+    type=REPOSITORY_ID,
+    metavar="ID",
+    shell_complete=completing.repositories,
+    help="The repository; without it all of them.",
 )
 @click.option("--feed", metavar="URL", help="Fetch from here; else from where each version came.")
 @credential_option

@@ -25,7 +25,7 @@ COUNTS: Final = {
 
 
 def find(client: "Client", repo_id: str) -> dict[str, Any]:
-    """The repository. Raises `Failure`, which names the one that was probably meant."""
+    """Return the repository. Raises `Failure`, which suggests a similar name."""
     for row in client.get(ALL, {"name": repo_id})["results"]:
         return dict(row)
     names = [str(row["name"]) for row in client.pages(ALL, {"fields": "name"})]
@@ -33,7 +33,7 @@ def find(client: "Client", repo_id: str) -> dict[str, Any]:
 
 
 def path_of(repository: Mapping[str, Any]) -> ApiPath:
-    """Where the server has the repository."""
+    """Return the path of the repository on the server."""
     return api_path("v3", "repositories", "rpm", "rpm", id_in(repository["pulp_href"]))
 
 

@@ -1,4 +1,4 @@
-"""`pulp-admin tasks rerun`: tasks that have ended, once more."""
+"""`pulp-admin tasks rerun`: run finished tasks again."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +19,7 @@ from pulp_admin.errors import NotFound
 from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.paths import api_path
 from pulp_admin.screen import terminal_width
-from pulp_admin.selecting import Wish, ask, number_of, selected, selection_options, show_dry_run, show_results
+from pulp_admin.selecting import TaskSelection, ask, number_of, selected, selection_options, show_dry_run, show_results
 from pulp_admin.words import STATES, StateWord, state_of
 
 if TYPE_CHECKING:
@@ -82,21 +82,21 @@ def rerun(
     that were run again already, in the order in which they were submitted. What could not be run again is listed at the
     end, and the exit code is 69 then.
     """
-    wish = Wish(options)
-    wish.check(has_ids=bool(task_ids))
+    selection = TaskSelection(options)
+    selection.check(has_ids=bool(task_ids))
     changed = {"queue": to_queue, "priority": priority, "timeout_seconds": timeout}
     body: dict[str, Any] = {name: value for name, value in changed.items() if value is not None}
     if found := given_arguments(pairs, arguments):
         body["arguments"] = found
-    if len(task_ids) == 1 and not wish.is_dry_run:
+    if len(task_ids) == 1 and not selection.is_dry_run:
         _rerun_one(app, resolve(app.client, task_ids[0]), body, is_followed=is_followed)
         return
-    tasks = _chosen(app, wish, again=again) if wish.is_all else _named(app, task_ids)
-    if wish.is_dry_run:
+    tasks = _chosen(app, selection, again=again) if selection.is_all else _named(app, task_ids)
+    if selection.is_dry_run:
         show_dry_run(app, tasks, "would be run again")
         return
-    if wish.is_all and tasks:
-        ask(wish, tasks, "Run again", "has failed")
+    if selection.is_all and tasks:
+        ask(selection, tasks, "Run again", "has failed")
     _rerun_many(app, tasks, body, is_followed=is_followed)
 
 
@@ -127,7 +127,7 @@ def _run_again(client: "Client", body: dict[str, Any], run_id: str, task_id: str
 
 
 def _as_declared(client: "Client", body: dict[str, Any], task_id: str) -> dict[str, Any]:
-    """What was given as NAME=TEXT becomes what the task's operation declares: `8` a number."""
+    """Convert arguments given as NAME=TEXT to the types that the operation declares: `8` to a number."""
     given = body.get("arguments", {})
     if not any(isinstance(value, GivenText) for value in given.values()):
         return body
@@ -135,7 +135,7 @@ def _as_declared(client: "Client", body: dict[str, Any], task_id: str) -> dict[s
     try:
         operation = client.get(api_path("v3", "operations", name))
     except NotFound:
-        return body  # the server says so
+        return body  # the server reports it
     return {**body, "arguments": typed(given, operation)}
 
 
@@ -159,12 +159,12 @@ def _named(app: App, task_ids: Sequence[TaskId]) -> list[Report]:
     return [app.client.get(api_path("v2", "tasks", task_id)) for task_id in ids]
 
 
-def _chosen(app: App, wish: Wish, *, again: bool) -> list[Report]:
-    _check_states(wish.filters.states)
+def _chosen(app: App, selection: TaskSelection, *, again: bool) -> list[Report]:
+    _check_states(selection.filters.states)
     if again:
-        return selected(app, wish, _FAILED)
-    tasks = selected(app, wish, _FAILED, {"has_reruns": "false"})
-    left_out = selected(app, wish, _FAILED, {"has_reruns": "true"})
+        return selected(app, selection, _FAILED)
+    tasks = selected(app, selection, _FAILED, {"has_reruns": "false"})
+    left_out = selected(app, selection, _FAILED, {"has_reruns": "true"})
     if left_out:
         were = "was" if len(left_out) == 1 else "were"
         hint(f"{number_of(left_out)} that {were} run again already {were} left out; --again takes them too.")
@@ -180,7 +180,7 @@ def _check_states(states: Sequence[StateWord]) -> None:
 
 
 def _followed(app: App, task_ids: Sequence[str]) -> int:
-    """Follow them one after the other; the exit code of the worst end."""
+    """Follow the tasks one after the other; return the exit code of the worst outcome."""
     from pulp_admin.watching import follow
 
     codes = []

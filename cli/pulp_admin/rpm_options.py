@@ -1,4 +1,4 @@
-"""The options of Pulp 2's `rpm repo create` and `update`: what means something here, and what to do instead."""
+"""The options of Pulp 2's `rpm repo create` and `update`, and what replaces those that are not supported."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -36,7 +36,7 @@ _REFUSED: Final[Mapping[str, str]] = {
 
 
 def rpm_options(command: F) -> F:
-    """Adds the options; `said` reads their values. Those without a meaning here end the command, and say what to do."""
+    """Add the options; `said` takes their values. An unsupported one ends the command with advice."""
     for option in (
         *(_refused(name, told) for name, told in _REFUSED.items()),
         click.option("--relative-url", metavar="PATH", help="Where it is published: its id, and nothing else."),
@@ -53,7 +53,7 @@ def rpm_options(command: F) -> F:
 
 
 def said(repo_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the options say, as the server takes it. Raises a usage error."""
+    """Return the given options as a request body. Raises a usage error."""
     where = options["relative_url"]
     if where is not None and where.strip("/") != repo_id:
         raise click.UsageError(

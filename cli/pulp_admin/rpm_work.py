@@ -4,12 +4,13 @@ from typing import Final
 
 import click
 from pulp_console.groups import Group, examples
-from pulp_console.output import hint, show
+from pulp_console.output import show
 
 from pulp_admin.app import App, with_app
 from pulp_admin.repo_options import repo_id_option
 from pulp_admin.repo_status import follow_to_its_end, status_command, unfinished
-from pulp_admin.screen import banner
+from pulp_admin.screen import banner, say
+from pulp_admin.start import QUEUED
 
 _background: Final = click.option("--bg", "in_background", is_flag=True, help="Return at once.")
 
@@ -61,12 +62,16 @@ def _run(app: App, repo_id: str, operation: str, *, in_background: bool) -> None
     if task_id is None:
         task_id = app.client.submit({"operation": operation, "arguments": {"repo_id": repo_id}})
     else:
-        hint(
-            f"A {operation} task is already in progress for this repository."
-            + ("" if in_background else " Its progress will be tracked below.")
-        )
+        said = f"A {operation} task is already in progress for this repository."
+        say(app, said if in_background else f"{said} Its progress will be tracked below.")
     if in_background:
-        told = f"The status of this {operation} can be displayed using the status command."
-        show(app.output, {"task_id": task_id}, lambda: [told])
+        _leave(app, task_id, operation)
         return
     follow_to_its_end(app, task_id)
+
+
+def _leave(app: App, task_id: str, operation: str) -> None:
+    """Say what Pulp 2.21 says with `--bg`, and what 2.0 says."""
+    say(app, QUEUED)
+    told = f"The status of this {operation} can be displayed using the status command."
+    show(app.output, {"task_id": task_id}, lambda: [told])

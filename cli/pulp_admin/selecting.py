@@ -1,4 +1,4 @@
-"""The tasks that a command is to act on: read once, shown, counted, and asked about before anything is done."""
+"""Select the tasks that a command acts on, and ask for confirmation."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ _MOST_KINDS = 5
 
 
 def selection_options(command: F) -> F:
-    """Adds `--all`, the filters, `--limit`, `--dry-run` and `--yes`."""
+    """Add `--all`, the filters, `--limit`, `--dry-run` and `--yes`."""
     for option in (
         yes_option,
         click.option("--dry-run", is_flag=True, help="Only show which tasks it would be."),
@@ -34,8 +34,8 @@ def selection_options(command: F) -> F:
     return command
 
 
-class Wish:
-    """What the options of `selection_options` ask for."""
+class TaskSelection:
+    """The values of `selection_options`."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         given = dict(options)
@@ -46,7 +46,7 @@ class Wish:
         self.filters = Filters.of(given)
 
     def check(self, *, has_ids: bool) -> None:
-        """Raises a usage error for options that do not go together, or where nothing says which tasks."""
+        """Raise a usage error for options that exclude each other, or if no task is selected."""
         context = click.get_current_context()
         if has_ids and self.is_all:
             raise click.UsageError("--task-id names tasks, and --all chooses them: give one of the two", context)
@@ -58,20 +58,20 @@ class Wish:
 
 
 def selected(
-    app: App, wish: Wish, states: Sequence[StateWord], further: Mapping[str, Any] | None = None
+    app: App, selection: TaskSelection, states: Sequence[StateWord], further: Mapping[str, Any] | None = None
 ) -> list[Report]:
-    """The tasks that match, in the order of their submission; those in one of `states` if no state was named."""
-    params = {"state": codes_of(states), **wish.filters.params(), **(further or {})}
-    if wish.limit is not None:
-        params["limit"] = wish.limit
+    """Return the matching tasks in order of submission; only those in `states` if no state was named."""
+    params = {"state": codes_of(states), **selection.filters.params(), **(further or {})}
+    if selection.limit is not None:
+        params["limit"] = selection.limit
     found: list[Report] = app.client.get(api_path("v2", "tasks"), params)
     if not found:
-        check_operations(app.client, wish.filters.operations)
+        check_operations(app.client, selection.filters.operations)
     return found
 
 
 def show_dry_run(app: App, tasks: Sequence[Report], what: str) -> None:
-    """The tasks, and how many; `what` is said of them, such as `would be cancelled`."""
+    """Print the tasks and their number; `what` describes them, such as `would be cancelled`."""
     if app.output in ("json", "yaml"):
         planned = [
             {"task_id": task["task_id"], "operation": task["task_type"], "state": task["state"], "outcome": None}
@@ -83,26 +83,26 @@ def show_dry_run(app: App, tasks: Sequence[Report], what: str) -> None:
     hint(f"{number_of(tasks)} {what}. Nothing was done: this is a dry run.")
 
 
-def ask(wish: Wish, tasks: Sequence[Report], verb: str, which: str) -> None:
-    """Returns if it may be done. `which` says of what kind all of them are, where no filter was given.
+def ask(selection: TaskSelection, tasks: Sequence[Report], verb: str, which: str) -> None:
+    """Return if the user agrees. `which` names the kind of tasks where no filter was given.
 
     Ends the command where the answer is no, and with a usage error where nobody can be asked.
     """
-    chosen = str(wish.filters)
+    chosen = str(selection.filters)
     kinds = Counter(str(task["task_type"]) for task in tasks).most_common(_MOST_KINDS + 1)
     listed = ", ".join(f"{name} {count}" for name, count in kinds[:_MOST_KINDS])
     hint(f"{number_of(tasks)}: {listed}{', ...' if len(kinds) > _MOST_KINDS else ''}")
     if chosen:
-        confirm(f"{verb} {number_of(tasks)} ({chosen})?", is_sure=wish.is_sure)
+        confirm(f"{verb} {number_of(tasks)} ({chosen})?", is_sure=selection.is_sure)
         return
     everything = f"No filter was given, so this is any task that {which}."
-    if wish.is_sure:
+    if selection.is_sure:
         raise click.UsageError(f"{everything} --yes is not enough for that: if you mean it, name the states by --state")
     confirm_number(f"{everything} {verb} {number_of(tasks)}?", len(tasks))
 
 
 def show_results(app: App, results: Sequence[Result], done: str, rows: Callable[[], Sequence[str]]) -> None:
-    """What became of the tasks. `rows` are the lines about those that were done, `done` the word for them."""
+    """Print the results. `rows` has a line for each successful request, `done` the word for them."""
     if app.output in ("json", "yaml"):
         found = [result.data() for result in results]
         show(app.output, {"dry_run": False, "count": len(results), "tasks": found}, list)

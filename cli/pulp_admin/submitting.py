@@ -1,6 +1,6 @@
 """`pulp-admin submit`: start a task of any operation."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pulp_console.exits import DATA
@@ -15,11 +15,14 @@ from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.paths import api_path
 from pulp_admin.start import accepted, watch_option
 
+if TYPE_CHECKING:
+    from uuid import UUID
+
 _WORDS = "pulp_admin.submit.words"
 
 
 class SubmitCommand(click.Command):
-    """A command whose help also shows the arguments of the named operation, if the server answers quickly."""
+    """A command whose help also shows the operation's arguments, if the server answers quickly."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_WORDS] = list(args)
@@ -73,11 +76,26 @@ class SubmitCommand(click.Command):
     "--queue", metavar="NAME", shell_complete=completing.queues, help="The queue of the workers that may run it."
 )
 @click.option("--priority", type=click.IntRange(-1000, 1000), help="Higher runs first.")
-@click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="Fail the task after this time.")
+@click.option(
+    "--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="End an attempt that takes longer than this."
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 100),
+    metavar="N",
+    help="Try the task again after a failure, so often; else as the operation declares.",
+)
+@click.option(
+    "--deadline",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="Fail the task after this time, whatever the attempt.",
+)
 @click.option(
     "--depends-on", type=TASK_ID, multiple=True, metavar="ID", help="Run only after this task was successful."
 )
 @click.option("--parent", type=TASK_ID, metavar="ID", help="The task that this one belongs to.")
+@click.option("--group", type=click.UUID, metavar="UUID", help="The group that the task joins: any UUID makes one.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key makes one task, however often it is sent.")
 @watch_option
 @with_app
@@ -91,8 +109,11 @@ def submit(
     queue: str | None,
     priority: int | None,
     timeout: int | None,
+    retries: int | None,
+    deadline: int | None,
     depends_on: tuple[TaskId, ...],
     parent: TaskId | None,
+    group: "UUID | None",
     idempotency_key: str | None,
     watch: bool,
 ) -> None:
@@ -101,28 +122,34 @@ def submit(
     `pulp-admin submit OPERATION --help` shows the arguments of one.
     """
     given: dict[str, Any] = {
-        "resources": [_resource(text) for text in resources] or None,
+        "resources": [resource_of(text) for text in resources] or None,
         "tags": list(tags) or None,
         "queue": queue,
         "priority": priority,
         "timeout_seconds": timeout,
+        "retry": None if retries is None else {"retries": retries},
+        "deadline_seconds": deadline,
         "depends_on": [resolve(app.client, each) for each in depends_on] or None,
         "parent_task": None if parent is None else resolve(app.client, parent),
+        "group_id": None if group is None else str(group),
     }
     body = {key: value for key, value in given.items() if value is not None}
     named = given_arguments(pairs, arguments)
-    body |= {"operation": operation, "arguments": _as_declared(app, operation, named)}
+    body |= {"operation": operation, "arguments": as_declared(app, operation, named)}
     accepted(app, body, watch=watch, key=idempotency_key)
 
 
-def _as_declared(app: App, name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, converted to the declared types. Raises `Failure` for what the server would refuse."""
+def as_declared(app: App, name: str, given: dict[str, Any], *, is_complete: bool = True) -> dict[str, Any]:
+    """The arguments, converted to the declared types. Raises `Failure` for what the server would refuse.
+
+    Without `is_complete` they are some of the arguments, and only converted.
+    """
     try:
         operation = app.client.get(api_path("v3", "operations", name))
     except NotFound:
-        return given  # the server names the operations that there are
+        return given  # the server lists the operations
     found = typed(given, operation)
-    problem = problem_with(found, operation)
+    problem = problem_with(found, operation) if is_complete else None
     if problem is not None:
         raise Failure(f"{problem}\n{example_of(operation['example'])}", DATA)
     return found
@@ -141,7 +168,7 @@ def _write_arguments(operation: dict[str, Any], formatter: click.HelpFormatter) 
             )
             formatter.write_text(none)
     with formatter.indentation():
-        for line in example_of(operation["example"]).splitlines():  # to be copied: never wrapped
+        for line in example_of(operation["example"]).splitlines():  # not wrapped, so that it can be copied
             formatter.write(f"{' ' * formatter.current_indent}{line}\n")
 
 
@@ -157,7 +184,8 @@ def _about(row: list[str]) -> str:
     return f"{description}  [{note}]"
 
 
-def _resource(text: str) -> dict[str, str]:
+def resource_of(text: str) -> dict[str, str]:
+    """The resource that a text names. Raises a usage error."""
     kind, _, rest = text.partition(":")
     name, colon, access = rest.rpartition(":")
     if not colon:

@@ -16,12 +16,13 @@ _COMMANDS: Final = {
     "history": "pulp_admin.history:history",
     "cancel": "pulp_admin.cancelling:cancel",
     "rerun": "pulp_admin.rerun:rerun",
+    "purge": "pulp_admin.purging:purge",
 }
 
 
 @click.group(cls=LazyGroup, places=_COMMANDS, epilog=examples("pulp-admin tasks list"))
 def tasks() -> None:
-    """List, inspect, watch, cancel and rerun server-side tasks."""
+    """List, inspect, watch, cancel, rerun and purge tasks."""
 
 
 @click.command(epilog=examples("pulp-admin tasks watch --task-id e0e0a250-eded-468f-9d97-0419a00b130f"))

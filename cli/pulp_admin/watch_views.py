@@ -1,4 +1,4 @@
-"""How a task that is watched is shown: a bar on a terminal, a line for each change elsewhere."""
+"""Views of a watched task: a bar on a terminal, a line for each change elsewhere."""
 
 import os
 import sys
@@ -26,14 +26,14 @@ _DUMB: Final = ("dumb", "unknown")
 
 
 class View(Protocol):
-    """Where the task is shown."""
+    """Shows a watched task."""
 
     def show(self, task: Mapping[str, Any], *, at: str | None, waits_for: str) -> None:
-        """The task has changed, at a time that is given in RFC 3339 where it is known."""
+        """Show a change of the task, with its time in RFC 3339 if known."""
         ...
 
     def idle(self) -> None:
-        """Nothing has changed. Raises `BrokenPipeError` if standard output has no reader any more."""
+        """Called while nothing changes. Raises `BrokenPipeError` if nobody reads standard output any more."""
         ...
 
     def remark(self, text: str) -> None:
@@ -41,12 +41,12 @@ class View(Protocol):
         ...
 
     def close(self) -> None:
-        """Nothing more is shown."""
+        """End the view."""
         ...
 
 
 def view_for(output: str) -> View:
-    """The view for the given output: a terminal, a file or a program."""
+    """Return the view for a terminal, a file or a program."""
     if output in ("json", "yaml"):
         return DataView(output)
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in _DUMB:
@@ -55,7 +55,7 @@ def view_for(output: str) -> View:
 
 
 class LineView:
-    """A line for each change: when, what, and how far."""
+    """Prints a line for each change: time, event, progress."""
 
     def __init__(self) -> None:
         self._said = ""
@@ -78,7 +78,7 @@ class LineView:
 
 
 class DataView:
-    """The task after each change, for programs."""
+    """Prints the task after each change, for programs."""
 
     def __init__(self, output: str) -> None:
         self._output = output
@@ -101,7 +101,7 @@ class DataView:
 
 
 class BarView:
-    """One line that is drawn again and again, and the outcome below it."""
+    """Redraws one line, and prints the outcome below it."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -151,7 +151,7 @@ class BarView:
 
         if self._task is None:
             return Text("")
-        width = max(10, self._console.width - 1)  # in the last column some terminals begin a new line
+        width = max(10, self._console.width - 1)  # some terminals wrap after the last column
         text = bar_line(self._task, self._waits_for, width, datetime.now(UTC), is_ascii=self._is_ascii)
         state = state_of_report(self._task)
         style = _COLOURS.get(state.guide, "cyan")
@@ -161,7 +161,7 @@ class BarView:
 
 
 def sentence(task: Mapping[str, Any], waits_for: str) -> str:
-    """`sync: Running, 5/10 items`; of a task that has ended, after how long and with what error."""
+    """`sync: Running, 5/10 items`; for a finished task, its duration and error."""
     state = state_of_report(task)
     head = f"{task['task_type']}: {state.guide}"
     if state.exit_code is None:
@@ -178,7 +178,7 @@ def sentence(task: Mapping[str, Any], waits_for: str) -> str:
 
 
 def bar_line(task: Mapping[str, Any], waits_for: str, width: int, now: datetime, *, is_ascii: bool) -> str:
-    """The task in one line of a terminal: as much of it as there is room for, the bar last."""
+    """The task in one line of a terminal, shortened to fit, with the bar last."""
     state = state_of_report(task)
     elapsed = span_text(time_of(task.get("start_time") or task.get("submit_time")), now)
     words = [waits_for] if waits_for else progress_words(task.get("progress"))
@@ -188,7 +188,7 @@ def bar_line(task: Mapping[str, Any], waits_for: str, width: int, now: datetime,
     fraction = counts_of(task.get("progress")).fraction
     if fraction is not None and room - 1 >= _NARROWEST_BAR:
         return f"{head} {_bar(fraction, min(room - 1, _WIDEST_BAR), is_ascii=is_ascii)} {tail}"
-    if room < 0:  # the operation's name is what is known anyway
+    if room < 0:  # the user knows the operation's name
         head = state.guide
     line = f"{head} {tail}"
     return line if cells_of(line) <= width else _cropped(f"{head} {elapsed}  {' '.join(map(one_line, words))}", width)

@@ -1,4 +1,4 @@
-"""Following a task to its end, whatever becomes of the connection meanwhile."""
+"""Follow a task until it ends, across lost connections."""
 
 import random
 import time
@@ -35,29 +35,29 @@ class Pauses:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     patience_s: float = _PATIENCE_S
-    _fruitless: int = 0
+    _failures: int = 0
     _answered_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self._answered_at = self.clock()
 
     def answered(self) -> None:
-        """The server is up."""
+        """Note that the server has answered."""
         self._answered_at = self.clock()
 
-    def brought_something(self) -> None:
-        """A stream did, or the task has changed."""
-        self._fruitless = 0
+    def made_progress(self) -> None:
+        """Note that a stream had an event, or that the task has changed."""
+        self._failures = 0
 
     def pause(self) -> None:
-        """Wait."""
-        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._fruitless)
-        self._fruitless = min(self._fruitless + 1, 10)
+        """Wait before the next connection."""
+        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
         self.sleep(longest * random.uniform(0.5, 1.0))
 
     @property
     def is_over(self) -> bool:
-        """The server was away for longer than anybody waits."""
+        """Whether the server has been away for too long."""
         return self.clock() - self._answered_at > self.patience_s
 
 
@@ -89,20 +89,20 @@ class _Watch:
         self._is_away = False
 
     def run(self) -> int:
-        """The first connection has to succeed; from then on everything that passes is waited out."""
+        """The first connection has to succeed; later failures that may be temporary are waited out."""
         while True:
             try:
                 code = self._stream()
                 if code is not None:
                     return code
             except Failure as failure:
-                self._tolerate(failure)
+                self._raise_unless_temporary(failure)
             self._pauses.pause()
 
     def _stream(self) -> int | None:
-        """Follow one stream until it ends; the exit code if the task ended first.
+        """Follow one stream until it ends; return the exit code if the task ended first.
 
-        The stream is opened before the task is read: so nothing that happens between is missed.
+        The stream is opened before the task is read, so that no change in between is missed.
         """
         self._is_open = False
         with self._client.events(self._task_id, self._last_id) as messages:
@@ -112,17 +112,17 @@ class _Watch:
                 return code
             for message in messages:
                 self._pauses.answered()
-                self._pauses.brought_something()
+                self._pauses.made_progress()
                 self._last_id = message.id or self._last_id
                 if message.event == _FAILURE:
                     return None
-                code = self._take(message) if message.data else self._idle()
+                code = self._on_event(message) if message.data else self._idle()
                 if code is not None:
                     return code
         return None
 
-    def _take(self, message: "ServerSentEvent") -> int | None:
-        """What an event means the server knows, once its reads are as far; of progress the event says all."""
+    def _on_event(self, message: "ServerSentEvent") -> int | None:
+        """Read the task after an event, at its position; a progress event has all that is needed."""
         record = message.json()
         event = record["event"] or {}
         at = _time_of(record["timestamp_ms"])
@@ -132,7 +132,7 @@ class _Watch:
         return self._read(at, at_least={record["partition"]: record["offset"]})
 
     def _idle(self) -> int | None:
-        """The server has nothing to say; what a task waits for may have changed all the same."""
+        """Called when no event comes: the reason why a task waits may have changed."""
         self._view.idle()
         if self._task is None or state_of_report(self._task).pulp2 != "waiting":
             return None
@@ -148,13 +148,13 @@ class _Watch:
 
     def _changed(self, task: dict[str, Any], at: str | None) -> int | None:
         if task != self._task:
-            self._pauses.brought_something()
+            self._pauses.made_progress()
         self._task = task
         self._view.show(task, at=at, waits_for=why_it_waits(self._client, self._task_id, task))
         return state_of_report(task).exit_code
 
-    def _tolerate(self, failure: Failure) -> None:
-        """Raises what does not pass, and what nobody can wait for."""
+    def _raise_unless_temporary(self, failure: Failure) -> None:
+        """Raise errors that are not temporary, and any error after too long."""
         if isinstance(failure, StaleStream) and self._last_id is not None:
             self._last_id = None
             return
@@ -166,7 +166,7 @@ class _Watch:
                 f" on. To watch it again: pulp-admin tasks watch --task-id {self._task_id}",
                 TEMPORARY,
             )
-        if not self._is_open and not self._is_away:  # that a proxy cuts a stream now and then is no news
+        if not self._is_open and not self._is_away:  # proxies cut streams from time to time: not worth a remark
             self._view.remark(f"The server does not answer ({failure.why}). Trying again.")
             self._is_away = True
 

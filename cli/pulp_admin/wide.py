@@ -1,11 +1,11 @@
-"""`--output wide`: one line a task, with what a person asks next. Pure."""
+"""`--output wide`: one line a task, with the details that a person asks for next. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from pulp_console.escaping import one_line
-from pulp_console.output import cells_of, pad
+from pulp_console.output import cells_of, cropped, pad
 
 from pulp_admin.progress import progress_words
 from pulp_admin.spans import span_text, time_of
@@ -29,7 +29,7 @@ _GAP: Final = "  "
 
 
 class Line(NamedTuple):
-    """A task, and why it waits or was cancelled, where that is known."""
+    """A task, and why it waits or was cancelled, if known."""
 
     report: Mapping[str, Any]
     note: str = ""
@@ -53,7 +53,7 @@ def wide_table(tasks: Iterable[Line], now: datetime, width: int | None) -> list[
 
 
 def note_of(report: Mapping[str, Any]) -> str:
-    """The error of a task, or how far it is."""
+    """The error of a task, or its progress."""
     error = report.get("error")
     if isinstance(error, dict):
         return str(error.get("description") or error.get("code") or "")
@@ -108,12 +108,4 @@ def _width(rows: Sequence[Mapping[str, str]], name: str) -> int:
 
 
 def _line(row: Mapping[str, str], names: Sequence[str], widths: Mapping[str, int]) -> str:
-    return _GAP.join(pad(_cut(row[name], widths[name]), widths[name]) for name in names)
-
-
-def _cut(text: str, width: int) -> str:
-    if cells_of(text) <= width:
-        return text
-    while cells_of(text) > width - 1:
-        text = text[:-1]
-    return text + "…"
+    return _GAP.join(pad(cropped(row[name], widths[name]), widths[name]) for name in names)

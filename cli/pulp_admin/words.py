@@ -1,24 +1,26 @@
-"""The words for the states of a task: one table for everything that is read and printed. Pure."""
+"""The words for task states: one table for input and output. Pure."""
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from pulp_console.groups import suggestion
 
+from pulp_admin.exits import CANCELLED, FAILED, SKIPPED
+
 
 class StateWord(NamedTuple):
     """A state in every spelling."""
 
     guide: str
-    """As the user guide prints it, and so wherever a person reads."""
+    """The user guide's word, for people."""
     pulp2: str
-    """In the reports of the v2 dialect, which `--output json` prints."""
+    """The word of the v2 dialect, which `--output json` prints."""
     pulp3: str
-    """In the v3 dialect."""
+    """The word of the v3 dialect."""
     synonyms: tuple[str, ...] = ()
-    """What else people type."""
+    """Other spellings that users may type."""
     exit_code: int | None = None
-    """Of `watch`, for a state in which a task has ended."""
+    """The exit code of `watch` for a final state."""
 
 
 STATES: Final = (
@@ -26,9 +28,9 @@ STATES: Final = (
     StateWord("Running", "running", "running", ("started",)),
     StateWord("Cancelling", "cancelling", "canceling"),
     StateWord("Successful", "finished", "completed", ("success", "succeeded"), exit_code=0),
-    StateWord("Error", "error", "failed", ("failure",), exit_code=1),
-    StateWord("Cancelled", "canceled", "canceled", ("cancelled",), exit_code=3),
-    StateWord("Skipped", "skipped", "skipped", exit_code=4),
+    StateWord("Error", "error", "failed", ("failure",), exit_code=FAILED),
+    StateWord("Cancelled", "canceled", "canceled", ("cancelled",), exit_code=CANCELLED),
+    StateWord("Skipped", "skipped", "skipped", exit_code=SKIPPED),
 )
 UNFINISHED: Final = tuple(state for state in STATES if state.exit_code is None)
 _BY_SPELLING: Final = {

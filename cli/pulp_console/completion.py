@@ -60,7 +60,7 @@ def variable(program: str) -> str:
 
 
 def set_up_completion() -> None:
-    """Make click use what is here. Call it before a command is run."""
+    """Register the completion of this module with click. Call it before a command runs."""
     add_completion_class(Bash, "bash")
 
 

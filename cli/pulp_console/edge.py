@@ -51,7 +51,7 @@ def run(
 
 
 def _check_text(arguments: Sequence[str]) -> None:
-    """Refuses what no command can do anything with: half of a character, or bytes of another encoding."""
+    """Refuse text that no command can use: half of a surrogate pair, or bytes of another encoding."""
     for argument in arguments:
         if any("\ud800" <= character <= "\udfff" for character in argument):
             raise click.UsageError(f"The argument {argument!r} is not valid UTF-8.")
@@ -79,9 +79,9 @@ def _usage(error: click.ClickException) -> int:
 
 
 def _flushed(code: int) -> int:
-    """The code, or another one if what was printed does not reach its reader."""
+    """Flush standard output; return the code, or another one if the flush fails."""
     try:
-        if sys.stdout is not None:  # as it is where standard output was closed before we began
+        if sys.stdout is not None:  # standard output was closed before the command began
             sys.stdout.flush()
     except BrokenPipeError:
         return _closed_pipe()
@@ -91,18 +91,18 @@ def _flushed(code: int) -> int:
 
 
 def _closed_pipe() -> int:
-    _write_into_nothing()
+    _discard_output()
     return NO_READER
 
 
 def _unwritable(error: OSError) -> int:
     failed(f"Something cannot be written, the output or a file: {error.strerror}.")
-    _write_into_nothing()
+    _discard_output()
     return UNWRITABLE
 
 
-def _write_into_nothing() -> None:
-    """Python flushes standard output once more when it ends: so it has nothing to complain about."""
+def _discard_output() -> None:
+    """Redirect standard output to nowhere: Python flushes it once more at its end, and would report the error again."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -1,4 +1,4 @@
-"""Groups of commands, and choices, that say what was probably meant."""
+"""Command groups and choices that suggest similar names."""
 
 import importlib
 from collections.abc import Iterable, Mapping

@@ -23,7 +23,7 @@ def show(output: str, value: Any, lines: Callable[[], Iterable[str]]) -> None:
 
 
 def shown(output: str, value: Any, lines: Callable[[], Iterable[str]]) -> str:
-    """What `show` writes."""
+    """Return what `show` writes."""
     if output == "json":
         return json_text(value, indent=2) + "\n"
     if output == "yaml":
@@ -43,11 +43,11 @@ def show_next(output: str, value: Any, line: str) -> None:
 
 def check_reader() -> None:
     """Raises `BrokenPipeError` if nobody reads standard output any more. For loops that may wait long for a line."""
-    if sys.stdout is None:  # closed before we started
+    if sys.stdout is None:  # closed before the command started
         raise BrokenPipeError
     try:
         descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):  # not a file: we were called by another program
+    except (OSError, ValueError):  # not a file: another program called us
         return
     poll = select.poll()
     poll.register(descriptor, 0)
@@ -108,25 +108,31 @@ def wrap(head: str, text: str, *, width: int = WIDTH) -> list[str]:
 
 
 def _filled(paragraph: str, room: int) -> list[str]:
-    """Lines of at most `room` columns. `textwrap` counts characters, of which some take two columns and some none: such
-    a one is given that many, and they are taken away again."""
-    wide = "\0"  # which no event holds
-    stretched = paragraph if paragraph.isascii() else "".join(_stretched(character, wide) for character in paragraph)
-    lines = textwrap.wrap(stretched, room, break_on_hyphens=False, expand_tabs=True)
-    return [line.replace(wide, "") for line in lines]
+    if paragraph.isascii():
+        return textwrap.wrap(paragraph, room, break_on_hyphens=False)
+    from wcwidth import wrap as wrap_columns  # slow to import
 
-
-def _stretched(character: str, wide: str) -> str:
-    return character + wide * (cells_of(character) - 1)
+    return wrap_columns(paragraph, room, break_on_hyphens=False, control_codes="ignore")
 
 
 def cells_of(text: str) -> int:
-    """How many columns of a terminal a text takes: wide characters take two, combining ones none."""
+    """Return the columns that a text takes on a terminal: two for wide characters, none for combining ones."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # slow to import
+    from wcwidth import width  # slow to import
 
-    return cell_len(text)
+    return width(text, control_codes="ignore")
+
+
+def cropped(text: str, width: int) -> str:
+    """The text, or what fits of it into `width` columns with an ellipsis behind it."""
+    if cells_of(text) <= width:
+        return text
+    if text.isascii():
+        return text[: width - 1] + "…"
+    from wcwidth import clip  # slow to import
+
+    return clip(text, 0, width - 1, control_codes="ignore").rstrip() + "…"
 
 
 def pad(text: str, width: int) -> str:
@@ -153,6 +159,6 @@ def failed(text: str, *, to_stdout: bool = False) -> None:
 
 
 def _remark(text: str) -> None:
-    # Where nobody can be told anything the exit code still says how it ended.
+    # If nothing can be printed, the exit code still says how the command ended.
     with contextlib.suppress(OSError):
         click.echo(text, err=True)

@@ -35,7 +35,7 @@ def parse_time(text: str, now: datetime) -> datetime:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if words in ("now", "today", "yesterday"):
         return {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}[words]
-    age = _age(words.removesuffix("ago").strip())
+    age = duration_of(words.removesuffix("ago").strip())
     try:
         if age is not None:
             return now - age
@@ -87,7 +87,8 @@ class Time(click.ParamType):
 TIME: Final = Time()
 
 
-def _age(words: str) -> timedelta | None:
+def duration_of(words: str) -> timedelta | None:
+    """The duration in words such as `90s`, `2h30m` or `7d`; None for anything else."""
     age, end = timedelta(), 0
     while match := _PART.match(words, end):
         unit = _UNITS.get(match[2])

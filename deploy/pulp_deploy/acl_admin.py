@@ -1,4 +1,4 @@
-"""ACLs in Kafka: which there are, and adding some."""
+"""Lists, adds and removes ACLs in Kafka."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
@@ -22,12 +22,12 @@ _TIMEOUT_S: Final = 15.0
 
 
 def present(connection: Connection, resources: Collection[tuple[str, str]]) -> list[Acl]:
-    """Every rule that allows something on these things (a kind and a name each), by wildcard and prefix as well.
+    """Every rule that allows access to these resources (kind and name), including wildcard and prefix rules.
 
-    Raises `LogRefused` for a login that may not look, `SettingsError` for brokers without an authorizer.
+    Raises `LogRefused` for a login that may not read ACLs, `SettingsError` for brokers without an authorizer.
     """
     found: dict[Acl, None] = {}
-    anybody: Any = None  # the client's type forgets that a filter may leave these open
+    anybody: Any = None  # a filter may leave these out, which the client's types do not know
     for kind, name in resources:
         wanted = AclBindingFilter(
             ResourceType[kind.upper()],

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """Whose login it is."""
+    """The process that logs in."""
 
     API = "api"
     PROCESSOR = "processor"
@@ -29,23 +29,24 @@ DESCRIPTIONS: Final[Mapping[Role, str]] = {
 
 
 class Right(NamedTuple):
-    """One operation on one thing. `name` has `{events}`, `{dead_letters}` or `{audit}` for a topic."""
+    """One operation on one resource. A topic is named by `{events}`, `{dead_letters}`, `{audit}` or `{schedules}`."""
 
     resource: str
     """`topic` or `group`."""
     name: str
     operation: str
-    """As Kafka's `kafka-acls.sh` names it."""
+    """The spelling of Kafka's `kafka-acls.sh`."""
     why: str
 
     def of(self, topics: "Topics") -> "Right":
-        """The same with the name that it has in an installation."""
+        """The same right with the resource name of one installation."""
         return self._replace(name=self.name.format(**topics._asdict()))
 
 
 _EVENTS: Final = "{events}"
 _DEAD_LETTERS: Final = "{dead_letters}"
 _AUDIT: Final = "{audit}"
+_SCHEDULES: Final = "{schedules}"
 
 RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
     Role.API: (
@@ -54,19 +55,27 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _EVENTS, "DescribeConfigs", "to see that Kafka deletes no events"),
         Right("topic", _AUDIT, "Write", "logins and refusals"),
         Right("topic", _AUDIT, "DescribeConfigs", "to see that Kafka deletes none of it"),
+        Right("topic", _SCHEDULES, "Write", "changes of schedules are events"),
+        Right("topic", _SCHEDULES, "DescribeConfigs", "to see that Kafka deletes none of them"),
     ),
     Role.PROCESSOR: (
         Right("topic", _EVENTS, "Read", "the projection"),
         Right("topic", _EVENTS, "Write", "the reactor's events, such as the end of a task whose worker has gone"),
         Right("topic", _EVENTS, "DescribeConfigs", "to see that Kafka deletes no events"),
-        Right("topic", _DEAD_LETTERS, "Write", "records that are no events"),
+        Right("topic", _DEAD_LETTERS, "Write", "undecodable records"),
+        Right("topic", _SCHEDULES, "Read", "the projection of schedules"),
+        Right("topic", _SCHEDULES, "Write", "ticks of schedules, and what came of them"),
+        Right("topic", _SCHEDULES, "DescribeConfigs", "to see that Kafka deletes none of them"),
         Right("group", "{events}.processor", "Read", "processors share the partitions out as a consumer group"),
     ),
     Role.WORKER: (
         Right("topic", _EVENTS, "Write", "starts, progress and ends of tasks"),
         Right("topic", _EVENTS, "DescribeConfigs", "to see that Kafka deletes no events"),
     ),
-    Role.READER: (Right("topic", _EVENTS, "Read", "every event; without a consumer group"),),
+    Role.READER: (
+        Right("topic", _EVENTS, "Read", "every event; without a consumer group"),
+        Right("topic", _SCHEDULES, "Read", "every event of a schedule"),
+    ),
     Role.OPERATOR: (
         Right("topic", _EVENTS, "Create", "`topics create`"),
         Right("topic", _EVENTS, "AlterConfigs", "`topics mend`; it includes DescribeConfigs"),
@@ -79,13 +88,16 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _AUDIT, "AlterConfigs", "`topics mend`"),
         Right("topic", _AUDIT, "Write", "`users` notes who changed what"),
         Right("topic", _AUDIT, "Read", "`audit`"),
+        Right("topic", _SCHEDULES, "Create", "`topics create`"),
+        Right("topic", _SCHEDULES, "Describe", "`topics list`"),
+        Right("topic", _SCHEDULES, "AlterConfigs", "`topics mend`"),
     ),
 }
 """Read and Write include Describe. Idempotent producers need no right of their own since Kafka 3.0."""
 
 
 class Acl(NamedTuple):
-    """One rule that allows something, from every host."""
+    """One rule that allows an operation from every host."""
 
     principal: str
     resource: str

@@ -19,7 +19,7 @@ from pulp_deploy.local.accounts import ROOT, server_account
 from pulp_deploy.local.jars import class_path
 from pulp_deploy.local.kafka import Kafka, Node
 from pulp_deploy.local.kafka_access import Access, Anybody, Login
-from pulp_deploy.local.postgres import Postgres
+from pulp_deploy.local.postgres import CONNECTIONS, Postgres
 from pulp_deploy.local.processes import Command
 from pulp_deploy.local.warm_start import warm
 from pulp_deploy.supervision import Supervised
@@ -37,7 +37,7 @@ class Wait(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendOptions:
-    """Which Kafka and Postgres. Ports as in `WantedPorts`."""
+    """Which Kafka and Postgres to use. Ports as in `WantedPorts`."""
 
     brokers: int | None = None
     """1 or 3; None: as many as the data folder was created with, else 1."""
@@ -45,10 +45,12 @@ class BackendOptions:
     """Of the events topic, when it is created."""
     kafka_port: int | None = None
     postgres_port: int | None = None
+    postgres_connections: int = CONNECTIONS
+    """How many our own Postgres takes at most."""
     kafka_login: bool = True
     """Whether our own Kafka asks for a login. Tests and benchmarks do without."""
     user: str | None = None
-    """As whom what root starts runs; None: as the first usual account if that is possible, else as root."""
+    """The account for processes that root starts; None: the first usual account that can run them, else root."""
     given_kafka: str | None = None
     """Brokers; how to connect to them is in the environment (`pulp_events.security`)."""
     given_postgres: str | None = None
@@ -73,7 +75,8 @@ class Backend:
         self.postgres = options.given_postgres or ""
         self._server_account = server_account(None if options.user == ROOT else options.user)
         self.account = None if options.user == ROOT else self._server_account
-        """As whom what root starts is to run, if that is possible; None: as we do. PostgreSQL never runs as root."""
+        """The account for processes that root starts, if it can run them; None: our own. PostgreSQL never runs as
+        root."""
         self.names: set[str] = set()
 
     @property
@@ -87,7 +90,8 @@ class Backend:
         return self._options.given_kafka is None
 
     def start(self, ports: Ports, wait: Wait) -> Made:
-        """Start what is not given, side by side, and wait until it is ready. The folder is held by now.
+        """Start Kafka and Postgres in parallel, unless given, and wait until they are ready. The caller holds the
+        folder.
 
         Raises `DataFolderCorrupt`, `DataFolderUnusable`, `JarMismatch`, `ProcessFailed`.
         """
@@ -125,7 +129,7 @@ class Backend:
         return made
 
     def complete(self, made: Made) -> None:
-        """Record that everything has been up once."""
+        """Record that the stack has been up once."""
         if not made.complete:
             self._folder.write_made(replace(made, complete=True))
 
@@ -153,13 +157,18 @@ class Backend:
         return warm(kafka, self._say)
 
     def refuse_root(self, reason: str) -> None:
-        """Say why something runs as root all the same. Raises `DeployError` if an account was asked for."""
+        """Report why something runs as root after all. Raises `DeployError` if an account was asked for."""
         if self._options.user is not None:
             raise DeployError(f"{reason}; leave --user out to run it as root all the same")
         self._say(reason)
 
     def _own_postgres(self, made: Made, port: int) -> Postgres:
-        postgres = Postgres(folder=self._folder.path / "postgres", port=port, account=self._server_account)
+        postgres = Postgres(
+            folder=self._folder.path / "postgres",
+            port=port,
+            connections=self._options.postgres_connections,
+            account=self._server_account,
+        )
         self._expect(made, postgres.data)
         postgres.check_folder()
         return postgres

@@ -1,4 +1,4 @@
-"""Which ports a local stack listens on: those asked for, else those it had before, else the usual ones."""
+"""Chooses the ports of a local stack: those requested, else those of the last start, else the defaults."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ class Ports(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedPorts:
-    """What was asked for. None: as before, the first time the usual one. 0: any free one, as before if that is free."""
+    """Requested ports. None: the last one used, or the default. 0: the last one used if free, or any free one."""
 
     api: int | None = None
     kafka: int | None = None
-    """Of the first broker; the others follow in steps of two, each with its controller's port after it."""
+    """The first broker's port; the others follow in steps of two, each followed by its controller's port."""
     postgres: int | None = None
 
 
 def choose(
     wanted: WantedPorts, before: Ports | None, *, brokers: int, free: Callable[[int], list[int]] = free_ports
 ) -> Ports:
-    """The ports to use; `free` finds any number of free ones. Raises `PortInUse` where there are none to give."""
+    """The ports to use; `free` returns that many free ports. Raises `PortInUse` if there are none left."""
     count = 2 * brokers
     if before is not None and len(before.kafka) != count:
         before = None
@@ -48,7 +48,7 @@ def choose(
 
 
 def check(ports: Ports, *, api: bool = True, postgres: bool = True, kafka: bool = True) -> None:
-    """Raise one `PortInUse` that names every needed port that is taken, by whom, and the option that changes it."""
+    """Raise one `PortInUse` that names every needed port in use, its user, and the option that changes it."""
     needed = [
         *([(ports.api, "the API", "--api-port")] if api else []),
         *([(port, _purpose(number), "--kafka-port") for number, port in enumerate(ports.kafka)] if kafka else []),

@@ -1,4 +1,4 @@
-"""The first administrator, and the client configuration with which `pulp-admin` works as it is."""
+"""The first administrator, and the configuration with which `pulp-admin` works without further setup."""
 
 import secrets
 import tomllib
@@ -21,13 +21,13 @@ class Administrator(NamedTuple):
     """What a start found or did."""
 
     password: str | None
-    """Of the user `admin`; None where the data folder does not have it, since somebody has changed or removed that."""
+    """Of the user `admin`; None if the data folder lacks it because somebody has changed or removed that user."""
     is_new: bool
     """This start created the administrator."""
 
 
 def password_file(folder: Path) -> Path:
-    """Where the administrator's password is kept, for its owner's eyes only."""
+    """The file with the administrator's password, which only its owner may read."""
     return folder / "admin-password"
 
 
@@ -50,7 +50,7 @@ def keep_password(folder: Path, password: str) -> None:
 
 
 async def ensure_admin(postgres: str, folder: Path, client_file: Path) -> Administrator:
-    """Make the administrator, if there has never been one. What somebody has changed since stays as it is."""
+    """Create the administrator, unless there has been one before. Later changes are kept."""
     kept = _kept_passwords(folder, client_file)
     async with await connect(postgres, "pulp-tasks up") as connection:
         found = await credentials(connection, ADMIN)
@@ -64,7 +64,7 @@ async def ensure_admin(postgres: str, folder: Path, client_file: Path) -> Admini
 
 
 def write_client_file(path: Path, url: str, password: str) -> None:
-    """Write a client configuration (mode 0600), to which nobody else may write."""
+    """Write a client configuration (mode 0600) in a folder that nobody else may write to."""
     path = resolved(path.parent) / path.name
     if not path.parent.exists():
         make_folder(path.parent)
@@ -77,7 +77,7 @@ def users_client_file(env: Mapping[str, str]) -> Path:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a client configuration may be written there: none is, or one that we have written, in our own folder."""
+    """Whether we may write a client configuration there: in our own folder, where there is none or one of ours."""
     try:
         path = resolved(path.parent) / path.name
         close_folder(path.parent)
@@ -95,7 +95,7 @@ def url_in(path: Path) -> str | None:
 
 
 def _kept_passwords(folder: Path, client_file: Path) -> list[str]:
-    """What the password may be: as we have made it, and as somebody may have written it into our client's file."""
+    """The possible passwords: the one we created, and one that the user may have put into the client's file."""
     found = [kept_password(folder)]
     client = _client_settings(client_file)
     if client.get("username") == ADMIN and isinstance(client.get("password"), str):
@@ -111,6 +111,6 @@ def _client_settings(path: Path) -> dict[str, object]:
 
 
 def _toml_text(text: str) -> str:
-    """As a basic string of TOML."""
+    """A basic string of TOML."""
     escaped = "".join(f"\\u{ord(each):04x}" if each in '"\\' or not each.isprintable() else each for each in text)
     return f'"{escaped}"'

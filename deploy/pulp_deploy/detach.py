@@ -12,17 +12,15 @@ import click
 
 from pulp_deploy.folder import make_data_folder
 from pulp_deploy.local.processes import open_log
-from pulp_deploy.local.surroundings import for_supervisor
+from pulp_deploy.local.surroundings import READY_FD, for_supervisor
 from pulp_deploy.log_files import SUPERVISOR_LOG
 
-_READY_FD: Final = "PULP_READY_FD"
 _LOOK_EVERY_S: Final = 0.2
 
 
 def start_detached(arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> str:
-    """Run `pulp-tasks ARGUMENTS` in a session of its own; return what it says once it is ready.
-
-    What it writes until then (the progress of a download, say) goes on to standard error. Raises
+    """Run `pulp-tasks ARGUMENTS` in a session of its own; return its report once it is ready. Its output until then,
+    such as the progress of a download, goes to standard error. Raises
     `click.exceptions.Exit` with its exit code if it ends before.
     """
     make_data_folder(folder)
@@ -36,7 +34,7 @@ def start_detached(arguments: Sequence[str], folder: Path, environment: Mapping[
             stdout=subprocess.DEVNULL,
             stderr=log,
             pass_fds=[writing],
-            env={**for_supervisor(os.environ if environment is None else environment), _READY_FD: str(writing)},
+            env={**for_supervisor(os.environ if environment is None else environment), READY_FD.name: str(writing)},
             start_new_session=True,
         )
         os.close(writing)
@@ -54,14 +52,14 @@ def start_detached(arguments: Sequence[str], folder: Path, environment: Mapping[
 
 def report_ready(text: str) -> None:
     """Report to the process that waits for us, if any, that everything is ready, with its text for the user."""
-    number = os.environ.pop(_READY_FD, None)
+    number = os.environ.pop(READY_FD.name, None)
     if number is not None:
         with os.fdopen(int(number), "w") as pipe:
             pipe.write(text)
 
 
 def _pass_on(log: IO[bytes], offset: int) -> int:
-    """What was written from the offset on goes to standard error; the offset after it."""
+    """Copy the log from the offset on to standard error; return the new offset."""
     written = os.pread(log.fileno(), 1_000_000, offset)
     click.echo(written.decode(errors="replace"), nl=False, err=True)
     return offset + len(written)

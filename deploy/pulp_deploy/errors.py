@@ -1,4 +1,4 @@
-"""The faults of running a stack. `exits.py` says which exit code each one gives.
+"""The errors of running a stack. `exits.py` maps them to exit codes.
 
 PulpError
 └── DeployError
@@ -16,7 +16,7 @@ from pulp_events.errors import PulpError
 
 
 class DeployError(PulpError):
-    """Root of the faults of running a stack."""
+    """Base class of the errors of running a stack."""
 
 
 class DataFolderInUse(DeployError):
@@ -40,7 +40,7 @@ class DataFolderCorrupt(DeployError):
 
 
 class JarMismatch(DeployError):
-    """A jar of Kafka is not the one that was released: another checksum, missing, or one too many."""
+    """One of Kafka's jars is missing, or its checksum is not that of the release."""
 
 
 class NotRunning(DeployError):
@@ -48,7 +48,7 @@ class NotRunning(DeployError):
 
 
 class ProcessFailed(DeployError):
-    """A process ended while it was started. `exit_code` is the process's own."""
+    """A process ended during its start. `exit_code` is the exit code of that process."""
 
     def __init__(self, message: str, exit_code: int | None = None) -> None:
         super().__init__(message)

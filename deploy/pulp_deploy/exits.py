@@ -41,7 +41,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     INTERRUPTED: "Ctrl-C",
     NO_READER: "the reader of the output has gone, as after `| head -1`",
 }
-"""Every code that `pulp-tasks` ends with. The table in docs/output.md says the same."""
+"""Every code that `pulp-tasks` ends with. docs/reference/exit-codes.md is made from this."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Which extra of pulp-tasks brings which package. It needs nothing but Python."""
+"""Which extra of pulp-tasks installs which package. Uses the standard library only."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,20 +11,22 @@ _SERVER: Final = (
         "backports",
         "click",
         "confusable_homoglyphs",
+        "cronsim",
         "fastapi",
         "faust",
         "httpcore",
         "httpx",
         "jsonschema",
+        "jwt",
         "mode",
         "packaging",
         "platformdirs",
     ),
     *("precis_i18n", "psutil", "psycopg", "psycopg_pool"),
-    *("pulp_console", "rich", "rpm_rs", "sniffio", "starlette", "uvicorn", "uvloop", "yaml"),
+    *("pulp_console", "rich", "rpm_rs", "sniffio", "starlette", "tzdata", "uvicorn", "uvloop", "yaml"),
 )
 EXTRAS: Final[Mapping[str, str]] = dict.fromkeys(_SERVER, "server") | dict.fromkeys(_LOCAL, "deploy")
-"""The smallest extra of pulp-tasks that brings a package, by the name that it is imported by."""
+"""The smallest extra of pulp-tasks that installs a package, by the package's import name."""
 _MEANING: Final = {
     "server": "the processes of an installation; pulp-tasks[deploy] also runs everything on this machine",
     "deploy": "everything on this machine",
@@ -32,7 +34,7 @@ _MEANING: Final = {
 
 
 def missing(error: ModuleNotFoundError) -> str | None:
-    """What to install; None if it is not a package that an extra of pulp-tasks brings."""
+    """The requirement to install; None if no extra of pulp-tasks installs the package."""
     package = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(package)
     if extra is None:

@@ -1,4 +1,4 @@
-"""Folders and files that are ours alone: opened by descriptor, checked as opened, and never through a link."""
+"""Private folders and files: opened by descriptor, checked after opening, never followed through a link."""
 
 import errno
 import json
@@ -16,19 +16,19 @@ from uuid import uuid4
 from pulp_deploy.errors import NotOurs
 
 RECORD_BYTES: Final = 4096
-"""A record is padded to a multiple of this, so that a full disk still has room for the next one."""
+"""Records are padded to a multiple of this, so that the next one fits even on a full disk."""
 _FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PASSING: Final = _FOLDER | getattr(os, "O_PATH", os.O_RDONLY)
-"""On Linux a folder may be passed that may not be read."""
-_FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO must not make us wait
+"""On Linux, a folder can be entered without being readable."""
+_FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # do not block on a FIFO
 _NO_FOLDER: Final = (errno.ENOTDIR, errno.ELOOP, errno.EMLINK)
-"""What an open without links says of a link: it differs from system to system."""
+"""The errors of opening a link with O_NOFOLLOW: they differ between systems."""
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 _ASIDE: Final = re.compile(r"\..+\.[0-9a-f]{8}|(data|server|password)\.[0-9a-f]{8}|format\.properties|.+\.new")
 
 
 def resolved(path: Path) -> Path:
-    """The absolute path without links. Raises `NotOurs` for a link that neither root nor we have made."""
+    """The absolute path without links. Raises `NotOurs` for a link that belongs to neither root nor us."""
     path = path.absolute()
     for each in (*reversed(path.parents), path):
         with suppress(FileNotFoundError):
@@ -58,9 +58,8 @@ def open_folder(path: Path) -> Iterator[int]:
 
 
 def make_folder(path: Path, mode: int = 0o700, owner: tuple[int, int] | None = None) -> None:
-    """Make a folder, and its parents that are missing, with this very mode whatever the umask is.
-
-    One that is there gets the mode, and the owner (user and group) if one is given. Raises `NotOurs` for one that
+    """Create a folder and its missing parents with exactly this mode, whatever the umask. An existing folder gets the
+    mode, and the owner (user and group) if given. Raises `NotOurs` for one that
     belongs to neither us nor that owner, or that holds something while others may write to it.
     """
     folder = os.open("/", _PASSING)
@@ -69,7 +68,7 @@ def make_folder(path: Path, mode: int = 0o700, owner: tuple[int, int] | None = N
             try:
                 folder = _step(folder, name, path)
             except FileNotFoundError:
-                with suppress(FileExistsError):  # somebody else has just made it: whoever that was is seen below
+                with suppress(FileExistsError):  # created by somebody else meanwhile: the owner is checked below
                     os.mkdir(name, mode, dir_fd=folder)
                 folder = _step(folder, name, path, os.O_RDONLY | _FOLDER)
                 os.fchmod(folder, mode)
@@ -141,7 +140,7 @@ def check_owner(found: os.stat_result, path: Path, *, is_closed: bool = True) ->
 
 
 def write_private(path: Path, content: str, owner: tuple[int, int] | None = None) -> None:
-    """Write a file that only its owner (we, or the user and group that are given) may read, whole or not at all."""
+    """Atomically write a file that only its owner (we, or the given user and group) may read."""
     aside = f".{path.name}.{uuid4().hex[:8]}"
     with open_folder(path.parent) as folder:
         try:
@@ -153,7 +152,7 @@ def write_private(path: Path, content: str, owner: tuple[int, int] | None = None
                 file.write(content)
             os.rename(aside, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
-            with suppress(OSError):  # a full disk must not fill with what is left of each attempt
+            with suppress(OSError):  # leftovers of failed attempts must not fill the disk
                 os.unlink(aside, dir_fd=folder)
             raise
 
@@ -164,9 +163,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object that has to be written on a full disk too.
-
-    There it goes where the one before it stood, which is not atomic: `read_json` waits for the whole of it.
+    """Write a JSON object, even on a full disk. There it overwrites the previous one in place, which is not atomic:
+    `read_json` waits until it is complete.
     """
     text = json.dumps(content)
     text = text.ljust(-(-(len(text) + 1) // RECORD_BYTES) * RECORD_BYTES - 1) + "\n"
@@ -183,7 +181,7 @@ def write_record(path: Path, content: dict[str, Any]) -> None:
 
 
 def hand_over(path: Path, owner: tuple[int, int] | None) -> None:
-    """Give a file in a folder of ours to another user and group (None: to us); a link is given, not followed."""
+    """Change the owner of a file in a folder of ours (None: to us); a link is changed itself, not followed."""
     with open_folder(path.parent) as folder, suppress(FileNotFoundError):
         user, group = (os.geteuid(), os.getegid()) if owner is None else owner
         if os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_uid != user:
@@ -204,7 +202,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         except FileNotFoundError:
             return None
         except ValueError:
-            if again:  # it may be written at this moment
+            if again:  # it may be half-written at this moment
                 continue
             raise
         if not isinstance(content, dict):

@@ -32,14 +32,14 @@ from pulp_deploy.local.processes import Identity, end_leftover
 
 VERSION: Final = 1
 _LONGEST: Final = 800
-"""PostgreSQL takes paths of 1023 bytes, and appends to this one."""
+"""PostgreSQL accepts paths of up to 1023 bytes, and appends to this one."""
 TEMPORARY: Final = "temporary"
-"""Marks a folder that goes with its stack."""
+"""The name of the file that marks a temporary data folder."""
 _OURS: Final = frozenset({"lock", "stack.json", "processes.json", "kafka", "postgres"})
 
 
 def default_folder() -> Path:
-    """Where data is kept unless told otherwise: by the rule of `pulp_events.local_stack`."""
+    """The default data folder, by the rule of `pulp_events.local_stack`."""
     return data_folder(os.environ)
 
 
@@ -71,7 +71,7 @@ class Made:
     brokers: int
     partitions: int
     complete: bool = False
-    """It has been up once: from now on missing data is a fault."""
+    """The stack has been up once, so missing data is an error from now on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ class DataFolder:
         return self.path / "logs"
 
     def hold(self) -> None:
-        """Take the folder, making it if there is none, and end what a killed supervisor has left running.
+        """Lock the folder, creating it if needed, and end the processes that a killed supervisor left running.
 
         Raises `DataFolderInUse` if another supervisor holds it, `DataFolderUnusable` if it cannot be used, `NotOurs`.
         """
@@ -115,7 +115,7 @@ class DataFolder:
         self.write_owner(None)
 
     def is_there(self) -> bool:
-        """Whether the folder that is held still has its name."""
+        """Whether the held folder is still at its path."""
         if self._lock is None:
             return False
         try:
@@ -124,11 +124,11 @@ class DataFolder:
             return error.errno not in (errno.ENOENT, errno.ENOTDIR)
 
     def mark_temporary(self) -> None:
-        """Let `remove_abandoned` remove the folder, should we be killed."""
+        """Allow `remove_abandoned` to remove the folder if we are killed."""
         write_private(self.path / TEMPORARY, "")
 
     def release(self) -> None:
-        """Give the folder up, also one that was removed or cannot be written to any more."""
+        """Release the folder, even if it was removed or is no longer writable."""
         with suppress(OSError, NotOurs), open_folder(self.path) as folder:
             for name in (OWNER, "processes.json"):
                 with suppress(FileNotFoundError):
@@ -137,7 +137,7 @@ class DataFolder:
             self._lock.close()
 
     def check(self) -> None:
-        """Raise `NotOurs` for a folder that is another user's: what it says is not to be acted upon."""
+        """Raise `NotOurs` for another user's folder: its content must not be trusted."""
         with suppress(FileNotFoundError), open_folder(self.path):
             pass
 
@@ -152,7 +152,7 @@ class DataFolder:
         return Owner(identity=identity, since=datetime.fromisoformat(found["since"]), url=found.get("url"))
 
     def write_owner(self, url: str | None) -> None:
-        """Say that we hold the folder, and where the API is once it is ready."""
+        """Record that we hold the folder, and the API's URL once it is ready."""
         me = Identity.of(os.getpid())
         since = me.since.isoformat(timespec="seconds")
         write_record(self.path / OWNER, {**me._asdict(), "since": since, "url": url})
@@ -169,9 +169,9 @@ class DataFolder:
         return None
 
     def made(self, *, brokers: int | None, partitions: int) -> Made:
-        """What the stack was made with; the first time, what it is made with now (one broker unless told).
+        """What the stack was created with; on the first start, the given values (one broker by default).
 
-        Raises `DataFolderCorrupt`, and `DeployError` if it was made with another number of brokers.
+        Raises `DataFolderCorrupt`, and `DeployError` if it was created with another number of brokers.
         """
         made = self.made_before()
         if made is None:
@@ -194,16 +194,16 @@ class DataFolder:
         return None if found is None else Ports(found["api"], found["postgres"], tuple(found["kafka"]))
 
     def write_ports(self, ports: Ports) -> None:
-        """Keep the ports for the next start."""
+        """Store the ports for the next start."""
         write_json(self.path / "ports.json", ports._asdict())
 
     def processes(self) -> dict[str, Identity | None]:
-        """The stack's processes by name, None for one that is down; whether the others still run is yours to see."""
+        """The stack's processes by name, None for one that is down. The caller checks whether the others still run."""
         found = self._read("processes.json") or {}
         return {name: each and Identity(int(each[0]), float(each[1]), *each[2:3]) for name, each in found.items()}
 
     def write_processes(self, processes: Mapping[str, Identity | None]) -> None:
-        """Record which processes run, so that they are found again should we be killed."""
+        """Record the running processes, so that they can be found again if we are killed."""
         write_record(self.path / "processes.json", {name: each and list(each) for name, each in processes.items()})
 
     def services(self) -> dict[str, str] | None:
@@ -216,11 +216,11 @@ class DataFolder:
         return services(self.path)
 
     def write_services(self, environment: Mapping[str, str]) -> None:
-        """Keep the environment of the services, for commands that act on the stack."""
+        """Store the environment of the services for commands that act on the stack."""
         write_json(self.path / SERVICES, dict(environment))
 
     def end_leftovers(self) -> list[str]:
-        """End the recorded processes that still run, by pid and start time; their names."""
+        """End the recorded processes that still run, identified by pid and start time; return their names."""
         deadline = time.monotonic() + 10
         return [
             name

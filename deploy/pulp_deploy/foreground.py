@@ -1,4 +1,4 @@
-"""The supervisor of a local stack in the foreground: its progress, how to continue once it is ready, its end."""
+"""The supervisor of a local stack in the foreground: shows progress, tells how to continue, and shuts down."""
 
 import os
 import select
@@ -28,14 +28,25 @@ _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(options: StackOptions, *, private: bool, output: str) -> None:
-    """Run the stack until SIGINT or SIGTERM. A private one does not become the user's usual one."""
+    """Run the stack until SIGINT or SIGTERM. A private stack leaves the user's client configuration alone."""
     progress = Progress()
-    stopping = threading.Event()
+    stopping, interrupted = threading.Event(), threading.Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        _ignore_signals()
+        raise KeyboardInterrupt
+
     for signum in _STOPPING:
-        signal.signal(signum, _interrupt)
+        signal.signal(signum, interrupt)
     stack = Stack(options, progress.say)
     progress.say(f"starting on {stack.folder.path}")
-    stack.up()
+    try:
+        stack.up()
+    except Exception as error:
+        if interrupted.is_set():  # between two steps that belong together, such as closing a file and forgetting it
+            raise KeyboardInterrupt from error
+        raise
     try:
         woken = _wake_up_by_signals()
         for signum in _STOPPING:
@@ -63,7 +74,7 @@ class Ready:
     url: str
     kafka: str
     kafka_client_file: Path | None
-    """With which Kafka's own tools log in; None for a Kafka that was given."""
+    """The login file for Kafka's own tools; None for a Kafka that was given."""
     postgres: str
     data: Path
     client_file: Path | None
@@ -71,11 +82,11 @@ class Ready:
     is_usual: bool
     """Whether the client file is the one that `pulp-admin` reads without being told."""
     left_alone: Path | None
-    """The file that it reads, which is not ours."""
+    """The file that it reads, if that is not ours."""
 
     @classmethod
     def of(cls, stack: Stack, *, private: bool) -> "Ready":
-        """Of a stack that is ready; writes the user's client file, if that is ours and the stack is not private."""
+        """The summary of a ready stack. Writes the user's client file, if that is ours and the stack is not private."""
         services = stack.service_environment()
         usual = _usual_client_file()
         password = stack.admin_password
@@ -113,7 +124,7 @@ class Ready:
         }
 
     def lines(self) -> list[str]:
-        """For people, but for how to stop it."""
+        """The text for people, without how to stop the stack."""
         why = "  (the usual one; another: --data or PULP_DATA)" if self.data == _usual_folder() else ""
         login = "" if self.kafka_client_file is None else f"  (login: --command-config {self.kafka_client_file})"
         lines = [
@@ -131,7 +142,7 @@ class Ready:
         return lines
 
     def text(self, output: str) -> str:
-        """What the one who started it in the background prints."""
+        """The text that the starting process prints for a stack in the background."""
         return shown(output, self.value(), lambda: [*self.lines(), f"Stop      {self.stop}"]).rstrip("\n")
 
 
@@ -164,7 +175,7 @@ class Progress:
     def say(self, line: str) -> None:
         """Write it."""
         rewrites = sys.stderr.isatty() and line.startswith("downloading")
-        with suppress(OSError):  # a terminal that was closed, a full disk: no reason to end, or not to stop in order
+        with suppress(OSError):  # a closed terminal or a full disk must not disturb the stack or its shutdown
             if self.rewriting:
                 click.echo("\r\033[K" if rewrites else "", nl=not rewrites, err=True)
             click.echo(line, nl=not rewrites, err=True)
@@ -172,18 +183,13 @@ class Progress:
 
 
 def _wake_up_by_signals() -> int:
-    """A descriptor to wait at. After SIGSTOP and SIGCONT a signal may reach any thread, and a lock would not notice."""
+    """A descriptor to wait on: after SIGSTOP and SIGCONT any thread may get the signal, and a lock would miss it."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
     return reading
 
 
-def _interrupt(*_: object) -> None:
-    _ignore_signals()
-    raise KeyboardInterrupt
-
-
 def _ignore_signals() -> None:
     for signum in _STOPPING:
-        signal.signal(signum, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it behind
+        signal.signal(signum, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the shutdown

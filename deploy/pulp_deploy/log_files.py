@@ -13,7 +13,7 @@ from pulp_deploy.files import open_file, open_folder
 
 SUPERVISOR_LOG: Final = "supervisor.log"
 MOST_BYTES: Final = 10_000_000
-"""Of a log; as much again is kept of what was before it."""
+"""The largest size of a log; one older file of the same size is kept."""
 _ERROR: Final = 2
 _POSTGRES: Final = re.compile(r"^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d\.\d{3}) UTC ")
 _TIME: Final = re.compile(r'^(?:time=|\{"time": ")?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)')
@@ -47,12 +47,12 @@ def bound_own(log: Path, most_bytes: int = MOST_BYTES) -> bool:
 
 
 def rotated(log: Path) -> Path:
-    """Where the lines are that were in a log before it grew too large."""
+    """The file with the older lines of a log."""
     return log.with_name(f"{log.name}.1")
 
 
 class Place(NamedTuple):
-    """How far a log was read: in which file, and to where."""
+    """How far a log was read: the file and the offset."""
 
     inode: int
     offset: int
@@ -76,7 +76,7 @@ def last_lines(files: Mapping[str, Path], count: int) -> tuple[list[Line], dict[
 
 
 def follow(files: Mapping[str, Path], ends: dict[str, Place]) -> Iterator[list[Line]]:
-    """What is written from `ends` on, now and then, merged by time; without end."""
+    """Follow the logs from `ends` on, merged by time, forever."""
     while True:
         yield sorted(
             (line for name, path in files.items() for line in timed(name, _written(name, path, ends))),
@@ -86,7 +86,7 @@ def follow(files: Mapping[str, Path], ends: dict[str, Place]) -> Iterator[list[L
 
 
 def timed(name: str, texts: "deque[bytes] | list[bytes]") -> Iterator[Line]:
-    """The lines with their times; PostgreSQL's, which it cannot write so itself, in the form of all others."""
+    """The lines with their times; PostgreSQL's lines converted to the common format."""
     at = ""
     for raw in texts:
         text = _POSTGRES.sub(r"\1T\2Z ", raw.decode(errors="replace"))
@@ -100,11 +100,11 @@ def _written(name: str, path: Path, ends: dict[str, Place]) -> list[bytes]:
     try:
         with _reading(path) as file:
             inode = os.fstat(file.fileno()).st_ino
-            if inode != ends[name].inode:  # it had grown too large, and began anew
+            if inode != ends[name].inode:  # it was rotated
                 lines += _rest(rotated(path), ends[name])
                 ends[name] = Place(inode, 0)
             lines += _lines_from(file, name, ends)
-    except FileNotFoundError:  # it is moved at this moment, or was removed
+    except FileNotFoundError:  # it is being rotated, or was removed
         return []
     return lines
 
@@ -114,14 +114,14 @@ def _lines_from(file: IO[bytes], name: str, ends: dict[str, Place]) -> Iterator[
     file.seek(place.offset)
     for line in file:
         if not line.endswith(b"\n"):
-            break  # half a line: the rest comes
+            break  # an incomplete line: the rest follows
         place = place._replace(offset=place.offset + len(line))
         yield line.rstrip(b"\n")
     ends[name] = place
 
 
 def _rest(path: Path, place: Place) -> list[bytes]:
-    """What was written to a file that was moved since; nothing if it was moved more than once."""
+    """The rest of a file that was rotated since; nothing if it was rotated more than once."""
     with suppress(FileNotFoundError), _reading(path) as file:
         if os.fstat(file.fileno()).st_ino == place.inode:
             file.seek(place.offset)

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pulp_events.declared_settings import Setting
+
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _QUOTED: Final = frozenset('"=\\')
 
 
 class LogfmtFormatter(logging.Formatter):
-    """`time=… level=… logger=… msg="…"` and the fields given as `extra`; a traceback follows, line by line."""
+    """Logfmt: `time=… level=… logger=… msg="…"`, the `extra` fields, then the lines of a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = " ".join(f"{key}={_quoted(_text(value))}" for key, value in _fields(record).items())
@@ -32,24 +34,35 @@ class JsonFormatter(logging.Formatter):
 FORMATS: Final[Mapping[str, type[logging.Formatter]]] = {"logfmt": LogfmtFormatter, "json": JsonFormatter}
 
 
-def set_up_logging(env: Mapping[str, str]) -> None:
-    """Log to standard error at PULP_LOG_LEVEL (default INFO) as PULP_LOG_FORMAT (default logfmt, or json).
+LEVEL: Final = Setting(
+    "PULP_LOG_LEVEL",
+    "The least level of the lines that are logged.",
+    choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    default="INFO",
+)
+FORMAT: Final = Setting("PULP_LOG_FORMAT", "The format of log lines.", choices=tuple(FORMATS), default="logfmt")
+SETTINGS: Final = (LEVEL, FORMAT)
 
-    An unknown value counts as the default, with a warning.
+
+def set_up_logging(env: Mapping[str, str]) -> None:
+    """Log to standard error, at the level and in the format that the environment asks for.
+
+    A process must be able to say what is wrong with a setting: an unknown value of these two counts as the default,
+    with a warning.
     """
-    wanted = env.get("PULP_LOG_LEVEL", "").upper() or "INFO"
+    wanted = env.get(LEVEL.name, "").strip().upper() or LEVEL.default
     level = logging.getLevelNamesMapping().get(wanted)
-    form = env.get("PULP_LOG_FORMAT", "").lower() or "logfmt"
+    form = env.get(FORMAT.name, "").strip().lower() or FORMAT.default
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(FORMATS.get(form, LogfmtFormatter)())
-    logging.basicConfig(level=level or logging.INFO, handlers=[handler])
-    # Faust logs what its parts do under the name of the module whose class is one: pulp_processor.app.
+    handler.setFormatter(FORMATS.get(form, FORMATS[FORMAT.default])())
+    logging.basicConfig(level=level or LEVEL.default, handlers=[handler])
+    # Faust logs under the name of the module that subclasses its classes: pulp_processor.consuming.app.
     for chatty in ("faust", "mode", "aiokafka", "httpx", "asyncio", "pulp_processor"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, level or 0))
     if level is None:
-        logging.getLogger("pulp").warning("PULP_LOG_LEVEL=%s is no level: INFO is used", wanted)
+        logging.getLogger("pulp").warning("%s=%s is not a level: using %s", LEVEL.name, wanted, LEVEL.default)
     if form not in FORMATS:
-        logging.getLogger("pulp").warning("PULP_LOG_FORMAT=%s is no format: logfmt is used", form)
+        logging.getLogger("pulp").warning("%s=%s is not a format: using %s", FORMAT.name, form, FORMAT.default)
 
 
 def utc(seconds: float) -> str:

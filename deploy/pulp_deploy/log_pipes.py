@@ -16,12 +16,12 @@ from pulp_deploy.local.surroundings import for_python
 _ANSWER_S: Final = 2.0
 _END_S: Final = 5.0
 _PIPE_BYTES: Final = 1 << 20
-"""So much may be written while the reader is started anew."""
+"""How much fits in a pipe while the reader restarts."""
 _log = logging.getLogger("pulp.stack")
 
 
 class LogPipes:
-    """The pipe of a process stays the same over its restarts, and over those of the process that reads it."""
+    """The pipe of each log: it survives restarts of the writing and of the reading process."""
 
     def __init__(self) -> None:
         self._pipes: dict[Path, tuple[int, int]] = {}
@@ -31,7 +31,7 @@ class LogPipes:
         self._is_closed = False
 
     def output(self, log: Path) -> int:
-        """Where a process has to write so that it comes into that log."""
+        """The descriptor that a process writes its log to."""
         with self._lock:
             if log not in self._pipes:
                 self._pipes[log] = _pipe()
@@ -41,18 +41,18 @@ class LogPipes:
             return self._pipes[log][1]
 
     def look_after(self) -> None:
-        """Start the process that reads anew if it has ended; a failure is logged, and tried again the next time."""
+        """Restart the reading process if it has ended; a failure is logged and retried next time."""
         with self._lock:
             self._read_on()
 
     def settle(self) -> None:
-        """Wait until all that was written by now is in the files, but not for long."""
+        """Wait a short time until everything written so far is in the files."""
         with self._lock:
             if self._is_reading():
                 self._request(b"settle", [])
 
     def close(self) -> None:
-        """Let the process end, which it does when it has written all."""
+        """Let the reading process end after it has written everything."""
         with self._lock:
             self._is_closed = True
             self._hang_up()
@@ -63,7 +63,7 @@ class LogPipes:
             if self._process is not None:
                 try:
                     self._process.wait(_END_S)
-                except subprocess.TimeoutExpired:  # something that a task has left behind has a pipe open
+                except subprocess.TimeoutExpired:  # a leftover process of a task still has a pipe open
                     self._process.kill()
                     self._process.wait()
 
@@ -78,7 +78,7 @@ class LogPipes:
             self._start()
             for log in self._pipes:
                 self._send(log)
-        except OSError as error:  # no memory, no descriptors: what is written waits in the pipes
+        except OSError as error:  # out of memory or descriptors: output waits in the pipes
             _log.error("the logs cannot be written", extra={"error": error})
 
     def _start(self) -> None:
@@ -109,7 +109,7 @@ class LogPipes:
         self._give_up()
 
     def _give_up(self) -> None:
-        """It does not answer, or has gone: another one takes over."""
+        """It hangs or has ended: replace it."""
         self._hang_up()
         if self._process is not None:
             self._process.kill()
@@ -123,7 +123,7 @@ class LogPipes:
 
 def _pipe() -> tuple[int, int]:
     reading, writing = os.pipe()
-    with suppress(ImportError, AttributeError, OSError):  # Linux alone, and as far as it lets this user
+    with suppress(ImportError, AttributeError, OSError):  # only on Linux, and within this user's limit
         import fcntl
 
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

@@ -37,12 +37,14 @@ COMMANDS: Final[Mapping[str, str]] = {
     "dead-letters": "pulp_deploy.commands.dead_letters:dead_letters",
     "rebuild": "pulp_deploy.commands.rebuild:rebuild_group",
     "verify": "pulp_deploy.commands.verify:verify",
+    "schedules": "pulp_deploy.commands.schedules:schedules",
     "api": "pulp_deploy.commands.services:api",
     "processor": "pulp_deploy.commands.services:processor",
     "worker": "pulp_deploy.commands.services:worker",
     "completion": "pulp_deploy.commands.completion:completion",
 }
-"""Where each command is. These modules load neither Kafka's nor Postgres's client: help and completion are quick."""
+"""The module of each command. They import neither Kafka's nor Postgres's client, so that help and completion are
+quick."""
 _AWAY: Final = "Is it running? For a local stack: pulp-tasks status. Otherwise check PULP_KAFKA and PULP_POSTGRES."
 
 
@@ -56,7 +58,7 @@ _NO_RESOURCES: Final[Mapping[int, str]] = {
     errno.ENOMEM: "free some memory, and try again",
     errno.EAGAIN: "there are too many processes (ulimit -u): try again when there are fewer",
 }
-"""What the system has not got, and what helps."""
+"""Explains a lack of a system resource, with the remedy."""
 
 
 @click.group(
@@ -84,7 +86,8 @@ def main() -> Never:
 
 
 def _heed_sigterm() -> None:
-    """As process 1 of a container, end at SIGTERM before a process has its own handler, as while it waits for Kafka.
+    """As process 1 of a container, end at SIGTERM even before the process has its own handler, as while waiting for
+    Kafka.
 
     The kernel does not end process 1 by a signal that it does not handle.
     """

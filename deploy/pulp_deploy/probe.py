@@ -1,7 +1,6 @@
 """`pulp-tasks-probe`: whether the process beside it is at work, by its heartbeat. For the probes of containers.
 
-It loads nothing beside Python: a probe runs every few seconds in each container, and `pulp-tasks` takes five times as
-long to start.
+Uses the standard library only: a probe runs every few seconds in each container.
 """
 
 import os
@@ -25,7 +24,7 @@ Usage: pulp-tasks-probe live|ready
 
 
 def main() -> Never:
-    """Answer by the exit code, with a line on standard error if it is a no."""
+    """Exit with 0 if the process is at work; otherwise explain on standard error."""
     sys.exit(answer(sys.argv[1:], os.environ.get("PULP_HEARTBEAT", "")))
 
 

@@ -12,7 +12,7 @@ LIVE: Final = "/pulp/api/v3/livez/"
 READY: Final = "/pulp/api/v3/readyz/"
 _REQUEST_TIMEOUT_MS: Final = 2_000
 _ASKING_S: Final = 3.0
-# What it has to say of a broker that is away, whoever waits says: no lines on stderr beside it.
+# Silences aiokafka about an unreachable broker: the caller reports it.
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 
@@ -27,7 +27,7 @@ def api_answers(url: str) -> bool:
 
 
 def health(url: str) -> dict[str, Any]:
-    """What the API says of the installation in `readyz`: its `workers`, its `findings` …; {} if it does not say it."""
+    """The API's `readyz` report (`workers`, `findings` …); {} if it does not answer with one."""
     import httpx
 
     try:
@@ -38,9 +38,9 @@ def health(url: str) -> dict[str, Any]:
 
 
 def stable_members(kafka: Servers, group: str) -> list[str]:
-    """The ids of the members that share out the group's partitions; none while one joins or leaves, or nobody answers.
+    """The ids of the group's members; none during a rebalance, or if no broker answers.
 
-    The id of a member with a name of its own (`group.instance.id`) is that name, a dash and a UUID.
+    A static member's id is its `group.instance.id`, a dash and a UUID.
     """
     return asyncio.run(_stable_members(kafka, group))
 
@@ -66,7 +66,7 @@ async def _stable_members(kafka: Servers, group: str) -> list[str]:
 
 
 def workers_are_up(postgres: str, count: int) -> bool:
-    """Whether so many workers have a live lease."""
+    """Whether at least this many workers have a live lease."""
     query = """
         select count(*) from workers
          where stopped_at is null and heartbeat_at > now() - make_interval(secs => lease_seconds)
@@ -80,7 +80,7 @@ def workers_are_up(postgres: str, count: int) -> bool:
 
 
 def worker_is_up(postgres: str, name: str, pid: int) -> bool:
-    """Whether this very process has registered as the worker of that name."""
+    """Whether this process has registered as the worker of that name."""
     query = "select 1 from workers where name = %s and pid = %s and stopped_at is null"
     try:
         with connect_blocking(postgres, "pulp-tasks") as connection:

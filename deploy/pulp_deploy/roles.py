@@ -8,7 +8,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 from pulp_projections import grants
 from pulp_projections.grants import Process
 from pulp_projections.migrations import migrate
-from pulp_runtime.preconditions.database import Facts, look
+from pulp_runtime.preconditions.database import DatabaseFacts, look
 
 HIDDEN: Final = "********"
 """Printed in place of a password."""
@@ -36,10 +36,8 @@ class Plan(NamedTuple):
 
 
 async def plan(connection: AsyncConnection, prefix: str) -> Plan:
-    """What is missing, for roles named PREFIX_PROCESS.
-
-    The owner is the role that owns the tables. Where there are none it is this connection's role, but for a superuser:
-    then it is the new role PREFIX_owner. Raises `psycopg.Error`.
+    """Plan the missing roles, named PREFIX_PROCESS. The owner is the role that owns the tables; without tables it is
+    this connection's role, or the new role PREFIX_owner if that is a superuser. Raises `psycopg.Error`.
     """
     facts = await look(connection)
     wanted = {process: f"{prefix}_{process.value}" for process in Process}
@@ -60,7 +58,7 @@ async def plan(connection: AsyncConnection, prefix: str) -> Plan:
 
 
 async def carry_out(connection: AsyncConnection, plan: Plan, passwords: Mapping[str, str]) -> None:
-    """Make the roles, and grant them their rights, in one transaction.
+    """Create the roles and grant their rights in one transaction.
 
     `passwords` are by role; a role without one keeps what it has. They are sent as SCRAM verifiers, so a log of
     statements on the server shows none. Raises `psycopg.Error`; nothing is changed then.
@@ -98,7 +96,7 @@ def logins(plan: Plan, secrets: Mapping[str, str]) -> list[Composed]:
     for process, name, exists in plan.roles:
         if not exists or name in secrets:
             found.append(_role(name, exists=exists, secret=secrets.get(name)))
-        # The processor has temporary tables, for the rows of a large batch.
+        # The processor uses temporary tables for the rows of a large batch.
         rights = SQL("connect, temporary" if process is Process.PROCESSOR else "connect")
         found.append(SQL("grant {} on database {} to {}").format(rights, database, Identifier(name)))
         found.append(
@@ -112,7 +110,7 @@ def logins(plan: Plan, secrets: Mapping[str, str]) -> list[Composed]:
 
 
 def script(plan: Plan, with_password: Mapping[str, Any]) -> list[str]:
-    """All SQL of the plan, as it can be shown: passwords are hidden."""
+    """All SQL of the plan, with passwords hidden."""
     hidden = dict.fromkeys(with_password, HIDDEN)
     migrations = [f"-- as {plan.owner}: {', '.join(plan.pending)}"] if plan.pending else []
     first, rest = ownership(plan, hidden), logins(plan, hidden)
@@ -133,7 +131,7 @@ def _verifier(connection: AsyncConnection, role: str, password: str) -> str:
     return made.decode()
 
 
-async def _generations(connection: AsyncConnection, facts: Facts) -> tuple[int, ...]:
+async def _generations(connection: AsyncConnection, facts: DatabaseFacts) -> tuple[int, ...]:
     if not facts.has_tables:
         return ()
     return tuple(row[0] for row in await (await connection.execute("select generation from generations")).fetchall())

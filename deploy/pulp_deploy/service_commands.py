@@ -24,12 +24,12 @@ class Services:
         return replace(command, account=self.unprivileged.for_port(port))
 
     def processors(self, count: int) -> Iterable[Command]:
-        """So many processors."""
+        """The given number of processors."""
         for name in _numbered("processor", count):
             yield self._command(name, "processor", {"PULP_PROCESSOR_INSTANCE": name})
 
     def workers(self, count: int, *, concurrency: int) -> Iterable[Command]:
-        """So many workers, each of which runs `concurrency` tasks at once."""
+        """The given number of workers, each of which runs `concurrency` tasks at once."""
         for name in _numbered("worker", count):
             more = {"PULP_WORKER_NAME": name, "PULP_WORKER_CONCURRENCY": str(concurrency)}
             yield self._command(name, "worker", more)

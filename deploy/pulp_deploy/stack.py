@@ -17,11 +17,12 @@ from pulp_console.exits import IN_USE
 from pulp_events import settings
 from pulp_events.admin import create_topics, describe
 from pulp_events.audit import What
-from pulp_events.defaults import API_PORT
+from pulp_events.declared_settings import read_field
+from pulp_events.defaults import API_PORT, STARTUP_TIMEOUT_S, WORKER_CONCURRENCY
 from pulp_events.errors import LogUnavailable
 from pulp_events.kafka import Kafka
-from pulp_events.settings import Installation, refuses_bad_topics
 from pulp_events.topics import Topics
+from pulp_runtime.installation import Installation
 from pulp_runtime.startup import prepare, wait_for_kafka
 from pulp_worker.fetching.settings import LOCAL_ALLOW
 
@@ -45,7 +46,7 @@ from pulp_deploy.unprivileged import Unprivileged
 
 READY_TIMEOUT_S: Final = 60.0
 SERVICE_STOP_S: Final = 40.0
-"""Longer than a worker drains."""
+"""Longer than a worker's drain."""
 HOUSEKEEPING_S: Final = 1.0
 
 _log = logging.getLogger("pulp.stack")
@@ -61,12 +62,12 @@ class StackOptions:
     api_port: int | None = None
     processors: int = 1
     workers: int = 1
-    concurrency: int = 4
+    concurrency: int = WORKER_CONCURRENCY
     """Tasks that each worker runs at once."""
-    prefix: str = "pulp.tasks"
+    prefix: str = settings.TOPIC_PREFIX.default
     backend: BackendOptions = field(default_factory=BackendOptions)
-    startup_timeout_s: float = READY_TIMEOUT_S
-    """How long a Kafka or Postgres that was given may be away."""
+    startup_timeout_s: float = STARTUP_TIMEOUT_S
+    """How long a given Kafka or Postgres may be unreachable."""
     settings: Mapping[str, str] | None = None
     """More environment for the services."""
 
@@ -104,7 +105,7 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Of the API; certain once `up` has returned."""
+        """The URL of the API; final once `up` has returned."""
         return f"http://{HOST}:{self.api_port}"
 
     @property
@@ -114,22 +115,22 @@ class Stack:
 
     @property
     def names(self) -> list[str]:
-        """Of all processes, in the order of their start."""
+        """The names of all processes, in the order of their start."""
         return list(self._processes)
 
     def client_environment(self) -> dict[str, str]:
-        """What makes `pulp-admin` talk to this stack."""
+        """The environment with which `pulp-admin` uses this stack."""
         return {"PULP_ADMIN_CONFIG": str(self.client_file)}
 
     def service_environment(self) -> dict[str, str]:
-        """What makes any process of ours part of this stack."""
+        """The environment with which any of our processes joins this stack."""
         return {
             "PULP_KAFKA": self.backend.kafka,
             **self.backend.kafka_security,
             "PULP_POSTGRES": self.backend.postgres,
             "PULP_TOPIC_PREFIX": self.options.prefix,
             "PULP_STORAGE": str(self.folder.path / "storage"),
-            # A feed may be on this machine, as that of the demonstration is.
+            # A feed may be on this machine, like that of the demonstration.
             "PULP_FETCH_ALLOW": os.environ.get("PULP_FETCH_ALLOW", ",".join(LOCAL_ALLOW)),
             **(self.options.settings or {}),
         }
@@ -146,7 +147,7 @@ class Stack:
         self._hold(lambda: self.backend.start(self._choose_ports(api=False), self.wait))
 
     def down(self) -> None:
-        """Stop everything: services first, so that they can say goodbye; then Kafka and Postgres."""
+        """Stop everything: the services first, so that they can sign off; then Kafka and Postgres."""
         self._is_down.set()
         services = [each for each in self._processes.values() if each.name not in self.backend.names]
         _all(services, lambda each: each.stop(SERVICE_STOP_S))
@@ -174,7 +175,7 @@ class Stack:
         self._named(name).stop(SERVICE_STOP_S)
 
     def start(self, name: str) -> None:
-        """Start a process that was stopped or killed. It returns at once: not when the process is ready."""
+        """Start a process that was stopped or killed. Returns before it is ready."""
         self._named(name).start()
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
@@ -212,7 +213,7 @@ class Stack:
             raise
 
     def _choose_ports(self, *, api: bool) -> Ports:
-        """Call it before anything slow, so that a port in use is reported at once."""
+        """Choose the ports. Call it before anything slow, so that a port in use is reported at once."""
         wanted = self.options.backend
         made = self.folder.made_before()
         ports = choose(
@@ -226,13 +227,13 @@ class Stack:
         return ports
 
     def _keep_house(self) -> None:
-        """What can be done later: it is tried again where it failed, as on a full disk."""
+        """Do periodic work, which retries what failed, as on a full disk."""
         while not self._is_down.wait(HOUSEKEEPING_S):
             self._logs.look_after()
             with suppress(OSError, NotOurs):
                 bound_own(self.folder.logs / SUPERVISOR_LOG)
             if not self._is_recorded:
-                with suppress(Exception):  # it was logged when it failed the first time
+                with suppress(Exception):  # the first failure was logged
                     self._record()
 
     def _up(self) -> None:
@@ -247,7 +248,7 @@ class Stack:
             service = self._supervise(command)
             service.start()
             if command.name.startswith("worker"):
-                # After a kill -9 of everything a worker's name is taken until its last lease has run out.
+                # After a SIGKILL of everything, a worker's name stays in use until its last lease has expired.
                 service.keep_running(tolerated=IN_USE)
         asyncio.run(
             prepare(
@@ -256,7 +257,7 @@ class Stack:
                     postgres=postgres,
                     topics=topics,
                     startup_timeout_s=self.options.startup_timeout_s,
-                    refuses_bad_topics=refuses_bad_topics(os.environ),
+                    refuses_bad_topics=read_field(Installation, "refuses_bad_topics", os.environ),
                 )
             )
         )
@@ -323,7 +324,7 @@ class Stack:
 
 
 def _ensure_topics(kafka: Kafka, topics: Topics, *, partitions: int, replication: int) -> None:
-    """Make the topics that are missing; those of a Kafka that was given stay as they are."""
+    """Create the missing topics; existing ones stay unchanged."""
     with suppress(LogUnavailable):
         partitions = describe(kafka, topics.events).partitions
     try:

@@ -1,4 +1,5 @@
-"""Where `pulp-tasks` starts. It needs nothing but Python, so that it can say which package is not installed."""
+"""The entry point of `pulp-tasks`. Imports only the standard library, so that it can name a package that is not
+installed."""
 
 import os
 import sys
@@ -8,7 +9,7 @@ from pulp_deploy.extras import missing
 
 
 def main() -> Never:
-    """Run the command line; exit code 69 if a package that it needs is not installed."""
+    """Run the command line; exit with 69 if a required package is not installed."""
     try:
         from pulp_deploy.main import main as run
     except ModuleNotFoundError as error:

@@ -15,11 +15,11 @@ from pulp_deploy.local.processes import Command, Identity, spawn, stop, tail
 from pulp_deploy.log_pipes import LogPipes
 
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 5.0)
-"""Between a crash and the next start: longer with every crash, but never long."""
+"""The pauses before a restart: they grow with every crash."""
 STEADY_S: Final = 30.0
-"""A process that ran for so long starts again with the shortest pause."""
+"""After running this long, a process restarts with the shortest pause."""
 BRIEF_S: Final = 1.0
-"""Orderly ends after less time, one after another, count as crashes: nothing is started for ever without a pause."""
+"""Repeated orderly ends after less time than this count as crashes, so that no process restarts in a tight loop."""
 
 _log = logging.getLogger("pulp.stack")
 
@@ -53,7 +53,7 @@ class Supervised:
 
     @property
     def identity(self) -> Identity | None:
-        """The process that runs now. It waits for nobody: another process may be started at the same time."""
+        """The running process, without waiting for a start in progress."""
         process = self._process
         if process is None or process.poll() is not None:
             return None
@@ -63,7 +63,7 @@ class Supervised:
             return None
 
     def start(self) -> None:
-        """Start it. Until `keep_running` its end is final, and `check` reports it."""
+        """Start it. Until `keep_running`, it is not restarted, and `check` reports its end."""
         with self._lock:
             if self._is_running():
                 return
@@ -73,7 +73,7 @@ class Supervised:
             self._watch()
 
     def keep_running(self, tolerated: int | None = None) -> None:
-        """From now on start it again when it ends; `check` does not mind the tolerated exit code."""
+        """Restart it from now on when it ends; `check` ignores the tolerated exit code."""
         with self._lock:
             self._restart = True
             self._tolerated = tolerated
@@ -92,13 +92,13 @@ class Supervised:
             )
 
     def stop(self, timeout_s: float) -> None:
-        """Stop it for good, with its own stop signal, then by killing it."""
+        """Stop it for good, with its stop signal, or by killing it after the timeout."""
         if (process := self._give_up()) is not None:
             stop(process, self.command.stop_signal, timeout_s)
             self._tell()
 
     def kill(self) -> None:
-        """Kill it (SIGKILL) and leave it dead until `start`."""
+        """Kill it (SIGKILL) and leave it down until `start`."""
         if (process := self._give_up()) is not None:
             process.kill()
             process.wait()
@@ -120,7 +120,7 @@ class Supervised:
         self._tell()
 
     def _watch(self) -> None:
-        """Have it watched. One thread for all starts: later there may be no room for another one."""
+        """Start watching it, with one thread for all restarts: later a new one might not start."""
         if self._watcher is None or not self._watcher.is_alive():
             self._watcher = threading.Thread(target=self._run, name=self.name, daemon=True)
             self._watcher.start()
@@ -137,7 +137,7 @@ class Supervised:
                     break
                 code, lived_s = _NOT_STARTED, 0.0
             with self._lock:
-                if self._process is process:  # it is not wanted, or its end is final
+                if self._process is process:  # it should not run, or must not be restarted
                     self._watcher = None
                     break
         self._tell()
@@ -153,7 +153,7 @@ class Supervised:
                 return True
             try:
                 self._spawn()
-            except Exception as error:  # no memory, descriptors, processes or threads: they may be there again
+            except Exception as error:  # out of memory, descriptors, processes or threads: try again later
                 _log.error("%s cannot be started", self.name, extra={"error": error})
                 return False
             return True
@@ -162,7 +162,7 @@ class Supervised:
         if lived_s >= STEADY_S:
             self.restarts = 0
         signum = int(self.command.stop_signal)
-        is_orderly = code in (0, -signum, 128 + signum)  # Java gives 128 + the signal
+        is_orderly = code in (0, -signum, 128 + signum)  # Java exits with 128 + the signal
         is_brief = lived_s < BRIEF_S
         was_brief, self._was_brief = self._was_brief, is_brief
         if is_orderly and not (is_brief and was_brief):
@@ -179,7 +179,7 @@ class Supervised:
         return pause_s
 
     def _tell(self) -> None:
-        """The record of what runs comes second: that it cannot be written must not keep anything from running."""
+        """A record of running processes that cannot be written must not stop any of them."""
         try:
             self._changed()
         except Exception as error:

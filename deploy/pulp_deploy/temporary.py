@@ -16,7 +16,7 @@ _PREFIX: Final = "pulp-tasks-"
 
 
 def make_temporary() -> Path:
-    """A new temporary folder; those of stacks that were killed are removed."""
+    """Create a temporary folder, and remove those of stacks that were killed."""
     remove_abandoned(Path(tempfile.gettempdir()))
     return Path(tempfile.mkdtemp(prefix=_PREFIX))
 

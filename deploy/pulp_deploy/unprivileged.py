@@ -1,4 +1,4 @@
-"""As whom the services of a stack run that root starts: an account without rights, if that may read what it needs."""
+"""The account for a stack's services when root starts it: an unprivileged one, if that can read all it needs."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ _PRIVILEGED: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unprivileged:
-    """As whom the API, processors and workers run; None: as we do."""
+    """The account of the API, processors and workers; None: our own."""
 
     account: Account | None
     folder: Path
@@ -34,9 +34,8 @@ class Unprivileged:
     def of(
         cls, account: Account | None, folder: Path, environment: Mapping[str, str], say: Callable[[str], None]
     ) -> "Unprivileged":
-        """The account, if it can run them; otherwise it is said why not, and they run as root.
-
-        `say` may raise instead.
+        """The account, if it can run them; otherwise `say` gets the reason, and they run as root. `say` may raise
+        instead.
         """
         if account is None:
             return cls(account=None, folder=folder)
@@ -50,7 +49,7 @@ class Unprivileged:
         return cls(account=None, folder=folder)
 
     def prepare(self, environment: Mapping[str, str]) -> None:
-        """Give them their folders, and the files with secrets that the environment names."""
+        """Give the account its folders, and the files with secrets that the environment names."""
         owner = None if self.account is None else self.account.ids
         for name in ("storage", "home"):
             if name == "home" and self.account is None:
@@ -65,7 +64,7 @@ class Unprivileged:
                 hand_over(path, owner)
 
     def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """The environment with a home and a name of its own; nothing leads to root's files."""
+        """The environment with the account's own home and name, without root's paths."""
         if self.account is None:
             return dict(environment)
         kept = {
@@ -75,7 +74,7 @@ class Unprivileged:
         return {**kept, **own}
 
     def for_port(self, port: int) -> Account | None:
-        """As whom to listen on a port: those below 1024 are root's."""
+        """The account that may listen on a port: root for those below 1024."""
         return None if port < _PRIVILEGED else self.account
 
 
@@ -116,7 +115,7 @@ def _installed() -> Iterable[Path]:
 
 
 def _can_load(account: Account, environment: Mapping[str, str]) -> bool:
-    """Whether the services can be loaded as that user; its rights say less than trying it."""
+    """Whether that user can import the services: trying is more reliable than checking rights."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", _LOADS],
@@ -136,9 +135,9 @@ def _can_load(account: Account, environment: Mapping[str, str]) -> bool:
 
 
 def _files(environment: Mapping[str, str]) -> list[Path]:
-    """Files that settings name, and that of libpq's passwords."""
+    """The files that settings name, and libpq's password file."""
     named = [value for key, value in environment.items() if key.startswith("PULP_") and key.endswith("_FILE") and value]
-    with suppress(psycopg.ProgrammingError):  # whoever connects says what is wrong with it
+    with suppress(psycopg.ProgrammingError):  # the connecting process will report what is wrong with it
         named += filter(None, [str(conninfo_to_dict(environment.get("PULP_POSTGRES", "")).get("passfile") or "")])
     return [Path(each) for each in named]
 

@@ -1,8 +1,8 @@
-"""The topics themselves: making them, and what a process checks before it trusts them."""
+"""Topics: creating them, and what a process asks of them before it uses them."""
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -26,11 +26,11 @@ EVENTS_SETTINGS: Final[Mapping[str, str]] = {
     "message.timestamp.type": "LogAppendTime",
     "max.message.bytes": "1048588",
 }
-"""Kept for ever, the broker's times. The topics of dead letters and of the audit have the same."""
+"""Records are kept for ever, with the broker's times. The other topics use the same."""
 
 
 class TopicInfo(NamedTuple):
-    """A topic as the broker describes it. A topic made anew under the same name has another `topic_id`."""
+    """A topic as the broker describes it. A topic that was deleted and created again has another `topic_id`."""
 
     name: str
     topic_id: str
@@ -38,7 +38,7 @@ class TopicInfo(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """A client that stays, for who asks again and again."""
+    """A client that stays connected, for repeated requests."""
 
     kafka: Kafka
     client: AdminClient
@@ -57,10 +57,10 @@ class Connection(NamedTuple):
 
 
 def connect(servers: Servers, **settings: Any) -> Connection:
-    """On a busy machine the first answer to a new client may take a second, those after it do not.
+    """A new client. Keep it: on a busy machine its first answer may take a second, later ones do not.
 
-    Whoever has it calls the client's `poll` now and then, which logs what there is to say. `settings` go to
-    `client_settings`. Raises `SettingsError` for a file of a secret or certificate that cannot be used.
+    Call its `poll` now and then, which writes its log lines. `settings` are passed to `client_settings`. Raises
+    `SettingsError` for a file of a secret or certificate that cannot be used.
     """
     kafka = Kafka.of(servers)
     refusals = Refusals(kafka)
@@ -70,33 +70,34 @@ def connect(servers: Servers, **settings: Any) -> Connection:
 def create_topics(
     servers: Servers, topics: Topics, *, partitions: int, replication: int, timeout_s: float = 30.0
 ) -> list[str]:
-    """Make the topics that are missing; their names. With a replication of 3 two replicas must take each write.
+    """Create the missing topics, and return their names. With a replication of 3, two replicas must take each write.
 
-    Raises `TopicMismatch` if the events topic is there with another partition count, which can never be changed:
-    it decides where a task's history is. Raises `LogUnavailable` if Kafka does not answer or refuses.
+    Raises `TopicMismatch` if the events topic exists with another partition count, which can never change because it
+    decides where a task's history is, and `LogUnavailable` if Kafka does not answer or refuses.
     """
     settings = dict(EVENTS_SETTINGS)
     if replication >= 3:
         settings["min.insync.replicas"] = "2"
-    connection = connect(servers)  # its futures fail when it is let go
+    connection = connect(servers)  # its futures fail when it is garbage-collected
     futures = connection.client.create_topics(
         [
             NewTopic(topics.events, num_partitions=partitions, replication_factor=replication, config=settings),
             NewTopic(topics.dead_letters, num_partitions=1, replication_factor=replication, config=settings),
             NewTopic(topics.audit, num_partitions=1, replication_factor=replication, config=settings),
+            NewTopic(topics.schedules, num_partitions=1, replication_factor=replication, config=settings),
         ],
         operation_timeout=timeout_s,
         request_timeout=timeout_s,
     )
-    made = [name for name, future in futures.items() if _made(connection, future, timeout_s)]
-    if topics.events not in made:
+    created = [name for name, future in futures.items() if _is_created(connection, future, timeout_s)]
+    if topics.events not in created:
         found = describe(connection, topics.events, timeout_s=timeout_s)
         if found.partitions != partitions:
             raise TopicMismatch(
                 f"topic {topics.events} has {found.partitions} partitions, {partitions} were asked for:"
                 " the count is fixed when a topic is made"
             )
-    return made
+    return created
 
 
 def ping(servers: Servers, *, timeout_s: float = 10.0) -> None:
@@ -108,51 +109,51 @@ def ping(servers: Servers, *, timeout_s: float = 10.0) -> None:
         raise LogUnavailable(f"no broker answers: {_reason(connection, error)}") from error
 
 
-def describe(servers: Servers | Connection, topic: str, *, timeout_s: float = 10.0) -> TopicInfo:
+def describe(
+    servers: Servers | Connection,
+    topic: str,
+    *,
+    rights: Collection[AclOperation] = (),
+    timeout_s: float = 10.0,
+) -> TopicInfo:
     """The topic's id and partition count.
 
-    Raises `LogUnavailable` if Kafka is away, `TopicNotFound` if it has no such topic, `LogRefused` if it refuses us.
+    Raises `LogUnavailable` if Kafka is away, `TopicNotFound` if it has no such topic, `LogRefused` if it refuses us, or
+    does not give us one of the `rights` on the topic.
     """
     connection = _connected(servers)
-    futures = connection.client.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
-    found = _described(connection, futures[topic], timeout_s, topic)
-    return TopicInfo(topic, str(found.topic_id), len(found.partitions))
-
-
-def check_rights(servers: Servers | Connection, topic: str, *operations: AclOperation, timeout_s: float = 10.0) -> None:
-    """Raises `LogRefused` unless this login may do all of these with the topic, and the errors of `describe`."""
-    connection = _connected(servers)
     futures = connection.client.describe_topics(
-        TopicCollection([topic]), include_authorized_operations=True, request_timeout=timeout_s
+        TopicCollection([topic]), include_authorized_operations=bool(rights), request_timeout=timeout_s
     )
     found = _described(connection, futures[topic], timeout_s, topic)
-    allowed = operations if found.authorized_operations is None else found.authorized_operations
-    if lacking := [each.name.lower() for each in operations if each not in allowed]:
+    allowed = rights if found.authorized_operations is None else found.authorized_operations
+    if lacking := [each.name.lower() for each in rights if each not in allowed]:
         raise LogRefused(
             f"Kafka at {connection.kafka} does not let {connection.kafka.security.login} {' and '.join(lacking)} topic"
             f" {topic}: pulp-tasks topics acls lists what each process needs, and grants it with --apply"
         )
+    return TopicInfo(topic, str(found.topic_id), len(found.partitions))
 
 
 def begin_offsets(
     servers: Servers | Connection, topic: str, partitions: int, *, timeout_s: float = 10.0
 ) -> dict[int, int]:
-    """The first offset that is still in the log, of each partition."""
+    """The first offset of each partition that is still in the log."""
     return _offsets(servers, topic, partitions, OffsetSpec.earliest(), timeout_s)
 
 
 def end_offsets(
     servers: Servers | Connection, topic: str, partitions: int, *, timeout_s: float = 10.0
 ) -> dict[int, int]:
-    """The offset that the next record will get, of each partition."""
+    """The offset of the next record of each partition."""
     return _offsets(servers, topic, partitions, OffsetSpec.latest(), timeout_s)
 
 
 def offsets_since(
     servers: Servers | Connection, topic: str, partitions: int, timestamp_ms: int, *, timeout_s: float = 10.0
 ) -> dict[int, int]:
-    """The first offset at or after a broker time, of each partition; the end where there is none."""
-    ends = end_offsets(servers, topic, partitions, timeout_s=timeout_s)  # first: what comes meanwhile is not left out
+    """The first offset of each partition at or after a broker time; its end if there is none."""
+    ends = end_offsets(servers, topic, partitions, timeout_s=timeout_s)  # read first, so that no later record is missed
     found = _offsets(servers, topic, partitions, OffsetSpec.for_timestamp(timestamp_ms), timeout_s)
     return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
 
@@ -171,21 +172,21 @@ def _offsets(
                     connection.wait(future, timeout_s + 5)
             return answered(futures)
         except TimeoutError as error:
-            raise _untold(connection, topic, f" within {timeout_s:g} s") from error
+            raise _unknown_offsets(connection, topic, f" within {timeout_s:g} s") from error
         except KafkaException as error:
-            raise _untold(connection, topic, f": {error.args[0].str()}") from error
+            raise _unknown_offsets(connection, topic, f": {error.args[0].str()}") from error
         except AskAgain as error:
             if time.monotonic() > ends_s:
-                raise _untold(connection, topic, f" within {timeout_s:g} s: {error}") from error
+                raise _unknown_offsets(connection, topic, f" within {timeout_s:g} s: {error}") from error
         time.sleep(RETRY_S)
         learn_leaders(connection.client, topic, timeout_s)
 
 
-def _untold(connection: Connection, topic: str, why: str) -> LogUnavailable:
+def _unknown_offsets(connection: Connection, topic: str, why: str) -> LogUnavailable:
     return LogUnavailable(f"Kafka does not tell the offsets of {topic} at {connection.kafka}{why}")
 
 
-def _made(connection: Connection, future: "Future[None]", timeout_s: float) -> bool:
+def _is_created(connection: Connection, future: "Future[None]", timeout_s: float) -> bool:
     try:
         connection.wait(future, timeout_s + 5)
     except TimeoutError as error:
@@ -216,7 +217,7 @@ def _described(connection: Connection, future: "Future[T]", timeout_s: float, to
 
 
 def _reason(connection: Connection, error: KafkaException | TimeoutError) -> str:
-    """What the client has heard of the brokers says more than that nobody answered in time."""
+    """The error, and the client's last error about the brokers, which says more than a timeout."""
     said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
     heard = connection.refusals.last
     return said if not heard or heard in said else f"{said} ({heard})"

@@ -1,7 +1,7 @@
-"""Forms of text arguments that JSON Schema does not define, by the name that a schema uses as `format`.
+"""Formats of text arguments that JSON Schema does not define, by the name that a schema uses as `format`.
 
-The API checks a form before it accepts a submission, and a worker when it decodes the arguments, with the same
-function. It returns what is wrong, or None, and never repeats the text, which may hold a secret.
+The API checks them before it accepts a submission, and a worker when it decodes the arguments, with the same
+functions. Each returns what is wrong, or None, and never repeats the text, which may hold a secret.
 """
 
 import re
@@ -42,7 +42,7 @@ def http_url(text: str) -> str | None:
 
 
 def repository_id(text: str) -> str | None:
-    """The id of a repository, usable as the name of a folder."""
+    """The id of a repository, which must be usable as the name of a folder."""
     if not text or text != text.strip() or len(text) > MOST_ID_CHARACTERS or _CONTROL.search(text):
         return (
             f"a repository's id is expected: 1 to {MOST_ID_CHARACTERS} characters, no control characters, no blank at"
@@ -54,7 +54,7 @@ def repository_id(text: str) -> str | None:
 
 
 FORMS: Final[Mapping[str, Callable[[str], str | None]]] = {"http-url": http_url, "repository-id": repository_id}
-"""Each form by its name."""
+"""The check of each format."""
 
 
 def _split(text: str) -> SplitResult | None:
@@ -63,13 +63,13 @@ def _split(text: str) -> SplitResult | None:
     try:
         parts = urlsplit(text)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, or brackets that hold no address
+    except ValueError:  # a port that is not a number, or brackets without an address
         return None
     return parts if is_url else None
 
 
 def _secret_word(query: str) -> str | None:
-    """The word in a parameter's name that marks a secret. The name itself is not returned: it may be the secret."""
+    """The word that marks a parameter as secret. Not the parameter's name, which may itself be the secret."""
     for name, _ in parse_qsl(query.replace(";", "&"), keep_blank_values=True):
         found = [part for part in _SECRET_PARTS if part in name.lower()]
         found += [word.lower() for word in _WORD.findall(name) if word.lower() in _SECRET_WORDS]

@@ -1,7 +1,7 @@
-"""Audit records: who signed in, who was refused, who changed a user or a repository. Their types, and their bytes.
+"""Audit records: who signed in, who was refused, who changed what. Types and codec.
 
 A record is a CloudEvent 1.0 in JSON, structured mode, in the topic `Topics.audit`. Its JSON Schema is installed beside
-those of the events. Passwords are never in it.
+those of the events. It never holds a password or a token.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from pulp_events.errors import UndecodableRecord
 from pulp_events.ids import new_id
 
 AUDIT_TYPE: Final = "org.pulpproject.audit.v1"
-"""Of the schema. The wire type of a record is `org.pulpproject.audit.WHAT.v1`."""
+"""The name of the schema. The wire type of a record is `org.pulpproject.audit.WHAT.v1`."""
 MAX_NAME: Final = 255
 MAX_DETAIL: Final = 500
-"""Characters; what is longer is cut."""
-_BEFORE, _BEHIND = "org.pulpproject.audit.", ".v1"
+"""The longest text in a record, in characters; longer texts are cut."""
+_PREFIX, _SUFFIX = "org.pulpproject.audit.", ".v1"
 
 
 class What(StrEnum):
@@ -42,10 +42,16 @@ class What(StrEnum):
     REPOSITORY_CREATED = "repository-created"
     REPOSITORY_UPDATED = "repository-updated"
     REPOSITORY_REMOVED = "repository-removed"
+    TOKEN_CREATED = "token-created"
+    TOKEN_REVOKED = "token-revoked"
+    TOKEN_REFUSED = "token-refused"
+    LOGGED_OUT = "logged-out"
+    TASK_ROLE_ADDED = "task-role-added"
+    TASK_ROLE_REMOVED = "task-role-removed"
 
 
 class AuditOutcome(StrEnum):
-    """How it ended for who tried: done, wrong (such as a password), or not allowed."""
+    """The result of an attempt: it succeeded, it was wrong (such as a password), or it was not allowed."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -68,13 +74,19 @@ OUTCOMES: Final[Mapping[What, AuditOutcome]] = {
     What.REPOSITORY_CREATED: AuditOutcome.SUCCESS,
     What.REPOSITORY_UPDATED: AuditOutcome.SUCCESS,
     What.REPOSITORY_REMOVED: AuditOutcome.SUCCESS,
+    What.TOKEN_CREATED: AuditOutcome.SUCCESS,
+    What.TOKEN_REVOKED: AuditOutcome.SUCCESS,
+    What.TOKEN_REFUSED: AuditOutcome.REFUSED,
+    What.LOGGED_OUT: AuditOutcome.SUCCESS,
+    What.TASK_ROLE_ADDED: AuditOutcome.SUCCESS,
+    What.TASK_ROLE_REMOVED: AuditOutcome.SUCCESS,
 }
 
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 
 
 class AuditRecord(Struct, frozen=True, kw_only=True, gc=False):
-    """One fact for an auditor. `time` is the author's clock; the broker's is the record's own."""
+    """One fact for an auditor. `time` is from the author's clock; the Kafka record has the broker's time."""
 
     what: str
     """A value of `What`, or one of a later release."""
@@ -82,14 +94,16 @@ class AuditRecord(Struct, frozen=True, kw_only=True, gc=False):
     actor: str
     """Who: `user:NAME` for the API, `os:ACCOUNT` for a command."""
     is_claimed: bool = False
-    """Whether `actor` is only what somebody claimed: no password proved it."""
+    """Whether `actor` is only claimed, and not proved by a password."""
     address: str | None = None
-    """Where from: the client's address, or the host on which a command ran."""
+    """The client's address, or the host on which a command ran."""
+    method: str | None = None
+    """How the actor was authenticated, or tried to be, for a request to the API: `basic`, `token`, and so on."""
     target: str | None = None
-    """The user or the repository that was changed."""
+    """What was changed: a user, a repository, a token, or the roles of a task."""
     detail: str = ""
     count: int = 1
-    """How many like this one, from `since` to `time`, the record stands for."""
+    """How many equal facts, from `since` to `time`, the record stands for."""
     since: datetime | None = None
     time: datetime
     id: UUID
@@ -97,12 +111,23 @@ class AuditRecord(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Audited(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What an audit record says beside its envelope."""
+    """The `data` of an audit record."""
 
     outcome: Annotated[str, Meta(description=" | ".join(AuditOutcome))]
     claimed: Annotated[bool, Meta(description="The actor is what somebody claimed: no password proved it.")] = False
     address: Annotated[str, Meta(description="The client's address, or the host of a command.")] | None = None
-    target: Annotated[str, Meta(description="The user or the repository that was changed.")] | None = None
+    method: (
+        Annotated[
+            str,
+            Meta(
+                description="How the actor was authenticated, or tried to be: basic, token, session, oidc, remote-user."
+            ),
+        ]
+        | None
+    ) = None
+    target: (
+        Annotated[str, Meta(description="What was changed: a user, a repository, a token, the roles of a task.")] | None
+    ) = None
     detail: str = ""
     count: Annotated[int, Meta(ge=1, description="How many alike, from `since` on, the record stands for.")] = 1
     since: Annotated[datetime, Meta(tz=True)] | None = None
@@ -127,7 +152,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def audit_record(what: What, *, actor: str, now: datetime | None = None, **more: Any) -> AuditRecord:
-    """A record of what happens now; `more` are fields of `AuditRecord`. Texts that are too long are cut."""
+    """A record of something that happens now; `more` are fields of `AuditRecord`. Texts that are too long are cut."""
     return AuditRecord(
         what=what,
         outcome=OUTCOMES[what],
@@ -140,20 +165,21 @@ def audit_record(what: What, *, actor: str, now: datetime | None = None, **more:
 
 
 def encode_audit(record: AuditRecord) -> bytes:
-    """The value of the record; what cannot be written as UTF-8 is replaced."""
+    """The value of the Kafka record; characters that UTF-8 cannot encode are replaced."""
     envelope = AuditEnvelope(
-        type=f"{_BEFORE}{record.what}{_BEHIND}",
+        type=f"{_PREFIX}{record.what}{_SUFFIX}",
         specversion="1.0",
         id=record.id,
         source="/pulp/tasks",
         time=record.time,
-        actor=_sound(record.actor),
+        actor=_encodable(record.actor),
         data=Audited(
             outcome=record.outcome,
             claimed=record.is_claimed,
             address=record.address,
-            target=None if record.target is None else _sound(record.target),
-            detail=_sound(record.detail),
+            method=record.method,
+            target=None if record.target is None else _encodable(record.target),
+            detail=_encodable(record.detail),
             count=record.count,
             since=record.since,
         ),
@@ -164,18 +190,19 @@ def encode_audit(record: AuditRecord) -> bytes:
 
 
 def decode_audit(value: bytes | None) -> AuditRecord:
-    """The record of these bytes; raises `UndecodableRecord` with the reason."""
+    """The audit record in these bytes. Raises `UndecodableRecord` with the reason."""
     try:
         envelope = _decode(value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise UndecodableRecord(f"no audit record: {' '.join(str(error).split())[:300]}") from error
     data = envelope.data
     return AuditRecord(
-        what=envelope.type.removeprefix(_BEFORE).removesuffix(_BEHIND),
+        what=envelope.type.removeprefix(_PREFIX).removesuffix(_SUFFIX),
         outcome=data.outcome,
         actor=envelope.actor,
         is_claimed=data.claimed,
         address=data.address,
+        method=data.method,
         target=data.target,
         detail=data.detail,
         count=data.count,
@@ -190,6 +217,6 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _sound(text: str) -> str:
-    """Without lone surrogates, as a command line may bring them."""
+def _encodable(text: str) -> str:
+    """The text without lone surrogates, which command lines may contain."""
     return text.encode(errors="replace").decode()

@@ -1,29 +1,29 @@
-"""The audit topic: writing to it, and what is wrong with it."""
+"""Writing to the audit topic, and checking that it exists."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pulp_events import admin
 from pulp_events.audit import AuditRecord, encode_audit
-from pulp_events.codec import HEADERS
+from pulp_events.codec import HEADERS, MAX_EVENT_BYTES
 from pulp_events.errors import AppendOutcomeUnknown, LogUnavailable, TopicNotFound
 from pulp_events.kafka import Servers, client_settings
+from pulp_events.outcome import not_accepted, not_delivered
 
 _KEEP_S: Final = 300.0
-"""So long a record waits for a Kafka that is away."""
+"""How long a record waits while Kafka is away."""
 _log = logging.getLogger("pulp.audit")
 
 
 class AuditLog:
-    """Appends records without waiting. It needs no broker to be made; what it could not write it counts and logs.
+    """Appends records without waiting; it counts and logs those that it could not write. Creating it needs no broker.
 
-    Nothing is sent before `check` has found the topic: a broker that makes topics by itself would make this one with
-    its own retention. Use it on one event loop.
+    It sends nothing before `check` has found the topic: a broker that creates topics by itself would create this one
+    with its own retention. Use it from one event loop.
     """
 
     def __init__(self, servers: Servers, topic: str, *, most: int = 10_000) -> None:
@@ -32,7 +32,7 @@ class AuditLog:
         self._producer: Producer | None = None
         self._lost = 0
         self.fault: str | None = None
-        """What is wrong with the topic, and what mends it; None if nothing is known to be."""
+        """What is wrong with the topic and what mends it; None if no fault is known."""
 
     @property
     def lost(self) -> int:
@@ -40,7 +40,7 @@ class AuditLog:
         return self._lost
 
     def append(self, record: AuditRecord) -> None:
-        """Take a record; never waits, never raises."""
+        """Accept a record; never waits, never raises."""
         if self._producer is not None:
             self._send(self._producer, record)
         elif len(self._held) < self._most:
@@ -49,7 +49,7 @@ class AuditLog:
             self._lose("too many wait for the topic")
 
     async def check(self) -> None:
-        """Look for the topic, for some seconds. Does nothing once it was found."""
+        """Look for the topic for a few seconds; does nothing once it was found."""
         if self._producer is not None:
             return
         fault = await asyncio.to_thread(topic_fault, self._servers, self._topic)
@@ -66,12 +66,12 @@ class AuditLog:
             self._send(producer, record)
 
     def poll(self) -> None:
-        """Hear what became of the records. Call it now and then."""
+        """Handle delivery reports. Call it now and then."""
         if self._producer is not None:
             self._producer.poll(0)
 
     async def close(self, timeout_s: float) -> None:
-        """Write what is under way, for at most `timeout_s`; then say how many were lost."""
+        """Wait for records in flight, at most `timeout_s`, and log how many were lost."""
         left = len(self._held)
         if self._producer is not None:
             left += await asyncio.to_thread(self._producer.flush, timeout_s)
@@ -92,34 +92,33 @@ class AuditLog:
 
     def _lose(self, why: str) -> None:
         self._lost += 1
-        if self._lost & (self._lost - 1) == 0:  # 1, 2, 4, 8, …: told, but not once for each
+        if self._lost & (self._lost - 1) == 0:  # logs the 1st, 2nd, 4th, 8th, … loss
             _log.warning("audit records are lost: %s", why, extra={"records": self._lost})
 
 
-def write_audit(servers: Servers, topic: str, records: Iterable[AuditRecord], *, timeout_s: float = 10.0) -> None:
-    """Append records and wait until they are in the topic.
+def write_audit(servers: Servers, topic: str, record: AuditRecord, *, timeout_s: float = 10.0) -> None:
+    """Append a record, and wait until it is in the topic.
 
-    Raises `TopicNotFound` or `LogUnavailable` (nothing was written), `AppendOutcomeUnknown`.
+    Raises `TopicNotFound`, `LogUnavailable` or `EventTooLarge`, and nothing was written; or `AppendOutcomeUnknown`.
     """
     ends_s = time.monotonic() + timeout_s
     admin.describe(servers, topic, timeout_s=timeout_s)
-    errors: list[KafkaError] = []
     producer = make_producer(servers, keep_s=timeout_s, most=1000)
-    for record in records:
-        producer.produce(
-            topic,
-            value=encode_audit(record),
-            headers=HEADERS,
-            on_delivery=lambda error, _: errors.append(error) if error is not None else None,
-        )
-    left = producer.flush(max(1.0, ends_s - time.monotonic()))
-    if errors or left:
-        reason = errors[0].str() if errors else "no answer"
-        raise AppendOutcomeUnknown(f"Kafka did not confirm the audit record: {reason}")
+    value = encode_audit(record)
+    errors: list[KafkaError | None] = []
+    try:
+        producer.produce(topic, value=value, headers=HEADERS, on_delivery=lambda error, _: errors.append(error))
+    except KafkaException as error:
+        raise not_accepted(error.args[0], len(value), MAX_EVENT_BYTES) from error
+    producer.flush(max(1.0, ends_s - time.monotonic()))
+    if not errors:
+        raise AppendOutcomeUnknown("Kafka did not confirm the audit record: no answer")
+    if errors[0] is not None:
+        raise not_delivered(errors[0], len(value), MAX_EVENT_BYTES)
 
 
 def topic_fault(servers: Servers, topic: str, *, timeout_s: float = 3.0) -> str | None:
-    """What is wrong with the audit topic and what mends it, without an address; None if it is there."""
+    """What is wrong with the audit topic and what mends it, without an address; None if it exists."""
     try:
         admin.describe(servers, topic, timeout_s=timeout_s)
     except TopicNotFound:

@@ -1,4 +1,4 @@
-"""Reading the audit topic: what is there, and what comes."""
+"""Reading the audit topic, up to its end or without end."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -12,15 +12,15 @@ from pulp_events.reader import Reader, Record
 
 
 class AuditEntry(NamedTuple):
-    """A record of the audit topic where it stands. `timestamp_ms` is the broker's time of its append."""
+    """A record of the audit topic with its position. `timestamp_ms` is the broker's time of its append."""
 
     partition: int
     offset: int
     timestamp_ms: int
     record: AuditRecord | None
-    """None for bytes that are no audit record."""
+    """None if the bytes are not an audit record."""
     error: str | None
-    """Why they are none."""
+    """Why they are not."""
 
 
 def read_audit(
@@ -28,8 +28,8 @@ def read_audit(
 ) -> Iterator[AuditEntry | None]:
     """Entries in order of their append, from a broker time on.
 
-    It ends where the topic ends when it is called. With `follow` it never ends: it goes on with what comes, and yields
-    None about twice a second while nothing does. Raises `TopicNotFound`, `LogUnavailable`.
+    It ends where the topic ended when it was called. With `follow` it never ends, and yields None about twice a second
+    while no record arrives. Raises `TopicNotFound`, `LogUnavailable`.
     """
     partitions = admin.describe(servers, topic).partitions
     ends = admin.end_offsets(servers, topic, partitions)

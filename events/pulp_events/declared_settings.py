@@ -1,75 +1,213 @@
-"""Settings that are declared once: the field of a frozen class has the type and the default, its `Setting` the rest.
+"""Settings that are declared once: name, type, default, unit and one sentence stand in one place.
+
+A setting is a field of a frozen class, which has the type and the default, or a constant, which has all of it:
 
 class Settings:
     stall_s: Annotated[float, Setting("PULP_STALL_S", "How long a partition may stand still.", least=1)] = 60
+
+DATA: Final = Setting("PULP_DATA", "The data folder.", kind=Path)
+
+The values are read here, `--help` lists them, and docs/reference/settings.md is made from them.
 """
 
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, Final, get_type_hints
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from types import NoneType
+from typing import Any, Final, TypeAlias, get_args, get_type_hints
 
-from pulp_events.settings import SettingsError, integer, number, text, words
+from pulp_events.errors import WrongSetting
 
-_UNITS: Final = {"_s": "seconds", "_bytes": "bytes", "_kib": "KiB"}
+REQUIRED: Final = MISSING
+"""The default of a setting that has to be set."""
+MOST: Final = 2_147_483_647
+"""The largest number, unless a setting says otherwise: what Kafka and Postgres take."""
+MOST_S: Final = 10 * 365 * 86_400
+"""The same for seconds: dates, timers and Postgres's intervals can all be that far away."""
+MOST_BYTES: Final = 1 << 60
+_UNITS: Final = {"_s": "seconds", "_bytes": "bytes", "_kib": "KiB", "_rate": "bytes a second", "_percent": "percent"}
+_LONGEST_SHOWN: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a field of a settings class does not say itself. Metadata of `Annotated`."""
+    """One setting. As the metadata of an annotated field it takes the type and the default from the field."""
 
     name: str
     """The environment variable."""
     sentence: str
+    kind: Any = str
+    """`str`, `int`, `float`, `bool`, `Path` or `tuple[str, ...]`, each also with None; anything else needs `parse`."""
+    default: Any = None
     least: float = 0
     most: float | None = None
     choices: tuple[str, ...] = ()
-    """Words that are allowed. Of a `bool` the second one is true."""
+    """Words that are allowed, in any case. Of a `bool` the second one is true."""
+    parse: Callable[[str, str], Any] | None = None
+    """Makes the value of the name and the text. Raises `SettingsError`."""
+    allowed: str = ""
+    """What `parse` takes, in a few words."""
+    default_text: str = ""
+    """What the default is, in words, where the value does not say it."""
+    is_secret: bool = False
+    """Whether the value is never shown."""
+    is_internal: bool = False
+    """Whether one of our processes sets it for another one, and nobody else does."""
 
     @property
     def unit(self) -> str:
-        """By the end of the name: seconds, bytes or KiB; else there is none."""
+        """By the end of the name; empty without one."""
         return next((unit for end, unit in _UNITS.items() if self.name.lower().endswith(end)), "")
 
+    @property
+    def is_number(self) -> bool:
+        """Whether it has bounds."""
+        return self.kind in (int, float) and self.parse is None
 
-def settings_of(cls: type) -> dict[str, Setting]:
-    """The settings of a dataclass, by field, with those of its bases. Fields that are no settings are left out."""
-    hints = get_type_hints(cls, include_extras=True)
-    return {
-        each.name: setting
-        for each in fields(cls)
-        for setting in getattr(hints[each.name], "__metadata__", ())
-        if isinstance(setting, Setting)
-    }
+    @property
+    def largest(self) -> float:
+        """The upper bound of a number."""
+        if self.most is not None:
+            return self.most
+        return {"seconds": MOST_S, "bytes": MOST_BYTES}.get(self.unit, MOST)
+
+    @property
+    def range(self) -> str:
+        """The bounds of a number, in words."""
+        return f"from {self.least:.12g} to {self.largest:.0f}"
+
+    def read(self, env: Mapping[str, str]) -> Any:
+        """The value, or the default. Raises `SettingsError`, which names the setting and what is expected."""
+        text = env.get(self.name, "").strip()
+        if not text.strip(", "):
+            if self.default is REQUIRED:
+                raise WrongSetting(self.name, f"{self.name} is not set: it is needed", "a value is expected")
+            return self.default
+        if self.parse is not None:
+            return self.parse(self.name, text)
+        if self.choices:
+            return self._choice(text)
+        if self.is_number:
+            return self._number(text)
+        if self.kind == tuple[str, ...]:
+            return words(text) or self.default
+        return Path(text) if Path in (self.kind, *get_args(self.kind)) else text
+
+    def wrong(self, text: str, expected: str) -> WrongSetting:
+        """The error for a text that cannot be the value; it does not repeat a secret."""
+        shown = text if self.is_number else repr(text)
+        return wrong(self.name, None if self.is_secret else shown, expected)
+
+    def _choice(self, text: str) -> Any:
+        found = {choice.lower(): choice for choice in self.choices}.get(text.lower())
+        if found is None:
+            raise self.wrong(text, f"one of {', '.join(self.choices)} is expected")
+        return found == self.choices[1] if self.kind is bool else found
+
+    def _number(self, text: str) -> float:
+        kind = "a whole number" if self.kind is int else "a number"
+        bounds = f"of at least {self.least:.12g}" if self.most is None else self.range
+        try:
+            value: float = int(text) if text.isdecimal() else float(text)
+        except ValueError:  # also more digits than Python converts
+            raise self.wrong(text, f"{kind} {bounds} is expected") from None
+        if value > self.largest:
+            raise self.wrong(text, f"{kind} {self.range} is expected")
+        if not text.isascii() or not value >= self.least or value != self.kind(value):  # NaN is not in any range
+            raise self.wrong(text, f"{kind} {bounds} is expected")
+        return value if self.kind is float else int(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """A field whose value is made of several settings. Metadata of `Annotated`."""
+
+    read: Callable[[Mapping[str, str]], Any]
+    settings: tuple[Setting, ...]
+
+
+Source: TypeAlias = type | Setting | Iterable[Setting]
+"""Where settings are declared: a class, or constants."""
+
+
+def settings_of(*sources: Source) -> tuple[Setting, ...]:
+    """The settings that are declared there, each once, in their order; those of a class with those of its bases."""
+    found: dict[str, Setting] = {}
+    for source in sources:
+        for each in _declared(source):
+            found.setdefault(each.name, each)
+    return tuple(found.values())
 
 
 def read(cls: type, env: Mapping[str, str]) -> dict[str, Any]:
-    """The values of the declared fields of a dataclass; raises `SettingsError`, which names key and value."""
-    kinds, declared = get_type_hints(cls), settings_of(cls)
-    defaults = {each.name: each.default for each in fields(cls)}
-    return {name: _value(setting, env, kinds[name], defaults[name]) for name, setting in declared.items()}
+    """The values of the declared fields of a class, for its constructor.
+
+    Raises `SettingsError`, which names the setting and what is expected.
+    """
+    return {field: declared.read(env) for field, declared in _members(cls)}
 
 
-def _value(setting: Setting, env: Mapping[str, str], kind: Any, default: Any) -> Any:
-    if setting.choices:
-        return _choice(setting, env, kind, default)
-    if kind is int or kind is float:
-        value = number(env, setting.name, default, least=setting.least)
-        if kind is int:
-            value = integer(env, setting.name, default, least=int(setting.least))
-        if setting.most is not None and value > setting.most:
-            raise SettingsError(
-                f"{setting.name}={value}: a number from {setting.least:g} to {setting.most:.0f} is expected"
-            )
-        return value
-    if kind == tuple[str, ...]:
-        return words(env, setting.name, default)
-    return text(env, setting.name, None if default is MISSING else default)
+def setting_of(cls: type, field: str) -> Setting:
+    """The setting of one declared field."""
+    found = dict(_members(cls))[field]
+    assert isinstance(found, Setting)
+    return found
 
 
-def _choice(setting: Setting, env: Mapping[str, str], kind: Any, default: Any) -> Any:
-    value = env.get(setting.name, "").strip().lower()
-    if not value:
-        return default
-    if value not in setting.choices:
-        raise SettingsError(f"{setting.name}={value}: one of {', '.join(setting.choices)} is expected")
-    return value == setting.choices[1] if kind is bool else value
+def read_field(cls: type, field: str, env: Mapping[str, str]) -> Any:
+    """The value of one declared field. Raises `SettingsError`."""
+    return setting_of(cls, field).read(env)
+
+
+def wrong(name: str, text: str | None, expected: str) -> WrongSetting:
+    """The error of a setting whose text cannot be its value; None for a text that is not to be shown."""
+    if text is None:
+        return WrongSetting(name, f"{name}: {expected}", expected)
+    shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    return WrongSetting(name, f"{name}={shown}: {expected}", expected)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Words that commas separate."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def absolute_path(_: str, text: str) -> str:
+    """The path from the root, for a program that may change its folder."""
+    return os.path.abspath(text)
+
+
+def _declared(source: Source) -> Iterator[Setting]:
+    if isinstance(source, Setting):
+        yield source
+    elif isinstance(source, type):
+        for _, declared in _members(source):
+            yield from declared.settings if isinstance(declared, Several) else (declared,)
+    else:
+        yield from source
+
+
+def _members(cls: type) -> Iterator[tuple[str, Setting | Several]]:
+    hints, kinds = get_type_hints(cls, include_extras=True), get_type_hints(cls)
+    for field, default in _defaults(cls).items():
+        for declared in getattr(hints[field], "__metadata__", ()):
+            if isinstance(declared, Setting):
+                yield field, replace(declared, kind=_plain(kinds[field]), default=default)
+            elif isinstance(declared, Several):
+                yield field, declared
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    if is_dataclass(cls):
+        return {each.name: each.default for each in fields(cls)}
+    from msgspec import NODEFAULT, structs  # not at the top: each command loads this module, and few of them msgspec
+
+    found = structs.fields(cls)
+    return {each.name: REQUIRED if each.default is NODEFAULT else each.default for each in found}
+
+
+def _plain(kind: Any) -> Any:
+    """The type without None."""
+    parts = [each for each in get_args(kind) if each is not NoneType]
+    return parts[0] if NoneType in get_args(kind) and len(parts) == 1 else kind

@@ -3,5 +3,9 @@
 from typing import Final
 
 API_PORT: Final = 24817
+STARTUP_TIMEOUT_S: Final = 60.0
+"""How long a process waits for Kafka and Postgres when it starts."""
+WORKER_CONCURRENCY: Final = 4
+"""How many tasks a worker runs at once."""
 WORKER_LEASE_S: Final = 6.0
 """Without a heartbeat for so long a worker counts as lost, unless it registered with another lease."""

@@ -1,15 +1,16 @@
 """Every error that a caller of this system may see.
 
 PulpError
-├── BadInput                    the caller's fault: repeat it changed
+├── BadInput                    the caller's fault: change the request
 │   ├── InvalidEvent            an event that may not be written
 │   └── EventTooLarge           an event over the log's size limit
-├── UndecodableRecord           bytes in the log that are no event
+├── UndecodableRecord           bytes in the log that are not an event
 ├── TaskError
 │   ├── TaskNotFound
 │   ├── TaskAlreadyFinal
 │   ├── TaskNotCancellable
-│   └── TaskUnfinished
+│   ├── TaskUnfinished
+│   └── TaskNotPurgeable
 ├── LogError                    Kafka
 │   ├── LogUnavailable          nothing was written: repeat it
 │   │   ├── TopicNotFound       Kafka has no such topic
@@ -21,13 +22,14 @@ PulpError
 │   ├── ReadModelUnavailable
 │   └── PositionNotReached      the projection did not reach a position in time
 └── SettingsError               a setting is missing or wrong
+    └── WrongSetting            one setting, and what is expected of it
 """
 
 from uuid import UUID
 
 
 class PulpError(Exception):
-    """Root of all errors that are meant for a caller. The message says what, where and what to do."""
+    """Root of all errors meant for a caller. The message says what went wrong, where, and what to do."""
 
 
 class BadInput(PulpError):
@@ -39,7 +41,7 @@ class InvalidEvent(BadInput):
 
 
 class EventTooLarge(BadInput):
-    """An encoded event is larger than the log takes."""
+    """An encoded event is larger than the log accepts."""
 
     def __init__(self, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(f"the event has {size_bytes} bytes, the log takes at most {limit_bytes}")
@@ -48,7 +50,7 @@ class EventTooLarge(BadInput):
 
 
 class UndecodableRecord(PulpError):
-    """A record of the log that is no event of the contract. `reason` is one line for the dead letter."""
+    """A record of the log is not an event of the contract. `reason` is one line for the dead letter."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -71,7 +73,7 @@ class TaskNotFound(TaskError):
 
 
 class TaskAlreadyFinal(TaskError):
-    """The task has ended; its outcome stands for ever."""
+    """The task has ended; its outcome does not change any more."""
 
     def __init__(self, task_id: UUID) -> None:
         super().__init__(task_id, f"task {task_id} has ended already")
@@ -93,12 +95,19 @@ class TaskUnfinished(TaskError):
         )
 
 
+class TaskNotPurgeable(TaskError):
+    """The task has not ended, and only a task that has ended is purged."""
+
+    def __init__(self, task_id: UUID) -> None:
+        super().__init__(task_id, f"task {task_id} has not ended: wait for its end, or cancel it, before you purge it")
+
+
 class LogError(PulpError):
     """Kafka did not do what was asked."""
 
 
 class LogUnavailable(LogError):
-    """The log could not take the event; nothing was written, the same call may be repeated."""
+    """Kafka is away or did not take the event: nothing was written, and the call may be repeated."""
 
 
 class TopicNotFound(LogUnavailable):
@@ -106,26 +115,26 @@ class TopicNotFound(LogUnavailable):
 
 
 class LogRefused(LogUnavailable):
-    """Kafka refuses the login, the certificate or a right; nothing was written. Waiting does not mend it."""
+    """Kafka refuses the login, the certificate or a right: nothing was written, and waiting does not help."""
 
 
 class AppendOutcomeUnknown(LogError):
     """No answer within the time limit: the event may or may not be in the log.
 
-    Repeating it with the same task id and event id is safe: the fold ignores the second one.
+    Repeating it with the same task id and event id is safe, because the fold ignores the second event.
     """
 
 
 class TopicMismatch(LogError):
-    """The topic is not the one that was agreed on: another partition count, another topic id."""
+    """The topic is not the expected one: it has another partition count or another topic id."""
 
 
 class OffsetOutOfRange(TopicMismatch):
-    """An offset that is needed is not in the log: retention has cut it, or the topic was made anew."""
+    """The log lacks a needed offset: retention has cut it, or the topic was deleted and created again."""
 
     @classmethod
     def lost(cls, topic: str, needed: str) -> "OffsetOutOfRange":
-        """For a client that Kafka tells so while it reads; `needed` says which offset, as far as it is known."""
+        """For a client that learns it while it reads; `needed` says which offset, as far as known."""
         return cls(
             f"{topic} no longer holds an offset that comes next ({needed}). Retention has cut the log, or the topic was"
             " truncated or made anew: nothing was skipped. Restore the log, or begin with a new topic and an empty"
@@ -142,8 +151,17 @@ class ReadModelUnavailable(ReadError):
 
 
 class PositionNotReached(ReadError):
-    """The projection did not reach the position that the reader asked for in time."""
+    """The projection did not reach the wanted position in time."""
 
 
 class SettingsError(PulpError):
-    """A setting is missing or wrong; the message names it, its value (but never a secret's) and what is expected."""
+    """A setting is missing or wrong. The message has its name, its value unless it is secret, and what is expected."""
+
+
+class WrongSetting(SettingsError):
+    """One setting is missing or wrong. `expected` is the part of the message that does not repeat its value."""
+
+    def __init__(self, name: str, message: str, expected: str) -> None:
+        super().__init__(message)
+        self.name = name
+        self.expected = expected

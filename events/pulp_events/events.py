@@ -1,9 +1,9 @@
-"""The five lifecycle events of a task, as frozen facts. Their union, `Data`, closes the set.
+"""The seven lifecycle events of a task, as frozen facts. Their union, `Data`, closes the set.
 
-Each class is the `data` of one CloudEvent; `Event` adds the envelope. JSON values that this system
-only carries (arguments, progress, result) stay the bytes they came as: `msgspec.Raw`.
+Each class is the `data` of one CloudEvent; `Event` adds the envelope. JSON values that this system only passes on
+(arguments, progress, result) stay bytes: `msgspec.Raw`.
 
-The classes are final, so that `type(data) is X` narrows the union and mypy reports a kind that a function forgot.
+The classes are final, so `type(data) is X` narrows the union, and mypy reports a kind that a function does not handle.
 """
 
 from datetime import datetime
@@ -12,19 +12,25 @@ from typing import Annotated, Final, final
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 NULL: Final = Raw(b"null")
 EMPTY_OBJECT: Final = Raw(b"{}")
+SOURCE: Final = "/pulp/tasks"
+"""The `source` of the events that nobody asks for by a schedule."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
-Tag = Annotated[str, Meta(min_length=1, max_length=640)]  # in UTF-8 still small enough for an index of Postgres
+Tag = Annotated[str, Meta(min_length=1, max_length=640)]  # small enough for a Postgres index, also in UTF-8
 Object = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 Sequence = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+MAX_TIME_LIMIT_S: Final = 315_360_000
+"""Ten years."""
+TimeLimit = Annotated[int, Meta(ge=1, le=MAX_TIME_LIMIT_S)]
+"""In seconds."""
 
 
 def shown(struct: Struct) -> str:
-    """The fields of a struct as `repr` has them, but JSON that is only carried as its text."""
+    """The `repr` of a struct, with `Raw` values shown as their JSON text."""
     values = ((name, getattr(struct, name)) for name in struct.__struct_fields__)
     fields = (f"{name}={_json_text(value) if isinstance(value, Raw) else repr(value)}" for name, value in values)
     return f"{type(struct).__name__}({', '.join(fields)})"
@@ -64,6 +70,7 @@ class ErrorCode(StrEnum):
     WORKER_STOPPED = "worker-stopped"
     LEASE_LOST = "lease-lost"
     TIMEOUT = "timeout"
+    DEADLINE_EXCEEDED = "deadline-exceeded"
     CANCEL_ABANDONED = "cancel-abandoned"
     DEPENDENCY_FAILED = "dependency-failed"
 
@@ -77,7 +84,7 @@ class Resource(Struct, frozen=True, forbid_unknown_fields=False, gc=False):
 
     @property
     def key(self) -> str:
-        """`TYPE:ID`: two uses concern the same resource exactly if their keys are equal."""
+        """`TYPE:ID`, which identifies the resource whatever the access."""
         return f"{self.type}:{self.id}"
 
 
@@ -87,6 +94,17 @@ class TaskError(Struct, frozen=True, omit_defaults=True):
     code: Name
     description: str
     traceback: str | None = None
+
+
+class Retry(Struct, frozen=True, gc=False):
+    """How often a task is tried again after a failure, and how long it waits before each further attempt."""
+
+    retries: Annotated[int, Meta(ge=0, le=100)]
+    """Further attempts, beside the first."""
+    backoff_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
+    """The wait before the first of them, which doubles with each. A part of up to a half is left out at random."""
+    max_backoff_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
+    """The longest wait."""
 
 
 @final
@@ -104,7 +122,12 @@ class Accepted(Struct, frozen=True, kw_only=True, gc=False):
     parent_id: UUID | None = None
     depends_on: Annotated[tuple[UUID, ...], Meta(max_length=100)] = ()
     """The task starts after all of these have succeeded; if one ends otherwise, it is skipped."""
-    timeout_seconds: Annotated[int, Meta(ge=1, le=315_360_000)] | None = None
+    timeout_seconds: TimeLimit | None = None
+    """How long one attempt may take."""
+    retry: Retry | UnsetType | None = UNSET
+    """Without it a failure ends the task."""
+    deadline_seconds: TimeLimit | UnsetType | None = UNSET
+    """How long all attempts may take together with the waits before them, from the acceptance."""
 
     __repr__ = shown
 
@@ -131,6 +154,18 @@ class Progress(Struct, frozen=True, kw_only=True, gc=False):
 
 
 @final
+class AttemptFailed(Struct, frozen=True, kw_only=True, gc=False):
+    """An attempt has failed, and the task is tried again: it waits for its next attempt, which begins no earlier than
+    `retry_at`.
+    """
+
+    attempt_id: UUID
+    error: TaskError
+    retry_at: Annotated[datetime, Meta(tz=True)]
+    """By the clock of the author. The task waits at most as long as its `retry` allows, from the event on."""
+
+
+@final
 class CancelRequested(Struct, frozen=True, kw_only=True, gc=False):
     """Somebody wants the task to stop."""
 
@@ -149,7 +184,19 @@ class Finished(Struct, frozen=True, kw_only=True, gc=False):
     __repr__ = shown
 
 
-Data = Accepted | Started | Progress | CancelRequested | Finished
+@final
+class Purged(Struct, frozen=True, kw_only=True, gc=False):
+    """The task, which has ended, was purged: lists and counts leave it out, and nothing of it is deleted."""
+
+    requested_by: Name
+    """Who asked for it, such as `user:NAME`. If a task purges others, its id is the `causationid`."""
+    filter: Object = EMPTY_OBJECT
+    """What the task had to match, such as `states` and `finished_before`; empty where it was named itself."""
+
+    __repr__ = shown
+
+
+Data = Accepted | Started | Progress | AttemptFailed | CancelRequested | Finished | Purged
 
 
 class Event(Struct, frozen=True, kw_only=True, gc=False):
@@ -161,7 +208,7 @@ class Event(Struct, frozen=True, kw_only=True, gc=False):
     actor: Name
     """Who: `user:NAME`, `worker:NAME` or `reactor`."""
     data: Data
-    source: str = "/pulp/tasks"
+    source: str = SOURCE
     correlation_id: str | None = None
     causation_id: str | None = None
     """What led to the event. In an `accepted` event the id of the task that this one runs again."""
@@ -169,8 +216,7 @@ class Event(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def rerun_of(self) -> UUID | None:
-        """The task that this event's task runs again. None for any event but `accepted`, and for a cause of another
-        kind: one that is no task id."""
+        """The task that this event's task reruns. None unless this is an `accepted` event whose cause is a task id."""
         if self.causation_id is None or not isinstance(self.data, Accepted):
             return None
         try:
@@ -180,7 +226,7 @@ class Event(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class UnknownEvent(Struct, frozen=True, kw_only=True, gc=False):
-    """A sound CloudEvent about a task, of a type that this version does not know: kept, and without effect."""
+    """A valid CloudEvent about a task, of a type that this version does not know. It is kept, and has no effect."""
 
     id: UUID
     task_id: UUID
@@ -190,5 +236,5 @@ class UnknownEvent(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def json_value(raw: Raw) -> object:
-    """The Python value of a carried JSON text."""
+    """The Python value of a JSON text."""
     return msgspec.json.decode(raw)

@@ -1,4 +1,4 @@
-"""What is wrong around an installation: one shape for all that is checked."""
+"""What checks find wrong with an installation, all in one form."""
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -9,25 +9,25 @@ class Severity(StrEnum):
     """How bad a finding is."""
 
     FAULT = "fault"
-    """Events are lost or wrong, now or later: a process does not start on it unless it is told to."""
+    """Events are or will be lost or wrong: processes refuse to start, unless they are told to."""
     WARNING = "warning"
     """Nothing is lost until something else fails too."""
     NOTE = "note"
-    """Worth knowing, right for a trial."""
+    """Worth knowing; acceptable for a trial."""
 
 
 class Finding(NamedTuple):
     """One thing that is not as it should be."""
 
     check: str
-    """Its name, which stays: `topic-retention`."""
+    """The stable name of the check, such as `topic-retention`."""
     subject: str
     """The topic or the folder, or `Kafka`, `Postgres`, `clock`."""
     severity: Severity
     wrong: str
     endangers: str
     mend: str | None
-    """The command that mends it, or in words what does; None where nothing is to be done."""
+    """The command that mends it, or a description of what does; None if there is nothing to do."""
 
     def __str__(self) -> str:
         mend = "" if self.mend is None else f". To mend it: {self.mend}"
@@ -40,5 +40,5 @@ def described(finding: Finding) -> dict[str, str | None]:
 
 
 def faults(findings: Iterable[Finding]) -> Sequence[Finding]:
-    """Those on which a process does not start."""
+    """The findings that keep a process from starting."""
     return [finding for finding in findings if finding.severity is Severity.FAULT]

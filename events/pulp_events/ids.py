@@ -4,15 +4,15 @@ from uuid import UUID, uuid5
 
 import uuid_utils.compat
 
-# Never change: ids derived from it are in logs already written.
+# Never change: existing logs hold ids derived from it.
 NAMESPACE = UUID("5f2a5c1e-8a0b-5d6f-9a57-3c1f7c1d2e10")
 
 
 def new_id() -> UUID:
-    """A UUIDv7 (RFC 9562): unique, and sorted by the time of its making."""
+    """A UUIDv7 (RFC 9562): unique, and sorted by the time of its creation."""
     return uuid_utils.compat.uuid7()
 
 
 def derived_id(*parts: object) -> UUID:
-    """A UUIDv5 of the parts: the same parts give the same id, on every machine and for ever."""
+    """A UUIDv5 of the parts: the same parts give the same id on every machine, for ever."""
     return uuid5(NAMESPACE, "\n".join(str(part) for part in parts))

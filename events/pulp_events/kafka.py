@@ -1,4 +1,4 @@
-"""Where Kafka is, and what every client of librdkafka is made with."""
+"""Where Kafka is, and the settings of every librdkafka client."""
 
 import logging
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _log = logging.getLogger("pulp.kafka")
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """The brokers of an installation, and how to connect to them. Its text is the brokers alone."""
+    """The brokers of an installation, and how to connect to them. `str` gives the brokers alone."""
 
     bootstrap: str
     """HOST:PORT, separated by commas."""
@@ -19,7 +19,7 @@ class Kafka:
 
     @classmethod
     def of(cls, servers: "Servers") -> Self:
-        """The same; brokers that are given as text alone take connections without TLS and login."""
+        """From either form; brokers given as text are reached without TLS and login."""
         return cls(servers) if isinstance(servers, str) else cls(servers.bootstrap, servers.security)
 
     def __str__(self) -> str:
@@ -27,13 +27,13 @@ class Kafka:
 
 
 Servers = str | Kafka
-"""Whoever takes this takes brokers as text as well, which are then connected to in plaintext."""
+"""Brokers, or their addresses as text, which means without TLS and login."""
 
 
 def client_settings(servers: Servers, **settings: Any) -> dict[str, Any]:
-    """Settings of a client: the brokers, the login, its own log into Python's, and the rest with `_` for `.`.
+    """A client's configuration: brokers, login, logging through Python, and `settings` with `_` in place of `.`.
 
-    Raises `SettingsError` for a file of a secret or certificate that cannot be used any more.
+    Raises `SettingsError` for a file of a secret or certificate that can no longer be used.
     """
     kafka = Kafka.of(servers)
     return {

@@ -1,4 +1,4 @@
-"""The local stack, as `pulp-tasks up` runs it on this machine: where its data is, and what it says of itself there."""
+"""The local stack that `pulp-tasks up` runs on this machine: where its data is, and how to reach it."""
 
 import json
 import os
@@ -8,25 +8,32 @@ from pathlib import Path
 from typing import Final
 
 from pulp_events import security
+from pulp_events.declared_settings import Setting
 from pulp_events.errors import SettingsError
 from pulp_events.kafka import Kafka
-from pulp_events.settings import kafka
+from pulp_events.settings import TOPIC_PREFIX, kafka, topic_prefix
 
 OWNER: Final = "owner.json"
-"""In the data folder while a stack runs on it."""
+"""The file in the data folder that exists while a stack runs on it."""
 SERVICES: Final = "services.json"
-"""The environment of the stack's processes: `PULP_KAFKA`, `PULP_POSTGRES`, …"""
+"""The file with the environment of the stack's processes: `PULP_KAFKA`, `PULP_POSTGRES`, …"""
+DATA: Final = Setting(
+    "PULP_DATA",
+    "The data folder of a local stack.",
+    kind=Path,
+    default_text="`pulp-tasks` in `XDG_DATA_HOME`, or in the user's folder for data; `/var/lib/pulp-tasks` for root",
+)
 _FOR_ROOT: Final = Path("/var/lib/pulp-tasks")
 
 
 def data_folder(env: Mapping[str, str]) -> Path:
-    """Where a stack keeps its data unless told otherwise; the one place for this rule.
+    """The default data folder of a stack. This is the one place for the rule.
 
     `PULP_DATA`; else `pulp-tasks` in `XDG_DATA_HOME`; else for root /var/lib/pulp-tasks, whatever HOME is (root's home
     is closed to the account that PostgreSQL runs as); else the user's own folder for data. Raises `SettingsError` for
     a user without a home.
     """
-    if given := env.get("PULP_DATA"):
+    if given := env.get(DATA.name):
         return Path(given).expanduser().absolute()
     shared = Path(env.get("XDG_DATA_HOME", ""))
     if shared.is_absolute():
@@ -53,7 +60,7 @@ def services(folder: Path) -> dict[str, str] | None:
             return None
         found = json.loads((folder / SERVICES).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return None  # it is being started for the first time
+        return None  # the stack is starting for the first time
     except PermissionError:
         raise SettingsError(
             f"the stack on {folder} is another user's: become that user, or set PULP_KAFKA to its Kafka"
@@ -64,19 +71,19 @@ def services(folder: Path) -> dict[str, str] | None:
 
 
 def environment(ours: Mapping[str, str], stack: Mapping[str, str]) -> dict[str, str]:
-    """Our environment, and before it what the stack says of its own.
+    """Our environment, overridden by that of the stack.
 
-    How we would connect to Kafka is left out: a password of another Kafka must not be sent to the stack's.
+    Our own settings for logins to Kafka are left out: a password for another Kafka must not be sent to the stack's.
     """
     return {key: value for key, value in ours.items() if key not in security.KEYS} | dict(stack)
 
 
 def find_kafka(env: Mapping[str, str]) -> tuple[Kafka, str]:
-    """Kafka and the prefix of the topics: of the environment, else of the local stack that runs.
+    """Kafka and the prefix of the topics, from the environment or else from the running local stack.
 
     Raises `SettingsError`, which says what to do, if there is neither.
     """
-    prefix = env.get("PULP_TOPIC_PREFIX", "").strip() or "pulp.tasks"
+    prefix = topic_prefix(env)
     if env.get("PULP_KAFKA", "").strip():
         return kafka(env), prefix
     folder = data_folder(env)
@@ -86,4 +93,4 @@ def find_kafka(env: Mapping[str, str]) -> tuple[Kafka, str]:
             f"PULP_KAFKA is not set, and no local stack runs on {folder}: start one with pulp-tasks up, name the folder"
             " of one that runs with PULP_DATA, or set PULP_KAFKA to HOST:PORT of a broker"
         )
-    return kafka(found), found.get("PULP_TOPIC_PREFIX", prefix)
+    return kafka(found), found.get(TOPIC_PREFIX.name, prefix)

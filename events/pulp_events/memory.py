@@ -1,4 +1,4 @@
-"""A log in memory, for tests: it keeps the contract of the Kafka log (`tests/contract/test_log.py`)."""
+"""A log in memory for tests, under the same contract as the Kafka log (`tests/contract/test_log.py`)."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class MemoryLog:
         return self.put(event, partition)
 
     def put(self, event: Event, partition: int) -> Position:
-        """`append`, at once."""
+        """`append` without waiting."""
         value = encode(event)
         self._check(partition)
         log = self.records[partition]

@@ -1,4 +1,4 @@
-"""Asking Kafka how far its partitions go."""
+"""Asking Kafka for the offsets of partitions."""
 
 import asyncio
 import contextlib
@@ -21,30 +21,30 @@ ASK_AGAIN: Final = {
     KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.REPLICA_NOT_AVAILABLE,
-    KafkaError.OFFSET_NOT_AVAILABLE,  # a new leader that does not know yet how far the others are
+    KafkaError.OFFSET_NOT_AVAILABLE,  # a new leader that does not know yet how far its followers are
     KafkaError.KAFKA_STORAGE_ERROR,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._NOENT,  # "No leaders found": the topic has only just been made
+    KafkaError._NOENT,  # "No leaders found": the topic was created a moment ago
 }
-"""Codes after which an offset is asked for again.
+"""Codes after which an offset request is repeated.
 
-The admin client asks the broker that it knows as leader, and never asks who leads now. Of brokers' answers these are
-the ones to ListOffsets that Kafka's protocol calls retriable.
+The admin client asks the leader that it knows, and never looks for a new one. The brokers' codes among these are those
+that Kafka's protocol calls retriable for ListOffsets.
 """
 RETRY_S: Final = 0.05
-"""The pause before offsets are asked for again."""
+"""The pause before a repeated request."""
 _LEADER_S: Final = 1.0
-"""How long a broker may take to answer before we ask who leads now."""
+"""How long a broker may take to answer before the leader is looked up again."""
 
 
 class AskAgain(Exception):
-    """A partition has no leader that answers, as just after its creation or a broker's fall."""
+    """A partition has no leader that answers, as just after its creation or the end of a broker."""
 
 
 def answered(futures: Mapping[TopicPartition, "Future[Any]"]) -> dict[int, int]:
     """The offsets of a ListOffsets request, all of whose futures are done, by partition.
 
-    Raises `AskAgain` for what passes by itself, `KafkaException` for what does not.
+    Raises `AskAgain` for a temporary error, `KafkaException` for any other.
     """
     found = {}
     for where, future in futures.items():
@@ -54,20 +54,20 @@ def answered(futures: Mapping[TopicPartition, "Future[Any]"]) -> dict[int, int]:
         if error is not None:
             raise error
         offset = int(future.result().offset)
-        if offset == OFFSET_INVALID:  # seen of a partition whose leader had just died
+        if offset == OFFSET_INVALID:  # seen just after the leader died
             raise AskAgain("no offset, and no error")
         found[where.partition] = offset
     return found
 
 
 def learn_leaders(client: AdminClient, topic: str, timeout_s: float) -> None:
-    """Ask who leads the partitions now, before offsets are asked for again."""
-    with contextlib.suppress(KafkaException):  # asked again while there is time
+    """Look up the leaders of the partitions, before a repeated request."""
+    with contextlib.suppress(KafkaException):  # the caller repeats it while there is time
         client.list_topics(topic, timeout_s)
 
 
 class Offsets:
-    """Asks the brokers for an offset of every partition."""
+    """Asks the brokers for one offset of every partition."""
 
     def __init__(self, admin: AdminClient, partitions: Sequence[TopicPartition], timeout_s: float) -> None:
         self._admin = admin
@@ -97,7 +97,7 @@ class Offsets:
 
 
 async def _all_done(futures: Collection[Future[Any]]) -> None:
-    """Returns when all are done. One answer of a broker ends many: the loop is woken once, not by each."""
+    """Wait for all of them, waking the loop only once: a broker's answer completes many at the same time."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
     left = itertools.count(len(futures) - 1, -1)

@@ -17,7 +17,7 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class Record(Struct, frozen=True, gc=False):
-    """A record as it stands in the log. `timestamp_ms` is the broker's time of its append."""
+    """A record of the log. `timestamp_ms` is the broker's time of its append."""
 
     partition: int
     offset: int
@@ -28,24 +28,24 @@ class Record(Struct, frozen=True, gc=False):
 
 
 _CHUNK: Final = 500
-"""Messages that are taken at once: the client's own objects for them are as large as the records."""
+"""Messages per call of the client, whose objects for them are as large as the records."""
 _call_headers: Final = methodcaller("headers")
-"""Not `message.headers()`: where a name is no UTF-8, that returns an error and a broken list both at once. Called like
-this, Python looks at the two; called as usual, from 3.11 on, it does not, and crashes later on."""
+"""Instead of `message.headers()`, which both raises and returns a broken list if a name is not UTF-8. Python notices
+this in a call through `methodcaller`; in a direct call, from 3.11 on, it does not, and crashes later."""
 _TRANSIENT: Final = {
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._TRANSPORT,
     KafkaError._RESOLVE,
     KafkaError._TIMED_OUT,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,  # the client asks who coordinates its group, which it never joins
+    KafkaError.GROUP_AUTHORIZATION_FAILED,  # the client looks for the coordinator of a group that it never joins
 }
 
 
 class Reader:
-    """Reads partitions from given offsets on, in order, for ever. Sync; one thread at a time.
+    """Reads partitions in order from given offsets on, without end. Synchronous; for one thread at a time.
 
-    It never skips: an offset that is no longer in the log raises `OffsetOutOfRange`. Memory is bounded: Kafka is
-    asked for more only as records are taken.
+    It never skips: an offset that is no longer in the log raises `OffsetOutOfRange`. Memory is bounded, because it
+    fetches more only as records are consumed.
     """
 
     def __init__(self, servers: Servers, topic: str, start: Mapping[int, int]) -> None:
@@ -58,16 +58,16 @@ class Reader:
         self._consumer = Consumer(
             client_settings(
                 self._kafka,
-                group_id="pulp-tasks-reader",  # never joined: partitions are assigned by hand, nothing is committed
+                group_id="pulp-tasks-reader",  # never joined: partitions are assigned manually, nothing is committed
                 enable_auto_commit=False,
                 enable_partition_eof=False,
                 auto_offset_reset="error",
                 isolation_level="read_committed",
                 fetch_wait_max_ms=100,
-                queued_max_messages_kbytes=1024,  # every reader has its own
-                fetch_message_max_bytes=131_072,  # compressed; a record that is larger comes all the same
-                fetch_queue_backoff_ms=10,  # once the queue was full; the default is a second
-                max_poll_interval_ms=86_400_000,  # a slow reader is no dead one
+                queued_max_messages_kbytes=1024,  # per reader
+                fetch_message_max_bytes=131_072,  # compressed; a larger record still arrives
+                fetch_queue_backoff_ms=10,  # after a full queue; the default is a second
+                max_poll_interval_ms=86_400_000,  # a slow reader is not dead
                 check_crcs=True,
             )
         )
@@ -75,13 +75,13 @@ class Reader:
 
     @property
     def positions(self) -> dict[int, int]:
-        """The offset that comes next, of each partition."""
+        """The next offset of each partition."""
         return dict(self._next)
 
     def poll(self, timeout_s: float, *, most: int = 5000) -> dict[int, list[Record]]:
-        """What has arrived: for each partition its records in order, together at most `most`; {} after the timeout.
+        """The records that have arrived, in order for each partition, at most `most` in all; {} after the timeout.
 
-        Raises `OffsetOutOfRange`, `LogUnavailable` for a lasting fault. Brokers that are away are waited for.
+        Waits for brokers that are away. Raises `OffsetOutOfRange`, and `LogUnavailable` for a lasting fault.
         """
         if self._fault is not None:
             raise self._fault
@@ -97,29 +97,29 @@ class Reader:
         for partition, records in batches.items():
             self._next[partition] = records[-1].offset + 1
         if self._fault is not None and not batches:
-            raise self._fault  # what came before it goes first
+            raise self._fault  # records from before the fault are returned first
         return dict(batches)
 
     def until(self, ends: Mapping[int, int], *, most: int = 5000) -> Iterator[tuple[int, list[Record]]]:
-        """All records before `ends`, as (partition, records); returns when every partition is there.
+        """All records before `ends`, as (partition, records); returns when every partition has reached its end.
 
-        The reader then stands exactly at the ends. A partition that is there, or that `ends` does not name, is let
-        go: it is not read any further.
+        The reader's positions are then exactly the ends. A partition that has reached its end, or that `ends` does not
+        name, is read no further.
         """
         for partition in self.positions:
             if self._next[partition] >= ends.get(partition, 0):
-                self._let_go(partition)
+                self._unassign(partition)
         while self._held:
             for partition, records in self.poll(0.5, most=most).items():
                 wanted = [record for record in records if record.offset < ends[partition]]
                 self._next[partition] = wanted[-1].offset + 1 if wanted else records[0].offset
                 if records[-1].offset + 1 >= ends[partition]:
-                    self._let_go(partition)
+                    self._unassign(partition)
                 if wanted:
                     yield partition, wanted
 
     def _take(self, timeout_s: float, most: int) -> Iterator[Message]:
-        """At least one message as soon as there is one, and what is there with it: `consume` alone waits for all."""
+        """The first message as soon as it arrives, and all that arrived with it: `consume` would wait for `most`."""
         first = self._consumer.poll(timeout_s)
         if first is None:
             return
@@ -129,13 +129,13 @@ class Reader:
             yield from messages
             left -= len(messages)
 
-    def _let_go(self, partition: int) -> None:
+    def _unassign(self, partition: int) -> None:
         if partition in self._held:
             self._held.remove(partition)
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._consumer.close()
 
     def __enter__(self) -> Self:
@@ -157,9 +157,9 @@ class Reader:
 
 
 def record_of(message: Message, usual: Headers = ()) -> Record:
-    """The record of a message without an error. Without its headers, if a name among them is no UTF-8.
+    """The record of a message without an error; it has no headers if the name of one is not UTF-8.
 
-    Headers that equal `usual` are that very tuple. Nearly all records have the same, a seventh of what they take.
+    Headers equal to `usual` become that very tuple. Nearly all records share them: this saves a seventh of the memory.
     """
     partition, offset = message.partition(), message.offset()
     if partition is None or offset is None:
@@ -178,5 +178,5 @@ def record_of(message: Message, usual: Headers = ()) -> Record:
 def _headers_of(message: Message) -> Headers:
     try:
         return tuple(cast(list[tuple[str, bytes | None]], _call_headers(message) or []))
-    except SystemError:  # a name that is no UTF-8: the client then hands out none of them
+    except SystemError:  # a name that is not UTF-8: the client then returns no header
         return ()

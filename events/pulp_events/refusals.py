@@ -1,4 +1,4 @@
-"""What brokers refuse, told at once: librdkafka only logs it, and goes on trying."""
+"""Reports at once what brokers refuse: librdkafka only logs it, and keeps trying."""
 
 import time
 from concurrent.futures import Future
@@ -22,9 +22,9 @@ _RIGHT: Final = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 }
 _TLS: Final = ("certificate", "unknown ca", "wrong version number", "handshake failure")
-"""What OpenSSL says of a peer that waiting does not change. A broker that goes down says other things."""
+"""OpenSSL's words for faults that waiting does not mend, unlike those of a broker that goes down."""
 _ENDED: Final = "it ends every connection: does it ask for TLS or a login? See PULP_KAFKA_SECURITY_PROTOCOL"
-"""Of a broker that is reached, and hangs up without a word."""
+"""Said of a broker that accepts a connection and closes it without an answer."""
 _LOOK_S: Final = 0.05
 
 
@@ -32,21 +32,21 @@ class Polled(Protocol):
     """A client of librdkafka."""
 
     def poll(self, timeout: float) -> object:
-        """Call what is to be called."""
+        """Run the callbacks that are due."""
         ...
 
 
 class Refusals:
-    """What the brokers have told one client so far. `note` is its `error_cb`, called while the client is polled."""
+    """The errors of one client so far. `note` is its `error_cb`, which runs while the client is polled."""
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
         self._refused: LogRefused | None = None
         self.last = ""
-        """The last error, in words."""
+        """The text of the last error."""
 
     def note(self, error: KafkaError) -> None:
-        """Remember it. That all brokers are down says less than why."""
+        """Remember an error. One that says only that all brokers are down does not replace a more exact one."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self.last = error.str()
         elif not self.last:
@@ -74,7 +74,7 @@ class Refusals:
 
 
 def refusal(kafka: Kafka, error: KafkaError) -> LogRefused | None:
-    """The same error with words for an operator, if it is a refusal."""
+    """A refusal as an error with advice for an operator; None for any other error."""
     code, said = error.code(), error.str()
     if code in _LOGIN:
         return LogRefused(

@@ -1,7 +1,7 @@
 """The contract as JSON Schema, one file for each type of event and one for the audit: for programs in other languages.
 
-The types are the truth; the files in `pulp_events/json_schema`, which are installed with the package, are made from
-them: `python -m pulp_events.schemas --write`. A program reads them by `schemas.text`.
+The files in `pulp_events/json_schema`, which are installed with the package, are generated from the types by
+`python -m pulp_events.schemas --write`. A program reads them with `schemas.text`.
 """
 
 import argparse
@@ -17,15 +17,18 @@ from msgspec.structs import FieldInfo
 
 from pulp_events.audit import AUDIT_TYPE, Audited, AuditEnvelope
 from pulp_events.codec import MAX_EVENT_BYTES, MAX_NESTING, TYPES, Envelope
-from pulp_events.events import Data
+from pulp_events.schedule_codec import SCHEDULE_TYPES
 
 FOLDER: Final = Path(__file__).with_name("json_schema")
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_KINDS: Final[dict[str, type[Struct]]] = {
+    literal: kind for types in (TYPES, SCHEDULE_TYPES) for kind, literal in types.items()
+}
 
 
 def schema_of(wire_type: str) -> dict[str, Any]:
     """The schema of the whole record's value, envelope and data, of one wire type."""
-    kind = next(kind for kind, literal in TYPES.items() if literal == wire_type)
+    kind = _KINDS[wire_type]
     _, components = msgspec.json.schema_components([Envelope, _describable(kind)], ref_template="#/$defs/{name}")
     envelope = components.pop("Envelope")
     for definition in components.values():
@@ -67,8 +70,8 @@ def text(wire_type: str) -> str:
     return files("pulp_events").joinpath("json_schema", f"{wire_type}.json").read_text(encoding="utf-8")
 
 
-def _describable(kind: type[Data]) -> type[Struct]:
-    """The same fields with the same docstring: msgspec describes no default that is `Raw`, so it is made plain."""
+def _describable(kind: type[Struct]) -> type[Struct]:
+    """A struct with the same fields and docstring, whose defaults are not `Raw`, which msgspec cannot describe."""
     fields = [(field.name, field.type, _default(field)) for field in msgspec.structs.fields(kind)]
     return defstruct(kind.__name__, fields, kw_only=True, namespace={"__doc__": kind.__doc__})
 
@@ -78,20 +81,20 @@ def _default(field: FieldInfo) -> Any:
 
 
 def contents() -> Iterator[tuple[str, str]]:
-    """Name and text of every file."""
-    for wire_type, schema in {AUDIT_TYPE: audit_schema(), **{each: schema_of(each) for each in TYPES.values()}}.items():
+    """The name and text of every file."""
+    for wire_type, schema in {AUDIT_TYPE: audit_schema(), **{each: schema_of(each) for each in _KINDS}}.items():
         yield f"{wire_type}.json", msgspec.json.format(msgspec.json.encode(schema)).decode() + "\n"
 
 
 def write(folder: Path) -> None:
-    """Make all files anew."""
+    """Write all files."""
     folder.mkdir(exist_ok=True)
     for name, text in contents():
         (folder / name).write_text(text)
 
 
 def differences(folder: Path) -> list[str]:
-    """What is missing, differs or should not be there, one line each."""
+    """The files that are missing, out of date or superfluous, one line each."""
     wanted = dict(contents())
     found = {path.name: path.read_text() for path in folder.glob("*.json")}
     return [

@@ -1,4 +1,4 @@
-"""How clients and brokers prove who they are: the settings PULP_KAFKA_*, in one value for both of our clients."""
+"""TLS and logins to Kafka: the settings PULP_KAFKA_* in one value, for librdkafka and aiokafka."""
 
 import ssl
 import urllib.parse
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pulp_events.declared_settings import Setting
 from pulp_events.errors import SettingsError
 from pulp_events.tokens import CallbackTokens, EndpointTokens, FileTokens, Secret
 
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
-_PREFIX: Final = "PULP_KAFKA_"
 PROTOCOL: Final = "PULP_KAFKA_SECURITY_PROTOCOL"
 MECHANISM: Final = "PULP_KAFKA_SASL_MECHANISM"
 USERNAME: Final = "PULP_KAFKA_USERNAME"
@@ -31,27 +31,67 @@ CLIENT_SECRET: Final = "PULP_KAFKA_OAUTH_CLIENT_SECRET"
 CLIENT_SECRET_FILE: Final = "PULP_KAFKA_OAUTH_CLIENT_SECRET_FILE"
 SCOPE: Final = "PULP_KAFKA_OAUTH_SCOPE"
 
-_TLS_KEYS: Final = (CA, CERTIFICATE, KEY, KEY_PASSWORD_FILE, VERIFY_HOSTNAME)
-_LOGIN_KEYS: Final = (USERNAME, PASSWORD, PASSWORD_FILE)
-_ENDPOINT_KEYS: Final = (CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_FILE, SCOPE)
-_OAUTH_KEYS: Final = (CALLBACK, TOKEN_FILE, TOKEN_URL, *_ENDPOINT_KEYS)
-KEYS: Final = (PROTOCOL, MECHANISM, *_LOGIN_KEYS, *_TLS_KEYS, *_OAUTH_KEYS)
-"""All of them. Those of one installation belong together: they are never mixed with those of another."""
+_PROTOCOL: Final = Setting(PROTOCOL, "Whether connections use TLS and a login.", choices=PROTOCOLS, default="PLAINTEXT")
+_MECHANISM: Final = Setting(
+    MECHANISM, "How clients log in; needed with SASL_PLAINTEXT and SASL_SSL.", choices=MECHANISMS
+)
+_VERIFY_HOSTNAME: Final = Setting(
+    VERIFY_HOSTNAME,
+    "Whether the certificate of a broker has to name its host.",
+    kind=bool,
+    choices=("false", "true"),
+    default=True,
+)
+_LOGIN: Final = (
+    Setting(USERNAME, "The user name, for PLAIN and SCRAM."),
+    Setting(PASSWORD, "The password of that user; a file keeps it out of lists of processes.", is_secret=True),
+    Setting(PASSWORD_FILE, "A file that holds the password."),
+)
+_TLS: Final = (
+    Setting(
+        CA,
+        "A PEM file with the authorities that may sign the certificates of brokers.",
+        default_text="those of this machine",
+    ),
+    Setting(CERTIFICATE, "A PEM file with the client's own certificate."),
+    Setting(KEY, "A PEM file with the key of that certificate."),
+    Setting(KEY_PASSWORD_FILE, "A file that holds the password of that key."),
+    _VERIFY_HOSTNAME,
+)
+_ENDPOINT: Final = (
+    Setting(CLIENT_ID, "The name by which this client asks the token endpoint."),
+    Setting(CLIENT_SECRET, "The password of that name.", is_secret=True),
+    Setting(CLIENT_SECRET_FILE, "A file that holds the password of that name."),
+    Setting(SCOPE, "The scope of the tokens that are asked for."),
+)
+_OAUTH: Final = (
+    Setting(CALLBACK, "MODULE:FUNCTION that returns a token, for OAUTHBEARER."),
+    Setting(TOKEN_FILE, "A file that holds a token, for OAUTHBEARER; it is read anew before the token expires."),
+    Setting(TOKEN_URL, "The endpoint that gives tokens, for OAUTHBEARER.", allowed="https://HOST/PATH"),
+    *_ENDPOINT,
+)
+SETTINGS: Final = (_PROTOCOL, _MECHANISM, *_LOGIN, *_TLS, *_OAUTH)
+_LOGIN_KEYS: Final = tuple(each.name for each in _LOGIN)
+_TLS_KEYS: Final = tuple(each.name for each in _TLS)
+_ENDPOINT_KEYS: Final = tuple(each.name for each in _ENDPOINT)
+_OAUTH_KEYS: Final = tuple(each.name for each in _OAUTH)
+KEYS: Final = tuple(each.name for each in SETTINGS)
+"""The names of all these settings. Those of one installation are never mixed with those of another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """Whom a client trusts, and its own certificate. Files are read whenever a client is made."""
+    """Whom a client trusts, and its own certificate. Files are read whenever a client is created."""
 
     ca: Path | None = None
-    """Certificates of authorities, in PEM; None: those of this machine."""
+    """A PEM file with certificates of authorities; None means those of this machine."""
     certificate: Path | None = None
     key: Path | None = None
     key_password: Secret | None = None
     verify_hostname: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """For aiokafka. Raises `SettingsError`, which names the setting, for a file that is not what it should be."""
+        """The configuration for aiokafka. Raises `SettingsError`, which names the setting, for an unusable file."""
         try:
             context = ssl.create_default_context(cafile=None if self.ca is None else str(self.ca))
         except OSError as error:
@@ -62,7 +102,7 @@ class Tls:
         return context
 
     def settings(self) -> dict[str, Any]:
-        """For librdkafka; the same errors."""
+        """The configuration for librdkafka. Raises the same errors."""
         self.context()
         found = {
             "ssl.ca.location": self.ca,
@@ -81,7 +121,7 @@ class Tls:
             except OSError as error:
                 raise SettingsError(f"{setting}={path} cannot be read: {error.strerror}") from error
         try:
-            context.load_cert_chain(certificate, key, lambda: password)  # else OpenSSL would ask on the terminal
+            context.load_cert_chain(certificate, key, lambda: password)  # without it OpenSSL would ask on the terminal
         except ssl.SSLError as error:
             if error.reason == "KEY_VALUES_MISMATCH":
                 raise SettingsError(
@@ -95,7 +135,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
-    """How the clients of a process connect to Kafka. Its text holds no secret."""
+    """How the clients of a process connect to Kafka. Its `repr` holds no secret."""
 
     protocol: str = "PLAINTEXT"
     mechanism: str | None = None
@@ -106,13 +146,13 @@ class Security:
 
     @property
     def login(self) -> str:
-        """Who logs in, for messages."""
+        """The login, as messages name it."""
         if self.username is not None:
             return f"the login {self.username!r} ({USERNAME})"
         return "the token" if self.tokens is not None else "this client"
 
     def settings(self) -> dict[str, Any]:
-        """For librdkafka. Secrets and certificates are read now; raises `SettingsError`."""
+        """The configuration for librdkafka. It reads secrets and certificates now. Raises `SettingsError`."""
         if self.protocol == "PLAINTEXT":
             return {}
         found: dict[str, Any] = {"security.protocol": self.protocol}
@@ -134,9 +174,9 @@ PLAINTEXT: Final = Security()
 
 
 def read(env: Mapping[str, str]) -> Security:
-    """What PULP_KAFKA_* say. Raises `SettingsError`: it names the setting, and never repeats a secret."""
+    """From the settings PULP_KAFKA_*. Raises `SettingsError`, which names the setting and never repeats a secret."""
     given = {key: env[key].strip() for key in KEYS if env.get(key, "").strip()}
-    protocol = _one_of(PROTOCOL, given.get(PROTOCOL, "PLAINTEXT").upper(), PROTOCOLS)
+    protocol = _PROTOCOL.read(given)
     has_tls, has_login = protocol.endswith("SSL"), protocol.startswith("SASL")
     if not has_tls:
         _refuse(given, _TLS_KEYS, f"{PROTOCOL} is {protocol}, which has no TLS: set it to SSL or SASL_SSL")
@@ -148,7 +188,7 @@ def read(env: Mapping[str, str]) -> Security:
         return Security(protocol=protocol, tls=tls)
     if MECHANISM not in given:
         raise SettingsError(f"{MECHANISM} is not set, and {PROTOCOL} is {protocol}: one of {', '.join(MECHANISMS)}")
-    mechanism = _one_of(MECHANISM, given[MECHANISM].upper(), MECHANISMS)
+    mechanism = _MECHANISM.read(given)
     if mechanism == "OAUTHBEARER":
         _refuse(given, _LOGIN_KEYS, f"{MECHANISM} is OAUTHBEARER, which takes a token")
         return Security(protocol=protocol, mechanism=mechanism, tokens=_tokens(given), tls=tls)
@@ -166,14 +206,13 @@ def _tls(given: Mapping[str, str]) -> Tls:
         raise SettingsError(f"{lacking} is not set, and {there} is: a certificate and its key belong together")
     if KEY_PASSWORD_FILE in given and KEY not in given:
         raise SettingsError(f"{KEY_PASSWORD_FILE} is set, but {KEY} is not: there is no key to open")
-    verify = _one_of(VERIFY_HOSTNAME, given.get(VERIFY_HOSTNAME, "true").lower(), ("true", "false"))
     paths = {key: Path(given[key]) for key in (CA, CERTIFICATE, KEY, KEY_PASSWORD_FILE) if key in given}
     tls = Tls(
         ca=paths.get(CA),
         certificate=paths.get(CERTIFICATE),
         key=paths.get(KEY),
         key_password=Secret(KEY_PASSWORD_FILE, path=paths[KEY_PASSWORD_FILE]) if KEY_PASSWORD_FILE in paths else None,
-        verify_hostname=verify == "true",
+        verify_hostname=_VERIFY_HOSTNAME.read(given),
     )
     tls.context()
     return tls
@@ -228,12 +267,6 @@ def _refuse(given: Mapping[str, str], keys: tuple[str, ...], why: str) -> None:
     for key in keys:
         if key in given:
             raise SettingsError(f"{key} is set, but {why}, or remove {key}")
-
-
-def _one_of(key: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise SettingsError(f"{key}={value!r}: one of {', '.join(choices)} is expected")
-    return value
 
 
 def _words(error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""Following the events: replay from a stored position, then live. For programs downstream."""
+"""Following events, for downstream programs: replay from a stored position, then live."""
 
 import os
 from collections import deque
@@ -21,23 +21,23 @@ from pulp_events.topics import Topics
 
 
 class Received(NamedTuple):
-    """One record of the log. Store `position` (or `Subscription.positions`) when its effect is stored."""
+    """One record of the log. Store `position` (or `Subscription.positions`) together with its effect."""
 
     position: Position
     timestamp_ms: int
     """The broker's time of the append."""
     event: Event | UnknownEvent | None
-    """None if the record is no event of the contract: then `error` says why."""
+    """None if the record is not an event of the contract; `error` says why."""
     error: str | None
     raw: bytes | None
-    """The record's value as it stands in the log, unknown fields included."""
+    """The record's value as it is in the log, unknown fields included."""
 
 
 class Subscription:
     """An iterator over the events topic, in log order within each partition. Use it in a `with` statement.
 
-    Each record comes exactly once for one cursor: store `positions` together with what you made of the events,
-    give them to `subscribe` again, and the stream goes on with the next one.
+    Store `positions` in one transaction with what you derive from the events, and pass them to `subscribe` later. It
+    continues with the next record, so each one takes effect exactly once.
     """
 
     def __init__(self, reader: Reader, topic_id: str, ends: Mapping[int, int] | None, task_id: UUID | None) -> None:
@@ -50,25 +50,25 @@ class Subscription:
 
     @property
     def positions(self) -> dict[int, int]:
-        """The next offset of each partition: all that was handed out is before it, nothing else is."""
+        """The next offset of each partition: exactly the records before it were returned."""
         return dict(self._positions)
 
     def poll(self, timeout_s: float) -> Received | None:
-        """The next event, or None if there is none within the time. Raises `OffsetOutOfRange`, `LogUnavailable`."""
+        """The next event, or None after the timeout. Raises `OffsetOutOfRange`, `LogUnavailable`."""
         if not self._ready:
             for records in self._reader.poll(timeout_s, most=1000).values():
                 self._ready.extend(records)
         while self._ready:
             record = self._ready.popleft()
             if self._ends is not None and record.offset >= self._ends[record.partition]:
-                continue  # written after it began: its position is not passed
+                continue  # written after the subscription began: its position must not move past it
             self._positions[record.partition] = record.offset + 1
             if self._key is None or record.key == self._key:
                 return _receive(record)
         return None
 
     def close(self) -> None:
-        """Let go of the connection; `positions` stay."""
+        """Close the connection; `positions` stays readable."""
         self._reader.close()
 
     def __iter__(self) -> Iterator[Received]:
@@ -97,21 +97,22 @@ def subscribe(
     task_id: UUID | None = None,
     follow: bool = True,
 ) -> Subscription:
-    """Typed events with their positions, from the log's start, from stored positions, or from a broker time on.
+    """Typed events with their positions, from the start of the log, from stored positions, or from a broker time on.
 
-    Without `bootstrap` (HOST:PORT of a broker) Kafka is that of PULP_KAFKA, else that of the local stack that runs
-    (`pulp-tasks up`; PULP_DATA names its folder if it is not the usual one). Without `prefix` the topics are those of
-    the same installation, or of `pulp.tasks`. How to connect is said by `security`, settings by their names such as
-    PULP_KAFKA_SECURITY_PROTOCOL (docs/operate/kafka.md lists them); without it by the environment.
+    Without `bootstrap` (HOST:PORT of a broker) it reads the Kafka that PULP_KAFKA names, or that of the running local
+    stack (`pulp-tasks up`; PULP_DATA names its folder if it is not the default). Without `prefix` it uses the topics of
+    that installation, or `pulp.tasks`. `security` holds settings such as PULP_KAFKA_SECURITY_PROTOCOL, which
+    docs/operate/kafka.md lists; without it they come from the environment.
 
-    `positions` are next offsets by partition, as `Subscription.positions` gave them; give the `topic_id` that came
-    with them, and a topic made anew under the same name is refused (`TopicMismatch`) instead of read from a wrong
-    place. A partition that they do not name is read from its first record. `task_id` picks one task's records. With
-    `follow=False` it ends where the log ended when it began; else it waits for more, also while brokers are away.
+    `positions` are next offsets by partition, as `Subscription.positions` returned them. Pass the `topic_id` that
+    belongs to them, and a topic that was deleted and created again is refused (`TopicMismatch`) instead of read from a
+    wrong offset. A partition that `positions` does not name is read from its first record. `task_id` selects one task's
+    records. With `follow=False` it ends where the log ended when it began; otherwise it waits for more, also while
+    brokers are away.
 
-    Raises `SettingsError` if no Kafka is named and no local stack runs, or a setting is wrong, `LogUnavailable` if
+    Raises `SettingsError` if no Kafka is named and no local stack runs, or if a setting is wrong, `LogUnavailable` if
     Kafka is away or has no such topic, `LogRefused` if it refuses the login or a right, `OffsetOutOfRange` (now or from
-    the iterator) if the log does not hold what is asked for, `BadInput` for a `since` without a time zone or together
+    the iterator) if the log does not hold the wanted offset, `BadInput` for a `since` without a time zone or together
     with `positions`.
     """
     if since is not None and positions is not None:
@@ -135,7 +136,7 @@ def subscribe(
 
 
 def _installation(bootstrap: Servers | None, given: Mapping[str, str] | None) -> tuple[Kafka, str]:
-    """Kafka, and the usual prefix of its topics."""
+    """Kafka, and the default prefix of its topics."""
     if isinstance(bootstrap, Kafka):
         return bootstrap, "pulp.tasks"
     if given is not None and (unknown := given.keys() - set(KEYS)):

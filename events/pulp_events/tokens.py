@@ -1,4 +1,4 @@
-"""Tokens with which a client logs in to Kafka by OAUTHBEARER: one source for every client of a process."""
+"""Tokens for logins to Kafka by OAUTHBEARER: one source for all clients of a process."""
 
 import base64
 import binascii
@@ -17,11 +17,11 @@ from typing import Any, Final, NamedTuple, Protocol
 from pulp_events.errors import SettingsError
 
 _OPAQUE_LIFETIME_S: Final = 300.0
-"""How long a token is used that does not say when it expires."""
+"""How long a token without an expiry time is used."""
 _ENDPOINT_S: Final = 10.0
 _LARGEST_ANSWER: Final = 256 * 1024
 _REUSED_FOR: Final = 0.8
-"""The part of a token's lifetime after which the endpoint is asked for the next one."""
+"""The fraction of a token's lifetime after which the endpoint is asked for a new one."""
 
 
 class Token(NamedTuple):
@@ -35,10 +35,10 @@ class Token(NamedTuple):
 
 
 class TokenSource(Protocol):
-    """Where tokens come from. It can be pickled: a rebuild hands it to its processes."""
+    """Where tokens come from. It can be pickled, because a rebuild passes it to its processes."""
 
     def fetch(self) -> Token:
-        """A token that is valid now. It may block for some seconds. Raises `SettingsError`, without any secret."""
+        """A valid token. May block for some seconds. Raises `SettingsError`, whose message holds no secret."""
         ...
 
 
@@ -58,7 +58,7 @@ class CallbackTokens:
             found = self._function()()
         except SettingsError:
             raise
-        except Exception as error:  # the message may hold what the callback knows: only its kind is told
+        except Exception as error:  # its message may hold secrets, so only its type is reported
             raise SettingsError(
                 f"PULP_KAFKA_OAUTH_CALLBACK={self.name} returned no token: it raised {type(error).__name__}"
             ) from error
@@ -87,7 +87,7 @@ class CallbackTokens:
 
 @dataclass(frozen=True, slots=True)
 class FileTokens:
-    """A file that something else renews, such as a service account's token in Kubernetes. It is read each time."""
+    """A file that another program renews, such as a Kubernetes service account token. It is read each time."""
 
     path: Path
 
@@ -102,7 +102,7 @@ class FileTokens:
 
 @dataclass(frozen=True, slots=True)
 class EndpointTokens:
-    """Client credentials (RFC 6749, 4.4) at a token endpoint. A token is used again for most of its lifetime."""
+    """Client credentials (RFC 6749, 4.4) at a token endpoint. A token is reused for most of its lifetime."""
 
     url: str
     client_id: str
@@ -110,7 +110,7 @@ class EndpointTokens:
     scope: str | None = None
 
     def check(self) -> None:
-        """Raises `SettingsError` for a secret that cannot be read. The endpoint is not asked."""
+        """Raises `SettingsError` for a secret that cannot be read. It does not call the endpoint."""
         self.client_secret.read()
 
     def fetch(self) -> Token:
@@ -154,7 +154,7 @@ class EndpointTokens:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret that a setting holds, or a file that a setting names. It never shows in text."""
+    """A secret in a setting, or in a file that a setting names. Its `repr` does not show it."""
 
     key: str
     """The setting, for errors."""
@@ -162,7 +162,7 @@ class Secret:
     path: Path | None = None
 
     def read(self) -> str:
-        """What it is now: a file is read each time, so that a client made later has the new one.
+        """The secret as it is now; a file is read each time, so that later clients use a changed secret.
 
         Raises `SettingsError` for a file that cannot be read or is empty.
         """
@@ -186,7 +186,7 @@ def read_secret(key: str, path: Path) -> str:
 
 
 def token_of(value: str, key: str) -> Token:
-    """The token with its expiry: as a JWT says, else some minutes from now. Raises `SettingsError` for an old one."""
+    """The token; it expires when a JWT says, any other in some minutes. Raises `SettingsError` if it has expired."""
     value = value.strip()
     expires_at_s = _expiry(value) or time.time() + _OPAQUE_LIFETIME_S
     if expires_at_s <= time.time():
@@ -206,7 +206,7 @@ def _expiry(token: str) -> float | None:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """The client's secret goes to the address that is set and nowhere else."""
+    """Follows no redirect, so that the client's secret reaches only the configured address."""
 
     def redirect_request(self, *_: Any) -> None:
         return None

@@ -1,12 +1,13 @@
-"""What must be true of the topics and the brokers, so that no event is lost and every time is the broker's. Pure."""
+"""Checks of topics and brokers: that no event is lost, and that all times are the broker's. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from pulp_events.findings import Finding, Severity
+from pulp_events.topics import Topics
 
 LARGEST_RECORD: Final = 1_048_588
-"""Bytes that a topic must take: an event of the greatest size with what Kafka adds."""
+"""The record size, in bytes, that a topic must accept: the largest event, and what Kafka adds to it."""
 MEND: Final = "pulp-tasks topics mend"
 CREATE: Final = "pulp-tasks topics create"
 
@@ -17,11 +18,11 @@ class TopicState(NamedTuple):
     name: str
     partitions: int
     replication: int
-    """Replicas of the partition that has the fewest."""
+    """The number of replicas of the partition with the fewest."""
     offline: int = 0
-    """Partitions without a leader."""
+    """The number of partitions without a leader."""
     settings: Mapping[str, str] | None = None
-    """None where they may not be read."""
+    """None if this login may not read them."""
 
 
 class ClusterState(NamedTuple):
@@ -29,7 +30,7 @@ class ClusterState(NamedTuple):
 
     brokers: int
     settings: Mapping[str, str] | None = None
-    """Of one broker; None where they may not be read."""
+    """Those of one broker; None if this login may not read them."""
 
 
 class Rule(NamedTuple):
@@ -61,19 +62,22 @@ RULES: Final = (
 
 
 def check_topic(state: TopicState, brokers: int) -> list[Finding]:
-    """What is wrong with a topic on so many brokers."""
+    """The findings about a topic in a cluster with this number of brokers."""
     return [*_settings(state), *_replicas(state, brokers)]
 
 
-def missing_topic(name: str, *, is_needed: bool) -> Finding:
-    """Of a topic that is not there. The audit topic is not needed: what it would hold is only logged."""
-    severity = Severity.FAULT if is_needed else Severity.WARNING
-    endangers = "nothing can be written to it" if is_needed else "the audit is lost"
+def missing_topic(name: str, topics: Topics) -> Finding:
+    """The finding for a topic that does not exist. Tasks need neither that of the audit nor that of schedules."""
+    severity, endangers = Severity.FAULT, "nothing can be written to it"
+    if name == topics.audit:
+        severity, endangers = Severity.WARNING, "the audit is lost"
+    elif name == topics.schedules:
+        severity, endangers = Severity.WARNING, "no schedule can be created, changed or run"
     return Finding("topic-missing", name, severity, "there is no such topic", endangers, CREATE)
 
 
 def check_cluster(state: ClusterState) -> list[Finding]:
-    """What is to be said of the brokers."""
+    """The findings about the brokers."""
     found = []
     if state.brokers == 1:
         found.append(
@@ -101,12 +105,12 @@ def check_cluster(state: ClusterState) -> list[Finding]:
 
 
 def mends(state: TopicState) -> dict[str, str]:
-    """The settings that `pulp-tasks topics mend` would give the topic; {} if all are right or cannot be read."""
+    """The settings that `pulp-tasks topics mend` would change; {} if all are right or unreadable."""
     settings = state.settings or {}
     found = {rule.setting: rule.value for rule in RULES if settings.get(rule.setting, rule.value) != rule.value}
-    if _is_small(settings):
+    if _refuses_large_events(settings):
         found["max.message.bytes"] = str(LARGEST_RECORD)
-    if _is_thin(state):
+    if _needs_two_replicas_in_sync(state):
         found["min.insync.replicas"] = "2"
     return found
 
@@ -127,7 +131,7 @@ def _settings(state: TopicState) -> Iterable[Finding]:
         if value != rule.value:
             wrong = f"{rule.setting} is {value}, not {rule.value}"
             yield Finding(rule.check, state.name, Severity.FAULT, wrong, rule.endangers, MEND)
-    if _is_small(state.settings):
+    if _refuses_large_events(state.settings):
         yield Finding(
             "topic-record-size",
             state.name,
@@ -157,7 +161,7 @@ def _replicas(state: TopicState, brokers: int) -> Iterable[Finding]:
             "a disk that is lost takes history with it",
             "kafka-reassign-partitions.sh with three replicas for each partition",
         )
-    if _is_thin(state):
+    if _needs_two_replicas_in_sync(state):
         yield Finding(
             "topic-insync",
             state.name,
@@ -168,9 +172,9 @@ def _replicas(state: TopicState, brokers: int) -> Iterable[Finding]:
         )
 
 
-def _is_thin(state: TopicState) -> bool:
+def _needs_two_replicas_in_sync(state: TopicState) -> bool:
     return state.replication >= 3 and (state.settings or {}).get("min.insync.replicas") == "1"
 
 
-def _is_small(settings: Mapping[str, str]) -> bool:
+def _refuses_large_events(settings: Mapping[str, str]) -> bool:
     return int(settings.get("max.message.bytes", LARGEST_RECORD)) < LARGEST_RECORD

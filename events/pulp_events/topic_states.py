@@ -1,6 +1,8 @@
-"""How topics and brokers are: read for `topic_checks`, and mended."""
+"""Reads the settings of topics and brokers for `topic_checks`, and corrects those of topics."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
@@ -22,38 +24,60 @@ _NO_SUCH_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION)
 
 
 def findings(connection: Connection, topics: Topics, *, timeout_s: float = 10.0) -> list[Finding]:
-    """Everything that is not as it should be with the brokers and the topics of an installation.
+    """The findings about the brokers and topics of an installation.
 
     Raises `LogUnavailable` if no broker answers, `LogRefused` if one refuses us.
     """
+    asked = _ask_topics(connection, topics, timeout_s)
     cluster = read_cluster(connection, timeout_s=timeout_s)
     found = check_cluster(cluster)
     for name in topics:
         try:
-            found += check_topic(read_topic(connection, name, timeout_s=timeout_s), cluster.brokers)
+            found += check_topic(_topic(connection, name, asked, timeout_s), cluster.brokers)
         except TopicNotFound:
-            found.append(missing_topic(name, is_needed=name != topics.audit))
+            found.append(missing_topic(name, topics))
         except LogRefused:
             if name == topics.events:
-                raise  # each process reads or writes it; the others are not everybody's
+                raise  # every process reads or writes it; not every one needs the others
     return found
 
 
 def read_cluster(connection: Connection, *, timeout_s: float = 10.0) -> ClusterState:
-    """The brokers; the same errors."""
+    """The state of the brokers. Raises the same errors as `findings`."""
     try:
         found = connection.wait(connection.client.describe_cluster(request_timeout=timeout_s), timeout_s + 1)
     except (KafkaException, TimeoutError) as error:
         raise LogUnavailable(f"Kafka at {connection.kafka} does not answer: {_why(error)}") from error
-    broker = str(found.nodes[0].id)
-    return ClusterState(len(found.nodes), _settings(connection, ResourceType.BROKER, broker, timeout_s))
+    broker = ConfigResource(ResourceType.BROKER, str(found.nodes[0].id))
+    futures = connection.client.describe_configs([broker], request_timeout=timeout_s)
+    return ClusterState(len(found.nodes), _settings(connection, futures[broker], timeout_s))
 
 
 def read_topic(connection: Connection, name: str, *, timeout_s: float = 10.0) -> TopicState:
-    """A topic; raises `TopicNotFound`, `LogUnavailable`, `LogRefused`."""
-    futures = connection.client.describe_topics(TopicCollection([name]), request_timeout=timeout_s)
+    """The state of a topic. Raises `TopicNotFound`, `LogUnavailable`, `LogRefused`."""
+    return _topic(connection, name, _ask_topics(connection, [name], timeout_s), timeout_s)
+
+
+class _Asked(NamedTuple):
+    """Answers that are to come, by topic."""
+
+    descriptions: Mapping[str, "Future[Any]"]
+    settings: Mapping[str, "Future[Any]"]
+
+
+def _ask_topics(connection: Connection, names: Iterable[str], timeout_s: float) -> _Asked:
+    """Two requests, however many topics there are."""
+    resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in names}
+    settings = connection.client.describe_configs([*resources.values()], request_timeout=timeout_s)
+    return _Asked(
+        connection.client.describe_topics(TopicCollection([*resources]), request_timeout=timeout_s),
+        {name: settings[resource] for name, resource in resources.items()},
+    )
+
+
+def _topic(connection: Connection, name: str, asked: _Asked, timeout_s: float) -> TopicState:
     try:
-        found = connection.wait(futures[name], timeout_s + 1)
+        found = connection.wait(asked.descriptions[name], timeout_s + 1)
     except (KafkaException, TimeoutError) as error:
         if isinstance(error, KafkaException) and error.args[0].code() in _NO_SUCH_TOPIC:
             raise TopicNotFound(f"there is no topic {name} at {connection.kafka}") from error
@@ -63,14 +87,15 @@ def read_topic(connection: Connection, name: str, *, timeout_s: float = 10.0) ->
         partitions=len(found.partitions),
         replication=min(len(each.replicas) for each in found.partitions),
         offline=sum(each.leader is None or each.leader.id < 0 for each in found.partitions),
-        settings=_settings(connection, ResourceType.TOPIC, name, timeout_s),
+        settings=_settings(connection, asked.settings[name], timeout_s),
     )
 
 
 def newest_time_s(connection: Connection, topic: str, *, timeout_s: float = 10.0) -> float | None:
-    """The latest time of a record, since the epoch; None if there is none. Raises `LogUnavailable`, `LogRefused`.
+    """The time of the latest record, in seconds since the epoch; None if there is no record.
 
-    A partition whose leader cannot tell yet, as one that has only just become it, is left out.
+    A partition whose leader cannot answer yet, as just after an election, is left out. Raises `LogUnavailable`,
+    `LogRefused`.
     """
     places = range(read_topic(connection, topic, timeout_s=timeout_s).partitions)
     wanted = {TopicPartition(topic, partition): OffsetSpec.max_timestamp() for partition in places}
@@ -88,7 +113,7 @@ def newest_time_s(connection: Connection, topic: str, *, timeout_s: float = 10.0
 
 
 def mend(connection: Connection, topic: str, settings: Mapping[str, str], *, timeout_s: float = 10.0) -> None:
-    """Give a topic these settings, and leave its others. Raises `LogUnavailable`, `LogRefused`."""
+    """Set these settings of a topic, and leave all others. Raises `LogUnavailable`, `LogRefused`."""
     entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in settings.items()]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     futures = connection.client.incremental_alter_configs([resource], request_timeout=timeout_s)
@@ -98,15 +123,13 @@ def mend(connection: Connection, topic: str, settings: Mapping[str, str], *, tim
         raise LogUnavailable(f"Kafka at {connection.kafka} did not change topic {topic}: {_why(error)}") from error
 
 
-def _settings(connection: Connection, kind: ResourceType, name: str, timeout_s: float) -> Mapping[str, str] | None:
-    """None where they may not be read."""
-    resource = ConfigResource(kind, name)
-    futures = connection.client.describe_configs([resource], request_timeout=timeout_s)
+def _settings(connection: Connection, asked: "Future[Any]", timeout_s: float) -> Mapping[str, str] | None:
+    """The settings of a topic or broker; None if this login may not read them."""
     try:
-        found = connection.wait(futures[resource], timeout_s + 1)
+        found = connection.wait(asked, timeout_s + 1)
     except LogRefused as error:
         if isinstance(error.__cause__, KafkaException):
-            return None  # a right is missing; a login that is refused has no such cause
+            return None  # a right is missing; a refused login has no such cause
         raise
     except (KafkaException, TimeoutError) as error:
         raise LogUnavailable(f"Kafka at {connection.kafka} does not tell its settings: {_why(error)}") from error

@@ -14,19 +14,27 @@ class Topics(NamedTuple):
     events: str
     dead_letters: str
     audit: str
+    schedules: str
 
     @classmethod
     def named(cls, prefix: str = "pulp.tasks") -> "Topics":
-        """The topics that start with `prefix`."""
-        return cls(events=f"{prefix}.events", dead_letters=f"{prefix}.dead-letters", audit=f"{prefix}.audit")
+        """The topics of a prefix. `pulp.tasks` gives `pulp.schedules.events`, and another PREFIX `PREFIX.schedules`."""
+        family, dot, last = prefix.rpartition(".")
+        schedules = f"{family}.schedules.events" if dot and last == "tasks" else f"{prefix}.schedules"
+        return cls(
+            events=f"{prefix}.events",
+            dead_letters=f"{prefix}.dead-letters",
+            audit=f"{prefix}.audit",
+            schedules=schedules,
+        )
 
 
 def partition_of(task_id: UUID, resources: Iterable[Resource], partitions: int) -> int:
     """The partition of a new task: by its first resource, exclusive before shared, or by its id if it has none.
 
-    So tasks on one resource are in one partition, and their order of submission is the log's order. All later
-    events of the task go to the partition of its `accepted`.
+    So tasks on one resource are in one partition, in the order of their submission. All later events of a task go to
+    the partition of its `accepted` event.
     """
     ordered = sorted(resources, key=lambda resource: resource.access is not Access.EXCLUSIVE)
     key = ordered[0].key if ordered else str(task_id)
-    return crc32(key.encode()) % partitions  # never change: it decides where history was written
+    return crc32(key.encode()) % partitions  # never change: it decides where existing events are

@@ -101,8 +101,17 @@ class RepairArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     credential: Credential = None
 
 
-class NoArguments(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an operation takes that takes nothing."""
+class RemoveOrphansArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `remove-orphans` takes."""
+
+    content_type: Annotated[
+        Literal["rpm", "distribution", "erratum", "package_group", "modulemd"] | None,
+        Meta(
+            description="Only content of this type: the files of `rpm` are packages, those of `distribution` belong to"
+            " installable trees, and the others have none. Without it everything that no repository holds.",
+            examples=["rpm"],
+        ),
+    ] = None
 
 
 def fencing_token(context: Context[Any], *resources: str) -> int:

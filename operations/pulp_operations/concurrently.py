@@ -1,4 +1,4 @@
-"""Doing several things at once, and stopping them when somebody cancels the task."""
+"""Running coroutines at once, and stopping them when the task is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def unless_cancelled(context: Context[Any], coroutine: Coroutine[None, None, T]) -> T:
-    """What the coroutine returns. A cancel ends it at once, whatever it waits for, and raises `TaskCancelled`."""
+    """The coroutine's result. A cancel of the task ends it at once and raises `TaskCancelled`."""
     work = asyncio.create_task(coroutine)
     cancelled = asyncio.create_task(context.wait_cancelled())
     try:
@@ -25,7 +25,7 @@ async def unless_cancelled(context: Context[Any], coroutine: Coroutine[None, Non
 
 
 async def together(coroutines: Iterable[Coroutine[None, None, None]]) -> None:
-    """Run them at once; the first that raises ends the others, and what it raised is raised."""
+    """Run them at once. The first error ends the others and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for coroutine in coroutines:

@@ -1,4 +1,4 @@
-"""Versions that a release before format 1 wrote: read once more, and kept as versions are kept now."""
+"""Converting versions that a release before format 1 wrote to the present format."""
 
 import asyncio
 import posixpath
@@ -12,10 +12,12 @@ from pulp_operations.layout import link_or_copy
 from pulp_operations.reading import Normalised, Normalising, UnpackLimits, normalise, read_repomd
 from pulp_operations.records import MetadataFile, Repomd
 from pulp_operations.settings import CHECKSUM_TYPES
-from pulp_operations.versions import OLD_METADATA, RECEIVED, Held, Versions
+from pulp_operations.versions import OLD_METADATA, RECEIVED, StoredVersion, Versions
 
 
-async def converted(context: Context[Any], versions: Versions, held: Held, scratch: Path, token: int) -> Held:
+async def converted(
+    context: Context[Any], versions: Versions, held: StoredVersion, scratch: Path, token: int
+) -> StoredVersion:
     """The same version in the present format; `scratch` is made for it.
 
     It has no unknown metadata, no signature and no repomd.xml as received: those releases did not keep them. Raises
@@ -41,7 +43,7 @@ async def converted(context: Context[Any], versions: Versions, held: Held, scrat
 
 
 def _take(entries: list[MetadataFile], source: Path, target: Path) -> list[MetadataFile]:
-    """Link the files that were kept, under the names of now; the entries of those."""
+    """Link the kept files under their present names; returns their entries."""
     taken = []
     for entry in entries:
         path = source / posixpath.basename(entry.href)

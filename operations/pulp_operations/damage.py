@@ -37,7 +37,7 @@ def set_aside(root: Path, content: Path, found: Path | None = None) -> bool:
 
 
 def is_set_aside(root: Path, content: Path) -> bool:
-    """Whether what belongs at `content` was found damaged, and has not come back."""
+    """Whether the file at `content` was found damaged and has not been fetched again."""
     return _aside(root, content).exists()
 
 
@@ -54,7 +54,7 @@ def heal(root: Path) -> int:
 
 
 def relink(root: Path, replacements: Mapping[Path, Path]) -> int:
-    """Let publications link a good file wherever they link the damaged one (damaged → good); how many were replaced.
+    """Make publications link a good file instead of the damaged one (damaged → good); returns how many.
 
     Raises `OSError`.
     """
@@ -71,7 +71,7 @@ def is_linked(aside: Path) -> bool:
 
 
 def drop(aside: Path) -> None:
-    """Delete what was set aside: a file, or a folder that somebody has put in the place of one."""
+    """Delete a file that was set aside, or a folder in its place."""
     if aside.is_dir():
         shutil.rmtree(aside)
     else:
@@ -79,12 +79,12 @@ def drop(aside: Path) -> None:
 
 
 def set_aside_files(root: Path) -> list[Path]:
-    """The damaged files whose good content has not come back yet, or has not been healed everywhere."""
+    """The damaged files whose good content is not back yet, or not linked everywhere."""
     return [path for path in sorted((root / _FOLDER).glob("*-*")) if path.suffix != _NEW]
 
 
 def content_of(root: Path, aside: Path) -> Path:
-    """Where the content of a file that was set aside belongs."""
+    """The path in the store of a file that was set aside."""
     algorithm, _, name = aside.name.partition("-")
     return root / "content" / algorithm / name[:2] / name
 
@@ -101,12 +101,12 @@ def _replace(root: Path, path: Path, content: Path) -> int:
     except FileNotFoundError:  # the publication, or the content, was removed meanwhile
         return 0
     finally:
-        draft.unlink(missing_ok=True)  # also where `path` was the good file already: a rename does nothing then
+        draft.unlink(missing_ok=True)  # rename does nothing if `path` is the good file already
     return 1
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, int]]:
-    """All files below a folder, with their inodes; of a folder that is removed meanwhile those seen so far."""
+    """All files below a folder, with their inodes; a folder removed meanwhile yields those seen so far."""
     try:
         entries = list(os.scandir(folder))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Fencing: a task that was taken for lost, and whose resource another task holds now, writes nothing.
+"""Fencing: a task that counts as lost, and whose resource another task holds, writes nothing.
 
 fences/REPO            the highest token that has written the repository
 fences/orphans.removed the highest token that has removed orphans; no repository has a name with a dot
@@ -89,5 +89,5 @@ def _pass(file: BinaryIO, token: int, what: str) -> None:
 
 def _write(file: BinaryIO, token: int) -> None:
     file.seek(0)
-    file.write(b"%020d" % token)  # of one length, so that no crash leaves a part of a number
+    file.write(b"%020d" % token)  # fixed width, so that a crash leaves no partial number
     file.flush()

@@ -1,4 +1,4 @@
-"""What foreign documents say: which of it may be told, and how a document is refused."""
+"""Texts of foreign documents: which ones messages may show, and how a document is refused."""
 
 import re
 from typing import Final
@@ -19,7 +19,7 @@ _ORDINARY: Final = re.compile(r"(?!.*://)[A-Za-z0-9._+~^%/:-]{1,200}")
 
 
 def is_ordinary(text: str) -> bool:
-    """Whether it may be told: a name or a relative href as repositories have them, and not any text."""
+    """Whether messages may show it: an ordinary name or relative href, not any text."""
     return bool(_ORDINARY.fullmatch(text))
 
 

@@ -1,4 +1,4 @@
-"""How folders and files of the store are named, and how a new one becomes visible whole.
+"""How folders and files of the store are named, and how a new one becomes visible atomically.
 
 Only numbers, checksums, our own words and escaped repository ids name files here.
 """

@@ -11,7 +11,7 @@ NOT_STARTED, IN_PROGRESS, FINISHED, FAILED, CANCELED = "NOT_STARTED", "IN_PROGRE
 _PACKAGE, _TREE_FILE = "rpm", "tree_file"
 _KINDS: Final = ("delta_rpm", "file", _PACKAGE, _TREE_FILE)
 _PARTS: Final = ("metadata", "content", "comps", "errata")
-# A progress object may have 256 KiB at most: the first errors tell enough.
+# A progress object may have at most 256 KiB, so only the first errors are kept.
 _MOST_ERRORS: Final = 100
 _MOST_CHARACTERS: Final = 300
 _INTERVAL_S: Final = 0.2
@@ -31,35 +31,35 @@ class SyncProgress:
 
     def __init__(self) -> None:
         self.packages_fetched = 0
-        """By the whole sync, also before it started over."""
+        """Packages fetched by the whole sync, including those before it started over."""
         self.start_over()
 
     def start_over(self) -> None:
-        """Nothing has begun, since the repository has changed; what was fetched is still there."""
+        """Start over because the repository has changed; fetched files stay."""
         self.metadata = self.comps = self.errata = self.content = NOT_STARTED
         self._total = _counts()
         self._details = {kind: _counts() for kind in _KINDS}
         self._errors: list[dict[str, str]] = []
 
     def expect_packages(self, number: int, size_bytes: int) -> None:
-        """So many packages are to be fetched."""
+        """Set the number of packages to fetch."""
         self._expect(_PACKAGE, number, size_bytes)
 
     def expect_tree_files(self, number: int) -> None:
-        """So many files of an installable tree are to be fetched; nothing tells their sizes before."""
+        """Set the number of tree files to fetch; their sizes are unknown before."""
         self._expect(_TREE_FILE, number, 0)
 
     def handed_over(self) -> None:
-        """The downloader has the whole list."""
+        """The list of packages to fetch is complete."""
         self._total["items_left"] = 0
 
     def fetched_package(self, size_bytes: int) -> None:
-        """A package is there, whole and verified."""
+        """A package was fetched and verified."""
         self.packages_fetched += 1
         self._succeed(_PACKAGE, size_bytes)
 
     def fetched_tree_file(self, size_bytes: int) -> None:
-        """A file of the tree is there."""
+        """A file of the tree was fetched."""
         for counts in (self._total, self._details[_TREE_FILE]):
             counts["size_total"] += size_bytes
             counts["size_left"] += size_bytes
@@ -74,7 +74,7 @@ class SyncProgress:
         self._fail(_TREE_FILE, path, reason)
 
     def note(self, note: Note) -> None:
-        """A part that no client needs was mended or left out."""
+        """A part that no client needs was corrected or left out."""
         self._tell(note.what if note.line is None else f"{note.what}, line {note.line}", note.reason)
 
     @property
@@ -83,13 +83,13 @@ class SyncProgress:
         return self._details[_PACKAGE]["num_error"]
 
     def stop(self, state: str) -> None:
-        """Everything that is in progress has ended so."""
+        """Set this state on everything in progress."""
         for part in _PARTS:
             if getattr(self, part) == IN_PROGRESS:
                 setattr(self, part, state)
 
     def tree(self) -> dict[str, Any]:
-        """As it is reported."""
+        """The progress object to report."""
         content = {
             "state": self.content,
             **self._total,
@@ -135,7 +135,7 @@ class Reporting:
         self._later: asyncio.TimerHandle | None = None
 
     def now(self) -> None:
-        """Send how far it is."""
+        """Send the progress."""
         if self._later is not None:
             self._later.cancel()
             self._later = None
@@ -143,7 +143,7 @@ class Reporting:
         self._send(self._progress.tree())
 
     def soon(self) -> None:
-        """Send it now, or when the interval has passed since the last time."""
+        """Send it now, or once the interval since the last report has passed."""
         wait_s = self._sent_s + _INTERVAL_S - time.monotonic()
         if wait_s <= 0:
             self.now()

@@ -13,13 +13,13 @@ from pulp_operations.conversion import converted
 from pulp_operations.publishing.errors import not_mirrorable
 from pulp_operations.publishing.making import Making
 from pulp_operations.publishing.progress import PublishProgress
-from pulp_operations.publishing.record import Plan, Record
+from pulp_operations.publishing.record import PublicationPlan, Record
 from pulp_operations.publishing.signing import Signer, signer
-from pulp_operations.records import Version
+from pulp_operations.records import VersionRecord
 from pulp_operations.settings import Settings
 from pulp_operations.storage import telling_storage_errors
 from pulp_operations.store import Store
-from pulp_operations.versions import Held
+from pulp_operations.versions import StoredVersion
 
 _MOST_LIST_BYTES: Final = 10 * 1024 * 1024
 
@@ -64,7 +64,7 @@ def publish(context: Context[PublishArguments]) -> object:
     return result
 
 
-def _held(context: Context[PublishArguments], store: Store, token: int) -> Held:
+def _held(context: Context[PublishArguments], store: Store, token: int) -> StoredVersion:
     """The newest version, in the present format."""
     repo_id = context.arguments.repo_id
     versions = store.versions(repo_id)
@@ -92,11 +92,11 @@ def _result(record: Record, publication: Path, *, unchanged: bool) -> dict[str, 
     }
 
 
-def _plan(context: Context[PublishArguments], version: Version, sign: Signer | None) -> Plan:
+def _plan(context: Context[PublishArguments], version: VersionRecord, sign: Signer | None) -> PublicationPlan:
     given = context.arguments
     if given.metadata == "mirror" and given.packages_url is not None:
         raise not_mirrorable("only some of its packages are to be published")
-    return Plan(
+    return PublicationPlan(
         version=version.number,
         token=version.token,
         compression=given.compression,

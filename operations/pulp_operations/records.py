@@ -107,7 +107,7 @@ class StoredFile(Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
-class Counts(Struct, frozen=True, kw_only=True):
+class ContentCounts(Struct, frozen=True, kw_only=True):
     """What a repository holds."""
 
     packages: int = 0
@@ -137,7 +137,7 @@ class Source(Struct, frozen=True, kw_only=True):
     verify_tls: bool = True
 
 
-class Version(Struct, frozen=True, kw_only=True):
+class VersionRecord(Struct, frozen=True, kw_only=True):
     """One version of a repository, as `version.json` keeps it.
 
     `feed_key` is a hash of the feed and the options. `source` is None where a release before wrote the version.
@@ -158,7 +158,7 @@ class Version(Struct, frozen=True, kw_only=True):
     revision: str = ""
     timestamp_s: int = 0
     validators: Validators = Validators()
-    counts: Counts = Counts()
+    counts: ContentCounts = ContentCounts()
     entries: list[MetadataFile] = []
     treeinfo: str | None = None
     tree: list[StoredFile] = []

@@ -16,7 +16,7 @@ from pulp_operations.records import Source
 from pulp_operations.repairing.mending import Mending
 from pulp_operations.repairing.progress import RepairProgress
 from pulp_operations.repairing.renewing import renew
-from pulp_operations.repairing.stored import Item, OwnFile, size_of
+from pulp_operations.repairing.stored import OwnFile, SurveyedFile, size_of
 from pulp_operations.repairing.survey import Survey, count, metadata_of, published_of, versions_of
 from pulp_operations.settings import Settings
 from pulp_operations.storage import StorageError, check_room, telling_storage_errors
@@ -133,7 +133,7 @@ class _Repair:
         self._unrepaired += [(bad[path][0].name, reason) for path, reason in reasons.items()]
         asyncio.run(unless_cancelled(self._context, self._renew(bad)))
 
-    async def _renew(self, bad: Mapping[Path, list[Item]]) -> None:
+    async def _renew(self, bad: Mapping[Path, list[SurveyedFile]]) -> None:
         """Make our own files anew, version by version."""
         own = [(items[0], items[0].origin) for items in bad.values()]
         versions = {origin.held.folder: (item, origin.held) for item, origin in own if isinstance(origin, OwnFile)}

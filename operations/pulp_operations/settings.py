@@ -3,52 +3,107 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 from msgspec import Struct
 from pulp_worker import OperationError
+from pulp_worker.operation_settings import Setting, read, words, wrong
 
 from pulp_operations.foreign import ALGORITHMS
 
 CHECKSUM_TYPES: Final = frozenset(ALGORITHMS.values())
-"""All that yum repositories use, by hashlib's names."""
+"""The checksum types of yum repositories, by hashlib's names."""
 _GIB: Final = 1 << 30
-_MOST_BYTES: Final = 1 << 60
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,254}")
 _MOST: Final = 1_000_000
-_MOST_DIGITS: Final = 20
+
+
+def _checksum_types(name: str, text: str) -> frozenset[str]:
+    given = words(text.lower())
+    if not all(word in ALGORITHMS for word in given):
+        raise wrong(name, text, f"some of {', '.join(sorted(CHECKSUM_TYPES))} are expected")
+    return frozenset(ALGORITHMS[word] for word in given)
+
+
+def _key(name: str, text: str) -> str:
+    if not _KEY.fullmatch(text):
+        raise wrong(name, text, "a fingerprint, a key id or an e-mail address is expected")
+    return text
+
+
+def _folder(name: str, text: str) -> Path:
+    if not Path(text).is_absolute():
+        raise wrong(name, text, "an absolute path is expected")
+    return Path(text)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
     """What the administrator decides about all repositories."""
 
-    generations: int = 3
-    """Metadata and packages of so many publications, the newest included, are found in the newest one."""
-    gpg_key: str | None = None
-    """The key that signs publications: its fingerprint, id or e-mail address. None: they are not signed."""
-    gpg_home: Path | None = None
-    """GnuPG's folder that holds this key. None: the one of the account."""
-    checksum_types: frozenset[str] = CHECKSUM_TYPES
-    """What a feed may use for its metadata and packages, by hashlib's names."""
-    reserve_bytes: int = _GIB
-    """Of the storage: a sync downloads no packages if less would be left free."""
-    keep_versions: int = 2
-    """Of each repository, the newest included; an argument of a sync may say otherwise."""
-    most_removed_percent: int = 50
-    """Of its packages that a sync may remove from a repository; an argument of a sync may say otherwise."""
+    generations: Annotated[
+        int,
+        Setting(
+            "PULP_YUM_GENERATIONS",
+            "A publication serves the files of so many publications, itself included.",
+            least=1,
+            most=_MOST,
+        ),
+    ] = 3
+    gpg_key: Annotated[
+        str | None,
+        Setting(
+            "PULP_YUM_GPG_KEY",
+            "The key that signs publications; without it they are not signed.",
+            parse=_key,
+            allowed="a fingerprint, a key id or an e-mail address",
+        ),
+    ] = None
+    gpg_home: Annotated[
+        Path | None,
+        Setting(
+            "PULP_YUM_GPG_HOME",
+            "GnuPG's folder with this key.",
+            parse=_folder,
+            allowed="an absolute path",
+            default_text="that of the worker's user",
+        ),
+    ] = None
+    checksum_types: Annotated[
+        frozenset[str],
+        Setting(
+            "PULP_YUM_CHECKSUM_TYPES",
+            "The checksums that feeds may use for metadata and packages.",
+            parse=_checksum_types,
+            allowed=f"some of {', '.join(sorted(CHECKSUM_TYPES))}",
+            default_text="all of them",
+        ),
+    ] = CHECKSUM_TYPES
+    """By hashlib's names."""
+    reserve_bytes: Annotated[
+        int, Setting("PULP_YUM_RESERVE_BYTES", "A sync downloads no packages if it would leave less of the disk free.")
+    ] = _GIB
+    keep_versions: Annotated[
+        int,
+        Setting(
+            "PULP_YUM_KEEP_VERSIONS",
+            "How many versions of a repository are kept, the newest included; a sync may say otherwise.",
+            least=1,
+            most=_MOST,
+        ),
+    ] = 2
+    most_removed_percent: Annotated[
+        int,
+        Setting(
+            "PULP_YUM_MOST_REMOVED_PERCENT",
+            "How much of a repository's packages a sync may remove; a sync may say otherwise.",
+            most=100,
+        ),
+    ] = 50
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
         """Raises `OperationError` (`bad-setting`), which names the setting."""
-        return cls(
-            generations=_integer(env, "PULP_YUM_GENERATIONS", 3, least=1),
-            gpg_key=_key(env, "PULP_YUM_GPG_KEY"),
-            gpg_home=_folder(env, "PULP_YUM_GPG_HOME"),
-            checksum_types=_checksum_types(env, "PULP_YUM_CHECKSUM_TYPES"),
-            reserve_bytes=_integer(env, "PULP_YUM_RESERVE_BYTES", _GIB, most=_MOST_BYTES),
-            keep_versions=_integer(env, "PULP_YUM_KEEP_VERSIONS", 2, least=1),
-            most_removed_percent=_integer(env, "PULP_YUM_MOST_REMOVED_PERCENT", 50, most=100),
-        )
+        return cls(**read(cls, env))
 
     def check_checksum(self, algorithm: str, what: str) -> None:
         """Raise `OperationError` (`checksum-refused`) if this type (hashlib's name) is not accepted.
@@ -66,37 +121,3 @@ class Settings(Struct, frozen=True, kw_only=True):
 def check_settings(env: Mapping[str, str]) -> None:
     """A worker calls it when it starts. Raises `OperationError` (`bad-setting`)."""
     Settings.read(env)
-
-
-def _integer(env: Mapping[str, str], key: str, default: int, *, least: int = 0, most: int = _MOST) -> int:
-    text = env.get(key, "").strip()
-    if not text:
-        return default
-    if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS or not least <= int(text) <= most:
-        raise _bad(key, f"a number from {least} to {most} is expected")
-    return int(text)
-
-
-def _checksum_types(env: Mapping[str, str], key: str) -> frozenset[str]:
-    given = [word.strip().lower() for word in env.get(key, "").split(",") if word.strip()]
-    if not all(word in ALGORITHMS for word in given):
-        raise _bad(key, f"some of {', '.join(sorted(CHECKSUM_TYPES))} are expected")
-    return frozenset(ALGORITHMS[word] for word in given) or CHECKSUM_TYPES
-
-
-def _key(env: Mapping[str, str], key: str) -> str | None:
-    text = env.get(key, "").strip()
-    if text and not _KEY.fullmatch(text):
-        raise _bad(key, "a fingerprint, a key id or an e-mail address is expected")
-    return text or None
-
-
-def _folder(env: Mapping[str, str], key: str) -> Path | None:
-    text = env.get(key, "").strip()
-    if text and not Path(text).is_absolute():
-        raise _bad(key, "an absolute path is expected")
-    return Path(text) if text else None
-
-
-def _bad(key: str, expected: str) -> OperationError:
-    return OperationError("bad-setting", f"the worker's setting {key} cannot be used: {expected}")

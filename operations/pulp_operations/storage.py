@@ -60,7 +60,7 @@ def storage_errors(root: Path, place: Path | None = None, needed_bytes: int | No
         described = storage_error(error, root, place, needed_bytes)
         if described is None:
             raise
-        _log.warning("the storage refused something", exc_info=error, extra={"code": described.code})
+        _log.warning("the storage refused an operation", exc_info=error, extra={"code": described.code})
         raise described from error
 
 
@@ -86,9 +86,9 @@ def telling_storage_errors(function: Callable[[Context[Any]], Any]) -> Callable[
 def storage_error(
     error: OSError, root: Path, place: Path | None = None, needed_bytes: int | None = None
 ) -> StorageError | None:
-    """The error in words; None if storage did not cause it (the network did, say)."""
+    """The error in words; None if something else caused it, such as the network."""
     if type(error).__module__ != "builtins" or isinstance(error, TimeoutError | ConnectionError):
-        return None  # an `SSLError` has numbers of its own, which mean something else
+        return None  # the numbers of an `SSLError` have another meaning
     named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     inside = next((path for path in named if path.is_relative_to(root)), None)
     number = error.errno

@@ -25,7 +25,7 @@ from pulp_operations.storage import storage_errors
 from pulp_operations.versions import Versions
 
 _PUBLICATIONS: Final = 2
-"""The newest, and the one before for who still reads it."""
+"""The newest publication, and the one before for clients that still read it."""
 
 
 class Store:
@@ -35,24 +35,24 @@ class Store:
         self.root = root
 
     def content_path(self, content: Content) -> Path:
-        """Where the package, or the file of an installable tree, is once it is there."""
+        """The path of a package or tree file in the store."""
         suffix = "file" if isinstance(content, StoredFile) else "rpm"
         return self.root / "content" / content.algorithm / content.checksum[:2] / f"{content.checksum}.{suffix}"
 
     def partial_path(self, repo_id: str, content: Content) -> Path:
-        """Where its download for this repository grows."""
+        """The path of its partial download for this repository."""
         return self.partial_folder(repo_id) / f"{content.algorithm}-{content.checksum}.part"
 
     def partial_folder(self, repo_id: str) -> Path:
-        """Where the downloads for this repository grow."""
+        """The folder of partial downloads of this repository."""
         return self.root / "partial" / file_name(repo_id)
 
     def publication_link(self, repo_id: str) -> Path:
-        """Where the newest publication is found."""
+        """The link to the newest publication."""
         return self.root / "published" / file_name(repo_id)
 
     def has(self, content: Content) -> bool:
-        """Whether the package or file is there, whole."""
+        """Whether the package or file exists and is complete."""
         try:
             return self.content_path(content).stat().st_size == content.size_bytes
         except FileNotFoundError:

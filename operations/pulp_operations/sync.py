@@ -18,16 +18,16 @@ from pulp_operations.conversion import converted
 from pulp_operations.feeds import Feed, Unchanged
 from pulp_operations.fences import content_held
 from pulp_operations.progress import CANCELED, FAILED, FINISHED, IN_PROGRESS, Reporting, SyncProgress
-from pulp_operations.records import Source, Version
+from pulp_operations.records import Source, VersionRecord
 from pulp_operations.settings import Settings
 from pulp_operations.storage import telling_storage_errors
 from pulp_operations.store import Store
-from pulp_operations.syncing.comparing import Changes, check_shrinking, compare
+from pulp_operations.syncing.comparing import PackageChanges, check_shrinking, compare
 from pulp_operations.syncing.content import fetch_content
-from pulp_operations.syncing.receiving import Received, receive
-from pulp_operations.syncing.run import RepositoryChanged, Run
+from pulp_operations.syncing.receiving import ReceivedMetadata, receive
+from pulp_operations.syncing.run import RepositoryChanged, SyncRun
 from pulp_operations.syncing.trees import Tree, named_again
-from pulp_operations.versions import Held, Versions
+from pulp_operations.versions import StoredVersion, Versions
 
 _CONTENT: Final = "content_unit:orphans"
 MOST_RESTARTS: Final = 3
@@ -60,7 +60,7 @@ async def sync(context: Context[SyncArguments]) -> object:
                 connections=given.concurrency, verify_tls=given.verify_tls, credential=given.credential
             )
             async with fetching as fetcher:
-                run = Run(
+                run = SyncRun(
                     context=context,
                     store=store,
                     settings=settings,
@@ -85,16 +85,16 @@ async def sync(context: Context[SyncArguments]) -> object:
 
 
 class _Outcome(Struct, frozen=True, kw_only=True):
-    """What was fetched. `folder` has a new version's files; without it the version before is the newest still."""
+    """What was fetched. `folder` has a new version's files; if None, the version before stays the newest."""
 
-    version: Version
+    version: VersionRecord
     folder: Path | None = None
-    changes: Changes
+    changes: PackageChanges
 
 
 async def _version_before(
     context: Context[SyncArguments], versions: Versions, scratch: Path, token: int
-) -> Held | None:
+) -> StoredVersion | None:
     """The newest version, in a form that an additive sync can build on."""
     held = await asyncio.to_thread(versions.newest)
     if held is None or context.arguments.mode == "mirror":
@@ -108,7 +108,7 @@ async def _version_before(
     return await converted(context, versions, held, scratch / "conversion", token)
 
 
-async def _fetch(run: Run) -> _Outcome:
+async def _fetch(run: SyncRun) -> _Outcome:
     """Fetch everything; start over where the repository changes meanwhile. Nothing but content is in the store yet."""
     for _ in range(MOST_RESTARTS + 1):
         run.scratch.mkdir()
@@ -122,7 +122,7 @@ async def _fetch(run: Run) -> _Outcome:
     )
 
 
-async def _fetch_once(run: Run) -> _Outcome:
+async def _fetch_once(run: SyncRun) -> _Outcome:
     run.progress.metadata = IN_PROGRESS
     run.reporting.now()
     held, given = run.held, run.arguments
@@ -132,7 +132,7 @@ async def _fetch_once(run: Run) -> _Outcome:
             return await _complete(run, held)
     else:
         answer = await run.feed.repomd()
-        assert not isinstance(answer, Unchanged)  # nothing was told that it could be compared with
+        assert not isinstance(answer, Unchanged)  # no validators were given
     received = await receive(run, answer)
     changes = await asyncio.to_thread(compare, held, received.folder)
     if not given.allow_shrink:
@@ -144,13 +144,13 @@ async def _fetch_once(run: Run) -> _Outcome:
     return _Outcome(version=_version(run, received, tree), folder=received.folder, changes=changes)
 
 
-def _is_current(held: Held, given: SyncArguments) -> bool:
+def _is_current(held: StoredVersion, given: SyncArguments) -> bool:
     """Whether nothing is to be done if the feed's repomd.xml is the one of this version."""
     version = held.version
     return version.is_complete and version.feed_key == feed_key(given) and not held.damage()
 
 
-async def _complete(run: Run, held: Held) -> _Outcome:
+async def _complete(run: SyncRun, held: StoredVersion) -> _Outcome:
     """Fetch what the store has lost of a version whose repomd.xml is unchanged."""
     run.progress.metadata = FINISHED
     for note in held.version.notes:
@@ -158,7 +158,7 @@ async def _complete(run: Run, held: Held) -> _Outcome:
     await fetch_content(run, held.folder, named_again(held.version.tree))
     run.progress.comps = run.progress.errata = IN_PROGRESS
     number = held.version.counts.packages
-    return _Outcome(version=held.version, changes=Changes(before=number, after=number, added=0, removed=0))
+    return _Outcome(version=held.version, changes=PackageChanges(before=number, after=number, added=0, removed=0))
 
 
 def feed_key(given: SyncArguments) -> str:
@@ -166,12 +166,12 @@ def feed_key(given: SyncArguments) -> str:
     return hashlib.sha256(msgspec.json.encode([str(given.feed), given.mode, given.metadata])).hexdigest()
 
 
-def _version(run: Run, received: Received, tree: Tree) -> Version:
+def _version(run: SyncRun, received: ReceivedMetadata, tree: Tree) -> VersionRecord:
     """The new version; it has no number yet."""
     for note in tree.notes:
         run.progress.note(note)
     notes, given = [*received.notes, *tree.notes], run.arguments
-    return Version(
+    return VersionRecord(
         number=0,
         token=0,
         feed_key=feed_key(given),
@@ -191,7 +191,7 @@ def _version(run: Run, received: Received, tree: Tree) -> Version:
     )
 
 
-def _keep(run: Run, outcome: _Outcome, token: int, keep: int) -> Version:
+def _keep(run: SyncRun, outcome: _Outcome, token: int, keep: int) -> VersionRecord:
     """Save the version if it is another one than the one before; the newest version."""
     held, versions = run.held, run.store.versions(run.arguments.repo_id)
     is_same = held is not None and _is_same(outcome.version, held.version) and not held.damage()
@@ -203,8 +203,8 @@ def _keep(run: Run, outcome: _Outcome, token: int, keep: int) -> Version:
         return versions.save(outcome.folder, msgspec.structs.replace(outcome.version, token=token), keep=keep)
 
 
-def _is_same(version: Version, held: Version) -> bool:
-    """Whether nothing differs but when and how it was fetched."""
+def _is_same(version: VersionRecord, held: VersionRecord) -> bool:
+    """Whether they differ only in when and how they were fetched."""
     names = ("number", "token", "source", "validators", "files")
     return msgspec.structs.replace(version, **{name: getattr(held, name) for name in names}) == held
 
@@ -214,7 +214,7 @@ def _source(given: SyncArguments) -> Source:
     return Source(feed=str(given.feed), credential=given.credential, verify_tls=given.verify_tls)
 
 
-def _result(version: Version, outcome: _Outcome, run: Run) -> dict[str, Any]:
+def _result(version: VersionRecord, outcome: _Outcome, run: SyncRun) -> dict[str, Any]:
     is_unchanged = run.held is not None and version.number == run.held.version.number
     return {
         "packages": version.counts.packages,

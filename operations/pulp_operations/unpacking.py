@@ -20,14 +20,14 @@ else:
 
 _PIECE: Final = 256 * 1024
 _SMALL_BYTES: Final = 16 * 1024 * 1024
-"""Below it the ratio does not matter."""
+"""Below this size the ratio is not checked."""
 _XZ_MEMORY_BYTES: Final = 128 * 1024 * 1024
 _ZSTD_WINDOW_LOG: Final = 27
 _FAULTS: Final = (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError, zstd.ZstdError)
 
 
 class _Decompressor(Protocol):
-    """What the decompressors of Python's libraries have in common."""
+    """The common interface of Python's decompressors."""
 
     @property
     def eof(self) -> bool: ...

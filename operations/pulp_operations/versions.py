@@ -22,7 +22,7 @@ from pulp_worker import OperationError
 
 from pulp_operations.fences import fenced
 from pulp_operations.layout import checksum_of, file_name, flush, make_current, numbered, remove_older, repo_id_of
-from pulp_operations.records import Counts, Package, Source, Version
+from pulp_operations.records import ContentCounts, Package, Source, VersionRecord
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -35,7 +35,7 @@ METADATA: Final = "metadata"
 RECEIVED: Final = "received"
 _OLD_FILE: Final = "repository.json"
 OLD_METADATA: Final = "repodata"
-"""What a version of format 0 consists of."""
+"""The files of a version of format 0."""
 
 
 class _OldPackage(msgspec.Struct):
@@ -53,7 +53,7 @@ class _OldVersion(msgspec.Struct):
 
 
 class DamagedVersion(OperationError):
-    """What a version holds cannot be read, so nothing may be taken for unused: `damaged-version`."""
+    """A version's record cannot be read, so no content may count as unused: `damaged-version`."""
 
     def __init__(self, folder: Path, name: str, reason: str) -> None:
         repository, number = folder.parent.parent.name, folder.name
@@ -66,11 +66,11 @@ class DamagedVersion(OperationError):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredVersion:
     """A version in the store. `version.format` is 0 where a release before wrote it: see `conversion`."""
 
     folder: Path
-    version: Version
+    version: VersionRecord
 
     def packages(self) -> Iterator[Package]:
         """Its packages in the order of the metadata, one at a time; all of them.
@@ -102,16 +102,16 @@ class Versions:
 
     @property
     def folder(self) -> Path:
-        """The folder of all that the repository holds."""
+        """The repository's folder."""
         return self.root / "repositories" / file_name(self.repo_id)
 
-    def newest(self) -> Held | None:
-        """The newest version; None before the first sync. Raises `DamagedVersion` where its record is lost."""
+    def newest(self) -> StoredVersion | None:
+        """The newest version; None before the first sync. Raises `DamagedVersion` if its record is lost."""
         link = self.folder / "current"
         return _held(link.resolve()) if link.is_symlink() else None
 
-    def all(self) -> Iterator[Held]:
-        """Every version that is kept, oldest first. Raises `DamagedVersion`: none is taken for empty."""
+    def all(self) -> Iterator[StoredVersion]:
+        """Every kept version, oldest first. Raises `DamagedVersion` rather than take one for empty."""
         damaged: list[DamagedVersion] = []
         for held in self.readable(damaged.append):
             if damaged:
@@ -120,7 +120,7 @@ class Versions:
         if damaged:
             raise damaged[0]
 
-    def readable(self, tell: Callable[[DamagedVersion], None]) -> Iterator[Held]:
+    def readable(self, tell: Callable[[DamagedVersion], None]) -> Iterator[StoredVersion]:
         """Every version that is kept and whose record can be read, oldest first. The others are told."""
         link = self.folder / "current"
         folders = numbered(self.folder / "versions")
@@ -136,7 +136,7 @@ class Versions:
             else:
                 yield held
 
-    def save(self, prepared: Path, version: Version, *, keep: int) -> Version:
+    def save(self, prepared: Path, version: VersionRecord, *, keep: int) -> VersionRecord:
         """Move the prepared folder in as the newest version, and keep `keep` versions; what was saved, numbered.
 
         Raises `OperationError` (`fenced`) if a task with a higher fencing token has written already.
@@ -163,7 +163,7 @@ class Versions:
                 write_version(held.folder, msgspec.structs.replace(held.version, source=source))
             remove_older(held.folder.parent, held.folder, keep)
 
-    def renew(self, held: Held, prepared: Path, counts: Counts) -> Held:
+    def renew(self, held: StoredVersion, prepared: Path, counts: ContentCounts) -> StoredVersion:
         """Replace our own files of a version by the same ones, made anew from what was received."""
         for path in sorted((prepared / METADATA).iterdir()):
             (held.folder / METADATA).mkdir(exist_ok=True)
@@ -171,9 +171,9 @@ class Versions:
         (prepared / PACKAGES_FILE).replace(held.folder / PACKAGES_FILE)
         version = msgspec.structs.replace(held.version, counts=counts, files=_own_files(held.folder))
         write_version(held.folder, version)
-        return Held(held.folder, version)
+        return StoredVersion(held.folder, version)
 
-    def convert(self, held: Held, prepared: Path, version: Version) -> Held:
+    def convert(self, held: StoredVersion, prepared: Path, version: VersionRecord) -> StoredVersion:
         """Move what was normalised into the folder of a version that a release before wrote. Raises as `save` does."""
         with fenced(self.root, self.repo_id, version.token):
             for name in (METADATA, RECEIVED, PACKAGES_FILE):
@@ -184,7 +184,7 @@ class Versions:
             write_version(held.folder, saved)  # from here on it is read as converted
             (held.folder / _OLD_FILE).unlink(missing_ok=True)
             shutil.rmtree(held.folder / OLD_METADATA, ignore_errors=True)
-        return Held(held.folder, saved)
+        return StoredVersion(held.folder, saved)
 
 
 def packages_in(folder: Path) -> Iterator[Package]:
@@ -192,12 +192,12 @@ def packages_in(folder: Path) -> Iterator[Package]:
     decoder = msgspec.json.Decoder(Package)
     with _readable(folder, PACKAGES_FILE):
         if (folder / PACKAGES_FILE).stat().st_size == 0:
-            return  # zstd writes no frame where there is nothing to write
+            return  # zstd writes no frame for empty content
     with _readable(folder, PACKAGES_FILE), zstd.open(folder / PACKAGES_FILE, "rb") as lines:
         yield from map(decoder.decode, lines)
 
 
-def write_version(folder: Path, version: Version) -> None:
+def write_version(folder: Path, version: VersionRecord) -> None:
     """Write version.json, whole or not at all."""
     draft = folder / f"{VERSION_FILE}.new"
     with draft.open("wb") as file:
@@ -219,14 +219,16 @@ def _is_file(path: Path, checksum: str) -> bool:
         return False
 
 
-def _held(folder: Path) -> Held:
+def _held(folder: Path) -> StoredVersion:
     if (folder / VERSION_FILE).exists() or not (folder / _OLD_FILE).exists():
         with _readable(folder, VERSION_FILE):
-            return Held(folder, msgspec.json.decode((folder / VERSION_FILE).read_bytes(), type=Version))
+            return StoredVersion(folder, msgspec.json.decode((folder / VERSION_FILE).read_bytes(), type=VersionRecord))
     with _readable(folder, _OLD_FILE):
         old = _old_version(folder)
-    counts = msgspec.structs.replace(Version(number=0, token=0, feed_key="").counts, packages=len(old.packages))
-    return Held(folder, Version(number=old.version, token=old.token, feed_key="", counts=counts, format=0))
+    counts = msgspec.structs.replace(VersionRecord(number=0, token=0, feed_key="").counts, packages=len(old.packages))
+    return StoredVersion(
+        folder, VersionRecord(number=old.version, token=old.token, feed_key="", counts=counts, format=0)
+    )
 
 
 @contextmanager

@@ -6,8 +6,10 @@ would save that round trip, but libpq lets `PGTZ` and `PGDATESTYLE` win over the
 session mode PgBouncer keeps a server connection for as long as the client's, and resets what was set afterwards.
 """
 
+import asyncio
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +17,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Composed, Identifier, Literal
+from pulp_events.declared_settings import Setting
 from pulp_events.settings import SettingsError
 
 from pulp_projections.conninfo import parts_of
@@ -45,21 +48,34 @@ SETTINGS: Final[Mapping[str, str]] = {
 `default_transaction_read_only` is missing on purpose: an operator or a provider sets it to stop writes.
 """
 _NEWER: Final = {14: "idle_session_timeout", 17: "transaction_timeout"}
-"""Timeouts that came with a later Postgres: from which version on. A listener is idle for most of its life."""
+"""Major version of Postgres → the timeout that it introduced. A connection that listens is idle most of the time."""
 _KEEP_ALIVE: Final[Mapping[str, Any]] = {
     "keepalives_idle": 5,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # ms
 }
-_TLS: Final = {
-    "sslmode": "PULP_POSTGRES_SSLMODE",
-    "sslrootcert": "PULP_POSTGRES_SSLROOTCERT",
-    "sslcert": "PULP_POSTGRES_SSLCERT",
-    "sslkey": "PULP_POSTGRES_SSLKEY",
-}
 _MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-_PASSWORD_FILE: Final = "PULP_POSTGRES_PASSWORD_FILE"
+_TLS: Final[Mapping[str, Setting]] = {
+    "sslmode": Setting(
+        "PULP_POSTGRES_SSLMODE",
+        "Whether connections use TLS, and what they check, unless the connection string says so.",
+        choices=_MODES,
+        default_text="prefer",
+    ),
+    "sslrootcert": Setting(
+        "PULP_POSTGRES_SSLROOTCERT",
+        "A PEM file with the authorities that may sign Postgres's certificate; `system` stands for the machine's.",
+    ),
+    "sslcert": Setting("PULP_POSTGRES_SSLCERT", "A PEM file with the client's own certificate."),
+    "sslkey": Setting("PULP_POSTGRES_SSLKEY", "A PEM file with the key of that certificate."),
+}
+"""Parameter of libpq → the setting that supplies it."""
+_PASSWORD_FILE: Final = Setting(
+    "PULP_POSTGRES_PASSWORD_FILE", "A file that holds the password, unless the connection string has one."
+)
+DECLARED: Final = (*_TLS.values(), _PASSWORD_FILE)
+"""Settings of connections. `PULP_POSTGRES` itself is the installation's."""
 _CONNECT_TIMEOUT_S: Final = 5
 
 
@@ -70,14 +86,21 @@ async def connect(
     connect_timeout_s: int = _CONNECT_TIMEOUT_S,
     settings: Mapping[str, str] | None = None,
 ) -> AsyncConnection:
-    """A connection in autocommit that breaks within half a minute when the other machine is gone without a word.
+    """A connection in autocommit mode that breaks within half a minute after the other machine has silently gone.
 
-    `settings` go beside, and before, those of `SETTINGS`. Raises `psycopg.OperationalError`.
+    `settings` are applied after `SETTINGS` and override them. Raises `psycopg.OperationalError`.
     """
     parameters = _parameters(conninfo, application_name, connect_timeout_s)
     connection = await AsyncConnection.connect(**parameters, autocommit=True)
     try:
-        await connection.execute(_pins(connection, settings))
+        async with asyncio.timeout(connect_timeout_s):  # a pooler accepts clients for whom it has no connection yet
+            await connection.execute(_pins(connection, settings))
+    except TimeoutError as error:
+        await connection.close()
+        raise psycopg.errors.ConnectionTimeout(
+            f"no answer to the first statement within {connect_timeout_s} s: a pooler has no connection to Postgres"
+            " left, or Postgres is overloaded"
+        ) from error
     except BaseException:
         await connection.close()
         raise
@@ -111,7 +134,7 @@ def pool(
     prepared_most: int | None = None,
     **options: Any,
 ) -> "AsyncConnectionPool":
-    """A pool of such connections, not yet open; `options` are those of `AsyncConnectionPool`.
+    """A pool of such connections, not opened yet; `options` are those of `AsyncConnectionPool`.
 
     Each connection keeps at most `prepared_most` prepared statements.
     """
@@ -125,7 +148,7 @@ def pool(
             connection.prepared_max = prepared_most
         await connection.execute(_pins(connection, settings))
 
-    # The connection string is among the parameters, which the pool asks for anew with each connection.
+    # The pool calls `parameters` for each connection, so it does not need the connection string here.
     return AsyncConnectionPool("", kwargs=parameters, configure=configure, open=False, **options)
 
 
@@ -144,39 +167,36 @@ def certificate_files(conninfo: str) -> list[Path]:
 def _parameters(conninfo: str, application_name: str, connect_timeout_s: int) -> dict[str, Any]:
     try:
         given = _given(conninfo)
-    except SettingsError as error:  # a file that was there at the start: whoever waits for Postgres waits for it too
+    except SettingsError as error:  # the file existed at start-up: callers that wait for Postgres wait for it too
         raise psycopg.OperationalError(str(error)) from error
     return {
         "connect_timeout": connect_timeout_s,
         **_KEEP_ALIVE,
         **given,
-        "client_encoding": "UTF8",  # here too: libpq does not connect where PGCLIENTENCODING names no encoding
+        "client_encoding": "UTF8",  # here too: libpq does not connect if PGCLIENTENCODING is not an encoding
         "application_name": application_name,
     }
 
 
 def _given(conninfo: str) -> dict[str, Any]:
-    """What the connection string says, and where it does not the environment. Raises `SettingsError`."""
+    """The parameters in the connection string, completed from the environment. Raises `SettingsError`."""
     given = parts_of(conninfo)
-    for name, key in _TLS.items() if given.get("sslmode") != "disable" else ():
-        value = os.environ.get(key, "").strip()
-        if value and name not in given:
+    for name, setting in _TLS.items() if given.get("sslmode") != "disable" else ():
+        if name not in given and (value := setting.read(os.environ)) is not None:
             given[name] = value
-            _check_tls(name, key, value)
+            _check_readable(setting, value)
     if "password" not in given:
         if "passfile" in given:
-            given["password"] = ""  # then libpq looks into that file, and not at PGPASSWORD
-        elif path := os.environ.get(_PASSWORD_FILE, "").strip():
+            given["password"] = ""  # then libpq reads that file and ignores PGPASSWORD
+        elif (path := _PASSWORD_FILE.read(os.environ)) is not None:
             given["password"] = _password(path)
     return given
 
 
-def _check_tls(name: str, key: str, value: str) -> None:
-    if name == "sslmode":
-        if value not in _MODES:
-            raise SettingsError(f"{key}={value!r}: one of {', '.join(_MODES)} is expected")
-    elif not (name == "sslrootcert" and value == "system") and not os.access(value, os.R_OK):
-        raise SettingsError(f"{key}={value!r}: there is no such file, or it cannot be read")
+def _check_readable(setting: Setting, value: str) -> None:
+    is_file = not setting.choices and not (setting is _TLS["sslrootcert"] and value == "system")
+    if is_file and not os.access(value, os.R_OK):
+        raise SettingsError(f"{setting.name}={value!r}: there is no such file, or it cannot be read")
 
 
 def _password(path: str) -> str:
@@ -185,21 +205,25 @@ def _password(path: str) -> str:
             password = file.read().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise SettingsError(f"{_PASSWORD_FILE}={path!r} cannot be read: {reason}") from None
+        raise SettingsError(f"{_PASSWORD_FILE.name}={path!r} cannot be read: {reason}") from None
     if not password or "\0" in password:
-        raise SettingsError(f"{_PASSWORD_FILE}={path!r} has no password: the file's text is the password")
+        raise SettingsError(f"{_PASSWORD_FILE.name}={path!r} has no password: the file's text is the password")
     return password
 
 
-def _pins(connection: AsyncConnection | psycopg.Connection[TupleRow], more: Mapping[str, str] | None) -> Composed:
-    major = connection.info.server_version // 10_000
+def _pins(connection: AsyncConnection | psycopg.Connection[TupleRow], more: Mapping[str, str] | None) -> bytes:
+    return _pinning(connection.info.server_version // 10_000, tuple((more or {}).items()))
+
+
+@lru_cache(maxsize=8)  # a process makes several connections, and hundreds of processes may start at once
+def _pinning(major: int, more: tuple[tuple[str, str], ...]) -> bytes:
     newer = {name: "0" for since, name in _NEWER.items() if major >= since}
-    wanted = {**SETTINGS, **newer, **(more or {})}
-    return SQL("; ").join(_set(name, value) for name, value in wanted.items())
+    wanted = {**SETTINGS, **newer, **dict(more)}
+    return SQL("; ").join(_set(name, value) for name, value in wanted.items()).as_bytes(None)
 
 
 def _set(name: str, value: str) -> Composed:
-    if name == "search_path":  # a list of names; as one text it would be one name
+    if name == "search_path":  # a list of names; one literal would count as one name
         names = SQL(", ").join(Identifier(each.strip()) for each in value.split(","))
         return SQL("set {} = {}").format(Identifier(name), names)
     return SQL("set {} = {}").format(Identifier(name), Literal(value))

@@ -1,4 +1,4 @@
-"""The connection string of Postgres, which holds a password and is never shown as it is."""
+"""Postgres' connection string. It can contain a password, so it is never shown as it is."""
 
 from typing import Any, Final
 
@@ -14,12 +14,12 @@ def parts_of(conninfo: str) -> dict[str, Any]:
     """The parameters that a connection string names. Raises `SettingsError` for what is not one."""
     try:
         parts = conninfo_to_dict(conninfo)
-    except (psycopg.ProgrammingError, UnicodeError):  # libpq's reason repeats parts of it, maybe the password
+    except (psycopg.ProgrammingError, UnicodeError):  # libpq's message repeats parts of it, maybe the password
         raise SettingsError(f"PULP_POSTGRES is not a connection string: {_EXAMPLES}") from None
     host, port = str(parts.get("host", "localhost")), str(parts.get("port", 5432))
     is_port = all(not each or (each.isdecimal() and 1 <= int(each) <= 65_535) for each in port.split(","))
     if not is_port or "@" in f"{host}{parts.get('dbname', '')}":
-        # In a URL that is the rest of a password which was cut short: libpq would repeat it.
+        # In a URL this is the rest of a password that was cut off, which libpq would repeat.
         raise SettingsError(
             "PULP_POSTGRES has a host, a port or a database that cannot be one: in a URL, write '@', ':' and '/' of a"
             " password as %40, %3A and %2F"
@@ -28,7 +28,7 @@ def parts_of(conninfo: str) -> dict[str, Any]:
 
 
 def place_of(conninfo: str) -> str:
-    """HOST:PORT/DATABASE, to be shown. Raises `SettingsError` for what is not a connection string."""
+    """HOST:PORT/DATABASE, to show to users. Raises `SettingsError` for what is not a connection string."""
     parts = parts_of(conninfo)
     host = str(parts.get("host") or parts.get("hostaddr") or "localhost")
     if "service" in parts and "host" not in parts:
@@ -37,6 +37,6 @@ def place_of(conninfo: str) -> str:
 
 
 def without_secrets(conninfo: str) -> str:
-    """The whole of it but for passwords: what psql takes, and may be shown. Raises `SettingsError` as well."""
+    """The connection string without its secrets: psql accepts it and it may be shown. Raises `SettingsError`."""
     shown = {key: str(value) for key, value in parts_of(conninfo).items() if key not in _SECRETS}
     return make_conninfo(**shown)

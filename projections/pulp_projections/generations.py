@@ -1,4 +1,6 @@
-"""Generations of the read model: schemas `generation_N`, and the views in `public` that show the active one."""
+"""Generations of the read model: the schemas `generation_N`, and the views in `public` that show the active one."""
+
+from typing import Final
 
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
@@ -7,14 +9,15 @@ from pulp_projections import grants
 from pulp_projections.migrations import migrate
 from pulp_projections.schemas import VIEWS, schema_of
 from pulp_projections.sql import load
+from pulp_projections.task_columns import SQL_LISTS
 
-_SQL = load("pulp_projections", "read_model.sql")
+_SQL: Final = load("pulp_projections", "read_model.sql", SQL_LISTS)
 
 
 async def create_tables(connection: AsyncConnection, generation: int, partitions: int) -> None:
-    """Make the schema and the bare tables of a generation, with every partition's position at 0.
+    """Create the schema and the tables of a generation, without indexes and with every partition's position at 0.
 
-    Nothing is granted yet: `grants.apply` does, once the generation is registered.
+    Grants nothing: call `grants.apply` once the generation is registered.
     """
     async with connection.transaction():
         await connection.execute(SQL("create schema {}").format(Identifier(schema_of(generation))))
@@ -36,10 +39,10 @@ async def create_indexes(connection: AsyncConnection, generation: int) -> None:
 async def show(connection: AsyncConnection, generation: int) -> None:
     """Point the views in `public` at a generation. Call it within the transaction that makes it the active one.
 
-    A view whose columns are not those of before, and more after them, is made anew; the roles of the processes get
-    their grants on it again, other roles do not.
+    If a view's columns changed other than by new ones at the end, it is dropped and created again. The roles of the
+    processes then get their grants on it again; other roles lose theirs.
     """
-    made_anew = False
+    was_recreated = False
     for view in VIEWS:
         names = {"view": Identifier(view), "schema": Identifier(schema_of(generation))}
         try:
@@ -50,8 +53,8 @@ async def show(connection: AsyncConnection, generation: int) -> None:
         except errors.InvalidTableDefinition:
             await connection.execute(SQL("drop view public.{view}").format(**names))
             await connection.execute(SQL("create view public.{view} as select * from {schema}.{view}").format(**names))
-            made_anew = True
-    if made_anew:
+            was_recreated = True
+    if was_recreated:
         await grants.apply(connection)
 
 
@@ -63,9 +66,9 @@ async def active_generation(connection: AsyncConnection) -> int | None:
 
 
 async def install(connection: AsyncConnection, partitions: int) -> int:
-    """Make a database ready: operational tables, and generation 1 if there is none. Returns the active generation.
+    """Set up a database: operational tables, and generation 1 if no generation exists. Returns the active generation.
 
-    Idempotent, and safe from many processes at once.
+    Idempotent, and safe to call from several processes at once.
     """
     async with connection.transaction():
         if await migrate(connection):

@@ -1,10 +1,10 @@
-"""What each kind of process may do in the database, in one place.
+"""The rights of each kind of process in the database.
 
-`pulp-tasks database roles` makes a role a process and grants these rights. What a migration or a rebuild makes later is
-granted by `apply`, which reads the roles from the table `process_roles`.
+`pulp-tasks database roles` creates one role for each kind of process and grants it these rights. `apply` grants the
+rights on what a migration or a rebuild creates later, to the roles in the table `process_roles`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, LiteralString
 
@@ -21,7 +21,7 @@ class Process(StrEnum):
     API = "api"
     WORKER = "worker"
     READER = "reader"
-    """No process of ours: programs that look at the views."""
+    """Other programs that read the views."""
 
 
 Rights = Mapping[Process, LiteralString]
@@ -31,29 +31,52 @@ _ALL_OURS: Final[Rights] = {_PROCESSOR: "select", _API: "select", _WORKER: "sele
 TABLES: Final[Mapping[str, Rights]] = {
     "schema_migrations": _ALL_OURS,
     "event_topic": _ALL_OURS,
-    # A share lock on the row needs the right to update some column of it; this one has but one value.
+    # A share lock on the row requires the right to update one of its columns; this column has only one possible value.
     "active_generation": {_PROCESSOR: "select, update (singleton)", _API: "select", _WORKER: "select"},
     "generations": {_API: "select"},
     "process_roles": {},
-    "users": {_API: "select, update (password_hash, last_login_at)"},  # what a login renews
+    "users": {_API: "select, update (password_hash, last_login_at)"},  # which a login updates
     "first_admin": {},
-    "quotas": {_API: "select"},
-    "quota_buckets": {_API: "select, insert, update, delete"},
-    "user_quotas": {_API: "select", _WORKER: "select"},
-    "offers": {_PROCESSOR: "select", _API: "select", _WORKER: "select"},
-    "operations": {_API: "select", _WORKER: "select, insert, update"},
-    "workers": {_PROCESSOR: "select", _API: "select", _WORKER: "select, insert, update, delete"},
-    "claims": {_PROCESSOR: "select, update, delete", _API: "select", _WORKER: "select, insert, update, delete"},
-    "reservations": {_PROCESSOR: "select, delete", _API: "select", _WORKER: "select, insert, update, delete"},
-    "timelines": {_WORKER: "select, insert"},
-    "repositories": {_API: "select, insert, update, delete"},
-    "removals": {_API: "select, insert, update, delete"},
+    "quotas": {_PROCESSOR: "select", _API: "select"},
+    "quota_buckets": {
+        _PROCESSOR: "select, insert, update, delete",  # of the tasks that schedules submit
+        _API: "select, insert, update, delete",
+    },
+    "former_users": {_API: "select"},
+    "user_quotas": {_PROCESSOR: "select", _API: "select"},
+    "offers": {_PROCESSOR: "select", _API: "select"},
+    "operations": {_PROCESSOR: "select", _API: "select", _WORKER: "select, insert, update"},
+    "workers": {
+        _PROCESSOR: "select, update (resting)",  # the dispatcher lets workers rest
+        _API: "select",
+        _WORKER: "select, insert, update, delete",
+    },
+    "dispatcher": {_PROCESSOR: "select, update", _API: "select"},
+    # After a failover a worker puts back what it holds.
+    "holds": {_PROCESSOR: "select, insert, delete", _API: "select", _WORKER: "select, insert, delete"},
+    "claims": {_PROCESSOR: "select, insert, update, delete", _API: "select", _WORKER: "select, insert, update, delete"},
+    "reservations": {_PROCESSOR: "select, insert", _API: "select", _WORKER: "select, insert"},
+    "timelines": {_PROCESSOR: "select, insert", _WORKER: "select, insert"},
+    "repositories": {_PROCESSOR: "select", _API: "select, insert, update, delete"},
+    "removals": {
+        _PROCESSOR: "select",  # a submission asks whether a repository was removed since an earlier task
+        _API: "select, insert, update, delete",
+    },
+    "schedule_topic": {_PROCESSOR: "select, insert, update", _API: "select"},
+    "schedules": {_PROCESSOR: "select, insert, update", _API: "select"},
+    "schedule_runs": {_PROCESSOR: "select, insert, update", _API: "select"},
+    "schedule_events": {_PROCESSOR: "select, insert", _API: "select"},
+    "tokens": {_API: "select, insert, update, delete"},
+    "sessions": {_API: "select, insert, delete"},
+    "task_roles": {_API: "select, insert, delete"},
 }
-"""Every table in `public`, and every view there that shows no generation.
+"""Every table in `public`, and every view there that does not show a generation.
 
-One that a migration adds needs an entry, also where nobody but the owner uses it.
+A table that a migration adds needs an entry, even if only the owner uses it.
 """
-SEQUENCES: Final[Mapping[str, Rights]] = {"fencing_tokens": {_WORKER: "usage"}}
+SEQUENCES: Final[Mapping[str, Rights]] = {"fencing_tokens": {_PROCESSOR: "usage"}}
+FUNCTIONS: Final[Mapping[LiteralString, Collection[Process]]] = {"public.vouch_user(text, text, text)": {_API}}
+"""Functions that do more than their callers may."""
 _PROJECTED: Final[Mapping[str, LiteralString]] = {
     "positions": "select, update",
     "tasks": "select, insert, update",
@@ -63,7 +86,7 @@ _PROJECTED: Final[Mapping[str, LiteralString]] = {
     "task_counts": "select, insert, update",
     "dead_letters": "select, insert, update",
 }
-"""The tables of a generation, and what the processor does in them. Others read them through the views alone."""
+"""The tables of a generation, and the processor's rights on them. Other processes read only the views."""
 _VIEWS: Final[Mapping[Process, Sequence[str]]] = {
     _PROCESSOR: VIEWS,
     _API: VIEWS,
@@ -73,7 +96,7 @@ _VIEWS: Final[Mapping[Process, Sequence[str]]] = {
 
 
 async def apply(connection: AsyncConnection) -> None:
-    """Grant what the roles of the processes need, and take back the rest; in the caller's transaction, as the owner."""
+    """Grant the roles what they need and revoke the rest. Call it as the owner, in a transaction."""
     rows = await (await connection.execute("select process, role from process_roles")).fetchall()
     roles = {Process(process): str(role) for process, role in rows}
     if roles:
@@ -82,7 +105,7 @@ async def apply(connection: AsyncConnection) -> None:
 
 
 def statements(roles: Mapping[Process, str], generations: Iterable[int]) -> list[Composed]:
-    """SQL that gives each role just its rights on all tables, views and sequences."""
+    """SQL that gives each role exactly its rights on all tables, views and sequences."""
     numbers = list(generations)
     found: list[Composed] = []
     for process, role in roles.items():
@@ -93,7 +116,10 @@ def statements(roles: Mapping[Process, str], generations: Iterable[int]) -> list
 def _revoke(role: str, generations: Sequence[int]) -> list[Composed]:
     schemas = ["public", *(schema_of(number) for number in generations)]
     kinds: tuple[LiteralString, ...] = ("all tables in schema", "all sequences in schema", "schema")
-    return [
+    functions = [
+        SQL("revoke all on function {} from {}").format(SQL(function), Identifier(role)) for function in FUNCTIONS
+    ]
+    return functions + [
         SQL("revoke all on {} {} from {}").format(SQL(kind), Identifier(schema), Identifier(role))
         for schema in schemas
         for kind in kinds
@@ -113,7 +139,10 @@ def _grant(process: Process, role: str, generations: Sequence[int]) -> list[Comp
                     SQL(rights[process]), Identifier("public", name), Identifier(role)
                 )
             )
-    if generations:  # the views are those of the first one: before it there are none, and it grants them itself
+    for function, processes in FUNCTIONS.items():
+        if process in processes:
+            found.append(SQL("grant execute on function {} to {}").format(SQL(function), Identifier(role)))
+    if generations:  # without a generation there are no views; creating the first one applies the grants again
         found += [_on("select", Identifier("public", view), role) for view in _VIEWS[process]]
     if process is Process.PROCESSOR:
         for number in generations:

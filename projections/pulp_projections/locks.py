@@ -14,8 +14,6 @@ from pulp_projections.sql import load
 
 MIGRATIONS: Final = 7_857_012_240
 """One process at a time brings the tables up to date."""
-CLAIMS: Final = 7_857_012_241
-"""One worker at a time chooses tasks and reserves their resources."""
 GENERATIONS: Final = 7_857_012_242
 """One process at a time rebuilds, compares or switches generations of the read model."""
 
@@ -49,6 +47,11 @@ async def take(connection: AsyncConnection, number: int, patience_s: float) -> b
         if time.monotonic() >= ends_s:
             return False
         await asyncio.sleep(_PAUSE_S)
+
+
+async def take_until_commit(connection: AsyncConnection, number: int) -> None:
+    """Wait for the lock and take it; the end of the connection's transaction frees it."""
+    await connection.execute(_SQL["until_commit"], {"number": number})
 
 
 async def holder(connection: AsyncConnection, number: int) -> str | None:

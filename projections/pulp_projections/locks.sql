@@ -4,6 +4,9 @@ select hashtextextended('pulp-processor ' || %(instance)s, 0);
 -- try --
 select pg_try_advisory_lock(%(number)s);
 
+-- until_commit --
+select pg_advisory_xact_lock(%(number)s);
+
 -- holder --
 -- Postgres shows the two halves of the lock's number as classid and objid.
 select a.application_name || coalesce(' from ' || host(a.client_addr), '')

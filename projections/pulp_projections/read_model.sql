@@ -5,44 +5,14 @@ create table positions (
     next_offset bigint not null
 );
 
-create table tasks (
-    task_id             uuid primary key,    -- from the start: the fold looks tasks up while a rebuild fills the table
-    state               text not null,
-    operation           text not null,
-    arguments           json not null,
-    resources           json not null,       -- [{"type", "id", "access"}] in the order of the request
-    exclusive_resources text[] not null,     -- TYPE:ID
-    shared_resources    text[] not null,
-    tags                text[] not null,
-    queue               text not null,
-    priority            integer not null,
-    group_id            uuid,
-    parent_id           uuid,
-    depends_on          uuid[] not null,
-    timeout_seconds     integer,
-    created_by          text not null,
-    correlation_id      text,
-    accepted_at         timestamptz not null,
-    updated_at          timestamptz not null,
-    started_at          timestamptz,
-    cancel_requested_at timestamptz,
-    finished_at         timestamptz,
-    partition           integer not null,
-    accepted_offset     bigint not null,
-    last_offset         bigint not null,     -- of the last effective event
-    version             integer not null,    -- number of effective events
-    attempt             integer not null,
-    attempt_id          uuid,
-    worker              text,
-    cancellable         boolean not null,
-    sequence            bigint not null,
-    progress            json not null,
-    result              json not null,
-    error               json
-) with (fillfactor = 80);                    -- room for progress updates in the same page (HOT)
+-- The columns: see task_columns.py. The key is there from the start, because the fold looks tasks up while a rebuild
+-- fills the table. The fill factor leaves room for progress updates in the same page (HOT).
+create table tasks ({task_definitions}, primary key (task_id)) with (fillfactor = 80);
+-- Values that can be large are stored uncompressed: so their size is known without reading them (see bounded.py).
+alter table tasks {task_storage};
 
--- The tasks of a resource, in the order of acceptance: what is found by an array is in no order. Written once, when the
--- task is accepted; nothing of it changes. A task that names a use of a resource twice has one row of it.
+-- The tasks of a resource in order of acceptance, which an index on an array could not give. Rows are written when the
+-- task is accepted and never change. A task that lists the same use of a resource twice has one row for it.
 create table task_resources (
     resource    text not null,               -- TYPE:ID
     access      "char" not null,             -- e: exclusive; s: shared; b: shared, and exclusive as well (so with a row of e)
@@ -50,18 +20,11 @@ create table task_resources (
     task_id     uuid not null
 ) with (autovacuum_vacuum_insert_scale_factor = 0.02);  -- what is counted is then read in the index alone
 
--- Which task runs which other one again. Rows of their own, since few tasks do; they never change.
+-- Reruns: which task runs which other task again. A table of its own, since few tasks are reruns. Rows never change.
 create table task_causes (
     task_id uuid primary key,
-    cause   uuid not null                    -- the task that is run again
+    cause   uuid not null                    -- the task that it runs again
 );
-
--- Uncompressed: so the size of a value is told without reading it (see bounded.py). Only large values would be compressed.
-alter table tasks
-    alter arguments set storage external, alter resources set storage external, alter progress set storage external,
-    alter result set storage external, alter error set storage external, alter tags set storage external,
-    alter exclusive_resources set storage external, alter shared_resources set storage external,
-    alter depends_on set storage external;
 
 create table task_events (
     partition     integer not null,
@@ -76,8 +39,8 @@ create table task_events (
     event         bytea not null             -- the record's value as received
 );
 
--- How many tasks there are. By partition, since each partition has a writer of its own: no two wait for one row. A
--- counter that is back at zero stays.
+-- The number of tasks that are not purged. Per partition, since each partition has its own writer: no two writers wait for
+-- the same row. A counter that returns to zero stays.
 create table task_counts (
     partition integer not null,
     state     text not null,
@@ -94,31 +57,37 @@ create table dead_letters (
     key           bytea,
     value         bytea,
     headers       json not null,             -- [[name, base64 of the value or null]]
-    sent          boolean not null,          -- is in the dead-letter topic
+    sent          boolean not null,          -- whether it has been published to the dead-letter topic
     primary key (partition, record_offset)
 );
 
 -- index --
--- Built last in a rebuild: those of the history first, which takes longest, while the other tables are analyzed.
+-- A rebuild creates these last. The history's come first, because they take longest: meanwhile the other tables are
+-- analyzed.
 alter table task_events add primary key (partition, record_offset);
--- In the order of the history, so that a page of a long one is read from it and nothing is sorted or passed over.
+-- In the order of the history, so that reading one page of a long history neither sorts nor skips rows.
 create index task_events_by_task on task_events (task_id, partition, record_offset);
--- Few: with the task's version they are the number of its events.
+-- Few rows. Added to the task's version, their number is the number of the task's events.
 create index task_events_without_effect on task_events (task_id) where effect <> 'applied';
--- No index holds what a progress event changes.
-create index tasks_by_time on tasks (accepted_at, task_id);
-create index tasks_by_state on tasks (state, accepted_at, task_id);
-create index tasks_by_operation on tasks (operation, accepted_at, task_id);
+-- No index contains a column that a progress event changes, so that such updates stay HOT.
+-- What lists read. Purged tasks are not in them, however many there are, so a query must repeat that they are left out.
+create index tasks_by_time on tasks (accepted_at, task_id) where purged_at is null;
+create index tasks_by_state on tasks (state, accepted_at, task_id) where purged_at is null;
+create index tasks_by_operation on tasks (operation, accepted_at, task_id) where purged_at is null;
+create index tasks_purged on tasks (accepted_at, task_id) where purged_at is not null;
 create index tasks_unfinished on tasks (priority desc, accepted_at, partition, accepted_offset)
-    where state in ('waiting', 'running', 'cancelling');
+    where not public.is_final(state);
 create index tasks_with_dependencies on tasks (partition) where state = 'waiting' and depends_on <> '{}';
--- An empty array would be an entry of its own in GIN; a query has to say that it does not ask for one.
+create index tasks_with_deadlines on tasks (partition) where deadline_seconds is not null and not public.is_final(state);
+-- GIN would index every empty array; because they are left out, a query must repeat that tags are not empty.
 create index tasks_by_tag on tasks using gin (tags) with (fastupdate = off) where tags <> '{}';
 create index tasks_by_parent on tasks (parent_id) where parent_id is not null;
 create index tasks_by_group on tasks (group_id) where group_id is not null;
 create index tasks_by_correlation on tasks (correlation_id) where correlation_id is not null;
--- Rows lie in the order of their times, nearly: a summary of each megabyte finds a span of time, and costs no write.
+-- Rows are stored nearly in order of time, so a summary per megabyte finds a span of time and adds no cost to writes.
 create index tasks_by_span on tasks using brin (started_at, finished_at) with (autosummarize = on);
 create unique index task_resources_by_time on task_resources (resource, accepted_at, task_id, access);
+-- Finds the exclusive use before another use, however many shared ones are between them.
+create index task_resources_exclusive on task_resources (resource, accepted_at, task_id) where access = 'e';
 create index task_causes_by_cause on task_causes (cause);
 create index dead_letters_unsent on dead_letters (partition) where not sent;

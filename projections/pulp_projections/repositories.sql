@@ -10,8 +10,8 @@ values (%(repo_id)s, %(display_name)s, %(description)s, %(notes)s, %(sync_option
 on conflict do nothing returning {columns};
 
 -- note --
--- A record for a repository that a sync was submitted for, unless it has one, or was removed since: the sync may be an earlier one,
--- to which a repeated request has led.
+-- Creates the record of a repository for which a sync was submitted, unless it exists or was removed since: a repeated
+-- request can return an earlier sync.
 insert into repositories (repo_id, created_by, updated_by)
 select %(repo_id)s::text, %(actor)s::text, %(actor)s::text
  where not exists (select from removals v
@@ -22,7 +22,7 @@ select %(repo_id)s::text, %(actor)s::text, %(actor)s::text
 on conflict do nothing returning repo_id;
 
 -- adopt --
--- The same for one whose sync is in the log, while nobody has noted it: its author's process died between the two.
+-- The same for a repository whose sync is in the log but was not noted, because the API's process died in between.
 insert into repositories as r (repo_id, created_at, created_by, updated_at, updated_by)
 select %(repo_id)s::text, t.accepted_at, t.created_by, t.accepted_at, t.created_by
   from (select task_id, accepted_at from task_resources where resource = %(resource)s and access = 'e'
@@ -36,7 +36,8 @@ select %(repo_id)s::text, t.accepted_at, t.created_by, t.accepted_at, t.created_
 on conflict do nothing returning {columns};
 
 -- adopt_all --
--- The same for all, as after the loss of a database whose log was projected anew. One step in the index for each resource.
+-- The same for all repositories, for a database that was lost and projected again from the log. It takes one index lookup
+-- per resource.
 with recursive names as (
     (select resource from task_resources where resource >= 'repository:' order by resource limit 1)
     union all

@@ -1,4 +1,4 @@
-"""Reading the workers: what each offers and runs, and which of their slots are free."""
+"""Reading the registered workers: what each offers and runs, and how many slots are free."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,13 +12,15 @@ from pulp_projections.reading.queries import Condition, parameters_of
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections", "workers.sql")
-_PIECES: Final = {name: SQL(_SQL[name]) for name in ("registered", "takes_a_slot")}
+_PIECES: Final = {name: SQL(_SQL[name]) for name in ("registered", "holds")}
 _MOST_QUEUED: Final = 5_000
-"""Waiting tasks whose queues are looked at."""
+"""How many waiting tasks are examined for their queues."""
+DISPATCHER_S: Final = 10.0
+"""How long nobody may assign tasks while one dispatcher takes over from another, in seconds."""
 
 
 class WorkerRow(NamedTuple):
-    """One worker, running or not."""
+    """One registered worker, running or stopped."""
 
     name: str
     instance_id: UUID
@@ -26,44 +28,70 @@ class WorkerRow(NamedTuple):
     pid: int
     queues: list[str]
     operations: list[str] | None
-    """What it offers; None if it did not say, being of an older release."""
+    """What it offers; None for a worker of an older release, which did not register them."""
     concurrency: int
     versions: dict[str, str]
     started_at: datetime
     heartbeat_at: datetime
     stopped_at: datetime | None
     online: bool
+    draining: bool
+    """It finishes what it has, and nothing more is assigned to it."""
+    holds: int
+    """Its slots in use; more than `concurrency` where it came back with fewer slots."""
     current_tasks: list[UUID]
-    """The tasks that take its slots, in the order of their claims."""
+    """The task that each of its holds is at, in the order of their claims."""
 
     @property
     def busy_slots(self) -> int:
-        """Slots that are taken."""
-        return min(self.concurrency, len(self.current_tasks))
+        """How many slots are occupied."""
+        return min(self.concurrency, self.holds)
+
+    @property
+    def free_slots(self) -> int:
+        """How many tasks could be assigned to it now."""
+        return self.concurrency - self.busy_slots if self.online and not self.draining else 0
 
 
 class Slots(NamedTuple):
-    """The live workers, the tasks that they can run at once, and how many more they could run now."""
+    """How many workers are live, how many tasks they can run at once, and how many more they could run now."""
 
     live: int
     slots: int
     free: int
 
 
+class Unserved(NamedTuple):
+    """Waiting tasks that no live worker can run."""
+
+    queue: str
+    operation: str | None
+    """None if no live worker serves the queue at all."""
+    waiting: int
+    last_worker: str | None
+    """The one that could run them last; None if none is known."""
+    until: datetime | None
+
+
 class WorkerPage(NamedTuple):
-    """Some workers, and how many match in all."""
+    """One page of workers, and how many match in total."""
 
     rows: list[WorkerRow]
     total: int
 
 
 async def workers(
-    connection: AsyncConnection, conditions: Sequence[Condition] = (), *, limit: int | None = None, offset: int = 0
+    connection: AsyncConnection,
+    conditions: Sequence[Condition] = (),
+    *,
+    order: LiteralString = "w.started_at desc, w.name",
+    limit: int | None = None,
+    offset: int = 0,
 ) -> WorkerPage:
-    """The registered workers `w` for which every condition holds, youngest first."""
+    """The registered workers `w` that meet every condition, the most recently started first."""
     values = {**parameters_of(conditions), "limit": limit, "skip": offset}
     where: LiteralString = " and ".join([condition.sql for condition in conditions] or ["true"])
-    rows = [WorkerRow(*row) for row in await _rows(connection, "workers", values, where)]
+    rows = [WorkerRow(*row) for row in await _rows(connection, "workers", values, where, order)]
     if limit is None or (len(rows) < limit and (rows or not offset)):
         return WorkerPage(rows, offset + len(rows))
     [(total,)] = await _rows(connection, "count", values, where)
@@ -71,24 +99,34 @@ async def workers(
 
 
 async def slots(connection: AsyncConnection) -> Slots:
-    """The slots of all live workers together."""
+    """The slots of all live workers, added up."""
     [row] = await _rows(connection, "slots")
     return Slots(*row)
 
 
-async def unserved_queues(connection: AsyncConnection) -> dict[str, int]:
-    """Queue → waiting tasks, for queues that no live worker serves; of the first 5,000 tasks that wait."""
-    return dict(await _rows(connection, "unserved_queues", {"most": _MOST_QUEUED}))
+async def unserved(connection: AsyncConnection) -> list[Unserved]:
+    """What no live worker can run, of the 5,000 oldest waiting tasks, by queue and operation."""
+    return [Unserved(*row) for row in await _rows(connection, "unserved", {"most": _MOST_QUEUED})]
+
+
+async def is_dispatching(connection: AsyncConnection) -> bool:
+    """Whether a processor assigns tasks to workers."""
+    [(found,)] = await _rows(connection, "is_dispatching", {"dispatcher_s": DISPATCHER_S})
+    return bool(found)
 
 
 async def offers(connection: AsyncConnection) -> list[tuple[str, str]]:
-    """Each queue and operation that a worker of the list can run, or could while it was there."""
+    """Each pair of queue and operation that some registered worker, live or stopped, offers."""
     return [(queue, operation) for queue, operation in await _rows(connection, "offers")]
 
 
 async def _rows(
-    connection: AsyncConnection, name: str, values: Mapping[str, Any] | None = None, where: LiteralString = "true"
+    connection: AsyncConnection,
+    name: str,
+    values: Mapping[str, Any] | None = None,
+    where: LiteralString = "true",
+    order: LiteralString = "",
 ) -> list[tuple[Any, ...]]:
-    statement = SQL(_SQL[name]).format(**_PIECES, where=SQL(where))
+    statement = SQL(_SQL[name]).format(**_PIECES, where=SQL(where), order=SQL(order))
     cursor = await connection.execute(statement, values)
     return await cursor.fetchall()

@@ -1,13 +1,15 @@
 -- workers --
--- A page of workers, youngest first, and how many there are in all. `current_tasks` are those that take a slot: what
--- follows another task on the same resources in a chain has a claim too, but no slot and no reservation before its turn.
+-- A page of workers. A hold is at its first task that is not released.
 select w.name, w.instance_id, w.host, w.pid, w.queues, w.operations, w.concurrency, w.versions, w.started_at,
-       w.heartbeat_at, w.stopped_at, w.online,
-       array(select c.task_id from claims c left join tasks t using (task_id)
-              where c.worker = w.name and c.instance_id = w.instance_id and c.released_at is null and {takes_a_slot}
+       w.heartbeat_at, w.stopped_at, w.online, w.draining, {holds} as holds,
+       array(select c.task_id
+               from holds h
+              cross join lateral (select task_id, claimed_at from claims
+                                   where hold_id = h.hold_id and released_at is null order by place limit 1) c
+              where h.worker = w.name and h.instance_id = w.instance_id
               order by c.claimed_at, c.task_id) as current_tasks
-  from (select * from {registered} w where {where} order by started_at desc, name limit %(limit)s offset %(skip)s) w
- order by w.started_at desc, w.name
+  from (select * from {registered} w where {where} order by {order} limit %(limit)s offset %(skip)s) w
+ order by {order}
 
 -- count --
 select count(*) from {registered} w where {where}
@@ -15,26 +17,45 @@ select count(*) from {registered} w where {where}
 -- registered --
 (select *, stopped_at is null and heartbeat_at + make_interval(secs => lease_seconds) > now() as online from workers)
 
--- takes_a_slot --
-(t.state is distinct from 'waiting' or t.exclusive_resources = '{}' and t.shared_resources = '{}'
- or exists (select from reservations r where r.task_id = c.task_id))
+-- holds --
+-- The slots of the worker `w` that are in use.
+(select count(*) from holds h where h.worker = w.name and h.instance_id = w.instance_id)
 
 -- slots --
-select count(*), coalesce(sum(w.concurrency), 0)::bigint, coalesce(sum(greatest(w.concurrency - busy.slots, 0)), 0)::bigint
+-- Nothing is assigned to a worker that drains: none of its slots is free.
+select count(*), coalesce(sum(w.concurrency), 0)::bigint,
+       coalesce(sum(greatest(w.concurrency - {holds}, 0)) filter (where not w.draining), 0)::bigint
   from {registered} w
- cross join lateral (
-       select count(*) as slots from claims c left join tasks t using (task_id)
-        where c.worker = w.name and c.instance_id = w.instance_id and c.released_at is null and {takes_a_slot}
-       ) busy
  where w.online
 
--- unserved_queues --
--- Of the tasks that have waited longest (so many are looked at) those in queues that no live worker serves.
-select queue, count(*)
-  from (select queue from tasks where state = 'waiting' order by accepted_at, task_id limit %(most)s) t
- where queue not in (select unnest(queues) from {registered} w where online)
- group by queue
- order by queue
+-- unserved --
+-- Counts, among the tasks that have waited longest, those that no live worker can run: in queues that none serves, where the operation
+-- is null, and for operations that none of the queue offers. With the worker that was there last, and until when.
+with live as (select queues, operations from {registered} w where online and not draining),
+waiting as (
+    select queue, operation, count(*) as tasks
+      from (select queue, operation from tasks where state = 'waiting' and purged_at is null
+             order by accepted_at, task_id limit %(most)s) t
+     group by queue, operation),
+unserved as (
+    select queue, case when exists (select from live where queue = any (queues)) then operation end as operation,
+           sum(tasks)::bigint as tasks
+      from waiting t
+     where not exists (select from live where t.queue = any (queues)
+                                           and (operations is null or t.operation = any (operations)))
+     group by 1, 2)
+select u.queue, u.operation, u.tasks, l.name, l.until
+  from unserved u
+  left join lateral (
+       select w.name, coalesce(w.stopped_at, w.heartbeat_at) as until from workers w
+        where u.queue = any (w.queues)
+          and (u.operation is null or w.operations is null or u.operation = any (w.operations))
+        order by 2 desc
+        limit 1) l on true
+ order by u.queue, u.operation
+
+-- is_dispatching --
+select exists (select from dispatcher where renewed_at > now() - make_interval(secs => %(dispatcher_s)s))
 
 -- offers --
 select distinct queue, operation from offers

@@ -41,6 +41,12 @@ class User:
             check=False,
         )
 
+    @property
+    def password(self) -> str:
+        """The password of the administrator."""
+        [found] = re.findall(r'^password = "(.*)"$', self.stack.client_file.read_text(), re.MULTILINE)
+        return str(found)
+
     def submit(self, operation: str, *arguments: str) -> str:
         """The new task's id, from what the guide prints."""
         result = self("submit", operation, *arguments)
@@ -62,7 +68,7 @@ class User:
         )
 
     def first_line_of(self, command: str) -> tuple[str, int, str]:
-        """What a shell's `| head -1` shows, the exit code of the command before it, and its standard error."""
+        """Run a command with `| head -1`: return the output, the command's exit code and its standard error."""
         script = f"{Path(sys.executable).with_name('pulp-admin')} {command} | head -1; exit ${{PIPESTATUS[0]}}"
         env = environment(self.home, **self.stack.client_environment())
         result = subprocess.run(
@@ -147,7 +153,7 @@ def test_the_guides_cancelled_sync(user: User) -> None:
 
     cancelled = user("tasks", "cancel", "--task-id", task_id, "--reason", "wrong feed")
     assert (cancelled.returncode, cancelled.stdout, cancelled.stderr) == (0, "", "")
-    shown = user("tasks", "details", "--task-id", task_id).stdout  # by a process that knows nothing of the other
+    shown = user("tasks", "details", "--task-id", task_id).stdout  # by another process
     assert shown == filled(CANCELLED_SYNC, user.report(task_id)) + "\n\n"
     assert not [line for line in shown.splitlines() if line != line.rstrip()]
 
@@ -206,7 +212,7 @@ def test_json_and_yaml_are_all_of_it_and_nothing_else(user: User) -> None:
 def test_the_json_of_every_command_is_as_documented(user: User) -> None:
     failed = user.submit("misbehave", "--argument", "how=raise")
     waiting, followed = user.submit("echo", "--queue", "nobody"), user.submit("echo")
-    # A publish is taken as long as a sync may still succeed.
+    # A publish is accepted as long as a sync may still succeed.
     feed = ("--argument", "repo_id=none", "--argument", "feed=http://127.0.0.1:1/")
     user.submit("sync", *feed, "--queue", "nobody")
     task = ("--task-id", followed)
@@ -229,9 +235,24 @@ def test_the_json_of_every_command_is_as_documented(user: User) -> None:
         "tasks history": ["tasks", "history", *task],
         "tasks rerun": ["tasks", "rerun", *task],
         "tasks cancel": ["tasks", "cancel", "--task-id", waiting],
+        "queue": ["queue"],
         "status": ["status"],
         "operations": ["operations"],
         "workers": ["workers", "--all"],
+        "tasks purge": ["tasks", "purge", "--state", "skipped"],
+        "schedules create": ["schedules", "create", "nightly", "echo", "--cron", "30 2 * * *"],
+        "schedules list": ["schedules", "list"],
+        "schedules show": ["schedules", "show", "nightly"],
+        "schedules update": ["schedules", "update", "nightly", "--cron", "15 3 * * *"],
+        "schedules disable": ["schedules", "disable", "nightly"],
+        "schedules enable": ["schedules", "enable", "nightly"],
+        "schedules preview": ["schedules", "preview", "nightly"],
+        "schedules delete": ["schedules", "delete", "nightly", "--yes"],
+        "tokens create": ["tokens", "create", "--name", "ci"],
+        "tokens list": ["tokens", "list"],
+        "tokens revoke": ["tokens", "revoke", "--name", "ci", "--yes"],
+        "login": ["login", "-u", "admin", "-p", user.password],
+        "logout": ["logout"],
     }
     assert printed.keys() == documented.schemas("pulp-admin").keys()
     further = {
@@ -241,7 +262,12 @@ def test_the_json_of_every_command_is_as_documented(user: User) -> None:
         "tasks rerun": ["tasks", "rerun", "--all", "--operation", "misbehave", "--yes"],
         "operations": ["operations", "sync"],
     }
-    for name, arguments in [*printed.items(), *further.items()]:
+    more = [
+        ("queue", ["queue", "--resource", "repository:none"]),
+        ("queue", ["queue", "--task-id", failed]),
+        ("tasks details", ["tasks", "details", "--task-id", failed, "--why"]),
+    ]
+    for name, arguments in [*printed.items(), *further.items(), *more]:
         result = user(*arguments, "--output", "json")
         assert result.returncode in (0, 1), result.stderr
         lines = result.stdout.splitlines() if name == "tasks watch" else [result.stdout]
@@ -295,7 +321,7 @@ def test_what_the_server_or_the_command_line_refuses(user: User) -> None:
 
 def test_who_may_not(user: User) -> None:
     wrong = user("tasks", "list", PULP_PASSWORD="wrong")
-    assert (wrong.returncode, wrong.stderr.splitlines()[0]) == (77, "Authentication Failed")
+    assert (wrong.returncode, wrong.stderr.splitlines()[0]) == (77, "Invalid Username or Password")
     nobody = user("tasks", "list", PULP_ADMIN_CONFIG=os.devnull, PULP_URL=user.stack.url)
     assert (nobody.returncode, nobody.stderr.splitlines()[0]) == (77, "Authentication Failed")
 

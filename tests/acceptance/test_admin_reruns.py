@@ -26,7 +26,7 @@ def planned(user: User, *arguments: str) -> list[str]:
 
 
 def outcomes(user: User, *arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:
-    """Task → what became of it."""
+    """Task → its outcome."""
     shown = user("tasks", *arguments, "--yes", "--output", "json")
     assert shown.returncode == code, shown.stderr
     return {task["task_id"]: task for task in json.loads(shown.stdout)["tasks"]}
@@ -39,7 +39,7 @@ def test_one_task_with_another_argument_is_followed_to_its_end(user: User) -> No
     second = result.stdout.split('"')[0].split()[-2]
     old, new = user.report(first), user.report(second)
     assert (old["reruns"], new["rerun_of"], new["reruns"]) == ([second], first, [])
-    assert (new["task_type"], new["tags"], new["queue"]) == (old["task_type"], ["mine"], old["queue"])
+    assert (new["task_type"], new["tags"], new["queue"]) == (old["task_type"], ["pulp:tag:mine"], old["queue"])
     assert (old["error"]["code"], new["error"]["code"]) == ("out-of-disk", "operation-failed")
 
     shown = user("tasks", "details", "--task-id", second)
@@ -67,14 +67,14 @@ def test_all_that_failed_are_run_again_once(user: User) -> None:
     second = [done[task_id]["rerun"] for task_id in first]
     for task_id in second:
         assert user("tasks", "watch", "--task-id", task_id).returncode == 1
-    # Not the first ones again, which failed as well, but those that came after them.
+    # The reruns, which came later, and not the first tasks, which failed as well.
     assert planned(user, *command) == second
     assert set(planned(user, *command, "--again")) == {*first, *second}
 
 
 @pytest.fixture
 def unstoppable(user: User) -> str:
-    """A task that runs and cannot be cancelled, until it is told to go."""
+    """A running task that cannot be cancelled, and ends when the test says so."""
     (user.stack.folder.path / "storage" / "go").unlink(missing_ok=True)
     task_id = user.submit("unstoppable")
     user.wait(task_id, "started")

@@ -1,4 +1,4 @@
-"""What a person has changed of the administrator stays, however often a stack is stopped and started."""
+"""Changes of the administrator survive every stop and start of a stack."""
 
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Operator:
         self._password = home / "password"
 
     def up(self) -> str:
-        """Start the stack in the background; what it says."""
+        """Start the stack in the background; return its output."""
         done = pulp_tasks("up", "--data", str(self.data), "--detach", "--workers", "0", *ANY_PORTS, env=self.env)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr + (self.data / "logs" / "supervisor.log").read_text()

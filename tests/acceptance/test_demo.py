@@ -1,4 +1,4 @@
-"""The demonstration, as `./dev demo` runs it: it checks itself, so what it says and leaves behind is looked at here."""
+"""The demonstration as `./dev demo` runs it: it checks itself, and these tests check its output and leftovers."""
 
 import re
 import subprocess

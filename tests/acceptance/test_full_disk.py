@@ -1,4 +1,4 @@
-"""A disk that is full for a while: the supervisor goes on, and all comes back by itself when there is room again."""
+"""A temporarily full disk: the supervisor keeps running, and everything recovers by itself afterwards."""
 
 import json
 import os
@@ -22,7 +22,7 @@ LOOK_EVERY_S = 0.2
 
 
 class Disk(NamedTuple):
-    """A small file system, and what fills it."""
+    """A small file system, and a file that fills it."""
 
     folder: Path
 
@@ -31,7 +31,7 @@ class Disk(NamedTuple):
         return self.folder / "filler"
 
     def fill(self) -> None:
-        """Leave no byte."""
+        """Fill the disk."""
         with pytest.raises(OSError, match="No space left on device"):
             self._write_on()
 
@@ -59,7 +59,7 @@ def disk() -> Iterator[Disk]:
 
 
 class Running(NamedTuple):
-    """A stack whose data is on the disk, and all else elsewhere."""
+    """A stack whose data alone is on the disk."""
 
     disk: Disk
     env: dict[str, str]
@@ -97,7 +97,7 @@ def is_well(stack: Running) -> bool:
 
 
 def submit(stack: Running) -> "subprocess.CompletedProcess[str]":
-    """Run a task to its end; one that needs no repository."""
+    """Run a task that needs no repository to its end."""
     program = str(Path(sys.executable).with_name("pulp-admin"))
     command = [program, "submit", "remove-orphans", "--watch"]
     return subprocess.run(command, env=stack.env, capture_output=True, text=True, check=False)

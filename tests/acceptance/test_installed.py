@@ -1,4 +1,4 @@
-"""The developer's path as the README prints it: from wheels, outside the checkout, in environments of their own."""
+"""The developer's path in the README: from wheels, outside the checkout, in separate environments."""
 
 import json
 import os
@@ -24,7 +24,7 @@ NEWEST: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv
 
 
 def uv(*arguments: str | Path) -> None:
-    """Run uv, as ./dev does; third-party packages come from where they always come from."""
+    """Run uv as ./dev does, with the machine's usual package sources."""
     program = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".dev" / "uv" / "bin" / "uv")
     result = subprocess.run([program, *arguments], cwd="/", capture_output=True, text=True, timeout=200, check=False)
     assert result.returncode == 0, result.stderr
@@ -49,7 +49,7 @@ def wheels(home: Path) -> dict[str, Path]:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A virtual environment, and how a user in an empty folder runs what is in it."""
+    """A virtual environment, whose programs run as a user's in an empty folder."""
 
     folder: Path
     home: Path
@@ -97,7 +97,7 @@ def bare(home: Path, wheels: dict[str, Path]) -> Installed:
 
 @pytest.fixture(scope="module")
 def developer(home: Path, wheels: dict[str, Path]) -> Iterator[Installed]:
-    """All of pulp-tasks, with a stack that runs; the package with the operation is not there yet."""
+    """All of pulp-tasks with a running stack, without the package of the operation."""
     installed = made("developer", home)
     installed.install(f"pulp-tasks[deploy] @ {wheels['pulp-tasks'].as_uri()}", str(wheels["pulp-admin"]), "pytest>=8")
     installed.ok("pulp-tasks", "up", "--detach", "--free-ports")
@@ -143,7 +143,7 @@ def details(developer: Installed, task_id: str) -> str:
 
 @pytest.fixture(scope="module")
 def offered(developer: Installed, wheels: dict[str, Path]) -> Installed:
-    """The example is installed, and the running stack's worker started anew."""
+    """The example is installed, and the running stack's worker restarted."""
     unknown = developer.run("pulp-admin", "submit", "checksums", "--argument", "folder=/tmp")
     assert unknown.returncode != 0
     developer.install(str(wheels["acme-checksums"]))
@@ -188,7 +188,7 @@ print(json.dumps({
 }))
 """
     found = json.loads(developer.ok("python", "-c", script))
-    assert found["schemas"] == [True] * 5
+    assert found["schemas"] == [True] * 7  # of each event
     assert found["distributions"] == [["Homepage, https://pulpproject.org", True, True]] * 2
 
 

@@ -78,7 +78,7 @@ def test_whoever_has_no_login_can_neither_read_nor_write(upgraded: Stack) -> Non
         admin.describe(bootstrap, TOPICS.events, timeout_s=2)
     producer = raw_producer.make(bootstrap)
     producer.produce(TOPICS.events, b"forged", partition=0)
-    assert producer.flush(3) == 1  # it waits, and nobody takes it
+    assert producer.flush(3) == 1  # it waits without a worker
     producer.purge()
     producer.flush(0)
     assert values(kafka(upgraded.service_environment())) == before

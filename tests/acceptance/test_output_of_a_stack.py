@@ -1,4 +1,4 @@
-"""The commands of a local stack print what docs/output.md says, and nothing else on standard output."""
+"""The commands of a local stack print what docs/reference/output.md says, and nothing else on standard output."""
 
 import json
 import os

@@ -76,7 +76,7 @@ def test_up_says_how_to_go_on(running: Running) -> None:
     assert "pulp-admin tasks list" in running.said
     assert running.said.endswith(
         f"\nStop      pulp-tasks down --data {shlex.quote(str(running.data))}\n"
-    )  # no terminal is held: no Ctrl-C
+    )  # without a terminal there is no Ctrl-C
 
 
 def test_secrets_are_for_their_owner_alone_and_in_no_process_list(running: Running) -> None:
@@ -263,7 +263,7 @@ def test_killing_the_supervisor_leaves_no_process_and_its_data_goes_on(running: 
     assert alive == []
     again = pulp_tasks("up", "--data", str(running.data), "--detach", env=running.env)
     assert again.returncode == 0, again.stderr
-    assert again.stdout == running.said  # the same ports: what was told once stays true
+    assert again.stdout == running.said  # the same ports as before
     assert "jo" in pulp_tasks("users", "list", "--data", str(running.data), env=running.env).stdout
 
 
@@ -289,7 +289,7 @@ def test_down_ends_a_supervisor_that_was_stopped_by_a_signal(running: Running) -
     result = pulp_tasks("down", "--data", str(running.data), env=running.env)
     assert (result.returncode, result.stdout) == (0, "stopped\n")
     assert [process for process in processes if process.is_running()] == []
-    assert not (running.data / "owner.json").exists()  # it ended in order, and was not killed
+    assert not (running.data / "owner.json").exists()  # it ended cleanly, without SIGKILL
     again = pulp_tasks("up", "--data", str(running.data), "--detach", env=running.env)
     assert again.returncode == 0, again.stderr
 
@@ -322,9 +322,9 @@ def test_a_signal_while_it_starts_leaves_no_process(folder: Path, signum: signal
         assert process.stderr is not None
         assert "starting on" in process.stderr.readline()
         if signum == signal.SIGHUP:
-            process.stderr.close()  # the terminal has gone, and nothing can be said any more
+            process.stderr.close()  # the terminal is closed, so nothing can be printed
         process.send_signal(signum)
-        assert process.wait(60) in (130, 141)  # interrupted; nobody reads that
+        assert process.wait(60) in (130, 141)  # interrupted, with nobody to read the code
     assert _on(data) == []
 
 

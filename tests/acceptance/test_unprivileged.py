@@ -1,4 +1,4 @@
-"""What root starts runs as an account without rights, wherever that can read what is installed."""
+"""Processes that root starts run as an unprivileged account, if that can read the installation."""
 
 import json
 import os

@@ -31,7 +31,7 @@ _OPERATIONS: Final = Path(__file__).with_name("operations")
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Returns when it holds; fails after `LIMIT_S`."""
+    """Wait until the condition holds; fails after `LIMIT_S`."""
     end_s = time.monotonic() + LIMIT_S
     while not condition():
         assert time.monotonic() < end_s, f"never came: {what}"
@@ -46,7 +46,7 @@ class Scene:
     image: str
     secrets: Path
     settings: dict[str, str]
-    """In place of those of the compose file; an empty text unsets one."""
+    """Replaces variables of the compose file; an empty text unsets one."""
     port: int
     superuser: str
     token: str = field(default_factory=lambda: uuid4().hex[:8])
@@ -57,7 +57,7 @@ class Scene:
         return f"pulp-tasks-test-{self.token}-{service}"
 
     def options(self, service: str) -> list[str]:
-        """How podman runs the service."""
+        """Podman's arguments for the service."""
         found: dict[str, Any] = COMPOSE["services"][service]
         environment = {**found["environment"], **self.settings}
         if environment.get("PGUSER") == "postgres":
@@ -96,11 +96,11 @@ class Scene:
         until(says_yes, f"health of {service}: {self.log(service)}")
 
     def state(self, service: str) -> dict[str, Any]:
-        """What podman says of the container's state."""
+        """The container's state, from podman."""
         return dict(self.engine.inspect(self.name(service))["State"])
 
     def log(self, service: str) -> str:
-        """All that the service has said."""
+        """The service's log."""
         result = self.engine.run("logs", self.name(service))
         return result.stdout + result.stderr
 
@@ -126,7 +126,7 @@ class Scene:
         return found
 
     def stop(self, service: str) -> tuple[int, float]:
-        """As the engine does: SIGTERM, then patience. The exit code, and how many seconds it took."""
+        """Stop a service as the engine does: SIGTERM, then wait. Returns the exit code and the seconds that it took."""
         began_s = time.monotonic()
         self.engine("stop", "--time", "60", self.name(service))
         return int(self.state(service)["ExitCode"]), time.monotonic() - began_s
@@ -180,6 +180,6 @@ def prepared(engine: Engine, image: str, backend: Backend, folder: Path) -> Iter
 
 
 def _take_password(passfile: Path, secret: Path) -> None:
-    """The superuser's of the server of the tests, where compose has the one that it made."""
+    """The superuser's password of the test server, in place of compose's."""
     secret.chmod(0o644)
     secret.write_text(passfile.read_text().strip().rpartition(":")[2] + "\n")

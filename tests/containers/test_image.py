@@ -1,8 +1,8 @@
 """The image, built here and run as deploy/compose.yaml runs it, on a real Kafka and a real Postgres.
 
-It takes podman, debootstrap and root, and says so where they are missing. Kafka is configured as in the compose file, with
-its logins and ACLs, and Postgres has its roles. Two things are not as in compose: the network is this machine's (Kafka and
-Postgres are on its loopback), and no init is put before the processes, as in Kubernetes.
+Needs podman, debootstrap and root, and skips with a reason without them. Kafka has the logins and ACLs of the compose
+file, Postgres its roles. Two differences from compose: the network is this machine's, and as in Kubernetes the
+processes run without an init.
 """
 
 import subprocess
@@ -16,7 +16,7 @@ from tests.support.backends import Backend
 from tests.support.engine import Engine, build, find
 from tests.support.manifests import COMPOSE, DEPLOY, seconds
 
-pytestmark = pytest.mark.timeout(1800)  # the first run makes the base and the image
+pytestmark = pytest.mark.timeout(1800)  # the first run builds the base and the image
 SERVING = ("api", "processor", "worker")
 NONE = f"{0:016x}"
 """No capability."""
@@ -50,7 +50,7 @@ def test_the_processes_are_healthy_as_compose_and_the_image_ask(scene: Scene) ->
 
 
 def test_a_new_installation_has_nothing_to_warn_of(scene: Scene) -> None:
-    """With the ACLs and the roles that its jobs have granted, each process sees all that it checks."""
+    """With the ACLs and roles that the jobs have granted, each process can check all its preconditions."""
     with scene.client() as client:
         findings = client.get("/readyz/").json()["findings"]
     assert [each for each in findings if each["severity"] != "note"] == []
@@ -93,7 +93,7 @@ def test_no_password_is_in_what_the_engine_tells(scene: Scene) -> None:
 
 
 def test_what_is_orphaned_is_reaped(scene: Scene) -> None:
-    """The worker is process 1: whatever loses its parent becomes its child."""
+    """The worker is process 1, so it inherits orphans."""
     assert scene.task("orphan")["result"] == 0
     count = "import pathlib\nprint(sum(' Z ' in p.read_text() for p in pathlib.Path('/proc').glob('[0-9]*/stat')))"
 

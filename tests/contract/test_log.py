@@ -1,4 +1,4 @@
-"""What every log promises: the one in memory and Apache Kafka pass the same tests."""
+"""The contract of a log: the one in memory and Apache Kafka pass the same tests."""
 
 import asyncio
 import itertools

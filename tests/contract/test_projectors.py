@@ -1,4 +1,5 @@
-"""What keeps a batch from being written twice, early or by two processors. Small and quick: the mutation test runs it.
+"""The guards against writing a batch twice, early or by two processors. Small and quick, since the mutation tests run
+it.
 
 The projector into Postgres, with either way of writing, and the one in memory pass the same tests.
 """
@@ -10,7 +11,8 @@ from uuid import UUID
 import pytest
 from pulp_events.ids import new_id
 from pulp_projections.writing import small_batch
-from pulp_projections.writing.projector import FenceLost, GapInBatch, Projector
+from pulp_projections.writing.projector import Projector
+from pulp_projections.writing.target import FenceLost, GapInBatch
 
 from tests.model.histories import Projects
 from tests.model.memory_read_model import MemoryProjector, MemoryReadModel
@@ -23,7 +25,7 @@ LIFE = records([accepted(TASK), started(TASK), progress(TASK, sequence=1), finis
 
 
 class Seen(NamedTuple):
-    """What the read model holds of partition 0."""
+    """The read model's rows of partition 0."""
 
     offsets: list[int]
     position: int
@@ -32,7 +34,7 @@ class Seen(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two processors' projectors of partition 0, both where it begins, and what is in their read model."""
+    """Two processors' projectors at the start of partition 0, and a view of their read model."""
 
     one: Projects
     other: Projects
@@ -78,7 +80,7 @@ async def test_of_two_processors_one_writes(pair: Pair) -> None:
     one, other, see = pair
     await one.project(LIFE[:2])
     with pytest.raises(FenceLost):
-        await other.project(records([accepted(new_id())]))  # other events at offsets that are taken
+        await other.project(records([accepted(new_id())]))  # other events at used offsets
     assert await see() == ([0, 1], 2, [(TASK, "running", 2)])
     assert await other.locate() == 2
     await other.project(LIFE[2:])
@@ -110,6 +112,6 @@ async def test_a_row_is_never_replaced_by_an_older_one(pair: Pair) -> None:
     await other.project(LIFE[:2])
     await one.locate()
     await one.project(LIFE[2:])
-    other.next_offset = 4  # past the fence, and it still takes the task for running
+    other.next_offset = 4  # past the fence, while it still believes the task to be running
     await other.project(records([progress(TASK, sequence=2)], start=4))
     assert await see() == ([0, 1, 2, 3, 4], 5, [(TASK, "successful", 4)])

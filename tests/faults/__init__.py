@@ -1,1 +1,1 @@
-"""The fault suite: a load that looks like life, faults while it runs, and a checker that trusts nothing of the product."""
+"""The fault suite: a realistic load, faults while it runs, and a checker that shares no code with the product."""

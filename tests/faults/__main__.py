@@ -1,4 +1,4 @@
-"""`./dev faults`: the whole system under fire, for as long as one likes."""
+"""`./dev faults`: runs the whole system under faults for a given time."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,7 @@ from tests.faults.catalogue import BY_NAME, FAULTS
 from tests.faults.episodes import episodes
 from tests.faults.report import Live, missed, print_report
 from tests.faults.runner import Outcome, Runner
+from tests.faults.size import Size, size_of
 from tests.faults.stage import Fault
 
 
@@ -22,12 +23,20 @@ from tests.faults.stage import Fault
 @click.option("--minutes", type=click.FloatRange(0.5), default=10, show_default=True, help="How long faults come.")
 @click.option("--seed", type=int, help="Of an earlier run, to have the same load and faults again; else a random one.")
 @click.option("--only", "names", multiple=True, help="This fault alone, again and again; may be given more than once.")
+@click.option("--workers", type=click.IntRange(1, 64), help="How many; by default the seed chooses 3, 8 or 32.")
 @click.option("--list", "listing", is_flag=True, help="List the faults.")
 @click.option(
     "--keep", type=click.Path(path_type=Path, exists=False), help="A new folder for data and logs, to look at later."
 )
-def main(minutes: float, seed: int | None, names: tuple[str, ...], listing: bool, keep: Path | None) -> None:
-    """Run the whole system (three brokers, Postgres, services) under a load that looks like life, and break it.
+def main(
+    minutes: float,
+    seed: int | None,
+    names: tuple[str, ...],
+    workers: int | None,
+    listing: bool,
+    keep: Path | None,
+) -> None:
+    """Run the whole system (three brokers, Postgres, services) under a realistic load, and break it.
 
     Each fault comes alone first, then two or three at once. At the end everything that clients were told and everything
     in Postgres and in the API is compared with the log. Exit status 0 exactly if all of it holds.
@@ -39,23 +48,27 @@ def main(minutes: float, seed: int | None, names: tuple[str, ...], listing: bool
     for name in names:
         if name not in BY_NAME:
             raise click.BadParameter(f"there is no fault {name!r}: --list shows them", param_hint="--only")
-    logging.disable(logging.CRITICAL)  # that a process ended is what happens here all the time
+    logging.disable(logging.CRITICAL)  # processes end all the time here
     seed = secrets.randbelow(10**9) if seed is None else seed
     chosen = [BY_NAME[name] for name in names] or list(FAULTS)
-    outcome = asyncio.run(run(seed, chosen, minutes * 60, alone=bool(names), kept=keep))
+    size = size_of(seed) if workers is None else Size(workers)
+    outcome = asyncio.run(run(seed, size, chosen, minutes * 60, alone=bool(names), kept=keep))
     print_report(outcome)
     if outcome.state.ledger.breaches or missed(outcome):
-        click.echo(f"the same load and faults again: ./dev faults --seed {seed} --minutes {minutes:g}")
+        same = f"--seed {seed} --minutes {minutes:g}{'' if workers is None else f' --workers {workers}'}"
+        click.echo(f"the same load and faults again: ./dev faults {same}")
         sys.exit(1)
 
 
-async def run(seed: int, faults: list[Fault], seconds: float, *, alone: bool, kept: Path | None = None) -> Outcome:
-    """A run on an arena of its own. What keeps that from ending is a breach, once the run has an outcome."""
+async def run(
+    seed: int, size: Size, faults: list[Fault], seconds: float, *, alone: bool, kept: Path | None = None
+) -> Outcome:
+    """Run on an arena of its own. Once there is an outcome, an error while the arena shuts down is a breach."""
     live = Live()
-    live.say(f"seed {seed}, {seconds / 60:g} minutes")
+    live.say(f"seed {seed}, {seconds / 60:g} minutes, {size.workers} workers, slots of each: {size.slots}")
     outcomes: list[Outcome] = []
     try:
-        await _run(live, outcomes, seed, faults, seconds, alone=alone, kept=kept)
+        await _run(live, outcomes, seed, size, faults, seconds, alone=alone, kept=kept)
     except Exception as error:
         if not outcomes:
             raise
@@ -67,13 +80,14 @@ async def _run(
     live: Live,
     outcomes: list[Outcome],
     seed: int,
+    size: Size,
     faults: list[Fault],
     seconds: float,
     *,
     alone: bool,
     kept: Path | None,
 ) -> None:
-    async with Arena(live.say, kept) as arena:
+    async with Arena(live.say, size, kept) as arena:
         possible = []
         for fault in faults:
             reason = fault.impossible(arena)

@@ -1,4 +1,4 @@
-"""What the API says at the end, against the reference at the same positions: every task, and some histories."""
+"""Compares the API's answers at the end with the reference at the same positions: every task, and some histories."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -16,7 +16,7 @@ _HISTORIES: Final = 50
 
 
 async def compare_api(arena: Arena, reference: Reference) -> list[Breach]:
-    """The breaches of I2 that a reader of the API would see."""
+    """The breaches of I2 that are visible through the API."""
     least = ",".join(f"{partition}:{end - 1}" for partition, end in reference.positions.items() if end)
     found: list[Breach] = []
     async with httpx.AsyncClient(base_url=arena.stack.url, auth=arena.auth, timeout=30, trust_env=False) as http:
@@ -52,7 +52,7 @@ def _differences(row: Row, task: Mapping[str, Any]) -> Iterator[Breach]:
 
 
 def _history(reference: Reference, row: Row, page: Mapping[str, Any]) -> Iterator[Breach]:
-    """Of a task's own partition; what strangers wrote about it elsewhere is left out."""
+    """The history in a task's own partition, without events about it in other partitions."""
     partition = row["partition"]
     entries = [entry for entry in reference.history[partition].values() if entry.event.task_id == row["task_id"]]
     expected = [(entry.raw.offset, entry.event.id, entry.effect) for entry in entries]

@@ -1,6 +1,4 @@
-"""The whole system with everything that faults need: three brokers, a proxy before each of their listeners, one before
-Postgres.
-"""
+"""The whole system with what faults need: three brokers, a proxy in front of each of their listeners and of Postgres."""
 
 import asyncio
 import contextlib
@@ -24,25 +22,27 @@ from pulp_deploy.backend import BackendOptions
 from pulp_deploy.errors import ProcessFailed
 from pulp_deploy.local import accounts
 from pulp_deploy.local.ports import HOST, free_ports
+from pulp_deploy.local.postgres import Postgres, connections_for
 from pulp_deploy.stack import Stack, StackOptions
 
-from tests.faults.cluster import BROKERS, PARTITIONS, Cluster, end_offsets
+from tests.faults.assigning import RECORD
+from tests.faults.cluster import BROKER_NAMES, BROKERS, PARTITIONS, Cluster, end_offsets
 from tests.faults.database import Database
 from tests.faults.extras import Extras
 from tests.faults.proxy import Proxy
+from tests.faults.size import MOST_EXTRA_PROCESSORS, MOST_EXTRA_WORKERS, PROCESSORS, Size
 from tests.faults.waiting import LIMIT_S, until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PROCESSORS: Final = 2
-WORKERS: Final = 3
 DISK_MB: Final = 2048
 
 
 class Arena:
-    """Up between `async with`. Names of processes are the stack's: `kafka-1`, `processor-2`, `worker-3`, `api`."""
+    """Runs inside `async with`. Processes have the stack's names: `kafka-1`, `processor-2`, `worker-3`, `api`."""
 
-    def __init__(self, say: Callable[[str], None], kept: Path | None = None) -> None:
-        """`kept` is a folder for all data and logs, which stays; without it they go to one that does not."""
+    def __init__(self, say: Callable[[str], None], size: Size, kept: Path | None = None) -> None:
+        """`kept` is a folder in which data and logs are kept; by default they go to a temporary one."""
+        self.size = size
         self._say = say
         self._is_kept = kept is not None
         self.folder = kept or Path(tempfile.mkdtemp(prefix="pulp-faults-"))
@@ -50,6 +50,9 @@ class Arena:
         self.folder.chmod(0o711)
         self.cluster = Cluster(self.folder / "kafka")
         postgres_port, proxy_port = free_ports(2)
+        connections = connections_for(
+            processors=PROCESSORS + MOST_EXTRA_PROCESSORS, workers=size.workers + MOST_EXTRA_WORKERS
+        )
         self.has_small_disk = False
         self.small_disk = self.folder / "wal"
         self.stack = Stack(
@@ -57,13 +60,15 @@ class Arena:
                 data=self.folder,
                 api_port=0,
                 processors=PROCESSORS,
-                workers=WORKERS,
+                workers=size.workers,
+                concurrency=size.slots,
                 backend=BackendOptions(
-                    user=accounts.ROOT,  # limits of another user's processes cannot be set everywhere, though we are root
+                    user=accounts.ROOT,  # not every system lets root set the limits of another user's processes
                     brokers=BROKERS,
                     partitions=PARTITIONS,
                     kafka_port=0,
                     postgres_port=postgres_port,
+                    postgres_connections=connections,
                     kafka_login=False,
                 ),
                 settings={
@@ -75,12 +80,13 @@ class Arena:
             ),
             say,
         )
-        self.database = Database(self.stack, self.folder / "postgres", postgres_port, Proxy(proxy_port, postgres_port))
+        server = Postgres(folder=self.folder / "postgres", port=postgres_port, connections=connections)
+        self.database = Database(self.stack, server, Proxy(proxy_port, postgres_port))
         self.extras = Extras(self.stack, self.folder)
 
     @property
     def kafka(self) -> str:
-        """Straight to the brokers."""
+        """The brokers' own addresses, past the proxies."""
         return self.stack.backend.kafka
 
     @property
@@ -90,12 +96,12 @@ class Arena:
 
     @property
     def attacker(self) -> tuple[str, str]:
-        """Name and password of a user who means no good."""
+        """Name and password of the attacking user."""
         return "mallory", "nine loud gulls before noon"
 
     @property
     def storage(self) -> Path:
-        """Where the operations write."""
+        """The folder that the operations write to."""
         return self.folder / "storage"
 
     async def __aenter__(self) -> Self:
@@ -122,13 +128,14 @@ class Arena:
         self._say("starting three brokers, Postgres and the services")
         await self.database.proxy.start()
         starting = asyncio.create_task(asyncio.to_thread(self.stack.up))
-        while not self.stack.backend.kafka:  # the ports of the brokers are known once they start
+        while not self.stack.backend.kafka:  # the brokers' ports are known once they start
             await asyncio.sleep(0.05)
             if starting.done():
                 starting.result()
         await self.cluster.start_proxies(self.stack)
         await starting
         await self._add_attacker()
+        await asyncio.to_thread(self.database.execute, RECORD)
         self._say("restarting the brokers, one after the other, with a proxy before each")
         await self.cluster.advertise_proxies(self.stack)
         await self._move_wal_to_small_disk()
@@ -139,7 +146,7 @@ class Arena:
             await add_user(connection, *self.attacker, Role.SUBMITTER)
 
     async def _move_wal_to_small_disk(self) -> None:
-        """A file system of its own for the log of Postgres, so that it can be full. Needs root; else that fault is not run."""
+        """Give Postgres's WAL a file system that can fill up. Needs root; without it that fault is left out."""
         if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("mount") is None:
             return
         self.small_disk.mkdir(mode=0o711)
@@ -160,10 +167,10 @@ class Arena:
             passfile=str(self.folder / "postgres" / "pgpass"),
         )
 
-    # What faults do to it.
+    # Actions of faults.
 
     def signal(self, name: str, signum: signal.Signals, *, children: bool = False) -> int | None:
-        """Send a signal to a process, and perhaps to its children; its pid, or None if it does not run."""
+        """Send a signal to a process, and optionally to its children; return its pid, or None if it does not run."""
         pid = self.stack.pid(name)
         if pid is not None:
             os.kill(pid, signum)
@@ -185,7 +192,7 @@ class Arena:
         self.stack.start(name)
 
     async def mend(self) -> None:
-        """Have everything as it was, after a fault that did not end as it should."""
+        """Restore everything after a fault that did not end properly."""
         self.extras.kill_all()
         self.wake_all()
         for proxy in (*self.cluster.proxies, self.database.proxy):
@@ -205,24 +212,30 @@ class Arena:
                 each.send_signal(signal.SIGCONT)
 
     def wake_all(self) -> None:
-        """SIGCONT to everything: nothing stays stopped, whatever went wrong."""
+        """SIGCONT to everything, so that nothing stays stopped after an error."""
         for process in psutil.Process().children(recursive=True):
             try:
                 process.send_signal(signal.SIGCONT)
             except psutil.NoSuchProcess:
                 continue
 
-    # What faults look at, and wait for.
+    # What faults read and wait for.
+
+    def names_of(self, kind: str) -> tuple[str, ...]:
+        """The names of the stack's processes of a kind: `api`, `processor`, `worker` or `broker`."""
+        if kind == "broker":
+            return BROKER_NAMES
+        return tuple(name for name in self.stack.names if name.partition("-")[0] == kind)
 
     def pid(self, name: str) -> int:
-        """Of a process of the stack that runs."""
+        """The pid of a running process of the stack."""
         pid = self.stack.pid(name)
         if pid is None:
             raise RuntimeError(f"{name} does not run")
         return pid
 
     async def until_worker(self, name: str) -> None:
-        """A worker of this name has registered."""
+        """Wait until a worker of this name has registered."""
 
         def is_there() -> bool:
             try:
@@ -237,7 +250,7 @@ class Arena:
         await self.cluster.until_in_sync(self.kafka)
 
     async def until_services(self) -> None:
-        """API, processors and workers are at work, those included that ended and were started again."""
+        """Wait until API, processors and workers are at work, including restarted ones."""
         ends = time.monotonic() + LIMIT_S
         while True:
             try:
@@ -250,12 +263,12 @@ class Arena:
                 return
 
     def positions(self) -> dict[int, int]:
-        """How far the projection is. Raises `psycopg.OperationalError` while Postgres is away."""
+        """The positions of the projection. Raises `psycopg.OperationalError` while Postgres is unreachable."""
         with psycopg.connect(self.database.conninfo, autocommit=True, connect_timeout=5) as connection:
             return dict(connection.execute("select partition, next_offset from positions").fetchall())
 
     async def caught_up(self, limit_s: float) -> float:
-        """Seconds until the projection has passed what is in the log now; `TimeoutError` after the limit."""
+        """Seconds until the projection reaches the log's current end; `TimeoutError` after the limit."""
         began = time.monotonic()
         ends: dict[int, int] | None = None
 

@@ -1,4 +1,4 @@
-"""Compares the read model in Postgres with the reference, at the positions that Postgres itself names."""
+"""Compares the read model in Postgres with the reference, at the positions stored in Postgres."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,8 @@ _TASKS: Final = """
     select task_id, state, operation, arguments, resources, exclusive_resources, shared_resources, tags, queue,
            priority, group_id, parent_id, depends_on, timeout_seconds, created_by, correlation_id, accepted_at,
            updated_at, started_at, cancel_requested_at, finished_at, partition, accepted_offset, last_offset, version,
-           attempt, attempt_id, worker, cancellable, sequence, progress, result, error
+           attempt, attempt_id, worker, cancellable, sequence, progress, result, error, retry, deadline_seconds,
+           failed_attempts, retry_at, purged_at, purged_by
       from tasks where partition = %s and last_offset >= %s
 """
 _HISTORY: Final = """
@@ -35,7 +36,7 @@ _COUNTS: Final = "select state, operation, tasks from task_counts where partitio
 
 
 class Difference(NamedTuple):
-    """Where the read model is not what the log says. Sorted: the first one in the log comes first."""
+    """A difference between the read model and the log. Sorts by position in the log."""
 
     promise: str
     partition: int
@@ -56,7 +57,7 @@ class Checked(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """What Postgres holds of a partition, from an offset on."""
+    """The rows of a partition in Postgres, from an offset on."""
 
     tasks: list[Row]
     history: list[Row]
@@ -80,9 +81,8 @@ class _Rows(NamedTuple):
 
 
 class Checker:
-    """Each `check` compares what has come since the one before; `check_all` everything.
-
-    Positions may go back only where a server of Postgres has died since the last check: then its rows went with them.
+    """Each `check` compares what is new since the last one; `check_all` compares everything. Positions may go back
+    only if a Postgres server has died since the last check, and the rows with them.
     """
 
     def __init__(self, reference: Reference, postgres: str) -> None:
@@ -92,11 +92,11 @@ class Checker:
         self._may_go_back = False
 
     def expect_rewind(self) -> None:
-        """A server of Postgres has died: until the next check positions may have gone back with their rows."""
+        """A Postgres server has died: until the next check, positions and rows may go back."""
         self._may_go_back = True
 
     def check(self) -> Checked:
-        """Compare what is new. Raises `psycopg.OperationalError` while Postgres is away."""
+        """Compare what is new. Raises `psycopg.OperationalError` while Postgres is unreachable."""
         return self._compare(self._checked)
 
     def check_all(self) -> Checked:
@@ -191,7 +191,8 @@ class Checker:
 
     def _counts(self, partition: int, rows: Iterable[Row]) -> Iterator[Difference]:
         kept = {(row["state"], row["operation"]): row["tasks"] for row in rows}
-        told = Counter((row["state"], row["operation"]) for row in self.reference.tasks[partition].values())
+        tasks = self.reference.tasks[partition].values()
+        told = Counter((row["state"], row["operation"]) for row in tasks if row["purged_at"] is None)
         for state, operation in sorted(kept.keys() | told.keys()):
             count, wanted = kept.get((state, operation), 0), told[state, operation]
             if count != wanted:
@@ -219,14 +220,14 @@ class Checker:
 
 
 def _uses_of(row: Row) -> set[tuple[str, int, str, str]]:
-    """What the rows of a task's resources should say."""
+    """The expected rows of a task's resources."""
     exclusive, shared = set(row["exclusive_resources"]), set(row["shared_resources"])
     kinds = (("e", exclusive), ("b", shared & exclusive), ("s", shared - exclusive))
     return {(row["task_id"], row["accepted_at"], key, kind) for kind, keys in kinds for key in keys}
 
 
 def _single_writer(partition: int, rows: Iterable[Row]) -> Iterator[Difference]:
-    """Transactions of two writers that interleave would show in the order of the transactions' numbers."""
+    """Check the order of transaction ids, which reveals interleaved transactions of two writers."""
     last = 0
     for row in rows:
         if row["xmin"] < last:

@@ -1,4 +1,4 @@
-"""The API's clients: they submit, read, list and cancel as planned, and keep in the ledger what they are told."""
+"""The API's clients: they submit, read, list and cancel as planned, and record the answers in the ledger."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ _EXPECTED: Final = {200, 202, 400, 404, 409, 501, 503, 504}
 
 
 class Load:
-    """Some clients that share one plan. `stop` ends it: what is under way is finished first."""
+    """Clients that share one plan. `stop` lets them finish what they have begun."""
 
     def __init__(self, url: str, auth: tuple[str, str], ledger: Ledger, seed: int, *, clients: int = 4) -> None:
         self.ledger = ledger
@@ -32,20 +32,20 @@ class Load:
         self._tasks.append(asyncio.create_task(self._follow(), name="reader"))
 
     async def stop(self) -> None:
-        """No new tasks; raises what broke a client."""
+        """Begin no new tasks, and wait; raises a client's error."""
         self._stopping.set()
         await asyncio.gather(*self._tasks)
         await self._http.aclose()
 
     async def cancel(self) -> None:
-        """Stop at once, whatever broke."""
+        """Stop at once, ignoring errors."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._http.aclose()
 
     def check(self) -> None:
-        """Raise what has broken a client."""
+        """Raise a client's error, if any."""
         for task in self._tasks:
             if task.done():
                 task.result()
@@ -70,7 +70,7 @@ class Load:
             await self.read(task_id)
 
     async def _follow(self) -> None:
-        """Looks at what is not known to have ended, and at lists."""
+        """Read tasks that may still run, and lists."""
         while not self._stopping.is_set():
             for task_id, seen in list(self.ledger.seen.items()):
                 if self._stopping.is_set():
@@ -100,7 +100,7 @@ class Load:
             await asyncio.sleep(_RETRY_S)
 
     def _judge_refusal(self, item: Planned, answer: httpx.Response) -> None:
-        if item.parent is None:  # a child that needs what its parent holds is refused, and rightly
+        if item.parent is None:  # a child that needs its parent's resources is refused, correctly
             self.ledger.breach("API", f"task {item.number} of the plan", f"refused: {answer.text:.300}")
 
     def _body(self, item: Planned) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class Load:
             self.ledger.tell("ended", item.number, task_id, position)
 
     async def read(self, task_id: str) -> None:
-        """Read a task with the newest position that anybody was shown: nothing older may come."""
+        """Read a task with the newest position that any client was shown; the answer may not be older."""
         before = self.ledger.seen.get(task_id)
         headers = {} if before is None else {"Pulp-Min-Position": f"{before.partition}:{before.offset}"}
         answer = await self._send("read", "GET", f"{TASKS}{task_id}/", headers=headers)
@@ -139,7 +139,7 @@ class Load:
             self.ledger.breach("I9", _place(before), f"task {task_id}, accepted before, reads {answer.status_code}")
 
     async def _send(self, what: str, method: str, path: str, **more: Any) -> httpx.Response | None:
-        """The answer; None where the connection broke or took too long, so that nothing is known."""
+        """The answer; None if the connection broke or timed out, so that the outcome is unknown."""
         try:
             answer = await self._http.request(method, path, **more)
         except httpx.TransportError as error:

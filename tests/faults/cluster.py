@@ -1,8 +1,9 @@
-"""Three brokers, with a proxy before each of their listeners: clients, replicas and controllers each come their own way."""
+"""Three brokers, with a proxy in front of each listener: one for clients, one for replication, one for controllers."""
 
 import asyncio
 import itertools
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from tests.faults.waiting import until
 C = TypeVar("C")
 T = TypeVar("T")
 BROKERS: Final = 3
+BROKER_NAMES: Final = tuple(f"kafka-{number}" for number in range(1, BROKERS + 1))
 PARTITIONS: Final = 4
 TOPIC: Final = "pulp.tasks.events"
 GROUP: Final = f"{TOPIC}.processor"
@@ -39,11 +41,11 @@ class Cluster:
         )
         self.clients = [Proxy(port, 0) for port in clients]
         self.inner = [(Proxy(one, 0), Proxy(two, 0)) for one, two in zip(replicas, controllers, strict=True)]
-        """For the other brokers: before its replication, and before its controller."""
+        """The proxies for the other brokers: in front of its replication, and of its controller."""
 
     @property
     def bootstrap(self) -> str:
-        """The way of the services."""
+        """The address for the services, through the proxy."""
         return ",".join(f"{HOST}:{proxy.port}" for proxy in self.clients)
 
     @property
@@ -52,13 +54,13 @@ class Cluster:
         return itertools.chain(self.clients, *self.inner)
 
     async def start_proxies(self, stack: Stack) -> None:
-        """Let the stack's services through to the only listener that its brokers have at first."""
+        """Forward the stack's services to the only listener that its brokers have at first."""
         for proxy, address in zip(self.clients, stack.backend.kafka.split(","), strict=True):
             proxy.target = int(address.rpartition(":")[2])
             await proxy.start()
 
     async def advertise_proxies(self, stack: Stack) -> None:
-        """Restart the brokers one after the other: from then on all that others reach of them is reached by a proxy."""
+        """Restart the brokers one after the other, so that afterwards every connection to them uses a proxy."""
         for number in range(1, BROKERS + 1):
             listeners = dict(each.split("://") for each in self._properties(number)["listeners"].split(","))
             for proxy, listener in zip(self.inner[number - 1], ("PLAINTEXT", "CONTROLLER"), strict=True):
@@ -92,7 +94,7 @@ class Cluster:
         return dict(line.split("=", 1) for line in lines if line)
 
     def controller(self) -> str:
-        """The name of the broker whose controller leads, by what each has written down of its last election."""
+        """The name of the broker whose controller leads, by each one's record of the last election."""
         newest = max(
             (json.loads(path.read_text()) for path in self._folder.glob("*/data/__cluster_metadata-0/quorum-state")),
             key=lambda state: int(state["leaderEpoch"]),
@@ -101,11 +103,11 @@ class Cluster:
 
     async def until_in_sync(self, kafka: str) -> None:
         """All brokers are in the cluster, and every partition has all its replicas in sync."""
-        await until("all replicas are in sync", lambda: _is_in_sync(kafka))
+        await until("all replicas are in sync", lambda: _are_answering(kafka) and _is_in_sync(kafka))
 
 
 async def until_members(kafka: str, *instances: str) -> None:
-    """All of these are in the processors' consumer group, and nobody is joining any more."""
+    """Whether all of these are in the processors' consumer group, without a rebalance."""
 
     def are_there() -> bool:
         members = stable_members(kafka, GROUP)
@@ -128,10 +130,8 @@ def _watermarks(client: Consumer) -> dict[int, int]:
 
 @dataclass
 class _Clients(Generic[C]):
-    """Clients of one kind. The last one is used.
-
-    One that has failed may go on asking the broker that it knows, which is no leader and no coordinator any more. It is
-    kept all the same: one that is closed while a broker is away can take its process with it.
+    """Clients of one kind, of which the last is used. A failed one may keep asking a former leader or coordinator. It
+    stays open, since closing it while a broker is unreachable can abort the process.
     """
 
     make: Callable[[], C]
@@ -160,6 +160,17 @@ def _admins(kafka: str) -> _Clients[AdminClient]:
 def _consumers(kafka: str) -> _Clients[Consumer]:
     settings: dict[str, str | int] = {"bootstrap.servers": kafka, "group.id": "pulp-tasks-checker", "log_level": 0}
     return _Clients(lambda: Consumer(settings))
+
+
+def _are_answering(kafka: str) -> bool:
+    """Whether each broker takes connections: one that has lost all others still tells that they are in sync."""
+    try:
+        for address in kafka.split(","):
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _is_in_sync(kafka: str) -> bool:

@@ -1,4 +1,4 @@
-"""The Postgres under fire: the stack's own server first, and after a failover the standby that took over."""
+"""The Postgres under faults: the stack's own server, or the promoted standby after a failover."""
 
 import asyncio
 import contextlib
@@ -22,26 +22,27 @@ from tests.faults.waiting import until
 
 
 class Database:
-    """Whichever server is the primary now. `proxy` is the way that the services take to it."""
+    """The current primary. The services reach it through `proxy`."""
 
-    def __init__(self, stack: Stack, folder: Path, port: int, proxy: Proxy) -> None:
+    def __init__(self, stack: Stack, server: Postgres, proxy: Proxy) -> None:
+        """`server` is the stack's own, and `proxy` what the services use in front of it."""
         self.proxy = proxy
         self.failovers = 0
         self._stack = stack
-        self._home = folder
-        self._server = Postgres(folder=folder, port=port)
+        self._home = server.folder
+        self._server = server
         self._wal: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        """Of a server that the suite started; None: the stack runs it."""
+        """The process of a server that the suite started; None if the stack runs it."""
         self._standby: Standby | None = None
 
     @property
     def conninfo(self) -> str:
-        """Straight to the server, past the proxy; the limits of time that faults set do not hold here."""
+        """The server's own address, past the proxy, without the timeouts that faults set."""
         return make_conninfo(self._conninfo, options="-c statement_timeout=0")
 
     def through_proxy(self) -> str:
-        """The way of the services."""
+        """The address for the services, through the proxy."""
         return make_conninfo(self._conninfo, port=self.proxy.port)
 
     @property
@@ -61,13 +62,13 @@ class Database:
             return []
 
     def signal(self, signum: signal.Signals) -> None:
-        """Send it to all processes of the server."""
+        """Send a signal to all processes of the server."""
         for process in self.processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signum)
 
     async def kill(self) -> None:
-        """As a power cut does: all of its processes die, and stay dead until `start`."""
+        """Kill all of its processes, as a power cut does; they stay down until `start`."""
         children = self.processes[1:]
         if self._process is None:
             await asyncio.to_thread(self._stack.kill, "postgres")
@@ -79,7 +80,7 @@ class Database:
                 child.kill()
 
     async def stop(self) -> None:
-        """As an operator does; it stays down until `start`."""
+        """Shut it down as an operator does; it stays down until `start`."""
         if self._process is None:
             await asyncio.to_thread(self._stack.stop, "postgres")
         else:
@@ -93,7 +94,7 @@ class Database:
         await self.until_ready()
 
     async def mend(self) -> None:
-        """Have it run, whatever a fault has left: awake, with its settings."""
+        """Restore it after a fault: running, awake, with its settings."""
         if self._standby is not None:
             await self._standby.discard()
             self._standby = None
@@ -104,17 +105,17 @@ class Database:
         await asyncio.to_thread(self.execute, "select pg_reload_conf()")
 
     async def until_ready(self) -> None:
-        """Wait until it answers; starts a server of the suite's own again that has ended."""
+        """Wait until it answers; restart a server of the suite that has ended."""
         await until("Postgres answers", self._is_ready)
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
-        """A statement as its owner, straight to the server."""
+        """Execute a statement as the owner, past the proxy."""
         with psycopg.connect(self.conninfo, autocommit=True, connect_timeout=5) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
     def move_wal(self, disk: Path) -> None:
-        """Have its log on another file system, also that of standbys to come. It must be down."""
+        """Move its WAL to another file system, and that of later standbys. The server must be down."""
         self._wal = disk
         place, moved = self._server.data / "pg_wal", disk / "primary"
         shutil.copytree(place, moved)
@@ -124,7 +125,7 @@ class Database:
             _give_to_server(path)
 
     async def make_standby(self) -> "Standby":
-        """A copy of the primary that follows it, asynchronously, over a way of its own."""
+        """Start an asynchronous standby of the primary, connected by a proxy of its own."""
         [port, way] = free_ports(2)
         link = Proxy(way, self._server.port)
         await link.start()
@@ -132,15 +133,17 @@ class Database:
         folder.mkdir(mode=0o711)
         if (self._home / "server").exists():
             (folder / "server").symlink_to(self._home / "server")
-        standby = Standby(Postgres(folder=folder, port=port), link, self._home / "pgpass")
+        server = Postgres(folder=folder, port=port, connections=self._server.connections)
+        standby = Standby(server, link, self._home / "pgpass")
         self._standby = standby
         await asyncio.to_thread(standby.copy, None if self._wal is None else self._wal / folder.name)
         standby.start()
-        await until("the standby follows", lambda: bool(self.execute("select 1 from pg_stat_replication")))
+        follows = "select 1 from pg_stat_replication where application_name = 'walreceiver' and state = 'streaming'"
+        await until("the standby follows", lambda: bool(self.execute(follows)))
         return standby
 
     async def take(self, standby: "Standby") -> None:
-        """The standby becomes the primary, and the services' way leads to it."""
+        """Promote the standby, and direct the services' proxy to it."""
         self._server, self._process, self._standby = standby.server, standby.process, None
         await asyncio.to_thread(self.execute, "select pg_promote()")
         self.failovers += 1
@@ -202,7 +205,7 @@ class Standby:
         self.process = _spawn(self.server.command(self.server.folder))
 
     async def discard(self) -> None:
-        """It is not needed any more."""
+        """Remove the standby."""
         if self.process is not None:
             self.process.kill()
             await asyncio.to_thread(self.process.wait)

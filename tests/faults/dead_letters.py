@@ -1,4 +1,4 @@
-"""The dead-letter topic at the end: every record that is no event is there, under its coordinates, at least once."""
+"""Checks the dead-letter topic at the end: it has every undecodable record, with its coordinates, at least once."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ _LIMIT_S = 60.0
 
 
 async def judge_dead_letters(arena: Arena, reference: Reference) -> list[Breach]:
-    """The breaches: letters that are missing, or that the log does not know."""
+    """The breaches: dead letters that are missing, or that match no record."""
     expected = {f"{TOPIC}/{partition}/{offset}" for partition, dead in reference.dead.items() for offset in dead}
     ends = time.monotonic() + _LIMIT_S
     while True:

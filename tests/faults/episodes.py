@@ -1,4 +1,4 @@
-"""Which faults happen, in which order: decided by the seed."""
+"""Chooses the faults and their order by the seed."""
 
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -7,9 +7,8 @@ from tests.faults.stage import Fault
 
 
 def episodes(seed: int, faults: Sequence[Fault], *, alone: bool) -> Iterator[list[Fault]]:
-    """Each fault alone, in an order that the seed decides; then two or three at once, for ever, mostly beside attackers.
-
-    `alone`: for ever alone.
+    """Each fault alone, in random order; then endlessly two or three at once, mostly with attackers. `alone`: always
+    one at a time.
     """
     random = Random(f"{seed}/episodes")
     while True:

@@ -20,7 +20,7 @@ class Extras:
         self._numbers = itertools.count(1)
 
     def name(self, kind: str) -> str:
-        """A name that no process of this run has had."""
+        """A name that is new in this run."""
         return f"{kind}-extra-{next(self._numbers)}"
 
     def start(self, name: str, *command: str, environment: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
@@ -47,8 +47,13 @@ class Extras:
         self._running[name].terminate()
         return await self.ended(name, 60)
 
+    async def kill(self, name: str) -> None:
+        """SIGKILL to it."""
+        self._running[name].kill()
+        await self.ended(name)
+
     def kill_all(self) -> None:
-        """kill -9 to what still runs."""
+        """SIGKILL to what still runs."""
         for process in self._running.values():
             process.kill()
             process.wait()

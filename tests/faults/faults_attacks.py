@@ -1,4 +1,4 @@
-"""Attackers beside the load: each kind for a while, from addresses of their own, with credentials of their own or none."""
+"""Attackers beside the load: each kind for a while, from their own addresses, with their own credentials or none."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ _LOOK_S: Final = 0.2
 
 
 def no_addresses(arena: Arena) -> str | None:
-    """Why attackers cannot have addresses of their own here, if they cannot."""
+    """Why attackers cannot use their own addresses here; None if they can."""
     return None if Path("/proc/self/status").exists() else "all of 127.0.0.0/8 is the machine's own on Linux alone"
 
 
@@ -46,7 +46,7 @@ def _attacked(name: str) -> Callable[[Stage], Awaitable[None]]:
 
 
 async def _look(stage: Stage) -> None:
-    """Measure the memory of the API, whichever process that is, until cancelled."""
+    """Measure the memory of the current API process until cancelled."""
     while True:
         pid = stage.arena.stack.pid("api")
         if pid is not None:
@@ -56,7 +56,8 @@ async def _look(stage: Stage) -> None:
 
 
 async def _ask(stage: Stage) -> None:
-    """Ask as an honest client who connects anew each time, until cancelled. The load alone would wait for tasks."""
+    """Send requests as an honest client that reconnects each time, until cancelled, since the load itself waits for
+    tasks."""
     while True:
         began_s = time.perf_counter()
         url = f"{stage.arena.stack.url}{TASKS}?limit=20"

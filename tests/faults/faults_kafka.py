@@ -1,4 +1,4 @@
-"""Brokers are lost, restarted, cannot write; the log gets records that nobody should have written."""
+"""Brokers are lost, restarted or cannot write; the log gets malformed and unexpected records."""
 
 import asyncio
 import resource
@@ -9,9 +9,9 @@ import httpx
 import psutil
 
 from tests.faults.clients import TASKS
-from tests.faults.cluster import PARTITIONS, TOPIC
+from tests.faults.cluster import BROKER_NAMES, PARTITIONS, TOPIC
 from tests.faults.poison import poison, write
-from tests.faults.stage import BROKER_NAMES, Fault, Stage, no_limits
+from tests.faults.stage import Fault, Stage, no_limits
 
 _PROBE: Final = {"operation": "faults-async", "arguments": {"number": 0, "steps": 1, "reports": 1, "modes": {}}}
 
@@ -29,7 +29,7 @@ async def two_brokers_lost(stage: Stage) -> None:
 
 
 async def _refused(stage: Stage) -> None:
-    """One broker cannot confirm a write. Nobody is told that it did, and reads are answered."""
+    """A single broker cannot confirm a write: no client is told that it did, and reads still work."""
     url, auth = stage.arena.stack.url, stage.arena.auth
     async with httpx.AsyncClient(base_url=url, auth=auth, timeout=30, trust_env=False) as client:
         write, read = await asyncio.gather(client.post(TASKS, json=_PROBE), client.get(TASKS))
@@ -59,7 +59,7 @@ async def controller_killed(stage: Stage) -> None:
 
 
 async def controller_stopped(stage: Stage) -> None:
-    """The same broker stands still, and wakes when another one's controller leads."""
+    """The same broker is stopped, and wakes when another controller leads."""
     pid = stage.arena.signal(await asyncio.to_thread(stage.arena.cluster.controller), signal.SIGSTOP)
     try:
         await stage.last(9, 30)
@@ -69,7 +69,7 @@ async def controller_stopped(stage: Stage) -> None:
 
 
 async def controller_terminated(stage: Stage) -> None:
-    """The same broker leaves in good order, and hands its lead over."""
+    """The same broker shuts down cleanly and hands over its leadership."""
     name = await asyncio.to_thread(stage.arena.cluster.controller)
     await stage.arena.stop(name)
     await stage.last(0, 5)
@@ -78,7 +78,7 @@ async def controller_terminated(stage: Stage) -> None:
 
 
 async def broker_cannot_write(stage: Stage) -> None:
-    """No file of one broker can grow any more, as on a full disk: it gives up, and is started again."""
+    """One broker's files cannot grow any more, as on a full disk: it exits and is restarted."""
     name = stage.one_of("broker")
     pid = stage.arena.pid(name)
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
@@ -92,7 +92,7 @@ async def broker_cannot_write(stage: Stage) -> None:
 
 
 async def poisoned(stage: Stage) -> None:
-    """Records of every kind that nobody should have written."""
+    """Malformed and unexpected records of every kind."""
     records = list(poison(stage.random, PARTITIONS, stage.state.recent(stage.random)))
     await asyncio.to_thread(write, stage.arena.kafka, TOPIC, records)
     stage.state.count("poisonous records", len(records))

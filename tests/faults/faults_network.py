@@ -1,27 +1,37 @@
-"""The network is cut, slow, or loses an answer: before a server for everybody, or between two processes alone."""
+"""The network is cut, slow, or loses a response: for all clients of a server, or for one process."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import chain, product
 from typing import Final
 
+from tests.faults.cluster import BROKER_NAMES
 from tests.faults.proxy import Proxy, Trap
-from tests.faults.stage import BROKER_NAMES, SERVICES, Fault, Stage
+from tests.faults.stage import SERVICES, Fault, Stage
 
 _DELAY_S: Final = 0.2
+_WRITES: Final = (
+    (b"pulp-processor/", b"COMMIT"),
+    (b"pulp-dispatcher", b"insert into holds"),
+    (b"pulp-dispatcher", b"update dispatcher"),
+    (b"pulp-worker/", b"delete from claims"),
+    (b"pulp-worker/", b"set released_at"),
+)
+"""Name of the connection, and what its statement contains: batches; assignments, elections and leases; ends and
+releases."""
 _WORDS: Final = {"cut": "cut off from", "delay": "200 ms away from"}
 
 
-async def answer_of_commit_lost(stage: Stage) -> None:
-    """The connection breaks after COMMIT was sent, before its answer: several times, for processor and worker."""
+async def answer_of_write_lost(stage: Stage) -> None:
+    """Connections break between a write and its response: several times, for each kind of writer."""
     proxy = stage.arena.database.proxy
-    for _ in range(stage.random.randint(4, 8)):
-        application = stage.random.choice([b"pulp-processor/", b"pulp-worker/"])
-        proxy.trap = Trap(application, b"COMMIT")
+    for _ in range(stage.random.randint(6, 10)):
+        application, statement = stage.random.choice(_WRITES)
+        proxy.trap = Trap(application, statement)
         try:
             async with asyncio.timeout(5):
                 await proxy.trap.sprung.wait()
-                stage.state.count("answers of COMMIT lost")
+                stage.state.count(f"answers lost: {application.decode().rstrip('/')}, {statement.decode()}")
         except TimeoutError:
             continue
         finally:
@@ -40,7 +50,7 @@ def _server(which: str, effect: str) -> Callable[[Stage], Awaitable[None]]:
 
 
 def _pair(kind: str, server: str, effect: str) -> Callable[[Stage], Awaitable[None]]:
-    """One process, and the server; everybody else is well."""
+    """Between one process and the server; other connections still work."""
 
     async def run(stage: Stage) -> None:
         chosen = [stage.arena.database.proxy] if server == "postgres" else stage.arena.cluster.clients
@@ -84,7 +94,7 @@ async def _disturb(stage: Stage, proxies: Iterable[Proxy], effect: str, pid: int
 
 
 FAULTS: Final[tuple[Fault, ...]] = (
-    Fault("answer of COMMIT lost", "network", answer_of_commit_lost),
+    Fault("answer of a write lost", "network", answer_of_write_lost),
     Fault("postgres cut off", "network", _server("postgres", "cut")),
     Fault("postgres 200 ms away", "network", _server("postgres", "delay")),
     Fault("connections to postgres reset", "network", _server("postgres", "reset")),

@@ -26,7 +26,7 @@ async def postgres_killed(stage: Stage) -> None:
 
 
 async def postgres_restarted(stage: Stage) -> None:
-    """A fast shutdown, which breaks off the transactions that are under way."""
+    """A fast shutdown, which aborts open transactions."""
     stage.state.expect_rewind()
     await stage.arena.database.stop()
     await stage.last(0, 3)
@@ -35,7 +35,7 @@ async def postgres_restarted(stage: Stage) -> None:
 
 
 async def postgres_stopped(stage: Stage) -> None:
-    """It does not answer, and does not close anything."""
+    """It stops answering, with its connections open."""
     stage.arena.database.signal(signal.SIGSTOP)
     try:
         await stage.last(9, 25)
@@ -45,10 +45,10 @@ async def postgres_stopped(stage: Stage) -> None:
 
 
 async def standby_took_over(stage: Stage) -> None:
-    """The primary dies, and the standby that takes over lacks its last transactions."""
+    """The primary dies, and the promoted standby lacks its last transactions."""
     standby = await stage.arena.database.make_standby()
     await standby.link.hold()
-    await stage.last(2, 4)  # what is committed meanwhile is the tail that is lost
+    await stage.last(2, 4)  # transactions from now on will be lost
     stage.state.expect_rewind()
     await stage.arena.database.kill()
     await stage.arena.database.take(standby)
@@ -72,14 +72,14 @@ def _settings_changed(name: str, value: str) -> Callable[[Stage], Awaitable[None
 
 
 async def statements_timed_out(stage: Stage) -> None:
-    """A statement timeout, and a lock on every row of tasks, so that it strikes."""
+    """A statement timeout, triggered by a lock on every row of tasks."""
     execute = stage.arena.database.execute
     await asyncio.to_thread(execute, "alter system set statement_timeout = '250ms'")
     await asyncio.to_thread(execute, "select pg_reload_conf()")
     try:
         async with await psycopg.AsyncConnection.connect(stage.arena.database.conninfo) as connection:
             for _ in range(3):
-                await connection.execute("lock table positions, claims in access exclusive mode")
+                await connection.execute("lock table positions, claims, holds, dispatcher in access exclusive mode")
                 await stage.last(1, 3)
                 await connection.rollback()
                 await asyncio.sleep(0.5)
@@ -89,7 +89,7 @@ async def statements_timed_out(stage: Stage) -> None:
 
 
 async def disk_full(stage: Stage) -> None:
-    """Postgres can write nothing more. Without room for its log it dies, and comes back when there is some."""
+    """Postgres cannot write any more. Without space for its WAL it dies, and recovers when there is some."""
     stage.state.expect_rewind()
     execute = stage.arena.database.execute
     filler = stage.arena.small_disk / "filler"
@@ -102,7 +102,7 @@ async def disk_full(stage: Stage) -> None:
                     return
 
     try:
-        for _ in range(3):  # what Postgres frees meanwhile is filled as well
+        for _ in range(3):  # fill what Postgres frees meanwhile as well
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(fill)
             with contextlib.suppress(psycopg.OperationalError):
@@ -116,7 +116,7 @@ async def disk_full(stage: Stage) -> None:
 
 
 async def rebuilt(stage: Stage) -> None:
-    """A new generation is built and activated while all goes on; often its process is killed first, and resumed."""
+    """A new generation is built and activated meanwhile; often its process is killed and resumed first."""
     arena = stage.arena
     name = arena.extras.name("rebuild")
     process = arena.extras.start(name, "rebuild", "start", "--activate")

@@ -1,4 +1,4 @@
-"""Processes are killed, stopped, terminated, starved, and more of them come than there were."""
+"""Processes are killed, stopped, terminated or starved, and extra ones join."""
 
 import asyncio
 import itertools
@@ -13,9 +13,10 @@ from typing import Final
 
 import psutil
 
-from tests.faults.arena import PROCESSORS, Arena
+from tests.faults.arena import Arena
 from tests.faults.cluster import PARTITIONS, until_members
 from tests.faults.run_state import Wake
+from tests.faults.size import MOST_EXTRA_WORKERS, PROCESSORS
 from tests.faults.stage import PROCESSES, SERVICES, Fault, Stage, no_limits
 
 
@@ -40,7 +41,7 @@ def _killed(kind: str) -> Callable[[Stage], Awaitable[None]]:
 def _stopped(kind: str) -> Callable[[Stage], Awaitable[None]]:
     async def run(stage: Stage) -> None:
         name = stage.one_of(kind)
-        has_children = stage.random.random() < 0.5  # as when a machine sleeps; else as when a process is stopped
+        has_children = stage.random.random() < 0.5  # like a suspended machine; else like a stopped process
         pid = stage.arena.signal(name, signal.SIGSTOP, children=has_children)
         stopped_ns = time.monotonic_ns()
         try:
@@ -67,7 +68,7 @@ def _terminated(kind: str) -> Callable[[Stage], Awaitable[None]]:
 
 
 def _without_descriptors(kind: str) -> Callable[[Stage], Awaitable[None]]:
-    """A process can open no file and no connection more than it has."""
+    """A process cannot open any more files or connections."""
 
     async def run(stage: Stage) -> None:
         pid = stage.arena.pid(stage.one_of(kind))
@@ -84,7 +85,7 @@ def _without_descriptors(kind: str) -> Callable[[Stage], Awaitable[None]]:
 
 
 async def rebalance_storm(stage: Stage) -> None:
-    """A processor comes and goes every five seconds."""
+    """A processor joins or leaves every five seconds."""
     name = stage.one_of("processor")
     for action in itertools.islice(itertools.cycle(("stop", "start")), 6):
         await (stage.arena.stop(name) if action == "stop" else asyncio.to_thread(stage.arena.start, name))
@@ -93,12 +94,12 @@ async def rebalance_storm(stage: Stage) -> None:
 
 
 async def more_processors_than_partitions(stage: Stage) -> None:
-    """One of them has nothing to do; then they leave again."""
+    """More processors than partitions, so one is idle; then the extra ones leave."""
     names = [stage.arena.extras.name("processor") for _ in range(PARTITIONS + 1 - PROCESSORS)]
     for name in names:
         stage.arena.extras.start(name, "processor", "--instance", name)
     if stage.is_alone:
-        await until_members(stage.arena.kafka, *SERVICES["processor"], *names)
+        await until_members(stage.arena.kafka, *stage.arena.names_of("processor"), *names)
         stage.state.count(f"{PARTITIONS + 1} processors in the group")
     await stage.last(8, 15)
     await stage.end_extra(*names)
@@ -106,11 +107,11 @@ async def more_processors_than_partitions(stage: Stage) -> None:
 
 
 async def old_and_new_processor(stage: Stage) -> None:
-    """One is replaced, and both are at it: the new one has its partitions, the old one is stopped, and wakes later."""
+    """A processor is stopped; a new one takes its partitions; then the old one wakes."""
     old, new = stage.one_of("processor"), stage.arena.extras.name("processor")
     stage.arena.extras.start(new, "processor", "--instance", new)
     if stage.is_alone:
-        await until_members(stage.arena.kafka, *SERVICES["processor"], new)
+        await until_members(stage.arena.kafka, *stage.arena.names_of("processor"), new)
     pid = stage.arena.signal(old, signal.SIGSTOP)
     try:
         await stage.last(9, 15)
@@ -124,8 +125,21 @@ async def old_and_new_processor(stage: Stage) -> None:
     await stage.end_extra(new)
 
 
+async def workers_come_and_go(stage: Stage) -> None:
+    """More workers of a slot each join at once; some are killed, the others leave in good order."""
+    names = [stage.arena.extras.name("worker") for _ in range(stage.random.randint(4, MOST_EXTRA_WORKERS))]
+    for name in names:
+        stage.arena.extras.start(name, "worker", "--name", name, environment={"PULP_WORKER_CONCURRENCY": "1"})
+    await asyncio.gather(*map(stage.arena.until_worker, names))
+    await stage.last(4, 8)
+    killed = names[: len(names) // 3]
+    await asyncio.gather(*map(stage.arena.extras.kill, killed))
+    await stage.end_extra(*names[len(killed) :])
+    await stage.until_back()
+
+
 async def clock_off(stage: Stage) -> None:
-    """A worker and a processor more, whose wall clocks are an hour ahead."""
+    """An extra worker and processor, whose wall clocks are an hour ahead."""
     library = stage.arena.folder / "skew.so"
     source = Path(__file__).with_name("skew.c")
     compiling = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"]
@@ -136,7 +150,7 @@ async def clock_off(stage: Stage) -> None:
     stage.arena.extras.start(processor, "processor", "--instance", processor, environment=skewed)
     if stage.is_alone:
         await stage.arena.until_worker(worker)
-        await until_members(stage.arena.kafka, *SERVICES["processor"], processor)
+        await until_members(stage.arena.kafka, *stage.arena.names_of("processor"), processor)
         stage.state.count("workers and processors with a wrong clock", 2)
     await stage.last(12, 18)
     await stage.end_extra(worker, processor)
@@ -155,5 +169,6 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("rebalance storm", "processor", rebalance_storm),
     Fault("more processors than partitions", "processor", more_processors_than_partitions),
     Fault("old and new processor at once", "processor", old_and_new_processor),
+    Fault("workers come and go", "extra workers", workers_come_and_go),
     Fault("a clock that is an hour ahead", "clock", clock_off, _no_compiler),
 )

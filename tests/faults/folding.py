@@ -1,13 +1,13 @@
-"""The fold of the log, done again, record by record."""
+"""An independent fold of the log, record by record."""
 
 from typing import Any, NamedTuple
 
 from tests.faults.reading import UNKNOWN, Heard, NoEvent, read
-from tests.faults.rules import APPLIED, Row, judge
+from tests.faults.rules import APPLIED, Row, Within, judge
 
 
 class Raw(NamedTuple):
-    """A record as Kafka gave it."""
+    """A record from Kafka."""
 
     offset: int
     time_ms: int
@@ -16,7 +16,7 @@ class Raw(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An event in the history, and what it did."""
+    """An event in the history, and its effect."""
 
     raw: Raw
     event: Heard
@@ -32,7 +32,7 @@ class Folding:
         self.dead: dict[int, dict[int, Raw]] = {partition: {} for partition in range(partitions)}
 
     def fold(self, partition: int, raw: Raw) -> None:
-        """The next record of the partition."""
+        """Apply the next record of the partition."""
         try:
             event = read(raw.key, raw.value)
         except NoEvent:
@@ -52,9 +52,15 @@ class Folding:
         if isinstance(change, str):
             return change
         assert row is not None
-        row.update({name: raw.time_ms if value is ... else value for name, value in change.items()})
+        row.update({name: _at(raw, value) for name, value in change.items()})
         row.update(updated_at=raw.time_ms, last_offset=raw.offset, version=row["version"] + 1)
         return APPLIED
+
+
+def _at(raw: Raw, value: Any) -> Any:
+    if value is ...:
+        return raw.time_ms
+    return value.from_ms(raw.time_ms) if isinstance(value, Within) else value
 
 
 def _new_row(partition: int, raw: Raw, event: Heard) -> Row:
@@ -68,6 +74,7 @@ def _new_row(partition: int, raw: Raw, event: Heard) -> Row:
         for name, usual in (
             *(("operation", None), ("arguments", {}), ("tags", []), ("queue", "default"), ("priority", 0)),
             *(("group_id", None), ("parent_id", None), ("depends_on", []), ("timeout_seconds", None)),
+            *(("retry", None), ("deadline_seconds", None)),
         )
     }
     return {
@@ -78,5 +85,6 @@ def _new_row(partition: int, raw: Raw, event: Heard) -> Row:
         **{"accepted_at": raw.time_ms, "updated_at": raw.time_ms, "started_at": None, "cancel_requested_at": None},
         **{"finished_at": None, "partition": partition, "accepted_offset": raw.offset, "last_offset": raw.offset},
         **{"version": 1, "attempt": 0, "attempt_id": None, "worker": None, "cancellable": False, "sequence": 0},
-        **{"progress": {}, "result": None, "error": None},
+        **{"progress": {}, "result": None, "error": None, "failed_attempts": 0, "retry_at": None},
+        **{"purged_at": None, "purged_by": None},
     }

@@ -1,4 +1,4 @@
-"""What the operations told from inside: who was at work on which resource, and when."""
+"""Reads the operations' journals: which attempt worked on which resource, and when."""
 
 import json
 from collections import defaultdict
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 FROZEN_NS: Final = 4_000_000_000
-"""An operation that wrote nothing for so long was stopped: no step takes a tenth of it."""
+"""An operation without a line for this long was stopped: every step is far shorter."""
 
 
 @dataclass
 class Use:
-    """One attempt at work on one resource."""
+    """One attempt's work on one resource."""
 
     resource: str
     task: str
@@ -26,11 +26,11 @@ class Use:
 
     @property
     def last_ns(self) -> int:
-        """When it was last seen at work. It may have been killed at any time after."""
+        """The time of its last line. It may have been killed at any time afterwards."""
         return self.steps_ns[-1]
 
     def awake_after(self, at_ns: int) -> int:
-        """For how many nanoseconds it was at work after a moment: from when it woke, if it was stopped then."""
+        """For how many nanoseconds it worked after a moment, or after it woke if it was stopped at that moment."""
         before = max((step for step in self.steps_ns if step <= at_ns), default=self.began_ns)
         after = [step for step in self.steps_ns if step > at_ns]
         if not after:
@@ -45,7 +45,7 @@ class Use:
 
 
 class Overlap(NamedTuple):
-    """Two attempts at work on one resource at one time, though they conflict."""
+    """Two conflicting attempts that worked on one resource at the same time."""
 
     resource: str
     first: Use
@@ -53,12 +53,12 @@ class Overlap(NamedTuple):
 
     @property
     def is_zombie(self) -> bool:
-        """The first was stopped when the second began, and woke while it was at work."""
+        """Whether the first was stopped when the second began, and woke while that worked."""
         return self.first.was_frozen_at(self.second.began_ns)
 
     @property
     def awake_ms(self) -> float:
-        """For how long the first was at work beside the second."""
+        """How long the first worked beside the second."""
         return self.first.awake_after(self.second.began_ns) / 1e6
 
 
@@ -87,7 +87,7 @@ def uses(lines: Iterable[dict[str, Any]]) -> list[Use]:
 
 
 def overlaps(found: Iterable[Use]) -> list[Overlap]:
-    """Pairs that conflict and were at work at the same time."""
+    """Conflicting pairs that worked at the same time."""
     by_resource: dict[str, list[Use]] = defaultdict(list)
     pairs = []
     for use in found:

@@ -1,4 +1,4 @@
-"""What every client was told, and what must be true for it: kept while the load runs, judged against the log at the end."""
+"""Records what every client was told while the load runs, to be judged against the log at the end."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tests.faults.rules import ENDED
 
 WORDS = {"canceling": "cancelling", "completed": "successful", "canceled": "cancelled"}
-"""Of Pulp 3 → of the log."""
+"""States of Pulp 3 → states in the log."""
 
 
 class Breach(NamedTuple):
@@ -24,7 +24,7 @@ class Breach(NamedTuple):
 
 
 class Told(NamedTuple):
-    """One answer. `position` is PARTITION:OFFSET of what it says was written, if it says so."""
+    """One answer. `position` is the PARTITION:OFFSET of the written event, if the answer names one."""
 
     what: str
     """`accepted`, `cancelled`, `refused` or `ended`."""
@@ -36,19 +36,20 @@ class Told(NamedTuple):
 
 @dataclass
 class Seen:
-    """The newest that anybody was shown of a task."""
+    """The newest version of a task that any client was shown."""
 
     partition: int
     offset: int
     version: int
     state: str
     is_row: bool = True
-    """Else it is what a submission was told: if it was repeated, the position of its last record, which had no effect."""
+    """Otherwise it comes from a submission: if that was repeated, it is the position of the last record, which had no
+    effect."""
 
 
 @dataclass
 class Ledger:
-    """Grows while the load runs. Breaches that a single answer proves are written down at once."""
+    """Grows while the load runs. A breach that a single answer proves is recorded at once."""
 
     told: list[Told] = field(default_factory=list)
     breaches: list[Breach] = field(default_factory=list)
@@ -79,7 +80,7 @@ class Ledger:
             self.breaches.append(Breach(promise, where, what))
 
     def show(self, before: Seen | None, body: dict[str, Any]) -> None:
-        """A client that asked for at least `before` was shown this."""
+        """Record what a client was shown that asked for at least `before`."""
         task_id = body["pulp_href"].rstrip("/").rpartition("/")[2]
         partition, offset = map(int, body["position"].split(":"))
         state = WORDS.get(body["state"], body["state"])
@@ -97,5 +98,5 @@ class Ledger:
             self.seen[task_id] = now
 
     def unfinished(self) -> int:
-        """How many tasks nobody was shown the end of."""
+        """How many tasks no client has seen end."""
         return sum(each.state not in ENDED for each in list(self.seen.values()))

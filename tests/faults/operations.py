@@ -1,5 +1,5 @@
-"""Operations that the load runs. Each tells a journal what it does, so that a look at it afterwards shows from inside
-what ran, when, and beside what. A worker finds them by PULP_WORKER_MODULES.
+"""Operations of the load. Each writes journals, which show afterwards what ran when, and beside what. A worker finds
+them by PULP_WORKER_MODULES.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ STEP_S = 0.1
 
 
 class Journal:
-    """One file for each resource and one for the task: a line for every step, with the machine's monotonic clock."""
+    """One file for each resource and one for the task: a line per step, with the machine's monotonic clock."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -27,7 +27,7 @@ class Journal:
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, what: str, **more: Any) -> None:
-        """Tell it to the task's file and to those of its resources."""
+        """Write a line to the task's file and to those of its resources."""
         own = {"task": str(self._context.task_id), "attempt": str(self._context.attempt_id)}
         seen = {**own, "what": what, "at_ns": time.monotonic_ns(), "wall_ms": time.time_ns() // 1_000_000, **more}
         self._append(f"task:{self._context.task_id}", {**seen, "mode": "exclusive", "token": 0})
@@ -35,7 +35,7 @@ class Journal:
             self._append(resource, {**seen, "mode": mode, "token": self._context.tokens[resource]})
 
     def step(self) -> None:
-        """A write to every resource: refused by a store that has seen a later token."""
+        """Write to every resource; the store refuses a token older than one it has seen."""
         for resource, mode in self._modes.items():
             if not self._store(resource, mode, self._context.tokens[resource]):
                 self.write("refused", resource=resource)
@@ -62,7 +62,7 @@ class Journal:
 
 
 def steps(context: Context, journal: Journal, *, heeds: bool) -> Iterator[None]:
-    """The work: so many steps, with progress; ends early where a cancel is heeded."""
+    """The work: the given number of steps, with progress; ends early if it honours cancels."""
     count = int(context.arguments["steps"])
     journal.write("begin", pid=os.getpid())
     for number in range(1, count + 1):
@@ -111,6 +111,16 @@ async def run_fail(context: Context) -> object:
     for _ in steps(context, Journal(context), heeds=True):
         await asyncio.sleep(STEP_S)
     raise OperationError("planned", "it was planned to fail")
+
+
+@operation("faults-flaky", cancellable=True)
+async def run_flaky(context: Context) -> object:
+    """Works; then every second attempt fails, by chance."""
+    for _ in steps(context, Journal(context), heeds=True):
+        await asyncio.sleep(STEP_S)
+    if context.attempt_id.int % 2:
+        raise OperationError("planned", "it was planned to fail half of the time")
+    return result(context)
 
 
 @operation("faults-crash", cancellable=True)

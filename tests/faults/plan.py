@@ -1,4 +1,4 @@
-"""What the load does, decided by a seed alone: the n-th task of a seed is the same in every run."""
+"""Plans the load by a seed alone: the n-th task of a seed is the same in every run."""
 
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -6,13 +6,13 @@ from typing import Any, Final, NamedTuple
 RESOURCES: Final = 6
 MIX: Final = {
     **{"faults-async": 40, "faults-plain": 16, "faults-stubborn": 12, "faults-fail": 8},
-    **{"faults-crash": 6, "faults-hang": 4},
+    **{"faults-crash": 6, "faults-hang": 4, "faults-flaky": 8},
 }
 """Operation → its share."""
 
 
 class Planned(NamedTuple):
-    """One task of the load, and what its client does with it."""
+    """One task of the load, and its client's actions."""
 
     number: int
     body: dict[str, Any]
@@ -23,7 +23,7 @@ class Planned(NamedTuple):
     """Submitted with an Idempotency-Key, and repeated until the answer is known."""
     cancel_after_s: float | None
     dialect: str
-    """In which the cancel is asked for: `v2` or `v3`."""
+    """The dialect of the cancel request: `v2` or `v3`."""
     reads: int
     pause_s: float
 
@@ -52,6 +52,13 @@ def planned(seed: int, number: int) -> Planned:
     }
     if operation == "faults-hang":
         body["timeout_seconds"] = random.choice([2, 4])
+    if operation == "faults-flaky" or random.random() < 0.2:
+        body["retry"] = {
+            **{"retries": random.choice([1, 2, 5]), "backoff_seconds": random.choice([0.1, 1.0])},
+            "max_backoff_seconds": random.choice([0.5, 4.0]),
+        }
+    if random.random() < 0.05:
+        body["deadline_seconds"] = random.choice([5, 30])
     is_child = number > 5 and random.random() < 0.15
     return Planned(
         number=number,

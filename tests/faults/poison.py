@@ -1,4 +1,4 @@
-"""Records that nobody should have written, straight into the topic."""
+"""Malformed and unexpected records, written directly to the topic."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Bad(NamedTuple):
 
 
 def poison(random: Random, partitions: int, recent: dict[int, list[Raw]]) -> Iterator[Bad]:
-    """Of every kind one or more. `recent` are records of the log, which are written again as they are."""
+    """At least one of every kind. `recent` are records of the log, which are repeated unchanged."""
     for partition, raws in recent.items():
         for raw in raws:
             yield Bad("written twice", partition, raw.key, raw.value)
@@ -88,6 +88,7 @@ def strange_events(random: Random) -> Iterator[tuple[str, bytes, bytes]]:
     yield "unknown task", *made("progress", {"attempt_id": attempt, "sequence": 1, "progress": {}})
     yield "unknown task", *made("cancel-requested", {})
     yield "unknown task", *made("finished", {"attempt_id": None, "outcome": "successful"})
+    yield "unknown task", *made("purged", {"requested_by": "user:nobody", "filter": {}})
     yield "unknown type", *made("renamed", {"a": 1})
     yield "unknown version", *made("started", start, type=f"{PREFIX}started.v9")
     big = {"attempt_id": attempt, "sequence": 1, "progress": {"text": "x" * (_MEGABYTE - 1000)}}
@@ -98,7 +99,7 @@ def strange_events(random: Random) -> Iterator[tuple[str, bytes, bytes]]:
 
 
 def _after_the_end(random: Random, partition: int, raw: Raw) -> Iterator[Bad]:
-    """Later events of a task that the log has: stale, or the same id with another body. None has an effect."""
+    """Later events of an existing task, without effect: stale, or with a used id and another body."""
     try:
         body = json.loads(raw.value or b"")
     except ValueError:

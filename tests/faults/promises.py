@@ -9,15 +9,15 @@ from tests.faults.journals import Use, overlaps
 from tests.faults.ledger import Breach, Ledger, Told
 from tests.faults.reference import Reference
 from tests.faults.rules import APPLIED, ENDED
-from tests.faults.run_state import Wake
+from tests.faults.run_state import Probe, Wake
 
 ZOMBIE_MS: Final = 100.0
 _LATEST_MS: Final = 60_000
-"""What the reactor ended later than this after a fault has another reason."""
+"""A task that the reactor ended later than this after a fault had another cause."""
 
 
 def judge_answers(ledger: Ledger, reference: Reference) -> Iterator[Breach]:
-    """I1: what was acknowledged is in the log where the answer says, with an effect that fits the answer."""
+    """I1: acknowledged events are in the log at the position in the answer, with a matching effect."""
     for told in ledger.told:
         entry = _at(reference, told.position)
         row = reference.task(told.task_id)
@@ -38,7 +38,7 @@ def judge_answers(ledger: Ledger, reference: Reference) -> Iterator[Breach]:
 
 
 def _once(ledger: Ledger, reference: Reference) -> Iterator[Breach]:
-    """A keyed submission makes one task, however often it was repeated; any other at most one."""
+    """A keyed submission creates one task, however often it was repeated; any other at most one."""
     made: Counter[int] = Counter(row["arguments"].get("number", 0) for row in reference.all_tasks().values())
     for number, count in made.items():
         if number > 0 and count > 1:
@@ -49,7 +49,7 @@ def _once(ledger: Ledger, reference: Reference) -> Iterator[Breach]:
 
 
 def judge_history(reference: Reference) -> Iterator[Breach]:
-    """I3: effective events are unique by id. I5: a task has at most one effective end, and nothing after it."""
+    """I3: effective events are unique by id. I5: a task has at most one effective end, and only a purge after it."""
     seen: dict[str, str] = {}
     ended: dict[str, str] = {}
     for partition, entry in reference.entries():
@@ -58,7 +58,7 @@ def judge_history(reference: Reference) -> Iterator[Breach]:
         where, event = f"{partition}:{entry.raw.offset}", entry.event
         if event.id in seen:
             yield Breach("I3", where, f"event {event.id} had an effect at {seen[event.id]} already")
-        if event.task_id in ended:
+        if event.task_id in ended and event.kind != "purged":
             yield Breach("I5", where, f"task {event.task_id} ended at {ended[event.task_id]}, and changed after it")
         seen[event.id] = where
         if event.kind == "finished":
@@ -66,12 +66,14 @@ def judge_history(reference: Reference) -> Iterator[Breach]:
 
 
 def judge_ends(reference: Reference) -> Iterator[Breach]:
-    """I15: nothing is left waiting, running or cancelling. Dependencies were kept."""
+    """I15: no task is left waiting, running or cancelling. None was tried again too often. Dependencies were respected."""
     tasks = reference.all_tasks()
     for task_id, row in tasks.items():
         where = f"{row['partition']}:{row['last_offset']}"
         if row["state"] not in ENDED:
             yield Breach("I15", where, f"task {task_id} ({row['operation']}) is left {row['state']}")
+        if row["failed_attempts"] > (row["retry"] or {"retries": 0})["retries"]:
+            yield Breach("retries", where, f"task {task_id} failed {row['failed_attempts']} times: {row['retry']}")
         for needed in map(tasks.get, row["depends_on"]):
             if needed is None or row["started_at"] is None:
                 continue
@@ -80,7 +82,8 @@ def judge_ends(reference: Reference) -> Iterator[Breach]:
 
 
 def judge_operations(reference: Reference, found: list[Use]) -> Iterator[Breach]:
-    """I6: an operation began only for an effective `started`. Nothing ran twice at once, or beside what conflicts."""
+    """I6: an operation began only for an effective `started`. No task ran twice at once, or beside a conflicting
+    one."""
     started: dict[str, str] = {}
     for partition, entry in reference.entries():
         if entry.event.kind == "started" and entry.effect == APPLIED:
@@ -111,7 +114,7 @@ def _judge_tokens(found: Iterable[Use]) -> Iterator[Breach]:
 
 
 def zombie_windows_ms(reference: Reference, lines: Iterable[dict[str, Any]], wakes: Iterable[Wake]) -> list[float]:
-    """For how long operations of a stopped worker went on after it woke, if they were given up while it was stopped."""
+    """How long operations of a stopped worker continued after it woke, if their tasks were ended meanwhile."""
     steps: dict[str, list[int]] = defaultdict(list)
     for line in lines:
         if line["resource"].startswith("task:"):
@@ -129,7 +132,7 @@ def zombie_windows_ms(reference: Reference, lines: Iterable[dict[str, Any]], wak
 def cancel_reach_ms(
     reference: Reference, lines: Iterable[dict[str, Any]], quiet: list[tuple[float, float]]
 ) -> list[float]:
-    """From the broker's time of a cancel to the operation's notice of it, where no fault was going on."""
+    """From the broker's time of a cancel until the operation noticed it, without a fault at that time."""
     tasks = reference.all_tasks()
     found = []
     for line in lines:
@@ -141,7 +144,7 @@ def cancel_reach_ms(
 
 
 def worker_lost_s(reference: Reference, kills: Iterable[tuple[str, float]]) -> list[float]:
-    """From a worker's death to the end that the reactor gave the tasks that it ran."""
+    """From a worker's death until the reactor ended its tasks."""
     return [
         (lost.ended_ms - at_ms) / 1000
         for worker, at_ms in kills
@@ -150,8 +153,20 @@ def worker_lost_s(reference: Reference, kills: Iterable[tuple[str, float]]) -> l
     ]
 
 
+def started_after_s(reference: Reference, probes: Iterable[Probe]) -> Iterator[tuple[str, float]]:
+    """Bound and seconds of each probe that has started. One that never did is left unfinished, or was cancelled."""
+    started = {
+        entry.event.task_id: entry.raw.time_ms
+        for _, entry in reference.entries()
+        if entry.event.kind == "started" and entry.effect == APPLIED
+    }
+    for probe in probes:
+        if probe.task_id in started:
+            yield probe.bound, (started[probe.task_id] - probe.at_ms) / 1000
+
+
 class _Lost(NamedTuple):
-    """An attempt that the reactor has ended because its worker was lost. Times by the broker's clock."""
+    """An attempt that the reactor ended because its worker was lost. Times are the broker's."""
 
     attempt: str
     worker: str
@@ -168,8 +183,8 @@ def _lost(reference: Reference) -> list[_Lost]:
         event = entry.event
         if event.kind == "started":
             running[event.task_id] = entry
-        elif event.kind == "finished" and event.task_id in running:
-            began = running[event.task_id]
+        elif event.kind in ("finished", "attempt-failed") and event.task_id in running:
+            began = running.pop(event.task_id)
             if (event.data.get("error") or {}).get("code") == "worker-lost":
                 data = began.event.data
                 lost.append(_Lost(data["attempt_id"], data["worker"], began.raw.time_ms, entry.raw.time_ms))

@@ -1,7 +1,8 @@
-"""A TCP proxy that a fault can tell to be slow, silent, or to lose one answer: for all of its clients, or for one process."""
+"""A TCP proxy that a fault can make slow or silent, or lose one response: for all clients, or for one process."""
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,22 +12,32 @@ from pulp_deploy.local.ports import HOST
 
 _CHUNK: Final = 65_536
 _NAME_BYTES: Final = 4096
+_PREPARED: Final = re.compile(rb"P.{4}(_pg3_[0-9]+)\0([^\0]+)\0", re.DOTALL)
+"""The message by which psycopg prepares a statement: the statement's name, and its text."""
 
 
 @dataclass(eq=False)
 class _Link:
-    """One client's connection and the one to the target that belongs to it."""
+    """A client's connection and its connection to the target."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     port: int
-    """Of the client's end."""
+    """The port at the client's end."""
     passing: asyncio.Event = field(default_factory=asyncio.Event)
     delay_s: float = 0.0
     first: bytes = b""
-    """What the client sent first: a client of Postgres tells its name there."""
+    """The client's first bytes, which name a Postgres client."""
+    prepared: dict[bytes, bytes] = field(default_factory=dict)
+    """Name → text of the statements that the client has prepared, and from then on sends by their names."""
     is_losing: bool = False
-    """The next answer is not passed on; the connection breaks instead."""
+    """The next response is dropped and the connection breaks."""
+
+    def sends(self, statement: bytes, data: bytes) -> bool:
+        """Whether these bytes of the client execute a statement that contains the given bytes."""
+        return statement in data or any(
+            b"\0%b\0" % name in data for name, text in self.prepared.items() if statement in text
+        )
 
     def close(self) -> None:
         for writer in (self.client, self.server):
@@ -36,7 +47,7 @@ class _Link:
 
 @dataclass
 class Trap:
-    """Set for one connection: that whose client has this name and sends these bytes."""
+    """Applies to one connection: that of the client with this name that sends a statement with these bytes."""
 
     application: bytes
     statement: bytes
@@ -45,7 +56,7 @@ class Trap:
 
 @dataclass(frozen=True, slots=True)
 class _Disturbance:
-    """What happens to connections: to all, or to those of one process and its children."""
+    """A disturbance of connections: of all, or of those of one process and its children."""
 
     pid: int | None
     is_cut: bool
@@ -69,7 +80,7 @@ class Proxy:
         self._server = await asyncio.start_server(self._serve, HOST, self.port)
 
     async def close(self) -> None:
-        """Break all connections, and listen no more."""
+        """Break all connections, and stop listening."""
         if self._server is not None:
             self._server.close()
         self.reset()
@@ -78,20 +89,20 @@ class Proxy:
         await asyncio.gather(*self._pumps, return_exceptions=True)
 
     async def hold(self, pid: int | None = None) -> None:
-        """Like a cable that was pulled: nothing gets through, nothing is closed. With a pid, for that process alone."""
+        """Simulate a pulled cable: no bytes pass, no connection closes. With a pid, only for that process."""
         await self._disturb(_Disturbance(pid, is_cut=True))
 
     async def delay(self, seconds: float, pid: int | None = None) -> None:
-        """Pass everything on so much later, there and back."""
+        """Delay everything by this much, in both directions."""
         await self._disturb(_Disturbance(pid, is_cut=False, delay_s=seconds))
 
     async def release(self, pid: int | None = None) -> None:
-        """Let through what was held, and delay no more: of everybody (no pid), or of what was done to one process."""
+        """Release held bytes and end the delay: for all clients, or with a pid for one process."""
         self._disturbances = [each for each in self._disturbances if pid is not None and each.pid != pid]
         await self._apply()
 
     def reset(self) -> None:
-        """Break all connections that there are."""
+        """Break all current connections."""
         for link in list(self._links):
             link.close()
 
@@ -100,7 +111,7 @@ class Proxy:
         await self._apply()
 
     async def _apply(self) -> None:
-        """Make every connection, those that come meanwhile included, what the disturbances say."""
+        """Apply the disturbances to every connection, including new ones."""
         pids = {each.pid for each in self._disturbances if each.pid is not None}
         ports = {pid: await asyncio.to_thread(_ports_of, pid) for pid in pids}
         for link in list(self._links):
@@ -151,13 +162,14 @@ class Proxy:
     def _look(self, link: _Link, data: bytes) -> None:
         if len(link.first) < _NAME_BYTES:
             link.first += data
+        link.prepared.update(_PREPARED.findall(data))
         trap = self.trap
-        if trap and not trap.sprung.is_set() and trap.application in link.first and trap.statement in data:
+        if trap and not trap.sprung.is_set() and trap.application in link.first and link.sends(trap.statement, data):
             link.is_losing = True
 
 
 def _ports_of(pid: int) -> Collection[int]:
-    """The local ports of the connections of a process and its children; none, once it has ended."""
+    """The local ports of the connections of a process and its children; none after it has ended."""
     try:
         process = psutil.Process(pid)
         return {

@@ -1,8 +1,8 @@
-"""What a record says, read with nothing but the standard library: CloudEvents 1.0 in JSON, as section 2 of the design."""
+"""Decodes a record with the standard library alone: CloudEvents 1.0 in JSON, by section 2 of the design."""
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -11,7 +11,7 @@ UNKNOWN: Final = "unknown type"
 
 
 class Heard(NamedTuple):
-    """An event as it stands in the log. `kind` is short (`accepted`), or `UNKNOWN`."""
+    """An event of the log. `kind` is its short type (`accepted`), or `UNKNOWN`."""
 
     kind: str
     type: str
@@ -25,11 +25,11 @@ class Heard(NamedTuple):
 
 
 class NoEvent(Exception):
-    """The record is none: it belongs among the dead letters."""
+    """The record is not an event: it belongs in the dead letters."""
 
 
 def read(key: bytes | None, value: bytes | None) -> Heard:
-    """Raises `NoEvent`, which says why."""
+    """Raises `NoEvent` with the reason."""
     if value is None:
         raise NoEvent("no value")
     try:
@@ -88,7 +88,7 @@ def _uuid_or_none(value: Any) -> str | None:
     try:
         return None if value is None else _uuid(value)
     except ValueError:
-        return None  # the cause is no task
+        return None  # the cause is not a task
 
 
 def _count(value: Any) -> int:
@@ -109,6 +109,24 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
+def _error(value: Any) -> dict[str, Any]:
+    if not isinstance(value["code"], str) or not isinstance(value["description"], str):
+        raise ValueError("no error")
+    return _object(value)
+
+
+def _time_ms(value: Any) -> int:
+    time = datetime.fromisoformat(value)
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def _retry(value: Any) -> dict[str, Any]:
+    usual = {"backoff_seconds": 10.0, "max_backoff_seconds": 600.0}
+    return {**usual, **_object(value)}
+
+
 def _outcome(value: Any) -> str:
     if value not in ("successful", "failed", "cancelled", "skipped"):
         raise ValueError(f"no outcome: {value!r:.80}")
@@ -120,13 +138,16 @@ _NEEDED: Final[Checks] = {
     "accepted": {"operation": _text},
     "started": {"attempt": _count, "attempt_id": _uuid, "worker": _text, "cancellable": _flag},
     "progress": {"attempt_id": _uuid, "sequence": _count, "progress": _object},
+    "attempt-failed": {"attempt_id": _uuid, "error": _error, "retry_at": _time_ms},
     "cancel-requested": {},
     "finished": {"outcome": _outcome},
+    "purged": {"requested_by": _text},
 }
 _MAY_HAVE: Final[Checks] = {
-    "accepted": {"arguments": _object, "group_id": _uuid, "parent_id": _uuid},
-    **{"started": {}, "progress": {}, "cancel-requested": {}},
+    "accepted": {"arguments": _object, "group_id": _uuid, "parent_id": _uuid, "retry": _retry},
+    **{"started": {}, "progress": {}, "attempt-failed": {}, "cancel-requested": {}},
     "finished": {"attempt_id": _uuid, "error": _object},
+    "purged": {"filter": _object},
 }
 
 

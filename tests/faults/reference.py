@@ -1,4 +1,4 @@
-"""The fold of the log, done again: reads the topic from offset 0 and goes exactly as far as it is told."""
+"""An independent fold of the log: reads the topic from offset 0, up to given positions."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _READ_S: Final = 60.0
 
 
 class LogUnreadable(AssertionError):
-    """The log does not hold what the read model claims to have read."""
+    """The log lacks what the read model claims to have read."""
 
 
 class Reference(Folding):
@@ -34,7 +34,7 @@ class Reference(Folding):
         self._consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in self.positions])
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._consumer.close()
 
     def __enter__(self) -> "Reference":
@@ -44,7 +44,7 @@ class Reference(Folding):
         self.close()
 
     def advance(self, positions: Mapping[int, int], limit_s: float = _READ_S) -> None:
-        """Be exactly at these positions: forward by reading on, back by folding anew what was read before."""
+        """Move to exactly these positions: forward by reading on, back by folding the earlier records again."""
         self._fetch(positions, limit_s)
         for partition, end in positions.items():
             if end < self.positions[partition]:
@@ -59,7 +59,7 @@ class Reference(Folding):
             self.positions[partition] = end
 
     def task(self, task_id: str) -> Row | None:
-        """The task's row, in whatever partition it is."""
+        """The task's row, in any partition."""
         return next((tasks[task_id] for tasks in self.tasks.values() if task_id in tasks), None)
 
     def all_tasks(self) -> dict[str, Row]:
@@ -79,7 +79,7 @@ class Reference(Folding):
         }:
             for message in self._consumer.consume(5000, 0.2):
                 if message.error() is not None:
-                    continue  # a broker that is away; what matters is whether the records come
+                    continue  # an unreachable broker; only missing records count
                 partition, offset = message.partition(), message.offset()
                 assert partition is not None
                 assert offset is not None

@@ -1,4 +1,4 @@
-"""What a run prints: a live line while it goes on, and tables at its end."""
+"""The output of a run: a live line meanwhile, and tables at the end."""
 
 import math
 import statistics
@@ -11,12 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.faults.faults_attacks import ANSWER, MEMORY
+from tests.faults.faults_dispatcher import ENDED, KILLED
 from tests.faults.runner import LAG, Outcome, Runner
 
 BOUNDS = {
     LAG: ("s", 15.0),
     "killed worker's task reads worker-lost": ("s", 10.0),
     "partitions of a killed processor go on": ("s", 10.0),
+    KILLED: ("s", 10.0),
+    ENDED: ("s", 2.0),
     "cancel reaches the operation": ("ms", 1000.0),
     "operations of a stopped worker after it woke": ("ms", 100.0),
     ANSWER: ("ms", 1000.0),
@@ -24,11 +27,11 @@ BOUNDS = {
 }
 """Bound → unit and limit."""
 _OF_99_IN_100: Final = {"cancel reaches the operation", ANSWER}
-"""Of these the limit holds for 99 of 100, of the rest always."""
+"""For these the limit holds for 99 of 100, for all others always."""
 
 
 class Live:
-    """One line that is written over on a terminal; elsewhere a line now and then."""
+    """One line, overwritten on a terminal; elsewhere a line now and then."""
 
     def __init__(self, every_s: float = 20.0) -> None:
         self._is_terminal = sys.stdout.isatty()
@@ -36,11 +39,11 @@ class Live:
         self._said_s = 0.0
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a permanent line."""
         print(f"\r\033[K{text}" if self._is_terminal else text, flush=True)
 
     def show(self, runner: Runner, episode_s: float) -> None:
-        """How it is now."""
+        """Show the current state."""
         state = runner.state
         seen = Counter(each.state for each in list(state.ledger.seen.values()))
         ended = sum(seen[word] for word in ("successful", "failed", "cancelled", "skipped"))
@@ -69,7 +72,7 @@ def _judged(name: str, outcome: Outcome) -> float | None:
 
 
 def _ninety_nine(seen: list[float]) -> float:
-    """What 99 of 100 do not exceed, of sorted values."""
+    """The 99th percentile of sorted values."""
     return seen[math.ceil(0.99 * len(seen)) - 1]
 
 

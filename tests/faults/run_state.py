@@ -1,4 +1,4 @@
-"""What a run knows of itself: the ledger, the reference, what was measured, and what the live line tells."""
+"""The state of a run: the ledger, the reference, the measurements, and the live line."""
 
 import time
 from collections import Counter, defaultdict
@@ -14,12 +14,21 @@ _RECENT: Final = 6
 
 
 class Wake(NamedTuple):
-    """A worker that was stopped, and woke: by the machine's monotonic clock, and by the wall clock."""
+    """When a worker was stopped and woke, by the monotonic and the wall clock."""
 
     worker: str
     stopped_ns: int
     woke_ns: int
     woke_ms: float
+
+
+class Probe(NamedTuple):
+    """A task that has to start soon after a fault."""
+
+    bound: str
+    task_id: str
+    at_ms: float
+    """From when the wait counts, by the wall clock."""
 
 
 class State:
@@ -30,29 +39,30 @@ class State:
         self.reference = reference
         self.checker = checker
         self.measured: dict[str, list[float]] = defaultdict(list)
-        """Bound → what was seen, in its unit."""
+        """Bound → measurements, in its unit."""
         self.counts: Counter[str] = Counter()
         self.killed_workers: list[tuple[str, float]] = []
-        """(worker, wall clock in ms) of each that was killed while nothing else was wrong."""
+        """(worker, wall clock in ms) of each kill without another fault at that time."""
         self.wakes: list[Wake] = []
+        self.probes: list[Probe] = []
         self.quiet_ms: list[tuple[float, float]] = []
-        """When no fault was going on, by the wall clock."""
+        """The periods without a fault, by the wall clock."""
         self.began_s = time.monotonic()
 
     def measure(self, bound: str, seen: float) -> None:
-        """One more measurement."""
+        """Add a measurement."""
         self.measured[bound].append(seen)
 
     def count(self, what: str, number: int = 1) -> None:
-        """It happened so often more."""
+        """Increase a count."""
         self.counts[what] += number
 
     def expect_rewind(self) -> None:
-        """A server of Postgres dies now: positions may go back with their rows."""
+        """Note that a Postgres server dies now, so that positions may go back with their rows."""
         self.checker.expect_rewind()
 
     def recent(self, random: Random) -> dict[int, list[Raw]]:
-        """Some of the newest records of each partition that the reference has read."""
+        """Some of the newest records that the reference has read, from each partition."""
         found = {}
         for partition, history in self.reference.history.items():
             newest = [entry.raw for entry in list(history.values())[-40:] if len(entry.raw.value or b"") < 10_000]

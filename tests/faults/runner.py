@@ -1,4 +1,4 @@
-"""A run: the load goes on while faults come and go; after each the projection must catch up, and be what the log says."""
+"""A run: faults come and go under load; after each the projection must catch up and match the log."""
 
 import asyncio
 import time
@@ -11,6 +11,7 @@ import psycopg
 
 from tests.faults.api_check import compare_api
 from tests.faults.arena import Arena
+from tests.faults.assigning import PROMISE, assigned, broken_tables, has_taken_over, judge_assigned
 from tests.faults.checker import Checked, Checker
 from tests.faults.clients import Load
 from tests.faults.cluster import PARTITIONS, TOPIC
@@ -23,6 +24,7 @@ from tests.faults.promises import (
     judge_ends,
     judge_history,
     judge_operations,
+    started_after_s,
     worker_lost_s,
     zombie_windows_ms,
 )
@@ -32,13 +34,15 @@ from tests.faults.stage import Fault, Stage
 
 LAG: Final = "lag 0 after the last fault"
 _BETWEEN_S: Final = 3.0
+_PUT_BACK_S: Final = 15.0
+"""More than two heartbeats of a worker, and the time in which it ends an attempt that is lost."""
 _CATCH_UP_S: Final = 60.0
 _DRAIN_S: Final = 90.0
 
 
 @dataclass
 class Happened:
-    """One episode: which faults, from when to when (seconds since the start), and how soon the lag was 0 after it."""
+    """One episode: its faults, begin and end (seconds since the start), and how soon afterwards the lag was 0."""
 
     faults: list[str]
     began_s: float
@@ -48,7 +52,7 @@ class Happened:
 
 @dataclass
 class Outcome:
-    """What a run saw."""
+    """The outcome of a run."""
 
     seed: int
     state: State
@@ -61,7 +65,7 @@ class Outcome:
 
 
 class Runner:
-    """Runs faults on an arena that is up. `doing` is what goes on now, for the live line."""
+    """Runs faults on a running arena. `doing` is the current step, for the live line."""
 
     def __init__(self, arena: Arena, seed: int, say: Callable[[str], None]) -> None:
         reference = Reference(arena.kafka, TOPIC, PARTITIONS)
@@ -74,10 +78,9 @@ class Runner:
         self._told = 0
 
     async def run(self, plan: Iterable[list[Fault]], seconds: float, quiet_s: float = 10.0) -> Outcome:
-        """Episodes of the plan, one after the other, while there is time; then the end's checks.
-
-        The load has `quiet_s` for itself first. The faults of one episode begin at the same time. What ends a run before
-        its time, as an arena that cannot be mended, is a breach: the outcome tells what was seen until then.
+        """Run episodes of the plan while there is time, then the final checks. The load first runs for `quiet_s`
+        without faults. The faults of one episode begin at the same time. An error that ends the run early, such as an
+        arena that cannot be restored, is a breach: the outcome holds what was seen until then.
         """
         began = time.monotonic()
         load = Load(self._arena.stack.url, self._arena.auth, self.state.ledger, self._seed)
@@ -132,7 +135,7 @@ class Runner:
         self._say(f"{told}, lag 0 after {'never' if lag is None else f'{lag:.1f} s'}")
 
     async def _mend(self, names: list[str], errors: list[BaseException]) -> None:
-        """A fault that did not end as it should, as when a process does not leave in time: a breach, and the run goes on."""
+        """Record a fault that did not end properly as a breach, and continue the run."""
         for error in errors:
             if not isinstance(error, Exception):
                 raise error
@@ -153,6 +156,7 @@ class Runner:
         self.state.checker.postgres = self._arena.database.conninfo
         try:
             checked = await asyncio.to_thread(compare)
+            broken = await self._broken_tables()
         except psycopg.OperationalError as error:
             self.state.ledger.breach("I15", "Postgres", f"it does not answer after the fault: {error}")
             return
@@ -163,29 +167,45 @@ class Runner:
         for difference in checked.differences[:20]:
             where = f"{difference.partition}:{difference.offset}"
             self.state.ledger.breach(difference.promise, where, difference.what)
+        for what in broken:
+            self.state.ledger.breach(PROMISE, "tables", what)
+
+    async def _broken_tables(self) -> list[str]:
+        """What does not fit together.
+
+        On a server that took over, a worker's claim may lack a resource that another one has still to give up. The
+        worker tries again with its next heartbeat, and counts the attempt as lost then.
+        """
+        execute = self._arena.database.execute
+        broken = await asyncio.to_thread(broken_tables, execute)
+        ends_s = time.monotonic() + _PUT_BACK_S
+        while broken and time.monotonic() < ends_s and await asyncio.to_thread(has_taken_over, execute):
+            await asyncio.sleep(_BETWEEN_S)
+            again = await asyncio.to_thread(broken_tables, execute)
+            broken = [each for each in broken if each in again]
+        return broken
 
     async def _drain(self) -> None:
-        """Wait until every task has ended, and nobody holds anything."""
+        """Wait until every task has ended and every claim is released."""
         await self._lag(["draining"])
         ends = time.monotonic() + _DRAIN_S
         query = """
             select (select count(*) from tasks where state in ('waiting', 'running', 'cancelling'))
-                 + (select count(*) from reservations) + (select count(*) from claims)
+                 + (select count(*) from reservations) + (select count(*) from holds) + (select count(*) from claims)
         """
         while time.monotonic() < ends:
             [(left,)] = await asyncio.to_thread(self._arena.database.execute, query)
             if left == 0:
                 return
             await asyncio.sleep(0.5)
-        [(claims, held)] = await asyncio.to_thread(
-            self._arena.database.execute, "select (select count(*) from claims), (select count(*) from reservations)"
-        )
-        if claims or held:
-            text = f"{claims} claims and {held} reservations are left, {_DRAIN_S:g} s after the load's end"
-            self.state.ledger.breach("I15", "claims", text)
+        query = "select 'claims', count(*) from claims union all select 'holds', count(*) from holds"
+        for what, left in await asyncio.to_thread(self._arena.database.execute, query):
+            if left:
+                text = f"{left} {what} are left, {_DRAIN_S:g} s after the load's end"
+                self.state.ledger.breach("I15", str(what), text)
 
     async def _judge(self) -> None:
-        """Everything once more, from the beginning of the log, with a reference that has seen nothing yet."""
+        """Check everything again from the beginning of the log, with a fresh reference."""
         state, arena, outcome = self.state, self._arena, self.outcome
         state.reference.close()
         fresh = Reference(arena.kafka, TOPIC, PARTITIONS)
@@ -203,11 +223,15 @@ class Runner:
         found = uses(lines)
         state.counts["attempts seen from inside"] = len({use.attempt for use in found})
         state.counts["writes refused by their fencing token"] = sum(use.is_refused for use in found)
+        written = await asyncio.to_thread(assigned, arena.database.execute)
+        state.counts["holds that dispatchers assigned"] = sum(each.holds for each in written)
+        state.counts["dispatchers that assigned"] = len({each.epoch for each in written})
         for breaches in (
             judge_answers(state.ledger, fresh),
             judge_history(fresh),
             judge_ends(fresh),
             judge_operations(fresh, found),
+            judge_assigned(written),
         ):
             state.ledger.breaches.extend(breaches)
         for compare in (compare_api, judge_dead_letters):
@@ -215,4 +239,6 @@ class Runner:
         state.measured["cancel reaches the operation"] += cancel_reach_ms(fresh, lines, state.quiet_ms)
         state.measured["killed worker's task reads worker-lost"] += worker_lost_s(fresh, state.killed_workers)
         state.measured["operations of a stopped worker after it woke"] += zombie_windows_ms(fresh, lines, state.wakes)
+        for bound, seconds in started_after_s(fresh, state.probes):
+            state.measure(bound, seconds)
         fresh.close()

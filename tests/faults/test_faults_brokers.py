@@ -1,4 +1,4 @@
-"""The log on three brokers of which one goes: leaders move, and everything goes on."""
+"""The log on three brokers, one of which is lost: leaders move, and work continues."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from tests.support.events import accepted
 
 PARTITIONS = 4
 PATIENCE_S = 60
-"""The other brokers need six to eight seconds to miss the one that was killed, and longer on a busy machine."""
+"""The other brokers notice a killed one after six to eight seconds, or later on a busy machine."""
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def test_ends_are_told_and_events_are_taken_though_a_leader_has_gone(three
         log = KafkaLog(three_brokers.backend.kafka, topics.events, PARTITIONS, timeout_s=PATIENCE_S)
         await log.start()
         assert await log.end_offsets() == dict.fromkeys(range(PARTITIONS), 0)
-        await asyncio.to_thread(three_brokers.kill, "kafka-1")  # with four partitions it leads one at least
+        await asyncio.to_thread(three_brokers.kill, "kafka-1")  # with four partitions it leads at least one
         assert await log.end_offsets() == dict.fromkeys(range(PARTITIONS), 0)
         for partition in range(PARTITIONS):
             assert await log.append(accepted(), partition) == (partition, 0)

@@ -1,4 +1,4 @@
-"""The checker finds what it is there for: each of these plants one difference, and nothing else is found."""
+"""Each test plants one difference, which the checker must find, and nothing else."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ SEED = 20261124
 
 @pytest.fixture
 async def checker(backend: Backend, database: str, topics: Topics) -> Checker:
-    """A log of stories, projected; and a checker that has seen nothing yet."""
+    """A projected log of stories, and a fresh checker."""
     log = KafkaLog(backend.kafka, topics.events, PARTITIONS)
     await append_all(log, stories(SEED, PARTITIONS, tasks=10, length=60))
     ends = await log.end_offsets()

@@ -1,4 +1,4 @@
-"""The judges of a run find what they are there for. Pure: a reference is filled by hand."""
+"""The judges of a run find planted breaches. Pure: the reference is filled by hand."""
 
 import json
 from typing import Any
@@ -7,11 +7,11 @@ from tests.faults.folding import Entry, Raw
 from tests.faults.journals import Use, overlaps, uses
 from tests.faults.ledger import Ledger, Seen
 from tests.faults.plan import planned
-from tests.faults.promises import judge_operations, zombie_windows_ms
+from tests.faults.promises import judge_operations, started_after_s, zombie_windows_ms
 from tests.faults.reading import read
 from tests.faults.reference import Reference
 from tests.faults.rules import APPLIED, TABLE
-from tests.faults.run_state import Wake
+from tests.faults.run_state import Probe, Wake
 
 SECOND = 1_000_000_000
 
@@ -95,6 +95,13 @@ def test_how_long_a_stopped_workers_operations_went_on_when_it_woke() -> None:
     assert zombie_windows_ms(reference, lines, [wake._replace(worker="another")]) == []
 
 
+def test_how_soon_a_task_started_after_a_fault() -> None:
+    reference = _NoLog()
+    _append(reference, 0, "started", at_ms=9500, attempt=1, worker="w", cancellable=True)
+    probes = [Probe("soon", task, at_ms=8000.0) for task in (reference.history[0][0].event.task_id, "not started")]
+    assert list(started_after_s(reference, probes)) == [("soon", 1.5)]
+
+
 def test_a_reader_who_is_shown_an_older_task_is_a_breach() -> None:
     ledger = Ledger()
     body = {"pulp_href": "/pulp/api/v3/tasks/t/", "position": "0:7", "version": 3, "state": "running"}
@@ -132,7 +139,7 @@ def test_the_table_has_every_cell() -> None:
     assert {kind: set(cells) for kind, cells in TABLE.items()} == {
         kind: states - ({"(none)"} if kind == "accepted" else set()) for kind in TABLE
     }
-    assert len(TABLE) == 5
+    assert len(TABLE) == 7
 
 
 def test_uses_are_in_order_of_their_beginning() -> None:

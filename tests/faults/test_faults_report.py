@@ -1,4 +1,4 @@
-"""A run that cannot go on still says what it has seen."""
+"""A run that cannot continue still reports what it has seen."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,7 @@ from tests.faults.stage import Fault, Stage
 
 
 class Broken:
-    """An arena in which nothing can be mended."""
+    """An arena that cannot be restored."""
 
     kafka = "127.0.0.1:1"
     auth = ("admin", "x")

@@ -1,4 +1,4 @@
-"""A topic that was damaged: the processor refuses to go on, with the words an operator needs, and skips nothing."""
+"""A damaged topic: the processor refuses to continue, explains why to the operator, and skips nothing."""
 
 import asyncio
 import subprocess
@@ -28,7 +28,7 @@ class Installation:
         self.admin = AdminClient({"bootstrap.servers": backend.kafka})
 
     async def append(self, count: int) -> dict[int, int]:
-        """So many events to partition 0; the ends of the log."""
+        """Append this many events to partition 0; return the ends of the log."""
         log = KafkaLog(self.backend.kafka, self.topics.events, PARTITIONS)
         await append_all(log, [(accepted(), 0) for _ in range(count)])
         ends = await log.end_offsets()
@@ -36,7 +36,7 @@ class Installation:
         return ends
 
     async def project(self, ends: dict[int, int]) -> None:
-        """What a processor did before the damage."""
+        """Run a processor before the damage."""
         info = describe(self.backend.kafka, self.topics.events)
         await execute(
             self.database, "insert into event_topic (name, topic_id, partitions) values (%s, %s, %s)", [*info]
@@ -50,7 +50,7 @@ class Installation:
         await asyncio.to_thread(create_topics, self.backend.kafka, self.topics, partitions=PARTITIONS, replication=1)
 
     async def processor_says(self) -> tuple[int, str]:
-        """Start a processor: its exit code, and what it says."""
+        """Start a processor; return its exit code and output."""
         env = environment(
             self.home,
             PULP_KAFKA=self.backend.kafka,

@@ -1,4 +1,4 @@
-"""Waiting for what cannot tell when it has come."""
+"""Waits for conditions by polling."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ LIMIT_S: Final = 90.0
 
 
 async def until(what: str, holds: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
-    """Look, in a thread, until it holds. Raises `TimeoutError` after the limit, which says what was waited for."""
+    """Poll in a thread until the condition holds. Raises `TimeoutError` after the limit, which names the condition."""
     ends = time.monotonic() + limit_s
     while not await asyncio.to_thread(holds):
         if time.monotonic() > ends:

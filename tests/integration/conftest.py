@@ -3,10 +3,17 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from pulp_processor.consuming import internals
 from pulp_projections.writing.projector import Projector
 
 from tests.support.postgres_relay import PostgresRelay, postgres_relay
 from tests.support.site import Site, site
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed() -> None:
+    """As a process does when it starts: tests rebuild generations in this one."""
+    internals.install()
 
 
 @pytest.fixture

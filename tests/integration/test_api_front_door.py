@@ -153,7 +153,7 @@ async def test_the_access_log_has_a_line_for_each_request_and_no_secret(
     [line] = [line for line in lines if guid in line]
     fields = dict(part.split("=", 1) for part in line.split(" "))
     assert (fields["method"], fields["path"], fields["status"]) == ("GET", f"{V3}/tasks/", "200")
-    assert (fields["actor"], fields["address"]) == ("user:admin", "203.0.113.5")
+    assert (fields["actor"], fields["auth"], fields["address"]) == ("user:admin", "basic", "203.0.113.5")
     assert int(fields["bytes"]) == len(found.content)
     assert float(fields["ms"]) >= 0
     assert any("status=401" in line and "actor=-" in line for line in lines)

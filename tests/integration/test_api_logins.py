@@ -19,7 +19,8 @@ from pulp_accounts import passwords, users
 from pulp_accounts.passwords import PasswordSettings, hash_password
 from pulp_accounts.users import Role
 from pulp_api.auditing.audit import Audit
-from pulp_api.logins.auth import Authenticator, Principal
+from pulp_api.logins.auth import Principal
+from pulp_api.logins.authenticator import Authenticator
 from pulp_api.logins.basic import Unauthenticated
 from pulp_api.logins.limits import PAIR_BURST, LoginsLimited
 from pulp_events.audit import AuditRecord

@@ -82,6 +82,8 @@ async def test_postgres_away_while_it_runs(
             "down": {},
             "lag": {"0": 0, "1": 0, "2": 0, "3": 0},
             "workers": {"live": 0, "slots": 0, "free": 0},
+            "dispatching": False,  # no processor runs
+            "schedules": {"total": 0, "enabled": 0, "overdue": 0, "overdue_s": None},
         }
         assert (await client.get(f"{V3}/tasks/")).status_code == 200
         await relay.cut()

@@ -33,8 +33,7 @@ async def test_a_read_waits_for_the_position_that_it_asks_for(api: Site) -> None
 async def test_a_position_that_is_not_reached_in_time_is_no_stale_answer(
     api: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pulp_api.context.LEAST_S", 0.2)
-    monkeypatch.setattr("pulp_api.service.LEAST_S", 0.2)
+    monkeypatch.setattr("pulp_api.freshness.LEAST_S", 0.2)
     task_id = await api.task()
     for path in (f"{V3}/tasks/", f"{V3}/tasks/{task_id}/", f"{V2}/tasks/", f"{V2}/tasks/{task_id}/"):
         answer = await api.client.get(path, headers={"Pulp-Min-Position": "0:0,3:77"})
@@ -115,7 +114,9 @@ async def test_a_task_that_has_ended_or_cannot_be_cancelled_is_answered_409_with
             await api.add(event)
         answer = await cancel(api, task_id)
         assert answer.status_code == 409
-        assert answer.json() == (await api.client.get(f"{V3}/tasks/{task_id}/")).json()
+        task = (await api.client.get(f"{V3}/tasks/{task_id}/")).json()
+        assert answer.json() == {"detail": f"Task {task_id} has already ended.", **task}
+        assert next(iter(answer.json())) == "detail"  # clients print the beginning
     task_id = uuid4()
     await api.add(accepted(task_id))
     await api.add(started(task_id, cancellable=False))
@@ -129,6 +130,7 @@ async def test_bodies_that_are_no_cancel_are_answered_as_pulp_does(api: Site) ->
     task_id = await api.task()
     required, only = "This field is required.", "The only acceptable value for 'state' is 'canceled'."
     for body, expected in (
+        (b"", {"state": [required]}),  # as Django REST framework reads it
         (b"{}", {"state": [required]}),
         (b"[]", {"state": [required]}),
         (b'{"state": "running"}', {"state": [only]}),
@@ -136,7 +138,7 @@ async def test_bodies_that_are_no_cancel_are_answered_as_pulp_does(api: Site) ->
     ):
         answer = await api.client.patch(f"{V3}/tasks/{task_id}/", content=body)
         assert (answer.status_code, answer.json()) == (400, expected), body
-    for body in (b"", b"{", b"\xff", b"[" * 5000):
+    for body in (b"{", b"\xff", b"[" * 5000):
         answer = await api.client.patch(f"{V3}/tasks/{task_id}/", content=body)
         assert (answer.status_code, answer.json()["detail"].startswith("JSON parse error - ")) == (400, True), body[:9]
     for unknown, detail in ((uuid4(), "No Task matches the given query."), ("x", "Not found.")):
@@ -147,7 +149,7 @@ async def test_bodies_that_are_no_cancel_are_answered_as_pulp_does(api: Site) ->
 async def test_a_cancel_that_races_with_the_end_is_answered_by_what_came_first(
     api: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pulp_api.service.CANCEL_S", 1.0)
+    monkeypatch.setattr("pulp_api.canceller.CANCEL_S", 1.0)
 
     async def race(turns: int) -> tuple[UUID, httpx.Response]:
         task_id = uuid4()

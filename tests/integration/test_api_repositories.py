@@ -206,7 +206,7 @@ async def test_lists_are_filtered_and_paged(yum: Site, params: dict[str, Any], n
 
 
 async def test_a_page_has_a_bound_and_the_next_one_goes_on(yum: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulp_api.v3.repositories._MOST", 2)
+    monkeypatch.setattr("pulp_api.v3.repositories._MAX_LIMIT", 2)
     for name in ("a", "b", "c"):
         await create(yum, name)
     first = (await yum.client.get(ALL, params={"limit": 1000})).json()

@@ -7,13 +7,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import msgspec
 import pytest
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 from pulp_accounts.users import Role
 from pulp_events.errors import AppendOutcomeUnknown, LogUnavailable
-from pulp_events.events import Accepted, Access, Resource
+from pulp_events.events import Accepted, Access, Resource, Retry
+from pulp_worker import Context, operation
 
-from tests.support.declared import add_worker
+from tests.support.declared import add_worker, declare
 from tests.support.events import finished, started
 from tests.support.site import V2, V3, Site
 
@@ -292,3 +294,58 @@ async def test_a_resource_that_is_named_twice_makes_one_tag(api: Site) -> None:
     task_id = await api.submit({"operation": "sync", "resources": [{"type": "repository", "id": "zoo"}] * 2})
     task = (await api.client.get(f"{V3}/tasks/{task_id}/")).json()
     assert task["tags"] == ["pulp:repository:zoo", "pulp:action:sync"]
+
+
+@operation("stubborn", retries=3, backoff_s=2.5, max_backoff_s=60, deadline_s=3600)
+async def stubborn(context: Context) -> None:
+    """Declares retries and a deadline."""
+
+
+DECLARED = Retry(3, 2.5, 60)
+
+
+@pytest.mark.parametrize(
+    ("given", "retry", "deadline"),
+    [
+        ({}, DECLARED, 3600),
+        ({"retry": {"retries": 1}}, Retry(1, 10, 600), 3600),
+        ({"retry": {"retries": 100, "backoff_seconds": 0, "max_backoff_seconds": 0.5}}, Retry(100, 0, 0.5), 3600),
+        ({"retry": {"retries": 0}, "deadline_seconds": 60}, UNSET, 60),
+        ({"retry": None, "deadline_seconds": None}, UNSET, UNSET),
+    ],
+)
+async def test_retries_and_deadline_are_those_of_the_submission_or_else_of_the_operation(
+    api: Site, given: dict[str, Any], retry: Retry | UnsetType, deadline: int | UnsetType
+) -> None:
+    await declare(api.database, stubborn)
+    answer = await post(api, {"operation": "stubborn", **given})
+    assert answer.status_code == 202
+    [submitted] = submissions(api)
+    assert (submitted.retry, submitted.deadline_seconds) == (retry, deadline)
+    task = (await api.client.get(answer.json()["task"])).json()
+    assert task["retry"] == (None if retry is UNSET else msgspec.to_builtins(retry))
+    assert task["deadline_seconds"] == (None if deadline is UNSET else deadline)
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"retry": {}}, "missing required field `retries` - at `$.retry`"),
+        ({"retry": {"retries": 101}}, "$.retry.retries"),
+        ({"retry": {"retries": 1, "backoff_seconds": -1}}, "$.retry.backoff_seconds"),
+        ({"retry": {"retries": 1, "max_backoff_seconds": 86_401}}, "$.retry.max_backoff_seconds"),
+        ({"deadline_seconds": 0}, "$.deadline_seconds"),
+    ],
+)
+async def test_retries_and_deadlines_have_bounds(api: Site, given: dict[str, Any], where: str) -> None:
+    await declare(api.database, stubborn)
+    answer = await post(api, {"operation": "stubborn", **given})
+    assert answer.status_code == 400
+    assert where in answer.text
+    assert submissions(api) == []
+
+
+async def test_what_an_operation_declares_of_retries_is_shown(api: Site) -> None:
+    await declare(api.database, stubborn)
+    found = (await api.client.get(f"{V3}/operations/stubborn/")).json()
+    assert (found["retry"], found["deadline_seconds"]) == (msgspec.to_builtins(DECLARED), 3600)

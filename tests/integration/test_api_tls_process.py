@@ -1,6 +1,7 @@
 """The API's process with TLS, and `pulp-admin` against it, with a CA that nobody else knows."""
 
 import asyncio
+import shutil
 import signal
 import ssl
 import subprocess
@@ -114,3 +115,63 @@ async def test_files_that_cannot_be_used_end_the_start_with_their_names(
         assert await api.ended() == 78
         assert "PULP_API_TLS_CERTIFICATE=/missing.pem" in api.output()
         assert "Traceback" not in api.output()
+
+
+def conf(home: Path, api: ApiProcess, name: str = "admin.conf", **server: str) -> Path:
+    """Write a configuration of Pulp 2's client: the server, and who asks."""
+    names = {"host": "localhost", "port": str(api.port), **server}
+    lines = ["[server]", *(f"{key} = {value}" for key, value in names.items())]
+    path = home / ".pulp" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join([*lines, "[auth]", "username = admin", f"password = {PASSWORD}", ""]))
+    path.chmod(0o600)
+    return path
+
+
+async def as_pulp_2(home: Path, api: ApiProcess, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `pulp-admin` with nothing but the files of a home."""
+    nothing = {"PULP_ADMIN_CONFIG": "", "PULP_URL": "", "PULP_USERNAME": "", "PULP_PASSWORD": "", "HOME": str(home)}
+    return await admin(home, api, *arguments, **nothing)
+
+
+async def test_the_words_of_pulp_2s_configuration_reach_a_server_with_tls(
+    api: ApiProcess, ca: Certificates, tmp_path: Path
+) -> None:
+    conf(tmp_path, api, ca_path=str(ca.ca), verify_ssl="True")
+    listing = ("--output", "json", "tasks", "list")
+    trusted = await as_pulp_2(tmp_path, api, *listing)
+    assert (trusted.returncode, trusted.stdout.strip()) == (0, "[]"), trusted.stderr
+    other = Certificates(tmp_path / "other", "other")
+    conf(tmp_path, api, ca_path=str(other.ca))
+    untrusted = await as_pulp_2(tmp_path, api, *listing)
+    assert (untrusted.returncode, "cannot be trusted" in untrusted.stderr) == (78, True), untrusted.stderr
+    unchecked = await as_pulp_2(
+        tmp_path, api, "--config", str(conf(tmp_path, api, "any.conf", verify_ssl="False")), *listing
+    )
+    assert (unchecked.returncode, unchecked.stdout.strip()) == (0, "[]"), unchecked.stderr
+
+
+async def test_an_authority_may_be_a_folder_and_a_missing_one_is_told(
+    api: ApiProcess, ca: Certificates, tmp_path: Path
+) -> None:
+    folder = tmp_path / "trusted"
+    folder.mkdir()
+    shutil.copy(ca.ca, folder / "ca.pem")
+    await asyncio.to_thread(subprocess.run, ["openssl", "rehash", str(folder)], check=True)
+    conf(tmp_path, api, ca_path=str(folder))
+    by_folder = await as_pulp_2(tmp_path, api, "--output", "json", "tasks", "list")
+    assert (by_folder.returncode, by_folder.stdout.strip()) == (0, "[]"), by_folder.stderr
+    conf(tmp_path, api, ca_path="/no/such/ca.pem")
+    missing = await as_pulp_2(tmp_path, api, "tasks", "list")
+    assert missing.returncode == 78
+    where = f"{tmp_path}/.pulp/admin.conf, [server]"
+    assert missing.stderr.startswith(f"ca_file /no/such/ca.pem, from {where}: the certificates cannot be read")
+
+
+async def test_a_name_that_is_not_the_certificates_is_not_trusted(
+    api: ApiProcess, ca: Certificates, tmp_path: Path
+) -> None:
+    conf(tmp_path, api, host="127.0.0.1", ca_path=str(ca.ca))
+    result = await as_pulp_2(tmp_path, api, "tasks", "list")
+    assert result.returncode == 78
+    assert "cannot be trusted" in result.stderr

@@ -64,7 +64,7 @@ async def test_a_cancel_is_accepted_also_if_the_end_takes_longer(api: Site) -> N
 
 
 async def test_the_reason_of_a_cancel_is_in_the_history(api: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulp_api.service.CANCEL_S", 0.2)  # nothing ends these tasks
+    monkeypatch.setattr("pulp_api.canceller.CANCEL_S", 0.2)  # nothing ends these tasks
     by_v2, by_v3, silent = await api.task(), await api.task(), await api.task()
     answers = [
         await api.client.delete(f"{V2}/tasks/{by_v2}/", params={"reason": "wrong feed"}),
@@ -96,7 +96,7 @@ async def test_a_task_that_cannot_be_cancelled_is_answered_501_in_the_guides_wor
         "exception": None,
         "traceback": None,
         "error": {
-            "code": "PLP0000",
+            "code": "PLP0014",
             "description": f"Cancel Not Implemented for Task: {task_id}",
             "data": {"args": [str(task_id)]},
             "sub_errors": [],

@@ -237,7 +237,8 @@ async def test_who_may_only_read_changes_nothing(yum: Site) -> None:
         await client.delete(ZOO),
         await client.post(f"{ZOO}actions/sync/"),
     ]
-    assert [answer.status_code for answer in answers] == [403] * 4
+    assert [answer.status_code for answer in answers] == [401] * 4
+    assert {answer.json()["auth_error_code"] for answer in answers} == {"permission_denied"}
 
 
 async def test_a_long_list_comes_in_pieces_and_whole(yum: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +248,7 @@ async def test_a_long_list_comes_in_pieces_and_whole(yum: Site, monkeypatch: pyt
     whole = (await yum.client.get(ALL)).json()
     assert [each["id"] for each in whole] == names
     for piece in (1, 2, 7):
-        monkeypatch.setattr("pulp_api.v2.repositories.PIECE", piece)
+        monkeypatch.setattr("pulp_api.v2.repositories.CHUNK_SIZE", piece)
         assert (await yum.client.get(ALL)).json() == whole
         assert (await yum.client.get(ALL, params={"limit": 4, "skip": 2})).json() == whole[2:6]
 

@@ -9,9 +9,11 @@ import pytest
 from msgspec import Raw
 from pulp_events.events import Access, Outcome, Resource, TaskError
 
+from tests.support.assigned import assign
 from tests.support.events import ATTEMPT, accepted, cancel_requested, finished, progress, started
 from tests.support.site import START_MS, V3, Site
 
+ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
 ZOO, BAR = Resource("repository", "zoo"), Resource("repository", "bar", Access.SHARED)
 
 # Pulp 3.123.1's 22 fields, in its order.
@@ -90,7 +92,7 @@ async def test_a_task_has_pulps_fields_in_pulps_order_and_then_its_own(api: Site
         "name": "sync",
         "logging_cid": cid,
         "created_by": "/pulp/api/v3/users/admin/",
-        "unblocked_at": time_of(3),
+        "unblocked_at": time_of(2),
         "started_at": time_of(3),
         "finished_at": time_of(5),
         "error": {"traceback": "trace", "error_code": "operation-failed", "description": "no"},
@@ -123,9 +125,13 @@ async def test_a_task_has_pulps_fields_in_pulps_order_and_then_its_own(api: Site
         "priority": 7,
         "depends_on": [],
         "timeout_seconds": None,
+        "retry": None,
+        "deadline_seconds": None,
         "cancellable": True,
         "cancel_requested_at": None,
         "attempt": 1,
+        "failed_attempts": 0,
+        "retry_at": None,
         "worker_name": "w1",
         "progress": parts,
         "version": 4,
@@ -219,6 +225,20 @@ async def test_filters(api: Site) -> None:
         assert await names(api, **params) == expected, params
 
 
+async def test_filters_without_a_value_and_flags_that_are_none_are_ignored(api: Site) -> None:
+    await states(api)
+    everything = [f"op-{index}" for index in range(7)]
+    for name in ("name", "name__contains", "name__in", "state", "state__in", "logging_cid", "q"):
+        assert await names(api, **{name: ""}) == everything, name
+    for name in ("started_at", "started_at__gte", "started_at__range", "reserved_resources", "started_at__isnull"):
+        assert await names(api, **{name: ""}) == everything, name
+    assert await names(api, started_at__isnull="garbage", format="json", page_size="") == everything
+    assert await names(api, q="name='' AND state=failed") == ["op-4"]
+    for name in ("pulp_id__in", "pulp_href__in", "prn__in"):
+        assert await names(api, **{name: ""}) == [], name
+    assert (await api.client.get(f"{V3}/tasks/", params={"format": "xml"})).status_code == 404
+
+
 async def test_what_uses_several_resources_is_found_by_each_and_by_all(api: Site) -> None:
     shared_zoo = Resource("repository", "zoo", Access.SHARED)
     for name, uses in (
@@ -283,7 +303,10 @@ async def test_ordering_and_pages(api: Site) -> None:
     assert await names(api, ordering="") == newest_first
     assert await names(api, ordering="-name") == newest_first
     assert await names(api, ordering="state,-name", state__in="waiting,skipped") == ["op-6", "op-0"]
-    assert (await names(api, ordering="started_at,name"))[-3:] == ["op-1", "op-3", "op-4"]
+    assert (await names(api, ordering="started_at,name"))[:3] == ["op-1", "op-3", "op-4"]  # NULL is behind all times
+    assert (await names(api, ordering="-started_at,name"))[-3:] == ["op-4", "op-3", "op-1"]
+    by_word = ["canceled", "canceling", "completed", "failed", "running", "skipped", "waiting"]
+    assert [task["state"] for task in (await get(api, "tasks/", ordering="state"))["results"]] == by_word
     assert await names(api, ordering="immediate,-versions,result") == newest_first
 
     pages, url = [], f"{V3}/tasks/?limit=3&name__contains=op"
@@ -323,7 +346,19 @@ REFUSED: list[tuple[str, Any]] = [
     ("task_group=garbage", ["URI couldn't be resolved: garbage"]),
     ("parent_task=garbage", ["URI couldn't be resolved: garbage"]),
     ("pulp_id__startswith=e2z", {"pulp_id__startswith": ["Enter the first hexadecimal digits of a UUID."]}),
-    ("pulp_id__startswith=", {"pulp_id__startswith": ["Enter the first hexadecimal digits of a UUID."]}),
+    ("pulp_id__startswith=", ["No value supplied for pulp_id__startswith filter."]),
+    ("task_group=", ["No value supplied for task_group filter."]),
+    (
+        f"task_group=/pulp/api/v3/tasks/{ID}/",
+        [f"URI/PRN is not a valid href for task_group model: /pulp/api/v3/tasks/{ID}/"],
+    ),
+    (f"parent_task=prn:core.worker:{ID}", [f"URI/PRN is not a valid href for parent_task model: prn:core.worker:{ID}"]),
+    (
+        f"child_tasks=/pulp/api/v3/users/{ID}/",
+        [f"URI/PRN is not a valid href for child_tasks model: /pulp/api/v3/users/{ID}/"],
+    ),
+    ("parent_task=/pulp/api/v3/tasks/zzz/", ["UUID invalid: zzz"]),
+    ("created_resources=garbage", ["URI couldn't be resolved: garbage"]),
     ("pulp_id__in=zzz", {"pulp_id__in": ["Enter a valid UUID."]}),
 ]
 
@@ -361,9 +396,8 @@ async def test_what_is_not_there(api: Site) -> None:
         assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})
     for path in ("nonsense/", f"workers/{unknown}/"):
         assert (await api.client.get(f"{V3}/{path}")).status_code == 404
-    for method in ("PUT", "DELETE"):
-        answer = await api.client.request(method, f"{V3}/tasks/{unknown}/")
-        assert (answer.status_code, answer.json()) == (405, {"detail": f'Method "{method}" not allowed.'})
+    answer = await api.client.put(f"{V3}/tasks/{unknown}/")
+    assert (answer.status_code, answer.json()) == (405, {"detail": 'Method "PUT" not allowed.'})
 
 
 async def test_history_in_pages(api: Site) -> None:
@@ -448,13 +482,8 @@ async def test_workers(api: Site) -> None:
     ids = {name: str(uuid4()) for name in ("alive", "missing", "stopped")}
     for name, age_s, is_stopped in (("alive", 0, False), ("missing", 600, False), ("stopped", 0, True)):
         await api.execute(insert, name, ids[name], age_s, is_stopped)
-    await api.execute(
-        "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition) values (%s, 1, %s, 'alive',"
-        " %s, 0)",
-        uuid4(),
-        uuid4(),
-        ids["alive"],
-    )
+    async with api.connect() as connection:
+        await assign(connection, uuid4(), worker="alive", instance_id=UUID(ids["alive"]))
 
     async def found(**params: Any) -> list[str]:
         return sorted(row["name"] for row in (await get(api, "workers/", **params))["results"])

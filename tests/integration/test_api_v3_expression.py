@@ -1,5 +1,6 @@
 """`q` in the v3 dialect: filters that NOT, AND, OR and parentheses join."""
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,14 @@ FOUND: list[tuple[str, list[str]]] = [
     ("state=waiting", ["publish", "remove orphans"]),
     ("name=sync OR name=publish", ["sync", "publish"]),
     ('name="remove orphans"', ["remove orphans"]),
+    ("name='remove orphans'", ["remove orphans"]),
+    ("name = 'sync'", ["sync"]),
+    ("name__in='sync,publish'", ["sync", "publish"]),
+    ("NOT(name='sync')", ["publish", "remove orphans"]),
+    ("", list(OPERATIONS)),
+    ("  ", list(OPERATIONS)),
+    ("name='it''s' OR name='sync'", ["sync"]),
+    (r"name='a\'b' OR name='sync'", ["sync"]),
     ("NOT name=sync", ["publish", "remove orphans"]),
     ("NOT NOT name=sync", ["sync"]),
     ("state=waiting AND name__contains=pub", ["publish"]),
@@ -28,9 +37,11 @@ FOUND: list[tuple[str, list[str]]] = [
 SYNTAX, COMPLEX = "Syntax error in expression.", "Filter expression exceeds allowed complexity."
 REFUSED = [
     ("bogus=1", "Filter 'bogus' does not exist."),
-    ("q=1", "Filter 'q' does not exist."),
-    ("ordering=name", "Filter 'ordering' does not exist."),
-    ("", SYNTAX),
+    ("Bogus='1'", "Filter 'Bogus' does not exist."),
+    ("q=1", "You cannot use 'q' in complex filtering."),
+    ("ordering=name", "An ordering filter cannot be used in complex filtering."),
+    ("name='sync", SYNTAX),
+    ("'name'=sync", SYNTAX),
     ("name", SYNTAX),
     ("name=", SYNTAX),
     ("name=sync name=sync", SYNTAX),
@@ -73,4 +84,8 @@ async def test_a_bad_expression_is_answered_as_pulp_does(api: Site, expression: 
 async def test_a_bad_value_in_an_expression_is_named(api: Site) -> None:
     answer = await api.client.get(f"{V3}/tasks/", params={"q": "name=sync AND state=nope"})
     assert answer.status_code == 400
-    assert answer.json() == {"state": ["Select a valid choice. nope is not one of the available choices."]}
+    message = "Select a valid choice. nope is not one of the available choices."
+    [text] = answer.json()["q"]
+    assert json.loads(text) == {"state": [{"message": message, "code": "invalid_choice"}]}
+    answer = await api.client.get(f"{V3}/tasks/", params={"q": "task_group=garbage"})
+    assert (answer.status_code, answer.json()) == (400, ["URI couldn't be resolved: garbage"])

@@ -1,23 +1,22 @@
-"""Why a task waits: as the API tells it, and that it agrees with what a worker claims."""
+"""Why a task waits: as the API tells it, and that it agrees with the rules of dispatch."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from psycopg import AsyncConnection
-from pulp_api.v3.waiting import Code, Reason, reason_of
+from pulp_api.v3.waiting import Code, WaitReason, reason_of
 from pulp_events.events import Access, Outcome, Resource
-from pulp_events.topics import Topics
-from pulp_projections.reading.waiting import STATEMENT, facts_of
-from pulp_worker.claims import Claims
-from pulp_worker.settings import Settings
+from pulp_projections.reading.waiting import BOUNDS, STATEMENT, facts_of
+from pulp_runtime.installation import UNSERVED_S
 
-from tests.support.claim_rows import KNOWN, QUEUES, Placed, Row, fill, rows
+from tests.support.assigned import assign
+from tests.support.claim_rows import KNOWN, QUEUES, Placed, Row, rows
 from tests.support.events import finished, started
+from tests.support.invented import is_passed_over, model_of, place_all
 from tests.support.site import V3, Site
 
 ZOO = Resource(type="repository", id="zoo")
@@ -28,6 +27,7 @@ ORPHANS = Resource(type="content_unit", id="orphans", access=Access.SHARED)
 @pytest.fixture
 async def connection(database: str) -> AsyncIterator[AsyncConnection]:
     async with await AsyncConnection.connect(database, autocommit=True) as connected:
+        await connected.execute("update dispatcher set renewed_at = 'infinity'")  # one that never goes away
         yield connected
 
 
@@ -43,20 +43,10 @@ async def add_worker(
     )
 
 
-async def reason(connection: AsyncConnection, task_id: UUID) -> Reason:
-    facts = await facts_of(connection, task_id)
+async def reason(connection: AsyncConnection, task_id: UUID) -> WaitReason:
+    facts = await facts_of(connection, task_id, unserved_s=UNSERVED_S)
     assert facts is not None
     return reason_of(facts)
-
-
-async def claimed(database: str) -> set[UUID]:
-    """The tasks that a worker with many free slots claims now, those that follow them left out."""
-    known: dict[str, Any] = {"kafka": "", "postgres": database, "topics": Topics.named("t"), "storage": Path()}
-    claims = Claims(Settings(**known, name="w", queues=QUEUES, lease_s=60))
-    try:
-        return {chain[0].task_id for chain in await claims.claim(KNOWN, 100, uuid4())}
-    finally:
-        await claims.close()
 
 
 def waiting_row(operation: str, partition: int, *uses: tuple[str, bool], depends_on: tuple[int, ...] = ()) -> Row:
@@ -85,22 +75,23 @@ def waiting_row(operation: str, partition: int, *uses: tuple[str, bool], depends
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-async def test_the_reason_agrees_with_what_a_worker_claims(
+async def test_the_reason_agrees_with_the_rules_of_dispatch(
     database: str, connection: AsyncConnection, invented: list[Row]
 ) -> None:
-    """A task is about to be claimed, or waits for a slot, exactly if a worker with a free slot takes it."""
+    """A task is about to be assigned exactly if the rules, worked out from plain lists, let it begin."""
     tasks = [Placed(row, uuid4(), offset) for offset, row in enumerate(invented)]
-    held = await fill(connection, tasks)
+    held = await place_all(connection, tasks)
     await add_worker(connection, "w", 100, QUEUES, KNOWN)
     waiting = [task for task in tasks if task.row.state == "waiting"]
     told = {task.task_id: await reason(connection, task.task_id) for task in waiting}
-    taken = await claimed(database)
-    assert {task_id for task_id, found in told.items() if found.code is Code.ABOUT_TO_BE_CLAIMED} == taken
+    model = model_of(tasks, held)
+    may_begin = {task.task_id for task in model.waiting.values() if model.may_begin(task)}
+    assert {task_id for task_id, found in told.items() if found.code is Code.ABOUT_TO_BE_CLAIMED} == may_begin
     for task in waiting:
         check_reason(task, told[task.task_id], tasks, held)
 
 
-def check_reason(task: Placed, found: Reason, tasks: list[Placed], held: list[Placed]) -> None:
+def check_reason(task: Placed, found: WaitReason, tasks: list[Placed], held: list[Placed]) -> None:
     """What is named is what stands in the way."""
     states = {number: other.row.state for number, other in enumerate(tasks)}
     waiting = [other for other in tasks if other.row.state == "waiting"]
@@ -108,7 +99,10 @@ def check_reason(task: Placed, found: Reason, tasks: list[Placed], held: list[Pl
     earlier = [
         other
         for other in waiting
-        if other not in held and other.place < task.place and task.conflicts(other) and not is_passed_over(other, tasks)
+        if other not in held
+        and other.place < task.place
+        and task.conflicts(other)
+        and not is_passed_over(other, tasks, held)
     ]
     match found.code:
         case Code.CLAIMED:
@@ -129,19 +123,6 @@ def check_reason(task: Placed, found: Reason, tasks: list[Placed], held: list[Pl
         case _:
             assert not holders
             assert not earlier
-
-
-def is_passed_over(task: Placed, tasks: list[Placed]) -> bool:
-    """Whether nobody can run the task, or one that it depends on: all have waited for longer than others wait for them."""
-    line, numbers = [task], set[int]()
-    for each in line:
-        if each.row.queue not in QUEUES or each.row.operation not in KNOWN:
-            return True
-        for number in each.row.depends_on:
-            if number < len(tasks) and number not in numbers and tasks[number].row.state == "waiting":
-                numbers.add(number)
-                line.append(tasks[number])
-    return False
 
 
 async def many_tasks(connection: AsyncConnection, *, ended: int, waiting: int) -> list[UUID]:
@@ -166,7 +147,7 @@ async def many_tasks(connection: AsyncConnection, *, ended: int, waiting: int) -
 
 async def tasks_read(connection: AsyncConnection, task_id: UUID) -> int:
     """How many rows of `tasks` the statement reads."""
-    values = {"task_id": task_id, "most_uses": 20_000, "most_tasks": 250, "unserved_s": 300}
+    values = {**BOUNDS, "task_id": task_id, "unserved_s": 300}
     explain = b"explain (analyze, format json) " + STATEMENT
     [(plan,)] = await (await connection.execute(explain, values)).fetchall()
 
@@ -255,11 +236,8 @@ async def test_a_task_waits_for_the_task_that_holds_its_resource_and_then_for_a_
     holder = await api.task(resources=(ZOO,))
     waiting, other = await api.task(resources=(ZOO,)), await api.task(resources=(BEAR,))
     [(instance_id,)] = await api.execute("select instance_id from workers")
-    await api.execute(
-        "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition) values (%s, 1, %s, 'w1', %s, 0)",
-        *(holder, uuid4(), instance_id),
-    )
-    await api.execute("insert into reservations values (%s, 'repository:zoo', true, 1, '(,)')", holder)
+    async with api.connect() as connection:
+        await assign(connection, holder, instance_id=instance_id, uses={"repository:zoo": True})
     assert (await get(api, holder))["waiting_for"]["message"] == "Worker w1 has claimed it, and is about to start it."
     await api.add(started(holder, worker="w1"), api.partition_of(holder, ZOO))
     told = (await get(api, waiting))["waiting_for"]

@@ -4,8 +4,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from pulp_events.events import Resource
-from pulp_events.ids import new_id
+from pulp_events.findings import Severity
+from pulp_runtime.preconditions import dispatch
 
+from tests.support.assigned import assign
 from tests.support.events import finished, started
 from tests.support.site import V3, Site
 
@@ -31,38 +33,44 @@ async def add_worker(
     return instance_id
 
 
-async def claim(api: Site, task_id: UUID, worker: str, instance_id: UUID, *, reserves: str | None = None) -> None:
-    await api.execute(
-        "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition) values (%s, 1, %s, %s, %s, 0)",
-        *(task_id, uuid4(), worker, instance_id),
-    )
-    if reserves is not None:
-        await api.execute("insert into reservations values (%s, %s, true, 1, '(,)')", task_id, reserves)
-
-
-async def test_a_worker_tells_its_slots_and_every_task_that_takes_one(api: Site) -> None:
+async def test_a_worker_tells_its_slots_and_the_task_that_each_is_at(api: Site) -> None:
     instance_id = await add_worker(api, "w1", slots=4)
     free, holder, follower = await api.task(), await api.task(resources=(REPO,)), await api.task(resources=(REPO,))
-    await claim(api, free, "w1", instance_id)
-    await claim(api, holder, "w1", instance_id, reserves=REPO.key)
-    await claim(api, follower, "w1", instance_id)  # in a chain behind the holder: it takes no slot of its own
+    async with api.connect() as connection:
+        await assign(connection, free, instance_id=instance_id)
+        await assign(connection, holder, follower, instance_id=instance_id, uses={REPO.key: True})
     row = await get(api, f"workers/{instance_id}/")
     assert row["current_tasks"] == [f"{V3}/tasks/{task}/" for task in (free, holder)]
     assert row["current_task"] == row["current_tasks"][0]
     assert (row["slots"], row["busy_slots"], row["free_slots"]) == (4, 2, 2)
     assert row["operations"] == ["sync"]
+    await api.execute("update claims set released_at = now() where task_id = %s", holder)
+    row = await get(api, f"workers/{instance_id}/")
+    assert row["current_tasks"] == [f"{V3}/tasks/{task}/" for task in (free, follower)]
+    assert row["busy_slots"] == 2
 
 
-async def test_a_slot_that_an_ended_task_still_takes_is_not_free(api: Site) -> None:
-    """As one does whose operation ignores its cancel: the task has ended, and the worker has not let go of it."""
-    instance_id, task_id, attempt_id = await add_worker(api, "w1", slots=1), new_id(), uuid4()
-    task_id = await api.task()
-    await claim(api, task_id, "w1", instance_id)
+async def test_a_slot_whose_hold_is_not_deleted_yet_is_not_free(api: Site) -> None:
+    """As one is whose operation ignores its cancel: the task has ended, and the operation goes on."""
+    instance_id, task_id, attempt_id = await add_worker(api, "w1", slots=1), await api.task(), uuid4()
+    async with api.connect() as connection:
+        await assign(connection, task_id, instance_id=instance_id, attempt_id=attempt_id)
     partition = api.partition_of(task_id)
     await api.add(started(task_id, attempt_id=attempt_id), partition)
     await api.add(finished(task_id, attempt_id=attempt_id), partition)
     assert (await get(api, "readyz/"))["workers"] == {"live": 1, "slots": 1, "free": 0}
     assert (await get(api, "status/"))["online_workers"][0]["free_slots"] == 0
+
+
+async def test_a_worker_that_drains_has_no_free_slot_and_serves_no_queue(api: Site) -> None:
+    instance_id = await add_worker(api, "w1", slots=4)
+    await api.execute("update workers set draining = true")
+    await api.task()
+    row = await get(api, f"workers/{instance_id}/")
+    assert (row["draining"], row["busy_slots"], row["free_slots"]) == (True, 0, 0)
+    status = await get(api, "status/")
+    assert status["workers"] == {"live": 1, "slots": 4, "free": 0}
+    assert status["unserved_queues"] == [{"queue": "default", "waiting": 1}]
 
 
 async def test_readyz_and_status_tell_how_many_slots_of_live_workers_are_free(api: Site) -> None:
@@ -71,8 +79,9 @@ async def test_readyz_and_status_tell_how_many_slots_of_live_workers_are_free(ap
     await add_worker(api, "idle", slots=3)
     await add_worker(api, "lost", slots=8, silent_s=600)
     await add_worker(api, "stopped", slots=8, is_stopped=True)
-    for _ in range(2):
-        await claim(api, await api.task(), "busy", busy)
+    async with api.connect() as connection:
+        for _ in range(2):
+            await assign(connection, await api.task(), worker="busy", instance_id=busy)
     told = {"live": 2, "slots": 5, "free": 3}
     assert (await get(api, "readyz/"))["workers"] == told
     status = await get(api, "status/")
@@ -90,6 +99,53 @@ async def test_status_names_the_queues_in_which_tasks_wait_for_nobody(api: Site)
         {"queue": "night", "waiting": 1},
         {"queue": "typo", "waiting": 2},
     ]
+
+
+async def test_status_names_the_operations_that_only_stopped_workers_offered(api: Site) -> None:
+    await add_worker(api, "w1")
+    await api.execute("update workers set operations = '{publish}'")
+    await add_worker(api, "gone", is_stopped=True)
+    await api.task()
+    status = await get(api, "status/")
+    assert status["unserved_operations"] == [{"queue": "default", "operation": "sync", "waiting": 1}]
+    assert status["unserved_queues"] == []
+
+
+async def test_readyz_and_status_tell_whether_a_processor_dispatches(api: Site) -> None:
+    assert (await get(api, "readyz/"))["dispatching"] is True
+    await api.execute("update dispatcher set renewed_at = now() - interval '1 minute'")
+    assert (await get(api, "readyz/"))["dispatching"] is False
+    assert (await get(api, "status/"))["dispatching"] is False
+
+
+async def test_the_doctor_tells_of_tasks_that_nothing_will_run(api: Site) -> None:
+    async with api.connect() as connection:
+        assert await dispatch.look(connection) == []
+        await api.execute("update dispatcher set renewed_at = '-infinity'")
+        assert await dispatch.look(connection) == []  # no task waits for it
+        await add_worker(api, "w1")
+        await add_worker(api, "w2", queues="{night}", is_stopped=True)
+        await api.execute("update workers set operations = '{publish}' where name = 'w1'")
+        await api.execute("update workers set stopped_at = '2026-11-24T12:00Z' where name = 'w2'")
+        for queue in ("default", "night", "night", "typo"):
+            await api.task(queue=queue)
+        found = await dispatch.look(connection)
+    assert [(each.check, each.subject, each.wrong) for each in found] == [
+        (
+            *("operation-unserved", "sync"),
+            "1 task waits for this operation in the queue default, and no live worker of it offers the operation",
+        ),
+        (
+            *("queue-unserved", "night"),
+            "2 tasks wait in this queue, which no live worker serves; worker w2 did, until 2026-11-24T12:00:00Z",
+        ),
+        ("queue-unserved", "typo", "1 task waits in this queue, which no live worker serves"),
+        ("dispatch-stopped", "dispatch", "tasks wait, and no processor assigns them to workers"),
+    ]
+    assert found[2].mend == (
+        "start a worker: pulp-tasks worker --queue typo; or cancel them: pulp-admin tasks cancel --all --queue typo"
+    )
+    assert {each.severity for each in found} == {Severity.WARNING}
 
 
 async def test_the_list_of_workers_is_paged_and_filtered(api: Site) -> None:
@@ -113,3 +169,29 @@ async def test_the_list_of_workers_is_paged_and_filtered(api: Site) -> None:
     assert (beyond["count"], beyond["results"]) == (250, [])
     assert (await get(api, "workers/", name__icontains="W-25"))["count"] == 1
     assert (await get(api, "workers/", name__in="w-001,w-002, w-251"))["count"] == 2
+
+
+async def test_the_list_of_workers_is_ordered_and_searched_as_in_pulp(api: Site) -> None:
+    made = {name: await add_worker(api, name, silent_s=age_s) for name, age_s in (("b", 5), ("a", 300), ("C", 0))}
+    for ordering, names in (("name", ["a", "b", "C"]), ("-last_heartbeat", ["C", "b", "a"]), ("app_type,pk", None)):
+        found = [row["name"] for row in (await get(api, "workers/", ordering=ordering))["results"]]
+        assert sorted(found) == sorted(names or made)
+        assert names is None or ordering == "name" or found == names
+    for params, names in (
+        ({"name__iexact": "c"}, ["C"]),
+        ({"name__istartswith": "c"}, ["C"]),
+        ({"name__regex": "^[ab]$"}, ["a", "b"]),
+        ({"name__iregex": "^c"}, ["C"]),
+        ({"pulp_id__in": str(made["a"])}, ["a"]),
+        ({"pulp_href__in": f"{V3}/workers/{made['b']}/"}, ["b"]),
+        ({"prn__in": f"prn:core.worker:{made['C']}"}, ["C"]),
+        ({"last_heartbeat__isnull": "true"}, []),
+        ({"last_heartbeat__gt": "2000-01-01T00:00:00Z", "missing": "true"}, ["a"]),
+        ({"online": "garbage", "name": ""}, ["C", "a", "b"]),
+        ({"q": "name=a OR NOT online=true"}, ["a"]),
+    ):
+        found = [row["name"] for row in (await get(api, "workers/", **params))["results"]]
+        assert sorted(found) == sorted(names), params
+    for query in ("ordering=bogus", "name__regex=(", f"pulp_href__in={V3}/tasks/{made['a']}/"):
+        assert (await api.client.get(f"{V3}/workers/?{query}")).status_code == 400, query
+    assert await get(api, f"workers/{made['a']}/", fields="name") == {"name": "a"}

@@ -4,11 +4,12 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from pulp_api.auditing.audit import auditing
-from pulp_events.audit import What, audit_record
+from pulp_events.audit import AuditRecord, What, audit_record
 from pulp_events.audit_log import AuditLog, topic_fault, write_audit
 from pulp_events.audit_reader import AuditEntry, read_audit
 from pulp_events.errors import TopicNotFound
@@ -17,6 +18,11 @@ from pulp_events.topics import Topics
 from tests.support import documented
 from tests.support.backends import Backend
 from tests.support.command import environment, pulp_tasks
+
+
+def write_all(backend: Backend, topics: Topics, records: Sequence[AuditRecord]) -> None:
+    for record in records:
+        write_audit(backend.kafka, topics.audit, record)
 
 
 def entries(backend: Backend, topics: Topics) -> list[AuditEntry]:
@@ -54,7 +60,7 @@ async def test_without_the_topic_it_works_and_says_so_once(backend: Backend, cap
     assert told.count(f"nothing is audited: {log.fault}") == 1
     assert caplog.records[-1].records == 3  # type: ignore[attr-defined]  # a field of the line
     with pytest.raises(TopicNotFound):
-        write_audit(backend.kafka, "nowhere.audit", [])
+        write_audit(backend.kafka, "nowhere.audit", audit_record(What.FORBIDDEN, actor="user:jo"))
 
 
 async def test_an_api_without_the_topic_notes_what_it_can(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
@@ -103,7 +109,7 @@ RECORDS = (
 def test_an_auditor_lists_what_is_there(
     backend: Backend, topics: Topics, env: dict[str, str], filters: list[str], wanted: list[int]
 ) -> None:
-    write_audit(backend.kafka, topics.audit, RECORDS)
+    write_all(backend, topics, RECORDS)
     done = pulp_tasks("audit", "list", *filters, "--output", "json", env=env)
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
@@ -114,7 +120,7 @@ def test_an_auditor_lists_what_is_there(
 def test_a_table_brackets_whom_nobody_proved_and_obeys_no_escape(
     backend: Backend, topics: Topics, env: dict[str, str]
 ) -> None:
-    write_audit(backend.kafka, topics.audit, RECORDS)
+    write_all(backend, topics, RECORDS)
     head, failed, succeeded, changed = pulp_tasks("audit", "list", env=env).stdout.splitlines()
     assert head.split() == ["TIME", "WHAT", "ACTOR", "ADDRESS", "COUNT", "DETAIL"]
     assert "  (user:admin)  10.0.0.1  " in failed
@@ -124,12 +130,12 @@ def test_a_table_brackets_whom_nobody_proved_and_obeys_no_escape(
 
 
 def test_what_comes_is_printed_as_it_comes(backend: Backend, topics: Topics, env: dict[str, str]) -> None:
-    write_audit(backend.kafka, topics.audit, RECORDS[:1])
+    write_all(backend, topics, RECORDS[:1])
     command = [sys.executable, "-m", "pulp_deploy", "audit", "tail", "--since", "1h", "--output", "json"]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         seen = [json.loads(process.stdout.readline())]
-        write_audit(backend.kafka, topics.audit, RECORDS[1:])
+        write_all(backend, topics, RECORDS[1:])
         seen += [json.loads(process.stdout.readline()), json.loads(process.stdout.readline())]
         process.terminate()
     for value in seen:

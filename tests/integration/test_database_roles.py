@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -18,9 +19,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 from pulp_deploy.roles import carry_out, plan
 from pulp_events.topics import Topics
+from pulp_processor.dispatching.tables import PostgresTables
 from pulp_projections.connection import connect
 from pulp_projections.generations import install
 from pulp_projections.grants import TABLES, Process
+from pulp_projections.reading import queries
 from pulp_projections.schemas import VIEWS
 
 from tests.conftest import PARTITIONS
@@ -44,7 +47,7 @@ class Roles:
 
     def conninfo(self, process: str) -> str:
         """How a process logs in; its password comes from a file or an argument."""
-        parts = {key: value for key, value in conninfo_to_dict(self.database).items() if key != "passfile"}
+        parts = {key: value for key, value in conninfo_to_dict(self.database).items() if not key.startswith("pass")}
         return make_conninfo("", **{**parts, "user": f"{self.prefix}_{process}"})
 
 
@@ -85,8 +88,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "delete from task_events",
         "delete from generation_1.task_events",
         "update generation_1.task_events set actor = 'x'",
-        "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition)"
-        " values (gen_random_uuid(), 1, gen_random_uuid(), 'x', gen_random_uuid(), 0)",
+        "insert into dispatcher (epoch) values (1)",
+        "delete from dispatcher",
+        "update holds set worker = 'x'",
+        "update reservations set token = 1",
         "drop table claims",
         "create table mine (a integer)",
         "create schema mine",
@@ -105,6 +110,8 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "insert into generation_1.task_counts values (0, 'x', 'x', 1)",
         "select * from generation_1.tasks",
         "delete from claims",
+        "update dispatcher set epoch = 1",
+        "delete from holds",
         "update workers set stopped_at = now()",
         "update active_generation set generation = 2",
         "create table mine (a integer)",
@@ -115,6 +122,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "select password_hash from users",
         "select * from quotas",
         "select * from repositories",
+        "select * from dispatcher",
+        "select nextval('fencing_tokens')",
+        "update holds set worker = 'x'",
+        "delete from reservations",
         "select * from task_events",
         "select * from dead_letters",
         "update tasks set state = 'successful'",
@@ -147,10 +158,28 @@ async def test_a_process_is_refused_what_it_does_not_need(roles: Roles, process:
                 await connection.execute(statement.encode())
 
 
+async def test_a_processor_may_let_workers_rest_and_wake_them(roles: Roles) -> None:
+    """Only a fleet of more than sixteen idle workers needs it."""
+    async with await as_role(roles, "processor") as connection:
+        tables = PostgresTables(connection, "one")
+        assert await tables.elect()
+        await tables.rest([uuid4()])
+        assert await tables.wake([uuid4()]) == []
+        with pytest.raises(errors.InsufficientPrivilege):
+            await connection.execute("update workers set draining = true")
+
+
 async def test_a_reader_reads_every_view(roles: Roles) -> None:
     async with await as_role(roles, "reader") as connection:
         for view in ("tasks", "task_counts", "task_resources", "task_causes", "task_events", "positions"):
             await connection.execute(SQL("select * from {}").format(Identifier(view)))
+
+
+async def test_a_processor_reads_what_a_schedules_submission_asks_for(roles: Roles) -> None:
+    """`publish` requires a sync before it, and `sync` remembers the feed of an earlier one."""
+    async with await as_role(roles, "processor") as connection:
+        assert await queries.has_run(connection, "sync", "repository:zoo") is False
+        assert await queries.remembered(connection, "sync", "repository:zoo", "feed") == []
 
 
 async def test_another_role_of_the_server_cannot_even_connect(roles: Roles, owner: AsyncConnection) -> None:
@@ -271,9 +300,12 @@ async def test_a_stack_in_which_each_process_has_its_role(
                 api.client() as client,
             ):
                 await goes_through_life(client)
+                schedule = await scheduled(client)
+                last_task = await runs(client, schedule, after=None)
                 rebuilt = await asyncio.to_thread(command, "rebuild", "start", "--activate")
                 assert rebuilt.returncode == 0, rebuilt.stderr
                 await goes_through_life(client)  # in the generation that the owner has made
+                await runs(client, schedule, after=last_task)
                 for said in (processor.output(), api.output(), worker.log.read_text()):
                     assert "permission denied" not in said
                     assert not [each for each in secrets if each in said]
@@ -345,6 +377,24 @@ async def submitted(client: httpx.AsyncClient, operation: str) -> str:
     answer = await client.post(f"{V3}/tasks/", json={"operation": operation})
     assert answer.status_code == 202, answer.text
     return str(answer.json()["task"])
+
+
+async def scheduled(client: httpx.AsyncClient) -> str:
+    """A schedule that runs in two seconds, and every ten seconds from then on."""
+    start = datetime.now(UTC) - timedelta(seconds=8)
+    body = {"name": "often", "task_name": "echo", "interval_seconds": 10, "start": start.isoformat()}
+    answer = await client.post(f"{V3}/task-schedules/", json=body)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["pulp_href"])
+
+
+async def runs(client: httpx.AsyncClient, schedule: str, *, after: str | None) -> str:
+    """Returns once the schedule has submitted another task, which has succeeded; the task."""
+    async with asyncio.timeout(LIMIT_S):
+        while (task := (await client.get(schedule)).json()["last_task"]) == after:  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.1)
+    await becomes(client, task, "completed")
+    return str(task)
 
 
 async def becomes(client: httpx.AsyncClient, href: str, state: str) -> dict[str, Any]:

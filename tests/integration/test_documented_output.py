@@ -1,4 +1,4 @@
-"""Every command of `pulp-tasks` that needs no local stack prints what docs/output.md says. Each is run for real."""
+"""Every command of `pulp-tasks` that needs no local stack prints what docs/reference/output.md says. Each is run for real."""
 
 import json
 from collections.abc import Callable
@@ -56,12 +56,19 @@ async def test_topics(command: Command, topics: Topics) -> None:
         {"name": topics.events, "created": False},
         {"name": topics.dead_letters, "created": False},
         {"name": topics.audit, "created": False},
+        {"name": topics.schedules, "created": False},
     ]
     assert len(checked(command, "topics", "acls", "--worker", "User:w")) == 2
     assert checked(command, "topics", "mend") == {"changed": False, "changes": []}
-    events, _, _ = checked(command, "topics", "list")
+    events, *_ = checked(command, "topics", "list")
     assert events == {"name": topics.events, "partitions": PARTITIONS, "records": 7}
     assert checked(command, "topics", "describe")["partitions"][1] == {"partition": 1, "begin": 0, "end": 6}
+
+
+async def test_schedules(command: Command) -> None:
+    asked = command("schedules", "rebuild")
+    assert (asked.returncode, asked.stdout) == (64, "")
+    assert checked(command, "schedules", "rebuild", "--yes") == {"emptied": True}
 
 
 async def test_users(command: Command, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ async def log(backend: Backend, topics: Topics) -> AsyncIterator[KafkaLog]:
 
 @pytest.fixture
 async def hub(backend: Backend, topics: Topics, log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
-    monkeypatch.setattr(stream, "_REST_S", 0.05)
+    monkeypatch.setattr(stream, "_KEEP_TAIL_S", 0.05)
     hub = Hub(backend.kafka, topics.events, "topic", PARTITIONS, log.end_offsets)
     yield hub
     await hub.close()
@@ -80,7 +80,7 @@ async def test_the_topic_is_tailed_only_while_somebody_subscribes(hub: Hub, log:
 async def test_who_comes_back_within_a_while_meets_the_same_tail(
     hub: Hub, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "_REST_S", 600)
+    monkeypatch.setattr(stream, "_KEEP_TAIL_S", 600)
     happened = await happens(log, 10)
     assert sorted(await read(hub, START, 10)) == sorted(happened)
     [tail] = [thread for thread in threading.enumerate() if thread.name == "event-tail"]

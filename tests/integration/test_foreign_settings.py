@@ -10,9 +10,9 @@ import httpx
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
-from pulp_events.settings import Installation
 from pulp_events.topics import Topics
 from pulp_projections.connection import connect
+from pulp_runtime.installation import Installation
 from pulp_runtime.startup import prepare
 
 from tests.conftest import PARTITIONS

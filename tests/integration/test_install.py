@@ -1,11 +1,15 @@
 """A fresh database is made ready once, by whoever comes first."""
 
 import asyncio
+from uuid import UUID
 
 import psycopg
+import pytest
 from psycopg.sql import SQL, Identifier
+from pulp_processor.dispatching.tables import PostgresTables
+from pulp_projections.connection import connect
 from pulp_projections.generations import create_indexes, create_tables, install
-from pulp_projections.migrations import migrate
+from pulp_projections.migrations import MigrationRefused, migrate
 from pulp_projections.schemas import schema_of
 
 KEYS = {"tasks_pkey", "task_causes_pkey"}
@@ -35,8 +39,9 @@ async def test_a_read_model_from_before_the_rows_of_resources_gets_them(database
         await connection.execute("create index tasks_by_exclusive_resource on tasks using gin (exclusive_resources)")
         await connection.execute("create index tasks_by_shared_resource on tasks using gin (shared_resources)")
         await connection.execute("reset search_path")
-        await connection.execute("delete from schema_migrations where name = '0006_resources.sql'")
-        assert await migrate(connection) == ["0006_resources.sql"]
+        again = ["0006_resources.sql", "0018_exclusive_uses.sql"]  # all that is about the rows of resources
+        await connection.execute("delete from schema_migrations where name = any (%s)", [again])
+        assert await migrate(connection) == again
         for table in ("public.task_resources", "generation_1.task_resources", "generation_2.task_resources"):
             schema, name = table.split(".")
             cursor = await connection.execute(
@@ -135,3 +140,87 @@ async def _indexes(connection: psycopg.AsyncConnection, generation: int) -> set[
         [schema_of(generation)],
     )
     return {name for (name,) in await cursor.fetchall()}
+
+
+async def _definitions(connection: psycopg.AsyncConnection, generation: int) -> set[str]:
+    """How the indexes of its tasks are made."""
+    cursor = await connection.execute(
+        "select indexdef::text from pg_indexes where schemaname = %s and tablename = 'tasks'", [schema_of(generation)]
+    )
+    return {text for (text,) in await cursor.fetchall()}
+
+
+async def test_workers_that_claim_for_themselves_have_to_be_stopped_before_there_is_a_dispatcher(database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await install(connection, 4)
+        await connection.execute("drop table reservations, holds, dispatcher")
+        await connection.execute("alter table workers drop column draining")
+        await connection.execute("alter table claims drop column hold_id, drop column place, drop column tokens")
+        await connection.execute(
+            "create table reservations (task_id uuid not null references claims on delete cascade, resource text not null,"
+            " exclusive boolean not null, token bigint not null, slot int8range not null, primary key (task_id, resource),"
+            " constraint reservations_conflict exclude using gist (resource with =, slot with &&))"
+        )
+        await connection.execute(
+            "insert into workers (name, instance_id, host, pid, queues, operations, declarations, concurrency, versions,"
+            " lease_seconds) values ('old', %s, 'h', 1, '{default}', '{sync}', '{}', 1, '{}', 3600)",
+            [UUID(int=1)],
+        )
+        claim = "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition) values (%s, 1, %s, 'old', %s, 0)"
+        await connection.execute(claim, [UUID(int=2), UUID(int=3), UUID(int=1)])
+        await connection.execute(
+            "insert into reservations values (%s, 'repository:a', true, 7, int8range(null, null))", [UUID(int=2)]
+        )
+        await connection.execute("delete from schema_migrations where name = '0017_dispatch.sql'")
+        with pytest.raises(MigrationRefused, match=r"stop them first, then try again: old$"):
+            await migrate(connection)
+        await connection.execute("update workers set stopped_at = now()")
+        assert await migrate(connection) == ["0017_dispatch.sql"]
+        cursor = await connection.execute(
+            "select h.worker, h.instance_id, c.task_id, c.place, r.resource from holds h join claims c using (hold_id)"
+            " join reservations r using (hold_id)"
+        )
+        assert await cursor.fetchall() == [("old", UUID(int=1), UUID(int=2), 0, "repository:a")]
+
+
+async def test_a_read_model_from_before_purges_gets_the_columns_and_the_indexes(database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        wanted = await _definitions(connection, 1)
+        await create_tables(connection, 2, 4)
+        await connection.execute("insert into generations (generation, status) values (2, 'building')")
+        await connection.execute("drop view public.tasks")
+        for generation in (1, 2):
+            schema = Identifier(schema_of(generation))
+            await connection.execute(SQL("alter table {}.tasks drop purged_at, drop purged_by").format(schema))
+        await connection.execute("create index tasks_by_time on generation_1.tasks (accepted_at, task_id)")
+        await connection.execute("create index tasks_by_state on generation_1.tasks (state, accepted_at, task_id)")
+        await connection.execute(
+            "create index tasks_by_operation on generation_1.tasks (operation, accepted_at, task_id)"
+        )
+        await connection.execute("create view public.tasks as select * from generation_1.tasks")
+        await connection.execute("delete from schema_migrations where name = '0019_purged.sql'")
+        assert await migrate(connection) == ["0019_purged.sql"]
+        assert await _definitions(connection, 1) == wanted
+        assert await _indexes(connection, 2) == KEYS
+        for table in ("public.tasks", "generation_2.tasks"):
+            schema, name = map(Identifier, table.split("."))
+            cursor = await connection.execute(SQL("select purged_at, purged_by from {}.{}").format(schema, name))
+            assert await cursor.fetchall() == []
+        await create_indexes(connection, 2)
+
+
+async def test_a_database_of_the_release_before_gets_what_resting_workers_need(database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute("alter table workers drop column resting, drop column listening")
+        await connection.execute("delete from schema_migrations where name = '0024_resting.sql'")
+        assert await migrate(connection) == ["0024_resting.sql"]
+        assert await PostgresTables(connection, "one").workers() == []
+
+
+@pytest.mark.parametrize("name", ["pulp-processor/0", "pulp-reactor"])
+async def test_processors_that_know_no_purges_have_to_be_stopped_before(database: str, name: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute("delete from schema_migrations where name = '0019_purged.sql'")
+        async with await connect(database, name):
+            with pytest.raises(MigrationRefused, match="stop them first, then try again"):
+                await migrate(connection)

@@ -22,6 +22,8 @@ from pulp_events.audit_reader import read_audit
 from pulp_events.errors import LogError, LogRefused, LogUnavailable, PulpError
 from pulp_events.kafka import Kafka
 from pulp_events.log import KafkaLog
+from pulp_events.reader import Reader
+from pulp_events.schedule_log import KafkaScheduleLog, look_at_topic
 from pulp_events.security import KEYS
 from pulp_events.settings import kafka
 from pulp_events.subscription import subscribe
@@ -32,6 +34,7 @@ from pulp_processor.dead_letters import raw_producer
 from pulp_processor.dead_letters.raw_producer import RawRecord
 
 from tests.support.events import accepted
+from tests.support.schedules import created
 from tests.support.secured_kafka import SecuredKafka, secured_kafka, unsigned_token
 
 PREFIX = "secured"
@@ -88,10 +91,10 @@ async def read_events(servers: Kafka) -> None:
 
 
 async def read_as_processor(servers: Kafka) -> None:
-    await asyncio.to_thread(admin.check_rights, servers, TOPICS.events, AclOperation.READ)
+    await asyncio.to_thread(admin.describe, servers, TOPICS.events, rights=[AclOperation.READ])
     async with AIOKafkaConsumer(**aiokafka_settings(servers), auto_offset_reset="earliest") as consumer:
         consumer.assign([TopicPartition(TOPICS.events, 0)])
-        assert await asyncio.wait_for(consumer.getone(), LIMIT_S)
+        assert await consumer.getmany(timeout_ms=LIMIT_S * 1000)
 
 
 async def join_group(servers: Kafka) -> None:
@@ -122,7 +125,7 @@ def create(topic: str) -> Attempt:
     """Creating one topic of an installation; the others are there."""
 
     async def attempt(servers: Kafka) -> None:
-        await asyncio.to_thread(admin.check_rights, servers, topic, AclOperation.CREATE)
+        await asyncio.to_thread(admin.describe, servers, topic, rights=[AclOperation.CREATE])
 
     return attempt
 
@@ -139,11 +142,32 @@ def mend(topic: str) -> Attempt:
 
 async def write_to_audit(servers: Kafka) -> None:
     record = audit_record(What.LOGIN_FAILED, actor="user:jo", address="127.0.0.1")
-    await asyncio.to_thread(write_audit, servers, TOPICS.audit, [record])
+    await asyncio.to_thread(write_audit, servers, TOPICS.audit, record)
 
 
 async def read_the_audit(servers: Kafka) -> None:
     await asyncio.to_thread(lambda: list(read_audit(servers, TOPICS.audit)))
+
+
+async def write_to_schedules(servers: Kafka) -> None:
+    log = KafkaLog(servers, TOPICS.events, 2)
+    try:
+        await KafkaScheduleLog(log, servers, TOPICS.schedules).append(created())
+    finally:
+        await log.close()
+
+
+async def read_the_schedules(servers: Kafka) -> None:
+    def read() -> None:
+        admin.describe(servers, TOPICS.schedules, rights=[AclOperation.READ])
+        with Reader(servers, TOPICS.schedules, {0: 0}) as reader:
+            reader.poll(LIMIT_S / 4)
+
+    await asyncio.to_thread(read)
+
+
+def look_at_schedules(servers: Kafka) -> None:
+    look_at_topic(admin.connect(servers), TOPICS.schedules)
 
 
 def list_dead_letters(servers: Kafka) -> None:
@@ -163,6 +187,10 @@ def attempts(role: Role) -> Mapping[tuple[str, str], Attempt]:
         ("{audit}", "Write"): write_to_audit,
         ("{audit}", "Read"): read_the_audit,
         ("{dead_letters}", "Describe"): lambda servers: asyncio.to_thread(list_dead_letters, servers),
+        ("{schedules}", "Write"): write_to_schedules,
+        ("{schedules}", "Read"): read_the_schedules,
+        ("{schedules}", "DescribeConfigs"): check_settings(TOPICS.schedules),
+        ("{schedules}", "Describe"): lambda servers: asyncio.to_thread(look_at_schedules, servers),
         **{(f"{{{name}}}", "Create"): create(topic) for name, topic in TOPICS._asdict().items()},
         **{(f"{{{name}}}", "AlterConfigs"): mend(topic) for name, topic in TOPICS._asdict().items()},
     }
@@ -192,8 +220,9 @@ async def test_each_right_suffices_and_is_needed(role: Role, right: Right, broke
         settle(broker, set(RULES))
 
 
-async def test_a_log_that_was_refused_appends_once_the_right_is_there(broker: SecuredKafka) -> None:
-    """Without the right Kafka gives the producer no id, after which it can never write: an error that is fatal for it."""
+@pytest.mark.parametrize("is_started", [False, True])
+async def test_a_log_that_was_refused_appends_once_the_right_is_there(is_started: bool, broker: SecuredKafka) -> None:
+    """A producer that gets no id can never write, and one that has its id remembers for minutes that it was refused."""
     user = USERS[Role.WORKER]
     [rule] = [
         each
@@ -203,6 +232,8 @@ async def test_a_log_that_was_refused_appends_once_the_right_is_there(broker: Se
     connection = admin.connect(Kafka(broker.bootstrap, broker.operator))
     log = KafkaLog(broker.client(user), TOPICS.events, 2)
     try:
+        if is_started:
+            await log.start()
         acl_admin.remove(connection, rule)
         try:
             settle(broker, set(RULES) - {rule})

@@ -24,7 +24,8 @@ HEADERS: list[Headers] = [(("a", b"1"),), (("a", b"1"),), (("a", b"2"), ("b", No
 
 def produce(kafka: str, topic: str, values: list[bytes], *, compression: str = "lz4") -> None:
     """Write the values to partition 1, with several headers in turns."""
-    producer = Producer(client_settings(kafka, acks="all", compression_type=compression))
+    # Idempotent, so that a request that is repeated stays in its place.
+    producer = Producer(client_settings(kafka, enable_idempotence=True, acks="all", compression_type=compression))
     for number, value in enumerate(values):
         producer.produce(topic, value, b"key", 1, headers=list(HEADERS[number % len(HEADERS)]))
     assert producer.flush(30) == 0

@@ -63,7 +63,7 @@ async def test_every_connection_notices_that_the_other_machine_is_gone(database:
     """One that only listens, as a worker's does, as well: all of them are made in these three ways."""
     wanted = {name: value for name, (_, _, value) in KEEP_ALIVE.items()}
     async with await connect(database, "test") as listening:
-        await listening.execute("listen pulp_claims")
+        await listening.execute("listen pulp_dispatch")
         assert keep_alive_of(listening.fileno()) == wanted
     with connect_blocking(database, "test") as blocking:
         assert keep_alive_of(blocking.fileno()) == wanted

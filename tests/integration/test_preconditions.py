@@ -12,9 +12,9 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
-from pulp_events.settings import Installation
 from pulp_events.topics import Topics
 from pulp_projections.connection import connect
+from pulp_runtime.installation import Installation
 from pulp_runtime.preconditions.looking import Place, look
 from pulp_runtime.preconditions.watch import Watch
 from pulp_runtime.startup import PreconditionFailed, prepare
@@ -143,7 +143,7 @@ async def test_a_topic_that_would_lose_history_is_refused(
     for words in ("retention.ms is 604800000", "LogAppendTime", "pulp-tasks topics mend", "PULP_TOPIC_CHECK=warn"):
         assert words in done.stderr
     done = await asyncio.to_thread(pulp_tasks, "processor", env={**env, "PULP_TOPIC_CHECK": "maybe"})
-    assert (done.returncode, "refuse or warn" in done.stderr) == (78, True)
+    assert (done.returncode, "one of warn, refuse" in done.stderr) == (78, True)
 
 
 async def test_a_topic_that_is_let_pass_is_told_in_readyz_and_in_the_log(

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
-from pulp_processor.app import group_of
+from pulp_processor.consuming.app import group_of
 from pulp_processor.settings import Settings
 
 from tests.conftest import PARTITIONS

@@ -12,7 +12,8 @@ from pulp_events.reader import Record
 from pulp_projections.writing import projector as projecting
 from pulp_projections.writing import small_batch
 from pulp_projections.writing.batch_fold import BatchFold
-from pulp_projections.writing.projector import FenceLost, Projector
+from pulp_projections.writing.projector import Projector
+from pulp_projections.writing.target import FenceLost
 
 from tests.support.events import accepted, event
 from tests.support.projection import execute, rows

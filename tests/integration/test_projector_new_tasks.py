@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from psycopg import AsyncConnection
 from pulp_events.ids import new_id
 from pulp_events.task import Task
-from pulp_projections.writing import store
+from pulp_projections import stored_tasks
+from pulp_projections.writing import projector as projector_module
 from pulp_projections.writing.projector import Projector
 
 from tests.support.events import accepted, finished, progress, started
@@ -19,13 +20,13 @@ from tests.support.truth import rows_are_what_records_say
 
 async def test_only_what_may_be_there_is_asked_for(projector: Projector, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[set[UUID]] = []
-    load_tasks = store.load_tasks
+    load_tasks = stored_tasks.load_tasks
 
     async def load(connection: AsyncConnection, task_ids: Collection[UUID]) -> dict[UUID, Task]:
         asked.append(set(task_ids))
         return await load_tasks(connection, task_ids)
 
-    monkeypatch.setattr(store, "load_tasks", load)
+    monkeypatch.setattr(projector_module, "load_tasks", load)
     first, second, third, unknown = [new_id() for _ in range(4)]
     await projector.project([record(accepted(first), 0)])
     assert asked == [{first}]  # a projector that has just come does not know what is there

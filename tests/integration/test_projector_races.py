@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pulp_events.ids import new_id
 from pulp_events.reader import Record
 from pulp_projections.writing import small_batch
-from pulp_projections.writing.projector import FenceLost, GapInBatch, OutOfPlace, Projector
+from pulp_projections.writing.projector import Projector
+from pulp_projections.writing.target import FenceLost, GapInBatch, OutOfPlace
 
 from tests.support.events import accepted, event
 from tests.support.projection import execute, rows

@@ -1,7 +1,6 @@
 """A queue must be known, and what no worker can run stops others for a time only."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,14 +8,13 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 from pulp_events.events import Outcome
-from pulp_events.topics import Topics
 from pulp_projections.reading.waiting import facts_of
-from pulp_worker.claims import Claims
-from pulp_worker.settings import Settings
 
-from tests.support.claim_rows import Placed, Row, fill
+from tests.support.claim_rows import Placed, Row
 from tests.support.declared import add_worker
+from tests.support.dispatching import assigned_now
 from tests.support.events import finished
+from tests.support.invented import place_all
 from tests.support.site import V3, Site, site
 
 ON_A = (("a", True),)
@@ -83,29 +81,22 @@ def row(*, queue: str = "default", operation: str = "sync", depends_on: tuple[in
     return Row("waiting", operation, queue, 0, 0, 0, on, depends_on, None)
 
 
-async def claimed(database: str, unserved_s: float) -> list[UUID]:
-    """What a worker of the default queue that offers `sync` would claim."""
-    settings = Settings(
-        kafka="", postgres=database, topics=Topics.named("t"), storage=Path(), name="w", unserved_s=unserved_s
-    )
-    claims = Claims(settings)
-    try:
-        return [chain[0].task_id for chain in await claims.claim(["sync"], 5, uuid4())]
-    finally:
-        await claims.close()
+async def assigned(connection: AsyncConnection, unserved_s: float) -> list[UUID]:
+    """What is assigned now; each slot has one task here."""
+    return [task_id for [task_id] in await assigned_now(connection, unserved_s=unserved_s)]
 
 
 async def release(connection: AsyncConnection) -> None:
-    await connection.execute("truncate claims cascade")
+    await connection.execute("truncate claims, holds cascade")
 
 
 async def test_what_nobody_can_run_stops_others_only_for_a_time(database: str, connection: AsyncConnection) -> None:
-    """Both rules, by which a claim chooses and by which it is told, agree."""
+    """Both rules, by which tasks are assigned and by which it is told why one waits, agree."""
     await add_worker(database, "sync")
     for first in (row(queue="typo"), row(operation="of-a-plugin-that-is-gone")):
         stuck, behind = (Placed(each, uuid4(), number) for number, each in enumerate((first, row())))
-        await fill(connection, [stuck, behind])
-        assert await claimed(database, LONG) == []
+        await place_all(connection, [stuck, behind])
+        assert await assigned(connection, LONG) == []
         told = await facts_of(connection, behind.task_id, unserved_s=LONG)
         assert told is not None
         assert told.ahead is not None
@@ -116,7 +107,7 @@ async def test_what_nobody_can_run_stops_others_only_for_a_time(database: str, c
         of_stuck = await facts_of(connection, stuck.task_id, unserved_s=BRIEF)
         assert of_stuck is not None
         assert of_stuck.is_passed_over
-        assert await claimed(database, BRIEF) == [behind.task_id]
+        assert await assigned(connection, BRIEF) == [behind.task_id]
         await release(connection)
 
 
@@ -126,19 +117,19 @@ async def test_what_waits_in_vain_for_another_task_stops_nobody_either(
     await add_worker(database, "sync")
     made = [row(queue="typo", on=()), row(depends_on=(0,), on=()), row(depends_on=(1,)), row()]
     root, _, held, behind = tasks = [Placed(each, uuid4(), number) for number, each in enumerate(made)]
-    await fill(connection, tasks)
-    assert await claimed(database, LONG) == []
+    await place_all(connection, tasks)
+    assert await assigned(connection, LONG) == []
     told = await facts_of(connection, behind.task_id, unserved_s=BRIEF)
     assert told is not None
     assert told.ahead is None
     of_held = await facts_of(connection, held.task_id, unserved_s=BRIEF)
     assert of_held is not None
     assert of_held.is_passed_over
-    assert await claimed(database, BRIEF) == [behind.task_id]
+    assert await assigned(connection, BRIEF) == [behind.task_id]
     await release(connection)
     # Its dependency could run again, so it is before the other again.
     await add_worker(database, "sync", name="w2", queues=["typo"])
-    assert await claimed(database, BRIEF) == []
+    assert await assigned(connection, BRIEF) == [root.task_id]
     told = await facts_of(connection, behind.task_id, unserved_s=BRIEF)
     assert told is not None
     assert told.ahead is not None
@@ -151,10 +142,10 @@ async def test_a_worker_that_was_there_a_moment_ago_keeps_the_order(database: st
     await add_worker(database, "sync", name="w2", queues=["typo"])
     await connection.execute("update workers set stopped_at = now() where name = 'w2'")
     stuck, behind = (Placed(each, uuid4(), number) for number, each in enumerate((row(queue="typo"), row())))
-    await fill(connection, [stuck, behind])
-    assert await claimed(database, BRIEF) == []
+    await place_all(connection, [stuck, behind])
+    assert await assigned(connection, BRIEF) == []
     await connection.execute("update workers set stopped_at = now() - interval '1 hour' where name = 'w2'")
-    assert await claimed(database, BRIEF) == [behind.task_id]
+    assert await assigned(connection, BRIEF) == [behind.task_id]
 
 
 async def test_a_passed_over_task_says_so(database: str) -> None:

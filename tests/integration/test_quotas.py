@@ -18,14 +18,15 @@ from pulp_events.errors import LogUnavailable
 from pulp_events.events import Outcome
 from pulp_events.settings import SettingsError
 from pulp_events.topics import Topics
-from pulp_worker.claims import Claims
-from pulp_worker.settings import Settings
 
 from tests.support.api_process import LIMIT_S, ApiProcess, api_process
+from tests.support.assigned import assign
 from tests.support.backends import Backend
-from tests.support.claim_rows import Placed, Row, fill
+from tests.support.claim_rows import Placed, Row
 from tests.support.declared import add_worker
+from tests.support.dispatching import assigned_now
 from tests.support.events import finished
+from tests.support.invented import place_all
 from tests.support.site import PASSWORD, V2, V3, Site
 
 BODY = {"operation": "remove-orphans"}
@@ -223,7 +224,7 @@ async def test_a_setting_that_is_no_quota_ends_the_start(
 async def test_one_user_cannot_take_all_slots(database: str) -> None:
     async with await AsyncConnection.connect(database, autocommit=True) as connection:
         await connection.execute("insert into users (name, password_hash, role) values ('x', '-', 'submitter')")
-        await add_worker(database, "sync")
+        await add_worker(database, "sync", slots=10)
         mine = [
             Placed(
                 Row("waiting", "sync", "default", 5, 0, 0, ((f"r{n}", True),) if n % 2 else (), (), None), uuid4(), n
@@ -231,25 +232,36 @@ async def test_one_user_cannot_take_all_slots(database: str) -> None:
             for n in range(8)
         ]
         others = [Placed(Row("waiting", "sync", "default", 0, 1, 0, (), (), None), uuid4(), 8 + n) for n in range(2)]
-        await fill(connection, [*mine, *others])
+        await place_all(connection, [*mine, *others])
         other_ids = [task.task_id for task in others]
         await connection.execute(
             "update generation_1.tasks set created_by = 'user:y' where task_id = any (%s)", [other_ids]
         )
         await quota_store.set_quota(connection, "x", "running=3")
-        settings = Settings(kafka="", postgres=database, topics=Topics.named("t"), storage=Path(), name="w")
-        claims = Claims(settings)
-        try:
-            taken = [chain[0].task_id for chain in await claims.claim(["sync"], 10, uuid4())]
-            assert taken == [*(task.task_id for task in mine[:3]), *other_ids]
-            assert await claims.claim(["sync"], 10, uuid4()) == []
-            await connection.execute("delete from claims where task_id = %s", [mine[0].task_id])
-            await connection.execute(
-                "update generation_1.tasks set state = 'successful' where task_id = %s", [mine[0].task_id]
-            )
-            assert [chain[0].task_id for chain in await claims.claim(["sync"], 10, uuid4())] == [mine[3].task_id]
-        finally:
-            await claims.close()
+        assert await assigned_now(connection) == [
+            *([task.task_id] for task in mine[:3]),
+            *([task_id] for task_id in other_ids),
+        ]
+        assert await assigned_now(connection) == []
+        await connection.execute(
+            "with gone as (delete from claims where task_id = %s returning hold_id)"
+            " delete from holds where hold_id in (select hold_id from gone)",
+            [mine[0].task_id],
+        )
+        await connection.execute(
+            "update generation_1.tasks set state = 'successful' where task_id = %s", [mine[0].task_id]
+        )
+        assert await assigned_now(connection) == [[mine[3].task_id]]
+
+
+async def test_the_limit_of_a_role_holds_for_all_its_users(database: str) -> None:
+    async with await AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute("insert into users (name, password_hash, role) values ('x', '-', 'submitter')")
+        await add_worker(database, "sync", slots=10)
+        mine = [Placed(Row("waiting", "sync", "default", 0, 0, 0, (), (), None), uuid4(), n) for n in range(3)]
+        await place_all(connection, mine)
+        found = await assigned_now(connection, quotas={Role.SUBMITTER: "running=2"})
+        assert found == [[task.task_id] for task in mine[:2]]
 
 
 async def test_a_task_that_waits_for_the_quota_of_its_user_says_so(api: Site, jo: httpx.AsyncClient) -> None:
@@ -257,11 +269,8 @@ async def test_a_task_that_waits_for_the_quota_of_its_user_says_so(api: Site, jo
     await limit(api, "running=1")
     running, waiting = [UUID((await submit(jo)).json()["task"].rstrip("/").rsplit("/", 1)[-1]) for _ in range(2)]
     await api.until(waiting, "waiting")
-    await api.execute(
-        "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition)"
-        " values (%s, 1, gen_random_uuid(), 'w1', gen_random_uuid(), 0)",
-        running,
-    )
+    async with api.connect() as connection:
+        await assign(connection, running)
     told = (await api.client.get(f"{V3}/tasks/{waiting}/")).json()["waiting_for"]
     assert (told["reason"], told["message"]) == (
         "quota",

@@ -5,8 +5,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from pulp_events.events import Outcome
+from psycopg import AsyncConnection
+from pulp_events.events import AttemptFailed, Outcome, Retry
 from pulp_events.topics import Topics
+from pulp_projections.channels import DISPATCH
 
 from tests.support.backends import Backend
 from tests.support.events import accepted, cancel_requested, finished, started
@@ -106,46 +108,94 @@ async def test_a_task_past_its_time_limit_has_failed(scene: Scene, ago: str, exp
 
 
 async def claims(scene: Scene) -> list[tuple[UUID, bool]]:
-    """(task, has it been let go of) of each claim."""
+    """(task, is it released) of each claim."""
     return await scene.sql("select task_id, released_at is not null from claims order by claimed_at, task_id")
 
 
-async def test_claims_of_ended_tasks_go_when_their_worker_is_past_its_lease(scene: Scene) -> None:
-    lost, alive = await scene.runs(LONG_AGO), await scene.runs(JUST_NOW)
+async def hold_of(scene: Scene, task_id: UUID) -> UUID:
+    [(hold_id,)] = await scene.sql("select hold_id from claims where task_id = %s", [task_id])
+    assert isinstance(hold_id, UUID)
+    return hold_id
+
+
+async def dispatcher_is_told(listening: AsyncConnection) -> set[str]:
+    """The holds in the first notification."""
+    [told] = [notice.payload async for notice in listening.notifies(timeout=30, stop_after=1)]
+    return set(told.split())
+
+
+@pytest.fixture
+async def listening(database: str) -> AsyncIterator[AsyncConnection]:
+    """What the dispatcher is told."""
+    async with await AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute(f"listen {DISPATCH}")
+        yield connection
+
+
+async def test_claims_of_ended_tasks_go_when_their_worker_is_past_its_lease(
+    scene: Scene, listening: AsyncConnection
+) -> None:
+    lost, alive = await scene.runs(LONG_AGO, "r:1"), await scene.runs(JUST_NOW)
+    hold_id = await hold_of(scene, lost)
     for task_id in (lost, alive):
         await scene.happens(finished(task_id, attempt_id=(await scene.task(task_id))["attempt_id"]))
-    await scene.sql(
-        "insert into reservations (task_id, resource, exclusive, slot) values (%s, 'r:1', true, '(,)')", [lost]
-    )
     await scene.reacts()
     assert len(await claims(scene)) == 2
     await scene.settled()
     await scene.reacts()
     assert await claims(scene) == [(alive, False)]
-    assert await scene.sql("select task_id from reservations") == []
+    # The resources are free once the dispatcher, which is told, has deleted the hold.
+    assert await dispatcher_is_told(listening) == {str(hold_id)}
+    assert await scene.sql("select resource from reservations") == [("r:1",)]
 
 
-async def test_what_a_task_without_a_claim_has_inherited_is_given_back(scene: Scene) -> None:
+async def test_a_claimed_task_that_never_began_may_be_taken_by_another_worker(
+    scene: Scene, listening: AsyncConnection
+) -> None:
+    task_id = uuid4()
+    await scene.happens(accepted(task_id))
+    hold_id = await scene.claim(task_id, uuid4(), "gone", uuid4(), "r:1")
+    await scene.settled()
+    await scene.reacts()
+    assert await claims(scene) == [(task_id, True)]  # its attempt's number is not given again
+    assert await dispatcher_is_told(listening) == {str(hold_id)}
+
+
+async def test_a_released_claim_goes_with_the_end_of_its_task(scene: Scene) -> None:
     task_id = uuid4()
     await scene.happens(accepted(task_id))
     await scene.claim(task_id, uuid4(), "gone", uuid4())
     await scene.sql("update claims set released_at = now()")
-    await scene.sql(
-        "insert into reservations (task_id, resource, exclusive, slot) values (%s, 'r:1', true, '(,)')", [task_id]
-    )
     await scene.reacts()
-    assert await scene.sql("select task_id from reservations") == []
     assert await claims(scene) == [(task_id, True)]
+    await scene.happens(cancel_requested(task_id), finished(task_id, attempt_id=None, outcome=Outcome.CANCELLED))
+    await scene.reacts()
+    assert await claims(scene) == []
 
 
-async def test_a_claimed_task_that_never_began_may_be_taken_by_another_worker(scene: Scene) -> None:
-    task_id = uuid4()
-    await scene.happens(accepted(task_id))
-    await scene.claim(task_id, uuid4(), "gone", uuid4())
-    await scene.sql(
-        "insert into reservations (task_id, resource, exclusive, slot) values (%s, 'r:1', true, '(,)')", [task_id]
-    )
+async def test_a_lost_task_with_a_retry_left_waits_for_its_next_attempt_and_its_claim_is_released(
+    scene: Scene, listening: AsyncConnection
+) -> None:
+    task_id = await scene.runs(LONG_AGO, "r:1", retry=Retry(1, 5, 5))
+    hold_id = await hold_of(scene, task_id)
     await scene.settled()
+    (event,) = await scene.reacts()
+    assert isinstance(event.data, AttemptFailed)
+    assert (event.task_id, event.actor, event.data.error.code) == (task_id, "reactor", "worker-lost")
+    await scene.projected()
+    row = await scene.task(task_id)
+    assert (row["state"], row["failed_attempts"], row["attempt_id"]) == ("waiting", 1, None)
     await scene.reacts()
-    assert await claims(scene) == [(task_id, True)]
-    assert await scene.sql("select task_id from reservations") == []
+    assert await claims(scene) == [(task_id, True)]  # its attempt's number is not given again
+    assert await dispatcher_is_told(listening) == {str(hold_id)}
+
+
+@pytest.mark.parametrize(("ago", "expected"), [("10 s", []), ("31 s", [("failed", "deadline-exceeded")])])
+async def test_a_task_past_its_deadline_has_failed_whether_it_runs_or_waits(
+    scene: Scene, ago: str, expected: list[Any]
+) -> None:
+    await scene.runs(JUST_NOW, deadline_seconds=30, retry=Retry(1))
+    waiting, other = uuid4(), uuid4()
+    await scene.happens(accepted(waiting, deadline_seconds=30), accepted(other))
+    await scene.sql("update generation_1.tasks set accepted_at = now() - %s::interval", [ago])
+    assert [outcome(event) for event in await scene.reacts()] == 2 * expected

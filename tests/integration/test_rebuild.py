@@ -50,6 +50,7 @@ async def test_a_rebuild_gives_the_rows_that_the_live_projection_has(settings: S
     assert await statuses(settings) == {1: "active", 2: "ready"}
     for table in TABLES:
         assert await rows(settings.postgres, table, 2) == await rows(settings.postgres, table, 1)
+    assert any(row["purged_by"] for row in await rows(settings.postgres, "tasks", 2))  # a rebuild hides the same tasks
     assert {item.number: item.positions for item in await rebuild.status(settings)}[2] == ends
 
 

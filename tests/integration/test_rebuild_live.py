@@ -170,6 +170,7 @@ async def test_a_rebuild_that_was_killed_goes_on_where_it_was(
     # It kills itself with kill -9 after some batches of the rebuild.
     program = f"""
 import asyncio, os, signal
+from pulp_processor.consuming import internals
 from pulp_processor.rebuilding import rebuild
 from pulp_processor.settings import Settings
 from pulp_events.topics import Topics
@@ -180,6 +181,7 @@ settings = Settings(kafka={settings.kafka!r}, postgres={settings.postgres!r}, to
                     batch_records=20)
 from pulp_processor.rebuilding import progress as rebuild_progress
 rebuild_progress._EVERY_S = 0
+internals.install()
 asyncio.run(rebuild.start(settings, report))
 """
     child = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], timeout=LIMIT_S, check=False)

@@ -22,6 +22,7 @@ _LIMIT_S = 60
 _PROGRAM = """
 import asyncio, os, psutil, signal, threading
 from pulp_events.topics import Topics
+from pulp_processor.consuming import internals
 from pulp_processor.rebuilding import rebuild, progress as rebuild_progress
 from pulp_processor.rebuilding.fill_processes import FillProcesses
 from pulp_processor.rebuilding.fill import fill
@@ -29,12 +30,14 @@ from pulp_processor.settings import Settings
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may have been told to ignore it
 settings = Settings(kafka={kafka!r}, postgres={postgres!r}, topics=Topics{topics!r}, batch_records=20)
 rebuild_progress._EVERY_S = 0
+internals.install()
 children = psutil.Process().children
 def report(progress):
     if progress.phase == "filling" and progress.percent > 30 and not under_way:
         under_way.append(True)
         then()
 under_way = []
+{before}
 with FillProcesses(3) as made:
     print(*(child.pid for child in children()), flush=True)
     try:
@@ -57,12 +60,13 @@ async def settings(backend: Backend, database: str, topics: Topics) -> Settings:
     return found
 
 
-async def run(settings: Settings, body: str) -> tuple[int, list[int], list[str]]:
+async def run(settings: Settings, body: str, before: str = "") -> tuple[int, list[int], list[str]]:
     """How a program that fills in three processes has ended, the pids of the other two, and its other lines."""
     program = _PROGRAM.format(
         kafka=settings.kafka,
         postgres=settings.postgres,
         topics=tuple(settings.topics),
+        before=before,
         body=indent(body, " " * 8),
     )
     command = [sys.executable, "-c", program]
@@ -79,6 +83,18 @@ async def test_it_is_the_same_as_in_one(settings: Settings) -> None:
     found = await rebuild.verify(settings)
     assert found.is_equal
     assert found.rows["task_events"][0] > 0
+
+
+async def test_spawned_processes_read_as_forked_ones_do(settings: Settings) -> None:
+    """A spawned process inherits nothing of what this one has set up in its libraries."""
+    before = """
+import multiprocessing
+from pulp_processor.rebuilding import fill_processes
+fill_processes._context = multiprocessing.get_context("spawn")
+"""
+    code, _, _ = await run(settings, "asyncio.run(rebuild.start(settings, filler=made.filler))", before)
+    assert code == 0
+    assert (await rebuild.verify(settings)).is_equal
 
 
 async def test_one_that_is_killed_interrupts_the_rebuild(settings: Settings) -> None:

@@ -11,8 +11,10 @@ from pulp_events.reader import Record
 from pulp_events.task import Task
 from pulp_projections.generations import create_tables
 from pulp_projections.writing import small_batch
-from pulp_projections.writing.fold import fold
-from pulp_projections.writing.projector import GenerationChanged, Projector
+from pulp_projections.writing.batch_fold import BatchFold
+from pulp_projections.writing.fold import task_ids
+from pulp_projections.writing.projector import Projector
+from pulp_projections.writing.target import GenerationChanged, Place, prepare
 
 from tests.support.events import accepted
 from tests.support.projection import rows
@@ -51,15 +53,15 @@ async def test_the_tasks_of_a_batch_are_found_by_their_keys(database: str) -> No
     """A plan that was made while there were few tasks would read all of them for every batch."""
     told = records(story(Random(1), 8, 120))
     tasks: dict[UUID, Task] = {}
+    writer = small_batch.SmallBatchWriter()
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-        await small_batch.prepare(connection, 1)
+        await prepare(connection, 1)
         before = await whole_scans(connection)
         for start in range(0, len(told), 7):
             batch = told[start : start + 7]
-            history, changes = fold(batch, tasks)
+            folded = BatchFold(batch, task_ids(batch), tasks)
+            changes = await writer.write(connection, Place(1, 0, start, start + len(batch)), folded)
             tasks |= {task.task_id: task for task in (*changes.created, *changes.updated)}
-            place = small_batch.Place(1, 0, start, start + len(batch))
-            assert all(await small_batch.write(connection, place, history, changes, wakes=False))
         assert await whole_scans(connection) == before
 
 
@@ -74,16 +76,15 @@ async def whole_scans(connection: psycopg.AsyncConnection) -> int:
     return int(row[0])
 
 
-async def test_readers_and_workers_are_told(database: str) -> None:
+async def test_readers_and_the_dispatcher_are_told(database: str) -> None:
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as listener:
         await listener.execute("listen pulp_positions")
-        await listener.execute("listen pulp_claims")
         projector = Projector(database, 0)
         await projector.locate()
         await projector.project(records([accepted()]))
         await projector.close()
-        told = {(notice.channel, notice.payload) async for notice in listener.notifies(timeout=30, stop_after=2)}
-    assert told == {("pulp_positions", "1 0 1"), ("pulp_claims", "")}
+        [told] = [notice async for notice in listener.notifies(timeout=30, stop_after=1)]
+    assert (told.channel, told.payload) == ("pulp_positions", "1 0 1")
 
 
 async def test_another_generation_is_left_alone(database: str) -> None:

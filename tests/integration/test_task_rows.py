@@ -6,11 +6,22 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from pulp_events.events import Access, Outcome, Resource, TaskError
+from pulp_events.events import Access, Outcome, Resource, Retry, TaskError
 from pulp_projections.writing import small_batch
 from pulp_projections.writing.projector import Projector
 
-from tests.support.events import ATTEMPT, NOON, TASK, accepted, cancel_requested, finished, progress, started
+from tests.support.events import (
+    ATTEMPT,
+    NOON,
+    TASK,
+    accepted,
+    attempt_failed,
+    cancel_requested,
+    finished,
+    progress,
+    purged,
+    started,
+)
 from tests.support.projection import rows
 from tests.support.records import records
 
@@ -29,6 +40,8 @@ ALL = msgspec.structs.replace(
         parent_id=OTHERS[1],
         depends_on=tuple(OTHERS),
         timeout_seconds=315_360_000,
+        retry=Retry(100, 0.25, 86_400),
+        deadline_seconds=315_360_000,
     ),
     correlation_id=ODD,
 )
@@ -38,6 +51,7 @@ LIFE = [
     progress(sequence=2**63 - 1, value={"done": ODD}),
     cancel_requested(),
     finished(outcome=Outcome.FAILED, error=TaskError(code="odd", description=ODD, traceback=ODD)),
+    purged(by=ODD),
 ]
 
 
@@ -81,14 +95,14 @@ async def test_everything_that_can_be_said_of_a_task(
             "created_by": "user:admin",
             "correlation_id": ODD,
             "accepted_at": at(0),
-            "updated_at": at(4),
+            "updated_at": at(5),
             "started_at": at(1),
             "cancel_requested_at": at(3),
             "finished_at": at(4),
             "partition": 0,
             "accepted_offset": 0,
-            "last_offset": 4,
-            "version": 5,
+            "last_offset": 5,
+            "version": 6,
             "attempt": 2**31 - 1,
             "attempt_id": ATTEMPT,
             "worker": "w☃",
@@ -97,6 +111,12 @@ async def test_everything_that_can_be_said_of_a_task(
             "progress": {"done": ODD},
             "result": None,
             "error": {"code": "odd", "description": ODD, "traceback": ODD},
+            "purged_at": at(5),
+            "purged_by": ODD,
+            "retry": {"retries": 100, "backoff_seconds": 0.25, "max_backoff_seconds": 86_400},
+            "deadline_seconds": 315_360_000,
+            "failed_attempts": 0,
+            "retry_at": None,
         }
     ]
     assert await rows(database, "task_resources") == [
@@ -118,3 +138,24 @@ async def test_the_longest_name_of_a_resource_has_room_in_its_index(
     await projector.project(records([accepted(resources=(longest,))]))
     await projector.close()
     assert [row["resource"] for row in await rows(database, "task_resources")] == [longest.key]
+
+
+@pytest.mark.parametrize("most_records", [100, 0], ids=["one statement", "by COPY"])
+async def test_what_a_failed_attempt_leaves_behind(
+    database: str, most_records: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_batch, "MOST_RECORDS", most_records)
+    retry_at = NOON + timedelta(seconds=7, milliseconds=250)
+    life = [accepted(retry=Retry(1, 5, 60)), started(), progress(), attempt_failed(retry_at=retry_at)]
+    projector = Projector(database, 0)
+    await projector.locate()
+    for record in records(life):  # one batch each, so that each goes on from the row
+        await projector.project([record])
+    await projector.close()
+    [row] = await rows(database, "tasks")
+    expected = {
+        **{"state": "waiting", "attempt": 1, "attempt_id": None, "failed_attempts": 1, "retry_at": retry_at},
+        **{"started_at": None, "worker": "w1", "cancellable": False, "sequence": 0, "progress": {}, "version": 4},
+        "error": {"code": "operation-failed", "description": "no route to host"},
+    }
+    assert {name: row[name] for name in expected} == expected

@@ -57,6 +57,17 @@ def listed(command: Command) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in json.loads(command("list", "--output", "json").stdout)}
 
 
+def test_who_removes_a_user_of_an_issuer_is_told_to_take_the_right_away_there(
+    env: dict[str, str], command: Command
+) -> None:
+    with psycopg.connect(env["PULP_POSTGRES"], autocommit=True) as connection:
+        connection.execute("select vouch_user('jo', 'viewer', 'https://issuer.test')")
+    removed = command("remove", "jo", "--yes")
+    assert (removed.returncode, removed.stdout) == (0, "removed jo\n")
+    assert "https://issuer.test vouches for jo" in removed.stderr
+    assert "take the right away there" in removed.stderr
+
+
 def test_every_change_is_audited_with_who_and_where(
     backend: Backend, topics: Topics, command: Command, tmp_path: Path
 ) -> None:

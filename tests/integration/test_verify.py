@@ -236,10 +236,12 @@ async def test_one_that_is_interrupted_leaves_nothing(settings: Settings, log: K
 async def test_what_one_that_was_killed_has_left_goes_with_the_next(settings: Settings, log: KafkaLog) -> None:
     program = f"""
 import asyncio, os, signal
+from pulp_processor.consuming import internals
 from pulp_processor.settings import Settings
 from pulp_processor.rebuilding.verify import verify
 from pulp_events.topics import Topics
 settings = Settings(kafka={settings.kafka!r}, postgres={settings.postgres!r}, topics=Topics{tuple(settings.topics)!r})
+internals.install()
 asyncio.run(verify(settings, lambda progress: os.kill(os.getpid(), signal.SIGKILL)))
 """
     child = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], timeout=LIMIT_S, check=False)

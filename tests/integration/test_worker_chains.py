@@ -1,4 +1,4 @@
-"""Tasks that follow each other on the same resources: claimed together, run one after another, handed on."""
+"""Tasks that follow each other on the same resources: assigned together, and run one after another in one slot."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,11 +9,14 @@ import psycopg
 import pytest
 from pulp_events.events import Access, Resource
 from pulp_events.topics import Topics
-from pulp_worker.claims import Claims, LetGo, Parted
+from pulp_projections.channels import DISPATCH
+from pulp_worker.claims import Claims
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
 from tests.support.pipeline import LIMIT_S, Pipeline, pipeline
+from tests.support.projection import execute
+from tests.support.worker_claims import chain, worker_claims
 
 REPO = Resource(type="repository", id="demo")
 POOL = Resource(type="pool", id="p", access=Access.SHARED)
@@ -58,7 +61,7 @@ async def test_what_waits_behind_a_long_task_is_given_back_for_others(pulp: Pipe
         await pulp.nothing_is_held()
 
 
-async def test_a_task_that_fails_hands_on_as_well(pulp: Pipeline) -> None:
+async def test_behind_a_task_that_fails_the_next_one_runs_as_well(pulp: Pipeline) -> None:
     tasks = [await pulp.submit("misbehave", REPO, arguments={"how": how}) for how in ("raise", "code", "fine")]
     await projected(pulp)
     async with pulp.worker():
@@ -81,87 +84,106 @@ async def test_a_cancelled_task_in_between_is_passed_over(pulp: Pipeline) -> Non
         await pulp.nothing_is_held()
 
 
-async def two_claims(pulp: Pipeline) -> tuple[Claims, list[LetGo]]:
-    """A claim of two tasks on one resource, and the first one's parting in favour of the second."""
+@pytest.mark.parametrize("cancelled", [1, 2, 3])
+async def test_wherever_a_cancel_comes_in_a_chain_the_others_run_in_order(pulp: Pipeline, cancelled: int) -> None:
+    tasks = [await pulp.submit("locked", REPO) for _ in range(5)]
+    await pulp.cancel(tasks[cancelled])
+    await projected(pulp)
+    async with pulp.worker():
+        rows = [await pulp.end(task_id) for task_id in tasks]
+        await pulp.nothing_is_held()
+    assert [row["state"] for row in rows] == [
+        "cancelled" if number == cancelled else "successful" for number in range(len(tasks))
+    ]
+    begun = [row["started_at"] for row in rows if row["state"] == "successful"]
+    assert begun == sorted(begun)
+    assert not (pulp.storage / f"begun-{tasks[cancelled]}").exists()
+
+
+async def test_a_chain_keeps_its_resources_until_its_last_task_has_ended(pulp: Pipeline) -> None:
+    """Nobody who waits for one of them comes in between: not even a task of a higher priority."""
+    tasks = [await pulp.submit("until-file", REPO, POOL), await pulp.submit("echo", REPO, POOL)]
+    await projected(pulp)
+    async with pulp.worker(concurrency=4):
+        await pulp.running(tasks[0])
+        behind = await pulp.submit("echo", REPO, priority=9)
+        await projected(pulp)
+        (pulp.storage / "go").touch()
+        ended = [await pulp.end(task_id) for task_id in (*tasks, behind)]
+        assert [row["state"] for row in ended] == ["successful"] * 3
+        assert [row["started_at"] for row in ended] == sorted(row["started_at"] for row in ended)
+        await pulp.nothing_is_held()
+    assert await pulp.query("select hold_id from holds") == []
+
+
+@pytest.fixture
+async def claims(database: str) -> AsyncIterator[Claims]:
+    async with worker_claims(database) as made:
+        yield made
+
+
+async def test_the_tasks_of_a_chain_have_rising_tokens_by_the_names_of_their_resources(
+    pulp: Pipeline, claims: Claims
+) -> None:
+    tasks = [await pulp.submit("echo", REPO, POOL) for _ in range(3)]
+    await projected(pulp)
+    instance_id = uuid4()
+    await pulp.query(
+        "insert into workers (name, instance_id, host, pid, queues, operations, concurrency, versions, lease_seconds)"
+        f" values ('w1', '{instance_id}', 'h', 1, '{{default}}', '{{echo}}', 1, '{{}}', 600)"
+    )
+    async with asyncio.timeout(LIMIT_S):
+        while not (found := (await claims.look(instance_id, [])).assigned):
+            await claims.heard(0.1)
+    assert [claim.task_id for claim in found] == tasks
+    assert len({claim.hold_id for claim in found}) == 1
+    assert [claim.place for claim in found] == [0, 1, 2]
+    assert {claim.exclusive for claim in found} == {frozenset({"repository:demo"})}
+    for resource in ("repository:demo", "pool:p"):
+        tokens = [claim.tokens[resource] for claim in found]
+        assert tokens == sorted(set(tokens))
+    assert await pulp.query("select resource, exclusive from reservations order by 1") == [
+        ("pool:p", False),
+        ("repository:demo", True),
+    ]
+
+
+async def test_what_is_not_final_is_not_ended(database: str, claims: Claims) -> None:
+    instance_id, tasks = await chain(database, ["failed", "running", "waiting"], uses={"a": True})
+    assigned = (await claims.look(instance_id, [])).assigned
+    attempts = {claim.task_id: claim.attempt_id for claim in assigned}
+    kept = frozenset(attempts[task_id] for task_id in tasks[1:])
+    for _ in range(2):  # the answer may get lost
+        assert await claims.end(assigned) == kept
+        left = (await claims.look(instance_id, [])).assigned
+        assert [claim.task_id for claim in left] == tasks[1:]
+    assert await execute(database, "select resource from reservations") == [("a",)]
+
+
+async def test_what_is_released_is_so_for_the_worker_as_well(database: str, claims: Claims) -> None:
+    instance_id, tasks = await chain(database, ["running", "waiting"], uses={"a": True})
+    first, second = (await claims.look(instance_id, [])).assigned
     for _ in range(2):
-        await pulp.submit("echo", REPO, POOL)
-    await projected(pulp)
-    claims = Claims(pulp.settings())
-    [[head, follower]] = await claims.claim(["echo"], 5, uuid4())
-    assert set(head.tokens) == {"repository:demo", "pool:p"}
-    return claims, [LetGo(head, is_over=False, heir=follower)]
+        await claims.release([second])
+    look = await claims.look(instance_id, [first, second])
+    assert (look.assigned, look.statuses[first.attempt_id].is_held, look.statuses[second.attempt_id].is_held) == (
+        [],
+        True,
+        False,
+    )
+    assert await execute(database, "select attempt from claims where task_id = %s", [tasks[1]]) == [(1,)]
 
 
-async def ended(pulp: Pipeline, item: LetGo) -> LetGo:
-    """The same, as of a task that is final."""
-    await pulp.query(f"update tasks set state = 'successful' where task_id = '{item.claim.task_id}'")
-    return item._replace(is_over=True)
-
-
-@pytest.mark.parametrize("is_over", [False, True])
-async def test_reservations_are_handed_on_with_higher_tokens(pulp: Pipeline, is_over: bool) -> None:
-    claims, parting = await two_claims(pulp)
-    if is_over:
-        parting = [await ended(pulp, parting[0])]
-    head, heir = parting[0].claim, parting[0].heir
-    assert heir is not None
-    tokens = (await claims.let_go(parting)).tokens[heir.task_id]
-    assert all(tokens[resource] > head.tokens[resource] for resource in ("repository:demo", "pool:p"))
-    again = (await claims.let_go(parting)).tokens[heir.task_id]  # the answer was lost
-    assert again == tokens
-    assert await pulp.query("select distinct task_id from reservations") == [(heir.task_id,)]
-    await claims.close()
-
-
-@pytest.mark.parametrize("is_over", [False, True])
-async def test_an_heir_whose_claim_was_swept_away_inherits_nothing(pulp: Pipeline, is_over: bool) -> None:
-    claims, parting = await two_claims(pulp)
-    if is_over:
-        parting = [await ended(pulp, parting[0])]
-    heir = parting[0].heir
-    assert heir is not None
-    await pulp.query(f"update claims set released_at = now() where task_id = '{heir.task_id}'")
-    assert (await claims.let_go(parting)).tokens == {}
-    assert await pulp.query("select task_id from reservations") == []
-    await claims.close()
-
-
-async def test_those_that_have_ended_and_those_that_have_not_part_together(pulp: Pipeline) -> None:
-    claims, [first] = await two_claims(pulp)
-    await pulp.submit("echo", Resource(type="repository", id="other"))
-    await pulp.submit("echo", Resource(type="repository", id="other"))
-    await projected(pulp)
-    [[head, follower]] = await claims.claim(["echo"], 5, uuid4())
-    parted = await claims.let_go([await ended(pulp, first), LetGo(head, is_over=False, heir=follower)])
-    assert first.heir is not None
-    assert {task_id: set(tokens) for task_id, tokens in parted.tokens.items()} == {
-        first.heir.task_id: {"repository:demo", "pool:p"},
-        follower.task_id: {"repository:other"},
-    }
-    assert await pulp.query("select task_id from claims where released_at is not null") == [(head.task_id,)]
-    await claims.close()
-
-
-async def test_only_what_nobody_inherits_is_told_to_others(pulp: Pipeline, database: str) -> None:
-    claims, [parting] = await two_claims(pulp)
+@pytest.mark.parametrize("how", ["end", "release"])
+async def test_the_dispatcher_is_told_of_the_holds_of_what_was_ended_or_released(
+    database: str, claims: Claims, how: str
+) -> None:
+    state = "failed" if how == "end" else "waiting"
+    chains = [await chain(database, [state] * 3, uses={resource: True}) for resource in "ab"]
+    found = [claim for instance_id, _ in chains for claim in (await claims.look(instance_id, [])).assigned]
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as listening:
-        await listening.execute("listen pulp_claims")
-        parted = await claims.let_go([await ended(pulp, parting)])
-        assert [notice async for notice in listening.notifies(timeout=0.2)] == []
-        assert parting.heir is not None
-        heir = parting.heir._replace(tokens=parted.tokens[parting.heir.task_id])
-        assert await claims.let_go([await ended(pulp, LetGo(heir, is_over=True))]) == Parted({}, frozenset())
-        assert len([notice async for notice in listening.notifies(timeout=LIMIT_S, stop_after=1)]) == 1
-    await claims.close()
-
-
-async def test_what_is_not_final_is_not_let_go_of_as_ended(pulp: Pipeline) -> None:
-    claims, [parting] = await two_claims(pulp)
-    over = parting._replace(is_over=True)
-    held = "select task_id, resource, token from reservations order by resource"
-    before = await pulp.query(held)
-    for item in (over, over._replace(heir=None)):
-        assert await claims.let_go([item]) == Parted({}, frozenset({parting.claim.task_id}))
-        assert await pulp.query(held) == before
-    assert await pulp.query("select count(*) from claims where released_at is null") == [(2,)]
-    await claims.close()
+        await listening.execute(f"listen {DISPATCH}")
+        await (claims.end(found) if how == "end" else claims.release(found))
+        told = [notice.payload async for notice in listening.notifies(timeout=LIMIT_S, stop_after=1)]
+    assert len(told[0].split()) == 2
+    assert set(told[0].split()) == {str(claim.hold_id) for claim in found}

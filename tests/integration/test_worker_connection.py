@@ -1,64 +1,82 @@
-"""A worker's connection to Postgres after a call on it has failed: the next call finds one that works."""
+"""A worker's two connections to Postgres; after a call on one has failed, the next call finds one that works."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
+from pulp_events.events import Resource
 from pulp_events.topics import Topics
-from pulp_projections import locks
-from pulp_projections.sql import load
+from pulp_projections.notices import Notices
 from pulp_worker.claims import Claims
-from pulp_worker.settings import Settings
 
+from tests.conftest import PARTITIONS
+from tests.support.backends import Backend
+from tests.support.pipeline import pipeline
 from tests.support.postgres_relay import PostgresRelay
-
-CLAIMS_SQL = load("pulp_worker", "claims.sql")
+from tests.support.worker_claims import worker_claims
 
 
 @pytest.fixture
 async def claims(relay: PostgresRelay) -> AsyncIterator[Claims]:
-    made = Claims(Settings(kafka="", postgres=relay.conninfo, topics=Topics.named("t"), storage=Path(), name="w"))
-    yield made
-    await made.close()
+    async with worker_claims(relay.conninfo) as made:
+        yield made
+
+
+async def looks(claims: Claims) -> object:
+    """On the connection that listens."""
+    return await claims.look(uuid4(), [])
+
+
+async def puts_back(claims: Claims) -> object:
+    """On the other one."""
+    return await claims.put_back(uuid4(), [])
+
+
+Call = Callable[[Claims], Awaitable[object]]
+CALLS: list[Call] = [looks, puts_back]
 
 
 async def works(claims: Claims) -> bool:
     """Whether it can do all that a worker wants of it, at once."""
-    await claims.settle([], uuid4(), {})
-    await claims.put_back([], uuid4())
-    return await claims.claim(["sync"], 1, uuid4()) == []
+    await claims.end([])
+    await claims.release([])
+    await claims.heard(0)
+    return (await claims.look(uuid4(), [])).assigned == [] and await claims.put_back(uuid4(), []) == frozenset()
 
 
 async def is_broken_off(operator: AsyncConnection, how: str) -> bool:
-    """Whether a claim waited for the lock, and Postgres was asked to break it off."""
+    """Whether a call waited for the lock, and Postgres was asked to break it off."""
     cursor = await operator.execute(
         SQL(
-            "select {}(pid) from pg_stat_activity where datname = current_database() and wait_event = 'advisory'"
+            "select {}(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
         ).format(Identifier(how))
     )
     return await cursor.fetchone() is not None
 
 
 @pytest.mark.parametrize("how", ["pg_terminate_backend", "pg_cancel_backend"])
-async def test_a_claim_that_postgres_breaks_off_is_the_only_call_that_fails(
-    database: str, claims: Claims, how: str
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_call_that_postgres_breaks_off_is_the_only_one_that_fails(
+    database: str, claims: Claims, call: Call, how: str
 ) -> None:
     async with (
-        await AsyncConnection.connect(database) as another_claim,
+        await AsyncConnection.connect(database) as holder,
         await AsyncConnection.connect(database, autocommit=True) as operator,
     ):
-        await another_claim.execute(CLAIMS_SQL["claim_lock"], {"number": locks.CLAIMS})
-        claiming = asyncio.create_task(claims.claim(["sync"], 1, uuid4()))
+        await holder.execute("lock table claims")
+        calling = asyncio.ensure_future(call(claims))
         async with asyncio.timeout(30):
             while not await is_broken_off(operator, how):  # noqa: ASYNC110  # nobody is told of locks that are waited for
                 await asyncio.sleep(0.01)
         with pytest.raises(psycopg.OperationalError):
-            await claiming
+            await calling
     assert await works(claims)
 
 
@@ -68,6 +86,60 @@ async def test_a_connection_whose_last_answer_was_its_end_is_not_used_again(
     # Its end is an answer more than was asked for: the connection counts as open then, and never leaves its pipeline.
     assert await works(claims)
     relay.end_after_next_commit()
-    with pytest.raises(psycopg.OperationalError):
-        await claims.claim(["sync"], 1, uuid4())
+    with contextlib.suppress(psycopg.OperationalError):  # whichever of the two comes first
+        await claims.put_back(uuid4(), [])
     assert await works(claims)
+
+
+async def test_a_worker_has_two_connections_however_much_it_does(
+    backend: Backend, database: str, topics: Topics, tmp_path: Path
+) -> None:
+    """Counted while its slots are full, and at its stop."""
+    names = (
+        "select application_name from pg_stat_activity"
+        " where datname = current_database() and application_name like 'pulp-worker%' order by 1"
+    )
+    two = [("pulp-worker/w1",), ("pulp-worker/w1/watch",)]
+    async with pipeline(backend.kafka, database, topics, tmp_path, partitions=PARTITIONS) as pulp:
+        async with pulp.worker(concurrency=8) as worker:
+            chain = [await pulp.submit("locked", Resource("repository", "demo")) for _ in range(10)]
+            running = [await pulp.submit("until-file") for _ in range(7)]
+            for task_id in running:
+                await pulp.running(task_id)
+            await pulp.cancel(running[0])
+            await pulp.end(running[0])
+            for task_id in chain:
+                assert await pulp.query(names) == two
+                await pulp.end(task_id)
+            stop = asyncio.create_task(worker.stop())
+            await pulp.until_draining()
+            assert await pulp.query(names) == two
+            (pulp.storage / "go").touch()
+            await stop
+        assert await pulp.query(names) == []
+
+
+async def test_nothing_is_assigned_to_a_worker_that_cannot_see_it(
+    backend: Backend, database: str, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when Postgres has no connection left for it."""
+    opened = Notices.open
+
+    async def refused(*arguments: Any) -> Notices:
+        if arguments[1].endswith("/watch"):
+            raise psycopg.OperationalError("sorry, too many clients already")
+        return await opened(*arguments)
+
+    watching = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pulp-worker/w1/watch'"
+    async with (
+        pipeline(backend.kafka, database, topics, tmp_path, partitions=PARTITIONS) as pulp,
+        pulp.worker(lease_s=1) as worker,
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(Notices, "open", refused)
+            await pulp.query(watching)
+            task_id = await pulp.submit("echo")
+            await pulp.until_released(task_id)
+            assert await pulp.query("select draining from workers") == [(True,)]
+        assert (await pulp.end(task_id))["state"] == "successful"
+        assert not worker.task.done()

@@ -1,19 +1,22 @@
 """Old workers beside new ones: which declaration of an operation counts, and who is told."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import Struct
-from pulp_events.topics import Topics
+from psycopg import AsyncConnection
 from pulp_worker import Context, Operation, operation
 from pulp_worker.declarations import Registered, declarations, replaces
 from pulp_worker.registration import Registration
-from pulp_worker.settings import Settings
 
+from tests.support.declared import registration
 from tests.support.projection import execute
+
+Join = Callable[[str], Awaitable[Registration]]
 
 
 class First(Struct):
@@ -31,18 +34,14 @@ def copy(kind: type[First] | type[Second]) -> Operation:
     return operation("copy", arguments=kind, description="Copies.")(run)
 
 
+async def no_arguments(context: Context) -> None: ...
+
+
 @pytest.fixture
-async def join(database: str) -> AsyncIterator[Callable[[str], Registration]]:
+async def join(database: str) -> AsyncIterator[Join]:
     """What makes a worker of that name."""
     async with AsyncExitStack() as closing:
-
-        def made(name: str) -> Registration:
-            settings = Settings(kafka="", postgres=database, topics=Topics.named("t"), storage=Path(), name=name)
-            worker = Registration(settings)
-            closing.push_async_callback(worker.close)
-            return worker
-
-        yield made
+        yield lambda name: closing.enter_async_context(registration(database, name))
 
 
 async def counting(database: str) -> list[str]:
@@ -51,11 +50,9 @@ async def counting(database: str) -> list[str]:
     return list(schema["properties"])
 
 
-async def test_what_a_worker_declares_is_registered_with_its_schema(
-    database: str, join: Callable[[str], Registration]
-) -> None:
+async def test_what_a_worker_declares_is_registered_with_its_schema(database: str, join: Join) -> None:
     given = copy(Second)
-    await join("w").register([given])
+    await (await join("w")).register([given])
     [row] = await execute(database, "select arguments, digest, registered_by, package from operations")
     assert row[0] == given.schema
     assert row[2:] == ("w", None)  # this module is in no distribution
@@ -63,21 +60,54 @@ async def test_what_a_worker_declares_is_registered_with_its_schema(
     assert told == {"copy": row[1]}
 
 
-async def test_the_newest_counts_from_the_first_time_that_it_was_seen(
-    database: str, join: Callable[[str], Registration]
-) -> None:
-    await join("old").register([copy(First)])
-    await join("new").register([copy(Second)])
+async def test_the_newest_counts_from_the_first_time_that_it_was_seen(database: str, join: Join) -> None:
+    await (await join("old")).register([copy(First)])
+    await (await join("new")).register([copy(Second)])
     assert await counting(database) == ["source", "depth"]
     before = await execute(database, "select registered_at, registered_by from operations")
-    await join("another").register([copy(Second)])
+    await (await join("another")).register([copy(Second)])
     assert await execute(database, "select registered_at, registered_by from operations") == before
 
 
+async def test_a_worker_that_declares_what_is_registered_waits_for_nobody(database: str, join: Join) -> None:
+    await (await join("first")).register([copy(First)])
+    async with await AsyncConnection.connect(database) as locking:
+        await locking.execute("select from operations for update")
+        async with asyncio.timeout(30):
+            await (await join("second")).register([copy(First)])
+
+
+async def test_how_many_statements_a_worker_needs(database: str, join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[object] = []
+    execute_really = AsyncConnection.execute
+
+    async def noted(connection: AsyncConnection, query: Any, *arguments: Any, **options: Any) -> Any:
+        sent.append(query)
+        return await execute_really(connection, query, *arguments, **options)
+
+    def named(name: str) -> Operation:
+        return operation(name)(no_arguments)
+
+    many = [named(f"op-{number}") for number in range(20)]
+    await (await join("first")).register(many)
+    monkeypatch.setattr(AsyncConnection, "execute", noted)
+    counts = []
+    for name, declared in (("second", many[:1]), ("third", many)):
+        sent.clear()
+        registered = await join(name)
+        await registered.register(declared)
+        counts.append(len(sent))
+        sent.clear()
+        assert await registered.heartbeat() is not None
+        await registered.settle()
+        assert len(sent) == 1
+    assert counts[0] == counts[1]
+
+
 async def test_the_worker_whose_declaration_does_not_count_says_so_once_and_changes_nothing(
-    database: str, join: Callable[[str], Registration], caplog: pytest.LogCaptureFixture
+    database: str, join: Join, caplog: pytest.LogCaptureFixture
 ) -> None:
-    old, new = join("old"), join("new")
+    old, new = await join("old"), await join("new")
     await old.register([copy(First)])
     await new.register([copy(Second)])
     with caplog.at_level(logging.WARNING, "pulp.worker"):
@@ -92,10 +122,8 @@ async def test_the_worker_whose_declaration_does_not_count_says_so_once_and_chan
     assert await counting(database) == ["source", "depth"]
 
 
-async def test_the_older_counts_again_when_the_newer_workers_are_gone(
-    database: str, join: Callable[[str], Registration]
-) -> None:
-    old, new = join("old"), join("new")
+async def test_the_older_counts_again_when_the_newer_workers_are_gone(database: str, join: Join) -> None:
+    old, new = await join("old"), await join("new")
     await old.register([copy(First)])
     await new.register([copy(Second)])
     await new.unregister()
@@ -104,10 +132,8 @@ async def test_the_older_counts_again_when_the_newer_workers_are_gone(
     assert await counting(database) == ["source"]
 
 
-async def test_a_worker_that_lost_its_lease_is_no_newer_than_it_was(
-    database: str, join: Callable[[str], Registration]
-) -> None:
-    old, new = join("old"), join("new")
+async def test_a_worker_that_lost_its_lease_is_no_newer_than_it_was(database: str, join: Join) -> None:
+    old, new = await join("old"), await join("new")
     await old.register([copy(First)])
     await new.register([copy(Second)])
     old.become_another()

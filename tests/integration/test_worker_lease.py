@@ -4,15 +4,17 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 from pulp_events.events import Access, Resource
 from pulp_events.topics import Topics
+from pulp_projections.channels import ASSIGNED
+from pulp_worker.claims import Claim, Look
 from pulp_worker.registration import NameInUse
 
 from tests.conftest import PARTITIONS
@@ -105,26 +107,47 @@ async def test_a_worker_that_cannot_reach_postgres_stops_its_tasks_in_time(pulp:
         await pulp.nothing_is_held()
 
 
-async def test_what_was_claimed_without_an_answer_is_given_back(pulp: Pipeline) -> None:
-    """The connection breaks after COMMIT: the worker does not know of its claim, and is alive all the same."""
+async def test_what_was_assigned_without_an_answer_is_run_all_the_same(pulp: Pipeline) -> None:
+    """The connection breaks when Postgres has told of an assignment: it is told again."""
     async with pulp.worker() as worker:
         claims = worker.worker._claims
-        claim = claims.claim
+        look = claims.look
         is_lost = asyncio.Event()
 
-        async def claim_without_an_answer(*arguments: Any) -> Any:
-            chains = await claim(*arguments)
-            if chains and not is_lost.is_set():
+        async def look_without_an_answer(
+            instance_id: UUID, asked: Collection[Claim], holds: Iterable[UUID] | None = None
+        ) -> Look:
+            found = await look(instance_id, asked, holds)
+            if found.assigned and not is_lost.is_set():
                 is_lost.set()
                 raise psycopg.OperationalError("the connection broke")
-            return chains
+            return found
 
-        claims.claim = claim_without_an_answer  # type: ignore[assignment,method-assign]  # a line that is cut
+        claims.look = look_without_an_answer  # type: ignore[method-assign]  # a line that is cut
         task_id = await pulp.submit("echo", REPO)
         row = await pulp.end(task_id)
         assert is_lost.is_set()
-        assert (row["state"], row["attempt"]) == ("successful", 2)
+        assert (row["state"], row["attempt"]) == ("successful", 1)
         await pulp.nothing_is_held()
+
+
+async def test_an_assignment_of_which_no_notification_was_heard_is_seen_at_the_next_look(pulp: Pipeline) -> None:
+    async with pulp.worker() as worker:
+        claims = worker.worker._claims
+        heard, is_deaf = claims._hear, asyncio.Event()
+
+        def hear_nothing_of_assignments(_channel: str, payload: str) -> None:
+            if payload == ASSIGNED:
+                is_deaf.set()
+            else:
+                heard(_channel, payload)
+
+        claims._hear = hear_nothing_of_assignments  # type: ignore[method-assign]  # a notification that is lost
+        await claims.close()
+        while claims._notices is None:  # noqa: ASYNC110  # until it listens anew
+            await asyncio.sleep(0.01)
+        assert (await pulp.end(await pulp.submit("echo", REPO)))["state"] == "successful"
+        assert is_deaf.is_set()
 
 
 async def test_the_tasks_of_a_killed_worker_fail_and_their_processes_die(pulp: Pipeline) -> None:
@@ -136,11 +159,11 @@ async def test_the_tasks_of_a_killed_worker_fail_and_their_processes_die(pulp: P
         process.kill()
         await process.wait()
         await gone(pid)
-        async with pulp.worker("heir"):
+        async with pulp.worker("successor"):
             row = await pulp.end(lost)
             assert (row["state"], row["error"]["code"]) == ("failed", "worker-lost")
             ended = await pulp.end(next_one)
-            assert (ended["state"], ended["worker"]) == ("successful", "heir")
+            assert (ended["state"], ended["worker"]) == ("successful", "successor")
             assert ended["started_at"] > row["finished_at"]
             await pulp.nothing_is_held()
 
@@ -152,10 +175,10 @@ async def test_the_processes_of_a_frozen_worker_end_with_its_lease(pulp: Pipelin
         pids = [int(word) for word in (pulp.storage / f"pids-{lost}").read_text().split()]
         process.send_signal(signal.SIGSTOP)
         assert all(map(is_running, pids))
-        async with pulp.worker("heir"):
+        async with pulp.worker("successor"):
             next_one = await pulp.submit("echo", REPO)
             ended = await pulp.end(next_one)
-            assert ended["worker"] == "heir"
+            assert ended["worker"] == "successor"
             assert not any(map(is_running, pids))  # they had ended before the resource was given away
             process.send_signal(signal.SIGCONT)
             assert (await pulp.end(lost))["error"]["code"] == "worker-lost"

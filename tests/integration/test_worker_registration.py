@@ -1,13 +1,13 @@
 """What a worker writes when it registers, and which rows of others it removes."""
 
-from pathlib import Path
-from typing import Any
+from uuid import uuid4
 
-from pulp_events.topics import Topics
-from pulp_worker.registration import Registration
+from psycopg import AsyncConnection
+from pulp_projections.channels import DISPATCH, WORKERS
 from pulp_worker.sdk import operation
-from pulp_worker.settings import Settings
 
+from tests.support.assigned import assign
+from tests.support.declared import registration
 from tests.support.projection import execute
 
 DAY_S = 86_400
@@ -24,11 +24,6 @@ async def add_worker(database: str, name: str, gone_s: float, *, is_stopped: boo
     )
 
 
-def registration(database: str, **changed: Any) -> Registration:
-    known: dict[str, Any] = {"kafka": "", "postgres": database, "topics": Topics.named("t"), "storage": Path()}
-    return Registration(Settings(**known, name="new", **changed))
-
-
 async def names(database: str) -> set[str]:
     return {row[0] for row in await execute(database, "select name from workers")}
 
@@ -39,31 +34,46 @@ async def test_workers_that_have_been_gone_for_long_are_forgotten(database: str)
     await add_worker(database, "stopped", DAY_S, is_stopped=True)
     await add_worker(database, "lost", DAY_S, is_stopped=False)
     await add_worker(database, "lost-with-a-claim", 3 * DAY_S, is_stopped=False)
-    await execute(
-        database,
-        "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition)"
-        " select gen_random_uuid(), 1, gen_random_uuid(), name, instance_id, 0 from workers"
-        " where name = 'lost-with-a-claim'",
-    )
-    new = registration(database, forget_s=2 * DAY_S)
-    await new.register([])
+    [(instance_id,)] = await execute(database, "select instance_id from workers where name = 'lost-with-a-claim'")
+    async with await AsyncConnection.connect(database, autocommit=True) as connection:
+        await assign(connection, uuid4(), worker="lost-with-a-claim", instance_id=instance_id)
+    async with registration(database, "new", forget_s=2 * DAY_S) as new:
+        await new.register([])
     assert await names(database) == {"new", "stopped", "lost", "lost-with-a-claim"}
-    await new.close()
 
 
 async def test_a_week_is_the_default(database: str) -> None:
     await add_worker(database, "six-days", 6 * DAY_S, is_stopped=True)
     await add_worker(database, "eight-days", 8 * DAY_S, is_stopped=True)
-    new = registration(database)
-    await new.register([])
+    async with registration(database, "new") as new:
+        await new.register([])
     assert await names(database) == {"new", "six-days"}
-    await new.close()
 
 
 async def test_a_worker_says_which_operations_it_offers(database: str) -> None:
-    new = registration(database)
     sync, publish = (operation(name)(lambda context: None) for name in ("sync", "publish"))
-    await new.register([sync, publish])
-    await new.register([sync])
+    async with registration(database) as new:
+        await new.register([sync, publish])
+        await new.register([sync])
     assert await execute(database, "select operations from workers") == [(["sync"],)]
-    await new.close()
+
+
+async def test_the_dispatcher_is_told_who_comes_drains_and_goes(database: str) -> None:
+    async with (
+        await AsyncConnection.connect(database, autocommit=True) as listening,
+        registration(database) as worker,
+    ):
+        await listening.execute(f"listen {DISPATCH}")
+
+        async def told() -> list[str]:
+            return [notice.payload async for notice in listening.notifies(timeout=30, stop_after=1)]
+
+        row = "select draining, stopped_at is not null from workers"
+        await worker.register([])
+        assert (await told(), await execute(database, row)) == ([WORKERS], [(False, False)])
+        await worker.drain()
+        assert (await told(), await execute(database, row)) == ([WORKERS], [(True, False)])
+        await worker.unregister()
+        assert (await told(), await execute(database, row)) == ([WORKERS], [(True, True)])
+        await worker.register([])  # as one that was stopped in the middle of its stop
+        assert (await told(), await execute(database, row)) == ([WORKERS], [(True, False)])

@@ -6,11 +6,12 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from pulp_api.v3.waiting import Code, Reason, reason_of
+from pulp_api.v3.waiting import Code, WaitReason, reason_of
 from pulp_events.events import Resource
 from pulp_events.topics import Topics
 from pulp_projections.reading.waiting import facts_of
 from pulp_projections.workers import slots
+from pulp_runtime.installation import UNSERVED_S
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
@@ -25,9 +26,9 @@ async def pulp(backend: Backend, database: str, topics: Topics, tmp_path: Path) 
         yield made
 
 
-async def reason(pulp: Pipeline, task_id: UUID) -> Reason:
+async def reason(pulp: Pipeline, task_id: UUID) -> WaitReason:
     async with await psycopg.AsyncConnection.connect(pulp.database) as connection:
-        facts = await facts_of(connection, task_id)
+        facts = await facts_of(connection, task_id, unserved_s=UNSERVED_S)
     assert facts is not None
     return reason_of(facts)
 
@@ -71,4 +72,5 @@ async def test_what_waits_for_a_worker_that_runs(pulp: Pipeline) -> None:
         assert await free_slots(pulp) == 2
     stopped = await pulp.submit("echo")
     await pulp.until(stopped, lambda row: True)
-    assert (await reason(pulp, stopped)).message == "No worker is live, so none serves the queue default."
+    told = (await reason(pulp, stopped)).message
+    assert told.startswith("No worker is live, so none serves the queue default. Worker w1 did, until 20")

@@ -36,9 +36,9 @@ async def test_the_late_write_of_a_worker_that_wakes_changes_nothing(pulp: Pipel
         lost = await pulp.submit("store-write", REPO, arguments={"after": "go"})
         await pulp.running(lost)
         process.send_signal(signal.SIGSTOP)
-        async with pulp.worker("heir"):
-            heir = await pulp.submit("store-write", REPO)
-            assert (await pulp.end(heir))["worker"] == "heir"
+        async with pulp.worker("successor"):
+            successor = await pulp.submit("store-write", REPO)
+            assert (await pulp.end(successor))["worker"] == "successor"
             (pulp.storage / "go").touch()  # it writes as soon as it wakes
             process.send_signal(signal.SIGCONT)
             # The zombie has come to its senses, or was ended by its guard before it could: then somebody else runs this.
@@ -47,7 +47,7 @@ async def test_the_late_write_of_a_worker_that_wakes_changes_nothing(pulp: Pipel
     assert (row["state"], row["error"]["code"]) == ("failed", "worker-lost")
     said = pulp.storage / f"write-{lost}"
     assert not said.exists() or said.read_text() == "fenced"
-    assert author(pulp) == str(heir)
+    assert author(pulp) == str(successor)
 
 
 async def test_whatever_a_lost_worker_still_appends_is_ignored(pulp: Pipeline) -> None:
@@ -75,12 +75,12 @@ async def test_a_write_with_the_token_of_a_lost_attempt_is_refused(pulp: Pipelin
         await pulp.running(lost)
         [(token,)] = await pulp.query("select token from reservations")
         process.kill()
-        async with pulp.worker("heir"):
-            heir = await pulp.submit("store-write", REPO)
-            assert (await pulp.end(heir))["state"] == "successful"
+        async with pulp.worker("successor"):
+            successor = await pulp.submit("store-write", REPO)
+            assert (await pulp.end(successor))["state"] == "successful"
     late = pulp.storage / "late"
     late.mkdir()
     with pytest.raises(OperationError, match="later task") as raised:
         Store(pulp.storage).save_publication("demo", late, token)
     assert raised.value.code == "fenced"
-    assert author(pulp) == str(heir)
+    assert author(pulp) == str(successor)

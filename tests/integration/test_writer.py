@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from pulp_events.errors import PulpError
 from pulp_events.reader import Record
-from pulp_processor.consuming.transport import Batch
-from pulp_processor.writer import NoProgress, Writer
+from pulp_processor.consuming.internals import Batch
+from pulp_processor.consuming.writer import NoProgress, PartitionWriter
 from pulp_projections.writing import small_batch
 from pulp_projections.writing.projector import Projector
 
@@ -36,7 +36,7 @@ class Told:
         self.seeks.append((partition, offset))
         self.news.set()
 
-    def on_room(self) -> None:
+    def on_capacity(self) -> None:
         self.news.set()
 
     def on_committed(self) -> None:
@@ -52,7 +52,7 @@ class Told:
 class Scene:
     """A writer of partition 0, what it has told, and its way to Postgres."""
 
-    writer: Writer
+    writer: PartitionWriter
     told: Told
     relay: PostgresRelay
     database: str
@@ -79,7 +79,7 @@ class Scene:
 
     async def until_waiting(self) -> None:
         async with asyncio.timeout(LIMIT_S):
-            while not self.writer.is_waiting:  # noqa: ASYNC110  # nobody is told
+            while not self.writer.is_waiting_for_postgres:  # noqa: ASYNC110  # nobody is told
                 await asyncio.sleep(0.01)
 
     async def _news(self) -> None:
@@ -94,7 +94,7 @@ class Scene:
 async def scene(database: str) -> AsyncIterator[Scene]:
     async with postgres_relay(database) as relay:
         told = Told()
-        writer = Writer(relay.conninfo, 0, told)
+        writer = PartitionWriter(relay.conninfo, 0, told)
         assert await writer.locate() == 0
         writer.resume()
         yield Scene(writer, told, relay, database)
@@ -110,14 +110,14 @@ async def test_batches_are_written_in_order(scene: Scene) -> None:
 
 
 async def test_it_wants_no_more_than_it_can_hold(database: str) -> None:
-    writer = Writer(database, 0, Told())
-    wants = [writer.has_room]  # nobody knows where to read
+    writer = PartitionWriter(database, 0, Told())
+    wants = [writer.load().has_capacity]  # nobody knows where to read
     await writer.locate()
-    wants.append(writer.has_room)
+    wants.append(writer.load().has_capacity)
     writer.resume()
-    wants.append(writer.has_room)
+    wants.append(writer.load().has_capacity)
     writer.put(Batch(LOG[:10], writer.epoch))
-    wants.append(writer.has_room)
+    wants.append(writer.load().has_capacity)
     await writer.close()
     assert wants == [False, False, True, False]
 
@@ -127,7 +127,7 @@ async def test_it_wants_one_behind_a_large_one(scene: Scene, monkeypatch: pytest
     wants = []
     for start, end in ((0, 15), (15, 60)):
         scene.put(LOG[start:end])
-        wants.append(scene.writer.has_room)
+        wants.append(scene.writer.load().has_capacity)
     assert wants == [True, False]
     await scene.until_at(60)
     await rows_are_what_records_say(scene.database, {0: LOG})
@@ -136,7 +136,7 @@ async def test_it_wants_one_behind_a_large_one(scene: Scene, monkeypatch: pytest
 async def test_a_few_records_that_wait_are_written_with_what_follows_them(scene: Scene) -> None:
     for start in range(6):
         scene.put(LOG[start : start + 1])
-        assert scene.writer.has_room is (start < 3)
+        assert scene.writer.load().has_capacity is (start < 3)
     scene.put(LOG[6:])
     await scene.until_at(60)
     assert scene.told.committed == 2  # four, and the two that the rest continues
@@ -234,7 +234,7 @@ async def test_postgres_is_away_and_comes_back(scene: Scene) -> None:
     await scene.until_waiting()
     await scene.relay.open()
     await scene.until_at(60)
-    assert not scene.writer.is_waiting
+    assert not scene.writer.is_waiting_for_postgres
     assert scene.told.seeks == []
     await rows_are_what_records_say(scene.database, {0: LOG})
 
@@ -285,13 +285,13 @@ async def test_what_it_holds_counts_until_postgres_keeps_it_waiting(scene: Scene
         await holder.execute("lock table generation_1.tasks")
         scene.put(LOG[:50])
         scene.put(LOG[50:])
-        assert scene.writer.held == 60
+        assert scene.writer.load().in_hand == 60
         async with asyncio.timeout(LIMIT_S):
-            while scene.writer.held:  # noqa: ASYNC110  # nobody is told
+            while scene.writer.load().in_hand:  # noqa: ASYNC110  # nobody is told
                 await asyncio.sleep(0.01)
         assert scene.writer.next_offset == 0
     await scene.until_at(60)
-    assert scene.writer.held == 0
+    assert scene.writer.load().in_hand == 0
 
 
 async def test_rows_that_are_there_already_are_a_fault(scene: Scene) -> None:

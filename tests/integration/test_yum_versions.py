@@ -9,7 +9,7 @@ import pytest
 from pulp_deploy.demo.server import DemoServer
 from pulp_operations import publish, remove_orphans, sync
 from pulp_operations.store import Store
-from pulp_operations.versions import Held
+from pulp_operations.versions import StoredVersion
 from pulp_worker import OperationError
 from pulp_worker.fetching import patience
 
@@ -45,7 +45,7 @@ async def synced(runner: Runner, feed: Feed, **more: Any) -> dict[str, Any]:
     return dict(await runner.run(sync, repo_id="zoo", feed=feed.url, **more))
 
 
-def newest(runner: Runner) -> Held:
+def newest(runner: Runner) -> StoredVersion:
     held = Store(runner.storage).versions("zoo").newest()
     assert held is not None
     return held

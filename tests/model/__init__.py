@@ -1,1 +1,1 @@
-"""Models: the product's own decisions against invented histories and schedules, in memory and on the real thing."""
+"""Models: the product's decisions under random histories and schedules, in memory and on real servers."""

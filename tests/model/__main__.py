@@ -1,31 +1,37 @@
-"""Schedules for as long as wanted: `python -m tests.model --seconds 60 --seed 1`. The first that breaks a promise ends it."""
+"""Runs schedules for a given time: `python -m tests.model --seconds 60 --seed 1`. Stops at the first broken promise."""
 
 import argparse
 import logging
 import random
 import time
+from collections import Counter
 
 from tests.model.simulation import simulate
 
 
 def main() -> None:
-    """One schedule for each seed from the first on; how many they were, and what they have seen."""
+    """Run one schedule for each seed from the first on; print their number and what they covered."""
     parser = argparse.ArgumentParser(prog="python -m tests.model", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long, by the clock (default: 60)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**9), help="of the first (default: any)")
     options = parser.parse_args()
-    logging.disable(logging.CRITICAL)  # the workers' own lines: a schedule that breaks is told by itself
+    logging.disable(logging.CRITICAL)  # hides the workers' log: a broken schedule reports itself
     print(f"from seed {options.seed} on", flush=True)
     ends, cpu_s = time.monotonic() + options.seconds, time.process_time()
-    count = begun = windows = refused = 0
+    seen: Counter[str] = Counter()
     while time.monotonic() < ends:
-        witness = simulate(options.seed + count).witness
-        count, begun = count + 1, begun + witness.begun
-        windows, refused = windows + witness.windows, refused + witness.refused
+        schedule = simulate(options.seed + seen["schedules"])
+        workers, dispatchers = schedule.witness, schedule.dispatch_witness
+        seen.update(schedules=1, begun=workers.begun, windows=workers.windows, refused=workers.refused)
+        seen.update(assigned=dispatchers.assigned, followed=dispatchers.followed)
+        seen.update(elected=dispatchers.elected, deposed=dispatchers.refused)
     cpu_s = time.process_time() - cpu_s
     print(
-        f"{count} schedules, {60 * count / cpu_s:.0f} a minute of processor time: {begun} operations begun, {windows}"
-        f" steps of woken workers without a lease, {refused} of them refused by their token; no promise broken"
+        f"{seen['schedules']} schedules, {60 * seen['schedules'] / cpu_s:.0f} a minute of processor time:"
+        f" {seen['assigned']} tasks assigned, {seen['followed']} of them behind another one in its slot;"
+        f" {seen['begun']} operations begun;"
+        f" {seen['windows']} steps of woken workers without a lease, {seen['refused']} of them refused by their token;"
+        f" {seen['elected']} dispatchers elected, {seen['deposed']} statements of deposed ones refused; no promise broken"
     )
 
 

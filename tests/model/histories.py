@@ -1,7 +1,8 @@
-"""The generator: what may be written to the log, and how it may be read, by whom. Two drivers do it (`worlds.py`)."""
+"""Generates what is written to the log, and how which processor reads it. Two drivers carry it out (`worlds.py`)."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from datetime import timedelta
 from random import Random
 from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
@@ -9,15 +10,16 @@ from uuid import UUID
 import psycopg
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from msgspec import UNSET
 from pulp_events.codec import encode, key_of
 from pulp_events.decisions import Dependencies, Situation, react
-from pulp_events.events import Event, Outcome
+from pulp_events.events import Event, Outcome, Retry
 from pulp_events.reader import Record
 from pulp_events.task import State, Task
-from pulp_projections.writing.projector import OutOfPlace
+from pulp_projections.writing.target import OutOfPlace
 
 from tests.faults.poison import no_events, strange_events
-from tests.support.events import NOON, accepted, cancel_requested, finished, progress, started
+from tests.support.events import NOON, accepted, attempt_failed, cancel_requested, finished, progress, purged, started
 
 PARTITIONS: Final = 2
 _TASKS: Final = 3
@@ -47,13 +49,13 @@ class Projects(Protocol):
 
 
 class World(Protocol):
-    """A log and its read model. It outlives a history: the next one goes on where the log ends, with other tasks."""
+    """A log and its read model. Histories follow each other on it, with different tasks."""
 
     runner: asyncio.Runner
     histories: int
-    """How many have begun."""
+    """The number of histories begun."""
     checks_every_read: bool
-    """Comparing is cheap here."""
+    """Whether comparing is cheap."""
 
     async def append(self, partition: int, key: bytes | None, value: bytes | None) -> None: ...
     async def records(self, partition: int) -> Sequence[Record]: ...
@@ -65,9 +67,8 @@ class World(Protocol):
 
 
 class History(RuleBasedStateMachine):
-    """A few tasks to which any event may happen at any time, and two processors that read as they like.
-
-    After it, everything is read, what the reactor can end is ended, and the rows are compared with the rules.
+    """A few tasks that get any event at any time, and two processors that read in any way. At the end everything is
+    read, the reactor ends what it can, and the rows are compared with the rules.
     """
 
     def __init__(self, world: World) -> None:
@@ -90,12 +91,23 @@ class History(RuleBasedStateMachine):
         partition = self.tasks.index(event.task_id) % PARTITIONS
         self.append(partition, key_of(event.task_id), encode(event))
 
-    # What is written.
+    # Writing.
 
     @rule(task=numbers, priority=st.integers(-2, 2))
     def is_accepted(self, task: int, priority: int) -> None:
         rerun_of = self.tasks[0] if priority > 0 else None
-        self.happens(accepted(self.tasks[task], priority=priority, timeout_seconds=30, rerun_of=rerun_of))
+        retry = Retry(2, 1.0, 20.0) if priority % 2 else UNSET
+        deadline = 40 if priority < 0 else UNSET
+        self.happens(
+            accepted(
+                self.tasks[task],
+                priority=priority,
+                timeout_seconds=30,
+                retry=retry,
+                deadline_seconds=deadline,
+                rerun_of=rerun_of,
+            )
+        )
 
     @rule(task=numbers, attempt=st.integers(1, 3), attempt_id=attempts, cancellable=st.booleans())
     def is_started(self, task: int, attempt: int, attempt_id: UUID, cancellable: bool) -> None:
@@ -105,6 +117,11 @@ class History(RuleBasedStateMachine):
     def gets_on(self, task: int, attempt_id: UUID, sequence: int) -> None:
         self.happens(progress(self.tasks[task], attempt_id=attempt_id, sequence=sequence))
 
+    @rule(task=numbers, attempt_id=attempts, after_s=st.integers(-5, 50))
+    def is_tried_again(self, task: int, attempt_id: UUID, after_s: int) -> None:
+        retry_at = NOON + timedelta(seconds=after_s)
+        self.happens(attempt_failed(self.tasks[task], attempt_id=attempt_id, retry_at=retry_at))
+
     @rule(task=numbers)
     def is_to_stop(self, task: int) -> None:
         self.happens(cancel_requested(self.tasks[task]))
@@ -112,6 +129,10 @@ class History(RuleBasedStateMachine):
     @rule(task=numbers, attempt_id=st.none() | attempts, outcome=st.sampled_from(Outcome))
     def ends(self, task: int, attempt_id: UUID | None, outcome: Outcome) -> None:
         self.happens(finished(self.tasks[task], attempt_id=attempt_id, outcome=outcome))
+
+    @rule(task=numbers, by=st.sampled_from(["user:a", "user:b"]))
+    def is_purged(self, task: int, by: str) -> None:
+        self.happens(purged(self.tasks[task], by=by))
 
     @rule(
         task=numbers,
@@ -123,7 +144,7 @@ class History(RuleBasedStateMachine):
     def lives(
         self, task: int, attempt_ids: list[UUID], cancellable: bool, sequences: list[int], ending: Outcome | None
     ) -> None:
-        """One attempt after another, each of which reports in any order; the first one ends it, or nobody."""
+        """One attempt after another, each with events in any order; the first end counts, if there is one."""
         task_id = self.tasks[task]
         self.happens(accepted(task_id))
         for attempt, attempt_id in enumerate(attempt_ids, 1):
@@ -136,7 +157,8 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: any(self.appended))
     @rule(partition=partitions, back=st.integers(1, 12), count=st.integers(1, 4), strays=st.booleans())
     def comes_again(self, partition: int, back: int, count: int, strays: bool) -> None:
-        """A producer repeats itself, late, or in another partition (an `accepted` never: its author chose that)."""
+        """A producer repeats an event, late, or in another partition (never an `accepted`, whose author chose the
+        partition)."""
         end = max(0, len(self.appended[partition]) - back)
         for key, value in self.appended[partition][end : end + count]:
             if not strays:
@@ -150,18 +172,18 @@ class History(RuleBasedStateMachine):
 
     @rule(ms=st.integers(-2000, 60_000))
     def time_passes(self, ms: int) -> None:
-        """On the broker's clock, which may be set back."""
+        """The broker's clock advances, or is set back."""
         self.world.pass_time(ms)
 
     @rule(task=numbers, is_lost=st.booleans(), has_failed=st.booleans(), later_ms=st.integers(0, 60_000))
     def is_looked_at(self, task: int, is_lost: bool, has_failed: bool, later_ms: int) -> None:
-        """The reactor sees it as it was projected, and ends it if nobody else will."""
+        """The reactor reads the projected task, and ends it if nobody else will."""
         found = self.do(self.world.task(self.tasks[task]))
         if found is not None:
             now_ms = found.updated_at_ms + later_ms
             self._react(found, is_lost, Dependencies.FAILED if has_failed else Dependencies.SUCCEEDED, now_ms)
 
-    # How it is read.
+    # Reading.
 
     @rule(
         processor=processors,
@@ -171,7 +193,7 @@ class History(RuleBasedStateMachine):
         hole=st.none() | st.integers(1, 5),
     )
     def reads(self, processor: int, partition: int, back: int, count: int, hole: int | None) -> None:
-        """From its position, from before it, or with records missing, which must not be written."""
+        """Read from its position, from before it, or with a gap, which must not be written."""
         projector = self._projector(processor, partition)
         begin = max(self.first[partition], projector.next_offset - back)
         batch = list(self.do(self.world.records(partition))[begin : begin + count])
@@ -181,7 +203,7 @@ class History(RuleBasedStateMachine):
 
     @rule(processor=processors, partition=partitions, count=st.integers(1, 20))
     def writes_without_an_answer(self, processor: int, partition: int, count: int) -> None:
-        """The answer to its COMMIT is lost: it cannot know whether the batch was written."""
+        """The response to its COMMIT is lost, so it cannot know whether the batch was written."""
         projector = self._projector(processor, partition)
         begin = projector.next_offset
         batch = self.do(self.world.records(partition))[begin : begin + count]
@@ -192,7 +214,7 @@ class History(RuleBasedStateMachine):
 
     @rule(processor=processors)
     def dies(self, processor: int) -> None:
-        """Another one in its place begins where Postgres says."""
+        """Its successor begins at the position in Postgres."""
         for projector in self.processors[processor].values():
             self.do(projector.close())
         self.processors[processor] = {}

@@ -1,8 +1,7 @@
-"""An event loop with a clock of its own, on which several processes take turns as a seed decides.
-
-A process is what runs in a context with its name in `PROCESS`. What one process has called is run in the order in which it
-was called, as on a loop of its own; between any two such steps another process may get its turn, and a process may be
-stopped for a while, as by SIGSTOP. Time passes only when nobody has anything to do.
+"""An event loop with its own clock, on which several processes take turns, chosen by a seed. A process is what runs
+in a context with its name in `PROCESS`. Callbacks of one process run in order, as on a loop of its own; between two
+of them another process may run, and a process may be stopped for a while, as by SIGSTOP. Time passes only when no
+process has anything to do.
 """
 
 import asyncio
@@ -15,13 +14,13 @@ from typing import Any, Final
 
 PROCESS: Final[ContextVar[str]] = ContextVar("process", default="world")
 _LEAST_S: Final = 1e-6
-"""No timer is sooner: what is added to the clock must not be lost in its rounding."""
+"""The shortest timer: a smaller one could vanish in the clock's rounding."""
 _MOST_STEPS: Final = 5
-"""Of one process in a row."""
+"""The most steps of one process in a row."""
 
 
 class TooLong(AssertionError):
-    """The schedule does not come to its end."""
+    """The schedule does not finish."""
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
@@ -35,7 +34,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._now_s = 0.0
         self._serial = 0
         self._steps_of: dict[str, deque[asyncio.Handle]] = {}
-        """Of the processes that have any."""
+        """The ready callbacks, by process."""
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._stopped_until_s: dict[str, float] = {}
         self.set_task_factory(_Task.make)
@@ -45,23 +44,23 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return self._now_s
 
     def stop_process(self, process: str, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT after so long."""
+        """Stop a process, as by SIGSTOP, and continue it after this long."""
         self._stopped_until_s[process] = max(self._stopped_until_s.get(process, 0), self._now_s + seconds)
 
     def is_stopped(self, process: str) -> bool:
-        """Whether it is stopped now."""
+        """Whether a process is stopped now."""
         return self._stopped_until_s.get(process, 0) > self._now_s
 
     def woke_at_s(self, process: str) -> float:
-        """When it last woke, or will."""
+        """When a process last woke, or will wake."""
         return self._stopped_until_s.get(process, 0)
 
     def wake_all(self) -> None:
-        """Nobody is stopped any more."""
+        """Continue every process."""
         self._stopped_until_s.clear()
 
     def end_at(self, seconds: float) -> None:
-        """Until when the schedule may go on."""
+        """Limit the schedule's time."""
         self._ends_at_s = seconds
 
     def next_serial(self) -> int:
@@ -135,14 +134,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             raise TooLong(f"it has not come to an end within {self._ends_at_s:g} s of its own time")
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is passed over when its time comes."""
+        """Cancelled timers are skipped when due."""
 
     def _write_to_self(self) -> None:
-        """Nobody sleeps."""
+        """Nothing waits in real time."""
 
 
 class _Task(asyncio.Task[Any]):
-    """A task whose place in a set is the same in every run: the serial number instead of its address decides."""
+    """A task that hashes by serial number instead of address, so that sets iterate in the same order in every run."""
 
     serial: int
 

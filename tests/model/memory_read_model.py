@@ -1,4 +1,5 @@
-"""A read model in memory and its projector: they keep the contract of the real ones (`tests/contract/test_projectors.py`)."""
+"""A read model in memory and its projector, which pass the contract tests of the real ones
+(`tests/contract/test_projectors.py`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,8 @@ import psycopg
 from pulp_events.reader import Record
 from pulp_events.task import Task
 from pulp_projections.writing.fold import Changes, DeadLetter, HistoryRow, fold, task_ids
-from pulp_projections.writing.projector import FenceLost, ReadModelCorrupt, rest_of
+from pulp_projections.writing.projector import ReadModelCorrupt, rest_of
+from pulp_projections.writing.target import FenceLost
 
 
 @dataclass
@@ -21,14 +23,14 @@ class MemoryReadModel:
     history: dict[int, dict[int, HistoryRow]] = field(init=False)
     dead_letters: dict[int, dict[int, DeadLetter]] = field(init=False)
     loses_answer: bool = False
-    """The next write is done, and its author is not told."""
+    """The next write succeeds, and its response is lost."""
 
     def __post_init__(self) -> None:
         self.history = {partition: {} for partition in self.positions}
         self.dead_letters = {partition: {} for partition in self.positions}
 
     def commit(self, partition: int, expected: int, end: int, history: list[HistoryRow], changes: Changes) -> None:
-        """All or nothing. Raises `FenceLost` if the position is not the one expected."""
+        """Write atomically. Raises `FenceLost` if the position is not the expected one."""
         if self.positions[partition] != expected:
             raise FenceLost(f"partition {partition}: the position is not {expected} any more")
         if any(row.record.offset in self.history[partition] for row in history):
@@ -47,11 +49,13 @@ class MemoryReadModel:
 
 
 class MemoryProjector:
-    """A `Projector` of one partition, and as that one it remembers the tasks that it has written."""
+    """A `Projector` of one partition, which also remembers the tasks that it has written."""
 
     def __init__(self, model: MemoryReadModel, partition: int) -> None:
         self.partition = partition
         self.next_offset = 0
+        self.concerned: set[str] = set()
+        """The workers whom the last batch concerns."""
         self._model = model
         self._tasks: dict[UUID, Task] = {}
 
@@ -82,5 +86,6 @@ class MemoryProjector:
         end = rest[-1].offset + 1
         self._model.commit(self.partition, self.next_offset, end, history, changes)
         self._tasks.update((task.task_id, task) for task in (*changes.created, *changes.updated))
+        self.concerned = changes.workers
         self.next_offset = end
         return end

@@ -1,32 +1,36 @@
-"""What the workers of a schedule run."""
+"""The operations of a schedule."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from pulp_worker import Context
+from pulp_worker import Context, OperationError
 from pulp_worker.loading import Loaded
 from pulp_worker.sdk import Operation
 
+from tests.model.breach import Breach
 from tests.model.memory_read_model import MemoryReadModel
 from tests.model.network import Network
-from tests.model.witness import Breach, Witness
+from tests.model.witness import Witness
+
+OPERATIONS: Final = ("gentle", "deaf", "firm")
+"""One that honours a cancel, one that ignores it, and one that is not cancellable."""
 
 
 class Operations:
-    """Operations that tell the witness what they do, and write at each step; `tell` notes it."""
+    """Operations that report to the witness and write at each step; `tell` records it."""
 
     def __init__(self, network: Network, model: MemoryReadModel, witness: Witness, tell: Callable[[str], None]) -> None:
         self.breaches: list[Breach] = []
-        """What the witness objected to: an operation may raise what it likes, so that alone breaks nothing."""
+        """The witness's objection: kept here, since an exception in an operation does not end the schedule."""
         self._network = network
         self._model = model
         self._witness = witness
         self._tell = tell
 
     def loaded(self) -> dict[str, Loaded]:
-        """By name: one that heeds a cancel, one that does not, and one that cannot be cancelled."""
+        """`OPERATIONS`, by name."""
 
         async def gentle(context: Context) -> object:
             return await self._operate(context, heeds=True)
@@ -36,7 +40,7 @@ class Operations:
 
         made = [
             Operation(name=name, cancellable=can, description="", resources=(), tags=None, function=function)
-            for name, can, function in (("gentle", True, gentle), ("deaf", True, deaf), ("firm", False, deaf))
+            for name, can, function in zip(OPERATIONS, (True, True, False), (gentle, deaf, deaf), strict=True)
         ]
         return {operation.name: Loaded(operation, __name__, operation.name) for operation in made}
 
@@ -51,6 +55,8 @@ class Operations:
                     context.check_cancelled()
                 self._witnessed(self._witness.works, me, context)
                 context.report({"step": step})
+            if self._network.random.random() < context.arguments["fails"]:
+                raise OperationError("planned", "it was planned to fail")
             self._witness.succeeded.add(context.attempt_id)
         finally:
             self._witness.ends(me)
@@ -58,11 +64,11 @@ class Operations:
         return "done"
 
     async def _may_stop(self, process: str) -> None:
-        """In the middle of an operation, for longer than others wait."""
+        """Stop the process in the middle of an operation, for longer than others wait."""
         network = self._network
-        if not network.is_calm and network.random.random() < 0.05:
+        if not network.is_calm and network.random.random() < 0.25:
             self._tell(f"{process} is stopped at work")
-            network.loop.stop_process(process, network.random.choice([7.0, 12.0, 20.0]))
+            network.loop.stop_process(process, network.random.choice([7.0, 12.0, 16.0, 20.0]))
             await asyncio.sleep(0)
 
     def _witnessed(self, look: Any, *arguments: Any) -> Any:
@@ -74,5 +80,5 @@ class Operations:
 
 
 def short(task_id: UUID) -> str:
-    """Enough of a task's id to tell it from the others of a schedule."""
+    """A short form of a task's id, unique within a schedule."""
     return f"task {task_id.int & 0xFFF}"

@@ -1,31 +1,42 @@
-"""What was done to the tables in a schedule, done again in memory and on Postgres, step by step, and compared."""
+"""Repeats a schedule's calls to the tables in memory and on Postgres, step by step, and compares the results."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, LiteralString, Self, TypeVar
 from unittest.mock import patch
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Notify
+from psycopg.sql import SQL, Identifier
 from pulp_events.reader import Record
+from pulp_events.task import Task
 from pulp_events.topics import Topics
-from pulp_processor.reacting.view import PostgresView, Seen
+from pulp_processor.dispatching.tables import PLANNING
+from pulp_processor.reacting.view import EndCandidate, PostgresView
+from pulp_projections import notices as notices_module
+from pulp_projections.channels import ASSIGNED, DISPATCH, worker_channel
 from pulp_projections.connection import connect
 from pulp_projections.writing.projector import Projector
-from pulp_worker import claims as claims_module
 from pulp_worker import connection as connection_module
-from pulp_worker.claims import Claim, Claims, LetGo, Parted
+from pulp_worker.claims import Claim, Claims, Look
+from pulp_worker.connection import Connection
 from pulp_worker.registration import NameInUse, Registration
+from pulp_worker.sdk import Operation
 from pulp_worker.settings import Settings
 
 from tests.model.memory_read_model import MemoryProjector, MemoryReadModel
-from tests.model.memory_tables import TIMELINE, MemoryTables, at
+from tests.model.memory_rows import at
+from tests.model.memory_tables import TIMELINE, MemoryTables
+from tests.model.operating import OPERATIONS
+from tests.model.replay_dispatch import DispatcherSteps, Tokens, of_schedules
 from tests.model.simulation import LEASE_S, PARTITIONS
 
-_CLOCK = f"""
+_T = TypeVar("_T")
+_CLOCK: Final = f"""
     create schema test;
     create table test.clock (now timestamptz not null);
     insert into test.clock values ('epoch');
@@ -37,29 +48,45 @@ _CLOCK = f"""
     alter table workers alter heartbeat_at set default test.now();
     alter table claims alter claimed_at set default test.now();
 """
-"""The clock of the schedule instead of the server's, wherever the product's statements name one."""
-_SEARCH_PATH = "test, public, pg_catalog"
+"""Replaces the server's clock by the schedule's in the product's statements."""
+_SEARCH_PATH: Final = "test, public, pg_catalog"
+_READING: Final = {"look", "end_candidates", "waiting_after", "some", "moved", "held", "registered", "offered"}
+"""Steps after which the rows need not be compared again."""
+_HEARD_S: Final = 10.0
 
 
 class Replay:
-    """Both sides. Tokens are other numbers there; each resource's must rise in the same order."""
+    """Both sides. Their tokens differ, but each resource's must rise in the same order."""
 
     def __init__(self, database: str) -> None:
         self._database = database
         self._stack = AsyncExitStack()
         self._model = MemoryReadModel(dict.fromkeys(range(PARTITIONS), 0))
-        self._tables = MemoryTables(self._model)
-        self._tokens: defaultdict[str, dict[int, int]] = defaultdict(dict)
-        self._claims: dict[str, Claims] = {}
-        self._registrations: dict[str, Registration] = {}
+        self._tables = MemoryTables(
+            self._model, lambda channel, payload: self._told.update([_notice(channel, payload)])
+        )
+        self._tokens = Tokens()
+        self._workers: dict[str, tuple[Registration, Claims]] = {}
         self._projectors: dict[int, tuple[MemoryProjector, Projector]] = {}
+        self._told: Counter[tuple[str, frozenset[str]]] = Counter()
+        """Notifications of the tables in memory."""
+        self._heard: Counter[tuple[str, frozenset[str]]] = Counter()
+        """Those of Postgres."""
 
     async def __aenter__(self) -> Self:
         async with await connect(self._database, "test") as connection:
             await connection.execute(_CLOCK)
-        self._stack.enter_context(patch.object(connection_module, "connect", _connect))
+        for module in (connection_module, notices_module):
+            self._stack.enter_context(patch.object(module, "connect", _connect))
         self._connection = await self._stack.enter_async_context(await _connect(self._database, "test"))
         self._view = PostgresView(self._connection)
+        dispatching = await self._stack.enter_async_context(
+            await _connect(self._database, "dispatcher", settings=PLANNING)
+        )
+        self._dispatcher_steps = DispatcherSteps(dispatching, self._tables, self._tokens)
+        self._listening = await self._stack.enter_async_context(await _connect(self._database, "listening"))
+        self._listening.add_notify_handler(self._hear)
+        await self._listening.execute(SQL("listen {}").format(Identifier(DISPATCH)))
         for partition in range(PARTITIONS):
             pair = (MemoryProjector(self._model, partition), Projector(self._database, partition))
             for projector in pair:
@@ -72,132 +99,202 @@ class Replay:
         await self._stack.aclose()
 
     async def step(self, now_s: float, name: str, arguments: tuple[Any, ...], result: Any) -> None:
-        """Do it on both sides; raises `AssertionError` where they differ, or do not as in the schedule."""
+        """Call both sides; raises `AssertionError` if they differ from each other or from the schedule."""
         await self._connection.execute("update test.clock set now = %s", [at(now_s)])
-        await getattr(self, f"_{name}")(now_s, *arguments, result)
-        if name not in ("standings", "situations", "heartbeat"):
+        step = getattr(self, f"_{name}", None) or getattr(self._dispatcher_steps, name)
+        await step(now_s, *arguments, result)
+        if name not in _READING:
             await self._compare_rows()
 
-    def check_tokens(self) -> None:
-        """In memory they rise with each reservation; on Postgres in the same order."""
-        for pairs in self._tokens.values():
-            theirs = [token for _, token in sorted(pairs.items())]
-            assert theirs == sorted(theirs)
+    @property
+    def tasks(self) -> Mapping[UUID, Task]:
+        """Those of the read model in memory."""
+        return self._model.tasks
+
+    async def check_end(self) -> None:
+        """Tokens rise with each reservation in memory, and in the same order on Postgres; so do notifications."""
+        self._tokens.check()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HEARD_S):
+                while self._heard.total() < self._told.total():
+                    await self._listening.execute("select")
+        missing, surplus = self._told - self._heard, self._heard - self._told
+        assert (missing, surplus) == (Counter(), Counter()), "not heard, or not told"
 
     async def _compare_rows(self) -> None:
-        cursor = await self._connection.execute(
-            "select task_id, attempt, attempt_id, worker, instance_id, released_at is not null from claims"
+        tables = self._tables
+        await self._compare(
+            "select task_id, attempt, attempt_id, worker, instance_id, hold_id, place, released_at is not null from claims",
+            [
+                (
+                    *(one.task_id, one.attempt, one.attempt_id, one.worker, one.instance_id),
+                    *(one.hold_id, one.place, one.is_released),
+                )
+                for one in tables.claims.values()
+            ],
         )
-        rows = self._tables.claims.values()
-        expected = {
-            (row.task_id, row.attempt, row.attempt_id, row.worker, row.instance_id, row.is_released) for row in rows
-        }
-        assert set(await cursor.fetchall()) == expected
-        cursor = await self._connection.execute("select task_id, resource, exclusive from reservations")
-        assert set(await cursor.fetchall()) == {(*key, row.exclusive) for key, row in self._tables.reservations.items()}
+        await self._compare("select * from holds", [(hold_id, *hold) for hold_id, hold in tables.holds.items()])
+        await self._compare(
+            "select hold_id, resource, exclusive from reservations",
+            [(*key, row.exclusive) for key, row in tables.reservations.items()],
+        )
+        await self._compare(
+            "select name, instance_id, draining, resting, listening, stopped_at is not null from workers",
+            [
+                (
+                    *(name, row.instance_id, row.is_draining),
+                    *(row.may_rest, row.is_listening, row.stopped_at_s is not None),
+                )
+                for name, row in tables.workers.items()
+            ],
+        )
+        await self._compare("select epoch from dispatcher", [(tables.dispatcher.epoch,)])
+
+    async def _compare(self, query: LiteralString, expected: Iterable[tuple[Any, ...]]) -> None:
+        assert set(await (await self._connection.execute(query)).fetchall()) == set(expected)
 
     async def _project(self, _: float, partition: int, batch: Sequence[Record], __: None) -> None:
         for projector in self._projectors[partition]:
             await projector.project(batch)
 
+    # Workers.
+
+    async def _ping(self, *_: object) -> None:
+        """Both sides can be reached."""
+
     async def _register(
-        self, now_s: float, name: str, instance_id: UUID, previous: UUID | None, lease_s: float, result: str | None
+        self,
+        now_s: float,
+        name: str,
+        instance_id: UUID,
+        previous: UUID | None,
+        lease_s: float,
+        slots: int,
+        result: str | None,
     ) -> None:
+        if name not in self._workers:
+            await self._meet(name, slots)
         registration = self._registration(name, instance_id)
         registration._previous = previous
         try:
-            theirs: str | None = await registration.register([])
+            theirs: str | None = await registration.register(_OPERATIONS)
         except NameInUse:
             theirs = None
-        assert theirs == self._tables.register(now_s, name, instance_id, previous, lease_s) == result
+        assert theirs == self._tables.register(now_s, name, instance_id, previous, lease_s, slots) == result
 
-    async def _heartbeat(self, now_s: float, name: str, instance_id: UUID, result: str | None) -> None:
-        theirs = await self._registration(name, instance_id).heartbeat()
+    async def _heartbeat(
+        self, now_s: float, name: str, instance_id: UUID, result: tuple[str, bool, bool, bool] | None
+    ) -> None:
+        registration = self._registration(name, instance_id)
+        timeline = await registration.heartbeat()
+        told = (registration.has_holds, registration.may_rest, registration.is_listening)
+        theirs = None if timeline is None else (timeline, *told)
         assert theirs == self._tables.heartbeat(now_s, name, instance_id) == result
 
-    async def _unregister(self, _: float, name: str, instance_id: UUID, __: None) -> None:
-        await self._registration(name, instance_id).unregister()
-        self._tables.unregister(name, instance_id)
+    async def _rest(self, now_s: float, name: str, instance_id: UUID, result: bool) -> None:
+        theirs = await self._registration(name, instance_id).rest()
+        assert theirs == self._tables.rest(now_s, name, instance_id) == result
 
-    async def _claim(
+    async def _listen(self, now_s: float, name: str, instance_id: UUID, _: None) -> None:
+        await self._registration(name, instance_id).listen()
+        self._tables.listen(now_s, name, instance_id)
+
+    async def _drain(self, now_s: float, name: str, instance_id: UUID, _: None) -> None:
+        await self._registration(name, instance_id).drain()
+        self._tables.drain(now_s, name, instance_id)
+
+    async def _unregister(self, now_s: float, name: str, instance_id: UUID, _: None) -> None:
+        await self._registration(name, instance_id).unregister()
+        self._tables.unregister(now_s, name, instance_id)
+
+    async def _look(
         self,
         now_s: float,
-        worker: str,
+        name: str,
         instance_id: UUID,
-        operations: Sequence[str],
-        most: int,
-        _: object,
-        result: list[list[Claim]],
+        asked: Collection[Claim],
+        holds: Collection[UUID],
+        result: Look,
     ) -> None:
-        ids = [claim.attempt_id for claims in result for claim in claims]
-        with patch.object(claims_module, "uuid4", side_effect=chain(ids, (uuid4() for _ in repeat(None)))):
-            theirs = await self._claims_of(worker).claim(operations, most, instance_id)
-        ours = self._tables.claim(now_s, worker, instance_id, operations, most, ids)
-        assert [list(map(_without_tokens, claims)) for claims in theirs] == [
-            list(map(_without_tokens, claims)) for claims in ours
-        ]
-        assert ours == result
-        for one, other in zip(chain(*ours), chain(*theirs), strict=True):
-            self._pair(one.tokens, other.tokens)
+        theirs = await self._workers[name][1].look(instance_id, asked, holds)
+        ours = self._tables.look(now_s, name, instance_id, asked, holds)
+        assert _without_tokens(theirs) == _without_tokens(ours) == _without_tokens(result)
+        for one, other in zip(ours.assigned, theirs.assigned, strict=True):
+            self._tokens.pair(one.tokens, other.tokens)
 
-    async def _standings(self, _: float, claims: Sequence[Claim], result: Any) -> None:
-        theirs = await self._claims_of("watching").standings(claims)
-        assert theirs == self._tables.standings(claims) == result
+    async def _end(self, now_s: float, claims: Collection[Claim], result: frozenset[UUID]) -> None:
+        theirs = await self._anybody().end(claims)
+        assert theirs == self._tables.end(now_s, claims) == result
 
-    async def _let_go(self, _: float, parting: Sequence[LetGo], result: Parted) -> None:
-        theirs = await self._claims_of("parting").let_go(parting)
-        assert self._tables.let_go(parting) == result
-        assert (theirs.kept, theirs.tokens.keys()) == (result.kept, result.tokens.keys())
-        for task_id, tokens in result.tokens.items():
-            self._pair(tokens, theirs.tokens[task_id])
+    async def _release(self, now_s: float, claims: Collection[Claim], _: None) -> None:
+        await self._anybody().release(claims)
+        self._tables.release(now_s, claims)
 
-    async def _settle(
-        self, _: float, worker: str, instance_id: UUID, held: Sequence[Claim], ends: Mapping[int, int], result: bool
+    async def _release_others(
+        self, now_s: float, name: str, instance_id: UUID, known: Collection[Claim], _: None
     ) -> None:
-        theirs = await self._claims_of(worker).settle(held, instance_id, ends)
-        assert theirs == self._tables.settle(worker, instance_id, held, ends) == result
+        await self._workers[name][1].release_others(instance_id, known)
+        self._tables.release_others(now_s, name, instance_id, known)
 
-    async def _situations(self, now_s: float, known: Mapping[str, Any], result: list[Seen]) -> None:
-        theirs = await self._view.situations(known)
+    # The reactor.
+
+    async def _end_candidates(self, now_s: float, known: Mapping[str, Any], result: list[EndCandidate]) -> None:
+        theirs = await self._view.end_candidates(known)
         assert sorted(map(_seen, theirs)) == sorted(map(_seen, result))
-        assert self._tables.situations(now_s, known) == result
+        assert self._tables.end_candidates(now_s, known) == result
 
-    async def _sweep(self, now_s: float, known: Mapping[str, Any], result: bool) -> None:
+    async def _sweep(self, now_s: float, known: Mapping[str, Any], _: None) -> None:
         await self._view.sweep(known)
-        assert self._tables.sweep(now_s, known) == result
+        self._tables.sweep(now_s, known)
 
-    def _pair(self, ours: Mapping[str, int], theirs: Mapping[str, int]) -> None:
-        assert ours.keys() == theirs.keys()
-        for resource, token in ours.items():
-            self._tokens[resource][token] = theirs[resource]
+    def _hear(self, notice: Notify) -> None:
+        if notice.channel == DISPATCH or notice.payload == ASSIGNED:
+            self._heard.update([_notice(notice.channel, notice.payload)])
 
-    def _claims_of(self, worker: str) -> Claims:
-        if worker not in self._claims:
-            self._claims[worker] = Claims(self._settings(worker))
-            self._stack.push_async_callback(self._claims[worker].close)
-        return self._claims[worker]
-
-    def _registration(self, worker: str, instance_id: UUID) -> Registration:
-        if worker not in self._registrations:
-            self._registrations[worker] = Registration(self._settings(worker))
-            self._stack.push_async_callback(self._registrations[worker].close)
-        self._registrations[worker].instance_id = instance_id
-        return self._registrations[worker]
-
-    def _settings(self, worker: str) -> Settings:
-        return Settings(
-            kafka="", postgres=self._database, topics=Topics.named("t"), storage=Path(), name=worker, lease_s=LEASE_S
+    async def _meet(self, name: str, slots: int) -> None:
+        settings = Settings(
+            kafka="",
+            postgres=self._database,
+            topics=Topics.named("t"),
+            storage=Path(),
+            name=name,
+            lease_s=LEASE_S,
+            concurrency=slots,
         )
+        connection = Connection(self._database, name, timeout_s=LEASE_S)
+        made = self._workers[name] = (Registration(settings, connection), Claims(settings, connection))
+        self._stack.push_async_callback(connection.close)
+        self._stack.push_async_callback(made[1].close)
+        await self._listening.execute(SQL("listen {}").format(Identifier(worker_channel(name))))
+
+    def _registration(self, name: str, instance_id: UUID) -> Registration:
+        registration, _ = self._workers[name]
+        registration.instance_id = instance_id
+        return registration
+
+    def _anybody(self) -> Claims:
+        return next(iter(self._workers.values()))[1]
+
+
+_OPERATIONS: Final = [
+    Operation(name=name, cancellable=True, description="", resources=(), tags=None, function=print)
+    for name in OPERATIONS
+]
 
 
 async def _connect(conninfo: str, name: str, *, settings: Mapping[str, str] | None = None) -> AsyncConnection:
-    """A connection as the product makes it, whose statements find the clock of the schedule."""
+    """A connection of the product whose statements use the schedule's clock."""
     return await connect(conninfo, name, settings={**(settings or {}), "search_path": _SEARCH_PATH})
 
 
-def _without_tokens(claim: Claim) -> Claim:
-    return claim._replace(tokens={})
+def _notice(channel: str, payload: str) -> tuple[str, frozenset[str]]:
+    return channel, frozenset(payload.split())
 
 
-def _seen(seen: Seen) -> tuple[Any, ...]:
+def _without_tokens(look: Look) -> Look:
+    assigned = [claim._replace(tokens={}) for claim in look.assigned]
+    return look._replace(assigned=assigned, positions=of_schedules(look.positions))
+
+
+def _seen(seen: EndCandidate) -> tuple[Any, ...]:
     return (seen.task.task_id, seen.task.state, seen.task.version, *seen[1:])

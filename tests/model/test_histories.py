@@ -1,4 +1,4 @@
-"""Invented histories: any events in any order, read in any batches by processors that race, lose answers and die."""
+"""Random histories: any events in any order, read in any batches by processors that race, lose responses and die."""
 
 import asyncio
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def test_the_same_histories_on_kafka_and_postgres(
         def __init__(self) -> None:
             super().__init__(world)
 
-    phases = [Phase.explicit, Phase.generate]  # it takes too long here to make a history smaller
+    phases = [Phase.explicit, Phase.generate]  # shrinking a history takes too long here
     try:
         run_state_machine_as_test(
             OnTheRealThing, settings=settings(max_examples=25, stateful_step_count=30, phases=phases)

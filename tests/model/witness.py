@@ -1,6 +1,6 @@
-"""Sees from inside the operations what is at work, and says what must not be. Its clock is the schedule's."""
+"""Observes from inside the operations what runs, and raises on what must not. Uses the schedule's clock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,18 +10,16 @@ from pulp_worker import Context, OperationError
 from pulp_worker.lease import Lease
 
 from tests.faults.folding import Folding, Raw
+from tests.model.breach import Breach
 from tests.model.loop import PROCESS, SimulatedLoop
 from tests.model.memory_read_model import MemoryReadModel
-from tests.model.memory_tables import MemoryTables, uses_of
-
-
-class Breach(AssertionError):
-    """A promise is broken."""
+from tests.model.memory_rows import uses_of
+from tests.model.memory_tables import MemoryTables
 
 
 @dataclass(frozen=True, eq=False)
 class AtWork:
-    """An operation that has begun and not ended."""
+    """A running operation."""
 
     task_id: UUID
     attempt_id: UUID
@@ -31,25 +29,33 @@ class AtWork:
     shared: frozenset[str]
 
     def conflicts(self, other: "AtWork") -> bool:
-        """Whether both at once are forbidden."""
+        """Whether the two may not run at once."""
         mine, others = self.exclusive | self.shared, other.exclusive | other.shared
         return self.task_id == other.task_id or bool(self.exclusive & others or other.exclusive & mine)
 
 
 class Witness:
-    """Also the store that operations write to: it refuses a token that is lower than one it has seen."""
+    """Also the store that operations write to, which refuses a token lower than one it has seen."""
 
-    def __init__(self, loop: SimulatedLoop, log: MemoryLog, lease_of: Callable[[str], Lease]) -> None:
+    def __init__(
+        self,
+        loop: SimulatedLoop,
+        log: MemoryLog,
+        lease_of: Callable[[str], Lease],
+        before: Callable[[UUID], Collection[tuple[UUID, int]]],
+    ) -> None:
+        """`before` gives the tasks that were assigned to the slot of an attempt before it, and their attempts' numbers."""
         self.begun = 0
         self.refused = 0
-        """Writes that came too late, and were refused by their token."""
+        """Late writes that were refused by their token."""
         self.windows = 0
-        """How often an operation went a step although its lease had run out: its process had just woken."""
+        """How often an operation took a step after its lease had expired, in a process that had just woken."""
         self.succeeded: set[UUID] = set()
-        """Attempts whose operation came to its end."""
+        """Attempts whose operation has ended."""
         self._loop = loop
         self._log = log
         self._lease_of = lease_of
+        self._before = before
         self._at_work: set[AtWork] = set()
         self._attempts: set[UUID] = set()
         self._written: dict[str, int] = {}
@@ -58,7 +64,7 @@ class Witness:
         self._folded = [0] * len(log.records)
 
     def fold(self) -> Folding:
-        """The rules' reading of the whole log, as it is now."""
+        """The fold of the current log by the rules."""
         for partition, records in enumerate(self._log.records):
             for record in records[self._folded[partition] :]:
                 self._folding.fold(partition, Raw(record.offset, record.timestamp_ms, record.key, record.value))
@@ -66,7 +72,7 @@ class Witness:
         return self._folding
 
     def begins(self, context: Context, task: Task) -> AtWork:
-        """The first line of an operation."""
+        """Called at the start of an operation."""
         exclusive, shared = uses_of(task)
         process = PROCESS.get()
         me = AtWork(
@@ -94,7 +100,7 @@ class Witness:
         return me
 
     def works(self, me: AtWork, context: Context) -> None:
-        """A write to everything that it uses."""
+        """Called for a write to all its resources."""
         if not me.lease.is_live:
             self._has_just_woken(me)
         for resource, token in context.tokens.items():
@@ -107,11 +113,11 @@ class Witness:
                 self._written[resource] = token
 
     def ends(self, me: AtWork) -> None:
-        """The last line of an operation."""
+        """Called at the end of an operation."""
         self._at_work.discard(me)
 
     def unfinished(self, model: MemoryReadModel, tables: MemoryTables) -> list[str]:
-        """What is not as it must be in the end: every task final, everything projected, nothing held."""
+        """What is wrong at the end: every task must be final, everything projected, nothing claimed."""
         rows = [row for rows in self.fold().tasks.values() for row in rows.values()]
         lag = [
             f"partition {partition} is projected up to {model.positions[partition]} of {len(records)}"
@@ -121,12 +127,12 @@ class Witness:
         return [
             *(f"task {row['task_id']} is {row['state']}" for row in rows if row["state"] not in FINAL),
             *(f"task {row.task_id} is claimed by {row.worker}" for row in tables.claims.values()),
-            *(f"{resource} is reserved by {task_id}" for task_id, resource in tables.reservations),
+            *(f"a slot of {hold.worker} is in use: {hold_id}" for hold_id, hold in tables.holds.items()),
             *lag,
         ]
 
     def judge(self, model: MemoryReadModel, tables: MemoryTables) -> None:
-        """At the end of a schedule."""
+        """Check the end of a schedule."""
         folding = self.fold()
         for partition, rows in folding.tasks.items():
             ends = [entry for entry in folding.history[partition].values() if entry.event.kind == "finished"]
@@ -143,17 +149,28 @@ class Witness:
             raise Breach("; ".join(unfinished))
 
     def _may_begin(self, me: AtWork) -> None:
-        """The log has an effective `started` of this attempt, so that no effective cancel precedes it."""
+        """Check that the log has an effective `started` of this attempt, and so no effective cancel before it."""
         for entries in self.fold().history.values():
             for entry in entries.values():
                 if entry.event.kind == "started" and entry.event.data["attempt_id"] == str(me.attempt_id):
                     if entry.effect != "applied":
                         raise Breach(f"task {me.task_id} begins although its start was ignored: {entry.effect}")
+                    self._may_follow(me)
                     return
         raise Breach(f"task {me.task_id} begins, and the log does not say that it started")
 
+    def _may_follow(self, me: AtWork) -> None:
+        """Check that nobody before it in its slot waits, or runs."""
+        rows = {task_id: row for rows in self.fold().tasks.values() for task_id, row in rows.items()}
+        for other, attempt in self._before(me.attempt_id):
+            row = rows[str(other)]
+            never_runs = row["state"] == "cancelling" and row["attempt_id"] is None
+            is_past = row["attempt"] > attempt or (row["attempt"] == attempt and row["attempt_id"] is None)
+            if row["state"] not in FINAL and not never_runs and not is_past:
+                raise Breach(f"task {me.task_id} begins before {other}, which is {row['state']}")
+
     def _has_just_woken(self, me: AtWork) -> None:
-        """Without a lease an operation may only be at work in the moment in which its process wakes, or in which it ends."""
+        """Without a lease, an operation may run only at the moment when its process wakes or when it ends."""
         self.windows += 1
         allowed = (self._loop.woke_at_s(me.process), me.lease.ends_at_s)
         if self._loop.time() not in allowed:

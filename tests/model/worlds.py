@@ -1,4 +1,4 @@
-"""Where histories happen: in memory, and on a real Kafka and a real Postgres. Each knows how its rows are compared."""
+"""The drivers of histories: in memory, and on a real Kafka and Postgres. Each compares its rows."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from pulp_events.events import Access
 from pulp_events.kafka import client_settings
 from pulp_events.reader import Reader, Record
 from pulp_events.task import Task
-from pulp_projections.writing import store
+from pulp_projections.stored_tasks import load_tasks
 from pulp_projections.writing.projector import Projector
 
 from tests.conftest import PARTITIONS as TOPIC_PARTITIONS
@@ -30,7 +30,7 @@ _READ_S: Final = 60.0
 
 
 class MemoryWorld:
-    """A log that is a list, a read model in memory, the product's codec and fold between them; and a clock."""
+    """A list as the log, a read model in memory, a clock, and between them the product's codec and fold."""
 
     checks_every_read = True
 
@@ -42,7 +42,7 @@ class MemoryWorld:
         self.begin()
 
     def begin(self) -> None:
-        """Forget what was."""
+        """Start over."""
         self._log: list[list[Record]] = [[] for _ in range(PARTITIONS)]
         self._model = MemoryReadModel(dict.fromkeys(range(PARTITIONS), 0))
         self._folding = Folding(PARTITIONS)
@@ -69,7 +69,7 @@ class MemoryWorld:
         self._now_ms += ms
 
     async def check(self) -> None:
-        """Every row is what the rules make of the log up to the positions."""
+        """Compare every row with the rules' fold of the log up to the positions."""
         for partition, end in self._model.positions.items():
             for record in self._log[partition][self._folded[partition] : end]:
                 self._folding.fold(partition, Raw(record.offset, record.timestamp_ms, record.key, record.value))
@@ -108,7 +108,7 @@ class RealWorld:
         runner.run(self._relay.open())
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         for projector in self._projectors:
             self.runner.run(projector.close())
         self.runner.run(self._relay.cut())
@@ -131,7 +131,7 @@ class RealWorld:
 
     async def task(self, task_id: UUID) -> Task | None:
         async with await psycopg.AsyncConnection.connect(self._database) as connection:
-            return (await store.load_tasks(connection, [task_id])).get(task_id)
+            return (await load_tasks(connection, [task_id])).get(task_id)
 
     def projector(self, partition: int) -> Projector:
         made = Projector(self._relay.conninfo, partition)
@@ -142,16 +142,16 @@ class RealWorld:
         self._relay.lose_next_commit()
 
     def pass_time(self, ms: int) -> None:
-        """The broker's clock is not ours."""
+        """Does nothing: the broker's clock is real."""
 
     async def check(self) -> None:
-        """Every row that has come is what the rules make of the log up to the positions."""
+        """Compare every new row with the rules' fold of the log up to the positions."""
         checked = self._checker.check()
         assert not checked.differences, "\n".join(map(str, checked.differences[:5]))
 
 
 def row_of(task: Task, rerun_of: UUID | None) -> dict[str, Any]:
-    """The task by the names of the read model's columns, and what it runs again, as `tests/faults` has it."""
+    """The task as in `tests/faults`: by the read model's columns, and the task that it reruns."""
     fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(task))
     row = {re.sub("_ms$", "", name): value for name, value in fields.items()}
     row["last_offset"] = row.pop("offset")

@@ -1,8 +1,6 @@
-"""Each guard matters: with it taken out, tests fail that pass with it.
-
-A guard is taken out of a copy of the packages by replacing its text, which must be there exactly once; then the tests
-that are to notice run in a process that imports the copy. So a guard that is moved or written otherwise, and a test that
-no longer notices, fail here.
+"""Each guard matters: without it, tests fail that pass with it. A guard is removed from a copy of the packages by
+replacing its text, which must occur exactly once; then the tests that should notice run in a process that imports the
+copy. So this fails if a guard is moved or rewritten, or if a test no longer notices.
 """
 
 import contextlib
@@ -35,27 +33,34 @@ PACKAGES: Final = (
     "services/api",
     "operations",
 )
-COPIED: Final = (*PACKAGES, "deploy", "tests", "pyproject.toml")
+COPIED: Final = (*PACKAGES, "deploy", "docs", "tests", "pyproject.toml")
 FAILED: Final = 1
-"""Exit code of pytest: tests ran, and some failed. Another one means that they could not run."""
+"""Pytest's exit code if tests failed. Others mean that they could not run."""
 
 
 class Guard(NamedTuple):
-    """What is taken out, and which tests notice."""
+    """A removed guard, and the tests that must notice."""
 
     path: str
     text: str
     instead: str
     module: str
-    """That it is in: the copy must be what is imported."""
+    """The module of `path`, to check that the copy is imported."""
     tests: tuple[str, ...]
 
 
 PROJECTOR = "projections/pulp_projections/writing/projector.py"
 TASK = "events/pulp_events/task.py"
+DISPATCH_SQL = "services/processor/pulp_processor/dispatching/dispatch.sql"
+DISPATCHING = "pulp_processor.dispatching.tables"
+CLAIMS_SQL = "services/worker/pulp_worker/claims.sql"
+ATTEMPT_STATE = "services/worker/pulp_worker/attempt_state.py"
+DISPATCHER_TEST = "tests/integration/test_dispatcher.py"
+CHAINS_TEST = "tests/integration/test_worker_chains.py"
 GUARDS_TEST = "tests/contract/test_projectors.py"
 PRODUCER_TEST = "tests/integration/test_producer_guards.py"
 SCHEDULES_TEST = "tests/model/test_schedules.py::test_no_schedule_breaks_a_promise"
+REFUSED_WRITES_TEST = "tests/model/test_refused_writes.py"
 PROCESS_TEST = "tests/integration/test_operation_process.py"
 ORPHANS_TEST = "tests/unit/test_orphan_removal.py"
 NORMALISE_TEST = "tests/unit/test_yum_normalise.py"
@@ -63,31 +68,31 @@ TABLE_TEST = "tests/unit/test_events_table.py"
 
 GUARDS: Final[dict[str, Guard]] = {
     "the fence": Guard(
-        "projections/pulp_projections/writing/store.sql",
-        "where partition = %(partition)s and next_offset = %(expected)s;",
-        "where partition = %(partition)s;",
-        "pulp_projections.writing.store",
+        "projections/pulp_projections/writing/target.sql",
+        "where partition = %(partition)s and next_offset = %(expected)s\n",
+        "where partition = %(partition)s\n",
+        "pulp_projections.writing.target",
         (GUARDS_TEST,),
     ),
-    "the fence of small batches": Guard(
-        "projections/pulp_projections/writing/small_batch.sql",
-        "where partition = %(partition)s and next_offset = %(expected)s and exists (select from entered)",
-        "where partition = %(partition)s and exists (select from entered)",
-        "pulp_projections.writing.small_batch",
-        (GUARDS_TEST,),
+    "the active generation, before the fence": Guard(
+        "projections/pulp_projections/writing/target.sql",
+        "{fence} and exists (select from entered)",
+        "{fence}",
+        "pulp_projections.writing.target",
+        ("tests/integration/test_small_batch.py::test_another_generation_is_left_alone",),
     ),
     "the cause of a task in a small batch": Guard(
-        PROJECTOR,
-        "if changes.dead_letters or changes.causes:",
-        "if changes.dead_letters:",
-        "pulp_projections.writing.projector",
+        "projections/pulp_projections/writing/small_batch.py",
+        "return not (changes.dead_letters or changes.causes)",
+        "return not changes.dead_letters",
+        "pulp_projections.writing.small_batch",
         ("tests/integration/test_small_batch.py",),
     ),
     "the seek to the positions in Postgres": Guard(
-        "services/processor/pulp_processor/app.py",
+        "services/processor/pulp_processor/consuming/app.py",
         "            await self.consumer.seek_wait({TP(topic, partition): offset for partition, offset in positions.items()})\n",
         "",
-        "pulp_processor.app",
+        "pulp_processor.consuming.app",
         ("tests/integration/test_processor_seek.py",),
     ),
     "the first offset of a batch": Guard(
@@ -120,16 +125,16 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "the very batch that was folded early": Guard(
         PROJECTOR,
-        "if begun is None or begun.records is not records or refused:",
-        "if begun is None or refused:",
+        "elif begun is None or begun.records is not records or refused:",
+        "elif begun is None or refused:",
         "pulp_projections.writing.projector",
         ("tests/integration/test_projector_ahead.py",),
     ),
     "the order guard": Guard(
-        "projections/pulp_projections/writing/store.sql",
+        "projections/pulp_projections/writing/large_batch.sql",
         "where t.task_id = c.task_id and t.version < c.version;",
         "where t.task_id = c.task_id;",
-        "pulp_projections.writing.store",
+        "pulp_projections.writing.large_batch",
         (GUARDS_TEST,),
     ),
     "the order guard of small batches": Guard(
@@ -155,53 +160,301 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "the attempt of the end": Guard(
         TASK,
-        "    if data.attempt_id != task.attempt_id:\n",
-        "    if task.attempt_id is None and data.attempt_id is not None:\n",
+        "    if data.attempt_id != task.attempt_id:\n        return _without_attempt(task) if",
+        "    if task.attempt_id is None and data.attempt_id is not None:\n        return _without_attempt(task) if",
         "pulp_events.task",
         (TABLE_TEST,),
     ),
     "a later attempt only": Guard(
         TASK,
-        "if task.state is _RUNNING and data.attempt <= task.attempt:",
-        "if task.state is _RUNNING and data.attempt < 0:",
+        "    if data.attempt <= task.attempt:\n",
+        "    if data.attempt < 0:\n",
         "pulp_events.task",
         (TABLE_TEST,),
     ),
+    "the attempt that has failed": Guard(
+        TASK,
+        "    if data.attempt_id != task.attempt_id:\n        return Ignored(Reason.STALE)\n    # The task",
+        "    # The task",
+        "pulp_events.task",
+        (TABLE_TEST,),
+    ),
+    "the bound of a wrong clock on the next attempt": Guard(
+        TASK,
+        "    return min(max(wanted_ms, at_ms), at_ms + int(longest_s * 1000))\n",
+        "    return wanted_ms\n",
+        "pulp_events.task",
+        (TABLE_TEST,),
+    ),
+    "no attempt beyond the retries": Guard(
+        "events/pulp_events/retries.py",
+        "self.retry is not None and self.failed < self.retry.retries",
+        "self.retry is not None",
+        "pulp_events.retries",
+        ("tests/unit/test_events_retries.py",),
+    ),
+    "no attempt beyond the deadline": Guard(
+        "events/pulp_events/retries.py",
+        "    return None if attempts.deadline is not None and found >= attempts.deadline else found\n",
+        "    return found\n",
+        "pulp_events.retries",
+        ("tests/unit/test_events_retries.py",),
+    ),
+    "no attempt after a cancel, of the reactor": Guard(
+        "events/pulp_events/decisions.py",
+        "    is_repeated = task.state is State.RUNNING and is_worth_repeating(error.code)\n",
+        "    is_repeated = is_worth_repeating(error.code)\n",
+        "pulp_events.decisions",
+        ("tests/unit/test_events_decisions.py",),
+    ),
+    "no attempt after a cancel, of the worker": Guard(
+        ATTEMPT_STATE,
+        "    if ended.may_repeat and orders.may_repeat and not orders.is_cancelled:\n",
+        "    if ended.may_repeat and orders.may_repeat:\n",
+        "pulp_worker.attempt_state",
+        ("tests/unit/test_worker_attempt_state.py",),
+    ),
+    "no attempt before its time": Guard(
+        "services/processor/pulp_processor/dispatching/elected.py",
+        "                    self.core.back_off(task_id)\n",
+        "",
+        "pulp_processor.dispatching.elected",
+        (SCHEDULES_TEST,),
+    ),
+    "a task that has backed off is assigned": Guard(
+        "services/processor/pulp_processor/dispatching/elected.py",
+        "            self.core.resume(task_id)\n",
+        "            pass\n",
+        "pulp_processor.dispatching.elected",
+        (SCHEDULES_TEST,),
+    ),
+    "the number of an attempt whose claim was lost with a server": Guard(
+        DISPATCH_SQL,
+        "greatest(w.last_attempt, (select p.attempt from claims p where p.task_id = w.task_id)) + 1",
+        "coalesce((select p.attempt from claims p where p.task_id = w.task_id), 0) + 1",
+        DISPATCHING,
+        ("tests/integration/test_dispatcher_retries.py",),
+    ),
     "one partition for a task": Guard(
-        "projections/pulp_projections/writing/fold.py",
-        "if task is None or task.partition == record.partition:",
-        "if task is None or task.partition >= 0:",
-        "pulp_projections.writing.fold",
+        TASK,
+        "if task is not None and task.partition != position.partition:",
+        "if task is not None and task.partition < 0:",
+        "pulp_events.task",
         ("tests/unit/test_fold.py",),
     ),
-    "no two conflicting claims": Guard(
+    "an unfinished task is not purged": Guard(
+        TASK,
+        "        return Ignored(Reason.UNFINISHED)\n",
+        "        return _purged(task, data, position.offset, at_ms)\n",
+        "pulp_events.task",
+        (TABLE_TEST,),
+    ),
+    "a task is purged once": Guard(
+        TASK,
+        "    if task.purged_at_ms is not None:\n        return Ignored(Reason.ALREADY_PURGED)\n",
+        "",
+        "pulp_events.task",
+        (TABLE_TEST,),
+    ),
+    "the counters of purged tasks": Guard(
+        "projections/pulp_projections/writing/fold.py",
+        "        if task.purged_at_ms is not None:\n            counts[_kind(before)] -= 1\n        elif before",
+        "        if before",
+        "pulp_projections.writing.fold",
+        ("tests/unit/test_fold.py::test_a_purged_task_is_counted_no_more",),
+    ),
+    "no two conflicting holds": Guard(
         "projections/pulp_projections/migrations/0001_operational.sql",
         "    primary key (task_id, resource),\n"
         "    constraint reservations_conflict exclude using gist (resource with =, slot with &&)\n",
         "    primary key (task_id, resource)\n",
         "pulp_projections.migrations",
-        ("tests/integration/test_claim_order.py::test_a_conflicting_reservation_is_refused_by_the_database",),
+        ("tests/integration/test_dispatch_order.py::test_a_conflicting_reservation_is_refused_by_the_database",),
     ),
-    "only what is final is let go of as ended": Guard(
-        "services/worker/pulp_worker/claims.sql",
+    "the epoch, where a dispatcher assigns": Guard(
+        DISPATCH_SQL,
+        "    select h.* from elected, unnest(",
+        "    select h.* from unnest(",
+        DISPATCHING,
+        (f"{DISPATCHER_TEST}::test_one_that_was_deposed_writes_nothing",),
+    ),
+    "the epoch, where a dispatcher ends claims": Guard(
+        DISPATCH_SQL,
+        "    delete from claims c using told t, elected\n",
+        "    delete from claims c using told t\n",
+        DISPATCHING,
+        (f"{DISPATCHER_TEST}::test_one_that_was_deposed_writes_nothing",),
+    ),
+    "the epoch, where a dispatcher ends holds": Guard(
+        DISPATCH_SQL,
+        "    delete from holds h using elected\n",
+        "    delete from holds h\n",
+        DISPATCHING,
+        (f"{DISPATCHER_TEST}::test_one_that_was_deposed_writes_nothing",),
+    ),
+    "the epoch, where a dispatcher renews its lease": Guard(
+        DISPATCH_SQL,
+        "set renewed_at = now() where epoch = %(epoch)s returning epoch;",
+        "set renewed_at = now() returning epoch;",
+        DISPATCHING,
+        (f"{DISPATCHER_TEST}::test_one_that_was_deposed_writes_nothing",),
+    ),
+    "the epoch, where a dispatcher resigns": Guard(
+        DISPATCH_SQL,
+        "set renewed_at = 'epoch' where epoch = %(epoch)s;",
+        "set renewed_at = 'epoch';",
+        DISPATCHING,
+        (f"{DISPATCHER_TEST}::test_one_that_was_deposed_does_not_resign_for_its_successor",),
+    ),
+    "the lease of a dispatcher": Guard(
+        DISPATCH_SQL,
+        " where renewed_at + make_interval(secs => %(lease_s)s) < now() or holder = %(holder)s\n",
+        "",
+        DISPATCHING,
+        (f"{DISPATCHER_TEST}::test_one_that_was_deposed_does_not_resign_for_its_successor",),
+    ),
+    "the wait for what the dispatcher before assigns": Guard(
+        DISPATCH_SQL,
+        " for share\n), held as (\n",
+        "\n), held as (\n",
+        DISPATCHING,
+        (f"{DISPATCHER_TEST}::test_a_takeover_waits_for_the_last_statement_of_the_one_before",),
+    ),
+    "the wait for what the dispatcher before ends": Guard(
+        DISPATCH_SQL,
+        " for share\n), told as materialized (",
+        "\n), told as materialized (",
+        DISPATCHING,
+        (f"{DISPATCHER_TEST}::test_a_takeover_waits_for_the_last_statement_of_the_one_before",),
+    ),
+    "the wait for the log's ends at a takeover": Guard(
+        "services/processor/pulp_processor/dispatching/dispatcher.py",
+        "while not (await tables.is_settled() and _has_passed((await tables.moved({})).positions, ends)):",
+        "while not await tables.is_settled():",
+        "pulp_processor.dispatching.dispatcher",
+        (f"{DISPATCHER_TEST}::test_a_takeover_waits_until_the_projection_has_passed_what_was_in_the_log",),
+    ),
+    "the wait for what workers put back after a failover": Guard(
+        "services/processor/pulp_processor/dispatching/dispatcher.py",
+        "while not (await tables.is_settled() and _has_passed((await tables.moved({})).positions, ends)):",
+        "while not _has_passed((await tables.moved({})).positions, ends):",
+        "pulp_processor.dispatching.dispatcher",
+        (f"{DISPATCHER_TEST}::test_after_a_failover_workers_have_a_leases_time_to_put_their_claims_back",),
+    ),
+    "nothing for a worker that drains": Guard(
+        DISPATCH_SQL,
+        " where stopped_at is null and not draining and",
+        " where stopped_at is null and",
+        DISPATCHING,
+        (f"{DISPATCHER_TEST}::test_to_a_worker_that_drains_has_stopped_or_is_lost_nothing_is_assigned",),
+    ),
+    "nothing for a worker that is lost": Guard(
+        DISPATCH_SQL,
+        " where stopped_at is null and not draining and heartbeat_at + make_interval(secs => lease_seconds) > now();",
+        " where stopped_at is null and not draining;",
+        DISPATCHING,
+        (f"{DISPATCHER_TEST}::test_to_a_worker_that_drains_has_stopped_or_is_lost_nothing_is_assigned",),
+    ),
+    "only the attempt's own success ends its claim": Guard(
+        DISPATCH_SQL,
+        "       and t.state = 'successful' and t.attempt_id = c.attempt_id\n",
+        "       and t.state = 'successful'\n",
+        DISPATCHING,
+        (f"{DISPATCHER_TEST}::test_the_success_of_another_attempt_ends_no_claim",),
+    ),
+    "no claim of what has ended": Guard(
+        DISPATCH_SQL,
+        "     where w.state = 'waiting'  -- one that has ended meanwhile has lost the row of its claim, and with it its number\n",
+        "",
+        DISPATCHING,
+        (f"{REFUSED_WRITES_TEST}::test_a_task_that_has_ended_is_not_claimed",),
+    ),
+    "what the dispatcher before has assigned": Guard(
+        "services/processor/pulp_processor/dispatching/elected.py",
+        "            self.core.hold(hold)\n",
+        "",
+        "pulp_processor.dispatching.elected",
+        (SCHEDULES_TEST,),
+    ),
+    "a task waits again whose claim was released": Guard(
+        "services/processor/pulp_processor/dispatching/elected.py",
+        "        self._take(found)\n\n",
+        "",
+        "pulp_processor.dispatching.elected",
+        (SCHEDULES_TEST,),
+    ),
+    "what was passed over counts when a worker comes": Guard(
+        "services/processor/pulp_processor/dispatching/elected.py",
+        "        if has_come and self.core.passed_over:\n",
+        "        if False:\n",
+        "pulp_processor.dispatching.elected",
+        (SCHEDULES_TEST,),
+    ),
+    "holds end that nobody tells of": Guard(
+        "services/processor/pulp_processor/dispatching/dispatcher.py",
+        "                await elected.look_for_forgotten()\n",
+        "",
+        "pulp_processor.dispatching.dispatcher",
+        (f"{DISPATCHER_TEST}::test_a_hold_of_whose_end_nothing_was_heard_ends_all_the_same",),
+    ),
+    "only claims of what is final are ended": Guard(
+        CLAIMS_SQL,
         "     where t.task_id = any (%(task_ids)s::uuid[])\n"
-        "       and t.state not in ('waiting', 'running', 'cancelling')  -- `in` would have the index by state read\n",
+        "       and is_final(t.state)  -- a list of the final states would have the index by state read\n",
         "     where t.task_id = any (%(task_ids)s::uuid[])\n",
         "pulp_worker.claims",
-        ("tests/integration/test_worker_chains.py::test_what_is_not_final_is_not_let_go_of_as_ended",),
+        (f"{CHAINS_TEST}::test_what_is_not_final_is_not_ended",),
+    ),
+    "only claims that are held are shown as held": Guard(
+        CLAIMS_SQL,
+        "           c.attempt_id is not null and c.released_at is null as is_held,\n",
+        "           c.attempt_id is not null as is_held,\n",
+        "pulp_worker.claims",
+        (f"{CHAINS_TEST}::test_what_is_released_is_so_for_the_worker_as_well",),
+    ),
+    "only what its claim is held of begins": Guard(
+        ATTEMPT_STATE,
+        "    if not (status.is_current and status.is_held):\n",
+        "    if not status.is_current:\n",
+        "pulp_worker.attempt_state",
+        ("tests/unit/test_worker_attempt_state.py",),
+    ),
+    "no claim without all its resources after a failover": Guard(
+        CLAIMS_SQL,
+        "   and cardinality(c.tokens) = (select count(*) from reservations r where r.hold_id = c.hold_id);",
+        ";",
+        "pulp_worker.claims",
+        ("tests/integration/test_worker_failover.py::test_a_claim_is_not_held_while_another_hold_has_its_resource",),
+    ),
+    "a later attempt stays when claims are put back": Guard(
+        CLAIMS_SQL,
+        "     where c.attempt < excluded.attempt or c.attempt_id = excluded.attempt_id\n",
+        "",
+        "pulp_worker.claims",
+        ("tests/integration/test_worker_failover.py::test_a_later_attempt_is_not_replaced_by_what_is_put_back",),
+    ),
+    "an assignment of which no notification was heard": Guard(
+        "services/worker/pulp_worker/membership.py",
+        "                self._claims.look_again()\n",
+        "                pass\n",
+        "pulp_worker.membership",
+        (
+            "tests/integration/test_worker_lease.py"
+            "::test_an_assignment_of_which_no_notification_was_heard_is_seen_at_the_next_look",
+        ),
     ),
     "the wait for the own started": Guard(
-        "services/worker/pulp_worker/attempt.py",
-        "            standing = await tools.standings.after(self.claim, position)\n",
-        "            return await self._inherit()\n",
-        "pulp_worker.attempt",
+        ATTEMPT_STATE,
+        "            return Confirming(given.position, state.orders), ()\n",
+        "            return Running(state.orders), (RunOperation(),)\n",
+        "pulp_worker.attempt_state",
         ("tests/integration/test_worker_cancel.py::test_no_task_starts_after_a_cancel_that_precedes_it_in_the_log",),
     ),
     "the end of operations with the lease": Guard(
-        "services/worker/pulp_worker/worker.py",
-        "        for attempt in self._slots.attempts:\n            attempt.lose()\n        self._registration.become_another()\n",
+        "services/worker/pulp_worker/membership.py",
+        "        for attempt in attempts:\n            attempt.lose()\n        self._registration.become_another()\n",
         "        self._registration.become_another()\n",
-        "pulp_worker.worker",
+        "pulp_worker.membership",
         (SCHEDULES_TEST,),
     ),
     "what an operation has started ends with it": Guard(
@@ -217,13 +470,6 @@ GUARDS: Final[dict[str, Guard]] = {
         "            self._until_s = self._exits_by_s = math.inf\n",
         "pulp_worker.guardian",
         (f"{PROCESS_TEST}::test_what_hangs_ends_with_the_lease_though_nobody_looks",),
-    ),
-    "what was claimed without an answer is given back": Guard(
-        "services/worker/pulp_worker/claiming.py",
-        "            self._on_doubt()\n",
-        "",
-        "pulp_worker.claiming",
-        (SCHEDULES_TEST,),
     ),
     "the idempotent producer": Guard(
         "events/pulp_events/log.py",
@@ -316,7 +562,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packages and the tests, where they can be changed."""
+    """A copy of the packages and the tests, to be changed."""
     folder = tmp_path_factory.mktemp("copy")
     for name in COPIED:
         source = ROOT / name
@@ -333,7 +579,7 @@ def run(copy: Path, backend: Backend) -> Run:
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(str(copy / name) for name in (*PACKAGES, "deploy")),
-        "PYTHONDONTWRITEBYTECODE": "1",  # two changes within a second must not be taken for one
+        "PYTHONDONTWRITEBYTECODE": "1",  # so that two changes within a second are distinguished
         "PULP_KAFKA": backend.kafka,
         "PULP_POSTGRES": backend.postgres,
     }
@@ -351,7 +597,7 @@ def run(copy: Path, backend: Backend) -> Run:
 
 
 def end_orphans(adopted: set[int]) -> None:
-    """End what a run has left behind: where the guard that ends an operation is gone, nothing else ends it."""
+    """End leftover processes of a run, since the guard that ends operations may be removed."""
     for pid in adopted:
         for each in tree_of(pid):
             with contextlib.suppress(ProcessLookupError):
@@ -365,7 +611,7 @@ def pytest_of(run: Run, tests: set[str]) -> "subprocess.CompletedProcess[str]":
 
 @contextmanager
 def without(guard: Guard, copy: Path) -> Iterator[None]:
-    """The copy, with the guard taken out of it."""
+    """The copy without the guard."""
     file = copy / guard.path
     before = file.read_text(encoding="utf-8")
     assert before.count(guard.text) == 1, f"{guard.path} has {before.count(guard.text)} times: {guard.text}"

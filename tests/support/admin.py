@@ -13,7 +13,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def client_of(folder: Path, answer: Answer) -> Client:
-    """A client of a server that is one function; `folder` is its memory."""
+    """A client of a server that is one function; the client keeps its memory in `folder`."""
     config = Config(
         url="http://pulp.test",
         url_source="the test",

@@ -61,7 +61,7 @@ class ApiProcess:
         return await self.ended()
 
     async def health(self, status: int) -> dict[str, Any]:
-        """What `readyz` says, as soon as it answers with this status."""
+        """The body of `readyz`, once it answers with this status."""
         async with asyncio.timeout(LIMIT_S), httpx.AsyncClient(trust_env=False, timeout=LIMIT_S) as client:
             while True:
                 answer = await client.get(f"{self.url}{V3}/readyz/")
@@ -72,7 +72,7 @@ class ApiProcess:
 
     @asynccontextmanager
     async def events(self, query: str = "", headers: Mapping[str, str] | None = None) -> AsyncIterator[httpx.Response]:
-        """The event stream, behind its headers; the connection is cut at the end."""
+        """The event stream after its headers; the connection is reset at the end."""
         async with self.client() as client, client.stream("GET", f"{V3}/events/{query}", headers=headers) as answer:
             assert answer.status_code == 200, await answer.aread()
             yield answer
@@ -80,7 +80,7 @@ class ApiProcess:
 
 @dataclass(frozen=True)
 class Message:
-    """A server-sent event: its id, its name, and what is in it."""
+    """A server-sent event: its id, its name and its data."""
 
     id: str
     name: str
@@ -93,20 +93,20 @@ class Message:
 
 
 class EventSource:
-    """Reads a stream as the standard says: an event counts when the blank line behind it has come."""
+    """Reads a stream by the standard: an event is complete at the blank line after it."""
 
     def __init__(self, last_id: str = "") -> None:
         self.last_id = last_id
-        """What a client sends as `Last-Event-ID` when it comes back."""
+        """The `Last-Event-ID` with which a client reconnects."""
         self.messages: list[Message] = []
         self._rest = b""
 
     def reconnect(self) -> None:
-        """Forget what came of an event whose connection broke."""
+        """Discard an incomplete event after its connection broke."""
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        """Any piece of the stream."""
+        """Feed any piece of the stream."""
         *blocks, self._rest = (self._rest + data).split(b"\n\n")
         for block in blocks:
             fields = dict(line.split(": ", 1) for line in block.decode().split("\n") if not line.startswith(":"))
@@ -126,7 +126,7 @@ async def api_process(
     ready: bool = True,
     settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[ApiProcess]:
-    """A process that is dead at the end; ready when this begins, if that is wanted."""
+    """A process, killed at the end; by default ready at the beginning."""
     port = port or free_ports(1)[0]
     names = {"PULP_KAFKA": kafka, "PULP_POSTGRES": database, "PULP_TOPIC_PREFIX": topics.events.removesuffix(".events")}
     log = folder / f"api-{port}.log"

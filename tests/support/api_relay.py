@@ -1,4 +1,4 @@
-"""A relay before the API, as a proxy that ends event streams early, or that nobody reaches for a while."""
+"""A relay in front of the API, like a proxy that ends event streams early or is unreachable for a while."""
 
 import asyncio
 import threading
@@ -11,10 +11,10 @@ _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 class ApiRelay:
-    """Hands bytes on, in a thread of its own. `url` leads through it."""
+    """Forwards bytes in a thread of its own. `url` leads through it."""
 
     def __init__(self, url: str, *, stream_s: float | None = None, cuts: bool = False) -> None:
-        """Streams end after `stream_s`: in order, or with `cuts` in mid-air."""
+        """Streams end after `stream_s`: cleanly, or with `cuts` in the middle."""
         target = urlsplit(url)
         self._host, self._target_port = target.hostname or "127.0.0.1", target.port or 80
         self._stream_s, self._cuts = stream_s, cuts
@@ -24,9 +24,9 @@ class ApiRelay:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.ended = 0
-        """How many streams were ended."""
+        """How many streams it has ended."""
         self.refreshed = threading.Event()
-        """Set once two streams were ended and a third was opened."""
+        """Set once two streams have ended and a third is open."""
 
     @property
     def url(self) -> str:
@@ -46,11 +46,11 @@ class ApiRelay:
         self._loop.close()
 
     def open(self) -> None:
-        """The API is there (again)."""
+        """Make the API reachable (again)."""
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
 
     def refuse(self) -> None:
-        """The API is away: every connection breaks, and none can be made."""
+        """Make the API unreachable: break every connection and refuse new ones."""
         asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result()
 
     async def _open(self) -> None:

@@ -1,4 +1,4 @@
-"""The three ways to get an Apache Kafka and a PostgreSQL for a test run."""
+"""The four ways to get an Apache Kafka and a PostgreSQL for a test run."""
 
 import gc
 import os
@@ -10,17 +10,19 @@ from dataclasses import dataclass
 import pytest
 from pulp_deploy.stack import Stack, StackOptions
 
+from tests.support.oldest import NotAvailable, oldest_kafka, oldest_postgres
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where the broker and the database of this run are."""
+    """The addresses of this run's broker and database."""
 
     kafka: str
     postgres: str
 
 
 def chosen_backend(option: str | None, env: Mapping[str, str] = os.environ) -> str:
-    """What `--backend` says; without it `given` where both are given, else `local`."""
+    """The value of `--backend`; by default `given` if both addresses are set, else `local`."""
     if option is not None:
         return option
     return "given" if env.get("PULP_KAFKA") and env.get("PULP_POSTGRES") else "local"
@@ -39,7 +41,7 @@ def local() -> Iterator[Backend]:
 
 @contextmanager
 def containers() -> Iterator[Backend]:
-    """The official images apache/kafka and postgres. Where no container engine answers the tests that need it fail."""
+    """The official images apache/kafka and postgres. Without a container engine, the tests that need one fail."""
     from testcontainers.community.postgres import PostgresContainer
 
     from tests.support.kafka_container import kafka_container
@@ -51,8 +53,18 @@ def containers() -> Iterator[Backend]:
 
 
 @contextmanager
+def oldest() -> Iterator[Backend]:
+    """The oldest supported versions. If they are not available, the tests that need them fail."""
+    try:
+        with oldest_kafka() as kafka, oldest_postgres() as postgres:
+            yield Backend(kafka=kafka, postgres=postgres)
+    except NotAvailable as error:
+        pytest.fail(f"--backend oldest: {error}", pytrace=False)
+
+
+@contextmanager
 def given() -> Iterator[Backend]:
-    """What PULP_KAFKA and PULP_POSTGRES name."""
+    """The servers that PULP_KAFKA and PULP_POSTGRES name."""
     missing = [key for key in ("PULP_KAFKA", "PULP_POSTGRES") if not os.environ.get(key)]
     if missing:
         pytest.fail(f"--backend given: {' and '.join(missing)} not set", pytrace=False)
@@ -63,6 +75,7 @@ BACKENDS: Mapping[str, Callable[[], AbstractContextManager[Backend]]] = {
     "local": local,
     "containers": containers,
     "given": given,
+    "oldest": oldest,
 }
 
 
@@ -70,7 +83,7 @@ def _no_engine() -> str | None:
     import docker  # type: ignore[import-untyped]  # it has no types
 
     with warnings.catch_warnings():
-        # A client that cannot connect leaves its socket to the garbage collector.
+        # A client that cannot connect leaves closing its socket to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
         try:
             docker.from_env().close()

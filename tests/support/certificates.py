@@ -1,4 +1,4 @@
-"""An authority of the tests' own, and certificates that it signs. Made by openssl, in PEM."""
+"""A certificate authority for tests, and certificates that it signs, made by openssl in PEM."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ _NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 
 
 class Authority:
-    """It signs certificates for localhost and 127.0.0.1."""
+    """Signs certificates for localhost and 127.0.0.1."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         self._folder = folder

@@ -1,7 +1,7 @@
-"""Rows of tasks that Hypothesis invents, with claims and reservations, as far as a claim cares."""
+"""Random rows of tasks, and of claims with their holds, with the columns that the dispatcher reads."""
 
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from hypothesis import strategies as st
 from psycopg import AsyncConnection
@@ -12,7 +12,7 @@ QUEUES = ("default", "slow")
 
 @dataclass(frozen=True)
 class Row:
-    """A task, as far as a claim cares. `uses`: (resource, is exclusive), as submitted, perhaps twice the same."""
+    """A task, with what the dispatcher reads. `uses`: (resource, is exclusive), as submitted, possibly with duplicates."""
 
     state: str
     operation: str
@@ -65,38 +65,8 @@ class Placed:
         return found
 
     def conflicts(self, other: "Placed") -> bool:
-        """Whether both at once are forbidden."""
+        """Whether the two may not run at once."""
         return any(mode or other.modes[key] for key, mode in self.modes.items() if key in other.modes)
-
-
-def holds(task: Placed) -> bool:
-    """A held claim has its reservations; whether the task started is not the claim's business."""
-    return task.row.claim == "held"
-
-
-async def fill(connection: AsyncConnection, tasks: list[Placed]) -> list[Placed]:
-    """Write the rows; the tasks whose claims are held (one that conflicts with an earlier one could not be)."""
-    held: list[Placed] = []
-    await connection.execute("truncate generation_1.tasks, generation_1.task_resources, claims cascade")
-    for task in tasks:
-        await insert(connection, task, [tasks[i].task_id if i < len(tasks) else uuid4() for i in task.row.depends_on])
-        if task.row.claim is None or (holds(task) and any(task.conflicts(other) for other in held)):
-            continue
-        await connection.execute(
-            "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition, released_at) values"
-            " (%s, 7, gen_random_uuid(), 'other', gen_random_uuid(), 0, %s)",
-            [task.task_id, None if holds(task) else "2026-11-24T12:00Z"],
-        )
-        if not holds(task):
-            continue
-        held.append(task)
-        for number, (resource, exclusive) in enumerate(task.modes.items()):
-            slot = "(,)" if exclusive else f"[{task.offset * 10 + number},{task.offset * 10 + number}]"
-            await connection.execute(
-                "insert into reservations (task_id, resource, exclusive, slot) values (%s, %s, %s, %s::int8range)",
-                [task.task_id, resource, exclusive, slot],
-            )
-    return held
 
 
 async def insert(connection: AsyncConnection, task: Placed, depends_on: list[UUID]) -> None:

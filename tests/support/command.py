@@ -1,4 +1,4 @@
-"""Running `pulp-tasks` as a user does, away from the user's own home and from what the machine has set."""
+"""Runs `pulp-tasks` as a user does, isolated from the real home and environment."""
 
 import fcntl
 import os
@@ -33,7 +33,7 @@ def pulp_tasks(*arguments: str, env: dict[str, str], timeout_s: float = 90) -> "
 
 
 def on_a_terminal(*arguments: str, env: dict[str, str], columns: int = 80, timeout_s: float = 90) -> str:
-    """Run the command to its end on a terminal; all that it shows there. Raises if it fails."""
+    """Run the command to its end on a terminal; return its output. Raises if it fails."""
     command = [sys.executable, "-m", "pulp_deploy", *arguments]
     code, shown = shown_on_a_terminal(command, env=env, columns=columns, timeout_s=timeout_s)
     if code:
@@ -44,7 +44,7 @@ def on_a_terminal(*arguments: str, env: dict[str, str], columns: int = 80, timeo
 def shown_on_a_terminal(
     command: Sequence[str], *, env: dict[str, str], columns: int = 80, timeout_s: float = 90, typed: str = ""
 ) -> tuple[int, str]:
-    """Run any command to its end on a terminal where `typed` was typed: its exit code, and all that it shows there."""
+    """Run any command to its end on a terminal with `typed` as input; return its exit code and output."""
     terminal, line = pty.openpty()
     os.write(terminal, typed.encode())
     fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -60,5 +60,5 @@ def shown_on_a_terminal(
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65_536)
-    except OSError:  # Linux says EIO when nobody has it open any more
+    except OSError:  # Linux reports EIO when no process has it open any more
         return b""

@@ -22,12 +22,12 @@ _OF_THE_NODE: Final = frozenset(
         ),
     }
 )
-"""What is another one here: addresses, folders, and what a local node sets itself."""
+"""Settings that differ here: addresses, folders, and those of a local node."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComposeAccess:
-    """Who may connect, as in the compose file; the passwords are in the folder of its secrets."""
+    """Access as in the compose file; the passwords are in the folder of its secrets."""
 
     secrets: Path
 

@@ -1,15 +1,18 @@
 """Operations and workers in a database, as workers register them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from pulp_api.v3.operations import operation as shown
+from pulp_events.events import Retry
 from pulp_events.topics import Topics
 from pulp_projections.reading.queries import OperationRow
+from pulp_worker.connection import Connection
 from pulp_worker.declarations import declarations
 from pulp_worker.registration import Registration
 from pulp_worker.sdk import Operation
@@ -29,6 +32,8 @@ def row_of(operation: Operation, workers: Sequence[dict[str, Any]] = ()) -> Oper
         tags=declared.tags,
         arguments=None if declared.arguments is None else json.dumps(declared.arguments),
         requires=declared.requires,
+        retry=None if declared.retry is None else msgspec.convert(declared.retry, Retry),
+        deadline_seconds=declared.deadline_seconds,
         package=declared.package,
         version="1.0",
         registered_by="w1",
@@ -43,31 +48,33 @@ def body_of(operation: Operation, workers: Sequence[dict[str, Any]] = ()) -> dic
     return found
 
 
+@asynccontextmanager
+async def registration(database: str, name: str = "w1", **changed: Any) -> AsyncIterator[Registration]:
+    """What registers a worker of that name."""
+    known: dict[str, Any] = {"kafka": "", "postgres": database, "topics": Topics.named("t"), "storage": Path()}
+    settings = Settings(**known, name=name, **changed)
+    connection = Connection(database, "test", timeout_s=settings.lease_s)
+    try:
+        yield Registration(settings, connection)
+    finally:
+        await connection.close()
+
+
 async def declare(
     database: str, *operations: Operation, worker: str = "w1", queues: Sequence[str] = ("default",)
 ) -> None:
-    """A worker that lives and offers these operations."""
-    settings = Settings(
-        kafka="",
-        postgres=database,
-        topics=Topics.named("t"),
-        storage=Path(),
-        name=worker,
-        queues=tuple(queues),
-        lease_s=600,
-    )
-    registration = Registration(settings)
-    try:
-        await registration.register(operations)
-    finally:
-        await registration.close()
+    """A live worker that offers these operations."""
+    async with registration(database, worker, queues=tuple(queues), lease_s=600) as made:
+        await made.register(operations)
 
 
-async def add_worker(database: str, *operations: str, name: str = "w1", queues: Sequence[str] = ("default",)) -> None:
-    """A worker that lives and offers operations of these names."""
+async def add_worker(
+    database: str, *operations: str, name: str = "w1", queues: Sequence[str] = ("default",), slots: int = 1
+) -> None:
+    """A live worker that offers operations with these names."""
     await execute(
         database,
         "insert into workers (name, instance_id, host, pid, queues, operations, concurrency, versions, lease_seconds)"
-        " values (%s, gen_random_uuid(), 'h', 1, %s, %s, 1, '{}', 600)",
-        [name, list(queues), list(operations)],
+        " values (%s, gen_random_uuid(), 'h', 1, %s, %s, %s, '{}', 600)",
+        [name, list(queues), list(operations), slots],
     )

@@ -1,4 +1,4 @@
-"""What docs/output.md and docs/output/pulp-admin.md say of the commands' output and exit codes."""
+"""What docs/reference/output.md and docs/reference/output-of-pulp-admin.md say of the commands' output and exit codes."""
 
 import re
 from collections.abc import Iterator
@@ -10,10 +10,11 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 
 _DOCS: Final = Path(__file__).parents[2] / "docs"
-PAGE: Final = (_DOCS / "output.md").read_text(encoding="utf-8")
+PAGE: Final = (_DOCS / "reference" / "output.md").read_text(encoding="utf-8")
+EXIT_CODES: Final = (_DOCS / "reference" / "exit-codes.md").read_text(encoding="utf-8")
 _PAGES: Final = {
     "pulp-tasks": PAGE,
-    "pulp-admin": (_DOCS / "output" / "pulp-admin.md").read_text(encoding="utf-8"),
+    "pulp-admin": (_DOCS / "reference" / "output-of-pulp-admin.md").read_text(encoding="utf-8"),
 }
 _SCHEMA: Final = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 _DEFINITIONS: Final = re.compile(r"```yaml definitions\n(.*?)```", re.DOTALL)
@@ -42,7 +43,7 @@ def schemas(program: str = "pulp-tasks") -> dict[str, dict[str, Any]]:
 
 
 def check(command: str, value: object, program: str = "pulp-tasks") -> None:
-    """Raises `ValidationError` if the value is not what the page says, or has a field that the page leaves out."""
+    """Raises `ValidationError` if the value does not fit the page, or has a field that the page lacks."""
     found = _DEFINITIONS.search(_PAGES[program])
     assert found is not None
     schema = {**schemas(program)[command], "$defs": yaml.safe_load(found[1])}
@@ -56,8 +57,8 @@ def check(command: str, value: object, program: str = "pulp-tasks") -> None:
 
 
 def exit_codes() -> dict[int, tuple[str, str]]:
-    """Code → what it means for `pulp-tasks`, and for `pulp-admin`; an empty text where a command never ends so."""
-    rows = re.findall(r"^\| (\d+) \|(?:[^|]*)\|((?:\\\||[^|\n])*)\|((?:\\\||[^|\n])*)\|$", PAGE, re.M)
+    """Code → its meaning for `pulp-tasks` and for `pulp-admin`; empty if the command never uses it."""
+    rows = re.findall(r"^\| (\d+) \|(?:[^|]*)\|((?:\\\||[^|\n])*)\|((?:\\\||[^|\n])*)\|$", EXIT_CODES, re.M)
     return {int(code): (_cell(tasks), _cell(admin)) for code, tasks, admin in rows}
 
 

@@ -26,12 +26,12 @@ _CA: Final = "/etc/ssl/certs/ca-certificates.crt"
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Podman with what this machine takes: a runtime that works here, and limits that may be set here."""
+    """Podman with options for this machine: a runtime and limits that work here."""
 
     configuration: Path
 
     def __call__(self, *arguments: str | Path, check: bool = True, limit_s: float = 120) -> str:
-        """Run podman; its standard output. Raises if it fails, unless that is no matter."""
+        """Run podman and return its standard output. Raises if it fails, unless told otherwise."""
         result = self.run(*arguments, limit_s=limit_s)
         assert result.returncode == 0 or not check, f"podman {arguments}: {result.stdout}{result.stderr}"
         return result.stdout
@@ -41,7 +41,7 @@ class Engine:
         return self("run", *_limits(), *arguments, limit_s=limit_s)
 
     def run(self, *arguments: str | Path, limit_s: float = 120) -> "subprocess.CompletedProcess[str]":
-        """Run podman; what came of it."""
+        """Run podman; return the completed process."""
         return subprocess.run(
             ["podman", *map(str, arguments)],
             env=os.environ | {"CONTAINERS_CONF": str(self.configuration)},
@@ -52,7 +52,7 @@ class Engine:
         )
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """What podman says of a container or an image."""
+        """Podman's description of a container or an image."""
         [found] = json.loads(self("inspect", name))
         return dict(found)
 
@@ -88,12 +88,12 @@ def build(engine: Engine, folder: Path) -> str:
     before = _id_of(engine)
     engine("build", *arguments, "-f", ROOT / "deploy" / "Dockerfile", "-t", IMAGE, ROOT, limit_s=_BUILD_LIMIT_S)
     if before != _id_of(engine):
-        engine.run("rmi", before)  # or every run would leave one behind
+        engine.run("rmi", before)  # else every run would leave one behind
     return IMAGE
 
 
 def flags(service: Mapping[str, Any], secrets: Path) -> list[str]:
-    """How podman runs a service of the compose file; its networks, and who is process 1, are the caller's."""
+    """Podman's arguments for a service of the compose file; the caller chooses networks and process 1."""
     found = [f"--memory={service['mem_limit']}", f"--cpus={service['cpus']}", f"--pids-limit={service['pids_limit']}"]
     found += [f"--cap-drop={each.lower()}" for each in service["cap_drop"]]
     found += [f"--security-opt={each.partition(':')[0]}" for each in service["security_opt"]]
@@ -105,7 +105,7 @@ def flags(service: Mapping[str, Any], secrets: Path) -> list[str]:
 
 
 def _id_of(engine: Engine) -> str:
-    """The image's id; none before the first build."""
+    """The image's id, or None before the first build."""
     return engine.run("image", "inspect", "--format", "{{.Id}}", IMAGE).stdout.strip()
 
 
@@ -116,7 +116,7 @@ def _configuration(folder: Path, runtime: str) -> Path:
 
 
 def _limits() -> list[str]:
-    """No higher than those of this process: podman would raise them, which a machine may not allow."""
+    """Limits no higher than those of this process, since raising them may be forbidden."""
     found = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
     hard = {name: resource.getrlimit(kind)[1] for name, kind in found.items()}
     most = {name: _HIGHEST if limit == resource.RLIM_INFINITY else min(limit, _HIGHEST) for name, limit in hard.items()}
@@ -124,7 +124,7 @@ def _limits() -> list[str]:
 
 
 def _make_base(engine: Engine, folder: Path) -> None:
-    """From where this machine's apt has its packages. A download that fails is no fault of the image's."""
+    """The sources of this machine's apt. A failed download is not a fault of the image."""
     codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     wanted = "$(REPO_URI) $(CODENAME) $(COMPONENT)"
     listed = subprocess.run(["apt-get", "indextargets", "--format", wanted], capture_output=True, text=True, check=True)
@@ -152,7 +152,7 @@ def _make_base(engine: Engine, folder: Path) -> None:
 
 
 def _pip_configuration() -> str:
-    """What pip is told on this machine, for the pip in the build."""
+    """This machine's settings of pip, for pip in the build."""
     pip = shutil.which("pip3") or shutil.which("pip")
     listed = (
         ""

@@ -1,4 +1,4 @@
-"""Builders of events: what a test does not care about has a default."""
+"""Builders of events, with defaults for everything."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -7,12 +7,14 @@ import msgspec
 from msgspec import Raw
 from pulp_events.events import (
     Accepted,
+    AttemptFailed,
     CancelRequested,
     Data,
     Event,
     Finished,
     Outcome,
     Progress,
+    Purged,
     Resource,
     Started,
     TaskError,
@@ -65,6 +67,18 @@ def progress(task_id: UUID = TASK, *, sequence: int = 1, attempt_id: UUID = ATTE
     return event(Progress(attempt_id=attempt_id, sequence=sequence, progress=raw), task_id=task_id, actor="worker:w1")
 
 
+def attempt_failed(
+    task_id: UUID = TASK,
+    *,
+    attempt_id: UUID = ATTEMPT,
+    retry_at: datetime = NOON,
+    error: TaskError = TaskError("operation-failed", "no route to host"),  # noqa: B008  # frozen
+) -> Event:
+    """An attempt failed, and the task waits for its next one."""
+    data = AttemptFailed(attempt_id=attempt_id, error=error, retry_at=retry_at)
+    return event(data, task_id=task_id, actor="worker:w1")
+
+
 def cancel_requested(task_id: UUID = TASK) -> Event:
     """Somebody wants it to stop."""
     return event(CancelRequested(), task_id=task_id)
@@ -79,3 +93,10 @@ def finished(
 ) -> Event:
     """It ended."""
     return event(Finished(outcome=outcome, attempt_id=attempt_id, error=error), task_id=task_id, actor="worker:w1")
+
+
+def purged(task_id: UUID = TASK, *, by: str = "user:admin", cause: UUID | None = None, filter: object = None) -> Event:
+    """It was purged, perhaps by the task `cause`."""
+    raw = Raw(msgspec.json.encode({} if filter is None else filter))
+    data = Purged(requested_by=by, filter=raw)
+    return event(data, task_id=task_id, causation_id=None if cause is None else str(cause))

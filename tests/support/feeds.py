@@ -20,7 +20,7 @@ BODY = b"an rpm, or something like that " * 20
 
 
 class SimulatedClock(Clock):
-    """Goes on by what is slept."""
+    """Advances by the time slept."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -34,7 +34,7 @@ class SimulatedClock(Clock):
 
 @dataclass
 class Kept:
-    """What was kept, by the name of its partial file."""
+    """The kept parts, by the names of their partial files."""
 
     files: dict[str, bytes] = field(default_factory=dict)
 
@@ -82,6 +82,6 @@ def context(folder: Path, settings: FetchSettings = LOCAL) -> Context:
 
 @asynccontextmanager
 async def feed(url: str, folder: Path, client: Fetcher | None = None) -> AsyncIterator[Feed]:
-    """A feed whose fetcher ends with it; `client` where it is not the usual one."""
+    """A feed that closes its fetcher at the end; `client` replaces the default one."""
     async with client or fetcher() as fetching:
         yield Feed(context(folder), fetching, url)

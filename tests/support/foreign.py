@@ -1,4 +1,4 @@
-"""What only other clients write: a header whose name is no UTF-8, as programs in C or Go may name one."""
+"""Records that only other clients write: with a header name that is not UTF-8, as C or Go programs can."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 
 class _NoUtf8(str):
-    """A name that is encoded as bytes that are no text."""
+    """A name that encodes to bytes that are not UTF-8."""
 
     __slots__ = ()
 

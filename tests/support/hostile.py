@@ -1,4 +1,4 @@
-"""A Postgres whose database, role or environment says how values are printed, which is never what we say."""
+"""Database, role and environment settings that change how Postgres prints values, unlike ours."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,11 +25,11 @@ FOREIGN: Mapping[str, str] = {
     "idle_session_timeout": "60s",
     "transaction_timeout": "50s",
 }
-"""Other values than ours, for each setting that a session must not take over. Long timeouts: they are only looked at."""
+"""Different values for each setting that a session must not inherit. The timeouts are long, as tests only read them."""
 
 
 async def set_for_database(connection: AsyncConnection, settings: Mapping[str, str] = FOREIGN) -> None:
-    """What every later session in this database begins with."""
+    """Set the defaults of later sessions in this database."""
     [(name,)] = await (await connection.execute("select current_database()")).fetchall()
     for key, value in settings.items():
         await connection.execute(
@@ -38,7 +38,7 @@ async def set_for_database(connection: AsyncConnection, settings: Mapping[str, s
 
 
 async def set_for_role(connection: AsyncConnection, role: str, settings: Mapping[str, str] = FOREIGN) -> None:
-    """What every later session of this role begins with."""
+    """Set the defaults of later sessions of this role."""
     for key, value in settings.items():
         await connection.execute(
             SQL("alter role {} set {} = ").format(Identifier(role), Identifier(key)) + _value(key, value)
@@ -46,7 +46,7 @@ async def set_for_role(connection: AsyncConnection, role: str, settings: Mapping
 
 
 def set_in_environment(monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str] = FOREIGN) -> None:
-    """What libpq reads from the environment of this process."""
+    """Set the variables that libpq reads in this process."""
     special = {"datestyle": "PGDATESTYLE", "timezone": "PGTZ", "client_encoding": "PGCLIENTENCODING"}
     for key, variable in special.items():
         monkeypatch.setenv(variable, settings[key])
@@ -64,5 +64,5 @@ def set_in_service(monkeypatch: pytest.MonkeyPatch, folder: Path, parts: Mapping
 
 
 def _value(key: str, value: str) -> SQL | Literal:
-    # Names of schemas are a list, no text.
+    # Schema names are a list of identifiers, not a string.
     return SQL(value) if key == "search_path" else Literal(value)

@@ -1,4 +1,4 @@
-"""Yum repositories that mean harm: a good one, of which parts are replaced; all checksums are right."""
+"""Hostile yum repositories: a good one with some parts replaced, and correct checksums."""
 
 import hashlib
 from collections.abc import Callable, Mapping

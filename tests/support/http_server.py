@@ -9,6 +9,7 @@ from typing import Any, cast
 from pulp_api.edge import Edge
 from pulp_api.front.listener import listen
 from pulp_api.front.server import Server
+from pulp_api.root_pages import Outside
 from pulp_api.streaming.hub import Hub
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -41,17 +42,17 @@ async def told(request: Request) -> Response:
 
 
 async def large(request: Request) -> Response:
-    """As many bytes as the path says."""
+    """Answers with the number of bytes in the path."""
     return Response(b"x" * int(request.path_params["size"]))
 
 
 async def unread(request: Request) -> Response:
-    """Refused before the body was looked at, as a request of somebody who is not known."""
+    """Refuses without reading the body, like a request without a valid login."""
     return Response("no", 401)
 
 
 async def wait(request: Request) -> Response:
-    """Answered when the test wants it."""
+    """Answers when the test says so."""
     request.app.state.waiting += 1
     await request.app.state.released.wait()
     return Response("at last")
@@ -77,21 +78,21 @@ class Serving:
 
     @property
     def connections(self) -> int:
-        """How many there are."""
+        """The number of open connections."""
         return len(self.server.watch)
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for `let_go`."""
+        """The number of requests that wait for `let_go`."""
         found: int = self.app.state.waiting
         return found
 
     def let_go(self) -> None:
-        """Answer them."""
+        """Answer the waiting requests."""
         self.app.state.released.set()
 
     async def down_to(self, connections: int) -> None:
-        """Returns when there are no more than that."""
+        """Returns when there are at most this many."""
         async with asyncio.timeout(60):
             while self.connections > connections:  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.01)
@@ -99,8 +100,8 @@ class Serving:
 
 @asynccontextmanager
 async def serving(*, edge: Mapping[str, Any] | None = None, **options: Any) -> AsyncIterator[Serving]:
-    """A server, which has stopped at the end; `options` are those of `Server`."""
-    app = Starlette(routes=ROUTES, middleware=[Middleware(Edge, **(edge or {}))])
+    """A server, stopped at the end; `options` are those of `Server`."""
+    app = Starlette(routes=ROUTES, middleware=[Middleware(Edge, dialects=[Outside()], **(edge or {}))])
     app.state.waiting, app.state.released = 0, asyncio.Event()
     server = Server(app, cast(Hub, NoStreams()), options.pop("keep_alive_s", 75), **options)
     with listen("127.0.0.1", 0, stalled_s=30) as listener:

@@ -1,4 +1,4 @@
-"""Functions that tests call in isolated processes: each does to its process what a parser of a hostile document may."""
+"""Functions for isolated processes: each misbehaves as a parser of a hostile document might."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ SECRET = "TOP-SECRET-TEXT"
 
 
 class Point(Struct, frozen=True):
-    """Something of a type of its own."""
+    """A value of a custom type."""
 
     x: int
     y: int
@@ -35,7 +35,7 @@ def eats_memory_at_once() -> int:
 
 
 def aborts() -> None:
-    """As a library in C or Rust does whose allocation fails."""
+    """Fails like a C or Rust library out of memory."""
     print(SECRET, file=sys.stderr)
     os.abort()
 
@@ -98,7 +98,7 @@ def has_environment() -> dict[str, str]:
 
 
 def leaves_a_process(note: str) -> str:
-    """One that has the way to the worker open, and goes on."""
+    """Leaves a child with the channel to the worker open."""
     pid = os.fork()
     if pid == 0:
         time.sleep(3600)
@@ -107,7 +107,7 @@ def leaves_a_process(note: str) -> str:
 
 
 def fill_disk(path: str) -> None:
-    """Write until the system refuses."""
+    """Write until the system refuses more."""
     with open(path, "wb") as file:
         while True:
             file.write(bytes(1 << 20))

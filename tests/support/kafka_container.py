@@ -13,7 +13,7 @@ IMAGE: Final = "apache/kafka:4.3.1"
 
 @contextmanager
 def kafka_container() -> Iterator[str]:
-    """The bootstrap servers. The port is the same inside and outside: the broker tells clients where it is."""
+    """The bootstrap servers. The port is the same inside and outside, since the broker advertises it."""
     [port] = free_ports(1)
     container = DockerContainer(IMAGE).with_bind_ports(port, port)
     for key, value in {

@@ -1,7 +1,7 @@
-"""A relay before Kafka's brokers that can lose the answer to a produce request, and sees what is asked for in it.
+"""A relay in front of Kafka's brokers that can lose the response to a produce request, and records its `acks`.
 
-The brokers tell clients their own addresses; in what they answer those are replaced by the relay's. A client's frame is its
-size, then the kind of request, its version, and the number under which it is answered (Kafka protocol guide, "Protocol
+It replaces the brokers' addresses in their responses by its own. A client's frame is its size, API key, version and
+correlation id (Kafka protocol guide, "Protocol
 Primitive Types" and "The Messages").
 """
 
@@ -19,24 +19,24 @@ _Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class KafkaRelay:
-    """Hands frames on. Clients that bootstrap at `bootstrap` go through it to every broker."""
+    """Forwards frames. Clients that bootstrap at `bootstrap` reach every broker through it."""
 
     def __init__(self) -> None:
         self.bootstrap = ""
         self.lost = 0
-        """How many answers were lost: what they answer is in the log."""
+        """How many responses were lost; their records are in the log."""
         self.acks: set[int] = set()
-        """Which acknowledgements produce requests asked for; -1: those of all replicas in sync."""
+        """The `acks` of the produce requests; -1: all in-sync replicas."""
         self._losing = False
         self._renamed: dict[bytes, bytes] = {}
         self._pairs: set[asyncio.Task[None]] = set()
 
     def lose_next_acknowledgement(self) -> None:
-        """Hand the next produce request on, and break its connection when the broker has answered."""
+        """Forward the next produce request, and break its connection when the broker has answered."""
         self._losing = True
 
     async def serve(self, host: str, port: int) -> asyncio.Server:
-        """Stand before the broker that clients know under this address."""
+        """Relay the broker with this advertised address."""
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._serve((reader, writer), host, port)
@@ -111,7 +111,7 @@ async def _frame(reader: asyncio.StreamReader) -> bytes:
 
 
 def _acks(produce: bytes) -> int:
-    """After the header's client id and tags (none) come the transactional id (null, for there is none) and `acks`."""
+    """After the header's client id and empty tags come the transactional id (null) and `acks`."""
     assert int.from_bytes(produce[6:8], "big") >= 9, "an older produce request has its fields elsewhere"
     after_client_id = 14 + int.from_bytes(produce[12:14], "big")
     assert produce[after_client_id : after_client_id + 2] == b"\0\0"
@@ -120,7 +120,7 @@ def _acks(produce: bytes) -> int:
 
 @asynccontextmanager
 async def kafka_relay(kafka: str) -> AsyncIterator[KafkaRelay]:
-    """A relay before every broker of the cluster."""
+    """A relay in front of every broker of the cluster."""
     brokers = (await asyncio.to_thread(AdminClient(client_settings(kafka)).list_topics, timeout=20)).brokers.values()
     relay = KafkaRelay()
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What stands in deploy/: the compose file and the Kubernetes manifests."""
+"""Reads the compose file and the Kubernetes manifests in deploy/."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ def named(manifest: dict[str, Any]) -> str:
 
 
 def pod_of(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The pod's specification, in what makes pods or is one."""
+    """The pod specification in a workload or a pod."""
     found: dict[str, Any] = manifest["spec"].get("template", manifest)["spec"]
     return found
 

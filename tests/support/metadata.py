@@ -1,4 +1,4 @@
-"""Metadata of yum repositories as text, with whatever is odd about it; and how the field's own reader takes it."""
+"""Metadata of yum repositories as text, with any oddity, and how createrepo_c reads it."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ LIMITS = UnpackLimits(1 << 32, 300)
 
 @dataclass(frozen=True)
 class Rpm:
-    """A package of a test. `parts` replaces elements of primary by their names, or takes them away with an empty text."""
+    """A package. `parts` replaces elements of primary by name; an empty text removes one."""
 
     name: str
     href: str = ""
@@ -125,7 +125,7 @@ def of(*packages: Rpm, **more: str | bytes) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Made:
-    """What became of metadata: what was told, and the folder of the version."""
+    """The result of normalising metadata: the remarks, and the folder of the version."""
 
     told: Normalised
     folder: Path
@@ -176,7 +176,7 @@ def normalised(
 
 
 def refused(folder: Path, documents: Mapping[str, bytes]) -> OperationError:
-    """How normalising these documents fails. It leaves nothing unpacked behind."""
+    """The error of normalising these documents, which must leave no unpacked files behind."""
     with pytest.raises(OperationError) as raised:
         normalised(folder, documents)
     assert not (folder / "version" / "unpacked").exists()
@@ -184,7 +184,7 @@ def refused(folder: Path, documents: Mapping[str, bytes]) -> OperationError:
 
 
 def read_by_createrepo(folder: Path, documents: Mapping[str, bytes]) -> list[dict[str, Any]]:
-    """What createrepo_c reads of three documents; anything that it warns of fails."""
+    """The packages that createrepo_c reads from three documents; any warning is a failure."""
     paths = {}
     for kind, content in documents.items():
         paths[f"{kind}_path"] = str(folder / f"{kind}.plain.xml")

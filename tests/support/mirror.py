@@ -1,4 +1,4 @@
-"""A server on the loopback that answers with raw bytes, as a hostile mirror may; and stand-ins for the network."""
+"""A loopback server that answers with raw bytes, like a hostile mirror; and fakes of the network."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ def ok(body: bytes, *headers: str, length: int | None = None, status: str = "200
 
 
 def redirect(location: str) -> bytes:
-    """An answer that leads elsewhere."""
+    """An answer that redirects."""
     return ok(b"", f"Location: {location}", status="302 Found")
 
 
@@ -41,13 +41,13 @@ class Mirror:
         return f"http://{host}:{self.port}{path}"
 
     def asked(self) -> list[str]:
-        """The paths that were asked for."""
+        """The requested paths."""
         return [head.split(" ")[1] for head in self.heads]
 
 
 @asynccontextmanager
 async def mirror(answers: Mapping[str, Answer], tls: ssl.SSLContext | None = None) -> AsyncIterator[Mirror]:
-    """A server that runs; each connection has one answer."""
+    """A running server; each connection gets one answer."""
     made = Mirror(0, dict(answers))
     serving: set[asyncio.Task[None]] = set()
 
@@ -83,7 +83,7 @@ async def mirror(answers: Mapping[str, Answer], tls: ssl.SSLContext | None = Non
         yield made
     finally:
         server.close()
-        for _ in range(3):  # what was accepted last has its task by then
+        for _ in range(3):  # the last accepted connection has its task by then
             await asyncio.sleep(0)
         ending = [*serving]
         for task in ending:
@@ -92,10 +92,10 @@ async def mirror(answers: Mapping[str, Answer], tls: ssl.SSLContext | None = Non
 
 
 class Connector(httpcore.AnyIOBackend):
-    """Leads every connection to a port on the loopback, and notes where it should have gone."""
+    """Sends every connection to a loopback port, and records its intended target."""
 
     def __init__(self, port: int = 0, dead: Collection[str] = ()) -> None:
-        """Without a port, and for the dead addresses, there is no connection."""
+        """Without a port, and for `dead` addresses, connecting fails."""
         self.port, self.dead = port, dead
         self.connections: list[tuple[str, int]] = []
 
@@ -107,7 +107,7 @@ class Connector(httpcore.AnyIOBackend):
 
 
 class Names:
-    """A resolver: each look-up of a name takes its next answer, the last one for ever."""
+    """A resolver: each look-up of a name takes the next answer, and repeats the last one."""
 
     def __init__(self, **answers: list[list[str]]) -> None:
         self._answers = {name.replace("_", "."): given for name, given in answers.items()}
@@ -124,6 +124,6 @@ class Names:
 def fetcher(
     settings: FetchSettings = LOCAL, *, names: Names | None = None, connector: Connector | None = None, **env: str
 ) -> Fetcher:
-    """A fetcher with stand-ins where they are given."""
+    """A fetcher with the given fakes."""
     more: dict[str, Any] = {} if names is None else {"lookup": names}
     return Fetcher(settings, env, network=connector, **more)

@@ -1,4 +1,4 @@
-"""What the release before has left in a store."""
+"""A store as the previous release left it."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from pulp_operations.store import Store
 
 
 def age(storage: Path, repo_id: str, repodata: Path) -> None:
-    """Make the newest version of a repository one that the release before wrote; `repodata` is what it came with."""
+    """Rewrite the newest version of a repository as the previous release wrote it; `repodata` is its metadata."""
     versions = Store(storage).versions(repo_id)
     held = versions.newest()
     assert held is not None

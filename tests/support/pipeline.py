@@ -18,10 +18,13 @@ from pulp_events.log import KafkaLog, Log
 from pulp_events.reader import Reader
 from pulp_events.task import FINAL, Position
 from pulp_events.topics import Topics
+from pulp_processor.dispatching.dispatcher import Dispatcher
 from pulp_processor.reacting.reactor import Reactor
 from pulp_projections.reading.positions import Positions
 from pulp_projections.writing.projector import Projector
+from pulp_runtime.installation import UNSERVED_S
 from pulp_worker.loading import load_operations
+from pulp_worker.purging import built_in
 from pulp_worker.settings import Settings
 from pulp_worker.worker import Worker
 
@@ -33,7 +36,7 @@ OPERATIONS = "tests.support.worker_operations"
 
 @dataclass
 class RunningWorker:
-    """A worker and what stops it."""
+    """A worker and its stop."""
 
     worker: Worker
     stopping: asyncio.Event
@@ -41,14 +44,14 @@ class RunningWorker:
     task: "asyncio.Task[None]"
 
     async def stop(self) -> None:
-        """As SIGTERM does; returns when it has drained."""
+        """Stop it as SIGTERM does; returns when it has drained."""
         self.stopping.set()
         async with asyncio.timeout(LIMIT_S):
             await self.task
 
 
 class Pipeline:
-    """What a test of workers needs. Every wait is bounded."""
+    """Log, projection and workers of a test. Every wait is bounded."""
 
     def __init__(
         self, kafka: str, database: str, topics: Topics, storage: Path, partitions: int, margin_s: float
@@ -88,7 +91,7 @@ class Pipeline:
             return await cursor.fetchone()
 
     async def until(self, task_id: UUID, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The task's row as soon as it is so; looked at whenever the projection moves."""
+        """Wait for the task's row to match; checked whenever the projection moves."""
         seen = 0
         async with asyncio.timeout(LIMIT_S):
             while True:
@@ -108,7 +111,7 @@ class Pipeline:
         return row
 
     async def history(self, task_id: UUID) -> list[tuple[str, str]]:
-        """(last words of the type, effect) of the task's events in log order."""
+        """(last part of the type, effect) of the task's events in log order."""
         async with await psycopg.AsyncConnection.connect(self.database) as connection:
             cursor = await connection.execute(
                 "select split_part(type, '.', 4), effect from task_events where task_id = %s order by record_offset",
@@ -125,7 +128,20 @@ class Pipeline:
     async def nothing_is_held(self) -> None:
         """Returns when no claim is left."""
         async with asyncio.timeout(LIMIT_S):
-            while await self.query("select task_id from claims"):  # noqa: ASYNC110  # rows cannot be waited for
+            while await self.query("select task_id from claims"):  # noqa: ASYNC110  # nothing announces changed rows
+                await asyncio.sleep(0.02)
+
+    async def until_draining(self) -> None:
+        """Returns when a worker says that it drains."""
+        async with asyncio.timeout(LIMIT_S):
+            while not await self.query("select 1 from workers where draining"):  # noqa: ASYNC110  # rows
+                await asyncio.sleep(0.02)
+
+    async def until_released(self, task_id: UUID) -> None:
+        """Returns when a worker has released the task's claim, and nobody has it."""
+        released = f"select 1 from claims where task_id = '{task_id}' and released_at is not null"
+        async with asyncio.timeout(LIMIT_S):
+            while not await self.query(released):  # noqa: ASYNC110  # nothing announces changed rows
                 await asyncio.sleep(0.02)
 
     def settings(self, name: str = "w1", **changed: Any) -> Settings:
@@ -145,7 +161,8 @@ class Pipeline:
     async def worker(self, name: str = "w1", *, log: Log | None = None, **changed: Any) -> AsyncIterator[RunningWorker]:
         """A worker that is drained at the end."""
         settings = self.settings(name, **changed)
-        worker = Worker(settings, load_operations(settings.modules), log=log or self.log, positions=self.positions)
+        used = log or self.log
+        worker = Worker(settings, load_operations(settings.modules) | built_in(settings, used), log=used)
         await worker.start()
         stopping, hastening = asyncio.Event(), asyncio.Event()
         running = RunningWorker(worker, stopping, hastening, asyncio.create_task(worker.run(stopping, hastening)))
@@ -178,7 +195,8 @@ async def pipeline(
     made = Pipeline(kafka, database, topics, storage, partitions, margin_s)
     await made.log.start()
     await made.positions.start()
-    loops = [asyncio.create_task(made.project()), asyncio.create_task(made.reactor.run())]
+    dispatcher = Dispatcher(made.log, database, quotas={}, unserved_s=UNSERVED_S)
+    loops = [asyncio.create_task(loop) for loop in (made.project(), made.reactor.run(), dispatcher.run())]
     try:
         yield made
     finally:

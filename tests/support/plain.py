@@ -1,4 +1,4 @@
-"""A plain operation as a worker runs it: its guardian and its process are real, Kafka and Postgres are not needed."""
+"""A plain operation as a worker runs it: with its real guardian and process, without Kafka and Postgres."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ class Plain:
     reported: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def end(self) -> Ended:
-        """How it ends."""
+        """Wait for its end; return how it ended."""
         async with asyncio.timeout(60):
             return await self.run.wait()
 
@@ -54,6 +54,8 @@ async def plain(
         arguments=arguments,
         partition=0,
         correlation_id=None,
+        hold_id=uuid4(),
+        place=0,
         tokens={},
     )
     loaded = Loaded(process_operations.ways, process_operations.__name__, "ways")

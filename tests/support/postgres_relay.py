@@ -1,4 +1,4 @@
-"""A relay before Postgres that can be away, and that can lose the answer to a commit."""
+"""A relay in front of Postgres that can be unreachable, and can lose the response to a commit."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _COMMITS = (b"COMMIT\x00", b"fence as (")
-"""What commits: the command, and the one statement that writes a small batch (not yet prepared)."""
+"""What commits: COMMIT, and the one statement that writes a small batch (not yet prepared)."""
 _REASON = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
 _END = b"E" + (len(_REASON) + 4).to_bytes(4) + _REASON
 """An ErrorResponse: https://www.postgresql.org/docs/current/protocol-message-formats.html."""
@@ -26,7 +26,7 @@ class PostgresRelay:
         self._last = b""
         self.keeps = asyncio.Event()
         self.lost = 0
-        """How many answers to a commit were lost."""
+        """How many responses to a commit were lost."""
 
     @property
     def conninfo(self) -> str:
@@ -34,12 +34,12 @@ class PostgresRelay:
         return make_conninfo(**{name: str(value) for name, value in {**self._target, **changed}.items()})
 
     async def open(self) -> None:
-        """Postgres is there (again)."""
+        """Make Postgres reachable (again)."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """Postgres is away: every connection breaks, and none can be made."""
+        """Make Postgres unreachable: break every connection and refuse new ones."""
         assert self._server is not None
         self._server.close()
         for pair in self._pairs:
@@ -47,17 +47,17 @@ class PostgresRelay:
         await asyncio.gather(*self._pairs, return_exceptions=True)
 
     def lose_next_commit(self) -> None:
-        """Hand the next commit on, and break its connection when Postgres has answered."""
+        """Forward the next commit, and break its connection when Postgres has answered."""
         self._losing = True
 
     def end_after_next_commit(self) -> None:
-        """Postgres's process ends just after it has answered the next commit: it says so, the connection breaks later."""
+        """After the response to the next commit, send the error of an ending server process; break the connection
+        later."""
         self._ending = True
 
     def keep_until(self, last: bytes) -> None:
-        """Keep what Postgres says until it has said this; then hand on all of it in one piece, and nothing more.
-
-        `keeps` is set once something is kept.
+        """Hold back what Postgres sends until it contains this; then forward it in one piece, and nothing more.
+        `keeps` is set once something is held.
         """
         self._last = last
 
@@ -65,7 +65,7 @@ class PostgresRelay:
         task = asyncio.current_task()
         assert task is not None
         assert self._server is not None
-        if not self._server.is_serving():  # it was being accepted when the relay was cut
+        if not self._server.is_serving():  # accepted while the relay was being cut
             writer.transport.abort()
             return
         self._pairs.add(task)

@@ -1,6 +1,6 @@
 """TLS before a Postgres that was built without it (the wheel's is): answers SSLRequest, and hands the rest on.
 
-To libpq it is a server with TLS, which checks the client's certificate too. Only channel binding cannot be had so.
+libpq sees a server with TLS that also checks the client's certificate. Only channel binding is impossible.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ def openssl(*arguments: str) -> str:
 
 @asynccontextmanager
 async def tls_before(conninfo: str, certificates: Certificates, *, asks_client: bool = False) -> AsyncIterator[int]:
-    """The port of 127.0.0.1 at which Postgres speaks TLS. With `asks_client` a client needs a certificate of this CA."""
+    """The port of 127.0.0.1 on which Postgres speaks TLS. With `asks_client`, clients need a certificate of this CA."""
     parts = conninfo_to_dict(conninfo)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificates.signed("localhost"))

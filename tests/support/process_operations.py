@@ -1,4 +1,4 @@
-"""Operations that do to their process what operations do: each `way` is one thing. The tests say what becomes of it."""
+"""Operations that affect their process, one `way` each. The tests check the consequences."""
 
 import asyncio
 import atexit
@@ -34,7 +34,7 @@ def way(function: Callable[[Context], Any]) -> Callable[[Context], Any]:
 
 
 def detached(context: Context) -> int:
-    """A process in a session of its own, whose parent has gone: as daemons are made. It holds every descriptor."""
+    """Start a daemon: in its own session, without a parent, with every descriptor open."""
     note = context.storage / f"orphan-{context.task_id}"
     if os.fork() == 0:
         os.setsid()
@@ -329,13 +329,13 @@ def is_awaited(context: Context) -> object:
 @way
 def keeps_the_interpreter(context: Context) -> object:
     context.report({"step": "stuck"})
-    return re.match(r"(a+)+$", "a" * 60 + "b")  # for years, and without giving the interpreter back
+    return re.match(r"(a+)+$", "a" * 60 + "b")  # for years, while holding the GIL
 
 
 @way
 def freezes_its_guardian(context: Context) -> object:
     context.report({"step": "freezing"})
-    time.sleep(0.2)  # until that has been passed on
+    time.sleep(0.2)  # until that was forwarded
     os.kill(os.getppid(), signal.SIGSTOP)
     time.sleep(600)
     return None

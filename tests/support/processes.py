@@ -6,7 +6,7 @@ import psutil
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process is there and not dead: a zombie that nobody has reaped is dead."""
+    """Whether the process is alive: an unreaped zombie is not."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

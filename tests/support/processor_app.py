@@ -1,21 +1,24 @@
-"""A processor of this process, without its command."""
+"""A processor in this process, without its command."""
 
 import asyncio
 from typing import Any
 
 from pulp_events import admin
-from pulp_processor.app import ProcessorApp
+from pulp_processor.consuming import internals
+from pulp_processor.consuming.app import ProcessorApp
 from pulp_processor.settings import Settings
 
 LIMIT_S = 60
 
 
 async def caught_up(settings: Settings, ends: dict[int, int]) -> dict[int, int]:
-    """Run a processor until it has projected everything before the ends; how often each partition was read again."""
+    """Run a processor until it has projected everything before the ends; return how often each partition was
+    re-read."""
     topic_id = (await asyncio.to_thread(admin.describe, settings.kafka, settings.topics.events)).topic_id
+    internals.install()
     app = ProcessorApp(settings, topic_id)
     moved = asyncio.Event()
-    app.committed = moved.set
+    app.after_commit = moved.set
     await app.start()
     stopped = asyncio.create_task(app.wait_until_stopped())
     try:

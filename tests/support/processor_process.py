@@ -63,7 +63,7 @@ class ProcessorProcess:
         return self.output()
 
     async def up(self) -> "ProcessorProcess":
-        """Returns when it is a member of the group and has what the group gave it."""
+        """Wait until it is a member of the group and has its partitions."""
         await self.said("processor is up")
         return self
 
@@ -105,22 +105,22 @@ class Installation:
         return self.processors[-1]
 
     def environment(self) -> dict[str, str]:
-        """What names the installation."""
+        """The environment that names the installation."""
         prefix = self.topics.events.removesuffix(".events")
         return {"PULP_KAFKA": self.kafka, "PULP_POSTGRES": self.database, "PULP_TOPIC_PREFIX": prefix}
 
     def ends(self) -> dict[int, int]:
-        """Where the log ends now."""
+        """The current end of the log."""
         return admin.end_offsets(self.kafka, self.topics.events, self.partitions)
 
     async def append(self, *records: RawRecord) -> dict[int, int]:
-        """Append any bytes; where the log ends then."""
+        """Append any bytes; return the log's new end."""
         producer = raw_producer.make(self.kafka)
         await asyncio.to_thread(raw_producer.append, producer, self.topics.events, records)
         return self.ends()
 
     async def happens(self, *, tasks: int = 50, length: int = 1000) -> dict[int, int]:
-        """Events of many tasks in every partition; where the log ends then."""
+        """Append events of many tasks to every partition; return the log's new end."""
         found = stories(next(self._seeds), self.partitions, tasks=tasks, length=length)
         records = (RawRecord(key_of(event.task_id), encode(event), (), partition) for event, partition in found)
         return await self.append(*records)
@@ -148,7 +148,7 @@ class Installation:
 
 @contextmanager
 def installation(kafka: str, database: str, topics: Topics, folder: Path, *, partitions: int) -> Iterator[Installation]:
-    """An installation whose processors are dead at the end, whatever became of the test."""
+    """An installation whose processors are killed at the end, whatever the test's outcome."""
     made = Installation(kafka, database, topics, folder, partitions)
     try:
         yield made

@@ -23,7 +23,7 @@ def settings_of(kafka: str, database: str, topics: Topics, **changed: Any) -> Se
 
 
 def stories(seed: int, partitions: int, *, tasks: int = 20, length: int = 200) -> list[tuple[Event, int]]:
-    """Events of many tasks with their partitions, in an order that is partly sense and partly not."""
+    """Events of many tasks with their partitions, partly in a valid order and partly not."""
     random = Random(seed)
     found = [(event, partition) for partition in range(partitions) for event in story(random, tasks, length)]
     return sorted(found, key=lambda item: item[1])
@@ -48,7 +48,7 @@ async def project(settings: Settings, ends: dict[int, int]) -> None:
 
 
 async def rows(database: str, table: str, generation: int | None = None) -> list[dict[str, Any]]:
-    """All rows of a table (a view's, or a generation's), in order, without what is no fact of the log."""
+    """All rows of a table (of a view, or of a generation), in order, without columns that do not come from the log."""
     schema = "public" if generation is None else f"generation_{generation}"
     async with await psycopg.AsyncConnection.connect(database, row_factory=psycopg.rows.dict_row) as connection:
         cursor = await connection.execute(SQL("select * from {}.{}").format(Identifier(schema), Identifier(table)))
@@ -58,7 +58,7 @@ async def rows(database: str, table: str, generation: int | None = None) -> list
 
 
 async def execute(database: str, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-    """A statement of the test's own; its rows."""
+    """Run a statement and return its rows."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
         cursor = await connection.execute(statement, parameters)
         return await cursor.fetchall() if cursor.description else []

@@ -26,7 +26,7 @@ class Raw:
         self.reader, self.writer = reader, writer
 
     async def send(self, data: bytes) -> None:
-        """Send it; nothing happens if the server has closed, which the answer tells."""
+        """Send bytes; if the server has closed, the next answer shows it."""
         try:
             self.writer.write(data)
             await self.writer.drain()
@@ -55,7 +55,7 @@ class Raw:
         return found
 
     async def is_closed(self) -> bool:
-        """Waits until the server has closed it; what still comes is thrown away."""
+        """Wait until the server has closed it, discarding further bytes."""
         async with asyncio.timeout(LIMIT_S):
             try:
                 while await self.reader.read(65_536):

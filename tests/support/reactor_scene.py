@@ -1,4 +1,4 @@
-"""A reactor and what it looks at: a real log, a real database, and a clock that a test moves."""
+"""A reactor with a real log, a real database, and a clock that the test moves."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +17,7 @@ from pulp_processor.reacting.view import PostgresView
 from pulp_processor.settings import Settings
 
 from tests.conftest import PARTITIONS
+from tests.support.assigned import assign
 from tests.support.backends import Backend
 from tests.support.events import accepted, started
 from tests.support.projection import execute, project, settings_of
@@ -29,7 +30,7 @@ JUST_NOW = timedelta(seconds=1)
 
 @dataclass
 class Clock:
-    """A monotonic clock that goes when it is told to."""
+    """A monotonic clock that the test advances."""
 
     now_s: float = 1000.0
 
@@ -39,7 +40,7 @@ class Clock:
 
 @dataclass
 class Scene:
-    """One reactor that has seen heartbeats for long, and what it looks at."""
+    """A reactor whose warm-up is over, with its log, database and clock."""
 
     settings: Settings
     log: KafkaLog
@@ -62,7 +63,7 @@ class Scene:
         )
 
     async def happens(self, *events: Event, partition: int = 0) -> None:
-        """The events are in the log, and projected."""
+        """Append the events and project them."""
         for event in events:
             await self.log.append(event, partition)
         await self.projected()
@@ -74,7 +75,7 @@ class Scene:
         return await (reactor or self.reactor).react(PostgresView(self.connection))
 
     async def settled(self, reactor: Reactor | None = None) -> None:
-        """The reactor looks once, and then a lease's time passes."""
+        """Run the reactor once, then advance the clock by a lease."""
         await self.reacts(reactor)
         self.clock.now_s += LEASE_S + MARGIN_S + 1
 
@@ -87,18 +88,24 @@ class Scene:
         )
         return instance_id
 
-    async def claim(self, task_id: UUID, attempt_id: UUID, worker: str, instance_id: UUID) -> None:
-        await self.sql(
-            "insert into claims (task_id, attempt, attempt_id, worker, instance_id, partition, claimed_at)"
-            " values (%s, 1, %s, %s, %s, 0, now() - interval '1 hour')",
-            [task_id, attempt_id, worker, instance_id],
+    async def claim(self, task_id: UUID, attempt_id: UUID, worker: str, instance_id: UUID, *uses: str) -> UUID:
+        """The task is assigned to the worker, with these resources exclusively; its hold."""
+        hold_id = await assign(
+            self.connection,
+            task_id,
+            worker=worker,
+            instance_id=instance_id,
+            attempt_id=attempt_id,
+            uses=dict.fromkeys(uses, True),
         )
+        await self.sql("update claims set claimed_at = now() - interval '1 hour' where task_id = %s", [task_id])
+        return hold_id
 
-    async def runs(self, heard: timedelta, **changed: Any) -> UUID:
-        """A task that a worker runs, which was heard so long ago."""
+    async def runs(self, heard: timedelta, *uses: str, **changed: Any) -> UUID:
+        """A task run by a worker whose last heartbeat is this old."""
         task_id, attempt_id, name = uuid4(), uuid4(), f"w-{uuid4()}"
         await self.happens(accepted(task_id, **changed), started(task_id, attempt_id=attempt_id, worker=name))
-        await self.claim(task_id, attempt_id, name, await self.worker(name, heard))
+        await self.claim(task_id, attempt_id, name, await self.worker(name, heard), *uses)
         return task_id
 
     async def sql(self, statement: str, parameters: Any = ()) -> list[Any]:
@@ -125,7 +132,7 @@ async def reactor_scene(backend: Backend, database: str, topics: Topics) -> Asyn
 
 
 async def postgres_is_up_since(connection: AsyncConnection, age: str) -> None:
-    """What Postgres says of its own start, whatever the age of the server of this run."""
+    """Set the start time that Postgres reports, whatever the age of this run's server."""
     await connection.execute(
         "create or replace function test.pg_postmaster_start_time() returns timestamptz language sql"
         f" as $$select now() - interval '{age}'$$"
@@ -138,7 +145,7 @@ def outcome(event: Event) -> tuple[str, str | None]:
 
 
 async def timeline_is(connection: AsyncConnection, timeline: str) -> None:
-    """Another server has taken over."""
+    """Simulate a failover to another server."""
     await connection.execute(
         f"create or replace function timeline() returns text language sql as $$select '{timeline}'$$"
     )

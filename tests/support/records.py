@@ -1,4 +1,4 @@
-"""Records as they would stand in the log, stories of tasks made of them, and a plain reading of what they mean."""
+"""Records as in the log, random stories of tasks, and a simple independent fold of them."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -11,22 +11,22 @@ from pulp_events.codec import encode, key_of
 from pulp_events.events import Access, Event, Outcome, Resource
 from pulp_events.reader import Record
 
-from tests.support.events import accepted, cancel_requested, finished, progress, started
+from tests.support.events import accepted, cancel_requested, finished, progress, purged, started
 
 NOON_MS = 1_795_521_600_000  # 2026-11-24T12:00:00Z
 ZOO = Resource("repository", "zoo")
 SHARED_ZOO, SHARED_BAR = (Resource("repository", name, Access.SHARED) for name in ("zoo", "bar"))
 USES = ((), (ZOO,), (ZOO, SHARED_BAR), (ZOO, ZOO), (SHARED_BAR, ZOO, SHARED_ZOO))
-"""What a task may use: also one thing twice, or in both ways."""
+"""Resource claims of a task, including duplicates and both access modes."""
 
 
 def record(event: Event, offset: int, partition: int = 0) -> Record:
-    """The event at an offset; the broker's clock shows one second more with each offset."""
+    """The event at an offset; the broker's time advances by a second with each offset."""
     return Record(partition, offset, NOON_MS + offset * 1000, key_of(event.task_id), encode(event))
 
 
 def records(events: Iterable[Event], start: int = 0, partition: int = 0) -> list[Record]:
-    """The events one after the other."""
+    """The events at consecutive offsets."""
     return [record(event, offset, partition) for offset, event in enumerate(events, start)]
 
 
@@ -36,7 +36,7 @@ def garbage(value: bytes | None, offset: int, partition: int = 0, key: bytes | N
 
 
 def story(random: Random, tasks: int, length: int) -> list[Event]:
-    """Events of several tasks, in an order that is partly sense and partly not. Some run another task again."""
+    """Events of several tasks, partly in a valid order and partly not. Some tasks rerun another one."""
     ids = [_id(random) for _ in range(tasks)]
     attempts = [_id(random) for _ in range(2)]
 
@@ -52,6 +52,7 @@ def story(random: Random, tasks: int, length: int) -> list[Event]:
                 progress(task_id, attempt_id=attempt_id, sequence=number + 4),
                 cancel_requested(task_id),
                 finished(task_id, attempt_id=random.choice([attempt_id, None]), outcome=outcome),
+                purged(task_id, by=f"user:{number}"),
             ]
         )
 
@@ -67,7 +68,7 @@ def _id(random: Random) -> UUID:
 
 
 def life(task_id: UUID, steps: int = 3) -> list[Event]:
-    """A task that is accepted, started, gets on, and succeeds."""
+    """A task that is accepted, starts, reports progress and succeeds."""
     attempt_id = uuid4()
     return [
         accepted(task_id, resources=(ZOO,)),
@@ -79,7 +80,7 @@ def life(task_id: UUID, steps: int = 3) -> list[Event]:
 
 @dataclass
 class PlainTask:
-    """What is known of a task, by a reading of the table of states that shares no code with the product."""
+    """The state of a task by an implementation of the state table that shares no code with the product."""
 
     state: str = "waiting"
     attempt: int = 0
@@ -90,6 +91,7 @@ class PlainTask:
     version: int = 1
     last_offset: int = 0
     operation: str = ""
+    purged_by: str | None = None
 
 
 class PlainFold:
@@ -98,7 +100,7 @@ class PlainFold:
     def __init__(self) -> None:
         self.tasks: dict[str, PlainTask] = {}
         self.causes: dict[str, str] = {}
-        """Task → the one that it runs again."""
+        """Task → the one that it reruns."""
         self.effects: list[tuple[int, str]] = []
         """(offset, effect) of every event."""
         self.dead: list[int] = []
@@ -131,13 +133,21 @@ class PlainFold:
         if kind == "accepted":
             return "duplicate"
         if task.state in ("successful", "failed", "cancelled", "skipped"):
-            return "final"
+            return self._purged(task, data) if kind == "purged" else "final"
+        if kind == "purged":
+            return "not finished"
         return {
             "started": self._started,
             "progress": self._progress,
             "cancel-requested": self._cancel,
             "finished": self._finished,
         }[kind](task, data)
+
+    def _purged(self, task: PlainTask, data: dict[str, Any]) -> str:
+        if task.purged_by is not None:
+            return "already purged"
+        task.purged_by = data["requested_by"]
+        return "applied"
 
     def _started(self, task: PlainTask, data: dict[str, Any]) -> str:
         if task.state == "cancelling":

@@ -1,4 +1,4 @@
-"""A broker with TLS, every kind of login, and ACLs: nobody may do what no ACL allows."""
+"""A broker with TLS, every kind of login, and ACLs that must allow every access."""
 
 import json
 import shutil
@@ -36,13 +36,13 @@ _MODULES: Final = "org.apache.kafka.common.security"
 
 @dataclass(frozen=True)
 class SecuredKafka:
-    """The broker, and how to come to it. `ADMIN` may do everything."""
+    """The broker, and settings to connect to it. `ADMIN` may do everything."""
 
     authority: Authority
     folder: Path
     port: int
     mutual_port: int
-    """The listener that takes clients with a certificate, whose common name is their name."""
+    """The port for clients with a certificate; its common name is the user's name."""
 
     @property
     def bootstrap(self) -> str:
@@ -50,10 +50,10 @@ class SecuredKafka:
 
     @cached_property
     def another_authority(self) -> Path:
-        """A certificate of an authority that has signed nothing here."""
+        """The certificate of an authority that signed nothing here."""
         return Authority(self.folder, "another").certificate
 
-    # How the supervisor and the brokers come to it (`pulp_deploy.local.kafka_access.Access`).
+    # How supervisor and brokers connect (`pulp_deploy.local.kafka_access.Access`).
 
     @property
     def operator(self) -> Security:
@@ -130,7 +130,7 @@ class SecuredKafka:
         return Kafka(self.bootstrap, read(self.settings(user)))
 
     def add_users(self, *names: str) -> None:
-        """Make users with a password, for both kinds of SCRAM; returns when they can log in."""
+        """Create users with a password, for both kinds of SCRAM; returns when they can log in."""
         connection = admin.connect(Kafka(self.bootstrap, self.operator))
         password = Secret("password", value=PASSWORD).read().encode()
         for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
@@ -141,7 +141,7 @@ class SecuredKafka:
 
 
 def unsigned_token(**claims: Any) -> str:
-    """A JSON web token that Kafka's trial validator takes."""
+    """A JSON web token that Kafka's unsecured validator accepts."""
     parts = ({"alg": "none"}, claims)
     return ".".join(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
 
@@ -163,7 +163,7 @@ def secured_kafka() -> Iterator[SecuredKafka]:
 
 @contextmanager
 def running_broker(node: Node, access: Access) -> Iterator[None]:
-    """A broker that lets in whom `access` says, while it runs; its log is beside its folder."""
+    """A running broker with this access; its log is beside its folder."""
     kafka = warm(
         LocalKafka(cluster_id="secured-kafka-of-tests", nodes=(node,), class_path=class_path(), access=access), print
     )

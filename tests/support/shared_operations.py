@@ -1,4 +1,4 @@
-"""Async operations that do to the worker's process, which they share, what operations do."""
+"""Async operations, which share the worker's process, and what they do to it."""
 
 import asyncio
 import os
@@ -194,7 +194,7 @@ async def blocks(context: Context) -> object:
 async def keeps_the_interpreter(context: Context) -> object:
     context.report({"step": "stuck"})
     await asyncio.sleep(0.3)
-    return re.match(r"(a+)+$", "a" * 60 + "b")  # for years, and without giving the interpreter back
+    return re.match(r"(a+)+$", "a" * 60 + "b")  # for years, while holding the GIL
 
 
 @way

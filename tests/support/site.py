@@ -1,4 +1,4 @@
-"""The API as one test uses it: a log in memory, a real Postgres, and a projector that can be held back."""
+"""The API of one test: a log in memory, a real Postgres, and a projector that can be paused."""
 
 import asyncio
 import contextlib
@@ -18,11 +18,12 @@ from pulp_api.app import build
 from pulp_api.auditing.audit import Audit
 from pulp_api.fairness.connections import Connections
 from pulp_api.front.limits import Limits
-from pulp_api.logins.auth import Authenticator
+from pulp_api.logins.authenticator import Authenticator
 from pulp_api.main import connection_pool
 from pulp_api.service import Service
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.seats import Seats
+from pulp_api.task_rights import TaskRights
 from pulp_events.audit import AuditRecord
 from pulp_events.codec import decode
 from pulp_events.events import Event, Resource
@@ -43,6 +44,7 @@ V2, V3 = "/pulp/api/v2", "/pulp/api/v3"
 QUEUES = ("slow", "elsewhere")
 """That tasks may be submitted to, beside the default one."""
 FOR_EVER_S = 1e9
+TEN_YEARS_S = 315_360_000
 
 OPERATIONS: list[dict[str, Any]] = [
     {
@@ -78,11 +80,11 @@ class SiteLog(MemoryLog):
     def __init__(self) -> None:
         super().__init__(PARTITIONS, self._tick)
         self.fault: Exception | None = None
-        """Raised by the next append, which writes nothing."""
+        """Raised by the next append instead of writing."""
         self.late_fault: Exception | None = None
-        """Raised by the next append, which has written the event."""
+        """Raised by the next append after writing."""
         self.after_append: Callable[[], Awaitable[None]] | None = None
-        """Called once, when the next event is written and its author does not know yet."""
+        """Called once, when the next event is written but not yet acknowledged."""
         self.appended = asyncio.Event()
         self._now_ms = START_MS
 
@@ -113,26 +115,28 @@ class SiteLog(MemoryLog):
 
 
 class Site:
-    """What a test of the API needs; `client` is the admin."""
+    """API, log and database of a test; `client` is the admin's."""
+
+    service: Service
 
     def __init__(self, database: str, app_client: httpx.AsyncClient, log: SiteLog, positions: Positions) -> None:
         self.database, self.client, self.log, self.positions = database, app_client, log, positions
         self.may_project = asyncio.Event()
         self.may_project.set()
         self.is_located = asyncio.Event()
-        """The projector knows its positions: until then it needs Postgres, also where it is held back."""
+        """Wait until the projector has read its positions; until then it needs Postgres, even if paused."""
         self.audited: list[AuditRecord] = []
-        """What was written to the audit."""
+        """The audit records so far."""
         self._projectors = [Projector(database, partition) for partition in range(PARTITIONS)]
 
     def as_user(self, name: str, password: str = PASSWORD) -> httpx.AsyncClient:
-        """A client of another user, or of none."""
+        """A client of another user, or without a login."""
         transport = self.client._transport
         auth = httpx.BasicAuth(name, password) if name else None
         return httpx.AsyncClient(transport=transport, base_url=self.client.base_url, auth=auth)
 
     async def add(self, event: Event, partition: int = 0) -> Position:
-        """Append an event as another process would; it is projected by the time this returns, unless held back."""
+        """Append an event as another process would; it is projected when this returns, unless paused."""
         position = await self.log.append(event, partition)
         if self.may_project.is_set():
             await self.positions.reach({partition: position.offset + 1}, 10)
@@ -175,7 +179,7 @@ class Site:
             return await cursor.fetchall() if cursor.description else []
 
     async def cut_postgres(self) -> None:
-        """End every connection to the database, and let nobody in again."""
+        """End every connection to the database, and refuse new ones."""
         name = str(psycopg.conninfo.conninfo_to_dict(self.database)["dbname"])
         async with await psycopg.AsyncConnection.connect(self.database, dbname="postgres", autocommit=True) as server:
             await server.execute(SQL("alter database {} with allow_connections false").format(Identifier(name)))
@@ -197,7 +201,7 @@ class Site:
                 await self.log.appended.wait()
                 await self.may_project.wait()
                 self.log.appended.clear()
-                # As of now: what comes while a partition is written may be held back.
+                # Up to now: the projector may be paused while a partition is written.
                 arrived = [list(records) for records in self.log.records]
                 for projector, records in zip(self._projectors, arrived, strict=True):
                     if len(records) > projector.next_offset:
@@ -208,8 +212,8 @@ class Site:
 
 
 @asynccontextmanager
-async def site(database: str, *, unserved_s: float = FOR_EVER_S) -> AsyncIterator[Site]:
-    """A site that runs. Its event stream does not: that needs Kafka."""
+async def site(database: str, *, unserved_s: float = FOR_EVER_S, is_scoped: bool = False) -> AsyncIterator[Site]:
+    """A running site, without its event stream, which needs Kafka."""
     log, positions, pool = SiteLog(), Positions(database), connection_pool(database, 4)
     hub = Hub("127.0.0.1:1", "events", str(uuid4()), PARTITIONS, log.end_offsets)
     async with pool:
@@ -221,16 +225,21 @@ async def site(database: str, *, unserved_s: float = FOR_EVER_S) -> AsyncIterato
             partitions=PARTITIONS,
             queues=QUEUES,
             unserved_s=unserved_s,
+            listed_s=TEN_YEARS_S,  # the events of a site are old
         )
         audited: list[AuditRecord] = []
         audit = Audit(audited.append)
-        app = build(service, Authenticator(service.connection, audit, slow_s=0), hub, audit, Seats(Limits()))
+        authenticator = Authenticator(service.connection, audit, slow_s=0)
+        rights = TaskRights(service.connection, is_scoped=is_scoped)
+        app = build(service, authenticator, hub, audit, Seats(Limits()), task_rights=rights)
         transport = httpx.ASGITransport(app)
         auth = httpx.BasicAuth("admin", PASSWORD)
         async with httpx.AsyncClient(transport=transport, base_url="http://pulp", auth=auth) as client:
             made = Site(database, client, log, positions)
+            made.service = service
             made.audited = audited
             await made.add_user("admin", Role.ADMIN)
+            await made.execute("update dispatcher set renewed_at = 'infinity'")  # as if a processor ran all the time
             for row in OPERATIONS:
                 await made.execute(
                     "insert into operations (name, cancellable, description, resources, tags, registered_by)"

@@ -1,4 +1,4 @@
-"""A small store, as syncs and publishes leave it, made without either."""
+"""Builds a small store as syncs and publishes leave it, without running them."""
 
 import hashlib
 import itertools
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from pulp_operations.records import Counts, Package, Source, StoredFile, Version
+from pulp_operations.records import ContentCounts, Package, Source, StoredFile, VersionRecord
 from pulp_operations.store import Store
 from pulp_operations.versions import METADATA, PACKAGES_FILE, RECEIVED
 from pulp_worker import Operation
@@ -58,7 +58,7 @@ class Stored:
 
     def version(
         self, repo_id: str, packages: list[Package], tree: list[StoredFile] | None = None, feed: str = "", keep: int = 2
-    ) -> Version:
+    ) -> VersionRecord:
         """Save a version as a sync does."""
         with self.store.scratch() as scratch:
             prepared = scratch / "prepared"
@@ -66,18 +66,18 @@ class Stored:
                 (prepared / name).mkdir(parents=True)
             lines = b"".join(msgspec.json.encode(package) + b"\n" for package in packages)
             (prepared / PACKAGES_FILE).write_bytes(zstd.compress(lines))
-            version = Version(
+            version = VersionRecord(
                 number=0,
                 token=next(self.tokens),
                 feed_key="",
                 source=Source(feed=feed) if feed else None,
-                counts=Counts(packages=len(packages)),
+                counts=ContentCounts(packages=len(packages)),
                 tree=tree or [],
             )
             return self.store.versions(repo_id).save(prepared, version, keep=keep)
 
     def old_version(self, repo_id: str, packages: list[Package]) -> None:
-        """What the release before wrote."""
+        """A version as the previous release wrote it."""
         folder = self.root / "repositories" / repo_id / "versions" / "1"
         record = {
             "version": 1,
@@ -111,7 +111,7 @@ class Stored:
         return {path.stem for path in self.root.glob("content/*/*/*")}
 
     async def run(self, operation: Operation, *, token: int | None = None, **arguments: Any) -> OperationOutcome:
-        """Run an operation that holds what it declares."""
+        """Run an operation with its declared resources."""
         token = next(self.tokens) if token is None else token
         tokens = {"content_unit:orphans": token}
         if arguments.get("repo_id") is not None:

@@ -1,4 +1,4 @@
-"""Versions of repositories for tests: as a sync leaves them in the store, without a feed."""
+"""Builds versions of repositories as a sync leaves them in the store, without a feed."""
 
 import hashlib
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 import createrepo_c as cr
 import msgspec
-from pulp_operations.records import Counts, MetadataFile, Package, StoredFile, Version
+from pulp_operations.records import ContentCounts, MetadataFile, Package, StoredFile, VersionRecord
 from pulp_operations.store import Store
 from pulp_operations.versions import METADATA, PACKAGES_FILE, RECEIVED
 
@@ -116,10 +116,9 @@ def add_version(
     packages: list[Package],
     received: Mapping[str, tuple[str, bytes]] | None = None,
     **fields: Any,
-) -> Version:
-    """Make these packages the newest version of a repository, as its sync would.
-
-    `signed` has the received repomd.xml, and what came with it, by their names.
+) -> VersionRecord:
+    """Make these packages the newest version of a repository, as its sync would. `signed` holds the received
+    repomd.xml and its signature files, by name.
     """
     store = Store(runner.storage)
     runner.token += 1
@@ -130,14 +129,14 @@ def add_version(
         for name, content in signed.items():
             (prepared / RECEIVED / name).write_bytes(content)
         repomd = signed.get("repomd.xml", b"")
-        version = Version(
+        version = VersionRecord(
             number=0,
             token=runner.token,
             feed_key="feed",
             repomd_checksum=hashlib.sha256(repomd).hexdigest(),
             revision=str(FEED_TIME_S),
             timestamp_s=FEED_TIME_S,
-            counts=Counts(packages=len(packages), errata=1),
+            counts=ContentCounts(packages=len(packages), errata=1),
             entries=entries,
             **fields,
         )

@@ -1,4 +1,4 @@
-"""Operations that the tests of the worker run. Each leaves traces in the storage that a test can look at."""
+"""Operations for the tests of the worker. Each leaves traces in the storage for the test to check."""
 
 import asyncio
 import ctypes
@@ -19,7 +19,7 @@ from pulp_worker.arguments import HttpUrl
 
 
 def begun(context: Context[Any]) -> Path:
-    """One more line in the task's file: how often it was begun."""
+    """Add a line to the task's file, which counts its starts."""
     path = context.storage / f"begun-{context.task_id}"
     with path.open("a") as file:
         file.write(f"{os.getpid()}\n")
@@ -211,3 +211,23 @@ def misbehave_plain(context: Context) -> object:
         case "not-json":
             return object()
     return None
+
+
+@operation("flaky", cancellable=True)
+async def flaky(context: Context) -> object:
+    """Fails as often as its argument `fails` says, and then succeeds."""
+    return _flaky(context)
+
+
+@operation("flaky-plain", cancellable=True)
+def flaky_plain(context: Context) -> object:
+    """The same in a child process."""
+    return _flaky(context)
+
+
+def _flaky(context: Context) -> object:
+    attempt = len(begun(context).read_text().splitlines())
+    context.report({"attempt": attempt})
+    if attempt <= context.arguments["fails"]:
+        raise OperationError("flaky", f"attempt {attempt} fails", is_final=bool(context.arguments.get("is_final")))
+    return {"attempt": attempt, "tokens": dict(context.tokens)}

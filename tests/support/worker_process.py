@@ -3,14 +3,16 @@
 import asyncio
 import os
 import shutil
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import environment
 from tests.support.pipeline import LIMIT_S, Pipeline
 
 
@@ -26,7 +28,7 @@ class WorkerProcess:
         return [line for line in self.log.read_text(errors="replace").splitlines() if text in line]
 
     async def says(self, text: str, times: int = 1) -> list[str]:
-        """The lines of its log with this text, once there are so many."""
+        """Wait for this many lines of its log with this text."""
         async with asyncio.timeout(LIMIT_S):
             while len(self.lines(text)) < times:  # noqa: ASYNC110  # a file cannot be waited for
                 await asyncio.sleep(0.02)
@@ -34,7 +36,8 @@ class WorkerProcess:
 
 
 def first_of_namespace() -> list[str]:
-    """What makes a command process 1, of a process namespace of its own; skips loudly where that is not allowed."""
+    """The prefix that makes a command process 1 of its own namespace; skips, with the reason, where that is
+    forbidden."""
     unshare = shutil.which("unshare")
     if unshare is None or os.geteuid() != 0:
         pytest.skip("NOT TESTED: the worker as process 1 (unshare --pid needs root)")
@@ -71,3 +74,22 @@ async def logged_worker(
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+@contextmanager
+def worker_process(folder: Path, settings: Mapping[str, str]) -> Iterator[None]:
+    """A worker with these settings; it runs until the end."""
+    with (folder / "worker.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pulp_deploy", "worker"],
+            env=environment(folder, PULP_STORAGE=str(folder / "storage"), **settings),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield
+        assert process.poll() is None, (folder / "worker.log").read_text()
+    finally:
+        process.kill()
+        process.wait()

@@ -17,7 +17,7 @@ from pulp_worker.isolation import IsolationSettings
 from rpm_rs import BuildConfig, CompressionType, FileOptions, PackageBuilder
 
 LOCAL = fetch_settings({"PULP_FETCH_ALLOW": "public,private,loopback"})
-"""A server of a test is on this machine."""
+"""Allow fetching from this machine, where the test's server is."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Feed:
 
 @dataclass
 class Runner:
-    """Runs operations as a worker does, and keeps what they report."""
+    """Runs operations as a worker does, and records their reports."""
 
     storage: Path
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -89,8 +89,8 @@ class Runner:
 
 
 def small_repository(folder: Path, packages: dict[str, str], base_url: str | None = None) -> list[str]:
-    """Write a repository of small packages: location → name; the locations."""
-    shutil.rmtree(folder / "repodata", ignore_errors=True)  # of the repository that was there before
+    """Write a repository of small packages (location → name); return the locations."""
+    shutil.rmtree(folder / "repodata", ignore_errors=True)  # left from the previous repository
     with RepositoryWriter(str(folder), num_packages=len(packages), unique_md_filenames=False) as writer:
         for location, name in packages.items():
             path = folder / location

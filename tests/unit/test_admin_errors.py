@@ -23,6 +23,7 @@ ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
         ),
         (400, {"error_message": "unknown state x"}, 65, "unknown state x"),
         (401, {}, 77, "Authentication Failed"),
+        (401, {"detail": "Invalid username/password."}, 77, "Invalid Username or Password\n\nCheck the user name"),
         (403, {"error_message": "no"}, 77, "Insufficient Permissions: no"),
         (409, {"error_message": "conflict"}, 65, "conflict"),
         (500, {"error_message": "oh"}, 70, "An internal error occurred on the Pulp server:\n\noh"),

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pulp_admin.errors import Failure
 from pulp_admin.paths import api_path
 
@@ -114,3 +117,18 @@ def test_a_path_is_made_of_quoted_segments() -> None:
     for segment in ("", ".", ".."):
         with pytest.raises(Failure):
             api_path("v3", segment)
+
+
+@given(st.text())
+@example("../content/orphans")
+@example("%2e%2e/%2F")
+@example("a;b=c?d#e")
+@example(" /\\\r\n")
+def test_no_text_leads_to_another_path(text: str) -> None:
+    if text in ("", ".", ".."):
+        return
+    with httpx.Client(base_url="http://pulp.test", verify=False) as client:
+        url = client.build_request("GET", api_path("v3", "tasks", text)).url
+    *before, segment, after = url.raw_path.decode().split("/")
+    assert (before, unquote(segment), after) == (["", "pulp", "api", "v3", "tasks"], text, "")
+    assert (url.host, url.query, url.fragment) == ("pulp.test", b"", "")

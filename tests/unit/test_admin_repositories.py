@@ -377,6 +377,7 @@ def test_a_sync_in_the_background_says_where_to_look(run: Any, server: Server) -
     printed = run("rpm", "repo", "sync", "run", "--repo-id", "zoo", "--bg")
     assert printed.out == (
         f"{BANNER}                     Synchronizing Repository [zoo]\n{BANNER}\n"
+        "The request has been queued on the server.\n\n"
         "The status of this sync can be displayed using the status command.\n"
     )
     assert server.sent == [("POST", "v3/tasks/", {"operation": "sync", "arguments": {"repo_id": "zoo"}})]
@@ -386,7 +387,8 @@ def test_a_sync_that_runs_already_is_not_started_twice(run: Any, server: Server)
     server.unfinished = [{"task_id": ID, "task_type": "sync"}]
     printed = run("rpm", "repo", "sync", "run", "--repo-id", "zoo", "--bg")
     assert (printed.code, server.sent) == (0, [])
-    assert printed.err == "A sync task is already in progress for this repository.\n"
+    assert "\n\nA sync task is already in progress for this repository.\n\nThe request has" in printed.out
+    assert printed.err == ""
     assert run("rpm", "repo", "publish", "run", "--repo-id", "zoo", "--bg").code == 0
     assert [body["operation"] for _, _, body in server.sent] == ["publish"]
 
@@ -413,3 +415,21 @@ def test_the_status_of_an_idle_repository(run: Any, name: tuple[str, ...], kind:
 def test_the_shipped_operations_take_what_the_options_say(shipped: Operation, names: set[str]) -> None:
     assert shipped.schema is not None
     assert names <= shipped.schema["properties"].keys()
+
+
+def test_the_usual_list_has_pulp_2s_page_where_its_options_ask_for_it(run: Any) -> None:
+    title = f"{BANNER}                              Repositories\n{BANNER}\n"
+    assert run("repo", "list", "--summary").out == f"{title}Id:           zoo\nDisplay Name: The Zoo\n\n"
+    fields = run("repo", "list", "--fields", "feed,version")
+    assert fields.out == f"{title}Id:      zoo\nFeed:    {FEED} (of the last sync)\nVersion: 3\n\n"
+    assert run("rpm", "repo", "list", "--all", "--fields", "feed").out.splitlines()[4:] == [
+        "Id:   zoo",
+        f"Feed: {FEED} (of the last sync)",
+        "",
+    ]
+    unknown = run("repo", "list", "--fields", "fed")
+    assert (unknown.code, "--fields fed: there is no such field; known are: id, display_name" in unknown.err) == (
+        64,
+        True,
+    )
+    assert run("repo", "list", "--details", "--summary").code == 64

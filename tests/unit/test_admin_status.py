@@ -54,6 +54,15 @@ def test_slots_and_queues_that_nobody_serves_are_shown(tmp_path: Path, capsys: p
     assert "Warning:   3 tasks wait in queue typo, which no worker serves." in lines
 
 
+def test_what_nobody_runs_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unserved = [{"queue": "default", "operation": "sync", "waiting": 1}]
+    found = told(dispatching=False, unserved_operations=unserved)
+    assert admin(tmp_path, lambda request: httpx.Response(200, json=found), "status") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Warning: No processor assigns tasks to workers: no task starts. Start pulp-tasks processor." in out
+    assert "Warning: 1 task waits for operation sync in queue default, which no worker of it offers." in out
+
+
 def test_findings_are_shown_with_what_mends_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fault = {
         "check": "topic-retention",

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 from pulp_admin.words import STATES, UnknownState, spellings, state_of, state_of_report, states_in
-from pulp_api.v2.search import WORDS as PULP2
+from pulp_api.v2.words import WORDS as PULP2
 from pulp_api.v3.tasks import WORDS as PULP3
 from pulp_events.task import State
 
@@ -62,7 +62,8 @@ def test_a_word_of_a_newer_server_is_unknown() -> None:
     ("arguments", "sent"),
     [
         ([], ["waiting", "running", "cancelling"]),
-        (["--all"], []),
+        (["--all"], ["waiting", "running", "cancelling", "finished", "error", "canceled", "skipped"]),
+        (["--all", "--who", "jo"], []),
         (["--state", "completed"], ["finished"]),
         (["--state", "Running,waiting", "-s", "failed"], ["running", "waiting", "error"]),
     ],

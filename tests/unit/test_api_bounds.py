@@ -4,7 +4,6 @@ import asyncio
 import gc
 import socket
 import struct
-import time
 
 import msgspec
 import pytest
@@ -381,11 +380,9 @@ async def test_a_stop_does_not_wait_for_those_who_only_waste_its_time() -> None:
             ):
                 await raw.send(start)
             assert await status(site.port, GET) == 200
-            began = time.monotonic()
             site.server.should_exit = True
-            await site.task
+            await site.task  # a wait of 10,000 s would exceed the time limit of tests
             assert all([await raw.is_closed() for raw in idle])
-            assert time.monotonic() - began < 60  # it was not the 10,000 seconds of anybody
         finally:
             await asyncio.gather(*(raw.close() for raw in idle))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pulp_api.edge import Edge
+from pulp_api.root_pages import Outside
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -29,7 +30,8 @@ async def stream(request: Request) -> Response:
 
 
 APP = Starlette(
-    routes=[Route("/read", read, methods=["POST"]), Route("/stream", stream)], middleware=[Middleware(Edge)]
+    routes=[Route("/read", read, methods=["POST"]), Route("/stream", stream)],
+    middleware=[Middleware(Edge, dialects=[Outside()])],
 )
 
 

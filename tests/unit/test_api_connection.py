@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from pulp_api.edge import Edge
 from pulp_api.front.server import Server
+from pulp_api.root_pages import Outside
 from pulp_api.streaming.hub import Hub
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -33,7 +34,7 @@ async def port() -> AsyncIterator[int]:
 
     app = Starlette(
         routes=[Route("/pulp/api/v3/tasks/", read, methods=["POST"])],
-        middleware=[Middleware(Edge)],
+        middleware=[Middleware(Edge, dialects=[Outside()])],
     )
     server = Server(app, cast(Hub, NoStreams()), 75)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -85,4 +86,4 @@ async def test_a_missing_slash_is_moved_permanently_and_a_post_stays_one(
     head = b"%s /pulp/api/v3/tasks HTTP/1.1\r\nHost: pulp.test\r\nConnection: close\r\n\r\n" % method
     answer = await answer_to(port, head)
     assert answer.startswith(b"HTTP/1.1 " + status)
-    assert b"\r\nlocation: http://pulp.test/pulp/api/v3/tasks/\r\n" in answer
+    assert b"\r\nLocation: http://pulp.test/pulp/api/v3/tasks/\r\n" in answer

@@ -12,8 +12,7 @@ from pulp_events.errors import BadInput
 from pulp_events.events import Access, Resource
 from pulp_events.ids import new_id
 from pulp_events.task import Position, Task, evolve
-from pulp_projections.reading.as_of import row_of
-from pulp_projections.reading.queries import OperationRow, TaskRow
+from pulp_projections.reading.queries import OperationRow, TaskRow, task_row
 
 from tests.support.events import accepted
 
@@ -32,7 +31,7 @@ def task(arguments: str = '{"repo_id": "zoo"}', resources: tuple[Resource, ...] 
     event = accepted(arguments=Raw(arguments.encode()), resources=resources, **data)
     made = evolve(None, event, Position(0, 0), 0)
     assert isinstance(made, Task)
-    return row_of(made, version=1, children=[])
+    return task_row(made, [])
 
 
 def rerun(before: TaskRow, known: OperationRow, **changed: Any) -> Any:

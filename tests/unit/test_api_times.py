@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from pulp_api.respond import time_or_position
 from pulp_api.times import time_of
-from pulp_api.v3.filters import condition_of
+from pulp_api.v3.filters import TASK_FILTERS
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -27,15 +27,15 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 def test_a_time_with_its_zone(text: str) -> None:
     assert time_of(text) == NOON
     assert time_or_position(text) == NOON
-    assert condition_of("started_at__gte", [text]).parameters == {"started_at__gte": NOON}
-    ranged = condition_of("finished_at__range", [f"{text},{text}"]).parameters
+    assert TASK_FILTERS.condition("started_at__gte", [text]).parameters == {"started_at__gte": NOON}
+    ranged = TASK_FILTERS.condition("finished_at__range", [f"{text},{text}"]).parameters
     assert set(ranged.values()) == {NOON}
 
 
 @pytest.mark.parametrize("text", ["2026-11-24T12:00:00", "2026-11-24 12:00:00", "2026-11-24T12:00"])
 def test_a_time_without_a_zone_is_left_to_who_asks(text: str) -> None:
     assert time_of(text) == NOON.replace(tzinfo=None)
-    assert condition_of("started_at__lt", [text]).parameters == {"started_at__lt": NOON}  # as Pulp 3 takes it
+    assert TASK_FILTERS.condition("started_at__lt", [text]).parameters == {"started_at__lt": NOON}  # as Pulp 3 takes it
 
 
 @pytest.mark.parametrize(

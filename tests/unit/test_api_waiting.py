@@ -4,17 +4,17 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from pulp_api.v3.waiting import Code, reason_of, why
+from pulp_api.v3.waiting import Code, WaitingForResponse, reason_of, why
 from pulp_events.task import State
-from pulp_projections.reading.waiting import Ahead, ClaimedBy, Facts, Held, Unmet, Workers
+from pulp_projections.reading.waiting import Ahead, ClaimedBy, HeldResource, Unmet, WaitingFacts, Workers
 
 MINE, A, B, C = (UUID(int=number) for number in range(1, 5))
 FREE = Workers(live=2, serving=2, offering=2, slots=8, free=1)
 
 
-def facts(**changed: object) -> Facts:
+def facts(**changed: object) -> WaitingFacts:
     """Of a task that nothing keeps from running."""
-    plain = Facts(
+    plain = WaitingFacts(
         task_id=MINE,
         state=State.WAITING,
         queue="Default",
@@ -33,8 +33,8 @@ def workers(**changed: int) -> Workers:
 
 
 NOBODY = Workers(live=0, serving=0, offering=0, slots=0, free=0)
-HELD = Held(A, State.RUNNING, "repository:zoo", True)
-SHARED = Held(B, State.CANCELLING, "repository:zoo", False)
+HELD = HeldResource(A, State.RUNNING, "repository:zoo", True)
+SHARED = HeldResource(B, State.CANCELLING, "repository:zoo", False)
 AHEAD = Ahead(B, "repository:zoo")
 UNMET = Unmet(C, State.RUNNING)
 
@@ -42,7 +42,7 @@ UNMET = Unmet(C, State.RUNNING)
 @pytest.mark.parametrize(
     ("given", "code", "message"),
     [
-        (facts(), Code.ABOUT_TO_BE_CLAIMED, "A worker has a free slot for it, and claims it in a moment."),
+        (facts(), Code.ABOUT_TO_BE_CLAIMED, "A worker has a free slot for it: it is assigned in a moment."),
         (
             facts(workers=workers(free=0)),
             Code.NO_FREE_SLOT,
@@ -52,6 +52,11 @@ UNMET = Unmet(C, State.RUNNING)
             facts(workers=workers(live=1, serving=1, offering=1, slots=1, free=0)),
             Code.NO_FREE_SLOT,
             "The only slot of the live worker that can run it is taken.",
+        ),
+        (
+            facts(has_dispatcher=False),
+            Code.NO_DISPATCHER,
+            "No processor is running, so nothing is assigned to workers: start pulp-tasks processor.",
         ),
         (
             facts(workers=NOBODY),
@@ -87,12 +92,12 @@ UNMET = Unmet(C, State.RUNNING)
             f"Task {B}, which is being cancelled, shares repository:zoo, which this task needs exclusively.",
         ),
         (
-            facts(held=(Held(A, State.SUCCESSFUL, "r:1", True),)),
+            facts(held=(HeldResource(A, State.SUCCESSFUL, "r:1", True),)),
             Code.RESOURCE_HELD,
             f"Task {A}, which has ended, still holds r:1.",
         ),
         (
-            facts(held=(Held(A, State.WAITING, "r:1", True),)),
+            facts(held=(HeldResource(A, State.WAITING, "r:1", True),)),
             Code.RESOURCE_HELD,
             f"Task {A}, which is about to start, holds r:1.",
         ),
@@ -109,7 +114,7 @@ UNMET = Unmet(C, State.RUNNING)
         ),
     ],
 )
-def test_the_reason_is_one_plain_sentence(given: Facts, code: Code, message: str) -> None:
+def test_the_reason_is_one_plain_sentence(given: WaitingFacts, code: Code, message: str) -> None:
     reason = reason_of(given)
     assert (reason.code, reason.message) == (code, message)
 
@@ -118,6 +123,7 @@ def test_the_reason_is_one_plain_sentence(given: Facts, code: Code, message: str
     ("given", "code"),
     [
         # What never goes away by itself is told before what does.
+        (facts(has_dispatcher=False, workers=NOBODY, held=(HELD,)), Code.NO_DISPATCHER),
         (facts(workers=NOBODY, unmet=(UNMET,), held=(HELD,), ahead=AHEAD), Code.NO_WORKER_FOR_QUEUE),
         (
             facts(workers=workers(offering=0), unmet=(UNMET,), held=(HELD,), ahead=AHEAD),
@@ -126,12 +132,13 @@ def test_the_reason_is_one_plain_sentence(given: Facts, code: Code, message: str
         (facts(workers=workers(free=0), unmet=(UNMET,), held=(HELD,), ahead=AHEAD), Code.DEPENDENCY),
         (facts(workers=workers(free=0), held=(HELD,), ahead=AHEAD), Code.RESOURCE_HELD),
         (facts(workers=workers(free=0), ahead=AHEAD), Code.EARLIER_TASK),
-        # What a worker has claimed in a chain needs no other worker, only the resource of the task before it.
+        # What is assigned needs no other worker, only the end of the task before it in its slot.
+        (facts(has_dispatcher=False, claimed_by=ClaimedBy("w1", True)), Code.CLAIMED),
         (facts(workers=NOBODY, claimed_by=ClaimedBy("w1", True), held=(HELD,)), Code.RESOURCE_HELD),
         (facts(workers=NOBODY, claimed_by=ClaimedBy("w1", True)), Code.CLAIMED),
     ],
 )
-def test_of_several_reasons_the_one_that_lasts_is_told(given: Facts, code: Code) -> None:
+def test_of_several_reasons_the_one_that_lasts_is_told(given: WaitingFacts, code: Code) -> None:
     assert reason_of(given).code == code
 
 
@@ -141,15 +148,15 @@ def test_all_tasks_that_are_waited_for_are_named_once() -> None:
     assert list(reason_of(facts(unmet=(UNMET, Unmet(A, None)))).tasks) == [C, A]
 
 
-def replace_held(held: Held, **changed: object) -> Held:
+def replace_held(held: HeldResource, **changed: object) -> HeldResource:
     return msgspec.structs.replace(held, **changed)
 
 
-async def told(*known: Facts) -> dict[str, object] | None:
+async def told(*known: WaitingFacts) -> WaitingForResponse | None:
     """Why the first one waits, among these."""
     found = {each.task_id: each for each in known}
 
-    async def facts_of(task_id: UUID) -> Facts | None:
+    async def facts_of(task_id: UUID) -> WaitingFacts | None:
         return found.get(task_id)
 
     return await why(facts_of, known[0].task_id)

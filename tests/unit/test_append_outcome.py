@@ -1,11 +1,12 @@
-"""Whether an append was written is judged alike for events and dead letters, whatever code Kafka's client reports."""
+"""Whether an append was written is judged alike for events, dead letters and audit records, whatever Kafka's client reports."""
 
 import asyncio
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from pulp_events import log
+from pulp_events import admin, audit_log, log
+from pulp_events.audit import What, audit_record
 from pulp_events.errors import AppendOutcomeUnknown, EventTooLarge, LogUnavailable
 from pulp_events.outcome import not_accepted
 from pulp_processor.dead_letters import raw_producer
@@ -56,8 +57,21 @@ class Refusing(Reporting):
         raise KafkaException(self._error)
 
 
+class Silent(Reporting):
+    """A producer that hears nothing of its records."""
+
+    def flush(self, _: float) -> int:
+        return len(self._reports)
+
+
 def append_with(producer: Any) -> None:
     raw_producer.append(producer, "topic", [RawRecord(b"k", b"12345", (), 0)])
+
+
+def audit_with(monkeypatch: pytest.MonkeyPatch, producer: Any) -> None:
+    monkeypatch.setattr(admin, "describe", lambda *_, **__: None)
+    monkeypatch.setattr(audit_log, "make_producer", lambda *_, **__: producer)
+    audit_log.write_audit("nowhere", "topic", audit_record(What.USER_ADDED, actor="os:root"))
 
 
 def test_the_client_names_its_codes() -> None:
@@ -66,7 +80,7 @@ def test_the_client_names_its_codes() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(CODES))
-async def test_each_error_of_a_delivery_means_the_same_to_both(name: str) -> None:
+async def test_each_error_of_a_delivery_means_the_same_to_all(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected: type[Exception] = AppendOutcomeUnknown
     if name == "MSG_SIZE_TOO_LARGE":
         expected = EventTooLarge
@@ -79,15 +93,25 @@ async def test_each_error_of_a_delivery_means_the_same_to_both(name: str) -> Non
     log._resolve(delivered, error, Message())  # type: ignore[arg-type]
     with pytest.raises(expected) as of_event:
         await delivered
-    assert type(of_letter.value) is type(of_event.value) is expected
+    with pytest.raises(expected) as of_audit:
+        audit_with(monkeypatch, Reporting(error))
+    assert {type(each.value) for each in (of_letter, of_event, of_audit)} == {expected}
 
 
 @pytest.mark.parametrize("name", sorted(CODES))
-def test_what_the_client_does_not_accept_was_never_sent(name: str) -> None:
+def test_what_the_client_does_not_accept_was_never_sent(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = EventTooLarge if name == "MSG_SIZE_TOO_LARGE" else LogUnavailable
-    with pytest.raises(expected) as raised:
-        append_with(Refusing(KafkaError(CODES[name])))
-    assert type(raised.value) is expected
+    refusing = Refusing(KafkaError(CODES[name]))
+    with pytest.raises(expected) as of_letter:
+        append_with(refusing)
+    with pytest.raises(expected) as of_audit:
+        audit_with(monkeypatch, refusing)
+    assert type(of_letter.value) is type(of_audit.value) is expected
+
+
+def test_an_audit_record_without_an_answer_may_have_been_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AppendOutcomeUnknown, match="no answer"):
+        audit_with(monkeypatch, Silent(KafkaError(KafkaError._TRANSPORT)))
 
 
 def test_a_full_queue_has_sent_nothing() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 from pulp_api.submitting.argument_words import example, parameters
-from pulp_api.submitting.arguments import BadArguments, checker
+from pulp_api.submitting.arguments import InvalidArguments, checker
 from pulp_events.errors import BadInput
 from pulp_operations import publish, remove_orphans, sync
 from pulp_worker import Operation, operation
@@ -67,7 +67,7 @@ def at_the_door(of: Operation, arguments: dict[str, Any]) -> str | None:
     by = checker(of.name, json.dumps(of.schema))
     try:
         left_out = by.check(arguments)
-    except BadArguments as error:
+    except InvalidArguments as error:
         return str(error)
     return f"left out: {left_out}" if left_out else None
 
@@ -169,7 +169,7 @@ def test_an_example_is_taken_by_both(of: Operation) -> None:
             "inner.urls[0]: a URL with a user name or password is refused",
         ),
         (tree, {"left": {"left": 1}}, "left.left: an object or null is expected"),
-        (remove_orphans, {"a": 1}, "a: there is no argument 'a' (it takes none)"),
+        (remove_orphans, {"a": 1}, "a: there is no argument 'a' (it takes content_type)"),
     ],
 )
 def test_what_is_told(of: Operation, arguments: dict[str, Any], told: str) -> None:

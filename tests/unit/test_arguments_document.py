@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pulp_api.submitting.arguments import BadArguments, checker
+from pulp_api.submitting.arguments import InvalidArguments, checker
 
 TEXT = (Path(__file__).parents[2] / "docs/develop/arguments.md").read_text(encoding="utf-8")
 [PROGRAM] = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -16,7 +16,7 @@ TEXT = (Path(__file__).parents[2] / "docs/develop/arguments.md").read_text(encod
 def test_the_refusal() -> None:
     names: dict[str, Any] = {}
     exec(compile(PROGRAM, "arguments.md", "exec"), names)
-    with pytest.raises(BadArguments) as refused:
+    with pytest.raises(InvalidArguments) as refused:
         checker("mirror", json.dumps(names["mirror"].schema)).check({"repo_id": "zoo", "feed": "not-a-url"})
     [problem] = refused.value.problems
     told = {

@@ -107,5 +107,5 @@ def test_a_reason_is_one_line() -> None:
 def test_no_process_has_its_own_idea_of_away() -> None:
     root = Path(__file__).parents[2]
     paths = [path for folder in ("projections", "services") for path in (root / folder).rglob("*.py")]
-    own = re.compile(r"except[^\n]*(OperationalError|InterfaceError)|\.join\(str\(error\)\.split\(\)\)")
+    own = re.compile(r"\bexcept\b[^\n]*(OperationalError|InterfaceError)|\.join\(str\(error\)\.split\(\)\)")
     assert [path.name for path in paths if own.search(path.read_text())] == ["away.py"]

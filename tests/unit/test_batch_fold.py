@@ -4,10 +4,12 @@ import asyncio
 from random import Random
 
 import pytest
+from pulp_events.task import State
 from pulp_projections.writing import history_rows
 from pulp_projections.writing.batch_fold import BatchFold
-from pulp_projections.writing.fold import Fold, task_ids
+from pulp_projections.writing.fold import Fold, fold, task_ids
 
+from tests.support.events import TASK, accepted, finished, started
 from tests.support.records import records, story
 
 LOG = records(story(Random(1), 20, 400))
@@ -87,3 +89,17 @@ async def test_what_fails_early_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ZeroDivisionError):
         async with second.ahead():
             await asyncio.sleep(0)
+
+
+def test_what_a_batch_knows_is_current_although_its_fold_has_not_begun() -> None:
+    """The batch between changes nothing of the task, so the one after it has to learn of the first."""
+    (waiting,) = fold(records([accepted()]), {})[1].created
+    first = BatchFold(records([started()], start=1), {TASK}, {TASK: waiting})
+    between = BatchFold(records([accepted()], start=2), {TASK}, {TASK: waiting}, after=first)
+    list(first.history())
+    known = between.known_before({TASK})
+    assert known[TASK].state is State.RUNNING
+    list(between.history())
+    last = BatchFold(records([finished()], start=3), {TASK}, known, after=between)
+    list(last.history())
+    assert [task.state for task in last.changes().updated] == [State.SUCCESSFUL]

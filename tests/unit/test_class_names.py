@@ -10,13 +10,12 @@ SHARED = {
     # One of each process.
     *("Settings", "Watchdog", "Connection"),
     # A fact of the log, and the error or the view of it at an edge.
-    *("Outcome", "Progress", "Reason", "Record", "Resource", "TaskError"),
+    *("Outcome", "Progress", "Record", "Resource", "TaskError"),
     # Not renamed yet. Take a name out when it is unique; add none.
-    *("Access", "Admitted", "Attempt", "Author", "BadArguments", "Call", "Changes", "Choice", "Command", "Counts"),
-    *("Facts", "Feed", "Held", "Item", "Kafka", "Kind", "Line", "Listener", "Log", "Narrowing", "Origin", "Owner"),
-    *("Pace", "Page", "Place", "Placed", "Plan", "Principal", "Proxy", "Reading", "Received", "Result", "Role", "Run"),
-    *("Seen", "Shown", "Slots", "Sources", "Standing", "Target", "Version", "View", "Way", "Writer"),
-    "Written",
+    *("Access", "Choice", "Command"),
+    *("Kafka", "Kind", "Line", "Log"),
+    *("Page", "Place", "Proxy", "Result", "Role"),
+    *("Slots", "Standing", "Target"),
 }
 """Names that several classes have."""
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from pulp_deploy.main import pulp_tasks
-from pulp_events.settings import installation
+from pulp_events.declared_settings import read
+from pulp_runtime.installation import Installation
 from pulp_worker.settings import Settings as WorkerSettings
 
 from tests.support.manifests import COMPOSE, DEPLOY, seconds
@@ -117,7 +118,7 @@ def test_a_process_takes_its_settings(name: str, made: Path) -> None:
         key: str(made / "secrets" / mounted[Path(value).name]) if value.startswith("/run/secrets/kafka") else value
         for key, value in OURS[name]["environment"].items()
     }
-    found = installation(settings)
+    found = read(Installation, settings)
     assert found["kafka"]
 
 

@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import click
 import pytest
 from click.testing import CliRunner
-from pulp_console import edge, exits
+from hypothesis import given
+from hypothesis import strategies as st
+from pulp_console import edge, exits, output
 from pulp_console.asking import confirm, yes_option
 from pulp_console.escaping import one_line, plain
 from pulp_console.groups import Choice, Group, suggestion
@@ -226,3 +229,31 @@ def test_a_terminal_without_the_letters_gets_escapes() -> None:
 
 def test_now_has_a_zone() -> None:
     assert parse_time("now", datetime.now(UTC)).tzinfo is not None
+
+
+def columns(text: str) -> int:
+    """The columns of a text by Unicode's own table (UAX 11), for letters without marks."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+@given(
+    st.text(st.sampled_from("ab漢字、ｱｱＡé한 "), max_size=200),
+    st.sampled_from(["", "Key: ", "漢: "]),
+)
+def test_no_line_of_wide_characters_is_wider_than_the_page(text: str, head: str) -> None:
+    lines = output.wrap(head, text, width=40)
+    assert [line for line in lines if columns(line) > 40] == []
+    assert "".join("".join(lines).split()) == "".join((head + text).split())
+
+
+@given(st.text(st.sampled_from("ab漢字é한 "), max_size=60), st.integers(2, 30))
+def test_what_is_cropped_fits_and_begins_as_the_text(text: str, width: int) -> None:
+    shown = output.cropped(text, width)
+    assert columns(shown) <= width
+    assert shown == text or (shown.endswith("…") and text.startswith(shown[:-1]))
+
+
+def test_columns_of_a_table_stand_below_each_other() -> None:
+    lines = output.table([["漢字", "x"], ["ab", "y"]], ("NAME", "VALUE"))
+    assert lines == ["NAME  VALUE", "漢字  x", "ab    y"]
+    assert {columns(line[: line.rindex(value)]) for line, value in zip(lines, ("VALUE", "x", "y"), strict=True)} == {6}

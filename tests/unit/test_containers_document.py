@@ -10,10 +10,12 @@ from click.testing import CliRunner
 from pulp_deploy.main import pulp_tasks
 
 from tests.support.manifests import COMPOSE, DEPLOY, manifests, named, pod_of
+from tests.support.walk import blocks
 
 ROOT = DEPLOY.parent
-TEXT = (ROOT / "docs" / "operate" / "containers.md").read_text()
-COMMANDS = [shlex.split(line) for line in re.findall(r"^ {4,}(\S.*)$", TEXT, re.MULTILINE)]
+PAGE = ROOT / "docs" / "operate" / "containers.md"
+TEXT = PAGE.read_text()
+COMMANDS = [shlex.split(line) for block in blocks(PAGE) for line in block.lines]
 MANIFESTS = [*manifests(DEPLOY / "kubernetes"), *manifests(DEPLOY / "kubernetes" / "examples")]
 PODS = [each for each in MANIFESTS if each["kind"] in ("Deployment", "StatefulSet", "Job", "Pod")]
 

@@ -78,7 +78,7 @@ async def test_without_a_declaration_anything_is_taken(tmp_path: Path) -> None:
         (copy, {"source": "http://h/", "names": [1]}, "argument names[0]: Expected `str`, got `int`"),
         (look, {"where": 1}, "argument where: Expected `str`"),
         (look, {"were": "x"}, "unknown argument 'were'"),
-        (remove_orphans, {"all": True}, "unknown argument 'all'; it takes: none"),
+        (remove_orphans, {"all": True}, "unknown argument 'all'; it takes: content_type"),
     ],
 )
 async def test_what_does_not_fit_fails_the_task_with_a_message_and_no_traceback(
@@ -140,6 +140,6 @@ def test_shipped_operations_declare_what_they_take() -> None:
             *("retention", "most_removed_percent", "allow_shrink"),
         ],
         "publish": ["repo_id", "packages_url", "compression", "metadata", "verify_tls"],
-        "remove-orphans": [],
+        "remove-orphans": ["content_type"],
     }
     assert all("description" in each for of in (sync, publish) for each in (of.schema or {})["properties"].values())

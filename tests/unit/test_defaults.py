@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from pulp_admin.config import DEFAULT_URL
+from pulp_admin.settings import DEFAULT_URL
 from pulp_api.settings import Settings as ApiSettings
 from pulp_deploy import defaults as local
 from pulp_deploy.main import pulp_tasks

@@ -11,19 +11,22 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import UNSET, Raw
 from pulp_events.codec import MAX_EVENT_BYTES, TYPES, decode, encode, key_of, type_of
 from pulp_events.errors import EventTooLarge, InvalidEvent, UndecodableRecord
 from pulp_events.events import (
     Accepted,
     Access,
+    AttemptFailed,
     CancelRequested,
     Data,
     Event,
     Finished,
     Outcome,
     Progress,
+    Purged,
     Resource,
+    Retry,
     Started,
     TaskError,
     UnknownEvent,
@@ -31,7 +34,18 @@ from pulp_events.events import (
 )
 from pulp_events.task import Position, evolve
 
-from tests.support.events import ATTEMPT, NOON, TASK, accepted, event, finished, progress, started
+from tests.support.events import (
+    ATTEMPT,
+    NOON,
+    OTHER_ATTEMPT,
+    TASK,
+    accepted,
+    event,
+    finished,
+    progress,
+    purged,
+    started,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "events-v1.jsonl"
 LINES = GOLDEN.read_bytes().splitlines()
@@ -51,6 +65,10 @@ carried = values.map(lambda value: Raw(msgspec.json.encode(value)))
 objects = st.dictionaries(text, values, max_size=5).map(lambda value: Raw(msgspec.json.encode(value)))
 uuids = st.uuids()
 errors = st.builds(TaskError, code=names, description=text, traceback=st.none() | text)
+seconds = st.floats(0, 86_400)
+retries = st.builds(Retry, st.integers(0, 100), seconds, seconds)
+zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+times = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=zones)
 datas: st.SearchStrategy[Data] = st.one_of(
     st.builds(
         Accepted,
@@ -64,9 +82,12 @@ datas: st.SearchStrategy[Data] = st.one_of(
         parent_id=st.none() | uuids,
         depends_on=st.lists(uuids, max_size=3).map(tuple),
         timeout_seconds=st.none() | st.integers(1, 315_360_000),
+        retry=st.just(UNSET) | st.none() | retries,
+        deadline_seconds=st.just(UNSET) | st.none() | st.integers(1, 315_360_000),
     ),
     st.builds(Started, attempt=st.integers(1, 2**31 - 1), attempt_id=uuids, worker=names, cancellable=st.booleans()),
     st.builds(Progress, attempt_id=uuids, sequence=st.integers(1, 2**63 - 1), progress=objects),
+    st.builds(AttemptFailed, attempt_id=uuids, error=errors, retry_at=times),
     st.builds(CancelRequested, reason=st.none() | text.filter(lambda reason: len(reason) <= 1024)),
     st.builds(
         Finished,
@@ -75,13 +96,13 @@ datas: st.SearchStrategy[Data] = st.one_of(
         result=carried,
         error=st.none() | errors,
     ),
+    st.builds(Purged, requested_by=names, filter=objects),
 )
-zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 events = st.builds(
     Event,
     id=uuids,
     task_id=uuids,
-    time=st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=zones),
+    time=times,
     actor=names,
     data=datas,
     source=names,
@@ -151,6 +172,16 @@ def test_the_golden_events_mean_what_they_meant() -> None:
     assert isinstance(second, Event)
     assert second.time == datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
     assert second.traceparent == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    retried, failed = by_id["0d"], by_id["0e"]
+    assert isinstance(retried, Event)
+    assert isinstance(retried.data, Accepted)
+    assert (retried.data.retry, retried.data.deadline_seconds) == (Retry(3, 10.0, 600.0), 86_400)
+    assert isinstance(failed, Event)
+    assert failed.data == AttemptFailed(
+        attempt_id=OTHER_ATTEMPT,
+        error=TaskError("fetch-failed", "no route to host", "Traceback (most recent call last):\n"),
+        retry_at=datetime(2026, 11, 24, 12, 0, 12, 500_000, UTC),
+    )
     third = by_id["0a"]
     assert isinstance(third, Event)
     assert third.data == Finished(
@@ -229,6 +260,8 @@ POISON: dict[str, bytes | None] = {
     "a specversion of many lines": altered(accepted(), specversion="1\n" * 100_000),
     "an outcome as long as a record": with_data(finished(), outcome="o" * 900_000),
     "an outcome that is none": with_data(finished(), outcome="ok"),
+    "a purge by nobody": with_data(purged(), requested_by=""),
+    "a filter that is a list": with_data(purged(), filter=[1]),
     "U+0000 in a value": with_data(progress(), progress={"a": "x\0y"}),
     "U+0000 in a key": with_data(progress(), progress={"a\0": 1}),
     "U+0000 in a list": with_data(finished(), result=[["\0"]]),
@@ -298,6 +331,11 @@ def test_an_event_of_a_type_that_is_not_known_is_kept_as_such() -> None:
         event(Progress(attempt_id=ATTEMPT, sequence=1, progress=Raw(b"nonsense"))),
         event(Finished(outcome=Outcome.FAILED, error=TaskError("x", "a\0b"))),
         event(Finished(outcome=Outcome.FAILED, error=TaskError("x", "a file \udcff"))),
+        event(Purged(requested_by="user:admin", filter=Raw(b"[]"))),
+        event(
+            AttemptFailed(attempt_id=ATTEMPT, error=TaskError("x", "why"), retry_at=datetime(9999, 1, 1, tzinfo=UTC))
+        ),
+        event(Accepted(operation="x", retry=Retry(retries=-1))),
         event(CancelRequested(), actor=""),
     ],
 )
@@ -331,6 +369,8 @@ def test_an_event_is_printed_with_its_json_as_text() -> None:
     assert """result={"ä": [1]}, error=TaskError(code='x', description='why', traceback=None)""" in str(ended)
     reported = event(Progress(attempt_id=ATTEMPT, sequence=1, progress=Raw(b'{"done": 3}')))
     assert """sequence=1, progress={"done": 3})""" in f"{reported!r}"
+    hidden = event(Purged(requested_by="x", filter=Raw(b'{"states": ["failed"]}')))
+    assert """requested_by='x', filter={"states": ["failed"]})""" in str(hidden)
     assert "arguments={}" in str(event(Accepted(operation="sync")))
     task = evolve(None, accepted(), Position(0, 0), 0)
     assert "arguments={" in str(task)

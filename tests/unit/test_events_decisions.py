@@ -1,17 +1,29 @@
 """What is appended, given what is known: cancel requests, and the ends that no worker will write."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 import pytest
 from msgspec.structs import replace
-from pulp_events.decisions import Dependencies, Situation, react, request_cancel
-from pulp_events.errors import TaskAlreadyFinal, TaskNotCancellable
-from pulp_events.events import CancelRequested, Event, Finished, Outcome
+from pulp_events.decisions import Dependencies, Situation, purge, react, request_cancel
+from pulp_events.errors import TaskAlreadyFinal, TaskNotCancellable, TaskNotPurgeable
+from pulp_events.events import AttemptFailed, CancelRequested, Event, Finished, Outcome, Purged, Retry
 from pulp_events.ids import NAMESPACE
 from pulp_events.task import FINAL, Ignored, Position, State, Task, evolve
 
-from tests.support.events import ATTEMPT, NOON, OTHER_ATTEMPT, TASK, accepted, cancel_requested, finished, started
+from tests.support.events import (
+    ATTEMPT,
+    NOON,
+    OTHER_ATTEMPT,
+    TASK,
+    accepted,
+    attempt_failed,
+    cancel_requested,
+    finished,
+    purged,
+    started,
+)
 
 EVENT_ID = UUID("0193f3f0-7a00-7000-8000-000000000042")
 WAITING = [accepted()]
@@ -50,6 +62,22 @@ def test_a_second_cancel_is_none(events: list[Event]) -> None:
 def test_a_running_task_without_support_for_it_is_not_cancelled() -> None:
     with pytest.raises(TaskNotCancellable, match=f"task {TASK} is running, and its operation cannot be cancelled"):
         ask(STUBBORN)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_an_ended_task_is_purged_once(outcome: Outcome) -> None:
+    ended = [*RUNNING, finished(outcome=outcome)]
+    [event] = purge(fold(ended), event_id=EVENT_ID, now=NOON, actor="user:ann", correlation_id="c")
+    data = Purged(requested_by="user:ann")
+    assert event == Event(id=EVENT_ID, task_id=TASK, time=NOON, actor="user:ann", data=data, correlation_id="c")
+    assert purge(fold([*ended, event]), event_id=EVENT_ID, now=NOON, actor="user:bob") == []
+    assert purge(fold([*ended, purged()]), event_id=EVENT_ID, now=NOON, actor="user:bob") == []
+
+
+@pytest.mark.parametrize("events", [WAITING, RUNNING, [*RUNNING, cancel_requested()]])
+def test_an_unfinished_task_is_not_purged(events: list[Event]) -> None:
+    with pytest.raises(TaskNotPurgeable, match=f"task {TASK} has not ended: wait for its end, or cancel it, before"):
+        purge(fold(events), event_id=EVENT_ID, now=NOON, actor="user:ann")
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -155,3 +183,64 @@ def test_a_task_without_attempt_is_ended_as_such() -> None:
     assert isinstance(reaction.data, Finished)
     assert reaction.data.attempt_id is None
     assert fold([accepted(), cancel_requested(), reaction]).state is State.CANCELLED
+
+
+RETRY = Retry(retries=2, backoff_seconds=4, max_backoff_seconds=60)
+TRIED = [*RUNNING, attempt_failed()]
+AGAIN = [*TRIED, started(attempt=2, attempt_id=OTHER_ATTEMPT)]
+
+
+@pytest.mark.parametrize(
+    ("events", "known", "code"),
+    [
+        (RUNNING, situation(lost=True), "worker-lost"),
+        (RUNNING, situation(at_ms=20_000), "timeout"),
+        (AGAIN, situation(lost=True), "worker-lost"),
+    ],
+)
+def test_a_task_with_retries_left_goes_on_to_its_next_attempt(events: list[Event], known: Situation, code: str) -> None:
+    task = replace(fold(events), timeout_seconds=10, retry=RETRY, started_at_ms=1000)
+    reaction = react(task, known, now=NOON)
+    assert reaction is not None
+    assert isinstance(reaction.data, AttemptFailed)
+    assert (reaction.data.error.code, reaction.data.attempt_id, reaction.actor) == (code, task.attempt_id, "reactor")
+    longest = timedelta(seconds=4 * 2**task.failed_attempts)
+    assert longest / 2 <= reaction.data.retry_at - NOON <= longest
+    waiting = evolve(task, reaction, Position(0, 99), at_ms=10**9)
+    assert isinstance(waiting, Task)
+    assert waiting.state is State.WAITING
+    assert isinstance(evolve(waiting, reaction, Position(0, 100), at_ms=10**9), Ignored)
+    assert react(waiting, known, now=NOON) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "events", "known", "changed", "end"),
+    [
+        ("no retry left", RUNNING, situation(lost=True), {"failed_attempts": 2}, "worker-lost"),
+        ("somebody has cancelled it", [*RUNNING, cancel_requested()], situation(lost=True), {}, "worker-lost"),
+        ("the next attempt would come too late", RUNNING, situation(lost=True), {"deadline_seconds": 1}, "worker-lost"),
+        ("the deadline has passed", RUNNING, situation(at_ms=6001), {"deadline_seconds": 5}, "deadline-exceeded"),
+        ("also between two attempts", TRIED, situation(at_ms=6001), {"deadline_seconds": 5}, "deadline-exceeded"),
+        ("also before the first", WAITING, situation(at_ms=6001), {"deadline_seconds": 5}, "deadline-exceeded"),
+        ("it has not passed", RUNNING, situation(at_ms=6000), {"deadline_seconds": 5}, None),
+    ],
+)
+def test_a_task_that_is_not_tried_again_ends(
+    name: str, events: list[Event], known: Situation, changed: dict[str, int], end: str | None
+) -> None:
+    task = replace(fold(events), retry=RETRY, accepted_at_ms=1000, **changed)
+    reaction = react(task, known, now=datetime.fromtimestamp(2, UTC))
+    if end is None:
+        assert reaction is None
+        return
+    assert reaction is not None, name
+    assert isinstance(reaction.data, Finished)
+    assert (reaction.data.outcome, reaction.data.error and reaction.data.error.code) == (Outcome.FAILED, end)
+    assert isinstance(evolve(task, reaction, Position(0, 99), at_ms=10**9), Task)
+
+
+def test_a_cancel_between_two_attempts_ends_the_task() -> None:
+    reaction = react(fold([*TRIED, cancel_requested()]), situation(), now=NOON)
+    assert reaction is not None
+    assert isinstance(reaction.data, Finished)
+    assert (reaction.data.outcome, reaction.data.attempt_id) == (Outcome.CANCELLED, None)

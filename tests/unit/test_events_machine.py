@@ -5,20 +5,30 @@ from uuid import UUID
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from pulp_events.events import Event, Finished, Outcome, Progress, Started
+from pulp_events.events import AttemptFailed, Event, Finished, Outcome, Progress, Started
 from pulp_events.task import FINAL, Ignored, Position, State, Task, evolve
 
-from tests.support.events import ATTEMPT, OTHER_ATTEMPT, accepted, cancel_requested, finished, progress, started
+from tests.support.events import (
+    ATTEMPT,
+    OTHER_ATTEMPT,
+    accepted,
+    attempt_failed,
+    cancel_requested,
+    finished,
+    progress,
+    purged,
+    started,
+)
 
 ATTEMPTS = st.sampled_from([ATTEMPT, OTHER_ATTEMPT])
 NEXT: dict[State | None, set[State]] = {
     None: {State.WAITING},
     State.WAITING: {State.RUNNING, State.CANCELLING, *FINAL},
-    State.RUNNING: {State.RUNNING, State.CANCELLING, *FINAL},
+    State.RUNNING: {State.RUNNING, State.WAITING, State.CANCELLING, *FINAL},
     State.CANCELLING: {State.CANCELLING, *FINAL},
-    **{state: set() for state in FINAL},
+    **{state: {state} for state in FINAL},
 }
-"""Where an effect may lead: there is no way back, and none out of a final state."""
+"""Where an effect may lead: the one way back is that of a failed attempt, and there is none out of a final state."""
 
 
 class Story(RuleBasedStateMachine):
@@ -54,6 +64,10 @@ class Story(RuleBasedStateMachine):
     def gets_on(self, attempt_id: UUID, sequence: int) -> None:
         self.happens(progress(attempt_id=attempt_id, sequence=sequence))
 
+    @rule(attempt_id=ATTEMPTS)
+    def is_tried_again(self, attempt_id: UUID) -> None:
+        self.happens(attempt_failed(attempt_id=attempt_id))
+
     @rule()
     def is_to_stop(self) -> None:
         self.happens(cancel_requested())
@@ -62,22 +76,33 @@ class Story(RuleBasedStateMachine):
     def ends(self, attempt_id: UUID | None, outcome: Outcome) -> None:
         self.happens(finished(attempt_id=attempt_id, outcome=outcome))
 
+    @rule()
+    def is_purged(self) -> None:
+        self.happens(purged())
+
     @invariant()
     def the_version_counts_the_effective_events(self) -> None:
         assert (self.task.version if self.task else 0) == len(self.effective)
 
     @invariant()
-    def it_ends_at_most_once_and_nothing_has_an_effect_after_that(self) -> None:
-        ends = [number for number, event in enumerate(self.effective, 1) if isinstance(event.data, Finished)]
-        assert ends in ([], [len(self.effective)])
+    def it_ends_at_most_once_and_after_that_it_can_only_be_purged_once(self) -> None:
+        kinds = [type(event.data).__name__ for event in self.effective]
+        assert kinds.count("Finished") <= 1
+        if "Finished" in kinds:
+            assert kinds[kinds.index("Finished") + 1 :] in ([], ["Purged"])
 
     @invariant()
     def it_ends_as_the_effective_end_says(self) -> None:
         if self.task is not None and self.task.state in FINAL:
-            last = self.effective[-1].data
-            assert isinstance(last, Finished)
+            [last] = [event.data for event in self.effective if isinstance(event.data, Finished)]
             assert (self.task.state.value, self.task.attempt_id) == (last.outcome.value, last.attempt_id)
             assert self.task.finished_at_ms is not None
+
+    @invariant()
+    def only_an_ended_task_is_purged(self) -> None:
+        if self.task is not None and self.task.purged_at_ms is not None:
+            assert self.task.state in FINAL
+            assert type(self.effective[-1].data).__name__ == "Purged"
 
     @invariant()
     def nothing_starts_after_a_cancel(self) -> None:
@@ -89,10 +114,14 @@ class Story(RuleBasedStateMachine):
 
     @invariant()
     def only_the_current_attempt_reports_and_always_something_later(self) -> None:
-        attempt, sequence = None, 0
+        attempt: UUID | None = None
+        sequence = 0
         for event in self.effective:
             if isinstance(event.data, Started):
                 attempt, sequence = event.data.attempt_id, 0
+            elif isinstance(event.data, AttemptFailed):
+                assert event.data.attempt_id == attempt
+                attempt = None
             elif isinstance(event.data, Progress):
                 assert event.data.attempt_id == attempt
                 assert event.data.sequence > sequence
@@ -108,6 +137,14 @@ class Story(RuleBasedStateMachine):
         if self.task is not None:
             assert not (self.task.state is State.WAITING and self.task.attempt_id is not None)
             assert not (self.task.state is State.RUNNING and self.task.attempt_id is None)
+
+    @invariant()
+    def it_knows_how_often_it_failed_and_until_when_it_waits(self) -> None:
+        if self.task is not None:
+            failed = [event for event in self.effective if isinstance(event.data, AttemptFailed)]
+            assert self.task.failed_attempts == len(failed)
+            is_next = self.task.state is State.WAITING and bool(failed)
+            assert (self.task.retry_at_ms is not None) == is_next
 
 
 TestStory = Story.TestCase

@@ -1,12 +1,9 @@
 """What stands for ever or is relied on from outside: public names, wire names, partitions, ids, settings."""
 
 import pulp_events
-import pytest
-from pulp_events import settings as read
 from pulp_events.codec import TYPES, key_of
 from pulp_events.events import Access, ErrorCode, Resource
 from pulp_events.ids import derived_id, new_id
-from pulp_events.settings import SettingsError
 from pulp_events.task import FINAL, Reason, State
 from pulp_events.topics import Topics, partition_of
 
@@ -17,6 +14,7 @@ def test_the_public_names() -> None:
     assert sorted(pulp_events.__all__) == [
         "Accepted",
         "Access",
+        "AttemptFailed",
         "CancelRequested",
         "Event",
         "FINAL",
@@ -26,9 +24,11 @@ def test_the_public_names() -> None:
         "Position",
         "Progress",
         "PulpError",
+        "Purged",
         "Reason",
         "Received",
         "Resource",
+        "Retry",
         "Started",
         "State",
         "Subscription",
@@ -45,9 +45,11 @@ def test_the_public_names() -> None:
 def test_the_words_of_the_wire() -> None:
     assert sorted(TYPES.values()) == [
         "org.pulpproject.task.accepted.v1",
+        "org.pulpproject.task.attempt-failed.v1",
         "org.pulpproject.task.cancel-requested.v1",
         "org.pulpproject.task.finished.v1",
         "org.pulpproject.task.progress.v1",
+        "org.pulpproject.task.purged.v1",
         "org.pulpproject.task.started.v1",
     ]
     assert [*ErrorCode] == [
@@ -62,11 +64,14 @@ def test_the_words_of_the_wire() -> None:
         "worker-stopped",
         "lease-lost",
         "timeout",
+        "deadline-exceeded",
         "cancel-abandoned",
         "dependency-failed",
     ]
     assert key_of(TASK) == b"e0e0a250-eded-468f-9d97-0419a00b130f"
-    assert Topics.named() == ("pulp.tasks.events", "pulp.tasks.dead-letters", "pulp.tasks.audit")
+    names = ("pulp.tasks.events", "pulp.tasks.dead-letters", "pulp.tasks.audit", "pulp.schedules.events")
+    assert Topics.named() == names
+    assert Topics.named("x").schedules == "x.schedules"
     assert Topics.named("x").events == "x.events"
 
 
@@ -82,6 +87,8 @@ def test_the_words_of_the_history() -> None:
         "not cancellable",
         "already requested",
         "final",
+        "not finished",
+        "already purged",
         "wrong partition",
         "unknown type",
     ]
@@ -123,24 +130,3 @@ def test_derived_ids_are_the_same_for_ever() -> None:
     assert str(derived_id("a", 1, None)) == "1972e0aa-5b55-500b-9ac3-907952f4e1fe"  # SHA-1 of RFC 9562, 5.5
     assert derived_id("a", "b") != derived_id("ab")
     assert derived_id("a", "b").version == 5
-
-
-def test_settings_say_which_key_is_wrong_and_what_is_expected() -> None:
-    env = {"TEXT": " a ", "EMPTY": " ", "NUMBER": "1.5", "WORDS": "a, b,,c"}
-    assert read.text(env, "TEXT") == "a"
-    assert read.text(env, "EMPTY", "b") == "b"
-    assert read.number(env, "NUMBER", 9) == 1.5
-    assert read.number(env, "NONE", 9) == 9
-    assert read.words(env, "WORDS", ()) == ("a", "b", "c")
-    assert read.words(env, "EMPTY", ("x",)) == ("x",)
-    with pytest.raises(SettingsError, match="EMPTY is not set"):
-        read.text(env, "EMPTY")
-    with pytest.raises(SettingsError, match="TEXT=a: a number"):
-        read.number(env, "TEXT", 1)
-    with pytest.raises(SettingsError, match=r"NUMBER=1\.5: a whole number"):
-        read.integer(env, "NUMBER", 1)
-    with pytest.raises(SettingsError, match=r"NUMBER=1\.5: a number of at least 2"):
-        read.number(env, "NUMBER", 1, least=2)
-    for nonsense in ("nan", "inf", "1e999"):
-        with pytest.raises(SettingsError, match="N="):
-            read.integer({"N": nonsense}, "N", 1)

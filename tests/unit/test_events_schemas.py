@@ -21,11 +21,15 @@ BREAKS: dict[str, dict[str, Any]] = {
         "group_id": "g",
         "depends_on": "x",
         "timeout_seconds": 0,
+        "retry": {"retries": 101},
+        "deadline_seconds": 0,
     },
     "org.pulpproject.task.started.v1": {"attempt": 0, "attempt_id": None, "worker": "", "cancellable": "yes"},
     "org.pulpproject.task.progress.v1": {"attempt_id": "a", "sequence": 0, "progress": "half"},
+    "org.pulpproject.task.attempt-failed.v1": {"attempt_id": None, "error": {"code": "x"}, "retry_at": 5},
     "org.pulpproject.task.cancel-requested.v1": {"reason": "x" * 1025},
     "org.pulpproject.task.finished.v1": {"outcome": "ok", "attempt_id": 1, "error": {"code": "x"}},
+    "org.pulpproject.task.purged.v1": {"requested_by": "", "filter": [1]},
 }
 
 

@@ -15,7 +15,7 @@ from pulp_processor.instance import InstanceInUse
 from pulp_processor.rebuilding.errors import RebuildCancelled, RebuildInterrupted, RebuildInUse, RebuildRefused
 from pulp_runtime.startup import DependencyAway
 from pulp_worker.loading import OperationsNotLoaded
-from pulp_worker.registration import Holder, NameInUse
+from pulp_worker.registration import NameHolder, NameInUse
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from pulp_worker.registration import Holder, NameInUse
         (DataFolderInUse("x"), os.EX_CANTCREAT),
         (PortInUse("x"), os.EX_CANTCREAT),
         (InstanceInUse("x", "y"), os.EX_CANTCREAT),
-        (NameInUse("x", Holder("host", 1, UUID(int=1), datetime(2026, 11, 24, tzinfo=UTC), 6)), os.EX_CANTCREAT),
+        (NameInUse("x", NameHolder("host", 1, UUID(int=1), datetime(2026, 11, 24, tzinfo=UTC), 6)), os.EX_CANTCREAT),
         (RebuildInUse("x"), os.EX_CANTCREAT),
         (RebuildRefused("x"), os.EX_USAGE),
         (RebuildInterrupted("x"), os.EX_UNAVAILABLE),

@@ -208,9 +208,9 @@ def test_what_is_asked_of_a_proxy(env: dict[str, str], host: str, expected: bool
         ("PULP_FETCH_ALLOW", "10.0.0.0/33", "10.0.0.0/33"),
         ("PULP_FETCH_DENY", "127.1", "127.1"),
         ("PULP_FETCH_PORTS", "90-80", "ports and ranges are expected"),
-        ("PULP_FETCH_DOWNGRADE", "perhaps", "yes or no is expected"),
+        ("PULP_FETCH_DOWNGRADE", "perhaps", "one of no, yes is expected"),
         ("PULP_FETCH_BYTES", "0", "at least 1"),
-        ("PULP_FETCH_READ_S", "soon", "a number is expected"),
+        ("PULP_FETCH_READ_S", "soon", "a number of at least 0.1 is expected"),
     ],
 )
 def test_a_wrong_setting_is_named(key: str, value: str, words: str) -> None:

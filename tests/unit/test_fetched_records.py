@@ -11,7 +11,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from pulp_events.reader import Record
-from pulp_processor.consuming.fetching import _FetchResult, _PartitionRecords
+from pulp_processor.consuming.internals.record_fetcher import _FetchResult, _PartitionRecords
 
 AT = TopicPartition("events", 3)
 HEADERS = [("content-type", b"json")]
@@ -63,7 +63,7 @@ def expected(*offsets: int, base: int = 0) -> list[Record]:
 def test_they_come_once_and_in_order_however_many_are_taken(most: int) -> None:
     records = fetched(batch(0, 10), batch(10, 1), batch(11, 10))
     taken: list[Record] = []
-    while not records.is_all_taken:
+    while not records.is_exhausted:
         part = records.take(most)
         assert len(part) == min(most, 21 - len(taken))
         taken += part
@@ -89,10 +89,10 @@ def test_control_batches_are_passed_over() -> None:
     assert [record.offset for record in records.take(2)] == [0, 1]
     assert records.next_fetch_offset == 2
     assert [record.offset for record in records.take(100)] == [3, 4]
-    assert (records.next_fetch_offset, records.is_all_taken) == (5, True)
+    assert (records.next_fetch_offset, records.is_exhausted) == (5, True)
 
     records = fetched(batch(0, 1, attributes=CONTROL))
-    assert (records.take(5), records.next_fetch_offset, records.is_all_taken) == ([], 1, True)
+    assert (records.take(5), records.next_fetch_offset, records.is_exhausted) == ([], 1, True)
 
 
 async def result_of(records: _PartitionRecords) -> tuple[Any, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from aiokafka.consumer import fetcher
-from pulp_processor.consuming.fetching import _Fetcher
+from pulp_processor.consuming.internals.record_fetcher import _Fetcher
 
 USUAL_MS = 1500
 

@@ -19,7 +19,7 @@ from pulp_events.task import State, Task
 from pulp_projections.writing.fold import Changes, Fold, HistoryRow, fold, task_ids
 
 from tests.support import events
-from tests.support.events import NOON, TASK, accepted, cancel_requested, finished, progress, started
+from tests.support.events import NOON, TASK, accepted, cancel_requested, finished, progress, purged, started
 from tests.support.records import PlainFold, garbage, life, record, records, story
 
 
@@ -88,8 +88,24 @@ def test_the_rows_are_those_of_a_plain_reading(random: Random, length: int) -> N
     assert {str(task_id): summary(task) for task_id, task in rows.tasks.items()} == {
         task_id: vars(task) for task_id, task in plain.tasks.items()
     }
-    assert rows.counts == Counter((0, task.state, task.operation) for task in plain.tasks.values())
+    assert rows.counts == Counter(
+        (0, task.state, task.operation) for task in plain.tasks.values() if task.purged_by is None
+    )
     assert {str(task_id): str(cause) for task_id, cause in rows.causes.items()} == plain.causes
+
+
+def test_a_purged_task_is_counted_no_more() -> None:
+    ended = [accepted(), started(), finished()]
+    assert fold(records([*ended, purged()]), {})[1].counts == {}
+    known = {task.task_id: task for task in fold(records(ended), {})[1].created}
+    changes = fold(records([purged(), purged()], start=3), known)[1]
+    assert (changes.counts, changes.workers) == ({(0, "successful", "sync"): -1}, set())
+    running = {task.task_id: task for task in fold(records(ended[:2]), {})[1].created}
+    assert fold(records([finished(), purged()], start=2), running)[1].counts == {(0, "running", "sync"): -1}
+    assert fold(records([purged(), finished()], start=2), running)[1].counts == {
+        (0, "running", "sync"): -1,
+        (0, "successful", "sync"): 1,
+    }
 
 
 def summary(task: Task) -> dict[str, object]:
@@ -103,6 +119,7 @@ def summary(task: Task) -> dict[str, object]:
         "version": task.version,
         "last_offset": task.offset,
         "operation": task.operation,
+        "purged_by": task.purged_by,
     }
 
 
@@ -128,6 +145,23 @@ def test_the_counters_move_with_the_state_and_only_with_it() -> None:
     assert second.counts == {(0, "waiting", "sync"): -1, (0, "running", "sync"): 1}
     tasks = {TASK: second.updated[0]}
     assert fold(records([progress()], start=2), tasks)[1].counts == {}
+
+
+def test_the_workers_are_those_whose_tasks_stand_differently() -> None:
+    _, new = fold(records([accepted()]), {})
+    assert new.workers == set()
+    _, begun = fold(records([started(worker="w1")], start=1), {TASK: new.created[0]})
+    assert begun.workers == {"w1"}
+    running = {TASK: begun.updated[0]}
+    assert fold(records([progress()], start=2), running)[1].workers == set()
+    assert fold(records([cancel_requested()], start=2), running)[1].workers == {"w1"}
+    assert fold(records([finished()], start=2), running)[1].workers == {"w1"}
+
+
+def test_a_worker_that_sent_an_event_without_effect_is_among_them() -> None:
+    (task,) = fold(records([accepted(), started(worker="w1"), finished()]), {})[1].created
+    assert fold(records([started(worker="w2", attempt=2)], start=3), {TASK: task})[1].workers == {"w2"}
+    assert fold(records([accepted(), cancel_requested()], start=3), {TASK: task})[1].workers == set()
 
 
 def test_what_changes_nothing_writes_no_task() -> None:

@@ -7,7 +7,7 @@ import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, InvalidSessionTimeoutError, KafkaError
 from faust.types import TP
 from pulp_events.errors import LogRefused
-from pulp_processor.consuming.transport import BatchConsumer
+from pulp_processor.consuming.internals.batch_transport import BatchConsumer
 
 
 class Coordinator:
@@ -36,7 +36,7 @@ def consumer(error: KafkaError | None = None, member_id: str = "a-1") -> tuple[B
     made._thread = SimpleNamespace(_consumer=SimpleNamespace(_coordinator=Coordinator(error, member_id)))
     made.app = SimpleNamespace(on_fault=faults.append, positions=lambda: {0: 5})
     made.assignment = lambda: {TP("t", 0)}
-    made._told = {}
+    made._group_offsets = {}
     made._commit = commit
     return made, faults
 

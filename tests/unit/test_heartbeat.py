@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from pulp_deploy.probe import answer
-from pulp_events.settings import SettingsError, installation
+from pulp_events.declared_settings import read
+from pulp_events.settings import SettingsError
 from pulp_runtime import heartbeat
 from pulp_runtime.heartbeat import Heartbeat
 from pulp_runtime.heartbeat_file import STARTING, UP, Beat, HeartbeatFile
+from pulp_runtime.installation import Installation
 
 WANTED = {"PULP_KAFKA": "127.0.0.1:9092", "PULP_POSTGRES": "host=127.0.0.1"}
 
@@ -160,7 +162,7 @@ async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     ("value", "path"), [({}, None), ({"PULP_HEARTBEAT": " "}, None), ({"PULP_HEARTBEAT": "/x"}, Path("/x"))]
 )
 async def test_without_the_setting_nothing_is_written(value: dict[str, str], path: Path | None) -> None:
-    found = installation(WANTED | value)["heartbeat"]
+    found = read(Installation, WANTED | value)["heartbeat"]
     assert found == path
     if found is None:
         async with Heartbeat(found) as beating:

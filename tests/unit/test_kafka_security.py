@@ -191,7 +191,7 @@ def test_wrong_settings_are_named(env: dict[str, str], said: str) -> None:
         ({"CERTIFICATE": "one.key"}, "PULP_KAFKA_CERTIFICATE=.*one.key and PULP_KAFKA_KEY=.* cannot be used"),
         ({"KEY_PASSWORD_FILE": "nowhere"}, "PULP_KAFKA_KEY_PASSWORD_FILE=.*nowhere cannot be read"),
         ({"KEY_PASSWORD_FILE": "empty"}, "PULP_KAFKA_KEY_PASSWORD_FILE=.*empty is empty"),
-        ({"VERIFY_HOSTNAME": "perhaps"}, "PULP_KAFKA_VERIFY_HOSTNAME=.*: one of true, false is expected"),
+        ({"VERIFY_HOSTNAME": "perhaps"}, "PULP_KAFKA_VERIFY_HOSTNAME=.*: one of false, true is expected"),
     ],
 )
 def test_files_that_cannot_be_used_are_named(changed: dict[str, str], said: str, certificates: Path) -> None:

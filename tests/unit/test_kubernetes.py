@@ -8,7 +8,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from pulp_deploy.main import pulp_tasks
-from pulp_events.settings import SettingsError, installation
+from pulp_events.declared_settings import read
+from pulp_events.settings import SettingsError
+from pulp_runtime.installation import Installation
 from pulp_worker.settings import Settings as WorkerSettings
 
 from tests.support.manifests import DEPLOY, manifests, mebibytes, named, pod_of
@@ -179,7 +181,7 @@ def test_a_process_takes_its_settings(manifest: dict[str, Any], tmp_path: Path) 
     if "PULP_KAFKA_USERNAME" not in settings:  # the job that only talks to Postgres
         return
     with pytest.raises(SettingsError, match=r"PULP_KAFKA_CA=.* holds no certificates"):
-        installation(settings)
+        read(Installation, settings)
 
 
 @pytest.mark.parametrize("manifest", SERVING, ids=named)
@@ -210,7 +212,7 @@ def test_every_process_is_probed(manifest: dict[str, Any]) -> None:
         assert commands["liveness"] == ["pulp-tasks-probe", "live"]
         assert commands["readiness"] == commands["startup"] == ["pulp-tasks-probe", "ready"]
     # A process gives up by itself, and says why, before it is killed for not starting.
-    waits = installation({"PULP_KAFKA": "k:9092", "PULP_POSTGRES": "host=p"})["startup_timeout_s"]
+    waits = read(Installation, {"PULP_KAFKA": "k:9092", "PULP_POSTGRES": "host=p"})["startup_timeout_s"]
     assert probes["startup"]["periodSeconds"] * probes["startup"]["failureThreshold"] > waits
 
 

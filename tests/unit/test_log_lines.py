@@ -81,8 +81,8 @@ def test_json_has_the_same_fields_and_the_traceback_in_one_line() -> None:
     [
         ({}, LogfmtFormatter, ""),
         ({"PULP_LOG_FORMAT": "JSON"}, JsonFormatter, ""),
-        ({"PULP_LOG_FORMAT": "xml"}, LogfmtFormatter, "PULP_LOG_FORMAT=xml is no format"),
-        ({"PULP_LOG_LEVEL": "loud"}, LogfmtFormatter, "PULP_LOG_LEVEL=LOUD is no level"),
+        ({"PULP_LOG_FORMAT": "xml"}, LogfmtFormatter, "PULP_LOG_FORMAT=xml is not a format"),
+        ({"PULP_LOG_LEVEL": "loud"}, LogfmtFormatter, "PULP_LOG_LEVEL=LOUD is not a level"),
     ],
 )
 def test_the_format_is_chosen_by_a_setting(

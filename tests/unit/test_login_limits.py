@@ -3,21 +3,21 @@
 import asyncio
 
 import pytest
-from pulp_api.logins.basic import Origin
+from pulp_api.logins.basic import RequestOrigin
 from pulp_api.logins.limits import PAIR_BURST, PAIR_EVERY_S, SITE_BURST, Lane, LoginLimits, LoginsLimited
 from pulp_api.logins.queue import LoginQueue
 from pulp_api.logins.recent import Recent
 
-HERE = Origin("10.0.0.1", 1000)
-ELSEWHERE = Origin("10.0.0.2", 1000)
+HERE = RequestOrigin("10.0.0.1", 1000)
+ELSEWHERE = RequestOrigin("10.0.0.2", 1000)
 
 
-def fail(limits: LoginLimits, name: str, origin: Origin, times: int, now_s: float = 0.0) -> None:
+def fail(limits: LoginLimits, name: str, origin: RequestOrigin, times: int, now_s: float = 0.0) -> None:
     for _ in range(times):
         limits.admit(name, origin, now_s).failed(now_s)
 
 
-def is_let_in(limits: LoginLimits, name: str, origin: Origin, now_s: float = 0.0) -> bool:
+def is_let_in(limits: LoginLimits, name: str, origin: RequestOrigin, now_s: float = 0.0) -> bool:
     try:
         limits.admit(name, origin, now_s).undone(now_s)
     except LoginsLimited:
@@ -72,24 +72,24 @@ def test_who_tries_one_password_on_many_names_is_refused_but_not_the_neighbour_b
     for number in range(SITE_BURST):
         fail(limits, f"name-{number}", HERE, 1)
     assert not is_let_in(limits, "one-more", HERE)
-    neighbour = limits.admit("jo", Origin(HERE.address, 2000), 0.0)
+    neighbour = limits.admit("jo", RequestOrigin(HERE.address, 2000), 0.0)
     assert neighbour.lane is Lane.SUSPECT  # behind all others, but let in
     assert limits.admit("jo", ELSEWHERE, 0.0).lane is Lane.USUAL
     neighbour.undone(0.0)
     neighbour.refused()  # too many waited: on a new connection there is a better place
-    assert limits.admit("jo", Origin(HERE.address, 2000), 0.0).lane is Lane.AGAIN
-    assert limits.admit("jo", Origin(HERE.address, 2001), 0.0).lane is Lane.SUSPECT
+    assert limits.admit("jo", RequestOrigin(HERE.address, 2000), 0.0).lane is Lane.AGAIN
+    assert limits.admit("jo", RequestOrigin(HERE.address, 2001), 0.0).lane is Lane.SUSPECT
 
 
 def test_a_user_who_has_signed_in_from_there_gets_in_beside_a_guesser_of_the_same_name_and_address() -> None:
     limits = LoginLimits()
     limits.admit("admin", HERE, 0.0).succeeded()
-    guesser = Origin(HERE.address, 2000)
+    guesser = RequestOrigin(HERE.address, 2000)
     fail(limits, "admin", guesser, PAIR_BURST)
     assert not is_let_in(limits, "admin", guesser)
-    fresh = limits.admit("admin", Origin(HERE.address, 3000), 0.0)
+    fresh = limits.admit("admin", RequestOrigin(HERE.address, 3000), 0.0)
     assert fresh.lane is Lane.FAMILIAR
-    unknown = Origin(HERE.address, 0)  # behind a proxy that does not tell the port: not known to be new
+    unknown = RequestOrigin(HERE.address, 0)  # behind a proxy that does not tell the port: not known to be new
     assert not is_let_in(limits, "admin", unknown)
 
 
@@ -106,7 +106,7 @@ def test_a_user_who_has_signed_in_from_there_gets_in_beside_a_guesser_of_the_sam
     ],
 )
 def test_an_attacker_has_a_whole_network_of_ipv6(one: str | None, other: str | None, is_same: bool) -> None:
-    assert (Origin(one, 1).site == Origin(other, 1).site) is is_same
+    assert (RequestOrigin(one, 1).site == RequestOrigin(other, 1).site) is is_same
 
 
 def test_memory_is_bounded() -> None:

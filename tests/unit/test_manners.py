@@ -34,7 +34,19 @@ NO_DATA = {
     "pulp-admin completion": "a script for a shell",
 }
 """Commands that print no data, and why."""
-HEAVY = ("confluent_kafka", "aiokafka", "faust", "psycopg", "psutil", "httpx", "fastapi", "msgspec", "rich", "yaml")
+HEAVY = (
+    "confluent_kafka",
+    "aiokafka",
+    "faust",
+    "psycopg",
+    "psutil",
+    "httpx",
+    "fastapi",
+    "msgspec",
+    "rich",
+    "wcwidth",
+    "yaml",
+)
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

@@ -10,6 +10,7 @@ from aiokafka.structs import TopicPartition
 from confluent_kafka import KafkaError
 from pulp_events.errors import OffsetOutOfRange
 from pulp_events.reader import Reader
+from pulp_processor.consuming import internals
 from pulp_processor.consuming.partition_reader import PartitionReader
 
 ADVICE = re.escape(
@@ -26,6 +27,7 @@ class Cut:
 
 
 async def test_of_a_rebuild() -> None:
+    internals.install()
     reader = PartitionReader("nowhere", "events", 3, 5)
     reader._consumer = Cut()
     with pytest.raises(OffsetOutOfRange, match=rf"events no longer .*\(partition 3, offset 5\)\. {ADVICE}"):

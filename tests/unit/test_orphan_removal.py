@@ -202,3 +202,13 @@ async def test_a_fence_that_is_none_is_told(stored: Stored) -> None:
     outcome = await stored.run(remove_orphans)
     assert outcome.error_code == "damaged-fence"
     assert "'orphans.removed' in the folder 'fences'" in str(outcome.error_description)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "left"), [("rpm", {"tree"}), ("distribution", {"package"}), ("erratum", {"tree", "package"})]
+)
+async def test_orphans_of_one_type_are_removed_alone(stored: Stored, content_type: str, left: set[str]) -> None:
+    orphans = {"package": stored.package("bee").checksum, "tree": stored.tree_file("images/old.iso").checksum}
+    result = (await stored.run(remove_orphans, content_type=content_type)).result
+    assert stored.files() == {orphans[name] for name in left}
+    assert (None if result is None else result["removed"]) == (None if len(left) == 2 else 1)

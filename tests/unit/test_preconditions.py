@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pulp_events.clock import BrokerClock, Offset
+from pulp_events.clock import Offset, ServerClock
 from pulp_events.findings import Finding, Severity
+from pulp_events.topics import Topics
 from pulp_runtime.preconditions import clocks, folders
-from pulp_runtime.preconditions.database import OLDEST_VERSION, Facts, judge
-from pulp_runtime.preconditions.looking import Report
+from pulp_runtime.preconditions.connections import Limit, Room
+from pulp_runtime.preconditions.database import OLDEST_VERSION, DatabaseFacts, judge
+from pulp_runtime.preconditions.looking import Place, Report, look_here
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate" / "preconditions.md").read_text()
@@ -21,10 +23,11 @@ SOURCES = [
     *(ROOT / "services" / "runtime" / "pulp_runtime" / "preconditions").glob("*.py"),
 ]
 CHECK = re.compile(
-    r"(topic|brokers|database|clock|certificate|storage|migrations|tables|extension|reservations|kafka|postgres)(-[a-z]+)+"
+    r"(topic|brokers|database|clock|certificate|storage|migrations|tables|extension|reservations|kafka|postgres"
+    r"|dispatch|queue|operation|schedules)(-[a-z]+)+"
 )
 
-GOOD = Facts(
+GOOD = DatabaseFacts(
     name="pulp",
     role="pulp",
     encoding="UTF8",
@@ -34,13 +37,12 @@ GOOD = Facts(
     has_full_page_writes=True,
     has_synchronous_commit=True,
     has_autovacuum=True,
-    connections=10,
-    most_connections=97,
     has_extension=True,
     can_get_extension=True,
     may_create_in_database=True,
     may_create_in_public=True,
     has_tables=True,
+    may_read_workers=True,
     owns_tables=True,
     owner="pulp",
 )
@@ -74,7 +76,11 @@ def test_a_new_database_has_none_where_its_tables_can_be_made() -> None:
         ({"collation": ("2.36", "2.41")}, "database-collation", Severity.WARNING),
         ({"is_standby": True}, "database-standby", Severity.WARNING),
         ({"is_read_only": True}, "database-read-only", Severity.WARNING),
-        ({"connections": 90}, "database-connections", Severity.WARNING),
+        (
+            {"room": Room(limits=(Limit("max_connections", "alter system", 97, 90),))},
+            "database-connections",
+            Severity.WARNING,
+        ),
         ({"has_autovacuum": False}, "database-autovacuum", Severity.WARNING),
     ],
 )
@@ -99,8 +105,26 @@ def test_clocks_that_are_off_by_more_than_the_bound_are_told() -> None:
     assert clocks.judge(ahead, behind, 20.0) == clocks.judge(None, None, 0.0) == []
 
 
+async def test_a_worker_asks_no_server_and_sees_what_only_it_can_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "LEAST_FREE_BYTES", 0)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    place = Place(
+        kafka="127.0.0.1:1", postgres="host=127.0.0.1 port=1", topics=Topics.named("t"), storage=shared
+    )  # nobody answers there
+    place.broker_clock.note(100.0, 110.0, 101.0)
+    place.postgres_clock.note(100.0, 90.0, 101.0)
+    report = await look_here(place)
+    assert report.unchecked == ()
+    assert {each.check for each in report.findings} == {"clock-broker", "clock-postgres", "storage-open"}
+    assert {each.check for each in (await look_here(place)).findings} == {"storage-open"}
+
+
 def test_the_shortest_round_trip_counts_until_it_is_taken() -> None:
-    clock = BrokerClock()
+    clock = ServerClock()
     assert clock.take() is None
     for asked, answered in ((0.0, 5.0), (10.0, 10.5), (20.0, 24.0)):
         clock.note(asked, asked + 100.0, answered)

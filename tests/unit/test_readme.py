@@ -16,13 +16,15 @@ from pulp_events import Received
 from pulp_events.task import Position
 from pulp_worker.testing import run_operation
 
+from tests.support import walk
 from tests.support.events import accepted
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-_COMMAND = re.compile(r"(?:^ +|`)((?:pulp-admin|pulp-tasks|\./dev) [^#`\n]+)", re.MULTILINE)
-JOBS = [ROOT / f"docs/operate/{name}.md" for name in ("back-up", "monitor", "size", "troubleshoot", "upgrade")]
-DOCUMENTS = [README, *(path.read_text(encoding="utf-8") for path in [ROOT / "docs/tutorial.md", *JOBS])]
+_COMMAND = re.compile(r"(?:^ *|`)((?:pulp-admin|pulp-tasks|\./dev) (?:(?! 2>)[^#`|<>&\n])+)", re.MULTILINE)
+OTHERS = ("tutorial.md", "develop/operations.md", "reference/repositories.md")
+PAGES = sorted([*(ROOT / "docs/operate").glob("*.md"), *(ROOT / "docs" / name for name in OTHERS)])
+DOCUMENTS = [README, *(path.read_text(encoding="utf-8").replace("\\\n", " ") for path in PAGES)]
 COMMANDS = sorted({line.strip() for text in DOCUMENTS for line in _COMMAND.findall(text)})
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
@@ -36,13 +38,36 @@ def test_a_command(line: str) -> None:
             return
     command: click.Command = pulp_admin if program == "pulp-admin" else pulp_tasks
     context = click.Context(command)
-    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+    while isinstance(command, click.Group) and arguments:
+        # What stands before a command's name: the options of the group.
+        _, arguments, _ = command.make_parser(context).parse_args(arguments)
+        if not arguments:
+            return
         found = command.get_command(context, arguments.pop(0))
         assert found is not None, line
         command, context = found, click.Context(found, parent=context)
     # Raises for an option that is not there. What is missing is no fault: the README also mentions commands.
     _, left, _ = command.make_parser(context).parse_args(arguments)
     assert left == [], line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_a_block_of_commands_is_run_or_says_why_not(page: Path) -> None:
+    name = str(page.relative_to(walk.DOCS))
+    is_followed = name in (*walk.IN_A_CLONE, *walk.ON_A_STACK, *walk.BESIDE_KAFKA_AND_POSTGRES, *walk.NOWHERE)
+    unexplained = [block.lines for block in walk.blocks(page) if block.is_run and not is_followed]
+    assert unexplained == []
+    outside = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"^ {4,}(?:pulp-|\./dev|docker|kubectl|psql).*", outside, re.MULTILINE) == []
+
+
+def test_a_block_is_left_out_only_with_a_reason(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    reason = "*Not run by the tests: it takes a cluster.*"
+    page.write_text(
+        f"Text.\n\n```sh\na\n```\n\n{reason}\n\n```sh\nb \\\n  c\n```\n\n1. Item:\n\n   ```sh\n   d\n   ```\n"
+    )
+    assert list(walk.blocks(page)) == [(("a",), True), (("b c",), False), (("d",), True)]
 
 
 def test_there_are_commands_and_programs() -> None:

@@ -10,7 +10,7 @@ import pytest
 from pulp_deploy.demo.server import DemoServer
 from pulp_operations import publish, repair
 from pulp_operations.reading import Normalising, UnpackLimits, normalise, read_repomd
-from pulp_operations.records import Source, Version
+from pulp_operations.records import Source, VersionRecord
 from pulp_operations.settings import CHECKSUM_TYPES
 from pulp_operations.versions import RECEIVED
 from pulp_worker.testing import OperationOutcome
@@ -57,7 +57,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
                 (prepared / RECEIVED / entry.own_name).write_bytes((served / entry.href).read_bytes())
             options = Normalising(limits=LIMITS, algorithms=CHECKSUM_TYPES)
             made = normalise(str(prepared / RECEIVED), entries, str(prepared), options)
-            version = Version(
+            version = VersionRecord(
                 number=0,
                 token=next(stored.tokens),
                 feed_key="",

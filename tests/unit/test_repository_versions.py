@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from backports import zstd
-from pulp_operations.records import Counts, MetadataFile, Package, Version
+from pulp_operations.records import ContentCounts, MetadataFile, Package, VersionRecord
 from pulp_operations.store import Store
-from pulp_operations.versions import Held, Versions
+from pulp_operations.versions import StoredVersion, Versions
 from pulp_worker import OperationError
 
 
@@ -30,8 +30,8 @@ def prepared(folder: Path, *names: str) -> Path:
     return folder
 
 
-def version(token: int = 1, packages: int = 0) -> Version:
-    return Version(number=0, token=token, feed_key="key", counts=Counts(packages=packages))
+def version(token: int = 1, packages: int = 0) -> VersionRecord:
+    return VersionRecord(number=0, token=token, feed_key="key", counts=ContentCounts(packages=packages))
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def versions(tmp_path: Path) -> Versions:
     return Store(tmp_path / "storage").versions("a/zoo")
 
 
-def save(versions: Versions, tmp_path: Path, *names: str, token: int = 1, keep: int = 2) -> Version:
+def save(versions: Versions, tmp_path: Path, *names: str, token: int = 1, keep: int = 2) -> VersionRecord:
     return versions.save(prepared(tmp_path / "prepared", *names), version(token, len(names)), keep=keep)
 
 
-def newest(versions: Versions) -> Held:
+def newest(versions: Versions) -> StoredVersion:
     held = versions.newest()
     assert held is not None
     return held

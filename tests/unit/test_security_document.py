@@ -1,4 +1,4 @@
-"""docs/security.md names, for every promise, tests that exist."""
+"""docs/explain/security.md names, for every promise, tests that exist."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-DOCUMENT: Final = ROOT / "docs" / "security.md"
+DOCUMENT: Final = ROOT / "docs" / "explain" / "security.md"
 _TEST: Final = re.compile(r"`([a-z_/]+\.py)::(test_\w+)`")
 _FILE: Final = re.compile(r"`((?:unit|integration|acceptance|faults|containers|contract|mutation)/[a-z_0-9]+\.py)`")
 

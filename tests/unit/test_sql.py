@@ -8,8 +8,14 @@ from importlib.resources import files
 import pytest
 from psycopg import _queries
 from pulp_projections.sql import load
+from pulp_projections.task_columns import SQL_LISTS
+from pulp_projections.writing.target import GUARDS
 
 PACKAGES = ("pulp_projections", "pulp_runtime", "pulp_accounts", "pulp_processor", "pulp_worker", "pulp_api")
+
+
+LISTS = {**SQL_LISTS, **GUARDS}
+"""What is put in place of placeholders when statements are loaded."""
 
 
 def folders(package: str) -> Iterator[str]:
@@ -31,13 +37,13 @@ FILES = [
 
 @pytest.mark.parametrize(("package", "file"), FILES)
 def test_no_statement_is_parsed_whenever_it_is_run(package: str, file: str) -> None:
-    for name, statement in load(package, file).items():
+    for name, statement in load(package, file, LISTS).items():
         assert len(statement) <= _queries.MAX_CACHED_STATEMENT_LENGTH, name
 
 
 @pytest.mark.parametrize(("package", "file"), FILES)
 def test_comments_and_indents_are_left_out(package: str, file: str) -> None:
-    for statement in load(package, file).values():
+    for statement in load(package, file, LISTS).values():
         lines = statement.splitlines()
         assert lines
         assert [line for line in lines if line != line.lstrip() or "--" in line] == []

@@ -8,7 +8,7 @@ import pytest
 from pulp_operations.progress import Reporting, SyncProgress
 from pulp_operations.records import MetadataFile, Note
 from pulp_operations.syncing.choosing import MOST_FILES, choose, is_needed
-from pulp_operations.syncing.comparing import Changes, check_shrinking
+from pulp_operations.syncing.comparing import PackageChanges, check_shrinking
 from pulp_worker import LimitExceeded, OperationError
 
 
@@ -69,7 +69,7 @@ def test_other_metadata_is_not_needed(kind: str) -> None:
     ],
 )
 def test_a_sync_that_would_remove_too_much_is_refused(before: int, removed: int, percent: int, refused: bool) -> None:
-    changes = Changes(before=before, after=before - removed, added=0, removed=removed)
+    changes = PackageChanges(before=before, after=before - removed, added=0, removed=removed)
     if not refused:
         check_shrinking(changes, "zoo", percent)
         return
@@ -80,7 +80,7 @@ def test_a_sync_that_would_remove_too_much_is_refused(before: int, removed: int,
 
 def test_new_packages_do_not_hide_that_the_old_ones_go() -> None:
     with pytest.raises(OperationError, match="remove 90 of the 100 packages"):
-        check_shrinking(Changes(before=100, after=110, added=100, removed=90), "zoo", 50)
+        check_shrinking(PackageChanges(before=100, after=110, added=100, removed=90), "zoo", 50)
 
 
 def test_tree_files_are_counted_and_parts_that_were_left_out_are_told() -> None:

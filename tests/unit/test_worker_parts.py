@@ -79,6 +79,53 @@ def test_the_guard_lets_a_worker_be_whose_operations_have_stopped() -> None:
     assert ended == []
 
 
+class Minute(threading.Event):
+    """Nobody waits: the clock is set, and the lease renewed as by heartbeats. It is set after a minute."""
+
+    def __init__(self, clock: Clock, lease: Lease, period_s: float) -> None:
+        super().__init__()
+        self.wakes = 0
+        self._ends_at_s = clock.now_s + 60
+        self._clock, self._lease, self._period_s = clock, lease, period_s
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.wakes += 1
+        self._clock.now_s += timeout
+        if self._period_s:
+            self._lease.renew(self._clock.now_s // self._period_s * self._period_s)
+        return self._clock.now_s >= self._ends_at_s
+
+
+@pytest.mark.parametrize(
+    ("period_s", "most", "pulses"),
+    # With a heartbeat each 2 s, 4 s of the lease are left at least. Without any, a quarter of the slack is waited.
+    [(2.0, 60 / 4, range(1, 16)), (0.0, 1 + 54 / 0.25 + 1, range(54 * 4 - 2, 54 * 4 + 3))],
+)
+def test_the_guard_sleeps_until_the_lease_runs_out(
+    period_s: float, most: float, pulses: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    told: list[float] = []
+    lease = Lease(6, clock)
+    lease.renew(clock.now_s)
+    guard = Guard(lease, lambda: False, slack_s=1, pulse=told.append)
+    minute = Minute(clock, lease, period_s)
+    monkeypatch.setattr(guard, "_stopping", minute)
+    guard._run()  # in this thread
+    assert minute.wakes <= most
+    assert len(told) in pulses
+
+
+def test_each_renewal_is_told_with_the_end_of_the_lease() -> None:
+    clock = Clock()
+    told: list[float] = []
+    lease = Lease(6, clock, on_renewed=told.append)
+    lease.renew(clock.now_s + 1)
+    lease.renew(clock.now_s)  # an answer that comes late
+    assert told == [clock.now_s + 7, clock.now_s + 7]
+
+
 class Sleep:
     """A sleep that ends when the test says so."""
 

@@ -3,15 +3,23 @@
 import asyncio
 import contextlib
 import logging
+import os
+import subprocess
 import sys
+import tempfile
 import threading
+import time
+from typing import Any
 from uuid import UUID
 
 import pytest
+from pulp_worker import watchdog_script
 from pulp_worker.belongings import OWNER, Belongings, own_tasks
+from pulp_worker.descendants import children_of
 from pulp_worker.guard import TICK_S, LoopWatch
 from pulp_worker.output import BURST_BYTES, BYTES_A_SECOND, LINE_COST, LINE_LIMIT, OutputLines
 from pulp_worker.printing import Attributed
+from pulp_worker.watchdog import Watchdog
 
 TASK = UUID(int=7)
 
@@ -70,6 +78,7 @@ async def test_a_blocked_loop_is_told_with_the_task_and_the_place(caplog: pytest
     watch = LoopWatch()
     watch.start()
     try:
+        watch.begin()
         await asyncio.create_task(operation())
     finally:
         watch.stop()
@@ -78,6 +87,33 @@ async def test_a_blocked_loop_is_told_with_the_task_and_the_place(caplog: pytest
     assert (vars(record)["task_id"], vars(record)["operation"]) == (TASK, "blocking")
     assert vars(record)["blocked_s"] >= 1 - TICK_S
     assert "blocks_here" in (record.stack_info or "")
+
+
+class Awake(threading.Event):
+    """Tells also when it is cleared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cleared = threading.Semaphore(0)
+
+    def clear(self) -> None:
+        super().clear()
+        self.cleared.release()
+
+
+async def test_without_an_operation_nothing_watches_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, awake = LoopWatch(), Awake()
+    monkeypatch.setattr(watch, "_awake", awake)
+    watch.start()
+    try:
+        for _ in range(2):  # it wakes again, and sleeps again
+            watch.begin()
+            assert awake.is_set()
+            watch.end()
+            assert await asyncio.to_thread(awake.cleared.acquire, timeout=30)
+            assert not awake.is_set()
+    finally:
+        watch.stop()
 
 
 async def test_tasks_that_an_operation_leaves_are_cancelled_and_others_are_not() -> None:
@@ -149,3 +185,95 @@ async def test_threads_that_go_on_are_told_but_for_those_of_asyncio(
     ending.set()
     thread.join()
     assert ("left threads behind" in caplog.text) == is_told
+
+
+def test_the_watchdog_is_small() -> None:
+    with tempfile.TemporaryFile() as file:
+        os.pwrite(file.fileno(), watchdog_script.DEADLINE.pack(time.monotonic() + 600), 0)
+        command = [sys.executable, "-X", "importtime", "-I", "-S", watchdog_script.__file__, str(file.fileno())]
+        ran = subprocess.run(
+            [*command, "6", "9"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            pass_fds=[file.fileno()],
+        )
+    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert {"os", "select", "struct"} <= imported
+    assert not imported & {"signal", "enum", "subprocess", "contextlib", "functools", "re", "site", "typing"}
+
+
+def test_an_idle_worker_has_no_watchdog_and_its_first_operation_starts_it() -> None:
+    others = set(children_of(os.getpid()))
+    watchdog = Watchdog()
+    watch = LoopWatch(on_begin=watchdog.start)
+    try:
+        watchdog.pulse(time.monotonic() + 600)
+        assert set(children_of(os.getpid())) <= others
+        for _ in range(2):
+            watch.begin()
+        [started] = set(children_of(os.getpid())) - others
+    finally:
+        watchdog.close()
+    assert started not in children_of(os.getpid())
+
+
+class Machine:
+    """The clock and the system calls of a watchdog's script; nobody waits."""
+
+    def __init__(self, *, lease_s: float = 6, period_s: float = 2, dies_at_s: float = 1e9, hours: float = 1) -> None:
+        self.now_s = 1000.0
+        self.wakes = 0
+        self.ended_at_s: float | None = None
+        self.stopped_until_s = 0.0
+        self._lease_s, self._period_s, self._dies_at_s = lease_s, period_s, 1000 + dies_at_s
+        self._until_s = 1000 + 3600 * hours
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def pread(self, *_: int) -> bytes:
+        renewed_s = min(self.now_s, self._dies_at_s) // self._period_s * self._period_s
+        return watchdog_script.DEADLINE.pack(renewed_s + self._lease_s)
+
+    def select(self, *arguments: Any) -> tuple[list[int], list[int], list[int]]:
+        self.wakes += 1
+        self.now_s += arguments[3]
+        return ([0] if self.now_s >= self._until_s else []), [], []
+
+    def end(self, *_: int) -> None:
+        self.ended_at_s = self.now_s
+
+    def is_stopped(self, _: int) -> bool:
+        return self.now_s < self.stopped_until_s
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Run the script until the worker has ended."""
+        for module in ("time", "os", "select"):
+            monkeypatch.setattr(watchdog_script, module, self)
+        monkeypatch.setattr(watchdog_script, "_end", self.end)
+        monkeypatch.setattr(watchdog_script, "_is_stopped", self.is_stopped)
+        watchdog_script.main(1, 3, 6, 9)
+
+
+def test_the_watchdog_of_a_worker_that_is_well_wakes_once_in_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine()
+    machine.watch(monkeypatch)
+    assert machine.ended_at_s is None
+    assert machine.wakes <= 3600 / (6 - 2) + 1
+
+
+def test_the_watchdog_ends_a_worker_that_writes_nothing_after_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(dies_at_s=101)
+    machine.watch(monkeypatch)
+    assert machine.ended_at_s == 1000 + 100 + 6 + watchdog_script.SLACK_S
+
+
+def test_the_watchdog_waits_for_a_worker_that_is_stopped_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(dies_at_s=101)
+    machine.stopped_until_s = 1000 + 500
+    machine.watch(monkeypatch)
+    assert machine.ended_at_s is not None
+    assert 500 <= machine.ended_at_s - 1000 <= 500 + watchdog_script.SLACK_S

@@ -72,7 +72,7 @@ def test_the_names_of_old_repositories_are_understood() -> None:
 
 
 def test_a_worker_does_not_start_with_a_setting_that_cannot_be_used() -> None:
-    with pytest.raises(SettingsError, match=r"PULP_YUM_RESERVE_BYTES cannot be used: a number"):
+    with pytest.raises(SettingsError, match=r"PULP_YUM_RESERVE_BYTES cannot be used: a whole number of at least 0"):
         check_settings((), {"PULP_YUM_RESERVE_BYTES": "much"})
 
 

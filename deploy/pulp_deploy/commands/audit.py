@@ -35,6 +35,12 @@ KINDS: Final = (
     "repository-created",
     "repository-updated",
     "repository-removed",
+    "token-created",
+    "token-revoked",
+    "token-refused",
+    "logged-out",
+    "task-role-added",
+    "task-role-removed",
 )
 """Of `pulp_events.audit.What`, which is slow to load."""
 HEAD: Final = ("TIME", "WHAT", "ACTOR", "ADDRESS", "COUNT", "DETAIL")
@@ -63,7 +69,7 @@ def _filters(command: F) -> F:
 def audit() -> None:
     """See who signed in, who was refused, and who changed what.
 
-    What is changed are users and repositories.
+    What is changed are users, repositories, tokens, and the roles of tasks.
 
     The records are in the topic PREFIX.audit, kept for ever. What repeats is written once a minute, with a count.
     """
@@ -92,7 +98,8 @@ def list_(
 
     An actor in brackets is what somebody claimed to be: no password proved it. The kinds are login-succeeded,
     login-failed, login-limited, forbidden, quota-refused, connection-refused, stream-ended, user-added, user-removed,
-    password-changed, role-changed and admin-created.
+    password-changed, role-changed, admin-created, repository-created, repository-updated, repository-removed,
+    token-created, token-revoked, token-refused, logged-out, task-role-added and task-role-removed.
     """
     from pulp_events.audit_reader import read_audit
 
@@ -152,7 +159,7 @@ def _value(entry: "AuditEntry") -> dict[str, Any]:
     place = {"partition": entry.partition, "offset": entry.offset}
     written = time_text(datetime.fromtimestamp(entry.timestamp_ms / 1000, UTC))
     if record is None:
-        names = ("outcome", "actor", "is_claimed", "address", "target")
+        names = ("outcome", "actor", "is_claimed", "method", "address", "target")
         nothing = dict.fromkeys(names)
         rest = {"count": 1, "since": None, "id": None, "correlation_id": None}
         return {**place, "time": written, "what": None, **nothing, "detail": entry.error, **rest}
@@ -163,6 +170,7 @@ def _value(entry: "AuditEntry") -> dict[str, Any]:
         "outcome": record.outcome,
         "actor": record.actor,
         "is_claimed": record.is_claimed,
+        "method": record.method,
         "address": record.address,
         "target": record.target,
         "detail": record.detail,
@@ -175,7 +183,8 @@ def _value(entry: "AuditEntry") -> dict[str, Any]:
 
 def _row(value: dict[str, Any]) -> list[str]:
     actor = value["actor"] or "-"
-    detail = " ".join(text for text in (value["target"], value["detail"]) if text)
+    method = value["method"] and value["method"] != "basic" and f"by {value['method']}"
+    detail = " ".join(text for text in (value["target"], value["detail"], method) if text)
     return [
         value["time"],
         value["what"] or "not a record",

@@ -1,4 +1,4 @@
-"""What a comparison of two generations has found, as it is printed. Pure."""
+"""Print the comparison of two generations. Pure."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def as_value(found: "Comparison") -> dict[str, Any]:
-    """For scripts: `live` is the active generation, `log` the one that was folded from the log."""
+    """The value for scripts: `live` is the active generation, `log` the one folded from the log."""
     return {
         "equal": found.is_equal,
         "generation": found.generation,
@@ -24,7 +24,7 @@ def as_value(found: "Comparison") -> dict[str, Any]:
 
 
 def page(found: "Comparison", names: tuple[str, str], examples: Sequence[str]) -> list[str]:
-    """For people. `names` are the heads of the two columns of numbers."""
+    """The page for people; `names` are the heads of the two columns of numbers."""
     rows = [[name, str(live), str(log)] for name, (live, log) in found.rows.items()]
     end = "equal" + (", but for what was accepted" if found.accepted else "") if found.is_equal else "not equal"
     return [
@@ -37,7 +37,7 @@ def page(found: "Comparison", names: tuple[str, str], examples: Sequence[str]) -
 
 
 def details(first: "Difference") -> list[str]:
-    """A difference with all that is known of it, one line each."""
+    """The lines that describe one difference."""
     fields = _difference(first)
     named = {
         "table": first.table,
@@ -46,7 +46,7 @@ def details(first: "Difference") -> list[str]:
         "column": first.column,
         "live": fields["live"],
         "from the log": fields["log"],
-        "partition:offset": None if first.at is None else f"{first.at.partition}:{first.at.offset}",
+        "partition:offset": None if first.at is None else str(first.at.position),
     }
     return [f"  {name + ':':<18} {'null' if value is None else value}" for name, value in named.items()]
 
@@ -60,6 +60,6 @@ def _difference(found: "Difference") -> dict[str, Any]:
         "task_id": None if at is None else at.task_id,
         "live": found.active,
         "log": found.other,
-        "partition": None if at is None else int(at.partition),
-        "offset": None if at is None else int(at.offset),
+        "partition": None if at is None else at.position.partition,
+        "offset": None if at is None else at.position.offset,
     }

@@ -1,4 +1,4 @@
-"""Values that the shell completes. Quick and silent: nothing is offered where nothing answers."""
+"""Shell completion. Quick and silent: offers nothing if nothing answers."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -11,7 +11,7 @@ from pulp_deploy.commands.target import Target, stack_folder
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _MOST: Final = 200
 _USERS: Final = "select name, role from users order by name limit %s"
-_TASKS: Final = "select task_id::text, operation from tasks order by accepted_at desc limit %s"
+_TASKS: Final = "select task_id::text, operation from tasks where purged_at is null order by accepted_at desc limit %s"
 _LETTERS: Final = """
     select partition || ':' || record_offset, reason from dead_letters order by partition, record_offset limit %s
 """
@@ -26,7 +26,7 @@ def _completer(find: Callable[[click.Context], Iterable[tuple[str, str]]]) -> Co
     def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
             found = list(find(context))
-        except Exception:  # whatever is wrong: the command itself will say it, not a press of the tabulator key
+        except Exception:  # completion prints no message: the command itself will report the error
             return []
         return [CompletionItem(value, help=about) for value, about in found if value.startswith(incomplete)]
 

@@ -1,4 +1,4 @@
-"""`pulp-tasks database`: the tables of an installation, and who may do what with them."""
+"""`pulp-tasks database`: the tables of an installation, and the rights of its roles."""
 
 import asyncio
 import os
@@ -12,9 +12,11 @@ import click
 from pulp_console.groups import Group, examples
 from pulp_console.output import hint, show, table
 
+from pulp_deploy import process_settings
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.postgres import answering
 from pulp_deploy.commands.target import Folder, Target, data_option, processor_settings
+from pulp_deploy.settings_help import SettingsCommand
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -30,15 +32,20 @@ def database() -> None:
     """Prepare the database: its tables and roles."""
 
 
-@database.command("migrate", epilog=examples("pulp-tasks database migrate"))
+@database.command(
+    "migrate",
+    cls=SettingsCommand,
+    settings=process_settings.waiting,
+    epilog=examples("pulp-tasks database migrate"),
+)
 @data_option
 @output_option
 def migrate(data: Path | None, output: str) -> None:
     """Make the tables, or bring them up to date.
 
     Run it as the owner of the tables, with PULP_POSTGRES. Processes whose roles may not do so start once it is done;
-    those that log in as the owner do it by themselves. It waits for Kafka, its topics and Postgres for 60 s, or
-    PULP_STARTUP_TIMEOUT_S.
+    those that log in as the owner do it by themselves. It waits for Kafka, its topics and Postgres for as long as
+    PULP_STARTUP_TIMEOUT_S says.
     """
     from pulp_runtime.startup import prepare
 
@@ -51,6 +58,8 @@ def migrate(data: Path | None, output: str) -> None:
 
 @database.command(
     "roles",
+    cls=SettingsCommand,
+    settings=process_settings.waiting,
     epilog=examples(
         "pulp-tasks database roles --password-folder /etc/pulp/passwords",
         "pulp-tasks database roles --dry-run --no-passwords",
@@ -78,7 +87,7 @@ def roles(
     will own them; as that role run pulp-tasks database migrate.
 
     Run it again at any time: a role that is there keeps its password, unless --password-folder says another one. It
-    waits for Postgres for 60 s, or PULP_STARTUP_TIMEOUT_S.
+    waits for Postgres for as long as PULP_STARTUP_TIMEOUT_S says.
     """
     from pulp_deploy.roles import carry_out, plan, script
 
@@ -137,7 +146,7 @@ def _without_password(plan: "Plan") -> list[str]:
 
 
 def _passwords(plan: "Plan", new: list[str], folder: Path | None) -> dict[str, str]:
-    """By role. Asked for on a terminal where there is no folder: those of roles that are new."""
+    """Return the passwords by role. Without a folder, ask on the terminal for those of new roles."""
     if folder is not None:
         kinds = {plan.owner: "owner"} if plan.makes_owner else {}
         kinds |= {each.name: each.process.value for each in plan.roles}
@@ -169,14 +178,15 @@ def _from_file(path: Path) -> str:
 
 
 def _run(data: Path | None, work: "Callable[[AsyncConnection[Any]], Awaitable[T]]") -> T:
-    from pulp_events.settings import number
+    from pulp_events.declared_settings import read_field
     from pulp_projections.connection import connect
+    from pulp_runtime.installation import Installation
     from pulp_runtime.startup import wait_for_postgres
 
     postgres = Target.find(data).need_postgres()
 
     async def run() -> T:
-        await wait_for_postgres(postgres, number(os.environ, "PULP_STARTUP_TIMEOUT_S", 60))
+        await wait_for_postgres(postgres, read_field(Installation, "startup_timeout_s", os.environ))
         async with await connect(postgres, "pulp-tasks database", connect_timeout_s=10) as connection:
             return await work(connection)
 

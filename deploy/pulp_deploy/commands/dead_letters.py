@@ -1,4 +1,4 @@
-"""`pulp-tasks dead-letters`: records of the log that are no events."""
+"""`pulp-tasks dead-letters`: records of the log that are not events."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PAGE: Final = 50  # each may have a megabyte
 
 
-class Place(click.ParamType):
+class PositionType(click.ParamType):
     """PARTITION:OFFSET."""
 
     name = "PARTITION:OFFSET"
@@ -49,7 +49,7 @@ def dead_letters() -> None:
 
 
 @dead_letters.command("list", epilog=examples("pulp-tasks dead-letters list --output json | jq -r '.[].position'"))
-@click.option("--after", type=Place(), shell_complete=known_positions, help="Only those after this position.")
+@click.option("--after", type=PositionType(), shell_complete=known_positions, help="Only those after this position.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most this many. Default: all.")
 @data_option
 @output_option
@@ -62,7 +62,7 @@ def list_(after: "Position | None", limit: int | None, data: Path | None, output
 
     target = Target.find(data)
     with connected(target) as connection:
-        # One at a time: a value has up to a megabyte, and is not shown.
+        # One at a time: a value may have a megabyte, and is not shown.
         found = [summary(letter, target) for letter in _letters(connection, after, limit)]
     show(output, found, lambda: table([row(each) for each in found], ROW, width=None))
     if not found:
@@ -72,7 +72,7 @@ def list_(after: "Position | None", limit: int | None, data: Path | None, output
 @dead_letters.command(
     "show", epilog=examples("pulp-tasks dead-letters show 3:1042", "pulp-tasks dead-letters show 3:1042 --raw > record")
 )
-@click.argument("position", type=Place(), shell_complete=known_positions)
+@click.argument("position", type=PositionType(), shell_complete=known_positions)
 @click.option("--raw", is_flag=True, help="Write the value alone, byte for byte.")
 @data_option
 @output_option
@@ -95,7 +95,7 @@ def show_(position: "Position", raw: bool, data: Path | None, output: str) -> No
 
 
 @dead_letters.command(epilog=examples("pulp-tasks dead-letters retry 3:1042", "pulp-tasks dead-letters retry --all"))
-@click.argument("positions", type=Place(), nargs=-1, metavar="[POSITION]...", shell_complete=known_positions)
+@click.argument("positions", type=PositionType(), nargs=-1, metavar="[POSITION]...", shell_complete=known_positions)
 @click.option("--all", "retries_all", is_flag=True, help="Append all that are understood now; leave the others.")
 @data_option
 @output_option
@@ -115,7 +115,7 @@ def retry(positions: "tuple[Position, ...]", retries_all: bool, data: Path | Non
     results: list[dict[str, Any]] = []
     try:
         with connected(target) as connection:
-            # All first: a record that is refused again is a dead letter again, further on.
+            # Collect them first: a record that is refused again becomes a dead letter at a later offset.
             wanted = [letter.position for letter in _letters(connection, None, None)] if retries_all else positions
             for position in wanted:
                 results.append(_retry(connection, producer, target, position))
@@ -149,7 +149,7 @@ def _tell(result: dict[str, Any]) -> None:
 
 
 def _letters(connection: "Connection[Any]", after: "Position | None", limit: int | None) -> "Iterator[StoredLetter]":
-    """Page by page: there may be very many."""
+    """Read dead letters page by page: there may be very many."""
     from pulp_processor.dead_letters.letters import list_letters
 
     left = limit

@@ -1,4 +1,4 @@
-"""`pulp-tasks demo`: all of it, once, on real parts."""
+"""`pulp-tasks demo`: a tour of the whole system."""
 
 import click
 from pulp_console.groups import examples

@@ -30,7 +30,7 @@ _COLOURS: Final = {"fault": "red", "warning": "yellow", "note": "cyan"}
 @data_option
 @output_option
 def doctor(data: Path | None, output: str) -> None:
-    """Check Kafka, Postgres, the clocks and the storage folder.
+    """Check Kafka, Postgres, clocks, storage and what waits.
 
     Each finding says what is wrong, what it endangers, and what mends it. Exits 0 if all is well (notes are), 1 if
     there are warnings, and 2 if there are faults. It works also where Kafka or Postgres is down, or neither is set.
@@ -48,11 +48,13 @@ def doctor(data: Path | None, output: str) -> None:
 
 
 def _place(data: Path | None) -> "Place":
-    """What the environment, or the local stack, names. Raises `SettingsError` for a value that cannot be used."""
+    """Return the installation of the environment, or of the local stack. Raises `SettingsError`."""
     from pulp_events import settings
+    from pulp_events.declared_settings import read_field
     from pulp_events.errors import SettingsError
     from pulp_events.topics import Topics
     from pulp_projections.connection import check
+    from pulp_runtime.installation import Installation
     from pulp_runtime.preconditions.looking import Place
 
     found = dict(os.environ)
@@ -61,7 +63,7 @@ def _place(data: Path | None) -> "Place":
     except SettingsError:
         if data is not None:
             raise
-        # Nothing is set and no stack runs: the report says so.
+        # nothing is set and no stack runs: the report will say so
     kafka = settings.kafka(found) if found.get("PULP_KAFKA", "").strip() else None
     postgres = found.get("PULP_POSTGRES", "").strip() or None
     if postgres is not None:
@@ -72,7 +74,8 @@ def _place(data: Path | None) -> "Place":
         postgres=postgres,
         topics=Topics.named(settings.topic_prefix(found)),
         storage=Path(storage) if storage else None,
-        clock_bound_s=settings.number(found, "PULP_CLOCK_BOUND_S", 2),
+        clock_bound_s=read_field(Installation, "clock_bound_s", found),
+        looks_at_dispatch=True,
     )
 
 

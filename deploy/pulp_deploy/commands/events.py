@@ -1,4 +1,4 @@
-"""`pulp-tasks events`: the log itself."""
+"""`pulp-tasks events`: the event log."""
 
 import json
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def tail(
 
 
 def _followed(subscription: "Subscription") -> "Iterator[Received]":
-    """Every event as it comes, for as long as somebody reads what is printed."""
+    """Yield events as they arrive, as long as somebody reads standard output."""
     while True:
         received = subscription.poll(_LOOK_EVERY_S)
         if received is None:
@@ -68,7 +68,7 @@ def _followed(subscription: "Subscription") -> "Iterator[Received]":
 
 
 def _uuid(task: TaskId, target: Target) -> "UUID":
-    """The id of the one task that is meant; the read model is asked only for a beginning."""
+    """Return the id of a task; asks the read model only if a prefix is given."""
     from uuid import UUID
 
     if task.is_whole:
@@ -83,7 +83,7 @@ def _uuid(task: TaskId, target: Target) -> "UUID":
 
 
 def _beginning_with(digits: str, target: Target) -> "list[UUID]":
-    """Ids that begin with these hexadecimal digits, at most ten."""
+    """Return at most ten ids that begin with these hexadecimal digits."""
     from uuid import UUID
 
     from pulp_deploy.commands.postgres import connected

@@ -1,4 +1,4 @@
-"""How findings of preconditions are shown to people."""
+"""Print findings of preconditions for people."""
 
 from collections.abc import Iterable, Mapping
 

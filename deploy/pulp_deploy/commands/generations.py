@@ -1,4 +1,4 @@
-"""Generations of the read model, and the steps of a rebuild, as they are printed."""
+"""Print generations of the read model and the steps of a rebuild."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 ROW: Final = ("GENERATION", "STATUS", "EVENTS", "DONE", "COMPARED", "ACTIVATED")
 
 
-class Told:
-    """The steps of a rebuild: for people each when it is done, for scripts all at the end."""
+class StepReporter:
+    """Prints the steps of a rebuild: for people one by one, for scripts all at the end."""
 
     def __init__(self, output: str) -> None:
         self._output = output
@@ -50,22 +50,22 @@ class Told:
 
 
 def compared(found: "Comparison") -> list[str]:
-    """What a comparison of the generation that is ready has found."""
+    """Report the comparison of the generation that is ready."""
     return comparison.page(found, ("ACTIVE", "NEW"), [f"  {example}" for example in found.examples])
 
 
 def activated(switched: "Switched") -> str:
-    """What an activation has done."""
+    """Report an activation."""
     return f"generation {switched.now} is active; generation {switched.before} is kept for a rollback"
 
 
 def switch(switched: "Switched") -> dict[str, Any]:
-    """An activation or a rollback, for scripts."""
+    """Return an activation or a rollback as a value for scripts."""
     return {"active": switched.now, "before": switched.before}
 
 
 def as_value(generation: "Generation") -> dict[str, Any]:
-    """A generation, for scripts."""
+    """Return a generation as a value for scripts."""
 
     def text(at: Any) -> str | None:
         return time_text(at) if at else None
@@ -83,7 +83,7 @@ def as_value(generation: "Generation") -> dict[str, Any]:
 
 
 def row(generation: dict[str, Any]) -> list[str]:
-    """The same under the heads of `ROW`."""
+    """Return a generation as a row of the table with the heads `ROW`."""
     return [
         str(generation["generation"]),
         generation["status"],

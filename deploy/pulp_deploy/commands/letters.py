@@ -1,4 +1,4 @@
-"""Dead letters as they are printed."""
+"""Print dead letters."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _VALUE: Final = 2000
 
 
 def summary(letter: StoredLetter, target: Target) -> dict[str, Any]:
-    """What a list tells of each."""
+    """Return the fields of a dead letter that a list shows."""
     return {
         "position": str(letter.position),
         "partition": letter.partition,
@@ -30,14 +30,14 @@ def summary(letter: StoredLetter, target: Target) -> dict[str, Any]:
 
 
 def row(found: Mapping[str, Any]) -> list[str]:
-    """A summary under the heads of `ROW`."""
+    """Return a summary as a row of the table with the heads `ROW`."""
     size = "-" if found["size_bytes"] is None else str(found["size_bytes"])
     sent = "yes" if found["sent"] else "no"
     return [found["position"], found["time"], size, sent, _cut(found["reason"], _REASON)]
 
 
 def contents(letter: StoredLetter) -> dict[str, Any]:
-    """The record itself."""
+    """Return the record itself."""
     return {
         "key_base64": _base64(letter.key),
         "value_base64": _base64(letter.value),
@@ -47,7 +47,7 @@ def contents(letter: StoredLetter) -> dict[str, Any]:
 
 
 def page(letter: StoredLetter, target: Target) -> list[str]:
-    """All of it for people, one line for each part."""
+    """Return the page of one dead letter, one line for each part."""
     lines = [
         f"Position  {letter.position} of {target.topics.events}",
         f"Time      {time_text(letter.broker_time)}",
@@ -61,7 +61,7 @@ def page(letter: StoredLetter, target: Target) -> list[str]:
 
 
 def _bytes(value: bytes | None) -> str:
-    """Its size, and the beginning of its text; in base64 where it is not text."""
+    """Return the size, and the beginning of the text; in base64 if it is not text."""
     if value is None:
         return "none"
     text = _text_of(value)

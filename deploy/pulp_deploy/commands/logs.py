@@ -1,4 +1,4 @@
-"""`pulp-tasks logs`: what the processes of a stack have written."""
+"""`pulp-tasks logs`: the logs of a stack's processes."""
 
 from itertools import chain
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`--output`, of every command that prints data: behind its name as well as before it."""
+"""The option `--output` of every command that prints data, before or after the command's name."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

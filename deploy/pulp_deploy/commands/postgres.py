@@ -1,4 +1,4 @@
-"""A connection to the Postgres of an installation, for commands that ask something of it."""
+"""Connections to Postgres for commands."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def connected(target: Target) -> "Iterator[Connection[Any]]":
-    """The connection. Raises `ReadModelUnavailable` as `answering` does."""
+    """Connect. Raises `ReadModelUnavailable` as `answering` does."""
     from pulp_projections.connection import connect_blocking
 
     with (
@@ -24,7 +24,7 @@ def connected(target: Target) -> "Iterator[Connection[Any]]":
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Raises `ReadModelUnavailable` where Postgres does not answer, refuses, or lacks tables or columns of ours."""
+    """Raise `ReadModelUnavailable` if Postgres does not answer, refuses us, or lacks our tables or columns."""
     from psycopg import OperationalError, errors
     from pulp_events.errors import ReadModelUnavailable
 

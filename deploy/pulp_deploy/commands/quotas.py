@@ -9,10 +9,12 @@ import click
 from pulp_console.groups import Group, examples
 from pulp_console.output import show, table
 
+from pulp_deploy import process_settings
 from pulp_deploy.commands.completing import user_names
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.postgres import answering
 from pulp_deploy.commands.target import Target, data_option
+from pulp_deploy.settings_help import SettingsCommand
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -43,7 +45,12 @@ def quotas() -> None:
     """
 
 
-@quotas.command("list", epilog=examples("pulp-tasks quotas list --output json | jq -r '.[].name'"))
+@quotas.command(
+    "list",
+    cls=SettingsCommand,
+    settings=process_settings.quotas,
+    epilog=examples("pulp-tasks quotas list --output json | jq -r '.[].name'"),
+)
 @data_option
 @output_option
 def list_quotas(data: Path | None, output: str) -> None:

@@ -1,4 +1,4 @@
-"""`pulp-tasks rebuild`: the read model anew from the log, beside the live one."""
+"""`pulp-tasks rebuild`: rebuild the read model from the log, beside the live one."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -187,25 +187,25 @@ def prune(is_sure: bool, data: Path | None, output: str) -> None:
 
 
 def _build(action: str, data: Path | None, activates: bool, processes: int, output: str) -> None:
-    """Start or resume; with `activates` compare and switch as well. Each step is told when it is done."""
-    from pulp_processor.rebuilding import rebuild  # before there are processes, which share what is imported
+    """Start or resume; with `activates`, compare and switch as well. Reports each step when it is done."""
+    from pulp_processor.rebuilding import rebuild  # before processes are forked, so that they share the imports
 
     from pulp_deploy.commands.rebuild_display import Display
 
     settings = processor_settings(data)
     build: Build = rebuild.start if action == "start" else rebuild.resume
-    told = generations.Told(output)
+    reporter = generations.StepReporter(output)
     try:
         with filling(processes) as filler, Display() as display:
-            told.built(_run(build(settings, display, filler)))
+            reporter.built(_run(build(settings, display, filler)))
     except KeyboardInterrupt:
         hint("interrupted: pulp-tasks rebuild resume continues it, pulp-tasks rebuild cancel drops it")
         raise
     if not activates:
         hint("next: pulp-tasks rebuild verify, then pulp-tasks rebuild activate")
-    elif told.compared(_compare(settings, ())):
-        told.activated(_activate(settings, unverified=False))
-    told.end()
+    elif reporter.compared(_compare(settings, ())):
+        reporter.activated(_activate(settings, unverified=False))
+    reporter.end()
 
 
 def _compare(settings: "Settings", accept: tuple[str, ...]) -> "Comparison":
@@ -227,7 +227,9 @@ def _activate(settings: "Settings", *, unverified: bool) -> "Switched":
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    from pulp_processor.consuming import internals
     from pulp_runtime.gc_tuning import collect_seldom
 
+    internals.install()
     collect_seldom()
     return asyncio.run(coroutine)

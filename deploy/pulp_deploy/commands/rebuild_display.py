@@ -1,4 +1,4 @@
-"""How far a rebuild is, on standard error: one line that changes on a terminal, else a line now and then."""
+"""Show the progress of a rebuild on standard error: one changing line on a terminal, else a line from time to time."""
 
 import shutil
 import sys
@@ -15,9 +15,9 @@ _CLEAR: Final = "\r\x1b[K"
 
 
 class Display:
-    """Shows what it is called with, from `with` on; on a terminal nothing of it stays.
+    """Shows the progress that it is called with. On a terminal the line is erased at the end.
 
-    In a pipe or a file each phase has its line when it begins and one when all of it is done; in between there is one
+    A pipe or a file gets a line when a phase begins and one when it ends; in between, one
     every few seconds, if something has changed.
     """
 
@@ -40,7 +40,7 @@ class Display:
     def __call__(self, progress: Progress) -> None:
         """Show it."""
         if self._is_terminal:
-            width = shutil.get_terminal_size().columns - 1  # the last column would wrap on some terminals
+            width = shutil.get_terminal_size().columns - 1  # some terminals wrap after the last column
             click.echo(f"{_CLEAR}{line(progress)[:width]}", nl=False, file=self._stream)
         elif self._is_news(progress):
             self._shown_at_s = self._clock_s()

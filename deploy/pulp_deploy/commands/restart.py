@@ -1,4 +1,4 @@
-"""`pulp-tasks restart`: processes of a running stack, ended in order and started again by its supervisor."""
+"""`pulp-tasks restart`: shut down processes of a running stack, which its supervisor starts again."""
 
 import time
 from pathlib import Path
@@ -8,9 +8,11 @@ import click
 from pulp_console.groups import examples, suggestion
 from pulp_console.output import hint, show
 
+from pulp_deploy import process_settings
 from pulp_deploy.commands.completing import log_names
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import stack_folder, stack_option
+from pulp_deploy.settings_help import SettingsCommand
 
 if TYPE_CHECKING:
     from pulp_deploy.folder import DataFolder
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S: Final = 0.1
 
 
-@click.command(epilog=examples("pulp-tasks restart", "pulp-tasks restart api processor"))
+@click.command(
+    cls=SettingsCommand,
+    settings=process_settings.draining,
+    epilog=examples("pulp-tasks restart", "pulp-tasks restart api processor"),
+)
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=log_names)
 @stack_option
 @click.option(
@@ -36,8 +42,8 @@ def restart(names: tuple[str, ...], data: Path | None, timeout_s: float, output:
     """Restart processes of a running stack.
 
     NAME is a process, or a kind (worker: all of them; worker-2: that one); without it, the workers. Each ends in order:
-    a worker lets its tasks run on for up to 30 s. A worker that was restarted offers the operations that are installed
-    now. It returns when all are at work again.
+    a worker lets its tasks run on for as long as PULP_WORKER_DRAIN_S says. A restarted worker offers the operations
+    that are installed now. The command returns when all are at work again.
     """
     from pulp_deploy.errors import NotRunning
 

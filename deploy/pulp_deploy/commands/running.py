@@ -1,4 +1,4 @@
-"""`pulp-tasks down` and `status`: a stack that runs, seen from another process."""
+"""`pulp-tasks down` and `status`, for a stack that runs in other processes."""
 
 import math
 from pathlib import Path
@@ -48,7 +48,7 @@ def down(data: Path | None, timeout_s: float, output: str) -> None:
 
 
 def stop(folder: "DataFolder", timeout_s: float) -> bool:
-    """End the supervisor of a data folder and with it all of the stack; false if there is none."""
+    """Stop the supervisor of a data folder, and so the whole stack; false if none runs."""
     import signal
 
     import psutil
@@ -59,7 +59,7 @@ def stop(folder: "DataFolder", timeout_s: float) -> bool:
     process = owner.identity.process()
     if process is not None:
         process.send_signal(signal.SIGTERM)
-        process.send_signal(signal.SIGCONT)  # one that was stopped (Ctrl-Z, SIGSTOP) heeds nothing else
+        process.send_signal(signal.SIGCONT)  # a stopped process (Ctrl-Z, SIGSTOP) reacts to nothing else
         try:
             process.wait(timeout_s)
         except psutil.TimeoutExpired:
@@ -90,7 +90,7 @@ def status(data: Path | None, output: str) -> None:
 
 
 def _check(report: dict[str, Any], folder: "DataFolder") -> None:
-    """Raise `NotRunning` for what is not at work, with the command that shows why."""
+    """Raise `NotRunning` if a process is not at work, with the command that shows why."""
     from pulp_deploy.errors import NotRunning
 
     processes = report["processes"]

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import click
 from pulp_console.groups import examples
-from pulp_events.defaults import API_PORT
 
+from pulp_deploy import process_settings
 from pulp_deploy.commands import target
+from pulp_deploy.settings_help import SettingsCommand, setting_option
+from pulp_deploy.unknown_settings import warn_of_unknown
 
 
-@click.command(epilog=examples("pulp-tasks api --host 0.0.0.0 --port 8080"))
-@click.option("--host", help="Address to listen on (PULP_API_HOST, 127.0.0.1).")
-@click.option("--port", type=click.IntRange(1, 65535), help=f"Port to listen on (PULP_API_PORT, {API_PORT}).")
+@click.command(
+    cls=SettingsCommand, settings=process_settings.api, epilog=examples("pulp-tasks api --host 0.0.0.0 --port 8080")
+)
+@setting_option("--host", setting="PULP_API_HOST")
+@setting_option("--port", setting="PULP_API_PORT", type=click.IntRange(1, 65535))
 @target.data_option
 def api(host: str | None, port: int | None, data: Path | None) -> None:
     """Run the REST API.
@@ -28,25 +32,37 @@ def api(host: str | None, port: int | None, data: Path | None) -> None:
     asyncio.run(serve(Settings.read(_environment(data, PULP_API_HOST=host, PULP_API_PORT=port))))
 
 
-@click.command(epilog=examples("pulp-tasks processor --instance processor-1"))
-@click.option("--instance", help="Static member id in the consumer group (PULP_PROCESSOR_INSTANCE).")
+@click.command(
+    cls=SettingsCommand,
+    settings=process_settings.processor,
+    epilog=examples("pulp-tasks processor --instance processor-1"),
+)
+@setting_option("--instance", setting="PULP_PROCESSOR_INSTANCE")
 @target.data_option
 def processor(instance: str | None, data: Path | None) -> None:
     """Run a processor, which projects events into Postgres.
 
-    It takes its share of the partitions of the events topic.
+    It takes its share of the partitions of the events topic. One of the processors assigns tasks to workers, and runs
+    the schedules.
     """
     from pulp_processor.main import serve
     from pulp_processor.settings import Settings
 
-    asyncio.run(serve(Settings.read(_environment(data, PULP_PROCESSOR_INSTANCE=instance))))
+    from pulp_deploy.tick_submission import submitting_to
+
+    settings = Settings.read(_environment(data, PULP_PROCESSOR_INSTANCE=instance))
+    asyncio.run(serve(settings, make_submitter=submitting_to(settings.postgres, settings.quotas)))
 
 
-@click.command(epilog=examples("pulp-tasks worker --concurrency 8 --queue default --queue mirrors"))
-@click.option("--name", help="Name, unique among live workers (PULP_WORKER_NAME, HOST-PID).")
-@click.option("--concurrency", type=click.IntRange(1), help="Tasks to run at once (PULP_WORKER_CONCURRENCY).")
+@click.command(
+    cls=SettingsCommand,
+    settings=process_settings.worker,
+    epilog=examples("pulp-tasks worker --concurrency 8 --queue default --queue mirrors"),
+)
+@setting_option("--name", setting="PULP_WORKER_NAME")
+@setting_option("--concurrency", setting="PULP_WORKER_CONCURRENCY", type=click.IntRange(1))
 @click.option("--queue", "queues", multiple=True, help="Queue to take tasks from; may be repeated.")
-@click.option("--storage", type=click.Path(file_okay=False), help="Folder that workers share (PULP_STORAGE).")
+@setting_option("--storage", setting="PULP_STORAGE", type=click.Path(file_okay=False))
 @target.data_option
 def worker(
     name: str | None, concurrency: int | None, queues: tuple[str, ...], storage: str | None, data: Path | None
@@ -73,4 +89,6 @@ def worker(
 
 def _environment(data: Path | None, **options: object) -> dict[str, str]:
     given = {key: str(value) for key, value in options.items() if value is not None}
-    return target.environment(data) | given
+    found = target.environment(data) | given
+    warn_of_unknown(found)
+    return found

@@ -1,4 +1,4 @@
-"""How many processes fold the log, for commands that fold all of it."""
+"""The process pool of commands that fold the whole log."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,13 +28,13 @@ processes_option: Final = click.option(
 
 @contextmanager
 def filling(processes: int) -> "Iterator[Filler | None]":
-    """The processes, while it lasts; None where this one is enough. Call it before any thread or event loop starts."""
+    """Yield the processes; None if this one is enough. Call it before any thread or event loop starts."""
     from pulp_processor.rebuilding.fill_processes import FillProcesses
     from pulp_runtime.gc_tuning import collect_seldom
 
     if processes == 1:
         yield None
         return
-    collect_seldom()  # what exists now is shared with them, and stays so if nobody touches it
+    collect_seldom()  # forked processes share existing objects as long as nobody writes to them
     with FillProcesses(processes) as made:
         yield made.filler

@@ -1,4 +1,4 @@
-"""Which installation a command is for: the environment's, else the local stack that runs."""
+"""Find the installation of a command: the environment's, else the running local stack."""
 
 import os
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Target:
     """Where an installation's Kafka and Postgres are, and the prefix of its topics."""
 
     environment: Mapping[str, str]
-    """Of a process of the installation."""
+    """The environment of a process of the installation."""
     kafka: str
     postgres: str
     prefix: str
@@ -35,7 +35,7 @@ class Target:
 
     @classmethod
     def find(cls, data: Path | None) -> "Target":
-        """The stack on `data`; without it what PULP_KAFKA and PULP_POSTGRES name; without these the usual stack.
+        """Find the stack on `data`; without it what PULP_KAFKA and PULP_POSTGRES name; without these the usual stack.
 
         Raises `SettingsError` if none of them is there.
         """
@@ -64,8 +64,8 @@ class Target:
 def environment(data: Path | None) -> dict[str, str]:
     """The environment of a process of the installation.
 
-    With `data` what the stack on it says goes before what is set; with PULP_KAFKA or PULP_POSTGRES set it is our own;
-    else what is set goes before what the usual stack says. Raises `SettingsError` if there is no such stack.
+    With `data`, the settings of the stack there override ours. If PULP_KAFKA or PULP_POSTGRES is set, ours count
+    alone; else ours override those of the usual stack. Raises `SettingsError` if there is no such stack.
     """
     from pulp_events import local_stack
     from pulp_events.settings import SettingsError
@@ -113,7 +113,7 @@ stack_option: Final = click.option(
 
 def stack_folder(data: Path | None) -> "DataFolder":
     """The data folder of a local stack: the one that is named, else the usual one. Raises `NotOurs`."""
-    # Imported here: a process of a rebuild, which is told all, has no use for what it brings (psutil, platformdirs).
+    # Imported here: the processes of a rebuild do not need psutil and platformdirs.
     from pulp_deploy.folder import DataFolder, default_folder
 
     folder = DataFolder(data or default_folder())
@@ -122,7 +122,7 @@ def stack_folder(data: Path | None) -> "DataFolder":
 
 
 def processor_settings(data: Path | None) -> "Settings":
-    """What a processor of the installation would run with; raises `SettingsError`."""
+    """Return the settings of a processor of the installation; raises `SettingsError`."""
     from pulp_processor.settings import Settings
 
     target = Target.find(data)

@@ -1,4 +1,4 @@
-"""`pulp-tasks topics acls`: which rights in Kafka each process needs, printed or granted."""
+"""`pulp-tasks topics acls`: print or grant the Kafka rights that each process needs."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Principal(click.ParamType):
+class KafkaPrincipal(click.ParamType):
     """KIND:NAME, as Kafka's ACLs have it."""
 
     name = "principal"
@@ -35,7 +35,12 @@ class Principal(click.ParamType):
 
 def _principal(role: Role, what: str) -> Callable[[F], F]:
     return click.option(
-        f"--{role}", role.value, type=Principal(), multiple=True, metavar="PRINCIPAL", help=f"Who {what} (repeatable)."
+        f"--{role}",
+        role.value,
+        type=KafkaPrincipal(),
+        multiple=True,
+        metavar="PRINCIPAL",
+        help=f"Who {what} (repeatable).",
     )
 
 
@@ -62,8 +67,8 @@ def acls(
 ) -> None:
     """Print or grant the rights that each process needs in Kafka.
 
-    Without a principal, those of all roles are listed, for User:pulp-api and so on. With --apply rules that are there
-    already stay as they are, and rules that let others in are told, but never removed.
+    Without a principal, those of all roles are listed, for User:pulp-api and so on. --apply leaves existing
+    rules as they are. It reports rules that admit others, but never removes them.
     """
     if dry_run and not is_applied:
         raise click.UsageError("--dry-run goes with --apply.")
@@ -109,7 +114,7 @@ def _apply(given: Mapping[Role, tuple[str, ...]], data: Path | None, output: str
 
 
 def _topics(data: Path | None) -> "Topics":
-    """Of the stack that is named, else of the environment: nothing needs to run for a list."""
+    """Return the topics of the named stack, else of the environment: a list needs no running stack."""
     from pulp_events.settings import topic_prefix
     from pulp_events.topics import Topics
 

@@ -8,11 +8,13 @@ import click
 from pulp_console.groups import Group, examples
 from pulp_console.output import hint, show, table
 
+from pulp_deploy import process_settings
 from pulp_deploy.commands.completing import topic_names
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import Target, data_option
 from pulp_deploy.commands.topic_acls import acls
 from pulp_deploy.defaults import PARTITIONS
+from pulp_deploy.settings_help import SettingsCommand
 
 
 @click.group(cls=Group, epilog=examples("pulp-tasks topics list"))
@@ -23,7 +25,12 @@ def topics() -> None:
 topics.add_command(acls)
 
 
-@topics.command("create", epilog=examples("pulp-tasks topics create --partitions 48 --replication 3"))
+@topics.command(
+    "create",
+    cls=SettingsCommand,
+    settings=process_settings.waiting,
+    epilog=examples("pulp-tasks topics create --partitions 48 --replication 3"),
+)
 @click.option(
     "--partitions", type=click.IntRange(1), default=PARTITIONS, show_default=True, help="Fixed when it is created."
 )
@@ -33,16 +40,17 @@ topics.add_command(acls)
 def create(partitions: int, replication: int, data: Path | None, output: str) -> None:
     """Create the topics that are missing, once Kafka answers.
 
-    It waits for Kafka for 60 s, or PULP_STARTUP_TIMEOUT_S. The number of partitions is the largest number of processors
-    that can ever share the work.
+    It waits for Kafka for as long as PULP_STARTUP_TIMEOUT_S says. The number of partitions is the largest number of
+    processors that can ever share the work.
     """
     from pulp_events import admin
-    from pulp_events.settings import number
+    from pulp_events.declared_settings import read_field
+    from pulp_runtime.installation import Installation
     from pulp_runtime.startup import wait_for_kafka
 
     target = Target.find(data)
     kafka = target.need_kafka()
-    asyncio.run(wait_for_kafka(kafka, number(os.environ, "PULP_STARTUP_TIMEOUT_S", 60)))
+    asyncio.run(wait_for_kafka(kafka, read_field(Installation, "startup_timeout_s", os.environ)))
     made = admin.create_topics(kafka, target.topics, partitions=partitions, replication=replication)
     report = [{"name": name, "created": name in made} for name in target.topics]
     show(output, report, lambda: [f"{name}: {'created' if name in made else 'exists'}" for name in target.topics])
@@ -70,7 +78,7 @@ def mend(dry_run: bool, data: Path | None, output: str) -> None:
         try:
             state = topic_states.read_topic(connection, name)
         except TopicNotFound:
-            missing.append(missing_topic(name, is_needed=name != target.topics.audit))
+            missing.append(missing_topic(name, target.topics))
             continue
         wanted = mends(state)
         changes += [

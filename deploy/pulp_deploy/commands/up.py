@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from pulp_console.groups import Choice, examples
-from pulp_events.defaults import API_PORT
+from pulp_events.defaults import API_PORT, WORKER_CONCURRENCY
 
+from pulp_deploy import process_settings
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import Folder
 from pulp_deploy.defaults import KAFKA_PORT, PARTITIONS, POSTGRES_PORT
+from pulp_deploy.settings_help import SettingsCommand
 
 if TYPE_CHECKING:
     from pulp_deploy.stack import StackOptions
@@ -20,11 +22,13 @@ _PORT: Final = click.IntRange(0, 65535)
 
 
 @click.command(
+    cls=SettingsCommand,
+    settings=process_settings.up,
     epilog=examples(
         "pulp-tasks up --detach",
         "pulp-tasks up --temporary --workers 3",
         "pulp-tasks up --detach --output json | jq -r .kafka",
-    )
+    ),
 )
 @click.option("--data", type=Folder(), help="Data folder; it is kept for the next start.")
 @click.option("--temporary", is_flag=True, help="Use a new data folder and free ports; remove the folder at the end.")
@@ -39,7 +43,11 @@ _PORT: Final = click.IntRange(0, 65535)
 @click.option("--processors", type=click.IntRange(0), default=1, show_default=True, help="Number of processors.")
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Number of workers.")
 @click.option(
-    "--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Tasks that a worker runs at once."
+    "--concurrency",
+    type=click.IntRange(1),
+    default=WORKER_CONCURRENCY,
+    show_default=True,
+    help="Tasks that a worker runs at once.",
 )
 @click.option(
     "--user",
@@ -69,17 +77,21 @@ def up(
     """Run everything on this machine: a local stack.
 
     That is Kafka, Postgres, the API, a processor and a worker. With PULP_KAFKA or PULP_POSTGRES set, that one is used
-    instead of a local one; it is waited for 60 s, or PULP_STARTUP_TIMEOUT_S. Ctrl-C stops everything. The data folder
-    keeps its ports: the next start has the same ones unless told otherwise. Without --data the folder is that of
-    PULP_DATA, else the usual one of the user.
+    instead of a local one, which may take as long to answer as PULP_STARTUP_TIMEOUT_S says. Ctrl-C stops everything.
+    The data folder keeps its ports: the next start has the same ones unless told otherwise. Without --data the folder
+    is that of PULP_DATA, else the usual one of the user.
     """
     from pulp_events import settings
+    from pulp_events.declared_settings import read_field
+    from pulp_runtime.installation import Installation
 
     from pulp_deploy.backend import BackendOptions
     from pulp_deploy.folder import default_folder
+    from pulp_deploy.local.postgres import connections_for
     from pulp_deploy.local.surroundings import without_libpq
-    from pulp_deploy.stack import READY_TIMEOUT_S, StackOptions
+    from pulp_deploy.stack import StackOptions
     from pulp_deploy.temporary import make_temporary
+    from pulp_deploy.unknown_settings import warn_of_unknown
 
     if data is not None and temporary:
         raise click.UsageError("--data and --temporary exclude each other.")
@@ -89,14 +101,16 @@ def up(
     if detach:
         _detach(folder, temporary=temporary)
         return
+    warn_of_unknown(os.environ)
     for key in os.environ.keys() - without_libpq(os.environ).keys():
-        del os.environ[key]  # PGPASSWORD would go before the password file of the stack's own PostgreSQL
+        del os.environ[key]  # PGPASSWORD would override the password file of the stack's own PostgreSQL
     unless_given = 0 if temporary or free_ports else None
     backend = BackendOptions(
         brokers=None if brokers is None else int(brokers),
         partitions=partitions,
         kafka_port=unless_given if kafka_port is None else kafka_port,
         postgres_port=unless_given if postgres_port is None else postgres_port,
+        postgres_connections=connections_for(processors=processors, workers=workers),
         user=user,
         given_kafka=kafka,
         given_postgres=os.environ.get("PULP_POSTGRES", "").strip() or None,
@@ -110,7 +124,7 @@ def up(
         concurrency=concurrency,
         prefix=prefix,
         backend=backend,
-        startup_timeout_s=settings.number(os.environ, "PULP_STARTUP_TIMEOUT_S", READY_TIMEOUT_S),
+        startup_timeout_s=read_field(Installation, "startup_timeout_s", os.environ),
     )
     run(options, private=temporary, output=output)
 

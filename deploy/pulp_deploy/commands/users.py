@@ -1,4 +1,4 @@
-"""`pulp-tasks users`: who may use the API."""
+"""`pulp-tasks users`: the users of the API."""
 
 import asyncio
 import os
@@ -12,10 +12,12 @@ from pulp_console.groups import Choice, Group, examples
 from pulp_console.output import hint, show, table
 from pulp_console.times import time_text
 
+from pulp_deploy import process_settings
 from pulp_deploy.commands.completing import user_names
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.postgres import answering
 from pulp_deploy.commands.target import Target, data_option, stack_folder, stack_option
+from pulp_deploy.settings_help import SettingsCommand
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -43,7 +45,12 @@ def users() -> None:
     """
 
 
-@users.command("add", epilog=examples("pulp-tasks users add jo --role operator --password-file ./password"))
+@users.command(
+    "add",
+    cls=SettingsCommand,
+    settings=process_settings.new_passwords,
+    epilog=examples("pulp-tasks users add jo --role operator --password-file ./password"),
+)
 @click.argument("name")
 @click.option("--role", type=Choice(ROLES), required=True, help="What the user may do.")
 @_password_file
@@ -53,21 +60,26 @@ def add(name: str, role: str, password_file: click.utils.LazyFile | None, data: 
     """Add the user NAME.
 
     Viewers read. Operators also cancel. Submitters submit, and cancel their own tasks. Admins do everything. A password
-    has at least 12 characters (PULP_PASSWORD_MIN_LENGTH); some words in a row make a good one.
+    has at least as many characters as PULP_PASSWORD_MIN_LENGTH says; some words in a row make a good one.
     """
     from pulp_accounts import users as store
     from pulp_accounts.user_names import check_new_name
     from pulp_events.audit import What
 
     with answering():
-        check_new_name(name, ())  # before anybody thinks of a password for it
+        check_new_name(name, ())  # before the user is asked for a password
     settings, password = _settings(), _password(password_file)
     kept = _run(data, lambda connection: store.add_user(connection, name, password, store.Role(role), settings))
     _audit(data, What.USER_ADDED, kept, role)
     show(output, {"name": kept, "role": role}, lambda: [f"added {kept} ({role})"])
 
 
-@users.command("password", epilog=examples("pulp-tasks users password jo"))
+@users.command(
+    "password",
+    cls=SettingsCommand,
+    settings=process_settings.new_passwords,
+    epilog=examples("pulp-tasks users password jo"),
+)
 @click.argument("name", shell_complete=user_names)
 @_password_file
 @data_option
@@ -127,9 +139,11 @@ def remove(name: str, is_sure: bool, even_last: bool, data: Path | None, output:
     from pulp_events.audit import What
 
     confirm(f"Remove the user {name}? The password cannot be brought back.", is_sure=is_sure)
-    _run(data, lambda connection: _advised(store.remove_user(connection, name, even_last_admin=even_last)))
+    issuer = _run(data, lambda connection: _advised(store.remove_user(connection, name, even_last_admin=even_last)))
     _audit(data, What.USER_REMOVED, name)
     show(output, {"name": name}, lambda: [f"removed {name}"])
+    if issuer is not None:
+        hint(f"{issuer} vouches for {name}, who comes back with the next JWT: take the right away there")
     _tell_client_file(data, name)
 
 
@@ -141,6 +155,7 @@ def list_users(data: Path | None, output: str) -> None:
 
     CHANGED is the last change of password or role, LAST LOGIN the last time that somebody signed in, to the hour. A
     remark says what is wrong with a name by today's rules: the user is not affected, but look whom it resembles.
+    Another one names the issuer that vouches for a user without a password here.
     """
     from pulp_accounts import users as store
 
@@ -183,12 +198,17 @@ def _value(user: "User") -> dict[str, Any]:
         "changed_at": time_text(user.changed_at),
         "last_login_at": None if user.last_login_at is None else time_text(user.last_login_at),
         "has_old_hash": user.has_old_hash,
+        "issuer": user.issuer,
         "remark": user.remark,
     }
 
 
 def _row(value: dict[str, Any]) -> list[str]:
-    remark = f"the name: {value['remark']}" if value["remark"] else "-"
+    remarks = [
+        f"the name: {value['remark']}" if value["remark"] else "",
+        f"signs in by {value['issuer']}" if value["issuer"] else "",
+    ]
+    remark = "; ".join(filter(None, remarks)) or "-"
     return [
         value["name"],
         value["role"],
@@ -200,7 +220,7 @@ def _row(value: dict[str, Any]) -> list[str]:
 
 
 async def _advised(change: Awaitable[T]) -> T:
-    """The same, and a `LastAdmin` says what to do."""
+    """Await it, and add advice to a `LastAdmin` error."""
     from pulp_accounts.users import LastAdmin
 
     try:
@@ -225,7 +245,7 @@ def _audit(data: Path | None, what: "What", name: str, detail: str = "") -> None
 
 
 def _tell_client_file(data: Path | None, name: str) -> None:
-    """Say that the client configuration of the local stack has the old password."""
+    """Remark that the client configuration of the local stack still has the old password."""
     from pulp_deploy.credentials import ADMIN
 
     folder = stack_folder(data)

@@ -1,4 +1,4 @@
-"""`pulp-tasks verify`: does the read model say what the log says?"""
+"""`pulp-tasks verify`: compare the read model with the log."""
 
 import asyncio
 from pathlib import Path
@@ -29,12 +29,14 @@ def verify(processes: int, data: Path | None, output: str) -> None:
     in Postgres as the live rows take. Exits 0 if they are equal, 1 if they differ: then it shows the first difference,
     and where in the log it comes from. To mend the read model: pulp-tasks rebuild --activate.
     """
+    from pulp_processor.consuming import internals
     from pulp_processor.rebuilding.verify import verify as compare_with_log
     from pulp_runtime.gc_tuning import collect_seldom
 
     from pulp_deploy.commands.rebuild_display import Display
 
     settings = processor_settings(data)
+    internals.install()
     collect_seldom()
     with filling(processes) as filler, Display() as display:
         found = asyncio.run(compare_with_log(settings, display, filler))

@@ -1,4 +1,4 @@
-"""A subscriber that is there from the first event on: it keeps all that it was given, and others wait on it."""
+"""A subscriber that keeps every event from the first on; other parts of the demo wait for events here."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from pulp_events.task import Position
 
 
 class Seen(NamedTuple):
-    """One event as it came."""
+    """One received event."""
 
     position: Position
     task_id: str
@@ -23,7 +23,7 @@ class Seen(NamedTuple):
     data: dict[str, Any]
 
     def is_a(self, kind: str, task_id: str) -> bool:
-        """Whether it is of this type, and of this task."""
+        """Whether it has this type and belongs to this task."""
         return (self.type, self.task_id) == (kind, task_id)
 
 
@@ -40,7 +40,7 @@ class Follower:
 
     @property
     def events(self) -> list[Seen]:
-        """All that came so far, in the order in which it came."""
+        """All events received so far, in order of arrival."""
         with self._changed:
             return list(self._events)
 
@@ -49,7 +49,7 @@ class Follower:
         return [seen for seen in self.events if seen.task_id == task_id]
 
     def wait(self, what: str, fits: Callable[[Seen], bool], timeout_s: float = 60.0) -> Seen:
-        """The first event that fits, as soon as it is there. Raises `TimeoutError`, or what ended the subscription."""
+        """Wait for the first matching event and return it. Raises `TimeoutError`, or what ended the subscription."""
         with self._changed:
             self._changed.wait_for(lambda: self._error is not None or any(map(fits, self._events)), timeout_s)
             if self._error is not None:

@@ -69,7 +69,7 @@ Progress:
 
 
 def differences(page: str, task_id: str) -> list[str]:
-    """The lines in which a page differs from the guide's, but for its times and its id."""
+    """The lines in which a page differs from the guide's; times and ids do not count."""
     expected = _TIME.sub("TIME", CANCELLED_SYNC.replace(_TASK_ID, task_id)).splitlines()
     shown = _TIME.sub("TIME", page).rstrip("\n").splitlines()
     found = [

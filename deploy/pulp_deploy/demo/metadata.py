@@ -12,7 +12,7 @@ _NAMESPACE: Final = "http://linux.duke.edu/metadata"
 
 
 class Rpm(NamedTuple):
-    """A package that was built: version 1.0-1 of `noarch`, with one file."""
+    """A built package: version 1.0-1, `noarch`, with one file."""
 
     name: str
     location: str

@@ -25,7 +25,7 @@ def guide_sizes() -> list[int]:
 def build(folder: Path, sizes: Sequence[int], name: str = "demo") -> list[str]:
     """Write a repository into an empty folder: one package for each size, in bytes.
 
-    The packages' locations come back, in the order of the metadata. Another name makes other packages.
+    Returns the packages' locations, in the order of the metadata. Another name gives other packages.
     """
     packages = folder / "Packages"
     packages.mkdir(parents=True)
@@ -35,7 +35,7 @@ def build(folder: Path, sizes: Sequence[int], name: str = "demo") -> list[str]:
 
 
 def _shares(total: int, count: int) -> list[int]:
-    """Sizes that add up to `total`: all but the last are multiples of four, as the files of an archive are."""
+    """Sizes that add up to `total`: all but the last are multiples of four, like the files in a cpio archive."""
     share = total // count // 4 * 4
     return [*([share] * (count - 1)), total - share * (count - 1)]
 
@@ -43,8 +43,8 @@ def _shares(total: int, count: int) -> list[int]:
 def _build_rpm(name: str, size: int, folder: Path) -> Rpm:
     """Make an RPM file of exactly `size` bytes.
 
-    The archive within grows by four bytes at a time; what is missing to four the package's name makes up for. So a
-    small file tells which name fits, and how long the payload must be.
+    The archive inside grows in steps of four bytes; a longer package name supplies the rest. A first small file tells
+    which name fits and how long the payload must be.
     """
     noise = random.Random(name)
     for letters in range(4):

@@ -1,4 +1,5 @@
-"""The demo's web server: serves a folder on the loopback, withholds chosen paths until they are released, counts."""
+"""The demo's web server: serves a folder on the loopback interface, delays chosen paths until released, and counts
+requests."""
 
 import re
 import sys
@@ -15,7 +16,7 @@ _FROM_ON: Final = re.compile(r"bytes=([0-9]+)-")
 
 
 class Gate:
-    """Which paths are withheld, and how often each was asked for."""
+    """Which paths are withheld, and how often each was requested."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -24,23 +25,23 @@ class Gate:
         self._is_closing = False
         self._failures: Counter[str] = Counter()
         self.has_ranges = True
-        """Whether a part of a file can be asked for; else the whole is sent."""
+        """Whether Range requests are answered with a part; else the whole file is sent."""
         self.ranges: dict[str, list[str]] = {}
-        """The Range headers that came, by path."""
+        """The received Range headers, by path."""
 
     def withhold(self, paths: Iterable[str]) -> None:
-        """Answer nothing for these paths, until `release`."""
+        """Withhold the answers for these paths until `release`."""
         with self._changed:
             self._withheld.update(paths)
 
     def release(self, *paths: str) -> None:
-        """Answer for these paths, or for all, also requests that wait already."""
+        """Answer requests for these paths, or for all, including those already waiting."""
         with self._changed:
             self._withheld.difference_update(paths or tuple(self._withheld))
             self._changed.notify_all()
 
     def fail(self, path: str, times: int) -> None:
-        """Answer 503 so many times."""
+        """Answer the next requests with 503, this many times."""
         with self._changed:
             self._failures[path] = times
 
@@ -51,23 +52,23 @@ class Gate:
             return self._failures[path] >= 0
 
     def close(self) -> None:
-        """Let waiting requests go, unanswered."""
+        """Drop waiting requests without an answer."""
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
 
     def asked(self, path: str) -> int:
-        """How often the path was asked for."""
+        """How often the path was requested."""
         with self._changed:
             return self._asked[path]
 
     def total(self, prefix: str) -> int:
-        """How often paths that begin so were asked for."""
+        """How often paths with this prefix were requested."""
         with self._changed:
             return sum(count for path, count in self._asked.items() if path.startswith(prefix))
 
     def pass_through(self, path: str) -> bool:
-        """Count the request and wait while its path is withheld; false if the server closes."""
+        """Count the request and wait while its path is withheld; false if the server shuts down."""
         with self._changed:
             self._asked[path] += 1
             self._changed.notify_all()
@@ -75,7 +76,7 @@ class Gate:
             return not self._is_closing
 
     def wait_asked(self, paths: Iterable[str], timeout_s: float) -> bool:
-        """Wait until one of the paths was asked for."""
+        """Wait until one of the paths has been requested."""
         wanted = list(paths)
         with self._changed:
             return self._changed.wait_for(lambda: any(self._asked[path] for path in wanted), timeout_s)
@@ -98,7 +99,7 @@ class _Handler(SimpleHTTPRequestHandler):
         super().do_GET()
 
     def send_head(self) -> IO[bytes] | None:  # type: ignore[override]  # the stub names the two classes it returns
-        """As the parent, and the rest of a file from some byte on (RFC 9110, 14.2); other ranges get the whole."""
+        """Like the parent, plus the rest of a file from a byte on (RFC 9110, 14.2); other ranges get the whole file."""
         path = Path(self.translate_path(self.path))
         wanted = self.headers.get("Range", "")
         part = _FROM_ON.fullmatch(wanted)
@@ -126,7 +127,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no error of the server's."""
+        """A client that disconnects is not an error of the server."""
 
 
 class DemoServer:
@@ -152,7 +153,7 @@ class DemoServer:
 
 
 def main(folder: Path) -> None:
-    """Serve a folder until the process is ended; prints the URL."""
+    """Serve a folder until the process is terminated; print the URL."""
     with DemoServer(folder) as server:
         print(server.url, flush=True)
         threading.Event().wait()

@@ -1,4 +1,4 @@
-"""The demonstration: all of it, once, on real parts."""
+"""The demonstration: every feature once, on a real Kafka, Postgres and repository."""
 
 import shutil
 import signal
@@ -31,11 +31,11 @@ _STOP_S: Final = 90.0
 
 
 def show_everything(*, keep: bool) -> bool:
-    """Run the demonstration; whether every check held. With `keep` everything is left running."""
+    """Run the demonstration; return whether every check passed. With `keep` everything is left running."""
     shown = Shown()
-    client()  # not after everything was started
+    client()  # now, rather than after everything has started
     folder = Path(tempfile.mkdtemp(prefix="pulp-tasks-demo-"))
-    folder.chmod(0o711)  # the account that PostgreSQL runs as must pass
+    folder.chmod(0o711)  # PostgreSQL's account must be able to enter
     data = DataFolder(folder / "data")
     kept = False
     try:
@@ -55,7 +55,7 @@ def show_everything(*, keep: bool) -> bool:
 
 
 def _start(shown: Shown, folder: Path, data: DataFolder) -> tuple[list[str], list[str]]:
-    """Make the repositories while Kafka and Postgres start; the paths that the servers withhold."""
+    """Create the repositories while Kafka and Postgres start; return the paths that the servers withhold."""
     shown.step("-", "Start", "Kafka, Postgres, API, processor, worker; and two yum repositories of 37 and 8 RPM files.")
     with ThreadPoolExecutor(1) as pool:
         building = pool.submit(_build, folder)
@@ -77,7 +77,7 @@ def _build(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _tour(shown: Shown, folder: Path, data: DataFolder, withheld: tuple[list[str], list[str]]) -> None:
-    """Show every step; one that cannot be finished is a check that failed, and the last one."""
+    """Show every step; a step that cannot finish counts as a failed check and ends the tour."""
     services = data.services()
     assert services is not None
     with (
@@ -94,14 +94,14 @@ def _tour(shown: Shown, folder: Path, data: DataFolder, withheld: tuple[list[str
 
 
 def _show_logs(data: DataFolder) -> None:
-    """The last lines of each service: the folder goes away."""
+    """Show the last log lines of each service, since the folder will be removed."""
     for name in ("api", "processor", "worker"):
         for line in (data.logs / f"{name}.log").read_text(errors="replace").splitlines()[-10:]:
             click.echo(f"{name:<10}| {line}", err=True)
 
 
 def _say_how_to_go_on(folder: Path, data: DataFolder) -> None:
-    """Serve the repositories from a process that stays, and print what can be done."""
+    """Serve the repositories from a process that keeps running, and print what to try next."""
     with (folder / "repositories.log").open("ab") as log:
         server = subprocess.Popen(
             [sys.executable, "-u", "-m", "pulp_deploy.demo.server", str(folder)],
@@ -126,7 +126,7 @@ def _say_how_to_go_on(folder: Path, data: DataFolder) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end it as Ctrl-C does: everything is stopped first."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C: stop everything first."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

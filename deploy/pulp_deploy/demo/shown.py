@@ -7,7 +7,7 @@ import click
 
 
 class Shown:
-    """Prints, and keeps count of what held and what did not."""
+    """Prints, and counts the checks that passed and failed."""
 
     def __init__(self) -> None:
         self.held = 0
@@ -16,7 +16,7 @@ class Shown:
 
     @property
     def elapsed_s(self) -> float:
-        """Since the beginning."""
+        """Since the demonstration began."""
         return time.monotonic() - self._started
 
     def step(self, letter: str, title: str, explanation: str) -> None:
@@ -31,16 +31,16 @@ class Shown:
         click.secho(f"$ {' '.join(words)}", fg="cyan")
 
     def output(self, text: str) -> None:
-        """What a command printed, but for blank lines at its end."""
+        """Show a command's output without trailing blank lines."""
         if text.strip():
             click.echo(text.rstrip())
 
     def note(self, text: str) -> None:
-        """Something that happens beside the commands."""
+        """Show something that happens beside the commands."""
         click.secho(f"# {text}", dim=True)
 
     def check(self, what: str, holds: bool, otherwise: object = "") -> None:
-        """Say whether something holds; `otherwise` tells what there was instead."""
+        """Report whether a check passed; `otherwise` describes the actual result."""
         if holds:
             self.held += 1
             click.echo(f"{click.style('held', fg='green')}    {what}")

@@ -1,4 +1,4 @@
-"""The steps of the demonstration, (a) to (h). Nothing waits for a time: each waits for an event, or for a request."""
+"""The steps of the demonstration, (a) to (h). No step sleeps: each waits for an event or a request."""
 
 import json
 import os
@@ -223,7 +223,7 @@ class Tour:
         return self._run.start("repo", "sync", "run", "--repo-id", repository, "--feed", server.url)
 
     def _result(self, task_id: str) -> Any:
-        """What the operation returned, as the log has it."""
+        """The operation's result, from the log."""
         return self._follower.wait_finished(task_id).data["result"]
 
     def _types(self, task_id: str) -> list[str]:
@@ -243,14 +243,14 @@ class Tour:
         while not is_so():
             if time.monotonic() > ends:
                 raise TimeoutError(f"{what}: not within {_TIMEOUT_S:g} s")
-            time.sleep(0.05)  # another process writes it: there is nothing to wait on
+            time.sleep(0.05)  # written by another process, so there is nothing to wait for
 
     def _check(self, what: str, holds: bool, otherwise: object) -> None:
         self._shown.check(what, holds, otherwise)
 
 
 def _fetched(seen: Seen) -> int | None:
-    """Packages that a sync has, by its progress."""
+    """How many packages a sync has fetched, by its progress."""
     progress = seen.data.get("progress", {}) if seen.type == "progress" else {}
     count = progress.get("yum_importer", {}).get("content", {}).get("num_success")
     return count if isinstance(count, int) else None

@@ -1,4 +1,4 @@
-"""The account that runs what root starts: nothing of a stack needs root's rights but the start."""
+"""The account for processes that root starts: only the start of a stack needs root's rights."""
 
 import os
 import pwd
@@ -29,7 +29,7 @@ class Account(NamedTuple):
 
 
 def server_account(name: str | None = None) -> Account | None:
-    """The account to run as when we are root: the named one, else the first usual one; None: our own.
+    """The account to run servers as: if we are root the named or the first usual one, else None for our own.
 
     Raises `DeployError` if there is none, if it is root's, and for a name if we are not root.
     """
@@ -51,7 +51,7 @@ def server_account(name: str | None = None) -> Account | None:
 
 
 def may_enter(folder: Path, account: Account) -> bool:
-    """Whether the account may pass a folder."""
+    """Whether the account may enter a folder."""
     return _may(folder, account, stat.S_IXUSR)
 
 
@@ -78,18 +78,18 @@ def _may(path: Path, account: Account, right: int) -> bool:
 
 
 def shared_cache() -> Path:
-    """Where root keeps what the account has to read as well."""
+    """Root's cache of files that the account must be able to read."""
     folder = resolved(_CACHE)
     make_folder(folder, 0o755)
     return folder
 
 
 def give(path: Path, account: Account | None) -> None:
-    """Give a folder and all in it to the account (None: to us), without following a link."""
+    """Change the owner of a folder and its content to the account (None: to us), following no link."""
     user, group = (os.geteuid(), os.getegid()) if account is None else account.ids
     if path.lstat().st_uid == user:
         return
     for _, folders, files, here in os.fwalk(path):
         for name in (*folders, *files):
             os.chown(name, user, group, dir_fd=here, follow_symlinks=False)
-    os.chown(path, user, group, follow_symlinks=False)  # last: until then it is not done
+    os.chown(path, user, group, follow_symlinks=False)  # last, as the sign that everything inside is done

@@ -21,8 +21,8 @@ _SUMS: Final = "kafka-jars.sha256"
 def class_path(say: Callable[[str], None] = lambda line: None) -> str:
     """The Java class path of Kafka; downloads it the first time, with progress through `say`.
 
-    It names the files of the repository, which stay: jgo makes its own folders of links anew while others read them.
-    Raises `JarMismatch` if a jar is not the one that was released, `DeployError` if it cannot be had.
+    It names the files in Maven's repository, which stay: jgo recreates its own folders of links while others read them.
+    Raises `JarMismatch` if a jar is not the one that was released, `DeployError` if it cannot be downloaded.
     """
     repository, released = _repository(), released_sums()
     if _missing(repository, released):
@@ -98,8 +98,8 @@ class _Download:
 
         try:
             for coordinates in (KAFKA, _LOGGING):  # apart: resolved together, jgo chooses other versions
-                jgo.build(coordinates, update=True)  # what it remembers may have been removed from the repository
-        except Exception as error:  # handed to the caller's thread
+                jgo.build(coordinates, update=True)  # its cache may name files that were removed from the repository
+        except Exception as error:  # re-raised in the caller's thread
             self._error = error
 
     def _line(self) -> str:

@@ -29,13 +29,13 @@ from pulp_deploy.local.surroundings import for_servers
 
 JVM_OPTIONS: Final = (
     *("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"),
-    *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),  # or the JVM warns
+    *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),  # else the JVM warns
 )
 _AOT_QUIET: Final = "-Xlog:aot*=error"
-"""What the JVM does not find in the archive it makes anew: no news."""
+"""The JVM loads classes that the archive lacks as usual, and need not report it."""
 _GIVE_S: Final = 10.0
 _UTF8: Final = "C.UTF-8"
-"""Java takes the names of files to be in the locale's encoding, which may be ASCII."""
+"""Java assumes that file names are in the locale's encoding, which may be ASCII."""
 _LOG_SETTINGS: Final = Path(__file__).with_name("log4j2.yaml")
 
 
@@ -59,7 +59,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kafka:
-    """The nodes of one cluster, which is known by its id."""
+    """The nodes of one cluster."""
 
     cluster_id: str
     nodes: tuple[Node, ...]
@@ -82,9 +82,9 @@ class Kafka:
         return ",".join(f"{HOST}:{node.port}" for node in self.nodes)
 
     def unprivileged(self, account: Account, folder: Path, say: Callable[[str], None]) -> "Kafka":
-        """The same cluster, run as the account; jars that it may not read are copied to where it may.
+        """The same cluster, run as the account; jars that it may not read are copied to a place that it may read.
 
-        As we are, and it is said why, where it may not run Java, or not enter the folder that its nodes are in.
+        Unchanged, with a reason for `say`, if the account may not run Java or enter the nodes' folder.
         """
         runtime = Path(self.java).resolve().parent.parent
         entered = (folder, *folder.parents)
@@ -157,7 +157,8 @@ class Kafka:
             return False
 
     def give_login(self, login: Login) -> None:
-        """Tell the cluster its clients' user; `takes_login` says when all nodes know it. Raises `LogUnavailable`."""
+        """Register the clients' user with the cluster; `takes_login` tells when all nodes know it. Raises
+        `LogUnavailable`."""
         login.give(admin.connect(Servers(self.bootstrap, login.operator), logger=SILENT), _GIVE_S)
 
     def takes_login(self, login: Login) -> bool:
@@ -190,7 +191,7 @@ class Kafka:
                 f"default.replication.factor={replication}",
                 f"min.insync.replicas={least}",
                 *_internal_topics(replication, least),
-                # A broker that was killed is missed sooner than after Kafka's 9 s: an append is given up after 10 s.
+                # Shorter than Kafka's 9 s, so that a killed broker is noticed before an append is given up after 10 s.
                 "broker.session.timeout.ms=5000",
                 "broker.heartbeat.interval.ms=1000",
                 "group.initial.rebalance.delay.ms=0",
@@ -215,7 +216,7 @@ class Kafka:
 
 
 def copied(jars: Sequence[Path], folder: Path) -> list[Path]:
-    """Copies of the jars that everybody may read; created once, and again for other jars."""
+    """Copies of the jars that everybody may read; created once for each set of jars."""
     names = "".join(f"{jar} {jar.stat().st_size} {jar.stat().st_mtime_ns}\n" for jar in jars)
     copy = folder / f"jars-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
     if not copy.exists():
@@ -228,7 +229,7 @@ def copied(jars: Sequence[Path], folder: Path) -> list[Path]:
             try:
                 aside.rename(copy)
             except OSError:
-                if not copy.exists():  # else another start has made the same copy meanwhile
+                if not copy.exists():  # another start has created the same copy meanwhile
                     raise
     return [copy / jar.name for jar in jars]
 
@@ -238,7 +239,7 @@ def _surroundings() -> dict[str, str]:
 
 
 def escaped(value: str) -> str:
-    """A value of a Java properties file, which is in Latin-1: everything but ASCII as UTF-16 escapes."""
+    """A value for a Java properties file: all but ASCII as UTF-16 escapes."""
     units = value.encode("utf-16-be")
     codes = [int.from_bytes(units[place : place + 2]) for place in range(0, len(units), 2)]
     return "".join(
@@ -256,4 +257,4 @@ def _internal_topics(replication: int, least: int) -> Iterable[str]:
 
 
 SILENT: Final = logging.getLogger("pulp.deploy.probe")
-SILENT.setLevel(logging.CRITICAL + 1)  # that Kafka is not there yet is no news
+SILENT.setLevel(logging.CRITICAL + 1)  # while Kafka starts, failed probes are expected

@@ -1,4 +1,4 @@
-"""Who may connect to a local Kafka: anybody on this machine, or who knows a password of its data folder."""
+"""Access to a local Kafka: for anybody on this machine, or with a password from its data folder."""
 
 import secrets
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ class Access(Protocol):
 
 
 class Anybody:
-    """No login. For tests and benchmarks, whose brokers hold nothing of worth."""
+    """No login: for tests and benchmarks."""
 
     operator: Final = PLAINTEXT
 
@@ -58,8 +58,8 @@ class Anybody:
 class Login:
     """One user for all clients, by SCRAM, and one for the brokers among themselves, by PLAIN.
 
-    PLAIN needs nothing in Kafka's own metadata, so a cluster that was made without any login can be given one: its
-    brokers start, and then learn of the clients' user. A password never is on a command line.
+    PLAIN needs nothing in Kafka's own metadata, so a cluster created without logins can get one: its brokers start,
+    and then learn the clients' user. No password is ever on a command line.
     """
 
     folder: Path
@@ -98,7 +98,7 @@ class Login:
 
     @property
     def operator(self) -> Security:
-        """See `Access`: as a broker, which needs nothing to be made before."""
+        """See `Access`: as a broker, whose user always exists."""
         password = Secret("broker-password", value=self.broker_password)
         return Security(protocol="SASL_PLAINTEXT", mechanism="PLAIN", username=_BROKER, password=password)
 
@@ -126,7 +126,7 @@ class Login:
         yield f"listener.name.controller.plain.sasl.jaas.config={plain}"
 
     def give(self, connection: Connection, timeout_s: float) -> None:
-        """Tell the cluster the clients' user, at every start: a password file that was lost is made anew.
+        """Register the clients' user with the cluster, at every start, since a lost password file is replaced.
 
         `connection` is the operator's. Raises `LogUnavailable`.
         """

@@ -1,9 +1,9 @@
 """Run a command that dies with its parent: `python launch.py PARENT SIGNAL USER GROUP COMMAND...`.
 
 It stands between the supervisor and the command because code between fork and exec is not safe in a process with
-threads. USER and GROUP are numbers, or - to stay who we are. Only the standard library: it runs with -I -S.
+threads. USER and GROUP are numbers, or - to keep ours. Only the standard library: it runs with -I -S.
 
-The command may open as many files as the system lets it, and leaves no core dump: there are secrets in one.
+The command gets the system's limit of open files, and dumps no core, which could contain secrets.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 MOST_FILES = 1 << 20
-"""Enough for every service; some programs go through all that they might have open."""
+"""Enough for every service; some programs loop over every descriptor up to the limit."""
 
 
 def main(parent: int, signum: int, user: str, group: str, command: list[str]) -> None:
@@ -33,7 +33,7 @@ def main(parent: int, signum: int, user: str, group: str, command: list[str]) ->
 
 
 def set_limits() -> None:
-    """Raise the limit of open files to the hard one, as far as that makes sense, and allow no core dump."""
+    """Raise the limit of open files to the hard one, up to `MOST_FILES`, and forbid core dumps."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
@@ -41,7 +41,7 @@ def set_limits() -> None:
         return
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    except (ValueError, OSError):  # macOS has a lower limit of its own
+    except (ValueError, OSError):  # macOS enforces a lower limit
         return
 
 

@@ -1,9 +1,9 @@
-"""The process that writes the logs of a stack: it reads what the others write from pipes, and bounds the files.
+"""The process that writes the logs of a stack: it reads the other processes' output from pipes and bounds the files.
 
 `python -m pulp_deploy.local.log_writer DESCRIPTOR`: a socket to the supervisor, which sends requests, each with the
-name of a log and the pipe to read it from, or without either to ask whether all that was written is in the files. It
-outlives the supervisor for as long as somebody has a pipe open. Where nothing can be written, as on a full disk, lines
-are dropped and counted: nobody waits.
+name of a log and the pipe to read it from, or without either to ask for a flush. It
+outlives the supervisor for as long as somebody has a pipe open. When it cannot write, as on a full disk, it drops and
+counts lines, so no process blocks.
 """
 
 import errno
@@ -26,7 +26,7 @@ from pulp_deploy.log_files import MOST_BYTES, rotated
 _CHUNK: Final = 1 << 16
 _MOST_CHUNKS: Final = 32
 _GATHER_S: Final = 0.02
-"""Lines that come one by one are written together: to wake up for each would cost more than to write it."""
+"""Collects lines for this long, since waking up for each line costs more than writing it."""
 DONE: Final = b"."
 
 
@@ -43,7 +43,7 @@ class Log:
         self._why = ""
 
     def write(self, data: bytes) -> None:
-        """Append it, whole lines to one file; what cannot be written is counted."""
+        """Append the text, keeping lines whole; count lines that cannot be written."""
         try:
             self._open()
             if self._lost_lines:
@@ -59,7 +59,7 @@ class Log:
             self._why = getattr(error, "strerror", None) or str(error)
 
     def _open(self) -> None:
-        """Open the file, anew if another one has its name now, or none."""
+        """Open the file, again if it was moved or replaced."""
         if self._file is not None:
             mine = os.fstat(self._file)
             with suppress(FileNotFoundError):
@@ -71,7 +71,7 @@ class Log:
         self._size = os.fstat(self._file).st_size
 
     def _append(self, data: bytes) -> bytes:
-        """Nothing is left, or it raises."""
+        """Write everything, or raise."""
         assert self._file is not None
         while data:
             written = os.write(self._file, data)
@@ -95,7 +95,7 @@ class Log:
 
 
 class Writer:
-    """All logs, until nobody writes to them any more."""
+    """All logs, until no process writes to them any more."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -135,7 +135,7 @@ class Writer:
             self._control.send(DONE)
 
     def _empty(self, pipe: int) -> None:
-        """Write what is in it, but not for ever what a process without end adds."""
+        """Write what is in the pipe, with a bound in case a process keeps adding."""
         for _ in range(_MOST_CHUNKS):
             if not self._pass_on(pipe):
                 return
@@ -158,7 +158,7 @@ class Writer:
 
 
 def main() -> None:
-    """See above. A terminal's signals are not for it."""
+    """Run until all pipes are closed, ignoring the terminal's signals."""
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
     Writer(socket.socket(fileno=int(sys.argv[1]))).run()

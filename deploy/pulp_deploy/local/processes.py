@@ -26,11 +26,11 @@ _SAME_S: Final = 0.05
 
 
 class Identity(NamedTuple):
-    """A process for certain: a pid alone is given again to another process."""
+    """Identifies one process for certain: a pid alone may be reused."""
 
     pid: int
     started: float
-    """Seconds after `boot`, which no clock that is set changes; with an empty `boot` as psutil's create_time."""
+    """Seconds after the boot, unaffected by clock changes; if `boot` is empty, psutil's create_time."""
     boot: str = ""
     """The system's id of this boot; empty where it has none."""
 
@@ -42,14 +42,14 @@ class Identity(NamedTuple):
 
     @property
     def since(self) -> datetime:
-        """When it started, by the clock of now."""
+        """When it started, by the current clock."""
         if not self.boot:
             return datetime.fromtimestamp(self.started, UTC)
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - self.started
         return datetime.fromtimestamp(round(time.time() - age_s), UTC)
 
     def process(self) -> psutil.Process | None:
-        """The process, if it still runs, and as one of our accounts."""
+        """The process, if it still runs under one of our accounts."""
         try:
             process = psutil.Process(self.pid)
             alive = self._is_current(process) and process.status() != psutil.STATUS_ZOMBIE
@@ -73,12 +73,12 @@ class Command:
     """The first one is an absolute path."""
     log: Path
     environment: Mapping[str, str] = field(default_factory=lambda: for_servers(os.environ))
-    """All of it: nothing else of our own goes along."""
+    """The complete environment: nothing is inherited."""
     folder: Path | None = None
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
-    """What it gets when we die ourselves (on Linux). What runs here is made to survive being killed."""
+    """The signal that it gets when we die (on Linux). All our processes survive SIGKILL."""
 
 
 @cache
@@ -118,12 +118,12 @@ def spawn(command: Command, output: IO[bytes] | int) -> "subprocess.Popen[bytes]
 
 
 def open_log(log: Path) -> IO[bytes]:
-    """The end of a log, to be written to; for its owner's eyes only, whatever the umask is. Raises `NotOurs`."""
+    """A log opened for appending, readable by its owner alone, whatever the umask. Raises `NotOurs`."""
     return os.fdopen(open_file(log, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b")
 
 
 def stop(process: "subprocess.Popen[bytes]", signum: signal.Signals, timeout_s: float) -> int:
-    """Ask it to stop, kill it if it does not within the time; its exit code."""
+    """Ask it to stop, kill it after the timeout; return its exit code."""
     if process.poll() is None:
         process.send_signal(signum)
     try:
@@ -134,7 +134,7 @@ def stop(process: "subprocess.Popen[bytes]", signum: signal.Signals, timeout_s: 
 
 
 def end_leftover(identity: Identity, timeout_s: float = 10.0) -> bool:
-    """End a process of an earlier run, if it is still that process; whether there was one."""
+    """End a process of an earlier run, if it is still the same process; return whether it was."""
     process = identity.process()
     if process is None:
         return False

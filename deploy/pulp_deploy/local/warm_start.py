@@ -1,4 +1,4 @@
-"""An archive of Kafka's loaded classes, with which the JVM starts in half the time and with half the work.
+"""An archive of Kafka's loaded classes, which halves the JVM's start.
 
 It is made once, by a short run of a broker, and kept in the user's cache folder. The JVM itself checks that it fits
 (its own version, the class path, every jar's size and time) and does without it if it does not.
@@ -61,7 +61,7 @@ def _make(archive: Path, class_path: str, say: Callable[[str], None]) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return  # another start makes it: this one does without
+            return  # another start is creating it: this one does without
         say("preparing Kafka for quick starts (once, some 10 s)")
         with tempfile.TemporaryDirectory(prefix="pulp-tasks-warm-") as folder:
             port, controller_port = free_ports(2)
@@ -76,7 +76,7 @@ def _make(archive: Path, class_path: str, say: Callable[[str], None]) -> None:
             aside = archive.with_suffix(f".{os.getpid()}")
             try:
                 _run(kafka, node, aside)
-                aside.chmod(0o644)  # its folder says who may read it
+                aside.chmod(0o644)  # its folder restricts who may read it
                 aside.replace(archive)
             finally:
                 aside.unlink(missing_ok=True)

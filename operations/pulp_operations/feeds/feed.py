@@ -15,7 +15,7 @@ from pulp_worker.fetching import FetchFailed, ServerDown, patiently
 from pulp_operations.feeds.growing import Growing
 from pulp_operations.feeds.received import ABSENT, UNCHANGED, Differs, FeedDown, Fetched, Signature, Treeinfo, Unchanged
 from pulp_operations.feeds.receiving import receive
-from pulp_operations.feeds.sources import Sources
+from pulp_operations.feeds.sources import FeedSources
 from pulp_operations.feeds.urls import base_of, places
 from pulp_operations.foreign import is_ordinary
 from pulp_operations.records import MetadataFile, Package, StoredFile, TreeFile, Validators
@@ -44,14 +44,14 @@ class Feed:
         """Asks for nothing yet. `context` reads lists of mirrors, in a process of their own."""
         self._context, self._fetcher, self._url = context, fetcher, url
         self._own = base_of(url).partition("?")[0]
-        self._sources = Sources(context, fetcher, url)
+        self._sources = FeedSources(context, fetcher, url)
         self._validators, self._checksum = Validators(), ""
         self._asking = asyncio.Lock()
         self._times_asked, self._asked_s = 0, 0.0
         self._partials: dict[Path, frozenset[str]] = {}
 
     async def repomd(self, validators: Validators | None = None, checksum: str = "") -> Fetched | Unchanged:
-        """repomd.xml. With the validators and the sha256 of the one before: `UNCHANGED` where it still is that one."""
+        """repomd.xml; `UNCHANGED` if it still has the given validators and sha256."""
         received = await self._sources.repomd(validators, checksum)
         if isinstance(received, Fetched):
             self._validators, self._checksum = received.validators, hashlib.sha256(received.content).hexdigest()
@@ -70,7 +70,7 @@ class Feed:
             if self._times_asked > _ASKED_EACH_TIME and now_s < self._asked_s + _ASKED_EVERY_S:
                 return False
             self._asked_s = now_s
-            sources = Sources(self._context, self._fetcher, self._url)
+            sources = FeedSources(self._context, self._fetcher, self._url)
             try:
                 received = await sources.repomd(self._validators, self._checksum)
             except FetchFailed:
@@ -84,7 +84,7 @@ class Feed:
         return Signature(asc, key)
 
     async def treeinfo(self) -> Treeinfo | None:
-        """The description of the installable tree; None where there is none."""
+        """The description of the installable tree; None if the feed has none."""
         for name in _TREEINFOS:
             content = await self._optional(name, _MOST_TREEINFO_BYTES)
             if content is not None:
@@ -135,7 +135,7 @@ class Feed:
             made = growing.hexdigest, growing.have_bytes
             return StoredFile(path=file.path, algorithm=growing.algorithm, checksum=made[0], size_bytes=made[1])
 
-        if file.checksum is not None:  # else nobody could tell that the parts belong together
+        if file.checksum is not None:  # without it, parts of two states could be joined
             await self._resume(growing, partial)
         most_bytes = _MOST_TREE_FILE_BYTES if file.size_bytes is None else file.size_bytes
         await self._fetch(growing, file.path, "", most_bytes, lambda path: keep(stored(), path))
@@ -153,7 +153,7 @@ class Feed:
         async def attempt(url: str) -> None:
             try:
                 await once(url, is_fresh=False)
-            except Differs:  # it has changed since a part of it was fetched, or a cache has an old one
+            except Differs:  # it changed since a part was fetched, or a cache served an old state
                 await once(url, is_fresh=True)
 
         urls = [url for base in self._sources.bases for url in places(base, href, base_url)]
@@ -167,11 +167,11 @@ class Feed:
             growing.close()
 
     def _may_be_told(self, url: str) -> bool:
-        """Whether what the feed adds to its own URL, or a URL that it names, is an ordinary one."""
+        """Whether the URL is safe to show: what the feed adds to its own URL is ordinary text."""
         return is_ordinary(unquote(url.partition("?")[0].removeprefix(self._own)))
 
     async def _optional(self, href: str, most_bytes: int) -> bytes | None:
-        """A file that a feed need not have: where repomd.xml came from."""
+        """An optional file, from the base that served repomd.xml."""
 
         async def read(url: str) -> bytes:
             return await self._fetcher.read(url, most_bytes=most_bytes)
@@ -184,12 +184,12 @@ class Feed:
             raise
 
     async def _resume(self, growing: Growing, partial: Path) -> None:
-        """Looks once which downloads were interrupted, and not for each file."""
+        """Lists interrupted downloads once, instead of looking for each file."""
         folder = partial.parent
         if folder not in self._partials:
             self._partials[folder] = frozenset(await asyncio.to_thread(_names, folder))
         if partial.name in self._partials[folder]:
-            await patiently(growing.resume)  # a task that was taken for lost may still write it
+            await patiently(growing.resume)  # a task that counts as lost may still write it
 
 
 def _names(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""A file that grows while it is fetched: hashed on the way, and kept when it is whole.
+"""A file that grows while it is fetched: hashed on the way, and kept when it is complete.
 
 What comes is held in memory and goes to the disk in large pieces. A small file takes one turn of a thread, in which it
 is written, compared, flushed to the disk and moved to its place.
@@ -25,7 +25,7 @@ _OWN_ALGORITHM: Final = "sha256"
 
 
 class Growing:
-    """One download into a partial file. `size_bytes`, `algorithm` and `checksum` are None where nobody tells them."""
+    """One download into a partial file. `size_bytes`, `algorithm` and `checksum` are None if unknown."""
 
     def __init__(
         self,
@@ -52,35 +52,35 @@ class Growing:
         self._held = bytearray()
         self._written_bytes = 0
         self.validator: tuple[str, str] | None = None
-        """The URL that the bytes came from, and what names the state that they are of."""
+        """The URL that the bytes came from, and the validator of their state."""
 
     @property
     def have_bytes(self) -> int:
-        """How much is there."""
+        """Bytes received so far."""
         return self._written_bytes + len(self._held)
 
     @property
     def is_short(self) -> bool:
-        """Whether something is missing, as far as that is known."""
+        """Whether bytes are missing, as far as the size is known."""
         return self.size_bytes is None or not 0 < self.size_bytes <= self.have_bytes
 
     @property
     def hexdigest(self) -> str:
-        """The checksum of what was kept."""
+        """The checksum of the kept file."""
         return self._digest.hexdigest()
 
     async def resume(self) -> None:
-        """Go on with what an earlier task has left in the partial file."""
+        """Resume from what an earlier task left in the partial file."""
         await _in_thread(self._resume)
 
     async def add(self, piece: bytes) -> None:
-        """Append what came."""
+        """Append received bytes."""
         self._held += piece
         if len(self._held) >= _HELD_BYTES:
             await _in_thread(self._flush)
 
     async def restart(self) -> None:
-        """Drop what is there."""
+        """Discard the bytes received so far."""
         self.validator = None
         self._held.clear()
         if self._file is not None:
@@ -94,8 +94,8 @@ class Growing:
         await _in_thread(self._finish, keep)
 
     def close(self) -> None:
-        """Leave what is there to the next task, which goes on with it."""
-        with contextlib.suppress(FetchFailed, OSError):  # without it the next task fetches the whole
+        """Leave the received bytes to the next task, which resumes from them."""
+        with contextlib.suppress(FetchFailed, OSError):  # otherwise the next task fetches the whole file
             if self._held:
                 self._flush()
         self._held.clear()
@@ -144,7 +144,7 @@ class Growing:
         self._digest = hashlib.new(self.algorithm, usedforsecurity=False)
 
     def _open(self) -> FileIO:
-        """The partial file, for this task alone: one that was taken for lost may still write it."""
+        """The partial file, locked for this task: one that counts as lost may still write it."""
         if self._file is None:
             self._file = self._locked()
             if not self._is_resumed and self._file.tell():
@@ -169,7 +169,7 @@ class Growing:
 
 
 async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
-    """Runs it to its end, also where the task is cancelled: nobody else may touch the file before."""
+    """Run it to its end even if the task is cancelled: until then no other task may touch the file."""
     future = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
     try:
         return await asyncio.shield(future)

@@ -1,4 +1,4 @@
-"""What a feed gives."""
+"""The results of reading a feed."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +10,7 @@ from pulp_operations.records import Validators
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The bytes of repomd.xml, and what asks whether it has changed since."""
+    """The bytes of repomd.xml, and the validators by which a server tells whether it has changed."""
 
     content: bytes
     validators: Validators
@@ -18,17 +18,17 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """repomd.xml is what it was."""
+    """repomd.xml has not changed."""
 
 
 ABSENT: Final = (403, 404, 410)
-"""What servers answer for a file that they do not have: those that may not be listed say 403."""
+"""Status codes for a missing file; servers that do not allow listing answer 403."""
 UNCHANGED: Final = Unchanged()
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """`repomd.xml.asc` and `repomd.xml.key`; None where the feed has none."""
+    """`repomd.xml.asc` and `repomd.xml.key`; None if the feed has none."""
 
     asc: bytes | None
     key: bytes | None
@@ -43,7 +43,7 @@ class Treeinfo:
 
 
 class Differs(FetchFailed):
-    """What came is not what the metadata says (`fetch-failed`): damaged, or of another time than the metadata."""
+    """A file does not match the metadata (`fetch-failed`): it is damaged, or of another state of the feed."""
 
 
 class FeedDown(FetchFailed):

@@ -1,4 +1,4 @@
-"""Receiving one file from one URL, on from where an earlier try ended."""
+"""Receiving one file from one URL, resuming where an earlier attempt ended."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +25,7 @@ async def receive(
     """
     is_same = growing.validator is not None and growing.validator[0] == url
     if growing.checksum is None and not is_same and growing.have_bytes:
-        await growing.restart()  # nobody could tell afterwards whether the parts belong together
+        await growing.restart()  # without a validator, parts of two states could be joined
     have_bytes = growing.have_bytes
     headers = {"Cache-Control": "no-cache"} if is_fresh else {}
     if have_bytes:
@@ -63,7 +63,7 @@ async def _begin(answer: "Answer", growing: Growing, have_bytes: int) -> None:
 
 
 def _validator(answer: "Answer", url: str) -> tuple[str, str] | None:
-    """What If-Range may compare by: a strong entity tag (RFC 9110, 13.1.5)."""
+    """The value for If-Range: a strong entity tag (RFC 9110, 13.1.5)."""
     etag = answer.header("ETag") or ""
     is_strong = etag.startswith('"') and etag.endswith('"') and etag.isascii() and etag.isprintable()
     return (url, etag) if is_strong and 2 < len(etag) <= _MOST_VALIDATOR_CHARACTERS else None

@@ -1,4 +1,4 @@
-"""Where a feed's repomd.xml is: in its own folder, or at the mirrors that a list names."""
+"""Where to find a feed's repomd.xml: in its own folder, or at the mirrors of a list."""
 
 import hashlib
 import re
@@ -25,12 +25,12 @@ _MOST_LIST_BYTES: Final = 4 * 1024 * 1024
 _LIST_NAME: Final = re.compile(r"mirror[._-]?list|metalink|\.meta4$|mirrors?\.txt$", re.IGNORECASE)
 _NOT_MODIFIED: Final = 304
 _FRESH_MIRRORS: Final = 5
-"""So many mirrors are asked for the newest state, before one that a metalink calls older is taken."""
+"""How many mirrors are tried for the newest state before an older one that the metalink lists is accepted."""
 _STRENGTH: Final = ("sha512", "sha384", "sha256", "sha1", "md5")
 _MOST_HEADER_CHARACTERS: Final = 1000
 
 
-class Sources:
+class FeedSources:
     """The bases of a feed. `bases` are known after `repomd`, and the one that has given it is the first."""
 
     def __init__(self, context: Context[Any], fetcher: "Fetcher", url: str) -> None:
@@ -119,7 +119,7 @@ def _looks_like_a_list(url: str) -> bool:
 
 
 def _is(content: bytes, digests: list[Digest]) -> bool:
-    """By the strongest of the checksums."""
+    """Compares by the strongest of the checksums."""
     strongest = min(digests, key=lambda digest: _STRENGTH.index(digest.algorithm))
     return hashlib.new(strongest.algorithm, content, usedforsecurity=False).hexdigest() == strongest.checksum
 
@@ -144,6 +144,6 @@ def _is_earlier(last_modified: str, date: str | None) -> bool:
 
 
 def _sent(answer: "Answer", name: str) -> str | None:
-    """A header that may be sent back."""
+    """A header's value, if it can be sent back as a validator."""
     text = answer.header(name) or ""
     return text if text and text.isascii() and text.isprintable() and len(text) <= _MOST_HEADER_CHARACTERS else None

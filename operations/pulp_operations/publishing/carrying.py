@@ -1,4 +1,4 @@
-"""Carrying metadata as it was received into a publication: byte for byte, but for what would be wrong there."""
+"""Copying received metadata into a publication byte for byte, except what would be wrong there."""
 
 import hashlib
 import re
@@ -19,16 +19,16 @@ from pulp_operations.unpacking import unpacked_pieces
 
 DELTAS: Final = ("prestodelta", "deltainfo")
 OWN: Final = ("primary", "filelists", "other", "updateinfo")
-"""What a version has in a form of its own."""
+"""Types that a version has as metadata of our own."""
 _GROUPS: Final = ("group", "group_gz", "group_xz", "group_zst", "group_bz2")
-"""The forms of one document. The first that the feed has stands for those that it has not."""
+"""The forms of one document. The first form that the feed has is used for those that it lacks."""
 _DATABASE: Final = re.compile(r"(primary|filelists|other|updateinfo|group|prestodelta|deltainfo)_db")
 _FOR_ALL: Final = (b"<", b"\x1f\x8b")
 """How package groups begin that every client reads: XML, or gzip."""
 
 
 class Carried(Struct, frozen=True, kw_only=True):
-    """What was carried, and what was not."""
+    """The files that were copied, and those that were not."""
 
     entries: list[Entry]
     notes: list[Note]
@@ -66,7 +66,7 @@ class Carrier:
         return not self._intact(entry).read_bytes()[:8].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_FOR_ALL)
 
     def _groups(self, held: dict[str, MetadataFile], made: set[str]) -> tuple[list[Entry], list[Note]]:
-        """Package groups plain and packed: some clients know only the one form, and some prefer the other."""
+        """Package groups plain and compressed: some clients read only one of the forms, others prefer the other."""
         entry = next((held[kind] for kind in _GROUPS if kind in held), None)
         if entry is None:
             return [], []
@@ -101,7 +101,7 @@ class Carrier:
         )
 
     def _opened(self, entry: MetadataFile) -> tuple[str, int] | None:
-        """Checksum and size of what is packed in the file; None where it cannot be unpacked."""
+        """Checksum and size of the uncompressed content; None if it cannot be decompressed."""
         digest, size_bytes = hashlib.sha256(), 0
         try:
             for piece in self._pieces(entry):
@@ -131,7 +131,7 @@ class Carrier:
 
 
 def left_out(kind: str) -> str | None:
-    """Why metadata of this type is not part of publications with metadata of our own; None if it is."""
+    """Why publications with metadata of our own lack this type; None if they have it."""
     if kind in DELTAS:
         return "left out, since delta packages are not mirrored: clients fetch whole packages"
     if _DATABASE.fullmatch(kind) or kind.endswith("_zck"):

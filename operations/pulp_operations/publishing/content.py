@@ -18,20 +18,20 @@ _MOST_SHOWN: Final = 10
 _CURE: Final = "A sync or a repair of the repository fetches them again; publish it then"
 
 
-class Placed(NamedTuple):
-    """A file of the store, and where the publication has it."""
+class PlacedFile(NamedTuple):
+    """A file of the store, and its path in the publication."""
 
     content: Package | StoredFile
     path: str
 
 
 def shown(content: Package | StoredFile) -> str:
-    """What to call it in messages. Its name is a feed's text, so an odd one is not told."""
+    """Its name in messages. A feed chose the name, so an unusual one is not shown."""
     name = content.name if isinstance(content, Package) else content.path
     return name if is_ordinary(name) else f"the file with checksum {content.checksum}"
 
 
-def link_content(store: Store, placed: Iterable[Placed], folder: Path, done: Callable[[], None]) -> None:
+def link_content(store: Store, placed: Iterable[PlacedFile], folder: Path, done: Callable[[], None]) -> None:
     """Link the files into the publication; `done` is called for each.
 
     Raises `OperationError`: `content-missing` names those that the store has not, `bad-publication` one that cannot be
@@ -55,7 +55,7 @@ def link_content(store: Store, placed: Iterable[Placed], folder: Path, done: Cal
         raise OperationError("content-missing", f"the store has lost {_some(missing)}. {_CURE}")
 
 
-def link_tree(store: Store, files: list[StoredFile], folder: Path, done: Callable[[], None]) -> list[Placed]:
+def link_tree(store: Store, files: list[StoredFile], folder: Path, done: Callable[[], None]) -> list[PlacedFile]:
     """Link the files of an installable tree; those that were linked.
 
     A tree also names files that the publication has of its own, such as repodata/repomd.xml: these stay.
@@ -64,7 +64,7 @@ def link_tree(store: Store, files: list[StoredFile], folder: Path, done: Callabl
     for file in files:
         target = place(folder, file.path)
         if target is not None and not is_repodata(file.path) and not _is_taken(target):
-            placed.append(Placed(file, file.path))
+            placed.append(PlacedFile(file, file.path))
             link_content(store, placed[-1:], folder, lambda: None)
         done()
     return placed
@@ -77,7 +77,7 @@ def _is_taken(target: Path) -> bool:
         return True
 
 
-def compare_content(store: Store, placed: Iterable[Placed], folder: Path, *, expected: int) -> int:
+def compare_content(store: Store, placed: Iterable[PlacedFile], folder: Path, *, expected: int) -> int:
     """Read every byte of the files of a publication, and compare them with their records; their size in bytes.
 
     Damaged files are set aside in the store, so that the next sync or repair fetches them. Raises `OperationError`:

@@ -4,7 +4,7 @@ from pulp_worker import OperationError
 
 
 def damaged_version(reason: str) -> OperationError:
-    """The error for what the store has of a version, and that changed since it was synced."""
+    """The error for a stored file that has changed since the sync."""
     return OperationError(
         "damaged-version",
         f"what the store has of this version of the repository is damaged: {reason}. Repair the repository, then"
@@ -18,7 +18,7 @@ def bad_publication(reason: str) -> OperationError:
 
 
 def not_mirrorable(reason: str) -> OperationError:
-    """The error where a publication with the feed's own metadata is not possible."""
+    """The error for a version that cannot be published with the feed's own metadata."""
     return OperationError(
         "not-mirrorable",
         f"the metadata of this repository cannot be published as it was received: {reason}. Publish it with"

@@ -9,13 +9,13 @@ from typing import Any
 
 from pulp_worker import Context
 
-from pulp_operations.publishing.content import Placed, compare_content, is_content, link_content, link_tree
+from pulp_operations.publishing.content import PlacedFile, compare_content, is_content, link_content, link_tree
 from pulp_operations.publishing.errors import bad_publication, damaged_version
 from pulp_operations.publishing.mirroring import mirror_repodata, package_path
 from pulp_operations.publishing.placing import link_into, place
 from pulp_operations.publishing.progress import PublishProgress
 from pulp_operations.publishing.record import (
-    Plan,
+    PublicationPlan,
     Record,
     checksums_below,
     is_intact,
@@ -23,22 +23,22 @@ from pulp_operations.publishing.record import (
     read_record,
     write_record,
 )
-from pulp_operations.publishing.repodata import Regenerating, Written, write_repodata
+from pulp_operations.publishing.repodata import Regenerating, WrittenMetadata, write_repodata
 from pulp_operations.publishing.signing import Signer
 from pulp_operations.reading.table import read_repomd
 from pulp_operations.records import Package, Repomd
 from pulp_operations.store import Store
-from pulp_operations.versions import RECEIVED, Held
+from pulp_operations.versions import RECEIVED, StoredVersion
 
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What a publication is made of."""
+    """The inputs of a publication."""
 
     context: Context[Any]
     store: Store
-    held: Held
-    plan: Plan
+    held: StoredVersion
+    plan: PublicationPlan
     progress: PublishProgress
 
     def is_same(self, publication: Path) -> Record | None:
@@ -47,7 +47,7 @@ class Making:
         if record is None or record.plan != self.plan.digest or not is_intact(publication, record):
             return None
         self.progress.enter("verification")
-        tree = (Placed(file, file.path) for file in self.held.version.tree if file.path in record.tree)
+        tree = (PlacedFile(file, file.path) for file in self.held.version.tree if file.path in record.tree)
         placed = chain(self._packages(record.chosen), tree)
         return record if all(is_content(publication / each.path, each.content) for each in placed) else None
 
@@ -88,22 +88,22 @@ class Making:
         write_record(folder, record)
         return record
 
-    def _packages(self, chosen: list[str] | None) -> Iterator[Placed]:
+    def _packages(self, chosen: list[str] | None) -> Iterator[PlacedFile]:
         wanted = None if chosen is None else frozenset(chosen)
         for package in self.held.packages():
             if wanted is None or package.checksum in wanted:
-                yield Placed(package, self._path(package))
+                yield PlacedFile(package, self._path(package))
 
     def _path(self, package: Package) -> str:
         return package.location if self.plan.metadata == "regenerate" else package_path(package)
 
-    def _write_metadata(self, folder: Path) -> Written:
+    def _write_metadata(self, folder: Path) -> WrittenMetadata:
         """Write everything but packages and the files of a tree. Mirrored files are compared where they are linked."""
         written = self._mirror(folder) if self.plan.metadata == "mirror" else self._regenerate(folder)
         self._describe_tree(folder)
         return written
 
-    def _regenerate(self, folder: Path) -> Written:
+    def _regenerate(self, folder: Path) -> WrittenMetadata:
         limits = self.context.fetching
         options = Regenerating(
             compression=self.plan.compression,
@@ -112,12 +112,12 @@ class Making:
             most_ratio=limits.unpacked_ratio,
         )
         arguments = (self.held.version, str(self.held.folder), str(folder), options)
-        written: Written = asyncio.run(
-            self.context.isolated(write_repodata, *arguments, returns=Written, what="writing the metadata")
+        written: WrittenMetadata = asyncio.run(
+            self.context.isolated(write_repodata, *arguments, returns=WrittenMetadata, what="writing the metadata")
         )
         return written
 
-    def _mirror(self, folder: Path) -> Written:
+    def _mirror(self, folder: Path) -> WrittenMetadata:
         try:
             content = (self.held.folder / RECEIVED / "repomd.xml").read_bytes()
         except FileNotFoundError:
@@ -127,7 +127,7 @@ class Making:
             named = asyncio.run(self.context.isolated(read_repomd, content, returns=Repomd, what="reading repomd.xml"))
         version = self.held.version
         notes = mirror_repodata(version, self.held.folder, named.entries, folder)
-        return Written(packages=version.counts.packages, entries=[], chosen=None, notes=notes)
+        return WrittenMetadata(packages=version.counts.packages, entries=[], chosen=None, notes=notes)
 
     def _describe_tree(self, folder: Path) -> None:
         name = self.held.version.treeinfo

@@ -10,14 +10,14 @@ from pulp_operations.publishing.carrying import DELTAS
 from pulp_operations.publishing.errors import damaged_version, not_mirrorable
 from pulp_operations.publishing.packing import REPODATA
 from pulp_operations.publishing.placing import RECORD, link_into, place
-from pulp_operations.records import MetadataFile, Note, Package, Version
+from pulp_operations.records import MetadataFile, Note, Package, VersionRecord
 from pulp_operations.versions import RECEIVED
 
 _DELTAS_MISS: Final = "kept as it is, but the delta packages in it are not mirrored: clients fetch whole packages"
 _SIGNED: Final = ("repomd.xml", "repomd.xml.asc", "repomd.xml.key")
 
 
-def mirror_repodata(version: Version, source: Path, named: list[MetadataFile], publication: Path) -> list[Note]:
+def mirror_repodata(version: VersionRecord, source: Path, named: list[MetadataFile], publication: Path) -> list[Note]:
     """Link repomd.xml, its signature and key, and all files that repomd.xml names, to where the feed has them.
 
     Returns what clients will not find, though it is named. `named` is what the received repomd.xml names. Raises

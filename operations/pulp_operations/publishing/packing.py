@@ -1,4 +1,4 @@
-"""Packing metadata files: the same content always makes the same bytes, under a name that holds their checksum."""
+"""Compressing metadata files: equal content gives equal bytes, under a name that contains their checksum."""
 
 import hashlib
 import os
@@ -45,7 +45,7 @@ class _Compressor(Protocol):
 
 
 class _Plain:
-    """A compressor that does not compress."""
+    """A compressor that leaves the content as it is."""
 
     def compress(self, data: bytes) -> bytes:
         return data
@@ -67,7 +67,7 @@ def _compressor(compression: Compression) -> _Compressor:
 
 
 class Packer(AbstractContextManager["Packer"]):
-    """Writes one metadata file. Nothing is left of it where the block ends by an error."""
+    """Writes one metadata file; removes it if the block ends with an error."""
 
     def __init__(self, folder: Path, *, type: str, name: str, compression: Compression) -> None:
         """`folder` is the publication; `name` is the file's without checksum and suffix, such as `primary.xml`."""
@@ -84,7 +84,7 @@ class Packer(AbstractContextManager["Packer"]):
         return self
 
     def write(self, content: bytes) -> None:
-        """Append this to the open content."""
+        """Append to the uncompressed content."""
         self._open_digest.update(content)
         self._open_bytes += len(content)
         self._put(self._compressor.compress(content))

@@ -25,7 +25,7 @@ def place(folder: Path, path: str) -> Path | None:
 
 
 def is_repodata(path: str) -> bool:
-    """Whether it is in the folder that a publication's own metadata is in."""
+    """Whether the path is in the folder of the publication's own metadata."""
     return path.split("/", 1)[0] == REPODATA
 
 

@@ -17,7 +17,7 @@ _PARTS: Final = (
 )
 _COUNTING: Final = ("packages", "distribution")
 _STEPS: Final = 100
-"""So often a part that counts is reported, at most, on its way."""
+"""The most reports of a part that counts."""
 
 
 class PublishProgress:
@@ -30,7 +30,7 @@ class PublishProgress:
             self._parts[part].update(items_total=0, items_left=0, num_success=0, num_error=0, error_details=[])
 
     def enter(self, *parts: str, items: int = 0) -> None:
-        """What is in progress has finished; these parts begin. `items` is what they will count."""
+        """Finish the parts in progress and begin these; `items` is their expected count."""
         self._end(FINISHED)
         for part in parts:
             self._parts[part]["state"] = IN_PROGRESS
@@ -39,7 +39,7 @@ class PublishProgress:
         self._report()
 
     def count(self, part: str) -> None:
-        """One more item of this part is done."""
+        """Count one more item of this part."""
         counted = self._parts[part]
         counted["num_success"] += 1
         counted["items_left"] -= 1
@@ -47,13 +47,13 @@ class PublishProgress:
             self._report()
 
     def finish(self) -> None:
-        """Everything is done, also what there was no need to begin."""
+        """Finish all parts, including those that did not need to begin."""
         for part in self._parts.values():
             part["state"] = FINISHED
         self._report()
 
     def fail(self) -> None:
-        """What is in progress has failed."""
+        """Mark the parts in progress as failed."""
         self._end(FAILED)
         self._report()
 

@@ -1,4 +1,4 @@
-"""What a publication says of itself, in `.publication.json`: from what it was made, and what it keeps for late readers.
+"""A publication's own record, `.publication.json`: its inputs, and the old files that it keeps for late readers.
 
 Whoever read repomd.xml just before a publish goes on to read the files that it names, so a publication keeps those of
 the publications before it: their metadata under names that hold checksums, and packages that have left.
@@ -20,13 +20,13 @@ from pulp_operations.publishing.placing import RECORD, link_into, place
 from pulp_operations.records import Note
 
 _FORMAT: Final = 1
-"""Raised where the same version makes another publication than by the release before."""
+"""Increase this number if the same version gives a different publication than with the release before."""
 _ENTRANCE: Final = tuple(f"{REPODATA}/repomd.xml{suffix}" for suffix in ("", ".asc", ".key"))
-"""Every generation has its own under the same name."""
+"""Files that every generation has under the same name."""
 
 
-class Plan(Struct, frozen=True, kw_only=True):
-    """What decides the bytes of a publication."""
+class PublicationPlan(Struct, frozen=True, kw_only=True):
+    """Everything that decides the bytes of a publication."""
 
     version: int
     token: int
@@ -39,7 +39,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """Equal plans have equal ones."""
+        """A digest; equal plans have equal digests."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
 
@@ -53,9 +53,9 @@ class Record(Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     """The checksums (SHA-256) of its files that are neither packages nor files of a tree."""
     chosen: list[str] | None = None
-    """The checksums of its packages, where not all are published."""
+    """The checksums of its packages, if not all are published."""
     tree: list[str] = []
-    """The files of the installable tree that are there."""
+    """The files of the installable tree that exist."""
     notes: list[Note] = []
     kept: dict[str, int] = {}
     """Files of earlier publications, and how many publications ago each was of the newest."""
@@ -70,17 +70,17 @@ def read_record(publication: Path) -> Record | None:
 
 
 def write_record(publication: Path, record: Record) -> None:
-    """The last file of a publication that is written."""
+    """Write the record, as the publication's last file."""
     (publication / RECORD).write_bytes(msgspec.json.encode(record))
 
 
 def checksums_below(publication: Path) -> dict[str, str]:
-    """The files that are there, with their SHA-256."""
+    """The existing files with their SHA-256."""
     return {path: checksum_of(publication / path, "sha256") for path in sorted(_files(publication))}
 
 
 def is_intact(publication: Path, record: Record) -> bool:
-    """Whether these files are there as they were written."""
+    """Whether these files exist unchanged."""
     try:
         return all(checksum_of(publication / path, "sha256") == digest for path, digest in record.files.items())
     except OSError:

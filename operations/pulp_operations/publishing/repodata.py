@@ -11,9 +11,9 @@ from pulp_operations.publishing.carrying import Carrier
 from pulp_operations.publishing.errors import damaged_version
 from pulp_operations.publishing.packing import REPODATA, Entry, opened, pack
 from pulp_operations.publishing.repomd_file import repomd_of
-from pulp_operations.publishing.selecting import Selection
+from pulp_operations.publishing.selecting import PackageSelection
 from pulp_operations.reading.table import Tag, read_tags
-from pulp_operations.records import Note, Version
+from pulp_operations.records import Note, VersionRecord
 from pulp_operations.versions import METADATA, RECEIVED
 
 if sys.version_info >= (3, 14):
@@ -34,8 +34,8 @@ class Regenerating(Struct, frozen=True, kw_only=True):
     most_ratio: int
 
 
-class Written(Struct, frozen=True, kw_only=True):
-    """What was written. `chosen` are the checksums of the packages where a list of names was given."""
+class WrittenMetadata(Struct, frozen=True, kw_only=True):
+    """The written files. `chosen` are the checksums of the packages if a list of names was given."""
 
     packages: int
     entries: list[Entry]
@@ -43,7 +43,7 @@ class Written(Struct, frozen=True, kw_only=True):
     notes: list[Note]
 
 
-def write_repodata(version: Version, source: str, target: str, options: Regenerating) -> Written:
+def write_repodata(version: VersionRecord, source: str, target: str, options: Regenerating) -> WrittenMetadata:
     """Write target/repodata from the folder of a version.
 
     Raises `OperationError`: `unknown-packages` as `chosen_packages` does, `damaged-version` where a file of the version
@@ -66,7 +66,7 @@ def write_repodata(version: Version, source: str, target: str, options: Regenera
     carried = carrier.carry_all(version.entries)
     content = repomd_of(version, _tags(received), entries + carried.entries)
     (publication / REPODATA / "repomd.xml").write_bytes(content)
-    return Written(packages=packages, entries=entries + carried.entries, chosen=chosen, notes=carried.notes)
+    return WrittenMetadata(packages=packages, entries=entries + carried.entries, chosen=chosen, notes=carried.notes)
 
 
 def _tags(received: Path) -> list[Tag]:
@@ -85,7 +85,7 @@ def _some_packages(
     work = publication / "unpacked"
     work.mkdir()
     try:
-        selection = Selection(folder, work)
+        selection = PackageSelection(folder, work)
         chosen = selection.chosen(names)
         return chosen, selection.write(publication, chosen, options.compression)
     finally:

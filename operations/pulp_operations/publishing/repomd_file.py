@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from pulp_operations.publishing.packing import Entry
 from pulp_operations.reading.table import Tag
-from pulp_operations.records import Version
+from pulp_operations.records import VersionRecord
 
 _HEAD: Final = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -15,7 +15,7 @@ _HEAD: Final = (
 _ORDER: Final = ("primary", "filelists", "other", "group", "group_gz", "group_zst", "updateinfo", "modules")
 
 
-def repomd_of(version: Version, tags: Iterable[Tag], entries: Iterable[Entry]) -> bytes:
+def repomd_of(version: VersionRecord, tags: Iterable[Tag], entries: Iterable[Entry]) -> bytes:
     """A repomd.xml that names these files. Its times and revision are the version's, so it depends on nothing else."""
     lines = [f"  <revision>{escape(version.revision or str(version.timestamp_s))}</revision>", *_tags(tags)]
     for entry in sorted(entries, key=_place):

@@ -17,7 +17,7 @@ _KINDS: Final = ("primary", "filelists", "other")
 _MOST_SHOWN: Final = 10
 
 
-class Selection:
+class PackageSelection:
     """Chooses from the packages of a version. Its metadata has them in the same order in all documents."""
 
     def __init__(self, version: Path, work: Path) -> None:
@@ -46,7 +46,7 @@ class Selection:
         return chosen
 
     def write(self, folder: Path, checksums: list[str], compression: Compression) -> list[Entry]:
-        """Write primary, filelists and other with these packages alone, each as it is in the version."""
+        """Write primary, filelists and other with these packages only, each as in the version."""
         return [self._write(kind, folder, frozenset(checksums), compression) for kind in _KINDS]
 
     def _write(self, kind: str, folder: Path, wanted: frozenset[str], compression: Compression) -> Entry:

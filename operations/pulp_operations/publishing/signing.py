@@ -95,5 +95,5 @@ class Signer:
 
 
 def signer(settings: Settings) -> Signer | None:
-    """What signs publications; None where no key is set."""
+    """The signer of publications; None if no key is set."""
     return None if settings.gpg_key is None else Signer(settings.gpg_key, settings.gpg_home)

@@ -20,7 +20,7 @@ from pulp_operations.foreign import bad_repository
 _PIECE: Final = 1 << 20
 _TAG: Final = re.compile(rb"<(?>[^>\"']+|\"[^\"]*\"|'[^']*')*+>")
 MOST_ELEMENT_BYTES: Final = 64 << 20
-"""Of one package or advisory: the largest ones of distributions have a few MB."""
+"""The most bytes of one package or advisory; the largest of distributions have a few MB."""
 _MOST_CLOSING_BYTES: Final = 4096
 
 
@@ -96,7 +96,7 @@ class Document:
         yield from splitter.feed(b"", is_last=True)
 
     def check_doctype(self, has_declarations: bool) -> None:
-        """Refuse a document type that could say something."""
+        """Refuse a document type with declarations."""
         if has_declarations or not self._doctype:
             raise bad_repository(f"{self.what} has a document type declaration, which is refused")
 
@@ -135,7 +135,7 @@ class _Splitter:
             self._document.begin(name, attributes)
             return
         self._name, self._attributes = name, attributes
-        # Within the element only its end is of interest: a call for each of its parts would take half of the time.
+        # Within the element only its end matters; a call for each part would double the time.
         self._parser.StartElementHandler, self._parser.EndElementHandler = None, self._end
 
     def _end(self, name: str) -> None:

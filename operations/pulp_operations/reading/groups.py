@@ -1,4 +1,4 @@
-"""comps and modules: only counted, since publications carry them as they are."""
+"""comps and modules: only counted, as publications contain them unchanged."""
 
 import re
 from collections import Counter

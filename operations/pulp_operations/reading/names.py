@@ -39,7 +39,7 @@ def checked_href(href: str, where: str) -> str:
 
     Raises `OperationError` (`bad-repository`) for an empty one, control characters, or another scheme than http(s).
     """
-    if _PLAIN.fullmatch(href):  # nearly every one: nothing below could refuse it
+    if _PLAIN.fullmatch(href):  # most hrefs; no check below could refuse one
         return href
     try:
         parts = urlsplit(href)

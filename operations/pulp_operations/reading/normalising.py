@@ -17,9 +17,9 @@ from pulp_operations.reading.advisories import copy_advisories
 from pulp_operations.reading.groups import count_groups, count_modules
 from pulp_operations.reading.joining import Extras
 from pulp_operations.reading.notes import Notes
-from pulp_operations.reading.sources import Sources, UnpackLimits
+from pulp_operations.reading.sources import MetadataDocuments, UnpackLimits
 from pulp_operations.reading.writing import Sink, closing, opening
-from pulp_operations.records import Counts, MetadataFile, Note
+from pulp_operations.records import ContentCounts, MetadataFile, Note
 from pulp_operations.storage import storage_errors
 from pulp_operations.versions import METADATA, PACKAGES_FILE
 
@@ -50,7 +50,7 @@ class Normalised(Struct, frozen=True, kw_only=True):
     `left_out` are the types of package groups that no client could read: a publication has no use for them.
     """
 
-    counts: Counts
+    counts: ContentCounts
     left_out: list[str]
     notes: list[Note]
     notes_total: int
@@ -65,7 +65,7 @@ def normalise(received: str, entries: list[MetadataFile], target: str, options: 
     """
     folder, work = Path(target), Path(target) / "unpacked"
     base = None if options.base is None else Path(options.base)
-    sources, notes = Sources(Path(received), entries, base, work, options.limits), Notes()
+    sources, notes = MetadataDocuments(Path(received), entries, base, work, options.limits), Notes()
     try:
         with storage_errors(_storage(folder), folder):
             (folder / METADATA).mkdir(parents=True)
@@ -78,7 +78,7 @@ def normalise(received: str, entries: list[MetadataFile], target: str, options: 
             modules = count_modules(sources.pieces("modules")) if "modules" in sources.entries else 0
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    counts = Counts(
+    counts = ContentCounts(
         packages=len(packages.numbers),
         errata=errata,
         package_groups=groups["group"],
@@ -89,13 +89,15 @@ def normalise(received: str, entries: list[MetadataFile], target: str, options: 
     return Normalised(counts=counts, left_out=left_out, notes=notes.first, notes_total=notes.total)
 
 
-def _primary(sources: Sources, folder: Path, work: Path, algorithms: frozenset[str], notes: Notes) -> primary.Packages:
+def _primary(
+    sources: MetadataDocuments, folder: Path, work: Path, algorithms: frozenset[str], notes: Notes
+) -> primary.Packages:
     text = sources.of_feed("primary")
     if text is None:
         raise bad_repository("repomd.xml names no primary metadata")
     with (work / "body").open("w+b") as body, zstd.open(folder / PACKAGES_FILE, "wb") as listing:
         packages = primary.Packages(body, listing)
-        primary.Feed(text, algorithms, notes).add_to(packages)
+        primary.PrimaryFeed(text, algorithms, notes).add_to(packages)
         packages.of_feed = len(packages.numbers)
         base = sources.of_base("primary")
         if base is not None and sources.base is not None:
@@ -107,7 +109,7 @@ def _primary(sources: Sources, folder: Path, work: Path, algorithms: frozenset[s
     return packages
 
 
-def _join(kind: str, sources: Sources, packages: primary.Packages, folder: Path, notes: Notes) -> None:
+def _join(kind: str, sources: MetadataDocuments, packages: primary.Packages, folder: Path, notes: Notes) -> None:
     """Write what filelists or other say of each package, in the order of primary."""
     of_feed, of_base = sources.of_feed(kind), sources.of_base(kind)
     given = [(text, expected) for text, expected in ((of_feed, packages.of_feed), (of_base, 0)) if text is not None]
@@ -127,7 +129,7 @@ def _join(kind: str, sources: Sources, packages: primary.Packages, folder: Path,
         text.path.unlink()
 
 
-def _advisories(sources: Sources, folder: Path, notes: Notes) -> int:
+def _advisories(sources: MetadataDocuments, folder: Path, notes: Notes) -> int:
     feed, base = sources.of_feed("updateinfo"), sources.of_base("updateinfo")
     if feed is None and base is None:
         return 0
@@ -137,7 +139,7 @@ def _advisories(sources: Sources, folder: Path, notes: Notes) -> int:
         return of_feed + (0 if base is None else copy_advisories(base, document, known, notes, is_base=True))
 
 
-def _groups(sources: Sources, notes: Notes) -> tuple[Counter[str], list[str]]:
+def _groups(sources: MetadataDocuments, notes: Notes) -> tuple[Counter[str], list[str]]:
     """How many groups the first comps has that can be read, and the types of those that cannot.
 
     Clients go on without groups that they cannot read, and so does a sync.

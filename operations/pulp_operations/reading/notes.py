@@ -1,4 +1,4 @@
-"""What was mended or left out, as it is told: the first notes, and how many there are."""
+"""Notes on what was corrected or left out: the first ones, and their number."""
 
 from typing import Final
 

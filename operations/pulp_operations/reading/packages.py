@@ -105,7 +105,7 @@ def empty_element(package: ElementTree.Element, checksum: str) -> bytes:
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"' if is_ordinary(text) else quoteattr(text)  # which is slow, and seldom needed
+    return f'"{text}"' if is_ordinary(text) else quoteattr(text)  # slow, and rarely needed
 
 
 def _mend(package: ElementTree.Element, parts: dict[str, ElementTree.Element]) -> list[str]:
@@ -117,7 +117,7 @@ def _mend(package: ElementTree.Element, parts: dict[str, ElementTree.Element]) -
             parts["arch"] = arch = ElementTree.SubElement(package, "arch")
         arch.text = "noarch"
         mended.append("it has no architecture: noarch is taken")
-    if not _is_epoch(parts["version"].get("epoch", "")):  # dnf ends at once where it is no number
+    if not _is_epoch(parts["version"].get("epoch", "")):  # dnf exits if it is not a number
         parts["version"].set("epoch", "0")
         mended.append("its version has no epoch, or one that is no number: 0 is taken")
     detail = parts.get("format")

@@ -58,7 +58,7 @@ class Packages:
         return location
 
 
-class Feed:
+class PrimaryFeed:
     """primary of the feed."""
 
     def __init__(self, text: Text, algorithms: frozenset[str], notes: Notes) -> None:

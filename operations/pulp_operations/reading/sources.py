@@ -1,4 +1,4 @@
-"""Where metadata is read from: what was received of a feed, and what the version before has of its own."""
+"""Where metadata is read from: the files received from a feed, and the version before."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ class UnpackLimits(Struct, frozen=True):
     most_ratio: int
 
 
-class Sources:
+class MetadataDocuments:
     """Unpacks documents into a folder, one at a time."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Sources:
         self._made = 0
 
     def of_feed(self, kind: str) -> Text | None:
-        """The document of this type; None where the feed has none. Raises `LimitExceeded` and `OperationError`."""
+        """The document of this type; None if the feed has none. Raises `LimitExceeded` and `OperationError`."""
         entry = self.entries.get(kind)
         if entry is None:
             return None
@@ -38,7 +38,7 @@ class Sources:
         return self._text(path, f"{kind} metadata", entry.open_size_bytes)
 
     def of_base(self, kind: str) -> Text | None:
-        """The document of this type of the version before; None where there is none."""
+        """The document of this type in the version before; None if it has none."""
         path = None if self.base is None else self.base / METADATA / f"{kind}.xml.zst"
         if path is None or not path.exists():
             return None

@@ -9,7 +9,7 @@ from pulp_operations.reading.documents import local_name
 
 
 class Sink(Protocol):
-    """What elements are written to."""
+    """Where elements are written."""
 
     def write(self, data: bytes, /) -> int: ...
 

@@ -1,4 +1,4 @@
-"""Fetching again what is damaged or missing, from where it came from."""
+"""Fetching damaged or missing files again from their sources."""
 
 import asyncio
 import hashlib
@@ -14,7 +14,7 @@ from pulp_operations.concurrently import together
 from pulp_operations.damage import relink
 from pulp_operations.feeds import Feed, FeedDown, Fetched
 from pulp_operations.records import MetadataFile, Package, Source, StoredFile, TreeFile
-from pulp_operations.repairing.stored import Item, OwnFile, PublishedFile, TableOfContents
+from pulp_operations.repairing.stored import OwnFile, PublishedFile, SurveyedFile, TableOfContents
 from pulp_operations.storage import StorageError, storage_errors
 from pulp_operations.store import Store
 
@@ -23,7 +23,7 @@ NO_SOURCE: Final = "where it came from is not known: run the repair with the arg
 
 @dataclass(slots=True)
 class Mending:
-    """Mends files.
+    """Repairs files.
 
     `source` is where everything is fetched from, instead of where each version came from. `tell` is called with each
     file that was mended, and with a reason for each that could not be.
@@ -34,10 +34,10 @@ class Mending:
     scratch: Path
     connections: int
     source: Source | None
-    tell: Callable[[Item, str | None], None]
+    tell: Callable[[SurveyedFile, str | None], None]
     _reasons: dict[Path, str] = field(default_factory=dict)
 
-    async def mend(self, bad: Mapping[Path, list[Item]]) -> dict[Path, str]:
+    async def mend(self, bad: Mapping[Path, list[SurveyedFile]]) -> dict[Path, str]:
         """Fetch each file from the first of its sources that has it. Files that we have written are not fetched.
 
         Returns why it could not, for each file that is still bad. Raises `StorageError`.
@@ -51,8 +51,8 @@ class Mending:
             self.tell(items[0], self._reasons[path])
         return {path: self._reasons[path] for path in left}
 
-    async def _mend_from(self, source: Source, left: dict[Path, list[Item]]) -> None:
-        """Fetch from there what is left and came from there; what was mended is left no more."""
+    async def _mend_from(self, source: Source, left: dict[Path, list[SurveyedFile]]) -> None:
+        """Fetch from this source the remaining files that came from it."""
         wanted = iter([item for items in left.values() for item in items if self._source(item) == source])
 
         async def mend(feed: Feed, received: Fetched) -> None:
@@ -82,7 +82,7 @@ class Mending:
         except OperationError as error:
             self._give_up((items for items in left.values() if source in self._sources(items)), error.description)
 
-    async def _fetch(self, feed: Feed, received: Fetched, item: Item) -> None:
+    async def _fetch(self, feed: Feed, received: Fetched, item: SurveyedFile) -> None:
         """Raises `OperationError` with the reason."""
         match item.origin:
             case Package() as package:
@@ -107,7 +107,7 @@ class Mending:
                 await asyncio.to_thread(self._replace, item.path, target)
 
     def _replace(self, damaged: Path, good: Path) -> None:
-        """Put the good file in the place of the damaged one, and of the links that publications have to that."""
+        """Replace the damaged file, and the links that publications have to it, by the good one."""
         damaged.parent.mkdir(parents=True, exist_ok=True)
         if damaged.is_file():
             relink(self.store.root, {damaged: good})
@@ -118,12 +118,12 @@ class Mending:
         partial.parent.mkdir(parents=True, exist_ok=True)
         return partial
 
-    def _give_up(self, items: Iterable[list[Item]], reason: str) -> None:
+    def _give_up(self, items: Iterable[list[SurveyedFile]], reason: str) -> None:
         for each in items:
             self._reasons.setdefault(each[0].path, reason)
 
-    def _source(self, item: Item) -> Source | None:
+    def _source(self, item: SurveyedFile) -> Source | None:
         return self.source or item.source
 
-    def _sources(self, items: Iterable[Item]) -> list[Source]:
+    def _sources(self, items: Iterable[SurveyedFile]) -> list[Source]:
         return [source for item in items if (source := self._source(item)) is not None]

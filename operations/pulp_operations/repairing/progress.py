@@ -8,7 +8,7 @@ from typing import Any, Final
 from pulp_worker import Context
 
 from pulp_operations.progress import FINISHED, IN_PROGRESS, NOT_STARTED
-from pulp_operations.repairing.stored import Item, size_of
+from pulp_operations.repairing.stored import SurveyedFile, size_of
 from pulp_operations.repairing.survey import Found
 
 # A progress object may have 256 KiB at most: the first errors tell enough.
@@ -31,16 +31,16 @@ class RepairProgress:
 
     @property
     def num_success(self) -> int:
-        """Files that were repaired."""
+        """Number of repaired files."""
         return int(self._content["num_success"])
 
     def expect(self, count: int, size_bytes: int) -> None:
-        """So many files, and bytes, are to be verified."""
+        """Set the numbers of files and bytes to verify."""
         self._verification |= {"state": IN_PROGRESS, **_counts(count, size_bytes)}
         self._report()
 
     def verified(self, found: Found) -> None:
-        """A file was looked at. Raises `TaskCancelled` if somebody has cancelled the task."""
+        """Count a verified file. Raises `TaskCancelled` if the task was cancelled."""
         self._context.check_cancelled()
         now = self._verification
         now["items_left"] = max(0, now["items_total"] - found.checked)
@@ -48,7 +48,7 @@ class RepairProgress:
         now["num_damaged"], now["num_missing"] = found.damaged, found.missing
         self._report_soon()
 
-    def expect_repairs(self, items: Iterable[Item]) -> None:
+    def expect_repairs(self, items: Iterable[SurveyedFile]) -> None:
         """These files are to be repaired."""
         sizes = {item.path: size_of(item) for item in items}
         self._sizes |= sizes
@@ -58,7 +58,7 @@ class RepairProgress:
             self._content[f"{kind}_left"] += more
         self._report()
 
-    def repaired(self, item: Item, reason: str | None) -> None:
+    def repaired(self, item: SurveyedFile, reason: str | None) -> None:
         """A file was repaired, or could not be for this reason."""
         self._content["items_left"] -= 1
         self._content["size_left"] -= self._sizes.get(item.path, 0)

@@ -1,4 +1,4 @@
-"""Making our own metadata of a version anew, from what was received for it."""
+"""Rebuilding a version's own metadata from the received files."""
 
 import asyncio
 from pathlib import Path
@@ -9,10 +9,10 @@ from pulp_worker import Context, OperationError
 from pulp_operations.reading import Normalised, Normalising, UnpackLimits, normalise
 from pulp_operations.settings import CHECKSUM_TYPES
 from pulp_operations.storage import StorageError
-from pulp_operations.versions import RECEIVED, Held, Versions
+from pulp_operations.versions import RECEIVED, StoredVersion, Versions
 
 
-async def renew(context: Context[Any], versions: Versions, held: Held, scratch: Path) -> Held:
+async def renew(context: Context[Any], versions: Versions, held: StoredVersion, scratch: Path) -> StoredVersion:
     """The version with its own metadata made anew; `scratch` is made for it.
 
     Raises `OperationError` with the reason and a cure where that is not possible.
@@ -44,7 +44,7 @@ async def renew(context: Context[Any], versions: Versions, held: Held, scratch: 
     return versions.renew(held, scratch, held.version.counts)
 
 
-def _base(versions: Versions, held: Held) -> str | None:
+def _base(versions: Versions, held: StoredVersion) -> str | None:
     """The version whose packages follow those of the feed."""
     if held.version.mode != "additive":
         return None

@@ -13,7 +13,7 @@ from pulp_operations.layout import checksum_of
 from pulp_operations.publishing.record import read_record
 from pulp_operations.records import MetadataFile, Package, Source, StoredFile
 from pulp_operations.store import Store
-from pulp_operations.versions import RECEIVED, Held
+from pulp_operations.versions import RECEIVED, StoredVersion
 
 Condition = Literal["good", "damaged", "missing"]
 
@@ -25,10 +25,10 @@ class TableOfContents:
 
 @dataclass(frozen=True, slots=True)
 class OwnFile:
-    """A file that we have written for a version, from what was received."""
+    """A file that we have written for a version from the received ones."""
 
     name: str
-    held: Held
+    held: StoredVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ Origin = Package | StoredFile | MetadataFile | TableOfContents | OwnFile | Publi
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class SurveyedFile:
     """A stored file. `size_bytes` is None where nobody told it.
 
     `folder` is the version, or the publication, that holds it; `source` is where it was fetched from.
@@ -76,20 +76,20 @@ class Item:
         return isinstance(self.origin, Package | StoredFile)
 
 
-def content_items(store: Store, repo_id: str, held: Held) -> Iterator[Item]:
+def content_items(store: Store, repo_id: str, held: StoredVersion) -> Iterator[SurveyedFile]:
     """The packages of a version, and the files of its tree. Raises `DamagedVersion` if their list is damaged."""
     for content in _contents(held):
         path = store.content_path(content)
         source, size_bytes = held.version.source, content.size_bytes
-        yield Item(repo_id, held.folder, source, path, content.algorithm, content.checksum, size_bytes, content)
+        yield SurveyedFile(repo_id, held.folder, source, path, content.algorithm, content.checksum, size_bytes, content)
 
 
-def metadata_items(repo_id: str, held: Held) -> Iterator[Item]:
+def metadata_items(repo_id: str, held: StoredVersion) -> Iterator[SurveyedFile]:
     """The metadata of a version: first as it was received, then our own."""
     version, received = held.version, held.folder / RECEIVED
 
-    def item(path: Path, algorithm: str, checksum: str, size_bytes: int | None, origin: Origin) -> Item:
-        return Item(repo_id, held.folder, version.source, path, algorithm, checksum, size_bytes, origin)
+    def item(path: Path, algorithm: str, checksum: str, size_bytes: int | None, origin: Origin) -> SurveyedFile:
+        return SurveyedFile(repo_id, held.folder, version.source, path, algorithm, checksum, size_bytes, origin)
 
     if version.repomd_checksum:
         yield item(received / "repomd.xml", "sha256", version.repomd_checksum, None, TableOfContents())
@@ -100,17 +100,17 @@ def metadata_items(repo_id: str, held: Held) -> Iterator[Item]:
         yield item(held.folder / name, "sha256", checksum, None, OwnFile(name, held))
 
 
-def published_items(store: Store, repo_id: str) -> Iterator[Item]:
-    """What we have written for the newest publication; its packages are those of the store."""
+def published_items(store: Store, repo_id: str) -> Iterator[SurveyedFile]:
+    """The files that we have written for the newest publication; its packages are those of the store."""
     link = store.publication_link(repo_id)
     record = read_record(link) if link.exists() else None
     if record is not None:
         folder = link.resolve()
         for name, checksum in record.files.items():
-            yield Item(repo_id, folder, None, folder / name, "sha256", checksum, None, PublishedFile(name))
+            yield SurveyedFile(repo_id, folder, None, folder / name, "sha256", checksum, None, PublishedFile(name))
 
 
-def condition(root: Path, item: Item) -> Condition:
+def condition(root: Path, item: SurveyedFile) -> Condition:
     """Reads every byte of the file. A file that an error of the disk keeps from being read is damaged.
 
     What was set aside as damaged is damaged too, though it is not there any more. Raises `OSError` for other reasons.
@@ -127,8 +127,8 @@ def condition(root: Path, item: Item) -> Condition:
         raise
 
 
-def size_of(item: Item) -> int:
-    """Its bytes, told or found; 0 where it is not there."""
+def size_of(item: SurveyedFile) -> int:
+    """Its size, recorded or found; 0 if it is missing."""
     if item.size_bytes is not None:
         return item.size_bytes
     try:
@@ -137,6 +137,6 @@ def size_of(item: Item) -> int:
         return 0
 
 
-def _contents(held: Held) -> Iterator[Package | StoredFile]:
+def _contents(held: StoredVersion) -> Iterator[Package | StoredFile]:
     yield from held.version.tree
     yield from held.packages()

@@ -1,4 +1,4 @@
-"""Looking at everything that is stored: what there is, and what of it is damaged or missing."""
+"""Verifying everything stored: which files exist, and which are damaged or missing."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -6,11 +6,18 @@ from itertools import chain
 from pathlib import Path
 
 from pulp_operations.damage import set_aside
-from pulp_operations.repairing.stored import Item, condition, content_items, metadata_items, published_items, size_of
+from pulp_operations.repairing.stored import (
+    SurveyedFile,
+    condition,
+    content_items,
+    metadata_items,
+    published_items,
+    size_of,
+)
 from pulp_operations.store import Store
-from pulp_operations.versions import DamagedVersion, Held
+from pulp_operations.versions import DamagedVersion, StoredVersion
 
-Versions = list[tuple[str, Held]]
+Versions = list[tuple[str, StoredVersion]]
 """With the ids of their repositories."""
 
 
@@ -26,12 +33,12 @@ class Found:
     checked_bytes: int = 0
     damaged: int = 0
     missing: int = 0
-    bad: dict[Path, list[Item]] = field(default_factory=dict)
+    bad: dict[Path, list[SurveyedFile]] = field(default_factory=dict)
     unreadable: list[DamagedVersion] = field(default_factory=list)
 
 
 class Survey:
-    """Looks at each file once, whatever number of versions hold it."""
+    """Verifies each file once, however many versions hold it."""
 
     def __init__(self, store: Store, tell: Callable[[Found], None]) -> None:
         """`tell` is called after each file; what it raises ends the survey."""
@@ -39,7 +46,7 @@ class Survey:
         self._seen: set[bytes] = set()
         self.found = Found()
 
-    def look(self, items: Iterable[Item]) -> None:
+    def look(self, items: Iterable[SurveyedFile]) -> None:
         """Read every byte. A damaged package is set aside, so that nobody publishes it."""
         for item in items:
             key = _key(item)
@@ -51,18 +58,18 @@ class Survey:
                 self.found.bad[item.path].append(item)
 
     def look_at_content(self, versions: Versions) -> None:
-        """Look at the packages and files of trees that these versions hold."""
+        """Verify the packages and tree files of these versions."""
         for repo_id, held in versions:
             try:
                 self.look(content_items(self._store, repo_id, held))
             except DamagedVersion as error:
                 self.found.unreadable.append(error)
 
-    def _look_at(self, item: Item) -> None:
+    def _look_at(self, item: SurveyedFile) -> None:
         size_bytes = size_of(item)
         now = condition(self._store.root, item)
         if now != "good" and not item.folder.exists():
-            return  # a sync or a publish has removed it meanwhile
+            return  # removed meanwhile by a sync or a publish
         self.found.checked += 1
         self.found.checked_bytes += size_bytes
         if now == "good":
@@ -81,20 +88,20 @@ def versions_of(store: Store, repo_ids: Iterable[str], unreadable: list[DamagedV
     return [(repo_id, held) for repo_id in repo_ids for held in store.versions(repo_id).readable(unreadable.append)]
 
 
-def metadata_of(versions: Versions) -> Iterator[Item]:
+def metadata_of(versions: Versions) -> Iterator[SurveyedFile]:
     """The files of metadata that these versions hold."""
     for repo_id, held in versions:
         yield from metadata_items(repo_id, held)
 
 
-def published_of(store: Store, repo_ids: Iterable[str]) -> Iterator[Item]:
+def published_of(store: Store, repo_ids: Iterable[str]) -> Iterator[SurveyedFile]:
     """The files that were written for the newest publications of these repositories."""
     for repo_id in repo_ids:
         yield from published_items(store, repo_id)
 
 
 def count(store: Store, repo_ids: Iterable[str], versions: Versions) -> tuple[int, int]:
-    """How many files there are to look at, each once, and their bytes."""
+    """The number of distinct files to verify, and their bytes."""
     seen: set[bytes] = set()
     total_bytes = 0
     for item in chain(_all_items(store, versions), published_of(store, repo_ids)):
@@ -105,7 +112,7 @@ def count(store: Store, repo_ids: Iterable[str], versions: Versions) -> tuple[in
     return len(seen), total_bytes
 
 
-def _all_items(store: Store, versions: Versions) -> Iterator[Item]:
+def _all_items(store: Store, versions: Versions) -> Iterator[SurveyedFile]:
     yield from metadata_of(versions)
     for repo_id, held in versions:
         try:
@@ -114,7 +121,7 @@ def _all_items(store: Store, versions: Versions) -> Iterator[Item]:
             continue  # it is told when it is looked at
 
 
-def _key(item: Item) -> bytes:
+def _key(item: SurveyedFile) -> bytes:
     """The same for one file. Small, since there may be millions."""
     if item.is_content:
         return f"{item.algorithm}/{item.path.name}".encode()

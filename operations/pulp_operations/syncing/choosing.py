@@ -22,14 +22,14 @@ _FORM_REASON: Final = (
 )
 
 
-class Choice(NamedTuple):
+class ChosenFiles(NamedTuple):
     """The files to fetch, and what is left out on purpose."""
 
     entries: list[MetadataFile]
     notes: list[Note]
 
 
-def choose(entries: Iterable[MetadataFile], metadata: Metadata) -> Choice:
+def choose(entries: Iterable[MetadataFile], metadata: Metadata) -> ChosenFiles:
     """Take everything but deltas and other forms of the same metadata; for `mirror` everything.
 
     A mirrored repomd.xml names every file, so none of them may be missing. Raises `LimitExceeded` over 200 files.
@@ -45,7 +45,7 @@ def choose(entries: Iterable[MetadataFile], metadata: Metadata) -> Choice:
             notes.append(Note(what=f"{entry.shown_type} metadata", reason=reason))
     if len(chosen) > MOST_FILES:
         raise LimitExceeded(f"repomd.xml names over {MOST_FILES} files of metadata")
-    return Choice([*chosen.values()], notes)
+    return ChosenFiles([*chosen.values()], notes)
 
 
 def is_needed(entry: MetadataFile) -> bool:

@@ -6,13 +6,13 @@ from typing import Final
 from msgspec import Struct
 from pulp_worker import OperationError
 
-from pulp_operations.versions import Held, packages_in
+from pulp_operations.versions import StoredVersion, packages_in
 
 _FEW: Final = 5
-"""So many packages may always go, unless nothing is left."""
+"""A sync may always remove this many packages, unless none would be left."""
 
 
-class Changes(Struct, frozen=True, kw_only=True):
+class PackageChanges(Struct, frozen=True, kw_only=True):
     """How many packages differ between two versions."""
 
     before: int
@@ -21,7 +21,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     removed: int
 
 
-def compare(held: Held | None, folder: Path) -> Changes:
+def compare(held: StoredVersion | None, folder: Path) -> PackageChanges:
     """Compare the version before with the one in `folder`. Holds a checksum a package, so call it in a thread.
 
     Of a version before that is damaged only the number of its packages is known.
@@ -34,14 +34,14 @@ def compare(held: Held | None, folder: Path) -> Changes:
     for package in packages_in(folder):
         after += 1
         added += _digest(package.checksum) not in before
-    return Changes(before=len(before), after=after, added=added, removed=len(before) - (after - added))
+    return PackageChanges(before=len(before), after=after, added=added, removed=len(before) - (after - added))
 
 
-def _compare_numbers(before: int, after: int) -> Changes:
-    return Changes(before=before, after=after, added=max(0, after - before), removed=max(0, before - after))
+def _compare_numbers(before: int, after: int) -> PackageChanges:
+    return PackageChanges(before=before, after=after, added=max(0, after - before), removed=max(0, before - after))
 
 
-def check_shrinking(changes: Changes, repo_id: str, most_removed_percent: int) -> None:
+def check_shrinking(changes: PackageChanges, repo_id: str, most_removed_percent: int) -> None:
     """Raise `OperationError` (`would-shrink`) if more than this share of the packages before would be removed.
 
     A few packages may always go, unless none is left.

@@ -17,7 +17,7 @@ from pulp_operations.foreign import shown_href
 from pulp_operations.progress import FINISHED, IN_PROGRESS
 from pulp_operations.records import Package, TreeFile
 from pulp_operations.storage import check_room, storage_errors
-from pulp_operations.syncing.run import RepositoryChanged, Run
+from pulp_operations.syncing.run import RepositoryChanged, SyncRun
 from pulp_operations.syncing.trees import Tree, fetch_tree, find_tree
 from pulp_operations.versions import packages_in
 
@@ -38,7 +38,7 @@ class _Missing(msgspec.Struct):
             yield from map(decoder.decode, lines)
 
 
-async def fetch_content(run: Run, folder: Path, tree: list[TreeFile]) -> Tree:
+async def fetch_content(run: SyncRun, folder: Path, tree: list[TreeFile]) -> Tree:
     """Fetch what the store lacks of the packages in `folder`, and of the tree.
 
     Raises `FetchFailed` if a package or a file could not be fetched: the others are in the store then. Raises
@@ -62,7 +62,7 @@ async def fetch_content(run: Run, folder: Path, tree: list[TreeFile]) -> Tree:
     return fetched
 
 
-def _missing(run: Run, folder: Path) -> _Missing:
+def _missing(run: SyncRun, folder: Path) -> _Missing:
     path = run.scratch / "missing.jsonl"
     encoder, seen, size_bytes = msgspec.json.Encoder(), set[str](), 0
     with path.open("wb") as lines:
@@ -74,7 +74,7 @@ def _missing(run: Run, folder: Path) -> _Missing:
     return _Missing(path, len(seen), size_bytes)
 
 
-async def _fetch_packages(run: Run, missing: _Missing) -> None:
+async def _fetch_packages(run: SyncRun, missing: _Missing) -> None:
     queue = missing.packages()
 
     async def download() -> None:
@@ -99,8 +99,8 @@ async def _fetch_packages(run: Run, missing: _Missing) -> None:
         raise FetchFailed(f"{failed} of {missing.number} packages could not be fetched")
 
 
-async def _count_failure(run: Run, package: Package, error: FetchFailed | LimitExceeded) -> None:
-    is_first = run.progress.failed_packages == 0  # to ask for each of many would cost as many requests
+async def _count_failure(run: SyncRun, package: Package, error: FetchFailed | LimitExceeded) -> None:
+    is_first = run.progress.failed_packages == 0  # asking after each failure would cost a request each
     if is_first and isinstance(error, FetchFailed) and await run.is_outdated(error):
         raise RepositoryChanged
     run.progress.failed_package(shown_href(package.href, package.checksum), error.description)

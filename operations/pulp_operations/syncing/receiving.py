@@ -13,10 +13,10 @@ from pulp_operations.concurrently import together
 from pulp_operations.feeds import FeedDown, Fetched
 from pulp_operations.layout import checksum_of, link_or_copy
 from pulp_operations.reading import Normalised, Normalising, UnpackLimits, normalise, read_repomd, read_treeinfo
-from pulp_operations.records import Counts, MetadataFile, Note, Repomd, TreeFile
+from pulp_operations.records import ContentCounts, MetadataFile, Note, Repomd, TreeFile
 from pulp_operations.storage import storage_errors
 from pulp_operations.syncing.choosing import choose, is_needed
-from pulp_operations.syncing.run import RepositoryChanged, Run
+from pulp_operations.syncing.run import RepositoryChanged, SyncRun
 from pulp_operations.syncing.trees import named_again
 from pulp_operations.versions import RECEIVED
 
@@ -28,7 +28,7 @@ _MODULES_NOTE: Final = Note(
 )
 
 
-class Received(Struct, frozen=True, kw_only=True):
+class ReceivedMetadata(Struct, frozen=True, kw_only=True):
     """What the feed has, in a folder as a version has it. Packages and files of the tree are not fetched yet."""
 
     folder: Path
@@ -36,7 +36,7 @@ class Received(Struct, frozen=True, kw_only=True):
     repomd_checksum: str
     fetched: Fetched
     entries: list[MetadataFile]
-    counts: Counts
+    counts: ContentCounts
     treeinfo: str | None
     tree: list[TreeFile]
     notes: list[Note]
@@ -45,14 +45,14 @@ class Received(Struct, frozen=True, kw_only=True):
 
 
 class _Parts(Struct):
-    """What was fetched, and what was left out."""
+    """The fetched and the omitted files."""
 
     entries: list[MetadataFile]
     notes: list[Note]
     is_complete: bool = True
 
 
-async def receive(run: Run, fetched: Fetched) -> Received:
+async def receive(run: SyncRun, fetched: Fetched) -> ReceivedMetadata:
     """Fetch and read the metadata that this repomd.xml names.
 
     Raises `RepositoryChanged` if the feed has another one by now, `FetchFailed`, `LimitExceeded`, and `OperationError`
@@ -77,7 +77,7 @@ async def receive(run: Run, fetched: Fetched) -> Received:
     notes = [*own_notes, *normalised.notes]
     for note in notes:
         run.progress.note(note)
-    return Received(
+    return ReceivedMetadata(
         folder=folder,
         repomd=repomd,
         repomd_checksum=hashlib.sha256(fetched.content).hexdigest(),
@@ -92,7 +92,7 @@ async def receive(run: Run, fetched: Fetched) -> Received:
     )
 
 
-async def _fetch_metadata(run: Run, entries: list[MetadataFile], received: Path) -> _Parts:
+async def _fetch_metadata(run: SyncRun, entries: list[MetadataFile], received: Path) -> _Parts:
     """Fetch these files; a file that is not needed may be missing, and is noted then."""
     failures: list[tuple[MetadataFile, FetchFailed | LimitExceeded]] = []
 
@@ -121,7 +121,7 @@ async def _fetch_metadata(run: Run, entries: list[MetadataFile], received: Path)
     )
 
 
-def _reuse(run: Run, entry: MetadataFile, target: Path) -> bool:
+def _reuse(run: SyncRun, entry: MetadataFile, target: Path) -> bool:
     """Take the file from the version before, if that has the same one, and it is not damaged."""
     if run.held is None or entry.own_name not in {each.own_name for each in run.held.version.entries}:
         return False
@@ -135,7 +135,7 @@ def _reuse(run: Run, entry: MetadataFile, target: Path) -> bool:
     return True
 
 
-async def _fetch_signature(run: Run, received: Path, parts: _Parts) -> None:
+async def _fetch_signature(run: SyncRun, received: Path, parts: _Parts) -> None:
     """Keep the signature of repomd.xml, and its key; clients that do not check it need neither."""
     try:
         signature = await run.feed.signature()
@@ -151,7 +151,7 @@ async def _fetch_signature(run: Run, received: Path, parts: _Parts) -> None:
             (received / name).write_bytes(content)
 
 
-async def _fetch_treeinfo(run: Run, received: Path, parts: _Parts) -> tuple[str | None, list[TreeFile]]:
+async def _fetch_treeinfo(run: SyncRun, received: Path, parts: _Parts) -> tuple[str | None, list[TreeFile]]:
     """The name of the description of the installable tree, and its files; most feeds have none.
 
     A tree that the version before has is not lost because a server does not answer.
@@ -173,7 +173,7 @@ async def _fetch_treeinfo(run: Run, received: Path, parts: _Parts) -> tuple[str 
     return treeinfo.name, tree
 
 
-def _kept_tree(run: Run, received: Path) -> tuple[str | None, list[TreeFile]]:
+def _kept_tree(run: SyncRun, received: Path) -> tuple[str | None, list[TreeFile]]:
     """An additive sync keeps the tree that the feed no longer has."""
     held = run.held
     if held is None or held.version.treeinfo is None or run.arguments.mode == "mirror":
@@ -182,7 +182,7 @@ def _kept_tree(run: Run, received: Path) -> tuple[str | None, list[TreeFile]]:
     return held.version.treeinfo, named_again(held.version.tree)
 
 
-def _notes_of_additions(run: Run, entries: list[MetadataFile]) -> list[Note]:
+def _notes_of_additions(run: SyncRun, entries: list[MetadataFile]) -> list[Note]:
     """What an additive sync cannot add to: modules say which packages clients see as ordinary ones."""
     if run.held is None or run.arguments.mode == "mirror":
         return []
@@ -196,7 +196,7 @@ def _leave_out(parts: _Parts, what: str, error: OperationError) -> None:
     parts.is_complete = parts.is_complete and not isinstance(error, FetchFailed)
 
 
-async def _normalise(run: Run, entries: list[MetadataFile], folder: Path) -> Normalised:
+async def _normalise(run: SyncRun, entries: list[MetadataFile], folder: Path) -> Normalised:
     fetching = run.context.fetching
     base = run.held.folder if run.held is not None and run.arguments.mode == "additive" else None
     options = Normalising(

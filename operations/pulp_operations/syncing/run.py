@@ -1,4 +1,4 @@
-"""What the steps of one sync share."""
+"""The state that the steps of a sync share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from pulp_operations.feeds import Feed, FeedDown, may_have_changed
 from pulp_operations.progress import Reporting, SyncProgress
 from pulp_operations.settings import Settings
 from pulp_operations.store import Store
-from pulp_operations.versions import Held
+from pulp_operations.versions import StoredVersion
 
 
 class RepositoryChanged(OperationError):
@@ -22,7 +22,7 @@ class RepositoryChanged(OperationError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class SyncRun:
     """One sync, which may start over: `scratch` is empty at each start."""
 
     context: Context[SyncArguments]
@@ -32,12 +32,12 @@ class Run:
     progress: SyncProgress
     reporting: Reporting
     scratch: Path
-    held: Held | None
+    held: StoredVersion | None
     """The newest version before."""
 
     @property
     def arguments(self) -> SyncArguments:
-        """What the task was given."""
+        """The task's arguments."""
         return self.context.arguments
 
     async def is_outdated(self, error: FetchFailed) -> bool:

@@ -14,7 +14,7 @@ from pulp_operations.feeds import ABSENT
 from pulp_operations.foreign import is_ordinary
 from pulp_operations.records import Note, StoredFile, TreeFile
 from pulp_operations.storage import storage_errors
-from pulp_operations.syncing.run import RepositoryChanged, Run
+from pulp_operations.syncing.run import RepositoryChanged, SyncRun
 
 
 class Tree(Struct, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class Tree(Struct, frozen=True, kw_only=True):
 
 
 class FoundTree(Struct, frozen=True, kw_only=True):
-    """What the store has of a tree, and what it does not have."""
+    """The files of a tree that the store has, and those that it lacks."""
 
     stored: list[StoredFile]
     missing: list[TreeFile]
@@ -39,7 +39,7 @@ def named_again(files: Iterable[StoredFile]) -> list[TreeFile]:
     ]
 
 
-def find_tree(run: Run, tree: list[TreeFile]) -> FoundTree:
+def find_tree(run: SyncRun, tree: list[TreeFile]) -> FoundTree:
     """Look for the files of the tree in the store. Reads folders, so call it in a thread."""
     stored, missing = [], []
     for file in tree:
@@ -51,7 +51,7 @@ def find_tree(run: Run, tree: list[TreeFile]) -> FoundTree:
     return FoundTree(stored=stored, missing=missing)
 
 
-async def fetch_tree(run: Run, found: FoundTree) -> Tree:
+async def fetch_tree(run: SyncRun, found: FoundTree) -> Tree:
     """Fetch the missing files; the tree in the order of its paths.
 
     A file that the feed names and does not have is noted. Raises `FetchFailed` if one could not be fetched for another
@@ -87,8 +87,8 @@ async def fetch_tree(run: Run, found: FoundTree) -> Tree:
     return Tree(files=sorted(files, key=lambda file: file.path), notes=notes)
 
 
-def _stored(run: Run, file: TreeFile) -> StoredFile | None:
-    """The file in the store; None if it is not there, or nothing tells that it is this one."""
+def _stored(run: SyncRun, file: TreeFile) -> StoredFile | None:
+    """The file in the store; None if it is missing, or cannot be identified."""
     if file.algorithm is None or file.checksum is None:
         return None
     found = StoredFile(path=file.path, algorithm=file.algorithm, checksum=file.checksum, size_bytes=0)
@@ -99,7 +99,7 @@ def _stored(run: Run, file: TreeFile) -> StoredFile | None:
     return msgspec.structs.replace(found, size_bytes=size_bytes) if file.size_bytes in (None, size_bytes) else None
 
 
-def _partial_path(run: Run, file: TreeFile) -> Path:
+def _partial_path(run: SyncRun, file: TreeFile) -> Path:
     name = hashlib.sha256(file.path.encode()).hexdigest()
     return run.store.partial_folder(run.arguments.repo_id) / f"tree-{name}.part"
 

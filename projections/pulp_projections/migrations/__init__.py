@@ -6,20 +6,29 @@ Read models have none, since a changed shape is a new generation; but a table be
 from importlib.resources import files
 from typing import LiteralString
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
+from pulp_events.errors import PulpError
 
-from pulp_projections.locks import MIGRATIONS
+from pulp_projections import locks
+
+
+class MigrationRefused(PulpError):
+    """Something has to be done before the tables can be brought up to date."""
+
+    def __init__(self, name: str, error: errors.RaiseException) -> None:
+        super().__init__(f"the migration {name.removesuffix('.sql')} was not applied: {error.diag.message_primary}")
 
 
 async def migrate(connection: AsyncConnection) -> list[str]:
     """Bring the operational tables up to date; the names of the migrations that ran, in order.
 
     Safe to call from many processes at once: one runs them, under an advisory lock, the others wait. All
-    that are missing run in one transaction. A database that is newer than this program is left alone.
+    that are missing run in one transaction. A database that is newer than this program is left alone. Raises
+    `MigrationRefused`, with what has to be done before; then none has run.
     """
     ran: list[str] = []
     async with connection.transaction():
-        await connection.execute("select pg_advisory_xact_lock(%s)", [MIGRATIONS])
+        await locks.take_until_commit(connection, locks.MIGRATIONS)
         await connection.execute(
             "create table if not exists schema_migrations"
             " (name text primary key, applied_at timestamptz not null default now())"
@@ -28,7 +37,10 @@ async def migrate(connection: AsyncConnection) -> list[str]:
         done = {row[0] for row in await cursor.fetchall()}
         for name, statements in _migrations():
             if name not in done:
-                await connection.execute(statements)
+                try:
+                    await connection.execute(statements)
+                except errors.RaiseException as error:
+                    raise MigrationRefused(name, error) from error
                 await connection.execute("insert into schema_migrations (name) values (%s)", [name])
                 ran.append(name)
     return ran

@@ -1,6 +1,6 @@
 -- effective_events --
--- What made the task what it was, in log order: of the progress only the last, since each replaces the one before.
--- `version` counts all of them.
+-- The events that made the task what it was, in log order; of progress events only the last, because each replaces the
+-- one before. `version` counts all events.
 with effective as (
     select partition, record_offset, type, broker_time, event
       from task_events
@@ -17,7 +17,8 @@ select partition, record_offset, round(extract(epoch from broker_time) * 1000)::
  order by partition, record_offset;
 
 -- children --
--- Those that were there then; at a position: those that were made before the task's last event.
+-- Those that existed at that time; at a position: those accepted before the task's last event.
 select task_id from tasks
- where parent_id = %(task_id)s and accepted_at <= coalesce(%(at)s::timestamptz, %(until)s::timestamptz)
+ where parent_id = %(task_id)s and purged_at is null
+   and accepted_at <= coalesce(%(at)s::timestamptz, %(until)s::timestamptz)
  order by accepted_at;

@@ -1,42 +1,49 @@
-"""Lists of tasks whose size is bounded in bytes: Postgres itself leaves out what a page has no room for.
+"""Lists of tasks whose size is bounded in bytes: Postgres leaves out values for which a page has no room.
 
-A page always has all of its rows, so that paging by limit and offset stays right. What may be missing are values: each
-task has an equal share of the page's bytes, and a task that needs more lacks its large values, and says which.
+A page always has all of its rows, so that paging by limit and offset stays right. Each task has an equal share of the
+page's bytes; a task that needs more lacks its large values, and names them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final, LiteralString
 
 from psycopg import AsyncConnection
 
-from pulp_projections.reading.queries import Condition, Reading, TaskRow, parameters_of, reading_of, rows_of
+from pulp_projections.reading.queries import (
+    SHOWN_PARENT,
+    Condition,
+    Reading,
+    TaskRow,
+    parameters_of,
+    reading_of,
+    rows_of,
+)
+from pulp_projections.stored_tasks import decoder
+from pulp_projections.task_columns import COLUMNS, selected
 
 PAGE_BYTES: Final = 2 * 1024 * 1024
-"""What the values in `WIDE` of all tasks of a page may have together, as they are stored."""
+"""The most bytes, as stored, that the values of `WIDE` columns may have on a page."""
 DEEP: Final = 1000
-"""From this offset on tasks are passed over by their ids alone."""
+"""From this offset on, only the ids of skipped tasks are read."""
 _PART: Final = 8
-"""Of a task that needs more than its share each value is left out that has more than this part of the share."""
+"""If a task needs more than its share, each value above this fraction of the share is left out."""
 _CHILD_BYTES: Final = 128
-"""What a child takes in an answer."""
+"""The size of a child in an answer."""
 
-WIDE: Final[dict[str, LiteralString]] = {
-    "arguments": "'null'",
-    "resources": "'[]'",
-    "exclusive_resources": "'{}'::text[]",
-    "shared_resources": "'{}'::text[]",
-    "tags": "'{}'::text[]",
-    "progress": "'{}'",
-    "result": "'null'",
-    "error": "json_build_object('code', t.error ->> 'code', 'description', left(t.error ->> 'description', 500))::text",
+WIDE: Final[Mapping[str, LiteralString]] = {
+    **{column.name: column.placeholder for column in COLUMNS if column.placeholder is not None},
     "children": "'{}'::uuid[]",
 }
-"""The columns of `TaskRow` that may be large, and what stands in place of a value that is left out."""
+"""The values that may be large, and what a list has in place of one that it leaves out."""
 EVERYTHING: Final = frozenset(WIDE)
 _RESERVED: Final = frozenset({"exclusive_resources", "shared_resources"})
-_JSON: Final = frozenset({"arguments", "resources", "progress", "result", "error"})
-_NAMES: Final = tuple(name for name in TaskRow.__struct_fields__ if name != "omitted")
+_NULLABLE: Final = frozenset(column.name for column in COLUMNS if column.is_nullable)
+_SELECTED: Final = {column.name: selected(column) for column in COLUMNS}
+_NAMES: Final = (*_SELECTED, "children")
+
+row_of: Final = decoder(TaskRow, COLUMNS, "children", "omitted")
+"""The task of a row that `tasks_sql` reads."""
 
 
 async def tasks(
@@ -48,37 +55,38 @@ async def tasks(
     offset: int = 0,
     wanted: frozenset[str] = EVERYTHING,
 ) -> list[TaskRow]:
-    """The tasks for which every condition holds, with those columns of `WIDE` that are wanted."""
+    """The tasks for which every condition holds, with the wanted columns of `WIDE`."""
     reading = behind(reading_of(conditions, order), offset)
     statement: LiteralString = "select " + tasks_sql(reading, limit, wanted)
     values = {**parameters_of(conditions), "limit": limit, "skip": offset}
-    return [TaskRow(*row) for row in await rows_of(connection, statement, values)]
+    return [row_of(row) for row in await rows_of(connection, statement, values)]
 
 
 def behind(reading: Reading, offset: int) -> Reading:
-    """The reading as it is best where `offset` tasks are passed over: of many only the ids, which an index has.
+    """The reading for a page behind `offset` tasks: if they are many, only their ids are read, which an index has.
 
-    Postgres computes all columns of what it passes over.
+    Postgres computes all columns of the rows that it skips.
     """
     if offset < DEEP:
         return reading
-    source, where, order, _ = reading
-    ids = f"(select t.task_id from {source}{where} order by {order} limit %(limit)s offset %(skip)s)"
-    by_task = order.replace("r.accepted_at", "t.accepted_at").replace("r.task_id", "t.task_id")
-    return Reading(f"{ids} k join tasks t using (task_id)", "", by_task, has_skipped=True)
+    page = f"order by {reading.order} limit %(limit)s offset %(skip)s"
+    ids = f"(select t.task_id from {reading.source}{reading.where} {page})"
+    return Reading(
+        f"{ids} k join tasks t using (task_id)", "", reading.task_order, reading.task_order, has_skipped=True
+    )
 
 
 @lru_cache(maxsize=256)
 def tasks_sql(reading: Reading, limit: int, wanted: frozenset[str]) -> LiteralString:
-    """What reads tasks, after `select`: the columns of `TaskRow`, and the rest. `limit` and `skip` are the page.
+    """The query for `row_of`, without `select`. Its parameters `limit` and `skip` choose the page.
 
-    Sizes are told without reading the values: the large ones are stored beside the row, uncompressed (see
-    read_model.sql). The rows keep the order of the subselect, which Postgres passes on as they come.
+    Sizes are known without reading the values: large ones are stored beside the row, uncompressed (see read_model.sql).
+    The rows keep the order of the subselect.
     """
     share = PAGE_BYTES // max(1, limit)
     children = share // _CHILD_BYTES
     inner = [_inner(name, wanted, children) for name in _NAMES]
-    # What is reserved stands in the resources as well: they are counted once.
+    # The keys of the resources are in both: they are counted once.
     counted = wanted - {"children"} - (_RESERVED if "resources" in wanted else frozenset())
     sizes = [_size(name) for name in sorted(counted)]
     outer = [_outer(name, wanted, share, children) for name in _NAMES]
@@ -92,25 +100,25 @@ def tasks_sql(reading: Reading, limit: int, wanted: frozenset[str]) -> LiteralSt
 def _inner(name: str, wanted: frozenset[str], children: int) -> str:
     if name in WIDE and name not in wanted:
         return f"null as {name}"
+    if name == "parent_id":
+        return SHOWN_PARENT
     if name == "children":
         return (
-            "array(select c.task_id from tasks c where c.parent_id = t.task_id order by c.accepted_at"
-            f" limit {children + 1}) as children"
+            "array(select c.task_id from tasks c where c.parent_id = t.task_id and c.purged_at is null"
+            f" order by c.accepted_at limit {children + 1}) as children"
         )
     return f"t.{name}"
 
 
 def _outer(name: str, wanted: frozenset[str], share: int, children: int) -> str:
     if name not in WIDE:
-        return f"t.{name}"
+        return _SELECTED[name]
     if name not in wanted:
-        return f"{'null' if name == 'error' else WIDE[name]} as {name}"
+        return f"{'null' if name in _NULLABLE else WIDE[name]} as {name}"
     if name == "children":
         return "t.children"
-    value = f"t.{name}::text" if name in _JSON else f"t.{name}"
-    return (
-        f"case when t.wide <= {share} or {_size(name)} <= {share // _PART} then {value} else {WIDE[name]} end as {name}"
-    )
+    is_small = f"t.wide <= {share} or {_size(name)} <= {share // _PART}"
+    return f"case when {is_small} then {_SELECTED[name]} else {WIDE[name]} end as {name}"
 
 
 def _omitted(wanted: frozenset[str], share: int, children: int) -> str:
@@ -127,4 +135,4 @@ def _omitted(wanted: frozenset[str], share: int, children: int) -> str:
 
 
 def _size(name: str) -> str:
-    return f"coalesce(pg_column_size(t.{name}), 0)" if name == "error" else f"pg_column_size(t.{name})"
+    return f"coalesce(pg_column_size(t.{name}), 0)" if name in _NULLABLE else f"pg_column_size(t.{name})"

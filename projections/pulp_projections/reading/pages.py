@@ -1,33 +1,35 @@
-"""A page of the list of tasks, with how many match in all and the positions that it shows: in one statement."""
+"""A page of the list of tasks, with the number of matches and the positions that it shows, from one statement."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, LiteralString, NamedTuple
 
+import msgspec
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
 
-from pulp_projections.reading.bounded import EVERYTHING, behind, tasks_sql
+from pulp_projections.reading.bounded import EVERYTHING, behind, row_of, tasks_sql
 from pulp_projections.reading.queries import Condition, Reading, TaskRow, parameters_of, reading_of, rows_of
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections.reading", "pages.sql")
 EXACT_UP_TO: Final = 10_000
-"""Matches of a filter that has no counters which are counted one by one; of more the number is estimated."""
+"""Up to so many matches of a filter without counters are counted; a larger number is estimated."""
+_decode_positions: Final = msgspec.json.Decoder(dict[int, int]).decode
 _ESTIMATED_S: Final = 10.0
 _MOST_ESTIMATES: Final = 1000
 _Key = tuple[Reading, str]
 
 
 class Page(NamedTuple):
-    """All of it is of one moment."""
+    """A page; all of it is of one moment."""
 
     rows: list[TaskRow]
     total: int
-    """How many tasks match, whatever the page."""
+    """How many tasks match, on all pages together."""
     is_estimate: bool
-    """There are more than `EXACT_UP_TO`; how many is the planner's guess, but never fewer than the page shows."""
+    """Whether `total` is the planner's estimate: above `EXACT_UP_TO`, and at least what the page shows."""
     shown: dict[int, int]
     """Partition → next offset."""
 
@@ -38,7 +40,7 @@ class _Estimate(NamedTuple):
 
 
 class Pages:
-    """Reads pages. What a filter matches is not counted again at once where it was more than `EXACT_UP_TO`."""
+    """Reads pages. An estimate is kept for a while, so that a filter with many matches is not counted each time."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
@@ -67,13 +69,13 @@ class Pages:
             return await rows_of(connection, _statement(form, reading, tasks, order, way, limit, wanted), values)
 
         found = await found_by("page") or await found_by("empty")
-        rows = [TaskRow(*row[2:]) for row in found if row[2] is not None]
+        rows = [row_of(row[2:]) for row in found if row[2] is not None]
         count = found[0][1]
-        shown = _positions_of(found[0][0])
+        shown = {} if found[0][0] is None else _decode_positions(found[0][0])
         if way == "counters" or (count is not None and count <= EXACT_UP_TO):
             return Page(rows, count, False, shown)
         if len(rows) < limit and (rows or not offset):
-            return Page(rows, offset + len(rows), False, shown)  # the last page tells it
+            return Page(rows, offset + len(rows), False, shown)  # the last page ends at the total
         estimate = known or await self._estimate(connection, parameters, key)
         return Page(rows, max(estimate, offset + len(rows) + 1), True, shown)
 
@@ -93,7 +95,7 @@ class Pages:
 
 
 def _have_counters(conditions: Sequence[Condition]) -> bool:
-    return all(condition.is_counted for condition in conditions)
+    return all(each.is_counted for each in conditions) and any(each.is_implied for each in conditions)
 
 
 @lru_cache(maxsize=256)
@@ -106,15 +108,11 @@ def _statement(
     limit: int,
     wanted: frozenset[str],
 ) -> LiteralString:
-    count = SQL(_SQL[way]).format(source=SQL(reading.source), where=SQL(reading.where))
+    where = reading.counted if way == "counters" else reading.where
+    count = SQL(_SQL[way]).format(source=SQL(reading.source), where=SQL(where))
     whole = SQL(_SQL["whole"]).format(count=count)
     return SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(tasks, limit, wanted)), order=SQL(order)).as_string()
 
 
 def _estimate_sql(reading: Reading) -> bytes:
     return SQL(_SQL["estimate"]).format(source=SQL(reading.source), where=SQL(reading.where)).as_bytes()
-
-
-def _positions_of(text: str | None) -> dict[int, int]:
-    pairs = (pair.partition(":") for pair in (text or "").split(",") if pair)
-    return {int(partition): int(offset) for partition, _, offset in pairs}

@@ -12,7 +12,8 @@ from pulp_events.errors import PositionNotReached, ReadModelUnavailable
 from pulp_events.task import Position
 
 from pulp_projections.away import ANY, keep_trying
-from pulp_projections.connection import connect
+from pulp_projections.channels import POSITIONS
+from pulp_projections.notices import Notices
 
 _POLL_S: Final = 2.0
 _log = logging.getLogger("pulp.positions")
@@ -22,10 +23,12 @@ class Positions:
     """The next offset of every partition in the active generation.
 
     Woken by NOTIFY, with a slow poll behind it; it connects again by itself. `start` it before use, `close` it after.
+    On a worker's channel only the moves that concern that worker wake it; of all others it hears by the poll.
     """
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, channel: str = POSITIONS) -> None:
         self._conninfo = conninfo
+        self._channel = channel
         self._current: dict[int, int] = {}
         self._heard: dict[int, int] = {}
         """What notifications have told since the positions were last asked for."""
@@ -38,10 +41,10 @@ class Positions:
     async def start(self) -> None:
         """Connect and read the positions once. Raises `ReadModelUnavailable` if Postgres is away."""
         try:
-            connection = await self._connect()
+            notices = await self._connect()
         except psycopg.Error as error:
             raise ReadModelUnavailable(f"Postgres does not answer: {error}") from error
-        self._task = asyncio.create_task(self._follow(connection))
+        self._task = asyncio.create_task(self._follow(notices))
         await asyncio.sleep(0)  # from its first step on it closes the connection, also if it is cancelled at once
 
     async def close(self) -> None:
@@ -96,12 +99,14 @@ class Positions:
             return False  # the server that takes over may lack the last commits of the one that we heard
         return all(self._current.get(partition, 0) >= offset for partition, offset in wanted.items())
 
-    async def _connect(self) -> AsyncConnection:
-        connection = await connect(self._conninfo, "pulp-positions")
-        connection.add_notify_handler(lambda notice: self._hear(notice.payload))  # of those that come with an answer
-        await connection.execute("listen pulp_positions")
-        await self._read(connection)
-        return connection
+    async def _connect(self) -> Notices:
+        notices = await Notices.open(self._conninfo, "pulp-positions", (self._channel,), self._hear)
+        try:
+            await self._read(notices.connection)
+        except BaseException:  # also when it is cancelled: nobody else knows the connection
+            await notices.close()
+            raise
+        return notices
 
     async def _read(self, connection: AsyncConnection) -> None:
         self._heard = {}
@@ -111,7 +116,7 @@ class Positions:
         # Without it a position would go back, and whoever waits for it would wait for the next poll.
         self._set({partition: max(offset, self._heard.get(partition, 0)) for partition, offset in found.items()})
 
-    def _hear(self, payload: str) -> None:
+    def _hear(self, _channel: str, payload: str) -> None:
         try:
             _, partition, offset = map(int, payload.split())
         except ValueError:  # any role that may connect can notify: it is no reason to stop listening
@@ -127,49 +132,21 @@ class Positions:
             self._news.set()
             self._news = asyncio.Event()
 
-    async def _listen(self, connection: AsyncConnection, timeout_s: float) -> None:
-        """Hear of every move, for a while. Raises `psycopg.OperationalError` when the connection breaks.
-
-        Not by psycopg's own `notifies`, whose waiting takes most of the time of a process that has little else to do.
-        """
-        loop, socket = asyncio.get_running_loop(), connection.fileno()
-        broken: asyncio.Future[None] = loop.create_future()
-
-        def hear() -> None:
-            try:
-                connection.pgconn.consume_input()
-                while notice := connection.pgconn.notifies():
-                    self._hear(notice.extra.decode())
-            except psycopg.Error as error:
-                loop.remove_reader(socket)
-                if not broken.done():  # by the time limit
-                    broken.set_exception(error)
-
-        loop.add_reader(socket, hear)
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await broken
-        finally:
-            loop.remove_reader(socket)
-
-    async def _follow(self, connection: AsyncConnection | None) -> None:
+    async def _follow(self, notices: Notices | None) -> None:
         async def follow() -> Never:
-            nonlocal connection
-            if connection is None:
-                connection = await self._connect()
-            while True:
-                await self._listen(connection, _POLL_S)
-                await self._read(connection)
+            nonlocal notices
+            if notices is None:
+                notices = await self._connect()
+            try:
+                while True:
+                    await notices.wait(_POLL_S)
+                    await self._read(notices.connection)
+            finally:  # an error may have left the connection open
+                lost, notices = notices, None
+                await lost.close()
 
         def lose(error: Exception, _: float) -> None:
-            nonlocal connection
             self._is_connected = False
             _log.warning("Postgres is away", extra={"error": error})
-            connection = None
 
-        try:
-            await keep_trying(follow, lose, on=(*ANY, OSError))
-        finally:
-            if connection is not None:
-                await connection.close()
+        await keep_trying(follow, lose, on=(*ANY, OSError))

@@ -1,4 +1,4 @@
-"""Reading the read model: typed rows of the views in `public`, and the filters that a list takes."""
+"""Reading the read model: typed rows of the views in `public`, and the conditions of a list."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,59 +7,49 @@ from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec.structs import asdict
 from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.sql import SQL
-from pulp_events.task import Position, State
+from pulp_events.events import Retry
+from pulp_events.task import Position, State, Task
 
 from pulp_projections.sql import load
+from pulp_projections.stored_tasks import decoder
+from pulp_projections.task_columns import COLUMNS as TABLE
+from pulp_projections.task_columns import SQL_LISTS
 
-_SQL: Final = load("pulp_projections.reading", "queries.sql")
-COLUMNS: Final = _SQL["columns"]
-"""What `TaskRow` is made of, of a row of `tasks t`."""
+_SQL: Final = load("pulp_projections.reading", "queries.sql", SQL_LISTS)
+SHOWN_PARENT: Final = (
+    "(select p.task_id from tasks p where p.task_id = t.parent_id and p.purged_at is null) as parent_id"
+)
+"""The parent of a task of `tasks t`, unless it is purged."""
+COLUMNS: Final = _SQL["columns"].replace(",t.parent_id,", "," + SHOWN_PARENT + ",")
+"""What `row_of` decodes, from a row of `tasks t`."""
 
 
-class TaskRow(Struct, frozen=True, gc=False):
-    """One task, of `COLUMNS`. `arguments`, `resources`, `progress`, `result` and `error` are JSON texts."""
+class TaskRow(Task, frozen=True, kw_only=True, gc=False):
+    """A task as readers get it: with the derived columns, and with its children."""
 
-    task_id: UUID
-    state: State
-    operation: str
-    arguments: str
-    resources: str
-    exclusive_resources: list[str]
-    shared_resources: list[str]
-    tags: list[str]
-    queue: str
-    priority: int
-    group_id: UUID | None
-    parent_id: UUID | None
-    depends_on: list[UUID]
-    timeout_seconds: int | None
-    created_by: str
-    correlation_id: str | None
-    accepted_at: datetime
-    updated_at: datetime
-    started_at: datetime | None
-    cancel_requested_at: datetime | None
-    finished_at: datetime | None
-    partition: int
-    accepted_offset: int
-    last_offset: int
-    version: int
-    attempt: int
-    worker: str | None
-    cancellable: bool
-    progress: str
-    result: str
-    error: str | None
+    exclusive_resources: tuple[str, ...]
+    shared_resources: tuple[str, ...]
     children: list[UUID]
+    """In the order of acceptance."""
     omitted: list[str] | None = None
-    """Columns whose values a list had no room for, or only for a part; None: it has all."""
+    """The columns whose values a list had no room for, or only for a part; None: none was left out."""
+
+
+row_of: Final = decoder(TaskRow, TABLE, "children")
+"""The task of a row of `COLUMNS`."""
+
+
+def task_row(task: Task, children: list[UUID]) -> TaskRow:
+    """The task with its children."""
+    derived = {each.name: each.derive(getattr(task, each.source)) for each in TABLE if each.derive is not None}
+    return TaskRow(**asdict(task), **derived, children=children)
 
 
 HISTORY_BYTES: Final = 2 * 1024 * 1024
-"""A page of a history has so many bytes of events at most: it ends earlier than by its number, and `after` goes on."""
+"""The most bytes of events on a page of a history; a page that reaches it is shorter, and `after` continues it."""
 
 
 class HistoryEntry(NamedTuple):
@@ -77,7 +67,7 @@ class HistoryEntry(NamedTuple):
 
 
 class Ancestor(NamedTuple):
-    """A task that another one is made by, and what it holds."""
+    """A task that submitted another one, directly or not, and the resources that it holds."""
 
     task_id: UUID
     exclusive_resources: list[str]
@@ -85,7 +75,7 @@ class Ancestor(NamedTuple):
 
 
 class OperationRow(NamedTuple):
-    """An operation that may be submitted."""
+    """An operation that can be submitted."""
 
     name: str
     cancellable: bool
@@ -93,9 +83,9 @@ class OperationRow(NamedTuple):
     resources: list[dict[str, str]]
     tags: list[str] | None
     arguments: str | None = None
-    """The JSON Schema of its arguments, a JSON text; None: anything is taken."""
+    """The JSON Schema of its arguments, as text; None: any arguments are accepted."""
     requires: str | None = None
-    """The operation that must have succeeded on its first exclusive resource, or be under way."""
+    """The operation that must have succeeded on its first exclusive resource, or be unfinished there."""
     package: str | None = None
     version: str | None = None
     registered_by: str = ""
@@ -103,6 +93,10 @@ class OperationRow(NamedTuple):
     """When this declaration was first seen."""
     workers: list[dict[str, Any]] = []  # noqa: RUF012  # a NamedTuple's default, never changed
     """The live workers that offer it: `name`, `queues`, and `is_as_registered`, null where a worker does not say."""
+    retry: Retry | None = None
+    """What a submission gets that does not say how often its task is tried again."""
+    deadline_seconds: int | None = None
+    """The same of the time that all attempts may take together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +106,28 @@ class Condition:
     sql: LiteralString
     parameters: Mapping[str, Any] = field(default_factory=dict)
     is_counted: bool = False
-    """It asks for nothing but `t.state` and `t.operation`, as `task_counts` has them too."""
+    """Whether it is about `t.state` and `t.operation` only, which `task_counts` has as well."""
     among: tuple[LiteralString, ...] = ()
-    """Subselects of `accepted_at` and `task_id` of tasks, each once, which an index gives in the order of acceptance.
-    All that match are in each of them."""
+    """Subselects of `accepted_at` and `task_id`, each task once, which an index returns in the order of acceptance.
+    Every match is in all of them."""
     rest: LiteralString = ""
-    """What has to be asked of those, so that they match."""
+    """What tasks in all of `among` must satisfy besides, in order to match."""
+    by_key: LiteralString = ""
+    """The same of a task `r.task_id` accepted at `r.accepted_at`, for a reading in which an index lists the tasks."""
+    is_implied: bool = False
+    """Whether it holds for all tasks that `task_counts` counts."""
+
+
+SHOWN: Final = Condition(
+    "t.purged_at is null",
+    is_counted=True,
+    is_implied=True,
+    by_key="not exists (select from tasks p where p.accepted_at = r.accepted_at and p.task_id = r.task_id"
+    " and p.purged_at is not null)",
+)
+"""That a task is not purged."""
+PURGED: Final = Condition("t.purged_at is not null")
+"""That a task is purged."""
 
 
 class Reading(NamedTuple):
@@ -126,8 +136,13 @@ class Reading(NamedTuple):
     source: LiteralString
     where: LiteralString
     order: LiteralString
+    """By columns of the source's first table, whose index has the order."""
+    task_order: LiteralString
+    """The same by columns of `tasks t`."""
     has_skipped: bool = False
-    """What the page passes over is left out of the source already."""
+    """Whether the source already leaves out the tasks before the page."""
+    counted: LiteralString = ""
+    """The same conditions on `task_counts t`, if it has what they are about."""
 
 
 async def tasks(
@@ -139,20 +154,20 @@ async def tasks(
     offset: int = 0,
 ) -> list[TaskRow]:
     """The tasks for which every condition holds."""
-    source, where, by, _ = reading_of(conditions, order)
-    statement: LiteralString = "select " + COLUMNS + " from " + source + where
-    statement += " order by " + by + " limit %(limit)s offset %(skip)s"
+    reading = reading_of(conditions, order)
+    statement: LiteralString = "select " + COLUMNS + " from " + reading.source + reading.where
+    statement += " order by " + reading.order + " limit %(limit)s offset %(skip)s"
     values = {**parameters_of(conditions), "limit": limit, "skip": offset}
-    return [TaskRow(*row) for row in await rows_of(connection, statement, values)]
+    return [row_of(row) for row in await rows_of(connection, statement, values)]
 
 
 async def task_ids(
     connection: AsyncConnection, conditions: Sequence[Condition], *, order: LiteralString, limit: int, offset: int
 ) -> list[UUID]:
     """The ids of the tasks for which every condition holds."""
-    source, where, by, _ = reading_of(conditions, order)
-    statement: LiteralString = "select t.task_id from " + source + where
-    statement += " order by " + by + " limit %(limit)s offset %(skip)s"
+    reading = reading_of(conditions, order)
+    statement: LiteralString = "select t.task_id from " + reading.source + reading.where
+    statement += " order by " + reading.order + " limit %(limit)s offset %(skip)s"
     values = {**parameters_of(conditions), "limit": limit, "skip": offset}
     return [row[0] for row in await rows_of(connection, statement, values)]
 
@@ -160,11 +175,11 @@ async def task_ids(
 async def rows_of(
     connection: AsyncConnection, statement: LiteralString, values: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
-    """Run a statement on tasks with the values written into it.
+    """Run a statement on tasks with the values written into its text.
 
-    What comes often, as a page that is looked at again and again, is prepared then, with a plan for these very values,
-    until the statistics change. With parameters Postgres would plan each time, or once for any value, which is a bad
-    plan where values differ in how rare they are.
+    A statement that is repeated, such as for a page that is polled, is prepared with a plan for its values. With
+    parameters, Postgres would plan it each time, or once for all values, though rare values need another plan than
+    frequent ones.
     """
     cursor = await connection.execute(AsyncClientCursor(connection).mogrify(statement, values).encode())
     return await cursor.fetchall()
@@ -177,7 +192,7 @@ async def positions(connection: AsyncConnection) -> dict[int, int]:
 
 
 async def effect_of(connection: AsyncConnection, position: Position) -> str | None:
-    """What the event at a position did: `applied`, the reason why nothing, or None if it was not projected yet."""
+    """The effect of the event at a position: `applied`, or why it had none; None if it is not projected yet."""
     cursor = await connection.execute(_SQL["effect"], {"partition": position.partition, "offset": position.offset})
     row = await cursor.fetchone()
     return None if row is None else str(row[0])
@@ -186,7 +201,7 @@ async def effect_of(connection: AsyncConnection, position: Position) -> str | No
 async def history(
     connection: AsyncConnection, task_id: UUID, *, after: Position | None = None, limit: int = 100
 ) -> list[HistoryEntry]:
-    """Up to `limit` events of a task in log order, after a position; none behind one that passes `HISTORY_BYTES`."""
+    """Up to `limit` events of a task in log order, after a position; fewer if they exceed `HISTORY_BYTES`."""
     # With the limit in the text, and nothing said of a position, Postgres keeps the plan of a first page.
     condition, place = (SQL(""), {}) if after is None else (SQL(_SQL["after"]), after._asdict())
     statement = SQL(_SQL["history"]).format(limit=limit, after=condition, most=HISTORY_BYTES)
@@ -196,7 +211,7 @@ async def history(
 
 
 async def count_history(connection: AsyncConnection, task_id: UUID) -> int | None:
-    """How many events a task has; None if there is no such task."""
+    """The number of a task's events; None if the task does not exist."""
     cursor = await connection.execute(_SQL["history_count"], {"task_id": task_id})
     row = await cursor.fetchone()
     return None if row is None else int(row[0])
@@ -205,7 +220,7 @@ async def count_history(connection: AsyncConnection, task_id: UUID) -> int | Non
 async def operations(connection: AsyncConnection) -> list[OperationRow]:
     """All operations that any worker has registered, by name."""
     cursor = await connection.execute(SQL(_SQL["operations"]).format(condition=SQL("true")))
-    return [OperationRow(*row) for row in await cursor.fetchall()]
+    return [_operation(row) for row in await cursor.fetchall()]
 
 
 async def operation(connection: AsyncConnection, name: str) -> OperationRow | None:
@@ -213,7 +228,12 @@ async def operation(connection: AsyncConnection, name: str) -> OperationRow | No
     statement = SQL(_SQL["operations"]).format(condition=SQL("o.name = %(name)s"))
     cursor = await connection.execute(statement, {"name": name})
     row = await cursor.fetchone()
-    return None if row is None else OperationRow(*row)
+    return None if row is None else _operation(row)
+
+
+def _operation(row: Sequence[Any]) -> OperationRow:
+    found = OperationRow._make(row)
+    return found if found.retry is None else found._replace(retry=msgspec.convert(found.retry, Retry))
 
 
 async def remembered(connection: AsyncConnection, operation: str, resource: str, name: str) -> list[Any]:
@@ -224,10 +244,16 @@ async def remembered(connection: AsyncConnection, operation: str, resource: str,
 
 
 async def has_run(connection: AsyncConnection, operation: str, resource: str) -> bool:
-    """Whether an operation was successful on a resource (`TYPE:ID`), or has yet to end there."""
+    """Whether a task of an operation on a resource (`TYPE:ID`) succeeded, or has not ended yet."""
     cursor = await connection.execute(_SQL["has_run"], {"operation": operation, "resource": resource})
     [(found,)] = await cursor.fetchall()
     return bool(found)
+
+
+async def is_purged(connection: AsyncConnection, task_id: UUID) -> bool:
+    """Whether the task is there, and purged."""
+    cursor = await connection.execute(_SQL["is_purged"], {"task_id": task_id})
+    return bool(await cursor.fetchall())
 
 
 async def known_tasks(connection: AsyncConnection, task_ids: Sequence[UUID]) -> set[UUID]:
@@ -236,19 +262,37 @@ async def known_tasks(connection: AsyncConnection, task_ids: Sequence[UUID]) -> 
     return {row[0] for row in await cursor.fetchall()}
 
 
+async def states_of(connection: AsyncConnection, task_ids: Sequence[UUID]) -> dict[UUID, State]:
+    """The states of those of these tasks that exist."""
+    cursor = await connection.execute(_SQL["states"], {"task_ids": list(task_ids)})
+    return {task_id: State(state) for task_id, state in await cursor.fetchall()}
+
+
+async def counts_by(
+    connection: AsyncConnection, expression: LiteralString, conditions: Sequence[Condition]
+) -> dict[str, int]:
+    """How many of the tasks for which every condition holds have each value of an expression over `tasks t`."""
+    statement: LiteralString = "select " + expression + ", count(*) from tasks t"
+    statement += _where([condition.sql for condition in conditions]) + " group by 1"
+    return dict(await rows_of(connection, statement, parameters_of(conditions)))
+
+
+async def unfinished_since(connection: AsyncConnection, ended_since: datetime) -> datetime | None:
+    """When the first of the tasks was accepted that have not ended, or have ended since then; None if there is none."""
+    cursor = await connection.execute(_SQL["unfinished_since"], {"ended_since": ended_since})
+    [(found,)] = await cursor.fetchall()
+    assert found is None or isinstance(found, datetime)
+    return found
+
+
 async def unfinished_ancestors(connection: AsyncConnection, task_id: UUID) -> list[Ancestor]:
-    """Of the task and all that it is a child of, those that have not ended."""
+    """The task and its ancestors, up to the first that has ended."""
     cursor = await connection.execute(_SQL["unfinished_ancestors"], {"task_id": task_id})
     return [Ancestor(*row) for row in await cursor.fetchall()]
 
 
-def raw(text: str | None) -> Raw | None:
-    """A JSON text, to be put into a larger one as it is."""
-    return None if text is None else Raw(text.encode())
-
-
 def tasks_among(among: Sequence[LiteralString], parameters: Mapping[str, Any], rest: LiteralString = "") -> Condition:
-    """The condition that a task is in each of these, and that the rest holds."""
+    """The condition that a task is in each of these subselects, and that `rest` holds."""
     texts: list[LiteralString] = ["t.task_id in (select r.task_id from " + each + " r)" for each in among]
     sql: LiteralString = " and ".join([*texts, rest] if rest else texts)
     return Condition(sql, parameters, among=tuple(among), rest=rest)
@@ -257,26 +301,24 @@ def tasks_among(among: Sequence[LiteralString], parameters: Mapping[str, Any], r
 def reading_of(conditions: Sequence[Condition], order: LiteralString) -> Reading:
     """Where to read the tasks for which every condition holds.
 
-    Conditions that name the tasks which they are about are not asked of all tasks: those are read, in the order of
-    their index. The join is an outer one, so that Postgres leaves it out where nothing of the tasks is wanted.
+    If conditions list their tasks (`among`), those lists are read first, in the order of their index. The join is an
+    outer one, so that Postgres leaves it out if no column of the tasks is wanted.
     """
     among = [each for condition in conditions for each in condition.among]
-    texts = [condition.rest if condition.among else condition.sql for condition in conditions]
-    where = _where([text for text in texts if text])
     if not among:
-        return Reading("tasks t", where, order)
+        counted = _where([condition.sql for condition in conditions if not condition.is_implied])
+        return Reading("tasks t", _where([condition.sql for condition in conditions]), order, order, counted=counted)
+    texts = [each.rest if each.among else each.by_key or each.sql for each in conditions]
+    where = _where([text for text in texts if text])
     by_index = order.replace("t.accepted_at", "r.accepted_at").replace("t.task_id", "r.task_id")
-    return Reading(in_each(among) + " left join tasks t on t.task_id = r.task_id", where, by_index)
+    return Reading(in_each(among) + " left join tasks t on t.task_id = r.task_id", where, by_index, order)
 
 
 def in_each(among: Sequence[LiteralString]) -> LiteralString:
-    """A FROM clause with `r.accepted_at` and `r.task_id` of what is in each of the subselects."""
-    others = [
-        " join " + each + " r" + "r" * place + " using (accepted_at, task_id)"
-        for place, each in enumerate(among)
-        if place
-    ]
-    return among[0] + " r" + "".join(others)
+    """A FROM clause with `r.accepted_at` and `r.task_id` of the tasks that are in each of the subselects."""
+    [first, *others] = among
+    joins = [f" join {each} r{number} using (accepted_at, task_id)" for number, each in enumerate(others, 2)]
+    return first + " r" + "".join(joins)
 
 
 def _where(texts: Sequence[LiteralString]) -> LiteralString:

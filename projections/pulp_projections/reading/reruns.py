@@ -1,4 +1,4 @@
-"""Which task runs which other one again. Of one task only: a list would look up each of its tasks for it."""
+"""Reading which tasks rerun which. For a single task only: in a list each task would be looked up."""
 
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from pulp_projections.reading.queries import COLUMNS, TaskRow
+from pulp_projections.reading.queries import COLUMNS, TaskRow, row_of
 from pulp_projections.sql import load
 
 _BOTH_WAYS: Final = load("pulp_projections.reading", "reruns.sql")["both_ways"]
@@ -15,7 +15,7 @@ _TASK: Final = "select " + _BOTH_WAYS + ", " + COLUMNS + " from tasks t where t.
 
 
 class Reruns(NamedTuple):
-    """What a task runs again, and what runs it again."""
+    """The task that a task reruns, and the tasks that rerun it."""
 
     rerun_of: UUID | None
     reruns: list[UUID]
@@ -23,7 +23,7 @@ class Reruns(NamedTuple):
 
 
 async def reruns(connection: AsyncConnection, task_id: UUID, *, until: datetime | None = None) -> Reruns:
-    """The reruns of a task: all, or those that were accepted until a time. Empty if there is no such task."""
+    """The reruns of a task: all, or those accepted until a time. Empty if the task does not exist."""
     cursor = await connection.execute(_RERUNS, {"task_id": task_id, "until": until})
     row = await cursor.fetchone()
     assert row is not None
@@ -31,7 +31,7 @@ async def reruns(connection: AsyncConnection, task_id: UUID, *, until: datetime 
 
 
 async def task_and_reruns(connection: AsyncConnection, task_id: UUID) -> tuple[TaskRow, Reruns] | None:
-    """A task with its reruns, in one round trip; None if there is no such task."""
+    """A task with its reruns, in one round trip; None if the task does not exist."""
     cursor = await connection.execute(_TASK, {"task_id": task_id, "until": None})
     row = await cursor.fetchone()
-    return None if row is None else (TaskRow(*row[2:]), Reruns(*row[:2]))
+    return None if row is None else (row_of(row[2:]), Reruns(*row[:2]))

@@ -1,5 +1,6 @@
-"""Reading what a waiting task waits for: the facts that decide whether a worker may claim it."""
+"""Reads the facts that decide whether a waiting task may begin."""
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -7,74 +8,95 @@ import msgspec
 from msgspec import Struct
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
-from pulp_events.settings import UNSERVED_S
 from pulp_events.task import State
 
 from pulp_projections.sql import load
+from pulp_projections.workers import DISPATCHER_S
 
 _MOST_USES: Final = 20_000
-"""Uses of a resource that are looked at, in its index alone."""
+"""The most uses of a resource that are read, from an index alone."""
 _MOST_TASKS: Final = 250
-"""Tasks of all its resources together that are looked at, from either end."""
+"""The most tasks of all its resources together that are read, from either end."""
 
 
 class ClaimedBy(Struct, frozen=True):
-    """The worker that has claimed the task."""
+    """The worker to which the task is assigned."""
 
     worker: str
     is_live: bool
 
 
 class Workers(Struct, frozen=True):
-    """The live workers, as far as they concern the task."""
+    """Numbers of live workers and of their slots."""
 
     live: int
     serving: int
-    """Those that serve its queue."""
+    """Workers that serve the task's queue and do not drain."""
     offering: int
-    """Those of them that offer its operation as well, or that do not say what they offer."""
+    """Those of them that offer its operation, or do not say what they offer."""
     slots: int
-    """Of those that offer it."""
+    """The slots of those that offer it."""
     free: int
 
 
+class LastWorker(Struct, frozen=True):
+    """The worker that served the task's queue last; of those that offered its operation too, if there was one."""
+
+    worker: str
+    until: datetime
+    is_offering: bool
+
+
 class Unmet(Struct, frozen=True):
-    """A task that has to succeed first. `state` is None if there is no such task."""
+    """A dependency that has not succeeded. `state` is None if there is no such task."""
 
     task_id: UUID
     state: State | None
 
 
-class Held(Struct, frozen=True):
-    """A resource that another task holds in conflict with the one that waits."""
+class HeldResource(Struct, frozen=True):
+    """A resource that another task uses, in conflict with the waiting task.
+
+    Where several tasks run in turn in one slot, it is the one whose turn it is.
+    """
 
     task_id: UUID
     state: State | None
     resource: str
     is_exclusive: bool
-    """It is held exclusively; else it is shared, and the task that waits needs it exclusively."""
+    """Held exclusively; otherwise it is shared, and the waiting task needs it exclusively."""
 
 
 class Ahead(Struct, frozen=True):
-    """A task that waits as well, was accepted earlier, and uses the resource in conflict."""
+    """Another waiting task that was accepted earlier and uses the resource in conflict."""
 
     task_id: UUID
     resource: str
 
 
 class Author(Struct, frozen=True):
-    """A user, and what counts for how many of the user's tasks may run."""
+    """A user, and what limits how many of the user's tasks run."""
 
     name: str
     role: str
     quota: str
-    """What was set for this user alone."""
+    """The quota of this user alone."""
     running: int
-    """Slots that the user's tasks take."""
+    """The number of slots that the user's tasks occupy."""
 
 
-class Facts(Struct, frozen=True):
-    """All of one moment."""
+class FailedAttempt(Struct, frozen=True):
+    """The last attempt of a task that waits for its next one."""
+
+    attempt: int
+    code: str
+    """Of its error."""
+    retry_at: datetime
+    """The next attempt begins no earlier."""
+
+
+class WaitingFacts(Struct, frozen=True):
+    """The facts about a waiting task, all from one moment."""
 
     task_id: UUID
     state: State
@@ -83,41 +105,49 @@ class Facts(Struct, frozen=True):
     claimed_by: ClaimedBy | None
     workers: Workers
     unmet: tuple[Unmet, ...]
-    held: tuple[Held, ...]
-    """Up to 20 of them, exclusive holders first."""
+    held: tuple[HeldResource, ...]
+    """At most 20, exclusive holders first."""
     ahead: Ahead | None
-    """The first one."""
+    """The earliest of these tasks."""
     author: Author | None = None
-    """Who submitted it; None if that user is gone, or is none."""
+    """Who submitted the task; None if that is not an existing user."""
+    last: LastWorker | None = None
+    """None if no worker that is known ever served the queue."""
+    has_dispatcher: bool = True
+    """Whether a processor assigns tasks to workers."""
     is_passed_over: bool = False
-    """Nobody could run it, or a task that it depends on, for so long that later tasks do not wait for it any more."""
+    """Later tasks no longer wait for it, since for too long nobody could run it or a task that it depends on."""
+    failed: FailedAttempt | None = None
+    """None if it does not wait for its next attempt."""
 
 
 def _statement() -> bytes:
     pieces = load("pulp_projections.reading", "waiting.sql")
     of_resource, passed_over = SQL(pieces["of_resource"]), SQL(pieces["passed_over"])
-    before = passed_over.format(row=SQL("e"))
+    aside = SQL(pieces["aside"]).format(row=SQL("e"), passed_over=passed_over.format(row=SQL("e")))
     return (
         SQL(pieces["facts"])
         .format(
             passed_over=passed_over.format(row=SQL("t")),
-            first_of_resource=of_resource.format(order=SQL("asc"), passed_over=before),
-            last_of_resource=of_resource.format(order=SQL("desc"), passed_over=before),
-            takes_a_slot=SQL(load("pulp_projections", "workers.sql")["takes_a_slot"]),
+            first_of_resource=of_resource.format(order=SQL("asc"), aside=aside),
+            last_of_resource=of_resource.format(order=SQL("desc"), aside=aside),
+            holds=SQL(load("pulp_projections", "workers.sql")["holds"]),
         )
         .as_bytes()
     )
 
 
 STATEMENT: Final = _statement()
+BOUNDS: Final = {"most_uses": _MOST_USES, "most_tasks": _MOST_TASKS, "dispatcher_s": DISPATCHER_S}
+"""Its parameters beside the task and `unserved_s`."""
 
 
-async def facts_of(connection: AsyncConnection, task_id: UUID, *, unserved_s: float = UNSERVED_S) -> Facts | None:
-    """The facts of a task, whatever its state; None if there is no such task. Takes milliseconds, however many wait.
+async def facts_of(connection: AsyncConnection, task_id: UUID, *, unserved_s: float) -> WaitingFacts | None:
+    """The facts about a task in any state; None if there is no such task. Takes milliseconds however many tasks wait.
 
-    `unserved_s` is the workers' setting.
+    `unserved_s` has to equal the setting of the processors.
     """
-    values = {"task_id": task_id, "unserved_s": unserved_s, "most_uses": _MOST_USES, "most_tasks": _MOST_TASKS}
+    values = {**BOUNDS, "task_id": task_id, "unserved_s": unserved_s}
     cursor = await connection.execute(STATEMENT, values)
     row = await cursor.fetchone()
-    return None if row is None else msgspec.json.decode(row[0], type=Facts)
+    return None if row is None else msgspec.json.decode(row[0], type=WaitingFacts)

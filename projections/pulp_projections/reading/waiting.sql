@@ -1,15 +1,16 @@
 -- facts --
--- What decides whether a waiting task may be claimed, by the rules of the worker's claims. All of one moment, and of bounded
--- cost, however much waits: tasks are found by a key, or are the first or the last few of a resource.
+-- What decides whether a waiting task may begin, by the rules of the dispatcher; all from one moment. The cost is bounded however many
+-- tasks wait: tasks are found by key, or are among the first or last few of a resource.
 select json_build_object(
     'task_id', t.task_id, 'state', t.state, 'queue', t.queue, 'operation', t.operation,
     'is_passed_over', {passed_over},
+    'failed', case when t.retry_at > now() then
+         json_build_object('attempt', t.attempt, 'code', t.error ->> 'code', 'retry_at', t.retry_at) end,
+    'has_dispatcher', exists (select from dispatcher where renewed_at > now() - make_interval(secs => %(dispatcher_s)s)),
     'author', (
         select json_build_object('name', u.name, 'role', u.role, 'quota', coalesce(u.quota, ''), 'running', (
-                   select count(*) from claims c join tasks r using (task_id)
-                    where c.released_at is null and r.created_by = t.created_by
-                      and (r.state <> 'waiting' or r.exclusive_resources = '{{}}' and r.shared_resources = '{{}}'
-                           or exists (select from reservations v where v.task_id = c.task_id))))
+                   select count(distinct c.hold_id) from claims c join tasks r using (task_id)
+                    where c.released_at is null and r.created_by = t.created_by))
           from user_quotas u where 'user:' || u.name = t.created_by),
     'claimed_by', (
         select json_build_object('worker', c.worker, 'is_live', exists (
@@ -23,15 +24,19 @@ select json_build_object(
                    'serving', count(*) filter (where w.is_serving),
                    'offering', count(*) filter (where w.is_offering),
                    'slots', coalesce(sum(w.concurrency) filter (where w.is_offering), 0),
-                   'free', coalesce(sum(greatest(w.concurrency - busy.slots, 0)) filter (where w.is_offering), 0))
-          from (select name, instance_id, concurrency, t.queue = any (queues) as is_serving,
-                       t.queue = any (queues) and (operations is null or t.operation = any (operations)) as is_offering
+                   'free', coalesce(sum(greatest(w.concurrency - {holds}, 0)) filter (where w.is_offering), 0))
+          from (select name, instance_id, concurrency, not draining and t.queue = any (queues) as is_serving,
+                       not draining and t.queue = any (queues)
+                           and (operations is null or t.operation = any (operations)) as is_offering
                   from workers
-                 where stopped_at is null and heartbeat_at + make_interval(secs => lease_seconds) > now()) w
-         cross join lateral (
-               select count(*) as slots from claims c left join tasks t using (task_id)
-                where w.is_offering and c.worker = w.name and c.instance_id = w.instance_id and c.released_at is null
-                  and {takes_a_slot}) busy),
+                 where stopped_at is null and heartbeat_at + make_interval(secs => lease_seconds) > now()) w),
+    'last', (
+        select json_build_object('worker', w.name, 'until', w.until, 'is_offering', w.is_offering)
+          from (select name, coalesce(stopped_at, heartbeat_at) as until,
+                       operations is null or t.operation = any (operations) as is_offering
+                  from workers where t.queue = any (queues)) w
+         order by w.is_offering desc, w.until desc
+         limit 1),
     'unmet', (
         select coalesce(json_agg(json_build_object('task_id', d.task_id, 'state', s.state) order by d.place), '[]')
           from unnest(t.depends_on) with ordinality as d (task_id, place)
@@ -41,11 +46,13 @@ select json_build_object(
         select coalesce(json_agg(json_build_object(
                    'task_id', h.task_id, 'state', h.state, 'resource', h.resource, 'is_exclusive', h.exclusive)
                    order by h.exclusive desc, h.token), '[]')
-          from (select r.task_id, s.state, r.resource, r.exclusive, r.token
+          from (select a.task_id, s.state, r.resource, r.exclusive, r.token
                   from unnest(t.exclusive_resources || t.shared_resources) as u (resource)
                   join reservations r on r.resource = u.resource
-                  left join tasks s on s.task_id = r.task_id
-                 where r.task_id <> t.task_id and (r.exclusive or r.resource = any (t.exclusive_resources))
+                 cross join lateral (select task_id from claims
+                                      where hold_id = r.hold_id and released_at is null order by place limit 1) a
+                  left join tasks s on s.task_id = a.task_id
+                 where a.task_id <> t.task_id and (r.exclusive or r.resource = any (t.exclusive_resources))
                  order by r.exclusive desc, r.token
                  limit 20) h),
     'ahead', (
@@ -59,27 +66,31 @@ select json_build_object(
  where t.task_id = %(task_id)s
 
 -- of_resource --
--- Tasks that wait, that nobody has claimed, and that come before `t` on the resource `u` in conflict with it. Looked at are
--- the tasks of the resource since the oldest that waits at all, in one order or the other, and only so many of them: so the
--- one that is found is the first of all unless there are many, and many have ended, since then.
+-- Unclaimed waiting tasks that come before `t` on the resource `u` and conflict with it. It reads a bounded number of the
+-- resource's tasks, in either order, from the oldest waiting task on. So it finds the first one, unless very many tasks of the
+-- resource have come and ended since.
 (select e.task_id, u.resource, e.accepted_at, e.partition, e.accepted_offset
    from (select task_id, accepted_at
            from (select task_id, accepted_at, access from task_resources
                   where resource = u.resource and access <> 'b' and accepted_at <= t.accepted_at
-                    and accepted_at >= (select accepted_at from tasks where state = 'waiting'
+                    and accepted_at >= (select accepted_at from tasks where state = 'waiting' and purged_at is null
                                          order by accepted_at, task_id limit 1)
                   order by accepted_at {order}, task_id {order}
                   limit %(most_uses)s) r
           where access = 'e' or u.resource = any (t.exclusive_resources)
           limit greatest(20, %(most_tasks)s / cardinality(t.exclusive_resources || t.shared_resources))) r
-  cross join lateral (select * from tasks where task_id = r.task_id offset 0) e  -- by the key, whatever is in the statistics
+  cross join lateral (select * from tasks where task_id = r.task_id offset 0) e  -- by key, whatever the statistics say
   where e.state = 'waiting'
     and (e.accepted_at, e.partition, e.accepted_offset) < (t.accepted_at, t.partition, t.accepted_offset)
-    and not {passed_over}
+    and not {aside}
     and not exists (select from claims c where c.task_id = e.task_id and c.released_at is null))
 
+-- aside --
+-- Whether a task holds back no other one: it waits for its next attempt, or it is passed over.
+(coalesce({row}.retry_at > now(), false) or {passed_over})
+
 -- passed_over --
--- Whether nobody could run a task, or one that it depends on, for `unserved_s`: it stops no other task then.
+-- Whether for `unserved_s` nobody could run a task, or one that it depends on: it then blocks no other task.
 exists (
     with recursive line as (
         select {row}.task_id, {row}.queue, {row}.operation, {row}.depends_on, {row}.accepted_at
@@ -87,6 +98,7 @@ exists (
         select s.task_id, s.queue, s.operation, s.depends_on, s.accepted_at
           from line l cross join unnest(l.depends_on) as d (task_id) join tasks s on s.task_id = d.task_id
          where s.state = 'waiting'
+           and not exists (select from claims c where c.task_id = s.task_id and c.released_at is null)
     )
     select from line
      where accepted_at <= now() - make_interval(secs => %(unserved_s)s)

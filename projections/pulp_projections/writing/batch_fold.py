@@ -2,23 +2,25 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Protocol, Self
 from uuid import UUID
 
+from psycopg import AsyncConnection
 from pulp_events.reader import Record
 from pulp_events.task import Task
 
 from pulp_projections.writing import history_rows
-from pulp_projections.writing.fold import Changes, Fold
+from pulp_projections.writing.fold import Changes, Fold, HistoryRow
+from pulp_projections.writing.target import Place
 
 
 class BatchFold:
-    """A batch's fold, and its rows of the history for COPY, made when they are asked for or ahead of that.
+    """A batch with its fold: its rows of the history, made on demand or ahead of it, and its changes.
 
-    `task_ids` are those that the batch may be about, `known` the tasks that there are of them before it; but where it
-    comes `after` another batch that is not written yet, before that one.
+    `task_ids` are the tasks that the batch may be about, `known` those of them that exist before it. If it comes
+    `after` a batch that is not written yet, `known` is the state before that one.
     """
 
     def __init__(
@@ -35,41 +37,69 @@ class BatchFold:
         self.known = dict(known)
         self._after = after
         self._fold = Fold(self.known, refused)
-        self._is_made = asyncio.Event()
+        self._rows: list[HistoryRow] | None = None
+        self._changes: Changes | None = None
+        self._is_complete = asyncio.Event()
         self._rest = self._parts()
         self._ahead: deque[bytes] = deque()
 
+    def rows(self) -> list[HistoryRow]:
+        """All rows of the history, folded at once. For a batch that comes after none."""
+        if self._rows is None:
+            self._rows = list(self._fold.history(self.records))
+        return self._rows
+
+    def known_before(self, task_ids: Set[UUID]) -> dict[UUID, Task]:
+        """Those of its tasks as they are before the batch. The history of the batch before must be complete."""
+        self._take_over()
+        return {task_id: task for task_id, task in self.known.items() if task_id in task_ids}
+
     def history(self) -> Iterator[bytes]:
-        """The parts of the history, each once. Those of the batch before must have been made."""
+        """The history for COPY in parts, each once. The history of the batch before must be complete."""
         while (part := self._ahead.popleft() if self._ahead else next(self._rest, None)) is not None:
             yield part
 
     def changes(self) -> Changes:
-        """What the batch changes beside the history, all of which must have been made."""
-        return self._fold.changes()
+        """What the batch changes besides the history, which must be complete."""
+        if self._changes is None:
+            self._changes = self._fold.changes()
+        return self._changes
 
     @asynccontextmanager
     async def ahead(self) -> AsyncIterator[None]:
-        """Within it the history is made whenever others wait, once that of the batch before is."""
+        """Within it, the history is made whenever the event loop is free, once that of the batch before is complete."""
         task = asyncio.create_task(self._run_ahead())
         try:
             yield
         finally:
-            task.cancel()  # between two parts, as it waits nowhere else
+            task.cancel()  # it waits only between two parts, so none is lost
             await asyncio.wait([task])
             if not task.cancelled():
-                task.result()  # raises what it did
+                task.result()  # raises what the task raised
 
     async def _run_ahead(self) -> None:
         if self._after is not None:
-            await self._after._is_made.wait()
+            await self._after._is_complete.wait()
         for part in self._rest:
             self._ahead.append(part)
             await asyncio.sleep(0)
 
     def _parts(self) -> Iterator[bytes]:
+        self._take_over()
+        rows: Iterable[HistoryRow] = self._fold.history(self.records) if self._rows is None else self._rows
+        yield from history_rows.binary(rows)
+        self._is_complete.set()
+
+    def _take_over(self) -> None:
+        """Know what the batch before has changed."""
         after, self._after = self._after, None
         if after is not None:
             self.known.update(after._fold.evolved(self.task_ids))
-        yield from history_rows.binary(self._fold.history(self.records))
-        self._is_made.set()
+
+
+class BatchWriter(Protocol):
+    """A way to write a batch into Postgres."""
+
+    async def write(self, connection: AsyncConnection, place: Place, batch: BatchFold) -> Changes:
+        """Write the rows of the batch and its position, or nothing; what the batch changed. Raises `OutOfPlace`."""
+        ...

@@ -1,6 +1,6 @@
 """COPY's binary format (PostgreSQL manual, COPY, "Binary Format"): fields by their types, and rows of them.
 
-Neither side escapes anything in it, nor reads a number from text. A `timestamptz` in it is microseconds since 2000.
+Neither side escapes values or parses numbers in it. A `timestamptz` is a number of microseconds since 2000.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,11 +9,12 @@ from struct import Struct
 from typing import Final
 from uuid import UUID
 
+from pulp_projections.times import clamped_ms
+
 SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
 NULL: Final = b"\xff\xff\xff\xff"
 _EPOCH_MS: Final = 946_684_800_000
-_LAST_MS: Final = 253_402_300_799_000
 _TEXT_OID: Final = 25
 _UUID_OID: Final = 2950
 _length: Final = Struct(">i").pack
@@ -22,13 +23,13 @@ _int8: Final = Struct(">iq").pack
 _bool: Final = Struct(">i?").pack
 _uuid: Final = Struct(">i16s").pack
 _array: Final = Struct(">iiiiii").pack
-"""Of an array its length, dimensions, whether NULL is in it, the type, how many items, and the number of the first."""
+"""Array header: byte length, dimensions, has-nulls flag, element type, item count, lower bound."""
 _no_items: Final = Struct(">iiii").pack
-"""The first four of these: without items there is no dimension."""
+"""The header of an empty array: it has no dimension, and so neither count nor bound."""
 
 
 def table(rows: Iterable[bytes]) -> bytes:
-    """All that COPY expects, of rows."""
+    """The whole input of COPY, made of rows."""
     return b"".join((SIGNATURE, *rows, TRAILER))
 
 
@@ -38,14 +39,19 @@ def row(fields: Sequence[bytes]) -> bytes:
 
 
 def data(value: bytes | None) -> bytes:
-    """A field of type bytea or json, or of any other whose bytes these are."""
+    """A field of type bytea, json or text, or of any other type whose binary form these bytes are."""
     return NULL if value is None else _length(len(value)) + value
+
+
+def distinct_text(value: str | None) -> bytes:
+    """A field of type text whose value is different nearly every time."""
+    return data(None if value is None else value.encode())
 
 
 @lru_cache(maxsize=4096)
 def text(value: str | None) -> bytes:
-    """A field of type text that is short and comes again and again: a name, a type, a state."""
-    return data(None if value is None else value.encode())
+    """A field of type text whose value is short and repeats: a name, a type, a state."""
+    return distinct_text(value)
 
 
 def uuid(value: UUID | None) -> bytes:
@@ -58,30 +64,25 @@ def integer(value: int | None) -> bytes:
     return NULL if value is None else _int4(4, value)
 
 
-def bigint(value: int) -> bytes:
+def bigint(value: int | None) -> bytes:
     """A field of type bigint."""
-    return _int8(8, value)
+    return NULL if value is None else _int8(8, value)
 
 
-def boolean(value: bool) -> bytes:
+def boolean(value: bool | None) -> bytes:
     """A field of type boolean."""
-    return _bool(1, value)
+    return NULL if value is None else _bool(1, value)
 
 
-@lru_cache(maxsize=256)  # a broker gives a whole batch of records one time
+@lru_cache(maxsize=256)  # a broker gives all records of a batch the same time
 def time(timestamp_ms: int | None) -> bytes:
-    """A field of type timestamptz, of a broker's time; one out of any calendar's range becomes its limit."""
+    """A field of type timestamptz, from a broker's time. A time that no calendar has becomes the nearest one."""
     return NULL if timestamp_ms is None else _int8(8, microseconds(timestamp_ms))
 
 
 def microseconds(timestamp_ms: int) -> int:
-    """A broker's time as it stands in a timestamptz."""
+    """A broker's time as a timestamptz holds it."""
     return (clamped_ms(timestamp_ms) - _EPOCH_MS) * 1000
-
-
-def clamped_ms(timestamp_ms: int) -> int:
-    """A time that every reader can hold: a topic with times of its producers may hold any number."""
-    return min(max(timestamp_ms, 0), _LAST_MS)
 
 
 def texts(values: Iterable[str]) -> bytes:

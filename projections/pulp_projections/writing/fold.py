@@ -1,4 +1,4 @@
-"""The fold of a batch: records of one partition → the rows that change. Pure; live and rebuild use the same one."""
+"""The fold of a batch: from records of one partition to the rows that change. Pure; live and rebuild share it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -8,11 +8,13 @@ from uuid import UUID
 from msgspec import Struct
 from pulp_events.codec import decode, task_id_of, type_of
 from pulp_events.errors import UndecodableRecord
-from pulp_events.events import Accepted, Event, UnknownEvent
+from pulp_events.events import Event, UnknownEvent
 from pulp_events.reader import Record
-from pulp_events.task import Ignored, Reason, State, Task, evolve
+from pulp_events.task import Reason, State, Task, evolve
 
 APPLIED: Final = "applied"
+_WORKER: Final = "worker:"
+"""How the actors of workers' events begin."""
 
 
 class HistoryRow(Struct, frozen=True, gc=False):
@@ -30,14 +32,14 @@ class HistoryRow(Struct, frozen=True, gc=False):
 
 
 class DeadLetter(NamedTuple):
-    """A record that is no event."""
+    """A record that does not hold an event, or that Postgres cannot store."""
 
     record: Record
     reason: str
 
 
 class Kind(NamedTuple):
-    """Which tasks a counter counts."""
+    """Which tasks a counter counts: those of a state and an operation that are not purged."""
 
     partition: int
     state: State
@@ -52,19 +54,21 @@ class Cause(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What a batch changes, beside the history. A task is in one of `created` and `updated`, once, as it is after."""
+    """What a batch changes besides the history. Each task is in `created` or in `updated` once, as it is at the end."""
 
     created: list[Task]
     updated: list[Task]
     dead_letters: list[DeadLetter]
     counts: dict[Kind, int]
-    """By how much the number of tasks changes; no zeros."""
+    """By how much each counter changes; never zero."""
     causes: list[Cause]
-    """Of those of `created` that run another task again."""
+    """Those of `created` that run another task again."""
+    workers: set[str]
+    """The workers whose tasks stand differently now, and those that sent an event without an effect."""
 
 
 def task_ids(records: Iterable[Record]) -> set[UUID]:
-    """The tasks that a batch may be about: whose rows its fold needs."""
+    """The tasks whose rows the fold of the records needs."""
     ids = map(task_id_of, {record.key for record in records})
     return {task_id for task_id in ids if task_id is not None}
 
@@ -72,23 +76,24 @@ def task_ids(records: Iterable[Record]) -> set[UUID]:
 class Fold:
     """The fold of records of one partition, in order, onto the tasks that are known before them.
 
-    Any split into batches gives the same rows as one event at a time. `refused`: records that are no events whatever
-    they say, by offset, with the reason.
+    Any split into batches gives the same rows as one event at a time. `refused`: offset and reason of records that
+    become dead letters even if they hold an event.
     """
 
     def __init__(self, known: Mapping[UUID, Task], refused: Mapping[int, str] | None = None) -> None:
         self._known = known
         self._refused = refused or {}
-        # By the record's key, which is the task's id: quicker to compare than that.
+        # By the record's key, which is the task's id as bytes: quicker to compare than a UUID.
         self._tasks: dict[bytes | None, Task] = {}
         self._dead_letters: list[DeadLetter] = []
         self._causes: list[Cause] = []
+        self._ineffective: set[str] = set()
+        """Actors that sent an event without effect."""
 
     def history(self, records: Iterable[Record]) -> Iterator[HistoryRow]:
-        """Decode and fold the records, each as its row is asked for; dead letters have none.
+        """Decode and fold the records, each when its row is fetched; dead letters have no row.
 
-        Where a row is used before the next one is asked for, all of it is still in the processor's caches: of a large
-        batch that saves a quarter of the time.
+        Use each row before the next is fetched: then its data is still in the processor's caches.
         """
         tasks, known, refused = self._tasks, self._known, self._refused
         for record in records:
@@ -103,45 +108,55 @@ class Fold:
             effect: str = APPLIED
             if isinstance(event, Event):
                 task = tasks.get(record.key) or known.get(event.task_id)
-                if task is None or task.partition == record.partition:
-                    after = evolve(task, event, record, record.timestamp_ms)
-                else:
-                    after = _evolve_elsewhere(event, record)
+                after = evolve(task, event, record, record.timestamp_ms)
                 if isinstance(after, Task):
                     tasks[record.key] = after
                     if task is None and (cause := event.rerun_of) is not None:
                         self._causes.append(Cause(event.task_id, cause))
                 else:
                     effect = after.reason
+                    self._ineffective.add(event.actor)
             else:
                 effect = Reason.UNKNOWN_TYPE
             yield HistoryRow(record, event, effect)
 
     def evolved(self, task_ids: Set[UUID]) -> dict[UUID, Task]:
-        """Those of the tasks that the records have made or changed, as they are after them."""
+        """Those of the tasks that the records have created or changed, as they are now."""
         return {task.task_id: task for task in self._tasks.values() if task.task_id in task_ids}
 
     def changes(self) -> Changes:
-        """What the records have changed whose rows were asked for."""
+        """What the records have changed whose rows were fetched."""
         tasks, known = self._tasks.values(), self._known
         created = [task for task in tasks if task.task_id not in known]
         updated = [task for task in tasks if task.task_id in known]
-        return Changes(created, updated, self._dead_letters, _counts(created, updated, known), self._causes)
+        moved = [task for task in updated if _has_moved(known[task.task_id], task)]
+        workers = {task.worker for task in (*created, *moved) if task.worker is not None}
+        workers |= {actor.removeprefix(_WORKER) for actor in self._ineffective if actor.startswith(_WORKER)}
+        counts = _counts(created, updated, known)
+        return Changes(created, updated, self._dead_letters, counts, self._causes, workers)
 
 
 def fold(records: Iterable[Record], known: Mapping[UUID, Task]) -> tuple[list[HistoryRow], Changes]:
-    """All of a small batch at once."""
+    """The rows and the changes of all records at once."""
     folding = Fold(known)
     return list(folding.history(records)), folding.changes()
+
+
+def _has_moved(before: Task, after: Task) -> bool:
+    """Whether it is in another state, or at another attempt."""
+    return before.state is not after.state or before.attempt_id is not after.attempt_id
 
 
 def _counts(created: Iterable[Task], updated: Iterable[Task], known: Mapping[UUID, Task]) -> dict[Kind, int]:
     counts: defaultdict[Kind, int] = defaultdict(int)
     for task in created:
-        counts[_kind(task)] += 1
-    for task in updated:
+        if task.purged_at_ms is None:
+            counts[_kind(task)] += 1
+    for task in updated:  # none of them was purged before: a purged task changes no more
         before = known[task.task_id]
-        if before.state != task.state:
+        if task.purged_at_ms is not None:
+            counts[_kind(before)] -= 1
+        elif before.state is not task.state:
             counts[_kind(before)] -= 1
             counts[_kind(task)] += 1
     return {kind: change for kind, change in counts.items() if change}
@@ -149,14 +164,3 @@ def _counts(created: Iterable[Task], updated: Iterable[Task], known: Mapping[UUI
 
 def _kind(task: Task) -> Kind:
     return Kind(task.partition, task.state, task.operation)
-
-
-def _evolve_elsewhere(event: Event, record: Record) -> Task | Ignored:
-    """The effect of an event in another partition than its task's.
-
-    Whether the task's own partition has come so far is chance, and no two projections would agree: so a task is not
-    known in other partitions. Only a second `accepted` has to know of it, as it cannot make the task again.
-    """
-    if isinstance(event.data, Accepted):
-        return Ignored(Reason.WRONG_PARTITION)
-    return evolve(None, event, record, record.timestamp_ms)

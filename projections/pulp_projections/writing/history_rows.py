@@ -1,4 +1,4 @@
-"""Rows of `task_events` for COPY: most of what the projection writes is these rows."""
+"""Rows of `task_events` for COPY: most of what the projection writes."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -16,17 +16,17 @@ COLUMNS: Final = (
     *("partition", "record_offset", "task_id", "event_id", "event_time", "broker_time"),
     *("event", "type", "actor", "effect"),
 )
-"""What has a fixed length comes first, and goes with its lengths into one step: there are so many rows."""
+"""The columns of fixed length come first, so that they are packed in one step with their lengths."""
 _fixed: Final = Struct(">hiiiqi16si16siqiqi").pack
-"""The number of fields, those before `event`, and how long that is."""
+"""The number of fields, the fields before `event`, and the length of `event`."""
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST_PIECES: Final = 75
-"""In a part, three for each row. Where parts are made while others wait for Postgres, one is how long they wait."""
+"""Pieces in a part, three for each row. Parts are made on the event loop, and each blocks it while it is made."""
 _microseconds: Final = lru_cache(maxsize=256)(binary_copy.microseconds)
 
 
 class _Texts(dict[tuple[type[Data], str, str], bytes]):
-    """The last three fields, of type text, by kind, actor and effect: made once for each that comes."""
+    """The last three fields, which are texts, by kind, actor and effect; each combination is encoded once."""
 
     def __missing__(self, key: tuple[type[Data], str, str]) -> bytes:
         kind, actor, effect = key
@@ -35,7 +35,7 @@ class _Texts(dict[tuple[type[Data], str, str], bytes]):
 
 
 def binary(rows: Iterable[HistoryRow]) -> Iterator[bytes]:
-    """All that COPY expects, for `COLUMNS`, in parts of some 15 kB."""
+    """The whole input of COPY for `COLUMNS`, in parts of some 15 kB."""
     pieces = [binary_copy.SIGNATURE]
     fields, texts = len(COLUMNS), _Texts()
     for row in rows:

@@ -1,44 +1,107 @@
-"""Rows of tasks for COPY: whole ones, what may change in one, those of its resources, and that of its cause.
+"""Rows for COPY: of tasks, of what has changed in tasks, of the resources that they use, and of their causes."""
 
-Their columns: `store.sql`, in the same order.
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import groupby
 from struct import Struct
-from typing import Final
-from uuid import UUID
+from typing import Any, Final
 
 import msgspec
-from pulp_events.events import Access, Resource
+from msgspec import Raw
+from pulp_events.events import Resource
 from pulp_events.task import Task
 
+from pulp_projections.task_columns import COLUMNS, Column, SqlType, changing, compiled, for_copy, has_fixed_length
 from pulp_projections.writing import binary_copy as field
 from pulp_projections.writing.fold import Cause
 from pulp_projections.writing.uses import uses
 
-_json = msgspec.json.Encoder().encode
-_texts: Final = lru_cache(maxsize=256)(field.texts)
-# Fields with their lengths, several in one step; first how many the row has.
-_head: Final = Struct(">hi16s").pack
-_numbers: Final = Struct(">iqiqiiiiiq").pack
-_lasting_numbers: Final = Struct(">iiiqiiiq").pack
-_CHANGING: Final = 16
-_LASTING: Final = 17
+_json: Final = msgspec.json.Encoder().encode
+_cached: Final = lru_cache(maxsize=256)
+
+
+def _json_field(value: object) -> bytes:
+    return field.NULL if value is None else field.data(_json(value))
+
+
+_FIXED: Final[dict[SqlType, tuple[str, str]]] = {
+    "uuid": ("16s", "{}.int.to_bytes(16)"),
+    "integer": ("i", "{}"),
+    "bigint": ("q", "{}"),
+    "boolean": ("?", "{}"),
+    "timestamptz": ("q", "microseconds({})"),
+}
+"""For the types whose values all have one length: the format for `struct`, and the expression for what is packed."""
+_ENCODERS: Final[dict[SqlType, Callable[[Any], bytes]]] = {
+    "uuid": field.uuid,
+    "text": field.text,
+    "integer": field.integer,
+    "bigint": field.bigint,
+    "boolean": field.boolean,
+    "timestamptz": field.time,
+    "json": _json_field,
+    "text[]": field.texts,
+    "uuid[]": field.uuids,
+}
+"""For the values that can be null or differ in length."""
+
+
+def row_encoder(columns: Sequence[Column]) -> Callable[[Task], bytes]:
+    """The function that turns a task into a row for COPY, with the columns in the order of `for_copy`.
+
+    It packs all values of fixed length in one step. Columns that are made of the same field must be neighbours.
+    """
+    fixed = [column for column in columns if has_fixed_length(column)]
+    others = [column for column in for_copy(columns) if not has_fixed_length(column)]
+    formats = [_FIXED[column.type][0] for column in fixed]
+    packed = [
+        f"{Struct(f'>{code}').size}, {_FIXED[column.type][1].format(f'task.{column.source}')}"
+        for code, column in zip(formats, fixed, strict=True)
+    ]
+    encoders = {source: _encoder(list(group)) for source, group in groupby(others, lambda column: column.source)}
+    fields = [f"pack({len(columns)}, {', '.join(packed)})", *(f"{source}(task.{source})" for source in encoders)]
+    names: dict[str, object] = {
+        "pack": Struct(">h" + "".join(f"i{code}" for code in formats)).pack,
+        "microseconds": _cached(field.microseconds),
+        "join": b"".join,
+        **encoders,
+    }
+    return compiled("task", f"join(({', '.join(fields)}))", names)
+
+
+def _encoder(columns: Sequence[Column]) -> Callable[[Any], bytes]:
+    """The function that turns the value of one field of a task into the columns that are made of it."""
+    [column, *derived] = columns
+    if column.python_type is Raw:
+        return field.data
+    if column.is_distinct:
+        return field.distinct_text if column.type == "text" else _ENCODERS[column.type]
+    if derived:
+        return _cached(lambda value: b"".join([_derived(each, value) for each in columns]))
+    encode = _ENCODERS[column.type]
+    return _cached(encode) if column.type in ("json", "text[]", "uuid[]") else encode
+
+
+def _derived(column: Column, value: Any) -> bytes:
+    return _ENCODERS[column.type](value if column.derive is None else column.derive(value))
+
+
+_whole: Final = row_encoder(COLUMNS)
+_changed: Final = row_encoder(changing(COLUMNS))
 
 
 def created(tasks: Iterable[Task]) -> bytes:
-    """All that COPY expects, for `copy_tasks`."""
-    return field.table(_changing(task, _CHANGING + _LASTING) + _lasting(task) for task in tasks)
+    """The whole input of COPY for `copy_tasks`."""
+    return field.table(map(_whole, tasks))
 
 
 def changed(tasks: Iterable[Task]) -> bytes:
-    """All that COPY expects, for `copy_changed`."""
-    return field.table(_changing(task, _CHANGING) for task in tasks)
+    """The whole input of COPY for `copy_changed`."""
+    return field.table(map(_changed, tasks))
 
 
 def resources(tasks: Iterable[Task]) -> bytes:
-    """All that COPY expects, for `copy_resources`: none of a task without resources."""
+    """The whole input of COPY for `copy_resources`. A task without resources has no row."""
     return field.table(
         use + field.time(task.accepted_at_ms) + field.uuid(task.task_id)
         for task in tasks
@@ -47,68 +110,14 @@ def resources(tasks: Iterable[Task]) -> bytes:
 
 
 def causes(pairs: Iterable[Cause]) -> bytes:
-    """All that COPY expects, for `copy_causes`."""
+    """The whole input of COPY for `copy_causes`."""
     return field.table(field.row((field.uuid(pair.task_id), field.uuid(pair.cause))) for pair in pairs)
 
 
-def _changing(task: Task, fields: int) -> bytes:
-    updated_at = field.microseconds(task.updated_at_ms)
-    return b"".join(
-        (
-            _head(fields, 16, task.task_id.int.to_bytes(16)),
-            _numbers(8, updated_at, 8, task.offset, 4, task.version, 4, task.attempt, 8, task.sequence),
-            field.boolean(task.cancellable),
-            field.text(task.state),
-            field.time(task.started_at_ms),
-            field.time(task.cancel_requested_at_ms),
-            field.time(task.finished_at_ms),
-            field.uuid(task.attempt_id),
-            field.text(task.worker),
-            field.data(task.progress),
-            field.data(task.result),
-            field.NULL if task.error is None else field.data(_json(task.error)),
-        )
-    )
-
-
-def _lasting(task: Task) -> bytes:
-    accepted_at = field.microseconds(task.accepted_at_ms)
-    return b"".join(
-        (
-            _lasting_numbers(4, task.priority, 8, accepted_at, 4, task.partition, 8, task.accepted_offset),
-            _names(task.operation, task.queue, task.created_by),
-            field.data(task.arguments),
-            _resources(task.resources),
-            _texts(task.tags),
-            _relatives(task.group_id, task.parent_id, task.depends_on),
-            field.integer(task.timeout_seconds),
-            field.NULL if task.correlation_id is None else field.data(task.correlation_id.encode()),
-        )
-    )
-
-
-@lru_cache(maxsize=256)
-def _names(operation: str, queue: str, created_by: str) -> bytes:
-    return field.text(operation) + field.text(queue) + field.text(created_by)
-
-
-@lru_cache(maxsize=16)  # most tasks have none
-def _relatives(group_id: UUID | None, parent_id: UUID | None, depends_on: tuple[UUID, ...]) -> bytes:
-    return field.uuid(group_id) + field.uuid(parent_id) + field.uuids(depends_on)
-
-
-@lru_cache(maxsize=256)  # many tasks use the same
-def _resources(resources: tuple[Resource, ...]) -> bytes:
-    exclusive = field.texts(resource.key for resource in resources if resource.access is Access.EXCLUSIVE)
-    shared = field.texts(resource.key for resource in resources if resource.access is Access.SHARED)
-    return field.data(_json(resources)) + exclusive + shared
-
-
-@lru_cache(maxsize=256)
+@_cached
 def _uses(resources: tuple[Resource, ...]) -> Sequence[bytes]:
-    """The beginnings of the rows."""
-    nothing = b""  # in place of what is the task's own
+    """The first two fields of each row of `task_resources`."""
+    later = b""  # in place of the two fields that differ from task to task
     return [
-        field.row((field.text(use.resource), field.data(use.access.encode()), nothing, nothing))
-        for use in uses(resources)
+        field.row((field.text(use.resource), field.data(use.access.encode()), later, later)) for use in uses(resources)
     ]

@@ -1,4 +1,4 @@
-"""The uses of resources that a task has rows of."""
+"""How a task uses resources, as the rows of `task_resources` have it."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from pulp_events.events import Access, Resource
 
+from pulp_projections.task_columns import resource_keys
+
 
 class Use(NamedTuple):
-    """A row of `task_resources`, but for the task."""
+    """A row of `task_resources`, without the task's own values."""
 
     resource: str
     access: str
@@ -16,8 +18,11 @@ class Use(NamedTuple):
 
 @lru_cache(maxsize=256)  # many tasks use the same
 def uses(resources: tuple[Resource, ...]) -> Sequence[Use]:
-    """Each use once, however often it is named. All of a resource together are the exclusive ones and those that are
-    shared alone: so they are found without looking for a task that comes twice."""
-    exclusive = dict.fromkeys(item.key for item in resources if item.access is Access.EXCLUSIVE)
-    shared = dict.fromkeys(item.key for item in resources if item.access is Access.SHARED)
+    """Each use once, however often the task names it.
+
+    A shared use of a resource that the task also uses exclusively is marked `b`. So the rows with `e` and with `s`
+    together name each task of a resource once.
+    """
+    exclusive = dict.fromkeys(resource_keys(resources, Access.EXCLUSIVE))
+    shared = dict.fromkeys(resource_keys(resources, Access.SHARED))
     return [*(Use(key, "e") for key in exclusive), *(Use(key, "b" if key in exclusive else "s") for key in shared)]

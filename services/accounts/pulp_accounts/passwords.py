@@ -1,6 +1,6 @@
-"""Passwords: how they are hashed (argon2id, RFC 9106), and which are taken.
+"""Passwords: how they are hashed (argon2id, RFC 9106), and which are accepted.
 
-A hash is a PHC string with its parameters in it. Hashes of earlier releases (scrypt) are still understood.
+A hash is a PHC string that contains its parameters. Hashes of earlier releases (scrypt) are still accepted.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from pulp_events.errors import BadInput
 
 _LEAST_MEMORY_KIB: Final = 19_456
 _LEAST_PASSES: Final = 2
-"""With one lane: what OWASP's Password Storage Cheat Sheet asks for at least."""
+"""The minimum of OWASP's Password Storage Cheat Sheet for one lane."""
 MAX_BYTES: Final = 1000
 _SCRYPT: Final = "scrypt$"
 _WORDS: Final = frozenset(
@@ -32,7 +32,7 @@ _ROWS: Final = ("abcdefghijklmnopqrstuvwxyz", "0123456789", "qwertyuiop", "asdfg
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordSettings:
-    """What a hash costs, and how long a password is at least."""
+    """The cost of a hash, and the least length of a password."""
 
     memory_kib: Annotated[
         int,
@@ -47,7 +47,7 @@ class PasswordSettings:
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
-        """Raises `SettingsError`, which names the key."""
+        """From the environment. Raises `SettingsError`, which names the setting."""
         return cls(**declared_settings.read(cls, env))
 
 
@@ -55,12 +55,12 @@ USUAL: Final = PasswordSettings()
 
 
 def hash_password(password: str, settings: PasswordSettings = USUAL) -> str:
-    """The hash that is kept, with a fresh salt. Slow on purpose."""
+    """The hash to store, with a new salt. Slow on purpose."""
     return _hasher(settings).hash(_normal(password))
 
 
 def matches(password: str, password_hash: str) -> bool:
-    """Whether the password is the one that was hashed; false for a hash of an unknown kind. Slow on purpose."""
+    """Whether this password has this hash; false for an unknown kind of hash. Slow on purpose."""
     if password_hash.startswith(_SCRYPT):
         return _matches_scrypt(password, password_hash)
     try:
@@ -70,7 +70,7 @@ def matches(password: str, password_hash: str) -> bool:
 
 
 def is_outdated(password_hash: str, settings: PasswordSettings = USUAL) -> bool:
-    """Whether the hash was made in another way, or at another cost, than `hash_password` makes it with."""
+    """Whether the method or cost of this hash differs from those of `hash_password`."""
     try:
         return password_hash.startswith(_SCRYPT) or _hasher(settings).check_needs_rehash(password_hash)
     except InvalidHashError:
@@ -78,9 +78,9 @@ def is_outdated(password_hash: str, settings: PasswordSettings = USUAL) -> bool:
 
 
 def check_password(password: str, name: str, settings: PasswordSettings = USUAL) -> None:
-    """Raises `BadInput` for a password that the user `name` may not have, and says why; never repeats it.
+    """Raises `BadInput` for a password that the user `name` may not have. The message says why, and never repeats it.
 
-    In the manner of NIST SP 800-63B: length counts, kinds of characters do not.
+    As NIST SP 800-63B recommends, length counts and kinds of characters do not.
     """
     if not password:
         raise BadInput("the password is empty")
@@ -115,23 +115,23 @@ def _guessable(password: str, name: str) -> str | None:
 
 @cache
 def _common() -> frozenset[str]:
-    """What is tried first; of usual lengths, in small letters."""
+    """Passwords that attackers try first, in lower case."""
     return frozenset(files("pulp_projections").joinpath("common_passwords.txt").read_text(encoding="utf-8").split())
 
 
 def _is_run(text: str, row: str) -> bool:
-    """Whether the text goes along the row, forwards or backwards, again and again."""
+    """Whether the text follows the row forwards or backwards, perhaps several times."""
     repeated = row * (len(text) // len(row) + 2)
     return len(text) > 3 and (text in repeated or text in repeated[::-1])
 
 
 def _normal(password: str) -> str:
-    """One password for all ways to encode it: keyboards and systems differ in how they compose an accent."""
+    """The password in NFC, because keyboards and systems compose accents differently."""
     return unicodedata.normalize("NFC", password)
 
 
 def _matches_scrypt(password: str, password_hash: str) -> bool:
-    """Of earlier releases, which hashed the password as it was typed."""
+    """For hashes of earlier releases, which hashed the password as it was typed."""
     try:
         _, salt, key = password_hash.split("$")
         derived = hashlib.scrypt(password.encode(), salt=b64decode(salt), n=2**14, r=8, p=1, dklen=32)

@@ -1,4 +1,4 @@
-"""Quotas in Postgres: what users have that differs from their role, and what they have used."""
+"""Quotas in Postgres: those of single users, and how much users have used."""
 
 from typing import Final, NamedTuple
 
@@ -13,7 +13,7 @@ _SQL: Final = load("pulp_accounts", "quota_store.sql")
 
 
 class UserQuota(NamedTuple):
-    """A user, and what was set for this user alone; '' if nothing was."""
+    """A user, and the quota of this user alone; '' if there is none."""
 
     name: str
     role: Role
@@ -21,14 +21,14 @@ class UserQuota(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What a bucket gave: nothing if it had less than the least that was asked for, and what it has left."""
+    """What was taken from a bucket, 0 if it held less than the least amount asked for, and what is left in it."""
 
     granted: float
     left: float
 
 
 class Unfinished(NamedTuple):
-    """How many unfinished tasks each author has, as far as the read model is."""
+    """How many unfinished tasks each author has, at these positions of the read model."""
 
     positions: dict[int, int]
     """Partition → next offset."""
@@ -36,7 +36,7 @@ class Unfinished(NamedTuple):
 
 
 async def overrides(connection: AsyncConnection) -> dict[str, str]:
-    """User → what was set for this user alone."""
+    """User → the quota of this user alone."""
     return dict(await (await connection.execute(_SQL["overrides"])).fetchall())
 
 
@@ -47,7 +47,7 @@ async def list_quotas(connection: AsyncConnection) -> list[UserQuota]:
 
 
 async def set_quota(connection: AsyncConnection, name: str, text: str) -> str:
-    """Add to what is set for a user, key by key; all that is set then. Raises `BadInput`."""
+    """Set some keys of a user's own quota, keep the others, and return all of it. Raises `BadInput`."""
     row = await (await connection.execute(_SQL["of"], {"name": name})).fetchone()
     if row is None:
         raise BadInput(f"there is no user {name}")
@@ -60,7 +60,7 @@ async def set_quota(connection: AsyncConnection, name: str, text: str) -> str:
 
 
 async def clear_quota(connection: AsyncConnection, name: str) -> None:
-    """Let the role's quota count for a user again. Raises `BadInput` for an unknown user."""
+    """Remove a user's own quota, so that the role's applies. Raises `BadInput` for an unknown user."""
     if await (await connection.execute(_SQL["of"], {"name": name})).fetchone() is None:
         raise BadInput(f"there is no user {name}")
     await connection.execute(_SQL["clear"], {"name": name})
@@ -69,7 +69,7 @@ async def clear_quota(connection: AsyncConnection, name: str) -> None:
 async def take(
     connection: AsyncConnection, name: str, bucket: str, *, rate: float, burst: float, least: float, most: float
 ) -> Taken:
-    """Take from what a user has left: up to `most`, and nothing if there is less than `least`."""
+    """Take up to `most` from a user's bucket, or nothing if it holds less than `least`."""
     values = {"name": name, "bucket": bucket, "rate": rate, "burst": burst, "least": least, "most": most}
     row = await (await connection.execute(_SQL["take"], values)).fetchone()
     assert row is not None
@@ -77,7 +77,7 @@ async def take(
 
 
 async def unfinished(connection: AsyncConnection) -> Unfinished:
-    """Reads all unfinished tasks: some milliseconds for ten thousand."""
+    """Count the unfinished tasks of each author. Takes some milliseconds for ten thousand tasks."""
     row = await (await connection.execute(_SQL["unfinished"])).fetchone()
     assert row is not None
     return Unfinished({int(partition): offset for partition, offset in (row[0] or {}).items()}, row[1] or {})

@@ -5,7 +5,7 @@ select name, quota from quotas;
 select name, role, coalesce(quota, '') from user_quotas order by name;
 
 -- set --
--- Nothing for a user that is not there.
+-- Returns no row for an unknown user.
 insert into quotas (name, quota) select name, %(quota)s from users where name = %(name)s
 on conflict (name) do update set quota = excluded.quota
 returning name;
@@ -17,8 +17,8 @@ select coalesce(quota, '') from user_quotas where name = %(name)s;
 delete from quotas where name = %(name)s returning name;
 
 -- take --
--- Some of what a user has left, in one statement, so that no two processes take the same: as much as is there up to `most`, but
--- nothing where less than `least` is there. What is left grows with the time, up to `burst`. `granted` is what was taken.
+-- A token bucket in one statement, so that no two processes take the same tokens: takes up to `most`, or nothing if the bucket holds
+-- less than `least`. It refills with time, up to `burst`. `granted` is what was taken.
 insert into quota_buckets as b (name, bucket, tokens, granted, filled_at)
 values (%(name)s, %(bucket)s, %(burst)s::float8 - least(%(most)s::float8, %(burst)s::float8),
         least(%(most)s::float8, %(burst)s::float8), clock_timestamp())
@@ -32,8 +32,8 @@ on conflict (name, bucket) do update
 returning granted, tokens;
 
 -- unfinished --
--- The unfinished tasks of each user, and up to where in the log they are known.
+-- The number of unfinished tasks of each user, and the positions at which it was counted.
 select (select json_object_agg(partition, next_offset) from positions),
        (select json_object_agg(created_by, tasks)
           from (select created_by, count(*) as tasks from tasks
-                 where state in ('waiting', 'running', 'cancelling') group by created_by) u);
+                 where not is_final(state) group by created_by) u);

@@ -1,4 +1,4 @@
-"""Quotas: how much of the system a user may use. Their text form, as in settings and in commands. Pure."""
+"""Quotas: how much of the system a user may use, and their text form in settings and commands. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from pulp_events.declared_settings import Setting
 from pulp_events.errors import BadInput, SettingsError
 
 from pulp_accounts.users import Role
@@ -15,21 +16,21 @@ from pulp_accounts.users import Role
 NONE: Final = "none"
 _BINARY: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600}
-_RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMG]?)/(s|min|h)")
+_RATE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([KMG]?)/(s|min|h)")
 _COUNT: Final = re.compile(r"[0-9]{1,15}")
 _SIZE: Final = re.compile(r"([0-9]{1,12})([KMG]?)")
 _PRIORITY: Final = re.compile(r"-?[0-9]{1,9}")
 
 
 class Quota(Struct, frozen=True, kw_only=True):
-    """What one user may use; None: as much as there is."""
+    """The limits of one user; None means no limit."""
 
     rate: float | None = None
-    """Submissions a second, over all API processes."""
+    """Submissions per second, in all API processes together."""
     burst: int | None = None
-    """Submissions at once, after a pause; without it what `rate` gives in ten seconds."""
+    """Submissions at once after a pause; by default those of ten seconds at `rate`."""
     bytes: float | None = None
-    """Bytes of submissions a second, over all API processes; a minute's worth may come at once."""
+    """Bytes of submissions per second, in all API processes together; those of a minute may come at once."""
     size: int | None = None
     """Bytes of one submission."""
     unfinished: int | None = None
@@ -39,11 +40,11 @@ class Quota(Struct, frozen=True, kw_only=True):
     priority: int | None = None
     """The highest priority of a task."""
     actions: float | None = None
-    """Cancels a second, of one API process."""
+    """Cancels per second, in one API process."""
     searches: float | None = None
-    """Searches and whole lists a second, of one API process."""
+    """Searches and unpaged lists per second, in one API process."""
     streams: int | None = None
-    """Event streams at once, of one API process."""
+    """Event streams at once, in one API process."""
 
 
 KEYS: Final = tuple(Quota.__struct_fields__)
@@ -58,28 +59,43 @@ DEFAULTS: Final[Mapping[Role, str]] = MappingProxyType(
         Role.ADMIN: "",
     }
 )
-"""Of each role, unless a setting says otherwise: more than honest use needs, and no limit for admins, who set them."""
+"""The default quota of each role: more than honest use needs, and none for admins, who set quotas."""
+
+
+def _parse_setting(name: str, text: str) -> str:
+    try:
+        return normal(text)
+    except BadInput as error:
+        raise SettingsError(f"{name}: {error}") from error
+
+
+_SETTINGS: Final[Mapping[Role, Setting]] = MappingProxyType(
+    {
+        role: Setting(
+            f"PULP_QUOTA_{role.upper()}",
+            f"What a user with the role {role} may use; a key that is missing keeps its default.",
+            default="",
+            parse=_parse_setting,
+            allowed="KEY=VALUE, separated by blanks; `pulp-tasks quotas --help` lists the keys",
+            default_text=default or "no limits",
+        )
+        for role, default in DEFAULTS.items()
+    }
+)
+SETTINGS: Final = tuple(_SETTINGS.values())
 
 
 def of_roles(env: Mapping[str, str]) -> dict[Role, str]:
-    """The settings PULP_QUOTA_ROLE that are there. A key that one does not name keeps its default.
+    """The settings PULP_QUOTA_ROLE that are set. A key that one does not name keeps its default.
 
     Raises `SettingsError`, which names the setting and what is wrong.
     """
-    found: dict[Role, str] = {}
-    for role in Role:
-        key = f"PULP_QUOTA_{role.upper()}"
-        try:
-            text = normal(env.get(key, ""))
-        except BadInput as error:
-            raise SettingsError(f"{key}: {error}") from error
-        if text:
-            found[role] = text
-    return found
+    found = {role: setting.read(env) for role, setting in _SETTINGS.items()}
+    return {role: text for role, text in found.items() if text}
 
 
 def in_force(env: Mapping[str, str]) -> dict[Role, str]:
-    """What counts for each role, defaults and settings together. Raises `SettingsError`."""
+    """The quota of each role, from defaults and settings. Raises `SettingsError`."""
     own = of_roles(env)
     found: dict[Role, str] = {}
     for role, default in DEFAULTS.items():
@@ -89,7 +105,7 @@ def in_force(env: Mapping[str, str]) -> dict[Role, str]:
 
 
 def parse(text: str) -> dict[str, float | int | None]:
-    """The values of a text such as `rate=20/s unfinished=none`, by key. Raises `BadInput`, which says what is wrong."""
+    """The values in a text such as `rate=20/s unfinished=none`, by key. Raises `BadInput`, which says what is wrong."""
     found: dict[str, float | int | None] = {}
     for word in text.replace(",", " ").split():
         key, equals, value = word.partition("=")
@@ -106,7 +122,7 @@ def parse(text: str) -> dict[str, float | int | None]:
 
 
 def quota_of(*texts: str) -> Quota:
-    """The quota of some texts; of a key that is in several the last counts. Raises `BadInput`."""
+    """The quota in these texts; the last value of a key counts. Raises `BadInput`."""
     values: dict[str, float | int | None] = {}
     for text in texts:
         values |= parse(text)
@@ -114,7 +130,7 @@ def quota_of(*texts: str) -> Quota:
 
 
 def normal(text: str) -> str:
-    """The same in one form: its keys in their order, with single blanks between. Raises `BadInput`."""
+    """The text in its normal form: keys in a fixed order, separated by single blanks. Raises `BadInput`."""
     words = {word.partition("=")[0]: word for word in text.replace(",", " ").split()}
     parse(text)
     return " ".join(words[key] for key in KEYS if key in words)

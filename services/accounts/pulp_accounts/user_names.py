@@ -1,4 +1,4 @@
-"""Names of users: which are taken, and how one is brought to its one form (PRECIS, RFC 8265)."""
+"""User names: which are accepted, and their normal form (PRECIS, RFC 8265)."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -8,22 +8,22 @@ from pulp_events.errors import BadInput
 
 _LONGEST: Final = 200
 _NOT_IN_A_NAME: Final = frozenset(":/\\")
-"""The colon ends a name in HTTP basic authentication; names stand in paths and addresses."""
+"""A colon ends a name in HTTP basic authentication; slashes would break paths and URLs that contain names."""
 _SCRIPTS: Final = (
     frozenset({"LATIN", "HAN", "HIRAGANA", "KATAKANA"}),
     frozenset({"LATIN", "HAN", "BOPOMOFO"}),
     frozenset({"LATIN", "HAN", "HANGUL"}),
 )
-"""Scripts that are written together (Unicode TS 39, highly restrictive)."""
+"""Scripts that may be mixed (Unicode TS 39, highly restrictive)."""
 _STEPS: Final = 5
 
 
 def normal_name(name: str) -> str:
-    """The form in which a new name is kept: composed, of usual width, its case as it is.
+    """The form in which a new name is stored: composed, in standard width, with its case kept.
 
-    A name that cannot be one comes back unchanged: users of earlier releases may have such.
+    An invalid name is returned unchanged, because users of earlier releases may have one.
     """
-    if len(name) > _LONGEST:  # anybody may claim any name: the work for it is bounded
+    if len(name) > _LONGEST:  # bounds the work, since anybody may send any name
         return name
     try:
         return _enforce(name)
@@ -32,7 +32,7 @@ def normal_name(name: str) -> str:
 
 
 def objection_to(name: str) -> str | None:
-    """Why nobody can get this name; None for a good one."""
+    """Why a new user cannot have this name; None for a valid one."""
     if not name:
         return "it is empty"
     if len(name) > _LONGEST:
@@ -54,7 +54,7 @@ def objection_to(name: str) -> str | None:
 
 
 def check_new_name(name: str, others: Iterable[str]) -> str:
-    """The name as it is kept. Raises `BadInput` for one that cannot be used, or that looks like one of `others`."""
+    """The name in its normal form. Raises `BadInput` for one that is invalid or looks like one of `others`."""
     reason = objection_to(name)
     if reason is not None:
         raise BadInput(f"user name {_shown(name)} cannot be used: {reason}")
@@ -69,7 +69,7 @@ def check_new_name(name: str, others: Iterable[str]) -> str:
 
 
 def skeleton(name: str) -> str:
-    """What names have in common that look alike (Unicode TS 39), or differ in case alone."""
+    """A text that is equal for names that look alike (Unicode TS 39) or differ only in case."""
     text = normal_name(name).casefold()
     for _ in range(_STEPS):
         simpler = "".join(map(_simplest, text)).casefold()
@@ -81,7 +81,7 @@ def skeleton(name: str) -> str:
 
 @cache
 def _simplest(character: str) -> str:
-    """The first, in Unicode's order, of the characters that look like this one."""
+    """The first character, in Unicode's order, that looks like this one."""
     from confusable_homoglyphs import confusables
 
     found: list[dict[str, Any]] = confusables.confusables_data.get(character, [])
@@ -107,5 +107,5 @@ def _profile() -> Any:
 
 
 def _shown(text: str) -> str:
-    """Quoted; what cannot be told apart by looking is written by its number."""
+    """The text for a message, with any character beyond printable ASCII as an escape."""
     return text if text.isascii() and text.isprintable() else ascii(text)

@@ -1,5 +1,5 @@
 -- lock --
--- Who changes users does it alone: names are compared, administrators counted. Readers go on.
+-- One change of users at a time, because names are compared and administrators counted. Readers do not wait.
 lock table users in share row exclusive mode;
 
 -- names --
@@ -10,23 +10,25 @@ insert into users (name, password_hash, role) values (%(name)s, %(password_hash)
 on conflict do nothing returning name;
 
 -- note_first_admin --
--- The first administrator; nothing for any other.
+-- Returns a row for the first administrator only.
 insert into first_admin default values on conflict do nothing returning made_at;
 
 -- set_password --
-update users set password_hash = %(password_hash)s, changed_at = now() where name = %(name)s returning name;
+update users set password_hash = %(password_hash)s, issuer = null, changed_at = now() where name = %(name)s returning name;
 
 -- set_role --
 update users set role = %(role)s, changed_at = now() where name = %(name)s returning name;
 
 -- other_admins --
-select count(*) from users where role = 'admin' and name <> %(name)s;
+-- Without those of an issuer, which may be away.
+select count(*) from users where role = 'admin' and issuer is null and name <> %(name)s;
 
 -- remove --
-delete from users where name = %(name)s returning name;
+with gone as (delete from users where name = %(name)s returning name)
+insert into former_users (name) select name from gone on conflict (name) do update set removed_at = now();
 
 -- list --
-select name, role, created_at, changed_at, last_login_at, password_hash from users order by name;
+select name, role, created_at, changed_at, last_login_at, password_hash, issuer from users order by name;
 
 -- credentials --
 select name, password_hash, role, changed_at from users where name = any(%(names)s) order by name <> %(first)s limit 1;
@@ -35,6 +37,12 @@ select name, password_hash, role, changed_at from users where name = any(%(names
 update users set last_login_at = now() where name = %(name)s;
 
 -- rehash --
--- Only in place of the hash that was matched: whoever has changed the password meanwhile is right.
+-- Only if the stored hash is still the one that was matched: a password changed in the meantime wins.
 update users set password_hash = %(password_hash)s where name = %(name)s and password_hash = %(matched)s
 returning name;
+
+-- issuer --
+select issuer, role from users where name = %(name)s;
+
+-- vouch --
+select vouch_user(%(name)s, %(role)s, %(issuer)s);

@@ -1,4 +1,4 @@
-"""The access log: one line for each request that the application got."""
+"""The access log: one line for each request that reaches the application."""
 
 import logging
 import time
@@ -9,8 +9,8 @@ from starlette.types import Scope
 _log: Final = logging.getLogger("pulp.api.access")
 
 
-class Access:
-    """One request, from now on. The query is left out: it may hold what is nobody's business."""
+class AccessLine:
+    """The line of one request, which begins now. The query is left out, as it may hold private data."""
 
     __slots__ = ("_began_s", "_scope", "size_bytes", "status")
 
@@ -18,12 +18,12 @@ class Access:
         self._scope = scope
         self._began_s = time.perf_counter()
         self.status: int | None = None
-        """None until the answer has begun: a client that went away before gets none."""
+        """None until the response starts; it stays None for a client that disconnected before."""
         self.size_bytes = 0
-        """Of the answer's body, as far as it was sent."""
+        """The size of the response body, as far as it was sent."""
 
     def write(self) -> None:
-        """Write the line. `ms` is the time until the whole answer was handed to the connection."""
+        """Write the line. `ms` is the time until the whole response was passed to the connection."""
         scope = self._scope
         client = scope.get("client")
         _log.info(
@@ -35,6 +35,7 @@ class Access:
                 "ms": round((time.perf_counter() - self._began_s) * 1000, 1),
                 "bytes": self.size_bytes,
                 "actor": scope["state"].get("actor") or "-",
+                "auth": scope["state"].get("auth") or "-",
                 "address": client[0] if client else "-",
                 "correlation_id": scope["state"]["correlation_id"],
             },

@@ -1,32 +1,68 @@
-"""The application: its routes, what answers an error, and what holds for every request."""
+"""Builds the application: its routes, exception handlers and middleware."""
+
+from collections.abc import Iterator
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pulp_events.schedule_log import ScheduleLog
 from pulp_runtime.preconditions.watch import Watch
 from starlette.exceptions import HTTPException
 
-from pulp_api import argument_failures, failures
+from pulp_api import failures
 from pulp_api import root_pages as front
 from pulp_api.auditing.audit import Audit
 from pulp_api.edge import Edge
-from pulp_api.failures import FieldErrors
 from pulp_api.limiting.quotas import Quotas
-from pulp_api.logins.auth import Authenticator
+from pulp_api.logins.authenticator import Authenticator
 from pulp_api.repositories import Repositories
+from pulp_api.schedules import Schedules
 from pulp_api.service import Service
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.seats import Seats
-from pulp_api.submitting.arguments import BadArguments
-from pulp_api.submitting.remembering import NotThereYet
+from pulp_api.submitting.arguments import InvalidArguments
 from pulp_api.submitting.repository_bodies import BadRepository
+from pulp_api.task_rights import TaskRights
+from pulp_api.v2 import content as v2_content
+from pulp_api.v2 import elsewhere as v2_elsewhere
+from pulp_api.v2 import purging as v2_purging
 from pulp_api.v2 import repositories as v2_repositories
 from pulp_api.v2 import routes as v2
+from pulp_api.v2 import status as v2_status
+from pulp_api.v2 import task_groups as v2_groups
+from pulp_api.v2 import users as v2_users
+from pulp_api.v2.dialect import PulpTwo
 from pulp_api.v3 import events as v3_events
+from pulp_api.v3 import login as v3_login
+from pulp_api.v3 import maintenance as v3_maintenance
 from pulp_api.v3 import operations as v3_operations
+from pulp_api.v3 import purging as v3_purging
+from pulp_api.v3 import queue as v3_queue
 from pulp_api.v3 import repositories as v3_repositories
 from pulp_api.v3 import routes as v3
+from pulp_api.v3 import schedules as v3_schedules
 from pulp_api.v3 import system as v3_system
+from pulp_api.v3 import task_groups as v3_task_groups
+from pulp_api.v3 import task_roles as v3_task_roles
+from pulp_api.v3 import tokens as v3_tokens
+from pulp_api.v3 import users as v3_users
 from pulp_api.v3 import workers as v3_workers
+from pulp_api.v3.dialect import FieldErrors, PulpThree, bad_fields
+
+
+def routes() -> Iterator[APIRoute]:
+    """Every route of the API, in the order in which they are tried."""
+    parts = (
+        *(v3, v3_purging, v2, v3_events, v3_task_groups, v3_workers, v3_operations, v3_queue),
+        *(v3_repositories, v3_schedules, v2_repositories, v3_maintenance, v3_users, v3_system, front),
+        *(v3_login, v3_tokens, v3_task_roles),
+        *(v2_purging, v2_groups, v2_content, v2_status, v2_users, v2_elsewhere),
+    )
+    # One flat list: an included router would match each request twice.
+    for router in [*(part.router for part in parts), front.outside]:
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            yield route
 
 
 def build(
@@ -38,29 +74,30 @@ def build(
     watch: Watch | None = None,
     *,
     quotas: Quotas | None = None,
+    schedules: ScheduleLog | None = None,
+    task_rights: TaskRights | None = None,
     has_access_log: bool = False,
     hsts_s: int = 0,
 ) -> FastAPI:
-    """The API over its parts; the options are those of `Edge`. Without a watch nothing is told of preconditions.
+    """The API, made of its parts; the options are those of `Edge`.
 
-    Without `quotas` the default ones count.
+    Without a watch the API reports no preconditions; without `quotas` the defaults apply; without `schedules` none can
+    be changed; without `task_rights` everybody may see every task.
     """
-    parts = (v3, v2, v3_events, v3_workers, v3_operations, v3_repositories, v2_repositories, v3_system, front)
-    routers = [*(part.router for part in parts), front.outside]
-    # In one list: a router that is included looks for its route twice, for every request.
-    routes = [route for router in routers for route in router.routes]
-    app = FastAPI(routes=routes, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(routes=list(routes()), openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
     app.state.audit, app.state.seats, app.state.watch = audit, seats, watch
     app.state.quotas = quotas or Quotas(service.connection, {}, audit)
-    app.state.repositories = Repositories(service.connection, audit)
+    app.state.task_rights = task_rights or TaskRights(service.connection, is_scoped=False)
+    app.state.repositories = Repositories(service.connection, service.pattern_searches, audit)
+    app.state.schedules = Schedules(schedules, service.connection, service.submitter)
     for kind, _ in failures.STATUS:
         app.add_exception_handler(kind, failures.failed)
-    app.add_exception_handler(BadArguments, argument_failures.bad_arguments)
-    app.add_exception_handler(BadRepository, argument_failures.bad_repository)
-    app.add_exception_handler(NotThereYet, argument_failures.not_there_yet)
-    app.add_exception_handler(FieldErrors, failures.bad_fields)
+    app.add_exception_handler(InvalidArguments, failures.bad_arguments)
+    app.add_exception_handler(BadRepository, failures.bad_repository)
+    app.add_exception_handler(FieldErrors, bad_fields)
     app.add_exception_handler(RequestValidationError, failures.bad_parameters)
     app.add_exception_handler(HTTPException, failures.http_failed)
-    app.add_middleware(Edge, has_access_log=has_access_log, hsts_s=hsts_s)
+    dialects = (PulpTwo(), PulpThree(), front.Outside())
+    app.add_middleware(Edge, dialects=dialects, has_access_log=has_access_log, hsts_s=hsts_s)
     return app

@@ -1,23 +1,26 @@
-"""What holds for every request: it has a correlation id, its body is bounded, HEAD is GET without the body, an error
-that nobody expects is logged once and answered like the others, and a client that goes away is no error."""
+"""Middleware for every request: sets the correlation id and the dialect, bounds the body, answers HEAD like GET without
+the body, and logs unexpected errors once. A client that disconnects is not an error."""
 
 import asyncio
 import logging
+import re
+from collections.abc import Sequence
 from typing import Final
-from uuid import UUID
 
 from pulp_events.ids import new_id
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pulp_api.access_log import Access
-from pulp_api.failures import failed, failure_body
+from pulp_api.access_log import AccessLine
+from pulp_api.dialect import Dialect, dialect_of
+from pulp_api.failures import failed
 from pulp_api.front.limits import BODY_BYTES
 from pulp_api.front.refusals import STOPPING
 from pulp_api.respond import json
 
 TOO_LARGE: Final = f"the request body has more than {BODY_BYTES} bytes"
+_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-9a-fA-F]{12}")
 _log = logging.getLogger("pulp.api")
 
 
@@ -26,14 +29,17 @@ class BodyTooLarge(Exception):
 
 
 class Edge:
-    """The outermost layer. A body that is too large is refused with 413, and never kept.
+    """The outermost layer. It refuses a body that is too large with 413, and never keeps it.
 
-    With an access log each request is a line in it. With `hsts_s` browsers that came by https are told to come by
-    https alone, for so long.
+    A request belongs to the first of the `dialects` whose prefix fits its path. The access log has a line for each
+    request. Browsers that came by https are told to use only https for `hsts_s` seconds; 0 tells them nothing.
     """
 
-    def __init__(self, app: ASGIApp, *, has_access_log: bool = False, hsts_s: int = 0) -> None:
+    def __init__(
+        self, app: ASGIApp, *, dialects: Sequence[Dialect], has_access_log: bool = False, hsts_s: int = 0
+    ) -> None:
         self._app = app
+        self._dialects = dialects
         self._has_access_log = has_access_log
         self._hsts = f"max-age={hsts_s}" if hsts_s else ""
 
@@ -44,8 +50,10 @@ class Edge:
             return
         headers = Headers(scope=scope)
         correlation_id = _correlation_id(headers.get("correlation-id", ""))
-        scope = {**scope, "state": {**scope.get("state", {}), "correlation_id": correlation_id}}
-        access = Access(scope) if self._has_access_log else None
+        dialect = self._dialect_of(scope["path"])
+        state = {"correlation_id": correlation_id, "dialect": dialect}
+        scope = {**scope, "path": dialect.routed(scope["path"]), "state": {**scope.get("state", {}), **state}}
+        access = AccessLine(scope) if self._has_access_log else None
         answer = _Answer(send, scope, self._hsts if scope.get("scheme") == "https" else "", access)
         if not answer.has_body:
             scope = {**scope, "method": "GET"}
@@ -55,6 +63,9 @@ class Edge:
             if access is not None:
                 access.write()
 
+    def _dialect_of(self, path: str) -> Dialect:
+        return next(dialect for dialect in self._dialects if path.startswith(dialect.prefix))
+
     async def _answer(self, scope: Scope, headers: Headers, receive: Receive, answer: "_Answer") -> None:
         declared = headers.get("content-length", "")
         try:
@@ -63,23 +74,23 @@ class Edge:
             await self._app(scope, _bounded(receive), answer)
         except BodyTooLarge:
             await _refuse(scope, receive, answer, 413, TOO_LARGE)
-        except ClientDisconnect:  # nobody waits for an answer
-            _log.debug("the client went away", extra={"method": scope["method"], "path": scope["path"]})
-        except asyncio.CancelledError:  # the server stops, and has waited for as long as it may
+        except ClientDisconnect:  # there is nobody to answer
+            _log.debug("the client disconnected", extra={"method": scope["method"], "path": scope["path"]})
+        except asyncio.CancelledError:  # the server is stopping and its grace period is over
             if answer.is_started:
                 raise
             await _refuse(scope, receive, answer, 503, STOPPING.detail)
         except Exception as error:
             response = await failed(Request(scope), error)
             if answer.is_started:
-                raise  # nothing can be said any more: the server cuts the connection
+                raise  # too late for another response: the server closes the connection
             await response(scope, receive, answer)
 
 
 class _Answer:
-    """Sends an answer. Without a body it ends with its headers, also where a stream would follow."""
+    """Sends a response. For HEAD it ends after the headers, even if a stream would follow."""
 
-    def __init__(self, send: Send, scope: Scope, hsts: str, access: Access | None) -> None:
+    def __init__(self, send: Send, scope: Scope, hsts: str, access: AccessLine | None) -> None:
         self.has_body = scope["method"] != "HEAD"
         self.is_started = False
         self._correlation_id = scope["state"]["correlation_id"]
@@ -97,7 +108,7 @@ class _Answer:
             if self._hsts:
                 headers["Strict-Transport-Security"] = self._hsts
             if message["status"] == 307 and self._is_read:
-                message["status"] = 301  # the slash that is missing at the end, as Pulp answers it; 307 for the others
+                message["status"] = 301  # the redirect to the path with a final slash, as Pulp sends it
             if self._access is not None:
                 self._access.status = message["status"]
         elif not self.has_body:
@@ -110,8 +121,9 @@ class _Answer:
 
 
 async def _refuse(scope: Scope, receive: Receive, answer: _Answer, status: int, message: str) -> None:
-    """Answer, and end the connection behind it: more of the body may be on its way."""
-    body = failure_body(scope["path"], scope["method"], status, message)
+    """Answer, and close the connection: more of the body may be on its way."""
+    request = Request(scope)
+    body = dialect_of(request).failure(request, status, message).body
     headers = {"Connection": "close", **({"Retry-After": "2"} if status == 503 else {})}
     await json(body, status, headers)(scope, receive, answer)
 
@@ -131,8 +143,5 @@ def _bounded(receive: Receive) -> Receive:
 
 
 def _correlation_id(sent: str) -> str:
-    """What the client sent if it is a GUID, else a fresh one."""
-    try:
-        return str(UUID(sent))
-    except ValueError:
-        return str(new_id())
+    """The client's id as it was sent if it is a GUID, else a new one: clients compare it letter by letter."""
+    return sent if _GUID.fullmatch(sent) else str(new_id())

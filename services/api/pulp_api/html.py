@@ -1,4 +1,4 @@
-"""Pages for a browser: no script, and nothing from another host. Pure, but for the request that is asked."""
+"""HTML pages for browsers, without scripts and without anything from another host. Pure."""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -24,11 +24,11 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-"""Of every page: the browser loads nothing but our style, and runs nothing."""
+"""The headers of every page: the browser loads nothing but our style, and runs nothing."""
 
 
 def page(title: str, body: str, status: int = 200) -> Response:
-    """A page whose body is HTML already; the title is a text."""
+    """A page. `body` is HTML; `title` is plain text."""
     text = (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width">\n<style>{STYLE}</style>\n</head>\n'
@@ -38,7 +38,7 @@ def page(title: str, body: str, status: int = 200) -> Response:
 
 
 def wants_html(request: Request) -> bool:
-    """Whether the client asks for HTML rather than for JSON, as browsers do; who takes anything gets JSON."""
+    """Whether the client prefers HTML to JSON, as browsers do; a client that accepts anything gets JSON."""
     quality = {"text/html": 0.0, "application/json": 0.0}
     for part in request.headers.get("accept", "").split(","):
         kind, _, parameters = part.strip().lower().partition(";")
@@ -48,7 +48,7 @@ def wants_html(request: Request) -> bool:
 
 
 def links(pairs: dict[str, str]) -> str:
-    """A list of links, text → URL."""
+    """An HTML list of links; `pairs` maps text to URL."""
     items = "\n".join(f'<li><a href="{escape(url)}">{escape(text)}</a></li>' for text, url in pairs.items())
     return f"<ul>\n{items}\n</ul>"
 

@@ -6,12 +6,15 @@ from typing import Final
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
-from pulp_events.clock import BrokerClock
+from pulp_events.clock import ServerClock
+from pulp_events.errors import SettingsError
 from pulp_events.log import KafkaLog
+from pulp_events.schedule_log import KafkaScheduleLog
 from pulp_projections.connection import pool
 from pulp_projections.reading.positions import Positions
 from pulp_runtime.gc_tuning import collect_seldom
 from pulp_runtime.heartbeat import Heartbeat
+from pulp_runtime.preconditions import connections
 from pulp_runtime.preconditions.looking import Place, place_of
 from pulp_runtime.preconditions.watch import Watch, watching
 from pulp_runtime.startup import prepare
@@ -25,26 +28,28 @@ from pulp_api.front.listener import listen
 from pulp_api.front.server import Server
 from pulp_api.front.tls import Certificates
 from pulp_api.limiting.quotas import Quotas
-from pulp_api.logins.auth import Authenticator
+from pulp_api.logins.authenticator import Authenticator
+from pulp_api.logins.remote_users import RemoteUser
 from pulp_api.service import Service
 from pulp_api.settings import Settings
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.seats import Seats
+from pulp_api.task_rights import TaskRights
 
 _POOL_WAIT_S: Final = 3.0
 _RECONNECT_S: Final = 5.0
-"""For so long a connection that was lost is tried again with growing pauses; then the next request begins anew. With
-the pool's own five minutes the pauses grow to minutes, in which Postgres is back long since."""
+"""How long the pool tries to replace a lost connection, with growing pauses; then the next request starts over. With
+the pool's default of five minutes the pauses grow to minutes, long after Postgres is back."""
 _SESSION: Final = {
-    "statement_timeout": "30s",  # one query must not hold a connection for ever
-    # What is read are pages: found by an index, mostly in memory, and no reason to take more than one core.
+    "statement_timeout": "30s",  # so that no query holds a connection forever
+    # Queries read pages by an index, mostly from memory; none needs more than one core.
     "max_parallel_workers_per_gather": "0",
     "random_page_cost": "1.1",
 }
 
 
 async def serve(settings: Settings) -> None:
-    """Answer requests until SIGTERM or SIGINT; then finish those under way, end the streams, and return.
+    """Serve requests until SIGTERM or SIGINT; then finish those in progress, end the streams, and return.
 
     Raises `DependencyAway`, `TopicMismatch`, `AddressInUse`, `SettingsError`.
     """
@@ -54,7 +59,7 @@ async def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     certificates = None if settings.tls is None else Certificates(settings.tls)
-    installed = await prepare(settings)
+    installed = await prepare(settings, connections.api(settings.connections))
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions, timeout_s=settings.append_timeout_s)
     positions = Positions(settings.postgres)
     hub = Hub(settings.kafka, settings.topics.events, installed.topic_id, installed.partitions, log.end_offsets)
@@ -74,9 +79,11 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
                 max_argument_bytes=settings.max_argument_bytes,
                 queues=settings.queues,
                 unserved_s=settings.unserved_s,
+                listed_s=settings.listed_s,
             )
+            schedules = KafkaScheduleLog(log, settings.kafka, settings.topics.schedules)
             server = Server(
-                _application(settings, service, hub, audit, watch),
+                _application(settings, service, hub, audit, watch, schedules),
                 hub,
                 settings.keep_alive_s,
                 limits=settings.limits,
@@ -93,24 +100,44 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
             await log.close()
 
 
-def _place(settings: Settings, broker_clock: BrokerClock) -> Place:
+def _place(settings: Settings, broker_clock: ServerClock) -> Place:
     certificates = () if settings.tls is None else (Path(settings.tls.certificate),)
     return place_of(settings, broker_clock=broker_clock, certificates=certificates)
 
 
-def _application(settings: Settings, service: Service, hub: Hub, audit: Audit, watch: Watch) -> ASGIApp:
+def _application(
+    settings: Settings, service: Service, hub: Hub, audit: Audit, watch: Watch, schedules: KafkaScheduleLog
+) -> ASGIApp:
     app = build(
         service,
-        Authenticator(service.connection, audit, settings=settings.passwords),
+        _authenticator(settings, service, audit),
         hub,
         audit,
         Seats(settings.limits),
         watch,
         quotas=Quotas(service.connection, settings.quotas, audit),
+        schedules=schedules,
+        task_rights=TaskRights(service.connection, is_scoped=settings.is_scoped),
         has_access_log=settings.has_access_log,
         hsts_s=settings.hsts_s,
     )
-    return Forwarding(app, settings.proxies, settings.forwarded) if settings.proxies else app
+    inner = Forwarding(app, settings.proxies, settings.forwarded) if settings.proxies else app
+    return RemoteUser(inner, settings.remote_user) if settings.remote_user.proxies else inner
+
+
+def _authenticator(settings: Settings, service: Service, audit: Audit) -> Authenticator:
+    try:
+        return Authenticator(
+            service.connection,
+            audit,
+            settings=settings.passwords,
+            session_s=settings.session_s,
+            oidc=settings.oidc,
+        )
+    except OSError as error:  # an SSLError is one as well
+        raise SettingsError(
+            f"PULP_OIDC_CA_FILE={settings.oidc.ca_file}: the certificates cannot be read: {error}"
+        ) from error
 
 
 def connection_pool(conninfo: str, most: int) -> AsyncConnectionPool:
@@ -120,7 +147,7 @@ def connection_pool(conninfo: str, most: int) -> AsyncConnectionPool:
         "pulp-api",
         connect_timeout_s=3,
         settings=_SESSION,
-        prepared_most=32,  # a page of tasks has a plan of some 170 KiB for the values that it is asked with
+        prepared_most=32,  # the plan of a page of tasks takes about 170 KiB
         min_size=min(2, most),
         max_size=most,
         timeout=_POOL_WAIT_S,
@@ -130,7 +157,7 @@ def connection_pool(conninfo: str, most: int) -> AsyncConnectionPool:
 
 
 async def _check(connection: AsyncConnection) -> None:
-    """Raises if the connection has ended. A round trip only where something has come, which its end would be."""
+    """Raises if the connection has ended. Makes a round trip only if data has arrived, which may be the end."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):

@@ -1,4 +1,4 @@
-"""Repositories as clients make, change and remove them. Every change is audited."""
+"""Creates, changes and removes repositories for clients. Every change is audited."""
 
 import logging
 import math
@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 from msgspec import Raw
 from msgspec.json import encode
+from psycopg import AsyncConnection
 from pulp_events.audit import What
 from pulp_events.errors import PulpError
 from pulp_events.ids import new_id
@@ -20,17 +21,18 @@ from pulp_projections.repositories import Repository, Runs, Said, Version
 
 from pulp_api.auditing.audit import Audit
 from pulp_api.logins.auth import Connect
-from pulp_api.service import Submitted
+from pulp_api.pattern_searches import PatternSearches
 from pulp_api.submitting.known_operations import KnownOperations
 from pulp_api.submitting.repository_bodies import Change, check_said, said_of
 from pulp_api.submitting.submission import Submission
+from pulp_api.submitting.submitter import Submitted
 
 REMOVAL: Final = "remove-repository"
 """The operation that removes what a repository holds. It takes `repo_id` and `missing_ok`."""
 _MAKING: Final = "sync"
-"""The operation whose first submission makes a repository."""
+"""The operation whose first submission creates a repository."""
 _ADOPTED_S: Final = 60.0
-"""So often, at most, a list looks for repositories without a record."""
+"""The least interval at which a list looks for repositories without a record."""
 _log = logging.getLogger("pulp.api")
 
 
@@ -51,71 +53,93 @@ class RepositoryExists(PulpError):
 
 
 @dataclass(frozen=True, slots=True)
-class Author:
-    """Who changes a repository, and by which request."""
+class Editor:
+    """The user who changes a repository, and the request."""
 
     actor: str
     address: str | None
     correlation_id: str | None
 
 
-class Shown(NamedTuple):
-    """A repository with the newest tasks that have worked on it."""
+class ShownRepository(NamedTuple):
+    """A repository with its newest tasks."""
 
     record: Repository
     runs: Runs
 
     @property
     def feed(self) -> str | None:
-        """Where a sync that names no feed fetches from; None if it must name one."""
+        """The feed of a sync that names none; None if it has to name one."""
         last = None if self.runs.sync is None else self.runs.sync.feed
         return self.record.sync_options.get("feed") or last
 
     @property
     def feed_source(self) -> str | None:
-        """Who says so: the `repository`, or its newest `sync`."""
+        """Where the feed comes from: the `repository`, or its newest `sync`."""
         if self.record.sync_options.get("feed"):
             return "repository"
         return None if self.feed is None else "sync"
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What its newest successful sync has told, of `COUNTED`; empty before there is one."""
+        """The counts that its newest successful sync reported; empty before the first one."""
         return {} if self.runs.synced is None else self.runs.synced.counts
 
 
 class ShownPage(NamedTuple):
-    """Some repositories, and how many there are in all."""
+    """A page of repositories, and their total number."""
 
-    rows: list[Shown]
+    rows: list[ShownRepository]
     total: int
 
 
 class Repositories:
     """The repositories of one installation."""
 
-    def __init__(self, connect: Connect, audit: Audit, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._connect, self._audit, self._clock_s = connect, audit, clock_s
+    def __init__(
+        self,
+        connect: Connect,
+        pattern_searches: PatternSearches,
+        audit: Audit,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connect, self._pattern_searches = connect, pattern_searches
+        self._audit, self._clock_s = audit, clock_s
         self._operations = KnownOperations(connect)
         self._adopts_at_s = -math.inf
 
     async def page(
         self, conditions: Sequence[Condition], *, order: LiteralString, limit: int | None, offset: int = 0
     ) -> ShownPage:
-        """The repositories for which every condition holds, and their newest tasks."""
+        """A page of the repositories that meet every condition, with their newest tasks."""
         await self._adopt()
         async with self._connect() as connection:
             page = await store.page(connection, conditions, order=order, limit=limit, offset=offset)
-            runs = await store.newest(connection, [row.repo_id for row in page.rows])
-        return ShownPage([Shown(row, runs[row.repo_id]) for row in page.rows], page.total)
+            return ShownPage(await _shown(connection, page.rows), page.total)
 
-    async def get(self, repo_id: str) -> Shown:
+    async def search(
+        self,
+        conditions: Sequence[Condition],
+        *,
+        order: LiteralString,
+        limit: int,
+        offset: int,
+        has_patterns: bool = False,
+    ) -> list[ShownRepository]:
+        """The same without the total; with regular expressions raises what `PatternSearches` does."""
+        await self._adopt()
+        opened = self._pattern_searches.transaction() if has_patterns else self._connect()
+        async with opened as connection:
+            rows = await store.rows(connection, conditions, order=order, limit=limit, offset=offset)
+            return await _shown(connection, rows)
+
+    async def get(self, repo_id: str) -> ShownRepository:
         """One repository. Raises `NoRepository`."""
         async with self._connect() as connection:
             record = await store.find(connection, repo_id)
             if record is None:
                 raise NoRepository(repo_id)
-            return Shown(record, (await store.newest(connection, [repo_id]))[repo_id])
+            return ShownRepository(record, (await store.newest(connection, [repo_id]))[repo_id])
 
     async def by_id(self, pulp_id: UUID) -> Repository:
         """The record with this id. Raises `NoRepository`."""
@@ -126,12 +150,12 @@ class Repositories:
         return record
 
     async def versions(self, repo_id: str) -> list[Version]:
-        """The versions that tasks tell of, newest first."""
+        """The versions that syncs have reported, newest first."""
         async with self._connect() as connection:
             return await store.versions(connection, repo_id)
 
-    async def create(self, repo_id: str, change: Change, by: Author) -> Repository:
-        """Make a repository. Raises `RepositoryExists`, `BadRepository`."""
+    async def create(self, repo_id: str, change: Change, by: Editor) -> Repository:
+        """Create a repository. Raises `RepositoryExists`, `BadRepository`."""
         said = change.on(Said())
         check_said(said, await self._declared(change))
         async with self._connect() as connection:
@@ -143,9 +167,9 @@ class Repositories:
         self._note(What.REPOSITORY_CREATED, by, repo_id)
         return record
 
-    async def update(self, repo_id: str, change: Change, by: Author) -> Repository:
-        """Change what is said of a repository. Raises `NoRepository`, `BadRepository`."""
-        operations = await self._declared(change)  # before a connection is held: this may need one
+    async def update(self, repo_id: str, change: Change, by: Editor) -> Repository:
+        """Change a repository. Raises `NoRepository`, `BadRepository`."""
+        operations = await self._declared(change)  # before this method takes a connection, as it may need one
         async with self._connect() as connection, connection.transaction():
             record = await store.lock(connection, repo_id) or await store.find(connection, repo_id)
             if record is None:
@@ -163,7 +187,7 @@ class Repositories:
         return changed
 
     async def remove(
-        self, repo_id: str, by: Author, submit: Callable[[Submission, UUID], Awaitable[Submitted]]
+        self, repo_id: str, by: Editor, submit: Callable[[Submission, UUID], Awaitable[Submitted]]
     ) -> Submitted:
         """Remove a repository's record, and submit the task that removes what it holds, behind those that still run.
 
@@ -187,10 +211,10 @@ class Repositories:
         self._note(What.REPOSITORY_REMOVED, by, repo_id, detail=f"task {submitted.task.task_id}")
         return submitted
 
-    async def note(self, task: TaskRow, by: Author) -> None:
-        """Make a record for the repository of a sync that was submitted, unless it has one. Never raises.
+    async def note(self, task: TaskRow, by: Editor) -> None:
+        """Create the record of a submitted sync's repository, unless it has one. Never raises.
 
-        The task is in the log by now, so no error may say otherwise; `get` makes up for a record that is missing.
+        The task is already in the log, so no error may suggest otherwise; `get` creates a missing record later.
         """
         found = [store.repo_id_of(key) for key in task.exclusive_resources] if task.operation == _MAKING else []
         for repo_id in filter(None, found):
@@ -198,7 +222,7 @@ class Repositories:
                 async with self._connect() as connection:
                     is_new = await store.note(connection, repo_id, by.actor, task.task_id)
             except psycopg.Error as error:
-                _log.warning("a repository was not recorded", extra={"repository": repo_id, "error": error})
+                _log.warning("cannot create the record of a repository", extra={"repository": repo_id, "error": error})
                 continue
             if is_new:
                 self._note(What.REPOSITORY_CREATED, by, repo_id, detail=f"by sync, task {task.task_id}")
@@ -210,13 +234,18 @@ class Repositories:
         try:
             async with self._connect() as connection:
                 await store.adopt_all(connection)
-        except psycopg.Error as error:  # such as on a standby: what has a record is told all the same
-            _log.warning("repositories without a record were not looked for", extra={"error": error})
+        except psycopg.Error as error:  # such as on a standby: repositories with a record are still listed
+            _log.warning("cannot look for repositories without a record", extra={"error": error})
 
     async def _declared(self, change: Change) -> dict[str, OperationRow]:
         return {name: await self._operations.get(name) for name in change.operations}
 
-    def _note(self, what: What, by: Author, repo_id: str, *, detail: str = "") -> None:
+    def _note(self, what: What, by: Editor, repo_id: str, *, detail: str = "") -> None:
         self._audit.note_change(
             what, actor=by.actor, address=by.address, target=repo_id, detail=detail, correlation_id=by.correlation_id
         )
+
+
+async def _shown(connection: AsyncConnection, rows: Sequence[Repository]) -> list[ShownRepository]:
+    runs = await store.newest(connection, [row.repo_id for row in rows])
+    return [ShownRepository(row, runs[row.repo_id]) for row in rows]

@@ -1,4 +1,4 @@
-"""Where a person arrives who has only the URL: the roots, the documentation as a page, and what leads on to them."""
+"""The entry pages: the API roots, the documentation, and the redirects to them."""
 
 from functools import cache
 from importlib.metadata import version
@@ -9,75 +9,102 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from pulp_api.html import links, page, wants_html
-from pulp_api.openapi.document import document
+from pulp_api.openapi.document import document, served
 from pulp_api.openapi.page import render
-from pulp_api.respond import API, json
-from pulp_api.v3.tasks import ROOT
+from pulp_api.respond import json
+from pulp_api.v2.dialect import ROOT as V2
+from pulp_api.v3.dialect import ROOT, PulpThree
 
 router = APIRouter(prefix=ROOT)
-"""What the document of the API tells of."""
+"""The routes that the OpenAPI document describes."""
 outside = APIRouter()
-"""What is there beside the API."""
-V2: Final = f"{API}/v2"
+"""The routes outside of the API."""
 DOCS: Final = f"{ROOT}/docs/"
 _LISTED: Final = {
     "docs": DOCS,
     "docs/api.json": f"{DOCS}api.json",
     "docs/api.yaml": f"{DOCS}api.yaml",
     "events": f"{ROOT}/events/",
+    "groups": f"{ROOT}/groups/",
     "livez": f"{ROOT}/livez/",
+    "login": f"{ROOT}/login/",
     "operations": f"{ROOT}/operations/",
+    "queues": f"{ROOT}/queues/",
     "readyz": f"{ROOT}/readyz/",
     "repositories": f"{ROOT}/repositories/",
     "repositories/rpm/rpm": f"{ROOT}/repositories/rpm/rpm/",
+    "resources": f"{ROOT}/resources/",
     "status": f"{ROOT}/status/",
+    "task-groups": f"{ROOT}/task-groups/",
+    "task-schedules": f"{ROOT}/task-schedules/",
     "tasks": f"{ROOT}/tasks/",
+    "tokens": f"{ROOT}/tokens/",
+    "users": f"{ROOT}/users/",
     "workers": f"{ROOT}/workers/",
 }
 _V2_LISTED: Final = {
+    "plugins/types": f"{V2}/plugins/types/",
     "repositories": f"{V2}/repositories/",
+    "roles": f"{V2}/roles/",
+    "status": f"{V2}/status/",
     "tasks": f"{V2}/tasks/",
     "tasks/search": f"{V2}/tasks/search/",
+    "users": f"{V2}/users/",
 }
 _FRONT: Final = {"api": f"{ROOT}/", "docs": DOCS, "status": f"{ROOT}/status/", "readyz": f"{ROOT}/readyz/"}
 
 
+class Outside(PulpThree):
+    """All paths that belong to no dialect. They answer as Pulp 3 does, and an unknown one says where the API is."""
+
+    prefix = ""
+
+    def unknown_path(self, request: Request) -> Response:
+        """404."""
+        root = f"{ROOT}/"
+        if wants_html(request):
+            body = f'<p>There is nothing at this address. The API is at <a href="{root}">{root}</a>.</p>'
+            return page("Not found", body, 404)
+        url = str(request.base_url).rstrip("/") + root
+        return json({"detail": f"Not found. The API is at {url}", "api": url}, 404)
+
+
 @router.get("/")
 async def list_root(request: Request) -> Response:
-    """What there is in the v3 dialect, as Pulp 3's API root: name → URL. Open to all."""
+    """The root of the v3 dialect: name → URL, as in Pulp 3. Open to anonymous users."""
     return _listing(request, "Pulp Tasks: API v3", _LISTED)
 
 
 @router.get("/docs/")
 async def read_docs() -> Response:
-    """The documentation as a page."""
+    """The documentation as an HTML page."""
     return page("Pulp Tasks: API v3", _documentation())
 
 
 @router.get("/docs/api.json")
-async def json_document() -> Response:
-    """The OpenAPI document that pulp-cli reads."""
-    return json(document())
+async def json_document(request: Request) -> Response:
+    """The OpenAPI document that pulp-cli reads; with `pk_path`, with ids in place of hrefs."""
+    return Response(_document(*_wanted(request))[0], media_type="application/json")
 
 
 @router.get("/docs/api.yaml")
-async def yaml_document() -> Response:
+async def yaml_document(request: Request) -> Response:
     """The same as YAML."""
-    return Response(_yaml(), media_type="application/yaml")
+    return Response(_document(*_wanted(request))[1], media_type="application/yaml")
 
 
 @outside.get(f"{V2}/")
 async def list_v2_root(request: Request) -> Response:
-    """What there is in the v2 dialect. Open to all."""
+    """The root of the v2 dialect: name → URL. Open to anonymous users."""
     return _listing(request, "Pulp Tasks: API v2", _V2_LISTED)
 
 
 @outside.get("/")
 async def front(request: Request) -> Response:
-    """Where to go on."""
+    """The front page: links to the API, its documentation and its status."""
     if not wants_html(request):
-        told = {"name": "pulp-tasks", "version": version("pulp-tasks"), **_absolute(request, _FRONT)}
-        return json(told, headers={"Vary": "Accept"})
+        body = {"name": "pulp-tasks", "version": version("pulp-tasks"), **_absolute(request, _FRONT)}
+        return json(body, headers={"Vary": "Accept"})
     names = {"api": "The API", "docs": "Its documentation", "status": "Status", "readyz": "Readiness"}
     hint = f"<p>Version {version('pulp-tasks')}. The command for people is <code>pulp-admin</code>.</p>"
     return page("Pulp Tasks", hint + links({names[name]: url for name, url in _FRONT.items()}))
@@ -87,22 +114,22 @@ async def front(request: Request) -> Response:
 @outside.get("/docs/")
 @outside.get("/redoc")
 async def to_docs() -> Response:
-    """Where other services have their documentation."""
+    """Redirect from where other services have their documentation."""
     return RedirectResponse(DOCS, 302)
 
 
 @outside.get("/favicon.ico")
 async def favicon() -> Response:
-    """There is none: browsers ask all the same."""
+    """Empty: browsers ask for it anyway."""
     return Response(status_code=204, headers={"Cache-Control": "public, max-age=86400"})
 
 
 @outside.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """There are none yet; a monitor is told what it can read instead."""
-    told = _absolute(request, {name: _FRONT[name] for name in ("readyz", "status")})
+    """There are no metrics yet; the answer tells a monitor what it can read instead."""
+    urls = _absolute(request, {name: _FRONT[name] for name in ("readyz", "status")})
     detail = "Not found. There are no metrics here: readyz and status tell how the service is."
-    return json({"detail": detail, **told}, 404)
+    return json({"detail": detail, **urls}, 404)
 
 
 def _listing(request: Request, title: str, listed: dict[str, str]) -> Response:
@@ -116,11 +143,21 @@ def _absolute(request: Request, paths: dict[str, str]) -> dict[str, str]:
     return {name: base + path for name, path in paths.items()}
 
 
+def _wanted(request: Request) -> tuple[bool, bool]:
+    """Whether paths have ids, as Pulp decides by the parameter alone; and whether another component is wanted."""
+    query = request.query_params
+    return "pk_path" in query, query.get("component", "core") != "core"
+
+
 @cache
 def _documentation() -> str:
-    return render(document())
+    return render(served())
 
 
 @cache
-def _yaml() -> bytes:
-    return msgspec.yaml.encode(document())
+def _document(with_ids: bool, is_other: bool) -> tuple[bytes, bytes]:
+    """The document as JSON and as YAML."""
+    found = document(with_ids=with_ids)
+    if is_other:
+        found["paths"] = {}
+    return msgspec.json.encode(found), msgspec.yaml.encode(found)

@@ -1,7 +1,7 @@
-"""One process for each instance id.
+"""Only one process may use an instance name.
 
-Kafka gives the partitions of a static member to whoever joined last under its id, so two processes would take them from
-each other for ever. The id is therefore a lock in Postgres, held for as long as the process lives.
+Kafka gives the partitions of a static group member to the process that joined last under its name, so two processes
+would keep taking them from each other. So a process holds a lock in Postgres on its name for as long as it lives.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _log = logging.getLogger("pulp.processor")
 
 
 class InstanceInUse(PulpError):
-    """Another processor that is alive has this instance id."""
+    """Another live processor uses this instance name."""
 
     def __init__(self, instance: str, holder: str) -> None:
         super().__init__(
@@ -34,7 +34,7 @@ class InstanceInUse(PulpError):
 
 
 class Instance:
-    """The lock on an instance id. `patience_s` is how long a holder that has just died may keep it."""
+    """The lock on an instance name. `patience_s` is how long to wait for a holder that has just died."""
 
     def __init__(self, conninfo: str, name: str, *, patience_s: float = _PATIENCE_S) -> None:
         self._conninfo = conninfo
@@ -43,7 +43,7 @@ class Instance:
         self._connection: AsyncConnection | None = None
 
     async def take(self) -> None:
-        """Take the lock. Raises `InstanceInUse`, or `ReadModelUnavailable` if Postgres is away."""
+        """Acquire the lock. Raises `InstanceInUse`, or `ReadModelUnavailable` if Postgres is away."""
         await self.close()
         try:
             await self._take()
@@ -58,7 +58,7 @@ class Instance:
             raise InstanceInUse(self._name, await locks.holder(connection, number) or "another processor")
 
     async def keep(self) -> Never:
-        """Hold it for ever: takes it again after Postgres was away. Raises `InstanceInUse` if it is gone then."""
+        """Hold the lock forever; acquire it again after Postgres was away. Raises `InstanceInUse` if it is taken."""
         while True:
             await asyncio.sleep(_PERIOD_S)
             try:
@@ -70,7 +70,7 @@ class Instance:
                 _log.warning("Postgres does not hold the instance id: %s", reason_of(error))
 
     async def close(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

@@ -8,23 +8,27 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Never
 
 from confluent_kafka.admin import AclOperation
-from pulp_events import admin
 from pulp_events.errors import PulpError
 from pulp_events.log import KafkaLog
+from pulp_events.schedule_log import KafkaScheduleLog
 from pulp_runtime.gc_tuning import collect_seldom
 from pulp_runtime.heartbeat import Heartbeat
+from pulp_runtime.preconditions.connections import PROCESSOR
 from pulp_runtime.preconditions.looking import place_of
 from pulp_runtime.preconditions.watch import Watch
 from pulp_runtime.startup import prepare
+from pulp_runtime.tick_submission import MakeTickSubmitter
 
-from pulp_processor.app import ProcessorApp, group_of
-from pulp_processor.consuming import leaving
+from pulp_processor.consuming import internals, shutdown
 from pulp_processor.consuming.aiokafka_settings import check_group, refusal
-from pulp_processor.dead_letters.sender import DeadLetterSender
+from pulp_processor.consuming.app import ProcessorApp, group_of
+from pulp_processor.consuming.watchdog import watch
+from pulp_processor.dead_letters.publisher import DeadLetterPublisher
+from pulp_processor.dispatching.dispatcher import Dispatcher
 from pulp_processor.instance import Instance
 from pulp_processor.reacting.reactor import Reactor
+from pulp_processor.scheduling.scheduler import Scheduler
 from pulp_processor.settings import Settings
-from pulp_processor.watchdog import watch
 
 _TOPIC_PERIOD_S: Final = 5.0
 _POSITIONS_PERIOD_S: Final = 2.0
@@ -32,21 +36,29 @@ _STOP_S: Final = 5.0
 _log = logging.getLogger("pulp.processor")
 
 
-async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> None:
+async def serve(
+    settings: Settings, stopping: asyncio.Event | None = None, *, make_submitter: MakeTickSubmitter | None = None
+) -> None:
     """Project until SIGTERM or SIGINT; then finish the batches in flight, leave the group, and return.
 
-    Raises `PulpError` for what a restart may not mend, or where a restart is the cure (a stalled partition). With
-    `stopping` given it ends when that is set, and leaves signals alone.
+    Raises `PulpError` for what a restart may not fix, and for a stalled partition, which a restart does fix. If
+    `stopping` is given, it runs until that is set and does not handle signals. Without `make_submitter` it runs no
+    schedules.
     """
     async with Heartbeat(settings.heartbeat) as heartbeat:
-        await _serve(settings, stopping, heartbeat)
+        await _serve(settings, stopping, heartbeat, make_submitter)
 
 
-async def _serve(settings: Settings, stopping: asyncio.Event | None, heartbeat: Heartbeat) -> None:
-    installed = await prepare(settings)
-    await asyncio.to_thread(admin.check_rights, settings.kafka, settings.topics.events, AclOperation.READ)
+async def _serve(
+    settings: Settings,
+    stopping: asyncio.Event | None,
+    heartbeat: Heartbeat,
+    make_submitter: MakeTickSubmitter | None,
+) -> None:
+    internals.install()
+    installed = await prepare(settings, PROCESSOR, rights=[AclOperation.READ])
     await check_group(settings.kafka, group_of(settings))
-    leave = _stay if stopping else leaving.end_process
+    give_up = _keep_running if stopping else shutdown.end_process
     if stopping is None:
         stopping = asyncio.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -60,35 +72,55 @@ async def _serve(settings: Settings, stopping: asyncio.Event | None, heartbeat: 
             cancel_grace_s=settings.cancel_grace_s,
             lease_margin_s=settings.lease_margin_s,
         )
-        app.committed = reactor.wake
-        sender = DeadLetterSender(settings.kafka, settings.topics, settings.postgres, lambda: app.owned)
-        beside = [
+        app.after_commit = reactor.wake
+        scheduler = None if make_submitter is None else _scheduler(settings, log, installed.partitions, make_submitter)
+        dispatcher = Dispatcher(
+            log, settings.postgres, quotas=settings.quotas, unserved_s=settings.unserved_s, companion=scheduler
+        )
+        publisher = DeadLetterPublisher(settings.kafka, settings.topics, settings.postgres, lambda: app.owned)
+        services = [
             reactor.run(),
-            sender.run(),
-            watch(settings.stall_s, app.standings, log.end_offsets),
+            dispatcher.run(),
+            publisher.run(),
+            watch(settings.stall_s, app.progress, log.end_offsets),
             app.watch_topic(_TOPIC_PERIOD_S),
             app.watch_positions(_POSITIONS_PERIOD_S),
             Watch(place_of(settings, broker_clock=log.broker_clock)).keep(),
         ]
         if instance is not None:
-            beside.append(instance.keep())
+            services.append(instance.keep())
         collect_seldom()
-        await _run(app, beside, stopping, leave, heartbeat)
+        await _run(app, services, stopping, give_up, heartbeat)
 
 
-def _stay() -> None:
-    """Somebody else's process goes on."""
+def _scheduler(
+    settings: Settings, log: KafkaLog, partitions: int, make_submitter: MakeTickSubmitter
+) -> Callable[[], Coroutine[Any, Any, Never]]:
+    topic = settings.topics.schedules
+    return Scheduler(
+        KafkaScheduleLog(log, settings.kafka, topic),
+        settings.kafka,
+        topic,
+        settings.postgres,
+        make_submitter(log, partitions),
+        log.end_offsets,
+        grace_s=settings.schedule_grace_s,
+    ).run
+
+
+def _keep_running() -> None:
+    """The process belongs to the caller of `serve`."""
 
 
 async def _run(
     app: ProcessorApp,
-    beside: list[Coroutine[Any, Any, None]],
+    services: list[Coroutine[Any, Any, None]],
     stopping: asyncio.Event,
-    leave: Callable[[], None],
+    give_up: Callable[[], None],
     heartbeat: Heartbeat,
 ) -> None:
-    """Until it is to stop; raises the first error of the app or of what runs beside it."""
-    tasks = [asyncio.create_task(coroutine) for coroutine in beside]
+    """Run until `stopping` is set; raises the first error of the app or of a service."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in services]
     tasks.append(asyncio.create_task(_until_stopped(app)))
     waiting = asyncio.create_task(stopping.wait())
     try:
@@ -104,10 +136,10 @@ async def _run(
             task.cancel()
         await asyncio.gather(*tasks, waiting, return_exceptions=True)
         await app.close_writers()
-        await leaving.stop(app, _STOP_S, leave)
-        await app.close_writers()  # those of an assignment that came meanwhile
+        await shutdown.stop(app, _STOP_S, give_up)
+        await app.close_writers()  # an assignment may have come meanwhile
         if app.fault.done():
-            app.fault.exception()  # seen: another error may have come first
+            app.fault.exception()  # mark it as retrieved: another error may have been raised first
 
 
 async def _until_stopped(app: ProcessorApp) -> Never:

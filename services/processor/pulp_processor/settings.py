@@ -1,22 +1,32 @@
 """The processor's settings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Self
 
+from pulp_accounts.quotas import SETTINGS as QUOTAS
+from pulp_accounts.quotas import of_roles
+from pulp_accounts.users import Role
 from pulp_events import declared_settings
-from pulp_events import settings as read
-from pulp_events.declared_settings import Setting
+from pulp_events.declared_settings import Setting, Several
+from pulp_runtime.installation import UNSERVED, UNSERVED_S, Installation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(read.Installation):
+class Settings(Installation):
     """What a processor needs to know. Durations are in seconds."""
 
-    instance: str | None = None
-    """Static member of the consumer group: a restart keeps its partitions. Two processors may not share one."""
+    instance: Annotated[
+        str | None,
+        Setting(
+            "PULP_PROCESSOR_INSTANCE",
+            "Static member id in the consumer group: a restart after a crash keeps its partitions. No two processors"
+            " may share one.",
+        ),
+    ] = None
     batch_records: Annotated[
-        int, Setting("PULP_BATCH_RECORDS", "How many records one transaction projects at most.", least=1)
+        int,
+        Setting("PULP_BATCH_RECORDS", "The most records that one transaction projects.", least=1, most=1_000_000),
     ] = 5000
     stall_s: Annotated[
         float, Setting("PULP_STALL_S", "A partition with lag that does not move for so long ends the process.", least=1)
@@ -27,6 +37,7 @@ class Settings(read.Installation):
             "PULP_SESSION_TIMEOUT_S",
             "Kafka gives the partitions of a processor that sends no heartbeat for so long to another one.",
             least=1,
+            most=86_400,
         ),
     ] = 7
     cancel_grace_s: Annotated[
@@ -36,11 +47,17 @@ class Settings(read.Installation):
         float, Setting("PULP_LEASE_MARGIN_S", "How long after a lease has ended the processor acts on it.")
     ] = 2
 
+    schedule_grace_s: Annotated[
+        float,
+        Setting(
+            "PULP_SCHEDULE_GRACE_S", "How late a tick of a schedule may be run before it counts as missed.", least=5
+        ),
+    ] = 60
+    unserved_s: Annotated[float, UNSERVED] = UNSERVED_S
+    quotas: Annotated[Mapping[Role, str], Several(of_roles, QUOTAS)] = field(default_factory=dict)
+    """The same as the API's: the dispatcher keeps how many tasks of a user may run at once."""
+
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
         """Raises `SettingsError`, which names the key."""
-        return cls(
-            **read.installation(env),
-            instance=env.get("PULP_PROCESSOR_INSTANCE") or None,
-            **declared_settings.read(cls, env),
-        )
+        return cls(**declared_settings.read(cls, env))

@@ -1,13 +1,13 @@
-"""The garbage collector of a process that makes very many objects at a time."""
+"""Garbage collection in a process that creates very many objects at a time."""
 
 import gc
 
 
 def collect_seldom() -> None:
-    """Let it look seldom for cycles, and not at what is there now. For the edge of a process: it holds for all of it.
+    """Freeze the objects that exist, and collect cycles rarely. It is process-wide: call it once at start-up.
 
-    A batch of records, or a page of tasks, is very many objects without a cycle among them: looking for one would take
-    up to a third of the time.
+    A batch of records or a page of tasks is very many objects without cycles, and looking for some would take up to a
+    third of the time.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""The heap of a process, which the C library keeps."""
+"""Tuning of the C library's heap."""
 
 import contextlib
 import ctypes
@@ -6,16 +6,15 @@ from typing import Final
 
 _M_ARENA_MAX: Final = -8  # mallopt(3), glibc
 _M_MMAP_THRESHOLD: Final = -3
-_LARGE_BYTES: Final = 262_144
+_LARGE_BYTES: Final = 524_288  # above the 262,144 that asyncio allocates per read: those must not be mapped one by one
 
 
 def keep_heap_small() -> None:
-    """Let all threads share one heap, without large blocks. Call it before there are threads.
+    """Make all threads share one heap, without large blocks. Call it before any thread starts. Only for glibc.
 
-    glibc gives threads heaps of their own, and what one thread takes and another lets go of is room in none of the
-    others: batches of records, which a thread reads and another writes, made a process twice as large. A large block
-    has pages of its own only until the first one is freed; from then on such blocks lie in the heap, and small ones
-    between them keep the heap from shrinking. Elsewhere than on glibc it does nothing.
+    glibc gives each thread an arena, and what it allocated there no other thread can use, also once it is free: batches
+    of records, read by one thread and written by another, made a process twice as large. Large blocks get own pages
+    only until the first one is freed; later ones lie in the heap, where small blocks keep it from shrinking.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
@@ -24,6 +23,6 @@ def keep_heap_small() -> None:
 
 
 def give_back() -> None:
-    """Give memory that is not in use back to the system, some milliseconds' work. Elsewhere than on glibc nothing."""
+    """Return unused memory to the system, which takes some milliseconds. Only for glibc."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""The heartbeat of a process: while its event loop turns, a file says so."""
+"""The heartbeat of a process: a file that shows that its event loop runs."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ _log = logging.getLogger("pulp")
 
 
 class Heartbeat:
-    """An async context: inside it the file is written every two seconds. Without a path it does nothing.
+    """An async context in which the file is written every two seconds. Without a path it does nothing.
 
-    A heartbeat tells of this process alone, not of Kafka or Postgres: to start a process again helps neither. Raises
-    `SettingsError` where the file cannot be made.
+    It covers this process alone, not Kafka or Postgres, since restarting the process would help neither. Entering it
+    raises `SettingsError` if the file cannot be created.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -45,7 +45,7 @@ class Heartbeat:
             self._file.close()
 
     def up(self) -> None:
-        """The process has started, and does what it is for from now on."""
+        """Report that the process has started and is at work."""
         self._state = UP
         if self._file is not None:
             self._write(self._file)
@@ -58,5 +58,5 @@ class Heartbeat:
     def _write(self, file: HeartbeatFile) -> None:
         try:
             file.beat(self._state)
-        except OSError as error:  # whoever reads it will see that it is old
+        except OSError as error:  # its readers see that it is old
             _log.warning("the heartbeat cannot be written: %s", error, extra={"file": str(self._path)})

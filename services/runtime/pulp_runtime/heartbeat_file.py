@@ -1,6 +1,6 @@
-"""The file by which a process says that it is at work, for whoever asks from outside.
+"""The file by which a process shows probes that it is at work.
 
-It needs nothing but Python: a probe that reads it takes as long as Python takes to start.
+It imports nothing but the standard library, so that a probe is fast.
 """
 
 import contextlib
@@ -12,20 +12,20 @@ from typing import Final, NamedTuple, Self
 STARTING: Final = "starting"
 UP: Final = "up"
 _LINE: Final = "{state:<10}{now_s:>20.3f}\n"
-"""Always as long: one small write replaces the one before, and a reader sees either, or an empty file at first."""
+"""Of constant length, so that one write replaces the previous line: a reader sees either, or at first an empty file."""
 _LONGEST: Final = 64
 
 
 class Beat(NamedTuple):
-    """What a process said last."""
+    """The last heartbeat of a process."""
 
     is_up: bool
     age_s: float
-    """By the machine's monotonic clock: a clock that is set meanwhile changes nothing."""
+    """By the machine's monotonic clock, so that setting the clock changes nothing."""
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """Raises `OSError` if nobody has written one yet, `ValueError` if the file is not of a heartbeat."""
+        """Raises `OSError` if there is no heartbeat yet, `ValueError` if the file holds something else."""
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             line = os.read(descriptor, _LONGEST)
@@ -38,21 +38,21 @@ class Beat(NamedTuple):
 
 
 class HeartbeatFile:
-    """The writer's side."""
+    """A heartbeat file, open for writing."""
 
     def __init__(self, path: str) -> None:
-        """Makes the file, which nobody else may write; raises `OSError`. A link in its place is refused."""
+        """Create the file, which no other user may write. Raises `OSError`, also for a symbolic link in its place."""
         self._path = path
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
 
     def beat(self, state: str) -> None:
-        """Say that the process is at work now. Raises `OSError`."""
+        """Record that the process is at work now. Raises `OSError`."""
         line = _LINE.format(state=state, now_s=time.monotonic())
         os.pwrite(self._descriptor, line.encode("ascii"), 0)
 
     def close(self) -> None:
-        """Remove the file: the process ends in order."""
+        """Remove the file, since the process shuts down cleanly."""
         os.close(self._descriptor)
         with contextlib.suppress(OSError):
             os.unlink(self._path)

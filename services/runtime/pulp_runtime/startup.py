@@ -1,28 +1,31 @@
-"""What every server process does first: wait for Kafka and Postgres, check the topic, make the database ready."""
+"""The start of every server process: wait for Kafka and Postgres, check the topic, install the database."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import psycopg
+from confluent_kafka.admin import AclOperation
 from psycopg import AsyncConnection
 from pulp_events import admin, topic_states
 from pulp_events.errors import LogRefused, LogUnavailable, PulpError, TopicMismatch
 from pulp_events.findings import Finding, Severity, faults
 from pulp_events.kafka import Servers
-from pulp_events.settings import Installation
-from pulp_events.topics import Topics
 from pulp_projections.away import AWAY, keep_trying, reason_of
 from pulp_projections.connection import check, connect
 from pulp_projections.conninfo import place_of
 from pulp_projections.generations import active_generation, install
 
-from pulp_runtime.preconditions import database
+from pulp_runtime.installation import Installation
+from pulp_runtime.preconditions import connections, database, pooling
+from pulp_runtime.preconditions.connections import COMMAND, Needs, Room
 
 T = TypeVar("T")
 _ATTEMPT_S: Final = 3.0
+_HELD: Final = 1
+"""The connection that looks; it is closed before the process opens its own."""
 _log = logging.getLogger("pulp.startup")
 
 
@@ -31,73 +34,86 @@ class DependencyAway(PulpError):
 
 
 class PreconditionFailed(PulpError):
-    """What the installation stands on cannot be used as it is; says what is wrong, and the command that mends it."""
+    """Kafka or Postgres cannot be used as configured. The message says what is wrong, and the command that mends it."""
 
     def __init__(self, findings: Sequence[Finding], otherwise: str = "") -> None:
         super().__init__("; ".join(str(each) for each in findings) + (f", {otherwise}" if otherwise else ""))
         self.findings = tuple(findings)
 
 
-class _NotMigrated(Exception):
-    """This role may not make the tables; whoever may can be about to."""
+class _NotYet(Exception):
+    """The database cannot be used now; that may change by itself."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(str(finding))
         self.finding = finding
 
 
+class _NotMigrated(_NotYet):
+    """This role may not create the tables; their owner may be about to."""
+
+
+class _NoRoom(_NotYet):
+    """Too few connections are left; other processes may end."""
+
+
 class Installed(NamedTuple):
-    """What a process starts from."""
+    """The topic and the database with which a process starts."""
 
     topic_id: str
     partitions: int
     generation: int
     migrations: tuple[str, ...] = ()
-    """Those that were applied now."""
+    """The migrations that were applied now."""
 
 
-async def prepare(installation: Installation) -> Installed:
-    """Wait until both answer, saying what is waited for; check topic and database; install what the database lacks.
+async def prepare(
+    installation: Installation, needs: Needs = COMMAND, *, rights: Collection[AclOperation] = ()
+) -> Installed:
+    """Wait until Kafka and Postgres answer, check topic and database, and install what the database lacks.
 
-    Nothing is written where nothing is missing, so a role without the right to make tables suffices then. Raises
-    `SettingsError` for a bad connection string, `DependencyAway` after the startup timeout, `PreconditionFailed` for a
-    database that cannot be used or topics that lose or spoil events, `TopicMismatch` if the topic is not the one that
-    the positions in Postgres belong to.
+    `needs` are the connections to Postgres that the process will have: it logs them, and waits until the least of them
+    are free. `rights` are those that it has to have on the topic of events. Nothing is written if nothing is missing,
+    so that a role without the right to create tables suffices.
+
+    Raises `SettingsError` for a bad connection string, `DependencyAway` after the startup timeout, `PreconditionFailed`
+    for a database that cannot be used or topics that lose or spoil events, `TopicMismatch` if the topic is not the one
+    that the positions in Postgres belong to, `LogRefused` if Kafka refuses us, or does not give us one of the rights.
     """
     kafka, postgres, topics = installation.kafka, installation.postgres, installation.topics
     check(postgres)
     place, ends = place_of(postgres), time.monotonic() + installation.startup_timeout_s
 
-    def describe() -> Awaitable[admin.TopicInfo]:
-        return asyncio.to_thread(admin.describe, kafka, topics.events, timeout_s=_ATTEMPT_S)
+    def look() -> Awaitable[admin.TopicInfo]:
+        return asyncio.to_thread(_look_at_kafka, installation, rights)
 
-    info = await _wait(f"Kafka at {kafka} with topic {topics.events}", describe, ends)
-    if installation.refuses_bad_topics:
-        await _wait(f"Kafka at {kafka}", lambda: asyncio.to_thread(_check_topics, kafka, topics), ends)
+    info = await _wait(f"Kafka at {kafka} with topic {topics.events}", look, ends)
 
     async def make_ready() -> Installed:
         async with await connect(postgres, "pulp-startup", connect_timeout_s=int(_ATTEMPT_S)) as connection:
             try:
-                return await _make_ready(connection, info)
+                return await _make_ready(connection, postgres, info, needs)
             except psycopg.errors.InsufficientPrivilege as error:
                 raise _NotMigrated(_lacks_rights(connection, error)) from error
 
     try:
         return await _wait(f"Postgres at {place}", make_ready, ends)
     except DependencyAway as error:
+        if isinstance(error.__cause__, _NoRoom):
+            raise DependencyAway(str(error.__cause__)) from error
         if isinstance(error.__cause__, _NotMigrated):
             raise PreconditionFailed([error.__cause__.finding]) from error
         raise
 
 
 async def wait_for_kafka(kafka: Servers, timeout_s: float) -> None:
-    """Wait until a broker answers, saying what is waited for. Raises `DependencyAway` after `timeout_s`."""
+    """Wait until a broker answers, with log lines. Raises `DependencyAway` after `timeout_s`."""
     ends = time.monotonic() + timeout_s
     await _wait(f"Kafka at {kafka}", lambda: asyncio.to_thread(admin.ping, kafka, timeout_s=_ATTEMPT_S), ends)
 
 
 async def wait_for_postgres(conninfo: str, timeout_s: float) -> None:
-    """Wait until the server lets us in, saying what is waited for. Raises `DependencyAway` after `timeout_s`."""
+    """Wait until Postgres accepts our login, with log lines. Raises `DependencyAway` after `timeout_s`."""
 
     async def log_in() -> None:
         async with await connect(conninfo, "pulp-startup", connect_timeout_s=int(_ATTEMPT_S)):
@@ -112,7 +128,7 @@ async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> 
     def failed(error: Exception, _: float) -> None:
         nonlocal said
         if isinstance(error, LogRefused):
-            raise error  # waiting does not mend it
+            raise error  # waiting does not help
         now = time.monotonic()
         if now >= ends:
             raise DependencyAway(f"{what} did not answer in time: {reason_of(error)}") from error
@@ -120,19 +136,24 @@ async def _wait(what: str, attempt: Callable[[], Awaitable[T]], ends: float) -> 
             said = now
             _log.warning("waiting for %s, %.0f s more: %s", what, ends - now, reason_of(error))
 
-    return await keep_trying(attempt, failed, on=(*AWAY, LogUnavailable, _NotMigrated))
+    return await keep_trying(attempt, failed, on=(*AWAY, LogUnavailable, _NotYet))
 
 
-def _check_topics(kafka: Servers, topics: Topics) -> None:
-    found = faults(topic_states.findings(admin.connect(kafka), topics, timeout_s=_ATTEMPT_S))
-    # A topic that is missing loses nothing: whoever writes to it waits for it.
-    if spoiling := [each for each in found if each.check != "topic-missing"]:
-        raise PreconditionFailed(spoiling, "or let it pass with PULP_TOPIC_CHECK=warn")
+def _look_at_kafka(installation: Installation, rights: Collection[AclOperation]) -> admin.TopicInfo:
+    topics = installation.topics
+    brokers = admin.connect(installation.kafka)  # one for all questions: a client costs threads and connections
+    info = admin.describe(brokers, topics.events, rights=rights, timeout_s=_ATTEMPT_S)
+    if installation.refuses_bad_topics:
+        found = faults(topic_states.findings(brokers, topics, timeout_s=_ATTEMPT_S))
+        # A missing topic loses nothing: its writers wait for it.
+        if spoiling := [each for each in found if each.check != "topic-missing"]:
+            raise PreconditionFailed(spoiling, "or let it pass with PULP_TOPIC_CHECK=warn")
+    return info
 
 
-async def _make_ready(connection: AsyncConnection, info: admin.TopicInfo) -> Installed:
+async def _make_ready(connection: AsyncConnection, conninfo: str, info: admin.TopicInfo, needs: Needs) -> Installed:
     facts = await database.look(connection)
-    wrong = {each.check: each for each in faults(database.judge(facts))}
+    wrong = {each.check: each for each in faults([*database.judge(facts), *await pooling.look(connection, conninfo)])}
     if waiting := wrong.pop("migrations-pending", None):
         raise _NotMigrated(waiting)
     if wrong:
@@ -141,7 +162,23 @@ async def _make_ready(connection: AsyncConnection, info: admin.TopicInfo) -> Ins
     if generation is None:
         generation = await install(connection, info.partitions)
     await _check_topic(connection, info)
+    if needs is not COMMAND:
+        _check_room(facts.room, needs.for_partitions(info.partitions))
     return Installed(info.topic_id, info.partitions, generation, facts.pending)
+
+
+def _check_room(room: Room, needs: Needs) -> None:
+    """Log what the process needs and what Postgres allows. Raises `_NoRoom` if it could not work with what is left."""
+    if (refused := connections.refusal(room, needs, held=_HELD)) is not None:
+        raise _NoRoom(refused)
+    if (limit := room.tightest) is None:
+        return
+    free = limit.free + _HELD
+    told = {"opens": needs.most, "free": free, "allowed": limit.most, "by": limit.name}
+    if free < needs.most:
+        _log.warning("Postgres may run out of connections: %s", connections.mend(limit), extra=told)
+    else:
+        _log.info("connections to Postgres", extra=told)
 
 
 def _lacks_rights(connection: AsyncConnection, error: psycopg.Error) -> Finding:

@@ -21,7 +21,7 @@ _LEAST_GRACE_S: Final = 1.0
 
 
 class AsyncRun:
-    """It shares the process with the worker and with other operations: what it starts is ended after it."""
+    """The operation shares the process with the worker and other operations; what it starts is ended after it."""
 
     def __init__(
         self,
@@ -46,8 +46,10 @@ class AsyncRun:
         )
         self._belongings = Belongings(claim.task_id, claim.operation)
         self._is_killed = False
+        self._loop_watch = surroundings.loop_watch
         self._patience: asyncio.TimerHandle | None = None
         own_tasks(asyncio.get_running_loop())
+        self._loop_watch.begin()
         self._task = asyncio.create_task(self._run(loaded), name=f"operation-{claim.task_id}")
 
     async def wait(self) -> Ended:
@@ -56,6 +58,7 @@ class AsyncRun:
         if self._patience is not None:
             self._patience.cancel()
         await self._belongings.end(self._grace_s, self._on_stuck)
+        self._loop_watch.end()
         if self._belongings.exit is not None:
             return raised(self._belongings.exit)
         if self._task.cancelled():  # killed before it began

@@ -46,7 +46,7 @@ class Belongings:
         self._output: OutputLines | None = None
 
     def enter(self) -> None:
-        """The current task runs the operation from now on; what it starts is the operation's."""
+        """From now on the current task runs the operation; what it starts belongs to the operation."""
         self._owner = asyncio.current_task()
         OWNER.set(self)
 

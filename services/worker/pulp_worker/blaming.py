@@ -1,4 +1,4 @@
-"""Operations that cost the worker its loop, its lease or a slot: the log names them, and their tasks are told."""
+"""Operations that block the worker's loop, cost its lease or keep a slot: the log and their tasks name them."""
 
 import logging
 from collections.abc import Callable, Iterable

@@ -22,7 +22,7 @@ from pulp_worker.scratch import make
 
 def main() -> None:
     """Run the job that comes on standard input, then end. Messages go to what standard output is at the start."""
-    die_with_parent(signal.SIGTERM)  # beside the end of input, whose other end somebody else may hold as well
+    die_with_parent(signal.SIGTERM)  # in addition to the end of input, whose other end another process may hold too
     adopt_orphans()
     commands, messages = _moved(0, os.O_RDONLY), _moved(1, os.O_WRONLY)
     first, rest = _first_line(commands)

@@ -1,4 +1,4 @@
-"""Running a plain operation: a guardian and the operation's process, told what to do by lines of JSON."""
+"""Running a plain operation: a guardian and the operation's process, controlled by lines of JSON."""
 
 import asyncio
 import contextlib
@@ -144,7 +144,7 @@ class ChildRun:
         return ended
 
     async def _end_unguarded(self, process: asyncio.subprocess.Process) -> None:
-        """The guardian was killed, or what it says is not understood: what it would have ended is ended here."""
+        """The guardian was killed or sent an invalid line: end here what it would have ended."""
         _log.warning("a plain operation has lost its guardian", extra={"task_id": self._job.task_id})
         with contextlib.suppress(ProcessLookupError):
             process.kill()

@@ -25,20 +25,21 @@ class Connection:
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[AsyncConnection]:
-        """The connection, in autocommit mode.
+    async def use(self, limit_s: float | None = None) -> AsyncIterator[AsyncConnection]:
+        """The connection, in autocommit mode; for so long where that is less than its own time.
 
         Raises `psycopg.OperationalError` if Postgres does not answer in time, or takes no writes now.
         """
+        timeout_s = self._timeout_s if limit_s is None else min(limit_s, self._timeout_s)
         async with self._lock:
             try:
-                async with asyncio.timeout(self._timeout_s):
+                async with asyncio.timeout(timeout_s):
                     if self._connection is None or self._connection.closed:
                         self._connection = await connect(self._conninfo, self._name, settings=self._settings)
                     yield self._connection
             except TimeoutError as error:
                 await self.close()  # an answer that comes late must not reach the next caller
-                raise psycopg.OperationalError(f"Postgres did not answer within {self._timeout_s:g} s") from error
+                raise psycopg.OperationalError(f"Postgres did not answer within {timeout_s:g} s") from error
             except psycopg.errors.ReadOnlySqlTransaction as error:
                 await self.close()  # a session keeps default_transaction_read_only from when it began
                 raise psycopg.OperationalError(f"the database takes no writes: {error}") from error
@@ -47,12 +48,12 @@ class Connection:
                     await self.close()
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             await self._connection.close()
 
 
 def _is_at_rest(connection: AsyncConnection) -> bool:
-    """Whether the next caller can use it: after a last answer that told of its end it never leaves pipeline mode."""
+    """Whether the next caller can use it: once the server has announced its end, it never leaves pipeline mode."""
     pgconn = connection.pgconn
     return pgconn.transaction_status == TransactionStatus.IDLE and pgconn.pipeline_status == PipelineStatus.OFF

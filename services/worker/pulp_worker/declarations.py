@@ -1,14 +1,15 @@
 """The declarations of a worker's operations, and which of two declarations counts."""
 
 import hashlib
-from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import to_builtins
 from packaging.version import InvalidVersion, Version
 
-from pulp_worker.loading import GROUP
+from pulp_worker.loading import operation_points
 from pulp_worker.sdk import Operation
 
 
@@ -22,6 +23,8 @@ class Declaration(NamedTuple):
     tags: list[str] | None
     arguments: dict[str, Any] | None
     requires: str | None
+    retry: dict[str, Any] | None
+    deadline_seconds: int | None
     package: str | None
     """The distribution that provides it; None if it comes from a module named in the settings."""
     version: str | None
@@ -30,6 +33,8 @@ class Declaration(NamedTuple):
     def digest(self) -> str:
         """Equal for equal declarations, whatever the version of the package."""
         said = self._replace(package=None, version=None)._asdict()
+        if self.retry is None and self.deadline_seconds is None:
+            del said["retry"], said["deadline_seconds"]  # the digest that releases without these fields compute
         return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:32]
 
 
@@ -46,8 +51,8 @@ class Registered(NamedTuple):
 
 def declarations(operations: Iterable[Operation]) -> list[Declaration]:
     """The declarations of these operations, sorted by name so that two workers cannot deadlock."""
-    points = list(entry_points(group=GROUP))
-    return [_declaration(operation, points) for operation in sorted(operations, key=lambda item: item.name)]
+    packages = {_top(point.module): _package(point) for point in operation_points()}
+    return [_declaration(operation, packages) for operation in sorted(operations, key=lambda item: item.name)]
 
 
 def replaces(mine: Declaration, registered: Registered, *, is_start: bool) -> bool:
@@ -71,9 +76,20 @@ def _is_older(mine: Declaration, registered: Registered) -> bool:
         return False
 
 
-def _declaration(operation: Operation, points: Iterable[EntryPoint]) -> Declaration:
-    package = operation.function.__module__.partition(".")[0]
-    by = next((point.dist for point in points if point.module.partition(".")[0] == package), None)
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _package(point: EntryPoint) -> tuple[str | None, str | None]:
+    """The distribution's name and version: its metadata is parsed at each access."""
+    if point.dist is None:
+        return None, None
+    metadata = point.dist.metadata
+    return metadata["Name"], metadata["Version"]
+
+
+def _declaration(operation: Operation, packages: Mapping[str, tuple[str | None, str | None]]) -> Declaration:
+    name, version = packages.get(_top(operation.function.__module__), (None, None))
     return Declaration(
         name=operation.name,
         cancellable=operation.cancellable,
@@ -82,6 +98,8 @@ def _declaration(operation: Operation, points: Iterable[EntryPoint]) -> Declarat
         tags=None if operation.tags is None else list(operation.tags),
         arguments=None if operation.schema is None else dict(operation.schema),
         requires=operation.requires,
-        package=None if by is None else by.name,
-        version=None if by is None else by.version,
+        retry=None if operation.retry is None else to_builtins(operation.retry),
+        deadline_seconds=operation.deadline_s,
+        package=name,
+        version=version,
     )

@@ -4,8 +4,15 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from pulp_events.declared_settings import Setting
+
 TASK_ID: Final = "PULP_TASK_ID"
 ATTEMPT_ID: Final = "PULP_ATTEMPT_ID"
+SETTINGS: Final = (
+    Setting(TASK_ID, "The id of the task that the operation runs for.", is_internal=True),
+    Setting(ATTEMPT_ID, "The id of this attempt to run it.", is_internal=True),
+)
+"""What the worker sets for the process of an operation."""
 
 _ALLOWED: Final = re.compile(
     r"PATH | HOME | USER | LOGNAME | SHELL | TERM | TZ | TMPDIR | TEMP | TMP"

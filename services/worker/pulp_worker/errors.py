@@ -20,16 +20,26 @@ class ProgressTooLarge(ValueError):
 
 
 class OperationError(Exception):
-    """Raise it to fail a task with an error code of the operation's own."""
+    """Raise it to fail a task with an error code of the operation's own.
 
-    def __init__(self, code: str, description: str) -> None:
+    A task that has retries left is tried again, unless the error is final: `is_final=True`, or so for the whole class.
+    """
+
+    is_final: bool = False
+    """Another attempt would end alike."""
+
+    def __init__(self, code: str, description: str, *, is_final: bool = False) -> None:
         super().__init__(description)
         self.code = code
         self.description = description
+        if is_final:
+            self.is_final = True
 
 
 class LimitExceeded(OperationError):
     """Something needs more than the worker's settings, or the call, allow: `limit-exceeded`. It names the setting."""
+
+    is_final = True
 
     def __init__(self, description: str) -> None:
         super().__init__("limit-exceeded", description)

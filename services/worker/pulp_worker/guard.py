@@ -1,4 +1,7 @@
-"""The threads that watch the worker's loop from outside: does it turn, and do its operations stop with the lease?"""
+"""The threads that watch the worker's loop from outside: does it turn, and do its operations stop with the lease?
+
+Both sleep while there is nothing to see: one while no operation is on the loop, the other until the lease runs out.
+"""
 
 import asyncio
 import logging
@@ -15,7 +18,7 @@ from pulp_worker.lease import Lease
 
 TICK_S: Final = 0.25
 BLOCKED_S: Final = 1.0
-"""A loop that does not turn for so long is told of; then again after twice the time, and so on."""
+"""A loop blocked for this long is reported, then again after twice the time, and so on."""
 _log = logging.getLogger("pulp.worker")
 _HANDLE_RUN: Final = asyncio.Handle._run.__code__
 
@@ -38,7 +41,7 @@ def owner_of(trace: TracebackType | None) -> Belongings | None:
 
 
 def _owner_in(frame: FrameType) -> Belongings | None:
-    """Each step of a task and each callback has the variables of who made it."""
+    """Each step of a task and each callback runs with the context variables of its creator."""
     if frame.f_code is not _HANDLE_RUN:
         return None
     owner: Belongings | None = frame.f_locals["self"]._context.get(OWNER)
@@ -46,13 +49,16 @@ def _owner_in(frame: FrameType) -> Belongings | None:
 
 
 class LoopWatch:
-    """Tells when the loop is blocked, by whom, and where. `pulse` is called four times a second, from its thread.
+    """Tells when operations block the loop, which of them, and where. Its thread sleeps while none is on the loop.
 
     Counts its own turns, not the time: a process that was stopped as a whole did not block its loop.
     """
 
-    def __init__(self, pulse: Callable[[], None] = lambda: None) -> None:
-        self._pulse = pulse
+    def __init__(self, on_begin: Callable[[], object] = lambda: None) -> None:
+        """`on_begin` is called on the loop before each operation."""
+        self._on_begin = on_begin
+        self._operations = 0
+        self._awake = threading.Event()
         self._stopping = threading.Event()
         self._unanswered = 0
         self._next_s = BLOCKED_S
@@ -67,6 +73,18 @@ class LoopWatch:
     def stop(self) -> None:
         """Nothing is watched any more."""
         self._stopping.set()
+        self._awake.set()
+
+    def begin(self) -> None:
+        """An operation begins on the loop. Call it there, before any code of the operation runs."""
+        self._on_begin()
+        self._operations += 1
+        if not self._awake.is_set():
+            self._awake.set()
+
+    def end(self) -> None:
+        """Nothing of the operation is on the loop any more."""
+        self._operations -= 1
 
     @property
     def blocked_s(self) -> float:
@@ -87,8 +105,10 @@ class LoopWatch:
         return Culprit(owner, stack)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        while not self._stopping.wait(TICK_S):
-            self._pulse()
+        while self._awake.wait() and not self._stopping.wait(TICK_S):
+            if self._operations == self._unanswered == 0:
+                self._sleep()
+                continue
             self._unanswered += 1
             if self._unanswered == 1:
                 try:
@@ -98,6 +118,11 @@ class LoopWatch:
             elif self.blocked_s >= self._next_s:
                 self._next_s *= 2
                 self._tell()
+
+    def _sleep(self) -> None:
+        self._awake.clear()
+        if self._operations or self._stopping.is_set():  # since then, and whoever did it saw us awake
+            self._awake.set()
 
     def _answer(self) -> None:
         if self._next_s > BLOCKED_S:
@@ -126,14 +151,19 @@ class Guard:
         *,
         slack_s: float,
         watch: LoopWatch | None = None,
+        pulse: Callable[[float], None] = lambda _: None,
         on_overdue: Callable[[], object] = lambda: None,
         end: Callable[[int], object] = os._exit,
     ) -> None:
-        """`on_overdue` is called once each time when the lease has run out while operations run, from the thread."""
+        """All are called from the thread. `on_overdue`: once each time when the lease has run out while operations run.
+
+        `pulse`: with the lease's end, when it was to run out, and four times in `slack_s` while it has.
+        """
         self._lease = lease
         self._is_operating = is_operating
         self._slack_s = slack_s
         self._watch = watch
+        self._pulse = pulse
         self._on_overdue = on_overdue
         self._end = end
         self._stopping = threading.Event()
@@ -154,6 +184,7 @@ class Guard:
     def _run(self) -> None:
         is_told = False
         while not self._stopping.wait(max(self._slack_s / 4, self._lease.left_s)):
+            self._pulse(self._lease.ends_at_s)
             overdue_s = self._lease.now() - self._lease.ends_at_s
             if overdue_s <= 0 or not self._is_operating():
                 is_told = False

@@ -52,7 +52,7 @@ class Guardian:
         self._exits_by_s = math.inf
         self._status: int | None = None
         self._asked, self._told = b"", b""
-        """What has come from the worker and from the operation, and is no whole line yet."""
+        """Input from the worker and the operation that is not a complete line yet."""
         self._unsent = bytearray()
         self._output = OutputLines()
         for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):

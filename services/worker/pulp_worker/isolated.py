@@ -21,7 +21,7 @@ from pulp_worker.errors import LimitExceeded, OperationError
 from pulp_worker.isolation import Call, IsolationSettings, Reply
 
 _HARD_CPU_S: Final = 5
-"""So long after SIGXCPU the kernel ends a process that has found a way to go on."""
+"""How long after SIGXCPU the kernel kills a process that goes on."""
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     die_with_parent(signal.SIGKILL)
     said = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 1)  # what the function prints is no reply
+    os.dup2(null, 1)  # output of the function must not look like a reply
     call = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Call)
     os.dup2(null, 0)
     _bound(call.limits)
@@ -55,7 +55,7 @@ def _run(call: Call) -> Reply:
     except LimitExceeded as error:
         return Reply(is_limit=True, description=error.description)
     except OperationError as error:
-        return Reply(code=error.code, description=error.description)
+        return Reply(code=error.code, description=error.description, is_final=error.is_final)
     except MemoryError:
         return Reply(raised=MemoryError.__name__)
     except OSError as error:

@@ -11,10 +11,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
+from pulp_events.declared_settings import Setting
 
 from pulp_worker.environment import allowed
 from pulp_worker.errors import LimitExceeded, OperationError
@@ -31,14 +32,24 @@ _MACHINE_ERRORS: Final = frozenset(
 
 
 class IsolationSettings(Struct, frozen=True, kw_only=True):
-    """What one isolated call may use. `pulp_worker.bounds` reads it from PULP_ISOLATED_*."""
+    """What one isolated call may use. `pulp_worker.bounds` reads it."""
 
-    memory_bytes: int = 512 * _MIB
-    """Address space of its process: some 50 MiB of it are the interpreter's."""
-    cpu_s: int = 900
-    total_s: float = 3600
-    result_bytes: int = 64 * _MIB
-    """Of what the function returns, encoded."""
+    memory_bytes: Annotated[
+        int,
+        Setting(
+            "PULP_ISOLATED_MEMORY_BYTES",
+            "The address space of an isolated call's process; the interpreter takes some 50 MiB of it.",
+            least=128 * _MIB,
+        ),
+    ] = 512 * _MIB
+    cpu_s: Annotated[
+        int, Setting("PULP_ISOLATED_CPU_S", "How much processor time an isolated call may take.", least=1)
+    ] = 900
+    total_s: Annotated[float, Setting("PULP_ISOLATED_TOTAL_S", "How long an isolated call may take.", least=1)] = 3600
+    result_bytes: Annotated[
+        int, Setting("PULP_ISOLATED_RESULT_BYTES", "The most bytes of what an isolated call returns.", least=1)
+    ] = 64 * _MIB
+    """Encoded."""
 
     def lowered(self, *, memory_bytes: int | None, cpu_s: int | None, total_s: float | None) -> "IsolationSettings":
         """These bounds, or lower ones where they are given."""
@@ -51,7 +62,7 @@ class IsolationSettings(Struct, frozen=True, kw_only=True):
 
 
 class Call(Struct, frozen=True):
-    """What the process is told."""
+    """The input of the process."""
 
     module: str
     name: str
@@ -67,6 +78,7 @@ class Reply(Struct, frozen=True, omit_defaults=True):
     result: Raw = Raw()
     code: str | None = None
     description: str = ""
+    is_final: bool = False
     is_limit: bool = False
     raised: str | None = None
     system_error: int | None = None
@@ -164,7 +176,7 @@ async def _converse(
 async def _end(process: asyncio.subprocess.Process, pipe: asyncio.ReadTransport) -> None:
     pipe.close()
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)  # also what it has started
+        os.killpg(process.pid, signal.SIGKILL)  # with its children
     await asyncio.shield(asyncio.ensure_future(process.wait()))
 
 
@@ -181,7 +193,7 @@ def _outcome(said: bytearray, status: int, returns: Any, limits: IsolationSettin
     if reply.is_limit:
         raise LimitExceeded(reply.description)
     if reply.code is not None:
-        raise OperationError(reply.code, reply.description)
+        raise OperationError(reply.code, reply.description, is_final=reply.is_final)
     if reply.raised == MemoryError.__name__:
         raise _no_memory(limits, what)
     if reply.system_error in _MACHINE_ERRORS:

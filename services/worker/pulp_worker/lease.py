@@ -10,9 +10,17 @@ class Lease:
     So the worker knows that its lease has run out no later than anybody else may judge it lost.
     """
 
-    def __init__(self, seconds: float, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        clock_s: Callable[[], float] = time.monotonic,
+        *,
+        on_renewed: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """`on_renewed` is told when the lease ends, by the clock, after each renewal."""
         self._seconds = seconds
         self._clock_s = clock_s
+        self._on_renewed = on_renewed
         self._ends_at_s = 0.0
 
     def now(self) -> float:
@@ -22,6 +30,7 @@ class Lease:
     def renew(self, sent_at_s: float) -> None:
         """A heartbeat that was sent at `sent_at_s` has been answered."""
         self._ends_at_s = max(self._ends_at_s, sent_at_s + self._seconds)
+        self._on_renewed(self._ends_at_s)
 
     @property
     def ends_at_s(self) -> float:
@@ -35,5 +44,5 @@ class Lease:
 
     @property
     def is_live(self) -> bool:
-        """Whether the worker may still run what it has claimed."""
+        """Whether the worker may still run its claimed tasks."""
         return self.left_s > 0

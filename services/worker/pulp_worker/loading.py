@@ -1,8 +1,10 @@
 """Finding operations: modules named by entry points of the group `pulp_tasks.operations`, and by settings."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Final, NamedTuple
 
@@ -55,8 +57,18 @@ def check_settings(modules: Iterable[str], env: Mapping[str, str]) -> None:
                 raise SettingsError(error.description) from error
 
 
+def operation_points() -> tuple[EntryPoint, ...]:
+    """The entry points of operations. They are looked for once: that reads a file of each package there is."""
+    return _points(tuple(sys.path))
+
+
+@lru_cache(maxsize=1)
+def _points(_path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP))
+
+
 def _names(modules: Iterable[str]) -> Iterator[str]:
-    yield from (point.value for point in entry_points(group=GROUP))
+    yield from (point.value for point in operation_points())
     yield from modules
 
 

@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, Self
 
+from confluent_kafka.admin import AclOperation
 from pulp_events.log import KafkaLog
 from pulp_events.settings import SettingsError
-from pulp_projections.reading.positions import Positions
 from pulp_runtime.heartbeat import Heartbeat
-from pulp_runtime.preconditions.looking import place_of
+from pulp_runtime.preconditions.connections import WORKER
+from pulp_runtime.preconditions.looking import look_here, place_of
 from pulp_runtime.preconditions.watch import watching
 from pulp_runtime.startup import prepare
 
@@ -24,6 +25,7 @@ from pulp_worker.belongings import OperationThreads, own_threads_and_processes, 
 from pulp_worker.guard import owner_of
 from pulp_worker.loading import check_settings, load_operations
 from pulp_worker.printing import attribute_output
+from pulp_worker.purging import built_in
 from pulp_worker.settings import Settings
 from pulp_worker.watchdog import Watchdog
 from pulp_worker.worker import Worker
@@ -66,7 +68,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     operations = load_operations(settings.modules)
     check_settings(settings.modules, os.environ)
     _make_storage(settings.storage)
-    installed = await prepare(settings)
+    installed = await prepare(settings, WORKER, rights=[AclOperation.WRITE])
     stopping, hastening = asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
@@ -75,18 +77,22 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop)
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions)
-    positions = Positions(settings.postgres)
+    operations |= built_in(settings, log)
     watchdog = Watchdog()
     last_word = partial(log.append_from_thread, timeout_s=_LAST_WORD_S)
-    worker = Worker(settings, operations, log=log, positions=positions, last_word=last_word, pulse=watchdog.pulse)
+    worker = Worker(settings, operations, log=log, last_word=last_word, pulse=watchdog.pulse, on_begin=watchdog.start)
     try:
-        await log.start()
-        await positions.start()
+        await log.start_appending()
         await worker.start()
         heartbeat.up()
         _log.info("worker is up", extra={"worker": settings.name, "operations": sorted(operations)})
-        place = place_of(settings, broker_clock=log.broker_clock, storage=settings.storage)
-        async with watching(place):
+        place = place_of(
+            settings,
+            broker_clock=log.broker_clock,
+            postgres_clock=worker.postgres_clock,
+            storage=settings.storage,
+        )
+        async with watching(place, look_here):
             await worker.run(stopping, hastening)
     except Exception as error:
         if worker.is_left_operating:
@@ -95,7 +101,6 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
         raise
     finally:
         watchdog.close()  # first: nothing tells it of the lease from now on
-        await positions.close()
         await log.close()
     if worker.is_replaced and not stopping.is_set():
         _replace(origin)

@@ -28,7 +28,7 @@ class Job(Struct, frozen=True):
     storage: str
     tokens: dict[str, int]
     path: list[str]
-    """`sys.path` of the worker: what it could import can be imported here."""
+    """`sys.path` of the worker, so that the same modules can be imported here."""
     scratch: str
     """A folder that is made for this attempt, and removed after it."""
     until_s: float
@@ -37,7 +37,7 @@ class Job(Struct, frozen=True):
 
 
 class Command(Struct, omit_defaults=True):
-    """From the worker: somebody asked the task to stop, the lease was renewed, the operation has to end now."""
+    """From the worker: the task was asked to stop, the lease was renewed, or the operation has to end now."""
 
     cancel: bool = False
     kill: bool = False

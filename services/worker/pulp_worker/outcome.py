@@ -1,11 +1,13 @@
-"""How a run of an operation ended, and the event that says so."""
+"""How a run of an operation ended, and the event that tells of it."""
 
 import inspect
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import Raw, Struct
 from pulp_events.codec import MAX_CARRIED_BYTES
-from pulp_events.events import NULL, ErrorCode, Finished, Outcome, TaskError
+from pulp_events.events import NULL, AttemptFailed, ErrorCode, Finished, Outcome, TaskError
+from pulp_events.retries import Attempts, is_worth_repeating, retry_at
 
 from pulp_worker.arguments import BadArguments
 from pulp_worker.encoding import encode
@@ -24,6 +26,8 @@ class Ended(Struct, frozen=True):
     outcome: Outcome
     result: Raw = NULL
     error: TaskError | None = None
+    may_repeat: bool = False
+    """It has failed, and another attempt may end otherwise."""
 
 
 def succeeded(result: object) -> Ended:
@@ -60,14 +64,14 @@ def raised(error: BaseException) -> Ended:
     return failed(ErrorCode.OPERATION_FAILED, described(error), traceback_of(error))
 
 
-def failed(code: str, description: str, trace: str | None = None) -> Ended:
-    """A failure; texts are cut and cleaned to what an event may hold."""
+def failed(code: str, description: str, trace: str | None = None, *, is_final: bool = False) -> Ended:
+    """A failure; texts are cut and cleaned to what an event may hold. `is_final`: another attempt would end alike."""
     error = TaskError(
         code=_clean(code)[:255] or ErrorCode.OPERATION_FAILED.value,
         description=_clean(description)[:_DESCRIPTION_LIMIT],
         traceback=None if trace is None else _clean(trace)[-_TRACEBACK_LIMIT:],
     )
-    return Ended(Outcome.FAILED, error=error)
+    return Ended(Outcome.FAILED, error=error, may_repeat=not is_final and is_worth_repeating(error.code))
 
 
 def finished(attempt_id: UUID, ended: Ended) -> Finished:
@@ -75,16 +79,25 @@ def finished(attempt_id: UUID, ended: Ended) -> Finished:
     return Finished(outcome=ended.outcome, attempt_id=attempt_id, result=ended.result, error=ended.error)
 
 
+def attempt_failed(attempt_id: UUID, ended: Ended, attempts: Attempts, now: datetime) -> AttemptFailed | Finished:
+    """The event's data after which the task waits for its next attempt; its end, if that would come too late."""
+    at = retry_at(attempts, attempt_id, now)
+    if at is None or ended.error is None:
+        return finished(attempt_id, ended)
+    return AttemptFailed(attempt_id=attempt_id, error=ended.error, retry_at=at)
+
+
 def _told(error: OperationError, trace: str) -> Ended:
     """A subclass may lack code and description, or hold something else there."""
     code, description = _attribute(error, "code"), _attribute(error, "description")
+    is_final = _attribute(error, "is_final") is True
     text = text_of(description) if description is not None else None
     if isinstance(code, str) and code and text:
-        return failed(code, text, trace)
+        return failed(code, text, trace, is_final=is_final)
     what = f"{type_name(error)}: {text}" if text else described(error)
     if isinstance(code, str) and code:
-        return failed(code, what, trace)
-    return failed(ErrorCode.OPERATION_FAILED, f"{what} (its error code is no text)", trace)
+        return failed(code, what, trace, is_final=is_final)
+    return failed(ErrorCode.OPERATION_FAILED, f"{what} (its error code is no text)", trace, is_final=is_final)
 
 
 def _attribute(error: OperationError, name: str) -> object:

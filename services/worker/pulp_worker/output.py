@@ -8,7 +8,7 @@ from typing import Final
 LINE_LIMIT: Final = 4_000
 """Characters of a line; the rest is cut off."""
 BURST_BYTES: Final = 256 * 1024
-"""So much may be printed at once, with `LINE_COST` counted for each line."""
+"""How much may be printed in a burst; each line counts `LINE_COST` more."""
 BYTES_A_SECOND: Final = 8 * 1024
 LINE_COST: Final = 64
 

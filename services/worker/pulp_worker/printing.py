@@ -1,4 +1,4 @@
-"""What async operations print and log, told apart: they share their streams with the worker."""
+"""Separating what async operations print and log, as they share their streams with the worker."""
 
 import io
 import logging

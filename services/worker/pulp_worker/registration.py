@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from uuid import UUID, uuid4
 
 from psycopg import AsyncConnection
 from psycopg.types.json import Json
+from pulp_events.clock import ServerClock
 from pulp_events.errors import PulpError
 from pulp_projections.sql import load
 
@@ -23,7 +25,7 @@ _log = logging.getLogger("pulp.worker")
 _SQL: Final = load("pulp_worker", "registration.sql")
 
 
-class Holder(NamedTuple):
+class NameHolder(NamedTuple):
     """The process that has a worker's name."""
 
     host: str
@@ -36,7 +38,7 @@ class Holder(NamedTuple):
 class NameInUse(PulpError):
     """Another worker that is alive has this name."""
 
-    def __init__(self, name: str, holder: Holder) -> None:
+    def __init__(self, name: str, holder: NameHolder) -> None:
         super().__init__(
             f"worker name {name} is in use by process {holder.pid} on {holder.host} (last heard"
             f" {holder.heartbeat_at.isoformat(timespec='seconds')}): stop it, or choose another name with"
@@ -48,35 +50,51 @@ class NameInUse(PulpError):
 class Registration:
     """One process under one worker's name. Every call raises `psycopg.OperationalError` while Postgres is away."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings
+        self._connection = connection
         self.instance_id = uuid4()
+        self.postgres_clock = ServerClock()
+        """Measured by heartbeats."""
+        self.has_holds = True
+        """Whether anything was assigned to this process at the last heartbeat."""
+        self.may_rest = False
+        """Whether the dispatcher let it rest, as of the last heartbeat."""
+        self.is_listening = True
+        """Whether the dispatcher knows that it listens, as of the last heartbeat."""
         self._previous: UUID | None = None
+        self.is_blind = False
+        """It cannot see what is assigned to it: with the next heartbeat the dispatcher is told to assign nothing."""
+        self._is_draining = False
+        self._operations: Sequence[Operation] = ()
         self._declared: list[Declaration] = []
         self._outvoted: frozenset[str] = frozenset()
         """Operations for which another declaration counts, by the last heartbeat."""
         self._told: dict[str, str | None] = {}
         """Operation → digest of the other declaration that was last logged."""
-        self._connection = Connection(
-            settings.postgres, f"pulp-worker/{settings.name}/heartbeat", timeout_s=settings.lease_s
-        )
 
     async def register(self, operations: Sequence[Operation]) -> str:
         """Take the name, and say what this worker can run; the database's timeline. Raises `NameInUse`.
 
         Deletes the rows of workers that have been gone for `forget_s`.
         """
-        self._declared = declarations(operations)
+        if (
+            operations != self._operations
+        ):  # finding their packages takes long, and many workers may register again at once
+            self._operations, self._declared = operations, declarations(operations)
         async with self._connection.use() as connection, connection.transaction():
             cursor = await connection.execute(_SQL["register"], self._row())
             row = await cursor.fetchone()
             if row is None:
                 raise NameInUse(self._settings.name, await self._holder(connection))
+            alike = await self._declared_alike(connection)
             for declaration in self._declared:
-                # One that has only lost its lease is no newer than it was.
-                await self._declare(connection, declaration, is_start=self._previous is None)
+                if declaration.name not in alike:
+                    # Losing the lease alone does not make this worker newer.
+                    await self._declare(connection, declaration, is_start=self._previous is None)
             # Every row comes from a registration, so deleting here is enough to keep the table from growing for ever.
             await connection.execute(_SQL["forget"], {"forget_s": self._settings.forget_s})
+            await connection.execute(_SQL["notify"])
         return str(row[0])
 
     def become_another(self) -> None:
@@ -86,12 +104,15 @@ class Registration:
     async def heartbeat(self) -> str | None:
         """Renew the lease; the database's timeline, or None if this instance is not the registered one any more."""
         async with self._connection.use() as connection:
+            asked_s = time.time()
             cursor = await connection.execute(_SQL["heartbeat"], self._me())
             row = await cursor.fetchone()
         if row is None:
             return None
-        self._outvoted = frozenset(row[1])
-        return str(row[0])
+        timeline, outvoted, clock_s, self.has_holds, self.may_rest, self.is_listening = row
+        self.postgres_clock.note(asked_s, clock_s, time.time())
+        self._outvoted = frozenset(outvoted)
+        return str(timeline)
 
     async def settle(self) -> None:
         """For operations that other workers declare differently: log it, or register this worker's if theirs are gone.
@@ -106,14 +127,31 @@ class Registration:
                 if declaration.name in self._outvoted:
                     await self._declare(connection, declaration, is_start=False)
 
+    async def rest(self) -> bool:
+        """This process stops listening now; False if it must not, for the dispatcher counts on it again."""
+        async with self._connection.use() as connection:
+            return bool(await (await connection.execute(_SQL["rest"], self._me())).fetchall())
+
+    async def listen(self) -> None:
+        """Tell the dispatcher that this process listens again."""
+        async with self._connection.use() as connection:
+            await connection.execute(_SQL["listen"], self._me())
+
+    async def drain(self) -> None:
+        """Nothing is assigned to this process any more, also when it has to register again."""
+        self._is_draining = True
+        async with self._connection.use() as connection:
+            await connection.execute(_SQL["drain"], self._me())
+
     async def unregister(self) -> None:
         """End the lease: the worker has stopped, and runs nothing."""
         async with self._connection.use() as connection:
             await connection.execute(_SQL["unregister"], self._me())
 
-    async def close(self) -> None:
-        """Let go of the connection."""
-        await self._connection.close()
+    async def _declared_alike(self, connection: AsyncConnection) -> frozenset[str]:
+        mine = {"names": [item.name for item in self._declared], "digests": [item.digest for item in self._declared]}
+        cursor = await connection.execute(_SQL["declared_alike"], mine)
+        return frozenset([name for (name,) in await cursor.fetchall()])
 
     async def _declare(self, connection: AsyncConnection, mine: Declaration, *, is_start: bool) -> None:
         """Register this worker's declaration of an operation, or log that another one counts."""
@@ -140,14 +178,15 @@ class Registration:
                 },
             )
 
-    async def _holder(self, connection: AsyncConnection) -> Holder:
+    async def _holder(self, connection: AsyncConnection) -> NameHolder:
         cursor = await connection.execute(_SQL["holder"], self._me())
         row = await cursor.fetchone()
         assert row is not None  # the transaction's insert has just met it
-        return Holder(*row)
+        return NameHolder(*row)
 
     def _me(self) -> dict[str, object]:
-        return {"name": self._settings.name, "instance_id": self.instance_id}
+        is_draining = self._is_draining or self.is_blind
+        return {"name": self._settings.name, "instance_id": self.instance_id, "draining": is_draining}
 
     def _row(self) -> dict[str, object]:
         return {
@@ -169,11 +208,12 @@ def _provider(of: Declaration | Registered) -> str:
 
 
 def _operation_row(declaration: Declaration, worker: str) -> dict[str, object]:
-    arguments = declaration.arguments
+    arguments, retry = declaration.arguments, declaration.retry
     return {
         **declaration._asdict(),
         "resources": Json(declaration.resources),
         "arguments": None if arguments is None else Json(arguments),
+        "retry": None if retry is None else Json(retry),
         "digest": declaration.digest,
         "worker": worker,
     }

@@ -7,14 +7,14 @@ from typing import Any
 
 
 async def complete(value: Any) -> Any:
-    """The value itself, or what it becomes when it is awaited, as often as that is needed."""
+    """The value; an awaitable is awaited until the result is not one."""
     while value is not None and inspect.isawaitable(value):  # most return nothing
         value = await value
     return value
 
 
 def returned(value: Any) -> Any:
-    """The same where no event loop runs: one is made for what has to be awaited."""
+    """The same without a running event loop: one is created to await the value."""
     return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
 
 

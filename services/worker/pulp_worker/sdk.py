@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, overload
 from uuid import UUID
 
+import msgspec
 from pulp_events.codec import MAX_CARRIED_BYTES
+from pulp_events.events import MAX_TIME_LIMIT_S, Retry
 
 from pulp_worker.arguments import decode, schema_of
 from pulp_worker.encoding import encode
@@ -187,6 +189,10 @@ class Operation:
     """The JSON Schema of `arguments`."""
     requires: str | None = None
     """The operation that must have succeeded on the same resource, or be under way."""
+    retry: Retry | None = None
+    """What a submission gets that does not say itself how often its task is tried again."""
+    deadline_s: int | None = None
+    """The same of the time that all attempts may take together."""
 
     def call(self, context: Context[Any]) -> Any:
         """Call the function with the arguments decoded. Raises `BadArguments`, and what the function does."""
@@ -215,6 +221,10 @@ def operation(
     tags: Sequence[str] | None = None,
     description: str | None = None,
     requires: str | None = None,
+    retries: int = 0,
+    backoff_s: float = 10.0,
+    max_backoff_s: float = 600.0,
+    deadline_s: int | None = None,
 ) -> Callable[[Callable[[Context[A]], Any]], Operation]: ...
 
 
@@ -227,6 +237,10 @@ def operation(
     tags: Sequence[str] | None = None,
     description: str | None = None,
     requires: str | None = None,
+    retries: int = 0,
+    backoff_s: float = 10.0,
+    max_backoff_s: float = 600.0,
+    deadline_s: int | None = None,
 ) -> Callable[[Callable[[Context], Any]], Operation]: ...
 
 
@@ -239,6 +253,10 @@ def operation(
     tags: Sequence[str] | None = None,
     description: str | None = None,
     requires: str | None = None,
+    retries: int = 0,
+    backoff_s: float = 10.0,
+    max_backoff_s: float = 600.0,
+    deadline_s: int | None = None,
 ) -> Callable[[Callable[[Context[Any]], Any]], Operation]:
     """Make a function an operation. Name its module under the entry point group `pulp_tasks.operations`.
 
@@ -247,11 +265,19 @@ def operation(
     `resources` and `tags` are what a submission gets that names none; `{argument}` in them stands for that argument.
     `cancellable`: whether it heeds `Context.cancelled` while it runs.
     `requires` names an operation that must have succeeded on the first exclusive resource, or be under way: else the
-    API refuses the submission. Raises `ValueError` for a name, or a declaration, that is none.
+    API refuses the submission.
+    `retries`: how often a task is tried again after a failed attempt, unless the error is final (see `OperationError`).
+    The first of them waits for `backoff_s` seconds, the next for twice as long, none for longer than `max_backoff_s`;
+    up to a half of each wait is left out at random. `deadline_s` is how long all attempts may take together, from the
+    acceptance. A submission may say otherwise.
+    Raises `ValueError` for a name, or a declaration, that is none.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"operation {name!r}: a name has lower-case letters, digits, '-', '_' and '.'")
     schema = None if arguments is None else schema_of(arguments, name)
+    retry = _retry(name, retries, backoff_s, max_backoff_s) if retries else None
+    if deadline_s is not None and not 1 <= deadline_s <= MAX_TIME_LIMIT_S:
+        raise ValueError(f"operation {name!r}: deadline_s is from 1 to {MAX_TIME_LIMIT_S}, not {deadline_s}")
 
     def make(function: Callable[[Context[Any]], Any]) -> Operation:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -267,6 +293,17 @@ def operation(
             arguments=arguments,
             schema=schema,
             requires=requires,
+            retry=retry,
+            deadline_s=deadline_s,
         )
 
     return make
+
+
+def _retry(operation: str, retries: int, backoff_s: float, max_backoff_s: float) -> Retry:
+    """Raises `ValueError` for what no event may hold."""
+    made = Retry(retries=retries, backoff_seconds=backoff_s, max_backoff_seconds=max_backoff_s)
+    try:
+        return msgspec.convert(msgspec.to_builtins(made), Retry)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"operation {operation!r}: retries, backoff_s or max_backoff_s: {error}") from None

@@ -3,36 +3,50 @@
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pulp_accounts.quotas import of_roles
-from pulp_accounts.users import Role
 from pulp_events import declared_settings
-from pulp_events import settings as read
-from pulp_events.declared_settings import Setting
-from pulp_events.defaults import WORKER_LEASE_S
+from pulp_events.declared_settings import Setting, Several, settings_of
+from pulp_events.defaults import WORKER_CONCURRENCY, WORKER_LEASE_S
+from pulp_runtime.installation import Installation
 
 from pulp_worker.bounds import fetch_settings, isolation_settings
+from pulp_worker.fetching.rules import Rules
 from pulp_worker.fetching.settings import FetchSettings
 from pulp_worker.isolation import IsolationSettings
 
 _LONGEST_NAME: Final = 200
+_NAME: Final = Setting(
+    "PULP_WORKER_NAME",
+    "The worker's name, unique among live workers.",
+    default_text="HOST-PID",
+    allowed=f"at most {_LONGEST_NAME} printable characters",
+)
 _FETCHING: Final = FetchSettings()
 _ISOLATION: Final = IsolationSettings()
 
 
+def _read_name(env: Mapping[str, str]) -> str:
+    name: str = _NAME.read(env) or f"{socket.gethostname()}-{os.getpid()}"
+    if len(name) > _LONGEST_NAME or not name.isprintable():
+        raise _NAME.wrong(name, f"{_NAME.allowed} are expected")
+    return name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(read.Installation):
+class Settings(Installation):
     """What a worker needs to know. Durations are in seconds."""
 
-    storage: Path
-    name: str
+    storage: Annotated[Path, Setting("PULP_STORAGE", "The folder that all workers share.")]
+    name: Annotated[str, Several(_read_name, (_NAME,))]
     queues: Annotated[tuple[str, ...], Setting("PULP_WORKER_QUEUES", "Queues that the worker takes tasks from.")] = (
         "default",
     )
-    concurrency: Annotated[int, Setting("PULP_WORKER_CONCURRENCY", "Tasks that the worker runs at once.", least=1)] = 4
+    concurrency: Annotated[int, Setting("PULP_WORKER_CONCURRENCY", "Tasks that the worker runs at once.", least=1)] = (
+        WORKER_CONCURRENCY
+    )
     modules: Annotated[
         tuple[str, ...], Setting("PULP_WORKER_MODULES", "Modules with operations, beside those of entry points.")
     ] = ()
@@ -56,10 +70,6 @@ class Settings(read.Installation):
             least=60,
         ),
     ] = 7 * 86_400
-    unserved_s: float = read.UNSERVED_S
-    """What no worker could run for so long is not waited for by later tasks on its resources."""
-    quotas: Mapping[Role, str] = field(default_factory=dict)
-    """As the API has them: how many tasks of a user may run at once is kept by the workers."""
     environment: Annotated[
         tuple[str, ...],
         Setting(
@@ -67,27 +77,10 @@ class Settings(read.Installation):
             "Names of variables that the processes of plain operations get beside the usual ones.",
         ),
     ] = ()
-    fetching: FetchSettings = _FETCHING
-    isolation: IsolationSettings = _ISOLATION
+    fetching: Annotated[FetchSettings, Several(fetch_settings, settings_of(Rules, FetchSettings))] = _FETCHING
+    isolation: Annotated[IsolationSettings, Several(isolation_settings, settings_of(IsolationSettings))] = _ISOLATION
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
         """Raises `SettingsError`, which names the key."""
-        return cls(
-            **read.installation(env),
-            storage=Path(read.text(env, "PULP_STORAGE")),
-            name=_name(read.text(env, "PULP_WORKER_NAME", f"{socket.gethostname()}-{os.getpid()}")),
-            **declared_settings.read(cls, env),
-            unserved_s=read.unserved(env),
-            quotas=of_roles(env),
-            fetching=fetch_settings(env),
-            isolation=isolation_settings(env),
-        )
-
-
-def _name(name: str) -> str:
-    if len(name) > _LONGEST_NAME or not name.isprintable():
-        raise read.SettingsError(
-            f"PULP_WORKER_NAME={name!r}: at most {_LONGEST_NAME} printable characters are expected"
-        )
-    return name
+        return cls(**declared_settings.read(cls, env))

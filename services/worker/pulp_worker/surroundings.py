@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pulp_worker.fetching.settings import FetchSettings
+from pulp_worker.guard import LoopWatch
 from pulp_worker.isolation import IsolationSettings
 from pulp_worker.lease import Lease
 
@@ -16,7 +17,9 @@ class Surroundings:
     """Absolute: an async operation may change the folder of the process."""
     lease: Lease
     grace_s: float
-    """What is told to stop has so long for it."""
+    """How long an operation may take to stop once it is asked to."""
+    loop_watch: LoopWatch = field(default_factory=LoopWatch)
+    """Sees whether async operations block the loop."""
     environment: tuple[str, ...] = ()
     """Variables that processes of operations get beside the usual ones."""
     fetching: FetchSettings = field(default_factory=FetchSettings)

@@ -12,7 +12,7 @@ _TEXT_LIMIT: Final = 100_000
 
 
 def described(error: BaseException) -> str:
-    """The type and the text, as Python prints them: `KeyError: 'x'`. The type alone where there is no text."""
+    """The type and the text, as Python prints them: `KeyError: 'x'`. The type alone if there is no text."""
     name = type_name(error)
     text = text_of(error)
     if text is None:

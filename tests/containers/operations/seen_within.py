@@ -1,4 +1,4 @@
-"""Operations that tell what a process within the image may do. They are mounted into the container of a worker."""
+"""Operations that report what a process in the image may do. They are mounted into a worker's container."""
 
 import locale
 import os
@@ -24,7 +24,7 @@ def writable(folder: str) -> bool:
 
 @operation("surroundings")
 def surroundings(context: Context) -> dict[str, Any]:
-    """Who this is, what it may do, where it may write, and what it finds."""
+    """Reports the process's user, rights, writable folders and environment."""
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
     folders = {str(path) for path in Path("/").glob("*") if path.is_dir()} | {
         *("/", "/etc/ssl", "/opt/pulp-tasks", "/opt/pulp-tasks/bin", "/usr/lib", "/var/lib", "/var/lib/pulp-tasks"),
@@ -43,6 +43,6 @@ def surroundings(context: Context) -> dict[str, Any]:
 
 @operation("orphan")
 def orphan(context: Context) -> int:
-    """Leave a process behind whose parent has gone, and which ends soon."""
+    """Leave a short-lived orphan process behind."""
     program = "import os, time\nif os.fork(): os._exit(0)\nos.setsid()\ntime.sleep(0.2)"
     return subprocess.run(["python", "-c", program], check=True).returncode

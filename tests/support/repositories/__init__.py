@@ -1,8 +1,8 @@
-"""Yum repositories of any shape, for tests: from what they hold to the files on disk.
+"""Writes yum repositories of any shape for tests.
 
     Repository(rpms=[Rpm("ant"), Rpm("bee")], compression="zst").write(folder)
 
-`Repository.edits` changes a document's text before it is packed, so that a shape that no tool writes takes one line.
+`Repository.edits` changes a document's text before it is packed, so that unusual shapes take one line.
 """
 
 from tests.support.repositories.model import Advisory, Changelog, Dependency, Group, Rpm

@@ -1,4 +1,4 @@
-"""What a repository holds: packages, advisories, package groups."""
+"""The content of a repository: packages, advisories, package groups."""
 
 import hashlib
 import tempfile
@@ -9,7 +9,7 @@ from pathlib import Path
 from rpm_rs import BuildConfig, CompressionType, FileOptions, PackageBuilder
 
 BUILT_AT = 1_354_000_000
-"""Seconds since 1970: what a package's time of building is, so that the same call makes the same bytes."""
+"""The fixed build time of packages, in seconds since 1970, so that equal calls give equal bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,8 @@ class Dependency:
 
 @dataclass(frozen=True)
 class Rpm:
-    """A package: what the metadata says of it, and an RPM file of its own name.
-
-    Two that differ in `build` alone are twins: one name and version, other bytes.
+    """A package: its metadata and its RPM file. Two that differ only in `build` are twins: same name and version,
+    different bytes.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A web server for repositories, with the manners that servers of repositories have."""
+"""A web server for repositories that can behave like real mirrors and object stores."""
 
 import re
 import socket
@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request: `times` counts those for this path, this one included."""
+    """A request; `times` counts those for this path, including this one."""
 
     path: str
     raw_path: str
@@ -50,7 +50,7 @@ def busy(pattern: str, *, times: int, status: int, retry_after_s: int | None = N
 
 
 def resets(pattern: str, *, times: int, part_bytes: int) -> Manner:
-    """The first answers for each of these paths end after a part, which the next one may go on from."""
+    """The first answers for each of these paths are cut off; the next request may resume."""
 
     def manner(server: "RepositoryServer", asked: Asked) -> Reply | None:
         if not re.search(pattern, asked.path) or asked.times > times or asked.path not in server.tree:
@@ -62,7 +62,7 @@ def resets(pattern: str, *, times: int, part_bytes: int) -> Manner:
 
 
 def wants_query(query: str) -> Manner:
-    """Whoever does not send this query with every request is refused."""
+    """Refuses requests without this query."""
 
     def manner(server: "RepositoryServer", asked: Asked) -> Reply | None:
         return None if asked.query == query else Reply(status=403)
@@ -82,13 +82,13 @@ def moved(pattern: str, to: str) -> Manner:
 
 
 def plus_is_a_blank(server: "RepositoryServer", asked: Asked) -> Reply | None:
-    """Object stores read `+` in a path as a blank."""
+    """Decodes `+` in a path as a space, like object stores."""
     body = server.tree.get(unquote_plus(asked.raw_path))
     return Reply(status=403) if body is None else Reply(body=body)
 
 
 def changes(to: Mapping[str, bytes]) -> Manner:
-    """The repository is another one once its repomd.xml was read."""
+    """Replaces the repository once its repomd.xml was read."""
 
     def manner(server: "RepositoryServer", asked: Asked) -> Reply | None:
         if asked.path.endswith("repomd.xml") and asked.times == 1:
@@ -129,7 +129,7 @@ class RepositoryServer:
             return sum(count for path, count in self._asked.items() if re.search(pattern, path))
 
     def forget(self) -> None:
-        """Count requests anew."""
+        """Reset the counters."""
         with self._lock:
             self._asked.clear()
 
@@ -168,7 +168,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no error of the server's."""
+        """A client that disconnects is not an error of the server."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -193,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _reset(self) -> None:
-        """End the connection as a server does that died: what was sent is there, and then a reset or an end."""
+        """End the connection like a crashed server: after the sent bytes comes a reset or an end."""
         self.wfile.flush()
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
         self.close_connection = True

@@ -36,7 +36,7 @@ def packed(content: bytes, compression: str) -> bytes:
 
 @dataclass(kw_only=True)
 class Repository:
-    """A yum repository. What is not said otherwise is as createrepo_c writes it today."""
+    """A yum repository. The defaults are what createrepo_c writes today."""
 
     rpms: Sequence[Rpm] = ()
     advisories: Sequence[Advisory] = ()
@@ -51,9 +51,9 @@ class Repository:
     checksum_type: str = "sha256"
     """Of metadata; packages have their own."""
     without: frozenset[str] = frozenset()
-    """Types of metadata that are not there."""
+    """Types of metadata to leave out."""
     listed: Mapping[str, Sequence[Rpm]] = field(default_factory=dict)
-    """What single documents list, where it is not `rpms` in their order."""
+    """The packages that single documents list, if not `rpms` in their order."""
     edits: Mapping[str, Edit] = field(default_factory=dict)
     """Changes to documents by type, before they are packed; to repomd.xml by `repomd`."""
     damage: Mapping[str, Edit] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Repository:
     packed_edits: Mapping[str, Edit] = field(default_factory=dict)
     """Changes to packed metadata, whose checksums and sizes are right."""
     hrefs: Mapping[str, str] = field(default_factory=dict)
-    """Where metadata of a type is; else repodata/CHECKSUM-TYPE.xml.gz and the like."""
+    """The href of a type's metadata; by default like repodata/CHECKSUM-TYPE.xml.gz."""
     bases: Mapping[str, str] = field(default_factory=dict)
     """The xml:base of metadata of a type."""
     folder: str = ""

@@ -1,4 +1,4 @@
-"""The API's part of the audit: noting what happens, without waiting for Kafka."""
+"""Writes audit records without waiting for Kafka."""
 
 import asyncio
 import contextlib
@@ -16,16 +16,16 @@ from pulp_api.auditing.repeats import Repeats
 
 _LOOK_S: Final = 1.0
 _SEARCH_S: Final = 30.0
-"""A topic that is missing is looked for again."""
+"""The interval at which a missing topic is checked for again."""
 _FLUSH_S: Final = 5.0
 _log = logging.getLogger("pulp.audit")
 
 
 class Audit:
-    """Notes what an auditor wants to know. Cheap: it never waits and never raises.
+    """Records what an auditor needs to know. Cheap: it never waits and never raises.
 
-    What repeats (same kind, actor and address) is written at once the first time, and after that once a minute with a
-    count.
+    The first of several records with the same kind, actor and address is written at once, the others once a minute as
+    one record with a count.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Audit:
 
     @property
     def fault(self) -> str | None:
-        """Why nothing is audited, and what mends it; None while it works."""
+        """Why nothing is audited, and how to fix it; None while it works."""
         return self._fault()
 
     def note(
@@ -52,11 +52,13 @@ class Audit:
         address: str | None,
         detail: str = "",
         is_claimed: bool = False,
+        method: str | None = None,
         correlation_id: str | None = None,
     ) -> None:
-        """Note that it happened now.
+        """Record that it happened now.
 
-        `actor` is as events name it (`user:NAME`); with `is_claimed` no password proved it.
+        `actor` is the name in events (`user:NAME`); with `is_claimed` nothing proved it. `method` is how
+        the actor was authenticated, or tried to be.
         """
         record = audit_record(
             what,
@@ -64,6 +66,7 @@ class Audit:
             address=address,
             detail=detail,
             is_claimed=is_claimed,
+            method=method,
             correlation_id=correlation_id,
         )
         first = self._repeats.note(record, self._clock_s())
@@ -71,37 +74,57 @@ class Audit:
             self._write(first)
 
     def note_change(
-        self, what: What, *, actor: str, address: str | None, target: str, detail: str = "", correlation_id: str | None
+        self,
+        what: What,
+        *,
+        actor: str,
+        address: str | None,
+        target: str,
+        detail: str = "",
+        method: str | None = None,
+        correlation_id: str | None,
     ) -> None:
-        """Note that `target` was changed now. Every change has a record of its own."""
+        """Record that `target` was changed now. Each change has a record of its own."""
         self._write(
             audit_record(
-                what, actor=actor, address=address, target=target, detail=detail, correlation_id=correlation_id
+                what,
+                actor=actor,
+                address=address,
+                target=target,
+                detail=detail,
+                method=method,
+                correlation_id=correlation_id,
             )
         )
 
     def write_due(self) -> None:
-        """Write what was counted, of every interval that has ended."""
+        """Write the counts of the intervals that have ended."""
         for record in self._repeats.due(self._clock_s()):
             self._write(record)
 
     def write_rest(self) -> None:
-        """Write all that was counted."""
+        """Write all counts that are not written yet."""
         for record in self._repeats.rest():
             self._write(record)
 
     def _write(self, record: AuditRecord) -> None:
-        """To the topic, and to the log, which an installation without the topic has all the same."""
-        told = {"actor": record.actor, "address": record.address, "count": record.count, "detail": record.detail}
-        _log.info(record.what, extra=told)
+        """To the topic, and to the process's log, which also exists where the topic does not."""
+        fields = {
+            "actor": record.actor,
+            "auth": record.method or "-",
+            "address": record.address,
+            "count": record.count,
+            "detail": record.detail,
+        }
+        _log.info(record.what, extra=fields)
         self._append(record)
 
 
 @asynccontextmanager
 async def auditing(servers: Servers, topic: str) -> AsyncIterator[Audit]:
-    """An `Audit` on the topic. At the end all that was noted is written, as far as Kafka takes it in five seconds.
+    """An `Audit` on the topic. At the end it writes what remains, and gives Kafka five seconds to take it.
 
-    Without the topic it works all the same and says once in the log that nothing is audited.
+    Without the topic it works as well, and logs once that nothing is audited.
     """
     log = AuditLog(servers, topic)
     audit = Audit(log.append, fault=lambda: log.fault)

@@ -1,7 +1,6 @@
-"""The connections to Postgres, given out in the order of fairness: the pool would give them in the order of asking.
+"""Shares the connections to Postgres fairly between clients; the pool alone would serve first come, first served.
 
-Where Postgres is slow, requests that have begun wait for a connection, and some hundred of one client make the next
-client wait until it is refused.
+While Postgres is slow, requests queue for a connection, and a few hundred of one client would starve the next client.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from pulp_api.fairness.turns import Clients, Turns
 
 
 class Connections:
-    """Those of a pool; among clients that wait goes first who has held them for the least time lately."""
+    """The connections of a pool. The waiting client that held them for the least time recently comes first."""
 
     def __init__(self, pool: AsyncConnectionPool, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._pool = pool
@@ -27,7 +26,7 @@ class Connections:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """One, for as long as the block lasts. Raises `psycopg_pool.PoolTimeout` or `psycopg.OperationalError`."""
+        """A connection for the block. Raises `psycopg_pool.PoolTimeout` or `psycopg.OperationalError`."""
         place = _Place(asking())
         self._turns.ask(place)
         try:
@@ -44,7 +43,7 @@ class Connections:
 
 
 class _Place:
-    """One request's, in the queue; see `turns.Request`."""
+    """The place of one request in the queue; see `turns.Request`."""
 
     __slots__ = ("_begun", "_has_begun", "clients")
 
@@ -59,7 +58,7 @@ class _Place:
             self._begun.set_result(None)
 
     async def wait(self, limit_s: float) -> None:
-        """Returns when a connection is free for it. Raises `PoolTimeout`."""
+        """Wait until a connection is free. Raises `PoolTimeout`."""
         if self._has_begun:
             return
         self._begun = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""One request of uvicorn's, as it waits for its turn."""
+"""A request of uvicorn that waits for its turn."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -12,12 +12,12 @@ _asking: ContextVar[Clients] = ContextVar("asking", default=("ourselves",))
 
 
 def asking() -> Clients:
-    """For whom the request counts that is being answered; where none is, for this process."""
+    """The clients that the current request counts for; outside of a request, this process."""
     return _asking.get()
 
 
 class Turn:
-    """Waits, and then is what uvicorn calls as the application. `begin` is called when it is this request's turn."""
+    """Waits for its turn; uvicorn then calls it as the application. `begin` starts the request."""
 
     __slots__ = ("_app", "_begin", "_cycle", "_turns", "clients", "has_begun")
 

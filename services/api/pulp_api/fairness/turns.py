@@ -1,6 +1,6 @@
-"""Whose request is next, where more have come than can be answered at once: who took least of our time lately.
+"""Decides whose request is next under load: that of the client that used the least of our time recently.
 
-So one client that asks for much, by however many connections, makes nobody wait but itself.
+So a client that sends many requests, over however many connections, delays nobody but itself.
 """
 
 import asyncio
@@ -9,18 +9,18 @@ from collections.abc import Callable, Hashable
 from typing import Final, Protocol
 
 MOST_S: Final = 0.3
-"""So long a request counts as being answered, at most: one that waits for something takes no time of ours."""
+"""The most time that a request counts as running: one that waits for something else does not use our time."""
 _TICK_S: Final = 0.02
 _QUICK_S: Final = 0.01
 _EXTRA: Final = 4
-"""So many more begin at each tick that comes within `_QUICK_S` of its time: those that are begun are waiting then."""
+"""How many more requests begin at each tick that is less than `_QUICK_S` late: then the running ones are waiting."""
 _HALF_LIFE_S: Final = 10.0
-_ANEW_S: Final = 1000.0
+_RESTART_S: Final = 1000.0
 _MOST_KNOWN: Final = 5000
 
 
 Clients = tuple[Hashable, ...]
-"""For whom a request counts: its address, its login."""
+"""What a request is charged to: its address and its login."""
 
 
 class Request(Protocol):
@@ -29,13 +29,13 @@ class Request(Protocol):
     @property
     def clients(self) -> Clients: ...
     def begin(self) -> None:
-        """Answer it now."""
+        """Start answering it."""
 
 
 class Turns:
-    """At most `at_once` requests are answered at a time, the others wait.
+    """Lets at most `at_once` requests run at a time; the others wait.
 
-    Of the time that a request takes `most_s` count at most.
+    At most `most_s` seconds of a request are charged to its clients.
     """
 
     def __init__(self, at_once: int, clock_s: Callable[[], float], *, most_s: float = MOST_S) -> None:
@@ -45,12 +45,12 @@ class Turns:
         self._begun: dict[Request, float] = {}
         self._waiting: dict[Clients, deque[Request]] = {}
         self._used: dict[Hashable, float] = {}
-        """Of each client the time that it took. Rather than shrinking old ones, new ones count for more."""
+        """The weighted time that each client used. Instead of shrinking old times, new ones get a larger weight."""
         self._since_s = clock_s()
         self._crowded = asyncio.Event()
 
     def ask(self, request: Request) -> None:
-        """Begin it, or let it wait."""
+        """Begin the request, or queue it."""
         if len(self._begun) < self._at_once:
             self._begin(request)
         else:
@@ -58,13 +58,13 @@ class Turns:
             self._crowded.set()
 
     def end(self, request: Request) -> None:
-        """It was answered, and the next one begins. Nothing happens if it had not begun."""
+        """The request is done: begin the next. Does nothing if it has not begun."""
         began_s = self._begun.pop(request, None)
         if began_s is None:
             return
         now_s = self._clock_s()
-        if now_s - self._since_s > _ANEW_S:
-            self._reckon_anew(now_s)
+        if now_s - self._since_s > _RESTART_S:
+            self._restart_weights(now_s)
         worth = min(now_s - began_s, self._most_s) * 2 ** ((now_s - self._since_s) / _HALF_LIFE_S)
         for client in request.clients:
             self._used[client] = self._used.get(client, 0.0) + worth
@@ -75,7 +75,7 @@ class Turns:
             self._begin_next()
 
     def give_up(self, request: Request) -> None:
-        """Nobody waits for it any more. Nothing happens if it does not wait for its turn."""
+        """Take the request out of the queue. Does nothing if it is not in it."""
         queue = self._waiting.get(request.clients)
         if queue is not None and request in queue:
             queue.remove(request)
@@ -83,7 +83,7 @@ class Turns:
                 del self._waiting[request.clients]
 
     async def keep_moving(self) -> None:
-        """Let requests that wait for something keep nobody else waiting, for ever."""
+        """Run forever, so that requests which wait for something else do not block the queue."""
         while True:
             await self._crowded.wait()
             asleep_s = self._clock_s()
@@ -93,7 +93,7 @@ class Turns:
                 self._crowded.clear()
 
     def relieve(self, late_s: float) -> None:
-        """Begin some more where that costs no time; `late_s` is by how much this process is behind."""
+        """Begin a few more requests if the process has time for them; `late_s` is how late its event loop is."""
         ended_s = self._clock_s() - self._most_s
         for request in [request for request, began_s in self._begun.items() if began_s <= ended_s]:
             self.end(request)
@@ -114,8 +114,8 @@ class Turns:
             del self._waiting[clients]
         self._begin(request)
 
-    def _reckon_anew(self, now_s: float) -> None:
-        """The numbers would become too large."""
+    def _restart_weights(self, now_s: float) -> None:
+        """Restart the weights, before the numbers become too large."""
         shrunk = 2 ** (-(now_s - self._since_s) / _HALF_LIFE_S)
         self._used = {client: used * shrunk for client, used in self._used.items() if used * shrunk > 1e-6}
         self._since_s = now_s

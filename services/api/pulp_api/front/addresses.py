@@ -1,4 +1,4 @@
-"""Addresses of clients: which count as one, and which are proxies that may speak for others."""
+"""Addresses of clients: which ones count as one client, and which ones are trusted proxies."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,7 +13,7 @@ _LONGEST: Final = 60
 
 
 def address_of(text: str) -> IPv4Address | IPv6Address | None:
-    """The address; an IPv4 address that is written as IPv6 is that IPv4 address. None for what is no address."""
+    """The address, with IPv4 mapped into IPv6 as IPv4; None if the text is not an address."""
     try:
         found = ip_address(text.partition("%")[0]) if len(text) <= _LONGEST else None
     except ValueError:
@@ -23,7 +23,7 @@ def address_of(text: str) -> IPv4Address | IPv6Address | None:
 
 @lru_cache(maxsize=4096)
 def site_of(text: str) -> str:
-    """What counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address, as one site has them all."""
+    """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address, which belongs to one site."""
     found = address_of(text)
     if isinstance(found, IPv6Address):
         return str(IPv6Network((found, _IPV6_SITE_BITS), strict=False))
@@ -31,7 +31,7 @@ def site_of(text: str) -> str:
 
 
 class Proxies:
-    """The proxies whose word on a client is taken."""
+    """The proxies whose forwarding headers are trusted."""
 
     def __init__(self, networks: Sequence[IPv4Network | IPv6Network] = ()) -> None:
         self._networks = tuple(networks)
@@ -39,7 +39,7 @@ class Proxies:
 
     @classmethod
     def parse(cls, words: Sequence[str], key: str) -> Self:
-        """From addresses and networks. Raises `SettingsError` that names `key`."""
+        """Parse addresses and networks. Raises `SettingsError`, which names `key`."""
         try:
             return cls([ip_network(word) for word in words])
         except ValueError as error:

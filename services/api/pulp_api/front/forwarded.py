@@ -1,4 +1,4 @@
-"""Who asks, and by which URL, behind proxies: `Forwarded` (RFC 7239) and `X-Forwarded-For`, `-Proto`, `-Host`.
+"""The client and the URL behind proxies: `Forwarded` (RFC 7239) and `X-Forwarded-For`, `-Proto`, `-Host`.
 
 Only the word of trusted proxies counts. Each of them appends what it saw to what it was sent, so the list is read from
 its end, as far as trusted proxies wrote it: what is before that, the client may have invented.
@@ -25,11 +25,11 @@ _LONGEST_NAME: Final = 100
 
 
 class BadForwarding(Exception):
-    """What a proxy sent cannot be read, or says two things at once."""
+    """The headers that a proxy sent are malformed, or contradict each other."""
 
 
 class Hop(NamedTuple):
-    """What one proxy saw of who sent it the request; None where it does not say."""
+    """What one proxy reports about the sender of the request; None for what it does not report."""
 
     client: str | None = None
     port: int = 0
@@ -38,7 +38,7 @@ class Hop(NamedTuple):
 
 
 def hop_of(headers: Iterable[tuple[bytes, bytes]], proxies: Proxies, way: str) -> Hop | None:
-    """What is known of the client, from the headers of a request that a trusted proxy sent. None if that is nothing.
+    """What the headers that a trusted proxy sent report about the client; None if they report nothing.
 
     Raises `BadForwarding`.
     """
@@ -88,7 +88,7 @@ def _seen_through(scope: Scope, hop: Hop) -> Scope:
 
 
 def _chosen(hops: Sequence[Hop], proxies: Proxies) -> Hop | None:
-    """The last that a trusted proxy did not send itself; the first, if trusted proxies sent all of them."""
+    """The last hop whose sender is not a trusted proxy; the first one if all senders are trusted proxies."""
     for hop in reversed(hops):
         if hop.client not in proxies:
             return hop
@@ -104,7 +104,7 @@ def _forwarded(lines: Sequence[str]) -> list[Hop]:
 
 
 def _elements(line: str) -> Iterator[dict[str, str]]:
-    """The elements of the field, which commas separate; of each the pairs, by their names in lower case."""
+    """The elements of the field, which commas separate, each as its pairs by lower-case name."""
     pairs: dict[str, str] = {}
     at = 0
     while at < len(line):
@@ -133,7 +133,7 @@ def _element(pairs: dict[str, str]) -> Hop:
 
 
 def _x_forwarded(found: dict[bytes, list[str]]) -> list[Hop]:
-    """The three lists side by side. A list that is shorter than that of the clients is of the last proxy alone."""
+    """The three lists combined. A list shorter than the list of clients is from the last proxy alone."""
     clients, schemes, hosts = (
         [word.strip() for word in ",".join(found.get(name, [])).split(",") if word.strip()]
         for name in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")

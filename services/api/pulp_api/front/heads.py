@@ -1,4 +1,4 @@
-"""What the head of a request must have, beside what the parser checks."""
+"""Checks of a request's head that the parser does not make."""
 
 import re
 from typing import Final
@@ -11,20 +11,20 @@ _ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#]
 
 
 class Head:
-    """One request's, as it comes."""
+    """The head of one request, field by field."""
 
     __slots__ = ("_codings", "_hosts", "length", "login")
 
     def __init__(self) -> None:
         self.login: bytes | None = None
-        """What stands in `Authorization`."""
+        """The value of `Authorization`."""
         self.length = 0
-        """Of the body, where it is told."""
+        """The value of `Content-Length`; 0 without it."""
         self._hosts = 0
         self._codings: list[bytes] = []
 
     def field(self, name: bytes, value: bytes) -> Refusal | None:
-        """Look at one field, whose name is in lower case."""
+        """Check one field; `name` is in lower case."""
         if name == b"host":
             self._hosts += 1
             return refusals.HOST if self._hosts > 1 or not _HOST.fullmatch(value) else None
@@ -37,7 +37,7 @@ class Head:
         return None
 
     def complete(self, method: bytes, version: str, *, is_absolute: bool) -> Refusal | None:
-        """Look at it as a whole; an absolute target says the host itself."""
+        """Check the whole head. With an absolute target no `Host` is needed."""
         if method == b"CONNECT":
             return refusals.TUNNEL
         if version not in ("1.1", "1.0"):
@@ -48,7 +48,7 @@ class Head:
 
 
 def split_absolute(target: bytes) -> tuple[bytes, bytes] | None:
-    """Authority and path of an absolute target; None of another one."""
+    """Authority and path of an absolute target; None for any other target."""
     match = None if target.startswith(b"/") else _ABSOLUTE.fullmatch(target)
     if match is None:
         return None
@@ -56,5 +56,5 @@ def split_absolute(target: bytes) -> tuple[bytes, bytes] | None:
 
 
 def is_host(text: bytes) -> bool:
-    """Whether it can stand in `Host`."""
+    """Whether the text is a valid value of `Host`."""
     return _HOST.fullmatch(text) is not None

@@ -8,7 +8,7 @@ from pulp_events import declared_settings
 from pulp_events.declared_settings import Setting
 
 BODY_BYTES: Final = 1_000_000
-"""What the body of a request may have."""
+"""The most bytes of a request's body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

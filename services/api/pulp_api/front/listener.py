@@ -1,4 +1,4 @@
-"""The socket on which the API listens, and who is let in."""
+"""The listening socket, and which connections are admitted."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,15 @@ from pulp_api.front.tls import Certificates
 
 _AT_ONCE: Final = 16
 _HANDSHAKES_AT_ONCE: Final = 8
-"""Connections that are accepted before anything else is done again; each handshake takes a millisecond or two."""
+"""How many connections are accepted before the event loop does other work; a handshake takes 1 to 2 ms."""
 _HANDSHAKE_S: Final = 10.0
 _GOODBYE_S: Final = 2.0
 _MOST_REFUSED: Final = 64
-"""So many that are refused wait for their end; the others are reset at once."""
+"""How many refused connections are closed in order; further ones are reset at once."""
 _NO_RESOURCES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RETRY_S: Final = 0.2
 _SEND_BUFFER_BYTES: Final = 262_144
-"""The kernel takes twice as much of an answer; without a bound it takes megabytes for a client that reads nothing."""
+"""The kernel buffers twice this. Without a limit it buffers megabytes for a client that reads nothing."""
 _log = logging.getLogger("pulp.api")
 
 
@@ -59,7 +59,7 @@ def listen(host: str, port: int, *, stalled_s: float) -> socket.socket:
 
 
 class Listener:
-    """Accepts connections and hands them to protocols, as far as the watch admits them.
+    """Accepts the connections that the watch admits, and gives each a protocol.
 
     asyncio's own server accepts without asking, and without a descriptor left it logs a traceback a thousand times a
     second.
@@ -85,7 +85,7 @@ class Listener:
         self._begin()
 
     def close(self) -> None:
-        """Accept nothing more."""
+        """Stop accepting connections."""
         if self._retry is not None:
             self._retry.cancel()
         self._loop.remove_reader(self._socket.fileno())
@@ -95,7 +95,7 @@ class Listener:
             self._end_refused()
 
     async def wait_closed(self) -> None:
-        """As uvicorn asks of a server; the connections are uvicorn's to wait for."""
+        """Part of uvicorn's interface of a server; uvicorn itself waits for the connections."""
 
     def _begin(self) -> None:
         self._loop.add_reader(self._socket.fileno(), self._accept)
@@ -113,7 +113,7 @@ class Listener:
             self._take(accepted, site_of(address[0]))
 
     def _pause(self, error: OSError) -> None:
-        """The kernel goes on telling that somebody waits, so it is not listened to for a while."""
+        """Stop listening for a while: the kernel would report the waiting connection again at once."""
         self._watch.tally.note(f"no connection could be accepted: {error.strerror}", connections=len(self._watch))
         if error.errno in _NO_RESOURCES:
             self._watch.give_up_some()
@@ -133,7 +133,7 @@ class Listener:
         task.add_done_callback(lambda task: self._connected(task, accepted, protocol))
 
     def _connected(self, task: asyncio.Task[None], accepted: socket.socket, protocol: BoundedProtocol) -> None:
-        """Also where the task was cancelled before it began."""
+        """Called also if the task was cancelled before it began."""
         self._connecting.discard(task)
         protocol.connecting = None
         if not protocol.is_connected:
@@ -141,7 +141,7 @@ class Listener:
             accepted.close()
 
     def _refuse(self, accepted: socket.socket, refusal: Refusal) -> None:
-        """Say why, where no TLS is in the way, and close when the client can have read it."""
+        """Send the reason, unless TLS is used, and close once the client has had time to read it."""
         with contextlib.suppress(OSError):
             if self._certificates is None and len(self._refused) < _MOST_REFUSED:
                 accepted.send(refusal.encode())

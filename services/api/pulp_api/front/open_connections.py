@@ -1,6 +1,6 @@
-"""All connections of the server: how many there are, what they hold in memory, and which of them have to go.
+"""All connections of the server: their number, the memory that they hold, and which ones are dropped beyond a limit.
 
-Those go first that do nothing for us: a client that is silent, or slow, never keeps an honest one out.
+Connections that do nothing are dropped first: a silent or slow client never keeps an honest one out.
 """
 
 import asyncio
@@ -18,21 +18,27 @@ from pulp_api.front.tally import Tally
 
 _STEP_S: Final = 0.5
 _SHED_SHARE: Final = 8
-"""Where there is too much of something an eighth of it goes at once: to look for one at a time would take too long."""
+"""Above a limit an eighth is dropped at once, as a search for each single one would take too long."""
 _SHED_CONNECTIONS: Final = 16
 _LINGERING, _NEW, _IDLE, _SLOW, _WAITING = range(5)
 _SLOW_S: Final = 2.0
-"""A reader that has been slow for so long may have to make room for others."""
+"""A client that would need longer than this to take its answers may be dropped to make room."""
 
 TOO_SLOW: Final = "a client that takes its answer too slowly"
 
 
-class Watched(Protocol):
-    """A connection, as far as the watch is concerned. `held` and `unsent` are the watch's to change."""
+class HoldsRequests(Protocol):
+    """What holds bytes of requests that are not answered yet."""
+
+    held: int
+    """Changed by the watch alone."""
+
+
+class Watched(HoldsRequests, Protocol):
+    """A connection, as the watch sees it. Only the watch changes `unsent`."""
 
     site: str
     answered: int
-    held: int
     unsent: int
     waited_s: float
     since_s: float
@@ -55,7 +61,7 @@ class Watched(Protocol):
 
 
 class OpenConnections:
-    """Counts the connections, keeps them within the limits, and looks at their deadlines."""
+    """Counts the connections, keeps them within the limits, and checks their deadlines."""
 
     def __init__(self, limits: Limits, proxies: Proxies, *, keep_alive_s: float, clock_s: Callable[[], float]) -> None:
         self.limits = limits
@@ -75,12 +81,12 @@ class OpenConnections:
         return len(self._all)
 
     def add(self, connection: Watched) -> None:
-        """One more, which `admit` let in."""
+        """Add a connection that `admit` has admitted."""
         self._all.add(connection)
         self._of.setdefault(connection.site, set()).add(connection)
 
     def remove(self, connection: Watched) -> None:
-        """It has ended."""
+        """Remove a connection that has ended."""
         self.hold(connection, -connection.held)
         self.hold_unsent(connection, 0)
         self._all.discard(connection)
@@ -90,7 +96,7 @@ class OpenConnections:
             self._of.pop(connection.site, None)
 
     def admit(self, site: str) -> Refusal | None:
-        """Whether one more may come from there. Others that do nothing go for it, if there are any."""
+        """The refusal of one more connection from this site, or None. Idle connections are dropped to make room."""
         of = self._of.get(site, set())
         if len(of) >= self.limits.clients_per_address and site not in self._proxies and not self._make_room(of):
             return CROWDED_ADDRESS
@@ -99,34 +105,34 @@ class OpenConnections:
         return None
 
     def give_up_some(self) -> bool:
-        """Drop connections that do nothing, as there is no descriptor left for another one. False if there are none."""
+        """Drop idle connections, as no file descriptor is left. False if there are none."""
         return self._make_room(self._all)
 
     def silence_s(self, site: str) -> float:
-        """How long a new connection may say nothing: a proxy opens some for requests to come."""
+        """How long a new connection may stay silent; proxies open some in advance."""
         return self._keep_alive_s if site in self._proxies else self.limits.head_s
 
-    def hold(self, connection: Watched, size_bytes: int) -> None:
-        """The connection holds so much more of a request, or less."""
+    def hold(self, connection: HoldsRequests, size_bytes: int) -> None:
+        """The connection holds `size_bytes` more of its requests; fewer, if negative."""
         connection.held += size_bytes
         self.held += size_bytes
         if self.held > self.limits.held_bytes:
             self._shed_requests()
 
     def hold_unsent(self, connection: Watched, size_bytes: int) -> None:
-        """The connection holds so much of an answer."""
+        """The connection holds `size_bytes` of its answers."""
         self.unsent += size_bytes - connection.unsent
         connection.unsent = size_bytes
         if self.unsent > self.limits.held_bytes:
             self._shed_answers()
 
     async def keep_watch(self) -> None:
-        """Look at every connection now and then, for ever."""
+        """Check every connection regularly, for ever."""
         last = self._clock_s()
         while True:
             await asyncio.sleep(_STEP_S)
             now = self._clock_s()
-            # Time in which this process did not get round to it is not the client's.
+            # A delay of this process must not count against the client.
             step_s, last = min(now - last, 2 * _STEP_S), now
             for connection in list(self._all):
                 connection.check(step_s)
@@ -140,7 +146,7 @@ class OpenConnections:
                 kinds[rank[0]].append((rank[1], connection))
         if not kinds:
             return False
-        # The largest crowd makes room for everybody: an honest client is not among its first.
+        # The largest kind makes room: honest clients are not the first in it.
         kind = _LINGERING if _LINGERING in kinds else max(kinds, key=lambda each: len(kinds[each]))
         found = kinds[kind]
         if kind == _WAITING:
@@ -153,7 +159,7 @@ class OpenConnections:
         return True
 
     def _shed_requests(self) -> None:
-        """Those that take longest to send theirs."""
+        """Refuse the requests that take longest to arrive."""
         found = [connection for connection in self._all if connection.held and connection.is_receiving]
         for connection in sorted(found, key=lambda each: (each.waited_s, each.held), reverse=True):
             if self.held <= self.limits.held_bytes - self.limits.held_bytes // _SHED_SHARE:
@@ -162,7 +168,7 @@ class OpenConnections:
             connection.refuse(NO_ROOM)
 
     def _shed_answers(self) -> None:
-        """Those that take theirs most slowly."""
+        """Drop the clients that take their answers most slowly."""
         found = [connection for connection in self._all if connection.unsent]
         for connection in sorted(found, key=lambda each: (each.rate, -each.unsent)):
             if self.unsent <= self.limits.held_bytes - self.limits.held_bytes // _SHED_SHARE:
@@ -173,7 +179,7 @@ class OpenConnections:
 
 
 def _uselessness(connection: Watched) -> tuple[int, float] | None:
-    """The kind of connection, and its place in it: the least goes first. None for one that is being answered."""
+    """The kind of a connection, and its rank in it, the lowest first; None while it is being answered."""
     if connection.is_lingering:
         return _LINGERING, connection.since_s
     if connection.is_waiting:

@@ -1,4 +1,4 @@
-"""Where a connection's answers go: what was written, and how much of it the client has taken."""
+"""A connection's output: what was written, and how much of it the client has taken."""
 
 import asyncio
 import socket
@@ -9,7 +9,12 @@ from fcntl import ioctl
 from termios import TIOCOUTQ
 from typing import Any, Final
 
+from pulp_api.front.field_names import in_usual_case
+
 LARGE_BYTES: Final = 65_536
+_HEAD: Final = b"HTTP/1."
+"""How the head of an answer begins."""
+_END: Final = b"\r\n\r\n"
 _ACKNOWLEDGED: Final = slice(120, 128)
 """`tcpi_bytes_acked` in Linux's `struct tcp_info`, which only grows at its end."""
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -17,14 +22,31 @@ _TCP_INFO: Final = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" 
 
 
 class Outlet:
-    """The transport as the protocol writes to it. A close goes to the protocol, which knows what is still to come."""
+    """The transport as the protocol writes to it. A close goes to the protocol, which knows what is still to come.
 
-    __slots__ = ("_is_ending", "_is_tls", "_on_close", "_on_large", "_socket", "_transport", "written")
+    uvicorn writes the head of an answer and its body one after the other. The head is held until the body follows, at
+    the latest until the event loop's next turn, so that both are sent by one system call and as one packet. The names
+    of fields, which uvicorn writes in lower case, get their usual one.
+    """
+
+    __slots__ = (
+        "_head",
+        "_is_ending",
+        "_is_tls",
+        "_loop",
+        "_on_close",
+        "_on_large",
+        "_socket",
+        "_transport",
+        "written",
+    )
 
     def __init__(
         self, transport: asyncio.Transport, on_close: Callable[[], None], on_large: Callable[[], None]
     ) -> None:
         self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._head = b""
         self._socket = transport.get_extra_info("socket")
         self._is_tls = transport.get_extra_info("sslcontext") is not None
         self._on_close: Callable[[], None] | None = on_close
@@ -34,10 +56,19 @@ class Outlet:
         """Bytes of answers, without what TLS adds."""
 
     def write(self, data: bytes) -> None:
-        """Send when the client takes it; nothing, where it was told that nothing more comes."""
+        """Send the data; ignored once the client was told that nothing more comes."""
         if self._is_ending:
             return
         self.written += len(data)
+        is_head = data.startswith(_HEAD) and data.endswith(_END)
+        if is_head:
+            data = in_usual_case(data)
+        if self._head:
+            self._head, data = b"", self._head + data
+        elif is_head:
+            self._head = data
+            self._loop.call_soon(self._send_head)
+            return
         self._transport.write(data)
         if len(data) >= LARGE_BYTES and self._on_large is not None:
             self._on_large()
@@ -48,21 +79,25 @@ class Outlet:
             self._on_close()
 
     def forget(self) -> None:
-        """The connection has ended: let go of the protocol, so that neither waits for the garbage collector."""
+        """Drop the reference to the protocol, so that neither waits for the garbage collector."""
         self._on_close = self._on_large = None
+        self._head = b""
 
     def finish(self) -> None:
         """Close when all is sent."""
+        self._send_head()
         self._transport.close()
 
     def abort(self) -> None:
-        """Close at once; what the client has not taken is thrown away, by the kernel too."""
+        """Close at once, and discard what the client has not taken, in the kernel too."""
         if self._socket.fileno() >= 0 and self.taken() < self.written:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._head = b""
         self._transport.abort()
 
     def end_writing(self) -> None:
-        """Tell the client that nothing more comes, where the transport can do that: TLS cannot."""
+        """Tell the client that nothing more comes, if the transport can; TLS cannot."""
+        self._send_head()
         self._is_ending = True
         if self._transport.can_write_eof():
             self._transport.write_eof()
@@ -72,11 +107,11 @@ class Outlet:
         return self._is_ending or self._transport.is_closing()
 
     def pause_reading(self) -> None:
-        """Take nothing from the client for now."""
+        """Stop reading from the client for now."""
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take what the client sends."""
+        """Read from the client again."""
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -85,7 +120,7 @@ class Outlet:
         return self._transport.get_extra_info(name, default)
 
     def taken(self) -> int:
-        """Bytes that the client has; where the kernel does not tell, those that the kernel has."""
+        """Bytes that the client has acknowledged; if the kernel does not report that, bytes that the kernel has."""
         if self._socket.fileno() < 0:
             return self.written
         if self._is_tls and _TCP_INFO is not None:
@@ -93,12 +128,17 @@ class Outlet:
             acknowledged = int.from_bytes(found[_ACKNOWLEDGED], sys.byteorder)
             if acknowledged:
                 return min(acknowledged, self.written)
-        return self.written - self._transport.get_write_buffer_size() - self._queued()
+        return self.written - len(self._head) - self._transport.get_write_buffer_size() - self._queued()
 
     def unsent(self) -> int:
-        """Bytes that this process holds for the client. TLS hides from its transport what it has encrypted already."""
+        """Bytes that this process holds for the client, including what TLS has encrypted but not sent."""
         buffered = self._transport.get_write_buffer_size()
         return max(buffered, self.written - self.taken() - self._queued()) if self._is_tls else buffered
+
+    def _send_head(self) -> None:
+        head, self._head = self._head, b""
+        if head:
+            self._transport.write(head)
 
     def _queued(self) -> int:
         """Bytes that the kernel holds for the client."""

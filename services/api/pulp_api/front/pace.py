@@ -3,8 +3,8 @@
 from pulp_api.front.outlet import Outlet
 
 
-class Pace:
-    """Looked at now and then: what the client took since some moment, in the time in which something waited for it."""
+class ClientPace:
+    """Measures, at each check, what the client has taken over the time in which it had something to take."""
 
     __slots__ = ("_due", "_from", "_waited_s")
 
@@ -14,17 +14,17 @@ class Pace:
         self._waited_s = 0.0
 
     def has_all(self, outlet: Outlet) -> bool:
-        """The client had taken all that was written when this was looked at last, and nothing was written since."""
+        """At the last check the client had taken everything, and nothing was written since."""
         return self._from >= outlet.written
 
     def rate(self, outlet: Outlet) -> float:
-        """Bytes a second; infinite where nothing waits for the client."""
+        """Bytes a second; infinite if nothing waits for the client."""
         return (outlet.taken() - self._from) / self._waited_s if self._waited_s else float("inf")
 
     def is_too_slow(self, outlet: Outlet, step_s: float, *, window_s: float, least_rate: float) -> bool:
-        """Whether it took less than the least rate, and not all that was there, over the window that ends now.
+        """Whether the client took less than the least rate over the last window, and left something.
 
-        Looked at `step_s` after the last time.
+        `step_s` is the time since the last call.
         """
         taken = outlet.taken()
         if not self._waited_s:

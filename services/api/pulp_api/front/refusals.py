@@ -1,4 +1,4 @@
-"""What a client is told whose request does not get as far as the application."""
+"""The answers to requests that do not reach the application."""
 
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -7,13 +7,13 @@ import msgspec
 
 
 class Refusal(NamedTuple):
-    """An answer behind which the connection ends."""
+    """An answer after which the connection ends."""
 
     status: int
     detail: str
 
     def encode(self) -> bytes:
-        """The answer as it is sent."""
+        """The bytes to send."""
         body = msgspec.json.encode({"detail": self.detail})
         retry = "Retry-After: 2\r\n" if self.status in (429, 503) else ""
         return (

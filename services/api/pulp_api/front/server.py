@@ -1,4 +1,4 @@
-"""Uvicorn's server, with our way to let clients in, and to end."""
+"""Uvicorn's server, with a listener and a shutdown of our own."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from pulp_api.streaming.hub import Hub
 
 _STOP_S: Final = 10
 _FILES_S: Final = 5.0
-"""So often it is looked whether the TLS files have changed."""
+"""How often the TLS files are checked for changes."""
 _log = logging.getLogger("pulp.api")
 
 
@@ -51,7 +51,7 @@ class Server(uvicorn.Server):
                 http=BoundedProtocol,
                 ws="none",
                 log_config=None,
-                log_level=logging.CRITICAL,  # we say it ourselves: a client can cause much of it at will
+                log_level=logging.CRITICAL,  # the tally logs refusals instead, as a client can cause any number of them
                 access_log=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=_STOP_S,
@@ -67,7 +67,7 @@ class Server(uvicorn.Server):
         self._watching: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called by uvicorn to begin."""
+        """Start listening; uvicorn calls this."""
         await self.lifespan.startup()
         self.servers = []
         for listening in sockets or []:
@@ -84,7 +84,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop gracefully at a signal; uvicorn's own would raise it again afterwards, and end the process by it."""
+        """Stop gracefully at a signal. Uvicorn itself would raise it again afterwards, which kills the process."""
         loop = asyncio.get_running_loop()
         taken = [signal.SIGTERM, signal.SIGINT]
         for signum in taken:
@@ -99,7 +99,7 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(signum)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called by uvicorn when it was told to stop."""
+        """Finish the connections; uvicorn calls this when it has to stop."""
         closing = asyncio.create_task(self._hub.close())
         await super().shutdown(sockets)
         await closing
@@ -111,7 +111,7 @@ class Server(uvicorn.Server):
 
 
 def _possible(clients: int) -> int:
-    """As many connections as are wanted, and there are descriptors for."""
+    """The number of connections that the file descriptors allow, up to `clients`."""
     possible = descriptors.raise_limit()
     if possible < clients:
         _log.warning(

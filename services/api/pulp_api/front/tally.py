@@ -1,4 +1,4 @@
-"""Lines of the log that a client could cause at will: counted, and written once an interval."""
+"""Log lines that a client can cause at will: counted, and written once per interval."""
 
 import logging
 from collections.abc import Callable
@@ -9,7 +9,7 @@ _log = logging.getLogger("pulp.api")
 
 
 class Tally:
-    """Counts what happens, by its kind, and logs each kind at most once in `INTERVAL_S`."""
+    """Counts events by kind, and logs each kind at most once in `INTERVAL_S`."""
 
     def __init__(self, clock_s: Callable[[], float]) -> None:
         self._clock_s = clock_s
@@ -18,12 +18,12 @@ class Tally:
         self._next_s = clock_s()
 
     def note(self, kind: str, **last: object) -> None:
-        """It has happened once more; of `last` the newest is logged."""
+        """Count one more; only the newest `last` is logged."""
         self._counts[kind] = self._counts.get(kind, 0) + 1
         self._last[kind] = last
 
     def write(self) -> None:
-        """Log what was counted, unless that was done just now."""
+        """Log the counts, unless the interval has not passed yet."""
         now = self._clock_s()
         if not self._counts or now < self._next_s:
             return

@@ -1,4 +1,4 @@
-"""The API's certificate, which can be changed while it runs."""
+"""The API's TLS certificate, which can be replaced while the process runs."""
 
 import logging
 import os
@@ -8,17 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-from pulp_events import settings as read
+from pulp_events.declared_settings import Setting
 from pulp_events.settings import SettingsError
 
-_KEYS: Final = {
-    "certificate": "PULP_API_TLS_CERTIFICATE",
-    "key": "PULP_API_TLS_KEY",
-    "key_password_file": "PULP_API_TLS_KEY_PASSWORD_FILE",
-    "client_ca": "PULP_API_TLS_CLIENT_CA",
-}
+_CERTIFICATE: Final = Setting(
+    "PULP_API_TLS_CERTIFICATE", "A PEM file with the API's certificate, and those that lead to its root."
+)
+_KEY: Final = Setting("PULP_API_TLS_KEY", "A PEM file with the key of that certificate.")
+_KEY_PASSWORD_FILE: Final = Setting("PULP_API_TLS_KEY_PASSWORD_FILE", "A file that holds the password of that key.")
+_CLIENT_CA: Final = Setting(
+    "PULP_API_TLS_CLIENT_CA", "A PEM file with the authorities that have to sign the certificates of clients."
+)
+SETTINGS: Final = (_CERTIFICATE, _KEY, _KEY_PASSWORD_FILE, _CLIENT_CA)
 _BUFFER_BYTES: Final = 32_768
-"""Of each connection. asyncio takes 256 KiB, which is more than all else that a connection needs."""
+"""The read buffer of each connection. asyncio's default of 256 KiB exceeds all other memory of a connection."""
 _log = logging.getLogger("pulp.api")
 
 
@@ -27,49 +30,43 @@ class TlsFiles:
     """Paths of PEM files."""
 
     certificate: str
-    """The server's, with those that lead to its root."""
+    """The server's certificate and its chain."""
     key: str
     key_password_file: str | None = None
     client_ca: str | None = None
-    """Whose certificates clients must have; None if they need none."""
+    """The authority of client certificates; None if clients need none."""
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self | None:
-        """None without TLS. Raises `SettingsError` where a part is missing."""
-        found = {name: read.text(env, key, "") or None for name, key in _KEYS.items()}
-        certificate, key = found["certificate"], found["key"]
+        """None without TLS. Raises `SettingsError` if a file is missing."""
+        certificate, key, key_password_file, client_ca = (setting.read(env) for setting in SETTINGS)
         if certificate is None and key is None:
-            alone = next((_KEYS[name] for name, value in found.items() if value), None)
-            if alone:
-                raise SettingsError(f"{alone} is set, but PULP_API_TLS_CERTIFICATE is not: without it there is no TLS")
+            if key_password_file is not None or client_ca is not None:
+                alone = _CLIENT_CA if key_password_file is None else _KEY_PASSWORD_FILE
+                raise SettingsError(f"{alone.name} is set, but {_CERTIFICATE.name} is not: without it there is no TLS")
             return None
         if certificate is None or key is None:
-            has, lacks = ("key", "certificate") if certificate is None else ("certificate", "key")
-            raise SettingsError(f"{_KEYS[has]} is set, but {_KEYS[lacks]} is not: TLS needs both")
-        return cls(
-            certificate=certificate,
-            key=key,
-            key_password_file=found["key_password_file"],
-            client_ca=found["client_ca"],
-        )
+            there, missing = (_KEY, _CERTIFICATE) if certificate is None else (_CERTIFICATE, _KEY)
+            raise SettingsError(f"{there.name} is set, but {missing.name} is not: TLS needs both")
+        return cls(certificate=certificate, key=key, key_password_file=key_password_file, client_ca=client_ca)
 
     def paths(self) -> list[str]:
-        """All that are set."""
+        """The paths that are set."""
         return [path for path in (self.certificate, self.key, self.key_password_file, self.client_ca) if path]
 
 
 class Certificates:
-    """The context of new connections, made anew when the files have changed."""
+    """The TLS context of new connections, replaced when the files change."""
 
     def __init__(self, files: TlsFiles) -> None:
-        """Raises `SettingsError` where the files cannot be used."""
+        """Raises `SettingsError` if the files cannot be used."""
         self._files = files
         self._seen = _state(files)
         self.context = _context(files)
         sslproto.SSLProtocol.max_size = _BUFFER_BYTES
 
     def reload(self) -> None:
-        """Use the files as they are now; if they cannot be used, go on with what there was, and log why."""
+        """Load the files. If they cannot be used, log why and keep the old context."""
         self._seen = _state(self._files)
         try:
             self.context = _context(self._files)
@@ -85,7 +82,7 @@ class Certificates:
 
 
 def _state(files: TlsFiles) -> list[tuple[int, ...]]:
-    """What differs when a file was replaced or written anew."""
+    """A value that changes when a file is replaced or rewritten."""
     found: list[tuple[int, ...]] = []
     for path in files.paths():
         try:
@@ -103,13 +100,13 @@ def _context(files: TlsFiles) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     password = _password(files.key_password_file)
     try:
-        # Always a password: without one OpenSSL would ask for it on the terminal.
+        # Pass a password in any case: without one OpenSSL would prompt on the terminal.
         context.load_cert_chain(files.certificate, files.key, lambda: password)
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"PULP_API_TLS_CERTIFICATE={files.certificate}, PULP_API_TLS_KEY={files.key}: they cannot be used: {error}."
+            f"{_CERTIFICATE.name}={files.certificate}, {_KEY.name}={files.key}: they cannot be used: {error}."
             " A certificate and its key are expected, in PEM; the password of an encrypted key is read from"
-            " PULP_API_TLS_KEY_PASSWORD_FILE"
+            f" {_KEY_PASSWORD_FILE.name}"
         ) from None
     if files.client_ca is not None:
         _ask_for_certificates(context, files.client_ca)
@@ -121,7 +118,7 @@ def _ask_for_certificates(context: ssl.SSLContext, path: str) -> None:
     try:
         context.load_verify_locations(path)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"PULP_API_TLS_CLIENT_CA={path}: the certificates cannot be read: {error}") from None
+        raise SettingsError(f"{_CLIENT_CA.name}={path}: the certificates cannot be read: {error}") from None
 
 
 def _password(path: str | None) -> bytes:
@@ -131,4 +128,4 @@ def _password(path: str | None) -> bytes:
         with open(path, "rb") as file:
             return file.read(4096).rstrip(b"\r\n")
     except OSError as error:
-        raise SettingsError(f"PULP_API_TLS_KEY_PASSWORD_FILE={path}: it cannot be read: {error}") from None
+        raise SettingsError(f"{_KEY_PASSWORD_FILE.name}={path}: it cannot be read: {error}") from None

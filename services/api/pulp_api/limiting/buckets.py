@@ -1,4 +1,4 @@
-"""Rates of users: buckets of this process, and buckets that all API processes share."""
+"""Rate limits of users: token buckets of this process, and buckets that all API processes share."""
 
 import asyncio
 import time
@@ -10,14 +10,14 @@ from pulp_accounts.quota_store import Taken
 
 _MOST_KNOWN: Final = 10_000
 _LEASE_S: Final = 0.2
-"""A process takes of a shared bucket what its rate gives in so long: so most submissions ask nobody."""
+"""A process takes what a shared bucket gains in this time at once, so that most submissions need no query."""
 _UNUSED_S: Final = 10.0
-"""What was taken and not used for so long is forgotten."""
+"""Tokens that were taken but not used for this long are dropped."""
 
 Key = tuple[str, str]
-"""User and bucket."""
+"""The user, and the name of the bucket."""
 Take = Callable[[Key, float, float, float, float], Awaitable[Taken]]
-"""Takes of the shared bucket: key, rate, burst, least, most."""
+"""Takes tokens from the shared bucket; the arguments are key, rate, burst, least and most."""
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class LocalBuckets:
         self._levels: dict[Key, _Level] = {}
 
     def wait_s(self, key: Key, rate: float, burst: float) -> float:
-        """Take one token: 0 if there was one, else in how many seconds there will be."""
+        """Take one token: 0, or the seconds until one is available if there was none."""
         now = self._clock_s()
         level = self._levels.get(key)
         if level is None:
@@ -52,8 +52,8 @@ class LocalBuckets:
 class SharedBuckets:
     """Token buckets that all API processes share, through Postgres.
 
-    Together they never give more than `burst` and what `rate` gives in the time: what a process takes ahead of its use
-    is taken from the shared bucket already.
+    Together they never exceed `burst` plus `rate` times the elapsed time: tokens that a process takes in advance leave
+    the shared bucket at once.
     """
 
     def __init__(self, take: Take, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -63,14 +63,14 @@ class SharedBuckets:
         self._locks: dict[Key, asyncio.Lock] = {}
 
     async def wait_s(self, key: Key, need: float, rate: float, burst: float) -> float:
-        """Take `need` tokens: 0 if there were so many, else in how many seconds there will be.
+        """Take `need` tokens: 0, or the seconds until they are available if there were too few.
 
-        More than `burst` is never there at once: it is taken as a whole burst. Raises `psycopg.OperationalError`.
+        A need above `burst` counts as `burst`, the most a bucket can hold. Raises `psycopg.OperationalError`.
         """
         need = min(need, burst)
         if self._spend(key, need):
             return 0.0
-        async with self._locks.setdefault(key, asyncio.Lock()):  # of many that come at once one asks
+        async with self._locks.setdefault(key, asyncio.Lock()):  # only one of several concurrent calls queries
             if self._spend(key, need):
                 return 0.0
             held = self._held(key)

@@ -1,4 +1,4 @@
-"""What each user may use of the API: looked up by role and by user, and refused with words beyond that."""
+"""Quotas: what each user may use of the API, by role and by user."""
 
 import math
 import time
@@ -22,15 +22,15 @@ from pulp_api.limiting.unfinished import Pending, UnfinishedTasks
 from pulp_api.logins.auth import Connect, Principal
 
 _KNOWN_S: Final = 5.0
-"""So long what was set for a user before still counts."""
+"""How long the quotas of users are cached."""
 _LOCAL_BURST_S: Final = 10
 _BYTES_BURST_S: Final = 60
 _COUNT_RETRY_S: Final = 5
-"""When to try again where a task has to end first."""
+"""When to try again if a task or a stream has to end first."""
 
 
 class QuotaExceeded(PulpError):
-    """A user has used what a quota gives for now."""
+    """The user has used up a quota for now."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
@@ -42,31 +42,31 @@ class QuotaForbids(PulpError):
 
 
 class Asking(NamedTuple):
-    """Who asks, and from where."""
+    """The user whose quotas count, and the client's address."""
 
     principal: Principal
     address: str | None
 
 
-class Admitted:
-    """A submission that its quotas allow. Tell it what came of the write."""
+class QuotaAdmission:
+    """An admitted submission. The caller reports the outcome of the write."""
 
     def __init__(self, counts: UnfinishedTasks, actor: str, pending: Pending | None) -> None:
         self._counts, self._actor, self._pending = counts, actor, pending
 
     def written(self, position: Position) -> None:
-        """It is in the log."""
+        """The event is in the log."""
         if self._pending is not None:
             self._pending.position = position
 
     def failed(self, error: Exception) -> None:
-        """The write failed. Where it may be in the log all the same it counts for a while."""
+        """The write failed. If its outcome is unknown, the submission still counts for a while."""
         if self._pending is not None and isinstance(error, LogUnavailable | BadInput):
             self._counts.drop(self._actor, self._pending)
 
 
 class Quotas:
-    """The quotas of all users, and what this process knows of their use."""
+    """The quotas of all users, and their use as far as this process knows."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Quotas:
         *,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`by_role` is what the settings say of roles. Raises `BadInput` for a text that is no quota."""
+        """`by_role` holds the settings for roles. Raises `BadInput` for a text that is not a quota."""
         self._connect = connect
         self._texts = {role: (default, by_role.get(role, "")) for role, default in DEFAULTS.items()}
         self._of_role = {role: quota_of(*texts) for role, texts in self._texts.items()}
@@ -91,7 +91,7 @@ class Quotas:
         self._streams: Counter[str] = Counter()
 
     async def of(self, principal: Principal) -> Quota:
-        """What counts for the user now. Raises `psycopg.OperationalError`."""
+        """The user's quota now. Raises `psycopg.OperationalError`."""
         if self._own_ends_s <= self._clock_s():
             async with self._connect() as connection:
                 self._own = await quota_store.overrides(connection)
@@ -106,10 +106,10 @@ class Quotas:
         return found
 
     def running_of(self, role: str, own: str) -> int | None:
-        """How many tasks of a user may run at once; `own` is what was set for this user alone."""
+        """How many tasks of a user may run at once; `own` is the quota that was set for this user."""
         return quota_of(*self._texts[Role(role)], own).running
 
-    async def submission(self, asking: Asking, data: Accepted) -> Admitted:
+    async def submission(self, asking: Asking, data: Accepted) -> QuotaAdmission:
         """Admit a submission. Raises `QuotaForbids`, `QuotaExceeded`, `psycopg.OperationalError`."""
         quota, principal = await self.of(asking.principal), asking.principal
         if quota.priority is not None and data.priority > quota.priority:
@@ -131,9 +131,9 @@ class Quotas:
         if quota.unfinished is not None:
             pending = await self._unfinished.begin(principal.actor, quota.unfinished)
             if pending is None:
-                told = f"{quota.unfinished} tasks that wait or run: let some end, or cancel some"
-                raise self._exceeded(asking, "unfinished", told, _COUNT_RETRY_S)
-        return Admitted(self._unfinished, principal.actor, pending)
+                limit = f"{quota.unfinished} tasks that wait or run: let some end, or cancel some"
+                raise self._exceeded(asking, "unfinished", limit, _COUNT_RETRY_S)
+        return QuotaAdmission(self._unfinished, principal.actor, pending)
 
     async def action(self, asking: Asking) -> None:
         """Admit a cancel. Raises `QuotaExceeded`, `psycopg.OperationalError`."""
@@ -153,7 +153,7 @@ class Quotas:
     def close_stream(self, asking: Asking) -> None:
         """An event stream has ended."""
         self._streams[asking.principal.name] -= 1
-        self._streams += Counter()  # what is at zero goes
+        self._streams += Counter()  # removes the zeros
 
     def _at_a_rate(self, asking: Asking, key: str, rate: float | None, what: str) -> None:
         if rate is None:
@@ -162,15 +162,15 @@ class Quotas:
         if wait_s > 0:
             raise self._exceeded(asking, key, f"{rate:g} {what} a second", wait_s)
 
-    def _exceeded(self, asking: Asking, key: str, told: str, retry_after_s: float) -> QuotaExceeded:
-        error = QuotaExceeded(f"user {asking.principal.name} has used the quota {key!r}: {told}", retry_after_s)
+    def _exceeded(self, asking: Asking, key: str, limit: str, retry_after_s: float) -> QuotaExceeded:
+        error = QuotaExceeded(f"user {asking.principal.name} has used the quota {key!r}: {limit}", retry_after_s)
         error.args = (f"{error}. Try again in {error.retry_after_s} s, or {_advice(asking, key)}",)
         self._note(asking, error)
         return error
 
-    def _forbids(self, asking: Asking, key: str, told: str) -> QuotaForbids:
+    def _forbids(self, asking: Asking, key: str, why: str) -> QuotaForbids:
         error = QuotaForbids(
-            f"{told}, by the quota {key!r} of user {asking.principal.name}: submit within it, or {_advice(asking, key)}"
+            f"{why}, by the quota {key!r} of user {asking.principal.name}: submit within it, or {_advice(asking, key)}"
         )
         self._note(asking, error)
         return error

@@ -1,4 +1,4 @@
-"""How many unfinished tasks each user has: what the read model knows, and what this process has submitted since."""
+"""Counts each user's unfinished tasks: those in the read model, and those this process has submitted since."""
 
 import asyncio
 import time
@@ -12,24 +12,24 @@ from pulp_events.task import Position
 
 _OLD_S: Final = 1.0
 _OLD_NEAR_S: Final = 0.1
-"""Near a limit the tasks are counted again sooner."""
+"""The age at which a count is renewed for a user near the limit."""
 _SHARE: Final = 20
-"""Counting takes at most one part in so many of the time."""
+"""Counting takes at most one part in this many of the time."""
 _LOST_S: Final = 60.0
-"""A submission of which nobody knows whether it was written counts for so long."""
+"""How long a submission counts whose outcome is unknown."""
 
 
 @dataclass(eq=False, slots=True)
 class Pending:
-    """A submission that the read model may not know yet."""
+    """A submission that may not be in the read model yet."""
 
     at_s: float
     position: Position | None = None
-    """Where it is; None while it is being written, or if nobody knows whether it was."""
+    """Its position in the log; None while it is being written, or if the outcome is unknown."""
 
 
 class UnfinishedTasks:
-    """Counts for all users at once. Other processes' submissions are seen once they are projected and counted."""
+    """Counts for all users with one query. Submissions of other processes count once they are projected."""
 
     def __init__(
         self, read: Callable[[], Awaitable[Unfinished]], clock_s: Callable[[], float] = time.monotonic
@@ -43,7 +43,7 @@ class UnfinishedTasks:
         self._pending: defaultdict[str, list[Pending]] = defaultdict(list)
 
     async def begin(self, actor: str, limit: int) -> Pending | None:
-        """Begin a submission; None for a user who has so many already. Raises `psycopg.OperationalError`."""
+        """Begin a submission; None if the user is at the limit. Raises `psycopg.OperationalError`."""
         await self._refresh(_OLD_S)
         if self._count(actor) >= limit - max(10, limit // 10):
             await self._refresh(_OLD_NEAR_S)

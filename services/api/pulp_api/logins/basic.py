@@ -1,4 +1,4 @@
-"""HTTP basic authentication (RFC 7617) as it stands in a request, and where the request came from."""
+"""Reads the credentials of HTTP basic authentication (RFC 7617) and the origin of a request."""
 
 from base64 import b64decode
 from ipaddress import IPv6Address, ip_address
@@ -9,30 +9,38 @@ from pulp_events.errors import PulpError
 
 CHALLENGE: Final = 'Basic realm="api", charset="UTF-8"'
 SCRIPT_CHALLENGE: Final = f"x{CHALLENGE}"
-"""For scripts of a page: a browser must not ask its user."""
-_MOST: Final = 8192
-"""Characters of a header: twice what the longest name and password take."""
+"""For scripts in a page: the unknown scheme keeps the browser from asking its user for a password."""
+_MAX_HEADER: Final = 8192
+"""The most characters of the header: twice what the longest name and password need."""
 _IPV6_SITE: Final = 64
-"""Bits of an IPv6 address that one site, and so one attacker, has to choose from."""
+"""The prefix length, in bits, of the IPv6 network of one site; an attacker can choose any address within it."""
 
 
 class Unauthenticated(PulpError):
     """No credentials, or wrong ones."""
 
 
+class WrongPassword(Unauthenticated):
+    """No user has this name, or it has another password."""
+
+
+class IssuerAway(PulpError):
+    """The keys of the issuer of a token cannot be fetched."""
+
+
 class Basic(NamedTuple):
-    """A name and a password, as somebody claims them."""
+    """A name and a password that have not been checked."""
 
     name: str
     password: str
 
     @classmethod
     def of(cls, request: Request) -> "Basic":
-        """Those of a request. In UTF-8, or else in Latin-1, as some clients send them. Raises `Unauthenticated`."""
+        """The credentials of a request, in UTF-8, or in Latin-1 as some clients send. Raises `Unauthenticated`."""
         scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
             raise Unauthenticated("Authentication credentials were not provided.")
-        if len(encoded) > _MOST:
+        if len(encoded) > _MAX_HEADER:
             raise Unauthenticated("Invalid basic header.")
         try:
             value = b64decode(encoded.strip(), validate=True)
@@ -47,22 +55,22 @@ class Basic(NamedTuple):
         return cls(name, password)
 
 
-class Origin(NamedTuple):
+class RequestOrigin(NamedTuple):
     """Where a request came from."""
 
     address: str | None
-    """Of the client; None where the server does not know it."""
+    """The client's address; None if unknown."""
     port: int
-    """Of the client's end of the connection; 0 where it is not known."""
+    """The client's port; 0 if unknown."""
 
     @classmethod
-    def of(cls, request: Request) -> "Origin":
-        """That of a request."""
+    def of(cls, request: Request) -> "RequestOrigin":
+        """The origin of a request."""
         return cls(None, 0) if request.client is None else cls(request.client.host, request.client.port)
 
     @property
     def site(self) -> str:
-        """What failures are counted by: the address, or the network of an IPv6 address."""
+        """What failed logins are counted by: the IPv4 address, or the network of an IPv6 address."""
         try:
             found = ip_address((self.address or "").partition("%")[0])
         except ValueError:

@@ -1,4 +1,4 @@
-"""The queue before the password check: few at a time, a bounded number waiting, fair between names."""
+"""The queue for password checks: few run at once, a bounded number wait, and names take turns."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +8,7 @@ from typing import Final
 from pulp_api.logins.limits import Lane, LoginsLimited
 
 _CROWDED_S: Final = 2.0
-"""Until a turn may be had again, where too many wait."""
+"""When to try again after too many were waiting."""
 
 
 class _Waiter:
@@ -23,11 +23,11 @@ class _Waiter:
 
 
 class LoginQueue:
-    """At most `slots` are in their turn at once, and at most `most` wait.
+    """At most `slots` checks run at once, and at most `most` wait.
 
-    By lane first; within a lane one of each name from each site, then the second of each, and so on; among these those
-    first of whose name and site the fewest wait. So many attempts hold up neither another name, nor the same name from
-    elsewhere. Where too many wait, the last in this order is refused.
+    Lanes are served in order. Within a lane comes first one attempt for each name and site, then the second of each,
+    and so on; among these, first those whose name and site have the fewest waiting. So many attempts delay neither
+    another name nor the same name from elsewhere. When too many wait, the last in this order is refused.
     """
 
     def __init__(self, slots: int, most: int) -> None:
@@ -36,7 +36,7 @@ class LoginQueue:
 
     @asynccontextmanager
     async def turn(self, lane: Lane, name: str, site: str) -> AsyncIterator[None]:
-        """Wait for a turn. Raises `LoginsLimited` for who is refused."""
+        """Wait for a turn, which lasts as long as the block. Raises `LoginsLimited` if refused."""
         if self._free and not self._waiting:
             self._free -= 1
         else:
@@ -59,14 +59,14 @@ class LoginQueue:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
             elif waiter.turn.done() and not waiter.turn.cancelled() and waiter.turn.exception() is None:
-                self._hand_over()  # the turn came, and nobody is here to take it
+                self._hand_over()  # pass on the turn that this waiter just got
             raise
 
     def _hand_over(self) -> None:
-        there = [each for each in self._waiting if not each.turn.done()]  # others were cancelled just now
-        if not there:
+        waiting = [each for each in self._waiting if not each.turn.done()]  # without those just cancelled
+        if not waiting:
             self._free += 1
             return
-        first = min(there, key=lambda each: each.rank)
+        first = min(waiting, key=lambda each: each.rank)
         self._waiting.remove(first)
         first.turn.set_result(None)

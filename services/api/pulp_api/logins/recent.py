@@ -1,4 +1,4 @@
-"""A mapping of bounded size: what was put in longest ago is forgotten first."""
+"""A mapping of bounded size that drops the oldest entries first."""
 
 from collections import OrderedDict
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """Keeps the `most` entries that were put in last."""
+    """Keeps the `most` entries that were put most recently."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -21,16 +21,16 @@ class Recent(Generic[K, V]):
         return len(self._entries)
 
     def get(self, key: K) -> V | None:
-        """The value; None if there is none, or it was forgotten."""
+        """The value; None if it was never put, or was dropped."""
         return self._entries.get(key)
 
     def put(self, key: K, value: V) -> None:
-        """Keep the value, as the last one that was put in."""
+        """Store the value as the most recent entry."""
         self._entries[key] = value
         self._entries.move_to_end(key)
         if len(self._entries) > self._most:
             self._entries.popitem(last=False)
 
     def pop(self, key: K) -> None:
-        """Forget the entry, if it is there."""
+        """Remove the entry, if there is one."""
         self._entries.pop(key, None)

@@ -1,53 +1,61 @@
-"""A call in the OpenAPI document. Pure."""
+"""Describes one call in the OpenAPI document. Pure."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 from pulp_api.openapi.words import SUMMARIES
+from pulp_api.v3.parameters import TEXT, QueryParameter, Schema
 
-_TEXT: Final[dict[str, Any]] = {"type": "string"}
-_REPEATED: Final = frozenset({"fields", "exclude_fields", "type"})
-"""Lists whose items clients send one by one; the others come with commas between."""
+_FAILURE: Final[Schema] = {}
+"""The body of a failure: `detail`, or messages by field, or the task that was not cancelled."""
 
 
 def call(
     operation_id: str,
     *,
+    summary: str | None = None,
     href: str | None = None,
-    query: dict[str, dict[str, Any]] | None = None,
-    schema: dict[str, Any] | None = None,
-    body: dict[str, Any] | None = None,
+    query: Sequence[QueryParameter] = (),
+    schema: Schema | None = None,
+    body: Schema | None = None,
     needs_body: bool = True,
     codes: tuple[int, ...] = (200,),
     media_type: str = "application/json",
     secured: bool = True,
 ) -> dict[str, Any]:
-    """A call as the document tells it; `codes` beside those of every call that needs a login."""
+    """The OpenAPI operation object; `codes` are the statuses beside those of every call that needs a login."""
     parameters: list[dict[str, Any]] = []
     if href is not None:
-        parameters.append({"name": href, "in": "path", "required": True, "schema": _TEXT})
-    for name, kind in (query or {}).items():
-        is_joined = kind["type"] == "array" and name not in _REPEATED
-        exploded = {"explode": False, "style": "form"} if is_joined else {}
-        parameters.append({"name": name, "in": "query", "schema": kind, **exploded})
+        parameters.append({"name": href, "in": "path", "required": True, "schema": TEXT})
+    parameters += [_query_parameter(parameter) for parameter in query]
     if secured:
         codes = (*codes, 401, 503)
     described: dict[str, Any] = {
         "operationId": operation_id,
-        "summary": SUMMARIES[operation_id],
+        "summary": summary or SUMMARIES[operation_id],
         "parameters": parameters,
         "responses": {str(code): _response(code, schema, media_type) for code in sorted(codes)},
     }
     if body is not None:
         described["requestBody"] = {"content": {"application/json": {"schema": body}}, "required": needs_body}
     if secured:
-        described["security"] = [{"basicAuth": []}]
+        described["security"] = [{"basicAuth": []}, {"bearerAuth": []}]
     return described
 
 
-def _response(code: int, schema: dict[str, Any] | None, media_type: str) -> dict[str, Any]:
+def _query_parameter(parameter: QueryParameter) -> dict[str, Any]:
+    is_joined = parameter.schema["type"] == "array" and not parameter.is_repeated
+    joined = {"explode": False, "style": "form"} if is_joined else {}
+    required = {"required": True} if parameter.is_required else {}
+    return {"name": parameter.name, "in": "query", **required, "schema": parameter.schema, **joined}
+
+
+def _response(code: int, schema: Schema | None, media_type: str) -> dict[str, Any]:
     if code >= 400:
-        return {"description": HTTPStatus(code).phrase, "content": {"application/json": {"schema": {}}}}
+        return {"description": HTTPStatus(code).phrase, "content": {"application/json": {"schema": _FAILURE}}}
+    if code == HTTPStatus.NO_CONTENT:
+        return {"description": HTTPStatus(code).phrase}
     return {
         "description": HTTPStatus(code).phrase,
         "content": {media_type: {"schema": schema or {"type": "object"}}},

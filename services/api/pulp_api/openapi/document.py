@@ -1,79 +1,37 @@
-"""The OpenAPI document for pulp-cli: its client finds calls by operationId, and needs hrefs as paths."""
+"""Builds the OpenAPI document. pulp-cli finds calls by operationId, and needs hrefs as paths."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from pulp_api.context import MAX_REASON
-from pulp_api.openapi import repositories
+from pulp_api.openapi import elsewhere, people, purging, queue, repositories, rights, schedules, system
 from pulp_api.openapi.calls import call
-from pulp_api.openapi.operations import ACCEPTED, OPERATION, OPERATIONS
-from pulp_api.v3.waiting import Code
+from pulp_api.openapi.operations import ACCEPTED
+from pulp_api.openapi.paths import by_ids
+from pulp_api.openapi.queue import WHY
+from pulp_api.openapi.schemas import answer, components, page
+from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.filters import TASK_FILTERS
+from pulp_api.v3.parameters import FLAG, LIST, TEXT, QueryParameter, controls
+from pulp_api.v3.routes import HistoryEntryResponse
+from pulp_api.v3.system import EMULATED
+from pulp_api.v3.tasks import SingleTaskResponse, TaskResponse
 
-EMULATED: Final = "3.123.1"
-"""The release of pulpcore whose interface this one follows; clients decide by it what they may use."""
-
-_TEXT: Final[dict[str, Any]] = {"type": "string"}
-_TIME: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
-_TIMES: Final[dict[str, Any]] = {"type": "array", "items": _TIME}
-_NUMBER: Final[dict[str, Any]] = {"type": "integer"}
-_FLAG: Final[dict[str, Any]] = {"type": "boolean"}
-_LIST: Final[dict[str, Any]] = {"type": "array", "items": _TEXT}
-_TASK_FILTERS: Final[dict[str, dict[str, Any]]] = {
-    "limit": _NUMBER,
-    "offset": _NUMBER,
-    "ordering": _LIST,
-    "fields": _LIST,
-    "exclude_fields": _LIST,
-    "minimal": _FLAG,
-    "q": _TEXT,
-    "name": _TEXT,
-    "name__contains": _TEXT,
-    "name__in": _LIST,
-    "name__ne": _TEXT,
-    "logging_cid": _TEXT,
-    "logging_cid__contains": _TEXT,
-    "state": _TEXT,
-    "state__in": _LIST,
-    "state__ne": _TEXT,
-    "task_group": _TEXT,
-    "parent_task": _TEXT,
-    "child_tasks": _TEXT,
-    "rerun_of": _TEXT,
-    "rerun_of__isnull": _FLAG,
-    "reruns__isnull": _FLAG,
-    "tags": _LIST,
-    "worker": _TEXT,
-    "created_resources": _TEXT,
-    "reserved_resources": _TEXT,
-    "reserved_resources__in": _LIST,
-    "exclusive_resources": _TEXT,
-    "exclusive_resources__in": _LIST,
-    "shared_resources": _TEXT,
-    "shared_resources__in": _LIST,
-    "pulp_id__in": _LIST,
-    "pulp_id__startswith": _TEXT,
-    "pulp_href__in": _LIST,
-    "prn__in": _LIST,
-} | {
-    f"{field}{lookup}": {"__isnull": _FLAG, "__range": _TIMES}.get(lookup, _TIME)
-    for field in ("pulp_created", "started_at", "finished_at", "unblocked_at")
-    for lookup in ("", "__lt", "__lte", "__gt", "__gte", "__range", "__isnull")
-}
-_WORKER_FILTERS: Final[dict[str, dict[str, Any]]] = {
-    "limit": _NUMBER,
-    "offset": _NUMBER,
-    "fields": _LIST,
-    "exclude_fields": _LIST,
-    "name": _TEXT,
-    "name__in": _LIST,
-    "name__contains": _TEXT,
-    "name__icontains": _TEXT,
-    "name__startswith": _TEXT,
-    "online": _FLAG,
-    "missing": _FLAG,
-}
 _NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255}
 _TAG: Final = {"type": "string", "minLength": 1, "maxLength": 640}
 _TIME_LIMIT: Final = {"type": "integer", "minimum": 1, "maximum": 315_360_000, "nullable": True}
+_SECONDS: Final = {"type": "number", "minimum": 0, "maximum": 86_400}
+_RETRY: Final = {
+    "type": "object",
+    "nullable": True,
+    "required": ["retries"],
+    "description": "How often a task is tried again after a failed attempt. Null: never. Left out: as the"
+    " operation declares.",
+    "properties": {
+        "retries": {"type": "integer", "minimum": 0, "maximum": 100},
+        "backoff_seconds": {**_SECONDS, "default": 10},
+        "max_backoff_seconds": {**_SECONDS, "default": 600},
+    },
+}
 _SUBMISSION: Final = {
     "type": "object",
     "required": ["operation"],
@@ -100,8 +58,10 @@ _SUBMISSION: Final = {
         "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "default": 0},
         "group_id": {"type": "string", "format": "uuid", "nullable": True},
         "parent_task": {"type": "string", "nullable": True, "description": "UUID or href"},
-        "depends_on": {**_LIST, "maxItems": 100, "description": "UUIDs or hrefs"},
-        "timeout_seconds": _TIME_LIMIT,
+        "depends_on": {**LIST, "maxItems": 100, "description": "UUIDs or hrefs"},
+        "timeout_seconds": {**_TIME_LIMIT, "description": "For one attempt."},
+        "retry": _RETRY,
+        "deadline_seconds": {**_TIME_LIMIT, "description": "For all attempts together, from the acceptance."},
     },
 }
 _RERUN: Final = {
@@ -118,46 +78,31 @@ _RERUN: Final = {
         "timeout_seconds": _TIME_LIMIT,
     },
 }
-_PAGE: Final = {
-    "type": "object",
-    "properties": {"count": _NUMBER, "results": {"type": "array", "items": {"type": "object"}}},
-}
-
-_TASK_PAGE: Final = {
-    "type": "object",
-    "properties": {
-        "count": {
-            "type": "integer",
-            "description": "Exact for filters on state and name alone, else up to 10,000. Above that an estimate,"
-            " and the answer has the header Pulp-Count: estimate.",
-        },
-        "results": {"type": "array", "items": {"type": "object"}},
-    },
-}
+_AS_OF: Final = QueryParameter("as_of", TEXT)
+_SUBMIT: Final = {"$ref": "#/components/schemas/Submission"}
+_URLS: Final = {"type": "object", "properties": {"urls": {"type": "object", "additionalProperties": TEXT}}}
+_SINGLE_TASK: Final = answer(SingleTaskResponse)
+_TASK_PAGE: Final = page(
+    answer(TaskResponse),
+    "Exact for filters on state and name alone, else up to 10,000. Above that an estimate, and the answer has the"
+    " header Pulp-Count: estimate.",
+)
 
 
-_WAITING_FOR: Final = {
-    "type": "object",
-    "nullable": True,
-    "description": "Why the task waits now; null if it does not, and with as_of.",
-    "properties": {
-        "reason": {"type": "string", "enum": [code.value for code in Code]},
-        "message": {"type": "string", "description": "One plain sentence."},
-        "tasks": {**_LIST, "description": "Hrefs of the tasks that it waits for."},
-        "resource": {"type": "string", "nullable": True},
-        "access": {"type": "string", "nullable": True, "description": "How it is held: exclusive or shared."},
-        "root_cause": {
-            "type": "object",
-            "nullable": True,
-            "description": "The same of the last task in the row, if it waits for a task that waits itself.",
-        },
-    },
-}
-_TASK: Final = {"type": "object", "properties": {"pulp_href": _TEXT, "waiting_for": _WAITING_FOR}}
+def document(*, with_ids: bool = False) -> dict[str, Any]:
+    """The document. Clients cache it until a version in it differs from that in the status.
+
+    Paths are hrefs, as pulp-cli needs them; `with_ids` has them with ids in place of hrefs, for other tools.
+    """
+    return _whole(_merged(elsewhere.paths(), _paths()), with_ids=with_ids)
 
 
-def document() -> dict[str, Any]:
-    """The document. Clients keep it, and fetch it again when a version in it differs from the status's."""
+def served() -> dict[str, Any]:
+    """The document of what is served here."""
+    return _whole(_paths(), with_ids=False)
+
+
+def _whole(paths: Mapping[str, Mapping[str, Any]], *, with_ids: bool) -> dict[str, Any]:
     return {
         "openapi": "3.0.3",
         "info": {
@@ -166,37 +111,45 @@ def document() -> dict[str, Any]:
             "x-pulp-app-versions": {"core": EMULATED},
             "x-pulp-domain-enabled": False,
         },
-        "paths": _paths(),
+        "paths": by_ids(paths) if with_ids else paths,
         "components": {
-            "securitySchemes": {"basicAuth": {"type": "http", "scheme": "basic"}},
-            "schemas": {"Submission": _SUBMISSION, "Rerun": _RERUN},
+            "securitySchemes": {
+                "basicAuth": {"type": "http", "scheme": "basic"},
+                "bearerAuth": {"type": "http", "scheme": "bearer"},
+            },
+            "schemas": {"Submission": _SUBMISSION, "Rerun": _RERUN, **components()},
         },
     }
 
 
+def _merged(*parts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        for path, calls in part.items():
+            found.setdefault(path, {}).update(calls)
+    return found
+
+
 def _paths() -> dict[str, Any]:
-    root = "/pulp/api/v3"
-    state = {"type": "string", "enum": ["canceled"]}
-    reason = {"type": "string", "nullable": True, "maxLength": MAX_REASON}
-    cancel = {"type": "object", "properties": {"state": state, "reason": reason}, "required": ["state"]}
-    submission = {"$ref": "#/components/schemas/Submission"}
-    read = {"fields": _LIST, "exclude_fields": _LIST, "minimal": _FLAG, "as_of": _TEXT}
+    read = [*controls("fields exclude_fields minimal"), _AS_OF, QueryParameter("purged", FLAG)]
     return {
-        f"{root}/status/": {"get": call("status_read", secured=False)},
-        f"{root}/livez/": {"get": call("livez_read", secured=False)},
-        f"{root}/readyz/": {"get": call("readyz_read", secured=False, codes=(200, 503))},
-        f"{root}/": {"get": call("root_read", secured=False)},
-        f"{root}/docs/": {"get": call("docs_read", secured=False, media_type="text/html")},
-        f"{root}/docs/api.json": {"get": call("docs_api.json_get", secured=False)},
-        f"{root}/docs/api.yaml": {"get": call("docs_api.yaml_get", secured=False, media_type="application/yaml")},
-        f"{root}/tasks/": {
-            "get": call("tasks_list", query=_TASK_FILTERS, schema=_TASK_PAGE, codes=(200, 400, 504)),
-            "post": call("tasks_create", body=submission, schema=ACCEPTED, codes=(202, 400, 403, 413, 422)),
+        f"{ROOT}/tasks/": {
+            "get": call("tasks_list", query=TASK_FILTERS.parameters, schema=_TASK_PAGE, codes=(200, 400, 504)),
+            "post": call("tasks_create", body=_SUBMIT, schema=ACCEPTED, codes=(202, 400, 403, 413, 422)),
         },
         "{task_href}": {
-            "get": call("tasks_read", href="task_href", query=read, schema=_TASK, codes=(200, 400, 404, 504)),
-            "patch": call("tasks_cancel", href="task_href", body=cancel, codes=(200, 400, 403, 404, 409, 413, 504)),
+            "get": call("tasks_read", href="task_href", query=read, schema=_SINGLE_TASK, codes=(200, 400, 404, 504)),
+            "patch": call(
+                "tasks_cancel",
+                href="task_href",
+                body=system.CANCEL,
+                schema=_SINGLE_TASK,
+                codes=(200, 400, 403, 404, 409, 413, 504),
+            ),
+            "delete": purging.DELETE,
         },
+        f"{ROOT}/tasks/purge/": {"post": purging.PURGE},
+        "{task_href}why/": {"get": call("tasks_why", href="task_href", schema=WHY, codes=(200, 404, 504))},
         "{task_href}rerun/": {
             "post": call(
                 "tasks_rerun",
@@ -208,28 +161,24 @@ def _paths() -> dict[str, Any]:
             )
         },
         "{task_href}progress/": {
-            "get": call("tasks_progress", href="task_href", query={"as_of": _TEXT}, codes=(200, 400, 404, 504))
+            "get": call("tasks_progress", href="task_href", query=[_AS_OF], codes=(200, 400, 404, 504))
+        },
+        "{task_href}profile_artifacts/": {
+            "get": call("tasks_profile_artifacts", href="task_href", schema=_URLS, codes=(200, 404, 504))
         },
         "{task_href}history/": {
             "get": call(
                 "tasks_history",
                 href="task_href",
-                query={"limit": _NUMBER, "after": _TEXT},
-                schema=_PAGE,
+                query=[*controls("limit"), QueryParameter("after", TEXT)],
+                schema=page(answer(HistoryEntryResponse)),
                 codes=(200, 400, 404, 504),
             )
         },
-        f"{root}/operations/": {"get": call("operations_list", schema=OPERATIONS)},
-        "{operation_href}": {"get": call("operations_read", href="operation_href", schema=OPERATION, codes=(200, 404))},
-        **repositories.paths(root),
-        f"{root}/workers/": {"get": call("workers_list", query=_WORKER_FILTERS, schema=_PAGE, codes=(200, 400))},
-        "{worker_href}": {"get": call("workers_read", href="worker_href", codes=(200, 404))},
-        f"{root}/events/": {
-            "get": call(
-                "events_stream",
-                query={"task": _TEXT, "type": _LIST, "since": _TIME, "last_event_id": _TEXT},
-                codes=(200, 400, 410),
-                media_type="text/event-stream",
-            )
-        },
+        **system.paths(ROOT),
+        **people.paths(ROOT),
+        **queue.paths(ROOT),
+        **repositories.paths(ROOT),
+        **schedules.paths(ROOT),
+        **rights.paths(ROOT),
     }

@@ -1,30 +1,26 @@
-"""What the OpenAPI document says of operations, and of the answer to a submission."""
+"""The OpenAPI schemas of operations, and of the answer to a submission."""
 
-from typing import Any, Final
+from typing import Final
 
-_TEXT: Final[dict[str, Any]] = {"type": "string"}
-_TIME: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
-_NUMBER: Final[dict[str, Any]] = {"type": "integer"}
-_FLAG: Final[dict[str, Any]] = {"type": "boolean"}
-_LIST: Final[dict[str, Any]] = {"type": "array", "items": _TEXT}
+from pulp_api.v3.parameters import FLAG, LIST, NUMBER, TEXT, TIME
 
 ACCEPTED: Final = {
     "type": "object",
     "required": ["task"],
     "properties": {
         "task": {"type": "string", "description": "The href of the task."},
-        "warnings": {**_LIST, "description": "What keeps the task from running now; left out where nothing does."},
+        "warnings": {**LIST, "description": "What keeps the task from running now; left out where nothing does."},
     },
 }
 OPERATION: Final = {
     "type": "object",
     "properties": {
-        "pulp_href": _TEXT,
-        "name": _TEXT,
-        "cancellable": _FLAG,
-        "description": _TEXT,
+        "pulp_href": TEXT,
+        "name": TEXT,
+        "cancellable": FLAG,
+        "description": TEXT,
         "resources": {"type": "array", "items": {"type": "object"}},
-        "tags": {**_LIST, "nullable": True},
+        "tags": {**LIST, "nullable": True},
         "requires": {
             "type": "string",
             "nullable": True,
@@ -42,32 +38,47 @@ OPERATION: Final = {
             "items": {
                 "type": "object",
                 "properties": {
-                    "name": _TEXT,
-                    "type": _TEXT,
-                    "required": _FLAG,
+                    "name": TEXT,
+                    "type": TEXT,
+                    "required": FLAG,
                     "remembered": {
                         "type": "boolean",
                         "description": "It may be left out where an earlier task on the same resource had it.",
                     },
                     "default": {"nullable": True},
-                    "description": _TEXT,
-                    "expected": _TEXT,
+                    "description": TEXT,
+                    "expected": TEXT,
                 },
             },
         },
         "example": {"type": "object", "description": "A submission that is right."},
+        "retry": {
+            "type": "object",
+            "nullable": True,
+            "description": "How often a task is tried again after a failed attempt; null: never.",
+            "properties": {
+                "retries": {"type": "integer"},
+                "backoff_seconds": {"type": "number", "description": "Before the second attempt; then it doubles."},
+                "max_backoff_seconds": {"type": "number"},
+            },
+        },
+        "deadline_seconds": {
+            "type": "integer",
+            "nullable": True,
+            "description": "For all attempts together, from the acceptance.",
+        },
         "package": {"type": "string", "nullable": True},
         "version": {"type": "string", "nullable": True},
         "registered_by": {"type": "string", "description": "The worker whose declaration this is."},
-        "registered_at": {**_TIME, "description": "When this declaration was first seen."},
+        "registered_at": {**TIME, "description": "When this declaration was first seen."},
         "workers": {
             "type": "array",
             "description": "The live workers that offer it.",
             "items": {
                 "type": "object",
                 "properties": {
-                    "name": _TEXT,
-                    "queues": _LIST,
+                    "name": TEXT,
+                    "queues": LIST,
                     "is_as_registered": {
                         "type": "boolean",
                         "nullable": True,
@@ -82,5 +93,5 @@ OPERATION: Final = {
 
 OPERATIONS: Final = {
     "type": "object",
-    "properties": {"count": _NUMBER, "results": {"type": "array", "items": OPERATION}},
+    "properties": {"count": NUMBER, "results": {"type": "array", "items": OPERATION}},
 }

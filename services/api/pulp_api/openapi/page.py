@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page: every call, its parameters, its body and its answers. Pure."""
+"""Renders the OpenAPI document as HTML: every call with its parameters, body and responses. Pure."""
 
 import json
 import re
@@ -10,7 +10,7 @@ Schema = Mapping[str, Any]
 
 
 def render(document: Schema) -> str:
-    """The HTML of the document's calls, with a table of contents."""
+    """The HTML of all calls, with a table of contents."""
     calls = [
         (method.upper(), path, call) for path, methods in document["paths"].items() for method, call in methods.items()
     ]
@@ -21,8 +21,12 @@ def render(document: Schema) -> str:
     )
     schemas = document["components"]["schemas"]
     sections = "\n".join(_section(method, path, call, schemas) for method, path, call in calls)
+    types = "\n".join(
+        f'<section id="{escape(name)}">\n<h2><code>{escape(name)}</code></h2>\n{_properties(schema)}\n</section>'
+        for name, schema in schemas.items()
+    )
     hint = "<p>A path such as <code>{task_href}</code> is the <code>pulp_href</code> of what is meant.</p>"
-    return f"{hint}\n<ul>\n{contents}\n</ul>\n{sections}"
+    return f"{hint}\n<ul>\n{contents}\n</ul>\n{sections}\n{types}"
 
 
 def _section(method: str, path: str, call: Schema, schemas: Mapping[str, Schema]) -> str:
@@ -35,41 +39,44 @@ def _section(method: str, path: str, call: Schema, schemas: Mapping[str, Schema]
         parts.append("<p>Open to anonymous users.</p>")
     query = [each for each in call["parameters"] if each["in"] == "query"]
     if query:
-        rows = [(each["name"], _type(each["schema"]), each["schema"].get("description", "")) for each in query]
+        rows = [(each["name"], type_of(each["schema"]), each["schema"].get("description", "")) for each in query]
         parts += ["<h3>Query parameters</h3>", _table(("Name", "Type", "Meaning"), rows)]
     if "requestBody" in call:
-        schema = _resolved(call["requestBody"]["content"]["application/json"]["schema"], schemas)
+        schema = resolved(call["requestBody"]["content"]["application/json"]["schema"], schemas)
         parts += ["<h3>Body</h3>", _properties(schema)]
-    rows = [(code, answer["description"], ", ".join(answer["content"])) for code, answer in call["responses"].items()]
+    rows = [
+        (code, answer["description"], ", ".join(answer.get("content", ())))
+        for code, answer in call["responses"].items()
+    ]
     parts += ["<h3>Answers</h3>", _table(("Status", "Meaning", "Content"), rows)]
-    shown = _resolved(next(iter(_schemas_of_success(call)), {}), schemas)
+    shown = resolved(next(iter(_schemas_of_success(call)), {}), schemas)
     if shown.get("properties"):
         parts.append(_properties(shown))
     return "\n".join([*parts, "</section>"])
 
 
 def _prose(text: str) -> str:
-    """A sentence, with names in backticks as code."""
+    """The HTML of a sentence; names in backticks become code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _schemas_of_success(call: Schema) -> Iterator[Schema]:
     for code, answer in call["responses"].items():
         if code.startswith("2"):
-            yield from (content["schema"] for content in answer["content"].values())
+            yield from (content["schema"] for content in answer.get("content", {}).values())
 
 
 def _properties(schema: Schema) -> str:
     required = schema.get("required", ())
     rows = [
-        (name + (" (required)" if name in required else ""), _type(each), _meaning(each))
+        (name + (" (required)" if name in required else ""), type_of(each), meaning_of(each))
         for name, each in schema.get("properties", {}).items()
     ]
     about = f"<p>{escape(schema['description'])}</p>" if "description" in schema else ""
     return about + _table(("Field", "Type", "Meaning"), rows)
 
 
-def _meaning(schema: Schema) -> str:
+def meaning_of(schema: Schema) -> str:
     limits = {
         "minimum": "at least",
         "maximum": "at most",
@@ -77,22 +84,26 @@ def _meaning(schema: Schema) -> str:
         "maxItems": "items, at most",
         "default": "default",
     }
-    told = [f"{words} {json.dumps(schema[key])}" for key, words in limits.items() if key in schema]
+    parts = [f"{words} {json.dumps(schema[key])}" for key, words in limits.items() if key in schema]
     if "enum" in schema:
-        told.insert(0, "one of " + ", ".join(map(str, schema["enum"])))
-    return "; ".join([*filter(None, [schema.get("description", "")]), *told])
+        parts.insert(0, "one of " + ", ".join(map(str, schema["enum"])))
+    return "; ".join([*filter(None, [schema.get("description", "")]), *parts])
 
 
-def _type(schema: Schema) -> str:
+def type_of(schema: Schema) -> str:
+    for reference in (schema, *schema.get("allOf", ())):
+        if "$ref" in reference:
+            name = str(reference["$ref"]).rsplit("/", 1)[-1]
+            return f"{name} or null" if schema.get("nullable") else name
     kind = str(schema.get("type", "any"))
     if kind == "array":
-        kind = f"list of {_type(schema['items'])}"
+        kind = f"list of {type_of(schema.get('items', {}))}"
     elif "format" in schema:
         kind = str(schema["format"])
     return f"{kind} or null" if schema.get("nullable") else kind
 
 
-def _resolved(schema: Schema, schemas: Mapping[str, Schema]) -> Schema:
+def resolved(schema: Schema, schemas: Mapping[str, Schema]) -> Schema:
     reference = schema.get("$ref")
     return schema if reference is None else schemas[str(reference).rsplit("/", 1)[-1]]
 

@@ -1,122 +1,36 @@
-"""The events as they come, for any number of subscribers of this process.
+"""New events for any number of subscribers of this process.
 
-One thread tails the topic while there are any; each subscriber has a bounded queue. One that does not keep up is let
-go, and reads what it missed from the log, from where it was: nothing is lost, and nothing piles up.
+One thread tails the topic while there are subscribers; each has a bounded queue. A subscriber that does not keep up
+leaves its queue and reads what it missed from the log, from where it was: it loses nothing, and nothing accumulates.
 """
 
 import asyncio
-import contextlib
-import logging
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import Final
 
-import msgspec
-from msgspec import Raw
-from pulp_events.codec import decode, type_of
-from pulp_events.errors import LogError, UndecodableRecord
 from pulp_events.kafka import Servers
-from pulp_events.reader import Reader, Record
-from pulp_runtime.heap import give_back
+from pulp_events.reader import Reader
 
-UNDECODABLE: Final = "undecodable"
-PING_S: Final = 15.0
+from pulp_api.streaming.streamed_events import StreamedEvent, size_of, streamed
+from pulp_api.streaming.subscriber_queue import RecentEvents, SubscriberQueue
+from pulp_api.streaming.tail import LogTail
+
 _IDLE_S: Final = 5.0
-"""So long a subscriber waits for an event before it is told that there is none."""
-_QUEUED_ITEMS: Final = 1000
-_QUEUED_BYTES: Final = 1_000_000
-_RECENT_ITEMS: Final = 2_000
-_RECENT_BYTES: Final = 4_000_000
-_PAGE_ITEMS: Final = 5000
+"""After so long without an event a subscriber is told that there is none."""
+_PAGE_EVENTS: Final = 5000
 _PAGE_BYTES: Final = 1_000_000
 _PAGE_S: Final = 10.0
-_BURST_ITEMS: Final = 10_000
-_QUIET_ITEMS: Final = 10
-"""After a burst of so many, and once as few as that come at once, memory that was needed for it is given back."""
-_REST_S: Final = 30.0
-"""How long the topic is tailed when nobody subscribes any more: who was cut off comes back."""
+_KEEP_TAIL_S: Final = 30.0
+"""How long the tail goes on without subscribers: one whose connection broke comes back."""
 _REPLAYS: Final = 4
-"""Threads that read the log for subscribers; the others wait for their turn."""
-_log = logging.getLogger("pulp.api")
-
-
-class Item(NamedTuple):
-    """One record, made ready once for all who want it."""
-
-    partition: int
-    offset: int
-    timestamp_ms: int
-    type: str
-    """The event's type, or `undecodable`."""
-    task_id: str | None
-    data: bytes
-    """One line of JSON: where the record is, the broker's time, and the event as it stands in the log."""
-
-
-class Feed:
-    """One subscriber's queue. Once it was full nothing more is put in: the rest is to be read from the log."""
-
-    def __init__(self, start: Mapping[int, int]) -> None:
-        self.start = dict(start)
-        self.is_behind = False
-        self._items: list[Item] = []
-        self._bytes = 0
-        self._wake = asyncio.Event()
-
-    def put(self, items: Sequence[Item]) -> None:
-        """Queue the items, or give up."""
-        self._bytes += sum(len(item.data) for item in items)
-        self.is_behind = self.is_behind or len(self._items) + len(items) > _QUEUED_ITEMS or self._bytes > _QUEUED_BYTES
-        if not self.is_behind:
-            self._items += items
-        self._wake.set()
-
-    def wake(self) -> None:
-        """Let `take` return."""
-        self._wake.set()
-
-    async def take(self, timeout_s: float) -> list[Item]:
-        """What is queued; waits for it until the timeout, or until it is clear that nothing more comes."""
-        if not self._items and not self.is_behind:
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                return []
-        items, self._items, self._bytes = self._items, [], 0
-        return items
-
-
-class _Recent:
-    """The newest items, so that who was away for a moment needs no reader of its own."""
-
-    def __init__(self, start: Mapping[int, int]) -> None:
-        self._first = dict(start)
-        """Of each partition the offset from which on all are here."""
-        self._items: deque[Item] = deque()
-        self._bytes = 0
-
-    def add(self, items: Sequence[Item]) -> None:
-        self._items.extend(items)
-        self._bytes += sum(len(item.data) for item in items)
-        while len(self._items) > _RECENT_ITEMS or self._bytes > _RECENT_BYTES:
-            gone = self._items.popleft()
-            self._bytes -= len(gone.data)
-            self._first[gone.partition] = gone.offset + 1
-
-    def since(self, offsets: Mapping[int, int]) -> list[Item] | None:
-        """All from the offsets on; None if they are not all here."""
-        if any(offset < self._first[partition] for partition, offset in offsets.items()):
-            return None
-        return [item for item in self._items if item.offset >= offsets.get(item.partition, item.offset + 1)]
+"""Threads that read the log for subscribers that are behind; further ones wait."""
 
 
 class Hub:
-    """Tails the topic once for all subscribers of this process, and not while there are none. `close` it after use."""
+    """Tails the topic once for all subscribers, and not at all while there are none. `close` it after use."""
 
     def __init__(
         self,
@@ -132,75 +46,75 @@ class Hub:
         self._servers = servers
         self._topic = topic
         self._ends = ends
-        self._feeds: set[Feed] = set()
-        self._tail: _Tail | None = None
-        self._ended: set[_Tail] = set()
-        self._resting: asyncio.TimerHandle | None = None
+        self._queues: set[SubscriberQueue] = set()
+        self._tail: LogTail | None = None
+        self._ended: set[LogTail] = set()
+        self._ending_tail: asyncio.TimerHandle | None = None
         self._positions: dict[int, int] = {}
-        self._recent = _Recent({})
+        self._recent = RecentEvents({})
         self._closing = threading.Event()
         self._readers = ThreadPoolExecutor(_REPLAYS, "event-replay")
         self._loop = asyncio.get_running_loop()
 
     async def close(self) -> None:
-        """End every stream, with a hint to come back."""
+        """End every stream."""
         self._closing.set()
-        for feed in self._feeds:
-            feed.wake()
+        for queue in self._queues:
+            queue.wake()
         self._end_tail()
         await asyncio.gather(*(asyncio.to_thread(tail.join) for tail in self._ended))
         await asyncio.to_thread(self._readers.shutdown)
 
     @property
     def is_closing(self) -> bool:
-        """Whether streams are to end."""
+        """Whether all streams are ending."""
         return self._closing.is_set()
 
     @property
     def fault(self) -> str | None:
-        """Why no events arrive; None if they do, or nobody wants any."""
+        """Why no events arrive; None if they do, or if there are no subscribers."""
         return None if self._tail is None else self._tail.fault
 
-    async def items(self, start: Mapping[int, int]) -> AsyncIterator[Sequence[Item]]:
-        """All from the offsets on, in order within each partition, each once: from the log, then as they come.
+    async def items(self, start: Mapping[int, int]) -> AsyncIterator[Sequence[StreamedEvent]]:
+        """Every event from the offsets on, once, in order within each partition: from the log, then as they come.
 
-        Nothing, [], comes now and then while there is nothing. Ends when the hub closes. Raises `LogError`.
+        Yields [] every few seconds while no event comes. Ends when the hub closes. Raises `LogError`.
         """
         offsets = dict(start)
         while not self.is_closing:
             await self._begin_tail()
-            feed = Feed(self._positions)
-            self._feeds.add(feed)
+            queue = SubscriberQueue(self._positions)
+            self._queues.add(queue)
             try:
-                async for page in self._missed(offsets, feed.start):
+                async for page in self._missed(offsets, queue.start):
                     yield _advance(offsets, page)
                 while not self.is_closing:
-                    items = await feed.take(_IDLE_S)
-                    if not items and feed.is_behind:
+                    events = await queue.take(_IDLE_S)
+                    if not events and queue.has_overflowed:
                         break
-                    yield _advance(offsets, items)
+                    yield _advance(offsets, events)
             finally:
-                self._leave(feed)
+                self._leave(queue)
 
     async def _begin_tail(self) -> None:
-        """Returns with a tail, which no other task could end since it was seen to be there; or the hub closes."""
+        """Start the tail unless it runs. Nothing may be awaited after it is seen to run: another task could end it."""
         if self._tail is None:
             self._begin_at(dict(await self._ends()))
 
     def _begin_at(self, ends: dict[int, int]) -> None:
-        """Unless somebody else has begun meanwhile."""
+        """Start the tail unless another task has started it meanwhile."""
         if self._tail is None and not self.is_closing:
-            self._positions, self._recent = ends, _Recent(ends)
-            self._tail = _Tail(self._servers, self._topic, ends, self._hand_out)
+            self._positions, self._recent = ends, RecentEvents(ends)
+            self._tail = LogTail(self._servers, self._topic, ends, self._deliver)
 
-    def _leave(self, feed: Feed) -> None:
-        self._feeds.discard(feed)
-        if self._resting is not None:
-            self._resting.cancel()
-        self._resting = self._loop.call_later(_REST_S, self._rest)
+    def _leave(self, queue: SubscriberQueue) -> None:
+        self._queues.discard(queue)
+        if self._ending_tail is not None:
+            self._ending_tail.cancel()
+        self._ending_tail = self._loop.call_later(_KEEP_TAIL_S, self._end_unused_tail)
 
-    def _rest(self) -> None:
-        if not self._feeds:
+    def _end_unused_tail(self) -> None:
+        if not self._queues:
             self._end_tail()
 
     def _end_tail(self) -> None:
@@ -209,8 +123,10 @@ class Hub:
             tail.end()
             self._ended = {ended for ended in self._ended if ended.is_alive} | {tail}
 
-    async def _missed(self, offsets: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Sequence[Item]]:
-        """What is before the ends; `offsets` move on as the caller takes it."""
+    async def _missed(
+        self, offsets: Mapping[int, int], ends: Mapping[int, int]
+    ) -> AsyncIterator[Sequence[StreamedEvent]]:
+        """The events before `ends`. The caller moves `offsets` on with each page that it takes."""
         while not self.is_closing:
             missing = {partition: offset for partition, offset in offsets.items() if offset < ends[partition]}
             if not missing:
@@ -220,120 +136,34 @@ class Hub:
                 page = await self._loop.run_in_executor(self._readers, self._page, missing, ends)
             yield page
 
-    def _page(self, start: Mapping[int, int], ends: Mapping[int, int]) -> list[Item]:
-        """Some of what is before the ends: a slow subscriber must not hold a reader while it takes its time."""
-        page: list[Item] = []
+    def _page(self, start: Mapping[int, int], ends: Mapping[int, int]) -> list[StreamedEvent]:
+        """Some of the events before `ends`: a slow subscriber must not occupy a thread while it takes its time."""
+        page: list[StreamedEvent] = []
         if self._closing.is_set():
             return page
-        gives_up_at = time.monotonic() + _PAGE_S
+        deadline = time.monotonic() + _PAGE_S
         with Reader(self._servers, self._topic, start) as reader:
-            while not self._closing.is_set() and sum(len(item.data) for item in page) < _PAGE_BYTES:
+            while not self._closing.is_set() and size_of(page) < _PAGE_BYTES:
                 for partition, records in reader.poll(0.2, most=1000).items():
-                    page += [item_of(record) for record in records if record.offset < ends[partition]]
+                    page += [streamed(record) for record in records if record.offset < ends[partition]]
                 positions = reader.positions
                 is_done = all(positions[partition] >= ends[partition] for partition in start)
-                if is_done or len(page) >= _PAGE_ITEMS or time.monotonic() > gives_up_at:
+                if is_done or len(page) >= _PAGE_EVENTS or time.monotonic() > deadline:
                     break
         return page
 
-    def _hand_out(self, tail: "_Tail", items: Sequence[Item]) -> None:
+    def _deliver(self, tail: LogTail, events: Sequence[StreamedEvent]) -> None:
         if tail is not self._tail:
-            return  # it was ended meanwhile; who subscribes later reads this from the log
-        self._positions[items[-1].partition] = items[-1].offset + 1
-        self._recent.add(items)
-        for feed in self._feeds:
-            feed.put(items)
+            return  # it was ended meanwhile; later subscribers read these events from the log
+        self._positions[events[-1].partition] = events[-1].offset + 1
+        self._recent.add(events)
+        for queue in self._queues:
+            queue.put(events)
 
 
-class _Tail:
-    """A thread that follows the topic from the offsets on, and gives what comes to `hand_out` in the event loop."""
-
-    def __init__(
-        self,
-        servers: Servers,
-        topic: str,
-        start: Mapping[int, int],
-        hand_out: Callable[["_Tail", Sequence[Item]], None],
-    ) -> None:
-        self.fault: str | None = None
-        """Why no events arrive; None if they do."""
-        self._servers = servers
-        self._topic = topic
-        self._next = dict(start)
-        self._hand_out = hand_out
-        self._loop = asyncio.get_running_loop()
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="event-tail", daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        """Stop soon; what is handed out after this call is no news."""
-        self._ending.set()
-
-    def join(self) -> None:
-        """Wait until it has stopped."""
-        self._thread.join()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it has not stopped yet."""
-        return self._thread.is_alive()
-
-    def _run(self) -> None:
-        while not self._ending.is_set():
-            try:
-                with Reader(self._servers, self._topic, self._next) as reader:
-                    self._follow(reader)
-            except LogError as error:
-                if self.fault != str(error):
-                    _log.error("the events cannot be followed", extra={"error": error})
-                self.fault = str(error)
-                self._ending.wait(1.0)
-
-    def _follow(self, reader: Reader) -> None:
-        fresh = 0
-        while not self._ending.is_set():
-            taken = self._hand_on(reader.poll(0.2, most=1000))
-            fresh += taken
-            if fresh >= _BURST_ITEMS and taken < _QUIET_ITEMS:
-                give_back()
-                fresh = 0
-
-    def _hand_on(self, batches: Mapping[int, Sequence[Record]]) -> int:
-        """How many records there were. None of them is held any more."""
-        for partition, records in batches.items():
-            self._next[partition] = records[-1].offset + 1
-            items = [item_of(record) for record in records]
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self._hand_out, self, items)
-            self.fault = None
-        return sum(map(len, batches.values()))
-
-
-def item_of(record: Record) -> Item:
-    """The record, ready to be sent."""
-    value: bytes | None = record.value
-    name, task_id, error = UNDECODABLE, None, None
-    try:
-        event = decode(record.key, value)
-        name, task_id = type_of(event), str(event.task_id)
-    except UndecodableRecord as undecodable:
-        value, error = None, undecodable.reason
-    # Outside of texts, which hold none, a line break is a blank to JSON; to the stream it is the end of the line.
-    line = (value or b"null").replace(b"\n", b" ").replace(b"\r", b" ")
-    content = {
-        "partition": record.partition,
-        "offset": record.offset,
-        "timestamp_ms": record.timestamp_ms,
-        "event": Raw(line),
-        **({} if error is None else {"error": error}),
-    }
-    return Item(record.partition, record.offset, record.timestamp_ms, name, task_id, msgspec.json.encode(content))
-
-
-def _advance(offsets: dict[int, int], items: Iterable[Item]) -> list[Item]:
-    """Those that were not there before; the offsets are behind them then."""
-    new = [item for item in items if item.offset >= offsets[item.partition]]
-    for item in new:
-        offsets[item.partition] = item.offset + 1
+def _advance(offsets: dict[int, int], events: Iterable[StreamedEvent]) -> list[StreamedEvent]:
+    """The events at or after the offsets, which move on past them."""
+    new = [event for event in events if event.offset >= offsets[event.partition]]
+    for event in new:
+        offsets[event.partition] = event.offset + 1
     return new

@@ -1,4 +1,4 @@
-"""How many event streams are open: in all, and of one address. What one user may have is a quota."""
+"""How many event streams may be open, in all and to one address. A user's limit is a quota."""
 
 from collections import Counter
 from typing import Final
@@ -20,7 +20,7 @@ class NoSeat(PulpError):
 
 
 class Seats:
-    """Event streams that are open."""
+    """Counts the open event streams."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -31,7 +31,7 @@ class Seats:
         return self._taken
 
     def take(self, address: str | None) -> "Seat":
-        """A seat, to be given back. Raises `TooManyStreams` or `NoSeat`."""
+        """A seat; give it back after use. Raises `TooManyStreams` or `NoSeat`."""
         site = site_of(address or "")
         limits = self._limits
         if self._sites[site] >= limits.streams_per_address:
@@ -45,7 +45,7 @@ class Seats:
         return Seat(self, site)
 
     def give_back(self, site: str) -> None:
-        """What `take` took."""
+        """Free a seat of this site."""
         self._taken -= 1
         self._sites[site] -= 1
         if not self._sites[site]:
@@ -53,14 +53,14 @@ class Seats:
 
 
 class Seat:
-    """One stream's. Giving it back twice is giving it back once."""
+    """The seat of one stream."""
 
     def __init__(self, seats: Seats, site: str) -> None:
         self._seats: Seats | None = seats
         self._site = site
 
     def give_back(self) -> None:
-        """The stream has ended."""
+        """Free the seat; a second call has no effect."""
         seats, self._seats = self._seats, None
         if seats is not None:
             seats.give_back(self._site)

@@ -3,36 +3,44 @@
 import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
-from pulp_events.errors import BadInput, LogError, TopicMismatch
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from pulp_events.errors import BadInput, LogError, ReadError, TopicMismatch
 from pulp_events.task import Position
 
-from pulp_api.streaming.hub import PING_S, Hub, Item
+from pulp_api.streaming.hub import Hub
+from pulp_api.streaming.streamed_events import StreamedEvent
 
 FAILURE: Final = "failure"
-"""The event that ends a stream that cannot go on."""
+"""The type of the last event of a stream that cannot go on."""
 
+_RETRY: Final = b"retry: 1000\n"
+"""A subscriber waits so many milliseconds before it connects again."""
+_PING_S: Final = 9.0
+"""A stream that has sent nothing for so long sends a ping at the hub's next report, so at least every 15 seconds."""
 _RIGHTS_S: Final = 4.5
-"""So long a stream goes on before it is asked again whether its user may have it. Below the hub's own interval."""
+"""How often a stream checks that its user may still have it; less than the hub's interval between reports."""
 _CHUNK_BYTES: Final = 64 * 1024
-"""Of a backlog so many bytes are made ready at once: a slow subscriber holds no more."""
+"""The most bytes of a backlog that are prepared at a time, and so that a slow subscriber holds."""
 
-Wanted = Callable[[Item], bool]
+Wanted = Callable[[StreamedEvent], bool]
 Ended = Callable[[], Awaitable[str | None]]
-"""Why the stream has to end now; None if it may go on."""
+"""Returns why the stream has to end now; None if it may go on."""
+Visible = Callable[[Sequence[StreamedEvent]], Awaitable[Container[str | None]]]
+"""Returns the ids of those tasks of the events that the subscriber may see. Raises `ReadError`."""
 
 
 class Cursor(NamedTuple):
-    """Where a subscriber is: the topic, and the next offset of every partition."""
+    """A subscriber's place: the topic, and the next offset of every partition."""
 
     topic_id: str
     offsets: tuple[int, ...]
 
     def encode(self) -> str:
-        """As an event id: base64url of the JSON."""
+        """The cursor as an event id: base64url of JSON."""
         return urlsafe_b64encode(msgspec.json.encode((self.topic_id, self.offsets))).decode().rstrip("=")
 
     @classmethod
@@ -59,12 +67,14 @@ def check_cursor(cursor: Cursor, topic_id: str, ends: Mapping[int, int]) -> None
             )
 
 
-async def messages(hub: Hub, cursor: Cursor, wanted: Wanted, ended: Ended) -> AsyncIterator[bytes]:
+async def messages(
+    hub: Hub, cursor: Cursor, wanted: Wanted, ended: Ended, visible: Visible | None = None
+) -> AsyncIterator[bytes]:
     """The stream's bytes.
 
-    Every id is a cursor just behind its event. It comes at the start and with every ping too, so that a subscriber
-    whose filter lets nothing through, or that saw nothing yet, resumes where it was as well. `ended` is asked every few
-    seconds: a text ends the stream, with that text.
+    Every id is a cursor just past its event. The stream begins with one, and every ping has one, so that a subscriber
+    that has received no event resumes from its place too. `ended` is asked every few seconds; the reason that it
+    returns is the stream's last event. Without `visible` the subscriber may see all tasks.
     """
     offsets = list(cursor.offsets)
     clock = asyncio.get_running_loop()
@@ -72,33 +82,36 @@ async def messages(hub: Hub, cursor: Cursor, wanted: Wanted, ended: Ended) -> As
     def place() -> bytes:
         return f"id: {Cursor(cursor.topic_id, tuple(offsets)).encode()}\n".encode()
 
-    yield b"retry: 1000\n" + place() + b"\n"
+    yield _RETRY + place() + b"\n"
     sent_at = asked_at = clock.time()
     try:
-        async for items in hub.items(dict(enumerate(cursor.offsets))):
+        async for events in hub.items(dict(enumerate(cursor.offsets))):
             if clock.time() - asked_at >= _RIGHTS_S:
                 if (why := await ended()) is not None:
                     yield _failure(why)
                     return
                 asked_at = clock.time()
             chunk = bytearray()
-            for item in items:
-                offsets[item.partition] = item.offset + 1
-                if wanted(item):
-                    chunk += place() + f"event: {item.type}\ndata: ".encode() + item.data + b"\n\n"
+            shown = None if visible is None else await visible(list(filter(wanted, events)))
+            for event in events:
+                offsets[event.partition] = event.offset + 1
+                if wanted(event) and (shown is None or event.task_id in shown):
+                    # The frame is shared by all streams, so the id, which is this stream's alone, precedes it.
+                    chunk += place() + event.frame
                 if len(chunk) >= _CHUNK_BYTES:
                     yield bytes(chunk)
                     chunk, sent_at = bytearray(), clock.time()
-            if not chunk and clock.time() - sent_at >= PING_S * 0.6:
-                chunk += place() + b": ping\n\n"
+            if not chunk and clock.time() - sent_at >= _PING_S:
+                chunk += place() + KEEPALIVE_COMMENT
             if chunk:
                 yield bytes(chunk)
                 sent_at = clock.time()
-    except LogError as error:
+    except (LogError, ReadError) as error:
         yield _failure(str(error))
         return
-    yield b"retry: 1000\n" + place() + b"\n"
+    yield _RETRY + place() + b"\n"
 
 
 def _failure(why: str) -> bytes:
-    return f"event: {FAILURE}\ndata: ".encode() + msgspec.json.encode({"event": None, "detail": why}) + b"\n\n"
+    data = msgspec.json.encode({"event": None, "detail": why}).decode()
+    return format_sse_event(event=FAILURE, data_str=data)

@@ -31,8 +31,8 @@ _EDGES: Final = (("exclusiveMinimum", "above"), ("exclusiveMaximum", "below"), (
 _ANYTHING: Final = ("any", "any value", None)
 
 
-class Parameter(NamedTuple):
-    """One argument of an operation, as it is shown."""
+class ShownArgument(NamedTuple):
+    """One argument of an operation, as clients see it."""
 
     name: str
     type: str
@@ -46,11 +46,11 @@ class Parameter(NamedTuple):
     """What a value must be: `a whole number from 1 to 64`."""
 
 
-def parameters(schema: Schema) -> list[Parameter]:
+def parameters(schema: Schema) -> list[ShownArgument]:
     """The arguments, in the order of their declaration."""
     required = schema.get("required", ())
     return [
-        Parameter(
+        ShownArgument(
             name=name,
             type=type_of(each, schema),
             required=name in required and not is_remembered(each),

@@ -49,7 +49,7 @@ class Problem(NamedTuple):
         return self.path.partition(".")[0].partition("[")[0]
 
 
-class BadArguments(BadInput):
+class InvalidArguments(BadInput):
     """The arguments of a submission do not fit what its operation declares."""
 
     def __init__(self, operation: str, problems: Sequence[Problem], right: Mapping[str, Any]) -> None:
@@ -70,11 +70,14 @@ class Checker:
         properties: Mapping[str, Any] = schema.get("properties", {})
         self._remembered = frozenset(name for name, each in properties.items() if is_remembered(each))
         self.optional = frozenset(name for name, each in properties.items() if each.get("default", ...) is None)
-        """Arguments that a submission may leave out, and that are null then."""
+        """Arguments that a submission may leave out; they are null then."""
         self._validator = _Validator(schema, format_checker=_FORMATS, registry=Registry())
 
     def check(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-        """The names of missing remembered arguments. Raises `BadArguments`, or `BadInput` for an unusable schema."""
+        """The names of missing remembered arguments.
+
+        Raises `InvalidArguments`, or `BadInput` for an unusable schema.
+        """
         try:
             problems = self._problems(self._validator.iter_errors(arguments), arguments)
         except (Unresolvable, re.error) as error:
@@ -89,9 +92,9 @@ class Checker:
             raise self.refusal(wrong)
         return left_out
 
-    def refusal(self, problems: Sequence[Problem]) -> BadArguments:
+    def refusal(self, problems: Sequence[Problem]) -> InvalidArguments:
         """The error for these problems."""
-        return BadArguments(self._operation, problems, example(self._operation, self.schema))
+        return InvalidArguments(self._operation, problems, example(self._operation, self.schema))
 
     def lacking(self, name: str) -> Problem:
         """The problem that a required argument is missing, also for a remembered one."""

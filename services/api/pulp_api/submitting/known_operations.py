@@ -1,4 +1,4 @@
-"""Which operations may be submitted."""
+"""The operations that may be submitted."""
 
 import time
 from collections.abc import Callable
@@ -21,9 +21,9 @@ class _Known(NamedTuple):
 
 
 class KnownOperations:
-    """Reads operations, each again after a second: a busy client does not pay for it at every submission.
+    """Caches each operation for a second, so that most submissions need no query for it.
 
-    So long one that a worker has registered anew is taken as it was. One that is not known is looked for every time.
+    For that long a new registration may go unnoticed. An unknown operation is looked up every time.
     """
 
     def __init__(self, connect: Connect, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class KnownOperations:
         self._known: dict[str, _Known] = {}
 
     async def get(self, name: str) -> OperationRow:
-        """The operation. Raises `BadInput`, which names those that there are."""
+        """The operation. Raises `BadInput`, which names the known ones."""
         known = self._known.get(name)
         if known is not None and known.ends_s > self._clock_s():
             return known.row

@@ -1,4 +1,4 @@
-"""Which queues tasks may be submitted to: those that a worker serves or has served, and those of the settings."""
+"""The queues that tasks may be submitted to: those that workers serve or have served, and those in the settings."""
 
 import time
 from collections import defaultdict
@@ -16,9 +16,9 @@ _KNOWN_S: Final = 1.0
 
 
 class KnownQueues:
-    """Reads the queues again after a second, and for one that is not known or lacks an operation every time.
+    """Caches the queues for a second; reads them again for a queue that is unknown or lacks the operation.
 
-    A worker that is gone counts as long as the list of workers remembers it.
+    A stopped worker counts as long as it is in the list of workers.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class KnownQueues:
         self._ends_s = 0.0
 
     async def check(self, queue: str, operation: str) -> None:
-        """Raises `BadInput`, which names the queues, if no worker of the queue can run the operation nor ever could."""
+        """Raises `BadInput`, which names the queues, if no known worker of this queue offers the operation."""
         if self._ends_s <= self._clock_s() or not self._takes(queue, operation):
             await self._read()
         if self._takes(queue, operation):

@@ -5,14 +5,15 @@ from typing import Any
 
 import msgspec
 from psycopg import AsyncConnection
-from pulp_events.errors import BadInput, ReadModelUnavailable
+from pulp_events.errors import BadInput
 from pulp_events.events import Accepted
 from pulp_projections import repositories
 from pulp_projections.reading import queries
 from pulp_projections.reading.queries import TaskRow
 
+from pulp_api.freshness import behind
 from pulp_api.logins.auth import Connect
-from pulp_api.submitting.arguments import BadArguments
+from pulp_api.submitting.arguments import InvalidArguments
 from pulp_api.submitting.repository_bodies import OPERATIONS
 from pulp_api.submitting.submission import Draft, accepted
 
@@ -34,7 +35,7 @@ class NotThereYet(BadInput):
 async def with_options(draft: Draft, connect: Connect, catch_up: CatchUp) -> Draft:
     """The draft with the arguments that it leaves out and its repository has.
 
-    Raises `BadArguments` for those that do not fit the operation any more, but for what earlier tasks may have.
+    Raises `InvalidArguments` for those that do not fit the operation any more, but for what earlier tasks may have.
     """
     repo_id = _repository_of(draft)
     if repo_id is None:
@@ -42,7 +43,7 @@ async def with_options(draft: Draft, connect: Connect, catch_up: CatchUp) -> Dra
     async with connect() as connection:
         by_operation = await repositories.options_of(connection, repo_id)
     if not by_operation and draft.operation.requires is not None:
-        await catch_up()  # it may have been removed just now: then what has run before does not count
+        await catch_up()  # a repository removed just now must not count as synced
     found = by_operation.get(draft.operation.name, {})
     options = {name: value for name, value in found.items() if name not in draft.arguments}
     for name in draft.left_out:
@@ -61,7 +62,7 @@ def _repository_of(draft: Draft) -> str | None:
         return None
     try:
         resource = draft.resource
-    except BadInput:  # an argument is missing, which does not matter to a submission with resources of its own
+    except BadInput:  # an argument is missing, which is allowed if the submission names its resources
         return None
     if resource is None or "\0" in resource:  # `accepted` refuses it
         return None
@@ -71,7 +72,7 @@ def _repository_of(draft: Draft) -> str | None:
 async def completed(draft: Draft, connect: Connect, catch_up: CatchUp) -> Accepted:
     """The event's data, completed from earlier tasks.
 
-    Raises `BadArguments` if no task had a remembered argument that is missing, `NotThereYet`, and
+    Raises `InvalidArguments` if no task had a remembered argument that is missing, `NotThereYet`, and
     `ReadModelUnavailable` if the projection is too far behind to tell. `catch_up` returns the number of events that it
     is behind, or None.
     """
@@ -88,10 +89,10 @@ async def completed(draft: Draft, connect: Connect, catch_up: CatchUp) -> Accept
 async def _remembered(connection: AsyncConnection, draft: Draft) -> dict[str, Any]:
     """The missing remembered arguments, each from the newest task with a value that is still valid.
 
-    Raises `BadArguments` if there is none.
+    Raises `InvalidArguments` if there is none.
     """
     by, resource = draft.checker, draft.resource
-    assert by is not None  # only what is declared is remembered
+    assert by is not None  # only declared arguments are remembered
     found: dict[str, Any] = {}
     for name in draft.left_out:
         values = [] if resource is None else await queries.remembered(connection, draft.operation.name, resource, name)
@@ -105,16 +106,8 @@ async def _remembered(connection: AsyncConnection, draft: Draft) -> dict[str, An
     return found
 
 
-def behind(lag: str) -> ReadModelUnavailable:
-    """The error that says how many events the projection is behind."""
-    return ReadModelUnavailable(
-        f"the projection is behind the log (events behind: {lag}), so it is not known whether the task is there: try"
-        " again later"
-    )
-
-
 def as_then(draft: Draft, task: TaskRow) -> Accepted:
-    """The event's data, with what its repository and earlier tasks had when a task was made by the same submission."""
+    """The event's data as it would have been when `task` was created, with the values that were filled in then."""
     arguments = msgspec.json.decode(task.arguments)
     filled_in = (*draft.left_out, *draft.options)
     return accepted(draft._replace(options={}), {name: arguments[name] for name in filled_in if name in arguments})
@@ -123,7 +116,7 @@ def as_then(draft: Draft, task: TaskRow) -> Accepted:
 async def _check_required(draft: Draft, connect: Connect, catch_up: CatchUp) -> None:
     """Raises `NotThereYet`."""
     requires = draft.operation.requires
-    resource = None if requires is None else draft.resource  # which needs arguments that a submission may go without
+    resource = None if requires is None else draft.resource  # may need arguments, so only if required
     if requires is None or resource is None or await _has_run(connect, requires, resource):
         return
     lag = await catch_up()  # it may have been submitted just now
@@ -138,10 +131,10 @@ async def _has_run(connect: Connect, operation: str, resource: str) -> bool:
 
 
 def _is_taken(draft: Draft, more: Mapping[str, Any]) -> bool:
-    """Whether values of an earlier task are valid today: the task may be older than the check."""
+    """Whether values of an earlier task are valid now; the task may be older than the present declaration."""
     assert draft.checker is not None
     try:
         draft.checker.check({**draft.arguments, **more})
-    except BadArguments as error:
+    except InvalidArguments as error:
         return not any(problem.name in more for problem in error.problems)
     return True

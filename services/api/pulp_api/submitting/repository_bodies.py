@@ -1,4 +1,4 @@
-"""What a client may say of a repository: each field checked, and named where it is wrong. Pure."""
+"""The fields of a repository that a client may set; an error names each wrong one. Pure."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
@@ -9,11 +9,11 @@ from pulp_events.errors import BadInput
 from pulp_projections.reading.queries import OperationRow
 from pulp_projections.repositories import Repository, Said
 
-from pulp_api.submitting.arguments import BadArguments, Problem, did_you_mean
+from pulp_api.submitting.arguments import InvalidArguments, Problem, did_you_mean
 from pulp_api.submitting.submission import checker_of
 
 OPERATIONS: Final = ("sync", "publish")
-"""Those for whose submissions a repository may hold arguments."""
+"""The operations for which a repository may hold arguments."""
 OPTIONS: Final[Mapping[str, str]] = {"sync_options": "sync", "publish_options": "publish"}
 """Field → the operation whose arguments it holds."""
 MOST_NAME: Final = 255
@@ -22,11 +22,11 @@ MOST_NOTES_BYTES: Final = 8 * 1024
 MOST_OPTIONS_BYTES: Final = 8 * 1024
 _TEXTS: Final = {"display_name": MOST_NAME, "description": MOST_DESCRIPTION}
 FIELDS: Final = (*_TEXTS, "notes", "feed", *OPTIONS)
-"""What can be said of a repository beside its id."""
+"""The fields of a repository beside its id."""
 
 
 class BadRepository(BadInput):
-    """What was said of a repository cannot be used."""
+    """A field of a repository has an invalid value."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(f"{problem.path}: {problem.message}" for problem in problems))
@@ -34,19 +34,19 @@ class BadRepository(BadInput):
 
 
 class Change(NamedTuple):
-    """What a client says of a repository: only what it names changes."""
+    """A change of a repository; fields that it does not name stay."""
 
     fields: Mapping[str, Any]
 
     @property
     def operations(self) -> list[str]:
-        """Those of which it sets arguments. One that only takes arguments away needs nobody to say which there are."""
+        """The operations whose arguments it sets. To remove arguments, the declaration is not needed."""
         has_feed = bool(self.fields.get("feed"))
         given = {name: any(value is not None for value in (self.fields.get(name) or {}).values()) for name in OPTIONS}
         return [OPTIONS[name] for name, is_given in given.items() if is_given or (has_feed and name == "sync_options")]
 
     def on(self, said: Said) -> Said:
-        """What is said with the change. Notes and options change key by key: null takes a key away (RFC 7396)."""
+        """The fields after the change. Notes and options change by key, and null removes a key (RFC 7396)."""
         changed: dict[str, Any] = {name: self.fields[name] or None for name in _TEXTS if name in self.fields}
         for name in ("notes", *OPTIONS):
             if name in self.fields:
@@ -58,7 +58,7 @@ class Change(NamedTuple):
 
 
 def said_of(repository: Repository) -> Said:
-    """What is said of a repository now."""
+    """The fields of a repository now."""
     return Said(*(getattr(repository, name) for name in Said._fields))
 
 
@@ -74,7 +74,7 @@ def check_id(field: str, repo_id: object) -> str:
 
 
 def change_of(body: Mapping[str, Any], *others: str) -> Change:
-    """The change that a body asks for; `others` are fields of it that somebody else reads. Raises `BadRepository`."""
+    """The change in a body; `others` are fields that the caller reads itself. Raises `BadRepository`."""
     problems = [_unknown(name, (*others, *FIELDS)) for name in body if name not in (*others, *FIELDS)]
     fields = {name: body[name] for name in FIELDS if name in body}
     for name, value in fields.items():
@@ -87,7 +87,7 @@ def change_of(body: Mapping[str, Any], *others: str) -> Change:
 
 
 def check_said(said: Said, operations: Mapping[str, OperationRow]) -> None:
-    """Raises `BadRepository` for options that a submission of these operations could not have, and for too many."""
+    """Raises `BadRepository` for options that these operations do not accept, and for too many bytes."""
     problems = []
     for field, operation in OPTIONS.items():
         options = getattr(said, field)
@@ -109,11 +109,11 @@ def _bad_options(field: str, options: Mapping[str, Any], operation: OperationRow
         return []
     try:
         by.check({"repo_id": "zoo", **options})
-    except BadArguments as error:
+    except InvalidArguments as error:
         return [
             problem._replace(path=problem.path if problem.path == "feed" else f"{field}.{problem.path}")
             for problem in error.problems
-            if problem.kind != "missing"  # a submission has it
+            if problem.kind != "missing"  # the submission supplies it
         ]
     return []
 

@@ -6,24 +6,23 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from pulp_events.errors import BadInput
-from pulp_events.events import EMPTY_OBJECT, Name, Resource
+from pulp_events.events import EMPTY_OBJECT, Name, Resource, TimeLimit
 from pulp_projections.reading.queries import OperationRow, TaskRow
 
 from pulp_api.submitting.submission import Submission, arguments_of, checked, declared_resources, declared_tags
 
 T = TypeVar("T", bound=Hashable)
-_resources_of: Final = msgspec.json.Decoder(tuple[Resource, ...]).decode
 _raw_by_name: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class Rerun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of a request to run a task again. What is left out is as it was in that task."""
+    """The body of a request to run a task again. Fields that are left out stay as in that task."""
 
     arguments: Raw = EMPTY_OBJECT
-    """Those that change: each takes the place of the one with its name, and null removes it."""
+    """The arguments that change: each replaces the one of its name, and null removes it."""
     queue: Name | UnsetType = UNSET
     priority: Annotated[int, Meta(ge=-1000, le=1000)] | UnsetType = UNSET
-    timeout_seconds: Annotated[int, Meta(ge=1, le=315_360_000)] | UnsetType | None = UNSET
+    timeout_seconds: TimeLimit | UnsetType | None = UNSET
     """Null: no limit."""
 
 
@@ -43,8 +42,8 @@ def submission_of(task: TaskRow, change: Rerun, operation: OperationRow) -> Subm
     belonged to. Raises `BadInput` for arguments that the operation cannot run with.
     """
     arguments = _changed(task.arguments, change)
-    before, (after, _) = arguments_of(Raw(task.arguments.encode())), checked(arguments, operation)
-    resources = _resources(_resources_of(task.resources), before, after, operation)
+    before, (after, _) = arguments_of(task.arguments), checked(arguments, operation)
+    resources = _resources(task.resources, before, after, operation)
     return Submission(
         operation=task.operation,
         arguments=arguments,
@@ -53,12 +52,14 @@ def submission_of(task: TaskRow, change: Rerun, operation: OperationRow) -> Subm
         queue=task.queue if change.queue is UNSET else change.queue,
         priority=task.priority if change.priority is UNSET else change.priority,
         timeout_seconds=task.timeout_seconds if change.timeout_seconds is UNSET else change.timeout_seconds,
+        retry=task.retry,
+        deadline_seconds=task.deadline_seconds,
     )
 
 
-def _changed(text: str, change: Rerun) -> Raw:
+def _changed(text: Raw, change: Rerun) -> Raw:
     removed = {name for name, value in arguments_of(change.arguments).items() if value is None}
-    merged = {**_raw_by_name(text), **_raw_by_name(change.arguments)}  # so that each stays as it was written
+    merged = {**_raw_by_name(text), **_raw_by_name(change.arguments)}  # keeps the text of each value
     return Raw(msgspec.json.encode({name: value for name, value in merged.items() if name not in removed}))
 
 
@@ -67,7 +68,7 @@ def _resources(
 ) -> tuple[Resource, ...]:
     wanted = declared_resources(operation, after)
     kept = _exchanged(used, _declared_before(operation, before), wanted)
-    # Without what is declared today the operation would refuse to run.
+    # The operation refuses to run without the resources that it declares now.
     return (*kept, *(item for item in wanted if item not in kept))
 
 
@@ -79,9 +80,9 @@ def _tags(
     operation: OperationRow,
 ) -> tuple[str, ...]:
     try:
-        given = declared_tags(operation, before, _resources_of(task.resources))
+        given = declared_tags(operation, before, task.resources)
     except BadInput:
-        return tuple(task.tags)
+        return task.tags
     return tuple(_exchanged(task.tags, given, declared_tags(operation, after, resources)))
 
 
@@ -89,11 +90,11 @@ def _declared_before(operation: OperationRow, arguments: Mapping[str, Any]) -> S
     try:
         return declared_resources(operation, arguments)
     except BadInput:
-        return ()  # today's declaration needs what the first run did not have
+        return ()  # the present declaration needs an argument that the first run did not have
 
 
 def _exchanged(used: Sequence[T], given: Sequence[T], wanted: Sequence[T]) -> Sequence[T]:
-    """`used` with what is wanted in place of what was given; as it is, if that is not all in it."""
+    """`used` with `wanted` in place of `given`; unchanged unless it contains all of `given`."""
     if not set(given) <= set(used):
         return used
     gone = set(given) - set(wanted)

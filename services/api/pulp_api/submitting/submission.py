@@ -8,17 +8,17 @@ from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from pulp_events.errors import BadInput
-from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Name, Resource, Tag
-from pulp_projections.reading.queries import Ancestor, OperationRow, TaskRow
+from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Name, Resource, Retry, Tag, TimeLimit
+from pulp_projections.reading.queries import OperationRow, TaskRow
 
 from pulp_api.submitting.arguments import Checker, checker, did_you_mean
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _raw_by_name: Final = msgspec.json.Decoder(dict[str, Raw]).decode
-_MOST_TAGS: Final = 100
-"""That an event takes."""
+MOST_TAGS: Final = 100
+"""The most tags of an event."""
 _HREF: Final = re.compile(r"(?:/pulp/api/v[23]/tasks/)?([0-9a-fA-F-]{36})/?")
 
 
@@ -44,7 +44,12 @@ class Submission(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     group_id: UUID | None = None
     parent_task: str | None = None
     depends_on: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
-    timeout_seconds: Annotated[int, Meta(ge=1, le=315_360_000)] | None = None
+    timeout_seconds: TimeLimit | None = None
+    """For one attempt."""
+    retry: Retry | UnsetType | None = UNSET
+    """Null: a failure ends the task."""
+    deadline_seconds: TimeLimit | UnsetType | None = UNSET
+    """For all attempts together; null: no limit."""
 
 
 def parse(body: bytes) -> Submission:
@@ -88,7 +93,7 @@ def check_size(submission: Submission, limit_bytes: int) -> None:
 
 
 def drafted(submission: Submission, operation: OperationRow) -> Draft:
-    """Check a submission. Raises `BadArguments`, or `BadInput` for arguments that are not a JSON object."""
+    """Check a submission. Raises `InvalidArguments`, or `BadInput` for arguments that are not a JSON object."""
     return Draft(submission, operation, *checked(submission.arguments, operation))
 
 
@@ -120,6 +125,8 @@ def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accep
     tags = submission.tags
     if tags is None:
         tags = declared_tags(operation, arguments, resources)
+    retry = operation.retry if submission.retry is UNSET else submission.retry
+    deadline = operation.deadline_seconds if submission.deadline_seconds is UNSET else submission.deadline_seconds
     return Accepted(
         operation=operation.name,
         arguments=_with(submission.arguments, added),
@@ -131,11 +138,13 @@ def accepted(draft: Draft, remembered: Mapping[str, Any] | None = None) -> Accep
         parent_id=None if submission.parent_task is None else task_id_of(submission.parent_task),
         depends_on=tuple(task_id_of(text) for text in submission.depends_on),
         timeout_seconds=submission.timeout_seconds,
+        retry=UNSET if retry is None or not retry.retries else retry,
+        deadline_seconds=UNSET if deadline is None else deadline,
     )
 
 
 def declared_resources(operation: OperationRow, arguments: Mapping[str, Any]) -> tuple[Resource, ...]:
-    """What the operation uses with these arguments: not a resource that an optional argument names which is left out.
+    """What the operation uses with these arguments, without resources whose optional argument is left out.
 
     Raises `BadInput` for an argument that is missing.
     """
@@ -155,12 +164,12 @@ def declared_tags(
         return tuple(_fill(tag, arguments, operation.name) for tag in used)
     exclusive = (item for item in resources if item.access is Access.EXCLUSIVE)
     tags = dict.fromkeys(f"pulp:{item.key}" for item in exclusive)
-    # What was not asked for must not be what an event refuses: the resources are found by themselves as well.
-    return (*islice(tags, _MOST_TAGS - 1), f"pulp:action:{operation.name}")
+    # Tags that the client did not ask for must not exceed the limit; tasks can be found by resource as well.
+    return (*islice(tags, MOST_TAGS - 1), f"pulp:action:{operation.name}")
 
 
 def warnings_of(submission: Submission, operation: OperationRow) -> list[str]:
-    """Why no live worker can run the task now; it is accepted all the same, and waits."""
+    """Why no live worker can run the task now; it is accepted nevertheless, and waits."""
     name, queue = operation.name, submission.queue
     if not operation.workers:
         return [f"no live worker offers operation {name!r}: the task waits until one does"]
@@ -183,34 +192,17 @@ def task_id_of(text: str) -> UUID:
         raise BadInput(f"{text!r} is neither a task's UUID nor its href") from None
 
 
-def check_ancestor(data: Accepted, ancestor: Ancestor) -> None:
-    """A task that may wait for its child must not hold what the child waits for: both would wait for ever.
-
-    `ancestor` is one that has not ended. Raises `BadInput`.
-    """
-    if ancestor.task_id in data.depends_on:
-        raise BadInput(
-            f"a task cannot depend on its unfinished parent {ancestor.task_id}: each would wait for the other"
-        )
-    for resource in data.resources:
-        is_exclusive = resource.access is Access.EXCLUSIVE
-        if resource.key in ancestor.exclusive_resources or (is_exclusive and resource.key in ancestor.shared_resources):
-            raise BadInput(
-                f"the parent task {ancestor.task_id} holds resource {resource.key} until it ends: a child that needs it"
-                " cannot run before. Leave the resource out, or submit the task without a parent"
-            )
-
-
 def is_same(data: Accepted, task: TaskRow) -> bool:
     """Whether a task was made by a submission like this one."""
     return (
         data.operation == task.operation
         and msgspec.json.decode(data.arguments) == msgspec.json.decode(task.arguments)
-        and msgspec.json.decode(msgspec.json.encode(data.resources)) == msgspec.json.decode(task.resources)
-        and list(data.tags) == task.tags
+        and data.resources == task.resources
+        and data.tags == task.tags
         and (data.queue, data.priority, data.group_id, data.parent_id, data.timeout_seconds)
         == (task.queue, task.priority, task.group_id, task.parent_id, task.timeout_seconds)
-        and list(data.depends_on) == task.depends_on
+        and data.depends_on == task.depends_on
+        and (data.retry or None, data.deadline_seconds or None) == (task.retry, task.deadline_seconds)
     )
 
 
@@ -234,7 +226,7 @@ def _with(arguments: Raw, more: Mapping[str, Any]) -> Raw:
 
 
 def arguments_of(text: Raw) -> dict[str, Any]:
-    """The arguments by name. Raises `BadInput` if they are no JSON object."""
+    """The arguments by name. Raises `BadInput` if they are not a JSON object."""
     try:
         arguments = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -245,7 +237,7 @@ def arguments_of(text: Raw) -> dict[str, Any]:
 
 
 def _is_used(text: str, operation: OperationRow, arguments: Mapping[str, Any]) -> bool:
-    """Whether no optional argument in braces is left out, or null."""
+    """Whether every optional argument in braces is given and not null."""
     left_out = [name for name in _PLACEHOLDER.findall(text) if arguments.get(name) is None]
     by = checker_of(operation) if left_out else None
     return by is None or by.optional.isdisjoint(left_out)

@@ -1,56 +1,51 @@
-"""What the v2 dialect's list can be narrowed by beyond Pulp 2's own parameters. Pure.
+"""Filters of the v2 task list that Pulp 2 did not have, declared like a table. Pure.
 
-`operation`, `queue`, `worker`, `user`, `resource` (TYPE:ID), `since`/`until`, which bound the time of submission, and
-`has_reruns`, which tells tasks that were run again from the others.
-Each may be repeated: a task matches if it has any of the values, and matches every parameter.
+A repeated parameter matches any of its values; a task has to match all parameters.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, NamedTuple
+from inspect import Parameter, Signature
+from typing import Annotated, Any, Final, LiteralString, NamedTuple
 
 from fastapi import Depends, Query, Request
 from pulp_events.errors import BadInput
-from pulp_projections.reading.queries import Condition
+from pulp_projections.reading.queries import PURGED, SHOWN, Condition
 
 from pulp_api.times import zoned_time
 
-_Texts = Annotated[list[str] | None, Query()]
+
+class TaskListFilter(NamedTuple):
+    """One query parameter that narrows the list."""
+
+    name: str
+    type: Any
+    """The type that FastAPI reads the parameter as; it refuses other values."""
+    condition: Callable[[Any], Condition]
+    """Raises `BadInput`."""
 
 
-class Narrowing(NamedTuple):
-    """What a request asks for; FastAPI fills it from the query."""
+class TaskListFilters:
+    """A dependency that gives a handler the values of all declared filters; `conditions` turns them into SQL."""
 
-    operation: list[str] | None
-    queue: list[str] | None
-    worker: list[str] | None
-    user: list[str] | None
-    resource: list[str] | None
-    since: str | None
-    until: str | None
-    has_reruns: bool | None
+    def __init__(self, *declared: TaskListFilter) -> None:
+        self._conditions = {each.name: each.condition for each in declared}
+        self.names: Final = tuple(self._conditions)
+        # FastAPI reads the parameters of a dependency from its signature.
+        self.__signature__: Final = Signature(
+            [Parameter(each.name, Parameter.KEYWORD_ONLY, default=None, annotation=each.type) for each in declared]
+        )
 
-    def conditions(self) -> list[Condition]:
-        """The conditions of the parameters that are there. Raises `BadInput`."""
-        given = self._asdict()
-        return [make(given[name]) for name, make in _CONDITIONS.items() if given[name] not in (None, "", [])]
+    async def __call__(self, **values: Any) -> Mapping[str, Any]:
+        """The values by name; None for a parameter that the request does not have."""
+        return values
 
-
-async def narrowing(
-    operation: _Texts = None,
-    queue: _Texts = None,
-    worker: _Texts = None,
-    user: _Texts = None,
-    resource: _Texts = None,
-    since: str | None = None,
-    until: str | None = None,
-    has_reruns: bool | None = None,
-) -> Narrowing:
-    """The dependency of a list."""
-    return Narrowing(operation, queue, worker, user, resource, since, until, has_reruns)
+    def conditions(self, values: Mapping[str, Any]) -> list[Condition]:
+        """The conditions of the given parameters. Raises `BadInput`."""
+        return [make(values[name]) for name, make in self._conditions.items() if values[name] not in (None, "", [])]
 
 
 def no_others(*known: str) -> Any:
-    """The dependency that refuses query parameters beside the known ones: a misspelt filter must not list all."""
+    """A dependency that refuses unknown query parameters, so that a misspelt filter does not list everything."""
 
     async def check(request: Request) -> None:
         unknown = sorted(set(request.query_params) - set(known))
@@ -60,8 +55,25 @@ def no_others(*known: str) -> Any:
     return Depends(check)
 
 
+_Texts = Annotated[list[str] | None, Query()]
+
+
+def _any_of(name: LiteralString, column: LiteralString, prefix: str = "") -> TaskListFilter:
+    sql: LiteralString = column + " = any (%(" + name + ")s)"
+    return TaskListFilter(name, _Texts, lambda texts: Condition(sql, {name: [prefix + text for text in texts]}))
+
+
+def _time(name: LiteralString, comparison: LiteralString) -> TaskListFilter:
+    sql: LiteralString = comparison + " %(" + name + ")s"
+    return TaskListFilter(name, str | None, lambda text: Condition(sql, {name: zoned_time(name, text)}))
+
+
+def _flag(name: LiteralString, sql: LiteralString) -> TaskListFilter:
+    return TaskListFilter(name, bool | None, lambda value: Condition(("" if value else "not ") + sql))
+
+
 def _resources(values: Sequence[str]) -> Condition:
-    # The user guide shows as resources what the tags name, which a submission may choose: either counts.
+    # The user guide shows tags as resources, and a submission may choose its tags: match either.
     return Condition(
         "t.task_id in (select k.task_id from task_resources k where k.resource = any (%(resource)s)"
         " union select g.task_id from tasks g where g.tags <> '{}' and g.tags && %(resource_tags)s)",
@@ -69,15 +81,14 @@ def _resources(values: Sequence[str]) -> Condition:
     )
 
 
-_CONDITIONS: Final[Mapping[str, Callable[[Any], Condition]]] = {
-    "operation": lambda values: Condition("t.operation = any (%(operation)s)", {"operation": values}),
-    "queue": lambda values: Condition("t.queue = any (%(queue)s)", {"queue": values}),
-    "worker": lambda values: Condition("t.worker = any (%(worker)s)", {"worker": values}),
-    "user": lambda values: Condition("t.created_by = any (%(user)s)", {"user": [f"user:{name}" for name in values]}),
-    "resource": _resources,
-    "has_reruns": lambda value: Condition(
-        ("" if value else "not ") + "exists (select from task_causes k where k.cause = t.task_id)"
-    ),
-    "since": lambda text: Condition("t.accepted_at >= %(since)s", {"since": zoned_time("since", text)}),
-    "until": lambda text: Condition("t.accepted_at < %(until)s", {"until": zoned_time("until", text)}),
-}
+FILTERS: Final = TaskListFilters(
+    _any_of("operation", "t.operation"),
+    _any_of("queue", "t.queue"),
+    _any_of("worker", "t.worker"),
+    _any_of("user", "t.created_by", prefix="user:"),
+    TaskListFilter("resource", _Texts, _resources),
+    _time("since", "t.accepted_at >="),
+    _time("until", "t.accepted_at <"),
+    _flag("has_reruns", "exists (select from task_causes k where k.cause = t.task_id)"),
+    TaskListFilter("purged", bool | None, lambda value: PURGED if value else SHOWN),
+)

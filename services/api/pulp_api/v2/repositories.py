@@ -1,9 +1,8 @@
-"""Repositories in the Pulp 2 dialect, as its `rpm repo` commands read and change them."""
+"""Repositories in the v2 dialect, as Pulp 2's `rpm repo` commands read and change them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any, Final, NamedTuple
-from urllib.parse import quote
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -11,35 +10,37 @@ from fastapi.responses import StreamingResponse
 from msgspec import Raw
 from pulp_events.errors import BadInput
 from pulp_projections.reading.queries import Condition
-from pulp_projections.repositories import Run
 
+from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
 from pulp_api.bodies import json_object
-from pulp_api.context import Call, Calling
-from pulp_api.repositories import Repositories, Shown
-from pulp_api.respond import API, json, position_header, second
+from pulp_api.errors import BadProperty, NoSuch, NotServed
+from pulp_api.repositories import Repositories, ShownRepository
+from pulp_api.respond import json, position_header
 from pulp_api.submitting.repository_bodies import check_id
 from pulp_api.submitting.submission import Submission
+from pulp_api.v2.criteria import criteria_in_url
+from pulp_api.v2.dialect import ROOT
 from pulp_api.v2.filters import no_others
-from pulp_api.v2.repository_bodies import DISTRIBUTOR, IMPORTER, KIND, created, updated
-from pulp_api.v2.routes import report
+from pulp_api.v2.report import accepted, in_group
+from pulp_api.v2.repository_bodies import created, run_arguments, updated
+from pulp_api.v2.repository_search import RepositorySearch, repository_search_of
+from pulp_api.v2.repository_shapes import Parts, distributor, href_of_repository, importer, shape
 
-router = APIRouter(prefix=f"{API}/v2/repositories")
-_ROOT: Final = f"{API}/v2/repositories"
-PIECE = 250
-"""Repositories that a list reads at once."""
-_UNITS: Final = {
-    "packages": "rpm",
-    "errata": "erratum",
-    "package_groups": "package_group",
-    "modules": "modulemd",
-}
-"""What a sync counts → Pulp 2's type of unit."""
+_ROOT: Final = f"{ROOT}/repositories"
+router = APIRouter(prefix=_ROOT)
+_PART_NAMES: Final = ("details", "importers", "distributors")
+MOST_FOUND: Final = 10_000
+"""The most repositories of one search."""
+CHUNK_SIZE = 250
+"""How many repositories a list reads with one query."""
 _ACTIONS: Final = ("sync", "publish")
+_OTHER_ACTIONS: Final = ("associate", "unassociate", "import_upload", "download", "export", "copy")
+"""Those of Pulp 2 that are not served."""
 
 
-@router.get("/", dependencies=[no_others("details", "importers", "distributors", "limit", "skip")])
+@router.get("/", dependencies=[no_others(*_PART_NAMES, "limit", "skip")])
 async def list_repositories(
-    call: Calling,
+    call: Authenticated,
     details: bool = False,
     importers: bool = False,
     distributors: bool = False,
@@ -52,23 +53,25 @@ async def list_repositories(
     """
     await call.quotas.search(call.asking)
     await call.at_least_positions()
-    parts = _Parts(importers or details, distributors or details)
-    first = await _piece(call.repositories, [], limit, skip)
-    if len(first) < PIECE:
-        return json([_shape(row) | parts.of(row) for row in first])
-    pieces = _pieces(call.repositories, first, limit)
-    return StreamingResponse(_array(pieces, parts), media_type="application/json")
+    parts = Parts(importers or details, distributors or details)
+    first = await _chunk(call.repositories, [], limit, skip)
+    if len(first) < CHUNK_SIZE:
+        return json([shape(row) | parts.of(row) for row in first])
+    chunks = _chunks(call.repositories, first, limit)
+    return StreamingResponse(_array(chunks, parts), media_type="application/json")
 
 
-async def _piece(
+async def _chunk(
     repositories: Repositories, conditions: Sequence[Condition], limit: int | None, skip: int = 0
-) -> list[Shown]:
-    most = PIECE if limit is None else min(PIECE, limit)
-    return (await repositories.page(conditions, order="r.repo_id", limit=most, offset=skip)).rows
+) -> list[ShownRepository]:
+    most = CHUNK_SIZE if limit is None else min(CHUNK_SIZE, limit)
+    return await repositories.search(conditions, order="r.repo_id", limit=most, offset=skip)
 
 
-async def _pieces(repositories: Repositories, rows: list[Shown], limit: int | None) -> AsyncIterator[list[Shown]]:
-    """The pieces of a list, begun with `rows`."""
+async def _chunks(
+    repositories: Repositories, rows: list[ShownRepository], limit: int | None
+) -> AsyncIterator[list[ShownRepository]]:
+    """The chunks of a list; the first is `rows`."""
     left = limit
     while rows:
         yield rows
@@ -76,90 +79,148 @@ async def _pieces(repositories: Repositories, rows: list[Shown], limit: int | No
         if left == 0:
             return
         behind = Condition("r.repo_id > %(last)s", {"last": rows[-1].record.repo_id})
-        # A client that goes away cancels this; a statement that is broken off would cost the pool its connection.
-        rows = await asyncio.shield(_piece(repositories, [behind], left))
+        # A client that disconnects cancels this; cancelling a running query would cost the pool its connection.
+        rows = await asyncio.shield(_chunk(repositories, [behind], left))
 
 
-async def _array(pieces: AsyncIterator[list[Shown]], parts: "_Parts") -> AsyncIterator[bytes]:
-    """One list of all pieces; it must not take the memory of the process."""
+async def _array(chunks: AsyncIterator[list[ShownRepository]], parts: Parts) -> AsyncIterator[bytes]:
+    """Encode the chunks as one JSON array, without holding all of them in memory."""
     before = b"["
-    async for rows in pieces:
-        yield before + msgspec.json.encode([_shape(row) | parts.of(row) for row in rows])[1:-1]
+    async for rows in chunks:
+        yield before + msgspec.json.encode([shape(row) | parts.of(row) for row in rows])[1:-1]
         before = b","
     yield b"]" if before == b"," else b"[]"
 
 
 @router.post("/")
-async def create_repository(call: Calling, request: Request) -> Response:
-    """Make a repository: 201."""
+async def create_repository(call: Authenticated, request: Request) -> Response:
+    """Create a repository: 201."""
     call.need_submitter()
     body = json_object(await request.body())
     repo_id = check_id("id", body.get("id"))
     await call.change_repository()
-    await call.repositories.create(repo_id, created(repo_id, body), call.author)
-    href = _href(repo_id)
-    return json(_shape(await call.repositories.get(repo_id)), 201, {"Location": href})
+    await call.repositories.create(repo_id, created(repo_id, body), call.editor)
+    href = href_of_repository(repo_id)
+    return json(shape(await call.repositories.get(repo_id)), 201, {"Location": href})
+
+
+@router.post("/search/")
+async def search_repositories(call: Authenticated, request: Request) -> Response:
+    """`{"criteria": {...}, "importers": true, "distributors": true}`, in the language of the searches for tasks."""
+    await call.quotas.search(call.asking)
+    body = json_object(await request.body())
+    details = body.get("details") is True
+    parts = Parts(body.get("importers") is True or details, body.get("distributors") is True or details)
+    return await _found(call, repository_search_of(body), parts)
+
+
+@router.get("/search/", dependencies=[no_others("filters", "sort", "limit", "skip", "field", *_PART_NAMES)])
+async def search_repositories_by_url(
+    call: Authenticated,
+    filters: str = "{}",
+    sort: str = "null",
+    limit: str | None = None,
+    skip: str | None = None,
+    field: Annotated[list[str] | None, Query()] = None,
+    details: bool = False,
+    importers: bool = False,
+    distributors: bool = False,
+) -> Response:
+    """The same, with `filters` and `sort` as JSON texts, and `field` repeated."""
+    await call.quotas.search(call.asking)
+    search = repository_search_of(criteria_in_url(filters, sort, limit, skip, field))
+    return await _found(call, search, Parts(importers or details, distributors or details))
+
+
+async def _found(call: AuthenticatedCall, search: RepositorySearch, parts: Parts) -> Response:
+    await call.at_least_positions()
+    limit = MOST_FOUND + 1 if search.limit is None else min(search.limit, MOST_FOUND + 1)
+    rows = await call.repositories.search(
+        [search.condition], order=search.order, limit=limit, offset=search.skip, has_patterns=search.has_patterns
+    )
+    if len(rows) > MOST_FOUND:
+        raise BadProperty("limit", f"more than {MOST_FOUND} repositories match: page by 'limit' and 'skip'")
+    return json([search.pick(shape(row) | parts.of(row)) for row in rows])
 
 
 @router.get("/{repo_id}/")
 async def read_repository(
-    call: Calling, repo_id: str, details: bool = False, importers: bool = False, distributors: bool = False
+    call: Authenticated, repo_id: str, details: bool = False, importers: bool = False, distributors: bool = False
 ) -> Response:
     """One repository."""
     await call.at_least_positions()
     found = await call.repositories.get(repo_id)
-    return json(_shape(found) | _Parts(importers or details, distributors or details).of(found))
+    return json(shape(found) | Parts(importers or details, distributors or details).of(found))
 
 
 @router.put("/{repo_id}/")
-async def update_repository(call: Calling, request: Request, repo_id: str) -> Response:
+async def update_repository(call: Authenticated, request: Request, repo_id: str) -> Response:
     """`{"delta": {...}, "importer_config": {...}}` changes what is named; a note that is null goes away."""
     call.need_submitter()
     body = json_object(await request.body())
     change = updated(repo_id, body)
     await call.change_repository()
-    await call.repositories.update(repo_id, change, call.author)
-    shown = _shape(await call.repositories.get(repo_id))
-    # What 2.0 answers, and around it the call report of 2.21.
+    await call.repositories.update(repo_id, change, call.editor)
+    shown = shape(await call.repositories.get(repo_id))
+    # The answer of 2.0, and around it the call report of 2.21.
     return json({**shown, "result": shown, "error": None, "spawned_tasks": []})
 
 
 @router.delete("/{repo_id}/")
-async def delete_repository(call: Calling, repo_id: str) -> Response:
-    """Remove a repository: its record now, and what it holds by a task behind those that still run."""
+async def delete_repository(call: Authenticated, repo_id: str) -> Response:
+    """Remove a repository: its record now, its content by a task that waits for those still running."""
     submitted = await call.remove_repository(repo_id)
-    return json(report(submitted.task), 202, position_header(submitted.position))
+    return json(accepted(submitted.task), 202, position_header(submitted.position))
 
 
 @router.get("/{repo_id}/importers/")
-async def list_importers(call: Calling, repo_id: str) -> Response:
-    """How the repository is fetched."""
-    return json([_importer(await call.repositories.get(repo_id))])
+async def list_importers(call: Authenticated, repo_id: str) -> Response:
+    """The repository's importer."""
+    return json([importer(await call.repositories.get(repo_id))])
+
+
+@router.get("/{repo_id}/importers/{importer_id}/")
+async def read_importer(call: Authenticated, repo_id: str, importer_id: str) -> Response:
+    """The repository's importer, by its id."""
+    found = importer(await call.repositories.get(repo_id))
+    if importer_id != found["id"]:
+        raise NoSuch("importer", importer_id)
+    return json(found)
 
 
 @router.get("/{repo_id}/distributors/")
-async def list_distributors(call: Calling, repo_id: str) -> Response:
-    """How the repository is published."""
-    return json([_distributor(await call.repositories.get(repo_id))])
+async def list_distributors(call: Authenticated, repo_id: str) -> Response:
+    """The repository's distributor."""
+    return json([distributor(await call.repositories.get(repo_id))])
+
+
+@router.get("/{repo_id}/distributors/{distributor_id}/")
+async def read_distributor(call: Authenticated, repo_id: str, distributor_id: str) -> Response:
+    """The repository's distributor, by its id."""
+    found = distributor(await call.repositories.get(repo_id))
+    if distributor_id != found["id"]:
+        raise NoSuch("distributor", distributor_id)
+    return json(found)
 
 
 @router.post("/{repo_id}/actions/{action}/")
-async def act(call: Calling, request: Request, repo_id: str, action: str) -> Response:
-    """Start a `sync` or a `publish`; the body's `override_config` has further arguments, for this once."""
+async def act(call: Authenticated, request: Request, repo_id: str, action: str) -> Response:
+    """Start a `sync` or a `publish`; `override_config` in the body has arguments for this run only."""
     submitted = await _start(call, request, repo_id, action)
-    return json(report(submitted.task), 202, position_header(submitted.position))
+    return json(accepted(submitted.task), 202, position_header(submitted.position))
 
 
 @router.post("/{repo_id}/actions//{action}/")
-async def act_in_a_group(call: Calling, request: Request, repo_id: str, action: str) -> Response:
-    """The same, as Pulp 2.0's client asks for it, with two slashes: it reads a list of call reports of one group."""
+async def act_in_a_group(call: Authenticated, request: Request, repo_id: str, action: str) -> Response:
+    """The same for Pulp 2.0's client, which sends two slashes and expects a list of call reports of one group."""
     submitted = await _start(call, request, repo_id, action)
-    told = report(submitted.task) | {"_href": f"{API}/v2/task_groups/{submitted.task.group_id}/"}
-    return json([told], 202, position_header(submitted.position))
+    return json([in_group(accepted(submitted.task))], 202, position_header(submitted.position))
 
 
-async def _start(call: Call, request: Request, repo_id: str, action: str) -> Any:
+async def _start(call: AuthenticatedCall, request: Request, repo_id: str, action: str) -> Any:
     call.need_submitter()
+    if action in _OTHER_ACTIONS:
+        raise NotServed(f"Not implemented: {action}. Content is managed by whole repositories: sync and publish them.")
     if action not in _ACTIONS:
         raise BadInput(f"unknown action {action!r}; known are: {', '.join(_ACTIONS)}")
     body = json_object(await request.body() or b"{}")
@@ -169,76 +230,5 @@ async def _start(call: Call, request: Request, repo_id: str, action: str) -> Any
     if action == "publish":
         await call.at_least_positions()
         await call.repositories.get(repo_id)
-    arguments = Raw(msgspec.json.encode({**further, "repo_id": repo_id}))
-    return await call.submit(Submission(operation=action, arguments=arguments, group_id=call.group()))
-
-
-def _href(repo_id: str) -> str:
-    return f"{_ROOT}/{quote(repo_id, safe='')}/"
-
-
-class _Parts(NamedTuple):
-    """Which of its parts are shown with a repository."""
-
-    importers: bool
-    distributors: bool
-
-    def of(self, shown: Shown) -> dict[str, Any]:
-        """Those parts, by name."""
-        importers = {"importers": [_importer(shown)]} if self.importers else {}
-        return importers | ({"distributors": [_distributor(shown)]} if self.distributors else {})
-
-
-def _shape(shown: Shown) -> dict[str, Any]:
-    record, runs = shown
-    units = {kind: shown.counts[name] for name, kind in _UNITS.items() if shown.counts.get(name)}
-    total = sum(units.values())
-    return {
-        "_href": _href(record.repo_id),
-        "_id": {"$oid": record.pulp_id.hex[:24]},
-        "_ns": "repos",
-        "id": record.repo_id,
-        "display_name": record.display_name or record.repo_id,
-        "description": record.description,
-        "notes": {**record.notes, **KIND},
-        "content_unit_counts": units,
-        "content_unit_count": total,
-        "total_repository_units": total,
-        "locally_stored_units": total,
-        "last_unit_added": _finished(runs.synced),
-        "last_unit_removed": None,
-        "scratchpad": {},
-    }
-
-
-def _importer(shown: Shown) -> dict[str, Any]:
-    record, runs = shown
-    return {
-        "id": IMPORTER,
-        "repo_id": record.repo_id,
-        "importer_type_id": IMPORTER,
-        "config": {**({} if shown.feed is None else {"feed": shown.feed}), **record.sync_options},
-        "last_sync": _finished(runs.sync),
-        "scratchpad": None,
-        "_href": f"{_href(record.repo_id)}importers/{IMPORTER}/",
-        "_ns": "repo_importers",
-    }
-
-
-def _distributor(shown: Shown) -> dict[str, Any]:
-    record, runs = shown
-    return {
-        "id": DISTRIBUTOR,
-        "repo_id": record.repo_id,
-        "distributor_type_id": DISTRIBUTOR,
-        "auto_publish": False,
-        "config": {"relative_url": record.repo_id, **record.publish_options},
-        "last_publish": _finished(runs.published),
-        "scratchpad": None,
-        "_href": f"{_href(record.repo_id)}distributors/{DISTRIBUTOR}/",
-        "_ns": "repo_distributors",
-    }
-
-
-def _finished(run: Run | None) -> str | None:
-    return None if run is None else second(run.finished_at)
+    arguments = Raw(msgspec.json.encode({**run_arguments(action, further), "repo_id": repo_id}))
+    return await call.submit(Submission(operation=action, arguments=arguments))

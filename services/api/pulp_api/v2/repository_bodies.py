@@ -1,4 +1,4 @@
-"""What a client of Pulp 2 says of a repository: its importer and its distributors become arguments of tasks. Pure."""
+"""Reads Pulp 2's repository bodies: importer and distributor settings become arguments of tasks. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -9,15 +9,15 @@ from pulp_api.submitting.repository_bodies import BadRepository, Change, change_
 IMPORTER: Final = "yum_importer"
 DISTRIBUTOR: Final = "yum_distributor"
 KIND: Final = {"_repo-type": "rpm-repo"}
-"""The note by which Pulp 2's client knows a repository of RPMs: it is shown of every one, and kept of none."""
+"""The note by which Pulp 2's client recognizes an RPM repository: always shown, never stored."""
 _FROM_PULP_2: Final = {"feed_url": "feed", "ssl_validation": "verify_tls", "max_downloads": "concurrency"}
-"""Field of an importer's configuration → the argument of `sync` that says the same."""
+"""Field of an importer's configuration → the equivalent argument of `sync`."""
 _REMOVES: Final = "remove_missing"
-"""Whether what the feed has no longer goes away here too: the mode of a sync."""
+"""Whether a sync removes what the feed no longer has; the argument `mode` of `sync`."""
 
 
 def created(repo_id: str, body: Mapping[str, Any]) -> Change:
-    """What the body of a creation says. Raises `BadRepository`, which names the fields that cannot be used."""
+    """Read the body of a creation. Raises `BadRepository`, which names the refused fields."""
     _only(
         body,
         *("id", "display_name", "description", "notes"),
@@ -34,7 +34,7 @@ def created(repo_id: str, body: Mapping[str, Any]) -> Change:
 
 
 def updated(repo_id: str, body: Mapping[str, Any]) -> Change:
-    """What the body of an update says. Raises `BadRepository`."""
+    """Read the body of an update. Raises `BadRepository`."""
     _only(body, "delta", "importer_config", "distributor_configs")
     return _change(repo_id, _part(body, "delta"), body)
 
@@ -42,9 +42,7 @@ def updated(repo_id: str, body: Mapping[str, Any]) -> Change:
 def _change(repo_id: str, said: Mapping[str, Any], body: Mapping[str, Any]) -> Change:
     _only(said, "display_name", "description", "notes")
     config = _part(body, "importer_config")
-    known = {_FROM_PULP_2.get(name, name): value for name, value in config.items() if name != _REMOVES}
-    if config.get(_REMOVES) is not None:
-        known["mode"] = _mode(config[_REMOVES])
+    known = _arguments_of(config)
     wanted: dict[str, Any] = {**said}
     if isinstance(said.get("notes"), dict):
         wanted["notes"] = {name: value for name, value in said["notes"].items() if name not in KIND}
@@ -55,8 +53,8 @@ def _change(repo_id: str, said: Mapping[str, Any], body: Mapping[str, Any]) -> C
     distributor = _part(_part(body, "distributor_configs"), DISTRIBUTOR)
     where = distributor.get("relative_url")
     if where is not None and str(where).strip("/") != repo_id:
-        told = f"a repository is published under its id, {repo_id!r}: leave it out"
-        raise BadRepository([Problem("relative_url", told, "invalid")])
+        message = f"a repository is published under its id, {repo_id!r}: leave it out"
+        raise BadRepository([Problem("relative_url", message, "invalid")])
     return change_of(wanted)
 
 
@@ -91,4 +89,27 @@ def _list(body: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
         return []
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise BadRepository([Problem(name, "a list of objects is expected", "invalid")])
+    return found
+
+
+def run_arguments(action: str, override: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of one `sync` or `publish`, of its `override_config`. Raises `BadRepository`.
+
+    As in Pulp 2, an option that is null is not given, nor is an empty feed. Each publish writes everything, so that
+    `force_full` changes nothing.
+    """
+    given = {name: value for name, value in override.items() if value is not None}
+    if action != "sync":
+        return {name: value for name, value in given.items() if name != "force_full"}
+    arguments = _arguments_of(given)
+    if arguments.get("feed") == "":
+        del arguments["feed"]
+    return arguments
+
+
+def _arguments_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `sync` in an importer's configuration."""
+    found = {_FROM_PULP_2.get(name, name): value for name, value in config.items() if name != _REMOVES}
+    if config.get(_REMOVES) is not None:
+        found["mode"] = _mode(config[_REMOVES])
     return found

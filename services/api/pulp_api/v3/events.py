@@ -1,39 +1,49 @@
 """The event stream's endpoint."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from functools import partial
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse
 from pulp_events.audit import What
 from pulp_events.codec import TYPES
 from pulp_events.errors import BadInput, PulpError
 from starlette.types import Receive, Scope, Send
 
 from pulp_api.auditing.audit import Audit
-from pulp_api.context import Call, Calling
-from pulp_api.logins.auth import Authenticator
-from pulp_api.logins.basic import Origin
-from pulp_api.streaming.hub import UNDECODABLE, Hub, Item
+from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
+from pulp_api.logins.authenticator import Authenticator
+from pulp_api.logins.basic import RequestOrigin
+from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.seats import Seat, Seats
 from pulp_api.streaming.sse import Cursor, Wanted, check_cursor, messages
+from pulp_api.streaming.streamed_events import UNDECODABLE, StreamedEvent
+from pulp_api.streaming.visible_tasks import VisibleTasks
 from pulp_api.submitting.submission import task_id_of
 from pulp_api.times import zoned_time
-from pulp_api.v3.tasks import ROOT
+from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.parameters import LIST, TEXT, TIME, QueryParameter
 
 router = APIRouter(prefix=ROOT)
-_PARAMETERS: Final = frozenset({"since", "last_event_id", "task", "type"})
+PARAMETERS: Final = (
+    QueryParameter("task", TEXT),
+    QueryParameter("type", LIST, is_repeated=True),
+    QueryParameter("since", TIME),
+    QueryParameter("last_event_id", TEXT),
+)
+_NAMES: Final = frozenset(parameter.name for parameter in PARAMETERS)
 
 
 async def stream_start(
-    call: Calling, request: Request, since: str | None = None, last_event_id: str | None = None
+    call: Authenticated, request: Request, since: str | None = None, last_event_id: str | None = None
 ) -> Cursor:
-    """Where the stream starts. Checked before it begins: from then on its status cannot be changed."""
+    """Where the stream starts. Checked before the response begins, as its status cannot change after that."""
     hub: Hub = request.app.state.hub
     for name in request.query_params:
-        if name not in _PARAMETERS:  # a client that meant a start must not get another one
-            raise BadInput(f"{name}: no such parameter, there are {', '.join(sorted(_PARAMETERS))}")
+        if name not in _NAMES:  # a misspelt start must not give another one
+            raise BadInput(f"{name}: no such parameter, there are {', '.join(sorted(_NAMES))}")
     since_ms = None if since is None else _milliseconds(since)
     last = request.headers.get("last-event-id") or last_event_id
     cursor = Cursor.decode(last) if last else None
@@ -44,7 +54,7 @@ async def stream_start(
     if since_ms is not None:
         start = await call.service.log.offsets_since(since_ms)
     else:
-        # From where reads are: who opens a stream and then reads a task misses nothing, also while reads lag.
+        # Start where the read model is, so that a client which opens a stream and then reads a task misses nothing.
         shown = call.service.positions.current()
         start = {partition: min(end, shown.get(partition, end)) for partition, end in ends.items()}
     return Cursor(hub.topic_id, tuple(start[partition] for partition in range(hub.partitions)))
@@ -52,30 +62,41 @@ async def stream_start(
 
 @router.get("/events/")
 async def stream_events(
-    call: Calling,
+    call: Authenticated,
     request: Request,
     start: Annotated[Cursor, Depends(stream_start)],
     task: str | None = None,
     since: str | None = None,
     type: Annotated[list[str] | None, Query()] = None,  # the attribute's name
 ) -> Response:
-    """Server-sent events: those that reads do not show yet, or all `since` a time (RFC 3339), and then as they come.
+    """Server-sent events: first those that reads do not show yet, or all `since` a time (RFC 3339), then new ones.
 
-    `Last-Event-ID` resumes exactly. Ends within 15 seconds once the user was removed, or has another role or password.
+    `Last-Event-ID` resumes exactly. Ends within 15 seconds if the user is removed or gets another role or password.
     """
     hub: Hub = request.app.state.hub
     wanted = _wanted(task, since, type)
     return _Counted(
         call,
         await _seat(call),
-        messages(hub, start, wanted, partial(_why_ended, call)),
-        media_type="text/event-stream",
+        messages(hub, start, wanted, partial(_why_ended, call), _visible(call)),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _seat(call: Call) -> Seat:
-    """Room for one more stream. Raises `QuotaExceeded`, `TooManyStreams`, `NoSeat`, `psycopg.OperationalError`."""
+def _visible(call: AuthenticatedCall) -> VisibleTasks | None:
+    """None for a user who may see all tasks."""
+    if not call.scope:
+        return None
+
+    async def look(task_ids: Collection[UUID]) -> set[UUID]:
+        async with call.service.connection() as connection:
+            return await call.task_rights.visible(connection, call.principal, task_ids)
+
+    return VisibleTasks(call.service.positions, look)
+
+
+async def _seat(call: AuthenticatedCall) -> Seat:
+    """Admit one more stream. Raises `QuotaExceeded`, `TooManyStreams`, `NoSeat`, `psycopg.OperationalError`."""
     await call.quotas.open_stream(call.asking)
     seats: Seats = call.request.app.state.seats
     client = call.request.client
@@ -86,10 +107,10 @@ async def _seat(call: Call) -> Seat:
         raise
 
 
-class _Counted(StreamingResponse):
-    """A stream that counts among those of its user, of its address and of all, until it ends, however that comes."""
+class _Counted(EventSourceResponse):
+    """A stream that counts against the limits of its user, its address and the process until it ends in any way."""
 
-    def __init__(self, call: Call, seat: Seat, content: AsyncIterator[bytes], **more: Any) -> None:
+    def __init__(self, call: AuthenticatedCall, seat: Seat, content: AsyncIterator[bytes], **more: Any) -> None:
         super().__init__(content, **more)
         self._call, self._seat = call, seat
 
@@ -102,8 +123,8 @@ class _Counted(StreamingResponse):
             self._call.quotas.close_stream(self._call.asking)
 
 
-async def _why_ended(call: Call) -> str | None:
-    """Why the caller's stream has to end: who was let in once is looked at again."""
+async def _why_ended(call: AuthenticatedCall) -> str | None:
+    """Why the user's stream has to end; None while the login is still valid."""
     authenticator: Authenticator = call.request.app.state.authenticator
     if await authenticator.still_valid(call.principal):
         return None
@@ -111,7 +132,7 @@ async def _why_ended(call: Call) -> str | None:
     audit.note(
         What.STREAM_ENDED,
         actor=call.principal.actor,
-        address=Origin.of(call.request).address,
+        address=RequestOrigin.of(call.request).address,
         correlation_id=call.caller.correlation_id,
     )
     name = call.principal.name
@@ -123,8 +144,9 @@ def _wanted(task: str | None, since: str | None, types: list[str] | None) -> Wan
     since_ms = 0 if since is None else _milliseconds(since)
     names = {_type(name) for name in types or []}
 
-    def wanted(item: Item) -> bool:
-        return item.timestamp_ms >= since_ms and task_id in (None, item.task_id) and (not names or item.type in names)
+    def wanted(event: StreamedEvent) -> bool:
+        is_in_scope = event.timestamp_ms >= since_ms and task_id in (None, event.task_id)
+        return is_in_scope and (not names or event.type in names)
 
     return wanted
 

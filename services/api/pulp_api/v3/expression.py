@@ -1,24 +1,33 @@
-"""The parameter `q` of a list: filters that NOT, AND, OR and parentheses join. Pure.
+"""Parses the list parameter `q`: filters combined with NOT, AND, OR and parentheses. Pure.
 
-`state=failed AND NOT (name=sync OR name__contains="remove orphans")`. NOT binds tightest, then AND, then OR.
+`state=failed AND NOT (name=sync OR name__contains='remove orphans')`. NOT binds tightest, then AND, then OR. A value in
+quotes ends at the next such quote that is neither doubled nor behind a backslash.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from pulp_projections.reading.queries import Condition, in_each
 
-from pulp_api.failures import FieldErrors
 from pulp_api.times import with_plus
-from pulp_api.v3.filters import condition_of, is_filter
+from pulp_api.v3.declared_filters import DeclaredFilters
+from pulp_api.v3.dialect import FieldErrors
 
 MAX_COMPLEXITY: Final = 8
 _MAX_TOKENS: Final = 100
 _TOKEN: Final = re.compile(
-    r"""\s*(?:(?P<mark>[()])|(?P<word>NOT|AND|OR)(?![\w=])|(?P<name>[a-z_]+)\s*=\s*(?:"(?P<text>[^"]*)"|(?P<bare>[^\s()"]+)))"""
+    r"""\s*(?:(?P<mark>[()])|(?P<word>NOT|AND|OR)(?![\w$=])|(?P<name>[A-Za-z]\w*)\s*=\s*"""
+    r"""(?:"(?P<double>(?:[^"\n\r\\]|""|\\.)*)"|'(?P<single>(?:[^'\n\r\\]|''|\\.)*)'|(?P<bare>[^\s()"']+)))""",
+    re.ASCII,
 )
+_CODES: Final[Mapping[str, str]] = {
+    "Select a valid choice.": "invalid_choice",
+    "Range query expects two values.": "invalid_values",
+}
+"""How a message begins → Pulp 3's code for it; all others are `invalid`."""
 
 
 class _Token(NamedTuple):
@@ -33,9 +42,9 @@ class _Part(NamedTuple):
     complexity: int
 
 
-def expression(text: str) -> Condition:
-    """The condition of an expression. Raises `FieldErrors` as Pulp 3 answers for a bad one."""
-    parser = _Parser(_tokens(with_plus(text)))
+def expression(text: str, filters: DeclaredFilters) -> Condition:
+    """The condition of an expression. Raises `FieldErrors` with Pulp 3's messages for a bad one."""
+    parser = _Parser(_tokens(with_plus(text)), filters)
     part = parser.any_of()
     if parser.token.kind:
         raise _wrong("Syntax error in expression.")
@@ -45,10 +54,11 @@ def expression(text: str) -> Condition:
 
 
 class _Parser:
-    """One pass over the tokens; each method takes what it can, and leaves the rest."""
+    """A recursive descent parser; each method consumes the tokens of its rule."""
 
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[_Token], filters: DeclaredFilters) -> None:
         self._tokens = tokens
+        self._declared = filters
         self._at = 0
         self._filters = 0
 
@@ -71,7 +81,7 @@ class _Parser:
     def _one(self) -> _Part:
         if self._took("NOT"):
             inner = self._one()
-            # Unlike `not`: also where nothing is known, such as the start of a task that was never started.
+            # Unlike `not`, this is also true for NULL, such as the start of a task that never started.
             return _Part(_condition(f"(({inner.condition.sql}) is not true)", inner.condition), inner.complexity + 1)
         if self._took("("):
             inner = self.any_of()
@@ -84,10 +94,22 @@ class _Parser:
         token = self.token
         if not self._took("filter"):
             raise _wrong("Syntax error in expression.")
-        if not is_filter(token.name):
-            raise _wrong(f"Filter '{token.name}' does not exist.")
         self._filters += 1
-        return _Part(_numbered(condition_of(token.name, [token.value]), self._filters), 1)
+        return _Part(_numbered(self._condition_of(token), self._filters), 1)
+
+    def _condition_of(self, token: _Token) -> Condition:
+        if token.name == "q":
+            raise _wrong("You cannot use 'q' in complex filtering.")
+        if token.name == "ordering":
+            raise _wrong("An ordering filter cannot be used in complex filtering.")
+        if token.name not in self._declared:
+            raise _wrong(f"Filter '{token.name}' does not exist.")
+        try:
+            return self._declared.condition(token.name, [token.value])
+        except FieldErrors as error:
+            if not isinstance(error.errors, Mapping):
+                raise
+            raise _wrong(json.dumps({name: _coded(texts) for name, texts in error.errors.items()})) from None
 
     def _took(self, kind: str) -> bool:
         took = self.token.kind == kind
@@ -105,7 +127,8 @@ def _tokens(text: str) -> list[_Token]:
         if len(found) == _MAX_TOKENS:
             raise _wrong("Filter expression exceeds allowed complexity.")
         kind = match["mark"] or match["word"] or "filter"
-        found.append(_Token(kind, match["name"] or "", match["text"] or match["bare"] or ""))
+        value = next((match[each] for each in ("bare", "double", "single") if match[each] is not None), "")
+        found.append(_Token(kind, match["name"] or "", value))
         at = match.end()
     return [*found, _Token("")]
 
@@ -120,14 +143,14 @@ def _joined(parts: list[_Part], word: str) -> _Part:
 
 
 def _all_among(joined: Condition, conditions: Sequence[Condition]) -> Condition:
-    """With the lists of tasks that some of the conditions name: all that match are in each."""
+    """The joined condition with the task lists of all parts: every matching task is in each of them."""
     among = tuple(each for condition in conditions for each in condition.among)
     texts = [condition.rest if condition.among else condition.sql for condition in conditions]
     return replace(joined, among=among, rest=" and ".join(text for text in texts if text)) if among else joined
 
 
 def _any_among(joined: Condition, conditions: Sequence[Condition]) -> Condition:
-    """With the list of the tasks that the conditions name, where each does."""
+    """The joined condition with the union of the parts' task lists, if every part has one."""
     if not all(condition.among and not condition.rest for condition in conditions):
         return joined
     lists = [f"select r.accepted_at, r.task_id from {in_each(condition.among)}" for condition in conditions]
@@ -140,14 +163,26 @@ def _condition(sql: str, *parts: Condition) -> Condition:
 
 
 def _numbered(condition: Condition, number: int) -> Condition:
-    """With parameters of its own: one filter may be there more than once, here and beside the expression."""
-    parameters = {f"q{number}_{name}": value for name, value in condition.parameters.items()}
+    """The condition with its own parameters numbered, as a filter may occur several times."""
+    names = {name: f"q{number}_{name}" for name in condition.parameters}
+    parameters = {names[name]: value for name, value in condition.parameters.items()}
 
     def own(text: str) -> str:
-        return re.sub(r"%\((\w+)\)s", rf"%(q{number}_\1)s", text)
+        return re.sub(r"%\((\w+)\)s", lambda found: f"%({names.get(found[1], found[1])})s", text)
 
     among = tuple(map(own, condition.among))
     return replace(condition, sql=own(condition.sql), parameters=parameters, among=among, rest=own(condition.rest))
+
+
+def _coded(texts: Sequence[str]) -> list[dict[str, str]]:
+    """Messages as Pulp 3 quotes them within the message about the expression."""
+    return [
+        {
+            "message": text,
+            "code": next((code for start, code in _CODES.items() if text.startswith(start)), "invalid"),
+        }
+        for text in texts
+    ]
 
 
 def _wrong(text: str) -> FieldErrors:

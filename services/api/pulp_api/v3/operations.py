@@ -7,16 +7,16 @@ from fastapi import APIRouter, Response
 from pulp_projections.reading import queries
 from pulp_projections.reading.queries import OperationRow
 
-from pulp_api.context import Calling
+from pulp_api.authenticated_call import Authenticated
 from pulp_api.respond import instant, json
 from pulp_api.submitting.argument_words import example, parameters
-from pulp_api.v3.tasks import ROOT
+from pulp_api.v3.dialect import ROOT
 
 router = APIRouter(prefix=ROOT)
 
 
 @router.get("/operations/")
-async def list_operations(call: Calling) -> Response:
+async def list_operations(call: Authenticated) -> Response:
     """All operations, by name."""
     async with call.service.connection() as connection:
         found = await queries.operations(connection)
@@ -25,7 +25,7 @@ async def list_operations(call: Calling) -> Response:
 
 
 @router.get("/operations/{name}/")
-async def read_operation(call: Calling, name: str) -> Response:
+async def read_operation(call: Authenticated, name: str) -> Response:
     """One operation, by its name."""
     async with call.service.connection() as connection:
         found = await queries.operation(connection, name)
@@ -35,8 +35,10 @@ async def read_operation(call: Calling, name: str) -> Response:
 
 
 def operation(row: OperationRow) -> dict[str, Any]:
-    """An operation as the API answers it. `arguments` is the JSON Schema, `parameters` describes it for people; both
-    are null if the operation declares no arguments."""
+    """An operation in JSON.
+
+    `arguments` is the JSON Schema and `parameters` describes it for people; both are null if none are declared.
+    """
     schema = None if row.arguments is None else msgspec.json.decode(row.arguments)
     return {
         "pulp_href": f"{ROOT}/operations/{row.name}/",
@@ -46,6 +48,8 @@ def operation(row: OperationRow) -> dict[str, Any]:
         "resources": row.resources,
         "tags": row.tags,
         "requires": row.requires,
+        "retry": row.retry,
+        "deadline_seconds": row.deadline_seconds,
         "arguments": schema,
         "parameters": None if schema is None else [each._asdict() for each in parameters(schema)],
         "example": example(row.name, schema),

@@ -1,4 +1,4 @@
-"""Pulp 3's pages."""
+"""Pulp 3's pagination."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -7,19 +7,19 @@ from urllib.parse import urlencode
 from fastapi import Request
 
 DEFAULT_LIMIT: Final = 100
-MOST: Final = 1000
-"""A page is bounded: one request must not take the memory of the process."""
+MAX_LIMIT: Final = 1000
+"""The most rows of a page, so that one request cannot exhaust the memory of the process."""
 
 
-def limit_and_offset(request: Request) -> tuple[int, int]:
-    """The page that is asked for; what is no number above 0 means the default, as in Pulp 3."""
+def limit_and_offset(request: Request, most: int = MAX_LIMIT) -> tuple[int, int]:
+    """The limit and offset of a request; anything but a number above 0 means the default, as in Pulp 3."""
     query = request.query_params
-    return min(_whole(query.get("limit"), DEFAULT_LIMIT), MOST), _whole(query.get("offset"), 0)
+    return min(_whole(query.get("limit"), DEFAULT_LIMIT), most), _whole(query.get("offset"), 0)
 
 
-def page_of(request: Request, count: int, results: Sequence[Any]) -> dict[str, Any]:
-    """The envelope of a page, with absolute URLs of the pages beside it."""
-    limit, offset = limit_and_offset(request)
+def page_of(request: Request, count: int, results: Sequence[Any], most: int = MAX_LIMIT) -> dict[str, Any]:
+    """The envelope of a page, with absolute URLs of the next and the previous page."""
+    limit, offset = limit_and_offset(request, most)
 
     def url(start: int) -> str:
         query = [(key, value) for key, value in request.query_params.multi_items() if key not in ("limit", "offset")]

@@ -1,106 +1,109 @@
-"""Repositories in the v3 dialect: as Pulp 3 shows those of RPMs, and with what only ours have."""
+"""Repositories in the v3 dialect: Pulp 3's RPM repositories, with additional fields."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Request, Response
-from msgspec import Raw
 from pulp_events.task import State
-from pulp_projections.reading.queries import Condition
-from pulp_projections.repositories import Repository, Run, Version
+from pulp_projections.repositories import Repository, RepositoryRun, Version
 
+from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
 from pulp_api.bodies import json_object
-from pulp_api.context import Call, Calling
-from pulp_api.failures import FieldErrors
-from pulp_api.repositories import NoRepository, Shown
+from pulp_api.repositories import NoRepository, ShownRepository
 from pulp_api.respond import instant, json, position_header
-from pulp_api.service import Submitted
 from pulp_api.submitting.arguments import Problem
 from pulp_api.submitting.repository_bodies import BadRepository, change_of, check_id
-from pulp_api.submitting.submission import Submission
-from pulp_api.v3.filters import NOT_FILTERS
+from pulp_api.submitting.submitter import Submitted
+from pulp_api.v3.declared_filters import DeclaredFilters, column
+from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.ordering import order_by
 from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.tasks import ROOT, WORDS, href_of, names_of, pick
+from pulp_api.v3.parameters import controls
+from pulp_api.v3.picking import picker
+from pulp_api.v3.tasks import WORDS, href_of
 
 router = APIRouter(prefix=ROOT)
+REPOSITORY_FILTERS: Final = DeclaredFilters(
+    controls("limit offset ordering fields exclude_fields"),
+    column("name", "r.repo_id", "exact in contains icontains startswith"),
+)
 _RPM: Final = "/repositories/rpm/rpm"
-_MOST: Final = 250
-"""Of a page, whatever is asked for: what is said of a repository may have 20 KiB."""
+_MAX_LIMIT: Final = 250
+"""The most repositories of a page: one may take 20 KiB."""
 _COUNTS: Final = {
     "packages": "rpm.package",
     "errata": "rpm.advisory",
     "package_groups": "rpm.packagegroup",
     "modules": "rpm.modulemd",
 }
-"""What a sync counts → Pulp 3's type of content."""
+"""The count that a sync reports → Pulp 3's content type."""
 _CONTENT: Final = (*_COUNTS, "tree_files")
 
 
 @router.get("/repositories/")
 @router.get(f"{_RPM}/")
-async def list_repositories(call: Calling, request: Request) -> Response:
+async def list_repositories(call: Authenticated, request: Request) -> Response:
     """A page of the repositories by name.
 
     Filters: `name` and its lookups; `ordering`, `limit`, `offset`, `fields` as in Pulp 3.
     """
     query = request.query_params
-    conditions = [_condition(name, query[name]) for name in query if name not in NOT_FILTERS]
-    limit, offset = limit_and_offset(request)
+    conditions = REPOSITORY_FILTERS.conditions(query)
+    limit, offset = limit_and_offset(request, _MAX_LIMIT)
     await call.at_least_positions()
-    order = _order(query.getlist("ordering"))
-    page = await call.repositories.page(conditions, order=order, limit=min(limit, _MOST), offset=offset)
-    picked = _picker(request)
-    return json(page_of(request, page.total, [picked(repository(row)) for row in page.rows]))
+    order = order_by(query.getlist("ordering"), _ORDERS, "r.repo_id")
+    page = await call.repositories.page(conditions, order=order, limit=limit, offset=offset)
+    picked = picker(request)
+    return json(page_of(request, page.total, [picked(repository(row)) for row in page.rows], _MAX_LIMIT))
 
 
 @router.post("/repositories/")
 @router.post(f"{_RPM}/")
-async def create_repository(call: Calling, request: Request) -> Response:
-    """Make a repository: 201; 409 if there is one of this name."""
+async def create_repository(call: Authenticated, request: Request) -> Response:
+    """Create a repository: 201; 409 if the name is taken."""
     call.need_submitter()
     body = json_object(await request.body())
     repo_id = check_id("name", body.get("name"))
     change = change_of(body, "name")
     await call.change_repository()
-    record = await call.repositories.create(repo_id, change, call.author)
+    record = await call.repositories.create(repo_id, change, call.editor)
     return json(repository(await call.repositories.get(repo_id)), 201, {"Location": _href(record)})
 
 
 @router.get(f"{_RPM}/{{repository_id}}/")
-async def read_repository(call: Calling, request: Request, repository_id: str) -> Response:
+async def read_repository(call: Authenticated, request: Request, repository_id: str) -> Response:
     """One repository."""
     await call.at_least_positions()
     record = await _existing(call, repository_id)
-    return json(_picker(request)(repository(await call.repositories.get(record.repo_id))))
+    return json(picker(request)(repository(await call.repositories.get(record.repo_id))))
 
 
 @router.patch(f"{_RPM}/{{repository_id}}/")
-async def update_repository(call: Calling, request: Request, repository_id: str) -> Response:
+async def update_repository(call: Authenticated, request: Request, repository_id: str) -> Response:
     """Change what the body names. Notes and options change key by key, and null takes a key away (RFC 7396)."""
     call.need_submitter()
     body = json_object(await request.body())
     record = await _existing(call, repository_id)
     if body.get("name", record.repo_id) != record.repo_id:
-        told = "a repository keeps its name: make another one, and remove this one"
-        raise BadRepository([Problem("name", told, "invalid")])
+        message = "a repository keeps its name: make another one, and remove this one"
+        raise BadRepository([Problem("name", message, "invalid")])
     change = change_of(body, "name")
     await call.change_repository()
-    await call.repositories.update(record.repo_id, change, call.author)
+    await call.repositories.update(record.repo_id, change, call.editor)
     return json(repository(await call.repositories.get(record.repo_id)))
 
 
 @router.delete(f"{_RPM}/{{repository_id}}/")
-async def delete_repository(call: Calling, repository_id: str) -> Response:
-    """Remove a repository: its record now, what it holds by a task behind those that still run. 202 with the task."""
+async def delete_repository(call: Authenticated, repository_id: str) -> Response:
+    """Remove a repository: its record now, its content by a task after those still running. 202 with the task."""
     call.need_submitter()
     record = await _existing(call, repository_id)
     return _accepted(await call.remove_repository(record.repo_id))
 
 
 @router.get(f"{_RPM}/{{repository_id}}/versions/")
-async def list_versions(call: Calling, request: Request, repository_id: str) -> Response:
+async def list_versions(call: Authenticated, request: Request, repository_id: str) -> Response:
     """A page of the versions that syncs have made, newest first. Old ones may be gone from the storage."""
     record = await _existing(call, repository_id)
     limit, offset = limit_and_offset(request)
@@ -110,7 +113,7 @@ async def list_versions(call: Calling, request: Request, repository_id: str) -> 
 
 
 @router.get(f"{_RPM}/{{repository_id}}/versions/{{number}}/")
-async def read_version(call: Calling, repository_id: str, number: str) -> Response:
+async def read_version(call: Authenticated, repository_id: str, number: str) -> Response:
     """One version."""
     record = await _existing(call, repository_id)
     for version in await call.repositories.versions(record.repo_id):
@@ -119,18 +122,8 @@ async def read_version(call: Calling, repository_id: str, number: str) -> Respon
     return json({"detail": "No RepositoryVersion matches the given query."}, 404)
 
 
-@router.post("/repair/")
-async def repair(call: Calling, request: Request) -> Response:
-    """Verify all content that is stored, and fetch again what is damaged: 202 with the task."""
-    call.need_submitter()
-    body = json_object(await request.body() or b"{}")
-    if body.pop("verify_checksums", True) is not True:  # Pulp 3's way to look for missing files alone
-        raise FieldErrors({"verify_checksums": ["Checksums are verified in any case: true is expected."]})
-    return _accepted(await call.submit(Submission(operation="repair", arguments=Raw(msgspec.json.encode(body)))))
-
-
-def repository(shown: Shown) -> dict[str, Any]:
-    """A repository as Pulp 3 shows it, and what only ours have."""
+def repository(shown: ShownRepository) -> dict[str, Any]:
+    """A repository in JSON: Pulp 3's fields, then those that only this service has."""
     record, runs = shown
     href = _href(record)
     version = shown.counts.get("version")
@@ -161,7 +154,7 @@ def repository(shown: Shown) -> dict[str, Any]:
     }
 
 
-def _run(run: Run | None) -> dict[str, Any] | None:
+def _run(run: RepositoryRun | None) -> dict[str, Any] | None:
     if run is None:
         return None
     error = {"code": run.error_code, "description": run.error_description}
@@ -191,15 +184,15 @@ def _version(record: Repository, version: Version) -> dict[str, Any]:
 
 def _accepted(submitted: Submitted) -> Response:
     href = href_of(submitted.task.task_id)
-    told = {"warnings": submitted.warnings} if submitted.warnings else {}
-    return json({"task": href, **told}, 202, {"Location": href, **position_header(submitted.position)})
+    warnings = {"warnings": submitted.warnings} if submitted.warnings else {}
+    return json({"task": href, **warnings}, 202, {"Location": href, **position_header(submitted.position)})
 
 
 def _href(record: Repository) -> str:
     return f"{ROOT}{_RPM}/{record.pulp_id}/"
 
 
-async def _existing(call: Call, text: str) -> Repository:
+async def _existing(call: AuthenticatedCall, text: str) -> Repository:
     try:
         pulp_id = UUID(text)
     except ValueError:
@@ -207,40 +200,8 @@ async def _existing(call: Call, text: str) -> Repository:
     return await call.repositories.by_id(pulp_id)
 
 
-def _picker(request: Request) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    query = request.query_params
-    fields, excluded = names_of(query.getlist("fields")), names_of(query.getlist("exclude_fields"))
-    return lambda shown: pick(shown, fields, excluded, minimal=False)
-
-
-def _condition(name: str, text: str) -> Condition:
-    maker = _FILTERS.get(name)
-    if maker is None:
-        raise FieldErrors({"errors": [f"Invalid Filter: '{name}'"]})
-    return maker(text)
-
-
-def _order(texts: Sequence[str]) -> LiteralString:
-    parts: list[LiteralString] = []
-    for item in names_of(texts):
-        column = _ORDERS.get(item.removeprefix("-"))
-        if column is None:
-            raise FieldErrors({"ordering": [f"Select a valid choice. {item} is not one of the available choices."]})
-        parts.append(column + (" desc" if item.startswith("-") else ""))
-    return ", ".join([*parts, "r.repo_id"])
-
-
 _ORDERS: Final[Mapping[str, LiteralString]] = {
     "name": "r.repo_id",
     "pulp_created": "r.created_at",
     "pulp_last_updated": "r.updated_at",
-}
-_FILTERS: Final[Mapping[str, Callable[[str], Condition]]] = {
-    "name": lambda text: Condition("r.repo_id = %(name)s", {"name": text}),
-    "name__in": lambda text: Condition("r.repo_id = any (%(name__in)s)", {"name__in": names_of([text])}),
-    "name__contains": lambda text: Condition("position(%(contains)s in r.repo_id) > 0", {"contains": text}),
-    "name__icontains": lambda text: Condition(
-        "position(lower(%(icontains)s) in lower(r.repo_id)) > 0", {"icontains": text}
-    ),
-    "name__startswith": lambda text: Condition("starts_with(r.repo_id, %(startswith)s)", {"startswith": text}),
 }

@@ -1,33 +1,44 @@
-"""The filters by what tasks use. Pure."""
+"""The filters of tasks by the resources that they use. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, LiteralString, NamedTuple
 
 from pulp_projections.reading.queries import Condition, tasks_among
 
+from pulp_api.v3.declared_filters import Filter
+from pulp_api.v3.parameters import LIST, TEXT, QueryParameter, items_of
 
-class Way(NamedTuple):
-    """A way to use a resource."""
+
+class Usage(NamedTuple):
+    """One way to use a resource, such as exclusively."""
 
     tasks: LiteralString
-    """A subselect of the tasks that use the resource {resource} so, each once, in the order of an index."""
+    """A subquery that yields each task that uses the resource {resource} so once, in the order of an index."""
     resources: LiteralString
-    """All that a task uses so."""
+    """All resources that a task uses so."""
 
 
 _ROWS: Final[LiteralString] = "select k.accepted_at, k.task_id from task_resources k where k.resource = {resource} and "
-EXCLUSIVE: Final = Way("(" + _ROWS + "k.access = 'e')", "t.exclusive_resources")
-SHARED: Final = Way("(" + _ROWS + "k.access <> 'e')", "t.shared_resources")
-RESERVED: Final = Way("(" + _ROWS + "k.access <> 'b')", "(t.exclusive_resources || t.shared_resources)")
-_PLACES: Final[tuple[LiteralString, ...]] = ("[1]", "[2]", "[3]")
-"""As many lists of tasks are joined; Postgres chooses where to begin. Of more resources only the tasks are asked."""
+EXCLUSIVE: Final = Usage("(" + _ROWS + "k.access = 'e')", "t.exclusive_resources")
+SHARED: Final = Usage("(" + _ROWS + "k.access <> 'e')", "t.shared_resources")
+RESERVED: Final = Usage("(" + _ROWS + "k.access <> 'b')", "(t.exclusive_resources || t.shared_resources)")
+_SUBSCRIPTS: Final[tuple[LiteralString, ...]] = ("[1]", "[2]", "[3]")
+"""At most this many resources are joined as lists of tasks, and Postgres chooses where to begin. Further ones are only
+checked on each task."""
 
 
-def using(way: Way, name: LiteralString, resources: Sequence[str]) -> Condition:
-    """The tasks that use all of the resources so; any task if there are none. `name` is that of the parameter."""
+def using(name: LiteralString, usage: Usage) -> Iterator[Filter]:
+    """Two filters: `name` selects the tasks that use a resource so, `name__in` those that use all of a list so."""
+    listed: LiteralString = name + "__in"
+    yield Filter(QueryParameter(name, TEXT), lambda texts: _condition(usage, name, texts[-1:]))
+    yield Filter(QueryParameter(listed, LIST), lambda texts: _condition(usage, listed, items_of(texts)))
+
+
+def _condition(usage: Usage, name: LiteralString, resources: Sequence[str]) -> Condition:
     if not resources:
         return Condition("true")
     values: LiteralString = "%(" + name + ")s::text[]"
-    among = [way.tasks.replace("{resource}", "(" + values + ")" + place) for place in _PLACES[: len(resources)]]
-    rest: LiteralString = way.resources + " @> " + values if len(resources) > len(_PLACES) else ""
+    subscripts = _SUBSCRIPTS[: len(resources)]
+    among = [usage.tasks.replace("{resource}", "(" + values + ")" + subscript) for subscript in subscripts]
+    rest: LiteralString = usage.resources + " @> " + values if len(resources) > len(_SUBSCRIPTS) else ""
     return tasks_among(among, {name: list(resources)}, rest)

@@ -1,132 +1,191 @@
-"""The Pulp 3 dialect, with what it lacks: submission, history, progress."""
+"""Tasks in the v3 dialect, with what Pulp 3 lacks: submission, history, progress."""
 
-from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Query, Request, Response
-from msgspec import Raw
-from pulp_events.errors import BadInput, TaskAlreadyFinal, TaskNotCancellable, TaskNotFound
+from msgspec import Meta, Raw
+from pulp_events.errors import TaskAlreadyFinal, TaskNotCancellable
 from pulp_events.task import Position, State
 from pulp_projections.reading import queries
+from pulp_projections.reading.queue import before
 from pulp_projections.reading.waiting import facts_of
+from pulp_projections.times import moment
 
-from pulp_api.context import MAX_REASON, Calling
-from pulp_api.failures import NOT_CANCELLABLE, FieldErrors
-from pulp_api.respond import count_header, instant, json, lag_header, position_header, positions_header
-from pulp_api.service import Submitted, check_shown
+from pulp_api.authenticated_call import Authenticated
+from pulp_api.canceller import Cancelled
+from pulp_api.dialect import NOT_CANCELLABLE
+from pulp_api.freshness import check_shown
+from pulp_api.respond import (
+    count_header,
+    instant,
+    json,
+    lag_header,
+    position_header,
+    positions_header,
+    time_or_position,
+)
 from pulp_api.submitting import rerun, submission
+from pulp_api.submitting.submitter import Submitted
+from pulp_api.task_reader import FoundTask
+from pulp_api.v3 import unblocked
+from pulp_api.v3.answers import Time
+from pulp_api.v3.cancelling import reason_of_cancel
+from pulp_api.v3.dialect import ROOT, FieldErrors
+from pulp_api.v3.explaining import explain
 from pulp_api.v3.expression import expression
-from pulp_api.v3.filters import NOT_FILTERS, condition_of, order_of
-from pulp_api.v3.paging import DEFAULT_LIMIT, MOST, limit_and_offset, page_of
-from pulp_api.v3.tasks import ROOT, columns_of, href_of, names_of, pick, shape, shape_alone
+from pulp_api.v3.filters import TASK_FILTERS, order_of
+from pulp_api.v3.paging import DEFAULT_LIMIT, MAX_LIMIT, limit_and_offset, page_of
+from pulp_api.v3.picking import picker
+from pulp_api.v3.tasks import MINIMAL, SingleTaskResponse, columns_of, href_of, id_of, shape, shape_alone
 from pulp_api.v3.waiting import why
 
 router = APIRouter(prefix=ROOT)
 
 
+class HistoryEntryResponse(TypedDict):
+    """An event of a task."""
+
+    partition: int
+    offset: int
+    type: str
+    event_id: UUID
+    event_time: Annotated[Time, Meta(description="By its author's clock.")]
+    time: Annotated[Time, Meta(description="By the broker's clock.")]
+    actor: str
+    effect: Annotated[str, Meta(description="`applied`, or why it had none.")]
+    event: Annotated[Any, Meta(description="The event as it is in the log, in the CloudEvents format.")]
+
+
 @router.get("/tasks/")
-async def list_tasks(call: Calling, request: Request) -> Response:
+async def list_tasks(call: Authenticated, request: Request) -> Response:
     """A page of tasks; filters, `q`, `ordering`, `limit`, `offset`, `fields`, `minimal` and the others as in Pulp 3.
 
-    Only what the wanted fields are made of is read.
+    Reads only the columns that the wanted fields are made of.
     """
     query = request.query_params
-    if "q" in query:
+    asked = query.get("q", "").strip()
+    if asked:
         await call.quotas.search(call.asking)
-    conditions = [
-        expression(query["q"]) if name == "q" else condition_of(name, query.getlist(name))
-        for name in query
-        if name not in NOT_FILTERS
-    ]
+    conditions = TASK_FILTERS.conditions(query, ["q"])
+    conditions += [expression(asked, TASK_FILTERS)] if asked else []
+    if not query.get("purged"):
+        conditions.append(queries.SHOWN)
+    conditions += unblocked.parameters(call.service, query.multi_items())
+    conditions += call.scope
     order = order_of(query.getlist("ordering"))
     limit, offset = limit_and_offset(request)
     least = await call.at_least_positions()
-    picked = _picker(request)
+    picked = picker(request, MINIMAL)
     wanted = columns_of(picked)
     async with call.service.connection() as connection:
         page = await call.service.pages.read(
             connection, conditions, order=order, limit=limit, offset=offset, wanted=wanted
         )
     check_shown(page.shown, least)
+    times = await unblocked.times_of(call.service, page.rows) if picked({"unblocked_at": None}) and page.rows else {}
     return json(
-        page_of(request, page.total, [picked(shape(row)) for row in page.rows]),
+        page_of(request, page.total, [picked(shape(row, times.get(row.task_id))) for row in page.rows]),
         headers={**positions_header(page.shown), **count_header(is_estimate=page.is_estimate)},
     )
 
 
 @router.post("/tasks/")
-async def submit_task(call: Calling, request: Request) -> Response:
+async def submit_task(call: Authenticated, request: Request) -> Response:
     """Submit a task: 202 once it is durable in Kafka."""
-    call.need_submitter()  # before anything is said of the body
+    call.need_submitter()  # before any error about the body
     return _submitted(await call.submit(submission.parse(await request.body())))
 
 
 @router.get("/tasks/{task_id}/")
-async def read_task(call: Calling, request: Request, task_id: str) -> Response:
-    """One task, with everything that was durable when the request came; with `as_of` as it was.
+async def read_task(call: Authenticated, request: Request, task_id: str) -> Response:
+    """One task, with every event that was durable when the request came; with `as_of`, as it was then.
 
-    `as_of` is a time (RFC 3339), or the PARTITION:OFFSET of one of its events. `waiting_for` is why the task waits now:
-    null if it does not, and with `as_of`.
+    `as_of` is a time (RFC 3339), or the PARTITION:OFFSET of one of the task's events. `waiting_for` is why the task
+    waits now; it is null if the task does not wait, and with `as_of`.
     """
-    reading = await call.read(_uuid(task_id))
-    picked = _picker(request)
+    reading = await call.read(id_of(task_id))
+    picked = picker(request, MINIMAL)
     waiting_for = None
-    is_asked = "as_of" not in request.query_params and picked({"waiting_for": None})
-    if is_asked and reading.task.state == State.WAITING:
+    as_of = request.query_params.get("as_of")
+    if as_of is None and picked({"waiting_for": None}) and reading.task.state == State.WAITING:
         async with call.service.connection() as connection:
             waiting_for = await why(
                 partial(facts_of, connection, unserved_s=call.service.unserved_s),
                 reading.task.task_id,
                 call.quotas.running_of,
             )
-        if waiting_for is None:  # it has begun, or ended, since it was read
+        if waiting_for is None:  # it has started or ended since it was read
             reading = await call.read(reading.task.task_id)
-    task = shape_alone(reading.task, reading.reruns, waiting_for)
+    task = shape_alone(reading.task, await _unblocked_at(call, reading.task, as_of), reading.reruns, waiting_for)
     return json(picked(task), headers=lag_header(reading.lag))
 
 
+@router.get("/tasks/{task_id}/why/")
+async def explain_task(call: Authenticated, task_id: str) -> Response:
+    """All that keeps one task from running now, what to do about it, and the tasks before it on each resource."""
+    reading = await call.read(id_of(task_id))
+    async with call.service.connection() as connection:
+        found = await explain(
+            partial(facts_of, connection, unserved_s=call.service.unserved_s),
+            partial(before, connection, unserved_s=call.service.unserved_s),
+            reading.task,
+            call.quotas.running_of,
+        )
+    return json(found, headers=lag_header(reading.lag))
+
+
 @router.post("/tasks/{task_id}/rerun/")
-async def rerun_task(call: Calling, request: Request, task_id: str) -> Response:
-    """Run a task that has ended again: a new task with the same operation, arguments, resources, tags, queue, priority
-    and time limit, but for what the body changes. 202 once it is durable; 409 for a task that has not ended.
+async def rerun_task(call: Authenticated, request: Request, task_id: str) -> Response:
+    """Rerun a task that has ended: a new task with the same operation, arguments, resources, tags, queue, priority and
+    time limit, except for what the body changes. 202 once it is durable; 409 for a task that has not ended.
     """
     call.need_submitter()
-    return _submitted(await call.rerun(_uuid(task_id), rerun.parse(await request.body())))
+    return _submitted(await call.rerun(id_of(task_id), rerun.parse(await request.body())))
 
 
 @router.patch("/tasks/{task_id}/")
-async def cancel_task(call: Calling, request: Request, task_id: str) -> Response:
+async def cancel_task(call: Authenticated, request: Request, task_id: str) -> Response:
     """`{"state": "canceled"}` cancels; a `reason` is kept in the history.
 
-    A task that has ended, or cannot be cancelled, is answered 409 with the task.
+    A task that has ended, or cannot be cancelled, is answered 409 with the task, behind a `detail`.
     """
-    known = _uuid(task_id)
-    reason = _reason_of_cancel(await request.body())
+    known = id_of(task_id)
+    reason = await reason_of_cancel(request)
     try:
         cancelled = await call.cancel(known, reason)
     except TaskAlreadyFinal:
-        reading = await call.service.read(known)
-        status = 200 if reading.task.state == State.CANCELLED else 409
-        return json(shape_alone(reading.task, reading.reruns), status)
+        reading = await call.service.tasks.read(known)
+        if reading.task.state == State.CANCELLED:
+            return json(await _alone(call, reading))
+        detail = f"Task {known} has already ended."
     except TaskNotCancellable:
-        reading = await call.service.read(known)
-        return json({**shape_alone(reading.task, reading.reruns), "detail": NOT_CANCELLABLE.format(known)}, 409)
-    return json(shape_alone(cancelled.task, cancelled.reruns), headers=position_header(cancelled.position))
+        reading = await call.service.tasks.read(known)
+        detail = NOT_CANCELLABLE.format(known)
+    else:
+        return json(await _alone(call, cancelled), headers=position_header(cancelled.position))
+    return json({"detail": detail, **await _alone(call, reading)}, 409)  # clients print the beginning of the answer
 
 
 @router.get("/tasks/{task_id}/progress/")
-async def read_progress(call: Calling, task_id: str) -> Response:
-    """The newest progress object."""
-    reading = await call.read(_uuid(task_id))
-    return json(Raw(reading.task.progress.encode()), headers=lag_header(reading.lag))
+async def read_progress(call: Authenticated, task_id: str) -> Response:
+    """The latest progress object."""
+    reading = await call.read(id_of(task_id))
+    return json(reading.task.progress, headers=lag_header(reading.lag))
+
+
+@router.get("/tasks/{task_id}/profile_artifacts/")
+async def list_profile_artifacts(call: Authenticated, task_id: str) -> Response:
+    """The files that a diagnosis of the task left, by name; there are none, as tasks are not profiled here."""
+    await call.read(id_of(task_id))
+    return json({"urls": {}})
 
 
 @router.get("/tasks/{task_id}/history/")
 async def read_history(
-    call: Calling,
+    call: Authenticated,
     request: Request,
     task_id: str,
     limit: Annotated[int, Query(ge=1)] = DEFAULT_LIMIT,
@@ -134,8 +193,8 @@ async def read_history(
 ) -> Response:
     """The task's events in log order; `after=PARTITION:OFFSET` gives the page after an event."""
     start = None if after is None else _position(after)
-    limit = min(limit, MOST)
-    found = await call.history(_uuid(task_id), after=start, limit=limit)
+    limit = min(limit, MAX_LIMIT)
+    found = await call.history(id_of(task_id), after=start, limit=limit)
     following = None
     if found.has_more:
         last = found.entries[-1]
@@ -146,13 +205,25 @@ async def read_history(
     return json(page, headers=lag_header(found.lag))
 
 
+async def _alone(call: Authenticated, found: FoundTask | Cancelled) -> SingleTaskResponse:
+    return shape_alone(found.task, await unblocked.time_of(call.service, found.task), found.reruns)
+
+
+async def _unblocked_at(call: Authenticated, task: queries.TaskRow, as_of: str | None) -> datetime | None:
+    if as_of is None:
+        return await unblocked.time_of(call.service, task)
+    when = time_or_position(as_of)
+    time = when if isinstance(when, datetime) else moment(task.updated_at_ms)
+    return await unblocked.time_of(call.service, task, as_of=time)
+
+
 def _submitted(submitted: Submitted) -> Response:
     href = href_of(submitted.task.task_id)
-    told = {"warnings": submitted.warnings} if submitted.warnings else {}
-    return json({"task": href, **told}, 202, {"Location": href, **position_header(submitted.position)})
+    warnings = {"warnings": submitted.warnings} if submitted.warnings else {}
+    return json({"task": href, **warnings}, 202, {"Location": href, **position_header(submitted.position)})
 
 
-def _history_entry(entry: queries.HistoryEntry) -> dict[str, Any]:
+def _history_entry(entry: queries.HistoryEntry) -> HistoryEntryResponse:
     return {
         "partition": entry.partition,
         "offset": entry.record_offset,
@@ -164,38 +235,6 @@ def _history_entry(entry: queries.HistoryEntry) -> dict[str, Any]:
         "effect": entry.effect,
         "event": Raw(entry.event),
     }
-
-
-def _picker(request: Request) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """What picks of a task the fields that the request wants."""
-    query = request.query_params
-    fields, excluded = names_of(query.getlist("fields")), names_of(query.getlist("exclude_fields"))
-    minimal = query.get("minimal", "").lower() in ("true", "1")
-    if not (fields or excluded or minimal):
-        return lambda task: task
-    return lambda task: pick(task, fields, excluded, minimal=minimal)
-
-
-def _reason_of_cancel(body: bytes) -> str | None:
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"JSON parse error - {error}") from error
-    if not isinstance(found, dict) or "state" not in found:
-        raise FieldErrors({"state": ["This field is required."]})
-    if found["state"] != "canceled":
-        raise FieldErrors({"state": ["The only acceptable value for 'state' is 'canceled'."]})
-    reason = found.get("reason")
-    if reason is not None and not (isinstance(reason, str) and len(reason) <= MAX_REASON):
-        raise FieldErrors({"reason": [f"A text of at most {MAX_REASON} characters is expected."]})
-    return reason
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise TaskNotFound(text) from None
 
 
 def _position(text: str) -> Position:

@@ -1,19 +1,22 @@
-"""Why a task waits: the reason that the facts give, in the order in which a person has to deal with them."""
+"""Finds out why a task waits. Of several reasons, the one that a person has to solve first comes first."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Final, TypedDict, assert_never
 from uuid import UUID
 
+from msgspec import Meta
 from pulp_events.task import FINAL, State
-from pulp_projections.reading.waiting import Facts, Held, Unmet
+from pulp_projections.reading.queue import RunningOf
+from pulp_projections.reading.waiting import Author, ClaimedBy, FailedAttempt, HeldResource, Unmet, WaitingFacts
 
-from pulp_api.v3.tasks import href_of
+from pulp_api.respond import second
+from pulp_api.v3.references import Kind
 
 _MOST_STEPS: Final = 20
-"""Tasks that are followed on the way to the root cause."""
-_IS: Final = {
+"""The most tasks that are followed to find the root cause."""
+IS: Final = {
     State.WAITING: "waits as well",
     State.RUNNING: "is running",
     State.CANCELLING: "is being cancelled",
@@ -23,13 +26,16 @@ _IS: Final = {
     State.SKIPPED: "was skipped",
     None: "is not known",
 }
+"""What a task does, behind its name in a sentence."""
 
 
 class Code(StrEnum):
     """Why a task waits."""
 
+    NO_DISPATCHER = "no-dispatcher"
     NO_WORKER_FOR_QUEUE = "no-worker-for-queue"
     NO_WORKER_FOR_OPERATION = "no-worker-for-operation"
+    NEXT_ATTEMPT = "next-attempt"
     DEPENDENCY = "dependency"
     RESOURCE_HELD = "resource-held"
     EARLIER_TASK = "earlier-task"
@@ -40,75 +46,105 @@ class Code(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class WaitReason:
     """One reason; `message` is one plain sentence."""
 
     code: Code
     message: str
     tasks: Sequence[UUID] = ()
-    """The tasks that are waited for."""
+    """The tasks that this one waits for."""
     resource: str | None = None
     access: str | None = None
     """How the resource is held: exclusive or shared."""
     follow: UUID | None = None
-    """A task that waits itself, and so has a reason of its own."""
+    """A task of these that waits too, and so has a reason of its own."""
 
 
-RunningOf = Callable[[str, str], int | None]
-"""How many tasks of a user may run at once, by the role and by what was set for the user; None: any number."""
+def reason_of(facts: WaitingFacts, running_of: RunningOf = lambda _role, _own: None) -> WaitReason:
+    """What keeps a waiting task from running. What does not pass by itself comes first."""
+    return next(reasons_of(facts, running_of))
 
 
-def reason_of(facts: Facts, running_of: RunningOf = lambda _role, _own: None) -> Reason:
-    """What keeps a waiting task from running. What it cannot get over by itself comes first."""
-    workers = facts.workers
+def reasons_of(facts: WaitingFacts, running_of: RunningOf = lambda _role, _own: None) -> Iterator[WaitReason]:
+    """All that keeps a waiting task from running, at least one; `reason_of` is the first."""
     if facts.claimed_by is not None:
-        return _held(facts.held) if facts.held else _claimed(facts)
-    if not workers.serving:
-        who = "No live worker serves" if workers.live else "No worker is live, so none serves"
-        return Reason(code=Code.NO_WORKER_FOR_QUEUE, message=f"{who} the queue {facts.queue}.{_passed_over(facts)}")
-    if not workers.offering:
-        return Reason(
-            code=Code.NO_WORKER_FOR_OPERATION,
-            message=f"No live worker that serves the queue {facts.queue} offers the operation {facts.operation}."
-            f"{_passed_over(facts)}",
+        yield _held(facts.held) if facts.held else _claimed(facts.claimed_by)
+        return
+    is_stopped = False
+    for reason in _stopping(facts, running_of):
+        is_stopped = True
+        yield reason
+    if not is_stopped:
+        yield WaitReason(
+            code=Code.ABOUT_TO_BE_CLAIMED, message="A worker has a free slot for it: it is assigned in a moment."
         )
+
+
+def _stopping(facts: WaitingFacts, running_of: RunningOf) -> Iterator[WaitReason]:
+    workers = facts.workers
+    if not facts.has_dispatcher:
+        yield WaitReason(
+            code=Code.NO_DISPATCHER,
+            message="No processor is running, so nothing is assigned to workers: start pulp-tasks processor.",
+        )
+    if not workers.serving:
+        yield _no_worker_for_queue(facts)
+    elif not workers.offering:
+        yield _no_worker_for_operation(facts)
+    if facts.failed is not None:
+        yield _next_attempt(facts.failed)
     if facts.unmet:
-        return _dependency(facts.unmet)
+        yield _dependency(facts.unmet)
     if facts.held:
-        return _held(facts.held)
+        yield _held(facts.held)
     if facts.ahead is not None:
         other, resource = facts.ahead.task_id, facts.ahead.resource
-        return Reason(
+        yield WaitReason(
             code=Code.EARLIER_TASK,
             message=f"Task {other} was accepted earlier, needs {resource} too, and waits as well.",
             tasks=[other],
             resource=resource,
             follow=other,
         )
-    author = facts.author
-    most = None if author is None else running_of(author.role, author.quota)
-    if author is not None and most is not None and author.running >= most:
-        return Reason(
-            code=Code.QUOTA,
-            message=f"User {author.name} may run {most} task{'' if most == 1 else 's'} at once (quota 'running'), and"
-            f" {author.running} {'is' if author.running == 1 else 'are'} running.",
-        )
-    if not workers.free:
+    if facts.author is not None:
+        yield from _quota(facts.author, running_of)
+    if workers.offering and not workers.free:
         slots = "The only slot" if workers.slots == 1 else f"All {workers.slots} slots"
         of = "the live worker" if workers.offering == 1 else f"the {workers.offering} live workers"
         verb = "is" if workers.slots == 1 else "are"
-        return Reason(code=Code.NO_FREE_SLOT, message=f"{slots} of {of} that can run it {verb} taken.")
-    return Reason(code=Code.ABOUT_TO_BE_CLAIMED, message="A worker has a free slot for it, and claims it in a moment.")
+        yield WaitReason(code=Code.NO_FREE_SLOT, message=f"{slots} of {of} that can run it {verb} taken.")
+
+
+class WaitReasonResponse(TypedDict):
+    """What keeps a task from running."""
+
+    reason: Code
+    message: Annotated[str, Meta(description="One plain sentence.")]
+    tasks: Annotated[list[str], Meta(description="Hrefs of the tasks that it waits for.")]
+    resource: str | None
+    access: Annotated[str | None, Meta(description="How it is held: exclusive or shared.")]
+
+
+class RootCauseResponse(WaitReasonResponse):
+    """The reason of the last task in the row, if the task waits for one that waits itself."""
+
+    task: str
+
+
+class WaitingForResponse(WaitReasonResponse):
+    """Why a task waits now."""
+
+    root_cause: RootCauseResponse | None
 
 
 async def why(
-    facts_of: Callable[[UUID], Awaitable[Facts | None]],
+    facts_of: Callable[[UUID], Awaitable[WaitingFacts | None]],
     task_id: UUID,
     running_of: RunningOf = lambda _role, _own: None,
-) -> dict[str, Any] | None:
-    """Why the task waits, as the API shows it; None if it does not wait.
+) -> WaitingForResponse | None:
+    """Why the task waits, in JSON; None if it does not wait.
 
-    `root_cause` is the reason of the last task in the row, where the task waits for one that waits itself.
+    If the task waits for a task that waits too, `root_cause` is the reason of the last task in this chain.
     """
     facts = await facts_of(task_id)
     if facts is None or facts.state is not State.WAITING:
@@ -118,31 +154,67 @@ async def why(
     while last.follow is not None and last.follow not in seen and len(seen) < _MOST_STEPS:
         facts = await facts_of(last.follow)
         if facts is None or facts.state is not State.WAITING:
-            break  # it has moved meanwhile
+            break  # it has changed in the meantime
         seen.append(last.follow)
         last = reason_of(facts, running_of)
-    root = None if last is first else {"task": href_of(seen[-1]), **_shape(last)}
-    return {**_shape(first), "root_cause": root}
+    root: RootCauseResponse | None = None if last is first else {"task": Kind.TASK.href(seen[-1]), **shape_of(last)}
+    return {**shape_of(first), "root_cause": root}
 
 
-def _passed_over(facts: Facts) -> str:
+def _no_worker_for_queue(facts: WaitingFacts) -> WaitReason:
+    who = "No live worker serves" if facts.workers.live else "No worker is live, so none serves"
+    last = "" if facts.last is None else f" Worker {facts.last.worker} did, until {second(facts.last.until)}."
+    message = f"{who} the queue {facts.queue}.{last}{_passed_over(facts)}"
+    return WaitReason(code=Code.NO_WORKER_FOR_QUEUE, message=message)
+
+
+def _no_worker_for_operation(facts: WaitingFacts) -> WaitReason:
+    last = ""
+    if facts.last is not None and facts.last.is_offering:
+        last = f" Worker {facts.last.worker} did, until {second(facts.last.until)}."
+    return WaitReason(
+        code=Code.NO_WORKER_FOR_OPERATION,
+        message=f"No live worker that serves the queue {facts.queue} offers the operation {facts.operation}."
+        f"{last}{_passed_over(facts)}",
+    )
+
+
+def _passed_over(facts: WaitingFacts) -> str:
     return " Later tasks do not wait for it any more, until a worker can run it." if facts.is_passed_over else ""
 
 
-def _dependency(unmet: Sequence[Unmet]) -> Reason:
+def _quota(author: Author, running_of: RunningOf) -> Iterator[WaitReason]:
+    most = running_of(author.role, author.quota)
+    if most is not None and author.running >= most:
+        yield WaitReason(
+            code=Code.QUOTA,
+            message=f"User {author.name} may run {most} task{'' if most == 1 else 's'} at once (quota 'running'), and"
+            f" {author.running} {'is' if author.running == 1 else 'are'} running.",
+        )
+
+
+def _next_attempt(failed: FailedAttempt) -> WaitReason:
+    return WaitReason(
+        code=Code.NEXT_ATTEMPT,
+        message=f"Attempt {failed.attempt} failed ({failed.code}). The next one begins no earlier than"
+        f" {second(failed.retry_at)}.",
+    )
+
+
+def _dependency(unmet: Sequence[Unmet]) -> WaitReason:
     first = next((each for each in unmet if each.state in FINAL), unmet[0])
     more = len(unmet) - 1
     others = f" It depends on {more} more that {'has' if more == 1 else 'have'} not succeeded." if more else ""
     end = ", so this task is skipped in a moment" if first.state in FINAL else ""
-    return Reason(
+    return WaitReason(
         code=Code.DEPENDENCY,
-        message=f"It depends on task {first.task_id}, which {_IS[first.state]}{end}.{others}",
+        message=f"It depends on task {first.task_id}, which {IS[first.state]}{end}.{others}",
         tasks=[each.task_id for each in unmet],
         follow=next((each.task_id for each in unmet if each.state is State.WAITING), None),
     )
 
 
-def _held(held: Sequence[Held]) -> Reason:
+def _held(held: Sequence[HeldResource]) -> WaitReason:
     first = held[0]
     how = "holds" if first.is_exclusive else "shares"
     alone = "" if first.is_exclusive else ", which this task needs exclusively"
@@ -150,10 +222,12 @@ def _held(held: Sequence[Held]) -> Reason:
         case State.WAITING:
             how = f"is about to start, {how}"
         case State.RUNNING | State.CANCELLING:
-            how = f"{_IS[first.state]}, {how}"
-        case _:
+            how = f"{IS[first.state]}, {how}"
+        case State.SUCCESSFUL | State.FAILED | State.CANCELLED | State.SKIPPED | None:
             how = f"has ended, still {how}"
-    return Reason(
+        case _:
+            assert_never(first.state)
+    return WaitReason(
         code=Code.RESOURCE_HELD,
         message=f"Task {first.task_id}, which {how} {first.resource}{alone}.",
         tasks=list(dict.fromkeys(each.task_id for each in held)),
@@ -162,22 +236,22 @@ def _held(held: Sequence[Held]) -> Reason:
     )
 
 
-def _claimed(facts: Facts) -> Reason:
-    assert facts.claimed_by is not None
-    worker = facts.claimed_by.worker
+def _claimed(claimed_by: ClaimedBy) -> WaitReason:
+    worker = claimed_by.worker
     message = (
         f"Worker {worker} has claimed it, and is about to start it."
-        if facts.claimed_by.is_live
+        if claimed_by.is_live
         else f"Worker {worker} had claimed it and was lost; the claim is given back in a moment."
     )
-    return Reason(code=Code.CLAIMED, message=message)
+    return WaitReason(code=Code.CLAIMED, message=message)
 
 
-def _shape(reason: Reason) -> dict[str, Any]:
+def shape_of(reason: WaitReason) -> WaitReasonResponse:
+    """A reason in JSON."""
     return {
         "reason": reason.code,
         "message": reason.message,
-        "tasks": [href_of(task_id) for task_id in reason.tasks],
+        "tasks": [Kind.TASK.href(task_id) for task_id in reason.tasks],
         "resource": reason.resource,
         "access": reason.access,
     }

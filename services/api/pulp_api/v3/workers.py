@@ -1,55 +1,109 @@
-"""The workers, as Pulp 3 shows them."""
+"""Workers in the v3 dialect."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Annotated, Final, LiteralString, TypedDict
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
+from msgspec import Meta
 from pulp_projections.reading.queries import Condition
 from pulp_projections.workers import WorkerRow, workers
 
-from pulp_api.context import Calling
-from pulp_api.failures import FieldErrors
+from pulp_api.authenticated_call import Authenticated
 from pulp_api.respond import instant, json
-from pulp_api.v3.filters import NOT_FILTERS
+from pulp_api.v3.answers import Time
+from pulp_api.v3.declared_filters import TIMES, DeclaredFilters, column, flag
+from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.expression import expression
+from pulp_api.v3.identity import identity
+from pulp_api.v3.ordering import ALL_EQUAL, order_by
 from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.tasks import ROOT, href_of, names_of, pick
+from pulp_api.v3.parameters import TEXT, QueryParameter, controls
+from pulp_api.v3.picking import picker
+from pulp_api.v3.references import Kind
+from pulp_api.v3.tasks import href_of
 
 router = APIRouter(prefix=ROOT)
+WORKER_FILTERS: Final = DeclaredFilters(
+    [*controls("limit offset ordering fields exclude_fields"), QueryParameter("q", TEXT)],
+    column("name", "w.name", "exact iexact in contains icontains startswith istartswith regex iregex"),
+    column("last_heartbeat", "w.heartbeat_at", "exact lt lte gt gte range isnull", TIMES),
+    flag("online", "w.online"),
+    # A worker that shut down cleanly is not "missing" in Pulp 3; it no longer exists.
+    flag("missing", "(not w.online and w.stopped_at is null)"),
+    identity(Kind.WORKER, "w.instance_id"),
+)
+_ORDERS: Final[Mapping[str, LiteralString]] = {
+    "pulp_created": "w.started_at",
+    "pulp_last_updated": "w.heartbeat_at",
+    "pulp_id": "w.instance_id",
+    "pk": "w.instance_id",
+    "name": "w.name",
+    "last_heartbeat": "w.heartbeat_at",
+    "versions": "w.versions::text",
+    "app_type": ALL_EQUAL,
+}
+
+
+class WorkerResponse(TypedDict):
+    """A worker: Pulp 3's fields, then those that only this service has."""
+
+    pulp_href: str
+    prn: str
+    pulp_created: Time
+    pulp_last_updated: Time
+    name: str
+    last_heartbeat: Time
+    versions: dict[str, str]
+    current_task: Annotated[str | None, Meta(description="The first of `current_tasks`.")]
+    current_tasks: Annotated[list[str], Meta(description="The task that each busy slot is at.")]
+    host: str
+    queues: list[str]
+    operations: list[str] | None
+    concurrency: int
+    slots: int
+    busy_slots: int
+    free_slots: int
+    online: bool
+    draining: Annotated[bool, Meta(description="It ends what it has, and gets nothing more.")]
 
 
 @router.get("/workers/")
-async def list_workers(call: Calling, request: Request) -> Response:
-    """A page of the workers, youngest first. Those that have been gone for long are forgotten."""
+async def list_workers(call: Authenticated, request: Request) -> Response:
+    """A page of the workers, without those that stopped long ago; the newest first, or as `ordering` says."""
     query = request.query_params
-    conditions = [_condition(name, query[name]) for name in query if name not in NOT_FILTERS]
+    conditions = WORKER_FILTERS.conditions(query, ["q"])
+    asked = query.get("q", "").strip()
+    conditions += [expression(asked, WORKER_FILTERS)] if asked else []
+    order = order_by(query.getlist("ordering"), _ORDERS, "w.started_at desc, w.name")
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:
-        page = await workers(connection, conditions, limit=limit, offset=offset)
-    fields, excluded = names_of(query.getlist("fields")), names_of(query.getlist("exclude_fields"))
-    rows = [pick(worker(row), fields, excluded, minimal=False) for row in page.rows]
-    return json(page_of(request, page.total, rows))
+        page = await workers(connection, conditions, order=order, limit=limit, offset=offset)
+    picked = picker(request)
+    return json(page_of(request, page.total, [picked(worker(row)) for row in page.rows]))
 
 
 @router.get("/workers/{worker_id}/")
-async def read_worker(call: Calling, worker_id: str) -> Response:
-    """One worker, by the id of its process."""
+async def read_worker(call: Authenticated, request: Request, worker_id: str) -> Response:
+    """One worker, by its instance id."""
     try:
         instance_id = UUID(worker_id)
     except ValueError:
-        return _no_worker()
+        return json({"detail": "Not found."}, 404)
     wanted = Condition("w.instance_id = %(instance_id)s", {"instance_id": instance_id})
     async with call.service.connection() as connection:
         page = await workers(connection, [wanted])
-    return json(worker(page.rows[0])) if page.rows else _no_worker()
+    if not page.rows:
+        return json({"detail": "No Worker matches the given query."}, 404)
+    return json(picker(request)(worker(page.rows[0])))
 
 
-def worker(row: WorkerRow) -> dict[str, Any]:
-    """A worker as Pulp 3 shows it, and what only ours have."""
+def worker(row: WorkerRow) -> WorkerResponse:
+    """A worker in JSON."""
     tasks = [href_of(task_id) for task_id in row.current_tasks]
     return {
-        "pulp_href": f"{ROOT}/workers/{row.instance_id}/",
-        "prn": f"prn:core.worker:{row.instance_id}",
+        "pulp_href": Kind.WORKER.href(row.instance_id),
+        "prn": Kind.WORKER.prn(row.instance_id),
         "pulp_created": instant(row.started_at),
         "pulp_last_updated": instant(row.heartbeat_at),
         "name": row.name,
@@ -63,37 +117,7 @@ def worker(row: WorkerRow) -> dict[str, Any]:
         "concurrency": row.concurrency,
         "slots": row.concurrency,
         "busy_slots": row.busy_slots,
-        "free_slots": row.concurrency - row.busy_slots if row.online else 0,
+        "free_slots": row.free_slots,
         "online": row.online,
+        "draining": row.draining,
     }
-
-
-def _no_worker() -> Response:
-    return json({"detail": "No Worker matches the given query."}, 404)
-
-
-def _condition(name: str, text: str) -> Condition:
-    maker = _FILTERS.get(name)
-    if maker is None:
-        raise FieldErrors({"errors": [f"Invalid Filter: '{name}'"]})
-    return maker(text)
-
-
-def _is_true(text: str) -> bool:
-    return text.lower() in ("true", "1")
-
-
-_FILTERS: Final[Mapping[str, Callable[[str], Condition]]] = {
-    "name": lambda text: Condition("w.name = %(name)s", {"name": text}),
-    "name__in": lambda text: Condition("w.name = any (%(name__in)s)", {"name__in": names_of([text])}),
-    "name__contains": lambda text: Condition("position(%(contains)s in w.name) > 0", {"contains": text}),
-    "name__icontains": lambda text: Condition(
-        "position(lower(%(icontains)s) in lower(w.name)) > 0", {"icontains": text}
-    ),
-    "name__startswith": lambda text: Condition("starts_with(w.name, %(startswith)s)", {"startswith": text}),
-    "online": lambda text: Condition("w.online = %(online)s", {"online": _is_true(text)}),
-    # Pulp 3 has no word for one that was stopped in order: it is gone.
-    "missing": lambda text: Condition(
-        "(not w.online and w.stopped_at is null) = %(missing)s", {"missing": _is_true(text)}
-    ),
-}

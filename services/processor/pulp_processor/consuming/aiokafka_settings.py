@@ -1,4 +1,4 @@
-"""What clients of aiokafka are made with, Faust's among them."""
+"""Connection settings for aiokafka's clients, and for Faust, which creates such a client."""
 
 import asyncio
 import logging
@@ -19,15 +19,14 @@ from pulp_events.security import Security
 from pulp_events.tokens import TokenSource
 
 _REFUSALS: Final = (GroupAuthorizationFailedError, SaslAuthenticationFailed, TopicAuthorizationFailedError)
-
-_ASKING_MS: Final = 5_000
+_REQUEST_TIMEOUT_MS: Final = 5_000
 _log = logging.getLogger("pulp.processor")
 
 
 def aiokafka_settings(servers: Servers) -> dict[str, Any]:
-    """The brokers, the login and the TLS of a client. Secrets and certificates are read now.
+    """The brokers, login and TLS settings of a client. Reads secrets and certificates from their files now.
 
-    Raises `SettingsError` for a file that cannot be used any more.
+    Raises `SettingsError` for a file that can no longer be used.
     """
     kafka = Kafka.of(servers)
     security = kafka.security
@@ -48,7 +47,7 @@ def aiokafka_settings(servers: Servers) -> dict[str, Any]:
 
 
 def faust_credentials(security: Security) -> Credentials | None:
-    """The same for Faust; None for plaintext."""
+    """The same login and TLS settings for Faust; None for plaintext."""
     context = None if security.tls is None else security.tls.context()
     if security.tokens is not None:
         return OAuthCredentials(oauth_cb=_Tokens(security.tokens), ssl_context=context)
@@ -63,7 +62,7 @@ def faust_credentials(security: Security) -> Credentials | None:
 
 
 def refusal(error: BaseException | None) -> LogRefused | None:
-    """The same error with words for an operator, if Kafka refuses a login or a right."""
+    """The error with advice for an operator if Kafka refused a login or a right, else None."""
     if not isinstance(error, _REFUSALS):
         return None
     return LogRefused(
@@ -73,21 +72,21 @@ def refusal(error: BaseException | None) -> LogRefused | None:
 
 
 async def check_group(servers: Servers, group: str) -> None:
-    """Raises `LogRefused` if this login may not use the consumer group: Faust would wait for ever, without a word."""
-    client = AIOKafkaAdminClient(**aiokafka_settings(servers), request_timeout_ms=_ASKING_MS)
+    """Raises `LogRefused` if this login may not use the consumer group: Faust would silently wait forever."""
+    client = AIOKafkaAdminClient(**aiokafka_settings(servers), request_timeout_ms=_REQUEST_TIMEOUT_MS)
     try:
         await client.start()
         await client.find_coordinator(group)
     except KafkaError as error:
         if (refused := refusal(error)) is not None:
             raise refused from error
-        _log.info("Kafka does not tell who coordinates the group yet: %s", error, extra={"group": group})
+        _log.info("Kafka has not named a coordinator for the group yet: %s", error, extra={"group": group})
     finally:
         await client.close()
 
 
 class _Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
-    """Asked for every connection."""
+    """Provides a fresh token for each connection."""
 
     def __init__(self, source: TokenSource) -> None:
         self._source = source

@@ -1,6 +1,6 @@
-"""Reading one partition from an offset on, without a consumer group: for a rebuild, which reads all of it.
+"""Reading one partition from an offset on without a consumer group, for rebuilds.
 
-By aiokafka, as the live projection reads: a record takes half the processor time that `pulp_events.reader` needs.
+It uses aiokafka, as the live projection does: a record takes less processor time than with `pulp_events.reader`.
 """
 
 import asyncio
@@ -14,33 +14,38 @@ from aiokafka.structs import TopicPartition
 from pulp_events.errors import LogUnavailable, OffsetOutOfRange
 from pulp_events.kafka import Servers
 from pulp_events.reader import Record
+from pulp_projections.away import keep_trying
 
+from pulp_processor.consuming import internals
 from pulp_processor.consuming.aiokafka_settings import aiokafka_settings, refusal
-from pulp_processor.consuming.fetching import fit_aiokafka
 from pulp_processor.consuming.undecodable_headers import read_with_librdkafka
 
 _FETCHED_BYTES: Final = 256 * 1024
-"""At once, compressed: a batch of some thousand events. One record that is larger comes all the same."""
+"""Upper bound on one fetch, compressed: some thousand events. A larger single record still arrives."""
 _WAIT_MS: Final = 500
-_RETRY_S: Final = 0.5
 _log = logging.getLogger("pulp.processor")
 
 
 class PartitionReader:
-    """Reads a partition in order, for ever. One task at a time. It never skips, and memory is bounded by one fetch."""
+    """Reads a partition in order and never skips a record. Memory is bounded by one fetch. Not for concurrent use.
+
+    Raises `RuntimeError` if `internals.install` was not called in this process.
+    """
 
     def __init__(self, servers: Servers, topic: str, partition: int, start: int) -> None:
+        if not internals.is_installed():
+            raise RuntimeError("call internals.install() when the process starts")
         self.next_offset = start
-        """The offset that comes next."""
+        """The offset of the next record."""
         self._servers = servers
         self._at = TopicPartition(topic, partition)
         self._consumer: Any = None
 
     async def read(self, end: int, *, most: int) -> list[Record]:
-        """What comes next before `end`: at least one record, at most `most`; [] at the end.
+        """The next records before `end`: at least one, at most `most`; [] at the end.
 
-        Waits while Kafka is away. Raises `OffsetOutOfRange` if the log does not hold what comes next, `LogUnavailable`
-        if that is damaged, or may not be read.
+        Waits while Kafka is away. Raises `OffsetOutOfRange` if the log does not hold the next offset, and
+        `LogUnavailable` if that record is damaged or Kafka refuses to return it.
         """
         while self.next_offset < end:
             records = [record for record in await self._fetch(most) if record.offset < end]
@@ -51,28 +56,10 @@ class PartitionReader:
 
     async def __aenter__(self) -> Self:
         """Connect; waits while Kafka is away."""
-        fit_aiokafka()
-        while True:
-            self._consumer = AIOKafkaConsumer(
-                **aiokafka_settings(self._servers),
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                max_partition_fetch_bytes=_FETCHED_BYTES,
-            )
-            try:
-                await self._consumer.start()
-            except KafkaError as error:
-                _log.warning("Kafka does not answer, asking again: %s", error)
-                await self._consumer.stop()
-                await asyncio.sleep(_RETRY_S)
-            except asyncio.CancelledError:
-                await self._consumer.stop()
-                raise
-            else:
-                break
+        self._consumer = await keep_trying(self._start, _warn, on=(KafkaError,))
         self._consumer.assign([self._at])
         self._consumer.seek(self._at, self.next_offset)
-        await asyncio.sleep(0)  # a task of aiokafka's that has not begun before `stop` would cancel who calls that
+        await asyncio.sleep(0)  # lets aiokafka's tasks start: if one has not, `stop` would cancel its caller
         return self
 
     async def __aexit__(
@@ -80,13 +67,27 @@ class PartitionReader:
     ) -> None:
         await self._consumer.stop()
 
+    async def _start(self) -> Any:
+        consumer: Any = AIOKafkaConsumer(
+            **aiokafka_settings(self._servers),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=_FETCHED_BYTES,
+        )
+        try:
+            await consumer.start()
+        except BaseException:  # a cancelled start leaves connections as well
+            await consumer.stop()
+            raise
+        return consumer
+
     async def _fetch(self, most: int) -> list[Record]:
         try:
             found = await self._consumer.getmany(self._at, timeout_ms=_WAIT_MS, max_records=most)
         except OffsetOutOfRangeError as error:
             needed = f"partition {self._at.partition}, offset {self.next_offset}"
             raise OffsetOutOfRange.lost(self._at.topic, needed) from error
-        except KafkaError as error:  # a damaged record, or no permission; a broker that is away is no error here
+        except KafkaError as error:  # a damaged record or no permission; aiokafka waits for a broker that is away
             raise refusal(error) or LogUnavailable(f"{self._at.topic} cannot be read: {error}") from error
         except UnicodeDecodeError:
             start = {self._at.partition: self.next_offset}
@@ -96,3 +97,7 @@ class PartitionReader:
                 self._consumer.seek(self._at, records[-1].offset + 1)
             return records
         return list(found.get(self._at, ()))
+
+
+def _warn(error: Exception, _: float) -> None:
+    _log.warning("Kafka does not answer, trying again: %s", error)

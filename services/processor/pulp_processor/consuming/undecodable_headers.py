@@ -1,4 +1,4 @@
-"""Reading records that aiokafka cannot read: it decodes the names of headers, and fails where one is not UTF-8."""
+"""Reading records that aiokafka cannot read: it fails on a header name that is not UTF-8."""
 
 import asyncio
 import logging
@@ -14,12 +14,12 @@ _log = logging.getLogger("pulp.processor")
 async def read_with_librdkafka(
     servers: Servers, topic: str, start: Mapping[int, int], most: int
 ) -> dict[int, list[Record]]:
-    """The next records of partitions, from the offsets in `start` on; {} if none comes within some seconds.
+    """The next records of the partitions in `start`, from those offsets on; {} if none arrives within some seconds.
 
-    A record with such a header comes without its headers. aiokafka does not say which record it failed on, so all that
-    it was to read is read here. Raises as `Reader.poll`.
+    A record with such a header comes without its headers. aiokafka does not say which record it failed on, so this
+    reads every partition that aiokafka was asked for. Raises what `Reader.poll` raises.
     """
-    _log.warning("aiokafka cannot read a record: librdkafka reads it", extra={"topic": topic, "from": dict(start)})
+    _log.warning("aiokafka cannot read a record, using librdkafka", extra={"topic": topic, "from": dict(start)})
     return await asyncio.to_thread(_read, servers, topic, start, most)
 
 

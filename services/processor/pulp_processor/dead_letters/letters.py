@@ -1,7 +1,7 @@
-"""Dead letters: records of the log that are no events, or that Postgres cannot hold.
+"""Dead letters: records of the log that are not events, or that Postgres cannot store.
 
-The projector writes each into the read model, in the transaction of its batch; `DeadLetterSender` puts it into the
-dead-letter topic. What is here is for the operator: list them, look at one, append one again. Sync.
+The projector writes each into the read model in its batch's transaction, and `DeadLetterPublisher` publishes it to the
+dead-letter topic. This module serves the operator's commands: list them, show one, append one again. Synchronous.
 """
 
 from base64 import b64decode
@@ -24,15 +24,15 @@ _SQL: Final = load("pulp_processor.dead_letters", "dead_letters.sql")
 
 
 class DeadLetterNotFound(BadInput):
-    """No dead letter is at this position."""
+    """There is no dead letter at this position."""
 
 
 class StillUndecodable(BadInput):
-    """Today's codec does not understand the record either."""
+    """The current codec cannot decode the record either."""
 
 
 class StoredLetter(Struct, frozen=True, kw_only=True):
-    """A record that is no event, as it is in the read model."""
+    """A dead letter as stored in the read model."""
 
     partition: int
     record_offset: int
@@ -41,22 +41,22 @@ class StoredLetter(Struct, frozen=True, kw_only=True):
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, str | None]]
-    """The record's own: name, base64 of the value."""
+    """The record's headers: name, and value in base64."""
     sent: bool
-    """Is in the dead-letter topic."""
+    """Whether it has been published to the dead-letter topic."""
 
     @property
     def position(self) -> Position:
-        """Where it is in the log."""
+        """The record's position in the log."""
         return Position(self.partition, self.record_offset)
 
     def original_headers(self) -> list[tuple[str, bytes | None]]:
-        """The record's headers as they stand in the log."""
+        """The record's headers as they are in the log."""
         return [(name, None if value is None else b64decode(value)) for name, value in self.headers]
 
 
 def list_letters(connection: Connection[Any], *, after: Position | None = None, limit: int = 100) -> list[StoredLetter]:
-    """Dead letters of the active generation in order of (partition, offset), after a position."""
+    """At most `limit` dead letters of the active generation, ordered by (partition, offset), after a position."""
     partition, offset = after or (-1, -1)
     with connection.cursor(row_factory=class_row(StoredLetter)) as cursor:
         cursor.execute(_SQL["list"], {"partition": partition, "offset": offset, "limit": limit})
@@ -74,10 +74,10 @@ def show_letter(connection: Connection[Any], position: Position) -> StoredLetter
 
 
 def retry_letter(connection: Connection[Any], producer: Producer, topics: Topics, position: Position) -> Position:
-    """Append the record once more, byte for byte, to the partition where it was; where it is now.
+    """Append the record again, byte for byte, to its partition, and return its new position.
 
-    The dead letter stays: it is a fact about its own offset. Retrying it twice is harmless, as is any event that comes
-    twice. `producer` is one that `raw_producer.make` made. Raises `StillUndecodable`, `DeadLetterNotFound`,
+    The dead letter itself stays, because it is a fact about its own offset. Retrying it twice is harmless, like any
+    duplicate event. `producer` comes from `raw_producer.make`. Raises `StillUndecodable`, `DeadLetterNotFound`,
     `LogUnavailable` (nothing was appended), `AppendOutcomeUnknown`.
     """
     letter = show_letter(connection, position)
@@ -95,5 +95,5 @@ def retry_letter(connection: Connection[Any], producer: Producer, topics: Topics
 
 
 def coordinates(topic: str, position: Position) -> str:
-    """TOPIC/PARTITION/OFFSET: the key of a dead letter in its topic."""
+    """TOPIC/PARTITION/OFFSET: the key of a dead letter in the dead-letter topic."""
     return f"{topic}/{position.partition}/{position.offset}"

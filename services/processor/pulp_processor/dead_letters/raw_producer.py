@@ -1,6 +1,6 @@
-"""Appends bytes unchanged: dead letters, and records that an operator retries.
+"""A producer of unchanged bytes, for dead letters and for records that an operator retries. Synchronous.
 
-Events go through `pulp_events.log`. Synchronous.
+Events are appended by `pulp_events.log` instead.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _TIMEOUT_S: Final = 10.0
 
 
 class RawRecord(NamedTuple):
-    """A record to append; partition -1 lets Kafka choose."""
+    """A record to append; partition -1 lets the client choose."""
 
     key: bytes | None
     value: bytes | None
@@ -26,7 +26,7 @@ class RawRecord(NamedTuple):
 
 
 def make(servers: Servers) -> Producer:
-    """An idempotent producer that waits for all replicas."""
+    """An idempotent producer whose appends wait for all in-sync replicas."""
     return Producer(
         client_settings(
             servers,
@@ -40,10 +40,10 @@ def make(servers: Servers) -> Producer:
 
 
 def append(producer: Producer, topic: str, records: Sequence[RawRecord]) -> list[Position]:
-    """Append the records; their positions, in order.
+    """Append the records and return their positions, in order.
 
-    Raises `EventTooLarge` or `LogUnavailable` (that record was not written), `AppendOutcomeUnknown` (perhaps it was);
-    the others may have been written in any case.
+    Raises the error of the first record that failed: `EventTooLarge` or `LogUnavailable` (it was not written), or
+    `AppendOutcomeUnknown` (it may have been). The other records may have been written in any case.
     """
     outcomes = [_Outcome() for _ in records]
     for record, outcome in zip(records, outcomes, strict=True):

@@ -1,4 +1,7 @@
-"""The reactor: ends tasks that no worker will end. Level-triggered: it reads state, and appends what is missing."""
+"""The reactor: it ends tasks, and attempts, that no worker will end.
+
+It is level-triggered: it reads the current state and appends the events that are missing.
+"""
 
 import asyncio
 import logging
@@ -10,31 +13,31 @@ from uuid import UUID
 from pulp_events.decisions import Dependencies, Situation, react
 from pulp_events.defaults import WORKER_LEASE_S
 from pulp_events.errors import LogError
-from pulp_events.events import Event, Finished
+from pulp_events.events import AttemptFailed, Event, Finished, TaskError
 from pulp_events.log import Log
 from pulp_events.task import Position
 from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.connection import connect
 
-from pulp_processor.reacting.settling import Settling
-from pulp_processor.reacting.view import PostgresView, View
+from pulp_processor.reacting.view import PostgresView, ReactorView
+from pulp_processor.reacting.warm_up import WarmUp
 
 _PERIOD_S: Final = 1.0
 _DEBOUNCE_S: Final = 0.02
-_REST: Final = 10
-"""It reads state only a tenth of the time, however often something is committed."""
+_REST_RATIO: Final = 10
+"""After each round it rests this many times as long, so that it reads state at most a tenth of the time."""
 _REPEAT_S: Final = 5.0
-_MOST: Final = 200
+"""After the reactor has appended an event, the task gets no other one for this long, and until it is projected."""
+_MOST_CANDIDATES: Final = 200
 _log = logging.getLogger("pulp.reactor")
 
 
 class Reactor:
     """Reacts for the partitions that this processor owns, in the active generation.
 
-    Reacting twice, or by two owners, changes nothing: the ids of its events are derived, and the fold takes the first.
-    Nobody is judged by heartbeats before the reactor has been connected for a lease's time, and the projection has
-    reached what was in the log when it connected: a worker may only have been unable to tell, and a task's end
-    may be in the log already.
+    Reacting twice, or in two processors, is harmless: event ids are derived, and the fold applies the first one only.
+    Missing heartbeats count only after the warm-up (see `WarmUp`): until then a worker may just have been unable to
+    send one, and a task's end may already be in the log.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Reactor:
         lease_s: float = WORKER_LEASE_S,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`lease_s` is that of a worker whose row is gone."""
+        """`lease_s` is the lease of a worker that has no row in Postgres any more."""
         self._log = log
         self._conninfo = conninfo
         self._owned = owned
@@ -57,15 +60,15 @@ class Reactor:
         self._lease_margin_s = lease_margin_s
         self._clock_s = clock_s
         self._wake = asyncio.Event()
-        self._settling = Settling(log, clock_s)
+        self._warm_up = WarmUp(log, clock_s)
         self._under_way: dict[UUID, tuple[Position, float]] = {}
 
     def wake(self) -> None:
-        """Something was committed: look soon."""
+        """A batch was committed: start the next round soon."""
         self._wake.set()
 
     async def run(self) -> None:
-        """React for ever; waits while Kafka or Postgres is away."""
+        """React forever; waits while Kafka or Postgres is away."""
 
         def warn(error: Exception, _: float) -> None:
             _log.warning("waiting for Postgres: %s", reason_of(error))
@@ -74,10 +77,10 @@ class Reactor:
 
     async def _connect_and_run(self) -> None:
         async with await connect(self._conninfo, "pulp-reactor") as connection:
-            self._settling.begin()
+            self._warm_up.restart()
             await self._run(PostgresView(connection))
 
-    async def _run(self, view: View) -> None:
+    async def _run(self, view: ReactorView) -> None:
         while True:
             began_s = self._clock_s()
             try:
@@ -85,20 +88,20 @@ class Reactor:
             except LogError as error:
                 _log.warning("waiting for Kafka: %s", error)
                 await asyncio.sleep(_PERIOD_S)
-            await self._pause(max(_DEBOUNCE_S, _REST * (self._clock_s() - began_s)))
+            await self._pause(max(_DEBOUNCE_S, _REST_RATIO * (self._clock_s() - began_s)))
 
-    async def react(self, view: View) -> list[Event]:
-        """One round, bounded: the events that it appended. Raises `LogError` or `psycopg.Error`."""
+    async def react(self, view: ReactorView) -> list[Event]:
+        """Do one bounded round and return the events that it appended. Raises `LogError` or `psycopg.Error`."""
         owned = list(self._owned())
         if not owned:
             return []
-        timeline, positions = await view.standing()
-        await self._settling.look(timeline)
-        self._forget_what_arrived(positions)
+        timeline, positions = await view.timeline_and_positions()
+        await self._warm_up.observe(timeline)
+        self._forget_projected(positions)
         known = {
             "owned": owned,
-            "judged": self._settling.judged(positions),
-            "seen_s": self._settling.seen_s,
+            "trusted": self._warm_up.trusted(positions),
+            "warm_up_s": self._warm_up.elapsed_s,
             "lease_s": self._lease_s,
             "margin_s": self._lease_margin_s,
         }
@@ -106,19 +109,24 @@ class Reactor:
         await view.sweep(known)
         return appended
 
-    async def _missing(self, view: View, known: Mapping[str, object]) -> list[tuple[Event, int]]:
-        values = {**known, "grace_s": self._cancel_grace_s, "most": _MOST, "under_way": list(self._under_way)}
+    async def _missing(self, view: ReactorView, known: Mapping[str, object]) -> list[tuple[Event, int]]:
+        values = {
+            **known,
+            "grace_s": self._cancel_grace_s,
+            "most": _MOST_CANDIDATES,
+            "under_way": list(self._under_way),
+        }
         missing = []
-        for seen in await view.situations(values):
+        for found in await view.end_candidates(values):
             situation = Situation(
-                lease_lost=seen.has_lost_lease,
-                dependencies=Dependencies.FAILED if seen.has_failed_dependency else Dependencies.SUCCEEDED,
-                now_ms=int(seen.now.timestamp() * 1000),
+                lease_lost=found.has_lost_lease,
+                dependencies=Dependencies.FAILED if found.has_failed_dependency else Dependencies.SUCCEEDED,
+                now_ms=int(found.now.timestamp() * 1000),
                 cancel_grace_ms=int(self._cancel_grace_s * 1000),
             )
-            event = react(seen.task, situation, now=seen.now)
+            event = react(found.task, situation, now=found.now)
             if event is not None:
-                missing.append((event, seen.task.partition))
+                missing.append((event, found.task.partition))
         return missing
 
     async def _append(self, missing: list[tuple[Event, int]]) -> list[Event]:
@@ -129,14 +137,15 @@ class Reactor:
             if isinstance(result, Position):
                 appended.append(event)
                 self._under_way[event.task_id] = (result, self._clock_s())
-                _log.info("ended a task", extra={"task_id": str(event.task_id), **_outcome(event)})
+                text, fields = _logged(event)
+                _log.info(text, extra=fields)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         return appended
 
-    def _forget_what_arrived(self, positions: Mapping[int, int]) -> None:
-        """What was appended is on its way until the projection has passed it: nothing is appended again meanwhile."""
+    def _forget_projected(self, positions: Mapping[int, int]) -> None:
+        """Forget events that were appended some time ago and are projected: their tasks are judged again."""
         limit = self._clock_s() - _REPEAT_S
         self._under_way = {
             task_id: (where, at)
@@ -154,7 +163,17 @@ class Reactor:
         self._wake.clear()
 
 
-def _outcome(event: Event) -> dict[str, str]:
-    assert isinstance(event.data, Finished)
-    error = event.data.error
-    return {"outcome": event.data.outcome, **({} if error is None else {"error": error.code})}
+def _logged(event: Event) -> tuple[str, dict[str, str]]:
+    """The line of the log, and its fields."""
+    task_id = str(event.task_id)
+    match event.data:
+        case Finished(outcome=outcome, error=error):
+            return "ended a task", {"task_id": task_id, "outcome": outcome, **_code(error)}
+        case AttemptFailed(error=error):
+            return "ended an attempt", {"task_id": task_id, **_code(error)}
+        case _:
+            raise AssertionError("the reactor appends nothing else")
+
+
+def _code(error: TaskError | None) -> dict[str, str]:
+    return {} if error is None else {"error": error.code}

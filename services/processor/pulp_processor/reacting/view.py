@@ -1,4 +1,4 @@
-"""What the reactor sees, and sweeps away: the tables between its decisions and everybody else."""
+"""What the reactor reads and clears: the tables that tasks, workers and claims share."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,61 +7,59 @@ from typing import Final, NamedTuple, Protocol
 from psycopg import AsyncConnection
 from pulp_events.task import Task
 from pulp_projections.sql import load
-from pulp_projections.writing import store
+from pulp_projections.stored_tasks import load_tasks
 
 _SQL: Final = load("pulp_processor.reacting", "reactor.sql")
 
 
-class Seen(NamedTuple):
-    """A task that may need an end, and what decides which."""
+class EndCandidate(NamedTuple):
+    """A task that may have to be ended, and the facts that decide how."""
 
     task: Task
     has_failed_dependency: bool
     has_lost_lease: bool
     now: datetime
-    """The database's clock."""
+    """By the database's clock."""
 
 
-class View(Protocol):
+class ReactorView(Protocol):
     """`known` holds the parameters of the statements in reactor.sql, by name. Raises `psycopg.Error`."""
 
-    async def standing(self) -> tuple[str, dict[int, int]]:
+    async def timeline_and_positions(self) -> tuple[str, dict[int, int]]:
         """The database's timeline, and the positions of the active generation."""
         ...
 
-    async def situations(self, known: Mapping[str, object]) -> list[Seen]:
-        """Tasks that may need an end, all as of one moment."""
+    async def end_candidates(self, known: Mapping[str, object]) -> list[EndCandidate]:
+        """Tasks that may have to be ended, all from one snapshot."""
         ...
 
     async def sweep(self, known: Mapping[str, object]) -> None:
-        """Let go of claims that nobody needs any more, and tell the workers."""
+        """End or release claims that are no longer needed, and notify the dispatcher."""
         ...
 
 
 class PostgresView:
-    """A `View` over one connection in autocommit mode."""
+    """A `ReactorView` over one connection in autocommit mode."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def standing(self) -> tuple[str, dict[int, int]]:
-        """See `View.standing`."""
-        row = await (await self._connection.execute(_SQL["standing"])).fetchone()
+    async def timeline_and_positions(self) -> tuple[str, dict[int, int]]:
+        """See `ReactorView.timeline_and_positions`."""
+        row = await (await self._connection.execute(_SQL["timeline"])).fetchone()
         assert row is not None
         positions: dict[int, int] = dict(await (await self._connection.execute(_SQL["positions"])).fetchall())
         return str(row[0]), positions
 
-    async def situations(self, known: Mapping[str, object]) -> list[Seen]:
-        """See `View.situations`."""
+    async def end_candidates(self, known: Mapping[str, object]) -> list[EndCandidate]:
+        """See `ReactorView.end_candidates`."""
         async with self._connection.transaction():
             await self._connection.execute("set transaction isolation level repeatable read")
-            cursor = await self._connection.execute(_SQL["situations"], known)
+            cursor = await self._connection.execute(_SQL["end_candidates"], known)
             rows = {row[0]: row[1:] for row in await cursor.fetchall()}
-            tasks = await store.load_tasks(self._connection, rows) if rows else {}
-        return [Seen(task, *rows[task_id]) for task_id, task in tasks.items()]
+            tasks = await load_tasks(self._connection, rows) if rows else {}
+        return [EndCandidate(task, *rows[task_id]) for task_id, task in tasks.items()]
 
     async def sweep(self, known: Mapping[str, object]) -> None:
-        """See `View.sweep`."""
-        row = await (await self._connection.execute(_SQL["sweep"], known)).fetchone()
-        if row is not None and row[0]:
-            await self._connection.execute(_SQL["notify_claims"])
+        """See `ReactorView.sweep`."""
+        await self._connection.execute(_SQL["sweep"], known)

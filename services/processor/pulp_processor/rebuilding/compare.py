@@ -1,7 +1,7 @@
 """Comparing two generations, row by row and column by column, without holding either in memory.
 
-First digests of buckets of rows, computed in Postgres; then only the rows of buckets that differ, side by side in the
-order of their keys. What each generation keeps to count and to find tasks is compared with its own tasks.
+First Postgres computes digests of buckets of rows; then only the rows of buckets that differ are read, in the order of
+their keys. Counters and the rows of resources are compared with the tasks of their own generation.
 """
 
 from collections import Counter
@@ -11,6 +11,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Composed, Identifier
+from pulp_events.task import Position
 from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
 
@@ -25,7 +26,7 @@ _SHOWN: Final = 120
 _COUNTS: Final = "task_counts"
 _RESOURCES: Final = "task_resources"
 MISSING: Final = "(row)"
-"""The column of a difference that is a whole row which only one generation has."""
+"""The column name of a difference that is a whole row: only one generation has it."""
 
 
 class _Table(NamedTuple):
@@ -53,6 +54,11 @@ class Coordinates(NamedTuple):
     task_id: str | None
     """None for a dead letter."""
 
+    @property
+    def position(self) -> Position:
+        """The same place as numbers."""
+        return Position(int(self.partition), int(self.offset))
+
 
 class Difference(NamedTuple):
     """One value that differs, as text; None for SQL's null."""
@@ -63,8 +69,8 @@ class Difference(NamedTuple):
     active: str | None
     other: str | None
     at: Coordinates | None = None
-    """None for a whole column that only one generation has, and for a row that does not hold its place in the log.
-    Where both have the row: of the other generation's."""
+    """None if a whole column differs, or if the row does not hold its coordinates. If both generations have the row,
+    these are the other generation's."""
 
     def __str__(self) -> str:
         return (
@@ -75,7 +81,7 @@ class Difference(NamedTuple):
 
 @dataclass(slots=True)
 class Comparison:
-    """What was found. Columns are named TABLE.COLUMN; a row that only one side has counts for TABLE.(row)."""
+    """The result. Columns are named TABLE.COLUMN; a row that only one side has counts as TABLE.(row)."""
 
     generation: int = 0
     """The active generation."""
@@ -84,9 +90,9 @@ class Comparison:
     rows: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Table → number of rows in the active generation and in the other."""
     differences: Counter[str] = field(default_factory=Counter)
-    """Column → number of rows that differ in it, where that was not accepted."""
+    """Column → number of rows that differ in it, if that was not accepted."""
     accepted: Counter[str] = field(default_factory=Counter)
-    """The same, where it was."""
+    """The same for columns whose differences were accepted."""
     examples: list[Difference] = field(default_factory=list)
     """The first differences that were not accepted."""
 
@@ -163,7 +169,7 @@ class _Side:
     def difference(
         self, key: tuple[Any, ...], row: Row, column: str, active: str | None, other: str | None
     ) -> Difference:
-        """What differs in a row of this table."""
+        """One difference in a row of this table."""
         names = _TABLES[self.table].coordinates or (None, None, None)
         partition, offset, task_id = (None if name is None else row.get(name) for name in names)
         at = None if partition is None or offset is None else Coordinates(partition, offset, task_id)
@@ -209,9 +215,9 @@ async def _check_counters(
     generation: int,
     sides: Callable[[int, int], tuple[int, int]],
 ) -> int:
-    """Note the counters that are not the number of their tasks; how many counters there are that are not at zero.
+    """Note the counters that are not equal to the number of their tasks, and return how many counters are not zero.
 
-    `sides(kept, counted)` tells which of them stands for the active generation.
+    `sides(kept, counted)` returns the two values in the order (active generation, other).
     """
     cursor = await connection.execute(SQL(_SQL["counters"]).format(schema=Identifier(schema_of(generation))))
     rows = await cursor.fetchall()
@@ -229,9 +235,9 @@ async def _check_resources(
     generation: int,
     sides: Callable[[bool], tuple[str, str]],
 ) -> int:
-    """Note the rows of resources that are not what the tasks use; how many rows there are.
+    """Note the resource rows that do not match what the tasks use, and return how many rows exist.
 
-    `sides(is_there)` tells what the active generation has and what the other one should be like.
+    `sides(is_there)` returns what the difference shows for (active generation, other).
     """
     schema = Identifier(schema_of(generation))
     async with connection.cursor(name="resources") as cursor:

@@ -1,5 +1,5 @@
 -- columns --
--- The columns of a generation's tables, but for what is no fact of the log: whether a dead letter was sent.
+-- The columns of a generation's tables, except dead_letters.sent, which does not come from the log.
 select table_name::text, array_agg(column_name::text order by column_name)
   from information_schema.columns
  where table_schema = %(schema)s and table_name = any (%(tables)s)
@@ -7,21 +7,22 @@ select table_name::text, array_agg(column_name::text order by column_name)
  group by table_name;
 
 -- digests --
--- Rows in buckets: how many, and the sum of their digests, which does not depend on their order.
+-- The number of rows in each bucket, and the sum of their digests, which does not depend on their order.
 select {bucket} as bucket, count(*), sum(hashtextextended(row({columns})::text, 0)::numeric)::text
   from {schema}.{table}
  group by 1;
 
 -- counters --
--- Every counter beside the number of rows that it stands for.
+-- Every counter next to the number of rows that it should count: those of tasks that are not purged.
 select partition::text, state, operation, k.tasks, coalesce(c.tasks, 0)
   from (select partition, state, operation, tasks from {schema}.task_counts where tasks <> 0) k
-  full join (select partition, state, operation, count(*) as tasks from {schema}.tasks group by 1, 2, 3) c
+  full join (select partition, state, operation, count(*) as tasks
+               from {schema}.tasks where purged_at is null group by 1, 2, 3) c
        using (partition, state, operation)
  order by partition, state, operation;
 
 -- resources --
--- Every use of a resource that only one of two has: a task, or the rows by which tasks of a resource are found.
+-- Uses of a resource without their row in task_resources, and rows there without a use.
 select coalesce(t.task_id, k.task_id)::text, coalesce(t.resource, k.resource),
        coalesce(t.access, k.access)::text, k.task_id is not null, t.partition::text, t.accepted_offset::text
   from (select distinct task_id, accepted_at, e.resource, 'e'::"char" as access, partition, accepted_offset

@@ -9,8 +9,9 @@ from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
 from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
-from pulp_projections.writing import store
-from pulp_projections.writing.projector import FenceLost, Projector
+from pulp_projections.writing import target
+from pulp_projections.writing.projector import Projector
+from pulp_projections.writing.target import FenceLost
 
 from pulp_processor.consuming.partition_reader import PartitionReader
 from pulp_processor.rebuilding.errors import RebuildCancelled, RebuildInUse
@@ -38,31 +39,28 @@ async def enter(connection: AsyncConnection, generation: int) -> None:
         raise RebuildCancelled(generation)
 
 
-class GenerationProjector(Projector):
-    """Writes one partition of one generation, as long as that is not the active one. It notifies nobody."""
+class InactiveGeneration:
+    """The target of a rebuild: a generation, as long as it is not the active one. It notifies nobody."""
 
-    _is_live = False
+    is_live = False
 
-    def __init__(self, conninfo: str, partition: int, generation: int) -> None:
-        super().__init__(conninfo, partition)
-        self.generation = generation
+    def __init__(self, generation: int) -> None:
+        self._generation = generation
 
-    async def locate(self) -> int:
-        """Read this partition's position in the generation."""
-        self._forget()
-        connection = await self._connect()
+    async def locate(self, connection: AsyncConnection, partition: int) -> tuple[int, int]:
+        """See `Target.locate`."""
         query = SQL("select next_offset from {}.positions where partition = %s").format(
-            Identifier(schema_of(self.generation))
+            Identifier(schema_of(self._generation))
         )
-        row = await (await connection.execute(query, [self.partition])).fetchone()
-        assert row is not None  # made with the generation
-        self.next_offset = row[0]
-        return self.next_offset
+        row = await (await connection.execute(query, [partition])).fetchone()
+        assert row is not None  # inserted when the generation was created
+        await target.prepare(connection, self._generation)
+        return self._generation, row[0]
 
-    async def _enter(self, connection: AsyncConnection, end: int) -> None:
-        await enter(connection, self.generation)
-        if not await store.advance(connection, self.partition, self.next_offset, end):
-            raise FenceLost(f"partition {self.partition}: the position is not {self.next_offset} any more")
+    async def enter(self, connection: AsyncConnection, place: target.Place) -> None:
+        """See `Target.enter`."""
+        await enter(connection, self._generation)
+        await target.advance(connection, place)
 
 
 class Share(NamedTuple):
@@ -114,14 +112,14 @@ async def fill(
 
 async def fill_share(share: Share, moved: Callable[[int], None]) -> None:
     """Fill a share in this process; `moved(next_offset)` is called first and after every batch. Raises as `fill`."""
-    projector = GenerationProjector(share.settings.postgres, share.partition, share.generation)
+    projector = Projector(share.settings.postgres, share.partition, InactiveGeneration(share.generation))
     try:
         await _fill(share, projector, moved)
     finally:
         await projector.close()
 
 
-async def _fill(share: Share, projector: GenerationProjector, moved: Callable[[int], None]) -> None:
+async def _fill(share: Share, projector: Projector, moved: Callable[[int], None]) -> None:
     settings, partition, end = share.settings, share.partition, share.end
     start = await projector.locate()
     moved(start)

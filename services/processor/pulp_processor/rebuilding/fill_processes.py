@@ -12,11 +12,12 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
+from pulp_processor.consuming import internals
 from pulp_processor.rebuilding.errors import RebuildInterrupted
 from pulp_processor.rebuilding.fill import Filler, Share, fill_share
 
 _MOST: Final = 4
-"""More would leave Postgres too little for everybody else."""
+"""With more processes Postgres would have too little left for everybody else."""
 # Forked processes share the memory of what this one has imported.
 _context: Final[Any] = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
@@ -114,8 +115,9 @@ def _kill(child: _Child) -> None:
 
 
 def _serve(pipe: Connection) -> None:
-    """Fill the shares that come through the pipe, one after the other; for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all of us; the parent decides
+    """Fill the shares that arrive through the pipe, one after the other, forever."""
+    internals.install()  # a spawned process does not inherit it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         share: Share = pipe.recv()

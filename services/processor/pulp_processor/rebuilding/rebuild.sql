@@ -24,13 +24,13 @@ update generations set verified_at = null, accepted = null where generation = %(
 delete from generations where generation = %(generation)s and status <> 'active' returning generation;
 
 -- interrupt --
--- Cancels the statements that fill the generation now: they hold locks that dropping it needs.
+-- Cancels the statements that are filling the generation: dropping it needs the locks that they hold.
 select pg_cancel_backend(pid)
   from pg_stat_activity
  where datname = current_database() and application_name = %(name)s and pid <> pg_backend_pid();
 
 -- disconnect --
--- The same for a process that was stopped inside a transaction: it runs no statement that could be cancelled.
+-- The same for a process that was suspended inside a transaction: it runs no statement that could be cancelled.
 select pg_terminate_backend(pid)
   from pg_stat_activity
  where datname = current_database() and application_name = %(name)s and pid <> pg_backend_pid();
@@ -45,8 +45,8 @@ select set_config('search_path', %(schema)s, true), set_config('synchronous_comm
    for share;
 
 -- block_batches --
--- Every batch of the live projection locks a row of this table: a lock on the table waits for those, and keeps others
--- out. A lock on the row would starve, since batches share it.
+-- Every batch of the live projection locks the row of this table, shared. This lock on the table waits for those batches
+-- and blocks later ones; an exclusive lock on the row would starve.
 lock table active_generation in exclusive mode;
 
 -- block_readers --
@@ -65,7 +65,7 @@ update generations
  where generation = %(generation)s or status = 'active';
 
 -- notify_readers --
--- Readers learn the positions of the generation that they see from now on.
+-- Tells readers the positions of the generation that they see from now on.
 select pg_notify('pulp_positions', %(generation)s || ' ' || partition || ' ' || next_offset) from public.positions;
 
 -- copy_sent_flags --

@@ -1,1 +1,1 @@
-"""What an installation needs to be safe: looked at when a process starts, every minute, and by `pulp-tasks doctor`."""
+"""Checks of what an installation needs to be safe: at the start, every minute, and by `pulp-tasks doctor`."""

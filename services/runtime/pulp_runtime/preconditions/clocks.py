@@ -1,7 +1,7 @@
 """Whether the clocks agree: this machine's, the brokers' and Postgres's.
 
-A clock is read between two readings of this machine's, so the round trip bounds the error: an offset is told only where
-no moment in between explains it.
+Each clock is read between two readings of this machine's clock, so the round trip bounds the error. An offset is
+reported only if it exceeds that bound.
 """
 
 from pulp_events.clock import Offset
@@ -11,7 +11,7 @@ _MEND = "run a time service on each machine (chrony or systemd-timesyncd): chron
 
 
 def judge(broker: Offset | None, postgres: Offset | None, bound_s: float) -> list[Finding]:
-    """Clocks that are off by more than `bound_s`; None is one that was not read."""
+    """Findings about clocks that are off by more than `bound_s`; None stands for a clock that was not read."""
     found = []
     if broker is not None and broker.least_s > bound_s:
         found.append(

@@ -1,4 +1,4 @@
-"""Whether the database can hold what is put into it, and whether it keeps it."""
+"""Whether the database can store everything, and keeps it."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -10,14 +10,16 @@ from pulp_events.findings import Finding, Severity
 from pulp_projections.migrations import names
 from pulp_projections.sql import load
 
-OLDEST_VERSION: Final = 14
-_FULL: Final = 0.9
-"""The share of the connections beyond which it is told."""
+from pulp_runtime.preconditions import connections
+from pulp_runtime.preconditions.connections import Room
+
+OLDEST_VERSION: Final = 15
+_NO_LIMITS: Final = Room()
 _SQL: Final = load("pulp_runtime.preconditions", "database.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class DatabaseFacts:
     """What a role can see of its database."""
 
     name: str
@@ -30,43 +32,43 @@ class Facts:
     has_full_page_writes: bool
     has_synchronous_commit: bool
     has_autovacuum: bool
-    connections: int
-    most_connections: int
-    """Of all databases and roles, without those that are kept for superusers."""
     has_extension: bool
     can_get_extension: bool
     may_create_in_database: bool
     may_create_in_public: bool
     has_tables: bool
+    may_read_workers: bool
     owns_tables: bool
     owner: str | None
-    """Of the tables; None where there are none."""
+    """The owner of the tables; None if there are none."""
     elsewhere: list[str] = field(default_factory=list)
-    """Other schemas that hold tables of ours."""
+    """Other schemas that hold our tables."""
     is_guarded: bool = True
-    """The constraint is there that no two claims hold one resource."""
+    """Whether the constraint exists that keeps two holds from having one resource."""
     clock_s: float = 0.0
-    """Postgres's clock, between `asked_s` and `answered_s` of this machine's."""
+    """The time of Postgres' clock, read between `asked_s` and `answered_s` of this machine's clock."""
     asked_s: float = 0.0
     answered_s: float = 0.0
     version: int = OLDEST_VERSION
     pending: tuple[str, ...] = ()
-    """Migrations that were not applied yet."""
+    """Migrations that have not been applied yet."""
     unknown: tuple[str, ...] = ()
     """Migrations of a later release."""
     collation: tuple[str | None, str | None] = (None, None)
-    """The version of the locale that text was sorted by, and the one of the system now."""
+    """The version of the locale that indexes were built with, and the system's version now."""
+    room: Room = _NO_LIMITS
+    """For connections."""
 
     @property
     def may_migrate(self) -> bool:
-        """Whether this role can make and change the tables."""
+        """Whether this role may create and change the tables."""
         return self.owns_tables if self.has_tables else self.may_create_in_database and self.may_create_in_public
 
 
-async def look(connection: AsyncConnection) -> Facts:
-    """The facts, in two or three short queries. Raises `psycopg.Error`."""
+async def look(connection: AsyncConnection) -> DatabaseFacts:
+    """The facts, in a few short queries. Raises `psycopg.Error`."""
     asked_s = time.time()
-    async with connection.cursor(row_factory=class_row(Facts)) as cursor:
+    async with connection.cursor(row_factory=class_row(DatabaseFacts)) as cursor:
         await cursor.execute(_SQL["facts"])
         facts = (await cursor.fetchall())[0]
     answered_s = time.time()
@@ -85,16 +87,17 @@ async def look(connection: AsyncConnection) -> Facts:
         pending=tuple(name for name in known if name not in applied),
         unknown=tuple(sorted(set(applied) - set(known))),
         collation=collation,
+        room=await connections.look(connection, may_read_workers=facts.may_read_workers),
     )
 
 
-def judge(facts: Facts) -> list[Finding]:
+def judge(facts: DatabaseFacts) -> list[Finding]:
     """What is wrong with the database."""
     return [*_unusable(facts), *_unsafe(facts), *_writing(facts), *_room(facts)]
 
 
-def _unusable(facts: Facts) -> list[Finding]:
-    """Where nothing can work, or nothing may be changed."""
+def _unusable(facts: DatabaseFacts) -> list[Finding]:
+    """Faults with which nothing works, or nothing can be written."""
     found = []
     if facts.encoding != "UTF8":
         found.append(
@@ -110,8 +113,8 @@ def _unusable(facts: Facts) -> list[Finding]:
         found.append(
             _fault(
                 "database-version",
-                f"Postgres is version {facts.version}; {OLDEST_VERSION} is the oldest that can be used",
-                "statements fail, and the events are not projected",
+                f"Postgres is version {facts.version}; {OLDEST_VERSION} is the oldest that is supported",
+                "statements may fail, and then events are not projected",
                 "upgrade the server: pg_upgrade, or a new server, onto which the read model is projected again",
             )
         )
@@ -133,7 +136,7 @@ def _unusable(facts: Facts) -> list[Finding]:
     return found
 
 
-def _elsewhere(facts: Facts) -> Finding:
+def _elsewhere(facts: DatabaseFacts) -> Finding:
     schema = sql.Identifier(facts.elsewhere[0]).as_string()
     return _fault(
         "tables-elsewhere",
@@ -144,7 +147,7 @@ def _elsewhere(facts: Facts) -> Finding:
     )
 
 
-def _cannot_migrate(facts: Facts) -> Finding:
+def _cannot_migrate(facts: DatabaseFacts) -> Finding:
     return _fault(
         "migrations-pending",
         f"migrations are not applied, and {facts.role} may not apply them: {', '.join(facts.pending)}",
@@ -153,7 +156,7 @@ def _cannot_migrate(facts: Facts) -> Finding:
     )
 
 
-def _no_extension(facts: Facts) -> Finding:
+def _no_extension(facts: DatabaseFacts) -> Finding:
     if not facts.can_get_extension:
         mend = "install PostgreSQL's contrib modules on its machine (postgresql-contrib), then start again"
     else:
@@ -167,7 +170,7 @@ def _no_extension(facts: Facts) -> Finding:
     )
 
 
-def _unsafe(facts: Facts) -> list[Finding]:
+def _unsafe(facts: DatabaseFacts) -> list[Finding]:
     """Where what was written may be lost, or be found wrongly."""
     found = []
     if not facts.is_guarded:
@@ -218,9 +221,9 @@ def _unsafe(facts: Facts) -> list[Finding]:
     return found
 
 
-def _writing(facts: Facts) -> list[Finding]:
+def _writing(facts: DatabaseFacts) -> list[Finding]:
     """Where nothing can be written now."""
-    standing = "nothing is projected, no worker can claim a task, and reads stay as they are"
+    standing = "nothing is projected or assigned to workers, and reads stay as they are"
     if facts.is_standby:
         what = "Postgres is a standby, which takes no writes"
         mend = "name the primary in PULP_POSTGRES (with several hosts: target_session_attrs=read-write), or promote it"
@@ -235,17 +238,8 @@ def _writing(facts: Facts) -> list[Finding]:
     return []
 
 
-def _room(facts: Facts) -> list[Finding]:
-    found = []
-    if facts.connections >= _FULL * facts.most_connections:
-        found.append(
-            _warning(
-                "database-connections",
-                f"{facts.connections} of {facts.most_connections} connections are in use",
-                "processes that start or reconnect are refused",
-                "alter system set max_connections = N, and restart Postgres; or set PULP_API_CONNECTIONS lower",
-            )
-        )
+def _room(facts: DatabaseFacts) -> list[Finding]:
+    found = connections.judge(facts.room)
     if not facts.has_autovacuum:
         found.append(
             _warning(

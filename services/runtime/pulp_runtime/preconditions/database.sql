@@ -1,5 +1,5 @@
 -- facts --
--- All in one statement, of what any role may read. A name that this version of Postgres lacks is null.
+-- One statement, of what every role may read. A setting that this version of Postgres lacks is null.
 select current_database() as name,
        current_user as role,
        pg_encoding_to_char(d.encoding) as encoding,
@@ -9,14 +9,12 @@ select current_database() as name,
        current_setting('full_page_writes')::boolean as has_full_page_writes,
        current_setting('synchronous_commit') <> 'off' as has_synchronous_commit,
        current_setting('autovacuum')::boolean as has_autovacuum,
-       (select sum(numbackends) from pg_stat_database)::integer as connections,
-       current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
-           - coalesce(current_setting('reserved_connections', true)::integer, 0) as most_connections,
        exists (select from pg_extension where extname = 'btree_gist') as has_extension,
        exists (select from pg_available_extensions where name = 'btree_gist') as can_get_extension,
        has_database_privilege(d.oid, 'CREATE') as may_create_in_database,
        has_schema_privilege('public', 'CREATE') as may_create_in_public,
        m.oid is not null as has_tables,
+       coalesce(has_table_privilege(to_regclass('public.workers'), 'SELECT'), false) as may_read_workers,
        coalesce(pg_has_role(m.relowner, 'USAGE'), false) as owns_tables,
        (select pg_get_userbyid(relowner) from pg_class where oid = m.oid) as owner,
        array(select n.nspname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -32,6 +30,6 @@ select current_database() as name,
 select name from public.schema_migrations;
 
 -- collation --
--- From version 15 on.
+-- For Postgres 15 and later.
 select datcollversion, pg_database_collation_actual_version(oid)
   from pg_database where datname = current_database();

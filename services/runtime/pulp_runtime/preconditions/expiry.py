@@ -1,4 +1,4 @@
-"""Certificates that are about to expire: an outage that is known weeks before."""
+"""Certificates that are about to expire."""
 
 import re
 import ssl
@@ -17,12 +17,12 @@ _UTC_TIME: Final = 0x17
 
 
 def look(files: Iterable[Path]) -> list[Finding]:
-    """What is to be said of certificates in PEM files; one that cannot be read is told by who needs it."""
+    """Findings about certificates in PEM files. An unreadable file is reported where it is used, not here."""
     return [finding for path in files for finding in _judge(path, time.time())]
 
 
 def expiry_s(certificate: bytes) -> float:
-    """When a certificate in DER expires, since the epoch. Raises `ValueError` for what is none (RFC 5280, 4.1)."""
+    """When a DER certificate (RFC 5280, 4.1) expires, in seconds since the epoch. Raises `ValueError`."""
     try:
         (whole,) = _values(certificate)
         signed = next(_values(whole[1]))
@@ -47,7 +47,7 @@ def _judge(path: Path, now_s: float) -> list[Finding]:
 
 
 def _values(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The tag and the content of each value, one behind the other (X.690, 8.1)."""
+    """The tag and content of each value in a sequence (X.690, 8.1)."""
     at = 0
     while at < len(data):
         tag, length, at = data[at], data[at + 1], at + 2

@@ -9,16 +9,16 @@ from typing import Final
 from pulp_events.findings import Finding, Severity
 
 LEAST_FREE_BYTES: Final = 1 << 30
-"""Less free space is told."""
+"""With less free space there is a finding."""
 
 
 def look(storage: Path) -> list[Finding]:
-    """What is wrong with PULP_STORAGE."""
+    """Findings about PULP_STORAGE."""
     subject = str(storage)
     if not storage.exists():
         missing = next(each for each in storage.parents if each.exists())
         if os.access(missing, os.W_OK | os.X_OK):
-            return []  # the first worker makes it
+            return []  # the first worker creates it
         return [_unusable(subject, "it does not exist, and cannot be made")]
     if not storage.is_dir():
         return [_unusable(subject, "it is no folder")]

@@ -1,24 +1,25 @@
-"""All preconditions at once: the same for `readyz`, `status` and `pulp-tasks doctor`."""
+"""Runs all checks of preconditions, for `readyz`, `status` and `pulp-tasks doctor`."""
 
 import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import psycopg
 from pulp_events import admin, topic_states
-from pulp_events.clock import BrokerClock, Offset
+from pulp_events.clock import Offset, ServerClock
 from pulp_events.errors import LogRefused, LogUnavailable, SettingsError
 from pulp_events.findings import Finding, Severity
 from pulp_events.kafka import Kafka, Servers
-from pulp_events.settings import Installation
 from pulp_events.topics import Topics
 from pulp_projections.connection import certificate_files, connect
 
-from pulp_runtime.preconditions import clocks, database, expiry, folders
+from pulp_runtime.installation import Installation
+from pulp_runtime.preconditions import clocks, connections, database, dispatch, expiry, folders, pooling
 
 _LIMIT_S: Final = 5.0
 _silent: Final = logging.getLogger("pulp.preconditions.kafka")
@@ -28,27 +29,32 @@ _silent.propagate = False
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What is looked at; None is what this process has nothing to do with."""
+    """What to check; None for a part that this process does not use."""
 
     kafka: Servers | None
     postgres: str | None
     topics: Topics
     storage: Path | None = None
     certificates: tuple[Path, ...] = ()
-    """Those that this process shows to its own clients."""
+    """Certificates that this process presents to its clients."""
     clock_bound_s: float = 2.0
-    broker_clock: BrokerClock = field(default_factory=BrokerClock)
-    """Noted by whoever appends: a look itself writes nothing."""
+    looks_at_dispatch: bool = False
+    """Whether to look also for tasks that nothing will run."""
+    broker_clock: ServerClock = field(default_factory=ServerClock)
+    """Measured by appends of events; a check writes nothing itself."""
+    postgres_clock: ServerClock = field(default_factory=ServerClock)
+    """Measured by statements that the process sends anyhow; `look` measures it by itself."""
 
 
 def place_of(
     installation: Installation,
     *,
-    broker_clock: BrokerClock,
+    broker_clock: ServerClock,
+    postgres_clock: ServerClock | None = None,
     storage: Path | None = None,
     certificates: tuple[Path, ...] = (),
 ) -> Place:
-    """What a process of an installation looks at."""
+    """What a process of an installation checks."""
     return Place(
         kafka=installation.kafka,
         postgres=installation.postgres,
@@ -57,24 +63,25 @@ def place_of(
         certificates=certificates,
         clock_bound_s=installation.clock_bound_s,
         broker_clock=broker_clock,
+        postgres_clock=postgres_clock or ServerClock(),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found, worst first, and what could not be looked at."""
+    """The findings, worst first, and the parts that could not be checked."""
 
     findings: tuple[Finding, ...] = ()
     unchecked: tuple[str, ...] = ()
 
     @property
     def worst(self) -> Severity | None:
-        """The severity of the worst finding; None where there is none."""
+        """The severity of the worst finding; None without findings."""
         return self.findings[0].severity if self.findings else None
 
     @property
     def endangers_data(self) -> bool:
-        """Whether to go on is dangerous. A part that is away endangers nothing by itself."""
+        """Whether it is dangerous to go on. A part that is away endangers nothing by itself."""
         return any(each.severity is Severity.FAULT and each.check not in AWAY for each in self.findings)
 
 
@@ -82,8 +89,20 @@ AWAY = frozenset({"kafka-away", "kafka-refused", "postgres-away", "kafka-unset",
 
 
 async def look(place: Place) -> Report:
-    """Every check that can run, side by side; it takes a few seconds at most, and does not block the loop."""
-    parts = await asyncio.gather(_kafka(place), _postgres(place), _storage(place), _certificates(place))
+    """Run every possible check concurrently. Takes a few seconds at most, and does not block the event loop."""
+    return _joined(await asyncio.gather(_kafka(place), _postgres(place), _storage(place), _certificates(place)))
+
+
+async def look_here(place: Place) -> Report:
+    """Check what only this process can see, and ask no server: its storage, its certificates, and the clocks.
+
+    For processes of which there are many; the others look at the brokers, the topics and the database.
+    """
+    seen = clocks.judge(place.broker_clock.take(), place.postgres_clock.take(), place.clock_bound_s)
+    return _joined([Report(tuple(seen)), *await asyncio.gather(_storage(place), _certificates(place))])
+
+
+def _joined(parts: Sequence[Report]) -> Report:
     found = [each for part in parts for each in part.findings]
     order = list(Severity)
     found.sort(key=lambda each: order.index(each.severity))
@@ -108,14 +127,14 @@ async def _kafka(place: Place) -> Report:
 
 
 def _look_at_kafka(servers: Servers, topics: Topics) -> tuple[list[Finding], float | None]:
-    # What its client would log every few milliseconds while no broker answers is one finding here.
+    # The client's own log lines, one every few milliseconds while no broker answers, are replaced by one finding.
     connection = admin.connect(servers, logger=_silent)
     found = topic_states.findings(connection, topics, timeout_s=_LIMIT_S)
     return found, topic_states.newest_time_s(connection, topics.events, timeout_s=_LIMIT_S)
 
 
 def _ahead(newest_s: float | None) -> Offset | None:
-    """From the newest record's time alone: a time that has not come yet is ahead, one that is past tells nothing."""
+    """The offset by the newest record's time: a time in the future shows a clock ahead, one in the past nothing."""
     now_s = time.time()
     return Offset(newest_s - now_s, newest_s - now_s) if newest_s is not None and newest_s > now_s else None
 
@@ -127,13 +146,15 @@ async def _postgres(place: Place) -> Report:
         async with asyncio.timeout(_LIMIT_S + 1):
             async with await connect(place.postgres, "pulp-preconditions") as connection:
                 facts = await database.look(connection)
+                unrun = await dispatch.look(connection) if place.looks_at_dispatch and not facts.pending else []
+                pooler = await pooling.look(connection, place.postgres)
     except (psycopg.Error, TimeoutError, SettingsError) as error:
         reason = "no answer within 6 s" if isinstance(error, TimeoutError) else error
-        mend = "start it, or correct PULP_POSTGRES and its password"
+        mend = connections.advice(str(error)) or "start it, or correct PULP_POSTGRES and its password"
         away = _away("postgres-away", "Postgres", reason, "nothing is projected, and nothing can be read", mend)
         return Report((away,), ("the database", "its clock"))
     offset = Offset.measured(facts.asked_s, facts.clock_s, facts.answered_s)
-    return Report((*database.judge(facts), *clocks.judge(None, offset, place.clock_bound_s)))
+    return Report((*database.judge(facts), *unrun, *pooler, *clocks.judge(None, offset, place.clock_bound_s)))
 
 
 async def _storage(place: Place) -> Report:
@@ -143,12 +164,12 @@ async def _storage(place: Place) -> Report:
 
 
 async def _certificates(place: Place) -> Report:
-    """Those of the connections that this process makes, and its own."""
+    """Checks the certificates of this process and of its connections."""
     files = list(place.certificates)
     if isinstance(place.kafka, Kafka):
         tls = place.kafka.security.tls
         files += [each for each in (tls.ca, tls.certificate) if each is not None] if tls is not None else []
-    with contextlib.suppress(SettingsError):  # which is told where the connection is made
+    with contextlib.suppress(SettingsError):  # reported where the connection is made
         files += certificate_files(place.postgres) if place.postgres else []
     return Report(tuple(await asyncio.to_thread(expiry.look, files)) if files else ())
 

@@ -1,9 +1,9 @@
-"""The periodic look: what it finds is logged when it appears and when it goes."""
+"""Periodic checks, which log findings when they appear and when they are gone."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Never
 
@@ -13,22 +13,24 @@ from pulp_runtime.preconditions.looking import AWAY, Place, Report, look
 
 PERIOD_S: Final = 60.0
 _AWAY_S: Final = 5.0
-"""The period while Kafka or Postgres is away, so that it is not told for long after it has come back."""
+"""The period while Kafka or Postgres is away, so that its return is noticed soon."""
 _LEVELS: Final = {Severity.FAULT: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.NOTE: logging.INFO}
 _log = logging.getLogger("pulp.preconditions")
 
 
 class Watch:
-    """The last report."""
+    """Checks repeatedly; `report` is the last result."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, look: Callable[[Place], Awaitable[Report]] = look) -> None:
+        """`look` makes the checks."""
         self._place = place
+        self._look = look
         self.report = Report()
 
     async def look(self) -> None:
-        """Look now; log what has appeared and what has gone."""
+        """Check now, and log findings that are new or gone."""
         before = {_key(each): each for each in self.report.findings}
-        self.report = await look(self._place)
+        self.report = await self._look(self._place)
         now = {_key(each): each for each in self.report.findings}
         for key, finding in now.items():
             if key not in before:
@@ -38,7 +40,7 @@ class Watch:
                 _log.info("mended: %s: %s", finding.subject, finding.wrong, extra={"check": finding.check})
 
     async def keep(self) -> Never:
-        """Look every minute, for ever; a look that fails does not end it."""
+        """Check every minute, for ever; a failing check does not end it."""
         while True:
             try:
                 await self.look()
@@ -49,9 +51,9 @@ class Watch:
 
 
 @asynccontextmanager
-async def watching(place: Place) -> AsyncIterator[Watch]:
-    """A watch that is kept until the end."""
-    watch = Watch(place)
+async def watching(place: Place, look: Callable[[Place], Awaitable[Report]] = look) -> AsyncIterator[Watch]:
+    """A watch that checks until the context ends; `look` makes the checks."""
+    watch = Watch(place, look)
     task = asyncio.create_task(watch.keep(), name="preconditions")
     try:
         yield watch
@@ -62,5 +64,5 @@ async def watching(place: Place) -> AsyncIterator[Watch]:
 
 
 def _key(finding: Finding) -> tuple[str, str]:
-    """What stays while the words change, such as a number in them."""
+    """Identifies a finding while its text changes, such as a number in it."""
     return finding.check, finding.subject

@@ -27,7 +27,7 @@ class Answer:
     def __init__(
         self, response: httpcore.Response, asked: str, most_bytes: int, pace: Pace, spend: Callable[[int], None]
     ) -> None:
-        """`spend` is told how many bytes have come, and raises where its task may fetch no more."""
+        """`spend` is called with the number of received bytes, and raises once the task may fetch no more."""
         self._response, self._asked, self._most_bytes, self._pace = response, asked, most_bytes, pace
         self._spend = spend
         self.status = response.status

@@ -24,6 +24,7 @@ class FetchRefused(FetchFailed):
     """The worker's rules do not allow to fetch from there: `fetch-refused`. Nothing was sent."""
 
     code_of_kind = "fetch-refused"
+    is_final = True
 
 
 class TooLarge(LimitExceeded):

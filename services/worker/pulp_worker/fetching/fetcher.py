@@ -78,7 +78,7 @@ class Fetcher:
         self._environment = environment
         self._left_bytes = settings.task_bytes
         self._connections = connections
-        self._slots = asyncio.Semaphore(connections)  # a wait for a connection is no wait for a server
+        self._slots = asyncio.Semaphore(connections)  # waiting here is not waiting for a server
         self._pools = Pools(settings.rules, lookup, network, connections=connections, verify_tls=verify_tls)
         self._credential = credential
         if credential is not None and not verify_tls:

@@ -20,7 +20,7 @@ failed."""
 LONGEST_PAUSE_S: Final = 120.0
 """A server that asks for more has failed."""
 MOST_SMALL_STEPS: Final = 100
-"""So many tries may bring a little of a file and end: each is progress, and a server could go on like that."""
+"""How many attempts may each bring a part of a file: each is progress, and a server could go on for ever."""
 SMALL_STEP_BYTES: Final = 64 * 1024
 _SHORT_S: Final = 5.0
 """A try that ends within so many seconds may bring as little as it likes."""
@@ -55,7 +55,7 @@ _CLOCK: Final = Clock()
 
 
 class Patience:
-    """What a task knows of the servers that it asks, and how it asks them again."""
+    """What a task has learnt about its servers, and its retries."""
 
     def __init__(self, total_s: float, lowest_rate: int = 0, clock: Clock = _CLOCK) -> None:
         """`total_s` is for one file with all its tries; `lowest_rate` is what a long try must bring to be progress."""

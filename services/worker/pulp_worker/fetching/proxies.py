@@ -43,7 +43,7 @@ def proxy_for(scheme: str, host: str, port: int, env: Mapping[str, str]) -> Prox
 
 
 def named_proxy(url: str, variable: str) -> Proxy:
-    """The proxy that somebody has named; `variable` is what it is called in errors. Raises as `proxy_for` does."""
+    """The configured proxy; errors call it `variable`. Raises what `proxy_for` raises."""
     return _checked(Proxy(url if "://" in url else f"http://{url}", variable))
 
 
@@ -51,7 +51,7 @@ def _checked(proxy: Proxy) -> Proxy:
     try:
         parts = urlsplit(proxy.url)
         is_good = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, or brackets that hold no address
+    except ValueError:  # a port that is not a number, or brackets without an address
         raise FetchFailed(f"{proxy.variable} is not the URL of a proxy; write http://HOST:PORT") from None
     if parts.scheme not in _SCHEMES:
         kind = "a SOCKS proxy" if parts.scheme.startswith("socks") else "no proxy over http or https"

@@ -2,9 +2,11 @@
 
 import re
 from ipaddress import ip_address, ip_network
-from typing import Final
+from typing import Annotated, Final
 
 from msgspec import Struct
+from pulp_events.declared_settings import Setting, words, wrong
+from pulp_events.errors import SettingsError
 
 from pulp_worker.fetching.addresses import Address, Kind, Network, kind_of, unwrapped
 
@@ -20,6 +22,27 @@ class Refused(Exception):
     """The rules do not allow the destination. The reason is for no one but a test: all refusals read the same."""
 
 
+def _items(name: str, text: str) -> tuple[str, ...]:
+    found = words(text.lower())
+    bad = next(filter(_is_wrong, found), None)
+    if bad is not None:
+        raise SettingsError(
+            f"{name}: {bad!r} is neither public, private or loopback, nor a network such as 10.0.0.0/8, nor the name"
+            " of a host such as mirror.example.org or *.example.org (in ASCII letters)"
+        )
+    return found
+
+
+def _ports(name: str, text: str) -> tuple[tuple[int, int], ...]:
+    found = [_range(word) for word in words(text)]
+    if None in found:
+        raise wrong(name, text, "ports and ranges are expected, such as 80,443,8000-8999")
+    return tuple(each for each in found if each is not None)
+
+
+_HOSTS: Final = "`public`, `private`, `loopback`, networks and names of hosts"
+
+
 class Rules(Struct, frozen=True, kw_only=True):
     """What is on `allow` and not on `deny` may be fetched from; some addresses never.
 
@@ -28,9 +51,28 @@ class Rules(Struct, frozen=True, kw_only=True):
     over the loopback interface takes an item for the address as well.
     """
 
-    allow: tuple[str, ...] = ("public", "private")
-    deny: tuple[str, ...] = ()
-    ports: tuple[tuple[int, int], ...] = ((80, 80), (443, 443), (1024, _LARGEST_PORT))
+    allow: Annotated[
+        tuple[str, ...],
+        Setting("PULP_FETCH_ALLOW", "Where operations may fetch from.", parse=_items, allowed=_HOSTS),
+    ] = ("public", "private")
+    deny: Annotated[
+        tuple[str, ...],
+        Setting(
+            "PULP_FETCH_DENY",
+            "Where operations may not fetch from, even if it is allowed.",
+            parse=_items,
+            allowed=_HOSTS,
+        ),
+    ] = ()
+    ports: Annotated[
+        tuple[tuple[int, int], ...],
+        Setting(
+            "PULP_FETCH_PORTS",
+            "The ports that operations may fetch from.",
+            parse=_ports,
+            allowed="ports and ranges",
+        ),
+    ] = ((80, 80), (443, 443), (1024, _LARGEST_PORT))
     """First and last port of each range."""
 
     def check_host(self, host: str, port: int) -> None:
@@ -81,12 +123,12 @@ def literal(host: str) -> Address | None:
     return address
 
 
-def wrong_item(item: str) -> bool:
-    """Whether this is nothing that a list can hold."""
+def _is_wrong(item: str) -> bool:
+    """Whether no list can hold this."""
     return item not in _KINDS and _network(item) is None and (not _NAME.fullmatch(item) or _is_numeric(item))
 
 
-def ports_of(text: str) -> tuple[int, int] | None:
+def _range(text: str) -> tuple[int, int] | None:
     """First and last of `443` or `8000-8999`; None for anything else."""
     first, _, last = text.partition("-")
     if not first.isdecimal() or not (last or first).isdecimal():

@@ -1,8 +1,12 @@
-"""The settings of fetching. `pulp_worker.bounds` reads them from PULP_FETCH_*."""
+"""The settings of fetching, PULP_FETCH_*: how much an operation may fetch. Where from is in `rules`.
 
-from typing import Final
+`pulp_worker.bounds` reads them. The processes of operations get them from their worker, and read nothing.
+"""
+
+from typing import Annotated, Final
 
 from msgspec import Struct
+from pulp_events.declared_settings import Setting, absolute_path
 
 from pulp_worker.fetching.rules import Rules
 
@@ -16,26 +20,59 @@ class FetchSettings(Struct, frozen=True, kw_only=True):
     """Where an operation may fetch from, and how much. Durations are in seconds."""
 
     rules: Rules = _DEFAULT_RULES
-    redirects: int = 5
-    downgrade: bool = False
-    """Whether a redirect may lead from https to http."""
-    most_bytes: int = 16 * _GIB
-    """Of one file, as it is sent."""
-    task_bytes: int = 1024 * _GIB
-    """Of all that one fetcher of a task fetches."""
-    header_bytes: int = 64 * 1024
-    """Of the head of an answer."""
-    total_s: float = 4 * 3600
-    connect_s: float = 10
-    """For the name, the connection and TLS, each."""
-    read_s: float = 60
-    """For the head of an answer, and then without a byte."""
-    lowest_rate: int = 1000
-    """Bytes a second, on average over `rate_window_s`."""
-    rate_window_s: float = 30
-    unpacked_bytes: int = 4 * _GIB
-    """Of one file, when it is unpacked."""
-    unpacked_ratio: int = 300
-    """How many times larger a file may become when it is unpacked, once it has over 16 MiB."""
-    credentials: str | None = None
-    """A file of named credentials, or a folder of such files. The path alone: who needs one reads it."""
+    redirects: Annotated[int, Setting("PULP_FETCH_REDIRECTS", "How many redirects one fetch follows.")] = 5
+    downgrade: Annotated[
+        bool,
+        Setting("PULP_FETCH_DOWNGRADE", "Whether a redirect may lead from https to http.", choices=("no", "yes")),
+    ] = False
+    most_bytes: Annotated[int, Setting("PULP_FETCH_BYTES", "The most bytes of one file, as it is sent.", least=1)] = (
+        16 * _GIB
+    )
+    task_bytes: Annotated[
+        int, Setting("PULP_FETCH_TASK_BYTES", "The most bytes that one fetcher of a task fetches.", least=1)
+    ] = 1024 * _GIB
+    header_bytes: Annotated[
+        int, Setting("PULP_FETCH_HEADER_BYTES", "The most bytes of the head of an answer.", least=1024)
+    ] = 64 * 1024
+    total_s: Annotated[
+        float, Setting("PULP_FETCH_TOTAL_S", "How long one file may take, with all redirects.", least=1)
+    ] = 4 * 3600
+    connect_s: Annotated[
+        float,
+        Setting(
+            "PULP_FETCH_CONNECT_S",
+            "How long finding the address, the connection and TLS may take, each of them.",
+            least=0.1,
+        ),
+    ] = 10
+    read_s: Annotated[
+        float,
+        Setting(
+            "PULP_FETCH_READ_S", "How long the head of an answer may take, and then each wait for a byte.", least=0.1
+        ),
+    ] = 60
+    lowest_rate: Annotated[
+        int, Setting("PULP_FETCH_LOWEST_RATE", "The lowest rate of an answer, on average over the window; 0: any.")
+    ] = 1000
+    rate_window_s: Annotated[float, Setting("PULP_FETCH_RATE_WINDOW_S", "The window of the lowest rate.", least=1)] = 30
+    unpacked_bytes: Annotated[
+        int, Setting("PULP_FETCH_UNPACKED_BYTES", "The most bytes of one file when it is unpacked.", least=1)
+    ] = 4 * _GIB
+    unpacked_ratio: Annotated[
+        int,
+        Setting(
+            "PULP_FETCH_UNPACKED_RATIO",
+            "How many times larger a file may become when it is unpacked, once it has over 16 MiB.",
+            least=1,
+        ),
+    ] = 300
+    credentials: Annotated[
+        str | None,
+        Setting(
+            "PULP_FEED_CREDENTIALS",
+            "A file of named credentials for feeds, or a folder of such files.",
+            parse=absolute_path,
+            allowed="a path",
+        ),
+    ] = None
+    """The path alone: who needs a credential reads it. It is absolute, since an operation may change its folder."""

@@ -27,18 +27,18 @@ class Standing:
     ready_s: float = 0.0
     """When it may be asked again."""
     disappointments: int = 0
-    """Files in a row that it does not have, or has otherwise than they should be."""
+    """Files in a row that were missing or did not match."""
     lost_s: float = 0.0
     """How long the requests of these rounds took until they failed."""
     _last_failed_s: float = float("-inf")
 
     def succeeded(self) -> None:
-        """It has sent what it was asked for, or a part of it."""
+        """The server has sent the requested file, or a part of it."""
         self.rounds = self.disappointments = 0
         self.ready_s = self.lost_s = 0.0
 
     def disappointed(self) -> None:
-        """It has answered, and not with what it was asked for."""
+        """The server has answered, but not with the requested file."""
         self.rounds = 0
         self.ready_s = self.lost_s = 0.0
         self.disappointments += 1

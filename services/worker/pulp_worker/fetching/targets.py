@@ -30,7 +30,7 @@ class Target(NamedTuple):
 
 
 def target(url: str, asked: str) -> Target:
-    """Raises `FetchFailed` for what is no http or https URL, `FetchRefused` for one with a user name or password."""
+    """Raises `FetchFailed` unless it is an http or https URL, `FetchRefused` for one with a user name or password."""
     found = _target(url)
     if found is None:
         raise FetchFailed(f"{asked}: this is no http or https URL that can be fetched")

@@ -1,4 +1,4 @@
-"""URLs as texts: what is told of them, and whose they are. Pure."""
+"""URLs as text: what messages show of them, and their origin. Pure."""
 
 import re
 from typing import Final

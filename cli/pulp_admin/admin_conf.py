@@ -1,0 +1,113 @@
+"""Read `admin.conf`, the configuration file of Pulp 2's client: sections of `name = value`. Pure."""
+
+import configparser
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pulp_console.exits import CONFIG
+
+from pulp_admin.errors import Failure
+from pulp_admin.settings import CA_FILE, PASSWORD, URL, USERNAME, VERIFY
+
+_API: Final = "/pulp/api"
+_OF_THE_URL: Final = ("host", "port", "api_prefix")
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "server": (*_OF_THE_URL, "verify_ssl", "ca_path", "upload_chunk_size"),
+    "auth": ("username", "password"),
+}
+"""The sections that are read, and every name that Pulp 2 knows in them."""
+_KEYS: Final = (
+    ("server", "ca_path", CA_FILE.key),
+    ("auth", "username", USERNAME.key),
+    ("auth", "password", PASSWORD.key),
+)
+"""What is taken as it is, and the key that it has here."""
+_TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class ConfigValue(NamedTuple):
+    """A value of a setting, and where it stands."""
+
+    value: Any
+    source: str
+
+
+def is_admin_conf(text: str) -> bool:
+    """Whether a configuration file is of this kind: it begins with a section, and `admin.toml` has none."""
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line and line[0] not in "#;"), "").startswith("[")
+
+
+class AdminConf:
+    """The sections of several files in one: a later file goes before an earlier one, name by name."""
+
+    def __init__(self) -> None:
+        self._server: dict[str, ConfigValue] = {}
+
+    def add(self, path: Path, text: str) -> tuple[dict[str, ConfigValue], list[str]]:
+        """Return the settings that this file changes, by their keys, and warnings. Raises `Failure` (78)."""
+        sections = _sections(path, text)
+        server = sections.get("server", {})
+        self._server |= server
+        found: dict[str, ConfigValue] = {}
+        if not server.keys().isdisjoint(_OF_THE_URL):
+            found[URL.key] = self._url()
+        if "verify_ssl" in server:
+            found[VERIFY.key] = _truth("verify_ssl", server["verify_ssl"])
+        for section, name, key in _KEYS:
+            said = sections.get(section, {}).get(name)
+            if said is not None and said.value:
+                found[key] = said
+        return found, _warnings(sections)
+
+    def _url(self) -> ConfigValue:
+        """The server's URL, of what all files have said so far; Pulp 2 speaks HTTPS only."""
+        nothing = ConfigValue("", "")
+        host, port, prefix = (self._server.get(name, nothing) for name in _OF_THE_URL)
+        number, path = port.value or "443", (prefix.value or _API).rstrip("/")
+        if not (number.isascii() and number.isdigit()):
+            raise Failure(f"{port.source}: port = {number!r}: a number from 1 to 65535 is expected", CONFIG)
+        if not path.endswith(_API):
+            raise Failure(f"{prefix.source}: api_prefix = {prefix.value!r}: it has to end in {_API}", CONFIG)
+        name = host.value or socket.gethostname()
+        shown = f"[{name}]" if ":" in name and not name.startswith("[") else name
+        source = host.source or port.source or prefix.source
+        return ConfigValue(f"https://{shown}:{number}{path.removesuffix(_API)}", source)
+
+
+def _sections(path: Path, text: str) -> dict[str, dict[str, ConfigValue]]:
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read_string(text)
+    except configparser.MissingSectionHeaderError as error:
+        raise _unreadable(path, error.lineno) from None
+    except configparser.ParsingError as error:
+        raise _unreadable(path, error.errors[0][0]) from None
+    return {
+        section: {name: ConfigValue(value.strip(), f"{path}, [{section}]") for name, value in parser[section].items()}
+        for section in _NAMES
+        if parser.has_section(section)
+    }
+
+
+def _unreadable(path: Path, line: int) -> Failure:
+    """The parser's own message quotes the line, which may hold a password."""
+    return Failure(f"{path}: line {line}: a [section] or NAME = VALUE is expected", CONFIG)
+
+
+def _truth(name: str, said: ConfigValue) -> ConfigValue:
+    found = _TRUTHS.get(str(said.value).lower())
+    if found is None:
+        raise Failure(f"{said.source}: {name} = {said.value!r}: true or false is expected", CONFIG)
+    return ConfigValue(found, said.source)
+
+
+def _warnings(sections: Mapping[str, Mapping[str, ConfigValue]]) -> list[str]:
+    return [
+        f"warning: {said.source}: {name} is unknown, and ignored; known are: {', '.join(_NAMES[section])}"
+        for section, names in sections.items()
+        for name, said in names.items()
+        if name not in _NAMES[section]
+    ]

@@ -1,0 +1,62 @@
+"""The requests of a command on standard error: a line each with `-v`, bodies too with `-vv`. No line has a secret."""
+
+import json
+import time
+from typing import Any, Final
+
+import httpx
+from pulp_console.output import hint
+
+_SECRET: Final = ("password", "token", "secret", "key", "certificate", "csrf")
+_MOST_CHARACTERS: Final = 10_000
+_HIDDEN: Final = "..."
+
+
+class CallLog:
+    """Tells of requests, as often as `-v` was given."""
+
+    def __init__(self, verbosity: int = 0) -> None:
+        self._verbosity = verbosity
+
+    def answered(self, response: httpx.Response, seconds: float | None = None) -> None:
+        """Tell of a request and its answer, which took so long; a stream has no time, and its body is left alone."""
+        if not self._verbosity:
+            return
+        request = response.request
+        cid = response.headers.get("correlation-id")
+        after = "" if seconds is None else f" after {seconds:.3f} s"
+        told = f" (correlation id {cid})" if cid else ""
+        hint(f"{_now()} {request.method} {request.url}: {response.status_code}{after}{told}")
+        if self._verbosity > 1 and seconds is not None:
+            for mark, body in ((">", request.content), ("<", response.content)):
+                if body:
+                    hint(f"{mark} {_without_secrets(body)}")
+
+    def failed(self, request: str, error: httpx.RequestError) -> None:
+        """Tell of a request without an answer."""
+        if self._verbosity:
+            hint(f"{_now()} {request}: {type(error).__name__}: {error}")
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _without_secrets(body: bytes) -> str:
+    """The JSON of a body; of another body only how long it is, since it may hold anything."""
+    try:
+        text = json.dumps(_hidden(json.loads(body)), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return f"{len(body)} bytes that are not JSON"
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}... ({len(text)} characters)"
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _HIDDEN if _is_secret(str(name)) else _hidden(each) for name, each in value.items()}
+    return [_hidden(each) for each in value] if isinstance(value, list) else value
+
+
+def _is_secret(name: str) -> bool:
+    """`password`, `access_token`, `client_key`: by the last word of the name."""
+    return name.lower().replace("-", "_").rsplit("_", 1)[-1] in _SECRET

@@ -1,0 +1,94 @@
+"""`pulp-admin login` and `logout`: a token of the server is kept instead of a password."""
+
+import contextlib
+import socket
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import click
+from pulp_console.exits import DATA, DENIED
+from pulp_console.groups import examples
+from pulp_console.output import hint, show
+
+from pulp_admin import settings
+from pulp_admin.app import App, with_app
+from pulp_admin.errors import Failure, NotFound
+from pulp_admin.paths import api_path
+from pulp_admin.sessions import Session
+
+if TYPE_CHECKING:
+    from pulp_admin.client import Client
+
+_LIFETIME: Final = timedelta(days=7)
+"""As long as a session of Pulp 2."""
+_MOST_CHARACTERS: Final = 60
+_TOKENS: Final = api_path("v3", "tokens")
+
+
+@click.command(epilog=examples("pulp-admin login -u jo", "pulp-admin login -u jo --password-file ./password"))
+@click.option("--username", "-u", metavar="NAME", help="Who logs in.")
+@click.option("--password", "-p", metavar="TEXT", help="The password. Others see it in the list of processes.")
+@click.option("--password-file", metavar="FILE", help="A file with the password; without either it is asked for.")
+@with_app
+def login(app: App, **given: str | None) -> None:
+    """Log in, for seven days.
+
+    The server makes a token. It is kept in ~/.pulp/sessions.json, readable by you alone; the password is not kept. The
+    token counts for this server where no option and no variable names a user. `logout` ends it.
+    """
+    if given["password"] and given["password_file"]:
+        raise click.UsageError("Give --password or --password-file, not both.")
+    app.flags = {**app.flags, **{name: value for name, value in given.items() if value}}
+    username = app.username
+    if username is None:
+        context = click.get_current_context()
+        raise click.MissingParameter(ctx=context, param=context.command.params[0])
+    app.flags["username"] = username  # neither a session nor a token of the environment makes another token
+    client = app.client
+    earlier = client.sessions.recall(client.url)
+    client.sessions.check()
+    made = _token(client)
+    session = Session(token=made["token"], token_id=made["id"], username=username, expires_at=made["expires_at"])
+    client.sessions.keep(client.url, session)
+    if earlier is not None and earlier.username == username:
+        with contextlib.suppress(Failure):  # it may have ended by itself
+            client.delete(api_path("v3", "tokens", earlier.token_id))
+    told = f"Successfully logged in. The session will expire at {_second(session.expires_at)}."
+    show(app.output, {"username": username, "url": client.url, "expires_at": session.expires_at}, lambda: [told])
+
+
+@click.command(epilog=examples("pulp-admin logout"))
+@with_app
+def logout(app: App) -> None:
+    """End the session of `login`, on the server and here."""
+    client = app.client
+    session = client.sessions.recall(client.url)
+    if session is None:
+        show(app.output, {"removed": False, "url": client.url}, lambda: ["No session found, nothing to do."])
+        return
+    try:
+        client.end(session)
+    except Failure as failure:
+        if failure.code != DENIED:  # else it had ended already
+            until = _second(session.expires_at)
+            hint(f"The server could not end the session, which expires at {until}: {failure.message}")
+    client.sessions.forget(client.url)
+    show(app.output, {"removed": True, "url": client.url}, lambda: ["Session successfully removed."])
+
+
+def _token(client: "Client") -> dict[str, Any]:
+    """Let the server make a token. Raises `Failure`, also for a server that makes none."""
+    name = f"login on {socket.gethostname()[:_MOST_CHARACTERS]} {uuid4().hex[:8]}"
+    try:
+        return dict(client.create(_TOKENS, {"name": name, "expires_in_seconds": int(_LIFETIME.total_seconds())}))
+    except NotFound:
+        raise Failure(
+            f"The server {client.url} makes no tokens, so there is nothing to keep. Put the password into a file of"
+            f" mode 0600, and name it with {settings.PASSWORD_FILE.flag}.",
+            DATA,
+        ) from None
+
+
+def _second(time: str | None) -> str:
+    return "-" if time is None else f"{time[:19]}Z"

@@ -1,0 +1,126 @@
+"""`pulp-admin queue`: what waits, by queue and by resource, and why a task does."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import click
+from pulp_console.groups import examples
+from pulp_console.ids import TaskId
+from pulp_console.output import show, table, wrap
+
+from pulp_admin.app import App, with_app
+from pulp_admin.ids import TASK_ID, resolve
+from pulp_admin.options import RESOURCE
+from pulp_admin.paths import api_path, id_in
+from pulp_admin.why import age, holder_rows, why_lines
+
+_MOST_RESOURCES: Final = 10
+_MOST_IN_LINE: Final = 20
+
+
+@click.command(
+    epilog=examples(
+        "pulp-admin queue",
+        "pulp-admin queue --resource repository:zoo",
+        "pulp-admin queue --task-id e239ae4f",
+        "pulp-admin --output json queue | jq '.queues[] | {name, runnable}'",
+    )
+)
+@click.option("--resource", type=RESOURCE, metavar="TYPE:ID", help="Who holds this, and who waits for it, in order.")
+@click.option("--task-id", type=TASK_ID, metavar="ID", help="Why this task waits, and which tasks are before it.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1, max=1000),
+    metavar="N",
+    help=f"At most so many resources [{_MOST_RESOURCES}], or tasks that wait for one [{_MOST_IN_LINE}].",
+)
+@with_app
+def queue(app: App, resource: str | None, task_id: TaskId | None, limit: int | None) -> None:
+    """Show what waits: by queue, and for which resources.
+
+    Runnable tasks lack nothing but a worker with a free slot. Blocked ones wait for a resource or another task, or
+    their user may run no more at once: more workers would not help. Unserved ones no live worker can run.
+    """
+    if resource is not None and task_id is not None:
+        raise click.UsageError("Give --resource or --task-id, not both.")
+    if task_id is not None:
+        found = app.client.get(api_path("v3", "tasks", resolve(app.client, task_id), "why"))
+        show(app.output, found, lambda: why_lines(found))
+    elif resource is not None:
+        params = {"resource": resource, "limit": limit or _MOST_IN_LINE}
+        line = app.client.get(api_path("v3", "resources", "line"), params)
+        show(app.output, line, lambda: _line(line))
+    else:
+        queues = list(app.client.get(api_path("v3", "queues"))["results"])
+        page = app.client.get(api_path("v3", "resources"), {"limit": limit or _MOST_RESOURCES})
+        both = {"queues": queues, "resources": page["results"], "resource_count": page["count"]}
+        show(app.output, both, lambda: _overview(both))
+
+
+def _overview(both: Mapping[str, Any]) -> Iterator[str]:
+    numbers = ("runnable", "blocked", "running", "unserved")
+    rows = [
+        [*(str(row[name]) for name in numbers), age(row["oldest_wait_seconds"]), row["name"]] for row in both["queues"]
+    ]
+    if not rows:
+        yield "No task waits or runs, and no worker is online."
+        return
+    yield from table(rows, ("RUNNABLE", "BLOCKED", "RUNNING", "UNSERVED", "OLDEST WAIT", "QUEUE"))
+    for row in both["queues"]:
+        yield from _warning(row)
+    resources = both["resources"]
+    if resources:
+        yield ""
+        yield from table(
+            [[str(row["waiting"]), *_holder(row["held_by"]), row["resource"]] for row in resources],
+            ("WAITING", "HELD BY", "RESOURCE"),
+        )
+    more = both["resource_count"] - len(resources)
+    if more > 0:
+        yield f"... {more} more"
+
+
+def _warning(row: Mapping[str, Any]) -> list[str]:
+    if not row["unserved"]:
+        return []
+    tasks = "1 task waits" if row["unserved"] == 1 else f"{row['unserved']} tasks wait"
+    what = (
+        "which no live worker serves: start one with --queue, or cancel them."
+        if not row["workers"]
+        else "for an operation that none of its live workers offers: install its package there, and restart them."
+    )
+    return wrap("Warning:  ", f"{tasks} in queue {row['name']}, {what}")
+
+
+def _holder(held_by: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not held_by:
+        return ["-"]
+    more = f" +{len(held_by) - 1}" if len(held_by) > 1 else ""
+    return [id_in(held_by[0]["task"]) + more]
+
+
+def _line(line: Mapping[str, Any]) -> Iterator[str]:
+    yield from wrap("Resource:  ", line["resource"])
+    if line["held_by"]:
+        yield ""
+        yield from table(list(holder_rows(line["held_by"])), ("HELD BY", "ACCESS", "FOR", "WORKER"))
+    else:
+        yield "Held by:   nobody"
+    if not line["tasks"]:
+        yield "Waiting:   nobody"
+        return
+    yield ""
+    yield from table(
+        [
+            [str(row["place"]), id_in(row["task"]), row["access"], age(row["wait_seconds"]), _what(row)]
+            for row in line["tasks"]
+        ],
+        ("PLACE", "TASK", "ACCESS", "WAITS", "OPERATION"),
+    )
+    more = line["waiting"] - len(line["tasks"])
+    if more > 0:
+        yield f"... {more} more"
+
+
+def _what(row: Mapping[str, Any]) -> str:
+    return f"{row['name']} (passed over: nobody could run it)" if row["passed_over"] else str(row["name"])

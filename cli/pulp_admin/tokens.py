@@ -1,0 +1,139 @@
+"""`pulp-admin tokens`: bearer tokens, which stand for a user in scripts and programs."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import click
+from pulp_console.asking import confirm, yes_option
+from pulp_console.exits import DATA
+from pulp_console.groups import Choice, Group, examples
+from pulp_console.output import hint, show, table
+from pulp_console.times import duration_of
+
+from pulp_admin.app import App, with_app
+from pulp_admin.client import Client
+from pulp_admin.errors import Failure
+from pulp_admin.paths import ApiPath, api_path
+
+ROLES: Final = ("viewer", "operator", "submitter", "admin")
+_HEAD: Final = ("NAME", "USER", "ROLE", "CREATED", "EXPIRES", "LAST USED", "ID", "STATE")
+
+
+class LifetimeType(click.ParamType):
+    """For how long, such as `12h` or `30d`; the value is in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            found = duration_of(value.strip().lower())
+        except OverflowError:
+            found = None
+        if found is None or found < timedelta(seconds=1):
+            return self.fail(f"{value!r} is no duration: such as 12h, 30d or 1d12h is expected", param, ctx)
+        return int(found.total_seconds())
+
+
+@click.group(cls=Group, epilog=examples("pulp-admin tokens create --name ci --role submitter --expires 90d"))
+def tokens() -> None:
+    """Make, list and revoke bearer tokens.
+
+    A token stands for its user in scripts and programs, with a role of its own and an end, and can be revoked without
+    another password. The server keeps no more than a hash of it.
+    """
+
+
+@tokens.command(
+    epilog=examples(
+        "pulp-admin tokens create --name ci --role submitter --expires 90d",
+        "pulp-admin tokens create --name laptop > token",
+    )
+)
+@click.option("--name", required=True, metavar="NAME", help="What it is for; no other valid token of the user has it.")
+@click.option("--role", type=Choice(ROLES), help="The most that it allows. Default: the user's role.")
+@click.option(
+    "--expires",
+    "lifetime_s",
+    type=LifetimeType(),
+    default="30d",
+    metavar="DURATION",
+    help="When it ends. Default: 30d.",
+)
+@with_app
+def create(app: App, name: str, role: str | None, lifetime_s: int) -> None:
+    """Make a token, and print it. Nothing shows it again.
+
+    With the user's role taken away or lowered, a token allows no more than that. A token cannot make tokens.
+    """
+    body = {"name": name, "expires_in_seconds": lifetime_s, **({} if role is None else {"role": role})}
+    made = dict(app.client.create(api_path("v3", "tokens"), body))
+    show(app.output, made, lambda: [made["token"]])
+    whose = f"Token {made['name']} of {made['user']}, with the role {made['role']}"
+    hint(f"{whose}, until {_second(made['expires_at'])}. Nothing shows it again.")
+
+
+@tokens.command("list", epilog=examples("pulp-admin tokens list", "pulp-admin tokens list --all --output json"))
+@click.option("--user", metavar="NAME", help="Those of this user, for administrators. Default: one's own.")
+@click.option("--all", "is_all", is_flag=True, help="Those of all users, for administrators.")
+@with_app
+def list_(app: App, user: str | None, is_all: bool) -> None:
+    """List tokens, with their ends.
+
+    LAST USED is accurate to a minute.
+    """
+    found = list(_found(app.client, user, is_all=is_all))
+    show(app.output, found, lambda: table([_row(each) for each in found], _HEAD, width=None))
+    if not found:
+        hint("There is no token. To make one: pulp-admin tokens create --name NAME")
+
+
+@tokens.command(epilog=examples("pulp-admin tokens revoke --name ci"))
+@click.option("--name", metavar="NAME", help="The token's name.")
+@click.option("--id", "token_id", metavar="ID", help="The token's id, as `tokens list` shows it.")
+@click.option("--user", metavar="NAME", help="Whose token the name is, for administrators. Default: one's own.")
+@yes_option
+@with_app
+def revoke(app: App, name: str | None, token_id: str | None, user: str | None, is_sure: bool) -> None:
+    """Revoke a token, after a question.
+
+    Within five seconds no server takes it any more.
+    """
+    if (name is None) == (token_id is None):
+        raise click.UsageError("Give --name or --id.")
+    path = _path(app.client, str(name), user) if token_id is None else api_path("v3", "tokens", token_id)
+    confirm(f"Revoke the token {name or token_id}? Whoever uses it has to get another one.", is_sure=is_sure)
+    revoked = app.client.delete(path)
+    show(app.output, revoked, lambda: [f"revoked {revoked['name']} of {revoked['user']}"])
+
+
+def _found(client: Client, user: str | None, *, is_all: bool = False) -> Sequence[dict[str, Any]]:
+    params = {"all": "true"} if is_all else {} if user is None else {"user": user}
+    return list(client.pages(api_path("v3", "tokens"), params))
+
+
+def _path(client: Client, name: str, user: str | None) -> ApiPath:
+    for each in _found(client, user):
+        if each["name"] == name and each["revoked_at"] is None:
+            return api_path("v3", "tokens", each["id"])
+    raise Failure(
+        f"There is no token {name} that could be revoked. To see those there are: pulp-admin tokens list", DATA
+    )
+
+
+def _row(token: Mapping[str, Any]) -> list[str]:
+    state = (
+        "valid"
+        if token["valid"]
+        else "expired"
+        if token["revoked_at"] is None
+        else f"revoked by {token['revoked_by'] or '-'}"
+    )
+    times = [_second(token[key]) for key in ("pulp_created", "expires_at", "last_used_at")]
+    return [token["name"], token["user"], token["role"], *times, token["id"], state]
+
+
+def _second(text: str | None) -> str:
+    return "-" if text is None else f"{text[:19]}Z"

@@ -1,0 +1,31 @@
+"""Gives a processor what submits the tasks of ticks: the API's own submission, loaded when the first tick is due."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pulp_accounts.users import Role
+    from pulp_events.log import TimedLog
+    from pulp_runtime.tick_submission import MakeTickSubmitter, OpenTickSubmitter, TickSubmitter
+
+
+def submitting_to(conninfo: str, quotas: "Mapping[Role, str]") -> "MakeTickSubmitter":
+    """What a processor makes its submitter with; `quotas` are those of roles."""
+
+    def make(log: "TimedLog", partitions: int) -> "OpenTickSubmitter":
+        return partial(_open, log, conninfo, partitions, quotas)
+
+    return make
+
+
+@asynccontextmanager
+async def _open(
+    log: "TimedLog", conninfo: str, partitions: int, quotas: "Mapping[Role, str]"
+) -> "AsyncIterator[TickSubmitter]":
+    scheduled = await asyncio.to_thread(import_module, "pulp_api.scheduled")  # takes half a second, once
+    async with scheduled.open_tick_submitter(log, conninfo, partitions, quotas) as submitter:
+        yield submitter

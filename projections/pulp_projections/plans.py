@@ -1,0 +1,33 @@
+"""How statements are planned that find few rows by their keys, in tables whose statistics mislead.
+
+Statistics of a queue are nearly always from when it was empty, so a plan that reads all of a table seems to be free.
+"""
+
+import asyncio
+from typing import Final
+
+from psycopg import AsyncConnection
+
+BY_KEYS: Final = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+"""Settings of such a connection. To plan a statement takes several times as long as to run it, so plans are kept."""
+_KEPT_S: Final = 2.0
+"""A plan that was made while a table was empty may read all of it once it is full."""
+
+
+class KeptPlans:
+    """Those of one connection."""
+
+    def __init__(self) -> None:
+        self._kept_until_s = 0.0
+
+    async def renew(self, connection: AsyncConnection) -> None:
+        """Forget them, unless they are new. Raises `psycopg.Error`."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._kept_until_s:
+            await connection.execute("discard plans")
+            self._kept_until_s = now_s + _KEPT_S

@@ -1,0 +1,154 @@
+"""Reads what waits: by queue, by resource, and before one task."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from psycopg import AsyncConnection
+from psycopg.sql import SQL
+from psycopg.types.json import Json
+from pulp_events.task import State
+
+from pulp_projections.sql import load
+
+_SQL: Final = load("pulp_projections.reading", "queue.sql")
+_PIECES: Final = {
+    **{name: SQL(_SQL[name]) for name in ("waiting", "uses", "holders")},
+    "passed_over": SQL(_SQL["passed_over"]).format(),
+    "holds": SQL(load("pulp_projections", "workers.sql")["holds"]),
+}
+_MOST_BEFORE: Final = 10
+"""The most tasks before another one that are named."""
+
+RunningOf = Callable[[str, str], int | None]
+"""How many tasks of a user may run at once, by the user's role and own quota; None means any number."""
+
+
+class QueueRow(NamedTuple):
+    """One queue: its tasks that have not ended, and the live workers that serve it and do not drain."""
+
+    name: str
+    runnable: int
+    """Tasks for which only a worker with a free slot is missing."""
+    blocked: int
+    """Waiting tasks that would not run whatever the number of workers: now for a resource, a dependency or a limit."""
+    running: int
+    """Tasks that occupy a slot."""
+    unserved: int
+    """Waiting tasks that no live worker can run, runnable or blocked."""
+    oldest_at: datetime | None
+    """When the task was accepted that has waited longest; None if none waits."""
+    workers: int
+    slots: int
+    free_slots: int
+
+
+class Holder(Struct, frozen=True):
+    """One that holds a resource: the task that is running, or about to start."""
+
+    task_id: UUID
+    state: State | None
+    worker: str
+    is_exclusive: bool
+    since: datetime
+    """When it was assigned."""
+
+
+class ResourceRow(NamedTuple):
+    """One resource that tasks wait for, or hold."""
+
+    resource: str
+    waiting: int
+    oldest_at: datetime | None
+    held_by: tuple[Holder, ...]
+    """At most 20, an exclusive holder first."""
+
+
+class ResourcePage(NamedTuple):
+    """One page of resources, and how many there are in total."""
+
+    rows: list[ResourceRow]
+    total: int
+
+
+class InLine(NamedTuple):
+    """One task that waits for a resource."""
+
+    task_id: UUID
+    operation: str
+    queue: str
+    is_exclusive: bool
+    accepted_at: datetime
+    is_passed_over: bool
+    """Later tasks do not wait for it, since nobody could run it for too long."""
+
+
+class Line(NamedTuple):
+    """Who holds a resource, and the first that wait for it, in order."""
+
+    held_by: tuple[Holder, ...]
+    tasks: list[InLine]
+    waiting: int
+    """How many wait in total."""
+
+
+class Before(NamedTuple):
+    """What is before a task on one of its resources."""
+
+    resource: str
+    is_exclusive: bool
+    """How the task uses the resource."""
+    waiting: int
+    """How many tasks that conflict with it wait before it."""
+    tasks: list[UUID]
+    """The first ten of these."""
+    held_by: tuple[Holder, ...]
+
+
+async def queues(
+    connection: AsyncConnection, *, unserved_s: float, running_of: RunningOf = lambda _role, _own: None
+) -> list[QueueRow]:
+    """Every queue that has tasks or live workers, by name. Reads each waiting task once."""
+    rooms = {}
+    for name, role, own, running in await _rows(connection, "users", {}):
+        most = running_of(role, own)
+        if most is not None:
+            rooms[f"user:{name}"] = max(0, most - running)
+    values = {"unserved_s": unserved_s, "rooms": Json(rooms)}
+    return [QueueRow(*row) for row in await _rows(connection, "queues", values)]
+
+
+async def busiest(connection: AsyncConnection, *, limit: int, offset: int = 0) -> ResourcePage:
+    """The resources for which most tasks wait first. Reads each waiting task once."""
+    found = await _rows(connection, "busiest", {"limit": limit, "skip": offset})
+    rows = [ResourceRow(resource, waiting, oldest, _holders(text)) for resource, waiting, oldest, text, _ in found]
+    return ResourcePage(rows, found[0][-1] if found else offset)
+
+
+async def line_of(connection: AsyncConnection, resource: str, *, limit: int, unserved_s: float) -> Line:
+    """Who holds and waits for a resource (TYPE:ID). Reads each waiting task once."""
+    [(text,)] = await _rows(connection, "held_by", {"resource": resource})
+    values = {"resource": resource, "limit": limit, "unserved_s": unserved_s}
+    found = await _rows(connection, "in_line", values)
+    return Line(_holders(text), [InLine(*row[:-1]) for row in found], found[0][-1] if found else 0)
+
+
+async def before(connection: AsyncConnection, task_id: UUID, *, unserved_s: float) -> list[Before]:
+    """What is before a task on each of its resources, by name. Reads each waiting task once."""
+    values = {"task_id": task_id, "unserved_s": unserved_s, "most": _MOST_BEFORE}
+    return [
+        Before(resource, is_exclusive, waiting, tasks or [], _holders(text))
+        for resource, is_exclusive, waiting, tasks, text in await _rows(connection, "before", values)
+    ]
+
+
+def _holders(text: str) -> tuple[Holder, ...]:
+    return msgspec.json.decode(text, type=tuple[Holder, ...])
+
+
+async def _rows(connection: AsyncConnection, name: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(SQL(_SQL[name]).format(**_PIECES), values)
+    return await cursor.fetchall()

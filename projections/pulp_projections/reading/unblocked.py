@@ -1,0 +1,51 @@
+"""When a task became runnable: nothing was missing any more but a worker with a free slot.
+
+It is worked out from the rows of the tasks that were before it, so it is the same after a rebuild.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final, LiteralString
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.sql import SQL
+
+from pulp_projections.sql import load
+
+
+def _expression() -> LiteralString:
+    pieces = load("pulp_projections.reading", "unblocked.sql")
+    plain = {name: SQL(pieces[name]) for name in ("is_before", "left_at", "waited_until")}
+    waiting = {name: SQL(load("pulp_projections.reading", "waiting.sql")[name]) for name in ("aside", "passed_over")}
+    aside = waiting["aside"].format(row=SQL("s"), passed_over=waiting["passed_over"].format(row=SQL("s")))
+    known = {
+        "is_before": plain["is_before"],
+        "ended_at": SQL(pieces["ended_at"]).format(**plain),
+        "is_open": SQL(pieces["is_open"]).format(**plain, aside=aside),
+    }
+    earlier = SQL(pieces["earlier"])
+    first = earlier.format(**known, bounds=SQL(pieces["first_bounds"]))
+    following = earlier.format(**known, bounds=SQL(pieces["next_bounds"]))
+    on_resources = SQL(pieces["on_resources"]).format(**known, first=first, next=following)
+    dependencies = SQL(pieces["dependencies"]).format(**plain)
+    whole = SQL(pieces["unblocked_at"]).format(dependencies=dependencies, on_resources=on_resources)
+    return whole.as_string()
+
+
+UNBLOCKED_AT: Final = _expression()
+"""The SQL of the time, of a row of `tasks t`; its parameter is `unserved_s`."""
+_TIMES: Final = (
+    SQL(load("pulp_projections.reading", "unblocked.sql")["times"]).format(unblocked_at=SQL(UNBLOCKED_AT)).as_bytes()
+)
+
+
+async def unblocked_at(
+    connection: AsyncConnection, task_ids: Iterable[UUID], *, unserved_s: float
+) -> dict[UUID, datetime | None]:
+    """When each task became runnable; None while something stops it, or if something did until it ended.
+
+    `unserved_s` has to equal the setting of the processors.
+    """
+    cursor = await connection.execute(_TIMES, {"task_ids": list(task_ids), "unserved_s": unserved_s})
+    return dict(await cursor.fetchall())

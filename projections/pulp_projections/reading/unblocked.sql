@@ -1,0 +1,86 @@
+-- unblocked_at --
+-- When nothing stopped the task `t` any more but that no worker was free: the end of the last of all that it had to wait for, or its
+-- acceptance. Null while something stops it, and where something did until it ended without having started.
+(case when t.depends_on = '{{}}' and t.exclusive_resources = '{{}}' and t.shared_resources = '{{}}' then t.accepted_at
+      else (select case when bool_or(b.is_open) then null
+                        else least(t.started_at, greatest(t.accepted_at, max(b.ended_at))) end
+              from ({dependencies} union all {on_resources}) b) end)
+
+-- dependencies --
+select s.finished_at as ended_at,
+       t.started_at is null and (s.state is distinct from 'successful' or s.finished_at > {waited_until}) as is_open
+  from unnest(t.depends_on) d (task_id)
+  left join tasks s on s.task_id = d.task_id
+
+-- on_resources --
+-- From the task back through the exclusive uses of each resource, until one that has started: everything before it that conflicts with
+-- it had ended by then. If the task's own use is exclusive, also the shared uses since. Tasks that ended after this one began were
+-- passed over. At most 250 exclusive uses and 1,000 shared ones are read.
+select b.ended_at, b.is_open
+  from (select resource, bool_or(is_exclusive) as is_exclusive
+          from (select unnest(t.exclusive_resources) as resource, true as is_exclusive
+                 union all
+                select unnest(t.shared_resources), false) a
+         group by resource) u
+ cross join lateral (
+       with recursive walk as (
+           (select n.*, 1 as step
+              from (select null::timestamptz as wall_at) w, lateral ({first}) n)
+            union all
+           (select n.*, w.step + 1
+              from walk w, lateral ({next}) n
+             where not w.is_open and w.step < 250))
+       select ended_at, is_open from walk
+        union all
+       select {ended_at}, {is_open}
+         from (select task_id from task_resources
+                where u.is_exclusive and resource = u.resource and access = 's' and accepted_at <= t.accepted_at
+                  and accepted_at >= coalesce((select max(wall_at) from walk), '-infinity')
+                order by accepted_at desc
+                limit 1000) k
+         join tasks s on s.task_id = k.task_id
+        where {is_before}
+        union all
+       select null, true
+         from reservations v
+        where t.state = 'waiting' and v.resource = u.resource and (v.exclusive or u.is_exclusive)
+          and not exists (select from claims c
+                           where c.task_id = t.task_id and c.hold_id = v.hold_id and c.released_at is null)) b
+
+-- earlier --
+-- The last exclusive use of the resource before the task, or before that of `w`, if it is not before the one at which the walk ends.
+select k.accepted_at, k.task_id,
+       coalesce(w.wall_at, case when s.started_at is not null and s.finished_at is not null and {is_before}
+                                then k.accepted_at end) as wall_at,
+       {ended_at} as ended_at, {is_open} as is_open
+  from (select accepted_at, task_id from task_resources
+         where resource = u.resource and access = 'e' and {bounds}
+         order by accepted_at desc, task_id desc
+         limit 1) k
+  join tasks s on s.task_id = k.task_id
+
+-- first_bounds --
+accepted_at <= t.accepted_at
+
+-- next_bounds --
+(accepted_at, task_id) < (w.accepted_at, w.task_id) and accepted_at >= coalesce(w.wall_at, '-infinity')
+
+-- is_before --
+(s.accepted_at, s.partition, s.accepted_offset) < (t.accepted_at, t.partition, t.accepted_offset)
+
+-- left_at --
+-- When the task `s` stopped those behind it no more: at its end, or when it was cancelled before its start.
+case when s.started_at is null then coalesce(s.cancel_requested_at, s.finished_at) else s.finished_at end
+
+-- waited_until --
+-- Until when a task that has not started could have.
+coalesce(t.cancel_requested_at, t.finished_at, 'infinity')
+
+-- ended_at --
+case when {is_before} and (t.started_at is null or {left_at} <= t.started_at) then {left_at} end
+
+-- is_open --
+(t.started_at is null and {is_before} and ({left_at} is null or {left_at} > {waited_until}) and not {aside})
+
+-- times --
+select t.task_id, {unblocked_at} from tasks t where t.task_id = any (%(task_ids)s)

@@ -1,0 +1,38 @@
+"""Who asks for something, whether quotas allow it, and which tasks they may see."""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from pulp_events.events import Accepted
+from pulp_events.task import Position
+
+
+class Admission(Protocol):
+    """A submission that quotas allow; tell it what came of the append."""
+
+    def written(self, position: Position) -> None:
+        """The submission is in the log."""
+
+    def failed(self, error: Exception) -> None:
+        """The append failed."""
+
+
+Admit = Callable[[Accepted], Awaitable[Admission]]
+"""Asked just before a task is appended; raises the refusal."""
+Visible = Callable[[AsyncConnection, Collection[UUID]], Awaitable[set[UUID]]]
+"""Those of the tasks that somebody may see."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, and by which request."""
+
+    actor: str
+    correlation_id: str | None
+    admit: Admit | None = None
+    """Asks whether the caller's quotas allow a submission; None where no quotas apply."""
+    visible: Visible | None = None
+    """Asks which tasks the caller may see; None where it may see all."""

@@ -1,0 +1,145 @@
+"""The OpenAPI paths and schemas of schedules."""
+
+from typing import Any, Final
+
+from pulp_events.schedule_events import LEAST_INTERVAL_S, MOST_CRON, MOST_INTERVAL_S, Missed, Overlap
+
+from pulp_api.openapi.calls import call
+from pulp_api.v3.parameters import FLAG, LIST, NUMBER, TEXT, TIME, QueryParameter, Schema, controls
+from pulp_api.v3.schedules import MOST_PREVIEWED, SCHEDULE_FILTERS
+
+_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255}
+_RESOURCE: Final = {
+    "type": "object",
+    "required": ["type", "id"],
+    "properties": {
+        "type": _NAME,
+        "id": _NAME,
+        "access": {"type": "string", "enum": ["exclusive", "shared"], "default": "exclusive"},
+    },
+}
+_BODY: Final[dict[str, Any]] = {
+    "name": _NAME,
+    "task_name": {**_NAME, "description": "The operation."},
+    "arguments": {"type": "object"},
+    "resources": {"type": "array", "maxItems": 100, "nullable": True, "items": _RESOURCE},
+    "tags": {"type": "array", "maxItems": 99, "nullable": True, "items": {**_NAME, "maxLength": 640}},
+    "queue": _NAME,
+    "priority": {"type": "integer", "minimum": -1000, "maximum": 1000},
+    "timeout_seconds": {"type": "integer", "minimum": 1, "maximum": 315_360_000, "nullable": True},
+    "cron": {
+        "type": "string",
+        "maxLength": MOST_CRON,
+        "nullable": True,
+        "description": "Five fields, in `time_zone`. Exactly one of cron, interval_seconds and at is given.",
+    },
+    "interval_seconds": {
+        "type": "integer",
+        "minimum": LEAST_INTERVAL_S,
+        "maximum": MOST_INTERVAL_S,
+        "nullable": True,
+        "description": "Elapsed time between two ticks, counted from `start`.",
+    },
+    "at": {**TIME, "nullable": True, "description": "The only tick."},
+    "start": {**TIME, "nullable": True, "description": "No tick is earlier."},
+    "time_zone": {**_NAME, "description": "A name of the IANA database, such as Europe/Berlin; UTC by default."},
+    "enabled": FLAG,
+    "missed": {
+        "type": "string",
+        "enum": [*Missed],
+        "description": "What becomes of ticks that passed while nobody could run them.",
+    },
+    "overlap": {
+        "type": "string",
+        "enum": [*Overlap],
+        "description": "What becomes of a tick while the last task has not ended.",
+    },
+}
+_CHANGE: Final = {"type": "object", "additionalProperties": False, "properties": _BODY}
+_NEW: Final = {**_CHANGE, "required": ["name", "task_name"]}
+_TEXT_OR_NULL: Final = {**TEXT, "nullable": True}
+_TIME_OR_NULL: Final = {**TIME, "nullable": True}
+RUN: Final = {
+    "type": "object",
+    "properties": {
+        "tick": TIME,
+        "outcome": {
+            "type": "string",
+            "description": "due, submitted, refused, missed, still-running, or dropped by a change of the schedule.",
+        },
+        "missed": {**NUMBER, "description": "How many earlier ticks passed without a task."},
+        "task": _TEXT_OR_NULL,
+        "state": {**_TEXT_OR_NULL, "description": "That of the task."},
+        "error": {"type": "object", "nullable": True},
+        "decided_at": TIME,
+    },
+}
+SCHEDULE: Final = {
+    "type": "object",
+    "properties": {
+        "pulp_href": TEXT,
+        "prn": TEXT,
+        "pulp_created": TIME,
+        "pulp_last_updated": TIME,
+        "name": TEXT,
+        "task_name": TEXT,
+        "dispatch_interval": {**_TEXT_OR_NULL, "description": "`D HH:MM:SS`; null for cron and for one time."},
+        "next_dispatch": _TIME_OR_NULL,
+        "last_task": {**_TEXT_OR_NULL, "description": "The href of the task."},
+        **{name: each for name, each in _BODY.items() if name not in ("name", "task_name")},
+        "created_by": TEXT,
+        "updated_by": TEXT,
+        "version": {**NUMBER, "description": "Of the definition."},
+        "last_tick": _TIME_OR_NULL,
+        "last_outcome": _TEXT_OR_NULL,
+        "failures_in_a_row": {**NUMBER, "description": "Of the latest ticks that have ended."},
+        "last_failures": {"type": "array", "items": RUN},
+    },
+}
+_PREVIEW: Final = {
+    "type": "object",
+    "properties": {"time_zone": TEXT, "enabled": FLAG, "ticks": {**LIST, "items": TIME}},
+}
+_COUNT: Final = QueryParameter("count", {"type": "integer", "minimum": 1, "maximum": MOST_PREVIEWED, "default": 5})
+
+
+def paths(root: str) -> dict[str, Any]:
+    """The calls by path."""
+    href, read = "task_schedule_href", controls("fields exclude_fields")
+    changed = (200, 400, 403, 404, 413, 504)
+    return {
+        f"{root}/task-schedules/": {
+            "get": call(
+                "task_schedules_list", query=SCHEDULE_FILTERS.parameters, schema=_page(SCHEDULE), codes=(200, 400)
+            ),
+            "post": call("task_schedules_create", body=_NEW, schema=SCHEDULE, codes=(201, 400, 403, 413, 504)),
+        },
+        f"{root}/task-schedules/preview/": {
+            "post": call(
+                "task_schedules_preview_new", query=[_COUNT], body=_NEW, schema=_PREVIEW, codes=(200, 400, 413)
+            )
+        },
+        f"{{{href}}}": {
+            "get": call("task_schedules_read", href=href, query=read, schema=SCHEDULE, codes=(200, 404)),
+            "patch": call("task_schedules_partial_update", href=href, body=_CHANGE, schema=SCHEDULE, codes=changed),
+            "delete": call("task_schedules_delete", href=href, codes=(204, 403, 404, 504)),
+        },
+        f"{{{href}}}enable/": {"post": call("task_schedules_enable", href=href, schema=SCHEDULE, codes=changed)},
+        f"{{{href}}}disable/": {"post": call("task_schedules_disable", href=href, schema=SCHEDULE, codes=changed)},
+        f"{{{href}}}preview/": {
+            "get": call("task_schedules_preview", href=href, query=[_COUNT], schema=_PREVIEW, codes=(200, 400, 404))
+        },
+        f"{{{href}}}runs/": {
+            "get": call(
+                "task_schedules_runs",
+                href=href,
+                query=controls("limit offset"),
+                schema=_page(RUN),
+                codes=(200, 404),
+            )
+        },
+    }
+
+
+def _page(of: Schema) -> dict[str, Any]:
+    return {"type": "object", "properties": {"count": NUMBER, "results": {"type": "array", "items": of}}}

@@ -1,0 +1,78 @@
+"""The schemas of answers, made from the types that the handlers return. Pure."""
+
+from collections.abc import Mapping
+from functools import cache
+from inspect import cleandoc
+from typing import Any, Final, get_type_hints
+
+import msgspec
+
+from pulp_api.v3.parameters import NUMBER, TEXT, Schema
+from pulp_api.v3.routes import HistoryEntryResponse
+from pulp_api.v3.system import ReadyResponse, StatusResponse
+from pulp_api.v3.task_groups import TaskGroupResponse
+from pulp_api.v3.tasks import SingleTaskResponse, TaskResponse
+from pulp_api.v3.users import GroupResponse, UserResponse
+from pulp_api.v3.workers import WorkerResponse
+
+ANSWERS: Final[tuple[type, ...]] = (
+    *(TaskResponse, SingleTaskResponse, TaskGroupResponse, WorkerResponse, HistoryEntryResponse),
+    *(StatusResponse, ReadyResponse, UserResponse, GroupResponse),
+)
+_TEMPLATE: Final = "#/components/schemas/{name}"
+_NULL: Final = {"type": "null"}
+_URL_OR_NULL: Final = {**TEXT, "nullable": True, "format": "uri"}
+
+
+@cache
+def components() -> Mapping[str, Schema]:
+    """Name → schema of every type of answer, and of every type in them."""
+    _, found = msgspec.json.schema_components(ANSWERS, ref_template=_TEMPLATE)
+    kinds = {kind.__name__: kind for kind in ANSWERS}
+    return {name: _described(plain(schema), kinds.get(name)) for name, schema in found.items()}
+
+
+def answer(of: type) -> Schema:
+    """The schema of an answer, by reference."""
+    assert of in ANSWERS, of
+    return {"$ref": _TEMPLATE.format(name=of.__name__)}
+
+
+def page(of: Schema, count: str = "") -> Schema:
+    """The schema of a page of such rows; `count` explains the number."""
+    about = {"description": count} if count else {}
+    return {
+        "type": "object",
+        "required": ["count", "results"],
+        "properties": {
+            "count": {**NUMBER, **about},
+            "next": _URL_OR_NULL,
+            "previous": _URL_OR_NULL,
+            "results": {"type": "array", "items": of},
+        },
+    }
+
+
+def plain(schema: Any) -> Any:
+    """A JSON Schema as OpenAPI 3.0 writes it, which knows `nullable` but no type `null`."""
+    if isinstance(schema, list):
+        return [plain(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kinds = schema.get("anyOf")
+    if kinds is None or _NULL not in kinds:
+        return {key: plain(value) for key, value in schema.items()}
+    rest = {key: plain(value) for key, value in schema.items() if key != "anyOf"}
+    others = [plain(kind) for kind in kinds if kind != _NULL]
+    one = others[0] if len(others) == 1 else {"anyOf": others}
+    return {**({"allOf": [one]} if "$ref" in one else one), **rest, "nullable": True}
+
+
+def _described(schema: dict[str, Any], kind: type | None) -> dict[str, Any]:
+    """The schema of one type: its fields in their order; none is required, as a client may leave out any of them."""
+    found = {key: value for key, value in schema.items() if key != "required"}
+    if "description" in found:
+        found["description"] = cleandoc(found["description"])
+    if kind is not None:
+        found["properties"] = {name: schema["properties"][name] for name in get_type_hints(kind)}
+    return found

@@ -1,0 +1,93 @@
+"""Who may see a task or a schedule, and who may cancel a task and give roles on it: for lists and streams alike."""
+
+from collections.abc import Collection
+from typing import Final
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from pulp_accounts import task_roles
+from pulp_accounts.task_roles import TaskRole
+from pulp_accounts.users import Role
+from pulp_events.schedule import Schedule
+from pulp_projections.reading import queries
+from pulp_projections.reading.queries import Condition, TaskRow
+
+from pulp_api.logins.auth import Connect, Principal
+
+_ALL: Final = frozenset({Role.ADMIN, Role.OPERATOR})
+"""The roles that see and cancel every task."""
+
+
+class TaskRights:
+    """The rights of users on single tasks.
+
+    Everybody may see every task, unless `is_scoped`: then viewers and submitters see those that they have submitted,
+    and those on which they were given a role, and of the schedules their own. Administrators and operators see all,
+    and cancel all tasks.
+    """
+
+    def __init__(self, connect: Connect, *, is_scoped: bool) -> None:
+        self._connect, self._is_scoped = connect, is_scoped
+
+    def scope(self, principal: Principal) -> Condition | None:
+        """The condition on the tasks that a user may see; None for one who may see all."""
+        if self._sees_all(principal):
+            return None
+        return Condition(
+            "(t.created_by = %(scope_actor)s"
+            " or t.task_id in (select r.task_id from task_roles r where r.user_name = %(scope_user)s))",
+            {"scope_actor": principal.actor, "scope_user": principal.name},
+        )
+
+    def schedule_scope(self, principal: Principal) -> Condition | None:
+        """The condition on the schedules that a user may see; None for one who may see all."""
+        if self._sees_all(principal):
+            return None
+        return Condition("s.created_by = %(scope_actor)s", {"scope_actor": principal.actor})
+
+    def may_see_schedule(self, principal: Principal, schedule: Schedule) -> bool:
+        """Whether the user may see a schedule, with its arguments and what came of its ticks."""
+        return self._sees_all(principal) or schedule.created_by == principal.actor
+
+    def _sees_all(self, principal: Principal) -> bool:
+        return not self._is_scoped or principal.role in _ALL
+
+    async def may_see(self, principal: Principal, task: TaskRow) -> bool:
+        """Whether the user may see a task, with its arguments, result, error and history."""
+        if self.scope(principal) is None or task.created_by == principal.actor:
+            return True
+        async with self._connect() as connection:
+            return bool(await task_roles.of_user(connection, task.task_id, principal.name))
+
+    async def visible(self, connection: AsyncConnection, principal: Principal, task_ids: Collection[UUID]) -> set[UUID]:
+        """Those of the tasks that the user may see, as far as they are projected."""
+        scope = self.scope(principal)
+        if scope is None:
+            return set(task_ids)
+        among = Condition("t.task_id = any (%(ids)s)", {"ids": list(task_ids)})
+        order = "t.task_id"
+        found = await queries.task_ids(connection, [among, scope], order=order, limit=len(task_ids), offset=0)
+        return set(found)
+
+    async def owns(self, principal: Principal, task: TaskRow) -> bool:
+        """Whether the user has submitted a task, or was made an owner of it."""
+        if task.created_by == principal.actor:
+            return True
+        async with self._connect() as connection:
+            return TaskRole.OWNER in await task_roles.of_user(connection, task.task_id, principal.name)
+
+    async def may_cancel(self, principal: Principal, task: TaskRow) -> bool:
+        """Operators and administrators may cancel any task, submitters those that they own."""
+        if principal.role in _ALL:
+            return True
+        return principal.role is Role.SUBMITTER and await self.owns(principal, task)
+
+    def may_purge(self, principal: Principal, task: TaskRow) -> bool:
+        """Operators and administrators may purge any task, submitters those that they have submitted."""
+        return principal.role in _ALL or (principal.role is Role.SUBMITTER and task.created_by == principal.actor)
+
+    async def may_give_roles(self, principal: Principal, task: TaskRow) -> bool:
+        """Administrators may give roles on any task, submitters on those that they own."""
+        if principal.role is Role.ADMIN:
+            return True
+        return principal.role is Role.SUBMITTER and await self.owns(principal, task)

@@ -1,0 +1,146 @@
+"""The Pulp 2 dialect: where it is, and how it answers a request that fails."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import Request, Response
+from pulp_events.errors import TaskError, TaskNotCancellable
+
+from pulp_api.dialect import API, NOT_CANCELLABLE, ErrorReply
+from pulp_api.logins.auth import Forbidden
+from pulp_api.logins.basic import Unauthenticated, WrongPassword
+from pulp_api.repositories import NoRepository
+from pulp_api.respond import json
+from pulp_api.submitting.arguments import InvalidArguments, Problem
+from pulp_api.submitting.repository_bodies import BadRepository
+
+ROOT: Final = f"{API}/v2"
+_PROBLEMS: Final = (
+    ("invalid", "property_names"),
+    ("missing", "missing_property_names"),
+    ("unknown", "unsupported_property_names"),
+)
+"""Kind of problem → the field with the argument names in Pulp 2."""
+_CODES_BY_FIELD: Final = {
+    "resources": "PLP0009",
+    "reasons": "PLP0010",
+    "property_names": "PLP0015",
+    "missing_property_names": "PLP0016",
+    "unsupported_property_names": "PLP0017",
+    "resource_id": "PLP0018",
+}
+"""Field of a report → the error code of the class that has it. The first that is present counts."""
+_CODES: Final = {
+    400: "PLP1000",
+    401: "PLP0025",
+    403: "PLP0042",
+    404: "PLP0009",
+    409: "PLP0010",
+    500: "PLP0000",
+    501: "PLP0014",
+    504: "PLP0011",
+}
+_GENERAL: Final = "PLP0001"
+_DENIALS: Final[Sequence[tuple[type[Exception], str, str]]] = (
+    (Forbidden, "permission_denied", "PLP0026"),
+    (WrongPassword, "invalid_username_or_password", "PLP0030"),
+    (Unauthenticated, "authentication_failed", "PLP0025"),
+)
+"""Error → `auth_error_code`, and the error code."""
+_REPOSITORIES: Final = re.compile(rf"{re.escape(ROOT)}/+repositories/")
+_SLASHES: Final = re.compile("//+")
+_TWO_SLASHES: Final = re.compile("/actions//+([^/]+/*)$")
+_ACTION: Final = re.compile("/actions/([^/]+/?)$")
+
+
+class PulpTwo:
+    """Pulp 2's error reports."""
+
+    prefix: Final = f"{ROOT}/"
+
+    def routed(self, path: str) -> str:
+        """The path with single slashes below the repositories, where clients join paths carelessly.
+
+        Two slashes before an action stay: with them the client of 2.0 asks for another answer.
+        """
+        if "//" not in path or _REPOSITORIES.match(path) is None:
+            return path
+        single = _SLASHES.sub("/", path)
+        return _ACTION.sub(r"/actions//\1", single) if _TWO_SLASHES.search(path) else single
+
+    def failure(self, request: Request, status: int, message: str, data: Mapping[str, Any] | None = None) -> ErrorReply:
+        """The report; `data` stands in it twice, as clients of 2.0 and of 2.21 look for it."""
+        path = request.url.path
+        if status == 404 and not data:
+            data = {"resources": {"path": path}}
+        found = dict(data or {})
+        by_field = (code for field, code in _CODES_BY_FIELD.items() if field in found)
+        code = next(by_field, _CODES.get(status, _GENERAL))
+        body = {
+            "_href": path,
+            "http_status": status,
+            "http_request_method": request.method,
+            "error_message": message,
+            "exception": None,
+            "traceback": None,
+            "error": {"code": code, "description": message, "data": found, "sub_errors": []},
+            **found,
+        }
+        return ErrorReply(status, body)
+
+    def denied(self, request: Request, status: int, error: Unauthenticated | Forbidden) -> ErrorReply:
+        """401, for a missing right as well: the clients of Pulp 2 read in that answer alone what was wrong."""
+        reason, code = next((reason, code) for kind, reason, code in _DENIALS if isinstance(error, kind))
+        denied = self.failure(request, 401, str(error), {"auth_error_code": reason})
+        denied.body["error"]["code"] = code
+        return denied
+
+    def unknown_path(self, request: Request) -> Response:
+        """404."""
+        status, body = self.failure(request, 404, "Not found.")
+        return json(body, status)
+
+    def task_failure(self, request: Request, status: int, error: TaskError) -> ErrorReply:
+        """404, as an ended task is none that Pulp 2 still holds; 501 for a task that cannot be cancelled."""
+        task_id = str(error.task_id)
+        if isinstance(error, TaskNotCancellable):
+            return self.failure(request, 501, NOT_CANCELLABLE.format(task_id), {"args": [task_id]})
+        return self.missing(request, "resource_id", task_id)
+
+    def no_repository(self, request: Request, error: NoRepository) -> ErrorReply:
+        """404."""
+        return self.missing(request, "repository", error.repo_id)
+
+    def missing(self, request: Request, kind: str, name: str) -> ErrorReply:
+        """404."""
+        return self.failure(request, 404, f"Missing resource(s): {kind}={name}", {"resources": {kind: name}})
+
+    def bad_parameters(self, request: Request, messages: Mapping[str, list[str]]) -> ErrorReply:
+        """400, with the names of the parameters."""
+        text = "; ".join(f"{name}: {found[0]}" for name, found in messages.items())
+        return self.failure(request, 400, text, {"property_names": list(messages)})
+
+    def bad_arguments(self, request: Request, error: InvalidArguments) -> ErrorReply:
+        """400, with the names of the arguments by kind of problem, and a valid submission."""
+        return self._bad_properties(request, str(error), error.problems, {"example": error.example})
+
+    def bad_repository(self, request: Request, error: BadRepository) -> ErrorReply:
+        """400, with the names of the fields by kind of problem."""
+        return self._bad_properties(request, str(error), error.problems, {})
+
+    def _bad_properties(
+        self, request: Request, message: str, problems: Sequence[Problem], more: Mapping[str, Any]
+    ) -> ErrorReply:
+        names = {
+            key: list(dict.fromkeys(problem.path for problem in problems if problem.kind == kind))
+            for kind, key in _PROBLEMS
+        }
+        return self.failure(request, 400, message, {key: paths for key, paths in names.items() if paths} | dict(more))
+
+
+def coded(request: Request, status: int, code: str, message: str) -> Response:
+    """The answer to a failure that has a code of its own in Pulp 2."""
+    reply = PulpTwo().failure(request, status, message)
+    reply.body["error"]["code"] = code
+    return json(reply.body, reply.status)

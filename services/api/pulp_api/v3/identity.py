@@ -1,0 +1,28 @@
+"""The filters that every list of Pulp 3 has: by ids, hrefs and PRNs. Pure."""
+
+from collections.abc import Iterator
+from typing import LiteralString
+from uuid import UUID
+
+from pulp_api.v3.declared_filters import NOTHING, Filter, value_type, where_list
+from pulp_api.v3.dialect import FieldErrors
+from pulp_api.v3.parameters import TEXT
+from pulp_api.v3.references import Kind, uuid_of
+
+
+def identity(kind: Kind, sql: LiteralString) -> Iterator[Filter]:
+    """`pulp_id__in`, `pulp_href__in` and `prn__in`, for the column of the id; an empty list selects nothing."""
+    by_href = value_type(TEXT, lambda name, text: uuid_of(name, kind, text))
+    for name, of in (("pulp_id", _IDS), ("pulp_href", by_href), ("prn", by_href)):
+        full: LiteralString = name + "__in"
+        yield from where_list(full, sql + " = any ({value})", of, if_empty=NOTHING)
+
+
+def _id_of(name: str, text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise FieldErrors({name: ["Enter a valid UUID."]}) from None
+
+
+_IDS = value_type(TEXT, _id_of)

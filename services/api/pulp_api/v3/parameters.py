@@ -1,0 +1,60 @@
+"""The query parameters of the v3 dialect as OpenAPI describes them, and how their texts are read. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+Schema = Mapping[str, Any]
+
+TEXT: Final[Schema] = {"type": "string"}
+TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+NUMBER: Final[Schema] = {"type": "integer"}
+FLAG: Final[Schema] = {"type": "boolean"}
+
+
+def list_of(item: Schema) -> Schema:
+    """The schema of a list of such items."""
+    return {"type": "array", "items": item}
+
+
+LIST: Final = list_of(TEXT)
+
+
+class QueryParameter(NamedTuple):
+    """One query parameter of a call."""
+
+    name: str
+    schema: Schema
+    is_repeated: bool = False
+    """Clients send a list by repeating the parameter, instead of joining its items with commas."""
+    is_required: bool = False
+
+
+CONTROLS: Final[Mapping[str, QueryParameter]] = {
+    parameter.name: parameter
+    for parameter in (
+        QueryParameter("limit", NUMBER),
+        QueryParameter("offset", NUMBER),
+        QueryParameter("ordering", LIST),
+        QueryParameter("fields", LIST, is_repeated=True),
+        QueryParameter("exclude_fields", LIST, is_repeated=True),
+        QueryParameter("minimal", FLAG),
+    )
+}
+"""What every list accepts beside its filters; a list ignores those that it has no use for."""
+NO_FILTERS: Final = frozenset({*CONTROLS, "page_size", "format"})
+"""The parameters of a list that are not filters; the last two change nothing, as the only format is JSON."""
+
+
+def controls(names: str) -> list[QueryParameter]:
+    """The named ones of `CONTROLS`; the names are separated by blanks."""
+    return [CONTROLS[name] for name in names.split()]
+
+
+def flag_of(text: str) -> bool | None:
+    """The value of a flag; None for a text that is none, which Pulp 3 ignores."""
+    return {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
+
+
+def items_of(texts: Iterable[str]) -> list[str]:
+    """The items of a list, which clients join with commas, or send by repeating the parameter, or both."""
+    return [item.strip() for text in texts for item in text.split(",") if item.strip()]

@@ -1,0 +1,88 @@
+"""Purging tasks in the v3 dialect: nothing is deleted, but lists, counts and reads leave purged tasks out."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from pulp_events.errors import BadInput, TaskNotPurgeable
+from pulp_events.purging import PurgeArguments
+from pulp_events.task import FINAL
+
+from pulp_api.authenticated_call import Authenticated
+from pulp_api.respond import json, position_header
+from pulp_api.times import time_of
+from pulp_api.v3.dialect import ROOT, FieldErrors
+from pulp_api.v3.tasks import STATES, href_of, id_of
+
+router = APIRouter(prefix=ROOT)
+_USUAL_AGE: Final = timedelta(days=30)
+_USUAL_STATES: Final = ["completed"]
+_TIME: Final = (
+    "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
+)
+_NULL: Final = "This field may not be null."
+
+
+@router.post("/tasks/purge/")
+async def purge_tasks(call: Authenticated, request: Request) -> Response:
+    """`{"finished_before", "states"}`: 202 with the task that purges all tasks that ended so, before that time.
+
+    Without them: those completed, 30 days ago.
+    """
+    submitted = await call.purge(_wanted(await request.body(), datetime.now(UTC)))
+    href = href_of(submitted.task.task_id)
+    return json({"task": href}, 202, {"Location": href, **position_header(submitted.position)})
+
+
+@router.delete("/tasks/{task_id}/")
+async def delete_task(call: Authenticated, task_id: str) -> Response:
+    """Purge one task: 204. One that has not ended is answered 409 with an empty body."""
+    try:
+        position = await call.hide(id_of(task_id))
+    except TaskNotPurgeable:
+        return Response(status_code=409)
+    return Response(status_code=204, headers=position_header(position))
+
+
+def _wanted(body: bytes, now: datetime) -> PurgeArguments:
+    """Raises `FieldErrors` in Pulp's words, and `BadInput` for a body that is not JSON."""
+    try:
+        given = msgspec.json.decode(body) if body.strip() else {}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"JSON parse error - {error}") from error
+    if not isinstance(given, dict):
+        raise FieldErrors({"non_field_errors": ["Invalid data. Expected a dictionary."]})
+    errors: dict[str, list[str]] = {}
+    states = _states(given, errors)
+    before = _before(given, now - _USUAL_AGE, errors)
+    if errors:
+        raise FieldErrors(errors)
+    words = tuple(dict.fromkeys(STATES[word].value for word in states))
+    return msgspec.convert({"states": words, "finished_before": before}, PurgeArguments)
+
+
+def _before(given: Mapping[str, Any], usual: datetime, errors: dict[str, list[str]]) -> datetime:
+    text = given.get("finished_before", usual)
+    if isinstance(text, datetime):
+        return text
+    found = time_of(text) if isinstance(text, str) else None
+    if found is None:
+        errors["finished_before"] = [_NULL if text is None else _TIME]
+        return usual
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _states(given: Mapping[str, Any], errors: dict[str, list[str]]) -> list[str]:
+    states = given.get("states", _USUAL_STATES)
+    if not isinstance(states, list):
+        kind = type(states).__name__
+        errors["states"] = [_NULL if states is None else f'Expected a list of items but got type "{kind}".']
+    elif not states:
+        errors["states"] = ["This selection may not be empty."]
+    elif wrong := [word for word in states if not isinstance(word, str) or STATES.get(word) not in FINAL]:
+        errors["states"] = [f'"{wrong[0]}" is not a valid choice.']
+    else:
+        return states
+    return []

@@ -1,0 +1,99 @@
+"""What waits, by queue and by resource."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pulp_projections.reading.queue import InLine, QueueRow, ResourceRow, busiest, line_of, queues
+
+from pulp_api.authenticated_call import Authenticated
+from pulp_api.respond import instant, json
+from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.explaining import access_word, holder, seconds_since
+from pulp_api.v3.paging import limit_and_offset, page_of
+from pulp_api.v3.tasks import href_of
+
+router = APIRouter(prefix=ROOT)
+
+
+@router.get("/queues/")
+async def list_queues(call: Authenticated, name: str | None = None) -> Response:
+    """All queues that have tasks or workers, by name: how many tasks are runnable, blocked and running.
+
+    With `name` only this one, which may have neither.
+    """
+    await call.quotas.search(call.asking)
+    await call.at_least_positions()
+    async with call.service.connection() as connection:
+        found = await queues(connection, unserved_s=call.service.unserved_s, running_of=call.quotas.running_of)
+    if name is not None:
+        empty = QueueRow(name, 0, 0, 0, 0, None, 0, 0, 0)
+        found = [next((row for row in found if row.name == name), empty)]
+    rows = [_queue(row) for row in found]
+    return json({"count": len(rows), "next": None, "previous": None, "results": rows})
+
+
+@router.get("/resources/")
+async def list_resources(call: Authenticated, request: Request) -> Response:
+    """A page of the resources that tasks wait for or hold: first those for which most tasks wait."""
+    await call.quotas.search(call.asking)
+    await call.at_least_positions()
+    limit, offset = limit_and_offset(request)
+    async with call.service.connection() as connection:
+        page = await busiest(connection, limit=limit, offset=offset)
+    return json(page_of(request, page.total, [_resource(row) for row in page.rows]))
+
+
+@router.get("/resources/line/")
+async def read_line(call: Authenticated, request: Request, resource: str) -> Response:
+    """Who holds a resource (`resource=TYPE:ID`), and who waits for it, in order; at most `limit` of them."""
+    await call.quotas.search(call.asking)
+    await call.at_least_positions()
+    limit, _ = limit_and_offset(request)
+    async with call.service.connection() as connection:
+        found = await line_of(connection, resource, limit=limit, unserved_s=call.service.unserved_s)
+    return json(
+        {
+            "resource": resource,
+            "held_by": [holder(each) for each in found.held_by],
+            "waiting": found.waiting,
+            "tasks": [_in_line(place, each) for place, each in enumerate(found.tasks, 1)],
+        }
+    )
+
+
+def _queue(row: QueueRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "waiting": row.runnable + row.blocked,
+        "runnable": row.runnable,
+        "blocked": row.blocked,
+        "running": row.running,
+        "wanted_slots": row.runnable + row.running,
+        "unserved": row.unserved,
+        "oldest_wait_seconds": None if row.oldest_at is None else seconds_since(row.oldest_at),
+        "workers": row.workers,
+        "slots": row.slots,
+        "free_slots": row.free_slots,
+    }
+
+
+def _resource(row: ResourceRow) -> dict[str, Any]:
+    return {
+        "resource": row.resource,
+        "waiting": row.waiting,
+        "oldest_wait_seconds": None if row.oldest_at is None else seconds_since(row.oldest_at),
+        "held_by": [holder(each) for each in row.held_by],
+    }
+
+
+def _in_line(place: int, row: InLine) -> dict[str, Any]:
+    return {
+        "place": place,
+        "task": href_of(row.task_id),
+        "name": row.operation,
+        "queue": row.queue,
+        "access": access_word(row.is_exclusive),
+        "pulp_created": instant(row.accepted_at),
+        "wait_seconds": seconds_since(row.accepted_at),
+        "passed_over": row.is_passed_over,
+    }

@@ -1,0 +1,93 @@
+"""Schedules in Pulp 3's JSON. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from pulp_events.task import State
+from pulp_projections.schedules.reading import ListedSchedule, ScheduleRun, failures_in_a_row
+from pulp_projections.times import moment
+
+from pulp_api.respond import instant
+from pulp_api.v3.references import Kind, user_href
+from pulp_api.v3.tasks import WORDS, href_of
+
+_MOST_FAILURES: Final = 5
+"""How many of the last failures a schedule shows."""
+
+
+def schedule_href(schedule_id: UUID) -> str:
+    """The schedule's relative URL."""
+    return Kind.SCHEDULE.href(schedule_id)
+
+
+def schedule_shape(listed: ListedSchedule, runs: Sequence[ScheduleRun]) -> dict[str, Any]:
+    """The 9 fields of Pulp 3, then those that only this service has. `runs` are the latest ticks, latest first."""
+    schedule, definition = listed.schedule, listed.schedule.definition
+    task, failed = definition.task, [run for run in runs if run.has_failed]
+    return {
+        "pulp_href": schedule_href(schedule.schedule_id),
+        "prn": Kind.SCHEDULE.prn(schedule.schedule_id),
+        "pulp_created": instant(moment(schedule.created_at_ms)),
+        "pulp_last_updated": instant(moment(schedule.updated_at_ms)),
+        "name": definition.name,
+        "task_name": task.operation,
+        "dispatch_interval": _duration(definition.interval_seconds),
+        "next_dispatch": instant(listed.next_tick) if definition.enabled else None,
+        "last_task": None if schedule.last_task is None else href_of(schedule.last_task),
+        "enabled": definition.enabled,
+        "cron": definition.cron,
+        "interval_seconds": definition.interval_seconds,
+        "at": instant(definition.at),
+        "start": instant(definition.start),
+        "time_zone": definition.time_zone,
+        "missed": definition.missed,
+        "overlap": definition.overlap,
+        "arguments": task.arguments,
+        "resources": task.resources,
+        "tags": task.tags,
+        "queue": task.queue,
+        "priority": task.priority,
+        "timeout_seconds": task.timeout_seconds,
+        "created_by": user_href(schedule.created_by),
+        "updated_by": user_href(schedule.updated_by),
+        "version": schedule.version,
+        "last_tick": instant(schedule.last_tick),
+        "last_outcome": runs[0].outcome if runs else None,
+        "failures_in_a_row": failures_in_a_row(runs),
+        "last_failures": [run_shape(run) for run in failed[:_MOST_FAILURES]],
+    }
+
+
+def run_shape(run: ScheduleRun) -> dict[str, Any]:
+    """What came of a tick."""
+    return {
+        "tick": instant(run.tick),
+        "outcome": run.outcome,
+        "missed": run.missed,
+        "task": None if run.task_id is None else href_of(run.task_id),
+        "state": None if run.state is None else WORDS[State(run.state)],
+        "error": _error(run),
+        "decided_at": instant(run.decided_at),
+    }
+
+
+def _error(run: ScheduleRun) -> dict[str, Any] | None:
+    if run.reason is not None:
+        return {"description": run.reason}
+    if run.error is None:
+        return None
+    found: Mapping[str, Any] | None = msgspec.json.decode(run.error)
+    return None if found is None else {"error_code": found.get("code"), "description": found.get("description")}
+
+
+def _duration(seconds: int | None) -> str | None:
+    """As Django writes it: `1 00:00:00`, without the days if there are none."""
+    if seconds is None:
+        return None
+    found = timedelta(seconds=seconds)
+    hours, rest = divmod(found.seconds, 3600)
+    days = f"{found.days} " if found.days else ""
+    return f"{days}{hours:02}:{rest // 60:02}:{rest % 60:02}"

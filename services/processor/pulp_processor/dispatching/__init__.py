@@ -1,0 +1,1 @@
+"""Dispatching: which waiting task begins next, and on which worker."""

@@ -1,0 +1,159 @@
+"""The workers that are alive, what they serve, and which of their slots are free."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from typing import Final, NamedTuple
+
+from pulp_processor.dispatching.waiting import Offer
+
+KEPT_AWAKE: Final = 16
+"""Workers of a profile with a free slot that listen. The others rest: a notification of Postgres, for whomever it is,
+costs time for every connection that listens."""
+_QUIET_LOOKS: Final = 5
+"""A worker without a task rests only after so many looks at the workers."""
+_STALE: Final = 4
+_FEW: Final = 64
+"""Stale entries are dropped where there are more than so many, and than `_STALE` times as many as workers."""
+
+
+class Profile(NamedTuple):
+    """What a worker serves: most workers of an installation serve the same."""
+
+    queues: frozenset[str]
+    operations: frozenset[str]
+
+    def serves(self, offer: Offer) -> bool:
+        """Whether a worker of this profile can run such a task."""
+        return offer.queue in self.queues and offer.operation in self.operations
+
+
+@dataclass(slots=True, eq=False)
+class LiveWorker:
+    """One live process."""
+
+    instance: str
+    profile: Profile
+    slots: int
+    taken: int = 0
+    """Slots in use. More than `slots` where a worker came back with fewer of them."""
+    rests: bool = False
+    """It takes nothing, but can be woken."""
+    quiet: int = 0
+    """Looks at the workers since it had a task."""
+    version: int = field(default=0, repr=False)
+    """Which of its entries among the free workers counts; older ones are stale."""
+
+
+_Entry = tuple[float, int, int, LiveWorker]
+"""What sorts first comes first: the share of slots in use, how long it has waited, `LiveWorker.version` as it was."""
+
+
+class Fleet:
+    """The least busy worker for an offer, in a time that does not grow with the number of workers.
+
+    Of many workers that have nothing to do most rest.
+    Slots are counted by the worker's instance, so that what it runs counts also while it is not known to be alive, and
+    what an earlier process of the same name ran does not.
+    """
+
+    def __init__(self, kept_awake: int = KEPT_AWAKE) -> None:
+        self._kept_awake = kept_awake
+        self._workers: dict[str, LiveWorker] = {}
+        self._resting: defaultdict[Profile, set[str]] = defaultdict(set)
+        self._taken: defaultdict[str, int] = defaultdict(int)
+        self._free: dict[Profile, list[_Entry]] = {}
+        self._count = 0
+        self._slots = 0
+
+    @property
+    def slots(self) -> int:
+        """Of all live workers, in use or not."""
+        return self._slots
+
+    def put(self, instance: str, profile: Profile, slots: int, *, rests: bool = False) -> None:
+        """A worker is alive, with so many slots. One that rests takes nothing."""
+        worker = LiveWorker(instance, profile, slots, self._taken.get(instance, 0), rests)
+        self.remove(instance)
+        self._workers[instance] = worker
+        self._slots += slots
+        self._free.setdefault(profile, [])
+        if rests:
+            self._resting[profile].add(instance)
+        self._offer(worker)
+
+    def remove(self, instance: str) -> None:
+        """The worker takes nothing any more."""
+        worker = self._workers.pop(instance, None)
+        if worker is not None:
+            worker.version += 1
+            self._slots -= worker.slots
+            self._resting[worker.profile].discard(instance)
+
+    def least_busy(self, offer: Offer) -> LiveWorker | None:
+        """A live worker with a free slot that can run such a task: the one with the smallest share of slots in use."""
+        best: _Entry | None = None
+        for profile in self._free:
+            if profile.serves(offer):
+                first = self._first_free(profile)
+                if first is not None and (best is None or first[:2] < best[:2]):
+                    best = first
+        return None if best is None else best[3]
+
+    def rest(self) -> list[str]:
+        """Let workers rest that are not needed; those. Call it once at each look at the workers."""
+        spare = Counter(w.profile for w in self._workers.values() if not w.rests and w.taken < w.slots)
+        tired = []
+        for worker in self._workers.values():
+            if worker.taken or worker.rests:
+                continue
+            worker.quiet += 1
+            if worker.quiet > _QUIET_LOOKS and spare[worker.profile] > self._kept_awake:
+                spare[worker.profile] -= 1
+                tired.append(worker)
+        for worker in tired:
+            self.put(worker.instance, worker.profile, worker.slots, rests=True)
+        return [worker.instance for worker in tired]
+
+    def wake(self) -> list[str]:
+        """The workers to wake: they rest although nobody else of their profile has a free slot. Each is told once."""
+        found: list[str] = []
+        for profile, resting in self._resting.items():
+            if resting and self._first_free(profile) is None:
+                found.extend(resting)
+                resting.clear()
+        return found
+
+    def take(self, instance: str) -> None:
+        """One more of the worker's slots is in use."""
+        self._change(instance, 1)
+
+    def give_back(self, instance: str) -> None:
+        """One of the worker's slots is free again."""
+        self._change(instance, -1)
+
+    def _change(self, instance: str, by: int) -> None:
+        self._taken[instance] += by
+        if not self._taken[instance]:
+            del self._taken[instance]
+        worker = self._workers.get(instance)
+        if worker is not None:
+            worker.taken += by
+            worker.quiet = 0
+            self._offer(worker)
+
+    def _first_free(self, profile: Profile) -> "_Entry | None":
+        entries = self._free[profile]
+        while entries and entries[0][2] != entries[0][3].version:
+            heappop(entries)
+        return entries[0] if entries else None
+
+    def _offer(self, worker: LiveWorker) -> None:
+        worker.version += 1
+        if worker.taken < worker.slots and not worker.rests:
+            entries = self._free[worker.profile]
+            if len(entries) > _STALE * len(self._workers) + _FEW:
+                entries[:] = [entry for entry in entries if entry[2] == entry[3].version]
+                heapify(entries)
+            self._count += 1  # of equally busy ones the one that has waited longest comes first
+            heappush(entries, (worker.taken / worker.slots, self._count, worker.version, worker))

@@ -1,0 +1,1 @@
+"""Runs the ticks of schedules, in the processor whose dispatcher is elected."""

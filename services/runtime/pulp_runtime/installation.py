@@ -1,0 +1,66 @@
+"""The settings that every process of an installation reads.
+
+Each process has a frozen class of its own with all that it reads, which its main reads once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final
+
+from pulp_events import security
+from pulp_events.declared_settings import Setting, Several
+from pulp_events.defaults import STARTUP_TIMEOUT_S
+from pulp_events.kafka import Servers
+from pulp_events.settings import KAFKA, TOPIC_PREFIX, kafka, topic_prefix
+from pulp_events.topics import Topics
+
+UNSERVED_S: Final = 300.0
+"""How long a task that no worker could run holds back later tasks on its resources, unless a setting says otherwise.
+
+In seconds: longer than a restart of a worker takes."""
+UNSERVED: Final = Setting(
+    "PULP_UNSERVED_AFTER_S",
+    "How long a task that no worker could run holds back others on its resources; API and processors need the same.",
+    kind=float,
+    default=UNSERVED_S,
+)
+
+
+def _topics(env: Mapping[str, str]) -> Topics:
+    return Topics.named(topic_prefix(env))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What every process of an installation needs to know. Durations are in seconds."""
+
+    kafka: Annotated[Servers, Several(kafka, (KAFKA, *security.SETTINGS))]
+    postgres: Annotated[
+        str,
+        Setting(
+            "PULP_POSTGRES",
+            "The database, as a connection string of libpq: a URL, or words such as host=127.0.0.1.",
+            is_secret=True,
+        ),
+    ] = field(repr=False)
+    topics: Annotated[Topics, Several(_topics, (TOPIC_PREFIX,))]
+    startup_timeout_s: Annotated[
+        float, Setting("PULP_STARTUP_TIMEOUT_S", "How long a process waits for Kafka and Postgres when it starts.")
+    ] = STARTUP_TIMEOUT_S
+    refuses_bad_topics: Annotated[
+        bool,
+        Setting(
+            "PULP_TOPIC_CHECK",
+            "Whether a process refuses to start on topics that would lose or spoil events, or only warns.",
+            choices=("warn", "refuse"),
+        ),
+    ] = True
+    clock_bound_s: Annotated[
+        float, Setting("PULP_CLOCK_BOUND_S", "By how much clocks may differ before a process warns.")
+    ] = 2
+    heartbeat: Annotated[
+        Path | None,
+        Setting("PULP_HEARTBEAT", "The file that the process touches while it is at work, for pulp-tasks-probe."),
+    ] = None
+    """See `pulp_runtime.heartbeat`."""

@@ -1,0 +1,68 @@
+"""The watchdog of a worker: a process of its own, which ends the worker when that cannot do it itself.
+
+An async operation may keep the interpreter to itself (code in C that never gives it back): then no thread of the worker
+runs, and nobody there sees that the lease has run out. A timer signal would do, but signals belong to the operations.
+
+It is run as a script, `python -I -S watchdog_script.py FILE ABORT KILL`, with the numbers of a descriptor and of
+signals. In the file the worker keeps when its lease ends, or now if that is over, by the machine's monotonic clock:
+it writes after each renewal, and while the lease has run out. The script wakes no more often than leases could end.
+
+It imports little, since every worker has one: `signal`, `subprocess` and `contextlib` would add two thirds to its
+memory.
+"""
+
+import os
+import select
+import struct
+import sys
+import time
+
+SLACK_S = 1.5
+"""After the lease: later than the guard thread, which can say more, and before anybody takes the resources."""
+_ABORT_S = 0.5
+DEADLINE = struct.Struct("d")
+
+
+def main(worker: int, file: int, abort: int, kill: int) -> None:
+    """Watch the worker until it closes the pipe, or is gone; the signals are for its end."""
+    not_before_s = 0.0
+    while True:
+        due_s = max(_lease_ends_at_s(file) + SLACK_S, not_before_s)
+        left_s = due_s - time.monotonic()
+        if left_s > 0:
+            if select.select([0], [], [], left_s)[0]:
+                return
+        elif _is_stopped(worker):
+            not_before_s = time.monotonic() + SLACK_S
+        else:
+            _end(worker, abort, kill)
+            return
+
+
+def _lease_ends_at_s(file: int) -> float:
+    [ends_at_s] = DEADLINE.unpack(os.pread(file, DEADLINE.size, 0))
+    return float(ends_at_s)
+
+
+def _end(worker: int, abort: int, kill: int) -> None:
+    sys.stderr.write(f"watchdog: no thread of worker {worker} runs, and its lease is over: it is ended\n")
+    sys.stderr.flush()
+    try:
+        os.kill(worker, abort)  # has it print where it is, which needs no interpreter
+        select.select([0], [], [], _ABORT_S)  # readable when it is gone
+        os.kill(worker, kill)
+    except ProcessLookupError:
+        pass
+
+
+def _is_stopped(worker: int) -> bool:
+    """Whether the process as a whole is held by a signal or a debugger: it does nothing, and sees to itself later."""
+    try:
+        with open(f"/proc/{worker}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    main(os.getppid(), *map(int, sys.argv[1:]))

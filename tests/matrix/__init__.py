@@ -1,0 +1,1 @@
+"""Runs the tests of log and projector on the oldest and the newest supported versions."""

@@ -1,0 +1,5 @@
+"""What a schedule is looking for."""
+
+
+class Breach(AssertionError):
+    """A promise is broken."""

@@ -1,0 +1,103 @@
+"""A stage on which a probe tells how far the dispatcher is.
+
+A probe is a task that is written behind what happens, and that only a worker runs which is always free. Once it is
+assigned, the dispatcher has seen all that came before it, and what else may begin is assigned as well.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Final, LiteralString
+from uuid import UUID, uuid4
+
+import msgspec
+from psycopg import AsyncConnection
+from pulp_events.events import Event
+from pulp_processor.dispatching.fleet import Profile
+from pulp_projections.channels import WORKERS
+
+from tests.support.dispatch_stage import LIMIT_S, Stage
+from tests.support.dispatching import RunningDispatcher
+from tests.support.events import accepted
+
+PROBE: Final = "probe"
+REGISTER: LiteralString = """
+    insert into workers as w (name, instance_id, host, pid, queues, operations, concurrency, versions, lease_seconds)
+    values (%s, %s, 'h', 1, %s, %s, %s, '{}', 600)
+        on conflict (name) do update
+       set instance_id = excluded.instance_id, queues = excluded.queues, operations = excluded.operations,
+           concurrency = excluded.concurrency, heartbeat_at = now(), stopped_at = null, draining = false
+"""
+
+
+class ProbedStage(Stage):
+    """A stage with a dispatcher that is waited for."""
+
+    def __init__(
+        self, database: str, connection: AsyncConnection, clock_ms: Callable[[], int], unserved_s: float
+    ) -> None:
+        super().__init__(database, connection, clock_ms)
+        self._unserved_s = unserved_s
+        self._count = 0
+        self.dispatcher = self._another()
+
+    async def start(self) -> None:
+        """The probe's worker registers, and the dispatcher starts."""
+        await self.register(PROBE, uuid4(), Profile(frozenset({PROBE}), frozenset({PROBE})), 1_000_000)
+        self.dispatcher.start()
+
+    def start_another(self) -> None:
+        """Another dispatcher starts, since the last one has stopped."""
+        self.dispatcher = self._another()
+        self.dispatcher.start()
+
+    async def close(self) -> None:
+        """Stop the dispatcher."""
+        await self.dispatcher.stop()
+        await super().close()
+
+    async def happen(self, partition: int, events: Collection[Event] = ()) -> None:
+        """The events are projected with what the log has already; returns when the dispatcher has seen them."""
+        for event in events:
+            self.log.put(event, partition)
+        await self.seen(await self.probe(partition))
+
+    async def probe(self, partition: int, *, queue: str = PROBE, user: str = "admin") -> UUID:
+        """Write a probe behind what is in the log, and project all of it at once."""
+        probe = accepted(uuid4(), operation=PROBE, queue=queue)
+        self.log.put(msgspec.structs.replace(probe, actor=f"user:{user}"), partition)
+        await self.project(partition)
+        return probe.task_id
+
+    async def seen(self, probe: UUID) -> None:
+        """Returns when the probe is assigned."""
+        async with asyncio.timeout(LIMIT_S):
+            while not await self.rows("select 1 from claims where task_id = %s", probe):
+                self.dispatcher.check()
+                await asyncio.sleep(0.002)
+
+    async def claims_change(
+        self, statement: LiteralString, task_ids: Collection[UUID], hold_ids: Collection[UUID]
+    ) -> None:
+        """Workers write something of claims, and say of which holds: all at once, so that all of it is seen at once."""
+        async with self.connection.transaction():
+            await self.rows(statement, list(task_ids))
+            await self.tell(" ".join(map(str, hold_ids)))
+        await self.happen(0)
+
+    async def workers_change(self, statement: LiteralString, *values: object) -> None:
+        """Something happens to a worker; and at once the only one comes that runs the probe."""
+        self._count += 1
+        queue = f"{PROBE}-{self._count}"
+        probe = await self.probe(0, queue=queue)
+        async with self.connection.transaction():
+            await self.rows(statement, *values)
+            await self.register(queue, uuid4(), Profile(frozenset({queue}), frozenset({PROBE})), 1)
+            await self.tell(WORKERS)
+        await self.seen(probe)
+
+    async def register(self, name: str, instance_id: UUID, profile: Profile, slots: int) -> None:
+        """A worker registers, perhaps again."""
+        await self.rows(REGISTER, name, instance_id, sorted(profile.queues), sorted(profile.operations), slots)
+
+    def _another(self) -> RunningDispatcher:
+        return RunningDispatcher(self.database, self.log, unserved_s=self._unserved_s)

@@ -1,0 +1,76 @@
+"""A dispatcher that runs in the test's own loop."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from pulp_accounts.users import Role
+from pulp_events.log import Log
+from pulp_processor.dispatching.dispatcher import Dispatcher
+from pulp_processor.dispatching.elected import Elected
+from pulp_processor.dispatching.tables import PostgresTables
+from pulp_runtime.installation import UNSERVED_S
+
+
+class RunningDispatcher:
+    """A dispatcher with a log and a database; it runs from `start` to `stop`."""
+
+    def __init__(
+        self, database: str, log: Log, *, quotas: Mapping[Role, str] | None = None, unserved_s: float = UNSERVED_S
+    ) -> None:
+        self.ahead_s = 0.0
+        """How much further its clock is than ours."""
+        self.dispatcher = Dispatcher(
+            log, database, quotas=quotas or {}, unserved_s=unserved_s, clock_s=lambda: time.monotonic() + self.ahead_s
+        )
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Run it, until it is elected and after."""
+        self._running = asyncio.create_task(self.dispatcher.run())
+
+    async def stop(self) -> None:
+        """Stop it in good order, as a processor does."""
+        assert self._running is not None
+        self._running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._running
+
+    def check(self) -> None:
+        """Raises what has ended it, if anything has."""
+        if self._running is not None and self._running.done():
+            self._running.result()
+
+
+@asynccontextmanager
+async def dispatcher(
+    database: str, log: Log, *, quotas: Mapping[Role, str] | None = None, unserved_s: float = UNSERVED_S
+) -> AsyncIterator[RunningDispatcher]:
+    """A dispatcher that runs."""
+    running = RunningDispatcher(database, log, quotas=quotas, unserved_s=unserved_s)
+    running.start()
+    try:
+        yield running
+    finally:
+        await running.stop()
+
+
+async def epoch(connection: AsyncConnection) -> int:
+    """How often a dispatcher was elected."""
+    [(found,)] = await (await connection.execute("select epoch from dispatcher")).fetchall()
+    return int(found)
+
+
+async def assigned_now(
+    connection: AsyncConnection, *, quotas: Mapping[Role, str] | None = None, unserved_s: float = UNSERVED_S
+) -> list[list[UUID]]:
+    """What a dispatcher assigns that is elected now, slot by slot. Another one that has a lease stops it."""
+    tables = PostgresTables(connection, "a test")
+    assert await tables.elect()
+    elected = Elected(tables, quotas or {}, unserved_s)
+    await elected.begin()
+    return [[task.task_id for task in assignment.tasks] for assignment in await elected.write()]
