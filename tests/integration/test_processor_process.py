@@ -40,13 +40,14 @@ async def test_it_projects_and_stops_when_asked(site: Installation) -> None:
 
 
 async def test_killed_in_the_middle_and_started_again(site: Installation) -> None:
-    small = {"PULP_BATCH_RECORDS": "20"}  # so that it is in the middle for long
-    ends = await site.happens(length=3000)
+    small = {"PULP_BATCH_RECORDS": "20"}  # so that the process is often within a batch
     for wanted in (300, 1500):
-        processor = site.start("a", **small)
-        await site.reached({0: wanted})
-        processor.kill()
-        assert (await site.positions())[0] < ends[0]
+        async with site.growing():
+            processor = site.start("a", **small)
+            await site.reached({0: wanted})
+            processor.kill()
+        assert (await site.positions())[0] < site.ends()[0]
+    ends = site.ends()
     last = site.start("a", **small)
     await site.reached(ends)
     assert await last.stopped() == 0
@@ -54,11 +55,11 @@ async def test_killed_in_the_middle_and_started_again(site: Installation) -> Non
 
 
 async def test_stopped_in_the_middle_and_started_again(site: Installation) -> None:
-    ends = await site.happens(length=3000)
-    processor = site.start("a", PULP_BATCH_RECORDS="20")
-    await site.reached({0: 200})
-    assert await processor.stopped() == 0
-    at = await site.positions()
+    async with site.growing():
+        processor = site.start("a", PULP_BATCH_RECORDS="20")
+        await site.reached({0: 200})
+        assert await processor.stopped() == 0
+    at, ends = await site.positions(), site.ends()
     assert at[0] < ends[0]
     await site.rows_are_right(at)  # what it had begun it has ended
     processor = site.start("a")

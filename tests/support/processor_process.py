@@ -4,8 +4,8 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -124,6 +124,23 @@ class Installation:
         found = stories(next(self._seeds), self.partitions, tasks=tasks, length=length)
         records = (RawRecord(key_of(event.task_id), encode(event), (), partition) for event, partition in found)
         return await self.append(*records)
+
+    @asynccontextmanager
+    async def growing(self) -> AsyncIterator[None]:
+        """Append events all the time, so that a processor is never at the end however fast it is."""
+        is_over = asyncio.Event()
+
+        async def append() -> None:
+            while not is_over.is_set():
+                await self.happens(length=300)
+            await self.happens(length=300)  # after whatever was committed meanwhile
+
+        appending = asyncio.create_task(append())
+        try:
+            yield
+        finally:
+            is_over.set()
+            await appending
 
     async def positions(self) -> dict[int, int]:
         """Partition → next offset, as committed."""
