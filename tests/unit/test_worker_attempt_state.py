@@ -340,7 +340,14 @@ def test_what_is_asked_before_the_operation_begins_keeps_it_from_beginning(
     ],
 )
 def test_nobody_is_passed_over_within_a_hold(state: State, is_so: bool) -> None:
-    assert lets_next_begin(state) is is_so
+    assert lets_next_begin(state, shares=True) is is_so
+
+
+def test_tasks_of_a_hold_that_share_nothing_do_not_wait_for_the_log() -> None:
+    for ended in (Finishing(is_successful=True), Finishing(is_successful=False), Finishing(False, may_go_on=True)):
+        assert lets_next_begin(ended, shares=False)
+    for begun in (Appending(), Confirming(PLACE, Orders()), Running(Orders()), Stopping(Orders())):
+        assert not lets_next_begin(begun, shares=False)
 
 
 statuses = st.builds(Status, st.sampled_from(TaskState), st.booleans(), st.booleans(), st.booleans())

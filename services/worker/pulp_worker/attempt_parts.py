@@ -102,11 +102,14 @@ class Gone(Struct, frozen=True):
 State = AwaitingTurn | Appending | Confirming | Running | Stopping | Finishing | Over | Released | Gone
 
 
-def lets_next_begin(state: State) -> bool:
-    """Whether the next task of the hold may begin: this one's end is in the log, or in the read model."""
+def lets_next_begin(state: State, *, shares: bool) -> bool:
+    """Whether the next task of the hold may begin: this one's end is in the log, or in the read model.
+
+    Tasks that share no resource may begin as soon as nothing of this one runs.
+    """
     match state:
         case Finishing():
-            return state.position is not None
+            return not shares or state.position is not None
         case Released():
             return state.may_follow
         case Over() | Gone():

@@ -15,7 +15,7 @@ from pulp_events.task import State
 from pulp_projections.channels import worker_channel
 from pulp_projections.notices import Notices
 from pulp_projections.plans import BY_KEYS, KeptPlans
-from pulp_projections.sql import load
+from pulp_projections.sql import load, uuid_array
 
 from pulp_worker.connection import Connection
 from pulp_worker.settings import Settings
@@ -152,7 +152,7 @@ class Claims:
         values = {
             "worker": self._settings.name,
             "instance_id": instance_id,
-            "hold_ids": _array({claim.hold_id for claim in asked} if holds is None else holds),
+            "hold_ids": uuid_array({claim.hold_id for claim in asked} if holds is None else holds),
             **_ids(asked),
             "attempts": [claim.attempt for claim in asked],
         }
@@ -279,14 +279,9 @@ def _claim(instance_id: UUID, *row: *_AssignedRow) -> Claim:
 
 def _ids(claims: Collection[Claim]) -> dict[str, str]:
     return {
-        "task_ids": _array([claim.task_id for claim in claims]),
-        "attempt_ids": _array([claim.attempt_id for claim in claims]),
+        "task_ids": uuid_array([claim.task_id for claim in claims]),
+        "attempt_ids": uuid_array([claim.attempt_id for claim in claims]),
     }
-
-
-def _array(ids: Iterable[UUID]) -> str:
-    """For a parameter that is cast to `uuid[]`: psycopg takes longer for a list than Postgres for the statement."""
-    return f"{{{','.join([f'{id_.int:032x}' for id_ in ids])}}}"
 
 
 def _batches(claims: Iterable[Claim]) -> Iterator[list[Claim]]:
@@ -303,10 +298,10 @@ def _held(held: Sequence[Claim]) -> dict[str, object]:
     return {
         "attempts": [claim.attempt for claim in held],
         "partitions": [claim.partition for claim in held],
-        "hold_ids": _array([claim.hold_id for claim in held]),
+        "hold_ids": uuid_array([claim.hold_id for claim in held]),
         "places": [claim.place for claim in held],
         "tokens": [f"{{{','.join(map(str, claim.tokens.values()))}}}" for claim in held],
-        "reserving": _array([claim.hold_id for claim, _, _ in reserved]),
+        "reserving": uuid_array([claim.hold_id for claim, _, _ in reserved]),
         "resources": [resource for _, resource, _ in reserved],
         "exclusives": [resource in claim.exclusive for claim, resource, _ in reserved],
         "reserved": [token for _, _, token in reserved],

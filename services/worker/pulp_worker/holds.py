@@ -147,7 +147,7 @@ class Holds:
         for attempt in list(self._holds.get(hold_id, ())):
             if isinstance(attempt.state, AwaitingTurn) and may_begin:
                 attempt.feed(Begin() if self._may_begin(attempt.claim) else Withdraw())
-            may_begin = may_begin and lets_next_begin(attempt.state)
+            may_begin = may_begin and lets_next_begin(attempt.state, shares=bool(attempt.claim.tokens))
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

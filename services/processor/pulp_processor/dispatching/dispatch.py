@@ -31,7 +31,7 @@ LONGEST_CHAIN: Final = 16
 """Tasks that one slot gets at once."""
 CHAIN_S: Final = 0.8
 """How long the tasks of a slot that use the same resources may take together, by what is known of such operations."""
-FREE_CHAIN_S: Final = 0.1
+FREE_CHAIN_S: Final = 0.5
 """The same of tasks that need no resource, which any other slot could run."""
 _NEWEST: Final = 0.2
 """The weight of the last task in what is known of its operation."""

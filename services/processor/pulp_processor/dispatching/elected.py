@@ -112,10 +112,10 @@ class Elected:
         for task_id in unserved:
             self.core.pass_over(task_id)
 
-    async def look_at_moves(self, released: Collection[UUID] = ()) -> None:
+    async def look_at_moves(self, released: Collection[UUID] = ()) -> int:
         """Take note of what the projection has written, and of holds whose claims were ended or released.
 
-        Raises `Deposed` or `Doubt`.
+        Answers how many tasks have moved. Raises `Deposed` or `Doubt`.
         """
         moved = await self._tables.moved(self._positions)
         if moved.generation != self._generation:
@@ -131,6 +131,7 @@ class Elected:
         known = [hold_id for hold_id in released if hold_id in self._tasks_of]
         if known:
             await self._end(known)
+        return len(moved.tasks)
 
     async def look_for_forgotten(self) -> None:
         """End holds of which no notification was heard. Raises `Deposed`."""

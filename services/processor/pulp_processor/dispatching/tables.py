@@ -13,7 +13,7 @@ from pulp_events.events import Progress, Purged, Started
 from pulp_events.task import State
 from pulp_projections.channels import worker_channel
 from pulp_projections.plans import BY_KEYS, KeptPlans
-from pulp_projections.sql import load
+from pulp_projections.sql import load, uuid_array
 
 from pulp_processor.dispatching.dispatch import Assignment, Hold
 from pulp_processor.dispatching.fleet import Profile
@@ -263,7 +263,7 @@ class PostgresTables:
         self, ending: Ending, assignments: Sequence[Assignment], workers: Mapping[str, RegisteredWorker]
     ) -> Written:
         """See `DispatchTables.write`."""
-        ends = {"epoch": self.epoch, "task_ids": list(ending.succeeded), "hold_ids": list(ending.hold_ids)}
+        ends = {"epoch": self.epoch, "task_ids": uuid_array(ending.succeeded), "hold_ids": uuid_array(ending.hold_ids)}
         claimed: Sequence[UUID] = ()
         if not assignments:
             [(epoch, ended)] = await self._rows("end", **ends)
@@ -286,11 +286,11 @@ class PostgresTables:
         chosen = [workers[one.instance] for one in assignments]
         return {
             "epoch": self.epoch,
-            "hold_ids": [one.hold_id for one in assignments],
+            "hold_ids": uuid_array([one.hold_id for one in assignments]),
             "workers": [worker.name for worker in chosen],
-            "instance_ids": [worker.instance_id for worker in chosen],
-            "task_ids": [task_id for _, _, task_id in tasks],
-            "holds_of": [hold_id for hold_id, _, _ in tasks],
+            "instance_ids": uuid_array([worker.instance_id for worker in chosen]),
+            "task_ids": uuid_array([task_id for _, _, task_id in tasks]),
+            "holds_of": uuid_array([hold_id for hold_id, _, _ in tasks]),
             "places": [place for _, place, _ in tasks],
             "channels": [worker_channel(name) for name in {worker.name for worker in chosen}],
         }
