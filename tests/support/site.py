@@ -92,6 +92,10 @@ class SiteLog(MemoryLog):
         self._now_ms += 1000
         return self._now_ms
 
+    def next_at(self, time_ms: int) -> None:
+        """The next event gets this time of the broker."""
+        self._now_ms = time_ms - 1000
+
     async def append(self, event: Event, partition: int) -> Position:
         """See `Log.append`."""
         fault, self.fault = self.fault, None

@@ -21,4 +21,4 @@ select partition, record_offset, round(extract(epoch from broker_time) * 1000)::
 select task_id from tasks
  where parent_id = %(task_id)s and purged_at is null
    and accepted_at <= coalesce(%(at)s::timestamptz, %(until)s::timestamptz)
- order by accepted_at;
+ order by accepted_at, task_id;

@@ -105,7 +105,7 @@ def _inner(name: str, wanted: frozenset[str], children: int) -> str:
     if name == "children":
         return (
             "array(select c.task_id from tasks c where c.parent_id = t.task_id and c.purged_at is null"
-            f" order by c.accepted_at limit {children + 1}) as children"
+            f" order by c.accepted_at, c.task_id limit {children + 1}) as children"
         )
     return f"t.{name}"
 

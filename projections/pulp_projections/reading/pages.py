@@ -66,7 +66,7 @@ class Pages:
 
         async def found_by(form: str) -> list[tuple[Any, ...]]:
             tasks = behind(reading, offset)
-            return await rows_of(connection, _statement(form, reading, tasks, order, way, limit, wanted), values)
+            return await rows_of(connection, _statement(form, reading, tasks, way, limit, wanted), values)
 
         found = await found_by("page") or await found_by("empty")
         rows = [row_of(row[2:]) for row in found if row[2] is not None]
@@ -103,7 +103,6 @@ def _statement(
     form: str,
     reading: Reading,
     tasks: Reading,
-    order: LiteralString,
     way: LiteralString,
     limit: int,
     wanted: frozenset[str],
@@ -111,7 +110,7 @@ def _statement(
     where = reading.counted if way == "counters" else reading.where
     count = SQL(_SQL[way]).format(source=SQL(reading.source), where=SQL(where))
     whole = SQL(_SQL["whole"]).format(count=count)
-    return SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(tasks, limit, wanted)), order=SQL(order)).as_string()
+    return SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(tasks, limit, wanted))).as_string()
 
 
 def _estimate_sql(reading: Reading) -> bytes:

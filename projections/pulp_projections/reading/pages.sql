@@ -3,8 +3,9 @@
 select {whole}, {tasks}
 
 -- empty --
--- The same for a page without tasks: one row. Tasks that have come meanwhile are read as well.
-select w.*, t.* from (select {whole}) w left join (select {tasks}) t on true order by {order}
+-- The same for a page without tasks: one row. Tasks that have come meanwhile are read as well, in the order of the subselect:
+-- the join has one row on its left side. Its columns are read already, so the order's expressions do not fit them.
+select w.*, t.* from (select {whole}) w left join (select {tasks}) t on true
 
 -- whole --
 (select json_object_agg(partition, next_offset)::text from positions) as shown, ({count}) as matches

@@ -2,7 +2,7 @@
 -- Everything that is shown of a task.
 {task_selection},
 array(select c.task_id from tasks c where c.parent_id = t.task_id and c.purged_at is null
-      order by c.accepted_at limit 10001) as children
+      order by c.accepted_at, c.task_id limit 10001) as children
 
 -- positions --
 select partition, next_offset from positions;

@@ -26,6 +26,7 @@ from pulp_api.v3.parameters import (
     items_of,
     list_of,
 )
+from pulp_api.v3.problems import Problems
 
 Texts = Sequence[str]
 """The values of one parameter in the order of the query; at least one."""
@@ -44,6 +45,8 @@ class Filter(NamedTuple):
     """Raises `FieldErrors` for a value that Pulp 3 refuses."""
     if_empty: Condition | None = EVERYTHING
     """What an empty value selects; None: it is refused."""
+    is_joined: bool = False
+    """Whether the values of a repeated parameter are one list; of any other one the last value counts."""
 
 
 class ValueType(NamedTuple):
@@ -71,12 +74,17 @@ class DeclaredFilters:
     def conditions(self, query: QueryParams, besides: Iterable[str] = ()) -> list[Condition]:
         """The conditions of a request. `besides` are parameters that the list reads itself.
 
-        Raises `FieldErrors` for an unknown parameter or a bad value, and 404 for another format than JSON.
+        Raises `FieldErrors` for all unknown parameters and bad values, and 404 for another format than JSON.
         """
         if query.get("format", "json") not in ("json", ""):
             raise HTTPException(404)
         names = [name for name in query if name not in NO_FILTERS and name not in besides]
-        found = [self.condition(name, query.getlist(name)) for name in names]
+        found: list[Condition] = []
+        problems = Problems()
+        for name in names:
+            with problems:
+                found.append(self.condition(name, query.getlist(name)))
+        problems.check()
         return [condition for condition in found if condition is not EVERYTHING]
 
     def condition(self, name: str, texts: Texts) -> Condition:
@@ -84,11 +92,14 @@ class DeclaredFilters:
         found = self._filters.get(name)
         if found is None:
             raise FieldErrors({"errors": [f"Invalid Filter: '{name}'"]})
-        if not any(texts):
+        given = [text.strip() for text in (texts if found.is_joined else texts[-1:])]
+        if not any(given):
             if found.if_empty is None:
                 raise FieldErrors([f"No value supplied for {name} filter."])
             return found.if_empty
-        return found.condition(texts)
+        if any("\0" in text for text in given):
+            raise FieldErrors({name: ["Null characters are not allowed."]})
+        return found.condition(given)
 
 
 def value_type(schema: Schema, read: Callable[[str, str], Any]) -> ValueType:
@@ -217,7 +228,7 @@ def where_list(
     def condition(texts: Texts) -> Condition:
         return Condition(statement, {name: of.read_list(name, items_of(texts))}, is_counted)
 
-    yield Filter(QueryParameter(name, list_of(of.schema)), condition, if_empty)
+    yield Filter(QueryParameter(name, list_of(of.schema)), condition, if_empty, is_joined=True)
 
 
 def flag(name: LiteralString, if_true: LiteralString, if_false: LiteralString = "") -> Iterator[Filter]:

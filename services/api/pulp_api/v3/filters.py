@@ -38,6 +38,11 @@ _STATE_WORD: Final[LiteralString] = (
     " when 'successful' then 'completed' else t.state end)"
 )
 """The state in Pulp 3's word, by which its lists are ordered."""
+_RECORD: Final[LiteralString] = (
+    "(t.exclusive_resources || array(select 'shared:' || k.key"
+    " from unnest(t.shared_resources) with ordinality k (key, n) order by k.n))"
+)
+"""The resources as Pulp 3 writes them."""
 _ORDERS: Final[Mapping[str, LiteralString]] = {
     "pulp_created": "t.accepted_at",
     "pulp_last_updated": "t.updated_at",
@@ -45,13 +50,13 @@ _ORDERS: Final[Mapping[str, LiteralString]] = {
     "pk": "t.task_id",
     "state": _STATE_WORD,
     "name": "t.operation",
-    "logging_cid": "t.correlation_id",
+    "logging_cid": "coalesce(t.correlation_id, '')",
     "started_at": "t.started_at",
     "finished_at": "t.finished_at",
     "unblocked_at": UNBLOCKED_AT,
     "error": "t.error::text",
     "result": "nullif(t.result::text, 'null')",
-    "reserved_resources_record": "t.exclusive_resources",
+    "reserved_resources_record": _RECORD,
     **dict.fromkeys(
         ("immediate", "deferred", "versions", "profile_options", "pulp_api_version", "enc_args", "enc_kwargs"),
         ALL_EQUAL,
@@ -89,6 +94,8 @@ def _first_digits(name: LiteralString) -> Iterator[Filter]:
 
 
 _STATE: Final = choices({word: state.value for word, state in STATES.items()})
+_OTHER_STATE: Final = value_type(TEXT, lambda _name, word: STATES[word].value if word in STATES else "")
+"""No task is in the state of an unknown word, which Pulp 3 takes here."""
 _TASK: Final = value_type(TEXT, _task_of)
 _GROUP: Final = value_type(TEXT, _group_of)
 _TIME_LOOKUPS: Final = "exact lt lte gt gte range isnull"
@@ -97,12 +104,19 @@ TASK_FILTERS: Final = DeclaredFilters(
     [*controls("limit offset ordering fields exclude_fields minimal"), QueryParameter("q", TEXT)],
     column("name", "t.operation", "exact contains in ne", is_counted=True),
     column("logging_cid", "t.correlation_id", "exact contains"),
-    column("state", "t.state", "exact in ne", _STATE, is_counted=True),
+    column("state", "t.state", "exact in", _STATE, is_counted=True),
+    where("state__ne", "t.state <> {value}", _OTHER_STATE, is_counted=True),
     column("task_group", "t.group_id", "exact", _GROUP, needs_value=True),
-    column("parent_task", "t.parent_id", "exact", _TASK, needs_value=True),
+    # A task that is purged is nobody's parent and nobody's child any more.
+    where(
+        "parent_task",
+        "t.parent_id = (select p.task_id from tasks p where p.task_id = {value} and p.purged_at is null)",
+        _TASK,
+        needs_value=True,
+    ),
     where(
         "child_tasks",
-        "t.task_id = (select c.parent_id from tasks c where c.task_id = {value})",
+        "t.task_id = (select c.parent_id from tasks c where c.task_id = {value} and c.purged_at is null)",
         _TASK,
         needs_value=True,
     ),

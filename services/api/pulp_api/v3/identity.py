@@ -7,13 +7,14 @@ from uuid import UUID
 from pulp_api.v3.declared_filters import NOTHING, Filter, value_type, where_list
 from pulp_api.v3.dialect import FieldErrors
 from pulp_api.v3.parameters import TEXT
-from pulp_api.v3.references import Kind, uuid_of
+from pulp_api.v3.references import Kind, ends_in_uuid, uuid_of
 
 
 def identity(kind: Kind, sql: LiteralString) -> Iterator[Filter]:
     """`pulp_id__in`, `pulp_href__in` and `prn__in`, for the column of the id; an empty list selects nothing."""
-    by_href = value_type(TEXT, lambda name, text: uuid_of(name, kind, text))
-    for name, of in (("pulp_id", _IDS), ("pulp_href", by_href), ("prn", by_href)):
+    by_href = value_type(TEXT, lambda name, text: _by_href(name, kind, text))
+    by_prn = value_type(TEXT, lambda name, text: _by_prn(name, kind, text))
+    for name, of in (("pulp_id", _IDS), ("pulp_href", by_href), ("prn", by_prn)):
         full: LiteralString = name + "__in"
         yield from where_list(full, sql + " = any ({value})", of, if_empty=NOTHING)
 
@@ -23,6 +24,18 @@ def _id_of(name: str, text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise FieldErrors({name: ["Enter a valid UUID."]}) from None
+
+
+def _by_href(name: str, kind: Kind, text: str) -> UUID:
+    if not ends_in_uuid(text):
+        raise FieldErrors([f"URI not valid: {text}"])
+    return uuid_of(name, kind, text)
+
+
+def _by_prn(name: str, kind: Kind, text: str) -> UUID:
+    if not text.startswith("prn:"):
+        raise FieldErrors([f"Not a valid PRN: {text}, must start with 'prn:'"])
+    return uuid_of(name, kind, text)
 
 
 _IDS = value_type(TEXT, _id_of)

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Request
 
-from pulp_api.v3.parameters import flag_of, items_of
+from pulp_api.v3.parameters import items_of
 
 Picker = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -17,7 +17,7 @@ def picker(request: Request, minimal: frozenset[str] | None = None) -> Picker:
     """
     query = request.query_params
     fields, excluded = items_of(query.getlist("fields")), items_of(query.getlist("exclude_fields"))
-    only = minimal if minimal is not None and flag_of(query.get("minimal", "")) else None
+    only = minimal if query.get("minimal", "").lower() == "true" else None  # not `1`, as in Pulp 3
     if not (fields or excluded or only):
         return lambda shown: shown
     return lambda shown: pick(shown, fields, excluded, only)

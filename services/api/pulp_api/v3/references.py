@@ -70,7 +70,16 @@ def uuid_of(field: str, kind: Kind, text: str) -> UUID:
 def check_any(text: str) -> None:
     """Raises `FieldErrors` unless the text is the href or the PRN of something, such as a version of a repository."""
     if not _ANY.fullmatch(text):
-        raise FieldErrors([f"URI couldn't be resolved: {text}"])
+        raise FieldErrors([f"URI not valid: {text}"])
+
+
+def ends_in_uuid(text: str) -> bool:
+    """Whether the text is a UUID, or an href or a PRN that ends in one."""
+    try:
+        UUID(re.split("[/:]", text.rstrip("/"))[-1])
+    except ValueError:
+        return False
+    return True
 
 
 def _resolved(text: str) -> tuple[Kind, str]:

@@ -32,12 +32,13 @@ from pulp_api.submitting.submitter import Submitted
 from pulp_api.task_reader import FoundTask
 from pulp_api.v3 import unblocked
 from pulp_api.v3.answers import Time
+from pulp_api.v3.asked import asked
 from pulp_api.v3.cancelling import reason_of_cancel
 from pulp_api.v3.dialect import ROOT, FieldErrors
 from pulp_api.v3.explaining import explain
-from pulp_api.v3.expression import expression
 from pulp_api.v3.filters import TASK_FILTERS, order_of
 from pulp_api.v3.paging import DEFAULT_LIMIT, MAX_LIMIT, limit_and_offset, page_of
+from pulp_api.v3.parameters import flag_of
 from pulp_api.v3.picking import picker
 from pulp_api.v3.tasks import MINIMAL, SingleTaskResponse, columns_of, href_of, id_of, shape, shape_alone
 from pulp_api.v3.waiting import why
@@ -66,16 +67,13 @@ async def list_tasks(call: Authenticated, request: Request) -> Response:
     Reads only the columns that the wanted fields are made of.
     """
     query = request.query_params
-    asked = query.get("q", "").strip()
-    if asked:
+    if query.get("q", "").strip():
         await call.quotas.search(call.asking)
-    conditions = TASK_FILTERS.conditions(query, ["q"])
-    conditions += [expression(asked, TASK_FILTERS)] if asked else []
-    if not query.get("purged"):
+    conditions, order = asked(query, TASK_FILTERS, order_of)
+    if flag_of(query.get("purged", "")) is None:
         conditions.append(queries.SHOWN)
     conditions += unblocked.parameters(call.service, query.multi_items())
     conditions += call.scope
-    order = order_of(query.getlist("ordering"))
     limit, offset = limit_and_offset(request)
     least = await call.at_least_positions()
     picked = picker(request, MINIMAL)

@@ -1,6 +1,6 @@
 """Schedules in the v3 dialect: Pulp 3's task schedules to list and read; creating and changing them is our own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any, Final, LiteralString
@@ -17,9 +17,9 @@ from pulp_projections.schedules.ticks import ticks_after
 from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
 from pulp_api.respond import instant, json
 from pulp_api.schedules import BadSchedule, NoSchedule, ScheduleChange, Schedules, new_definition, parse_change
+from pulp_api.v3.asked import asked
 from pulp_api.v3.declared_filters import DeclaredFilters, column
 from pulp_api.v3.dialect import ROOT, FieldErrors
-from pulp_api.v3.expression import expression
 from pulp_api.v3.identity import identity
 from pulp_api.v3.ordering import order_by
 from pulp_api.v3.paging import limit_and_offset, page_of
@@ -50,19 +50,20 @@ _ORDERS: Final[Mapping[str, LiteralString]] = {
 }
 
 
+def _order_of(texts: Sequence[str]) -> LiteralString:
+    return order_by(texts, _ORDERS, "s.created_at desc, s.schedule_id desc")
+
+
 @router.get("/task-schedules/")
 async def list_schedules(call: Authenticated, request: Request) -> Response:
     """A page of the schedules, newest first; filters, `q`, `ordering`, `limit`, `offset`, `fields` as in Pulp 3."""
     query = request.query_params
-    asked = query.get("q", "").strip()
-    if asked:
+    if query.get("q", "").strip():
         await call.quotas.search(call.asking)
-    conditions = SCHEDULE_FILTERS.conditions(query, ["q"])
-    conditions += [expression(asked, SCHEDULE_FILTERS)] if asked else []
+    conditions, order = asked(query, SCHEDULE_FILTERS, _order_of)
     scope = call.task_rights.schedule_scope(call.principal)
     conditions += [] if scope is None else [scope]
     limit, offset = limit_and_offset(request)
-    order = order_by(query.getlist("ordering"), _ORDERS, "s.created_at desc, s.schedule_id desc")
     async with call.service.connection() as connection:
         page = await reading.list_schedules(connection, conditions, order=order, limit=limit, offset=offset)
         runs = await reading.recent_runs(connection, [row.schedule.schedule_id for row in page.rows])

@@ -1,6 +1,6 @@
 """Users, and the groups that their roles make, in the v3 dialect; they are only read here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, LiteralString, TypedDict
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ from pulp_projections.reading.queries import Condition
 from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
 from pulp_api.respond import instant, json
 from pulp_api.v3.answers import Time
+from pulp_api.v3.asked import asked
 from pulp_api.v3.declared_filters import NUMBERS, DeclaredFilters, column, flag
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.ordering import ALL_EQUAL, order_by
@@ -98,9 +99,7 @@ async def read_user(call: Authenticated, request: Request, username: str) -> Res
 @router.get("/groups/")
 async def list_groups(call: Authenticated, request: Request) -> Response:
     """The groups: one for each role."""
-    query = request.query_params
-    conditions = ROLE_FILTERS.conditions(query)
-    order = order_by(query.getlist("ordering"), _ROLE_ORDERS, "g.name")
+    conditions, order = asked(request.query_params, ROLE_FILTERS, _role_order_of, q=False)
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:
         page = await role_page(connection, conditions, order=order, limit=limit, offset=offset)
@@ -125,16 +124,23 @@ async def list_group_users(call: Authenticated, request: Request, group_name: st
 
 
 async def _list(call: AuthenticatedCall, request: Request, conditions: list[Condition]) -> Response:
-    query = request.query_params
-    conditions = [*conditions, *USER_FILTERS.conditions(query)]
+    filtering, order = asked(request.query_params, USER_FILTERS, _order_of, q=False)
+    conditions = [*conditions, *filtering]
     if not _sees_all(call):
         conditions.append(Condition("u.name = %(own)s", {"own": call.principal.name}))
-    order = order_by(query.getlist("ordering"), _ORDERS, "u.name")
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:
         page = await user_page(connection, conditions, order=order, limit=limit, offset=offset)
     picked = picker(request)
     return json(page_of(request, page.total, [picked(_shown(call, user)) for user in page.rows]))
+
+
+def _order_of(texts: Sequence[str]) -> LiteralString:
+    return order_by(texts, _ORDERS, "u.name")
+
+
+def _role_order_of(texts: Sequence[str]) -> LiteralString:
+    return order_by(texts, _ROLE_ORDERS, "g.name")
 
 
 def _sees_all(call: AuthenticatedCall) -> bool:

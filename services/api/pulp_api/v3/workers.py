@@ -1,6 +1,6 @@
 """Workers in the v3 dialect."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, LiteralString, TypedDict
 from uuid import UUID
 
@@ -12,9 +12,9 @@ from pulp_projections.workers import WorkerRow, workers
 from pulp_api.authenticated_call import Authenticated
 from pulp_api.respond import instant, json
 from pulp_api.v3.answers import Time
+from pulp_api.v3.asked import asked
 from pulp_api.v3.declared_filters import TIMES, DeclaredFilters, column, flag
 from pulp_api.v3.dialect import ROOT
-from pulp_api.v3.expression import expression
 from pulp_api.v3.identity import identity
 from pulp_api.v3.ordering import ALL_EQUAL, order_by
 from pulp_api.v3.paging import limit_and_offset, page_of
@@ -71,11 +71,7 @@ class WorkerResponse(TypedDict):
 @router.get("/workers/")
 async def list_workers(call: Authenticated, request: Request) -> Response:
     """A page of the workers, without those that stopped long ago; the newest first, or as `ordering` says."""
-    query = request.query_params
-    conditions = WORKER_FILTERS.conditions(query, ["q"])
-    asked = query.get("q", "").strip()
-    conditions += [expression(asked, WORKER_FILTERS)] if asked else []
-    order = order_by(query.getlist("ordering"), _ORDERS, "w.started_at desc, w.name")
+    conditions, order = asked(request.query_params, WORKER_FILTERS, _order_of)
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:
         page = await workers(connection, conditions, order=order, limit=limit, offset=offset)
@@ -96,6 +92,10 @@ async def read_worker(call: Authenticated, request: Request, worker_id: str) -> 
     if not page.rows:
         return json({"detail": "No Worker matches the given query."}, 404)
     return json(picker(request)(worker(page.rows[0])))
+
+
+def _order_of(texts: Sequence[str]) -> LiteralString:
+    return order_by(texts, _ORDERS, "w.started_at desc, w.name")
 
 
 def worker(row: WorkerRow) -> WorkerResponse:
