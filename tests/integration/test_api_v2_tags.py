@@ -35,3 +35,15 @@ async def test_a_task_is_found_by_either_form(api: Site, tag: str) -> None:
         assert await searched(wanted) == [str(task_id)], wanted
     assert str(task_id) not in await searched({"$nin": [tag]})
     assert str(task_id) not in await searched({"$ne": tag})
+
+
+async def test_a_comparison_is_with_the_tag_as_it_is_shown(api: Site) -> None:
+    task_id = await api.task(tags=("nightly",))
+    for wanted, found in (
+        ({"$gt": "pulp:t"}, [str(task_id)]),
+        ({"$lt": "pulp:a"}, []),
+        ({"$gte": "pulp:tag:nightly", "$lte": "pulp:tag:nightly"}, [str(task_id)]),
+    ):
+        body = {"criteria": {"filters": {"tags": wanted}}}
+        answer = await api.client.post(f"{V2}/tasks/search/", json=body)
+        assert [each["task_id"] for each in answer.json()] == found, wanted

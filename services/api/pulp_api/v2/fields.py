@@ -199,8 +199,9 @@ class TagsField:
         return "(" + " and ".join(["cardinality(t.tags) = " + str(len(values)), *each]) + ")"
 
     def compares(self, operator: LiteralString, value: str, bind: Bind) -> LiteralString:
-        """See `SearchField`."""
-        return self._any(TextField("g.tag").compares(operator, value, bind))
+        """See `SearchField`: the tag as it is shown."""
+        shown: LiteralString = "(case when g.tag ~ ':.*:' then g.tag else 'pulp:tag:' || g.tag end)"
+        return self._any(TextField(shown).compares(operator, value, bind))
 
     def matches(self, operator: LiteralString, pattern: str, bind: Bind) -> LiteralString:
         """See `SearchField`: the tag as it was submitted, or as it is shown."""
