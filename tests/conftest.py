@@ -20,6 +20,7 @@ from tests.support.backends import BACKENDS, Backend, chosen_backend
 
 PARTITIONS = 4
 YUM_EXAMPLES = 12
+LIST_REQUESTS = 250
 
 # A slow example on a busy machine is not a failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -44,6 +45,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=random.randrange(10**9),
         help="which measures of the benchmarks run in continuous integration (default: any)",
+    )
+    parser.addoption(
+        "--list-requests",
+        type=int,
+        default=LIST_REQUESTS,
+        help="how many requests by chance are made for lists (default: %(default)s; all: 2500)",
+    )
+    parser.addoption(
+        "--list-seed", type=int, default=random.randrange(10**9), help="which ones they are (default: any)"
     )
     parser.addoption("--yum-seed", type=int, default=random.randrange(10**9), help="which ones they are (default: any)")
 

@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -19,6 +20,9 @@ from tests.support.mongo import matches
 from tests.support.site import V2, Site
 
 GROUP = UUID("99999999-9999-4999-8999-999999999999")
+SORTED_BY = ("task_type", "state", "worker_name", "start_time", "finish_time", "queue", "group_id")
+IDS = ("_id", "_href", "_ns", "id", "task_id")
+"""What a search shows of a task whatever fields it asks for."""
 STATES = ("accepted", "suspended", "waiting", "running", "finished", "error", "canceled", "skipped")
 
 
@@ -113,10 +117,13 @@ async def test_each_kind_of_filter_finds_what_mongodb_would(api: Site) -> None:
         assert [each["task_id"] for each in query.json()] == expected, filters
 
 
-async def test_random_filters_find_what_mongodb_would(api: Site) -> None:
+async def test_random_searches_find_what_mongodb_would(api: Site, pytestconfig: pytest.Config) -> None:
+    """Filters with sort, limit, skip and fields; `--list-requests 2500` makes 2,500 of them, CI fewer."""
     await make_tasks(api)
     shown = await documents(api)
-    chance = random.Random(20)
+    seed, count = pytestconfig.getoption("list_seed"), pytestconfig.getoption("list_requests")
+    print(f"{count} searches, to be repeated by --list-requests {count} --list-seed {seed}")
+    chance = random.Random(seed)
     names = ("state", "task_type", "worker_name", "tags", "start_time", "finish_time", "task_id", "queue", "group_id")
 
     def value_of(name: str) -> Any:
@@ -145,10 +152,45 @@ async def test_random_filters_find_what_mongodb_would(api: Site) -> None:
             found[chance.choice(("$and", "$or", "$nor"))] = [filters(depth - 1) for _ in range(chance.randint(1, 3))]
         return found
 
-    for _ in range(150):
-        chosen = filters(2)
-        expected = [each["task_id"] for each in shown if matches(each, chosen)]
-        assert await search(api, filters=chosen) == expected, chosen
+    for _ in range(count):
+        criteria: dict[str, Any] = {"filters": filters(2)}
+        if chance.random() < 0.6:
+            keys = chance.sample(SORTED_BY, chance.randint(1, 3))
+            criteria["sort"] = [[key, chance.choice(("ascending", "DESCENDING", 1, -1))] for key in keys]
+        if chance.random() < 0.5:
+            criteria["limit"] = chance.choice((1, 2, 5, 100))
+        if chance.random() < 0.4:
+            criteria["skip"] = chance.choice((0, 1, 3, 30))
+        if chance.random() < 0.3:
+            criteria["fields"] = chance.sample(sorted(shown[0].keys() - {"group_id"}), 3)
+        expected = [wanted(each, criteria.get("fields")) for each in chosen(shown, criteria)]
+        answer = await api.client.post(f"{V2}/tasks/search/", json={"criteria": criteria})
+        assert answer.status_code == 200, (criteria, answer.text)
+        found = answer.json()
+        assert [each["task_id"] for each in found] == [each["task_id"] for each in expected], (criteria, seed)
+        for one, other in zip(found, expected, strict=True):
+            assert one == other, (criteria, seed, {key: one[key] for key in one if one[key] != other[key]})
+
+
+def chosen(shown: list[dict[str, Any]], criteria: dict[str, Any]) -> list[dict[str, Any]]:
+    """What MongoDB finds: nulls before all values, and equal tasks in the order of submission."""
+    found = [each for each in shown if matches(each, criteria["filters"])]
+    for key, direction in reversed(criteria.get("sort", [])):
+        found.sort(key=partial(sort_key, key), reverse=str(direction).lower() in ("descending", "-1"))
+        # Python keeps equal items in order in a reversed sort as well, as is wanted here.
+    skip = criteria.get("skip", 0)
+    return found[skip : skip + criteria.get("limit", len(found))]
+
+
+def sort_key(name: str, report: dict[str, Any]) -> tuple[bool, Any]:
+    value = report[name]
+    return value is not None, "" if value is None else value
+
+
+def wanted(report: dict[str, Any], fields: list[str] | None) -> dict[str, Any]:
+    """The report as a search shows it: what was not asked for is null, except the ids."""
+    known = {key: value for key, value in report.items() if key != "group_id"}
+    return known if fields is None else {key: value if key in (*fields, *IDS) else None for key, value in known.items()}
 
 
 async def test_ids_of_mongodbs_form_are_found(api: Site) -> None:
