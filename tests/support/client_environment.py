@@ -28,7 +28,7 @@ def python_with(name: str, *requirements: str) -> Path:
         "--disable-pip-version-check",
         *requirements,
     ]
-    installed = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    installed = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if installed.returncode != 0:
         pytest.skip(f"{name} cannot be installed here: {installed.stderr.strip()[-300:]}")
     done.write_text("\n".join(requirements))
