@@ -12,6 +12,9 @@ WORKERS: Final = "workers"
 ASSIGNED: Final = "assigned"
 """On a worker's channel: it has got something to run."""
 
+KNOWN: Final = "known"
+"""On a worker's channel, behind a move of the projection: it shows nothing but what the worker itself has done."""
+
 
 def worker_channel(name: str) -> str:
     """The moves of the projection that concern one worker: those that show how a task of its own stands.
@@ -19,3 +22,8 @@ def worker_channel(name: str) -> str:
     A hash, since a channel's name has at most 63 bytes and a worker's name may have more.
     """
     return f"pulp_worker_{blake2b(name.encode(), digest_size=16).hexdigest()}"
+
+
+def told_to_worker(move: str, *, is_news: bool) -> str:
+    """What a worker is notified of: a move of the projection as its readers are told it, and whether to look."""
+    return move if is_news else f"{move} {KNOWN}"

@@ -54,8 +54,8 @@ class MemoryProjector:
     def __init__(self, model: MemoryReadModel, partition: int) -> None:
         self.partition = partition
         self.next_offset = 0
-        self.concerned: set[str] = set()
-        """The workers whom the last batch concerns."""
+        self.concerned: dict[str, bool] = {}
+        """The workers whom the last batch concerns, with whether it is news to them."""
         self._model = model
         self._tasks: dict[UUID, Task] = {}
 

@@ -19,7 +19,7 @@ from pulp_events.topics import Topics
 from pulp_processor.dispatching.dispatcher import Dispatcher
 from pulp_processor.dispatching.fleet import Profile
 from pulp_processor.reacting.reactor import Reactor
-from pulp_projections.channels import POSITIONS, worker_channel
+from pulp_projections.channels import POSITIONS, told_to_worker, worker_channel
 from pulp_worker.lease import Lease
 from pulp_worker.settings import Settings
 from pulp_worker.worker import Worker
@@ -157,9 +157,11 @@ class Simulation:
                     batch = records[: self.random.randint(1, 10)]
                     await projector.project(batch)
                     self.doors.trace.append(Call(self.loop.time(), "project", (partition, batch), None))
-                    payload = f"{GENERATION} {partition} {projector.next_offset}"
-                    for channel in (POSITIONS, *map(worker_channel, sorted(projector.concerned))):
-                        self.doors.notifications.send(channel, payload)
+                    move = f"{GENERATION} {partition} {projector.next_offset}"
+                    self.doors.notifications.send(POSITIONS, move)
+                    for worker, is_news in sorted(projector.concerned.items()):
+                        told = told_to_worker(move, is_news=is_news)
+                        self.doors.notifications.send(worker_channel(worker), told)
             await asyncio.sleep(max(0.1, self.network.delay_s()))
 
     async def chaos(self) -> None:

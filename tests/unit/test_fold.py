@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
-from pulp_events.events import UnknownEvent
+from pulp_events.events import ErrorCode, Outcome, TaskError, UnknownEvent
 from pulp_events.reader import Record
 from pulp_events.task import State, Task
 from pulp_projections.writing.fold import Changes, Fold, HistoryRow, fold, task_ids
@@ -99,7 +99,7 @@ def test_a_purged_task_is_counted_no_more() -> None:
     assert fold(records([*ended, purged()]), {})[1].counts == {}
     known = {task.task_id: task for task in fold(records(ended), {})[1].created}
     changes = fold(records([purged(), purged()], start=3), known)[1]
-    assert (changes.counts, changes.workers) == ({(0, "successful", "sync"): -1}, set())
+    assert (changes.counts, changes.workers) == ({(0, "successful", "sync"): -1}, {})
     running = {task.task_id: task for task in fold(records(ended[:2]), {})[1].created}
     assert fold(records([finished(), purged()], start=2), running)[1].counts == {(0, "running", "sync"): -1}
     assert fold(records([purged(), finished()], start=2), running)[1].counts == {
@@ -149,19 +149,22 @@ def test_the_counters_move_with_the_state_and_only_with_it() -> None:
 
 def test_the_workers_are_those_whose_tasks_stand_differently() -> None:
     _, new = fold(records([accepted()]), {})
-    assert new.workers == set()
+    assert new.workers == {}
     _, begun = fold(records([started(worker="w1")], start=1), {TASK: new.created[0]})
-    assert begun.workers == {"w1"}
+    assert begun.workers == {"w1": False}
     running = {TASK: begun.updated[0]}
-    assert fold(records([progress()], start=2), running)[1].workers == set()
-    assert fold(records([cancel_requested()], start=2), running)[1].workers == {"w1"}
-    assert fold(records([finished()], start=2), running)[1].workers == {"w1"}
+    assert fold(records([progress()], start=2), running)[1].workers == {}
+    assert fold(records([cancel_requested()], start=2), running)[1].workers == {"w1": True}
+    assert fold(records([finished()], start=2), running)[1].workers == {"w1": False}
+    failed = finished(outcome=Outcome.FAILED, error=TaskError(code=ErrorCode.WORKER_LOST, description="lost"))
+    assert fold(records([failed], start=2), running)[1].workers == {"w1": True}
+    assert fold(records([cancel_requested(), finished()], start=2), running)[1].workers == {"w1": False}
 
 
 def test_a_worker_that_sent_an_event_without_effect_is_among_them() -> None:
     (task,) = fold(records([accepted(), started(worker="w1"), finished()]), {})[1].created
-    assert fold(records([started(worker="w2", attempt=2)], start=3), {TASK: task})[1].workers == {"w2"}
-    assert fold(records([accepted(), cancel_requested()], start=3), {TASK: task})[1].workers == set()
+    assert fold(records([started(worker="w2", attempt=2)], start=3), {TASK: task})[1].workers == {"w2": True}
+    assert fold(records([accepted(), cancel_requested()], start=3), {TASK: task})[1].workers == {}
 
 
 def test_what_changes_nothing_writes_no_task() -> None:

@@ -84,6 +84,34 @@ async def test_it_does_not_look_at_moves_that_mean_nothing_to_it(told: Told) -> 
     assert told.looks == 0
 
 
+class _Running:
+    """The slots of a worker whose only attempt runs, since its start has taken effect."""
+
+    attempts, claims, hold_ids, begun = (), (), (), (object(),)
+
+    def confirmable(self, _: object) -> list[object]:
+        return []
+
+    def needs_looks(self) -> bool:
+        return True
+
+    def is_operating(self) -> bool:
+        return True
+
+    def see(self, _: object) -> None: ...
+
+    def take(self, _: object) -> None: ...
+
+
+@pytest.mark.parametrize(("has_news", "looks"), [(False, 0), (True, 1)])
+async def test_it_does_not_look_at_moves_that_show_what_it_has_done_itself(
+    told: Told, has_news: bool, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "Holds", lambda *_, **__: _Running())
+    await follow(told, [Heard(False, {1: 5}, has_news)])
+    assert told.looks == looks
+
+
 @pytest.mark.parametrize(("has_holds", "looks"), [(False, 0), (True, 3)])
 async def test_it_looks_again_when_a_heartbeat_tells_of_what_it_has_not_heard_of(
     told: Told, has_holds: bool, looks: int, monkeypatch: pytest.MonkeyPatch

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from pulp_events.reader import Record
 from pulp_events.task import Task
 
+from pulp_projections.channels import told_to_worker, worker_channel
 from pulp_projections.writing import history_rows
 from pulp_projections.writing.fold import Changes, Fold, HistoryRow
 from pulp_projections.writing.target import Place
@@ -95,6 +96,14 @@ class BatchFold:
         after, self._after = self._after, None
         if after is not None:
             self.known.update(after._fold.evolved(self.task_ids))
+
+
+def worker_notices(changes: Changes, place: Place) -> dict[str, list[str]]:
+    """Whom to notify of a batch, and of what, for statements that take `channels` and `payloads`."""
+    return {
+        "channels": [worker_channel(name) for name in changes.workers],
+        "payloads": [told_to_worker(place.payload, is_news=is_news) for is_news in changes.workers.values()],
+    }
 
 
 class BatchWriter(Protocol):

@@ -15,6 +15,8 @@ from pulp_events.task import Reason, State, Task, evolve
 APPLIED: Final = "applied"
 _WORKER: Final = "worker:"
 """How the actors of workers' events begin."""
+_SAID_BY_WORKERS: Final = frozenset({State.RUNNING, State.SUCCESSFUL})
+"""Only the worker itself brings its task into these states."""
 
 
 class HistoryRow(Struct, frozen=True, gc=False):
@@ -63,8 +65,11 @@ class Changes(NamedTuple):
     """By how much each counter changes; never zero."""
     causes: list[Cause]
     """Those of `created` that run another task again."""
-    workers: set[str]
-    """The workers whose tasks stand differently now, and those that sent an event without an effect."""
+    workers: dict[str, bool]
+    """The workers whose tasks stand differently now, and those that sent an event without an effect.
+
+    With whether it is news to them: a worker knows that it has started a task, or ended it successfully.
+    """
 
 
 def task_ids(records: Iterable[Record]) -> set[UUID]:
@@ -130,8 +135,11 @@ class Fold:
         created = [task for task in tasks if task.task_id not in known]
         updated = [task for task in tasks if task.task_id in known]
         moved = [task for task in updated if _has_moved(known[task.task_id], task)]
-        workers = {task.worker for task in (*created, *moved) if task.worker is not None}
-        workers |= {actor.removeprefix(_WORKER) for actor in self._ineffective if actor.startswith(_WORKER)}
+        workers: defaultdict[str, bool] = defaultdict(bool)
+        for task in (*created, *moved):
+            if task.worker is not None:
+                workers[task.worker] |= task.state not in _SAID_BY_WORKERS
+        workers |= {actor.removeprefix(_WORKER): True for actor in self._ineffective if actor.startswith(_WORKER)}
         counts = _counts(created, updated, known)
         return Changes(created, updated, self._dead_letters, counts, self._causes, workers)
 

@@ -8,12 +8,11 @@ from typing import Final, LiteralString
 import msgspec
 from psycopg import AsyncConnection
 
-from pulp_projections.channels import worker_channel
 from pulp_projections.sql import load
 from pulp_projections.task_columns import SQL_LISTS
 from pulp_projections.writing import binary_copy as field
 from pulp_projections.writing import task_rows
-from pulp_projections.writing.batch_fold import BatchFold
+from pulp_projections.writing.batch_fold import BatchFold, worker_notices
 from pulp_projections.writing.fold import Changes, DeadLetter
 from pulp_projections.writing.target import Place, Target
 
@@ -36,8 +35,7 @@ class LargeBatchWriter:
             await self._target.enter(connection, place)
             changes = await write_rows(connection, batch, are_letters_sent=not is_live)
             if is_live and changes.workers:
-                channels = [worker_channel(name) for name in changes.workers]
-                await connection.execute(_SQL["notify_workers"], {"channels": channels, "payload": place.payload})
+                await connection.execute(_SQL["notify_workers"], worker_notices(changes, place))
         return changes
 
 

@@ -41,4 +41,4 @@ copy dead_letters (partition, record_offset, broker_time, reason, key, value, he
   from stdin (format binary);
 
 -- notify_workers --
-select pg_notify(channel, %(payload)s) from unnest(%(channels)s::text[]) as channel;
+select pg_notify(channel, payload) from unnest(%(channels)s::text[], %(payloads)s::text[]) as n (channel, payload);

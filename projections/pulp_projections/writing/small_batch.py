@@ -10,11 +10,10 @@ from psycopg import AsyncConnection
 from pulp_events.reader import Record
 from pulp_events.task import Task
 
-from pulp_projections.channels import worker_channel
 from pulp_projections.sql import load
 from pulp_projections.task_columns import COLUMNS, SQL_LISTS, Column, changing, compiled
 from pulp_projections.times import clamped_ms, moment
-from pulp_projections.writing.batch_fold import BatchFold
+from pulp_projections.writing.batch_fold import BatchFold, worker_notices
 from pulp_projections.writing.fold import Changes, HistoryRow, Kind
 from pulp_projections.writing.target import GUARDS, Place
 from pulp_projections.writing.uses import Use, uses
@@ -44,7 +43,7 @@ class SmallBatchWriter:
         values = {
             **place._asdict(),
             "payload": place.payload,
-            "channels": [worker_channel(name) for name in changes.workers],
+            **worker_notices(changes, place),
             "history": _json([_history(row) for row in history]).decode(),
             "created": _json([_created(task) for task in changes.created]).decode(),
             "uses": _json([_use(task, use) for task in changes.created for use in uses(task.resources)]).decode(),

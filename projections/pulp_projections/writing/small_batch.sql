@@ -27,4 +27,5 @@ with {guards}, history as (
       from fence f, json_to_recordset(%(counts)s::json) as c (state text, operation text, tasks bigint)
         on conflict (partition, state, operation) do update set tasks = t.tasks + excluded.tasks
 )
-select {outcome}, (select count(pg_notify(c, %(payload)s)) from fence, unnest(%(channels)s::text[]) c);
+select {outcome}, (select count(pg_notify(n.channel, n.payload))
+                     from fence, unnest(%(channels)s::text[], %(payloads)s::text[]) as n (channel, payload));

@@ -12,7 +12,7 @@ from msgspec.json import Decoder
 from pulp_events.events import Retry
 from pulp_events.retries import Attempts
 from pulp_events.task import State
-from pulp_projections.channels import worker_channel
+from pulp_projections.channels import KNOWN, worker_channel
 from pulp_projections.notices import Notices
 from pulp_projections.plans import BY_KEYS, KeptPlans
 from pulp_projections.sql import load, uuid_array
@@ -79,6 +79,8 @@ class Heard(NamedTuple):
     """Something was assigned to it, or may have been, since it has just begun to listen."""
     positions: Mapping[int, int]
     """Partition → next offset, of the moves of the projection that concern this worker."""
+    has_news: bool = True
+    """One of them shows more than what this worker itself has done."""
 
     @property
     def is_nothing(self) -> bool:
@@ -97,7 +99,7 @@ class Claims:
         self._connection = connection
         self._notices: Notices | None = None
         self._plans, self._watching_plans = KeptPlans(), KeptPlans()
-        self._must_look = False
+        self._must_look = self._has_news = False
         self._is_awake = asyncio.Event()
         self._is_awake.set()
         self._positions: dict[int, int] = {}
@@ -140,8 +142,8 @@ class Claims:
         async with self._watching() as notices:
             if not self._must_look and not self._positions:
                 await notices.hear(timeout_s)
-        heard = Heard(self._must_look, self._positions)
-        self._must_look, self._positions = False, {}
+        heard = Heard(self._must_look, self._positions, self._has_news)
+        self._must_look, self._positions, self._has_news = False, {}, False
         return heard
 
     async def look(self, instance_id: UUID, asked: Collection[Claim], holds: Iterable[UUID] | None = None) -> Look:
@@ -229,12 +231,14 @@ class Claims:
             raise
 
     def _hear(self, _channel: str, payload: str) -> None:
+        words = payload.split()
         try:
-            _, partition, offset = map(int, payload.split())
+            _, partition, offset = map(int, words[:3])
         except ValueError:  # `ASSIGNED`; and any role that may connect can notify
             self._must_look = True
             return
         self._positions[partition] = offset
+        self._has_news |= words[3:] != [KNOWN]
 
 
 _AssignedRow = tuple[

@@ -251,13 +251,14 @@ class Worker:
                 rest_s = _POLL_S if self._holds.attempts else None
                 heard = await self._claims.heard(spacing_s if is_behind else rest_s)
                 self._closing.positions = {**self._closing.positions, **heard.positions}
-                is_whole = loop.time() - whole_at_s >= spacing_s
+                is_due = heard.has_news or heard.is_nothing or is_behind
+                is_whole = is_due and loop.time() - whole_at_s >= spacing_s
                 if is_whole:
                     whole_at_s = loop.time()
                 asked = self._holds.begun if is_whole else self._holds.confirmable(self._closing.positions)
                 if heard.must_look or (asked and (heard.is_nothing or self._holds.needs_looks())):
                     await self._look(asked)
-                is_behind = not is_whole and self._holds.needs_looks()
+                is_behind = is_due and not is_whole and self._holds.needs_looks()
                 self._closing.wake()
 
         async def warn(error: Exception, _: float) -> None:
