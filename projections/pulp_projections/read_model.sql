@@ -70,20 +70,32 @@ create index task_events_by_task on task_events (task_id, partition, record_offs
 -- Few rows. Added to the task's version, their number is the number of the task's events.
 create index task_events_without_effect on task_events (task_id) where effect <> 'applied';
 -- No index contains a column that a progress event changes, so that such updates stay HOT.
--- What lists read. Purged tasks are not in them, however many there are, so a query must repeat that they are left out.
+-- What lists read. Purged tasks are not in them, however many there are, so a query must repeat that they are left out. A list of
+-- purged tasks has indexes of its own: no list reads what it does not show.
 create index tasks_by_time on tasks (accepted_at, task_id) where purged_at is null;
 create index tasks_by_state on tasks (state, accepted_at, task_id) where purged_at is null;
 create index tasks_by_operation on tasks (operation, accepted_at, task_id) where purged_at is null;
 create index tasks_purged on tasks (accepted_at, task_id) where purged_at is not null;
+create index tasks_purged_by_state on tasks (state, accepted_at, task_id) where purged_at is not null;
+create index tasks_purged_by_operation on tasks (operation, accepted_at, task_id) where purged_at is not null;
 create index tasks_unfinished on tasks (priority desc, accepted_at, partition, accepted_offset)
     where not public.is_final(state);
 create index tasks_with_dependencies on tasks (partition) where state = 'waiting' and depends_on <> '{}';
 create index tasks_with_deadlines on tasks (partition) where deadline_seconds is not null and not public.is_final(state);
 -- GIN would index every empty array; because they are left out, a query must repeat that tags are not empty.
-create index tasks_by_tag on tasks using gin (tags) with (fastupdate = off) where tags <> '{}';
-create index tasks_by_parent on tasks (parent_id) where parent_id is not null;
-create index tasks_by_group on tasks (group_id) where group_id is not null;
-create index tasks_by_correlation on tasks (correlation_id) where correlation_id is not null;
+create index tasks_by_tag on tasks using gin (tags) with (fastupdate = off) where tags <> '{}' and purged_at is null;
+create index tasks_purged_by_tag on tasks using gin (tags) with (fastupdate = off)
+    where tags <> '{}' and purged_at is not null;
+-- In the order in which the tasks of a parent or a group are shown: the first ones of many are read without the others.
+create index tasks_by_parent on tasks (parent_id, accepted_at, task_id) where parent_id is not null and purged_at is null;
+create index tasks_purged_by_parent on tasks (parent_id, accepted_at, task_id)
+    where parent_id is not null and purged_at is not null;
+create index tasks_by_group on tasks (group_id, accepted_at, task_id) where group_id is not null and purged_at is null;
+create index tasks_purged_by_group on tasks (group_id, accepted_at, task_id)
+    where group_id is not null and purged_at is not null;
+create index tasks_by_correlation on tasks (correlation_id) where correlation_id is not null and purged_at is null;
+create index tasks_purged_by_correlation on tasks (correlation_id)
+    where correlation_id is not null and purged_at is not null;
 -- Rows are stored nearly in order of time, so a summary per megabyte finds a span of time and adds no cost to writes.
 create index tasks_by_span on tasks using brin (started_at, finished_at) with (autosummarize = on);
 create unique index task_resources_by_time on task_resources (resource, accepted_at, task_id, access);

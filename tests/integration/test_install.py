@@ -198,8 +198,9 @@ async def test_a_read_model_from_before_purges_gets_the_columns_and_the_indexes(
             "create index tasks_by_operation on generation_1.tasks (operation, accepted_at, task_id)"
         )
         await connection.execute("create view public.tasks as select * from generation_1.tasks")
-        await connection.execute("delete from schema_migrations where name = '0019_purged.sql'")
-        assert await migrate(connection) == ["0019_purged.sql"]
+        later = ["0019_purged.sql", "0027_purged_lists.sql"]
+        await connection.execute("delete from schema_migrations where name = any (%s)", [later])
+        assert await migrate(connection) == later
         assert await _definitions(connection, 1) == wanted
         assert await _indexes(connection, 2) == KEYS
         for table in ("public.tasks", "generation_2.tasks"):
@@ -207,6 +208,30 @@ async def test_a_read_model_from_before_purges_gets_the_columns_and_the_indexes(
             cursor = await connection.execute(SQL("select purged_at, purged_by from {}.{}").format(schema, name))
             assert await cursor.fetchall() == []
         await create_indexes(connection, 2)
+
+
+async def test_a_read_model_from_before_the_lists_of_purged_tasks_gets_their_indexes(database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        wanted = await _definitions(connection, 1)
+        await create_tables(connection, 2, 4)
+        await connection.execute("insert into generations (generation, status) values (2, 'building')")
+        await connection.execute("set search_path to generation_1")
+        for name in ("state", "operation", "tag", "parent", "group", "correlation"):
+            await connection.execute(SQL("drop index {}").format(Identifier(f"tasks_purged_by_{name}")))
+        for name, column in (("parent", "parent_id"), ("group", "group_id"), ("correlation", "correlation_id")):
+            await connection.execute(
+                SQL("drop index {0}; create index {0} on tasks ({1}) where {1} is not null").format(
+                    Identifier(f"tasks_by_{name}"), Identifier(column)
+                )
+            )
+        await connection.execute(
+            "drop index tasks_by_tag; create index tasks_by_tag on tasks using gin (tags) where tags <> '{}'"
+        )
+        await connection.execute("reset search_path")
+        await connection.execute("delete from schema_migrations where name = '0027_purged_lists.sql'")
+        assert await migrate(connection) == ["0027_purged_lists.sql"]
+        assert await _definitions(connection, 1) == wanted
+        assert await _indexes(connection, 2) == KEYS
 
 
 async def test_a_database_of_the_release_before_gets_what_resting_workers_need(database: str) -> None:

@@ -69,7 +69,8 @@ async def unfinished(
 ) -> list[TaskRow]:
     """Tasks of a group that wait or run and are in the scope, in order of submission."""
     condition = Condition(
-        "t.group_id = %(group_id)s and t.state = any (%(states)s)", {"group_id": group_id, "states": _UNFINISHED}
+        "t.group_id = %(group_id)s and t.state = any (%(states)s) and t.purged_at is null",
+        {"group_id": group_id, "states": _UNFINISHED},
     )
     return await bounded.tasks(connection, [condition, *scope], order=_ORDER, limit=limit, wanted=frozenset())
 

@@ -1,10 +1,11 @@
 -- groups --
 -- The ids of task groups, the greatest first, which is the newest first where the server made the ids. Each step goes to
--- the next id in the index, past all tasks of a group. Groups all of whose tasks are purged are left out.
+-- the next id in the index, past all tasks of a group. The index does not have groups all of whose tasks are purged.
 with recursive step (group_id) as (
-    (select group_id from tasks where group_id is not null order by group_id desc limit 1)
+    (select group_id from tasks where group_id is not null and purged_at is null order by group_id desc limit 1)
      union all
-    select (select t.group_id from tasks t where t.group_id < s.group_id order by t.group_id desc limit 1)
+    select (select t.group_id from tasks t where t.group_id < s.group_id and t.purged_at is null
+             order by t.group_id desc limit 1)
       from step s where s.group_id is not null)
 select g.group_id from step g where g.group_id is not null and {where}
    and exists (select from tasks t where t.group_id = g.group_id and t.purged_at is null and {scope})

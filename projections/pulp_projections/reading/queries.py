@@ -118,12 +118,18 @@ class Condition:
     """Whether it holds for all tasks that `task_counts` counts."""
 
 
+FIRST_SHOWN: Final[LiteralString] = (
+    "(select s.accepted_at from tasks s where s.purged_at is null order by s.accepted_at, s.task_id limit 1)"
+)
+"""When the first task was accepted that is not purged. Most purges take the oldest tasks, so what lists the tasks of a
+resource need not go back any further."""
 SHOWN: Final = Condition(
     "t.purged_at is null",
     is_counted=True,
     is_implied=True,
-    by_key="not exists (select from tasks p where p.accepted_at = r.accepted_at and p.task_id = r.task_id"
-    " and p.purged_at is not null)",
+    by_key="r.accepted_at >= " + FIRST_SHOWN + " and not exists (select from tasks p"
+    " where p.accepted_at = r.accepted_at and p.task_id = r.task_id and p.purged_at is not null"
+    " and p.accepted_at >= " + FIRST_SHOWN + ")",
 )
 """That a task is not purged."""
 PURGED: Final = Condition("t.purged_at is not null")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, LiteralString, NamedTuple
 
 from fastapi import Depends, Query, Request
 from pulp_events.errors import BadInput
-from pulp_projections.reading.queries import PURGED, SHOWN, Condition
+from pulp_projections.reading.queries import FIRST_SHOWN, PURGED, SHOWN, Condition
 
 from pulp_api.times import zoned_time
 
@@ -22,14 +22,16 @@ class TaskListFilter(NamedTuple):
     """The type that FastAPI reads the parameter as; it refuses other values."""
     condition: Callable[[Any], Condition]
     """Raises `BadInput`."""
+    if_purged: Callable[[Any], Condition] | None = None
+    """The condition in a list of purged tasks, if it is another one there."""
 
 
 class TaskListFilters:
     """A dependency that gives a handler the values of all declared filters; `conditions` turns them into SQL."""
 
     def __init__(self, *declared: TaskListFilter) -> None:
-        self._conditions = {each.name: each.condition for each in declared}
-        self.names: Final = tuple(self._conditions)
+        self._declared = declared
+        self.names: Final = tuple(each.name for each in declared)
         # FastAPI reads the parameters of a dependency from its signature.
         self.__signature__: Final = Signature(
             [Parameter(each.name, Parameter.KEYWORD_ONLY, default=None, annotation=each.type) for each in declared]
@@ -41,7 +43,12 @@ class TaskListFilters:
 
     def conditions(self, values: Mapping[str, Any]) -> list[Condition]:
         """The conditions of the given parameters. Raises `BadInput`."""
-        return [make(values[name]) for name, make in self._conditions.items() if values[name] not in (None, "", [])]
+        found = []
+        for each in self._declared:
+            if values[each.name] not in (None, "", []):
+                make = each.if_purged if values.get("purged") and each.if_purged else each.condition
+                found.append(make(values[each.name]))
+        return found
 
 
 def no_others(*known: str) -> Any:
@@ -72,12 +79,14 @@ def _flag(name: LiteralString, sql: LiteralString) -> TaskListFilter:
     return TaskListFilter(name, bool | None, lambda value: Condition(("" if value else "not ") + sql))
 
 
-def _resources(values: Sequence[str]) -> Condition:
+def _resources(uses: LiteralString, tagged: LiteralString) -> Callable[[Sequence[str]], Condition]:
     # The user guide shows tags as resources, and a submission may choose its tags: match either.
-    return Condition(
-        "t.task_id in (select k.task_id from task_resources k where k.resource = any (%(resource)s)"
-        " union select g.task_id from tasks g where g.tags <> '{}' and g.tags && %(resource_tags)s)",
-        {"resource": list(values), "resource_tags": [f"pulp:{value}" for value in values]},
+    sql: LiteralString = (
+        "t.task_id in (select k.task_id from task_resources k where k.resource = any (%(resource)s)" + uses + " union"
+        " select g.task_id from tasks g where g.tags <> '{}' and g.tags && %(resource_tags)s and " + tagged + ")"
+    )
+    return lambda values: Condition(
+        sql, {"resource": list(values), "resource_tags": [f"pulp:{value}" for value in values]}
     )
 
 
@@ -86,7 +95,12 @@ FILTERS: Final = TaskListFilters(
     _any_of("queue", "t.queue"),
     _any_of("worker", "t.worker"),
     _any_of("user", "t.created_by", prefix="user:"),
-    TaskListFilter("resource", _Texts, _resources),
+    TaskListFilter(
+        "resource",
+        _Texts,
+        _resources(" and k.accepted_at >= " + FIRST_SHOWN, "g.purged_at is null"),
+        if_purged=_resources("", "g.purged_at is not null"),
+    ),
     _time("since", "t.accepted_at >="),
     _time("until", "t.accepted_at <"),
     _flag("has_reruns", "exists (select from task_causes k where k.cause = t.task_id)"),

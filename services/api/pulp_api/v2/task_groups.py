@@ -90,7 +90,7 @@ async def _members(call: AuthenticatedCall, group_id: str) -> list[TaskRow]:
 async def _ids(call: AuthenticatedCall, group_id: str) -> list[UUID]:
     """The unfinished tasks of a group. Raises what `_members` raises."""
     await _members(call, group_id)
-    conditions = [_in(group_id), Condition("not is_final(t.state)"), *call.scope]
+    conditions = [_in(group_id), Condition("not is_final(t.state)"), SHOWN, *call.scope]
     async with call.service.connection() as connection:
         return await queries.task_ids(connection, conditions, order=_ORDER, limit=_MOST_CANCELLED, offset=0)
 
