@@ -56,6 +56,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--list-seed", type=int, default=random.randrange(10**9), help="which ones they are (default: any)"
     )
     parser.addoption("--yum-seed", type=int, default=random.randrange(10**9), help="which ones they are (default: any)")
+    parser.addoption(
+        "--purge-seed",
+        type=int,
+        default=random.randrange(10**9),
+        help="where purges are when they are interrupted (default: anywhere)",
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:

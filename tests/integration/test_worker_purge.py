@@ -1,12 +1,14 @@
 """`purge-tasks`: it hides what matches, some at a time, and leaves what has not ended."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from pulp_events.events import Outcome
+from msgspec.structs import replace
+from pulp_events.events import Outcome, Retry
 from pulp_events.topics import Topics
 from pulp_worker import purging
 
@@ -120,5 +122,80 @@ async def test_it_can_be_cancelled_between_two_pages(pulp: Pipeline, monkeypatch
         assert row["state"] == "cancelled"
         left = len(await shown(pulp)) - 1
         assert 0 < left < 200
+        monkeypatch.undo()
         again = await pulp.submit("purge-tasks", arguments={"states": ["successful"]})
         assert (await pulp.end(again))["result"] == {"purged": left}
+
+
+async def test_the_next_attempt_goes_on_and_tells_what_all_have_purged(
+    pulp: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purging, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(purging, "MOST_COUNTED", 2)
+    earlier = await ended(pulp)
+    await pulp.end(earlier)
+    await pulp.log.append(purged(earlier), 0)
+    await pulp.until(earlier, lambda row: row["purged_at"] is not None)
+    tasks = [await ended(pulp) for _ in range(8)]
+    await pulp.end(tasks[-1])
+    whole, pages = purging.Purge._append, []
+
+    async def interrupted(self: purging.Purge, page: Sequence[Any], *rest: Any) -> Any:
+        pages.append(len(page))
+        positions = await whole(self, page, *rest)
+        if len(pages) == 2:  # what it has appended is in the log, and it cannot say so any more
+            raise ConnectionError("the log is away")
+        return positions
+
+    monkeypatch.setattr(purging.Purge, "_append", interrupted)
+    async with pulp.worker():
+        retry = Retry(retries=1, backoff_seconds=0.0)
+        purge = await pulp.submit("purge-tasks", arguments={"states": ["successful"]}, retry=retry)
+        row = await pulp.end(purge)
+    assert (row["state"], row["failed_attempts"], row["result"]) == ("successful", 1, {"purged": 8})
+    assert row["progress"] == {"purge_tasks": {"items_total": 8, "items_left": 0}}
+    assert pages == [3, 3, 2]
+    assert await shown(pulp) == {purge}
+
+
+async def test_pages_are_full_however_far_apart_the_tasks_are(pulp: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purging, "MOST_AT_ONCE", 2)
+    whole, pages = purging.Purge._append, []
+
+    async def noted(self: purging.Purge, page: Sequence[Any], *rest: Any) -> Any:
+        pages.append(len(page))
+        return await whole(self, page, *rest)
+
+    monkeypatch.setattr(purging.Purge, "_append", noted)
+    eves = []
+    for number in range(12):
+        task_id = uuid4()
+        event = accepted(task_id)
+        await pulp.log.append(replace(event, actor="user:eve") if number % 4 == 0 else event, 0)
+        await pulp.log.append(finished(task_id, attempt_id=None), 0)
+        eves += [task_id] if number % 4 == 0 else []
+    await pulp.end(task_id)
+    async with pulp.worker():
+        arguments = {"states": ["successful"], "created_by": "user:eve"}
+        purge = await pulp.submit("purge-tasks", arguments=arguments)
+        assert (await pulp.end(purge))["result"] == {"purged": 3}
+    assert pages == [2, 1]
+    assert not await shown(pulp) & set(eves)
+
+
+async def test_two_purges_at_once_tell_each_task_once(pulp: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purging, "MOST_AT_ONCE", 5)
+    tasks = [await ended(pulp) for _ in range(200)]
+    await pulp.end(tasks[-1])
+    async with pulp.worker():
+        purges = [await pulp.submit("purge-tasks", arguments={"states": ["successful"]}) for _ in range(2)]
+        results = [(await pulp.end(purge))["result"]["purged"] for purge in purges]
+    assert not await shown(pulp) & set(tasks)
+    assert sum(results) == await _purged_in_all(pulp)
+
+
+async def _purged_in_all(pulp: Pipeline) -> int:
+    [(count,)] = await pulp.query(
+        "select count(*) from task_events where type like '%.purged.%' and effect = 'applied'"
+    )
+    return int(count)

@@ -141,6 +141,7 @@ class PlainFold:
             "progress": self._progress,
             "cancel-requested": self._cancel,
             "finished": self._finished,
+            "attempt-failed": self._attempt_failed,
         }[kind](task, data)
 
     def _purged(self, task: PlainTask, data: dict[str, Any]) -> str:
@@ -152,7 +153,7 @@ class PlainFold:
     def _started(self, task: PlainTask, data: dict[str, Any]) -> str:
         if task.state == "cancelling":
             return "cancel came first"
-        if task.state == "running" and not data["attempt"] > task.attempt:
+        if not data["attempt"] > task.attempt:
             return "attempt is taken"
         task.state, task.attempt, task.attempt_id = "running", data["attempt"], data["attempt_id"]
         task.cancellable, task.sequence, task.progress = data["cancellable"], 0, {}
@@ -160,7 +161,7 @@ class PlainFold:
 
     def _progress(self, task: PlainTask, data: dict[str, Any]) -> str:
         if task.attempt_id is None:
-            return "not started"
+            return "stale" if task.attempt else "not started"
         if data["attempt_id"] != task.attempt_id or data["sequence"] <= task.sequence:
             return "stale"
         task.sequence, task.progress = data["sequence"], data["progress"]
@@ -177,8 +178,18 @@ class PlainFold:
     def _finished(self, task: PlainTask, data: dict[str, Any]) -> str:
         if task.attempt_id is None:
             if data["attempt_id"] is not None:
-                return "not started"
+                return "stale" if task.attempt else "not started"
         elif data["attempt_id"] != task.attempt_id:
             return "stale"
         task.state = data["outcome"]
+        return "applied"
+
+    def _attempt_failed(self, task: PlainTask, data: dict[str, Any]) -> str:
+        if task.attempt_id is None:
+            return "stale" if task.attempt else "not started"
+        if data["attempt_id"] != task.attempt_id:
+            return "stale"
+        if task.state == "running":
+            task.state = "waiting"
+        task.attempt_id, task.cancellable, task.sequence, task.progress = None, False, 0, {}
         return "applied"

@@ -1,11 +1,12 @@
 """`purge-tasks`: purges all tasks that match, some at a time. Every worker offers it.
 
 It appends an event for each task and deletes nothing. The fold decides whether a task may be purged, in the order of
-the log. A purge that was interrupted is begun again by a further one, which finds only what is left.
+the log. A purge whose worker is lost is tried again, and a further purge does as well: both find only what is left.
+Whatever the number of tasks, a statement reads a bounded number of them, and no more than two pages are in memory.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -28,11 +29,15 @@ from pulp_worker.sdk import Context, operation
 from pulp_worker.settings import Settings
 
 _SQL: Final = load("pulp_worker", "purging.sql")
-_MATCHES: Final = SQL(_SQL["matches"])
+_PIECES: Final = {name: SQL(_SQL[name]) for name in ("part", "matches")}
 MOST_AT_ONCE: Final = 500
+"""The tasks of a page: so many are read at a time, and purged once so many that match are found."""
+MOST_COUNTED: Final = 10_000
+"""How many tasks a statement reads that only counts."""
 _LOOK_S: Final = 0.05
 _PATIENCE_S: Final = 60.0
 """How long the projection may take to pass a page."""
+_RETRIES: Final = 5
 _LONG_AGO: Final = datetime(1, 1, 2, tzinfo=UTC)
 
 
@@ -42,19 +47,20 @@ class _Asked(NamedTuple):
     by: str
     correlation_id: str | None
     filter: Raw
+    accepted_at: datetime
+    failed_attempts: int
 
 
 class _Found(NamedTuple):
     task_id: UUID
     partition: int
-    accepted_at: datetime
 
 
 def built_in(settings: Settings, log: Log) -> dict[str, Loaded]:
     """The operations that every worker has, beside those of packages and modules."""
     purge = Purge(log, settings.name, lambda: connect(settings.postgres, f"pulp-worker/{settings.name}/purge"))
 
-    @operation(PURGE_TASKS, arguments=PurgeArguments, cancellable=True)
+    @operation(PURGE_TASKS, arguments=PurgeArguments, cancellable=True, retries=_RETRIES)
     async def purge_tasks(context: Context[PurgeArguments]) -> object:
         """Purge all tasks that ended as named: lists leave them out, and nothing of them is deleted."""
         return await purge.run(context)
@@ -72,19 +78,26 @@ class Purge:
         self._connecting = connecting
 
     async def run(self, context: Context[PurgeArguments]) -> dict[str, int]:
-        """Purge; returns the number of tasks, once no read shows them any more."""
+        """Purge; returns how many tasks all attempts have purged, once no read shows them any more."""
         async with await self._connecting() as connection:
             asked, values = await _asked(connection, context)
-            [(total,)] = await _rows(connection, "count", values)
-            done = 0
-            _report(context, done, total)
-            async for page in _pages(connection, context.arguments.states, values):
+            purged = 0
+            if asked.failed_attempts:
+                await _projected(connection, await self._log.end_offsets())
+                own = {**values, "by": asked.by, "asked_at": asked.accepted_at}
+                purged = await _count(connection, context, "own", own)
+            passed = purged
+            total = passed + await _count(connection, context, "count", values)
+            _report(context, passed, total)
+            async for page in _pages(connection, context, values):
                 context.check_cancelled()
                 positions = await self._append(page, asked, context)
-                await _projected(connection, positions)
-                done += len(page)
-                _report(context, done, max(done, total))
-        return {"purged": done}
+                await _projected(connection, _ends(positions))
+                purged += await _applied(connection, page, positions)
+                passed += len(page)
+                total = max(passed, total)
+                _report(context, passed, total)
+        return {"purged": purged}
 
     async def _append(
         self, page: Sequence[_Found], asked: _Asked, context: Context[PurgeArguments]
@@ -111,35 +124,63 @@ async def _asked(connection: AsyncConnection, context: Context[PurgeArguments]) 
     rows = await _rows(connection, "asked", {"task_id": context.task_id})
     if not rows:
         raise OperationError("unknown-task", f"the read model does not have task {context.task_id}, which purges")
-    [(by, correlation_id, accepted_at)] = rows
-    values = {
-        "states": list(arguments.states),
-        "before": arguments.finished_before or accepted_at,
-        "created_by": arguments.created_by,
-    }
-    return _Asked(by, correlation_id, Raw(msgspec.json.encode(arguments))), values
+    [(by, correlation_id, accepted_at, failed_attempts)] = rows
+    values = {"before": arguments.finished_before or accepted_at, "created_by": arguments.created_by}
+    return _Asked(by, correlation_id, Raw(msgspec.json.encode(arguments)), accepted_at, failed_attempts), values
+
+
+async def _parts(
+    connection: AsyncConnection, context: Context[PurgeArguments], name: str, values: Mapping[str, Any], most: int
+) -> AsyncIterator[list[tuple[Any, ...]]]:
+    """What a statement finds in each part of the tasks: its rows behind the two columns that name the part's last task.
+
+    No part is read before the one before it is dealt with. Raises `TaskCancelled` between two parts.
+    """
+    for state in dict.fromkeys(context.arguments.states):
+        after, after_id = _LONG_AGO, UUID(int=0)
+        while True:
+            context.check_cancelled()
+            place = {"state": state, "after": after, "after_id": after_id, "most": most}
+            rows = await _rows(connection, name, {**values, **place})
+            if not rows:
+                break
+            after, after_id = rows[0][:2]
+            yield [row[2:] for row in rows]
+
+
+async def _count(
+    connection: AsyncConnection, context: Context[PurgeArguments], name: str, values: Mapping[str, Any]
+) -> int:
+    """How many tasks a statement counts, part by part."""
+    counted = 0
+    async for [(number,)] in _parts(connection, context, name, values, MOST_COUNTED):
+        counted += number
+    return counted
 
 
 async def _pages(
-    connection: AsyncConnection, states: Sequence[str], values: dict[str, Any]
+    connection: AsyncConnection, context: Context[PurgeArguments], values: Mapping[str, Any]
 ) -> AsyncIterator[list[_Found]]:
-    """The tasks that match, page by page: no page is read before the one before it is dealt with."""
-    for state in dict.fromkeys(states):
-        after, after_id = _LONG_AGO, UUID(int=0)
-        while True:
-            place = {"state": state, "after": after, "after_id": after_id, "most": MOST_AT_ONCE}
-            page = [_Found(*row) for row in await _rows(connection, "page", {**values, **place})]
-            if not page:
-                break
+    """The tasks that match, page by page: full ones, however far apart the tasks are, but for the last."""
+    page: list[_Found] = []
+    async for rows in _parts(connection, context, "page", values, MOST_AT_ONCE):
+        page += [_Found(*row) for row in rows if row[0] is not None]
+        if len(page) >= MOST_AT_ONCE:
             yield page
-            after, after_id = page[-1].accepted_at, page[-1].task_id
+            page = []
+    if page:
+        yield page
 
 
-async def _projected(connection: AsyncConnection, positions: Sequence[Position]) -> None:
-    """Wait until the projection has passed all of these, so that it is never behind by more than a page."""
+def _ends(positions: Sequence[Position]) -> dict[int, int]:
     ends: dict[int, int] = {}
     for partition, offset in positions:
         ends[partition] = max(offset + 1, ends.get(partition, 0))
+    return ends
+
+
+async def _projected(connection: AsyncConnection, ends: Mapping[int, int]) -> None:
+    """Wait until the projection has reached all of these, so that it is never behind by more than a page."""
     try:
         async with asyncio.timeout(_PATIENCE_S):
             while True:
@@ -155,10 +196,18 @@ async def _projected(connection: AsyncConnection, positions: Sequence[Position])
         ) from None
 
 
-def _report(context: Context[PurgeArguments], done: int, total: int) -> None:
-    context.report({"purge_tasks": {"items_total": total, "items_left": total - done}})
+async def _applied(connection: AsyncConnection, page: Sequence[_Found], positions: Sequence[Position]) -> int:
+    """How many tasks of the page these events have purged: another purge may have been quicker."""
+    offsets = [position.offset for position in positions]
+    values = {"task_ids": [found.task_id for found in page], "offsets": offsets}
+    [(applied,)] = await _rows(connection, "applied", values)
+    return int(applied)
 
 
-async def _rows(connection: AsyncConnection, name: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    cursor = await connection.execute(SQL(_SQL[name]).format(matches=_MATCHES), values)
+def _report(context: Context[PurgeArguments], passed: int, total: int) -> None:
+    context.report({"purge_tasks": {"items_total": total, "items_left": total - passed}})
+
+
+async def _rows(connection: AsyncConnection, name: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(SQL(_SQL[name]).format(**_PIECES), values)
     return await cursor.fetchall()
