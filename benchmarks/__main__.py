@@ -22,6 +22,7 @@ from benchmarks import (
     listing,
     projecting,
     publishing,
+    purging,
     reading,
     recovering,
     serving,
@@ -34,7 +35,7 @@ from benchmarks.scene import Servers
 
 _MODULES = (
     *(transporting, projecting, draining, serving, recovering, listing, reading, footprint, fetching, siege),
-    *(publishing, fleet, taking_over),
+    *(publishing, purging, fleet, taking_over),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for module in _MODULES for measure in module.MEASURES}
 GROUPS = {"fleet": [measure.name for measure in (*fleet.MEASURES, *taking_over.MEASURES)]}
@@ -50,7 +51,7 @@ def bench(names: tuple[str, ...], quick: bool, file: Path | None, rounds: int | 
     """See the command's help."""
     wanted = dict.fromkeys(one for name in names for one in GROUPS.get(name, [name]))
     chosen = [MEASURES[name] for name in wanted] or list(MEASURES.values())
-    with _servers(any(measure.needs_servers for measure in chosen)) as servers:
+    with servers_of(any(measure.needs_servers for measure in chosen)) as servers:
         results = asyncio.run(_run(chosen, servers, Sizes(quick, rounds)))
     if file is not None:
         file.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
@@ -92,7 +93,7 @@ def lines(result: Result) -> str:
 
 
 @contextmanager
-def _servers(are_needed: bool) -> Iterator[Servers]:
+def servers_of(are_needed: bool) -> Iterator[Servers]:
     """The servers that PULP_KAFKA and PULP_POSTGRES name; else temporary ones."""
     kafka, postgres = os.environ.get("PULP_KAFKA", ""), os.environ.get("PULP_POSTGRES", "")
     with TemporaryDirectory(prefix="pulp-bench-") as bytecode:

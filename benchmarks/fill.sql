@@ -8,7 +8,8 @@ select indexname::text, indexdef from pg_indexes
 insert into generation_1.tasks
        (task_id, state, operation, arguments, resources, exclusive_resources, shared_resources, tags, queue, priority,
         depends_on, created_by, correlation_id, accepted_at, updated_at, started_at, finished_at, partition,
-        accepted_offset, last_offset, version, attempt, worker, cancellable, sequence, progress, result)
+        accepted_offset, last_offset, version, attempt, worker, cancellable, sequence, progress, result, purged_at,
+        purged_by)
 select (lpad(to_hex((extract(epoch from t) * 1000)::bigint), 12, '0') || '7000' || '8' || left(md5(n::text), 15))::uuid,
        (array['successful', 'successful', 'successful', 'failed', 'cancelled'])[1 + n %% 5],
        (array['sync', 'publish', 'remove-orphans'])[1 + n %% 3],
@@ -17,13 +18,14 @@ select (lpad(to_hex((extract(epoch from t) * 1000)::bigint), 12, '0') || '7000' 
        array[format('repository:repo-%%s', n %% 500)], '{}', array[format('pulp:repository:repo-%%s', n %% 500)],
        'default', 0, '{}', 'user:admin', md5(n::text), t, t + interval '2 seconds', t + interval '1 second',
        t + interval '2 seconds', n %% 4, n, n, 10, 1, 'bench-worker-1', true, 7,
-       '{"sync":{"state":"FINISHED","items_total":4000,"items_left":0}}', '{"packages":4000}'
+       '{"sync":{"state":"FINISHED","items_total":4000,"items_left":0}}', '{"packages":4000}',
+       case when n <= %(purged)s then t + interval '3 seconds' end, case when n <= %(purged)s then 'user:admin' end
   from generate_series(1, %(tasks)s) as n,
        lateral (select timestamptz '2026-01-01 00:00Z' + n * interval '3 seconds' as t);
 
 -- counts --
 insert into generation_1.task_counts
-select partition, state, operation, count(*) from generation_1.tasks group by 1, 2, 3;
+select partition, state, operation, count(*) from generation_1.tasks where purged_at is null group by 1, 2, 3;
 
 -- resources --
 insert into generation_1.task_resources

@@ -10,13 +10,13 @@ from pulp_projections.sql import load
 _SQL: Final = load("benchmarks", "fill.sql")
 
 
-async def fill(database: str, tasks: int) -> None:
-    """Write this many finished tasks into empty tables, whose indexes are built last."""
+async def fill(database: str, tasks: int, *, purged: int = 0) -> None:
+    """Write this many finished tasks into empty tables, whose indexes are built last; the oldest of them are purged."""
     async with await AsyncConnection.connect(database, autocommit=True) as connection:
         indexes = await (await connection.execute(_SQL["indexes"])).fetchall()
         for name, _ in indexes:
             await connection.execute(SQL("drop index generation_1.{}").format(Identifier(name)))
-        await connection.execute(_SQL["tasks"], {"tasks": tasks})
+        await connection.execute(_SQL["tasks"], {"tasks": tasks, "purged": purged})
         await connection.execute(_SQL["counts"])
         await connection.execute(_SQL["resources"])
         for _, definition in indexes:

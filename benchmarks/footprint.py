@@ -81,15 +81,15 @@ async def _most_mib(made: Scene, last: Process) -> float:
 
 
 def _all_mib(made: Scene) -> float:
-    return sum(_pss_mib(running.process.pid) for running in made.running if running.process.returncode is None)
+    return sum(pss_mib(running.process.pid) for running in made.running if running.process.returncode is None)
 
 
-def _pss_mib(pid: int) -> float:
+def pss_mib(pid: int) -> float:
     """The memory of a process and its children."""
     try:
         process = psutil.Process(pid)
         own = float(process.memory_full_info().pss) / 2**20
-        return own + sum(_pss_mib(child.pid) for child in process.children())
+        return own + sum(pss_mib(child.pid) for child in process.children())
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return 0.0  # it has ended meanwhile
 

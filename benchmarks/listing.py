@@ -1,4 +1,4 @@
-"""`list` and `list-5m`: listing tasks among many."""
+"""`list`, `list-own`, `list-purged` and `list-5m`: listing tasks among many."""
 
 import asyncio
 import time
@@ -15,12 +15,15 @@ from pulp_projections.reading import queries
 
 from benchmarks.filling import fill
 from benchmarks.http import Client
-from benchmarks.measure import LIMIT, OURS, Measure, Sizes, percentile
+from benchmarks.measure import LIMIT, OURS, Measure, Sizes, percentile, ratio_at_least, ratio_at_most
 from benchmarks.scene import Servers
-from benchmarks.serving import client, serving, start_bare
+from benchmarks.serving import USER, add_to, client, post, serving, start_bare
 
 TASKS = 200_000
 MANY_TASKS = 5_000_000
+_SHOWN = 100_000
+_PURGED = 900_000
+_OTHER_USER = "reader"
 _LIST = "/pulp/api/v3/tasks/?limit=100&"
 _FILTERS = {
     "": "",
@@ -56,6 +59,54 @@ async def many(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, floa
     async with serving(servers) as (made, port), serving(servers) as (less, port_of_less):
         await fill(made.database, sizes.of(MANY_TASKS, 10_000))
         await fill(less.database, sizes.of(TASKS, 5000))
+        return await _compare(
+            {OURS: partial(_by_http, port, _LIST), LIMIT: partial(_by_http, port_of_less, _LIST)}, sizes
+        )
+
+
+async def own(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, float]]:
+    """The same by a user who has written lately, and by one who has not; and right after a submission by the former.
+
+    The list of the former contains what that user has written. The submissions are the same for both sides.
+    """
+    async with serving(servers) as (made, port):
+        await fill(made.database, sizes.of(TASKS, 5000))
+        await add_to(made, _OTHER_USER)
+        async with client(port) as writing:
+
+            @asynccontextmanager
+            async def by(user: str) -> AsyncIterator[Ask]:
+                await post(writing)  # it is remembered for longer than the requests take
+                async with client(port, user) as asking:
+                    yield lambda query: _get(asking, _LIST + query)
+
+            sides: dict[str, Connect] = {
+                OURS: partial(by, USER),
+                "by a user who wrote nothing": partial(by, _OTHER_USER),
+            }
+            found = await _compare(sides, sizes)
+            after = await _right_after(writing, sides, sizes.of(300, 10))
+        return {side: {**metrics, "right after a write p50": after[side]} for side, metrics in found.items()}
+
+
+async def _right_after(writing: Client, sides: Mapping[str, Connect], times: int) -> dict[str, float]:
+    """The median of a list that is asked for as soon as a submission was accepted, the sides in turns."""
+    times_s: dict[str, list[float]] = {side: [] for side in sides}
+    async with AsyncExitStack() as stack:
+        asking = {side: await stack.enter_async_context(connect()) for side, connect in sides.items()}
+        for _ in range(times):
+            for side, ask in asking.items():
+                await post(writing)
+                times_s[side] += await _repeated(ask, "", 1)
+    return {side: percentile(taken, 50) * 1000 for side, taken in times_s.items()}
+
+
+async def beside_purged(servers: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, float]]:
+    """The same of tasks beside which many more are purged, against as many tasks alone."""
+    shown, purged = sizes.of(_SHOWN, 3000), sizes.of(_PURGED, 9000)
+    async with serving(servers) as (made, port), serving(servers) as (less, port_of_less):
+        await fill(made.database, shown + purged, purged=purged)
+        await fill(less.database, shown)
         return await _compare(
             {OURS: partial(_by_http, port, _LIST), LIMIT: partial(_by_http, port_of_less, _LIST)}, sizes
         )
@@ -146,6 +197,25 @@ MEASURES = (
         unit="requests/s",
         goal="p50 1.2 times the limit: a bare handler of the same tasks",
         together=few,
+    ),
+    Measure(
+        name="list-own",
+        what="the same by a user who has written lately, whose list contains that, against one who has not",
+        unit="requests/s",
+        goal="",
+        goals={
+            **{f"{name} p50".strip(): ratio_at_most(1.15) for name in _FILTERS},
+            "with 16 clients": ratio_at_least(1 / 1.15),
+        },
+        together=own,
+    ),
+    Measure(
+        name="list-purged",
+        what="the same of 100,000 tasks beside 900,000 that are purged, against 100,000 alone",
+        unit="requests/s",
+        goal="p50 1.3 times that of the tasks alone, by any filter",
+        together=beside_purged,
+        rounds=1,
     ),
     Measure(
         name="list-5m",

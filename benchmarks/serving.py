@@ -26,7 +26,7 @@ _CANCEL = msgspec.json.encode({"state": "canceled"})
 async def serving(servers: Servers, *, workers: int = 0) -> AsyncIterator[tuple[Scene, int]]:
     """An installation with an API, its port, a user, and the operation `noop`."""
     async with scene(servers) as made:
-        await _add_user(made)
+        await add_to(made, USER)
         await made.execute(
             "insert into operations (name, cancellable, description, resources, registered_by)"
             " values ('noop', false, '', '[]', 'bench'), ('heeding', true, '', '[]', 'bench')"
@@ -55,9 +55,10 @@ async def start_bare(made: Scene) -> int:
                 await asyncio.sleep(0.1)
 
 
-async def _add_user(made: Scene) -> None:
+async def add_to(made: Scene, user: str) -> None:
+    """Add an administrator with the one password."""
     async with await psycopg.AsyncConnection.connect(made.database, autocommit=True) as connection:
-        await add_user(connection, USER, PASSWORD, Role.ADMIN)
+        await add_user(connection, user, PASSWORD, Role.ADMIN)
 
 
 async def _answers(made: Scene, port: int, workers: int) -> bool:
@@ -71,9 +72,9 @@ async def _answers(made: Scene, port: int, workers: int) -> bool:
     return status == 200 and registered == workers
 
 
-def client(port: int) -> Client:
-    """A client with the credentials of the one user."""
-    return Client(port, USER, PASSWORD)
+def client(port: int, user: str = USER) -> Client:
+    """A client with a user's credentials."""
+    return Client(port, user, PASSWORD)
 
 
 async def submit(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
@@ -85,7 +86,7 @@ async def submit(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
 async def submit_barely(servers: Servers, sizes: Sizes) -> Mapping[str, float]:
     """The same to the bare handler, which only appends, without a projection."""
     async with scene(servers) as made:
-        await _add_user(made)
+        await add_to(made, USER)
         return await _submits(await start_bare(made), sizes)
 
 

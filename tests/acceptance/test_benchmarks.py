@@ -17,7 +17,22 @@ ROOT = Path(__file__).parents[2]
 ALWAYS = ("exclusive", "live", "submit")
 OTHERS = (
     *("transport", "live-2", "rebuild", "skew", "skew-task", "growth", "visible", "noop", "noop-submitted", "latency"),
-    *("cancel", "list", "list-5m", "detail", "history", "cli", "memory", "recovery", "siege", "sync", "publish"),
+    *(
+        "cancel",
+        "list",
+        "list-own",
+        "list-purged",
+        "list-5m",
+        "detail",
+        "history",
+        "cli",
+        "memory",
+        "recovery",
+        "siege",
+        "sync",
+        "publish",
+        "purge",
+    ),
     *("fleet-takeover", "fleet-idle", "fleet-exclusive", "fleet-waiting", "fleet-start"),
 )
 SAMPLED = 8
