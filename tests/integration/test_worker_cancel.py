@@ -95,7 +95,7 @@ async def test_a_task_that_cannot_be_cancelled_goes_on(pulp: Pipeline) -> None:
 
 async def test_a_task_past_its_time_limit_is_stopped(pulp: Pipeline) -> None:
     async with pulp.worker(grace_s=LIMIT_S):
-        task_id = await pulp.submit("deaf", timeout_seconds=1)
+        task_id = await pulp.submit("deaf", timeout_seconds=5)  # time enough to be seen running on a busy machine
         await pulp.running(task_id)
         pids = [int(word) for word in (pulp.storage / f"pids-{task_id}").read_text().split()]
         row = await pulp.end(task_id)
