@@ -117,6 +117,7 @@ async def test_each_kind_of_filter_finds_what_mongodb_would(api: Site) -> None:
         assert [each["task_id"] for each in query.json()] == expected, filters
 
 
+@pytest.mark.timeout(1800)  # for the whole number
 async def test_random_searches_find_what_mongodb_would(api: Site, pytestconfig: pytest.Config) -> None:
     """Filters with sort, limit, skip and fields; `--list-requests 2500` makes 2,500 of them, CI fewer."""
     await make_tasks(api)

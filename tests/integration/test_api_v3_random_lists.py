@@ -14,6 +14,7 @@ from tests.support.lists.requests import Request, Requests
 from tests.support.lists.world import World, world
 from tests.support.site import V3, Site
 
+pytestmark = pytest.mark.timeout(1800)  # for the whole number
 FIELD_CONTROLS = ("fields", "exclude_fields", "minimal")
 
 

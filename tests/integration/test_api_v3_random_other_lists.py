@@ -15,6 +15,7 @@ from tests.support.lists.plain import PlainList, Row, answer, query
 from tests.support.lists.world import world
 from tests.support.site import V3, Site
 
+pytestmark = pytest.mark.timeout(1800)  # for the whole number
 SHARE = 5
 """Of so many requests for tasks one is made for each of these lists."""
 NAMES = ("worker-1", "Worker-2", "wörker 3", "w%_4", "w.5", "同期-6", "W7")

@@ -152,13 +152,13 @@ def _blanks(compared: Compared) -> bool:
 EXPLANATIONS: Final[Mapping[str, Callable[[Compared], bool]]] = {
     "own parameters": _own,
     "newer parameters": _newer,
-    "expression fails": _fails,
     "child_tasks fails": lambda compared: (
         compared.release == "3.65.0"
         and compared.difference.what == "status"
         and compared.theirs.status == 500
         and "child_tasks" in compared.names
     ),
+    "expression fails": _fails,
     "worker": lambda compared: (
         compared.release == "3.65.0" and compared.difference.what in ("status", "body") and "worker" in compared.names
     ),
