@@ -9,7 +9,7 @@ from uuid import UUID
 
 import psutil
 import pytest
-from pulp_events.events import Resource
+from pulp_events.events import Resource, Retry
 from pulp_events.topics import Topics
 
 from tests.conftest import PARTITIONS
@@ -166,6 +166,27 @@ async def test_a_worker_that_cannot_stop_an_operation_replaces_its_process(pulp:
         worker.process.terminate()
         async with asyncio.timeout(LIMIT_S):
             assert await worker.process.wait() == 0
+
+
+async def test_an_operation_that_outlives_its_time_limit_and_its_worker_is_not_tried_again(pulp: Pipeline) -> None:
+    async with logged_worker(pulp, OPERATIONS, PULP_WORKER_CONCURRENCY="2") as worker:
+        other = await does(pulp, "waits")
+        await pulp.running(other)
+        deaf = await pulp.submit(
+            "shared-ways",
+            REPO,
+            arguments={"way": "swallows-its-cancellation"},
+            timeout_seconds=1,
+            retry=Retry(3, 0.1, 0.1),
+        )
+        await worker.says("goes on although it was stopped")
+        row = await pulp.end(deaf)  # though its worker still lets the other one end
+        assert (row["state"], row["error"]["code"], row["failed_attempts"]) == ("failed", "operation-stuck", 1)
+        history = [kind for kind, effect in await pulp.history(deaf) if effect == "applied" and kind != "progress"]
+        assert history == ["accepted", "started", "attempt-failed", "finished"]
+        (pulp.storage / "go").touch()
+        assert (await pulp.end(other))["result"] == "went"
+        assert (await pulp.end(await does(pulp, "tells-its-process", REPO)))["result"]["pid"] == worker.process.pid
 
 
 async def test_a_worker_with_an_operation_that_cannot_be_stopped_ends_when_it_is_told_to(pulp: Pipeline) -> None:

@@ -306,7 +306,8 @@ async def test_an_end_that_others_wrote_stops_the_operation_and_nothing_is_appen
     [task_id] = scene.assign()
     await scene.until_operating()
     [attempt] = scene.holds.attempts
-    scene.log.put(attempt.last_word(ErrorCode.WORKER_LOST, "by the reactor"), 0)
+    [word] = attempt.last_words(ErrorCode.WORKER_LOST, "by the reactor")
+    scene.log.put(word, 0)
     before = len(scene.log.records[0])
     await scene.until_gone()
     assert len(scene.log.records[0]) == before

@@ -12,7 +12,7 @@ from pulp_events.errors import BadInput, LogError
 from pulp_events.events import Data, ErrorCode, Event, Progress, Started
 from pulp_events.ids import new_id
 from pulp_events.log import Log
-from pulp_events.task import Position
+from pulp_events.task import FINAL, Position
 
 from pulp_worker.attempt_parts import (
     AppendAgain,
@@ -45,7 +45,7 @@ from pulp_worker.attempt_state import step
 from pulp_worker.claims import Claim, Status
 from pulp_worker.lease import Lease
 from pulp_worker.loading import Loaded
-from pulp_worker.outcome import Ended, attempt_failed, failed, finished
+from pulp_worker.outcome import Ended, attempt_failed, failed, finished, finished_for_good
 from pulp_worker.reporter import Reporter
 from pulp_worker.running import Run, start
 from pulp_worker.surroundings import Surroundings
@@ -84,6 +84,8 @@ class Attempt:
         self.state: State = AwaitingTurn(may_repeat=claim.attempts.may_repeat)
         self.is_stuck = False
         """Its operation was stopped, and goes on."""
+        self.is_given_up = False
+        """Its last words are in the log."""
         self.ended_at_s = 0.0
         """When its end was in the log, by the loop's clock."""
         self._loaded = loaded
@@ -137,9 +139,13 @@ class Attempt:
         if self._run is not None:
             self._run.extend()
 
-    def last_word(self, code: ErrorCode, description: str, trace: str | None = None) -> Event:
-        """The event that ends its task, for whoever has to append it in its place. From any thread."""
-        return self._make(finished(self.claim.attempt_id, failed(code, description, trace)))
+    def last_words(self, code: ErrorCode, description: str, trace: str | None = None) -> tuple[Event, ...]:
+        """The events that end its task for good, for whoever has to append them in its place. From any thread."""
+        if self._seen is not None and self._seen[0].state in FINAL:
+            return ()
+        ended = failed(code, description, trace)
+        data = finished_for_good(self.claim.attempt_id, ended, self.claim.attempts, is_over=self.is_over)
+        return tuple(self._make(one) for one in data)
 
     def _perform(self, effect: Effect) -> None:
         match effect:

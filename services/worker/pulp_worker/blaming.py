@@ -36,8 +36,8 @@ def blame(watch: LoopWatch, attempts: Iterable[Attempt], last_word: LastWord) ->
     for attempt in attempts:
         if owner is None or attempt.claim.task_id != owner.task_id:
             continue
-        event = attempt.last_word(ErrorCode.LOOP_BLOCKED, _BLOCKED.format(blocked_s), stack)
-        is_told = last_word(event, attempt.claim.partition)
+        events = attempt.last_words(ErrorCode.LOOP_BLOCKED, _BLOCKED.format(blocked_s), stack)
+        is_told = all(last_word(event, attempt.claim.partition) for event in events)
         _log.critical(
             "an operation has blocked the event loop until the lease ran out", extra=_names(attempt, is_told=is_told)
         )
@@ -52,15 +52,24 @@ def tell_stuck(attempt: Attempt, *, running: int) -> None:
     )
 
 
-async def give_up(attempts: Iterable[Attempt], log: Log) -> None:
-    """End the tasks of operations that cannot be stopped. Their resources stay reserved as long as the lease."""
+async def give_up(attempts: Iterable[Attempt], log: Log) -> bool:
+    """End the tasks of operations that cannot be stopped, so that none is tried again; whether the log has it of all.
+
+    Their resources stay reserved as long as the lease.
+    """
+    is_told = True
     for attempt in attempts:
-        if attempt.is_over:
+        if attempt.is_given_up:
             continue
         try:
-            await log.append(attempt.last_word(ErrorCode.OPERATION_STUCK, _STUCK), attempt.claim.partition)
+            for event in attempt.last_words(ErrorCode.OPERATION_STUCK, _STUCK):
+                await log.append(event, attempt.claim.partition)
         except LogError as error:
+            is_told = False
             _log.warning("the log is away", extra=_names(attempt, error=error))
+        else:
+            attempt.is_given_up = True
+    return is_told
 
 
 def _names(attempt: Attempt, **more: object) -> dict[str, object]:

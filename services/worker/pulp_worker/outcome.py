@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 from pulp_events.codec import MAX_CARRIED_BYTES
 from pulp_events.events import NULL, AttemptFailed, ErrorCode, Finished, Outcome, TaskError
 from pulp_events.retries import Attempts, is_worth_repeating, retry_at
@@ -85,6 +86,20 @@ def attempt_failed(attempt_id: UUID, ended: Ended, attempts: Attempts, now: date
     if at is None or ended.error is None:
         return finished(attempt_id, ended)
     return AttemptFailed(attempt_id=attempt_id, error=ended.error, retry_at=at)
+
+
+def finished_for_good(
+    attempt_id: UUID, ended: Ended, attempts: Attempts, *, is_over: bool = False
+) -> tuple[Finished, ...]:
+    """The events' data after which the task has ended, whoever else has ended this attempt meanwhile.
+
+    The first ends the attempt. Somebody else may have done that so that the task is tried again, for its time limit or
+    a lost worker: then the first comes too late, and the second ends the task while it waits. The log ignores whichever
+    has nothing to end, and both once another attempt runs. `is_over`: the attempt is known to have been ended.
+    """
+    word = finished(attempt_id, ended)
+    first = () if is_over else (word,)
+    return (*first, replace(word, attempt_id=None)) if attempts.may_repeat else first
 
 
 def _told(error: OperationError, trace: str) -> Ended:

@@ -146,7 +146,7 @@ class Worker:
                 await self._drain(hastening)
             else:
                 self.is_replaced = True
-                await give_up(self._holds.attempts, self._log)
+                await self._give_up()
             for error in broken:
                 raise error if isinstance(error, PulpError) else RuntimeError("the worker broke") from error
         finally:
@@ -209,10 +209,22 @@ class Worker:
         self._has_stuck.set()
 
     async def _until_replaceable(self) -> None:
-        """Returns when operations run that cannot be stopped, and no others."""
+        """Returns when operations run that cannot be stopped, and no others.
+
+        Those of attempts that were ended so that their tasks are tried again are given up at once: the next attempt
+        would take the next worker's process.
+        """
         await self._has_stuck.wait()
-        while not all(attempt.is_stuck for attempt in self._holds.attempts):  # noqa: ASYNC110  # any of them may end
+        while not all(attempt.is_stuck for attempt in self._holds.attempts):  # any of them may end
+            await give_up([each for each in self._holds.attempts if each.is_stuck and each.is_over], self._log)
             await asyncio.sleep(_LOOK_S)
+
+    async def _give_up(self) -> None:
+        """As long as the lease lasts: after that the tasks are those of a lost worker."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.lease_s):
+                while not await give_up(self._holds.attempts, self._log):  # noqa: ASYNC110  # the log may come back
+                    await asyncio.sleep(_LOOK_S)
 
     def _blame(self) -> None:
         """The lease has run out while operations run; from the guard's thread."""
