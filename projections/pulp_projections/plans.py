@@ -15,6 +15,8 @@ BY_KEYS: Final = {
     "plan_cache_mode": "force_generic_plan",
 }
 """Settings of such a connection. To plan a statement takes several times as long as to run it, so plans are kept."""
+ONLY_BY_KEYS: Final = {**BY_KEYS, "enable_hashjoin": "off", "enable_mergejoin": "off"}
+"""For connections all of whose statements find rows by a key, or the first few in the order of an index."""
 _KEPT_S: Final = 2.0
 """A plan that was made while a table was empty may read all of it once it is full."""
 

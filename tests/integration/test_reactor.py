@@ -173,7 +173,7 @@ async def test_a_released_claim_goes_with_the_end_of_its_task(scene: Scene) -> N
     assert await claims(scene) == []
 
 
-async def test_a_lost_task_with_a_retry_left_waits_for_its_next_attempt_and_its_claim_is_released(
+async def test_a_lost_task_with_a_retry_left_waits_for_its_next_attempt_and_its_claim_is_released_and_goes(
     scene: Scene, listening: AsyncConnection
 ) -> None:
     task_id = await scene.runs(LONG_AGO, "r:1", retry=Retry(1, 5, 5))
@@ -186,8 +186,11 @@ async def test_a_lost_task_with_a_retry_left_waits_for_its_next_attempt_and_its_
     row = await scene.task(task_id)
     assert (row["state"], row["failed_attempts"], row["attempt_id"]) == ("waiting", 1, None)
     await scene.reacts()
-    assert await claims(scene) == [(task_id, True)]  # its attempt's number is not given again
+    assert await claims(scene) == [(task_id, True)]
     assert await dispatcher_is_told(listening) == {str(hold_id)}
+    await scene.reacts()
+    assert await claims(scene) == []  # no round reads it again; the task itself knows its attempt's number
+    assert row["attempt"] == 1
 
 
 @pytest.mark.parametrize(("ago", "expected"), [("10 s", []), ("31 s", [("failed", "deadline-exceeded")])])

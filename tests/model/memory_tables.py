@@ -181,10 +181,16 @@ class MemoryTables:
             if tasks[claim.task_id].partition in known["owned"]
             and self._is_dead(now_s, claim, tasks[claim.task_id], known)
         ]
-        over = [claim for claim in dead if self._is_final(claim.task_id)]
+        over = [
+            claim
+            for claim in dead
+            if self._is_final(claim.task_id) or (claim.is_released and _is_past(claim, tasks[claim.task_id]))
+        ]
         self.delete_claims(over)
         released = self._release(
-            claim for claim in dead if tasks[claim.task_id].state in (State.WAITING, State.CANCELLING)
+            claim
+            for claim in dead
+            if tasks[claim.task_id].state in (State.WAITING, State.CANCELLING) and not claim.is_released
         )
         self._tell_holds([*(claim for claim in over if not claim.is_released), *released])
 
@@ -283,6 +289,11 @@ class MemoryTables:
     def _holder(self, claim: ClaimRow) -> WorkerRow | None:
         row = self.workers.get(claim.worker)
         return row if row is not None and row.instance_id == claim.instance_id and row.stopped_at_s is None else None
+
+
+def _is_past(claim: ClaimRow, task: Task) -> bool:
+    """Whether its attempt has begun and is over: the task itself knows its number."""
+    return claim.attempt <= task.attempt and claim.attempt_id != task.attempt_id
 
 
 def _past(since_ms: int | None, limit_s: float, now_s: float) -> bool:

@@ -12,7 +12,7 @@ from pulp_events.errors import PulpError
 from pulp_events.events import Progress, Purged, Started
 from pulp_events.task import State
 from pulp_projections.channels import worker_channel
-from pulp_projections.plans import BY_KEYS, KeptPlans
+from pulp_projections.plans import ONLY_BY_KEYS, KeptPlans
 from pulp_projections.sql import load, uuid_array
 
 from pulp_processor.dispatching.dispatch import Assignment, Hold
@@ -21,8 +21,8 @@ from pulp_processor.dispatching.waiting import Offer, Order, WaitingTask
 
 LEASE_S: Final = 4.0
 """A dispatcher that has not renewed its lease for so long is followed by another one."""
-PLANNING: Final = {**BY_KEYS, "enable_hashjoin": "off", "enable_mergejoin": "off"}
-"""For the connection: nearly all statements here find rows by a key, or the first few in the order of an index."""
+PLANNING: Final = ONLY_BY_KEYS
+"""For the connection."""
 _FACTS: Final = load("pulp_processor.dispatching", "dispatch.sql")["facts"]
 _SQL: Final = load("pulp_processor.dispatching", "dispatch.sql", {"facts": _FACTS})
 _STATES: Final = {state.value: state for state in State}

@@ -18,6 +18,7 @@ from pulp_events.log import Log
 from pulp_events.task import Position
 from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.connection import connect
+from pulp_projections.plans import ONLY_BY_KEYS
 
 from pulp_processor.reacting.view import PostgresView, ReactorView
 from pulp_processor.reacting.warm_up import WarmUp
@@ -76,7 +77,7 @@ class Reactor:
         await keep_trying(self._connect_and_run, warn, on=ANY, pauses_s=(_PERIOD_S,))
 
     async def _connect_and_run(self) -> None:
-        async with await connect(self._conninfo, "pulp-reactor") as connection:
+        async with await connect(self._conninfo, "pulp-reactor", settings=ONLY_BY_KEYS) as connection:
             self._warm_up.restart()
             await self._run(PostgresView(connection))
 

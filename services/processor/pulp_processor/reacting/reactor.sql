@@ -9,7 +9,21 @@ select partition, next_offset from positions;
 -- Tasks that have to be ended, or whose attempt has to be, and the facts that decide how. A lease runs from its worker's
 -- last heartbeat, or from the start of the attempt if nobody holds its claim. A restart of Postgres counts as a heartbeat, since none could arrive
 -- before it. Leases count only after the warm-up: in `trusted` partitions, and once `warm_up_s` exceeds the lease.
-with candidates as (
+with seen as materialized (  -- three kinds, each by an index of its own, which the condition on partitions would keep from being used
+    select task_id, state, attempt_id, worker, partition, depends_on, started_at, timeout_seconds, deadline_seconds,
+           cancel_requested_at, accepted_at
+      from tasks where state in ('running', 'cancelling') and purged_at is null
+     union all
+    select task_id, state, attempt_id, worker, partition, depends_on, started_at, timeout_seconds, deadline_seconds,
+           cancel_requested_at, accepted_at
+      from tasks where state = 'waiting' and depends_on <> '{}' and partition = any (%(owned)s)
+     union all
+    select task_id, state, attempt_id, worker, partition, depends_on, started_at, timeout_seconds, deadline_seconds,
+           cancel_requested_at, accepted_at
+      from tasks
+     where state = 'waiting' and depends_on = '{}' and deadline_seconds is not null and not is_final(state)
+       and (accepted_at at time zone 'UTC') + make_interval(secs => deadline_seconds) < now() at time zone 'UTC'
+), candidates as (
     select t.task_id, t.state, t.attempt_id, t.started_at, t.timeout_seconds, t.deadline_seconds, t.cancel_requested_at,
            t.accepted_at,
            t.state = 'waiting' and exists (
@@ -21,14 +35,13 @@ with candidates as (
                and l.seconds < %(warm_up_s)s
                and greatest(coalesce(h.heartbeat_at, t.started_at), pg_postmaster_start_time())
                    + make_interval(secs => l.seconds) < now() as has_lost_lease
-      from tasks t
-      left join claims c on c.task_id = t.task_id and c.attempt_id = t.attempt_id and c.released_at is null
+      from seen t
+      left join lateral (select worker, instance_id from claims  -- by key, whatever the statistics say
+                          where task_id = t.task_id and attempt_id = t.attempt_id and released_at is null offset 0) c on true
       left join workers h on h.name = c.worker and h.instance_id = c.instance_id and h.stopped_at is null
       left join workers w on w.name = t.worker
      cross join lateral (select coalesce(w.lease_seconds, %(lease_s)s) + %(margin_s)s as seconds) l
      where t.partition = any (%(owned)s)
-       and (t.state in ('running', 'cancelling') or t.state = 'waiting' and t.depends_on <> '{}'
-            or t.deadline_seconds is not null and not is_final(t.state))
        and t.task_id <> all (%(under_way)s)
 )
 select task_id, has_failed_dependency, has_lost_lease, now()
@@ -44,10 +57,12 @@ select task_id, has_failed_dependency, has_lost_lease, now()
 
 -- sweep --
 -- Claims that are no longer needed: their worker has released them, or its lease has expired. If the task has ended, the
--- claim is deleted. If it has not started, it may be assigned again under the next attempt number, so the row stays.
+-- claim is deleted; also where it is released, and its attempt is over: the task knows its number, and claims of tasks that wait long
+-- for their next attempt are not read in each round. If the attempt has not started, the task may be assigned again under the next
+-- number, so the row stays.
 -- A claim may have been assigned anew meanwhile: it has another attempt then. The dispatcher is told which holds these claims belonged to.
 with suspected as materialized (  -- nearly always empty, and then no task is read
-    select c.task_id, c.attempt_id, c.hold_id, c.released_at
+    select c.task_id, c.attempt, c.attempt_id, c.hold_id, c.released_at
       from claims c
       left join workers h on h.name = c.worker and h.instance_id = c.instance_id and h.stopped_at is null
       left join workers w on w.name = c.worker
@@ -59,12 +74,14 @@ with suspected as materialized (  -- nearly always empty, and then no task is re
                and greatest(coalesce(h.heartbeat_at, c.claimed_at), pg_postmaster_start_time())
                    + make_interval(secs => l.seconds) < now())
 ), dead as (
-    select c.task_id, c.attempt_id, c.hold_id, c.released_at, t.state
+    select c.task_id, c.attempt_id, c.hold_id, c.released_at, t.state,
+           c.attempt <= t.attempt and c.attempt_id is distinct from t.attempt_id as is_over
       from suspected c
       join tasks t using (task_id)
 ), forgotten as (
     delete from claims c using dead d
-     where c.task_id = d.task_id and c.attempt_id = d.attempt_id and is_final(d.state)
+     where c.task_id = d.task_id and c.attempt_id = d.attempt_id
+       and (is_final(d.state) or d.is_over and d.released_at is not null and c.released_at is not null)
  returning c.hold_id, d.released_at
 ), released as (
     update claims c set released_at = now() from dead d

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, Protocol
 
 from psycopg import AsyncConnection
 from pulp_events.task import Task
+from pulp_projections.plans import KeptPlans
 from pulp_projections.sql import load
 from pulp_projections.stored_tasks import load_tasks
 
@@ -43,9 +44,11 @@ class PostgresView:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._plans = KeptPlans()
 
     async def timeline_and_positions(self) -> tuple[str, dict[int, int]]:
         """See `ReactorView.timeline_and_positions`."""
+        await self._plans.renew(self._connection)
         row = await (await self._connection.execute(_SQL["timeline"])).fetchone()
         assert row is not None
         positions: dict[int, int] = dict(await (await self._connection.execute(_SQL["positions"])).fetchall())
