@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import AsyncConnection
-from pulp_events.events import Access, Outcome, Resource
+from pulp_events.events import Access, Outcome, Resource, Retry
 from pulp_processor.dispatching.dispatch import Hold
 from pulp_processor.dispatching.waiting import Offer, Order, WaitingTask
 from pulp_projections.migrations import migrate
@@ -18,7 +18,7 @@ from pulp_projections.reading.unblocked import unblocked_at
 
 from tests.support.assigned import assign
 from tests.support.dispatch_rules import Model
-from tests.support.events import cancel_requested, finished, started
+from tests.support.events import attempt_failed, cancel_requested, finished, started
 from tests.support.site import START_MS, V3, Site
 
 EPOCH = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -239,6 +239,93 @@ async def test_as_of_a_time_it_is_told_only_if_it_had_come(api: Site) -> None:
     tasks = await line(api)
     assert (await get(api, f"tasks/{tasks[1]}/", as_of=time_of(5)))["unblocked_at"] is None
     assert (await get(api, f"tasks/{tasks[1]}/", as_of=time_of(6)))["unblocked_at"] == time_of(6)
+
+
+SECOND_TRY = datetime.fromtimestamp(START_MS / 1000 + 3.5, UTC)
+RETRY = Retry(2, 10, 10)
+
+
+async def tried(api: Site, *resources: Resource) -> tuple[UUID, int]:
+    """A task whose first attempt failed at 3, and whose second may begin half a second later; with its partition."""
+    task_id, attempt_id = await api.task("flaky", retry=RETRY, resources=resources), uuid4()
+    partition = api.partition_of(task_id, *resources)
+    await api.add(started(task_id, attempt_id=attempt_id), partition)
+    await api.add(attempt_failed(task_id, attempt_id=attempt_id, retry_at=SECOND_TRY), partition)
+    return task_id, partition
+
+
+async def told(api: Site, task_id: UUID) -> str | None:
+    found = (await get(api, f"tasks/{task_id}/"))["unblocked_at"]
+    assert found is None or isinstance(found, str)
+    return found
+
+
+async def backs_off(api: Site, task_id: UUID) -> None:
+    await api.execute(f"update generation_1.tasks set retry_at = now() + interval '1 hour' where task_id = '{task_id}'")
+
+
+@pytest.mark.parametrize("resources", [(), (ZOO,)], ids=["alone", "with a resource"])
+async def test_a_further_attempt_was_not_runnable_before_it_could_begin(
+    api: Site, resources: tuple[Resource, ...]
+) -> None:
+    second_try = SECOND_TRY.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    task_id, partition = await tried(api, *resources)
+    assert await told(api, task_id) == second_try
+    attempt_id = uuid4()
+    await api.add(started(task_id, attempt=2, attempt_id=attempt_id), partition)
+    assert await told(api, task_id) == second_try
+    await api.add(finished(task_id, attempt_id=attempt_id), partition)
+    assert await told(api, task_id) == second_try
+
+
+async def test_a_task_that_waits_for_its_next_attempt_is_not_runnable_for_the_metric_either(api: Site) -> None:
+    task_id, _ = await tried(api)
+
+    async def runnable() -> list[tuple[str, int, int]]:
+        return [(row["name"], row["runnable"], row["blocked"]) for row in (await get(api, "queues/"))["results"]]
+
+    assert await runnable() == [("default", 1, 0)]
+    assert await names(api, unblocked_at__isnull="false") == ["flaky"]
+    await backs_off(api, task_id)
+    assert await told(api, task_id) is None
+    assert await runnable() == [("default", 0, 1)]
+    assert await names(api, unblocked_at__isnull="true") == ["flaky"]
+
+
+async def test_the_author_of_a_failed_attempt_cannot_move_the_next_one_beyond_the_longest_wait(api: Site) -> None:
+    task_id, attempt_id = await api.task("flaky", retry=RETRY), uuid4()
+    await api.add(started(task_id, attempt_id=attempt_id), api.partition_of(task_id))
+    far = datetime(2999, 1, 1, tzinfo=UTC)
+    await api.add(attempt_failed(task_id, attempt_id=attempt_id, retry_at=far), api.partition_of(task_id))
+    await api.add(started(task_id, attempt=2), api.partition_of(task_id))
+    await api.execute("update generation_1.tasks set started_at = started_at + interval '1 minute'")
+    assert await told(api, task_id) == time_of(3 + 10)
+
+
+async def test_one_that_is_cancelled_while_it_waits_for_its_next_attempt_never_was_runnable_again(api: Site) -> None:
+    task_id, attempt_id = await api.task("flaky", retry=RETRY), uuid4()
+    partition = api.partition_of(task_id)
+    await api.add(started(task_id, attempt_id=attempt_id), partition)
+    late = datetime.fromtimestamp(START_MS / 1000 + 9, UTC)
+    await api.add(attempt_failed(task_id, attempt_id=attempt_id, retry_at=late), partition)
+    await api.add(cancel_requested(task_id), partition)
+    await api.add(finished(task_id, attempt_id=None, outcome=Outcome.CANCELLED), partition)
+    assert await told(api, task_id) is None
+
+
+async def test_a_task_behind_one_that_waits_for_its_next_attempt_is_free_since_the_failure(api: Site) -> None:
+    first, _ = await tried(api, ZOO)
+    behind = await api.task("behind", resources=(ZOO,))
+    assert await told(api, behind) is None  # the first may begin again
+    await backs_off(api, first)
+    await api.execute(
+        f"update generation_1.tasks set accepted_at = accepted_at - interval '2 s' where task_id = '{behind}'"
+    )
+    await api.execute(
+        "update generation_1.task_resources r set accepted_at = t.accepted_at from generation_1.tasks t"
+        " where t.task_id = r.task_id"
+    )
+    assert await told(api, behind) == time_of(3)
 
 
 async def test_a_shared_use_behind_thousands_of_others_sees_the_exclusive_one(connection: AsyncConnection) -> None:

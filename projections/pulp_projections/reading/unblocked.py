@@ -29,7 +29,10 @@ def _expression() -> LiteralString:
     following = earlier.format(**known, bounds=SQL(pieces["next_bounds"]))
     on_resources = SQL(pieces["on_resources"]).format(**known, first=first, next=following)
     dependencies = SQL(pieces["dependencies"]).format(**plain)
-    whole = SQL(pieces["unblocked_at"]).format(dependencies=dependencies, on_resources=on_resources)
+    backing_off = SQL(pieces["backing_off"]).format(**plain)
+    whole = SQL(pieces["unblocked_at"]).format(
+        dependencies=dependencies, on_resources=on_resources, backing_off=backing_off
+    )
     return whole.as_string()
 
 

@@ -1,10 +1,29 @@
 -- unblocked_at --
 -- When nothing stopped the task `t` any more but that no worker was free: the end of the last of all that it had to wait for, or its
--- acceptance. Null while something stops it, and where something did until it ended without having started.
-(case when t.depends_on = '{{}}' and t.exclusive_resources = '{{}}' and t.shared_resources = '{{}}' then t.accepted_at
+-- acceptance; of a further attempt no earlier than it could begin. Null while something stops it, and where something did until it ended
+-- without having started.
+(case when t.depends_on = '{{}}' and t.exclusive_resources = '{{}}' and t.shared_resources = '{{}}' and t.failed_attempts = 0
+      then t.accepted_at
       else (select case when bool_or(b.is_open) then null
                         else least(t.started_at, greatest(t.accepted_at, max(b.ended_at))) end
-              from ({dependencies} union all {on_resources}) b) end)
+              from ({dependencies} union all {on_resources} union all {backing_off}) b) end)
+
+-- backing_off --
+-- The wait for the last further attempt. The task forgets it when the attempt begins, so it is read from the event of the last
+-- one that failed, and kept within the same bounds as the state machine keeps it.
+select r.retry_at as ended_at,
+       t.started_at is null and r.retry_at > least({waited_until}, now()) as is_open
+  from (select case when t.retry_at is not null then t.retry_at
+                    else (select least(greatest(date_trunc('milliseconds', (e.told -> 'data' ->> 'retry_at')::timestamptz),
+                                                e.broker_time),
+                                       e.broker_time + make_interval(
+                                           secs => coalesce((t.retry ->> 'max_backoff_seconds')::float8, 0)))
+                            from (select broker_time, convert_from(event, 'UTF8')::json as told
+                                    from task_events
+                                   where task_id = t.task_id and type = 'org.pulpproject.task.attempt-failed.v1' and effect = 'applied'
+                                   order by partition desc, record_offset desc
+                                   limit 1) e) end as retry_at) r
+ where t.failed_attempts > 0
 
 -- dependencies --
 select s.finished_at as ended_at,
@@ -69,8 +88,11 @@ accepted_at <= t.accepted_at
 (s.accepted_at, s.partition, s.accepted_offset) < (t.accepted_at, t.partition, t.accepted_offset)
 
 -- left_at --
--- When the task `s` stopped those behind it no more: at its end, or when it was cancelled before its start.
-case when s.started_at is null then coalesce(s.cancel_requested_at, s.finished_at) else s.finished_at end
+-- When the task `s` stopped those behind it no more: at its end, or when it was cancelled before its start; or when its last attempt failed,
+-- while it waits for the next one, since nothing has happened to it from then on.
+case when s.started_at is not null then s.finished_at
+     when s.retry_at > now() then s.updated_at
+     else coalesce(s.cancel_requested_at, s.finished_at) end
 
 -- waited_until --
 -- Until when a task that has not started could have.
