@@ -16,6 +16,8 @@ from pulp_events.schedule_events import ScheduleEvent
 
 PARTITION: Final = 0
 """The topic has one partition, so that all its events have one order."""
+_SLICE_S: Final = 0.2
+"""The longest that a thread waits for records: whoever closes the reader waits for it."""
 
 
 class ScheduleLog(Protocol):
@@ -76,8 +78,17 @@ class ScheduleReader:
         self._reader = Reader(servers, topic, {PARTITION: start})
 
     async def poll(self, timeout_s: float) -> Sequence[Record]:
-        """The next records, as soon as there are some; none after the timeout."""
-        return (await asyncio.to_thread(self._reader.poll, timeout_s)).get(PARTITION, [])
+        """The next records, as soon as there are some; none after the timeout.
+
+        Once it is cancelled its thread goes on for a moment only: `close` waits for it.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        while True:
+            left_s = max(0.0, deadline_s - loop.time())
+            found = (await asyncio.to_thread(self._reader.poll, min(left_s, _SLICE_S))).get(PARTITION, [])
+            if found or left_s <= _SLICE_S:
+                return found
 
     async def close(self) -> None:
         """Close the connection."""

@@ -9,6 +9,8 @@ DISPATCH: Final = "pulp_dispatch"
 """For the dispatcher: the ids of holds whose claims were ended or released, separated by blanks; or `WORKERS`."""
 WORKERS: Final = "workers"
 """A worker has registered, drains, or has stopped."""
+ELECTION: Final = "pulp_election"
+"""The elected dispatcher has resigned: another one may be elected at once."""
 ASSIGNED: Final = "assigned"
 """On a worker's channel: it has got something to run."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Never
 from uuid import UUID, uuid4
 
 import pytest
@@ -66,6 +67,46 @@ async def test_another_one_follows_when_the_lease_of_one_that_was_killed_is_over
         [(waited,)] = await stage.rows("select extract(epoch from claimed_at - %s) from claims", renewed_at)
     assert await stage.epoch() == 8
     assert LEASE_S <= waited < 10  # the bound of a takeover
+
+
+class Companion:
+    """What runs beside the elected dispatcher, and ends only when it may."""
+
+    def __init__(self) -> None:
+        self.is_closing, self.may_end = asyncio.Event(), asyncio.Event()
+
+    async def run(self) -> Never:
+        try:
+            await asyncio.Event().wait()
+            raise AssertionError("nothing sets it")
+        finally:
+            self.is_closing.set()
+            await self.may_end.wait()
+
+
+async def test_one_that_is_told_to_stop_resigns_before_anything_that_may_take_long(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And tells the one that waits, which would otherwise try again much later."""
+    monkeypatch.setattr("pulp_processor.dispatching.dispatcher._ELECTION_S", 3600)
+    await stage.worker(slots=9)
+    companion = Companion()
+    first = RunningDispatcher(stage.database, stage.log, companion=companion.run)
+    first.start()
+    await stage.assigned(await stage.submit("a"))
+    async with dispatcher(stage.database, stage.log):
+
+        async def is_waiting() -> bool:
+            return bool(await stage.rows("select 1 from pg_stat_activity where query = 'listen \"pulp_election\"'"))
+
+        await stage.until(is_waiting)
+        stopping = asyncio.create_task(first.stop())
+        await companion.is_closing.wait()
+        await stage.assigned(await stage.submit("b"))  # by the other one
+        assert await stage.epoch() == 2
+        assert not stopping.done()
+        companion.may_end.set()
+        await stopping
 
 
 async def test_a_lease_is_renewed_long_before_it_is_over(stage: Stage) -> None:

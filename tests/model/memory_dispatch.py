@@ -25,7 +25,7 @@ from pulp_processor.dispatching.tables import (
     Written,
 )
 from pulp_processor.dispatching.waiting import Offer, Order, WaitingTask
-from pulp_projections.channels import ASSIGNED, worker_channel
+from pulp_projections.channels import ASSIGNED, ELECTION, worker_channel
 from pulp_projections.writing.fold import APPLIED
 
 from tests.model.memory_rows import ClaimRow, HoldRow, WorkerRow, at, seconds_of, uses_of
@@ -60,6 +60,7 @@ class MemoryDispatch:
     def resign(self, _: float, epoch: int) -> None:
         if self._tables.dispatcher.epoch == epoch:
             self._tables.dispatcher.renewed_at_s = float("-inf")
+            self._tables.notify(ELECTION, "")
 
     # Reading.
 

@@ -18,7 +18,7 @@ from pulp_events.topics import Topics
 from pulp_processor.dispatching.tables import PLANNING
 from pulp_processor.reacting.view import EndCandidate, PostgresView
 from pulp_projections import notices as notices_module
-from pulp_projections.channels import ASSIGNED, DISPATCH, worker_channel
+from pulp_projections.channels import ASSIGNED, DISPATCH, ELECTION, worker_channel
 from pulp_projections.connection import connect
 from pulp_projections.writing.projector import Projector
 from pulp_worker import connection as connection_module
@@ -86,7 +86,8 @@ class Replay:
         self._dispatcher_steps = DispatcherSteps(dispatching, self._tables, self._tokens)
         self._listening = await self._stack.enter_async_context(await _connect(self._database, "listening"))
         self._listening.add_notify_handler(self._hear)
-        await self._listening.execute(SQL("listen {}").format(Identifier(DISPATCH)))
+        for channel in (DISPATCH, ELECTION):
+            await self._listening.execute(SQL("listen {}").format(Identifier(channel)))
         for partition in range(PARTITIONS):
             pair = (MemoryProjector(self._model, partition), Projector(self._database, partition))
             for projector in pair:

@@ -301,8 +301,8 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "the epoch, where a dispatcher resigns": Guard(
         DISPATCH_SQL,
-        "set renewed_at = 'epoch' where epoch = %(epoch)s;",
-        "set renewed_at = 'epoch';",
+        "set renewed_at = 'epoch' where epoch = %(epoch)s returning epoch\n",
+        "set renewed_at = 'epoch' returning epoch\n",
         DISPATCHING,
         (f"{DISPATCHER_TEST}::test_one_that_was_deposed_does_not_resign_for_its_successor",),
     ),

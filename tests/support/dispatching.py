@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from typing import Any, Never
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -20,12 +21,23 @@ class RunningDispatcher:
     """A dispatcher with a log and a database; it runs from `start` to `stop`."""
 
     def __init__(
-        self, database: str, log: Log, *, quotas: Mapping[Role, str] | None = None, unserved_s: float = UNSERVED_S
+        self,
+        database: str,
+        log: Log,
+        *,
+        quotas: Mapping[Role, str] | None = None,
+        unserved_s: float = UNSERVED_S,
+        companion: Callable[[], Coroutine[Any, Any, Never]] | None = None,
     ) -> None:
         self.ahead_s = 0.0
         """How much further its clock is than ours."""
         self.dispatcher = Dispatcher(
-            log, database, quotas=quotas or {}, unserved_s=unserved_s, clock_s=lambda: time.monotonic() + self.ahead_s
+            log,
+            database,
+            quotas=quotas or {},
+            unserved_s=unserved_s,
+            clock_s=lambda: time.monotonic() + self.ahead_s,
+            companion=companion,
         )
         self._running: asyncio.Task[None] | None = None
 

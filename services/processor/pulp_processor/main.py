@@ -134,9 +134,12 @@ async def _run(
     finally:
         for task in (*tasks, waiting):
             task.cancel()
-        await asyncio.gather(*tasks, waiting, return_exceptions=True)
-        await app.close_writers()
-        await shutdown.stop(app, _STOP_S, give_up)
+        ended = asyncio.gather(*tasks, waiting, return_exceptions=True)
+        try:  # beside the services' ends: others wait for the partitions as well as for the dispatcher's lease
+            await app.close_writers()
+            await shutdown.stop(app, _STOP_S, give_up)
+        finally:
+            await ended
         await app.close_writers()  # an assignment may have come meanwhile
         if app.fault.done():
             app.fault.exception()  # mark it as retrieved: another error may have been raised first

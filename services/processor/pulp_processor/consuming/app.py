@@ -24,6 +24,8 @@ from pulp_processor.settings import Settings
 
 _FETCHED_BYTES: Final = 512 * 1024
 """Upper bound on one fetch of a partition, compressed: one or two batches, so that few wait in memory."""
+_HEARTBEAT_S: Final = 0.3
+"""At the most: by the answer a member of the group learns that another one has left, and takes its partitions."""
 _log = logging.getLogger("pulp.processor")
 
 
@@ -51,7 +53,7 @@ class ProcessorApp(AppWithoutFolders):
             stream_wait_empty=False,
             broker_commit_interval=2.0,
             broker_session_timeout=settings.session_timeout_s,
-            broker_heartbeat_interval=settings.session_timeout_s / 5,
+            broker_heartbeat_interval=min(settings.session_timeout_s / 5, _HEARTBEAT_S),
         )
         self.settings = settings
         self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()

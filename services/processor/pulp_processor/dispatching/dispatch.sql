@@ -23,7 +23,11 @@ select pg_terminate_backend(l.pid)
 update dispatcher set renewed_at = now() where epoch = %(epoch)s returning epoch;
 
 -- resign --
-update dispatcher set renewed_at = 'epoch' where epoch = %(epoch)s;
+-- Those that wait to be elected are told.
+with resigned as (
+    update dispatcher set renewed_at = 'epoch' where epoch = %(epoch)s returning epoch
+)
+select pg_notify('pulp_election', '') from resigned;
 
 -- settled --
 -- Whether all workers have had a lease's time to put back what a server that took over may lack. No row: it has just

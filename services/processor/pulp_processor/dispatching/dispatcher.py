@@ -15,7 +15,7 @@ from pulp_accounts.users import Role
 from pulp_events.errors import LogError
 from pulp_events.log import Log
 from pulp_projections.away import ANY, keep_trying, reason_of
-from pulp_projections.channels import DISPATCH, POSITIONS, WORKERS
+from pulp_projections.channels import DISPATCH, ELECTION, POSITIONS, WORKERS
 from pulp_projections.connection import connect
 from pulp_projections.notices import Notices
 
@@ -32,7 +32,7 @@ from pulp_processor.dispatching.tables import (
 )
 
 _ELECTION_S: Final = 0.5
-"""Between two tries to be elected."""
+"""Between two tries to be elected, unless the elected one says that it resigns."""
 _PERIOD_S: Final = 1.0
 """Between two looks at the workers, although no notification has come."""
 _SELDOM_S: Final = 5.0
@@ -92,24 +92,45 @@ class Dispatcher:
     async def _be_elected(self) -> Never:
         async with await connect(self._conninfo, "pulp-dispatcher", settings=PLANNING) as connection:
             tables = PostgresTables(connection, self._holder)
-            while not await tables.elect():  # noqa: ASYNC110  # nothing tells of a lease's end
-                await asyncio.sleep(_ELECTION_S)
+            await self._until_elected(tables)
             _log.info("elected to dispatch", extra={"epoch": tables.epoch})
+            has_resigned = False
             try:
                 async with self._listening(tables.epoch) as listening:
-                    working = [asyncio.create_task(self._dispatch_always(tables))]
+                    dispatching = asyncio.create_task(self._dispatch_always(tables))
+                    working = [dispatching]
                     if self._companion is not None:
                         working.append(asyncio.create_task(self._companion()))
                     try:
                         await asyncio.wait({listening, *working}, return_when=asyncio.FIRST_COMPLETED)
+                    except asyncio.CancelledError:
+                        # What may take long comes after: a successor waits for none of it.
+                        for task in (listening, *working):
+                            task.cancel()
+                        await asyncio.wait({listening, dispatching})  # neither writes, nor renews the lease
+                        has_resigned = True
+                        await self._resign(tables.epoch)
+                        raise
                     finally:
                         for task in working:
-                            task.cancel()
+                            if not task.cancelling():  # a second time would break off what it does at its end
+                                task.cancel()
                         await asyncio.wait(working)
                     raise _error_of(listening, *working)
             except asyncio.CancelledError:
-                await self._resign(tables.epoch)
+                if not has_resigned:
+                    await self._resign(tables.epoch)
                 raise
+
+    async def _until_elected(self, tables: DispatchTables) -> None:
+        if await tables.elect():
+            return
+        notices = await Notices.open(self._conninfo, "pulp-dispatcher/election", (ELECTION,), lambda *_: None)
+        try:
+            while not await tables.elect():
+                await notices.hear(_ELECTION_S)  # nothing tells of a lease's end
+        finally:
+            await notices.close()
 
     @asynccontextmanager
     async def _listening(self, epoch: int) -> "AsyncIterator[asyncio.Task[None]]":
