@@ -7,12 +7,12 @@ import httpx
 import pytest
 from pulp_accounts.users import Role
 from pulp_api.schedules import Schedules
-from pulp_events.schedule_events import ScheduleEvent
+from pulp_events.schedule_events import ScheduleCreated, ScheduleEvent, ScheduleRemoved
 from pulp_events.schedule_log import TopicRange
 from pulp_projections.connection import connect
 from pulp_projections.schedules.projector import ScheduleProjector
 
-from tests.support.schedules import MemoryScheduleLog
+from tests.support.schedules import SCHEDULE, MemoryScheduleLog, definition, schedule_event
 from tests.support.site import V3, Site, site
 
 SCHEDULES = f"{V3}/task-schedules/"
@@ -284,6 +284,56 @@ async def test_a_name_belongs_to_one_schedule(api: Site, log: ProjectedLog) -> N
     assert (answer.status_code, answer.json()) == (400, {"name": ["This field must be unique."]})
     await api.client.delete(made["pulp_href"])
     assert (await api.client.patch(other["pulp_href"], json={"name": "nightly"})).status_code == 200
+
+
+async def test_a_schedule_that_is_removed_before_it_can_be_shown_is_answered_with_a_conflict(
+    api: Site, log: ProjectedLog
+) -> None:
+    """By somebody who has seen it in a list."""
+    append = log.append
+
+    async def append_and_remove(event: ScheduleEvent) -> int:
+        offset = await append(event)
+        await append(schedule_event(ScheduleRemoved(), schedule_id=event.schedule_id, actor="user:admin"))
+        return offset
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(log, "append", append_and_remove)
+        answer = await api.client.post(SCHEDULES, json=NIGHTLY)
+    assert answer.status_code == 409
+    assert "somebody has removed it since: create it again" in answer.json()["detail"]
+    assert (await api.client.post(SCHEDULES, json=NIGHTLY)).status_code == 201
+
+
+async def test_a_change_of_a_schedule_that_somebody_removes_meanwhile_finds_none(api: Site, log: ProjectedLog) -> None:
+    made = await create(api.client)
+    append = log.append
+
+    async def remove_and_append(event: ScheduleEvent) -> int:
+        await append(schedule_event(ScheduleRemoved(), schedule_id=event.schedule_id, actor="user:admin"))
+        return await append(event)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(log, "append", remove_and_append)
+        assert (await api.client.post(f"{made['pulp_href']}disable/")).status_code == 404
+    assert (await api.client.delete(made["pulp_href"])).status_code == 404
+
+
+async def test_a_stored_cron_that_would_be_refused_today_can_still_be_disabled_and_enabled(
+    api: Site, log: ProjectedLog
+) -> None:
+    """Such as one of six fields, which earlier releases took."""
+    six = definition(cron="0 0 2 * * *")
+    await log.append(schedule_event(ScheduleCreated(definition=six)))
+    href = f"{SCHEDULES}{SCHEDULE}/"
+    for what, is_enabled in (("disable", False), ("disable", False), ("enable", True)):
+        answer = await api.client.post(f"{href}{what}/")
+        assert (answer.status_code, answer.json().get("enabled")) == (200, is_enabled), answer.text
+    renamed = await api.client.patch(href, json={"name": "other"})
+    assert (renamed.status_code, renamed.json()["cron"]) == (200, "0 0 2 * * *")
+    refused = await api.client.patch(href, json={"cron": "0 0 3 * * *"})
+    assert (refused.status_code, [*refused.json()]) == (400, ["cron"])
+    assert (await api.client.delete(href)).status_code == 204
 
 
 async def test_a_repeated_request_makes_one_schedule(api: Site, log: ProjectedLog) -> None:

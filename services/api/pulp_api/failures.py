@@ -40,6 +40,7 @@ from pulp_api.logins.crossing import CrossSite, NotJson
 from pulp_api.logins.limits import LoginsLimited
 from pulp_api.repositories import NoRepository, RepositoryExists
 from pulp_api.respond import json, lag_header, position_header
+from pulp_api.schedules import ScheduleRemovedAtOnce
 from pulp_api.streaming.seats import RETRY_S, NoSeat, TooManyStreams
 from pulp_api.submitting.arguments import InvalidArguments
 from pulp_api.submitting.repository_bodies import BadRepository
@@ -85,6 +86,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (NoSuch, 404),
     (NoGroup, 404),
     (RepositoryExists, 409),
+    (ScheduleRemovedAtOnce, 409),
     (TaskNotFound, 404),
     (TaskAlreadyFinal, 409),
     (TaskNotCancellable, 409),

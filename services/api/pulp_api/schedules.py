@@ -43,6 +43,7 @@ _EFFECT_S: Final = 8.0
 _LOOK_S: Final = (0.01, 0.02, 0.04, 0.1)
 _TRIES: Final = 5
 _WHEN: Final = ("cron", "interval_seconds", "at")
+_TIMES: Final = (*_WHEN, "start", "time_zone")
 _OF_TASK: Final = ("arguments", "resources", "tags", "queue", "priority", "timeout_seconds")
 _OF_SCHEDULE: Final = (*_WHEN, "start", "time_zone", "enabled", "missed", "overlap")
 _MAX_KEY: Final = 255
@@ -53,6 +54,13 @@ class NoSchedule(PulpError):
 
     def __init__(self, schedule_id: UUID | str) -> None:
         super().__init__(f"no schedule {schedule_id}")
+
+
+class ScheduleRemovedAtOnce(PulpError):
+    """The schedule was created, and somebody has removed it before it could be shown."""
+
+    def __init__(self, schedule_id: UUID) -> None:
+        super().__init__(f"the schedule {schedule_id} was created, and somebody has removed it since: create it again")
 
 
 class BadSchedule(BadInput):
@@ -95,7 +103,7 @@ def parse_change(body: bytes) -> ScheduleChange:
 
 def new_definition(change: ScheduleChange, now: datetime) -> Definition:
     """The definition of a new schedule. Raises `BadSchedule`."""
-    return _checked(_requested(change), now)
+    return _checked(_requested(change), None, now)
 
 
 def _requested(change: ScheduleChange) -> Definition:
@@ -119,8 +127,11 @@ def _values(definition: Definition) -> Any:
 
 
 def changed_definition(before: Definition, change: ScheduleChange, now: datetime) -> Definition:
-    """The definition with the change. Raises `BadSchedule`."""
-    return _checked(_merged(before, change), now)
+    """The definition with the change. Times that stay as they are may be such as no new schedule may have.
+
+    Raises `BadSchedule`.
+    """
+    return _checked(_merged(before, change), before, now)
 
 
 def _merged(before: Definition, change: ScheduleChange) -> Definition:
@@ -152,14 +163,18 @@ def _given(change: ScheduleChange) -> Mapping[str, Any]:
     return {name: value for name, value in asdict(change).items() if value is not UNSET}
 
 
-def _checked(definition: Definition, now: datetime) -> Definition:
+def _checked(definition: Definition, before: Definition | None, now: datetime) -> Definition:
     if sum(getattr(definition, name) is not None for name in _WHEN) != 1:
         raise BadSchedule("cron", "Exactly one of cron, interval_seconds and at is expected.")
     if definition.interval_seconds is not None and definition.start is None:
         definition = replace(definition, start=now.replace(microsecond=0))
+    has_new_times = before is None or any(getattr(definition, name) != getattr(before, name) for name in _TIMES)
+    is_enabled_now = definition.enabled and (before is None or not before.enabled)
     try:
-        check_times(definition)
-        if definition.enabled and first_tick_after(definition, now - timedelta(seconds=1)) is None:
+        if has_new_times:
+            check_times(definition)
+        must_come = definition.enabled and (has_new_times or is_enabled_now)
+        if must_come and first_tick_after(definition, now - timedelta(seconds=1)) is None:
             raise BadSchedule(
                 "at" if definition.at else "cron", "The time has passed: no task would ever be submitted."
             )
@@ -193,7 +208,8 @@ class Schedules:
     ) -> Schedule:
         """Create a schedule, which submits tasks as this user; the same `key` makes one schedule.
 
-        Raises `Forbidden`, `BadSchedule`, `BadInput`, `KeyReused`, `LogUnavailable`, `PositionNotReached`.
+        Raises `Forbidden`, `BadSchedule`, `BadInput`, `KeyReused`, `ScheduleRemovedAtOnce`, `LogUnavailable`,
+        `PositionNotReached`.
         """
         principal.need(Role.SUBMITTER)
         if key is not None and len(key) > _MAX_KEY:
@@ -208,7 +224,10 @@ class Schedules:
         if effect == ScheduleReason.NAME_TAKEN:
             raise BadSchedule("name", "This field must be unique.")
         if effect != ScheduleReason.DUPLICATE:
-            return await self.get(schedule_id)
+            try:
+                return await self.get(schedule_id)
+            except NoSchedule:
+                raise ScheduleRemovedAtOnce(schedule_id) from None
         created = await self._created_as(schedule_id)  # by another request with the key, meanwhile
         assert created is not None
         return await self._repeated(schedule_id, change, created)
