@@ -1,6 +1,6 @@
 """Reads what waits: by queue, by resource, and before one task."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -8,17 +8,24 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 from psycopg import AsyncConnection
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Composed
 from psycopg.types.json import Json
 from pulp_events.task import State
 
+from pulp_projections.reading.queries import Condition, parameters_of
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections.reading", "queue.sql")
 _PIECES: Final = {
-    **{name: SQL(_SQL[name]) for name in ("waiting", "uses", "holders")},
+    **{name: SQL(_SQL[name]) for name in ("waiting", "uses")},
     "passed_over": SQL(_SQL["passed_over"]).format(),
     "holds": SQL(load("pulp_projections", "workers.sql")["holds"]),
+}
+_UNSCOPED: Final = {
+    "scope": SQL("true"),
+    "holders": SQL(_SQL["holders"]).format(scope=SQL("true")),
+    "held": SQL("select resource from reservations"),
+    "is_held_by_others": SQL("false"),
 }
 _MOST_BEFORE: Final = 10
 """The most tasks before another one that are named."""
@@ -65,6 +72,8 @@ class ResourceRow(NamedTuple):
     oldest_at: datetime | None
     held_by: tuple[Holder, ...]
     """At most 20, an exclusive holder first."""
+    has_others: bool
+    """Tasks outside the scope hold it, or wait for it."""
 
 
 class ResourcePage(NamedTuple):
@@ -93,6 +102,8 @@ class Line(NamedTuple):
     tasks: list[InLine]
     waiting: int
     """How many wait in total."""
+    has_others: bool
+    """Tasks outside the scope hold it, or wait for it; said only if one in the scope does, too."""
 
 
 class Before(NamedTuple):
@@ -106,42 +117,60 @@ class Before(NamedTuple):
     tasks: list[UUID]
     """The first ten of these."""
     held_by: tuple[Holder, ...]
+    has_others: bool
+    """Tasks outside the scope hold it, or wait before the task."""
 
 
 async def queues(
-    connection: AsyncConnection, *, unserved_s: float, running_of: RunningOf = lambda _role, _own: None
+    connection: AsyncConnection,
+    *,
+    unserved_s: float,
+    running_of: RunningOf = lambda _role, _own: None,
+    scope: Sequence[Condition] = (),
 ) -> list[QueueRow]:
-    """Every queue that has tasks or live workers, by name. Reads each waiting task once."""
+    """Every queue that has tasks or live workers, by name. Reads each waiting task once.
+
+    All functions here count and name tasks in the scope only; what may run is decided by all tasks.
+    """
     rooms = {}
-    for name, role, own, running in await _rows(connection, "users", {}):
+    for name, role, own, running in await _rows(connection, "users", {}, ()):
         most = running_of(role, own)
         if most is not None:
             rooms[f"user:{name}"] = max(0, most - running)
     values = {"unserved_s": unserved_s, "rooms": Json(rooms)}
-    return [QueueRow(*row) for row in await _rows(connection, "queues", values)]
+    return [QueueRow(*row) for row in await _rows(connection, "queues", values, scope)]
 
 
-async def busiest(connection: AsyncConnection, *, limit: int, offset: int = 0) -> ResourcePage:
+async def busiest(
+    connection: AsyncConnection, *, limit: int, offset: int = 0, scope: Sequence[Condition] = ()
+) -> ResourcePage:
     """The resources for which most tasks wait first. Reads each waiting task once."""
-    found = await _rows(connection, "busiest", {"limit": limit, "skip": offset})
-    rows = [ResourceRow(resource, waiting, oldest, _holders(text)) for resource, waiting, oldest, text, _ in found]
+    found = await _rows(connection, "busiest", {"limit": limit, "skip": offset}, scope)
+    rows = [ResourceRow(row[0], row[1], row[2], _holders(row[3]), row[4]) for row in found]
     return ResourcePage(rows, found[0][-1] if found else offset)
 
 
-async def line_of(connection: AsyncConnection, resource: str, *, limit: int, unserved_s: float) -> Line:
+async def line_of(
+    connection: AsyncConnection, resource: str, *, limit: int, unserved_s: float, scope: Sequence[Condition] = ()
+) -> Line:
     """Who holds and waits for a resource (TYPE:ID). Reads each waiting task once."""
-    [(text,)] = await _rows(connection, "held_by", {"resource": resource})
+    [(text, is_held_by_others)] = await _rows(connection, "held_by", {"resource": resource}, scope)
     values = {"resource": resource, "limit": limit, "unserved_s": unserved_s}
-    found = await _rows(connection, "in_line", values)
-    return Line(_holders(text), [InLine(*row[:-1]) for row in found], found[0][-1] if found else 0)
+    found = await _rows(connection, "in_line", values, scope)
+    held_by = _holders(text)
+    total, others_wait = found[0][-2:] if found else (0, False)
+    has_others = bool(found or held_by) and (is_held_by_others or others_wait)
+    return Line(held_by, [InLine(*row[:-2]) for row in found], total, has_others)
 
 
-async def before(connection: AsyncConnection, task_id: UUID, *, unserved_s: float) -> list[Before]:
+async def before(
+    connection: AsyncConnection, task_id: UUID, *, unserved_s: float, scope: Sequence[Condition] = ()
+) -> list[Before]:
     """What is before a task on each of its resources, by name. Reads each waiting task once."""
     values = {"task_id": task_id, "unserved_s": unserved_s, "most": _MOST_BEFORE}
     return [
-        Before(resource, is_exclusive, waiting, tasks or [], _holders(text))
-        for resource, is_exclusive, waiting, tasks, text in await _rows(connection, "before", values)
+        Before(resource, is_exclusive, waiting, tasks or [], _holders(text), has_others)
+        for resource, is_exclusive, waiting, tasks, text, has_others in await _rows(connection, "before", values, scope)
     ]
 
 
@@ -149,6 +178,16 @@ def _holders(text: str) -> tuple[Holder, ...]:
     return msgspec.json.decode(text, type=tuple[Holder, ...])
 
 
-async def _rows(connection: AsyncConnection, name: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    cursor = await connection.execute(SQL(_SQL[name]).format(**_PIECES), values)
+async def _rows(
+    connection: AsyncConnection, name: str, values: Mapping[str, Any], scope: Sequence[Condition]
+) -> list[tuple[Any, ...]]:
+    statement = SQL(_SQL[name]).format(**_PIECES, **(_scoped(scope) if scope else _UNSCOPED))
+    cursor = await connection.execute(statement, {**values, **parameters_of(scope)})
     return await cursor.fetchall()
+
+
+def _scoped(scope: Sequence[Condition]) -> dict[str, Composed]:
+    """The pieces of statements about tasks `t` in the scope."""
+    condition = SQL(" and ").join(SQL(each.sql) for each in scope)
+    pieces = {name: SQL(_SQL[name]).format(scope=condition) for name in ("holders", "held", "is_held_by_others")}
+    return {"scope": condition, **pieces}

@@ -29,12 +29,13 @@ placed as materialized (
            row_number() over (order by accepted_at, partition, accepted_offset) as place
       from waiting),
 uses as materialized (
-    select task_id, place, accepted_at, unnest(exclusive_resources) as resource, true as is_exclusive from placed
+    select task_id, created_by, place, accepted_at, unnest(exclusive_resources) as resource, true as is_exclusive from placed
      union all
-    select task_id, place, accepted_at, unnest(shared_resources), false from placed)
+    select task_id, created_by, place, accepted_at, unnest(shared_resources), false from placed)
 
 -- queues --
--- One scan of the tasks that wait, whatever else there is. Tasks above the limit of their user do not count as runnable.
+-- One scan of the tasks that wait, whatever else there is. Tasks above the limit of their user do not count as runnable. What may run is
+-- decided by all tasks; only those in the scope are counted.
 with recursive {waiting}, {passed_over}, {uses},
 line as (
     select resource, min(place) as first, min(place) filter (where is_exclusive) as first_exclusive
@@ -61,7 +62,8 @@ limited as (
 offers_waiting as (
     select queue, operation, count(*) as waiting, count(s.task_id) + count(l.task_id) as blocked,
            min(accepted_at) as oldest_at
-      from placed left join stopped s using (task_id) left join limited l using (task_id)
+      from placed t left join stopped s using (task_id) left join limited l using (task_id)
+     where {scope}
      group by queue, operation),
 live as (select * from workers
           where stopped_at is null and heartbeat_at + make_interval(secs => lease_seconds) > now() and not draining),
@@ -73,14 +75,14 @@ parts as (
            0 as workers, 0 as slots, 0 as free
       from offers_waiting o
      union all
-    select queue, 0, 0, count(*), null, 0, 0, 0, 0 from tasks where state in ('running', 'cancelling') group by queue
+    select queue, 0, 0, count(*), null, 0, 0, 0, 0 from tasks t where state in ('running', 'cancelling') and {scope} group by queue
      union all  -- assigned, and not started yet: the first of a hold is about to, the others follow it
     select t.queue, 0, count(*) filter (where not a.is_first), count(*) filter (where a.is_first),
            min(t.accepted_at), 0, 0, 0, 0
       from (select task_id, place = min(place) over (partition by hold_id) as is_first
               from claims where released_at is null) a
       join tasks t using (task_id)
-     where t.state = 'waiting'
+     where t.state = 'waiting' and {scope}
      group by t.queue
      union all
     select unnest(w.queues), 0, 0, 0, null, 0, 1, w.concurrency, greatest(w.concurrency - {holds}, 0) from live w)
@@ -99,15 +101,34 @@ select u.name, u.role, coalesce(u.quota, ''), coalesce(r.holds, 0)
     on r.created_by = 'user:' || u.name
 
 -- busiest --
--- The resources for which most tasks wait, and those that are held.
+-- The resources for which most tasks wait, and those that are held; with whether tasks outside the scope wait for them, or hold them.
 with {waiting}, {uses},
 lines as (
-    select resource, count(distinct task_id) as waiting, min(accepted_at) as oldest_at from uses group by resource),
+    select resource, count(distinct task_id) filter (where {scope}) as waiting, min(accepted_at) filter (where {scope}) as oldest_at,
+           bool_or(not {scope}) as has_others
+      from uses t
+     group by resource),
 known as (
-    select resource, coalesce(l.waiting, 0) as waiting, l.oldest_at
-      from lines l full join (select distinct resource from reservations) r using (resource)),
+    select resource, coalesce(l.waiting, 0) as waiting, l.oldest_at, coalesce(l.has_others, false) as has_others
+      from lines l full join (select distinct resource from ({held}) h) r using (resource)
+     where l.waiting > 0 or r.resource is not null),
 page as (select *, count(*) over () as total from known order by waiting desc, resource limit %(limit)s offset %(skip)s)
-select p.resource, p.waiting, p.oldest_at, {holders}, p.total from page p order by p.waiting desc, p.resource
+select p.resource, p.waiting, p.oldest_at, {holders}, p.has_others or {is_held_by_others}, p.total
+  from page p
+ order by p.waiting desc, p.resource
+
+-- held --
+-- The resources that are held by tasks in the scope.
+select r.resource
+  from reservations r join claims c on c.hold_id = r.hold_id and c.released_at is null join tasks t on t.task_id = c.task_id
+ where {scope}
+
+-- is_held_by_others --
+-- Whether a task outside the scope holds the resource of `p`.
+exists (select from reservations r
+         where r.resource = p.resource
+           and not exists (select from claims c join tasks t on t.task_id = c.task_id
+                            where c.hold_id = r.hold_id and c.released_at is null and {scope}))
 
 -- holders --
 -- At most 20 that hold the resource of `p`, the exclusive one first; each with the task that its hold is at.
@@ -119,22 +140,26 @@ select p.resource, p.waiting, p.oldest_at, {holders}, p.total from page p order 
           cross join lateral (select * from claims
                                where hold_id = r.hold_id and released_at is null order by place limit 1) a
            left join tasks t on t.task_id = a.task_id
-          where r.resource = p.resource
+          where r.resource = p.resource and {scope}
           order by r.exclusive desc, r.token
           limit 20) h)
 
 -- in_line --
--- Who waits for one resource, in order.
-with recursive {waiting}, {passed_over}
-select t.task_id, t.operation, t.queue, p.resource = any (t.exclusive_resources), t.accepted_at,
-       t.task_id in (select task_id from aside), count(*) over ()
-  from (select %(resource)s::text as resource) p
-  join waiting t on p.resource = any (t.exclusive_resources) or p.resource = any (t.shared_resources)
+-- Who waits for one resource, in order; with how many there are, and whether there are others outside the scope.
+with recursive {waiting}, {passed_over},
+line as (
+    select t.*, p.resource = any (t.exclusive_resources) as is_exclusive, {scope} as is_seen
+      from (select %(resource)s::text as resource) p
+      join waiting t on p.resource = any (t.exclusive_resources) or p.resource = any (t.shared_resources))
+select t.task_id, t.operation, t.queue, t.is_exclusive, t.accepted_at, t.task_id in (select task_id from aside),
+       count(*) over (), (select bool_or(not is_seen) from line)
+  from line t
+ where t.is_seen
  order by t.accepted_at, t.partition, t.accepted_offset
  limit %(limit)s
 
 -- held_by --
-select {holders} from (select %(resource)s::text as resource) p
+select {holders}, {is_held_by_others} from (select %(resource)s::text as resource) p
 
 -- before --
 -- For each resource of a task: how many tasks are before it that conflict with it, which ones are first, and who holds it.
@@ -142,16 +167,15 @@ with recursive {waiting}, {passed_over},
 mine as (select task_id, exclusive_resources, shared_resources, accepted_at, partition, accepted_offset
            from tasks where task_id = %(task_id)s),
 ahead as (
-    select w.task_id, w.accepted_at, w.partition, w.accepted_offset, w.exclusive_resources, w.shared_resources
-      from waiting w, mine m
-     where (w.accepted_at, w.partition, w.accepted_offset) < (m.accepted_at, m.partition, m.accepted_offset)
-       and (w.exclusive_resources && (m.exclusive_resources || m.shared_resources)
-            or w.shared_resources && m.exclusive_resources)
-       and w.task_id not in (select task_id from aside))
-select p.resource, p.is_exclusive, count(a.task_id),
-       (array_agg(a.task_id order by a.accepted_at, a.partition, a.accepted_offset)
-            filter (where a.task_id is not null))[:%(most)s],
-       {holders}
+    select t.task_id, t.accepted_at, t.partition, t.accepted_offset, t.exclusive_resources, t.shared_resources, {scope} as is_seen
+      from waiting t, mine m
+     where (t.accepted_at, t.partition, t.accepted_offset) < (m.accepted_at, m.partition, m.accepted_offset)
+       and (t.exclusive_resources && (m.exclusive_resources || m.shared_resources)
+            or t.shared_resources && m.exclusive_resources)
+       and t.task_id not in (select task_id from aside))
+select p.resource, p.is_exclusive, count(a.task_id) filter (where a.is_seen),
+       (array_agg(a.task_id order by a.accepted_at, a.partition, a.accepted_offset) filter (where a.is_seen))[:%(most)s],
+       {holders}, coalesce(bool_or(not a.is_seen), false) or {is_held_by_others}
   from (select resource, bool_or(is_exclusive) as is_exclusive
           from (select unnest(exclusive_resources) as resource, true as is_exclusive from mine
                  union all

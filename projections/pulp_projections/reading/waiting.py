@@ -119,6 +119,15 @@ class WaitingFacts(Struct, frozen=True):
     """Later tasks no longer wait for it, since for too long nobody could run it or a task that it depends on."""
     failed: FailedAttempt | None = None
     """None if it does not wait for its next attempt."""
+    reader: str | None = None
+    """The user who is told, if that user may not see all tasks: then numbers of others' tasks are not told either."""
+    hidden: frozenset[UUID] = frozenset()
+    """The tasks among them that the reader may not see: that there is one is told, and not which."""
+
+    def named(self) -> set[UUID]:
+        """The tasks that the facts are about, beside the task itself."""
+        ahead = () if self.ahead is None else (self.ahead.task_id,)
+        return {*(each.task_id for each in self.unmet), *(each.task_id for each in self.held), *ahead}
 
 
 def _statement() -> bytes:

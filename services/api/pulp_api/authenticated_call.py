@@ -16,6 +16,7 @@ from pulp_events.ids import derived_id, new_id
 from pulp_events.purging import PurgeArguments
 from pulp_events.task import Position
 from pulp_projections.reading.queries import Condition, TaskRow
+from pulp_projections.reading.waiting import WaitingFacts, facts_of
 
 from pulp_api.caller import Caller
 from pulp_api.canceller import Cancelled
@@ -60,6 +61,17 @@ class AuthenticatedCall:
 
     async def _visible(self, connection: AsyncConnection, task_ids: Collection[UUID]) -> set[UUID]:
         return await self.task_rights.visible(connection, self.principal, task_ids)
+
+    async def hidden(self, connection: AsyncConnection, task_ids: Collection[UUID]) -> frozenset[UUID]:
+        """Those of the tasks that the user may not see; unknown ones too where not all are visible."""
+        return frozenset(task_ids) - await self._visible(connection, task_ids) if task_ids else frozenset()
+
+    async def waiting_facts(self, connection: AsyncConnection, task_id: UUID) -> WaitingFacts | None:
+        """Why a task waits, as this user may know it; None if there is no such task."""
+        facts = await facts_of(connection, task_id, unserved_s=self.service.unserved_s)
+        if facts is None or not self.scope:
+            return facts
+        return replace(facts, reader=self.principal.name, hidden=await self.hidden(connection, facts.named()))
 
     @property
     def quotas(self) -> Quotas:

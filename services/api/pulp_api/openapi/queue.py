@@ -30,6 +30,10 @@ _HOLDERS: Final = {
         task=TEXT, state=_NULLABLE, worker_name=TEXT, access=_ACCESS, since=TIME, seconds={"type": "number"}
     ),
 }
+_OTHERS: Final = {
+    **FLAG,
+    "description": "Whether tasks that the user may not see hold it, or wait for it. Which, and how many, is not told.",
+}
 _QUEUE: Final = _object(
     name=TEXT,
     waiting=_count("Runnable and blocked ones."),
@@ -44,9 +48,11 @@ _QUEUE: Final = _object(
     oldest_wait_seconds=_SECONDS,
     workers=_count("Live workers that serve it and do not drain."),
     slots=NUMBER,
-    free_slots=NUMBER,
+    free_slots={**NUMBER, "nullable": True, "description": "Null for a user who may not see all tasks."},
 )
-_RESOURCE: Final = _object(resource=TEXT, waiting=NUMBER, oldest_wait_seconds=_SECONDS, held_by=_HOLDERS)
+_RESOURCE: Final = _object(
+    resource=TEXT, waiting=NUMBER, oldest_wait_seconds=_SECONDS, held_by=_HOLDERS, others=_OTHERS
+)
 _IN_LINE: Final = _object(
     place=NUMBER,
     task=TEXT,
@@ -61,7 +67,9 @@ _IN_LINE: Final = _object(
         " attempt.",
     },
 )
-_LINE: Final = _object(resource=TEXT, held_by=_HOLDERS, waiting=NUMBER, tasks={"type": "array", "items": _IN_LINE})
+_LINE: Final = _object(
+    resource=TEXT, held_by=_HOLDERS, others=_OTHERS, waiting=NUMBER, tasks={"type": "array", "items": _IN_LINE}
+)
 _REASON: Final[dict[str, Schema]] = {
     "reason": {"type": "string", "enum": [code.value for code in Code]},
     "message": {"type": "string", "description": "One plain sentence."},
@@ -90,6 +98,7 @@ WHY: Final = _object(
             resource=TEXT,
             access={**_ACCESS, "description": "How the task uses it."},
             held_by={**_HOLDERS, "description": "Those that conflict with it."},
+            others=_OTHERS,
             before=_count("How many tasks that conflict with it wait before it."),
             tasks={**LIST, "description": "The first ten of these, in order."},
         ),

@@ -54,11 +54,11 @@ async def listed(call: AuthenticatedCall, search: Search) -> Response:
         else:
             ids = await _sorted(connection, search)
             rows = await _of_ids(connection, search, ids[:CHUNK_SIZE])
-        first = await _reports(connection, search, rows)
+        first = await _reports(connection, call, search, rows)
     headers = {**positions_header(shown), **lag_header(lag)}
     if len(rows) < CHUNK_SIZE and len(ids) <= CHUNK_SIZE:
         return json(first, headers=headers)
-    rest = _by_time(call.service, search, rows) if is_by_time else _by_id(call.service, search, ids)
+    rest = _by_time(call, search, rows) if is_by_time else _by_id(call, search, ids)
     return StreamingResponse(_array(first, rest), media_type="application/json", headers=headers)
 
 
@@ -82,7 +82,7 @@ async def _array(first: list[Any], rest: AsyncIterator[list[Any]]) -> AsyncItera
     yield b"]"
 
 
-async def _by_time(service: Service, search: Search, rows: Sequence[TaskRow]) -> AsyncIterator[list[Any]]:
+async def _by_time(call: AuthenticatedCall, search: Search, rows: Sequence[TaskRow]) -> AsyncIterator[list[Any]]:
     """The chunks of a list in the order of submission, after the first, which is `rows`."""
     left = search.limit
     while rows:
@@ -96,23 +96,23 @@ async def _by_time(service: Service, search: Search, rows: Sequence[TaskRow]) ->
         )
         further = replace(search, conditions=[*search.conditions, behind], limit=left, skip=0)
         # A client that disconnects cancels this; cancelling a running query would cost the pool its connection.
-        rows, reports = await asyncio.shield(_chunk(service, search, partial(_first, search=further)))
+        rows, reports = await asyncio.shield(_chunk(call, search, partial(_first, search=further)))
         yield reports
 
 
-async def _by_id(service: Service, search: Search, ids: Sequence[UUID]) -> AsyncIterator[list[Any]]:
+async def _by_id(call: AuthenticatedCall, search: Search, ids: Sequence[UUID]) -> AsyncIterator[list[Any]]:
     """The chunks of a sorted list, after the first."""
     for start in range(CHUNK_SIZE, len(ids), CHUNK_SIZE):
         chunk = ids[start : start + CHUNK_SIZE]
-        yield (await asyncio.shield(_chunk(service, search, partial(_of_ids, search=search, ids=chunk))))[1]
+        yield (await asyncio.shield(_chunk(call, search, partial(_of_ids, search=search, ids=chunk))))[1]
 
 
 async def _chunk(
-    service: Service, search: Search, read: Callable[[AsyncConnection], Awaitable[list[TaskRow]]]
+    call: AuthenticatedCall, search: Search, read: Callable[[AsyncConnection], Awaitable[list[TaskRow]]]
 ) -> tuple[list[TaskRow], list[Any]]:
-    async with service.connection() as connection:
+    async with call.service.connection() as connection:
         rows = await read(connection)
-        return rows, await _reports(connection, search, rows)
+        return rows, await _reports(connection, call, search, rows)
 
 
 async def _first(connection: AsyncConnection, search: Search) -> list[TaskRow]:
@@ -145,6 +145,8 @@ async def _sorted(connection: AsyncConnection, search: Search) -> list[UUID]:
     return ids
 
 
-async def _reports(connection: AsyncConnection, search: Search, rows: Sequence[TaskRow]) -> list[dict[str, Any]]:
-    failures = await failures_of(connection, rows)
+async def _reports(
+    connection: AsyncConnection, call: AuthenticatedCall, search: Search, rows: Sequence[TaskRow]
+) -> list[dict[str, Any]]:
+    failures = await failures_of(connection, call, rows)
     return [search.pick(report(row, Waits(failures=failures.get(row.task_id, {})))) for row in rows]

@@ -97,7 +97,7 @@ async def read_task(call: Authenticated, request: Request, task_id: str) -> Resp
     if "as_of" in request.query_params:
         return json({**report(reading.task), **linked}, headers=lag_header(reading.lag))
     async with call.service.connection() as connection:
-        waits = await waits_of(connection, reading.task, unserved_s=call.service.unserved_s)
+        waits = await waits_of(connection, call, reading.task)
     return json({**report(reading.task, waits), **linked}, headers=lag_header(reading.lag))
 
 

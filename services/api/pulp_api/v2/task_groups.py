@@ -40,7 +40,7 @@ async def read_group(call: Authenticated, group_id: str) -> Response:
         await call.quotas.search(call.asking)
         return await listed(call, Search([_in(group_id)], is_group=True))
     async with call.service.connection() as connection:
-        waits = [await waits_of(connection, task, unserved_s=call.service.unserved_s) for task in members]
+        waits = [await waits_of(connection, call, task) for task in members]
     return json([in_group(report(task, each)) for task, each in zip(members, waits, strict=True)])
 
 

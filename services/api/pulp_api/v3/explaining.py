@@ -76,6 +76,7 @@ def _explained(
                     for one in each.held_by
                     if one.task_id != task_id and (one.is_exclusive or each.is_exclusive)
                 ],
+                "others": each.has_others,
                 "before": each.waiting,
                 "tasks": [href_of(other) for other in each.tasks],
             }

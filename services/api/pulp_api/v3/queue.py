@@ -19,16 +19,22 @@ router = APIRouter(prefix=ROOT)
 async def list_queues(call: Authenticated, name: str | None = None) -> Response:
     """All queues that have tasks or workers, by name: how many tasks are runnable, blocked and running.
 
-    With `name` only this one, which may have neither.
+    With `name` only this one, which may have neither. Where only own tasks are visible, viewers and submitters are told
+    of these, and of workers and slots; `free_slots` is null, since it would tell how many others run.
     """
     await call.quotas.search(call.asking)
     await call.at_least_positions()
     async with call.service.connection() as connection:
-        found = await queues(connection, unserved_s=call.service.unserved_s, running_of=call.quotas.running_of)
+        found = await queues(
+            connection,
+            unserved_s=call.service.unserved_s,
+            running_of=call.quotas.running_of,
+            scope=call.scope,
+        )
     if name is not None:
         empty = QueueRow(name, 0, 0, 0, 0, None, 0, 0, 0)
         found = [next((row for row in found if row.name == name), empty)]
-    rows = [_queue(row) for row in found]
+    rows = [_queue(row) | ({"free_slots": None} if call.scope else {}) for row in found]
     return json({"count": len(rows), "next": None, "previous": None, "results": rows})
 
 
@@ -39,7 +45,7 @@ async def list_resources(call: Authenticated, request: Request) -> Response:
     await call.at_least_positions()
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:
-        page = await busiest(connection, limit=limit, offset=offset)
+        page = await busiest(connection, limit=limit, offset=offset, scope=call.scope)
     return json(page_of(request, page.total, [_resource(row) for row in page.rows]))
 
 
@@ -50,11 +56,12 @@ async def read_line(call: Authenticated, request: Request, resource: str) -> Res
     await call.at_least_positions()
     limit, _ = limit_and_offset(request)
     async with call.service.connection() as connection:
-        found = await line_of(connection, resource, limit=limit, unserved_s=call.service.unserved_s)
+        found = await line_of(connection, resource, limit=limit, unserved_s=call.service.unserved_s, scope=call.scope)
     return json(
         {
             "resource": resource,
             "held_by": [holder(each) for each in found.held_by],
+            "others": found.has_others,
             "waiting": found.waiting,
             "tasks": [_in_line(place, each) for place, each in enumerate(found.tasks, 1)],
         }
@@ -83,6 +90,7 @@ def _resource(row: ResourceRow) -> dict[str, Any]:
         "waiting": row.waiting,
         "oldest_wait_seconds": None if row.oldest_at is None else seconds_since(row.oldest_at),
         "held_by": [holder(each) for each in row.held_by],
+        "others": row.has_others,
     }
 
 

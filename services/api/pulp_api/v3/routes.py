@@ -11,7 +11,6 @@ from pulp_events.errors import TaskAlreadyFinal, TaskNotCancellable
 from pulp_events.task import Position, State
 from pulp_projections.reading import queries
 from pulp_projections.reading.queue import before
-from pulp_projections.reading.waiting import facts_of
 from pulp_projections.times import moment
 
 from pulp_api.authenticated_call import Authenticated
@@ -111,7 +110,7 @@ async def read_task(call: Authenticated, request: Request, task_id: str) -> Resp
     if as_of is None and picked({"waiting_for": None}) and reading.task.state == State.WAITING:
         async with call.service.connection() as connection:
             waiting_for = await why(
-                partial(facts_of, connection, unserved_s=call.service.unserved_s),
+                partial(call.waiting_facts, connection),
                 reading.task.task_id,
                 call.quotas.running_of,
             )
@@ -127,8 +126,8 @@ async def explain_task(call: Authenticated, task_id: str) -> Response:
     reading = await call.read(id_of(task_id))
     async with call.service.connection() as connection:
         found = await explain(
-            partial(facts_of, connection, unserved_s=call.service.unserved_s),
-            partial(before, connection, unserved_s=call.service.unserved_s),
+            partial(call.waiting_facts, connection),
+            partial(before, connection, unserved_s=call.service.unserved_s, scope=call.scope),
             reading.task,
             call.quotas.running_of,
         )

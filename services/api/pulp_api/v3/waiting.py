@@ -1,6 +1,6 @@
 """Finds out why a task waits. Of several reasons, the one that a person has to solve first comes first."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final, TypedDict, assert_never
@@ -16,6 +16,7 @@ from pulp_api.v3.references import Kind
 
 _MOST_STEPS: Final = 20
 """The most tasks that are followed to find the root cause."""
+_HIDDEN: Final = "A task that you may not see"
 IS: Final = {
     State.WAITING: "waits as well",
     State.RUNNING: "is running",
@@ -68,7 +69,7 @@ def reason_of(facts: WaitingFacts, running_of: RunningOf = lambda _role, _own: N
 def reasons_of(facts: WaitingFacts, running_of: RunningOf = lambda _role, _own: None) -> Iterator[WaitReason]:
     """All that keeps a waiting task from running, at least one; `reason_of` is the first."""
     if facts.claimed_by is not None:
-        yield _held(facts.held) if facts.held else _claimed(facts.claimed_by)
+        yield _held(facts.held, facts.hidden) if facts.held else _claimed(facts.claimed_by)
         return
     is_stopped = False
     for reason in _stopping(facts, running_of):
@@ -94,21 +95,25 @@ def _stopping(facts: WaitingFacts, running_of: RunningOf) -> Iterator[WaitReason
     if facts.failed is not None:
         yield _next_attempt(facts.failed)
     if facts.unmet:
-        yield _dependency(facts.unmet)
+        yield _dependency(facts.unmet, facts.hidden)
     if facts.held:
-        yield _held(facts.held)
+        yield _held(facts.held, facts.hidden)
     if facts.ahead is not None:
         other, resource = facts.ahead.task_id, facts.ahead.resource
+        is_hidden = other in facts.hidden
         yield WaitReason(
             code=Code.EARLIER_TASK,
-            message=f"Task {other} was accepted earlier, needs {resource} too, and waits as well.",
-            tasks=[other],
+            message=f"{_HIDDEN if is_hidden else f'Task {other}'} was accepted earlier, needs {resource} too, and waits"
+            " as well.",
+            tasks=[] if is_hidden else [other],
             resource=resource,
-            follow=other,
+            follow=None if is_hidden else other,
         )
     if facts.author is not None:
-        yield from _quota(facts.author, running_of)
-    if workers.offering and not workers.free:
+        yield from _quota(facts.author, facts.reader, running_of)
+    if workers.offering and not workers.free and facts.reader is not None:
+        yield WaitReason(code=Code.NO_FREE_SLOT, message="No live worker that can run it has a free slot.")
+    elif workers.offering and not workers.free:
         slots = "The only slot" if workers.slots == 1 else f"All {workers.slots} slots"
         of = "the live worker" if workers.offering == 1 else f"the {workers.offering} live workers"
         verb = "is" if workers.slots == 1 else "are"
@@ -183,9 +188,14 @@ def _passed_over(facts: WaitingFacts) -> str:
     return " Later tasks do not wait for it any more, until a worker can run it." if facts.is_passed_over else ""
 
 
-def _quota(author: Author, running_of: RunningOf) -> Iterator[WaitReason]:
+def _quota(author: Author, reader: str | None, running_of: RunningOf) -> Iterator[WaitReason]:
     most = running_of(author.role, author.quota)
-    if most is not None and author.running >= most:
+    if most is None or author.running < most:
+        return
+    if reader not in (None, author.name):
+        message = f"User {author.name} may not run more tasks at once (quota 'running')."
+        yield WaitReason(code=Code.QUOTA, message=message)
+    else:
         yield WaitReason(
             code=Code.QUOTA,
             message=f"User {author.name} may run {most} task{'' if most == 1 else 's'} at once (quota 'running'), and"
@@ -201,21 +211,29 @@ def _next_attempt(failed: FailedAttempt) -> WaitReason:
     )
 
 
-def _dependency(unmet: Sequence[Unmet]) -> WaitReason:
+def _dependency(unmet: Sequence[Unmet], hidden: Collection[UUID]) -> WaitReason:
     first = next((each for each in unmet if each.state in FINAL), unmet[0])
     more = len(unmet) - 1
     others = f" It depends on {more} more that {'has' if more == 1 else 'have'} not succeeded." if more else ""
     end = ", so this task is skipped in a moment" if first.state in FINAL else ""
+    what = "has not succeeded" if first.task_id in hidden else f"{IS[first.state]}{end}"
+    seen = [each for each in unmet if each.task_id not in hidden]
     return WaitReason(
         code=Code.DEPENDENCY,
-        message=f"It depends on task {first.task_id}, which {IS[first.state]}{end}.{others}",
-        tasks=[each.task_id for each in unmet],
-        follow=next((each.task_id for each in unmet if each.state is State.WAITING), None),
+        message=f"It depends on task {first.task_id}, which {what}.{others}",
+        tasks=[each.task_id for each in seen],
+        follow=next((each.task_id for each in seen if each.state is State.WAITING), None),
     )
 
 
-def _held(held: Sequence[HeldResource]) -> WaitReason:
-    first = held[0]
+def _held(held: Sequence[HeldResource], hidden: Collection[UUID]) -> WaitReason:
+    seen = [each for each in held if each.task_id not in hidden]
+    first = seen[0] if seen else held[0]
+    access = "exclusive" if first.is_exclusive else "shared"
+    if not seen:
+        verb = "holds" if first.is_exclusive else "shares"
+        message = f"{_HIDDEN} {verb} {first.resource}."
+        return WaitReason(code=Code.RESOURCE_HELD, message=message, resource=first.resource, access=access)
     how = "holds" if first.is_exclusive else "shares"
     alone = "" if first.is_exclusive else ", which this task needs exclusively"
     match first.state:
@@ -230,9 +248,9 @@ def _held(held: Sequence[HeldResource]) -> WaitReason:
     return WaitReason(
         code=Code.RESOURCE_HELD,
         message=f"Task {first.task_id}, which {how} {first.resource}{alone}.",
-        tasks=list(dict.fromkeys(each.task_id for each in held)),
+        tasks=list(dict.fromkeys(each.task_id for each in seen)),
         resource=first.resource,
-        access="exclusive" if first.is_exclusive else "shared",
+        access=access,
     )
 
 
