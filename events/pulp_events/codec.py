@@ -111,36 +111,44 @@ def encode(event: Event) -> bytes:
 
     Raises `InvalidEvent` for an event that breaks the contract, `EventTooLarge` over `MAX_EVENT_BYTES`.
     """
-    value = _encode_envelope(event)
+    return written(lambda: _encode_envelope(event), lambda value: decode(key_of(event.task_id), value))
+
+
+def written(make: Callable[[], bytes], read: Callable[[bytes], object]) -> bytes:
+    """The bytes that `make` returns, if they may be written: `read` decodes them, and they are not too many.
+
+    Raises `InvalidEvent`, `EventTooLarge`.
+    """
+    try:
+        value = make()
+    except UnicodeEncodeError as error:  # a lone surrogate, as in file names that are not UTF-8
+        raise InvalidEvent(f"the event may not be written: {error}") from error
     if len(value) > MAX_EVENT_BYTES:
         raise EventTooLarge(len(value), MAX_EVENT_BYTES)
     try:
-        decode(key_of(event.task_id), value)
+        read(value)
     except UndecodableRecord as error:
         raise InvalidEvent(f"the event may not be written: {error.reason}") from error
     return value
 
 
 def _encode_envelope(event: Event) -> bytes:
-    try:
-        data = Raw(_encode(event.data))
-        envelope = Envelope(
-            specversion="1.0",
-            id=event.id,
-            source=event.source,
-            type=TYPES[type(event.data)],
-            subject=event.task_id,
-            time=event.time,
-            actor=event.actor,
-            data=data,
-            datacontenttype="application/json",
-            correlationid=_or_unset(event.correlation_id),
-            causationid=_or_unset(event.causation_id),
-            traceparent=_or_unset(event.traceparent),
-        )
-        return _encode(envelope)
-    except UnicodeEncodeError as error:  # a lone surrogate, as in file names that are not UTF-8
-        raise InvalidEvent(f"the event may not be written: {error}") from error
+    data = Raw(_encode(event.data))
+    envelope = Envelope(
+        specversion="1.0",
+        id=event.id,
+        source=event.source,
+        type=TYPES[type(event.data)],
+        subject=event.task_id,
+        time=event.time,
+        actor=event.actor,
+        data=data,
+        datacontenttype="application/json",
+        correlationid=_or_unset(event.correlation_id),
+        causationid=_or_unset(event.causation_id),
+        traceparent=_or_unset(event.traceparent),
+    )
+    return _encode(envelope)
 
 
 def decode(key: bytes | None, value: bytes | None) -> Event | UnknownEvent:
@@ -163,7 +171,7 @@ def decode(key: bytes | None, value: bytes | None) -> Event | UnknownEvent:
                 envelope, data = _parts_of(value)
         _check_parts(envelope, data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise UndecodableRecord(f"no event: {_one_line(error)}") from error
+        raise UndecodableRecord(f"no event: {one_line(error)}") from error
     if task_id is None or (envelope.subject != text and envelope.subject != task_id):
         raise UndecodableRecord(f"the record's key is not the event's subject {envelope.subject}")
     if data is None:
@@ -236,7 +244,7 @@ def _check_parts(envelope: Any, data: Data | None) -> None:
         assert_never(data)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """The message on one line, cut in the middle: it may quote most of the record, and its end says where."""
     text = " ".join(str(error).split())
     return text if len(text) <= _MAX_REASON else f"{text[: _MAX_REASON - 60]} … {text[-57:]}"

@@ -8,8 +8,8 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Raw
 
-from pulp_events.codec import MAX_EVENT_BYTES, Envelope, check_text
-from pulp_events.errors import EventTooLarge, InvalidEvent, UndecodableRecord
+from pulp_events.codec import Envelope, check_text, one_line, written
+from pulp_events.errors import UndecodableRecord
 from pulp_events.schedule_events import (
     Definition,
     ScheduleChanged,
@@ -37,7 +37,6 @@ _DECODERS: Final[dict[str, Callable[[Raw], ScheduleData]]] = {
     literal: msgspec.json.Decoder(kind).decode for kind, literal in SCHEDULE_TYPES.items()
 }
 _decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
-_MAX_REASON: Final = 300
 
 
 class UnknownScheduleEvent(UndecodableRecord):
@@ -51,29 +50,24 @@ def schedule_key(schedule_id: UUID) -> bytes:
 
 def encode_schedule_event(event: ScheduleEvent) -> bytes:
     """The value of the event's record. Raises `InvalidEvent` for one that breaks the contract, `EventTooLarge`."""
-    try:
-        envelope = Envelope(
-            specversion="1.0",
-            id=event.id,
-            source="/pulp/tasks",
-            type=SCHEDULE_TYPES[type(event.data)],
-            subject=event.schedule_id,
-            time=event.time,
-            actor=event.actor,
-            data=Raw(msgspec.json.encode(event.data)),
-            datacontenttype="application/json",
-            correlationid=UNSET if event.correlation_id is None else event.correlation_id,
-        )
-        value = msgspec.json.encode(envelope)
-    except UnicodeEncodeError as error:  # a lone surrogate
-        raise InvalidEvent(f"the event may not be written: {error}") from error
-    if len(value) > MAX_EVENT_BYTES:
-        raise EventTooLarge(len(value), MAX_EVENT_BYTES)
-    try:
-        decode_schedule_event(schedule_key(event.schedule_id), value)
-    except UndecodableRecord as error:
-        raise InvalidEvent(f"the event may not be written: {error.reason}") from error
-    return value
+    key = schedule_key(event.schedule_id)
+    return written(lambda: _encode_envelope(event), lambda value: decode_schedule_event(key, value))
+
+
+def _encode_envelope(event: ScheduleEvent) -> bytes:
+    envelope = Envelope(
+        specversion="1.0",
+        id=event.id,
+        source="/pulp/tasks",
+        type=SCHEDULE_TYPES[type(event.data)],
+        subject=event.schedule_id,
+        time=event.time,
+        actor=event.actor,
+        data=Raw(msgspec.json.encode(event.data)),
+        datacontenttype="application/json",
+        correlationid=UNSET if event.correlation_id is None else event.correlation_id,
+    )
+    return msgspec.json.encode(envelope)
 
 
 def decode_schedule_event(key: bytes | None, value: bytes | None) -> ScheduleEvent:
@@ -89,7 +83,7 @@ def decode_schedule_event(key: bytes | None, value: bytes | None) -> ScheduleEve
         if isinstance(data, ScheduleCreated | ScheduleChanged):
             _check_definition(data.definition)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise UndecodableRecord(f"no event of a schedule: {' '.join(str(error).split())[:_MAX_REASON]}") from error
+        raise UndecodableRecord(f"no event of a schedule: {one_line(error)}") from error
     if key != schedule_key(envelope.subject):
         raise UndecodableRecord(f"the record's key is not the event's subject {envelope.subject}")
     if data is None:
