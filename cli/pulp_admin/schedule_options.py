@@ -1,15 +1,14 @@
 """What a schedule is made of, as options; and finding a schedule by its name."""
 
-import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 from pulp_console.exits import DATA
 from pulp_console.groups import Choice, suggestion
-from pulp_console.times import TIME
+from pulp_console.times import DURATION, TIME
 
 from pulp_admin import completing
 from pulp_admin.errors import Failure
@@ -23,22 +22,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 ALL: Final = api_path("v3", "task-schedules")
 PREVIEW: Final = api_path("v3", "task-schedules", "preview")
-_PARTS: Final = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m(?:in)?)?(?:(\d{1,9})s?)?", re.ASCII)
-
-
-class DurationType(click.ParamType):
-    """A duration such as `90s`, `15m`, `6h` or `1d12h`; the value is in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        match = _PARTS.fullmatch(value.strip().lower().replace(" ", ""))
-        if match is None or not any(match.groups()):
-            self.fail(f"{value!r}: a duration is expected, such as 90s, 15m, 6h or 1d12h", param, ctx)
-        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return int(timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds())
 
 
 def time_options(command: F) -> F:
@@ -47,7 +30,7 @@ def time_options(command: F) -> F:
         (
             click.option("--cron", metavar="FIELDS", help="Minute, hour, day of the month, month, day of the week."),
             click.option(
-                "--every", "every_s", type=DurationType(), metavar="DURATION", help="An interval, such as 15m or 1d12h."
+                "--every", "every_s", type=DURATION, metavar="DURATION", help="An interval, such as 15m or 1d12h."
             ),
             click.option("--at", type=TIME, metavar="TIME", help="Once, at this time."),
             click.option("--start", type=TIME, metavar="TIME", help="Not before; an interval counts from it."),

@@ -1,7 +1,6 @@
 """`pulp-admin tokens`: bearer tokens, which stand for a user in scripts and programs."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final
 
 import click
@@ -9,7 +8,7 @@ from pulp_console.asking import confirm, yes_option
 from pulp_console.exits import DATA
 from pulp_console.groups import Choice, Group, examples
 from pulp_console.output import hint, show, table
-from pulp_console.times import duration_of
+from pulp_console.times import DURATION
 
 from pulp_admin.app import App, with_app
 from pulp_admin.client import Client
@@ -18,23 +17,6 @@ from pulp_admin.paths import ApiPath, api_path
 
 ROLES: Final = ("viewer", "operator", "submitter", "admin")
 _HEAD: Final = ("NAME", "USER", "ROLE", "CREATED", "EXPIRES", "LAST USED", "ID", "STATE")
-
-
-class LifetimeType(click.ParamType):
-    """For how long, such as `12h` or `30d`; the value is in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            found = duration_of(value.strip().lower())
-        except OverflowError:
-            found = None
-        if found is None or found < timedelta(seconds=1):
-            return self.fail(f"{value!r} is no duration: such as 12h, 30d or 1d12h is expected", param, ctx)
-        return int(found.total_seconds())
 
 
 @click.group(cls=Group, epilog=examples("pulp-admin tokens create --name ci --role submitter --expires 90d"))
@@ -57,7 +39,7 @@ def tokens() -> None:
 @click.option(
     "--expires",
     "lifetime_s",
-    type=LifetimeType(),
+    type=DURATION,
     default="30d",
     metavar="DURATION",
     help="When it ends. Default: 30d.",

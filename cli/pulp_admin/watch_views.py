@@ -54,7 +54,20 @@ def view_for(output: str) -> View:
     return LineView()
 
 
-class LineView:
+class _Lines:
+    """What is common to views that only print: nothing is drawn again, and nothing is left open."""
+
+    def idle(self) -> None:
+        check_reader()
+
+    def remark(self, text: str) -> None:
+        hint(text)
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+class LineView(_Lines):
     """Prints a line for each change: time, event, progress."""
 
     def __init__(self) -> None:
@@ -67,17 +80,8 @@ class LineView:
             click.echo(f"{at or time_text(datetime.now(UTC))} {line}")
             sys.stdout.flush()
 
-    def idle(self) -> None:
-        check_reader()
 
-    def remark(self, text: str) -> None:
-        hint(text)
-
-    def close(self) -> None:
-        """Nothing is left open."""
-
-
-class DataView:
+class DataView(_Lines):
     """Prints the task after each change, for programs."""
 
     def __init__(self, output: str) -> None:
@@ -89,15 +93,6 @@ class DataView:
             self._said = dict(task)
             show_next(self._output, self._said, "")
             sys.stdout.flush()
-
-    def idle(self) -> None:
-        check_reader()
-
-    def remark(self, text: str) -> None:
-        hint(text)
-
-    def close(self) -> None:
-        """Nothing is left open."""
 
 
 class BarView:

@@ -97,3 +97,23 @@ def duration_of(words: str) -> timedelta | None:
         age += timedelta(**{unit: int(match[1])})
         end = match.end()
     return age if words and end == len(words) else None
+
+
+class Duration(click.ParamType):
+    """A parameter of a command that is a duration of at least a second; its value is in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            found = duration_of(value.strip().lower())
+        except OverflowError:
+            found = None
+        if found is None or found < timedelta(seconds=1):
+            return self.fail(f"{value!r}: a duration is expected, such as 90s, 15m, 6h or 1d12h", param, ctx)
+        return int(found.total_seconds())
+
+
+DURATION: Final = Duration()

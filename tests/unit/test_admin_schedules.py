@@ -93,7 +93,7 @@ def server() -> Server:
             {"cron": "30 2 * * *", "time_zone": "Europe/Berlin", "arguments": {"repo_id": "zoo"}},
         ),
         (["--every", "1d12h", "--missed", "run-once"], {"interval_seconds": 129_600, "missed": "run-once"}),
-        (["--every", "90"], {"interval_seconds": 90}),
+        (["--every", "90s"], {"interval_seconds": 90}),
         (
             ["--at", "2026-12-01T08:00:00+01:00", "--overlap", "allow", "--disabled"],
             {"at": "2026-12-01T07:00:00Z", "overlap": "allow", "enabled": False},
@@ -128,6 +128,10 @@ def test_create_sends_what_is_said(server: Server, tmp_path: Path, options: list
     [
         (["create", "nightly", "sync"], "When is it to run? Give --cron, --every or --at."),
         (["create", "nightly", "sync", "--cron", "* * * * *", "--every", "1h"], "exclude each other"),
+        *(
+            (["create", "nightly", "sync", "--every", wrong], "a duration is expected, such as 90s")
+            for wrong in ("90", "0s")
+        ),
         (["create", "nightly", "sync", "--every", "often"], "a duration is expected, such as 90s, 15m, 6h or 1d12h"),
         (["update", "nightly"], "Nothing is to be changed: give at least one option."),
         (["preview"], "Give the NAME of a schedule, or --cron, --every or --at; not both."),
