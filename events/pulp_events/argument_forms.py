@@ -12,6 +12,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 MOST_URL_CHARACTERS: Final = 2000
 MOST_ID_CHARACTERS: Final = 200
 _MOST_ID_BYTES: Final = 200
+_WITHOUT_ADDRESS: Final = frozenset({".", "..", "search"})
+"""Clients take the first two out of a path, and the third is the address of the searches in Pulp 2's dialect."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NO_URL: Final = re.compile(r"[\s\\<>\"^`{|}]|" + _CONTROL.pattern)
 _INSTEAD: Final = "; where the operation takes a credential, name one that the workers have"
@@ -42,12 +44,14 @@ def http_url(text: str) -> str | None:
 
 
 def repository_id(text: str) -> str | None:
-    """The id of a repository, which must be usable as the name of a folder."""
+    """The id of a repository, which must be usable as the name of a folder, and as a part of an address."""
     if not text or text != text.strip() or len(text) > MOST_ID_CHARACTERS or _CONTROL.search(text):
         return (
             f"a repository's id is expected: 1 to {MOST_ID_CHARACTERS} characters, no control characters, no blank at"
             " either end"
         )
+    if text in _WITHOUT_ADDRESS:
+        return "no repository can be called 'search', '.' or '..', since no address can name it: choose another id"
     if len(_folder_name(text)) > _MOST_ID_BYTES:
         return f"the id is too long for the name of a folder: percent-encoded it may have {_MOST_ID_BYTES} bytes"
     return None

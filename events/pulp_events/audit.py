@@ -48,6 +48,8 @@ class What(StrEnum):
     LOGGED_OUT = "logged-out"
     TASK_ROLE_ADDED = "task-role-added"
     TASK_ROLE_REMOVED = "task-role-removed"
+    SCHEDULE_ROLE_ADDED = "schedule-role-added"
+    SCHEDULE_ROLE_REMOVED = "schedule-role-removed"
 
 
 class AuditOutcome(StrEnum):
@@ -80,6 +82,8 @@ OUTCOMES: Final[Mapping[What, AuditOutcome]] = {
     What.LOGGED_OUT: AuditOutcome.SUCCESS,
     What.TASK_ROLE_ADDED: AuditOutcome.SUCCESS,
     What.TASK_ROLE_REMOVED: AuditOutcome.SUCCESS,
+    What.SCHEDULE_ROLE_ADDED: AuditOutcome.SUCCESS,
+    What.SCHEDULE_ROLE_REMOVED: AuditOutcome.SUCCESS,
 }
 
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]

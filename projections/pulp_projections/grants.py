@@ -69,6 +69,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     "tokens": {_API: "select, insert, update, delete"},
     "sessions": {_API: "select, insert, delete"},
     "task_roles": {_API: "select, insert, delete"},
+    "schedule_roles": {_API: "select, insert, delete"},
 }
 """Every table in `public`, and every view there that does not show a generation.
 

@@ -17,6 +17,7 @@ from pulp_api.submitting.submission import Submission
 from pulp_api.v3 import events as v3_events
 from pulp_api.v3 import login as v3_login
 from pulp_api.v3 import maintenance as v3_maintenance
+from pulp_api.v3 import object_roles as v3_object_roles
 from pulp_api.v3 import operations as v3_operations
 from pulp_api.v3 import purging as v3_purging
 from pulp_api.v3 import queue as v3_queue
@@ -25,7 +26,6 @@ from pulp_api.v3 import routes as v3
 from pulp_api.v3 import schedules as v3_schedules
 from pulp_api.v3 import system as v3_system
 from pulp_api.v3 import task_groups as v3_task_groups
-from pulp_api.v3 import task_roles as v3_task_roles
 from pulp_api.v3 import tokens as v3_tokens
 from pulp_api.v3 import users as v3_users
 from pulp_api.v3 import workers as v3_workers
@@ -53,7 +53,7 @@ def routes() -> set[tuple[str, str]]:
     parts = (
         *(v3, v3_events, v3_task_groups, v3_workers, v3_operations, v3_queue, v3_repositories, v3_maintenance),
         *(v3_purging, v3_schedules, v3_users, v3_system, front),
-        *(v3_login, v3_tokens, v3_task_roles),
+        *(v3_login, v3_tokens, v3_object_roles),
     )
     routers = [part.router for part in parts]
     for route in [route for router in routers for route in router.routes]:

@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from pulp_accounts.users import Role
-from pulp_events.events import CancelRequested, Outcome
+from pulp_api.settings import LISTED_S
+from pulp_events.events import CancelRequested, Outcome, Resource
 
 from tests.support.events import finished, started
 from tests.support.site import V2, Site
@@ -44,13 +45,51 @@ async def test_a_task_without_a_group_is_one_of_its_own(api: Site) -> None:
     assert [each["task_id"] for each in found] == [str(task_id)]
 
 
-async def test_a_long_group_is_whole_too(api: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulp_api.v2.task_groups.MOST_EXPLAINED", 2)
-    group = uuid4()
-    made = [str(await api.task(group_id=group)) for _ in range(5)]
+async def test_a_long_group_is_whole_and_explained_too(api: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulp_api.v2.listing.CHUNK_SIZE", 2)
+    group, zoo = uuid4(), Resource("repository", "zoo")
+    made = [str(await api.task(group_id=group, resources=(zoo,))) for _ in range(5)]
     reports = (await api.client.get(group_href(group))).json()
     assert [report["task_id"] for report in reports] == made
     assert {report["_href"] for report in reports} == {group_href(group)}
+    assert [report["response"] for report in reports] == ["accepted", *["postponed"] * 4]
+    for report in reports[1:]:
+        assert [reason["task_id"] for reason in report["reasons"]] == [made[0]]
+
+
+async def test_the_list_names_the_groups_of_the_tasks_that_are_listed(api: Site) -> None:
+    api.service.listed_s = LISTED_S  # the events of a site are older
+    assert (await api.client.get(f"{V2}/task_groups/")).json() == []
+    first, second = uuid4(), uuid4()
+    await api.task(group_id=first)
+    alone = await api.task()
+    await api.task(group_id=second)
+    await api.task(group_id=first)
+    ended = await api.task(group_id=uuid4())
+    await api.add(started(ended), api.partition_of(ended))
+    await api.add(finished(ended), api.partition_of(ended))
+    groups = (await api.client.get(f"{V2}/task_groups/")).json()
+    assert [each["task_group_id"] for each in groups] == [str(first), str(alone), str(second)]
+    for each in groups:
+        assert each == {
+            "task_group_id": each["task_group_id"],
+            "call_request_group_id": each["task_group_id"],
+            "_href": group_href(each["task_group_id"]),
+        }
+        assert (await api.client.get(each["_href"])).status_code == 200
+    page = (await api.client.get(f"{V2}/task_groups/", params={"limit": 1, "skip": 1})).json()
+    assert page == groups[1:2]
+    assert (await api.client.get(f"{V2}/task_groups/", params={"state": "running"})).status_code == 400
+
+
+async def test_a_list_of_too_many_groups_says_how_to_page(api: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulp_api.v2.task_groups.MOST_LISTED", 2)
+    for _ in range(3):
+        await api.task()
+    answer = await api.client.get(f"{V2}/task_groups/")
+    assert answer.status_code == 400
+    assert "page by 'limit' and 'skip'" in answer.json()["error_message"]
+    assert len((await api.client.get(f"{V2}/task_groups/", params={"limit": 2})).json()) == 2
 
 
 async def test_the_summary_counts_each_state(api: Site) -> None:

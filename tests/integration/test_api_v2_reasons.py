@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID, uuid4
 
+from msgspec.structs import replace
 from pulp_events.events import Access, Outcome, Resource
 
 from tests.integration.test_api_waiting import add_worker
@@ -44,8 +45,16 @@ async def test_a_task_that_waits_is_postponed_and_names_whom_it_waits_for(api: S
     assert reason("repository", "zoo:animals", "update", holder) in held["reasons"]
     running = await get(api, holder)
     assert (running["response"], running["reasons"], running["dependency_failures"]) == ("accepted", [], {})
-    [told] = (await api.client.get(f"{V2}/task_groups/{waiting}/")).json()
-    assert (told["response"], told["reasons"]) == (held["response"], held["reasons"])
+    for listed in (
+        await api.client.get(f"{V2}/task_groups/{waiting}/"),
+        await api.client.get(f"{V2}/tasks/", params={"id": str(waiting)}),
+        await api.client.post(f"{V2}/tasks/search/", json={"criteria": {"filters": {"task_id": str(waiting)}}}),
+        await api.client.get(
+            f"{V2}/tasks/search/", params={"filters": f'{{"task_id": "{waiting}"}}', "field": "reasons"}
+        ),
+    ):
+        [told] = listed.json()
+        assert told["reasons"] == held["reasons"]
 
 
 async def test_a_task_names_the_task_that_it_depends_on(api: Site) -> None:
@@ -66,3 +75,28 @@ async def test_a_skipped_task_names_the_dependencies_that_did_not_succeed(api: S
     assert (await get(api, skipped))["dependency_failures"] == expected
     listed = (await api.client.get(f"{V2}/tasks/", params={"state": "skipped"})).json()
     assert [each["dependency_failures"] for each in listed] == [expected]
+
+
+async def test_each_task_of_a_list_names_what_it_alone_waits_for(api: Site) -> None:
+    """Of two ways to use a resource, and several resources: as each would be told by itself."""
+    async with api.connect() as connection:
+        await add_worker(connection, "w1", 1, ("default",), ["sync"])
+    shared = replace(ZOO, access=Access.SHARED)
+    readers = [await api.task(resources=(shared,)) for _ in range(2)]
+    writer = await api.task(resources=(ZOO,))
+    late = [await api.task(resources=uses) for uses in ((shared,), (ZOO,), (ZOO, ORPHANS), ())]
+    orphans = await api.task(resources=(replace(ORPHANS, access=Access.EXCLUSIVE),), depends_on=(late[-1],))
+    listed = {each["task_id"]: each["reasons"] for each in (await api.client.get(f"{V2}/tasks/")).json()}
+    animals = ("repository", "zoo:animals", "update")
+    assert listed == {
+        **{str(task_id): [] for task_id in (*readers, late[-1])},
+        str(writer): [reason(*animals, readers[0])],
+        str(late[0]): [reason(*animals, writer)],
+        **{str(task_id): [reason(*animals, readers[0])] for task_id in late[1:3]},
+        str(orphans): [
+            reason("content_unit", "orphans", "update", late[2]),
+            reason("task", str(late[-1]), "update", late[-1]),
+        ],
+    }
+    for task_id, reasons in listed.items():
+        assert (await get(api, UUID(task_id)))["reasons"] == reasons

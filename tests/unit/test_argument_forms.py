@@ -85,9 +85,14 @@ def test_a_repository_id(text: str) -> None:
     assert repository_id(text) is None
 
 
-@pytest.mark.parametrize("text", ["", " zoo", "zoo\n", "a\tb", "x\x7f", "x" * 201, "ü" * 34, "." * 67])
+@pytest.mark.parametrize("text", ["", " zoo", "zoo\n", "a\tb", "x\x7f", "x" * 201, "ü" * 34, "." * 67, ".", ".."])
 def test_what_is_no_repository_id(text: str) -> None:
     assert repository_id(text) is not None
+
+
+def test_a_repository_is_not_called_as_the_page_of_searches_in_pulp_2s_dialect() -> None:
+    assert "no address can name it" in str(repository_id("search"))
+    assert repository_id("searches") is None
 
 
 @pytest.mark.parametrize("name", FORMS)

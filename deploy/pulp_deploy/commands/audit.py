@@ -41,6 +41,8 @@ KINDS: Final = (
     "logged-out",
     "task-role-added",
     "task-role-removed",
+    "schedule-role-added",
+    "schedule-role-removed",
 )
 """Of `pulp_events.audit.What`, which is slow to load."""
 HEAD: Final = ("TIME", "WHAT", "ACTOR", "ADDRESS", "COUNT", "DETAIL")
@@ -69,7 +71,7 @@ def _filters(command: F) -> F:
 def audit() -> None:
     """See who signed in, who was refused, and who changed what.
 
-    What is changed are users, repositories, tokens, and the roles of tasks.
+    What is changed are users, repositories, tokens, and the roles on tasks and schedules.
 
     The records are in the topic PREFIX.audit, kept for ever. What repeats is written once a minute, with a count.
     """
@@ -99,7 +101,8 @@ def list_(
     An actor in brackets is what somebody claimed to be: no password proved it. The kinds are login-succeeded,
     login-failed, login-limited, forbidden, quota-refused, connection-refused, stream-ended, user-added, user-removed,
     password-changed, role-changed, admin-created, repository-created, repository-updated, repository-removed,
-    token-created, token-revoked, token-refused, logged-out, task-role-added and task-role-removed.
+    token-created, token-revoked, token-refused, logged-out, task-role-added, task-role-removed,
+    schedule-role-added and schedule-role-removed.
     """
     from pulp_events.audit_reader import read_audit
 

@@ -25,6 +25,7 @@ class Access(StrEnum):
 
 _FOR_OPERATORS: Final = frozenset({"cancel", "cancel_all", "purge", "hide"})
 _FOR_SUBMITTERS: Final = frozenset({"need_submitter", "submit", "rerun", "change_repository", "remove_repository"})
+_FOR_OWNERS: Final = frozenset({"read_own", "read_own_schedule"})
 _FOR_ONESELF: Final = frozenset({"need_own", "need_no_token", "need_password"})
 _STATUSES: Final = (201, 202, 204, 302, 404)
 
@@ -36,7 +37,7 @@ def access_of(route: APIRoute) -> Access:
     names = {node.attr for node in _nodes(route.endpoint) if isinstance(node, ast.Attribute) and _is_call(node.value)}
     if names & _FOR_OPERATORS:
         return Access.OPERATOR
-    if "read_own" in names:
+    if names & _FOR_OWNERS:
         return Access.OWNER
     if names & _FOR_ONESELF:
         return Access.SELF

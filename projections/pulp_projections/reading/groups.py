@@ -75,6 +75,18 @@ async def unfinished(
     return await bounded.tasks(connection, [condition, *scope], order=_ORDER, limit=limit, wanted=frozenset())
 
 
+async def of_tasks(
+    connection: AsyncConnection, conditions: Sequence[Condition], *, limit: int, offset: int
+) -> list[UUID]:
+    """The groups of the tasks `t` that meet every condition, in the order of the first of these tasks.
+
+    A task without a group is a group of its own.
+    """
+    values = {**parameters_of(conditions), "limit": limit, "skip": offset}
+    cursor = await connection.execute(SQL(_SQL["of_tasks"]).format(where=_all(conditions)), values)
+    return [group_id for (group_id,) in await cursor.fetchall()]
+
+
 @asynccontextmanager
 async def _snapshot(connection: AsyncConnection) -> AsyncIterator[None]:
     """All of one moment: counters and tasks agree, whatever is written meanwhile."""

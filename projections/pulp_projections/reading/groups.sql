@@ -26,3 +26,9 @@ select t.task_id
   from unnest(%(group_ids)s::uuid[]) g
  cross join lateral (select t.task_id from tasks t where t.group_id = g and t.purged_at is null and {scope}
                       order by t.accepted_at, t.task_id limit %(most)s) t
+
+-- of_tasks --
+select coalesce(t.group_id, t.task_id) from tasks t where {where}
+ group by coalesce(t.group_id, t.task_id)
+ order by min(t.accepted_at), coalesce(t.group_id, t.task_id)
+ limit %(limit)s offset %(skip)s

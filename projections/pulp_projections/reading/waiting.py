@@ -1,5 +1,6 @@
-"""Reads the facts that decide whether a waiting task may begin."""
+"""Reads the facts that decide whether a waiting task may begin, and what many of them wait for."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -130,23 +131,42 @@ class WaitingFacts(Struct, frozen=True):
         return {*(each.task_id for each in self.unmet), *(each.task_id for each in self.held), *ahead}
 
 
-def _statement() -> bytes:
+class Postponed(Struct, frozen=True):
+    """What a waiting task waits for, all from one moment: a part of its `WaitingFacts`."""
+
+    task_id: UUID
+    is_claimed: bool
+    """It is assigned to a worker: `ahead` and `unmet` are no longer before it."""
+    unmet: tuple[Unmet, ...]
+    held: tuple[HeldResource, ...]
+    ahead: Ahead | None
+
+    def named(self) -> set[UUID]:
+        """The tasks that it waits for."""
+        ahead = () if self.ahead is None else (self.ahead.task_id,)
+        return {*(each.task_id for each in self.unmet), *(each.task_id for each in self.held), *ahead}
+
+
+def _statement(name: str) -> bytes:
     pieces = load("pulp_projections.reading", "waiting.sql")
     of_resource, passed_over = SQL(pieces["of_resource"]), SQL(pieces["passed_over"])
     aside = SQL(pieces["aside"]).format(row=SQL("e"), passed_over=passed_over.format(row=SQL("e")))
     return (
-        SQL(pieces["facts"])
+        SQL(pieces[name])
         .format(
             passed_over=passed_over.format(row=SQL("t")),
             first_of_resource=of_resource.format(order=SQL("asc"), aside=aside),
             last_of_resource=of_resource.format(order=SQL("desc"), aside=aside),
             holds=SQL(load("pulp_projections", "workers.sql")["holds"]),
+            unmet=SQL(pieces["unmet"]),
+            held=SQL(pieces["held"]),
         )
         .as_bytes()
     )
 
 
-STATEMENT: Final = _statement()
+STATEMENT: Final = _statement("facts")
+_POSTPONED: Final = _statement("postponed")
 BOUNDS: Final = {"most_uses": _MOST_USES, "most_tasks": _MOST_TASKS, "dispatcher_s": DISPATCHER_S}
 """Its parameters beside the task and `unserved_s`."""
 
@@ -160,3 +180,13 @@ async def facts_of(connection: AsyncConnection, task_id: UUID, *, unserved_s: fl
     cursor = await connection.execute(STATEMENT, values)
     row = await cursor.fetchone()
     return None if row is None else msgspec.json.decode(row[0], type=WaitingFacts)
+
+
+async def postponed(
+    connection: AsyncConnection, task_ids: Sequence[UUID], *, unserved_s: float
+) -> dict[UUID, Postponed]:
+    """What those of the tasks that wait, wait for. `unserved_s` has to equal the setting of the processors."""
+    values = {**BOUNDS, "task_ids": list(task_ids), "unserved_s": unserved_s}
+    rows = await (await connection.execute(_POSTPONED, values)).fetchall()
+    found = [msgspec.json.decode(text, type=Postponed) for (text,) in rows]
+    return {each.task_id: each for each in found}

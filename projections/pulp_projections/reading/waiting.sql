@@ -37,24 +37,8 @@ select json_build_object(
                   from workers where t.queue = any (queues)) w
          order by w.is_offering desc, w.until desc
          limit 1),
-    'unmet', (
-        select coalesce(json_agg(json_build_object('task_id', d.task_id, 'state', s.state) order by d.place), '[]')
-          from unnest(t.depends_on) with ordinality as d (task_id, place)
-          left join tasks s on s.task_id = d.task_id
-         where s.state is distinct from 'successful'),
-    'held', (
-        select coalesce(json_agg(json_build_object(
-                   'task_id', h.task_id, 'state', h.state, 'resource', h.resource, 'is_exclusive', h.exclusive)
-                   order by h.exclusive desc, h.token), '[]')
-          from (select a.task_id, s.state, r.resource, r.exclusive, r.token
-                  from unnest(t.exclusive_resources || t.shared_resources) as u (resource)
-                  join reservations r on r.resource = u.resource
-                 cross join lateral (select task_id from claims
-                                      where hold_id = r.hold_id and released_at is null order by place limit 1) a
-                  left join tasks s on s.task_id = a.task_id
-                 where a.task_id <> t.task_id and (r.exclusive or r.resource = any (t.exclusive_resources))
-                 order by r.exclusive desc, r.token
-                 limit 20) h),
+    'unmet', {unmet},
+    'held', {held},
     'ahead', (
         select json_build_object('task_id', e.task_id, 'resource', e.resource)
           from (select distinct unnest(t.exclusive_resources || t.shared_resources) as resource) u
@@ -64,6 +48,68 @@ select json_build_object(
 )::text
   from tasks t
  where t.task_id = %(task_id)s
+
+-- postponed --
+-- What waiting tasks wait for, as `facts` tells it, of many at once. The tasks that use a resource in the same way have one earliest task in
+-- conflict with them: it is looked for once, for the latest of them, and counts for those that came after it.
+with listed as materialized (
+    select task_id, accepted_at, partition, accepted_offset, exclusive_resources, shared_resources, depends_on
+      from tasks where task_id = any (%(task_ids)s) and state = 'waiting'
+), uses as (
+    select t.*, u.resource, u.resource = any (t.exclusive_resources) as is_exclusive
+      from listed t
+     cross join lateral (select distinct unnest(t.exclusive_resources || t.shared_resources) as resource) u
+), latest as (
+    select distinct on (resource, is_exclusive) resource, is_exclusive, accepted_at, partition, accepted_offset,
+           case when is_exclusive then array[resource] else array[]::text[] end as exclusive_resources,
+           case when is_exclusive then array[]::text[] else array[resource] end as shared_resources
+      from uses
+     order by resource, is_exclusive, accepted_at desc, partition desc, accepted_offset desc
+), earliest as (
+    select t.is_exclusive, e.*
+      from latest t
+     cross join lateral (select t.resource) u
+     cross join lateral (select * from ({first_of_resource} union all {last_of_resource}) e
+                          order by e.accepted_at, e.partition, e.accepted_offset limit 1) e
+)
+select json_build_object(
+    'task_id', t.task_id,
+    'is_claimed', exists (select from claims c where c.task_id = t.task_id and c.released_at is null),
+    'unmet', {unmet},
+    'held', {held},
+    'ahead', (
+        select json_build_object('task_id', e.task_id, 'resource', e.resource)
+          from uses s join earliest e using (resource, is_exclusive)
+         where s.task_id = t.task_id
+           and (e.accepted_at, e.partition, e.accepted_offset) < (t.accepted_at, t.partition, t.accepted_offset)
+         order by e.accepted_at, e.partition, e.accepted_offset
+         limit 1)
+)::text
+  from listed t
+
+-- unmet --
+-- The dependencies of `t` that have not succeeded.
+(
+    select coalesce(json_agg(json_build_object('task_id', d.task_id, 'state', s.state) order by d.place), '[]')
+      from unnest(t.depends_on) with ordinality as d (task_id, place)
+      left join tasks s on s.task_id = d.task_id
+     where s.state is distinct from 'successful')
+
+-- held --
+-- What other tasks hold of the resources of `t`, in conflict with it.
+(
+    select coalesce(json_agg(json_build_object(
+               'task_id', h.task_id, 'state', h.state, 'resource', h.resource, 'is_exclusive', h.exclusive)
+               order by h.exclusive desc, h.token), '[]')
+      from (select a.task_id, s.state, r.resource, r.exclusive, r.token
+              from unnest(t.exclusive_resources || t.shared_resources) as u (resource)
+              join reservations r on r.resource = u.resource
+             cross join lateral (select task_id from claims
+                                  where hold_id = r.hold_id and released_at is null order by place limit 1) a
+              left join tasks s on s.task_id = a.task_id
+             where a.task_id <> t.task_id and (r.exclusive or r.resource = any (t.exclusive_resources))
+             order by r.exclusive desc, r.token
+             limit 20) h)
 
 -- of_resource --
 -- Unclaimed waiting tasks that come before `t` on the resource `u` and conflict with it. It reads a bounded number of the

@@ -35,6 +35,7 @@ from pulp_api.v2.dialect import PulpTwo
 from pulp_api.v3 import events as v3_events
 from pulp_api.v3 import login as v3_login
 from pulp_api.v3 import maintenance as v3_maintenance
+from pulp_api.v3 import object_roles as v3_object_roles
 from pulp_api.v3 import operations as v3_operations
 from pulp_api.v3 import purging as v3_purging
 from pulp_api.v3 import queue as v3_queue
@@ -43,7 +44,6 @@ from pulp_api.v3 import routes as v3
 from pulp_api.v3 import schedules as v3_schedules
 from pulp_api.v3 import system as v3_system
 from pulp_api.v3 import task_groups as v3_task_groups
-from pulp_api.v3 import task_roles as v3_task_roles
 from pulp_api.v3 import tokens as v3_tokens
 from pulp_api.v3 import users as v3_users
 from pulp_api.v3 import workers as v3_workers
@@ -55,7 +55,7 @@ def routes() -> Iterator[APIRoute]:
     parts = (
         *(v3, v3_purging, v2, v3_events, v3_task_groups, v3_workers, v3_operations, v3_queue),
         *(v3_repositories, v3_schedules, v2_repositories, v3_maintenance, v3_users, v3_system, front),
-        *(v3_login, v3_tokens, v3_task_roles),
+        *(v3_login, v3_tokens, v3_object_roles),
         *(v2_purging, v2_groups, v2_content, v2_status, v2_users, v2_elsewhere),
     )
     # One flat list: an included router would match each request twice.

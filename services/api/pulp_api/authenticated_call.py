@@ -14,6 +14,7 @@ from pulp_accounts.users import Role
 from pulp_events.errors import BadInput
 from pulp_events.ids import derived_id, new_id
 from pulp_events.purging import PurgeArguments
+from pulp_events.schedule import Schedule
 from pulp_events.task import Position
 from pulp_projections.reading.queries import Condition, TaskRow
 from pulp_projections.reading.waiting import WaitingFacts, facts_of
@@ -27,6 +28,7 @@ from pulp_api.logins.authenticator import Authenticator
 from pulp_api.purging import check_operation, submission_of
 from pulp_api.repositories import Editor, Repositories
 from pulp_api.respond import least_positions, time_or_position
+from pulp_api.schedules import NoSchedule, Schedules
 from pulp_api.service import Service
 from pulp_api.submitting.rerun import Rerun
 from pulp_api.submitting.submission import Submission
@@ -236,6 +238,26 @@ class AuthenticatedCall:
             why = f"user {self.principal.name} may see and change the roles on own tasks only"
             raise Forbidden(self.principal.actor, why)
         return task
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules."""
+        found: Schedules = self.request.app.state.schedules
+        return found
+
+    async def read_schedule(self, schedule_id: UUID) -> Schedule:
+        """A schedule. Raises `NoSchedule`, also for one that the user may not see."""
+        found = await self.schedules.get(schedule_id)
+        if not await self.task_rights.may_see_schedule(self.principal, found):
+            raise NoSchedule(schedule_id)
+        return found
+
+    async def read_own_schedule(self, schedule_id: UUID) -> Schedule:
+        """A schedule that the user may change, and give roles on. Raises `NoSchedule`, `Forbidden`."""
+        found = await self.read_schedule(schedule_id)
+        if not await self.task_rights.may_change_schedule(self.principal, found):
+            raise Forbidden(self.principal.actor, f"user {self.principal.name} may change own schedules only")
+        return found
 
     async def history(self, task_id: UUID, *, after: Position | None, limit: int) -> HistoryPage:
         """A page of a task's history, also of a purged one, at least as new as `Pulp-Min-Position`."""

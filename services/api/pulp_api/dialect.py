@@ -9,6 +9,7 @@ from pulp_events.errors import TaskError
 from pulp_api.logins.auth import Forbidden
 from pulp_api.logins.basic import Unauthenticated
 from pulp_api.repositories import NoRepository
+from pulp_api.schedules import NoSchedule
 from pulp_api.submitting.arguments import InvalidArguments
 from pulp_api.submitting.repository_bodies import BadRepository
 
@@ -34,8 +35,8 @@ class Dialect(Protocol):
     def failure(self, request: Request, status: int, message: str, data: Mapping[str, Any] | None = None) -> ErrorReply:
         """Any failure; `data` are further fields for a dialect whose bodies have room for them."""
 
-    def routed(self, path: str) -> str:
-        """The path by which a route is found for a request with this path."""
+    def routed(self, path: str, raw_path: str) -> str:
+        """The path by which a route is found for a request with this path; `raw_path` is still percent-encoded."""
 
     def denied(self, request: Request, status: int, error: Unauthenticated | Forbidden) -> ErrorReply:
         """The request names no user, or one who has no right to do this."""
@@ -51,6 +52,9 @@ class Dialect(Protocol):
 
     def no_repository(self, request: Request, error: NoRepository) -> ErrorReply:
         """A repository is missing."""
+
+    def no_schedule(self, request: Request, error: NoSchedule) -> ErrorReply:
+        """A schedule is missing."""
 
     def bad_parameters(self, request: Request, messages: Mapping[str, list[str]]) -> ErrorReply:
         """Query parameters have the wrong type: name → messages."""

@@ -52,7 +52,8 @@ class Edge:
         correlation_id = _correlation_id(headers.get("correlation-id", ""))
         dialect = self._dialect_of(scope["path"])
         state = {"correlation_id": correlation_id, "dialect": dialect}
-        scope = {**scope, "path": dialect.routed(scope["path"]), "state": {**scope.get("state", {}), **state}}
+        routed = dialect.routed(scope["path"], scope["raw_path"].decode("ascii"))
+        scope = {**scope, "path": routed, "state": {**scope.get("state", {}), **state}}
         access = AccessLine(scope) if self._has_access_log else None
         answer = _Answer(send, scope, self._hsts if scope.get("scheme") == "https" else "", access)
         if not answer.has_body:

@@ -40,7 +40,7 @@ from pulp_api.logins.crossing import CrossSite, NotJson
 from pulp_api.logins.limits import LoginsLimited
 from pulp_api.repositories import NoRepository, RepositoryExists
 from pulp_api.respond import json, lag_header, position_header
-from pulp_api.schedules import ScheduleRemovedAtOnce
+from pulp_api.schedules import NoSchedule, ScheduleRemovedAtOnce
 from pulp_api.streaming.seats import RETRY_S, NoSeat, TooManyStreams
 from pulp_api.submitting.arguments import InvalidArguments
 from pulp_api.submitting.repository_bodies import BadRepository
@@ -85,6 +85,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (NoRepository, 404),
     (NoSuch, 404),
     (NoGroup, 404),
+    (NoSchedule, 404),
     (RepositoryExists, 409),
     (ScheduleRemovedAtOnce, 409),
     (TaskNotFound, 404),
@@ -137,6 +138,8 @@ def _failure_of(request: Request, status: int, error: Exception) -> ErrorReply:
             return dialect.missing(request, error.kind, error.name)
         case GroupNotCancellable():
             return dialect.failure(request, status, str(error), {"args": [error.group_id]})
+        case NoSchedule():
+            return dialect.no_schedule(request, error)
         case NoRepository():
             return dialect.no_repository(request, error)
         case NoGroup():

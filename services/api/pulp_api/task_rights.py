@@ -1,12 +1,12 @@
-"""Who may see a task or a schedule, and who may cancel a task and give roles on it: for lists and streams alike."""
+"""Who may see and change a task or a schedule, and give roles on it: for lists and streams alike."""
 
 from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from pulp_accounts import task_roles
-from pulp_accounts.task_roles import TaskRole
+from pulp_accounts import object_roles
+from pulp_accounts.object_roles import ObjectKind, ObjectRole, Roled
 from pulp_accounts.users import Role
 from pulp_events.schedule import Schedule
 from pulp_projections.reading import queries
@@ -19,11 +19,11 @@ _ALL: Final = frozenset({Role.ADMIN, Role.OPERATOR})
 
 
 class TaskRights:
-    """The rights of users on single tasks.
+    """The rights of users on single tasks and schedules.
 
-    Everybody may see every task, unless `is_scoped`: then viewers and submitters see those that they have submitted,
-    and those on which they were given a role, and of the schedules their own. Administrators and operators see all,
-    and cancel all tasks.
+    Everybody may see all of them, unless `is_scoped`: then viewers and submitters see those that they have made, and
+    those on which they were given a role. Administrators and operators see all, and cancel all tasks; administrators
+    change all schedules.
     """
 
     def __init__(self, connect: Connect, *, is_scoped: bool) -> None:
@@ -43,21 +43,26 @@ class TaskRights:
         """The condition on the schedules that a user may see; None for one who may see all."""
         if self._sees_all(principal):
             return None
-        return Condition("s.created_by = %(scope_actor)s", {"scope_actor": principal.actor})
+        return Condition(
+            "(s.created_by = %(scope_actor)s"
+            " or s.schedule_id in (select r.schedule_id from schedule_roles r where r.user_name = %(scope_user)s))",
+            {"scope_actor": principal.actor, "scope_user": principal.name},
+        )
 
-    def may_see_schedule(self, principal: Principal, schedule: Schedule) -> bool:
+    async def may_see_schedule(self, principal: Principal, schedule: Schedule) -> bool:
         """Whether the user may see a schedule, with its arguments and what came of its ticks."""
-        return self._sees_all(principal) or schedule.created_by == principal.actor
+        return self._sees_all(principal) or bool(await self._roles(principal, roled_schedule(schedule)))
+
+    async def may_change_schedule(self, principal: Principal, schedule: Schedule) -> bool:
+        """Administrators may change and remove any schedule, and give roles on it, submitters those that they own."""
+        return principal.role is Role.ADMIN or await self._owns(principal, roled_schedule(schedule))
 
     def _sees_all(self, principal: Principal) -> bool:
         return not self._is_scoped or principal.role in _ALL
 
     async def may_see(self, principal: Principal, task: TaskRow) -> bool:
         """Whether the user may see a task, with its arguments, result, error and history."""
-        if self.scope(principal) is None or task.created_by == principal.actor:
-            return True
-        async with self._connect() as connection:
-            return bool(await task_roles.of_user(connection, task.task_id, principal.name))
+        return self._sees_all(principal) or bool(await self._roles(principal, roled_task(task)))
 
     async def visible(self, connection: AsyncConnection, principal: Principal, task_ids: Collection[UUID]) -> set[UUID]:
         """Those of the tasks that the user may see, as far as they are projected."""
@@ -69,18 +74,9 @@ class TaskRights:
         found = await queries.task_ids(connection, [among, scope], order=order, limit=len(task_ids), offset=0)
         return set(found)
 
-    async def owns(self, principal: Principal, task: TaskRow) -> bool:
-        """Whether the user has submitted a task, or was made an owner of it."""
-        if task.created_by == principal.actor:
-            return True
-        async with self._connect() as connection:
-            return TaskRole.OWNER in await task_roles.of_user(connection, task.task_id, principal.name)
-
     async def may_cancel(self, principal: Principal, task: TaskRow) -> bool:
         """Operators and administrators may cancel any task, submitters those that they own."""
-        if principal.role in _ALL:
-            return True
-        return principal.role is Role.SUBMITTER and await self.owns(principal, task)
+        return principal.role in _ALL or await self._owns(principal, roled_task(task))
 
     def may_purge(self, principal: Principal, task: TaskRow) -> bool:
         """Operators and administrators may purge any task, submitters those that they have submitted."""
@@ -88,6 +84,25 @@ class TaskRights:
 
     async def may_give_roles(self, principal: Principal, task: TaskRow) -> bool:
         """Administrators may give roles on any task, submitters on those that they own."""
-        if principal.role is Role.ADMIN:
-            return True
-        return principal.role is Role.SUBMITTER and await self.owns(principal, task)
+        return principal.role is Role.ADMIN or await self._owns(principal, roled_task(task))
+
+    async def _owns(self, principal: Principal, of: Roled) -> bool:
+        """Whether the user owns an object and may use that: a viewer owns nothing, whatever was given."""
+        return principal.role is Role.SUBMITTER and ObjectRole.OWNER in await self._roles(principal, of)
+
+    async def _roles(self, principal: Principal, of: Roled) -> set[ObjectRole]:
+        """The user's roles on an object; its author owns it."""
+        if of.created_by == principal.actor:
+            return {ObjectRole.OWNER}
+        async with self._connect() as connection:
+            return await object_roles.of_user(connection, of, principal.name)
+
+
+def roled_task(task: TaskRow) -> Roled:
+    """A task, as an object on which users have roles."""
+    return Roled(ObjectKind.TASK, task.task_id, task.created_by)
+
+
+def roled_schedule(schedule: Schedule) -> Roled:
+    """A schedule, as an object on which users have roles."""
+    return Roled(ObjectKind.SCHEDULE, schedule.schedule_id, schedule.created_by)

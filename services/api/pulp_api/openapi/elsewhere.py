@@ -64,7 +64,6 @@ _CALLS: Final = (
     ("repository_versions", "repository_versions", "", "list"),
     ("roles", "roles", "role_href", _ALL),
     ("signing_services", "signing-services", "signing_service_href", "list read"),
-    ("task_schedules", "task-schedules", "task_schedule_href", _ROLES),
     ("uploads", "uploads", "upload_href", f"list create read update delete commit {_ROLES}"),
     ("upstream_pulps", "upstream-pulps", "upstream_pulp_href", f"{_ALL} {_ROLES} replicate"),
     ("users", "users", "auth_user_href", _CHANGES),

@@ -1,11 +1,13 @@
-"""The OpenAPI schemas of logins, tokens, and the roles on tasks."""
+"""The OpenAPI schemas of logins, tokens, and the roles on tasks and schedules."""
 
 from typing import Any, Final
 
+from pulp_accounts.object_roles import ObjectKind, ObjectRole
 from pulp_accounts.users import Role
 
 from pulp_api.logins.auth import Method
 from pulp_api.openapi.calls import call
+from pulp_api.v3.object_roles import role_name
 from pulp_api.v3.parameters import FLAG, LIST, NUMBER, TEXT, TIME, QueryParameter, controls
 from pulp_api.v3.tokens import LONGEST
 
@@ -58,17 +60,31 @@ _LOGIN: Final = {
 }
 
 
-_NESTED: Final = {
-    "type": "object",
-    "required": ["role"],
-    "properties": {
-        "users": LIST,
-        "groups": LIST,
-        "role": {"type": "string", "enum": ["core.task_owner", "core.task_viewer"]},
-    },
-}
-_ROLES: Final = {"type": "object", "properties": {"roles": {"type": "array", "items": _NESTED}}}
-_PERMISSIONS: Final = {"type": "object", "properties": {"permissions": LIST}}
+def _roles(calls: str, href: str, kind: ObjectKind) -> dict[str, Any]:
+    """The calls about the roles on objects of a kind; `calls` begins their operationIds."""
+    nested = {
+        "type": "object",
+        "required": ["role"],
+        "properties": {
+            "users": LIST,
+            "groups": LIST,
+            "role": {"type": "string", "enum": [role_name(kind, role) for role in ObjectRole]},
+        },
+    }
+    roles = {"type": "object", "properties": {"roles": {"type": "array", "items": nested}}}
+    permissions = {"type": "object", "properties": {"permissions": LIST}}
+    return {
+        f"{{{href}}}list_roles/": {"get": call(f"{calls}_list_roles", href=href, schema=roles, codes=(200, 403, 404))},
+        **{
+            f"{{{href}}}{name}/": {
+                "post": call(f"{calls}_{name}", href=href, body=nested, schema=nested, codes=(201, 400, 403, 404))
+            }
+            for name in ("add_role", "remove_role")
+        },
+        f"{{{href}}}my_permissions/": {
+            "get": call(f"{calls}_my_permissions", href=href, schema=permissions, codes=(200, 404))
+        },
+    }
 
 
 def paths(root: str) -> dict[str, Any]:
@@ -85,20 +101,8 @@ def paths(root: str) -> dict[str, Any]:
             "get": call("tokens_list", query=query, schema=_TOKENS, codes=(200, 403)),
             "post": call("tokens_create", body=_NEW, schema=_TOKEN, codes=(201, 400, 403)),
         },
-        "{task_href}list_roles/": {
-            "get": call("tasks_list_roles", href="task_href", schema=_ROLES, codes=(200, 403, 404))
-        },
-        **{
-            f"{{task_href}}{name}/": {
-                "post": call(
-                    f"tasks_{name}", href="task_href", body=_NESTED, schema=_NESTED, codes=(201, 400, 403, 404)
-                )
-            }
-            for name in ("add_role", "remove_role")
-        },
-        "{task_href}my_permissions/": {
-            "get": call("tasks_my_permissions", href="task_href", schema=_PERMISSIONS, codes=(200, 404))
-        },
+        **_roles("tasks", "task_href", ObjectKind.TASK),
+        **_roles("task_schedules", "task_schedule_href", ObjectKind.SCHEDULE),
         "{token_href}": {
             "get": call("tokens_read", href="token_href", schema=_TOKEN, codes=(200, 404)),
             "delete": call("tokens_revoke", href="token_href", schema=_TOKEN, codes=(200, 403, 404)),

@@ -13,7 +13,7 @@ from pulp_projections.reading.queries import Condition
 from pulp_api.errors import BadProperty
 from pulp_api.v2.fields import SEARCHED, orders_of, task_field
 from pulp_api.v2.matching import matched
-from pulp_api.v2.report import ALWAYS, FIELDS, in_group
+from pulp_api.v2.report import ALWAYS, FIELDS, WAITS, in_group
 
 _ORDERS: Final = orders_of(SEARCHED)
 _DIRECTIONS: Final[dict[str, LiteralString]] = {
@@ -45,6 +45,11 @@ class Search:
     def is_by_time(self) -> bool:
         """The tasks are wanted in the order of submission."""
         return self.order == _LAST
+
+    @property
+    def has_waits(self) -> bool:
+        """Whether it is wanted what the tasks wait for, or why they were skipped."""
+        return self.fields is None or not WAITS.isdisjoint(self.fields)
 
     def pick(self, report: dict[str, Any]) -> dict[str, Any]:
         """The wanted fields of a report, and always its ids; all others are null."""

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from pulp_events.errors import TaskError, TaskNotCancellable
 
 from pulp_api.dialect import API, NOT_CANCELLABLE, ErrorReply
@@ -12,6 +13,7 @@ from pulp_api.logins.auth import Forbidden
 from pulp_api.logins.basic import Unauthenticated, WrongPassword
 from pulp_api.repositories import NoRepository
 from pulp_api.respond import json
+from pulp_api.schedules import NoSchedule
 from pulp_api.submitting.arguments import InvalidArguments, Problem
 from pulp_api.submitting.repository_bodies import BadRepository
 
@@ -59,15 +61,17 @@ class PulpTwo:
 
     prefix: Final = f"{ROOT}/"
 
-    def routed(self, path: str) -> str:
-        """The path with single slashes below the repositories, where clients join paths carelessly.
+    def routed(self, path: str, raw_path: str) -> str:
+        """The path below the repositories with single slashes, since clients join paths carelessly there.
 
-        Two slashes before an action stay: with them the client of 2.0 asks for another answer.
+        Two slashes before an action stay: with them the client of 2.0 asks for another answer. The parts stay
+        percent-encoded, since an id may hold a slash: `decoded` reads one.
         """
-        if "//" not in path or _REPOSITORIES.match(path) is None:
+        if _REPOSITORIES.match(path) is None:
             return path
-        single = _SLASHES.sub("/", path)
-        return _ACTION.sub(r"/actions//\1", single) if _TWO_SLASHES.search(path) else single
+        encoded = "/".join(quote(unquote(part), safe="") for part in raw_path.split("/"))
+        single = _SLASHES.sub("/", encoded)
+        return _ACTION.sub(r"/actions//\1", single) if _TWO_SLASHES.search(encoded) else single
 
     def failure(self, request: Request, status: int, message: str, data: Mapping[str, Any] | None = None) -> ErrorReply:
         """The report; `data` stands in it twice, as clients of 2.0 and of 2.21 look for it."""
@@ -112,6 +116,10 @@ class PulpTwo:
         """404."""
         return self.missing(request, "repository", error.repo_id)
 
+    def no_schedule(self, request: Request, error: NoSchedule) -> ErrorReply:
+        """404."""
+        return self.missing(request, "schedule", str(error.schedule_id))
+
     def missing(self, request: Request, kind: str, name: str) -> ErrorReply:
         """404."""
         return self.failure(request, 404, f"Missing resource(s): {kind}={name}", {"resources": {kind: name}})
@@ -137,6 +145,15 @@ class PulpTwo:
             for kind, key in _PROBLEMS
         }
         return self.failure(request, 400, message, {key: paths for key, paths in names.items() if paths} | dict(more))
+
+
+def decoded(name: str) -> Any:
+    """A part of a path that `PulpTwo.routed` has left encoded, as a parameter of a route."""
+
+    def part(request: Request) -> str:
+        return unquote(request.path_params[name])
+
+    return Depends(part)
 
 
 def coded(request: Request, status: int, code: str, message: str) -> Response:

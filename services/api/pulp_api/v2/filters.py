@@ -12,6 +12,7 @@ from pulp_events.errors import BadInput
 from pulp_projections.reading.queries import FIRST_SHOWN, PURGED, SHOWN, Condition
 
 from pulp_api.times import zoned_time
+from pulp_api.v2.criteria import criteria_in_url
 
 
 class TaskListFilter(NamedTuple):
@@ -62,6 +63,20 @@ def no_others(*known: str) -> Any:
     return Depends(check)
 
 
+def _criteria(
+    filters: str = "{}",
+    sort: str = "null",
+    limit: str | None = None,
+    skip: str | None = None,
+    field: Annotated[list[str] | None, Query()] = None,
+) -> dict[str, Any]:
+    return criteria_in_url(filters, sort, limit, skip, field)
+
+
+CriteriaInUrl = Annotated[dict[str, Any], Depends(_criteria)]
+"""The body of a search, from a URL that has `filters` and `sort` as JSON texts, and `field` repeated."""
+CRITERIA: Final = ("filters", "sort", "limit", "skip", "field")
+"""The names of its parameters."""
 _Texts = Annotated[list[str] | None, Query()]
 
 

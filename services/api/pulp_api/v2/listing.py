@@ -22,8 +22,8 @@ from pulp_api.freshness import check_shown
 from pulp_api.respond import json, lag_header, positions_header
 from pulp_api.service import Service
 from pulp_api.v2.criteria import Search, columns_of
-from pulp_api.v2.reasons import failures_of
-from pulp_api.v2.report import Waits, report
+from pulp_api.v2.reasons import waits_of
+from pulp_api.v2.report import NOTHING, report
 
 CHUNK_SIZE = 250
 """How many tasks a list reads with one query."""
@@ -148,5 +148,5 @@ async def _sorted(connection: AsyncConnection, search: Search) -> list[UUID]:
 async def _reports(
     connection: AsyncConnection, call: AuthenticatedCall, search: Search, rows: Sequence[TaskRow]
 ) -> list[dict[str, Any]]:
-    failures = await failures_of(connection, call, rows)
-    return [search.pick(report(row, Waits(failures=failures.get(row.task_id, {})))) for row in rows]
+    waits = await waits_of(connection, call, rows) if search.has_waits else {}
+    return [search.pick(report(row, waits.get(row.task_id, NOTHING))) for row in rows]

@@ -1,16 +1,16 @@
-"""What a task waits for, and why it was skipped, as Pulp 2 tells both."""
+"""What tasks wait for, and why they were skipped, as Pulp 2 tells both."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from pulp_events.task import State
 from pulp_projections.reading.queries import TaskRow, states_of
-from pulp_projections.reading.waiting import WaitingFacts
+from pulp_projections.reading.waiting import Postponed, postponed
 
 from pulp_api.authenticated_call import AuthenticatedCall
-from pulp_api.v2.report import NOTHING, Waits
+from pulp_api.v2.report import Waits
 from pulp_api.v2.words import WORDS
 
 _EXCLUSIVE, _SHARED = "update", "read"
@@ -18,33 +18,40 @@ _EXCLUSIVE, _SHARED = "update", "read"
 _EXPECTED: Final = [WORDS[State.SUCCESSFUL]]
 
 
-async def waits_of(connection: AsyncConnection, call: AuthenticatedCall, task: TaskRow) -> Waits:
-    """What a task in any state waits for, or why it was skipped, as the user may know it."""
-    if task.state == State.SKIPPED:
-        return Waits(failures=(await failures_of(connection, call, [task])).get(task.task_id, {}))
-    if task.state != State.WAITING:
-        return NOTHING
-    facts = await call.waiting_facts(connection, task.task_id)
-    return NOTHING if facts is None else Waits(reasons=reasons_of(facts))
+async def waits_of(connection: AsyncConnection, call: AuthenticatedCall, tasks: Sequence[TaskRow]) -> dict[UUID, Waits]:
+    """What those of the tasks that wait, wait for, and why those that were skipped were; of the others nothing.
+
+    As the user may know it.
+    """
+    waiting = [task.task_id for task in tasks if task.state == State.WAITING]
+    found = await postponed(connection, waiting, unserved_s=call.service.unserved_s) if waiting else {}
+    hidden = await call.hidden(connection, {named for each in found.values() for named in each.named()})
+    failures = await _failures_of(connection, call, tasks)
+    return {
+        task.task_id: Waits(
+            reasons_of(found[task.task_id], hidden) if task.task_id in found else (), failures.get(task.task_id, {})
+        )
+        for task in tasks
+    }
 
 
-def reasons_of(facts: WaitingFacts) -> list[dict[str, Any]]:
+def reasons_of(found: Postponed, hidden: Set[UUID] = frozenset()) -> list[dict[str, Any]]:
     """The tasks that a waiting task waits for, and what for; null for tasks that the reader may not see. Pure."""
 
     def reason(resource: str, operation: str, task_id: UUID) -> dict[str, Any]:
-        return _reason(resource, operation, None if task_id in facts.hidden else task_id)
+        return _reason(resource, operation, None if task_id in hidden else task_id)
 
-    found = [reason(held.resource, _EXCLUSIVE if held.is_exclusive else _SHARED, held.task_id) for held in facts.held]
-    found = [each for place, each in enumerate(found) if each not in found[:place]]  # how many are hidden is not told
-    if facts.claimed_by is not None:
-        return found  # the others are no longer before it
-    if facts.ahead is not None:
-        found.append(reason(facts.ahead.resource, _EXCLUSIVE, facts.ahead.task_id))
-    found += [reason(f"task:{unmet.task_id}", _EXCLUSIVE, unmet.task_id) for unmet in facts.unmet]
-    return found
+    reasons = [reason(held.resource, _EXCLUSIVE if held.is_exclusive else _SHARED, held.task_id) for held in found.held]
+    reasons = [each for place, each in enumerate(reasons) if each not in reasons[:place]]  # how many are hidden is not told
+    if found.is_claimed:
+        return reasons
+    if found.ahead is not None:
+        reasons.append(reason(found.ahead.resource, _EXCLUSIVE, found.ahead.task_id))
+    reasons += [reason(f"task:{unmet.task_id}", _EXCLUSIVE, unmet.task_id) for unmet in found.unmet]
+    return reasons
 
 
-async def failures_of(
+async def _failures_of(
     connection: AsyncConnection, call: AuthenticatedCall, tasks: Sequence[TaskRow]
 ) -> dict[UUID, dict[str, Any]]:
     """Of each skipped task the dependencies that did not succeed, by id.

@@ -25,6 +25,8 @@ FIELDS: Final = {
 """The columns that may be large → the fields of a report that are made of them. Reports use no other large columns."""
 ALWAYS: Final = frozenset({"_href", "_id", "_ns", "id", "task_id", "omitted", "purged_at", "purged_by"})
 """The fields that a search returns whatever fields it asks for."""
+WAITS: Final = frozenset({"response", "reasons", "dependency_failures"})
+"""The fields of a report that are made of `Waits`."""
 _RAISED: Final = re.compile(r"^([^\W\d][\w.]*)(?::|$)")
 _OID_DIGITS: Final = 24
 
@@ -96,6 +98,12 @@ def accepted(task: TaskRow, waits: Waits = NOTHING) -> dict[str, Any]:
 def in_group(shown: dict[str, Any]) -> dict[str, Any]:
     """A report as it is shown in a group, with the address of the group."""
     return shown | {"_href": group_href_of(shown["call_request_group_id"])}
+
+
+def group_shape(group_id: UUID) -> dict[str, str]:
+    """A group in the list of groups."""
+    shown = str(group_id)
+    return {"task_group_id": shown, "call_request_group_id": shown, "_href": group_href_of(shown)}
 
 
 def href_of(task_id: UUID) -> str:

@@ -18,9 +18,8 @@ from pulp_api.repositories import Repositories, ShownRepository
 from pulp_api.respond import json, position_header
 from pulp_api.submitting.repository_bodies import check_id
 from pulp_api.submitting.submission import Submission
-from pulp_api.v2.criteria import criteria_in_url
-from pulp_api.v2.dialect import ROOT
-from pulp_api.v2.filters import no_others
+from pulp_api.v2.dialect import ROOT, decoded
+from pulp_api.v2.filters import CRITERIA, CriteriaInUrl, no_others
 from pulp_api.v2.report import accepted, in_group
 from pulp_api.v2.repository_bodies import created, run_arguments, updated
 from pulp_api.v2.repository_search import RepositorySearch, repository_search_of
@@ -33,6 +32,10 @@ MOST_FOUND: Final = 10_000
 """The most repositories of one search."""
 CHUNK_SIZE = 250
 """How many repositories a list reads with one query."""
+RepositoryId = Annotated[str, decoded("repo_id")]
+ImporterId = Annotated[str, decoded("importer_id")]
+DistributorId = Annotated[str, decoded("distributor_id")]
+Action = Annotated[str, decoded("action")]
 _ACTIONS: Final = ("sync", "publish")
 _OTHER_ACTIONS: Final = ("associate", "unassociate", "import_upload", "download", "export", "copy")
 """Those of Pulp 2 that are not served."""
@@ -114,21 +117,17 @@ async def search_repositories(call: Authenticated, request: Request) -> Response
     return await _found(call, repository_search_of(body), parts)
 
 
-@router.get("/search/", dependencies=[no_others("filters", "sort", "limit", "skip", "field", *_PART_NAMES)])
+@router.get("/search/", dependencies=[no_others(*CRITERIA, *_PART_NAMES)])
 async def search_repositories_by_url(
     call: Authenticated,
-    filters: str = "{}",
-    sort: str = "null",
-    limit: str | None = None,
-    skip: str | None = None,
-    field: Annotated[list[str] | None, Query()] = None,
+    criteria: CriteriaInUrl,
     details: bool = False,
     importers: bool = False,
     distributors: bool = False,
 ) -> Response:
     """The same, with `filters` and `sort` as JSON texts, and `field` repeated."""
     await call.quotas.search(call.asking)
-    search = repository_search_of(criteria_in_url(filters, sort, limit, skip, field))
+    search = repository_search_of(criteria)
     return await _found(call, search, Parts(importers or details, distributors or details))
 
 
@@ -145,7 +144,11 @@ async def _found(call: AuthenticatedCall, search: RepositorySearch, parts: Parts
 
 @router.get("/{repo_id}/")
 async def read_repository(
-    call: Authenticated, repo_id: str, details: bool = False, importers: bool = False, distributors: bool = False
+    call: Authenticated,
+    repo_id: RepositoryId,
+    details: bool = False,
+    importers: bool = False,
+    distributors: bool = False,
 ) -> Response:
     """One repository."""
     await call.at_least_positions()
@@ -154,7 +157,7 @@ async def read_repository(
 
 
 @router.put("/{repo_id}/")
-async def update_repository(call: Authenticated, request: Request, repo_id: str) -> Response:
+async def update_repository(call: Authenticated, request: Request, repo_id: RepositoryId) -> Response:
     """`{"delta": {...}, "importer_config": {...}}` changes what is named; a note that is null goes away."""
     call.need_submitter()
     body = json_object(await request.body())
@@ -167,20 +170,20 @@ async def update_repository(call: Authenticated, request: Request, repo_id: str)
 
 
 @router.delete("/{repo_id}/")
-async def delete_repository(call: Authenticated, repo_id: str) -> Response:
+async def delete_repository(call: Authenticated, repo_id: RepositoryId) -> Response:
     """Remove a repository: its record now, its content by a task that waits for those still running."""
     submitted = await call.remove_repository(repo_id)
     return json(accepted(submitted.task), 202, position_header(submitted.position))
 
 
 @router.get("/{repo_id}/importers/")
-async def list_importers(call: Authenticated, repo_id: str) -> Response:
+async def list_importers(call: Authenticated, repo_id: RepositoryId) -> Response:
     """The repository's importer."""
     return json([importer(await call.repositories.get(repo_id))])
 
 
 @router.get("/{repo_id}/importers/{importer_id}/")
-async def read_importer(call: Authenticated, repo_id: str, importer_id: str) -> Response:
+async def read_importer(call: Authenticated, repo_id: RepositoryId, importer_id: ImporterId) -> Response:
     """The repository's importer, by its id."""
     found = importer(await call.repositories.get(repo_id))
     if importer_id != found["id"]:
@@ -189,13 +192,13 @@ async def read_importer(call: Authenticated, repo_id: str, importer_id: str) -> 
 
 
 @router.get("/{repo_id}/distributors/")
-async def list_distributors(call: Authenticated, repo_id: str) -> Response:
+async def list_distributors(call: Authenticated, repo_id: RepositoryId) -> Response:
     """The repository's distributor."""
     return json([distributor(await call.repositories.get(repo_id))])
 
 
 @router.get("/{repo_id}/distributors/{distributor_id}/")
-async def read_distributor(call: Authenticated, repo_id: str, distributor_id: str) -> Response:
+async def read_distributor(call: Authenticated, repo_id: RepositoryId, distributor_id: DistributorId) -> Response:
     """The repository's distributor, by its id."""
     found = distributor(await call.repositories.get(repo_id))
     if distributor_id != found["id"]:
@@ -204,14 +207,14 @@ async def read_distributor(call: Authenticated, repo_id: str, distributor_id: st
 
 
 @router.post("/{repo_id}/actions/{action}/")
-async def act(call: Authenticated, request: Request, repo_id: str, action: str) -> Response:
+async def act(call: Authenticated, request: Request, repo_id: RepositoryId, action: Action) -> Response:
     """Start a `sync` or a `publish`; `override_config` in the body has arguments for this run only."""
     submitted = await _start(call, request, repo_id, action)
     return json(accepted(submitted.task), 202, position_header(submitted.position))
 
 
 @router.post("/{repo_id}/actions//{action}/")
-async def act_in_a_group(call: Authenticated, request: Request, repo_id: str, action: str) -> Response:
+async def act_in_a_group(call: Authenticated, request: Request, repo_id: RepositoryId, action: Action) -> Response:
     """The same for Pulp 2.0's client, which sends two slashes and expects a list of call reports of one group."""
     submitted = await _start(call, request, repo_id, action)
     return json([in_group(accepted(submitted.task))], 202, position_header(submitted.position))

@@ -1,30 +1,29 @@
 """Tasks in the v2 dialect, which the `pulp-admin` of the user guide speaks."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pulp_events.errors import TaskNotFound
-from pulp_projections.reading import queries
 from pulp_projections.reading.queries import Condition
 
-from pulp_api.authenticated_call import MAX_REASON, Authenticated, AuthenticatedCall
+from pulp_api.authenticated_call import MAX_REASON, Authenticated
 from pulp_api.bodies import json_object
 from pulp_api.respond import json, lag_header, position_header
-from pulp_api.v2.criteria import Search, criteria_in_url, search_of
+from pulp_api.v2.criteria import Search, search_of
 from pulp_api.v2.dialect import ROOT
 from pulp_api.v2.fields import uuid_of
-from pulp_api.v2.filters import FILTERS, no_others
+from pulp_api.v2.filters import CRITERIA, FILTERS, CriteriaInUrl, no_others
 from pulp_api.v2.listing import listed
 from pulp_api.v2.reasons import waits_of
+from pulp_api.v2.recent import recent
 from pulp_api.v2.report import accepted, report
 from pulp_api.v2.words import in_states, with_tags
 
 router = APIRouter(prefix=ROOT)
 _LISTED_BY: Final = no_others("tag", "id", "state", "limit", "skip", *FILTERS.names)
-_SEARCHED_BY: Final = no_others("filters", "sort", "limit", "skip", "field")
+_SEARCHED_BY: Final = no_others(*CRITERIA)
 
 
 @router.get("/tasks/", dependencies=[_LISTED_BY])
@@ -49,22 +48,8 @@ async def list_tasks(
     if state:
         conditions.append(in_states(state))
     if not conditions:
-        conditions = await _recent(call)
+        conditions = await recent(call)
     return await listed(call, Search(conditions, limit=limit, skip=skip))
-
-
-async def _recent(call: AuthenticatedCall) -> list[Condition]:
-    """The tasks that have not ended, or not long ago."""
-    ended_since = datetime.now(UTC) - timedelta(seconds=call.service.listed_s)
-    async with call.service.connection() as connection:
-        first = await queries.unfinished_since(connection, ended_since)
-    recent = Condition(
-        "(not is_final(t.state) or t.finished_at >= %(ended_since)s)",
-        {"ended_since": ended_since},
-    )
-    # Where the index in the order of submission begins to have some of them.
-    begin = Condition("t.accepted_at >= %(first)s", {"first": ended_since if first is None else first})
-    return [recent, begin]
 
 
 @router.post("/tasks/search/")
@@ -75,17 +60,10 @@ async def search_tasks(call: Authenticated, request: Request) -> Response:
 
 
 @router.get("/tasks/search/", dependencies=[_SEARCHED_BY])
-async def search_tasks_by_url(
-    call: Authenticated,
-    filters: str = "{}",
-    sort: str = "null",
-    limit: str | None = None,
-    skip: str | None = None,
-    field: Annotated[list[str] | None, Query()] = None,
-) -> Response:
+async def search_tasks_by_url(call: Authenticated, criteria: CriteriaInUrl) -> Response:
     """The same, with `filters` and `sort` as JSON texts, and `field` repeated."""
     await call.quotas.search(call.asking)
-    return await listed(call, search_of(criteria_in_url(filters, sort, limit, skip, field)))
+    return await listed(call, search_of(criteria))
 
 
 @router.get("/tasks/{task_id}/")
@@ -97,8 +75,8 @@ async def read_task(call: Authenticated, request: Request, task_id: str) -> Resp
     if "as_of" in request.query_params:
         return json({**report(reading.task), **linked}, headers=lag_header(reading.lag))
     async with call.service.connection() as connection:
-        waits = await waits_of(connection, call, reading.task)
-    return json({**report(reading.task, waits), **linked}, headers=lag_header(reading.lag))
+        waits = await waits_of(connection, call, [reading.task])
+    return json({**report(reading.task, waits[reading.task.task_id]), **linked}, headers=lag_header(reading.lag))
 
 
 @router.delete("/tasks/{task_id}/")

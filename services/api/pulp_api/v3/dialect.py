@@ -12,6 +12,7 @@ from pulp_api.logins.auth import Forbidden
 from pulp_api.logins.basic import Unauthenticated
 from pulp_api.repositories import NoRepository
 from pulp_api.respond import json
+from pulp_api.schedules import NoSchedule
 from pulp_api.submitting.arguments import InvalidArguments, Problem
 from pulp_api.submitting.repository_bodies import BadRepository
 
@@ -35,7 +36,7 @@ class PulpThree:
         """The message alone."""
         return ErrorReply(status, {"detail": message})
 
-    def routed(self, path: str) -> str:
+    def routed(self, path: str, raw_path: str) -> str:
         """The path as it is."""
         return path
 
@@ -62,6 +63,11 @@ class PulpThree:
     def no_repository(self, request: Request, error: NoRepository) -> ErrorReply:
         """404."""
         return self.failure(request, 404, "No Repository matches the given query.")
+
+    def no_schedule(self, request: Request, error: NoSchedule) -> ErrorReply:
+        """404."""
+        is_id = isinstance(error.schedule_id, UUID)
+        return self.failure(request, 404, "No TaskSchedule matches the given query." if is_id else "Not found.")
 
     def bad_parameters(self, request: Request, messages: Mapping[str, list[str]]) -> ErrorReply:
         """400, with the messages by parameter."""

@@ -11,6 +11,7 @@ from pulp_projections.schedules.reading import ListedSchedule, ScheduleRun, fail
 from pulp_projections.times import moment
 
 from pulp_api.respond import instant
+from pulp_api.schedules import NoSchedule
 from pulp_api.v3.references import Kind, user_href
 from pulp_api.v3.tasks import WORDS, href_of
 
@@ -21,6 +22,14 @@ _MOST_FAILURES: Final = 5
 def schedule_href(schedule_id: UUID) -> str:
     """The schedule's relative URL."""
     return Kind.SCHEDULE.href(schedule_id)
+
+
+def schedule_id_of(text: str) -> UUID:
+    """The schedule's id in a path. Raises `NoSchedule` for a text that is no UUID."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NoSchedule(text) from None
 
 
 def schedule_shape(listed: ListedSchedule, runs: Sequence[ScheduleRun]) -> dict[str, Any]:

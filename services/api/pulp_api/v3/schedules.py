@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any, Final, LiteralString
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from pulp_events.schedule import Schedule
@@ -16,7 +15,7 @@ from pulp_projections.schedules.ticks import ticks_after
 
 from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
 from pulp_api.respond import instant, json
-from pulp_api.schedules import BadSchedule, NoSchedule, ScheduleChange, Schedules, new_definition, parse_change
+from pulp_api.schedules import BadSchedule, ScheduleChange, new_definition, parse_change
 from pulp_api.v3.asked import asked
 from pulp_api.v3.declared_filters import DeclaredFilters, column
 from pulp_api.v3.dialect import ROOT, FieldErrors
@@ -26,7 +25,7 @@ from pulp_api.v3.paging import limit_and_offset, page_of
 from pulp_api.v3.parameters import TEXT, QueryParameter, controls
 from pulp_api.v3.picking import picker
 from pulp_api.v3.references import Kind
-from pulp_api.v3.schedule_shapes import run_shape, schedule_href, schedule_shape
+from pulp_api.v3.schedule_shapes import run_shape, schedule_href, schedule_id_of, schedule_shape
 
 router = APIRouter(prefix=ROOT)
 MOST_PREVIEWED: Final = 100
@@ -79,7 +78,7 @@ async def create_schedule(call: Authenticated, request: Request) -> Response:
     change = parse_change(await request.body())
     await call.quotas.action(call.asking)
     try:
-        made = await _schedules(call).create(change, call.principal, key=_key(request), correlation_id=_cid(request))
+        made = await call.schedules.create(change, call.principal, key=_key(request), correlation_id=_cid(request))
     except BadSchedule as error:
         raise _field_error(error) from error
     return json(await _shown(call, made), 201, {"Location": schedule_href(made.schedule_id)})
@@ -100,10 +99,7 @@ async def preview_new_schedule(
 @router.get("/task-schedules/{schedule_id}/")
 async def read_schedule(call: Authenticated, request: Request, schedule_id: str) -> Response:
     """One schedule."""
-    try:
-        found = await _visible(call, schedule_id)
-    except NoSchedule:
-        return _not_found(schedule_id)
+    found = await call.read_schedule(schedule_id_of(schedule_id))
     return json(picker(request)(await _shown(call, found)))
 
 
@@ -133,11 +129,8 @@ async def delete_schedule(call: Authenticated, request: Request, schedule_id: st
     """Remove a schedule: 204. The tasks that it has submitted stay."""
     call.need_submitter()
     await call.quotas.action(call.asking)
-    try:
-        found = await _visible(call, schedule_id)
-        await _schedules(call).remove(found.schedule_id, call.principal, correlation_id=_cid(request))
-    except NoSchedule:
-        return _not_found(schedule_id)
+    found = await call.read_own_schedule(schedule_id_of(schedule_id))
+    await call.schedules.remove(found.schedule_id, call.principal, correlation_id=_cid(request))
     return Response(status_code=204)
 
 
@@ -146,20 +139,14 @@ async def preview_schedule(
     call: Authenticated, schedule_id: str, count: Annotated[int, Query(ge=1, le=MOST_PREVIEWED)] = 5
 ) -> Response:
     """The next ticks of a schedule."""
-    try:
-        found = await _visible(call, schedule_id)
-    except NoSchedule:
-        return _not_found(schedule_id)
+    found = await call.read_schedule(schedule_id_of(schedule_id))
     return json(_previewed(found.definition, datetime.now(UTC), count))
 
 
 @router.get("/task-schedules/{schedule_id}/runs/")
 async def list_runs(call: Authenticated, request: Request, schedule_id: str) -> Response:
     """A page of what came of the ticks of a schedule, latest first."""
-    try:
-        found = await _visible(call, schedule_id)
-    except NoSchedule:
-        return _not_found(schedule_id)
+    found = await call.read_schedule(schedule_id_of(schedule_id))
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:
         runs, total = await reading.page_of_runs(connection, found.schedule_id, limit=limit, offset=offset)
@@ -168,22 +155,12 @@ async def list_runs(call: Authenticated, request: Request, schedule_id: str) -> 
 
 async def _change(call: AuthenticatedCall, request: Request, schedule_id: str, change: ScheduleChange) -> Response:
     await call.quotas.action(call.asking)
+    found = await call.read_own_schedule(schedule_id_of(schedule_id))
     try:
-        found = await _visible(call, schedule_id)
-        changed = await _schedules(call).change(found.schedule_id, change, call.principal, correlation_id=_cid(request))
-    except NoSchedule:
-        return _not_found(schedule_id)
+        changed = await call.schedules.change(found.schedule_id, change, call.principal, correlation_id=_cid(request))
     except BadSchedule as error:
         raise _field_error(error) from error
     return json(await _shown(call, changed))
-
-
-async def _visible(call: AuthenticatedCall, schedule_id: str) -> Schedule:
-    """The schedule. Raises `NoSchedule`, also for one that the user may not see."""
-    found = await _schedules(call).get(_uuid(schedule_id))
-    if not call.task_rights.may_see_schedule(call.principal, found):
-        raise NoSchedule(schedule_id)
-    return found
 
 
 async def _shown(call: AuthenticatedCall, schedule: Schedule) -> dict[str, Any]:
@@ -201,28 +178,8 @@ def _previewed(definition: Definition, now: datetime, count: int) -> dict[str, A
     }
 
 
-def _schedules(call: AuthenticatedCall) -> Schedules:
-    found: Schedules = call.request.app.state.schedules
-    return found
-
-
 def _field_error(error: BadSchedule) -> FieldErrors:
     return FieldErrors({error.field: [error.message]})
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NoSchedule(text) from None
-
-
-def _not_found(schedule_id: str) -> Response:
-    try:
-        UUID(schedule_id)
-    except ValueError:
-        return json({"detail": "Not found."}, 404)
-    return json({"detail": "No TaskSchedule matches the given query."}, 404)
 
 
 def _key(request: Request) -> str | None:
