@@ -97,11 +97,24 @@ def page_lines(row: Mapping[str, Any]) -> list[str]:
         "overlap": row["overlap"],
         "queue": row["queue"],
         "priority": row["priority"],
+        **_given(row),
         "author": id_in(row["created_by"]),
         "last_task": "-" if row["last_task"] is None else id_in(row["last_task"]),
         "failures_in_a_row": row["failures_in_a_row"],
     }
     return render.document(page, gap=2)
+
+
+def _given(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What most schedules leave out."""
+    resources = [f"{each['type']}:{each['id']}:{each['access']}" for each in row["resources"] or ()]
+    given = {
+        "resources": resources,
+        "tags": row["tags"],
+        "time_limit": None if row["timeout_seconds"] is None else duration_text(row["timeout_seconds"]),
+        "start": None if row["start"] is None else _second(row["start"]),
+    }
+    return {key: value for key, value in given.items() if value}
 
 
 def _run_lines(runs: list[dict[str, Any]]) -> list[str]:

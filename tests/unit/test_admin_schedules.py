@@ -192,6 +192,28 @@ def test_the_list_and_the_page(server: Server, tmp_path: Path, capsys: pytest.Ca
     assert "3 earlier ones were missed. no route to host" in " ".join(page.split())
 
 
+def test_a_page_has_what_else_was_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {
+        "tags": ["night", "pulp:a:b"],
+        "resources": [{"type": "repository", "id": "zoo", "access": "shared"}],
+        "timeout_seconds": 90,
+        "start": "2026-12-01T00:00:00.000000Z",
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        rows = [] if request.url.path.endswith("/runs/") else [{**NIGHTLY, **given}]
+        return httpx.Response(200, json={"count": len(rows), "next": None, "previous": None, "results": rows})
+
+    assert admin(tmp_path, answer, "schedules", "show", "nightly") == 0
+    page = capsys.readouterr().out.splitlines()
+    assert page[11:15] == [
+        "Resources:          repository:zoo:shared",
+        "Tags:               night, pulp:a:b",
+        "Time Limit:         1m30s",
+        "Start:              2026-12-01T00:00:00Z",
+    ]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
