@@ -21,6 +21,7 @@ from tests.support.backends import BACKENDS, Backend, chosen_backend
 PARTITIONS = 4
 YUM_EXAMPLES = 12
 LIST_REQUESTS = 250
+SCHEMATHESIS_EXAMPLES = 3
 
 # A slow example on a busy machine is not a failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,6 +56,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--list-seed", type=int, default=random.randrange(10**9), help="which ones they are (default: any)"
     )
+    parser.addoption(
+        "--schemathesis-examples",
+        type=int,
+        default=SCHEMATHESIS_EXAMPLES,
+        help="how many requests Schemathesis makes of each call and kind (default: %(default)s)",
+    )
+    parser.addoption(
+        "--schemathesis-seed",
+        type=int,
+        default=random.randrange(10**9),
+        help="which ones they are (default: any)",
+    )
+    parser.addoption(
+        "--collections",
+        help="the folder with Ansible's collection pulp.squeezer, for a machine that does not reach Galaxy",
+    )
     parser.addoption("--yum-seed", type=int, default=random.randrange(10**9), help="which ones they are (default: any)")
     parser.addoption(
         "--purge-seed",
@@ -64,8 +81,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"backend: {chosen_backend(config.getoption('--backend'))}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [
+        f"backend: {chosen_backend(config.getoption('--backend'))}",
+        f"schemathesis: --schemathesis-seed {config.getoption('--schemathesis-seed')}",
+    ]
 
 
 @pytest.fixture(scope="session")

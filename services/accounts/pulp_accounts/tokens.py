@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.errors import ForeignKeyViolation
-from pulp_events.errors import BadInput
+from pulp_events.errors import BadInput, PulpError
 from pulp_events.ids import new_id
 from pulp_projections.sql import load
 
@@ -21,6 +21,10 @@ _BYTES: Final = 32
 MOST: Final = 100
 """The most tokens of a user that can still be used."""
 _LONGEST_NAME: Final = 100
+
+
+class TokenConflict(PulpError):
+    """Another token stands in the way of a new one: it has the name, or there are too many."""
 
 
 class BearerToken(NamedTuple):
@@ -71,8 +75,8 @@ async def create(
 ) -> tuple[BearerToken, str]:
     """Make a token for a user; it and its secret, which cannot be read again.
 
-    Raises `BadInput` for an unusable name, for one that another valid token of the user has, beyond `MOST` tokens, and
-    for a user who has been removed.
+    Raises `TokenConflict` for a name that another valid token of the user has, and beyond `MOST` tokens; `BadInput` for
+    an unusable name, and for a user who has been removed.
     """
     _check_name(name)
     secret = PREFIX + secrets.token_urlsafe(_BYTES)
@@ -81,14 +85,14 @@ async def create(
         await connection.execute(_SQL["forget_old"], {"user": user, "name": name})
         [(valid,)] = await (await connection.execute(_SQL["count"], {"user": user})).fetchall()
         if valid >= MOST:
-            raise BadInput(f"user {user} has {valid} tokens, the most that are allowed: revoke one first")
+            raise TokenConflict(f"user {user} has {valid} tokens, the most that are allowed: revoke one first")
         try:
             made = await connection.execute(_SQL["create"], {**row, "lifetime_s": lifetime.total_seconds()})
         except ForeignKeyViolation:
             raise BadInput(f"there is no user {user} any more") from None
         found = await made.fetchone()
     if found is None:
-        raise BadInput(f"user {user} has a token named {name} already: revoke it, or take another name")
+        raise TokenConflict(f"user {user} has a token named {name} already: revoke it, or take another name")
     return _token(found), secret
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import psycopg
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from pulp_accounts.tokens import TokenConflict
 from pulp_events.audit import What
 from pulp_events.errors import (
     AppendOutcomeUnknown,
@@ -88,6 +89,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (NoSchedule, 404),
     (RepositoryExists, 409),
     (ScheduleRemovedAtOnce, 409),
+    (TokenConflict, 409),
     (TaskNotFound, 404),
     (TaskAlreadyFinal, 409),
     (TaskNotCancellable, 409),
@@ -194,9 +196,13 @@ async def http_failed(request: Request, error: Exception) -> Response:
 
 
 def _methods_of(request: Request) -> list[str]:
-    """The methods of all routes of the path; Starlette's error names only those of one."""
+    """The methods of all routes of the path; Starlette's error names only those of one.
+
+    A path that is a route's letter by letter, such as `tasks/purge/`, is not the path of a task with that id.
+    """
     methods = ("GET", "POST", "PUT", "PATCH", "DELETE")
     routes = request.app.routes
+    routes = [route for route in routes if route.path == request.scope["path"]] or routes
     found = [
         method
         for method in methods

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, LiteralString, NamedTuple
+from typing import Final, Literal, LiteralString, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -74,7 +74,7 @@ class ShownRepository(NamedTuple):
         return self.record.sync_options.get("feed") or last
 
     @property
-    def feed_source(self) -> str | None:
+    def feed_source(self) -> Literal["repository", "sync"] | None:
         """Where the feed comes from: the `repository`, or its newest `sync`."""
         if self.record.sync_options.get("feed"):
             return "repository"

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from pulp_api.html import links, page, wants_html
-from pulp_api.openapi.document import document, served
+from pulp_api.openapi.document import document
 from pulp_api.openapi.page import render
 from pulp_api.respond import json
 from pulp_api.v2.dialect import ROOT as V2
@@ -143,21 +143,22 @@ def _absolute(request: Request, paths: dict[str, str]) -> dict[str, str]:
     return {name: base + path for name, path in paths.items()}
 
 
-def _wanted(request: Request) -> tuple[bool, bool]:
-    """Whether paths have ids, as Pulp decides by the parameter alone; and whether another component is wanted."""
+def _wanted(request: Request) -> tuple[bool, bool, bool]:
+    """Whether paths have ids, as Pulp decides by the parameter alone; whether another component is wanted; and whether
+    only what is served is."""
     query = request.query_params
-    return "pk_path" in query, query.get("component", "core") != "core"
+    return "pk_path" in query, query.get("component", "core") != "core", "served" in query
 
 
 @cache
 def _documentation() -> str:
-    return render(served())
+    return render(document(only_served=True))
 
 
 @cache
-def _document(with_ids: bool, is_other: bool) -> tuple[bytes, bytes]:
+def _document(with_ids: bool, is_other: bool, only_served: bool) -> tuple[bytes, bytes]:
     """The document as JSON and as YAML."""
-    found = document(with_ids=with_ids)
+    found = document(with_ids=with_ids, only_served=only_served)
     if is_other:
         found["paths"] = {}
     return msgspec.json.encode(found), msgspec.yaml.encode(found)

@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,17 +60,25 @@ class Tasks:
     group: str
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+@contextmanager
+def running_server(more: Mapping[str, str]) -> Iterator[Server]:
+    """A stack with these settings beside its own."""
     settings = {
         "PULP_QUEUES": "nobody",
         "PULP_WORKER_MODULES": "tests.support.worker_operations",
         "PYTHONPATH": str(ROOT),
+        **more,
     }
     with Stack(StackOptions.throwaway(settings=settings)) as stack:
         name, password = re.findall(r'^(?:username|password) = "(.*)"$', stack.client_file.read_text(), re.MULTILINE)
         with httpx.Client(base_url=stack.url, auth=(name, password), timeout=60, trust_env=False) as http:
             yield Server(stack.url, name, password, http, stack.folder.path / "storage" / "go")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with running_server({}) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

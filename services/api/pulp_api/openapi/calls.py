@@ -10,6 +10,11 @@ from pulp_api.v3.parameters import TEXT, QueryParameter, Schema
 _FAILURE: Final[Schema] = {}
 """The body of a failure: `detail`, or messages by field, or the task that was not cancelled."""
 
+_OF_A_LOGIN: Final = (401, 403, 429, 503)
+"""Statuses of every call that needs a login: no login, no right, too many calls, or something is away."""
+_OF_A_CHANGE: Final = (413, 415)
+"""Statuses of every call but GET: a body that is too large, or declared as something other than JSON."""
+
 
 def call(
     operation_id: str,
@@ -30,18 +35,26 @@ def call(
         parameters.append({"name": href, "in": "path", "required": True, "schema": TEXT})
     parameters += [_query_parameter(parameter) for parameter in query]
     if secured:
-        codes = (*codes, 401, 503)
+        codes = (*codes, *_OF_A_LOGIN)
     described: dict[str, Any] = {
         "operationId": operation_id,
         "summary": summary or SUMMARIES[operation_id],
         "parameters": parameters,
-        "responses": {str(code): _response(code, schema, media_type) for code in sorted(codes)},
+        "responses": {str(code): _response(code, schema, media_type) for code in sorted({*codes})},
     }
     if body is not None:
         described["requestBody"] = {"content": {"application/json": {"schema": body}}, "required": needs_body}
     if secured:
         described["security"] = [{"basicAuth": []}, {"bearerAuth": []}]
     return described
+
+
+def with_refusals(method: str, described: dict[str, Any]) -> dict[str, Any]:
+    """The call with the statuses that follow from its method alone."""
+    if method == "get":
+        return described
+    more = {str(code): _response(code, None, "") for code in _OF_A_CHANGE}
+    return {**described, "responses": dict(sorted({**more, **described["responses"]}.items()))}
 
 
 def _query_parameter(parameter: QueryParameter) -> dict[str, Any]:

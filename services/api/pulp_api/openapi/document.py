@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pulp_api.openapi import elsewhere, people, purging, queue, repositories, rights, schedules, system
-from pulp_api.openapi.calls import call
-from pulp_api.openapi.operations import ACCEPTED
+from pulp_api.openapi.calls import call, with_refusals
 from pulp_api.openapi.paths import by_ids
-from pulp_api.openapi.queue import WHY
 from pulp_api.openapi.schemas import answer, components, page
+from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.explaining import ExplanationResponse
 from pulp_api.v3.filters import TASK_FILTERS
-from pulp_api.v3.parameters import FLAG, LIST, TEXT, QueryParameter, controls
-from pulp_api.v3.routes import HistoryEntryResponse
+from pulp_api.v3.parameters import FLAG, LIST, NUMBER, TEXT, QueryParameter, controls
+from pulp_api.v3.routes import HistoryEntryResponse, ProfileArtifactsResponse
 from pulp_api.v3.system import EMULATED
 from pulp_api.v3.tasks import SingleTaskResponse, TaskResponse
 
@@ -80,7 +80,7 @@ _RERUN: Final = {
 }
 _AS_OF: Final = QueryParameter("as_of", TEXT)
 _SUBMIT: Final = {"$ref": "#/components/schemas/Submission"}
-_URLS: Final = {"type": "object", "properties": {"urls": {"type": "object", "additionalProperties": TEXT}}}
+_ACCEPTED: Final = answer(AcceptedResponse)
 _SINGLE_TASK: Final = answer(SingleTaskResponse)
 _TASK_PAGE: Final = page(
     answer(TaskResponse),
@@ -89,20 +89,19 @@ _TASK_PAGE: Final = page(
 )
 
 
-def document(*, with_ids: bool = False) -> dict[str, Any]:
+def document(*, with_ids: bool = False, only_served: bool = False) -> dict[str, Any]:
     """The document. Clients cache it until a version in it differs from that in the status.
 
     Paths are hrefs, as pulp-cli needs them; `with_ids` has them with ids in place of hrefs, for other tools.
+    `only_served` leaves out the calls of Pulp 3 that are not served here.
     """
-    return _whole(_merged(elsewhere.paths(), _paths()), with_ids=with_ids)
-
-
-def served() -> dict[str, Any]:
-    """The document of what is served here."""
-    return _whole(_paths(), with_ids=False)
+    return _whole(_paths() if only_served else _merged(elsewhere.paths(), _paths()), with_ids=with_ids)
 
 
 def _whole(paths: Mapping[str, Mapping[str, Any]], *, with_ids: bool) -> dict[str, Any]:
+    paths = {
+        path: {method: with_refusals(method, each) for method, each in calls.items()} for path, calls in paths.items()
+    }
     return {
         "openapi": "3.0.3",
         "info": {
@@ -135,7 +134,7 @@ def _paths() -> dict[str, Any]:
     return {
         f"{ROOT}/tasks/": {
             "get": call("tasks_list", query=TASK_FILTERS.parameters, schema=_TASK_PAGE, codes=(200, 400, 504)),
-            "post": call("tasks_create", body=_SUBMIT, schema=ACCEPTED, codes=(202, 400, 403, 413, 422)),
+            "post": call("tasks_create", body=_SUBMIT, schema=_ACCEPTED, codes=(202, 400, 403, 413, 422)),
         },
         "{task_href}": {
             "get": call("tasks_read", href="task_href", query=read, schema=_SINGLE_TASK, codes=(200, 400, 404, 504)),
@@ -149,13 +148,15 @@ def _paths() -> dict[str, Any]:
             "delete": purging.DELETE,
         },
         f"{ROOT}/tasks/purge/": {"post": purging.PURGE},
-        "{task_href}why/": {"get": call("tasks_why", href="task_href", schema=WHY, codes=(200, 404, 504))},
+        "{task_href}why/": {
+            "get": call("tasks_why", href="task_href", schema=answer(ExplanationResponse), codes=(200, 404, 504))
+        },
         "{task_href}rerun/": {
             "post": call(
                 "tasks_rerun",
                 href="task_href",
                 body={"$ref": "#/components/schemas/Rerun"},
-                schema=ACCEPTED,
+                schema=_ACCEPTED,
                 needs_body=False,
                 codes=(202, 400, 403, 404, 409, 413, 422),
             )
@@ -164,13 +165,18 @@ def _paths() -> dict[str, Any]:
             "get": call("tasks_progress", href="task_href", query=[_AS_OF], codes=(200, 400, 404, 504))
         },
         "{task_href}profile_artifacts/": {
-            "get": call("tasks_profile_artifacts", href="task_href", schema=_URLS, codes=(200, 404, 504))
+            "get": call(
+                "tasks_profile_artifacts",
+                href="task_href",
+                schema=answer(ProfileArtifactsResponse),
+                codes=(200, 404, 504),
+            )
         },
         "{task_href}history/": {
             "get": call(
                 "tasks_history",
                 href="task_href",
-                query=[*controls("limit"), QueryParameter("after", TEXT)],
+                query=[QueryParameter("limit", {**NUMBER, "minimum": 1}), QueryParameter("after", TEXT)],
                 schema=page(answer(HistoryEntryResponse)),
                 codes=(200, 400, 404, 504),
             )

@@ -3,7 +3,8 @@
 from typing import Final
 
 from pulp_api.openapi.calls import call
-from pulp_api.openapi.operations import ACCEPTED
+from pulp_api.openapi.schemas import answer
+from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.parameters import TIME
 
 _FILTER: Final = {
@@ -12,10 +13,17 @@ _FILTER: Final = {
         "finished_before": {**TIME, "description": "When they had ended. Without it: 30 days ago."},
         "states": {
             "type": "array",
+            "minItems": 1,
             "items": {"type": "string", "enum": ["skipped", "completed", "failed", "canceled"]},
             "description": "How they ended. Without it: completed.",
         },
     },
 }
-PURGE: Final = call("tasks_purge", body=_FILTER, schema=ACCEPTED, needs_body=False, codes=(202, 400, 403, 413, 422))
+PURGE: Final = call(
+    "tasks_purge",
+    body=_FILTER,
+    schema=answer(AcceptedResponse),
+    needs_body=False,
+    codes=(202, 400, 403, 413, 422),
+)
 DELETE: Final = call("tasks_delete", href="task_href", codes=(204, 403, 404, 409))

@@ -5,7 +5,9 @@ from typing import Any, Final
 from pulp_events.schedule_events import LEAST_INTERVAL_S, MOST_CRON, MOST_INTERVAL_S, Missed, Overlap
 
 from pulp_api.openapi.calls import call
-from pulp_api.v3.parameters import FLAG, LIST, NUMBER, TEXT, TIME, QueryParameter, Schema, controls
+from pulp_api.openapi.schemas import answer, page
+from pulp_api.v3.parameters import FLAG, TIME, QueryParameter, controls
+from pulp_api.v3.schedule_shapes import PreviewResponse, ScheduleResponse, ScheduleRunResponse
 from pulp_api.v3.schedules import MOST_PREVIEWED, SCHEDULE_FILTERS
 
 _NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255}
@@ -57,89 +59,41 @@ _BODY: Final[dict[str, Any]] = {
 }
 _CHANGE: Final = {"type": "object", "additionalProperties": False, "properties": _BODY}
 _NEW: Final = {**_CHANGE, "required": ["name", "task_name"]}
-_TEXT_OR_NULL: Final = {**TEXT, "nullable": True}
-_TIME_OR_NULL: Final = {**TIME, "nullable": True}
-RUN: Final = {
-    "type": "object",
-    "properties": {
-        "tick": TIME,
-        "outcome": {
-            "type": "string",
-            "description": "due, submitted, refused, missed, still-running, or dropped by a change of the schedule.",
-        },
-        "missed": {**NUMBER, "description": "How many earlier ticks passed without a task."},
-        "task": _TEXT_OR_NULL,
-        "state": {**_TEXT_OR_NULL, "description": "That of the task."},
-        "error": {"type": "object", "nullable": True},
-        "decided_at": TIME,
-    },
-}
-SCHEDULE: Final = {
-    "type": "object",
-    "properties": {
-        "pulp_href": TEXT,
-        "prn": TEXT,
-        "pulp_created": TIME,
-        "pulp_last_updated": TIME,
-        "name": TEXT,
-        "task_name": TEXT,
-        "dispatch_interval": {**_TEXT_OR_NULL, "description": "`D HH:MM:SS`; null for cron and for one time."},
-        "next_dispatch": _TIME_OR_NULL,
-        "last_task": {**_TEXT_OR_NULL, "description": "The href of the task."},
-        **{name: each for name, each in _BODY.items() if name not in ("name", "task_name")},
-        "created_by": TEXT,
-        "updated_by": TEXT,
-        "version": {**NUMBER, "description": "Of the definition."},
-        "last_tick": _TIME_OR_NULL,
-        "last_outcome": _TEXT_OR_NULL,
-        "failures_in_a_row": {**NUMBER, "description": "Of the latest ticks that have ended."},
-        "last_failures": {"type": "array", "items": RUN},
-    },
-}
-_PREVIEW: Final = {
-    "type": "object",
-    "properties": {"time_zone": TEXT, "enabled": FLAG, "ticks": {**LIST, "items": TIME}},
-}
 _COUNT: Final = QueryParameter("count", {"type": "integer", "minimum": 1, "maximum": MOST_PREVIEWED, "default": 5})
 
 
 def paths(root: str) -> dict[str, Any]:
     """The calls by path."""
     href, read = "task_schedule_href", controls("fields exclude_fields")
+    schedule, preview = answer(ScheduleResponse), answer(PreviewResponse)
     changed = (200, 400, 403, 404, 413, 504)
     return {
         f"{root}/task-schedules/": {
             "get": call(
-                "task_schedules_list", query=SCHEDULE_FILTERS.parameters, schema=_page(SCHEDULE), codes=(200, 400)
+                "task_schedules_list", query=SCHEDULE_FILTERS.parameters, schema=page(schedule), codes=(200, 400)
             ),
-            "post": call("task_schedules_create", body=_NEW, schema=SCHEDULE, codes=(201, 400, 403, 413, 504)),
+            "post": call("task_schedules_create", body=_NEW, schema=schedule, codes=(201, 400, 403, 413, 504)),
         },
         f"{root}/task-schedules/preview/": {
-            "post": call(
-                "task_schedules_preview_new", query=[_COUNT], body=_NEW, schema=_PREVIEW, codes=(200, 400, 413)
-            )
+            "post": call("task_schedules_preview_new", query=[_COUNT], body=_NEW, schema=preview, codes=(200, 400, 413))
         },
         f"{{{href}}}": {
-            "get": call("task_schedules_read", href=href, query=read, schema=SCHEDULE, codes=(200, 404)),
-            "patch": call("task_schedules_partial_update", href=href, body=_CHANGE, schema=SCHEDULE, codes=changed),
+            "get": call("task_schedules_read", href=href, query=read, schema=schedule, codes=(200, 404)),
+            "patch": call("task_schedules_partial_update", href=href, body=_CHANGE, schema=schedule, codes=changed),
             "delete": call("task_schedules_delete", href=href, codes=(204, 403, 404, 504)),
         },
-        f"{{{href}}}enable/": {"post": call("task_schedules_enable", href=href, schema=SCHEDULE, codes=changed)},
-        f"{{{href}}}disable/": {"post": call("task_schedules_disable", href=href, schema=SCHEDULE, codes=changed)},
+        f"{{{href}}}enable/": {"post": call("task_schedules_enable", href=href, schema=schedule, codes=changed)},
+        f"{{{href}}}disable/": {"post": call("task_schedules_disable", href=href, schema=schedule, codes=changed)},
         f"{{{href}}}preview/": {
-            "get": call("task_schedules_preview", href=href, query=[_COUNT], schema=_PREVIEW, codes=(200, 400, 404))
+            "get": call("task_schedules_preview", href=href, query=[_COUNT], schema=preview, codes=(200, 400, 404))
         },
         f"{{{href}}}runs/": {
             "get": call(
                 "task_schedules_runs",
                 href=href,
                 query=controls("limit offset"),
-                schema=_page(RUN),
+                schema=page(answer(ScheduleRunResponse)),
                 codes=(200, 404),
             )
         },
     }
-
-
-def _page(of: Schema) -> dict[str, Any]:
-    return {"type": "object", "properties": {"count": NUMBER, "results": {"type": "array", "items": of}}}

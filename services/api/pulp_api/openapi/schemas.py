@@ -7,17 +7,29 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from pulp_api.v3.parameters import NUMBER, TEXT, Schema
-from pulp_api.v3.routes import HistoryEntryResponse
+from pulp_api.v3.answers import AcceptedResponse
+from pulp_api.v3.explaining import ExplanationResponse
+from pulp_api.v3.login import LoginResponse
+from pulp_api.v3.object_roles import NestedRoleResponse, PermissionsResponse, RolesResponse
+from pulp_api.v3.operations import OperationResponse
+from pulp_api.v3.parameters import NUMBER, TEXT, Schema, or_null
+from pulp_api.v3.queue import LineResponse, QueueResponse, ResourceResponse
+from pulp_api.v3.repositories import RepositoryResponse, RepositoryVersionResponse
+from pulp_api.v3.routes import HistoryEntryResponse, ProfileArtifactsResponse
+from pulp_api.v3.schedule_shapes import PreviewResponse, ScheduleResponse, ScheduleRunResponse
 from pulp_api.v3.system import ReadyResponse, StatusResponse
 from pulp_api.v3.task_groups import TaskGroupResponse
 from pulp_api.v3.tasks import SingleTaskResponse, TaskResponse
+from pulp_api.v3.tokens import TokenResponse
 from pulp_api.v3.users import GroupResponse, UserResponse
 from pulp_api.v3.workers import WorkerResponse
 
 ANSWERS: Final[tuple[type, ...]] = (
     *(TaskResponse, SingleTaskResponse, TaskGroupResponse, WorkerResponse, HistoryEntryResponse),
-    *(StatusResponse, ReadyResponse, UserResponse, GroupResponse),
+    *(StatusResponse, ReadyResponse, UserResponse, GroupResponse, LoginResponse, TokenResponse),
+    *(AcceptedResponse, ExplanationResponse, ProfileArtifactsResponse, NestedRoleResponse, RolesResponse),
+    *(PermissionsResponse, OperationResponse, QueueResponse, ResourceResponse, LineResponse),
+    *(RepositoryResponse, RepositoryVersionResponse, ScheduleResponse, ScheduleRunResponse, PreviewResponse),
 )
 _TEMPLATE: Final = "#/components/schemas/{name}"
 _NULL: Final = {"type": "null"}
@@ -65,7 +77,7 @@ def plain(schema: Any) -> Any:
     rest = {key: plain(value) for key, value in schema.items() if key != "anyOf"}
     others = [plain(kind) for kind in kinds if kind != _NULL]
     one = others[0] if len(others) == 1 else {"anyOf": others}
-    return {**({"allOf": [one]} if "$ref" in one else one), **rest, "nullable": True}
+    return or_null({**({"allOf": [one]} if "$ref" in one else one), **rest})
 
 
 def _described(schema: dict[str, Any], kind: type | None) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from typing import Any, Final
 
 from pulp_api.authenticated_call import MAX_REASON
 from pulp_api.openapi.calls import call
-from pulp_api.openapi.operations import ACCEPTED, OPERATION, OPERATIONS
 from pulp_api.openapi.schemas import answer, page
+from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.events import PARAMETERS as STREAM_PARAMETERS
-from pulp_api.v3.parameters import FLAG, TEXT, QueryParameter, Schema, controls
+from pulp_api.v3.operations import OperationResponse
+from pulp_api.v3.parameters import FLAG, NUMBER, TEXT, QueryParameter, Schema, controls, or_null
 from pulp_api.v3.system import ReadyResponse, StatusResponse
 from pulp_api.v3.task_groups import GROUP_FILTERS, TaskGroupResponse
 from pulp_api.v3.workers import WORKER_FILTERS, WorkerResponse
@@ -23,17 +24,26 @@ CANCEL: Final[Schema] = {
 _ORPHANS: Final = {
     "type": "object",
     "properties": {
-        "content_hrefs": {"type": "array", "nullable": True, "items": TEXT, "maxItems": 0, "description": "Refused."},
-        "orphan_protection_time": {"type": "integer", "nullable": True, "enum": [0, None]},
+        "content_hrefs": {"type": "array", "nullable": True, "items": TEXT, "enum": [None], "description": "Refused."},
+        "orphan_protection_time": or_null({"type": "integer", "enum": [0]}),
     },
 }
 _REPAIR: Final = {
     "type": "object",
-    "description": "Arguments of the operation `repair`.",
-    "properties": {"verify_checksums": {"type": "boolean", "enum": [True], "default": True}},
+    "additionalProperties": False,
+    "description": "The arguments of the operation `repair`, which declares what they may be, and one of Pulp 3.",
+    "properties": {
+        "verify_checksums": {"type": "boolean", "enum": [True], "default": True},
+        "repo_id": or_null(TEXT),
+        "feed": or_null(TEXT),
+        "concurrency": NUMBER,
+        "verify_tls": FLAG,
+        "credential": or_null(TEXT),
+    },
 }
 _DOCUMENT: Final = [
     QueryParameter("pk_path", {**FLAG, "description": "Paths with ids in place of hrefs."}),
+    QueryParameter("served", {**FLAG, "description": "Without the calls of Pulp 3 that are not served here."}),
     QueryParameter("component", {**TEXT, "description": "There is only `core`; of another nothing is described."}),
 ]
 
@@ -56,8 +66,10 @@ def paths(root: str) -> dict[str, Any]:
                 codes=(200, 400, 403, 404, 409, 413, 504),
             ),
         },
-        f"{root}/operations/": {"get": call("operations_list", schema=OPERATIONS)},
-        "{operation_href}": {"get": call("operations_read", href="operation_href", schema=OPERATION, codes=(200, 404))},
+        f"{root}/operations/": {"get": call("operations_list", schema=page(answer(OperationResponse)))},
+        "{operation_href}": {
+            "get": call("operations_read", href="operation_href", schema=answer(OperationResponse), codes=(200, 404))
+        },
         f"{root}/workers/": {
             "get": call("workers_list", query=WORKER_FILTERS.parameters, schema=page(worker), codes=(200, 400))
         },
@@ -94,4 +106,4 @@ def _open(root: str) -> dict[str, Any]:
 
 def _maintenance(operation_id: str, body: Schema) -> dict[str, Any]:
     codes = (202, 400, 403, 413, 422)
-    return call(operation_id, body=body, schema=ACCEPTED, needs_body=False, codes=codes)
+    return call(operation_id, body=body, schema=answer(AcceptedResponse), needs_body=False, codes=codes)

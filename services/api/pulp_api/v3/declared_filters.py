@@ -25,6 +25,7 @@ from pulp_api.v3.parameters import (
     flag_of,
     items_of,
     list_of,
+    one_of,
 )
 from pulp_api.v3.problems import Problems
 
@@ -142,7 +143,7 @@ def choices(values: Mapping[str, Any]) -> ValueType:
             raise FieldErrors({name: [f"Select a valid choice. {word} is not one of the available choices."]})
         return values[word]
 
-    return ValueType(TEXT, read, lambda _name, words: [values[word] for word in words if word in values])
+    return ValueType(one_of(values), read, lambda _name, words: [values[word] for word in words if word in values])
 
 
 _COMPARISONS: Final[Mapping[str, LiteralString]] = {
@@ -267,4 +268,5 @@ def _range(name: LiteralString, sql: LiteralString, of: ValueType) -> Iterator[F
         bounds = of.read_list(name, items)
         return Condition(statement, {first: bounds[0], last: bounds[1]})
 
-    yield Filter(QueryParameter(name, list_of(of.schema)), condition)
+    bounds_of = {**list_of(of.schema), "minItems": 2, "maxItems": 2}
+    yield Filter(QueryParameter(name, bounds_of), condition)

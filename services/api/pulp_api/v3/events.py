@@ -24,12 +24,18 @@ from pulp_api.streaming.visible_tasks import VisibleTasks
 from pulp_api.submitting.submission import task_id_of
 from pulp_api.times import zoned_time
 from pulp_api.v3.dialect import ROOT
-from pulp_api.v3.parameters import LIST, TEXT, TIME, QueryParameter
+from pulp_api.v3.parameters import TEXT, TIME, QueryParameter, list_of, one_of
 
 router = APIRouter(prefix=ROOT)
+_TYPES: Final = {
+    name: literal
+    for literal in (*TYPES.values(), UNDECODABLE)
+    for name in (literal, literal.removeprefix("org.pulpproject.task.").removesuffix(".v1"))
+}
+"""What a client calls a type of event → the type."""
 PARAMETERS: Final = (
     QueryParameter("task", TEXT),
-    QueryParameter("type", LIST, is_repeated=True),
+    QueryParameter("type", list_of(one_of(_TYPES)), is_repeated=True),
     QueryParameter("since", TIME),
     QueryParameter("last_event_id", TEXT),
 )
@@ -156,7 +162,6 @@ def _milliseconds(text: str) -> int:
 
 
 def _type(name: str) -> str:
-    for literal in (*TYPES.values(), UNDECODABLE):
-        if name in (literal, literal.removeprefix("org.pulpproject.task.").removesuffix(".v1")):
-            return literal
-    raise BadInput(f"type={name}: no event has this type")
+    if name not in _TYPES:
+        raise BadInput(f"type={name}: no event has this type")
+    return _TYPES[name]

@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Final, Literal, TypedDict
 from uuid import UUID
 
+from msgspec import Meta
 from pulp_events.task import State
 from pulp_projections.reading.queries import TaskRow
 from pulp_projections.reading.queue import Before, Holder, RunningOf
@@ -12,8 +13,75 @@ from pulp_projections.reading.waiting import WaitingFacts
 from pulp_projections.times import moment
 
 from pulp_api.respond import instant
+from pulp_api.v3.answers import Time
 from pulp_api.v3.tasks import WORDS, href_of
-from pulp_api.v3.waiting import IS, Code, RootCauseResponse, WaitReason, reasons_of, shape_of, why
+from pulp_api.v3.waiting import (
+    IS,
+    Code,
+    RootCauseResponse,
+    WaitReason,
+    WaitReasonResponse,
+    reasons_of,
+    shape_of,
+    why,
+)
+
+Access = Literal["exclusive", "shared"]
+
+
+class HolderResponse(TypedDict):
+    """A task that holds a resource."""
+
+    task: str
+    state: str | None
+    worker_name: str
+    access: Access
+    since: Time
+    seconds: float
+
+
+Holders = Annotated[list[HolderResponse], Meta(description="At most 20, an exclusive one first.")]
+Others = Annotated[
+    bool,
+    Meta(
+        description="Whether tasks that the user may not see hold it, or wait for it. Which, and how many, is not told."
+    ),
+]
+
+
+class AdvisedReasonResponse(WaitReasonResponse):
+    """What keeps a task from running, and what to do about it."""
+
+    advice: str
+
+
+class UsedResourceResponse(TypedDict):
+    """A resource that a waiting task uses."""
+
+    resource: str
+    access: Annotated[Access, Meta(description="How the task uses it.")]
+    held_by: Annotated[list[HolderResponse], Meta(description="Those that conflict with it.")]
+    others: Others
+    before: Annotated[int, Meta(description="How many tasks that conflict with it wait before it.")]
+    tasks: Annotated[list[str], Meta(description="The hrefs of the first ten of these, in order.")]
+
+
+class ExplanationResponse(TypedDict):
+    """All that keeps a task from running."""
+
+    task: str
+    state: str
+    message: Annotated[str, Meta(description="The first reason, or that the task does not wait.")]
+    reasons: Annotated[
+        list[AdvisedReasonResponse],
+        Meta(description="What does not pass by itself first; empty if the task does not wait."),
+    ]
+    root_cause: Annotated[
+        RootCauseResponse | None,
+        Meta(description="The same of the last task in the row, if it waits for a task that waits itself."),
+    ]
+    resources: list[UsedResourceResponse]
+
 
 _DOES: Final = {**IS, State.WAITING: "has changed in the meantime"}
 _ADVICE: Final[Mapping[Code, str]] = {
@@ -37,7 +105,7 @@ async def explain(
     before_of: Callable[[UUID], Awaitable[list[Before]]],
     task: TaskRow,
     running_of: RunningOf = lambda _role, _own: None,
-) -> dict[str, Any]:
+) -> ExplanationResponse:
     """All that keeps a task from running, with the tasks before it on each resource, in JSON.
 
     For a task that does not wait `reasons` and `resources` are empty, and `message` says so.
@@ -60,7 +128,7 @@ def _explained(
     reasons: Sequence[WaitReason],
     root_cause: RootCauseResponse | None,
     resources: Sequence[Before],
-) -> dict[str, Any]:
+) -> ExplanationResponse:
     return {
         "task": href_of(task_id),
         "state": WORDS[state],
@@ -85,7 +153,7 @@ def _explained(
     }
 
 
-def holder(found: Holder) -> dict[str, Any]:
+def holder(found: Holder) -> HolderResponse:
     """One that holds a resource, in JSON."""
     return {
         "task": href_of(found.task_id),
@@ -102,7 +170,7 @@ def seconds_since(time: datetime) -> float:
     return round(max(0.0, (datetime.now(UTC) - time).total_seconds()), 3)
 
 
-def access_word(is_exclusive: bool) -> str:
+def access_word(is_exclusive: bool) -> Access:
     """How a resource is used."""
     return "exclusive" if is_exclusive else "shared"
 

@@ -27,7 +27,7 @@ from pulp_api.v3.declared_filters import (
 )
 from pulp_api.v3.dialect import FieldErrors
 from pulp_api.v3.identity import identity
-from pulp_api.v3.ordering import ALL_EQUAL, order_by
+from pulp_api.v3.ordering import ALL_EQUAL, order_by, ordering
 from pulp_api.v3.parameters import TEXT, QueryParameter, controls
 from pulp_api.v3.references import Kind, check_any, uuid_of
 from pulp_api.v3.resources import EXCLUSIVE, RESERVED, SHARED, using
@@ -101,7 +101,7 @@ _GROUP: Final = value_type(TEXT, _group_of)
 _TIME_LOOKUPS: Final = "exact lt lte gt gte range isnull"
 
 TASK_FILTERS: Final = DeclaredFilters(
-    [*controls("limit offset ordering fields exclude_fields minimal"), QueryParameter("q", TEXT)],
+    [*controls("limit offset fields exclude_fields minimal"), ordering(_ORDERS), QueryParameter("q", TEXT)],
     column("name", "t.operation", "exact contains in ne", is_counted=True),
     column("logging_cid", "t.correlation_id", "exact contains"),
     column("state", "t.state", "exact in", _STATE, is_counted=True),

@@ -1,9 +1,10 @@
 """Login and logout of browsers, as in Pulp 3."""
 
-from typing import Any
+from typing import TypedDict
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
+from pulp_accounts.users import Role
 from pulp_events.audit import What
 
 from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
@@ -15,6 +16,16 @@ from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.references import Kind
 
 router = APIRouter(prefix=ROOT)
+
+
+class LoginResponse(TypedDict):
+    """The caller, and how the request was authenticated."""
+
+    pulp_href: str
+    prn: str
+    username: str
+    role: Role
+    authenticated_by: Method
 
 
 @router.post("/login/")
@@ -54,7 +65,7 @@ async def log_out_by_post(call: Authenticated) -> Response:
     return await log_out(call)
 
 
-def _user(call: AuthenticatedCall) -> dict[str, Any]:
+def _user(call: AuthenticatedCall) -> LoginResponse:
     name = call.principal.name
     return {
         "pulp_href": Kind.USER.href(quote(name, safe="")),

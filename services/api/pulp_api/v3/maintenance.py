@@ -10,6 +10,7 @@ from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
 from pulp_api.bodies import json_object
 from pulp_api.respond import json, position_header
 from pulp_api.submitting.submission import Submission
+from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.dialect import ROOT, FieldErrors
 from pulp_api.v3.tasks import href_of
 
@@ -24,7 +25,8 @@ async def clean_up_orphans(call: Authenticated, request: Request) -> Response:
     errors: dict[str, list[str]] = {}
     if body.get("content_hrefs") is not None:
         errors["content_hrefs"] = ["Single units cannot be named: all orphans are removed. Leave it out."]
-    if body.get("orphan_protection_time") not in (None, 0):
+    age = body.get("orphan_protection_time")
+    if age is not None and (isinstance(age, bool) or age != 0):
         errors["orphan_protection_time"] = ["Orphans are not protected by their age: 0 is expected, or nothing."]
     if errors:
         raise FieldErrors(errors)
@@ -46,4 +48,5 @@ async def _started(call: AuthenticatedCall, operation: str, arguments: dict[str,
     submission = Submission(operation=operation, arguments=Raw(msgspec.json.encode(arguments)))
     submitted = await call.submit(submission)
     href = href_of(submitted.task.task_id)
-    return json({"task": href}, 202, {"Location": href, **position_header(submitted.position)})
+    body: AcceptedResponse = {"task": href}
+    return json(body, 202, {"Location": href, **position_header(submitted.position)})

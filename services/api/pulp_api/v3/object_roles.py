@@ -1,7 +1,7 @@
 """Roles on single tasks and schedules, as in Pulp 3: `core.task_owner`, `core.taskschedule_viewer` and the like."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypedDict
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -54,6 +54,26 @@ class RoleBody(Struct):
     groups: list[str] = []
 
 
+class NestedRoleResponse(TypedDict):
+    """A role on a task or schedule, and who has it."""
+
+    role: str
+    users: list[str]
+    groups: list[str]
+
+
+class RolesResponse(TypedDict):
+    """The roles on a task or schedule."""
+
+    roles: list[NestedRoleResponse]
+
+
+class PermissionsResponse(TypedDict):
+    """What the caller may do."""
+
+    permissions: list[str]
+
+
 def role_name(kind: ObjectKind, role: ObjectRole) -> str:
     """Pulp 3's name of a role."""
     return f"core.{_MODELS[kind]}_{role}"
@@ -71,8 +91,10 @@ async def list_roles(call: Authenticated, request: Request) -> Response:
     for each in found:
         if (each.user, each.role) != (author, ObjectRole.OWNER):
             users.setdefault(each.role, []).append(each.user)
-    roles = [{"role": role_name(of.kind, role), "users": names, "groups": []} for role, names in sorted(users.items())]
-    return json({"roles": roles})
+    roles: list[NestedRoleResponse] = [
+        {"role": role_name(of.kind, role), "users": names, "groups": []} for role, names in sorted(users.items())
+    ]
+    return json(RolesResponse(roles=roles))
 
 
 @router.post("/tasks/{task_id}/add_role/")
@@ -102,7 +124,8 @@ async def my_permissions_on_task(call: Authenticated, task_id: str) -> Response:
         "delete": rights.may_purge(principal, task),
         "manage_roles": await rights.may_give_roles(principal, task),
     }
-    return json({"permissions": sorted(["core.view_task_profile_artifacts", *_permissions(ObjectKind.TASK, may)])})
+    permissions = ["core.view_task_profile_artifacts", *_permissions(ObjectKind.TASK, may)]
+    return json(PermissionsResponse(permissions=sorted(permissions)))
 
 
 @router.get("/task-schedules/{schedule_id}/my_permissions/")
@@ -111,7 +134,7 @@ async def my_permissions_on_schedule(call: Authenticated, schedule_id: str) -> R
     schedule = await call.read_schedule(schedule_id_of(schedule_id))
     may_change = await call.task_rights.may_change_schedule(call.principal, schedule)
     may = {"view": True, **dict.fromkeys(("change", "delete", "manage_roles"), may_change)}
-    return json({"permissions": sorted(_permissions(ObjectKind.SCHEDULE, may))})
+    return json(PermissionsResponse(permissions=sorted(_permissions(ObjectKind.SCHEDULE, may))))
 
 
 def _permissions(kind: ObjectKind, may: dict[str, bool]) -> Iterator[str]:

@@ -1,18 +1,79 @@
 """The operations that clients can submit, and their arguments."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 from fastapi import APIRouter, Response
+from msgspec import Meta
+from pulp_events.events import Retry
 from pulp_projections.reading import queries
 from pulp_projections.reading.queries import OperationRow
 
 from pulp_api.authenticated_call import Authenticated
 from pulp_api.respond import instant, json
-from pulp_api.submitting.argument_words import example, parameters
+from pulp_api.submitting.argument_words import ShownArgument, example, parameters
+from pulp_api.v3.answers import JsonObject, Time
 from pulp_api.v3.dialect import ROOT
 
 router = APIRouter(prefix=ROOT)
+
+
+class ArgumentResponse(TypedDict):
+    """One argument of an operation, in words."""
+
+    name: str
+    type: str
+    required: bool
+    remembered: Annotated[
+        bool, Meta(description="It may be left out where an earlier task on the same resource had it.")
+    ]
+    default: Any
+    description: str
+    expected: Annotated[str, Meta(description="What a value must be.")]
+
+
+class OfferingResponse(TypedDict):
+    """A live worker that offers an operation."""
+
+    name: str
+    queues: list[str]
+    is_as_registered: Annotated[
+        bool | None, Meta(description="Whether the worker declares just this; null where it does not say.")
+    ]
+
+
+class OperationResponse(TypedDict):
+    """An operation, which clients can submit."""
+
+    pulp_href: str
+    name: str
+    cancellable: bool
+    description: str
+    resources: Annotated[
+        list[dict[str, str]], Meta(description="What it uses; an id may be a template of its arguments.")
+    ]
+    tags: list[str] | None
+    requires: Annotated[
+        str | None, Meta(description="The operation that must have succeeded on the same resource, or be under way.")
+    ]
+    retry: Annotated[
+        Retry | None, Meta(description="How often a task is tried again after a failed attempt; null: never.")
+    ]
+    deadline_seconds: Annotated[int | None, Meta(description="For all attempts together, from the acceptance.")]
+    arguments: Annotated[
+        JsonObject | None,
+        Meta(description="JSON Schema (draft 2020-12) of the arguments; null: anything is taken."),
+    ]
+    parameters: Annotated[
+        list[ArgumentResponse] | None, Meta(description="The arguments one by one, in words; null: none are declared.")
+    ]
+    example: Annotated[JsonObject, Meta(description="A submission that is right.")]
+    package: str | None
+    version: str | None
+    registered_by: Annotated[str, Meta(description="The worker whose declaration this is.")]
+    registered_at: Annotated[Time | None, Meta(description="When this declaration was first seen.")]
+    workers: Annotated[list[OfferingResponse], Meta(description="The live workers that offer it.")]
 
 
 @router.get("/operations/")
@@ -34,11 +95,8 @@ async def read_operation(call: Authenticated, name: str) -> Response:
     return json(operation(found))
 
 
-def operation(row: OperationRow) -> dict[str, Any]:
-    """An operation in JSON.
-
-    `arguments` is the JSON Schema and `parameters` describes it for people; both are null if none are declared.
-    """
+def operation(row: OperationRow) -> OperationResponse:
+    """An operation in JSON."""
     schema = None if row.arguments is None else msgspec.json.decode(row.arguments)
     return {
         "pulp_href": f"{ROOT}/operations/{row.name}/",
@@ -51,11 +109,31 @@ def operation(row: OperationRow) -> dict[str, Any]:
         "retry": row.retry,
         "deadline_seconds": row.deadline_seconds,
         "arguments": schema,
-        "parameters": None if schema is None else [each._asdict() for each in parameters(schema)],
+        "parameters": None if schema is None else [_argument(each) for each in parameters(schema)],
         "example": example(row.name, schema),
         "package": row.package,
         "version": row.version,
         "registered_by": row.registered_by,
         "registered_at": None if row.registered_at is None else instant(row.registered_at),
-        "workers": row.workers,
+        "workers": [_offering(each) for each in row.workers],
+    }
+
+
+def _argument(shown: ShownArgument) -> ArgumentResponse:
+    return {
+        "name": shown.name,
+        "type": shown.type,
+        "required": shown.required,
+        "remembered": shown.remembered,
+        "default": shown.default,
+        "description": shown.description,
+        "expected": shown.expected,
+    }
+
+
+def _offering(worker: Mapping[str, Any]) -> OfferingResponse:
+    return {
+        "name": worker["name"],
+        "queues": worker["queues"],
+        "is_as_registered": worker["is_as_registered"],
     }

@@ -19,6 +19,17 @@ def list_of(item: Schema) -> Schema:
 LIST: Final = list_of(TEXT)
 
 
+def or_null(schema: Schema) -> dict[str, Any]:
+    """The schema that also takes null; OpenAPI 3.0 wants null among the values of an `enum` as well."""
+    values = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return {**schema, **values, "nullable": True}
+
+
+def one_of(words: Iterable[str]) -> Schema:
+    """The schema of one of these words."""
+    return {**TEXT, "enum": list(words)}
+
+
 class QueryParameter(NamedTuple):
     """One query parameter of a call."""
 

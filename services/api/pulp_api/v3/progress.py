@@ -1,9 +1,9 @@
 """Progress in Pulp 3's reports. Pure."""
 
+from collections.abc import Callable, Mapping
 from typing import Final, TypedDict
 
-ORPHANS: Final = "remove-orphans"
-"""The operation whose result becomes reports."""
+from pulp_events.purging import PURGE_TASKS
 
 
 class ProgressReportResponse(TypedDict):
@@ -39,18 +39,30 @@ def progress_reports(progress: object, state: str, path: tuple[str, ...] = ()) -
     return reports
 
 
-def orphan_reports(result: object) -> list[ProgressReportResponse]:
-    """The reports of Pulp 3's orphan cleanup, from the result of `remove-orphans`."""
-    counts = result if isinstance(result, dict) else {}
+def _orphan_reports(counts: Mapping[str, int]) -> list[ProgressReportResponse]:
     content = counts.get("packages", 0) + counts.get("tree_files", 0)
     return [
-        {
-            "message": f"Clean up orphan {kind.capitalize()}",
-            "code": f"clean-up.{kind}",
-            "state": "completed",
-            "total": count,
-            "done": count,
-            "suffix": None,
-        }
-        for kind, count in (("content", content), ("artifacts", counts.get("removed", 0)))
+        _done("Clean up orphan Content", "clean-up.content", content),
+        _done("Clean up orphan Artifacts", "clean-up.artifacts", counts.get("removed", 0)),
     ]
+
+
+def _purge_reports(counts: Mapping[str, int]) -> list[ProgressReportResponse]:
+    purged = counts.get("purged", 0)
+    return [
+        _done("Purged task-related-objects total", "purge.tasks.total", purged),
+        _done("Errors encountered during purge", "purge.tasks.error", 0),
+        _done("Purged core.Task", "purge.tasks.key.core.Task", purged),
+    ]
+
+
+REPORTED: Final[Mapping[str, Callable[[Mapping[str, int]], list[ProgressReportResponse]]]] = {
+    "remove-orphans": _orphan_reports,
+    PURGE_TASKS: _purge_reports,
+}
+"""The operations whose result becomes the reports that Pulp 3's task has: its clients take a result for the whole
+answer, and read the reports."""
+
+
+def _done(message: str, code: str, count: int) -> ProgressReportResponse:
+    return {"message": message, "code": code, "state": "completed", "total": count, "done": count, "suffix": None}

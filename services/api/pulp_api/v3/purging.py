@@ -13,6 +13,7 @@ from pulp_events.task import FINAL
 from pulp_api.authenticated_call import Authenticated
 from pulp_api.respond import json, position_header
 from pulp_api.times import time_of
+from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.dialect import ROOT, FieldErrors
 from pulp_api.v3.tasks import STATES, href_of, id_of
 
@@ -33,7 +34,8 @@ async def purge_tasks(call: Authenticated, request: Request) -> Response:
     """
     submitted = await call.purge(_wanted(await request.body(), datetime.now(UTC)))
     href = href_of(submitted.task.task_id)
-    return json({"task": href}, 202, {"Location": href, **position_header(submitted.position)})
+    body: AcceptedResponse = {"task": href}
+    return json(body, 202, {"Location": href, **position_header(submitted.position)})
 
 
 @router.delete("/tasks/{task_id}/")

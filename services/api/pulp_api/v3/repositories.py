@@ -1,10 +1,11 @@
 """Repositories in the v3 dialect: Pulp 3's RPM repositories, with additional fields."""
 
 from collections.abc import Mapping
-from typing import Any, Final, LiteralString
+from typing import Annotated, Final, Literal, LiteralString, TypedDict
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
+from msgspec import Meta
 from pulp_events.task import State
 from pulp_projections.repositories import Repository, RepositoryRun, Version
 
@@ -15,17 +16,23 @@ from pulp_api.respond import instant, json, position_header
 from pulp_api.submitting.arguments import Problem
 from pulp_api.submitting.repository_bodies import BadRepository, change_of, check_id
 from pulp_api.submitting.submitter import Submitted
+from pulp_api.v3.answers import AcceptedResponse, JsonObject, Time
 from pulp_api.v3.declared_filters import DeclaredFilters, column
 from pulp_api.v3.dialect import ROOT
-from pulp_api.v3.ordering import order_by
+from pulp_api.v3.ordering import order_by, ordering
 from pulp_api.v3.paging import limit_and_offset, page_of
 from pulp_api.v3.parameters import controls
 from pulp_api.v3.picking import picker
 from pulp_api.v3.tasks import WORDS, href_of
 
 router = APIRouter(prefix=ROOT)
+_ORDERS: Final[Mapping[str, LiteralString]] = {
+    "name": "r.repo_id",
+    "pulp_created": "r.created_at",
+    "pulp_last_updated": "r.updated_at",
+}
 REPOSITORY_FILTERS: Final = DeclaredFilters(
-    controls("limit offset ordering fields exclude_fields"),
+    [*controls("limit offset fields exclude_fields"), ordering(_ORDERS)],
     column("name", "r.repo_id", "exact in contains icontains startswith"),
 )
 _RPM: Final = "/repositories/rpm/rpm"
@@ -39,6 +46,81 @@ _COUNTS: Final = {
 }
 """The count that a sync reports → Pulp 3's content type."""
 _CONTENT: Final = (*_COUNTS, "tree_files")
+
+
+class RepositoryRunErrorResponse(TypedDict):
+    """Why a run did not succeed."""
+
+    code: str | None
+    description: str | None
+
+
+class RepositoryRunResponse(TypedDict):
+    """The newest sync or publish of a repository."""
+
+    task: Annotated[str, Meta(description="The href of the task.")]
+    state: str
+    submitted_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    error: RepositoryRunErrorResponse | None
+
+
+class RepositoryResponse(TypedDict):
+    """A repository: Pulp 3's fields, then those that only this service has."""
+
+    pulp_href: str
+    prn: str
+    pulp_created: Time
+    pulp_last_updated: Time
+    versions_href: str
+    pulp_labels: Annotated[dict[str, str], Meta(description="Those of the notes that are texts.")]
+    latest_version_href: str | None
+    name: str
+    description: str | None
+    retain_repo_versions: int | None
+    remote: Annotated[None, Meta(description="Always null: a repository has its feed.")]
+    display_name: str | None
+    notes: JsonObject
+    feed: str | None
+    feed_source: Annotated[
+        Literal["repository", "sync"] | None,
+        Meta(description="Who says so: the repository, or else its newest sync."),
+    ]
+    sync_options: JsonObject
+    publish_options: JsonObject
+    created_by: str
+    updated_by: str
+    version: Annotated[int | None, Meta(description="The newest; null before the first successful sync.")]
+    content: Annotated[dict[str, int], Meta(description="What the newest successful sync has counted.")]
+    last_sync: RepositoryRunResponse | None
+    last_publish: RepositoryRunResponse | None
+
+
+class ContentCountResponse(TypedDict):
+    """How much of one type of content there is."""
+
+    count: int
+    href: Annotated[None, Meta(description="Always null: units are not served one by one.")]
+
+
+class ContentSummaryResponse(TypedDict):
+    """What a version holds, by type of content. What was added or removed is not counted."""
+
+    added: dict[str, ContentCountResponse]
+    removed: dict[str, ContentCountResponse]
+    present: dict[str, ContentCountResponse]
+
+
+class RepositoryVersionResponse(TypedDict):
+    """A version of a repository, which a sync has made."""
+
+    pulp_href: str
+    number: int
+    repository: str
+    pulp_created: Time | None
+    base_version: None
+    content_summary: ContentSummaryResponse
 
 
 @router.get("/repositories/")
@@ -122,8 +204,8 @@ async def read_version(call: Authenticated, repository_id: str, number: str) -> 
     return json({"detail": "No RepositoryVersion matches the given query."}, 404)
 
 
-def repository(shown: ShownRepository) -> dict[str, Any]:
-    """A repository in JSON: Pulp 3's fields, then those that only this service has."""
+def repository(shown: ShownRepository) -> RepositoryResponse:
+    """A repository in JSON."""
     record, runs = shown
     href = _href(record)
     version = shown.counts.get("version")
@@ -154,10 +236,10 @@ def repository(shown: ShownRepository) -> dict[str, Any]:
     }
 
 
-def _run(run: RepositoryRun | None) -> dict[str, Any] | None:
+def _run(run: RepositoryRun | None) -> RepositoryRunResponse | None:
     if run is None:
         return None
-    error = {"code": run.error_code, "description": run.error_description}
+    error: RepositoryRunErrorResponse = {"code": run.error_code, "description": run.error_description}
     return {
         "task": href_of(run.task_id),
         "state": WORDS[State(run.state)],
@@ -168,10 +250,12 @@ def _run(run: RepositoryRun | None) -> dict[str, Any] | None:
     }
 
 
-def _version(record: Repository, version: Version) -> dict[str, Any]:
+def _version(record: Repository, version: Version) -> RepositoryVersionResponse:
     href = _href(record)
     counts = version.counts
-    present = {kind: {"count": counts[name], "href": None} for name, kind in _COUNTS.items() if name in counts}
+    present: dict[str, ContentCountResponse] = {
+        kind: {"count": counts[name], "href": None} for name, kind in _COUNTS.items() if name in counts
+    }
     return {
         "pulp_href": f"{href}versions/{version.number}/",
         "number": version.number,
@@ -184,8 +268,10 @@ def _version(record: Repository, version: Version) -> dict[str, Any]:
 
 def _accepted(submitted: Submitted) -> Response:
     href = href_of(submitted.task.task_id)
-    warnings = {"warnings": submitted.warnings} if submitted.warnings else {}
-    return json({"task": href, **warnings}, 202, {"Location": href, **position_header(submitted.position)})
+    body: AcceptedResponse = {"task": href}
+    if submitted.warnings:
+        body["warnings"] = [*submitted.warnings]
+    return json(body, 202, {"Location": href, **position_header(submitted.position)})
 
 
 def _href(record: Repository) -> str:
@@ -198,10 +284,3 @@ async def _existing(call: AuthenticatedCall, text: str) -> Repository:
     except ValueError:
         raise NoRepository(text) from None
     return await call.repositories.by_id(pulp_id)
-
-
-_ORDERS: Final[Mapping[str, LiteralString]] = {
-    "name": "r.repo_id",
-    "pulp_created": "r.created_at",
-    "pulp_last_updated": "r.updated_at",
-}

@@ -30,7 +30,7 @@ from pulp_api.submitting import rerun, submission
 from pulp_api.submitting.submitter import Submitted
 from pulp_api.task_reader import FoundTask
 from pulp_api.v3 import unblocked
-from pulp_api.v3.answers import Time
+from pulp_api.v3.answers import AcceptedResponse, Time
 from pulp_api.v3.asked import asked
 from pulp_api.v3.cancelling import reason_of_cancel
 from pulp_api.v3.dialect import ROOT, FieldErrors
@@ -57,6 +57,12 @@ class HistoryEntryResponse(TypedDict):
     actor: str
     effect: Annotated[str, Meta(description="`applied`, or why it had none.")]
     event: Annotated[Any, Meta(description="The event as it is in the log, in the CloudEvents format.")]
+
+
+class ProfileArtifactsResponse(TypedDict):
+    """The files of a task's diagnosis: name → URL."""
+
+    urls: dict[str, str]
 
 
 @router.get("/tasks/")
@@ -177,7 +183,8 @@ async def read_progress(call: Authenticated, task_id: str) -> Response:
 async def list_profile_artifacts(call: Authenticated, task_id: str) -> Response:
     """The files that a diagnosis of the task left, by name; there are none, as tasks are not profiled here."""
     await call.read(id_of(task_id))
-    return json({"urls": {}})
+    found: ProfileArtifactsResponse = {"urls": {}}
+    return json(found)
 
 
 @router.get("/tasks/{task_id}/history/")
@@ -216,8 +223,10 @@ async def _unblocked_at(call: Authenticated, task: queries.TaskRow, as_of: str |
 
 def _submitted(submitted: Submitted) -> Response:
     href = href_of(submitted.task.task_id)
-    warnings = {"warnings": submitted.warnings} if submitted.warnings else {}
-    return json({"task": href, **warnings}, 202, {"Location": href, **position_header(submitted.position)})
+    body: AcceptedResponse = {"task": href}
+    if submitted.warnings:
+        body["warnings"] = [*submitted.warnings]
+    return json(body, 202, {"Location": href, **position_header(submitted.position)})
 
 
 def _history_entry(entry: queries.HistoryEntry) -> HistoryEntryResponse:

@@ -2,21 +2,90 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
+from pulp_events.events import Resource
+from pulp_events.schedule_events import Missed, Overlap
 from pulp_events.task import State
 from pulp_projections.schedules.reading import ListedSchedule, ScheduleRun, failures_in_a_row
 from pulp_projections.times import moment
 
 from pulp_api.respond import instant
 from pulp_api.schedules import NoSchedule
+from pulp_api.v3.answers import Time
 from pulp_api.v3.references import Kind, user_href
 from pulp_api.v3.tasks import WORDS, href_of
 
 _MOST_FAILURES: Final = 5
 """How many of the last failures a schedule shows."""
+
+
+class TickErrorResponse(TypedDict):
+    """Why a tick brought no success."""
+
+    error_code: NotRequired[Annotated[str | None, Meta(description="Of a task that did not succeed.")]]
+    description: str | None
+
+
+class ScheduleRunResponse(TypedDict):
+    """What came of a tick."""
+
+    tick: Time
+    outcome: Annotated[
+        str,
+        Meta(description="due, submitted, refused, missed, still-running, or dropped by a change of the schedule."),
+    ]
+    missed: Annotated[int, Meta(description="How many earlier ticks passed without a task.")]
+    task: str | None
+    state: Annotated[str | None, Meta(description="That of the task.")]
+    error: TickErrorResponse | None
+    decided_at: Time
+
+
+class ScheduleResponse(TypedDict):
+    """A schedule: the fields of Pulp 3, then those that only this service has."""
+
+    pulp_href: str
+    prn: str
+    pulp_created: Time
+    pulp_last_updated: Time
+    name: str
+    task_name: Annotated[str, Meta(description="The operation.")]
+    dispatch_interval: Annotated[str | None, Meta(description="`D HH:MM:SS`; null for cron and for one time.")]
+    next_dispatch: Time | None
+    last_task: Annotated[str | None, Meta(description="The href of the task.")]
+    enabled: bool
+    cron: Annotated[str | None, Meta(description="Five fields, in `time_zone`.")]
+    interval_seconds: Annotated[int | None, Meta(description="Elapsed time between two ticks, counted from `start`.")]
+    at: Annotated[Time | None, Meta(description="The only tick.")]
+    start: Annotated[Time | None, Meta(description="No tick is earlier.")]
+    time_zone: Annotated[str, Meta(description="A name of the IANA database, such as Europe/Berlin.")]
+    missed: Annotated[Missed, Meta(description="What becomes of ticks that passed while nobody could run them.")]
+    overlap: Annotated[Overlap, Meta(description="What becomes of a tick while the last task has not ended.")]
+    arguments: Annotated[Any, Meta(extra_json_schema={"type": "object"})]
+    resources: tuple[Resource, ...] | None
+    tags: tuple[str, ...] | None
+    queue: str
+    priority: int
+    timeout_seconds: int | None
+    created_by: Annotated[str | None, Meta(description="The user's href.")]
+    updated_by: str | None
+    version: Annotated[int, Meta(description="Of the definition.")]
+    last_tick: Time | None
+    last_outcome: str | None
+    failures_in_a_row: Annotated[int, Meta(description="Of the latest ticks that have ended.")]
+    last_failures: list[ScheduleRunResponse]
+
+
+class PreviewResponse(TypedDict):
+    """The next ticks of a schedule."""
+
+    time_zone: str
+    enabled: bool
+    ticks: list[Time]
 
 
 def schedule_href(schedule_id: UUID) -> str:
@@ -32,8 +101,8 @@ def schedule_id_of(text: str) -> UUID:
         raise NoSchedule(text) from None
 
 
-def schedule_shape(listed: ListedSchedule, runs: Sequence[ScheduleRun]) -> dict[str, Any]:
-    """The 9 fields of Pulp 3, then those that only this service has. `runs` are the latest ticks, latest first."""
+def schedule_shape(listed: ListedSchedule, runs: Sequence[ScheduleRun]) -> ScheduleResponse:
+    """A schedule in JSON. `runs` are the latest ticks, latest first."""
     schedule, definition = listed.schedule, listed.schedule.definition
     task, failed = definition.task, [run for run in runs if run.has_failed]
     return {
@@ -70,7 +139,7 @@ def schedule_shape(listed: ListedSchedule, runs: Sequence[ScheduleRun]) -> dict[
     }
 
 
-def run_shape(run: ScheduleRun) -> dict[str, Any]:
+def run_shape(run: ScheduleRun) -> ScheduleRunResponse:
     """What came of a tick."""
     return {
         "tick": instant(run.tick),
@@ -83,7 +152,7 @@ def run_shape(run: ScheduleRun) -> dict[str, Any]:
     }
 
 
-def _error(run: ScheduleRun) -> dict[str, Any] | None:
+def _error(run: ScheduleRun) -> TickErrorResponse | None:
     if run.reason is not None:
         return {"description": run.reason}
     if run.error is None:

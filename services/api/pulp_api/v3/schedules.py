@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Annotated, Any, Final, LiteralString
+from typing import Annotated, Final, LiteralString
 
 from fastapi import APIRouter, Query, Request, Response
 from pulp_events.schedule import Schedule
@@ -20,23 +20,24 @@ from pulp_api.v3.asked import asked
 from pulp_api.v3.declared_filters import DeclaredFilters, column
 from pulp_api.v3.dialect import ROOT, FieldErrors
 from pulp_api.v3.identity import identity
-from pulp_api.v3.ordering import order_by
+from pulp_api.v3.ordering import order_by, ordering
 from pulp_api.v3.paging import limit_and_offset, page_of
 from pulp_api.v3.parameters import TEXT, QueryParameter, controls
 from pulp_api.v3.picking import picker
 from pulp_api.v3.references import Kind
-from pulp_api.v3.schedule_shapes import run_shape, schedule_href, schedule_id_of, schedule_shape
+from pulp_api.v3.schedule_shapes import (
+    PreviewResponse,
+    ScheduleResponse,
+    run_shape,
+    schedule_href,
+    schedule_id_of,
+    schedule_shape,
+)
 
 router = APIRouter(prefix=ROOT)
 MOST_PREVIEWED: Final = 100
 
 
-SCHEDULE_FILTERS: Final = DeclaredFilters(
-    [*controls("limit offset ordering fields exclude_fields"), QueryParameter("q", TEXT)],
-    column("name", "s.name", "exact contains"),
-    column("task_name", "s.operation", "exact contains"),
-    identity(Kind.SCHEDULE, "s.schedule_id"),
-)
 _ORDERS: Final[Mapping[str, LiteralString]] = {
     "pulp_id": "s.schedule_id",
     "pk": "s.schedule_id",
@@ -47,6 +48,12 @@ _ORDERS: Final[Mapping[str, LiteralString]] = {
     "next_dispatch": "s.next_tick",
     "dispatch_interval": "s.schedule_id",
 }
+SCHEDULE_FILTERS: Final = DeclaredFilters(
+    [*controls("limit offset fields exclude_fields"), ordering(_ORDERS), QueryParameter("q", TEXT)],
+    column("name", "s.name", "exact contains"),
+    column("task_name", "s.operation", "exact contains"),
+    identity(Kind.SCHEDULE, "s.schedule_id"),
+)
 
 
 def _order_of(texts: Sequence[str]) -> LiteralString:
@@ -163,13 +170,13 @@ async def _change(call: AuthenticatedCall, request: Request, schedule_id: str, c
     return json(await _shown(call, changed))
 
 
-async def _shown(call: AuthenticatedCall, schedule: Schedule) -> dict[str, Any]:
+async def _shown(call: AuthenticatedCall, schedule: Schedule) -> ScheduleResponse:
     async with call.service.connection() as connection:
         runs = await reading.recent_runs(connection, [schedule.schedule_id])
     return schedule_shape(ListedSchedule(schedule, tick_to_come(schedule)), runs[schedule.schedule_id])
 
 
-def _previewed(definition: Definition, now: datetime, count: int) -> dict[str, Any]:
+def _previewed(definition: Definition, now: datetime, count: int) -> PreviewResponse:
     ticks = islice(ticks_after(definition, now), count)
     return {
         "time_zone": definition.time_zone,

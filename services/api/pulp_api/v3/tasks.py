@@ -17,7 +17,7 @@ from pulp_projections.times import moment
 
 from pulp_api.respond import instant
 from pulp_api.v3.answers import Time
-from pulp_api.v3.progress import ORPHANS, ProgressReportResponse, orphan_reports, progress_reports
+from pulp_api.v3.progress import REPORTED, ProgressReportResponse, progress_reports
 from pulp_api.v3.references import Kind, user_href
 from pulp_api.v3.waiting import WaitingForResponse
 
@@ -134,8 +134,8 @@ class SingleTaskResponse(TaskResponse):
     """A task that was read by itself.
 
     One that was skipped, because of a task that it depends on, is `failed` here: no client of Pulp 3 ends its wait at
-    `skipped`. Lists, filters and counters have `skipped`. A removal of orphans has no result here but two progress
-    reports, as in Pulp 3, whose clients take a result for the whole answer.
+    `skipped`. Lists, filters and counters have `skipped`. A removal of orphans and a purge have no result here but
+    progress reports, as in Pulp 3, whose clients take a result for the whole answer.
     """
 
     rerun_of: str | None
@@ -243,8 +243,10 @@ def shape_alone(
         found["state"] = WORDS[State.FAILED]
     if found["error"] is None:
         found["error"] = _UNEXPLAINED.get(task.state)
-    if task.operation == ORPHANS and task.state is State.SUCCESSFUL:
-        found["progress_reports"], found["result"] = orphan_reports(msgspec.json.decode(task.result)), None
+    if task.state is State.SUCCESSFUL and task.operation in REPORTED:
+        counts = msgspec.json.decode(task.result)
+        reports = REPORTED[task.operation]
+        found["progress_reports"], found["result"] = reports(counts if isinstance(counts, dict) else {}), None
     return found
 
 

@@ -1,7 +1,7 @@
 """Bearer tokens: users make, list and revoke their own; administrators list and revoke all. Not in Pulp 3."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, NotRequired, TypedDict
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,7 @@ from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
 from pulp_api.logins.auth import Method
 from pulp_api.logins.authenticator import Authenticator
 from pulp_api.respond import instant, json
+from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT, FieldErrors
 from pulp_api.v3.paging import limit_and_offset, page_of
 from pulp_api.v3.parameters import flag_of
@@ -34,6 +35,23 @@ class NewToken(Struct, forbid_unknown_fields=True):
     role: Role | None = None
     """By default the caller's role."""
     expires_in_seconds: Annotated[int, Meta(ge=1, le=int(LONGEST.total_seconds()))] = int(_USUAL.total_seconds())
+
+
+class TokenResponse(TypedDict):
+    """What is known of a bearer token."""
+
+    pulp_href: str
+    id: UUID
+    name: str
+    user: str
+    role: Annotated[Role, Meta(description="The most that it allows; the role that its user has limits it as well.")]
+    pulp_created: Time
+    expires_at: Time
+    last_used_at: Annotated[Time | None, Meta(description="To about a minute.")]
+    revoked_at: Time | None
+    revoked_by: str | None
+    valid: Annotated[bool, Meta(description="Whether it is neither revoked nor expired.")]
+    token: NotRequired[Annotated[str, Meta(description="The token itself; only in the answer that creates it.")]]
 
 
 @router.get("/tokens/")
@@ -144,10 +162,10 @@ def _audit(call: AuthenticatedCall, what: What, token: BearerToken, detail: str 
     )
 
 
-def _shape(token: BearerToken) -> dict[str, Any]:
+def _shape(token: BearerToken) -> TokenResponse:
     return {
         "pulp_href": _href(token),
-        "id": str(token.token_id),
+        "id": token.token_id,
         "name": token.name,
         "user": token.user,
         "role": token.role,

@@ -16,7 +16,7 @@ from pulp_api.v3.answers import Time
 from pulp_api.v3.asked import asked
 from pulp_api.v3.declared_filters import NUMBERS, DeclaredFilters, column, flag
 from pulp_api.v3.dialect import ROOT
-from pulp_api.v3.ordering import ALL_EQUAL, order_by
+from pulp_api.v3.ordering import ALL_EQUAL, order_by, ordering
 from pulp_api.v3.paging import limit_and_offset, page_of
 from pulp_api.v3.parameters import controls
 from pulp_api.v3.picking import picker
@@ -24,8 +24,14 @@ from pulp_api.v3.references import Kind
 
 router = APIRouter(prefix=ROOT)
 _NAME_LOOKUPS: Final = "exact iexact in contains icontains"
+_ORDERS: Final[Mapping[str, LiteralString]] = {
+    **dict.fromkeys(("username", "id", "pk"), "u.name"),
+    "date_joined": "u.created_at",
+    "is_staff": "(u.role = 'admin')",
+    **dict.fromkeys(("first_name", "last_name", "email", "is_active", "is_superuser", "last_login"), ALL_EQUAL),
+}
 USER_FILTERS: Final = DeclaredFilters(
-    controls("limit offset ordering fields exclude_fields"),
+    [*controls("limit offset fields exclude_fields"), ordering(_ORDERS)],
     column("username", "u.name", _NAME_LOOKUPS),
     column("first_name", "''", _NAME_LOOKUPS),
     column("last_name", "''", _NAME_LOOKUPS),
@@ -33,18 +39,12 @@ USER_FILTERS: Final = DeclaredFilters(
     flag("is_active", "true"),
     flag("is_staff", "(u.role = 'admin')"),
 )
-_ORDERS: Final[Mapping[str, LiteralString]] = {
-    **dict.fromkeys(("username", "id", "pk"), "u.name"),
-    "date_joined": "u.created_at",
-    "is_staff": "(u.role = 'admin')",
-    **dict.fromkeys(("first_name", "last_name", "email", "is_active", "is_superuser", "last_login"), ALL_EQUAL),
-}
+_ROLE_ORDERS: Final[Mapping[str, LiteralString]] = {"name": "g.name", "id": "g.id", "pk": "g.id"}
 ROLE_FILTERS: Final = DeclaredFilters(
-    controls("limit offset ordering fields exclude_fields"),
+    [*controls("limit offset fields exclude_fields"), ordering(_ROLE_ORDERS)],
     column("name", "g.name", _NAME_LOOKUPS),
     column("id", "g.id", "exact in", NUMBERS),
 )
-_ROLE_ORDERS: Final[Mapping[str, LiteralString]] = {"name": "g.name", "id": "g.id", "pk": "g.id"}
 
 
 class UserGroupResponse(TypedDict):

@@ -16,7 +16,7 @@ from pulp_api.v3.asked import asked
 from pulp_api.v3.declared_filters import TIMES, DeclaredFilters, column, flag
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.identity import identity
-from pulp_api.v3.ordering import ALL_EQUAL, order_by
+from pulp_api.v3.ordering import ALL_EQUAL, order_by, ordering
 from pulp_api.v3.paging import limit_and_offset, page_of
 from pulp_api.v3.parameters import TEXT, QueryParameter, controls
 from pulp_api.v3.picking import picker
@@ -24,15 +24,6 @@ from pulp_api.v3.references import Kind
 from pulp_api.v3.tasks import href_of
 
 router = APIRouter(prefix=ROOT)
-WORKER_FILTERS: Final = DeclaredFilters(
-    [*controls("limit offset ordering fields exclude_fields"), QueryParameter("q", TEXT)],
-    column("name", "w.name", "exact iexact in contains icontains startswith istartswith regex iregex"),
-    column("last_heartbeat", "w.heartbeat_at", "exact lt lte gt gte range isnull", TIMES),
-    flag("online", "w.online"),
-    # A worker that shut down cleanly is not "missing" in Pulp 3; it no longer exists.
-    flag("missing", "(not w.online and w.stopped_at is null)"),
-    identity(Kind.WORKER, "w.instance_id"),
-)
 _ORDERS: Final[Mapping[str, LiteralString]] = {
     "pulp_created": "w.started_at",
     "pulp_last_updated": "w.heartbeat_at",
@@ -43,6 +34,15 @@ _ORDERS: Final[Mapping[str, LiteralString]] = {
     "versions": "w.versions::text",
     "app_type": ALL_EQUAL,
 }
+WORKER_FILTERS: Final = DeclaredFilters(
+    [*controls("limit offset fields exclude_fields"), ordering(_ORDERS), QueryParameter("q", TEXT)],
+    column("name", "w.name", "exact iexact in contains icontains startswith istartswith regex iregex"),
+    column("last_heartbeat", "w.heartbeat_at", "exact lt lte gt gte range isnull", TIMES),
+    flag("online", "w.online"),
+    # A worker that shut down cleanly is not "missing" in Pulp 3; it no longer exists.
+    flag("missing", "(not w.online and w.stopped_at is null)"),
+    identity(Kind.WORKER, "w.instance_id"),
+)
 
 
 class WorkerResponse(TypedDict):
