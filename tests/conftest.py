@@ -21,7 +21,7 @@ from tests.support.backends import BACKENDS, Backend, chosen_backend
 PARTITIONS = 4
 YUM_EXAMPLES = 12
 LIST_REQUESTS = 250
-SCHEMATHESIS_EXAMPLES = 3
+SCHEMATHESIS_EXAMPLES = 2
 
 # A slow example on a busy machine is not a failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
