@@ -15,6 +15,7 @@ from msgspec import Raw
 from pulp_accounts.passwords import hash_password
 from pulp_accounts.users import Role, add_user
 from pulp_events import admin
+from pulp_events.cursor import Cursor
 from pulp_events.events import Event
 from pulp_events.log import KafkaLog
 from pulp_events.reader import Reader
@@ -192,8 +193,8 @@ async def test_a_subscriber_that_never_reads_hurts_nobody(streams: Streams) -> N
             assert (await client.get(f"{V3}/readyz/")).json()["ready"] is True
 
 
-def cursor(topic_id: str, offsets: list[int]) -> str:
-    """An id, as a client that kept it for long may send it."""
+def old_id(topic_id: str, offsets: list[int]) -> str:
+    """An id as release 0.1 gave it, which a client may have kept."""
     return urlsafe_b64encode(json.dumps([topic_id, offsets]).encode()).decode().rstrip("=")
 
 
@@ -201,7 +202,8 @@ async def test_what_no_stream_can_begin_with(streams: Streams) -> None:
     await streams.happens(4)
     source = EventSource()
     await streams.read(source, 4)
-    foreign = source.last_id[:-8] + "AAAAAAAA"
+    foreign = "A" * 22 + source.last_id[22:]
+    behind = str(Cursor.parse(source.last_id)._replace(offsets=(0, 2, 0, 0)))  # the log ends at 1
     topic_id = admin.describe(streams.kafka, streams.topics.events).topic_id
     cases: list[tuple[str, dict[str, str], int]] = [
         ("since=yesterday", {}, 400),
@@ -210,11 +212,11 @@ async def test_what_no_stream_can_begin_with(streams: Streams) -> None:
         ("type=nonsense", {}, 400),
         ("from=start", {}, 400),
         ("", {"Last-Event-ID": "nonsense"}, 400),
-        ("", {"Last-Event-ID": foreign}, 400),
+        ("", {"Last-Event-ID": foreign}, 410),
         ("last_event_id=nonsense", {}, 400),
-        ("", {"Last-Event-ID": cursor("another topic", [0] * PARTITIONS)}, 410),
-        ("", {"Last-Event-ID": cursor(topic_id, [0] * (PARTITIONS + 1))}, 410),
-        ("", {"Last-Event-ID": cursor(topic_id, [0, 2, 0, 0])}, 410),  # the log ends at 1
+        ("", {"Last-Event-ID": old_id("another topic", [0] * PARTITIONS)}, 410),
+        ("", {"Last-Event-ID": old_id(topic_id, [0] * (PARTITIONS + 1))}, 410),
+        ("", {"Last-Event-ID": behind}, 410),
     ]
     async with streams.api.client() as client:
         for query, headers, status in cases:

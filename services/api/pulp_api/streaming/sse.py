@@ -1,15 +1,13 @@
 """Server-sent events that resume exactly (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
 import asyncio
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as NotBase64
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
+from typing import Final
 
 import msgspec
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from pulp_events.errors import BadInput, LogError, ReadError, TopicMismatch
-from pulp_events.task import Position
+from pulp_events.cursor import Cursor
+from pulp_events.errors import LogError, ReadError
 
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.streamed_events import StreamedEvent
@@ -33,40 +31,6 @@ Visible = Callable[[Sequence[StreamedEvent]], Awaitable[Container[str | None]]]
 """Returns the ids of those tasks of the events that the subscriber may see. Raises `ReadError`."""
 
 
-class Cursor(NamedTuple):
-    """A subscriber's place: the topic, and the next offset of every partition."""
-
-    topic_id: str
-    offsets: tuple[int, ...]
-
-    def encode(self) -> str:
-        """The cursor as an event id: base64url of JSON."""
-        return urlsafe_b64encode(msgspec.json.encode((self.topic_id, self.offsets))).decode().rstrip("=")
-
-    @classmethod
-    def decode(cls, text: str) -> "Cursor":
-        """Raises `BadInput` for what `encode` did not make."""
-        try:
-            padded = text + "=" * (-len(text) % 4)
-            topic_id, offsets = msgspec.json.decode(urlsafe_b64decode(padded), type=tuple[str, tuple[int, ...]])
-        except (NotBase64, ValueError, msgspec.MsgspecError, RecursionError) as error:
-            raise BadInput(f"Last-Event-ID {text!r} is no id of this stream") from error
-        return cls(topic_id, offsets)
-
-
-def check_cursor(cursor: Cursor, topic_id: str, ends: Mapping[int, int]) -> None:
-    """Raises `TopicMismatch` for a cursor of another topic, or one that is ahead of the log."""
-    if cursor.topic_id != topic_id or len(cursor.offsets) != len(ends):
-        raise TopicMismatch("the topic was made anew: this Last-Event-ID means nothing any more. Start without one")
-    for partition, offset in enumerate(cursor.offsets):
-        if not 0 <= offset <= ends[partition]:
-            raise TopicMismatch(
-                f"this Last-Event-ID is at {Position(partition, offset)}, and the log ends at"
-                f" {Position(partition, ends[partition])}: it"
-                " was cut at its end, or the topic was made anew. Start without one"
-            )
-
-
 async def messages(
     hub: Hub, cursor: Cursor, wanted: Wanted, ended: Ended, visible: Visible | None = None
 ) -> AsyncIterator[bytes]:
@@ -80,7 +44,7 @@ async def messages(
     clock = asyncio.get_running_loop()
 
     def place() -> bytes:
-        return f"id: {Cursor(cursor.topic_id, tuple(offsets)).encode()}\n".encode()
+        return f"id: {Cursor(cursor.topic_id, tuple(offsets))}\n".encode()
 
     yield _RETRY + place() + b"\n"
     sent_at = asked_at = clock.time()

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse
 from pulp_events.audit import What
 from pulp_events.codec import TYPES
+from pulp_events.cursor import Cursor
 from pulp_events.errors import BadInput, PulpError
 from starlette.types import Receive, Scope, Send
 
@@ -18,7 +19,7 @@ from pulp_api.logins.authenticator import Authenticator
 from pulp_api.logins.basic import RequestOrigin
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.seats import Seat, Seats
-from pulp_api.streaming.sse import Cursor, Wanted, check_cursor, messages
+from pulp_api.streaming.sse import Wanted, messages
 from pulp_api.streaming.streamed_events import UNDECODABLE, StreamedEvent
 from pulp_api.streaming.visible_tasks import VisibleTasks
 from pulp_api.submitting.submission import task_id_of
@@ -52,10 +53,10 @@ async def stream_start(
             raise BadInput(f"{name}: no such parameter, there are {', '.join(sorted(_NAMES))}")
     since_ms = None if since is None else _milliseconds(since)
     last = request.headers.get("last-event-id") or last_event_id
-    cursor = Cursor.decode(last) if last else None
+    cursor = Cursor.parse(last) if last else None
     ends = await call.service.log.end_offsets()
     if cursor is not None:
-        check_cursor(cursor, hub.topic_id, ends)
+        cursor.check(hub.topic_id, ends)
         return cursor
     if since_ms is not None:
         start = await call.service.log.offsets_since(since_ms)
@@ -63,7 +64,7 @@ async def stream_start(
         # Start where the read model is, so that a client which opens a stream and then reads a task misses nothing.
         shown = call.service.positions.current()
         start = {partition: min(end, shown.get(partition, end)) for partition, end in ends.items()}
-    return Cursor(hub.topic_id, tuple(start[partition] for partition in range(hub.partitions)))
+    return Cursor.at(hub.topic_id, start)
 
 
 @router.get("/events/")
