@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from pulp_events.async_subscription import AsyncSubscription, subscribe_async
+    from pulp_events.cursor import Cursor, Start, parse_start
     from pulp_events.errors import PulpError
     from pulp_events.events import (
         Accepted,
@@ -25,19 +27,23 @@ if TYPE_CHECKING:
         UnknownEvent,
         json_value,
     )
+    from pulp_events.filters import Filter
     from pulp_events.subscription import Received, Subscription, subscribe
     from pulp_events.task import FINAL, Ignored, Position, Reason, State, Task, evolve
 
-_MODULES: Final = ("errors", "events", "task", "subscription")
-"""Where the names are; the last one loads Kafka's client."""
+_MODULES: Final = ("errors", "events", "task", "cursor", "filters", "subscription", "async_subscription")
+"""Where the names are; the last two load Kafka's client."""
 
 __all__ = [
     "FINAL",
     "Accepted",
     "Access",
+    "AsyncSubscription",
     "AttemptFailed",
     "CancelRequested",
+    "Cursor",
     "Event",
+    "Filter",
     "Finished",
     "Ignored",
     "Outcome",
@@ -49,6 +55,7 @@ __all__ = [
     "Received",
     "Resource",
     "Retry",
+    "Start",
     "Started",
     "State",
     "Subscription",
@@ -57,7 +64,9 @@ __all__ = [
     "UnknownEvent",
     "evolve",
     "json_value",
+    "parse_start",
     "subscribe",
+    "subscribe_async",
 ]
 
 

@@ -89,7 +89,7 @@ class Reader:
         for message in self._take(timeout_s, most):
             error = message.error()
             if error is not None:
-                self._fault = self._fault or self._fault_of(error)
+                self._fault = self._fault or fault_of(self._kafka, self._topic, error, self._next)
                 continue
             record = record_of(message, self._headers)
             self._headers = record.headers
@@ -146,14 +146,16 @@ class Reader:
     ) -> None:
         self.close()
 
-    def _fault_of(self, error: KafkaError) -> LogError | None:
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            return OffsetOutOfRange.lost(self._topic, f"{error.str()}; next offsets: {self._next}")
-        if error.code() in _TRANSIENT:
-            return None
-        if (refused := refusal(self._kafka, error)) is not None:
-            return refused
-        return LogUnavailable(f"{self._topic} cannot be read: {error.str()}")
+
+def fault_of(kafka: Kafka, topic: str, error: KafkaError, positions: Mapping[int, int]) -> LogError | None:
+    """What an error that came in place of a message means for a reader; None if the client goes on by itself."""
+    if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        return OffsetOutOfRange.lost(topic, f"{error.str()}; next offsets: {dict(positions)}")
+    if error.code() in _TRANSIENT:
+        return None
+    if (refused := refusal(kafka, error)) is not None:
+        return refused
+    return LogUnavailable(f"{topic} cannot be read: {error.str()}")
 
 
 def record_of(message: Message, usual: Headers = ()) -> Record:

@@ -1,79 +1,151 @@
-"""Following events, for downstream programs: replay from a stored position, then live."""
+"""Following events, for downstream programs: replay from a stored place, then live."""
 
 import os
+import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 from uuid import UUID
 
 from pulp_events import admin
-from pulp_events.codec import decode, key_of
-from pulp_events.errors import BadInput, OffsetOutOfRange, SettingsError, TopicMismatch, UndecodableRecord
-from pulp_events.events import Event, UnknownEvent
+from pulp_events.cursor import Cursor, Start, checked_time, parse_start
+from pulp_events.errors import BadInput, OffsetOutOfRange, SettingsError, TopicMismatch
+from pulp_events.filters import EVERYTHING, Filter, Origins
+from pulp_events.group_reader import GroupReader
 from pulp_events.kafka import Kafka, Servers
 from pulp_events.local_stack import find_kafka
-from pulp_events.reader import Reader, Record
+from pulp_events.look_back import LookBack
+from pulp_events.reader import Reader
 from pulp_events.security import KEYS, read
-from pulp_events.task import Position
+from pulp_events.selection import Received, Selection
 from pulp_events.topics import Topics
 
+__all__ = ["Received", "Subscription", "subscribe"]
 
-class Received(NamedTuple):
-    """One record of the log. Store `position` (or `Subscription.positions`) together with its effect."""
+_PAGE: Final = 1000
+_WAIT_S: Final = 0.5
+"""How long an iteration waits at a time: it stops as soon after it is told to."""
 
-    position: Position
-    timestamp_ms: int
-    """The broker's time of the append."""
-    event: Event | UnknownEvent | None
-    """None if the record is not an event of the contract; `error` says why."""
-    error: str | None
-    raw: bytes | None
-    """The record's value as it is in the log, unknown fields included."""
+
+class Source(NamedTuple):
+    """The topic that a subscription reads, and how."""
+
+    kafka: Kafka
+    info: admin.TopicInfo
+    reader: Reader | GroupReader
+    ends: Mapping[int, int] | None
+    """Where to stop; None to go on."""
+    group: str | None
 
 
 class Subscription:
     """An iterator over the events topic, in log order within each partition. Use it in a `with` statement.
 
-    Store `positions` in one transaction with what you derive from the events, and pass them to `subscribe` later. It
-    continues with the next record, so each one takes effect exactly once.
+    Store `cursor` in one transaction with what you derive from the events, and pass it to `subscribe` later as `since`.
+    It continues with the next record, so each one takes effect exactly once. It reads no faster than you take: memory
+    is bounded however slow you are. Of a consumer group, an event counts as done once you ask for the next one.
     """
 
-    def __init__(self, reader: Reader, topic_id: str, ends: Mapping[int, int] | None, task_id: UUID | None) -> None:
-        self.topic_id = topic_id
-        self._reader = reader
-        self._positions = reader.positions
-        self._ends = ends
-        self._key = None if task_id is None else key_of(task_id)
-        self._ready: deque[Record] = deque()
+    def __init__(self, connect: Callable[["Subscription"], Source], wanted: Filter) -> None:
+        self._ready: deque[tuple[int, int, Received | None]] = deque()
+        self._stopping = threading.Event()
+        self._returned = 0
+        self._last: tuple[int, int] | None = None
+        source = connect(self)
+        self.topic_id = source.info.topic_id
+        self._source = source
+        self._reader = source.reader
+        self._positions = source.reader.positions
+        memory = Origins()
+        look_back = LookBack(source.kafka, source.info.name, source.info.partitions, memory)
+        self._selection = Selection(wanted, memory, look_back.find)
 
     @property
     def positions(self) -> dict[int, int]:
-        """The next offset of each partition: exactly the records before it were returned."""
+        """The next offset of each partition: exactly the records before it were returned, or did not fit the filter.
+
+        Of a consumer group only the partitions that this member has.
+        """
         return dict(self._positions)
+
+    @property
+    def cursor(self) -> Cursor:
+        """The same as one text that all doors share: `str(events.cursor)`. Raises `BadInput` for a consumer group."""
+        if self._source.group is not None:
+            raise BadInput(f"the place of group {self._source.group} is in Kafka, and no member knows all of it")
+        return Cursor.at(self.topic_id, self._positions)
 
     def poll(self, timeout_s: float) -> Received | None:
         """The next event, or None after the timeout. Raises `OffsetOutOfRange`, `LogUnavailable`."""
         if not self._ready:
-            for records in self._reader.poll(timeout_s, most=1000).values():
-                self._ready.extend(records)
-        while self._ready:
-            record = self._ready.popleft()
-            if self._ends is not None and record.offset >= self._ends[record.partition]:
-                continue  # written after the subscription began: its position must not move past it
-            self._positions[record.partition] = record.offset + 1
-            if self._key is None or record.key == self._key:
-                return _receive(record)
-        return None
+            self._fill(timeout_s)
+        return self._take()
+
+    def commit(self) -> None:
+        """Of a consumer group: all events that were returned are done, also the last one. Returns once Kafka has it.
+
+        Without it, what is done is committed every second, and by `close`. Raises `LogUnavailable`, `LogRefused`.
+        """
+        self._pass_on()
+        if isinstance(self._reader, GroupReader):
+            self._reader.commit()
+
+    def stop(self) -> None:
+        """End an iteration after the event that is being handled. From any thread, or from a signal handler."""
+        self._stopping.set()
 
     def close(self) -> None:
-        """Close the connection; `positions` stays readable."""
+        """Close the connection; `positions` and `cursor` stay readable."""
         self._reader.close()
 
+    def _fill(self, timeout_s: float) -> None:
+        """Wait for a page of records. Whatever breaks, `_take` returns nothing twice and leaves out nothing."""
+        self._pass_on()
+        ends = self._source.ends
+        for records in self._reader.poll(timeout_s, most=_PAGE).values():
+            # What was written after the subscription began is left out: the position must not move past it.
+            wanted = [each for each in records if ends is None or each.offset < ends[each.partition]]
+            items = self._selection.of(wanted)
+            self._ready.extend(
+                (record.partition, record.offset + 1, item) for record, item in zip(wanted, items, strict=True)
+            )
+
+    def _take(self) -> Received | None:
+        self._pass_on()
+        while self._ready:
+            partition, after, item = self._ready.popleft()
+            self._positions[partition] = after
+            self._last = partition, after
+            if item is not None:
+                self._returned += 1
+                return item
+            self._pass_on()
+        return None
+
+    def _pass_on(self) -> None:
+        """The event that was returned last is done, since the caller asks for more."""
+        if self._last is not None and isinstance(self._reader, GroupReader):
+            self._reader.done(*self._last)
+        self._last = None
+
+    def _drop(self, partitions: Collection[int]) -> None:
+        """Another member of the group has these partitions now."""
+        self._ready = deque(each for each in self._ready if each[0] not in partitions)
+        for partition in partitions:
+            self._positions.pop(partition, None)
+
+    @property
+    def _is_over(self) -> bool:
+        ends = self._source.ends
+        if self._stopping.is_set():
+            return True
+        return ends is not None and all(self._positions[partition] >= end for partition, end in ends.items())
+
     def __iter__(self) -> Iterator[Received]:
-        while self._ends is None or any(self._positions[partition] < end for partition, end in self._ends.items()):
-            received = self.poll(0.5)
+        while not self._is_over:
+            received = self.poll(_WAIT_S)
             if received is not None:
                 yield received
 
@@ -83,7 +155,18 @@ class Subscription:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            self._pass_on()  # an event whose handling failed is not done
         self.close()
+
+    def __repr__(self) -> str:
+        place = f"in group {self._source.group}" if self._source.group else f"at {self.cursor}"
+        wanted = self._selection.wanted
+        narrowed = "" if wanted == EVERYTHING else f", {wanted}"
+        return (
+            f"<Subscription to {self._source.info.name} on {self._source.kafka}, {place}{narrowed},"
+            f" {self._returned} events so far>"
+        )
 
 
 def subscribe(
@@ -91,48 +174,116 @@ def subscribe(
     *,
     security: Mapping[str, str] | None = None,
     prefix: str | None = None,
+    since: Start | str | None = None,
     positions: Mapping[int, int] | None = None,
     topic_id: str | None = None,
-    since: datetime | None = None,
+    filter: Filter = EVERYTHING,
     task_id: UUID | None = None,
+    group: str | None = None,
     follow: bool = True,
 ) -> Subscription:
-    """Typed events with their positions, from the start of the log, from stored positions, or from a broker time on.
+    """Typed events with their positions, from the start of the log, from a stored place, or from a broker time on.
 
     Without `bootstrap` (HOST:PORT of a broker) it reads the Kafka that PULP_KAFKA names, or that of the running local
     stack (`pulp-tasks up`; PULP_DATA names its folder if it is not the default). Without `prefix` it uses the topics of
     that installation, or `pulp.tasks`. `security` holds settings such as PULP_KAFKA_SECURITY_PROTOCOL, which
     docs/operate/kafka.md lists; without it they come from the environment.
 
-    `positions` are next offsets by partition, as `Subscription.positions` returned them. Pass the `topic_id` that
-    belongs to them, and a topic that was deleted and created again is refused (`TopicMismatch`) instead of read from a
-    wrong offset. A partition that `positions` does not name is read from its first record. `task_id` selects one task's
-    records. With `follow=False` it ends where the log ended when it began; otherwise it waits for more, also while
-    brokers are away.
+    `since` is `beginning`, `now`, a time with its zone, or a cursor: the text or the value that `Subscription.cursor`
+    gave, or another door. Without it everything is read. A cursor of a topic that was deleted and created again is
+    refused (`TopicMismatch`) instead of read from a wrong offset. `positions` with `topic_id` say the same by
+    partition; a partition that they do not name is read from its first record.
+
+    `filter` narrows what is returned, and `task_id` is short for a filter on one task. If a filter asks for something
+    that only a task's `accepted` event tells, that event is looked for further back in the log where necessary.
+
+    `group` names a consumer group: its members share the events, each event goes to one of them at least once, and
+    Kafka keeps the place. `since` then says where a new group begins. An event counts as done when the next one is
+    asked for; after a crash those come again that were not committed yet.
+
+    With `follow=False` it ends where the log ended when it began; otherwise it waits for more, also while brokers are
+    away.
 
     Raises `SettingsError` if no Kafka is named and no local stack runs, or if a setting is wrong, `LogUnavailable` if
     Kafka is away or has no such topic, `LogRefused` if it refuses the login or a right, `OffsetOutOfRange` (now or from
-    the iterator) if the log does not hold the wanted offset, `BadInput` for a `since` without a time zone or together
-    with `positions`.
+    the iterator) if the log does not hold the wanted offset, `BadInput` for arguments that do not go together, a text
+    that is no `since`, or a time without a zone.
     """
-    if since is not None and positions is not None:
-        raise BadInput("a subscription starts from positions or from a time, not from both")
-    if since is not None and since.tzinfo is None:
-        raise BadInput(f"since={since.isoformat()}: a time with its zone is expected")
+    start = _checked_start(since, positions, group, follow=follow)
+    if task_id is not None:
+        filter = _narrowed(filter, task_id)
     kafka, usual = _installation(bootstrap, security)
     topic = Topics.named(prefix or usual).events
-    connection = admin.connect(kafka)
-    info = admin.describe(connection, topic)
-    if topic_id is not None and topic_id != info.topic_id:
-        raise TopicMismatch(f"topic {topic} was made anew (id {info.topic_id}, not {topic_id}): offsets start again")
-    ends = admin.end_offsets(connection, topic, info.partitions)
-    if since is not None:
-        start = admin.offsets_since(connection, topic, info.partitions, max(0, int(since.timestamp() * 1000)))
-    elif positions is not None:
-        start = {**dict.fromkeys(ends, 0), **_checked(positions, ends, topic)}
-    else:
-        start = admin.begin_offsets(connection, topic, info.partitions)
-    return Subscription(Reader(kafka, topic, start), info.topic_id, None if follow else ends, task_id)
+
+    def connect(subscription: Subscription) -> Source:
+        connection = admin.connect(kafka)
+        info = admin.describe(connection, topic)
+        if topic_id is not None and topic_id != info.topic_id:
+            raise TopicMismatch(
+                f"topic {topic} was made anew (id {info.topic_id}, not {topic_id}): offsets start again"
+            )
+        ends = admin.end_offsets(connection, topic, info.partitions)
+        places = _places(connection, info, ends, start, positions)
+        if group is None:
+            return Source(kafka, info, Reader(kafka, topic, places()), None if follow else ends, None)
+        reader = GroupReader(kafka, topic, info.topic_id, group, places, subscription._drop)
+        return Source(kafka, info, reader, None, group)
+
+    return Subscription(connect, filter)
+
+
+def _checked_start(
+    since: Start | str | None, positions: Mapping[int, int] | None, group: str | None, *, follow: bool
+) -> Start:
+    if since is not None and positions is not None:
+        raise BadInput("a subscription starts from positions or from since, not from both")
+    if group is not None and positions is not None:
+        raise BadInput(
+            f"the place of group {group} is in Kafka: give no positions; since says where a new group begins"
+        )
+    if group is not None and not follow:
+        raise BadInput(f"members of group {group} share the partitions, so none of them can tell where the log ends")
+    if isinstance(since, datetime):
+        return checked_time(since)
+    if isinstance(since, str):
+        return parse_start(since)
+    return "beginning" if since is None else since
+
+
+def _narrowed(filter: Filter, task_id: UUID) -> Filter:
+    if filter.tasks:
+        raise BadInput("a subscription takes task_id or the tasks of a filter, not both")
+    return Filter(
+        types=filter.types,
+        tasks=(task_id,),
+        operations=filter.operations,
+        resources=filter.resources,
+        actors=filter.actors,
+        groups=filter.groups,
+    )
+
+
+def _places(
+    connection: admin.Connection,
+    info: admin.TopicInfo,
+    ends: Mapping[int, int],
+    start: Start,
+    positions: Mapping[int, int] | None,
+) -> Callable[[], Mapping[int, int]]:
+    """Where to begin, by partition; Kafka is asked when it is called."""
+    topic, partitions = info.name, info.partitions
+    if positions is not None:
+        checked = {**dict.fromkeys(ends, 0), **_checked(positions, ends, topic)}
+        return lambda: checked
+    if isinstance(start, Cursor):
+        start.check(info.topic_id, ends)
+        return lambda: start.positions
+    if isinstance(start, datetime):
+        since_ms = max(0, int(start.timestamp() * 1000))
+        return lambda: admin.offsets_since(connection, topic, partitions, since_ms)
+    if start == "now":
+        return lambda: ends
+    return lambda: admin.begin_offsets(connection, topic, partitions)
 
 
 def _installation(bootstrap: Servers | None, given: Mapping[str, str] | None) -> tuple[Kafka, str]:
@@ -157,12 +308,3 @@ def _checked(positions: Mapping[int, int], ends: Mapping[int, int], topic: str) 
                 " the log was cut at its end, or the topic was made anew"
             )
     return positions
-
-
-def _receive(record: Record) -> Received:
-    position = Position(record.partition, record.offset)
-    try:
-        event = decode(record.key, record.value)
-    except UndecodableRecord as error:
-        return Received(position, record.timestamp_ms, None, error.reason, record.value)
-    return Received(position, record.timestamp_ms, event, None, record.value)

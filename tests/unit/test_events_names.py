@@ -14,10 +14,13 @@ def test_the_public_names() -> None:
     assert sorted(pulp_events.__all__) == [
         "Accepted",
         "Access",
+        "AsyncSubscription",
         "AttemptFailed",
         "CancelRequested",
+        "Cursor",
         "Event",
         "FINAL",
+        "Filter",
         "Finished",
         "Ignored",
         "Outcome",
@@ -29,6 +32,7 @@ def test_the_public_names() -> None:
         "Received",
         "Resource",
         "Retry",
+        "Start",
         "Started",
         "State",
         "Subscription",
@@ -37,7 +41,9 @@ def test_the_public_names() -> None:
         "UnknownEvent",
         "evolve",
         "json_value",
+        "parse_start",
         "subscribe",
+        "subscribe_async",
     ]
     assert all(getattr(pulp_events, name) is not None for name in pulp_events.__all__)
 

@@ -9,7 +9,8 @@ from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from confluent_kafka import KafkaError
 from pulp_events.errors import OffsetOutOfRange
-from pulp_events.reader import Reader
+from pulp_events.kafka import Kafka
+from pulp_events.reader import fault_of
 from pulp_processor.consuming import internals
 from pulp_processor.consuming.partition_reader import PartitionReader
 
@@ -36,8 +37,7 @@ async def test_of_a_rebuild() -> None:
 
 @pytest.mark.parametrize("code", [KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE])
 def test_of_a_reader(code: int) -> None:
-    with Reader("127.0.0.1:1", "events", {3: 5}) as reader:
-        fault = reader._fault_of(KafkaError(code))
+    fault = fault_of(Kafka("127.0.0.1:1"), "events", KafkaError(code), {3: 5})
     assert isinstance(fault, OffsetOutOfRange)
     assert re.search(rf"events no longer .*\{{3: 5\}}\)\. {ADVICE}", str(fault))
 

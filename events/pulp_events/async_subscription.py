@@ -1,0 +1,129 @@
+"""The same subscription for programs on asyncio."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import ParamSpec, Self
+
+from pulp_events.cursor import Cursor
+from pulp_events.selection import Received
+from pulp_events.subscription import _WAIT_S, Subscription, subscribe
+
+P = ParamSpec("P")
+
+
+class AsyncSubscription:
+    """A `Subscription` for `async with` and `async for`. A thread of its own waits for Kafka, never the event loop.
+
+    It reads a page ahead and no more. A task that is cancelled as it waits loses no event: whoever asks next gets it.
+    """
+
+    def __init__(self, begin: Callable[[], Subscription]) -> None:
+        self._begin = begin
+        self._subscription: Subscription | None = None
+        self._filling: asyncio.Future[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "subscription")
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place behind the last event that was returned. Raises `BadInput` for a consumer group."""
+        return self._begun.cursor
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """The next offset of each partition."""
+        return self._begun.positions
+
+    @property
+    def topic_id(self) -> str:
+        """The id of the topic."""
+        return self._begun.topic_id
+
+    async def poll(self, timeout_s: float) -> Received | None:
+        """The next event, or None after the timeout. Raises `OffsetOutOfRange`, `LogUnavailable`."""
+        begun = self._begun
+        if not begun._ready:
+            # Shielded: a thread cannot be cancelled, and what it reads is for the next one who asks.
+            self._filling = self._filling or self._in_thread(begun._fill, timeout_s)
+            await asyncio.shield(self._filling)
+            self._filling = None
+        return begun._take()
+
+    async def commit(self) -> None:
+        """Of a consumer group: all events that were returned are done. Raises `LogUnavailable`, `LogRefused`."""
+        await self._settled()
+        await self._in_thread(self._begun.commit)
+
+    def stop(self) -> None:
+        """End an iteration after the event that is being handled."""
+        self._begun.stop()
+
+    async def close(self) -> None:
+        """Close the connection; `cursor` and `positions` stay readable."""
+        try:
+            await self._settled()
+        finally:
+            try:
+                await self._in_thread(self._begun.close)
+            finally:
+                self._thread.shutdown(wait=False)
+
+    async def __aiter__(self) -> AsyncIterator[Received]:
+        begun = self._begun
+        while not begun._is_over:
+            received = await self.poll(_WAIT_S)
+            if received is not None:
+                yield received
+
+    async def __aenter__(self) -> Self:
+        beginning = asyncio.get_running_loop().run_in_executor(self._thread, self._begin)
+        try:
+            self._subscription = await asyncio.shield(beginning)
+        except BaseException:
+            beginning.add_done_callback(_close_if_begun)
+            self._thread.shutdown(wait=False)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            await self._settled()
+            self._begun._pass_on()
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<Async{repr(self._subscription)[1:]}" if self._subscription else "<AsyncSubscription, not begun>"
+
+    @property
+    def _begun(self) -> Subscription:
+        if self._subscription is None:
+            raise RuntimeError("use the subscription in an `async with` statement")
+        return self._subscription
+
+    async def _settled(self) -> None:
+        """Wait until the thread is idle. What it read waits for whoever asks next, and so does an error."""
+        if self._filling is not None:
+            await asyncio.wait([self._filling])
+
+    def _in_thread(self, function: Callable[..., None], *arguments: float) -> "asyncio.Future[None]":
+        return asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+def _close_if_begun(beginning: "asyncio.Future[Subscription]") -> None:
+    if not beginning.cancelled() and beginning.exception() is None:
+        beginning.result().close()
+
+
+def _made_async(function: Callable[P, Subscription]) -> Callable[P, AsyncSubscription]:
+    def begin(*args: P.args, **kwargs: P.kwargs) -> AsyncSubscription:
+        return AsyncSubscription(lambda: function(*args, **kwargs))
+
+    begin.__name__ = begin.__qualname__ = "subscribe_async"
+    begin.__doc__ = "What `subscribe` does, for `async with`: it takes the same arguments, and connects on entry."
+    return begin
+
+
+subscribe_async = _made_async(subscribe)
