@@ -5,7 +5,7 @@
 
 It needs the package pulp-tasks and nothing else. Kafka is that of PULP_KAFKA, else that of the local stack that runs.
 
-Stop it whenever you like, with kill -9 if you must: it goes on where it was. The counts and the positions of the
+Stop it whenever you like, with kill -9 if you must: it goes on where it was. The counts and the cursor behind the
 events that are in them change in one transaction, so no event is counted twice or left out.
 """
 
@@ -22,8 +22,7 @@ create table if not exists tasks (task_id text primary key, task blob not null);
 create table if not exists outcomes (
     operation text, outcome text, tasks integer not null, primary key (operation, outcome)
 );
-create table if not exists positions (partition integer primary key, next_offset integer not null);
-create table if not exists topic (id text not null);
+create table if not exists place (cursor text not null);
 """
 
 
@@ -39,28 +38,17 @@ def main(arguments: list[str]) -> None:
         database.executescript(TABLES)
         with resume(database, options.kafka, options.prefix, follow=options.follow) as events:
             for received in events:
-                with database:  # one transaction for the effect and the position
+                with database:  # one transaction for the effect and the place
                     count(database, received)
-                    store_position(database, received)
+                    store(database, str(events.cursor))
         for operation, outcome, tasks in database.execute("select * from outcomes order by 1, 2"):
             print(f"{operation:<20} {outcome:<12} {tasks}")
 
 
 def resume(database: sqlite3.Connection, kafka: str | None, prefix: str | None, *, follow: bool) -> Subscription:
-    """The stream after the stored positions; from the start of the log if there are none."""
-    positions = dict(database.execute("select partition, next_offset from positions"))
-    topic_id = database.execute("select id from topic").fetchone()
-    events = subscribe(
-        kafka,
-        prefix=prefix,
-        positions=positions or None,
-        topic_id=topic_id[0] if topic_id else None,  # a topic made anew is refused: its offsets mean something else
-        follow=follow,
-    )
-    if topic_id is None:
-        with database:
-            database.execute("insert into topic values (?)", (events.topic_id,))
-    return events
+    """The events after the stored place; from the start of the log if there is none."""
+    place = database.execute("select cursor from place").fetchone()
+    return subscribe(kafka, prefix=prefix, since=place[0] if place else "beginning", follow=follow)
 
 
 def count(database: sqlite3.Connection, received: Received) -> None:
@@ -84,10 +72,10 @@ def count(database: sqlite3.Connection, received: Received) -> None:
         )
 
 
-def store_position(database: sqlite3.Connection, received: Received) -> None:
-    """The next event of this partition is the one after `received`."""
-    partition, offset = received.position
-    database.execute("insert or replace into positions values (?, ?)", (partition, offset + 1))
+def store(database: sqlite3.Connection, cursor: str) -> None:
+    """The next time it goes on there. A cursor of a topic that was made anew is refused: its offsets mean others."""
+    database.execute("delete from place")
+    database.execute("insert into place values (?)", (cursor,))
 
 
 if __name__ == "__main__":

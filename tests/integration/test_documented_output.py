@@ -133,6 +133,23 @@ async def test_a_task_is_found_by_the_beginning_of_its_id(command: Command) -> N
     assert "is not the id of a task" in command("events", "tail", "--task", "../content").stderr
 
 
+async def test_events_by_filter_and_from_the_cursor_of_a_line(command: Command) -> None:
+    tail = ("events", "tail", "--no-follow")
+    values = [json.loads(line) for line in command(*tail, "--output", "json").stdout.splitlines()]
+    for number, value in enumerate(values):
+        rest = command(*tail, "--output", "json", "--since", value["cursor"]).stdout.splitlines()
+        assert [json.loads(line) for line in rest] == values[number + 1 :]
+    assert command(*tail, "--since", "now").stdout == ""
+    assert len(command(*tail, "--since", "beginning").stdout.splitlines()) == 7
+    finished = [value for value in values if value["event"] and value["event"]["type"].endswith(".finished.v1")]
+    assert len(command(*tail, "--operation", "sync", "--type", "finished").stdout.splitlines()) == len(finished) == 1
+    assert command(*tail, "--operation", "publish").stdout == ""
+    assert len(command(*tail, "--actor", "user:admin").stdout.splitlines()) == 6
+    wrong = command(*tail, "--resource", "zoo")
+    assert (wrong.returncode, wrong.stdout) == (64, "")
+    assert "resource=zoo: TYPE:ID is expected, such as repository:zoo" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     "since", ["0001-01-01", "1h", "2 hours ago", "yesterday", "1970-01-01T00:00:00Z", "2026-01-01T00:00:00+02:00"]
 )

@@ -131,7 +131,7 @@ async def test_async_iteration_stops_cleanly_and_its_errors_come_out(
             async for _ in events:
                 events.stop()
         assert events.positions[0] == 1
-        with pytest.raises(BadInput, match="no cursor|expected is"):
+        with pytest.raises(BadInput, match="expected is beginning"):
             async with subscribe_async(backend.kafka, prefix=prefix, since="yesterday"):
                 pass
 
@@ -170,9 +170,8 @@ async def test_members_of_a_group_share_the_events(
         while len(set(shares[0]) | set(shares[1])) < count:  # noqa: ASYNC110  # threads cannot be waited for from here
             await asyncio.sleep(0.05)
         stop.set()
-    assert {partition: sorted(set(by_partition(shares[0] + shares[1]).get(partition, []))) for partition in expected} == (
-        expected
-    )
+    came = by_partition(shares[0] + shares[1])
+    assert {each: sorted(set(came.get(each, []))) for each in expected} == expected
     with subscribe(backend.kafka, prefix=prefix, group=f"{prefix}-group") as events:  # all of it is done
         last = await log.append(accepted(), 0)
         assert await asyncio.to_thread(taken, events, 1) == [last]

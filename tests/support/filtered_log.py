@@ -45,7 +45,7 @@ def filtered(records: Sequence[Record], wanted: Filter) -> dict[int, list[Positi
             (wanted.groups, {UUID(said["group_id"])} if said.get("group_id") else set()),
             (wanted.resources, used),
         )
-        if all(not asked or has & set(asked) for asked, has in conditions):  # type: ignore[arg-type, operator]  # texts
+        if all(not asked or has & set(asked) for asked, has in conditions):
             found[record.partition].append(Position(record.partition, record.offset))
     return found
 
@@ -77,7 +77,9 @@ def busy(seed: int, partitions: int, *, tasks: int = 30) -> list[tuple[Event, in
 
 def _whole(random: Random, number: int) -> list[Event]:
     task_id = UUID(int=random.getrandbits(128), version=4)
-    used = [Resource("repository", name, random.choice(list(Access))) for name in ("zoo", "farm") if random.random() < 0.5]
+    used = [
+        Resource("repository", name, random.choice(list(Access))) for name in ("zoo", "farm") if random.random() < 0.5
+    ]
     first = accepted(
         task_id,
         operation=random.choice(["sync", "publish", "copy"]),

@@ -1,7 +1,7 @@
 """`pulp-tasks events`: the event log."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,9 +20,26 @@ from pulp_deploy.commands.target import Target, data_option
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from pulp_events import Received, Subscription
+    from pulp_events import Filter, Received, Start, Subscription
 
 _LOOK_EVERY_S: Final = 0.5
+
+
+class Since(click.ParamType):
+    """Where to begin: a word, a cursor, or a time; its value is a `Start`."""
+
+    name = "since"
+
+    def convert(self, value: "Start", param: click.Parameter | None, ctx: click.Context | None) -> "Start":
+        from pulp_events.cursor import parse_start
+        from pulp_events.errors import BadInput
+
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_start(value)
+        except BadInput:
+            return TIME.convert(value, param, ctx)
 
 
 @click.group(cls=Group, epilog=examples("pulp-tasks events tail --since 15m"))
@@ -31,30 +48,68 @@ def events() -> None:
 
 
 @events.command(
-    epilog=examples("pulp-tasks events tail --since 15m", "pulp-tasks events tail --no-follow --output json")
+    epilog=examples(
+        "pulp-tasks events tail --since 15m",
+        "pulp-tasks events tail --since now --operation sync --type finished",
+        "pulp-tasks events tail --no-follow --output json",
+    )
 )
-@click.option("--since", type=TIME, help=f"Start at this time, else at the start of the log: {FORMS}.")
+@click.option(
+    "--since",
+    type=Since(),
+    metavar="WHEN",
+    help=f"Start there, else at the start of the log: beginning, now, a time ({FORMS}), or a cursor.",
+)
 @click.option("--task", type=TaskIdType(), metavar="ID", shell_complete=task_ids, help="Show events of one task only.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Such as finished. This and those below: repeat.")
+@click.option("--operation", "operations", multiple=True, metavar="NAME", help="Only tasks of this operation.")
+@click.option("--resource", "resources", multiple=True, metavar="TYPE:ID", help="Only tasks that use this resource.")
+@click.option("--actor", "actors", multiple=True, metavar="user:NAME", help="Only tasks that this user submitted.")
+@click.option("--group", "groups", multiple=True, type=click.UUID, metavar="ID", help="Only tasks of this group.")
 @click.option("--json", "as_json", is_flag=True, hidden=True, help="The same as --output json.")
 @click.option("--no-follow", is_flag=True, help="Stop where the log ends now.")
 @data_option
 @output_option
 def tail(
-    since: datetime | None, task: TaskId | None, as_json: bool, no_follow: bool, data: Path | None, output: str
+    since: "Start | None",
+    task: TaskId | None,
+    as_json: bool,
+    no_follow: bool,
+    data: Path | None,
+    output: str,
+    **fields: tuple[Any, ...],
 ) -> None:
     """Print events as they come, in log order within each partition.
 
-    With --output json each line is a JSON object (JSON Lines) with the event as it stands in the log.
+    With --output json each line is a JSON object (JSON Lines) with the event as it stands in the log, and with the
+    cursor behind it, from which --since or any other way to follow events goes on.
     """
     from pulp_events import subscribe
 
+    wanted = _filter(fields)
     target = Target.find(data)
     task_id = None if task is None else _uuid(task, target)
     with subscribe(
-        target.need_kafka(), prefix=target.prefix, since=since, task_id=task_id, follow=not no_follow
+        target.need_kafka(),
+        prefix=target.prefix,
+        since=since,
+        filter=wanted,
+        task_id=task_id,
+        follow=not no_follow,
     ) as subscription:
         for received in subscription if no_follow else _followed(subscription):
-            show_next("json" if as_json else output, _value(received), _line(received))
+            value = {"cursor": str(subscription.cursor), **_value(received)}
+            show_next("json" if as_json else output, value, _line(received))
+
+
+def _filter(fields: Mapping[str, tuple[Any, ...]]) -> "Filter":
+    from pulp_events import Filter
+    from pulp_events.errors import BadInput
+
+    try:
+        return Filter(**fields)
+    except BadInput as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _followed(subscription: "Subscription") -> "Iterator[Received]":
