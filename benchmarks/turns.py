@@ -23,7 +23,7 @@ _HERE: Final = Path(__file__).parents[1]
 @click.command(help="Run measures NAME of this checkout and of the one in the folder CHECKOUT, in turns.")
 @click.argument("checkout", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", type=click.Choice(list(MEASURES)))
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="How many of each side.")
+@click.option("--turns", "rounds", type=click.IntRange(1), default=3, show_default=True, help="How many of each side.")
 @click.option("--quick", is_flag=True, help="Small sizes: whether it runs, not how fast.")
 def turns(checkout: Path, names: tuple[str, ...], rounds: int, quick: bool) -> None:
     """See the command's help."""
@@ -37,7 +37,7 @@ def turns(checkout: Path, names: tuple[str, ...], rounds: int, quick: bool) -> N
                 values = {side: _measured(side, name, given, Path(folder), is_quick=quick) for side in sides}
                 for metric in values[_HERE].keys() & values[checkout.resolve()].keys():
                     found[metric].append((values[_HERE][metric], values[checkout.resolve()][metric]))
-                click.echo(f"round {number + 1} of {rounds}: {name}", err=True)
+                click.echo(f"turn {number + 1} of {rounds}: {name}", err=True)
     for metric, pairs in found.items():
         ratios = [ours / theirs for ours, theirs in pairs if theirs]
         told = " ".join(f"{ratio:.2f}" for ratio in ratios)
@@ -47,18 +47,9 @@ def turns(checkout: Path, names: tuple[str, ...], rounds: int, quick: bool) -> N
 
 
 def _measured(side: Path, name: str, given: dict[str, str], folder: Path, *, is_quick: bool) -> dict[str, float]:
-    """One round of one side, by its own environment: the value of each metric."""
+    """One turn of one side, by its own environment: the median of each metric in the measure's own rounds."""
     file = folder / "results.json"
-    command = [
-        str(side / "dev"),
-        "bench",
-        name,
-        "--rounds",
-        "1",
-        "--json",
-        str(file),
-        *(["--quick"] if is_quick else []),
-    ]
+    command = [str(side / "dev"), "bench", name, "--json", str(file), *(["--quick"] if is_quick else [])]
     own = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     run = subprocess.run(command, cwd=side, env={**own, **given}, capture_output=True, text=True, check=False)
     if run.returncode:
