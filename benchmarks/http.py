@@ -26,9 +26,17 @@ class Client:
         self._writer.close()
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Status and body of the answer."""
-        await self.send(method, path, body)
-        status, headers = await self._read_head()
+        """Status and body of the answer. A GET is sent again where the server has closed an idle connection."""
+        try:
+            await self.send(method, path, body)
+            status, headers = await self._read_head()
+        except ConnectionError:
+            if method != "GET":
+                raise
+            self._writer.close()
+            await self.__aenter__()
+            await self.send(method, path, body)
+            status, headers = await self._read_head()
         return status, await self._reader.readexactly(int(headers["content-length"]))
 
     async def send(self, method: str, path: str, body: bytes = b"") -> None:
