@@ -203,11 +203,16 @@ async def test_a_task_of_before_the_check_is_run_again_only_with_arguments_that_
 
 async def test_the_answer_has_what_the_document_says(yum: Site) -> None:
     found = (await yum.client.get(f"{V3}/operations/sync/")).json()
-    described = document()["paths"]["{operation_href}"]["get"]["responses"]["200"]["content"]["application/json"]
-    properties = described["schema"]["properties"]
-    assert properties.keys() == found.keys()
-    assert properties["parameters"]["items"]["properties"].keys() == found["parameters"][0].keys()
-    assert properties["workers"]["items"]["properties"].keys() == found["workers"][0].keys()
+    paths, schemas = document()["paths"], document()["components"]["schemas"]
+
+    def fields(schema: dict[str, Any]) -> dict[str, Any]:
+        properties: dict[str, Any] = schemas[schema["$ref"].rsplit("/", 1)[-1]]["properties"]
+        return properties
+
+    described = fields(paths["{operation_href}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"])
+    assert described.keys() == found.keys()
+    for rows in ("parameters", "workers"):
+        assert fields(described[rows]["items"]).keys() == found[rows][0].keys()
 
 
 async def test_a_publish_needs_a_sync_that_was_successful_or_is_under_way(yum: Site) -> None:
