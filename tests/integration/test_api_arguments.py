@@ -9,7 +9,6 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Raw, Struct
-from pulp_api.openapi.document import document
 from pulp_events.events import Accepted, Outcome, Resource, Started
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
@@ -19,6 +18,7 @@ from pulp_worker import Context, operation
 from tests.support.api_process import add_admin, api_process
 from tests.support.backends import Backend
 from tests.support.declared import declare
+from tests.support.described import fields, fields_of_answer
 from tests.support.events import finished, started
 from tests.support.site import PARTITIONS, V2, V3, Site
 
@@ -203,16 +203,10 @@ async def test_a_task_of_before_the_check_is_run_again_only_with_arguments_that_
 
 async def test_the_answer_has_what_the_document_says(yum: Site) -> None:
     found = (await yum.client.get(f"{V3}/operations/sync/")).json()
-    paths, schemas = document()["paths"], document()["components"]["schemas"]
-
-    def fields(schema: dict[str, Any]) -> dict[str, Any]:
-        properties: dict[str, Any] = schemas[schema["$ref"].rsplit("/", 1)[-1]]["properties"]
-        return properties
-
-    described = fields(paths["{operation_href}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"])
+    described = fields_of_answer("operation_href")
     assert described.keys() == found.keys()
     for rows in ("parameters", "workers"):
-        assert fields(described[rows]["items"]).keys() == found[rows][0].keys()
+        assert fields(described[rows]).keys() == found[rows][0].keys()
 
 
 async def test_a_publish_needs_a_sync_that_was_successful_or_is_under_way(yum: Site) -> None:

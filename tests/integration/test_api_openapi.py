@@ -274,7 +274,7 @@ async def test_every_answer_is_one_that_the_document_tells_of(api: Site) -> None
 VALUES = {"boolean": "true", "integer": "1", "date-time": "2026-01-01T00:00:00.000000Z", "string": "x"}
 IDS = (
     *("task_group", "parent_task", "child_tasks", "rerun_of"),
-    *("pulp_id__in", "pulp_id__startswith", "pulp_href__in", "prn__in"),
+    *("pulp_id__in", "pulp_id__startswith", "pulp_href__in"),
 )
 SPECIAL = {
     **dict.fromkeys(IDS, str(uuid4())),
@@ -291,8 +291,8 @@ def value_of(parameter: dict[str, Any]) -> str:
     """A value of the type that the document tells."""
     name, schema = parameter["name"], parameter["schema"]
     schema = schema.get("items", schema)
-    if name == "ordering":
-        return ""  # each list has columns of its own; the tests of the lists have them
+    if name in ("ordering", "prn__in"):
+        return ""  # each list has columns and names of its own; the tests of the lists have them
     value = SPECIAL.get(name, VALUES[schema.get("format", schema["type"])])
     return f"{value},{value}" if name.endswith("__range") else value
 
