@@ -2,8 +2,8 @@
 
 import pytest
 from pulp_admin.proxies import proxy_for as proxy_of_the_client
+from pulp_runtime.outgoing.proxies import Proxy, proxy_for
 from pulp_worker.fetching import FetchFailed
-from pulp_worker.fetching.proxies import Proxy, proxy_for
 
 from tests.support.mirror import LOCAL, Connector, Names, fetcher, mirror, ok
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pulp_events.settings import SettingsError
+from pulp_runtime.outgoing.addresses import Kind, kind_of
+from pulp_runtime.outgoing.rules import Refused
 from pulp_worker.bounds import fetch_settings
-from pulp_worker.fetching.addresses import Kind, kind_of
-from pulp_worker.fetching.rules import Refused, Rules
+from pulp_worker.fetching.rules import Rules
 
 PUBLIC, PRIVATE, LOOPBACK, NEVER = "93.184.216.34", "10.1.2.3", "127.0.0.1", "169.254.169.254"
 KINDS = {

@@ -10,12 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import httpcore
-
-from pulp_worker.errors import LimitExceeded
-from pulp_worker.fetching.answers import Answer
-from pulp_worker.fetching.credentials import SETTING, Credential
-from pulp_worker.fetching.errors import FetchFailed, FetchRefused
-from pulp_worker.fetching.network import (
+from pulp_runtime.outgoing.network import (
     HEAD,
     HeadBudget,
     HeadTooLarge,
@@ -25,14 +20,20 @@ from pulp_worker.fetching.network import (
     Resolve,
     resolve,
 )
+from pulp_runtime.outgoing.proxies import BadProxy, Proxy, named_proxy, proxy_for
+from pulp_runtime.outgoing.rules import Refused
+from pulp_runtime.outgoing.targets import Target
+from pulp_runtime.outgoing.texts import shown
+
+from pulp_worker.errors import LimitExceeded
+from pulp_worker.fetching.answers import Answer
+from pulp_worker.fetching.credentials import SETTING, Credential
+from pulp_worker.fetching.errors import FetchFailed, FetchRefused
 from pulp_worker.fetching.pace import Pace, TooSlow
 from pulp_worker.fetching.patience import Patience, asked_pause_s
 from pulp_worker.fetching.pools import Pools, Way
-from pulp_worker.fetching.proxies import Proxy, named_proxy, proxy_for
-from pulp_worker.fetching.rules import Refused
 from pulp_worker.fetching.settings import FetchSettings
-from pulp_worker.fetching.targets import Target, carried, redirected, target
-from pulp_worker.fetching.texts import shown
+from pulp_worker.fetching.targets import carried, redirected, target
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TRANSIENT: Final = (408, 425, 429)
@@ -195,9 +196,12 @@ class Fetcher:
         return response
 
     def _proxy(self, to: Target, credential: Credential | None) -> Proxy | None:
-        if credential is None or credential.proxy is None:
-            return proxy_for(to.scheme, to.host, to.port, self._environment)
-        return named_proxy(credential.proxy, f"credential {credential.name!r}") if credential.proxy else None
+        try:
+            if credential is None or credential.proxy is None:
+                return proxy_for(to.scheme, to.host, to.port, self._environment)
+            return named_proxy(credential.proxy, f"credential {credential.name!r}") if credential.proxy else None
+        except BadProxy as error:
+            raise FetchFailed(str(error)) from None
 
     def _judge(self, response: httpcore.Response, asked: str, *, is_conditional: bool) -> None:
         status = response.status

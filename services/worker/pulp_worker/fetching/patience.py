@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
+from pulp_runtime.outgoing.texts import origin, shown
+
 from pulp_worker.errors import LimitExceeded, OperationError
 from pulp_worker.fetching.errors import FetchFailed, ServerDown
 from pulp_worker.fetching.standing import Standing, is_hopeless
-from pulp_worker.fetching.texts import origin, shown
 
 T = TypeVar("T")
 PAUSES_S: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)

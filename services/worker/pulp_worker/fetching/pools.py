@@ -5,11 +5,11 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import httpcore
+from pulp_runtime.outgoing.network import CheckedNetwork, ProxyNetwork, Resolve
+from pulp_runtime.outgoing.proxies import Proxy
+from pulp_runtime.outgoing.rules import Destinations
 
 from pulp_worker.fetching.credentials import Credential
-from pulp_worker.fetching.network import CheckedNetwork, ProxyNetwork, Resolve
-from pulp_worker.fetching.proxies import Proxy
-from pulp_worker.fetching.rules import Rules
 from pulp_worker.fetching.tls import system_tls
 
 
@@ -26,7 +26,7 @@ class Pools:
 
     def __init__(
         self,
-        rules: Rules,
+        rules: Destinations,
         lookup: Resolve,
         network: httpcore.AsyncNetworkBackend | None,
         *,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpcore
 
-from pulp_worker.fetching.rules import Refused, Rules, literal
+from pulp_runtime.outgoing.rules import Destinations, Refused, literal
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """The addresses of a host, in the order in which they are tried. Raises `OSError` if there are none."""
@@ -47,7 +47,7 @@ class HeadBudget:
             raise HeadTooLarge
 
 
-HEAD: Final[ContextVar[HeadBudget | None]] = ContextVar("pulp-fetch-head", default=None)
+HEAD: Final[ContextVar[HeadBudget | None]] = ContextVar("pulp-outgoing-head", default=None)
 """Set while an answer's head is awaited: interim answers may come without an end."""
 
 
@@ -60,7 +60,7 @@ async def resolve(host: str, port: int) -> list[str]:
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Resolves a host once, refuses it unless the rules allow all of its addresses, and connects to one of those."""
 
-    def __init__(self, rules: Rules, lookup: Resolve, backend: httpcore.AsyncNetworkBackend) -> None:
+    def __init__(self, rules: Destinations, lookup: Resolve, backend: httpcore.AsyncNetworkBackend) -> None:
         self._rules, self._lookup, self._backend = rules, lookup, backend
 
     async def connect_tcp(

@@ -1,6 +1,6 @@
 """Which proxy the environment names for a URL. Pure.
 
-These are curl's rules, as `pulp-admin` follows them too: a test compares the two, since the client and the worker are
+These are curl's rules, as `pulp-admin` follows them too: a test compares the two, since the client and the server are
 installed apart and import nothing of each other.
 """
 
@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from pulp_worker.fetching.errors import FetchFailed
-
 _LOOPBACK_NAME: Final = "localhost"
 _SCHEMES: Final = ("http", "https")
+
+
+class BadProxy(ValueError):
+    """What is configured is no proxy that can be used. The message names the variable, and not its value."""
 
 
 class Proxy(NamedTuple):
@@ -31,7 +33,7 @@ class Proxy(NamedTuple):
 def proxy_for(scheme: str, host: str, port: int, env: Mapping[str, str]) -> Proxy | None:
     """`HTTP_PROXY` or `HTTPS_PROXY`, else `ALL_PROXY`, small letters first, unless `NO_PROXY` names the host.
 
-    Loopback has none. Raises `FetchFailed`, which names the variable, for what is no proxy over http or https.
+    Loopback has none. Raises `BadProxy`, which names the variable, for what is no proxy over http or https.
     """
     if _is_loopback(host) or _is_excluded(host, port, _first(env, "no_proxy")[0]):
         return None
@@ -52,12 +54,12 @@ def _checked(proxy: Proxy) -> Proxy:
         parts = urlsplit(proxy.url)
         is_good = bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is not a number, or brackets without an address
-        raise FetchFailed(f"{proxy.variable} is not the URL of a proxy; write http://HOST:PORT") from None
+        raise BadProxy(f"{proxy.variable} is not the URL of a proxy; write http://HOST:PORT") from None
     if parts.scheme not in _SCHEMES:
         kind = "a SOCKS proxy" if parts.scheme.startswith("socks") else "no proxy over http or https"
-        raise FetchFailed(f"{proxy.variable} names {kind}; a worker takes http://HOST:PORT and https://HOST:PORT")
+        raise BadProxy(f"{proxy.variable} names {kind}; the server takes http://HOST:PORT and https://HOST:PORT")
     if not is_good:
-        raise FetchFailed(f"{proxy.variable} is not the URL of a proxy; write http://HOST:PORT")
+        raise BadProxy(f"{proxy.variable} is not the URL of a proxy; write http://HOST:PORT")
     return proxy
 
 
