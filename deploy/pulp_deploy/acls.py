@@ -29,7 +29,9 @@ DESCRIPTIONS: Final[Mapping[Role, str]] = {
 
 
 class Right(NamedTuple):
-    """One operation on one resource. A topic is named by `{events}`, `{dead_letters}`, `{audit}` or `{schedules}`."""
+    """One operation on one resource. A topic is named by `{events}`, `{dead_letters}`, `{audit}`, `{schedules}` or
+    `{subscriptions}`.
+    """
 
     resource: str
     """`topic` or `group`."""
@@ -47,6 +49,7 @@ _EVENTS: Final = "{events}"
 _DEAD_LETTERS: Final = "{dead_letters}"
 _AUDIT: Final = "{audit}"
 _SCHEDULES: Final = "{schedules}"
+_SUBSCRIPTIONS: Final = "{subscriptions}"
 
 RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
     Role.API: (
@@ -57,6 +60,8 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _AUDIT, "DescribeConfigs", "to see that Kafka deletes none of it"),
         Right("topic", _SCHEDULES, "Write", "changes of schedules are events"),
         Right("topic", _SCHEDULES, "DescribeConfigs", "to see that Kafka deletes none of them"),
+        Right("topic", _SUBSCRIPTIONS, "Write", "changes of subscriptions are events"),
+        Right("topic", _SUBSCRIPTIONS, "DescribeConfigs", "to see that Kafka deletes none of them"),
     ),
     Role.PROCESSOR: (
         Right("topic", _EVENTS, "Read", "the projection"),
@@ -66,6 +71,9 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _SCHEDULES, "Read", "the projection of schedules"),
         Right("topic", _SCHEDULES, "Write", "ticks of schedules, and what came of them"),
         Right("topic", _SCHEDULES, "DescribeConfigs", "to see that Kafka deletes none of them"),
+        Right("topic", _SUBSCRIPTIONS, "Read", "the projection of subscriptions"),
+        Right("topic", _SUBSCRIPTIONS, "Write", "subscriptions whose endpoint was given up"),
+        Right("topic", _SUBSCRIPTIONS, "DescribeConfigs", "to see that Kafka deletes none of them"),
         Right("group", "{events}.processor", "Read", "processors share the partitions out as a consumer group"),
     ),
     Role.WORKER: (
@@ -75,6 +83,7 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
     Role.READER: (
         Right("topic", _EVENTS, "Read", "every event; without a consumer group"),
         Right("topic", _SCHEDULES, "Read", "every event of a schedule"),
+        Right("topic", _SUBSCRIPTIONS, "Read", "every event of a subscription"),
     ),
     Role.OPERATOR: (
         Right("topic", _EVENTS, "Create", "`topics create`"),
@@ -91,6 +100,9 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _SCHEDULES, "Create", "`topics create`"),
         Right("topic", _SCHEDULES, "Describe", "`topics list`"),
         Right("topic", _SCHEDULES, "AlterConfigs", "`topics mend`"),
+        Right("topic", _SUBSCRIPTIONS, "Create", "`topics create`"),
+        Right("topic", _SUBSCRIPTIONS, "Describe", "`topics list`"),
+        Right("topic", _SUBSCRIPTIONS, "AlterConfigs", "`topics mend`"),
     ),
 }
 """Read and Write include Describe. Idempotent producers need no right of their own since Kafka 3.0."""

@@ -85,6 +85,7 @@ def create_topics(
             NewTopic(topics.dead_letters, num_partitions=1, replication_factor=replication, config=settings),
             NewTopic(topics.audit, num_partitions=1, replication_factor=replication, config=settings),
             NewTopic(topics.schedules, num_partitions=1, replication_factor=replication, config=settings),
+            NewTopic(topics.subscriptions, num_partitions=1, replication_factor=replication, config=settings),
         ],
         operation_timeout=timeout_s,
         request_timeout=timeout_s,

@@ -67,12 +67,14 @@ def check_topic(state: TopicState, brokers: int) -> list[Finding]:
 
 
 def missing_topic(name: str, topics: Topics) -> Finding:
-    """The finding for a topic that does not exist. Tasks need neither that of the audit nor that of schedules."""
+    """The finding for a topic that does not exist. Tasks need those of the audit, schedules and subscriptions not."""
     severity, endangers = Severity.FAULT, "nothing can be written to it"
     if name == topics.audit:
         severity, endangers = Severity.WARNING, "the audit is lost"
     elif name == topics.schedules:
         severity, endangers = Severity.WARNING, "no schedule can be created, changed or run"
+    elif name == topics.subscriptions:
+        severity, endangers = Severity.WARNING, "no subscription can be created or changed, and none delivers"
     return Finding("topic-missing", name, severity, "there is no such topic", endangers, CREATE)
 
 

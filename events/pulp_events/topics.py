@@ -15,17 +15,22 @@ class Topics(NamedTuple):
     dead_letters: str
     audit: str
     schedules: str
+    subscriptions: str
 
     @classmethod
     def named(cls, prefix: str = "pulp.tasks") -> "Topics":
-        """The topics of a prefix. `pulp.tasks` gives `pulp.schedules.events`, and another PREFIX `PREFIX.schedules`."""
+        """The topics of a prefix. `pulp.tasks` gives `pulp.schedules.events`, and another PREFIX `PREFIX.schedules`.
+
+        That of subscriptions has its name likewise.
+        """
         family, dot, last = prefix.rpartition(".")
-        schedules = f"{family}.schedules.events" if dot and last == "tasks" else f"{prefix}.schedules"
+        beside = f"{family}.{{}}.events" if dot and last == "tasks" else f"{prefix}.{{}}"
         return cls(
             events=f"{prefix}.events",
             dead_letters=f"{prefix}.dead-letters",
             audit=f"{prefix}.audit",
-            schedules=schedules,
+            schedules=beside.format("schedules"),
+            subscriptions=beside.format("subscriptions"),
         )
 
 

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from pulp_accounts.users import Role
 from pulp_api.schedules import Schedules
+from pulp_events.ordered_topic import TopicRange
 from pulp_events.schedule_events import ScheduleCreated, ScheduleEvent, ScheduleRemoved
-from pulp_events.schedule_log import TopicRange
 from pulp_projections.connection import connect
 from pulp_projections.schedules.projector import ScheduleProjector
 

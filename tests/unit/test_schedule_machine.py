@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from msgspec import Raw
 from pulp_events.errors import InvalidEvent, UndecodableRecord
+from pulp_events.ordered_codec import UnknownType
 from pulp_events.schedule import NoEffect, Schedule, ScheduleReason, evolve_schedule, task_id_of_tick
 from pulp_events.schedule_codec import (
     SCHEDULE_TYPES,
-    UnknownScheduleEvent,
     decode_schedule_event,
     encode_schedule_event,
     schedule_key,
@@ -217,5 +217,5 @@ def test_foreign_bytes_are_refused() -> None:
     for bad_key, bad_value in ((None, value), (b"x", value), (key, None), (key, b"{}"), (key, value[:-1])):
         with pytest.raises(UndecodableRecord):
             decode_schedule_event(bad_key, bad_value)
-    with pytest.raises(UnknownScheduleEvent):
+    with pytest.raises(UnknownType):
         decode_schedule_event(key, value.replace(b"schedule.created.v1", b"schedule.painted.v1"))

@@ -19,7 +19,7 @@ from pulp_events.schedule_events import (
     TickSkipped,
     TickSubmitted,
 )
-from pulp_events.schedule_log import TopicRange
+from pulp_events.ordered_topic import TopicRange
 
 from pulp_projections.schedules.stored import SQL, schedule_of, tick_to_come, values_of
 from pulp_projections.times import clamped_ms, moment

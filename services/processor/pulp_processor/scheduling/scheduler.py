@@ -19,9 +19,10 @@ from pulp_events import admin
 from pulp_events.errors import LogError, ReadError, TopicMismatch
 from pulp_events.ids import derived_id
 from pulp_events.kafka import Servers
+from pulp_events.ordered_topic import OrderedReader, TopicRange, look_at_topic
 from pulp_events.schedule import Schedule
 from pulp_events.schedule_events import Overlap, ScheduleData, ScheduleEvent, TickRefused, TickSubmitted
-from pulp_events.schedule_log import ScheduleLog, ScheduleReader, TopicRange, look_at_topic
+from pulp_events.schedule_log import ScheduleLog
 from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.connection import connect
 from pulp_projections.reading import queries
@@ -90,7 +91,7 @@ class Scheduler:
         found = await self._look(kafka)
         async with await connect(self._conninfo, "pulp-scheduler") as connection:
             projector = ScheduleProjector(connection, self._topic)
-            reader = ScheduleReader(self._servers, self._topic, await projector.locate(found), found)
+            reader = OrderedReader(self._servers, self._topic, await projector.locate(found), found)
             try:
                 await projector.renew_next_ticks()
                 pause_s = 0.0
