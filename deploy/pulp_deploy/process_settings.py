@@ -32,9 +32,9 @@ def every_process() -> Section:
 def agreed() -> Section:
     """What the API and the processors have to agree on."""
     from pulp_accounts.quotas import SETTINGS
-    from pulp_runtime.installation import UNSERVED
+    from pulp_runtime.installation import UNSERVED, VISIBLE_TASKS
 
-    return Section("The API and the processors", settings_of(UNSERVED, SETTINGS))
+    return Section("The API and the processors", settings_of(UNSERVED, VISIBLE_TASKS, SETTINGS))
 
 
 def passwords() -> Section:
@@ -69,9 +69,11 @@ def api() -> Iterator[Section]:
 
 def processor() -> Iterator[Section]:
     """What a processor reads."""
+    from pulp_processor.delivering.settings import WebhookRules, WebhookSettings
     from pulp_processor.settings import Settings
 
-    yield from _sections("The processor", (Settings,), agreed(), every_process())
+    webhooks = Section("Webhooks", settings_of(WebhookRules, WebhookSettings))
+    yield from _sections("The processor", (Settings,), webhooks, agreed(), every_process())
 
 
 def worker() -> Iterator[Section]:

@@ -132,6 +132,7 @@ class Stack:
             "PULP_STORAGE": str(self.folder.path / "storage"),
             # A feed may be on this machine, like that of the demonstration.
             "PULP_FETCH_ALLOW": os.environ.get("PULP_FETCH_ALLOW", ",".join(LOCAL_ALLOW)),
+            "PULP_WEBHOOK_ALLOW": os.environ.get("PULP_WEBHOOK_ALLOW", ",".join(LOCAL_ALLOW)),
             **(self.options.settings or {}),
         }
 

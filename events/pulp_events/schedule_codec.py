@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from pulp_events.ordered_codec import OrderedCodec, UnknownType, key_of_subject
+from pulp_events.ordered_codec import OrderedCodec, key_of_subject
 from pulp_events.schedule_events import (
     Definition,
     ScheduleChanged,
@@ -31,7 +31,6 @@ SCHEDULE_TYPES: Final[dict[type[ScheduleData], str]] = {
     TickRefused: "org.pulpproject.schedule.refused.v1",
 }
 """The wire types: literals, which never change."""
-
 
 
 def schedule_key(schedule_id: UUID) -> bytes:

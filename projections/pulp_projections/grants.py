@@ -66,9 +66,17 @@ TABLES: Final[Mapping[str, Rights]] = {
     "schedules": {_PROCESSOR: "select, insert, update", _API: "select"},
     "schedule_runs": {_PROCESSOR: "select, insert, update", _API: "select"},
     "schedule_events": {_PROCESSOR: "select, insert", _API: "select"},
+    "subscription_topic": {_PROCESSOR: "select, insert, update", _API: "select"},
+    "subscriptions": {_PROCESSOR: "select, insert, update", _API: "select"},
+    "subscription_events": {_PROCESSOR: "select, insert", _API: "select"},
+    "subscription_secrets": {_PROCESSOR: "select, delete", _API: "insert"},  # nobody can ask the API for a secret again
+    "subscription_progress": {_PROCESSOR: "select, insert, update", _API: "select"},
+    "subscription_cursors": {_PROCESSOR: "select, insert, update, delete", _API: "select"},
+    "subscription_parked": {_PROCESSOR: "select, insert, delete", _API: "select"},
+    "subscription_deliveries": {_PROCESSOR: "select, insert, update, delete", _API: "select"},
     "tokens": {_API: "select, insert, update, delete"},
     "sessions": {_API: "select, insert, delete"},
-    "task_roles": {_API: "select, insert, delete"},
+    "task_roles": {_PROCESSOR: "select", _API: "select, insert, delete"},
     "schedule_roles": {_API: "select, insert, delete"},
 }
 """Every table in `public`, and every view there that does not show a generation.

@@ -14,11 +14,11 @@ from pulp_events.ordered_topic import TopicRange
 from pulp_projections.connection import connect
 from pulp_projections.schedules.projector import (
     ScheduleProjector,
-    SchedulesMoved,
     find_schedule,
     forget_schedules,
 )
 from pulp_projections.schedules.reading import list_schedules, recent_runs
+from pulp_projections.topic_projector import PositionMoved
 
 from tests.support.schedules import (
     MIDNIGHT,
@@ -84,9 +84,9 @@ async def test_of_two_projectors_one_writes(connection: psycopg.AsyncConnection)
     records = await records_of(created(), due(TICK))
     left, right = await projector(connection, 2), await projector(connection, 2)
     await left.project(records)
-    with pytest.raises(SchedulesMoved):
+    with pytest.raises(PositionMoved):
         await right.project(records)
-    with pytest.raises(SchedulesMoved):
+    with pytest.raises(PositionMoved):
         await right.check_position()
     await left.check_position()
 
@@ -141,7 +141,7 @@ async def test_tables_are_emptied_also_of_what_is_projected_meanwhile(
                     await asyncio.sleep(0.01)
         await forgetting
     assert await rows(connection) == {table: [] for table in TABLES}
-    with pytest.raises(SchedulesMoved):
+    with pytest.raises(PositionMoved):
         await written.check_position()
 
 

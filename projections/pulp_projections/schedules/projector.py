@@ -1,12 +1,11 @@
-"""Writing the events of schedules into Postgres: the rows and the position in one transaction, so each event once."""
+"""Writing the events of schedules into Postgres."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from pulp_events.errors import PulpError, TopicMismatch, UndecodableRecord
+from pulp_events.errors import UndecodableRecord
 from pulp_events.reader import Record
 from pulp_events.schedule import NoEffect, Schedule, evolve_schedule, name_given_by
 from pulp_events.schedule_codec import SCHEDULE_TYPES, decode_schedule_event
@@ -19,71 +18,21 @@ from pulp_events.schedule_events import (
     TickSkipped,
     TickSubmitted,
 )
-from pulp_events.ordered_topic import TopicRange
 
 from pulp_projections.schedules.stored import SQL, schedule_of, tick_to_come, values_of
 from pulp_projections.times import clamped_ms, moment
+from pulp_projections.topic_projector import TopicProjector, Words
 
 APPLIED: Final = "applied"
 _MAX_REASON: Final = 300
 
 
-class SchedulesMoved(PulpError):
-    """The position in Postgres is not the one reached here; nothing was written. Locate, and read again."""
-
-    def __init__(self) -> None:
-        super().__init__("the position of the schedules in Postgres is another one")
-
-
-class ScheduleProjector:
-    """Projects the topic of schedules over one connection in autocommit mode. Call `locate` first, and after errors."""
+class ScheduleProjector(TopicProjector):
+    """Projects the topic of schedules."""
 
     def __init__(self, connection: AsyncConnection, topic: str) -> None:
-        self.next_offset = 0
-        """The position: the offset of the next record."""
-        self._connection, self._topic = connection, topic
-        self._topic_id = ""
-
-    async def locate(self, found: TopicRange) -> int:
-        """Read the position. Raises `TopicMismatch` if the rows are of another topic, or go beyond its end."""
-        values = {"name": self._topic, "topic_id": found.topic_id}
-        await self._connection.execute(SQL["adopt"], values)
-        row = await (await self._connection.execute(SQL["topic"])).fetchone()
-        assert row is not None
-        name, topic_id, next_offset = row
-        if topic_id != found.topic_id:
-            raise TopicMismatch(
-                f"topic {self._topic} (id {found.topic_id}) is not the one that the schedules in Postgres are from"
-                f" ({name}, id {topic_id}): no schedule runs. If it is the right one: pulp-tasks schedules rebuild"
-            )
-        if not found.begin <= next_offset <= found.end:
-            raise TopicMismatch(
-                f"topic {self._topic} holds the offsets {found.begin} to {found.end}, and {next_offset} comes next: no"
-                " schedule runs. Restore the topic; or, if it is the right one: pulp-tasks schedules rebuild"
-            )
-        self._topic_id, self.next_offset = topic_id, next_offset
-        return self.next_offset
-
-    async def project(self, records: Sequence[Record]) -> int:
-        """Write the records that are not written yet; returns the position after them. Raises `SchedulesMoved`."""
-        rest = [record for record in records if record.offset >= self.next_offset]
-        if not rest:
-            return self.next_offset
-        end = rest[-1].offset + 1
-        async with self._connection.transaction():
-            values = {"expected": self.next_offset, "end": end, "topic_id": self._topic_id}
-            if not await (await self._connection.execute(SQL["fence"], values)).fetchall():
-                raise SchedulesMoved
-            for record in rest:
-                await self._write(record)
-        self.next_offset = end
-        return end
-
-    async def check_position(self) -> None:
-        """Raises `SchedulesMoved` if the position in Postgres is another one, such as after a failover."""
-        row = await (await self._connection.execute(SQL["topic"])).fetchone()
-        if row is None or row[2] != self.next_offset:
-            raise SchedulesMoved
+        words = Words("schedules", "no schedule runs", "pulp-tasks schedules rebuild")
+        super().__init__(connection, topic, SQL, words)
 
     async def renew_next_ticks(self) -> None:
         """Calculate the next ticks of all schedules anew: the time zone database may have changed."""

@@ -11,7 +11,7 @@ from pulp_accounts.users import Role
 from pulp_events import declared_settings
 from pulp_events.declared_settings import Setting, Several, settings_of, words
 from pulp_events.defaults import API_PORT
-from pulp_runtime.installation import UNSERVED, UNSERVED_S, Installation
+from pulp_runtime.installation import UNSERVED, UNSERVED_S, VISIBLE_TASKS, Installation
 
 from pulp_api.front.addresses import Proxies
 from pulp_api.front.forwarded import AUTO, WAYS
@@ -85,14 +85,7 @@ class Settings(Installation):
             most=315_360_000,
         ),
     ] = LISTED_S
-    is_scoped: Annotated[
-        bool,
-        Setting(
-            "PULP_API_VISIBLE_TASKS",
-            "Whether viewers and submitters see all tasks, or only their own and those on which they have a role.",
-            choices=("all", "own"),
-        ),
-    ] = False
+    is_scoped: Annotated[bool, VISIBLE_TASKS] = False
     session_s: Annotated[
         float, Setting("PULP_API_SESSION_S", "How long the session of a browser lasts.", least=60, most=31_622_400)
     ] = SESSION_S

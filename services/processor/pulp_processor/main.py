@@ -11,6 +11,7 @@ from confluent_kafka.admin import AclOperation
 from pulp_events.errors import PulpError
 from pulp_events.log import KafkaLog
 from pulp_events.schedule_log import KafkaScheduleLog
+from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_runtime.gc_tuning import collect_seldom
 from pulp_runtime.heartbeat import Heartbeat
 from pulp_runtime.preconditions.connections import PROCESSOR
@@ -24,6 +25,7 @@ from pulp_processor.consuming.aiokafka_settings import check_group, refusal
 from pulp_processor.consuming.app import ProcessorApp, group_of
 from pulp_processor.consuming.watchdog import watch
 from pulp_processor.dead_letters.publisher import DeadLetterPublisher
+from pulp_processor.delivering.deliverer import Deliverer
 from pulp_processor.dispatching.dispatcher import Dispatcher
 from pulp_processor.instance import Instance
 from pulp_processor.reacting.reactor import Reactor
@@ -73,9 +75,11 @@ async def _serve(
             lease_margin_s=settings.lease_margin_s,
         )
         app.after_commit = reactor.wake
-        scheduler = None if make_submitter is None else _scheduler(settings, log, installed.partitions, make_submitter)
+        companions = [_deliverer(settings, log)]
+        if make_submitter is not None:
+            companions.append(_scheduler(settings, log, installed.partitions, make_submitter))
         dispatcher = Dispatcher(
-            log, settings.postgres, quotas=settings.quotas, unserved_s=settings.unserved_s, companion=scheduler
+            log, settings.postgres, quotas=settings.quotas, unserved_s=settings.unserved_s, companions=companions
         )
         publisher = DeadLetterPublisher(settings.kafka, settings.topics, settings.postgres, lambda: app.owned)
         services = [
@@ -105,6 +109,20 @@ def _scheduler(
         make_submitter(log, partitions),
         log.end_offsets,
         grace_s=settings.schedule_grace_s,
+    ).run
+
+
+def _deliverer(settings: Settings, log: KafkaLog) -> Callable[[], Coroutine[Any, Any, Never]]:
+    topics = settings.topics
+    return Deliverer(
+        KafkaWebhookLog(log, settings.kafka, topics.subscriptions),
+        settings.kafka,
+        topics.subscriptions,
+        topics.events,
+        settings.postgres,
+        settings.webhooks,
+        log.end_offsets,
+        is_scoped=settings.is_scoped,
     ).run
 
 

@@ -8,8 +8,10 @@ from pulp_accounts.quotas import SETTINGS as QUOTAS
 from pulp_accounts.quotas import of_roles
 from pulp_accounts.users import Role
 from pulp_events import declared_settings
-from pulp_events.declared_settings import Setting, Several
-from pulp_runtime.installation import UNSERVED, UNSERVED_S, Installation
+from pulp_events.declared_settings import Setting, Several, settings_of
+from pulp_runtime.installation import UNSERVED, UNSERVED_S, VISIBLE_TASKS, Installation
+
+from pulp_processor.delivering.settings import WebhookRules, WebhookSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,11 @@ class Settings(Installation):
             "PULP_SCHEDULE_GRACE_S", "How late a tick of a schedule may be run before it counts as missed.", least=5
         ),
     ] = 60
+    webhooks: Annotated[WebhookSettings, Several(WebhookSettings.read, settings_of(WebhookRules, WebhookSettings))] = (
+        field(default_factory=WebhookSettings)
+    )
+    is_scoped: Annotated[bool, VISIBLE_TASKS] = False
+    """The same as the API's: a subscription delivers what its user may see."""
     unserved_s: Annotated[float, UNSERVED] = UNSERVED_S
     quotas: Annotated[Mapping[Role, str], Several(of_roles, QUOTAS)] = field(default_factory=dict)
     """The same as the API's: the dispatcher keeps how many tasks of a user may run at once."""

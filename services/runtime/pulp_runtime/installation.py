@@ -26,6 +26,15 @@ UNSERVED: Final = Setting(
     default=UNSERVED_S,
 )
 
+VISIBLE_TASKS: Final = Setting(
+    "PULP_API_VISIBLE_TASKS",
+    "Whether viewers and submitters see all tasks, or only their own and those on which they have a role; the API and"
+    " processors need the same.",
+    kind=bool,
+    default=False,
+    choices=("all", "own"),
+)
+
 
 def _topics(env: Mapping[str, str]) -> Topics:
     return Topics.named(topic_prefix(env))

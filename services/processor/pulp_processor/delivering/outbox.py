@@ -49,6 +49,8 @@ class Verdict(StrEnum):
     """The endpoint does not work now."""
     GONE = "gone"
     """The endpoint says that it wants no events any more."""
+    WITHHELD = "withheld"
+    """It was not sent: the subscription's user may not see the task."""
 
 
 class Outcome(StrEnum):
@@ -59,6 +61,8 @@ class Outcome(StrEnum):
     """It is sent again later."""
     PARKED = "parked"
     """It and all later events of its task wait for a redelivery."""
+    WITHHELD = "withheld"
+    """It is passed over."""
     GIVEN_UP = "given-up"
     """The endpoint is given up. The event waits, as all do, until the subscription is resumed."""
 
@@ -124,7 +128,6 @@ class Outbox:
         """By task, in the order of the log."""
         self._pending: dict[Position, _Pending] = {}
         self._last_failed_s = float("-inf")
-        self._last_success_s = float("-inf")
 
     @property
     def room(self) -> int:
@@ -195,11 +198,15 @@ class Outbox:
         assert began_s is not None, "it was sent"
         pending.began_s = None
         if verdict is Verdict.DELIVERED:
-            self.failures, self.not_before_s, self._last_success_s = 0, float("-inf"), now_s
+            self.failures, self.not_before_s = 0, float("-inf")
             self._remove(pending)
             self._ahead.setdefault(item.position.partition, set()).add(item.position.offset)
             self._trim(item.position.partition)
             return Settled(Outcome.DELIVERED, pending.attempts + 1)
+        if verdict is Verdict.WITHHELD:
+            self._remove(pending)
+            self._trim(item.position.partition)
+            return Settled(Outcome.WITHHELD, pending.attempts)
         pending.attempts += 1
         if verdict is Verdict.GONE:
             return Settled(Outcome.GIVEN_UP, pending.attempts)

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Never
 from uuid import UUID, uuid4
@@ -62,18 +62,18 @@ class Dispatcher:
         quotas: Mapping[Role, str],
         unserved_s: float,
         clock_s: Callable[[], float] = time.monotonic,
-        companion: Callable[[], Coroutine[Any, Any, Never]] | None = None,
+        companions: Sequence[Callable[[], Coroutine[Any, Any, Never]]] = (),
     ) -> None:
         """`quotas` are the settings of the roles. See `UNSERVED_S` for `unserved_s`.
 
-        `companion` runs for as long as this one is elected.
+        `companions` run for as long as this one is elected.
         """
         self._log = log
         self._conninfo = conninfo
         self._quotas = quotas
         self._unserved_s = unserved_s
         self._clock_s = clock_s
-        self._companion = companion
+        self._companions = companions
         self._holder = f"{socket.gethostname()}:{os.getpid()} {uuid4()}"
         self._wake = asyncio.Event()
         self._released: set[UUID] = set()
@@ -98,9 +98,7 @@ class Dispatcher:
             try:
                 async with self._listening(tables.epoch) as listening:
                     dispatching = asyncio.create_task(self._dispatch_always(tables))
-                    working = [dispatching]
-                    if self._companion is not None:
-                        working.append(asyncio.create_task(self._companion()))
+                    working = [dispatching, *(asyncio.create_task(companion()) for companion in self._companions)]
                     try:
                         await asyncio.wait({listening, *working}, return_when=asyncio.FIRST_COMPLETED)
                     except asyncio.CancelledError:

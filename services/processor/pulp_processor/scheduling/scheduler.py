@@ -26,9 +26,10 @@ from pulp_events.schedule_log import ScheduleLog
 from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.connection import connect
 from pulp_projections.reading import queries
-from pulp_projections.schedules.projector import ScheduleProjector, SchedulesMoved
+from pulp_projections.schedules.projector import ScheduleProjector
 from pulp_projections.schedules.reading import ToDecide, time_of, to_decide, to_submit
 from pulp_projections.schedules.ticks import BadTimes
+from pulp_projections.topic_projector import PositionMoved
 from pulp_runtime.tick_submission import OpenTickSubmitter, TickRefusal
 
 from pulp_processor.scheduling.deciding import decide
@@ -82,7 +83,7 @@ class Scheduler:
                 said = reason
                 _log.warning("schedules do not run now: %s", reason)
 
-        expected = (*ANY, LogError, ReadError, SchedulesMoved, TimeoutError)
+        expected = (*ANY, LogError, ReadError, PositionMoved, TimeoutError)
         await keep_trying(self._connect_and_run, warn, on=expected, pauses_s=_PAUSES_S)
         raise AssertionError("it ends by cancelling only")
 

@@ -21,6 +21,7 @@ from pulp_runtime.outgoing.network import (
     resolve,
 )
 from pulp_runtime.outgoing.proxies import BadProxy, Proxy, named_proxy, proxy_for
+from pulp_runtime.outgoing.retry_after import asked_pause_s
 from pulp_runtime.outgoing.rules import Refused
 from pulp_runtime.outgoing.targets import Target
 from pulp_runtime.outgoing.texts import shown
@@ -30,7 +31,7 @@ from pulp_worker.fetching.answers import Answer
 from pulp_worker.fetching.credentials import SETTING, Credential
 from pulp_worker.fetching.errors import FetchFailed, FetchRefused
 from pulp_worker.fetching.pace import Pace, TooSlow
-from pulp_worker.fetching.patience import Patience, asked_pause_s
+from pulp_worker.fetching.patience import Patience
 from pulp_worker.fetching.pools import Pools, Way
 from pulp_worker.fetching.settings import FetchSettings
 from pulp_worker.fetching.targets import carried, redirected, target

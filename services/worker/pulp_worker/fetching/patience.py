@@ -4,8 +4,6 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
 from pulp_runtime.outgoing.texts import origin, shown
@@ -170,20 +168,6 @@ class _Search:
         self._left.remove(url)
         if not self._left and self._first is not None:
             raise self._first
-
-
-def asked_pause_s(retry_after: str, now: datetime | None = None) -> float | None:
-    """What a `Retry-After` asks for, as seconds or as a date; None for anything else."""
-    text = retry_after.strip()
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    try:
-        at = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return max(0.0, (at - (now or datetime.now(UTC))).total_seconds())
 
 
 def _may_work(error: FetchFailed) -> bool:

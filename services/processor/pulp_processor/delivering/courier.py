@@ -1,0 +1,379 @@
+"""One subscription on its way: it reads, sends, and stores how far it is. A slow endpoint slows nobody else."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, Protocol
+from uuid import UUID
+
+import msgspec
+from psycopg import AsyncConnection
+from pulp_accounts.users import Role
+from pulp_events.codec import decode, type_of
+from pulp_events.errors import LogError, TopicMismatch, UndecodableRecord
+from pulp_events.reader import Record
+from pulp_events.task import Position
+from pulp_events.webhook import Webhook
+from pulp_projections.away import ANY, keep_trying, reason_of
+from pulp_projections.reading import queries
+from pulp_projections.webhooks import delivering
+from pulp_projections.webhooks.delivering import DeliveryRow, Report, Superseded, TaskFacts
+
+from pulp_processor.delivering.feed import Feed
+from pulp_processor.delivering.outbox import Item, Outbox, Outcome, Place, Policy, Settled, Verdict
+from pulp_processor.delivering.rights import sees_all, user_of, visible
+from pulp_processor.delivering.sender import Answer, Message, Sender
+from pulp_processor.delivering.wanted import EventFacts, asks_for_task, may_want, wants_task
+
+_HELD_BYTES: Final = 4 * 1024 * 1024
+"""Of the events that wait, unless one alone has more."""
+_IDLE_S: Final = 5.0
+_FACTS: Final = 5000
+_CATCH_UP_S: Final = 0.05
+_PAUSES_S: Final = (1.0, 2.0, 5.0)
+_KEPT_DELIVERIES: Final = 10_000
+_PRUNE_EVERY: Final = 1000
+_log = logging.getLogger("pulp.deliverer")
+
+
+class Shared(Protocol):
+    """What all couriers of a deliverer share."""
+
+    @property
+    def feed(self) -> Feed:
+        """The log of tasks."""
+        ...
+
+    @property
+    def topic_id(self) -> str:
+        """The id of its topic."""
+        ...
+
+    @property
+    def roles(self) -> Mapping[str, Role]:
+        """The users of now."""
+        ...
+
+    @property
+    def is_scoped(self) -> bool:
+        """Whether some users see only some tasks."""
+        ...
+
+    def connection(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """The one connection to Postgres, for as long as the `async with` takes."""
+        ...
+
+    async def park(self, webhook: Webhook, reason: str) -> None:
+        """Say in the log that the endpoint is given up."""
+        ...
+
+
+class _Held(NamedTuple):
+    """An event that waits to be sent."""
+
+    event: EventFacts
+    value: bytes
+
+
+class _Answered(NamedTuple):
+    item: Item
+    answer: Answer
+
+
+class Courier:
+    """Delivers for one version of a subscription until it is cancelled, or somebody else has taken over."""
+
+    def __init__(self, webhook: Webhook, shared: Shared, sender: Sender, policy: Policy) -> None:
+        self.webhook = webhook
+        self._shared, self._sender, self._policy = shared, sender, policy
+        self._wake = asyncio.Event()
+        self._facts: dict[UUID, TaskFacts] = {}
+        self._held: dict[Position, _Held] = {}
+        self._held_bytes = 0
+        self._answered: list[_Answered] = []
+        self._sending: set[asyncio.Task[None]] = set()
+        self._unpruned = 0
+
+    def wake(self) -> None:
+        """There may be something new."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver; wait while Kafka or Postgres is away."""
+        said = ""
+
+        def warn(error: Exception, _: float) -> None:
+            nonlocal said
+            if (reason := reason_of(error)) != said:
+                said = reason
+                _log.warning("a subscription does not deliver now: %s", reason, extra=self._about())
+
+        try:
+            await keep_trying(self._deliver, warn, on=(*ANY, LogError, TimeoutError), pauses_s=_PAUSES_S)
+        except Superseded as error:
+            _log.info("a subscription is delivered by another one: %s", error, extra=self._about())
+
+    async def _deliver(self) -> None:
+        self._held, self._held_bytes, self._answered = {}, 0, []
+        try:
+            await self._deliver_from_place()
+        except TopicMismatch as error:
+            await self._give_up(str(error))
+        finally:
+            for task in self._sending:
+                task.cancel()
+            await asyncio.gather(*self._sending, return_exceptions=True)
+            self._sending.clear()
+
+    async def _deliver_from_place(self) -> None:
+        async with self._shared.connection() as connection:
+            taken = await delivering.take_over(connection, self.webhook.subscription_id)
+        if taken.topic_id != self._shared.topic_id:
+            raise TopicMismatch(
+                "the topic of tasks was made anew since the subscription began: its place means nothing any more."
+                " Redeliver from a place in the new one"
+            )
+        places = {partition: taken.cursors.get(partition, 0) for partition in self._shared.feed.ends}
+        place = Place(
+            cursors=places, ahead=taken.ahead, parked=taken.parked, attempts=taken.attempts, failures=taken.failures
+        )
+        waits_s = 0.0 if taken.retry_at is None else (taken.retry_at - datetime.now(UTC)).total_seconds()
+        waits_s = min(max(0.0, waits_s), self._policy.longest_pause_s)  # whatever the two clocks say
+        outbox = Outbox(self._policy, place, random.random, not_before_s=time.monotonic() + waits_s)
+        kept = outbox.place()
+        while True:
+            self._wake.clear()
+            report, reason = self._settle(outbox)
+            if reason is None:
+                await self._fill(outbox)
+                await self._send(outbox)
+            if report is not None or outbox.place().cursors != kept.cursors:
+                kept = await self._keep(outbox, taken.epoch, report or ([], [], None))
+            if reason is not None:
+                await self._give_up(reason)
+                return
+            if not self._answered and not (self._may_take_more(outbox) and self._has_more(outbox)):
+                await self._pause(outbox)
+
+    def _has_more(self, outbox: Outbox) -> bool:
+        return self._shared.feed.has_more(outbox.next_offsets)
+
+    def _may_take_more(self, outbox: Outbox) -> bool:
+        return outbox.room > 0 and self._held_bytes < _HELD_BYTES
+
+    async def _fill(self, outbox: Outbox) -> None:
+        """Take what comes next, as far as there is room."""
+        if not self._may_take_more(outbox) or not self._has_more(outbox):
+            return
+        records = await self._shared.feed.page(outbox.next_offsets, max(outbox.room, 100))
+        events = [(record, self._event(record)) for record in records]
+        wanted = self.webhook.endpoint.wanted
+        if asks_for_task(wanted) or not self._sees_all():
+            await self._learn([(record, event) for record, event in events if event is not None])
+        for record, event in events:
+            if not self._may_take_more(outbox):
+                return
+            position = Position(record.partition, record.offset)
+            if event is None or not self._wants(event):
+                outbox.offer(position, None)
+            elif outbox.offer(position, event.task_id):
+                value = record.value or b""
+                self._held[position] = _Held(event, value)
+                self._held_bytes += len(value)
+
+    def _event(self, record: Record) -> EventFacts | None:
+        """What the record says; None for one that is no event, or that its own words exclude."""
+        try:
+            event = decode(record.key, record.value)
+        except UndecodableRecord:
+            return None
+        found = EventFacts(event.id, type_of(event), event.actor, event.task_id)
+        return found if may_want(self.webhook.endpoint.wanted, found) else None
+
+    def _wants(self, event: EventFacts) -> bool:
+        if not asks_for_task(self.webhook.endpoint.wanted):
+            return True
+        task = self._facts.get(event.task_id)
+        return task is not None and wants_task(self.webhook.endpoint.wanted, task)
+
+    async def _learn(self, events: Sequence[tuple[Record, EventFacts]]) -> None:
+        """Ask for what is known about the tasks, once the read model has their first events."""
+        unknown = {event.task_id for _, event in events} - self._facts.keys()
+        if not unknown:
+            return
+        if len(self._facts) > _FACTS:
+            held = {held.event.task_id for held in self._held.values()}
+            self._facts = {task_id: task for task_id, task in self._facts.items() if task_id in held}
+        ends: dict[int, int] = {}
+        for record, event in events:
+            if event.task_id in unknown:
+                ends[record.partition] = max(record.offset + 1, ends.get(record.partition, 0))
+        while True:
+            async with self._shared.connection() as connection:
+                positions = await queries.positions(connection)
+                if all(positions.get(partition, 0) >= end for partition, end in ends.items()):
+                    self._facts |= await delivering.facts_of(connection, unknown)
+                    return
+            await asyncio.sleep(_CATCH_UP_S)
+
+    async def _send(self, outbox: Outbox) -> None:
+        items = outbox.take(time.monotonic())
+        if not items:
+            return
+        seen = await self._seen(items)
+        secrets = await self._secrets()
+        for item in items:
+            if item.task_id not in seen:
+                self._note(item, Answer(Verdict.WITHHELD, None, None, 0))
+                continue
+            task = asyncio.create_task(self._send_one(item, secrets))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send_one(self, item: Item, secrets: Sequence[bytes]) -> None:
+        held = self._held[item.position]
+        headers = {
+            "Pulp-Subscription": str(self.webhook.subscription_id),
+            "Pulp-Position": str(item.position),
+        }
+        message = Message(self.webhook.endpoint.url, str(held.event.event_id), held.value, secrets, headers)
+        self._note(item, await self._sender.send(message))
+
+    def _note(self, item: Item, answer: Answer) -> None:
+        self._answered.append(_Answered(item, answer))
+        self.wake()
+
+    def _sees_all(self) -> bool:
+        role = self._shared.roles.get(user_of(self.webhook.created_by))
+        return role is not None and sees_all(role, is_scoped=self._shared.is_scoped)
+
+    async def _seen(self, items: Sequence[Item]) -> set[UUID]:
+        """Those of the tasks that the subscription's user may see now."""
+        task_ids = {item.task_id for item in items}
+        if self._sees_all():
+            return task_ids
+        if user_of(self.webhook.created_by) not in self._shared.roles:
+            return set()
+        async with self._shared.connection() as connection:
+            unknown = task_ids - self._facts.keys()  # the user saw all tasks when they were taken
+            self._facts |= await delivering.facts_of(connection, unknown)
+            return await visible(connection, self.webhook.created_by, self._facts, task_ids)
+
+    async def _secrets(self) -> list[bytes]:
+        wanted = self.webhook.secrets_at(datetime.now(UTC))
+        async with self._shared.connection() as connection:
+            found = await delivering.secrets_of(connection, wanted)
+        if not found:
+            raise TopicMismatch("its secret is not in Postgres: rotate it")
+        return found
+
+    def _settle(
+        self, outbox: Outbox
+    ) -> tuple[tuple[list[DeliveryRow], list[DeliveryRow], str | None] | None, str | None]:
+        """What came of the answers: rows to store, and why the endpoint is given up."""
+        answered, self._answered = self._answered, []
+        if not answered:
+            return None, None
+        deliveries: list[DeliveryRow] = []
+        parked: list[DeliveryRow] = []
+        error = reason = None
+        now_s = time.monotonic()
+        for item, answer in answered:
+            settled = outbox.settle(item, answer.verdict, now_s, asked_pause_s=answer.pause_s)
+            held = self._held[item.position]
+            if settled.outcome is not Outcome.WITHHELD:
+                row = _row(item, held.event, answer, settled, now_s)
+                deliveries.append(row)
+                error = answer.error or error
+                if settled.outcome is Outcome.PARKED:
+                    parked.append(row)
+                if settled.outcome is Outcome.GIVEN_UP:
+                    reason = f"given up after {outbox.failures} failures in a row: {answer.error}"
+                    reason = answer.error if answer.verdict is Verdict.GONE else reason
+            if settled.outcome in (Outcome.DELIVERED, Outcome.WITHHELD):
+                self._drop(item.position)
+        for row in parked:
+            for position in [each for each, held in self._held.items() if held.event.task_id == row.task_id]:
+                self._drop(position)
+        return (deliveries, parked, error), reason
+
+    def _drop(self, position: Position) -> None:
+        self._held_bytes -= len(self._held.pop(position).value)
+
+    async def _keep(
+        self, outbox: Outbox, epoch: int, found: tuple[list[DeliveryRow], list[DeliveryRow], str | None]
+    ) -> Place:
+        """Store how far it is. Only then is an event settled for a deliverer that comes after this one."""
+        deliveries, parked, error = found
+        place = outbox.place()
+        left_s = outbox.not_before_s - time.monotonic()
+        report = Report(
+            failures=outbox.failures,
+            retry_in_s=left_s if outbox.failures and left_s > 0 else None,
+            cursors=place.cursors,
+            ahead=place.ahead,
+            parked=parked,
+            deliveries=deliveries,
+            error=error,
+        )
+        self._unpruned += len(deliveries)
+        async with self._shared.connection() as connection:
+            await delivering.keep(connection, self.webhook.subscription_id, epoch, report)
+            if self._unpruned >= _PRUNE_EVERY:
+                self._unpruned = 0
+                await delivering.prune(connection, self.webhook.subscription_id, most=_KEPT_DELIVERIES)
+        return place
+
+    async def _pause(self, outbox: Outbox) -> None:
+        due_s = outbox.due_s()
+        left_s = _IDLE_S if due_s is None else min(_IDLE_S, max(0.0, due_s - time.monotonic()))
+        try:
+            async with asyncio.timeout(left_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _give_up(self, reason: str) -> None:
+        """Say so, and wait: the next version of the subscription has a courier of its own."""
+        _log.warning("a subscription is parked: %s", reason, extra=self._about())
+        await self._shared.park(self.webhook, reason)
+        await asyncio.Event().wait()
+
+    def _about(self) -> dict[str, str]:
+        return {"subscription": self.webhook.endpoint.name, "subscription_id": str(self.webhook.subscription_id)}
+
+
+def _row(item: Item, event: EventFacts, answer: Answer, settled: Settled, now_s: float) -> DeliveryRow:
+    return DeliveryRow(
+        position=item.position,
+        event_id=event.event_id,
+        event_type=event.type,
+        task_id=item.task_id,
+        outcome=settled.outcome,
+        attempts=settled.attempts,
+        status=answer.status,
+        error=answer.error,
+        took_ms=answer.took_ms,
+        retry_in_s=None if settled.next_s is None else max(0.0, settled.next_s - now_s),
+    )
+
+
+def test_event(webhook: Webhook, test_id: UUID, event_type: str, at: datetime) -> bytes:
+    """The CloudEvent that a test sends."""
+    return msgspec.json.encode(
+        {
+            "specversion": "1.0",
+            "id": str(test_id),
+            "source": f"/pulp/subscriptions/{webhook.subscription_id}",
+            "type": event_type,
+            "subject": str(webhook.subscription_id),
+            "time": at,
+            "datacontenttype": "application/json",
+            "data": {"subscription": webhook.endpoint.name},
+        }
+    )
+

@@ -1,0 +1,232 @@
+"""Sending one event to an endpoint: signed by Standard Webhooks, within the rules for outgoing requests."""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import httpcore
+import httpx
+from pulp_events.codec import CONTENT_TYPE
+from pulp_runtime.outgoing.network import (
+    HEAD,
+    CheckedNetwork,
+    HeadBudget,
+    HeadTooLarge,
+    NoAnswer,
+    NoSuchName,
+    NotConnected,
+    ProxyNetwork,
+    Resolve,
+    resolve,
+)
+from pulp_runtime.outgoing.proxies import BadProxy, Proxy, proxy_for
+from pulp_runtime.outgoing.retry_after import asked_pause_s
+from pulp_runtime.outgoing.rules import Refused
+from pulp_runtime.outgoing.targets import Target, parse_target
+from standardwebhooks import Webhook as Signer
+
+from pulp_processor.delivering.outbox import Verdict
+from pulp_processor.delivering.settings import WebhookSettings
+
+_REFUSALS: Final = (400, 409, 413, 415, 422)
+"""What an endpoint answers that works, and does not take this event."""
+_GONE: Final = 410
+_HEAD_BYTES: Final = 64 * 1024
+_BODY_BYTES: Final = 64 * 1024
+"""Of an answer; what it says is not looked at."""
+_KEEP_ALIVE_S: Final = 30.0
+_USER_AGENT: Final = "pulp-tasks"
+_FAULTS: Final = (
+    *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, httpcore.ProxyError, ssl.SSLError),
+    *(Refused, NoSuchName, NotConnected, NoAnswer, HeadTooLarge, BadProxy, OSError),
+)
+_log = logging.getLogger("pulp.deliverer")
+
+
+class Message(NamedTuple):
+    """A request to an endpoint."""
+
+    url: str
+    message_id: str
+    """The same at each attempt: receivers tell a repeated event by it."""
+    body: bytes
+    secrets: Sequence[bytes]
+    """Each of them signs it."""
+    headers: Mapping[str, str]
+
+
+class Answer(NamedTuple):
+    """What came of it. No text of the server is in it."""
+
+    verdict: Verdict
+    status: int | None
+    error: str | None
+    took_ms: int
+    pause_s: float = 0.0
+    """How long the endpoint asks to be left alone."""
+
+
+def signed_headers(message: Message, now: datetime) -> dict[str, str]:
+    """The headers that Standard Webhooks asks for; with two secrets two signatures."""
+    body = message.body.decode()
+    signatures = [Signer(secret).sign(message.message_id, now, body) for secret in message.secrets]
+    return {
+        "webhook-id": message.message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+class Sender:
+    """Sends to the endpoint of one subscription. Use it in one event loop, and `close` it."""
+
+    def __init__(
+        self,
+        settings: WebhookSettings,
+        environment: Mapping[str, str],
+        *,
+        lookup: Resolve = resolve,
+        network: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        """`lookup` and `network` stand in for the network in tests."""
+        self._settings, self._environment = settings, environment
+        self._lookup, self._network = lookup, network or httpcore.AnyIOBackend()
+        self._pools: dict[Proxy | None, httpcore.AsyncConnectionPool] = {}
+
+    async def close(self) -> None:
+        """End all connections."""
+        for pool in self._pools.values():
+            await pool.aclose()
+
+    async def send(self, message: Message) -> Answer:
+        """One attempt. It follows no redirect, keeps no cookie, and reads no more than the head of the answer."""
+        began_s = time.monotonic()
+        verdict, pause_s, status, error = Verdict.FAILED, 0.0, None, None
+        try:
+            async with asyncio.timeout(self._settings.total_s):
+                status, retry_after = await self._post(message)
+            verdict, error = _judged(status)
+            pause_s = min(asked_pause_s(retry_after) or 0.0, self._settings.longest_pause_s)
+        except TimeoutError:
+            error = f"no complete answer within {self._settings.total_s:g} s (PULP_WEBHOOK_TOTAL_S)"
+        except _FAULTS as fault:
+            _log.info("a delivery has failed", extra={"kind": type(fault).__name__})
+            error = _told(fault)
+        return Answer(verdict, status, error, round((time.monotonic() - began_s) * 1000), pause_s)
+
+    async def _post(self, message: Message) -> tuple[int, str]:
+        """The status, and what `Retry-After` says."""
+        to = parse_target(message.url)
+        if to is None or to.url.userinfo:
+            raise Refused("form")
+        proxy = proxy_for(to.scheme, to.host, to.port, self._environment)
+        if proxy is not None:
+            self._settings.rules.check_through_proxy(to.host, to.port)
+        timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._settings.total_s)
+        request = httpcore.Request(
+            "POST",
+            httpcore.URL(scheme=to.url.raw_scheme, host=to.url.raw_host, port=to.url.port, target=to.url.raw_path),
+            headers=[*_headers(to, message).items()],
+            content=message.body,
+            extensions={"timeout": {**timeouts, "connect": self._settings.connect_s}},
+        )
+        pool = self._pool(proxy)
+        budget = HEAD.set(HeadBudget(_HEAD_BYTES))
+        try:
+            response = await pool.handle_async_request(request)
+        finally:
+            HEAD.reset(budget)
+        try:
+            received = 0
+            async for piece in response.aiter_stream():
+                received += len(piece)
+                if received > _BODY_BYTES:
+                    break
+        finally:
+            await response.aclose()
+        retry_after = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"")
+        return response.status, retry_after.decode("latin-1")
+
+    def _pool(self, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
+        if proxy not in self._pools:
+            network: httpcore.AsyncNetworkBackend = ProxyNetwork(self._network)
+            if proxy is None:
+                network = CheckedNetwork(self._settings.rules, self._lookup, self._network)
+            self._pools[proxy] = httpcore.AsyncConnectionPool(
+                ssl_context=_tls(),
+                proxy=None if proxy is None else _of_httpcore(proxy),
+                max_connections=self._settings.lanes,
+                keepalive_expiry=_KEEP_ALIVE_S,
+                network_backend=network,
+            )
+        return self._pools[proxy]
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Trusts what the system does, or what SSL_CERT_FILE and SSL_CERT_DIR name."""
+    return httpx.create_ssl_context()
+
+
+def _headers(to: Target, message: Message) -> dict[str, str]:
+    return {
+        "Host": to.url.netloc.decode(),
+        "User-Agent": _USER_AGENT,
+        "Content-Type": f"{CONTENT_TYPE}; charset=utf-8",
+        "Content-Length": str(len(message.body)),
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        **message.headers,
+        **signed_headers(message, datetime.now(UTC)),
+    }
+
+
+def _judged(status: int) -> tuple[Verdict, str | None]:
+    if 200 <= status < 300:
+        return Verdict.DELIVERED, None
+    if status == _GONE:
+        return Verdict.GONE, "the endpoint answered 410: it wants no more events"
+    if status in _REFUSALS:
+        return Verdict.REFUSED, f"the endpoint answered {status}: it does not take this event"
+    if 300 <= status < 400:
+        return Verdict.FAILED, f"the endpoint answered {status}: redirects are not followed; give the URL it leads to"
+    return Verdict.FAILED, f"the endpoint answered {status}"
+
+
+def _told(fault: BaseException) -> str:
+    """The error in our words: its own may hold what the server has sent."""
+    match fault:
+        case Refused():
+            return "the settings of the processor do not allow to deliver there (PULP_WEBHOOK_ALLOW, PULP_WEBHOOK_DENY)"
+        case NoSuchName():
+            return "the name of the host has no address"
+        case BadProxy():
+            return str(fault)
+        case HeadTooLarge():
+            return f"the head of the answer has over {_HEAD_BYTES} bytes"
+        case httpcore.ConnectError() if _is_of_certificate(fault):
+            return "the certificate of the endpoint is not valid for it, or not trusted here"
+    return "no answer over HTTP: there is no connection, it ends early, or nothing comes in time"
+
+
+def _is_of_certificate(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _of_httpcore(proxy: Proxy) -> httpcore.Proxy:
+    parts = urlsplit(proxy.url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = f":{parts.port}" if parts.port else ""
+    auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    tls = _tls() if parts.scheme == "https" else None
+    return httpcore.Proxy(f"{parts.scheme}://{host}{port}", auth=auth, ssl_context=tls)

@@ -1,0 +1,91 @@
+"""The settings of webhooks, PULP_WEBHOOK_*: where events may be delivered to, how fast, and how often."""
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from msgspec import Struct
+from pulp_events import declared_settings
+from pulp_events.declared_settings import Setting
+from pulp_runtime.outgoing.rules import ITEMS, Destinations, destinations_of, ports_of
+
+from pulp_processor.delivering.outbox import Policy
+
+
+class WebhookRules(Destinations, frozen=True, kw_only=True):
+    """The rules of `Destinations`, as the settings of webhooks have them."""
+
+    allow: Annotated[
+        tuple[str, ...],
+        Setting("PULP_WEBHOOK_ALLOW", "Where events may be delivered to.", parse=destinations_of, allowed=ITEMS),
+    ] = ("public",)
+    deny: Annotated[
+        tuple[str, ...],
+        Setting(
+            "PULP_WEBHOOK_DENY",
+            "Where events may not be delivered to, even if it is allowed.",
+            parse=destinations_of,
+            allowed=ITEMS,
+        ),
+    ] = ()
+    ports: Annotated[
+        tuple[tuple[int, int], ...],
+        Setting(
+            "PULP_WEBHOOK_PORTS",
+            "The ports that events may be delivered to.",
+            parse=ports_of,
+            allowed="ports and ranges",
+        ),
+    ] = ((80, 80), (443, 443), (1024, 65_535))
+
+
+class WebhookSettings(Struct, frozen=True, kw_only=True):
+    """Where to, how fast, and how often. Durations are in seconds."""
+
+    rules: WebhookRules = WebhookRules()
+    attempts: Annotated[
+        int,
+        Setting(
+            "PULP_WEBHOOK_ATTEMPTS",
+            "After how many failures in a row an endpoint is given up, and so a task that fails while others succeed.",
+            least=1,
+            most=1000,
+        ),
+    ] = 20
+    first_pause_s: Annotated[
+        float,
+        Setting("PULP_WEBHOOK_BACKOFF_S", "The pause after the first failure; it doubles with each.", least=0.01),
+    ] = 1
+    longest_pause_s: Annotated[
+        float, Setting("PULP_WEBHOOK_MAX_BACKOFF_S", "The longest pause between two attempts.", least=0.01)
+    ] = 3600
+    lanes: Annotated[
+        int,
+        Setting("PULP_WEBHOOK_REQUESTS", "How many requests to one endpoint run at a time.", least=1, most=100),
+    ] = 8
+    connect_s: Annotated[
+        float,
+        Setting(
+            "PULP_WEBHOOK_CONNECT_S",
+            "How long finding the address, the connection and TLS may take, each of them.",
+            least=0.1,
+        ),
+    ] = 10
+    total_s: Annotated[
+        float, Setting("PULP_WEBHOOK_TOTAL_S", "How long one delivery may take, with its answer.", least=0.1)
+    ] = 30
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Self:
+        """Raises `SettingsError`, which names the setting."""
+        rules = WebhookRules(**declared_settings.read(WebhookRules, env))
+        return cls(rules=rules, **declared_settings.read(cls, env))
+
+    @property
+    def policy(self) -> Policy:
+        """How often and how fast."""
+        return Policy(
+            attempts=self.attempts,
+            first_pause_s=self.first_pause_s,
+            longest_pause_s=self.longest_pause_s,
+            lanes=self.lanes,
+        )
