@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "repo": "pulp_admin.repo:repo",
     "rpm": "pulp_admin.rpm:rpm",
     "schedules": "pulp_admin.schedules:schedules",
+    "subscriptions": "pulp_admin.subscriptions:subscriptions",
     "queue": "pulp_admin.queue:queue",
     "tokens": "pulp_admin.tokens:tokens",
     "status": "pulp_admin.info:status",

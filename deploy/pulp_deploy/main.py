@@ -38,6 +38,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "rebuild": "pulp_deploy.commands.rebuild:rebuild_group",
     "verify": "pulp_deploy.commands.verify:verify",
     "schedules": "pulp_deploy.commands.schedules:schedules",
+    "subscriptions": "pulp_deploy.commands.subscriptions:subscriptions",
     "api": "pulp_deploy.commands.services:api",
     "processor": "pulp_deploy.commands.services:processor",
     "worker": "pulp_deploy.commands.services:worker",

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from pulp_events.codec import Envelope, check_text, one_line, written
-from pulp_events.errors import UndecodableRecord
+from pulp_events.errors import BadInput, UndecodableRecord
 
 D = TypeVar("D", bound=Struct)
 _decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
@@ -73,7 +73,7 @@ class OrderedCodec(Generic[D]):
             for time in (envelope.time, *(() if data is None else self._check(data))):
                 if not MINYEAR < time.year < MAXYEAR:  # in every time zone
                     raise ValueError(f"the time {time} is out of range")
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, BadInput) as error:
             raise UndecodableRecord(f"no event of {self._what}: {one_line(error)}") from error
         if key != key_of_subject(envelope.subject):
             raise UndecodableRecord(f"the record's key is not the event's subject {envelope.subject}")

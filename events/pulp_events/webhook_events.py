@@ -11,30 +11,16 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from pulp_events.events import Name
+from pulp_events.filters import EVERYTHING, Filter
 
 MOST_URL: Final = 2000
 """The longest URL, in characters."""
 Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 Version: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1, description="Of the subscription that it was made from.")]
-Items: TypeAlias = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=640)], ...], Meta(max_length=100)]
 Offsets: TypeAlias = Annotated[
     tuple[Annotated[int, Meta(ge=0)], ...],
     Meta(max_length=100_000, description="The next offset of each partition of the topic of tasks, in their order."),
 ]
-
-
-class Wanted(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Which events of tasks are delivered: those that every given list allows. An empty list allows all."""
-
-    types: Items = ()
-    """Wire types, such as `org.pulpproject.task.finished.v1`."""
-    operations: Items = ()
-    resources: Items = ()
-    """As `TYPE:ID`: what the task uses, in whatever way."""
-    actors: Items = ()
-    """Whose event it is, such as `user:jo` or `worker:w1`."""
-    groups: Annotated[tuple[UUID, ...], Meta(max_length=100)] = ()
-    tasks: Annotated[tuple[UUID, ...], Meta(max_length=100)] = ()
 
 
 class Start(Struct, frozen=True, kw_only=True, gc=False):
@@ -50,7 +36,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, gc=False):
 
     name: Name
     url: Annotated[str, Meta(min_length=1, max_length=MOST_URL)]
-    wanted: Wanted = Wanted()
+    wanted: Filter = EVERYTHING
 
 
 @final

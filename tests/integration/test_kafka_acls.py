@@ -22,8 +22,8 @@ from pulp_events.audit_reader import read_audit
 from pulp_events.errors import LogError, LogRefused, LogUnavailable, PulpError
 from pulp_events.kafka import Kafka
 from pulp_events.log import KafkaLog
-from pulp_events.reader import Reader
 from pulp_events.ordered_topic import look_at_topic
+from pulp_events.reader import Reader
 from pulp_events.schedule_log import KafkaScheduleLog
 from pulp_events.security import KEYS
 from pulp_events.settings import kafka

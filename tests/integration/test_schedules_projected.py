@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 from pulp_events.errors import TopicMismatch
+from pulp_events.ordered_topic import TopicRange
 from pulp_events.reader import Record
 from pulp_events.schedule_events import ScheduleEvent, ScheduleRemoved, TickSubmitted
-from pulp_events.ordered_topic import TopicRange
 from pulp_projections.connection import connect
 from pulp_projections.schedules.projector import (
     ScheduleProjector,

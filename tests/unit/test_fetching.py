@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pulp_runtime.outgoing.retry_after import asked_pause_s
 from pulp_worker import LimitExceeded
 from pulp_worker.bounds import fetch_settings
 from pulp_worker.fetching import FetchFailed, FetchRefused, FetchSettings, patiently
 from pulp_worker.fetching.fetcher import Fetcher
 from pulp_worker.fetching.pace import Pace, TooSlow
-from pulp_runtime.outgoing.retry_after import asked_pause_s
 
 from tests.support.certificates import Authority
 from tests.support.mirror import LOCAL, Answer, Connector, Names, fetcher, mirror, ok, redirect

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 from pulp_events.errors import PulpError
+from pulp_events.filters import Origin
 from pulp_events.task import Position
 from pulp_events.webhook import Webhook
 
@@ -28,17 +29,6 @@ class Taken(NamedTuple):
     ahead: dict[int, list[int]]
     parked: set[UUID]
     attempts: dict[Position, int]
-
-
-class TaskFacts(NamedTuple):
-    """What filters ask about a task. It never changes."""
-
-    task_id: UUID
-    operation: str
-    group_id: UUID | None
-    created_by: str
-    resources: Sequence[str]
-    """As TYPE:ID."""
 
 
 class DeliveryRow(NamedTuple):
@@ -145,10 +135,13 @@ async def prune(connection: AsyncConnection, subscription_id: UUID, *, most: int
     await connection.execute(SQL["prune"], {"subscription_id": subscription_id, "most": most})
 
 
-async def facts_of(connection: AsyncConnection, task_ids: Collection[UUID]) -> dict[UUID, TaskFacts]:
+async def origins_of(connection: AsyncConnection, task_ids: Collection[UUID]) -> dict[UUID, Origin]:
     """What filters ask about those of the tasks that are projected."""
-    rows = await (await connection.execute(SQL["facts"], {"task_ids": list(task_ids)})).fetchall()
-    return {row[0]: TaskFacts(*row) for row in rows}
+    rows = await (await connection.execute(SQL["origins"], {"task_ids": list(task_ids)})).fetchall()
+    return {
+        task_id: Origin(operation=operation, group_id=group_id, actor=actor, resources=tuple(resources))
+        for task_id, operation, group_id, actor, resources in rows
+    }
 
 
 async def with_roles(connection: AsyncConnection, user_name: str, task_ids: Collection[UUID]) -> set[UUID]:

@@ -94,7 +94,7 @@ async def progress_of(connection: AsyncConnection, subscription_ids: Sequence[UU
     return {each.subscription_id: each for each in found}
 
 
-async def parked_tasks(connection: AsyncConnection, subscription_id: UUID, *, most: int) -> list[ParkedTask]:
+async def parked_tasks(connection: AsyncConnection, subscription_id: UUID, *, most: int | None) -> list[ParkedTask]:
     """The tasks whose events wait for a redelivery, in the order of the log."""
     values = {"subscription_id": subscription_id, "most": most}
     return [ParkedTask(*row) for row in await (await connection.execute(SQL["parked"], values)).fetchall()]

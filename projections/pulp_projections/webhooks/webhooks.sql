@@ -190,7 +190,7 @@ delete from subscription_deliveries
                                   where subscription_id = %(subscription_id)s
                                   order by last_at desc, delivery_id desc offset %(most)s limit 1);
 
--- facts --
+-- origins --
 -- What the filters of subscriptions ask about tasks, and whose they are.
 select t.task_id, t.operation, t.group_id, t.created_by, t.exclusive_resources || t.shared_resources from tasks t
  where t.task_id = any (%(task_ids)s);

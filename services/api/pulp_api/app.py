@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pulp_events.schedule_log import ScheduleLog
+from pulp_events.webhook_log import WebhookLog
 from pulp_runtime.preconditions.watch import Watch
 from starlette.exceptions import HTTPException
 
@@ -22,6 +23,7 @@ from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.seats import Seats
 from pulp_api.submitting.arguments import InvalidArguments
 from pulp_api.submitting.repository_bodies import BadRepository
+from pulp_api.subscriptions import Subscriptions
 from pulp_api.task_rights import TaskRights
 from pulp_api.v2 import content as v2_content
 from pulp_api.v2 import elsewhere as v2_elsewhere
@@ -42,6 +44,7 @@ from pulp_api.v3 import queue as v3_queue
 from pulp_api.v3 import repositories as v3_repositories
 from pulp_api.v3 import routes as v3
 from pulp_api.v3 import schedules as v3_schedules
+from pulp_api.v3 import subscriptions as v3_subscriptions
 from pulp_api.v3 import system as v3_system
 from pulp_api.v3 import task_groups as v3_task_groups
 from pulp_api.v3 import tokens as v3_tokens
@@ -54,7 +57,7 @@ def routes() -> Iterator[APIRoute]:
     """Every route of the API, in the order in which they are tried."""
     parts = (
         *(v3, v3_purging, v2, v3_events, v3_task_groups, v3_workers, v3_operations, v3_queue),
-        *(v3_repositories, v3_schedules, v2_repositories, v3_maintenance, v3_users, v3_system, front),
+        *(v3_repositories, v3_schedules, v3_subscriptions, v2_repositories, v3_maintenance, v3_users, v3_system, front),
         *(v3_login, v3_tokens, v3_object_roles),
         *(v2_purging, v2_groups, v2_content, v2_status, v2_users, v2_elsewhere),
     )
@@ -75,6 +78,7 @@ def build(
     *,
     quotas: Quotas | None = None,
     schedules: ScheduleLog | None = None,
+    subscriptions: WebhookLog | None = None,
     task_rights: TaskRights | None = None,
     has_access_log: bool = False,
     hsts_s: int = 0,
@@ -82,7 +86,7 @@ def build(
     """The API, made of its parts; the options are those of `Edge`.
 
     Without a watch the API reports no preconditions; without `quotas` the defaults apply; without `schedules` none can
-    be changed; without `task_rights` everybody may see every task.
+    be changed, and so with `subscriptions`; without `task_rights` everybody may see every task.
     """
     app = FastAPI(routes=list(routes()), openapi_url=None, docs_url=None, redoc_url=None)
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
@@ -91,6 +95,7 @@ def build(
     app.state.task_rights = task_rights or TaskRights(service.connection, is_scoped=False)
     app.state.repositories = Repositories(service.connection, service.pattern_searches, audit)
     app.state.schedules = Schedules(schedules, service.connection, service.submitter)
+    app.state.subscriptions = Subscriptions(subscriptions, service.log, hub.topic_id, service.connection)
     for kind, _ in failures.STATUS:
         app.add_exception_handler(kind, failures.failed)
     app.add_exception_handler(InvalidArguments, failures.bad_arguments)

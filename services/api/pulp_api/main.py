@@ -10,6 +10,7 @@ from pulp_events.clock import ServerClock
 from pulp_events.errors import SettingsError
 from pulp_events.log import KafkaLog
 from pulp_events.schedule_log import KafkaScheduleLog
+from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_projections.connection import pool
 from pulp_projections.reading.positions import Positions
 from pulp_runtime.gc_tuning import collect_seldom
@@ -82,8 +83,9 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
                 listed_s=settings.listed_s,
             )
             schedules = KafkaScheduleLog(log, settings.kafka, settings.topics.schedules)
+            subscriptions = KafkaWebhookLog(log, settings.kafka, settings.topics.subscriptions)
             server = Server(
-                _application(settings, service, hub, audit, watch, schedules),
+                _application(settings, service, hub, audit, watch, schedules, subscriptions),
                 hub,
                 settings.keep_alive_s,
                 limits=settings.limits,
@@ -106,7 +108,13 @@ def _place(settings: Settings, broker_clock: ServerClock) -> Place:
 
 
 def _application(
-    settings: Settings, service: Service, hub: Hub, audit: Audit, watch: Watch, schedules: KafkaScheduleLog
+    settings: Settings,
+    service: Service,
+    hub: Hub,
+    audit: Audit,
+    watch: Watch,
+    schedules: KafkaScheduleLog,
+    subscriptions: KafkaWebhookLog,
 ) -> ASGIApp:
     app = build(
         service,
@@ -117,6 +125,7 @@ def _application(
         watch,
         quotas=Quotas(service.connection, settings.quotas, audit),
         schedules=schedules,
+        subscriptions=subscriptions,
         task_rights=TaskRights(service.connection, is_scoped=settings.is_scoped),
         has_access_log=settings.has_access_log,
         hsts_s=settings.hsts_s,

@@ -35,6 +35,7 @@ _LISTED: Final = {
     "repositories/rpm/rpm": f"{ROOT}/repositories/rpm/rpm/",
     "resources": f"{ROOT}/resources/",
     "status": f"{ROOT}/status/",
+    "subscriptions": f"{ROOT}/subscriptions/",
     "task-groups": f"{ROOT}/task-groups/",
     "task-schedules": f"{ROOT}/task-schedules/",
     "tasks": f"{ROOT}/tasks/",

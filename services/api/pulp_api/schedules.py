@@ -1,6 +1,5 @@
 """Schedules: making, changing and removing them. Each change is an event; it answers once the event is projected."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -10,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import asdict, replace
 from pulp_accounts.users import Role
-from pulp_events.errors import BadInput, LogUnavailable, PositionNotReached, PulpError
+from pulp_events.errors import BadInput, LogUnavailable, PulpError
 from pulp_events.events import EMPTY_OBJECT, Name, Resource, Tag
 from pulp_events.ids import derived_id, new_id
 from pulp_events.schedule import Schedule, ScheduleReason
@@ -33,6 +32,7 @@ from pulp_projections.schedules.projector import find_schedule
 from pulp_projections.schedules.reading import created_as, effect_of_schedule_event
 from pulp_projections.schedules.ticks import BadTimes, check_times, first_tick_after
 
+from pulp_api.effects import effect_of
 from pulp_api.logins.auth import Connect, Principal
 from pulp_api.purging import check_operation
 from pulp_api.scheduled import submission_of_schedule
@@ -40,7 +40,6 @@ from pulp_api.submitting.submitter import KeyReused, Submitter
 
 _EFFECT_S: Final = 8.0
 """How long a change waits for its projection: longer than the election of a dispatcher takes."""
-_LOOK_S: Final = (0.01, 0.02, 0.04, 0.1)
 _TRIES: Final = 5
 _WHEN: Final = ("cron", "interval_seconds", "at")
 _TIMES: Final = (*_WHEN, "start", "time_zone")
@@ -288,16 +287,4 @@ class Schedules:
             correlation_id=correlation_id,
         )
         offset = await self._log.append(event)
-        ends_s = asyncio.get_running_loop().time() + _EFFECT_S
-        looks = 0
-        while asyncio.get_running_loop().time() < ends_s:
-            async with self._connect() as connection:
-                effect = await effect_of_schedule_event(connection, offset)
-            if effect is not None:
-                return effect
-            await asyncio.sleep(_LOOK_S[min(looks, len(_LOOK_S) - 1)])
-            looks += 1
-        raise PositionNotReached(
-            "the change of the schedule is recorded, and not projected yet: is a processor up? It takes effect as soon"
-            " as one is"
-        )
+        return await effect_of(self._connect, effect_of_schedule_event, offset, "schedule", _EFFECT_S)

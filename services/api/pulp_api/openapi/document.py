@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pulp_api.openapi import elsewhere, people, purging, queue, repositories, rights, schedules, system
+from pulp_api.openapi import elsewhere, people, purging, queue, repositories, rights, schedules, subscriptions, system
 from pulp_api.openapi.calls import call, with_refusals
 from pulp_api.openapi.paths import by_ids
 from pulp_api.openapi.schemas import answer, components, page
@@ -186,5 +186,6 @@ def _paths() -> dict[str, Any]:
         **queue.paths(ROOT),
         **repositories.paths(ROOT),
         **schedules.paths(ROOT),
+        **subscriptions.paths(ROOT),
         **rights.paths(ROOT),
     }

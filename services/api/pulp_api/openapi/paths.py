@@ -10,6 +10,7 @@ _FOLDERS: Final = {
     "task_href": "tasks",
     "task_group_href": "task-groups",
     "task_schedule_href": "task-schedules",
+    "subscription_href": "subscriptions",
     "worker_href": "workers",
     "operation_href": "operations",
     "auth_user_href": "users",

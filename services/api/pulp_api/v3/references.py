@@ -19,6 +19,7 @@ class Kind(Enum):
     TASK = ("tasks", "core.task")
     GROUP = ("task-groups", "core.taskgroup")
     SCHEDULE = ("task-schedules", "core.taskschedule")
+    SUBSCRIPTION = ("subscriptions", "tasks.subscription")
     WORKER = ("workers", "core.worker")
     USER = ("users", "core.user")
     ROLE_GROUP = ("groups", "core.group")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
@@ -15,24 +15,24 @@ from psycopg import AsyncConnection
 from pulp_accounts.users import Role
 from pulp_events.codec import decode, type_of
 from pulp_events.errors import LogError, TopicMismatch, UndecodableRecord
+from pulp_events.events import Event, UnknownEvent
+from pulp_events.filters import Origin, Origins
 from pulp_events.reader import Record
 from pulp_events.task import Position
 from pulp_events.webhook import Webhook
 from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.reading import queries
 from pulp_projections.webhooks import delivering
-from pulp_projections.webhooks.delivering import DeliveryRow, Report, Superseded, TaskFacts
+from pulp_projections.webhooks.delivering import DeliveryRow, Report, Superseded
 
 from pulp_processor.delivering.feed import Feed
 from pulp_processor.delivering.outbox import Item, Outbox, Outcome, Place, Policy, Settled, Verdict
 from pulp_processor.delivering.rights import sees_all, user_of, visible
 from pulp_processor.delivering.sender import Answer, Message, Sender
-from pulp_processor.delivering.wanted import EventFacts, asks_for_task, may_want, wants_task
 
 _HELD_BYTES: Final = 4 * 1024 * 1024
 """Of the events that wait, unless one alone has more."""
 _IDLE_S: Final = 5.0
-_FACTS: Final = 5000
 _CATCH_UP_S: Final = 0.05
 _PAUSES_S: Final = (1.0, 2.0, 5.0)
 _KEPT_DELIVERIES: Final = 10_000
@@ -63,6 +63,11 @@ class Shared(Protocol):
         """Whether some users see only some tasks."""
         ...
 
+    @property
+    def origins(self) -> Origins:
+        """What the tasks of late were when they were accepted."""
+        ...
+
     def connection(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """The one connection to Postgres, for as long as the `async with` takes."""
         ...
@@ -75,8 +80,11 @@ class Shared(Protocol):
 class _Held(NamedTuple):
     """An event that waits to be sent."""
 
-    event: EventFacts
+    event_id: UUID
+    type: str
     value: bytes
+    origin: Origin | None
+    """Of its task; None also where nothing asks for it."""
 
 
 class _Answered(NamedTuple):
@@ -91,7 +99,6 @@ class Courier:
         self.webhook = webhook
         self._shared, self._sender, self._policy = shared, sender, policy
         self._wake = asyncio.Event()
-        self._facts: dict[UUID, TaskFacts] = {}
         self._held: dict[Position, _Held] = {}
         self._held_bytes = 0
         self._answered: list[_Answered] = []
@@ -170,54 +177,48 @@ class Courier:
         if not self._may_take_more(outbox) or not self._has_more(outbox):
             return
         records = await self._shared.feed.page(outbox.next_offsets, max(outbox.room, 100))
-        events = [(record, self._event(record)) for record in records]
+        origins = await self._origins([(record, event) for record in records if (event := _event(record)) is not None])
         wanted = self.webhook.endpoint.wanted
-        if asks_for_task(wanted) or not self._sees_all():
-            await self._learn([(record, event) for record, event in events if event is not None])
-        for record, event in events:
+        for record in records:
             if not self._may_take_more(outbox):
                 return
             position = Position(record.partition, record.offset)
-            if event is None or not self._wants(event):
+            event = _event(record)
+            origin = origins.get(position)
+            if event is None or not wanted.matches(type_of(event), event.task_id, origin):
                 outbox.offer(position, None)
             elif outbox.offer(position, event.task_id):
                 value = record.value or b""
-                self._held[position] = _Held(event, value)
+                self._held[position] = _Held(event.id, type_of(event), value, origin)
                 self._held_bytes += len(value)
 
-    def _event(self, record: Record) -> EventFacts | None:
-        """What the record says; None for one that is no event, or that its own words exclude."""
-        try:
-            event = decode(record.key, record.value)
-        except UndecodableRecord:
-            return None
-        found = EventFacts(event.id, type_of(event), event.actor, event.task_id)
-        return found if may_want(self.webhook.endpoint.wanted, found) else None
-
-    def _wants(self, event: EventFacts) -> bool:
-        if not asks_for_task(self.webhook.endpoint.wanted):
-            return True
-        task = self._facts.get(event.task_id)
-        return task is not None and wants_task(self.webhook.endpoint.wanted, task)
-
-    async def _learn(self, events: Sequence[tuple[Record, EventFacts]]) -> None:
-        """Ask for what is known about the tasks, once the read model has their first events."""
-        unknown = {event.task_id for _, event in events} - self._facts.keys()
-        if not unknown:
-            return
-        if len(self._facts) > _FACTS:
-            held = {held.event.task_id for held in self._held.values()}
-            self._facts = {task_id: task for task_id, task in self._facts.items() if task_id in held}
+    async def _origins(self, events: Sequence[tuple[Record, Event | UnknownEvent]]) -> dict[Position, Origin | None]:
+        """What the tasks of the events were, where the filter or the user's rights ask for it."""
+        wanted, sees_all = self.webhook.endpoint.wanted, self._sees_all()
+        asked = [
+            (record, event)
+            for record, event in events
+            if wanted.asks_for_origin(type_of(event), event.task_id)
+            or (not sees_all and wanted.matches(type_of(event), event.task_id, None))
+        ]
+        if not asked:
+            return {}
+        looking = self._shared.origins.look_up(event for _, event in asked)
         ends: dict[int, int] = {}
-        for record, event in events:
-            if event.task_id in unknown:
+        for record, event in asked:
+            if event.task_id in looking.missing:
                 ends[record.partition] = max(record.offset + 1, ends.get(record.partition, 0))
+        found = await self._from_read_model(looking.missing, ends) if ends else {}
+        positions = [Position(record.partition, record.offset) for record, _ in asked]
+        return dict(zip(positions, looking.origins(found), strict=True))
+
+    async def _from_read_model(self, task_ids: Set[UUID], ends: Mapping[int, int]) -> dict[UUID, Origin]:
+        """Once it has these positions: until then nobody knows what the tasks were."""
         while True:
             async with self._shared.connection() as connection:
                 positions = await queries.positions(connection)
                 if all(positions.get(partition, 0) >= end for partition, end in ends.items()):
-                    self._facts |= await delivering.facts_of(connection, unknown)
-                    return
+                    return await delivering.origins_of(connection, task_ids)
             await asyncio.sleep(_CATCH_UP_S)
 
     async def _send(self, outbox: Outbox) -> None:
@@ -240,7 +241,7 @@ class Courier:
             "Pulp-Subscription": str(self.webhook.subscription_id),
             "Pulp-Position": str(item.position),
         }
-        message = Message(self.webhook.endpoint.url, str(held.event.event_id), held.value, secrets, headers)
+        message = Message(self.webhook.endpoint.url, str(held.event_id), held.value, secrets, headers)
         self._note(item, await self._sender.send(message))
 
     def _note(self, item: Item, answer: Answer) -> None:
@@ -259,9 +260,11 @@ class Courier:
         if user_of(self.webhook.created_by) not in self._shared.roles:
             return set()
         async with self._shared.connection() as connection:
-            unknown = task_ids - self._facts.keys()  # the user saw all tasks when they were taken
-            self._facts |= await delivering.facts_of(connection, unknown)
-            return await visible(connection, self.webhook.created_by, self._facts, task_ids)
+            origins = {item.task_id: self._held[item.position].origin for item in items}
+            unknown = {task_id for task_id, origin in origins.items() if origin is None}
+            if unknown:  # the user saw all tasks when these were read
+                origins |= await delivering.origins_of(connection, unknown)
+            return await visible(connection, self.webhook.created_by, origins)
 
     async def _secrets(self) -> list[bytes]:
         wanted = self.webhook.secrets_at(datetime.now(UTC))
@@ -286,7 +289,7 @@ class Courier:
             settled = outbox.settle(item, answer.verdict, now_s, asked_pause_s=answer.pause_s)
             held = self._held[item.position]
             if settled.outcome is not Outcome.WITHHELD:
-                row = _row(item, held.event, answer, settled, now_s)
+                row = _row(item, held, answer, settled, now_s)
                 deliveries.append(row)
                 error = answer.error or error
                 if settled.outcome is Outcome.PARKED:
@@ -294,15 +297,9 @@ class Courier:
                 if settled.outcome is Outcome.GIVEN_UP:
                     reason = f"given up after {outbox.failures} failures in a row: {answer.error}"
                     reason = answer.error if answer.verdict is Verdict.GONE else reason
-            if settled.outcome in (Outcome.DELIVERED, Outcome.WITHHELD):
-                self._drop(item.position)
-        for row in parked:
-            for position in [each for each, held in self._held.items() if held.event.task_id == row.task_id]:
-                self._drop(position)
+        for position in [each for each in self._held if not outbox.holds(each)]:
+            self._held_bytes -= len(self._held.pop(position).value)
         return (deliveries, parked, error), reason
-
-    def _drop(self, position: Position) -> None:
-        self._held_bytes -= len(self._held.pop(position).value)
 
     async def _keep(
         self, outbox: Outbox, epoch: int, found: tuple[list[DeliveryRow], list[DeliveryRow], str | None]
@@ -347,11 +344,19 @@ class Courier:
         return {"subscription": self.webhook.endpoint.name, "subscription_id": str(self.webhook.subscription_id)}
 
 
-def _row(item: Item, event: EventFacts, answer: Answer, settled: Settled, now_s: float) -> DeliveryRow:
+def _event(record: Record) -> Event | UnknownEvent | None:
+    """The event of a record; None for one that is none, which no subscription gets."""
+    try:
+        return decode(record.key, record.value)
+    except UndecodableRecord:
+        return None
+
+
+def _row(item: Item, held: _Held, answer: Answer, settled: Settled, now_s: float) -> DeliveryRow:
     return DeliveryRow(
         position=item.position,
-        event_id=event.event_id,
-        event_type=event.type,
+        event_id=held.event_id,
+        event_type=held.type,
         task_id=item.task_id,
         outcome=settled.outcome,
         attempts=settled.attempts,
@@ -376,4 +381,3 @@ def test_event(webhook: Webhook, test_id: UUID, event_type: str, at: datetime) -
             "data": {"subscription": webhook.endpoint.name},
         }
     )
-

@@ -22,6 +22,7 @@ from pulp_accounts import quota_store
 from pulp_accounts.users import Role
 from pulp_events import admin
 from pulp_events.errors import LogError, ReadError, TopicMismatch
+from pulp_events.filters import Origins
 from pulp_events.ids import derived_id
 from pulp_events.kafka import Servers
 from pulp_events.ordered_topic import OrderedReader, look_at_topic
@@ -173,6 +174,7 @@ class _Office:
         self.topic_id = ""
         self.roles: Mapping[str, Role] = {}
         self.is_scoped = deliverer.is_scoped
+        self.origins = Origins()
         self._deliverer, self._connection = deliverer, connection
         self._turn = asyncio.Lock()
         self._feed: Feed | None = None

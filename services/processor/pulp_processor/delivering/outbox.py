@@ -164,6 +164,10 @@ class Outbox:
         self._pending[position] = pending
         return True
 
+    def holds(self, position: Position) -> bool:
+        """Whether the event waits or is under way."""
+        return position in self._pending
+
     def is_parked(self, task_id: UUID) -> bool:
         """Whether events of the task wait for a redelivery."""
         return task_id in self._parked

@@ -1,12 +1,13 @@
 """Which tasks the user of a subscription may see, decided when their events are delivered."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from pulp_accounts.users import Role
-from pulp_projections.webhooks.delivering import TaskFacts, with_roles
+from pulp_events.filters import Origin
+from pulp_projections.webhooks.delivering import with_roles
 
 ALL: Final = frozenset({Role.ADMIN, Role.OPERATOR})
 """The roles that see every task."""
@@ -23,10 +24,8 @@ def sees_all(role: Role, *, is_scoped: bool) -> bool:
     return not is_scoped or role in ALL
 
 
-async def visible(
-    connection: AsyncConnection, actor: str, facts: Mapping[UUID, TaskFacts], task_ids: Collection[UUID]
-) -> set[UUID]:
+async def visible(connection: AsyncConnection, actor: str, origins: Mapping[UUID, Origin | None]) -> set[UUID]:
     """Those of the tasks that a user sees who does not see all: own ones, and those with a role on them."""
-    own = {task_id for task_id in task_ids if task_id in facts and facts[task_id].created_by == actor}
-    others = set(task_ids) - own
+    own = {task_id for task_id, origin in origins.items() if origin is not None and origin.actor == actor}
+    others = origins.keys() - own
     return own | (await with_roles(connection, user_of(actor), others) if others else set())
