@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from pulp_events.task import Position
-from pulp_processor.delivering.outbox import Item, Outbox, Outcome, Place, Policy, Verdict
+from pulp_processor.delivering.outbox import Item, Outbox, Outcome, Place, Policy, Settled, Verdict
 
 A, B, C = UUID(int=1), UUID(int=2), UUID(int=3)
 POLICY = Policy(attempts=6, first_pause_s=1, longest_pause_s=60, lanes=2, most_pending=10, most_ahead=4)
@@ -31,6 +31,12 @@ def offsets(items: list[Item]) -> list[int]:
 def sent(box: Outbox, now_s: float, verdict: Verdict) -> list[Outcome]:
     """Everything that is ready is sent at this time, and answered alike."""
     return [box.settle(item, verdict, now_s).outcome for item in box.take(now_s)]
+
+
+def answered(box: Outbox, now_s: float, verdict: Verdict, *, asked_pause_s: float = 0) -> Settled:
+    """The one event that is ready is sent, and answered."""
+    [item] = box.take(now_s)
+    return box.settle(item, verdict, now_s, asked_pause_s=asked_pause_s)
 
 
 def test_events_of_a_task_are_sent_one_after_the_other_and_tasks_at_the_same_time() -> None:
@@ -92,7 +98,7 @@ def test_a_success_ends_the_pause() -> None:
 def test_the_receiver_may_ask_for_a_longer_pause() -> None:
     box = outbox()
     offered(box, A)
-    assert box.settle(*box.take(0), Verdict.FAILED, 0, asked_pause_s=30).next_s == 30
+    assert answered(box, 0, Verdict.FAILED, asked_pause_s=30).next_s == 30
     assert (box.take(29), offsets(box.take(30))) == ([], [0])
 
 
@@ -147,7 +153,7 @@ def test_memory_is_bounded_by_what_waits_and_by_what_is_ahead() -> None:
     assert box.room == 0
     box = outbox()
     offered(box, A)
-    box.settle(*box.take(0), Verdict.REFUSED, 0)
+    answered(box, 0, Verdict.REFUSED)
     for _ in range(POLICY.most_ahead):
         offered(box, B)
         sent(box, 0.1, Verdict.DELIVERED)
@@ -162,7 +168,7 @@ def test_failures_and_attempts_survive_a_restart() -> None:
     assert (kept.failures, kept.attempts) == (1, {Position(0, 0): 1})
     again = outbox(place=kept)
     offered(again, A)
-    assert again.settle(*again.take(0), Verdict.FAILED, 0).attempts == 2
+    assert answered(again, 0, Verdict.FAILED).attempts == 2
 
 
 @pytest.mark.parametrize("seed", range(200))

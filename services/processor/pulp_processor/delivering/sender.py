@@ -97,7 +97,7 @@ class Sender:
         """`lookup` and `network` stand in for the network in tests."""
         self._settings, self._environment = settings, environment
         self._lookup, self._network = lookup, network or httpcore.AnyIOBackend()
-        self._pools: dict[Proxy | None, httpcore.AsyncConnectionPool] = {}
+        self._pools: dict[tuple[str, Proxy | None], httpcore.AsyncConnectionPool] = {}
 
     async def close(self) -> None:
         """End all connections."""
@@ -136,7 +136,7 @@ class Sender:
             content=message.body,
             extensions={"timeout": {**timeouts, "connect": self._settings.connect_s}},
         )
-        pool = self._pool(proxy)
+        pool = self._pool(to.scheme, proxy)
         budget = HEAD.set(HeadBudget(_HEAD_BYTES))
         try:
             response = await pool.handle_async_request(request)
@@ -153,19 +153,20 @@ class Sender:
         retry_after = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"")
         return response.status, retry_after.decode("latin-1")
 
-    def _pool(self, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
-        if proxy not in self._pools:
+    def _pool(self, scheme: str, proxy: Proxy | None) -> httpcore.AsyncConnectionPool:
+        way = (scheme, proxy)
+        if way not in self._pools:
             network: httpcore.AsyncNetworkBackend = ProxyNetwork(self._network)
             if proxy is None:
                 network = CheckedNetwork(self._settings.rules, self._lookup, self._network)
-            self._pools[proxy] = httpcore.AsyncConnectionPool(
-                ssl_context=_tls(),
+            self._pools[way] = httpcore.AsyncConnectionPool(
+                ssl_context=_tls() if scheme == "https" else None,
                 proxy=None if proxy is None else _of_httpcore(proxy),
                 max_connections=self._settings.lanes,
                 keepalive_expiry=_KEEP_ALIVE_S,
                 network_backend=network,
             )
-        return self._pools[proxy]
+        return self._pools[way]
 
 
 @cache

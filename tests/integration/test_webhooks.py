@@ -1,0 +1,429 @@
+"""Subscriptions from the API to an endpoint, over real topics and a real Postgres."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+from pulp_accounts.users import Role
+from pulp_api.subscriptions import Subscriptions
+from pulp_events import admin
+from pulp_events.codec import encode
+from pulp_events.events import Event, Resource
+from pulp_events.ids import new_id
+from pulp_events.log import KafkaLog
+from pulp_events.reader import Reader
+from pulp_events.task import Position
+from pulp_events.topics import Topics
+from pulp_events.webhook_log import KafkaWebhookLog
+from pulp_processor.delivering.deliverer import Deliverer
+from pulp_processor.delivering.settings import WebhookSettings
+from pulp_projections.connection import connect
+from pulp_projections.webhooks.projector import forget_webhooks
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from tests.support.backends import Backend
+from tests.support.events import accepted, finished, started
+from tests.support.site import V3, Site, site
+from tests.support.webhooks import EndpointServer, Received, endpoint
+
+SUBSCRIPTIONS = f"{V3}/subscriptions/"
+QUICK = {
+    "PULP_WEBHOOK_ALLOW": "loopback",
+    "PULP_WEBHOOK_BACKOFF_S": "0.02",
+    "PULP_WEBHOOK_MAX_BACKOFF_S": "0.1",
+    "PULP_WEBHOOK_TOTAL_S": "10",
+    "PULP_WEBHOOK_ATTEMPTS": "8",
+}
+
+
+class World:
+    """An installation whose tasks are in Kafka and in the read model, with an API for subscriptions."""
+
+    def __init__(self, backend: Backend, topics: Topics, log: KafkaLog, api: Site) -> None:
+        self.backend, self.topics, self.log, self.api = backend, topics, log, api
+        self.is_scoped = False
+
+    def deliverer(self, **settings: str) -> Deliverer:
+        """One that is not running yet."""
+        return Deliverer(
+            KafkaWebhookLog(self.log, self.backend.kafka, self.topics.subscriptions),
+            self.backend.kafka,
+            self.topics.subscriptions,
+            self.topics.events,
+            self.api.database,
+            WebhookSettings.read({**QUICK, **settings}),
+            self.log.end_offsets,
+            is_scoped=self.is_scoped,
+            environment={},
+        )
+
+    @asynccontextmanager
+    async def delivering(self, **settings: str) -> AsyncIterator[None]:
+        """A deliverer runs meanwhile."""
+        task = asyncio.create_task(self.deliverer(**settings).run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def tell(self, event: Event, partition: int = 0) -> Position:
+        """The event happens: it is in Kafka, and projected."""
+        position = await self.log.append(event, partition)
+        assert await self.api.add(event, partition) == position
+        return position
+
+    async def task(
+        self, *, actor: str = "user:jo", operation: str = "sync", partition: int = 0
+    ) -> tuple[UUID, list[str]]:
+        """A whole task happens; its id, and those of its events."""
+        task_id = new_id()
+        resources = (Resource("repository", "zoo"),)
+        made = accepted(task_id, operation=operation, resources=resources)
+        made = Event(id=made.id, task_id=task_id, time=made.time, actor=actor, data=made.data)
+        events = [made, started(task_id), finished(task_id)]
+        for event in events:
+            await self.tell(event, partition)
+        return task_id, [str(event.id) for event in events]
+
+    async def create(self, url: str, name: str = "chat", user: str = "jo", **body: object) -> dict[str, Any]:
+        """A user makes a subscription."""
+        answer = await self.api.as_user(user).post(SUBSCRIPTIONS, json={"name": name, "url": url, **body})
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    async def ask(self, made: dict[str, Any], action: str = "", user: str = "jo", **body: object) -> dict[str, Any]:
+        """Do something with it, or read it."""
+        client, path = self.api.as_user(user), f"{made['pulp_href']}{action}"
+        answer = await (client.post(path, json=body) if action.endswith("/") and action else client.get(path))
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def until(self, made: dict[str, Any], holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """What the subscription shows, as soon as it is so."""
+        async with asyncio.timeout(60):
+            while not holds(shown := await self.ask(made)):  # noqa: ASYNC110  # the tables tell nobody
+                await asyncio.sleep(0.02)
+        return shown
+
+
+@pytest.fixture
+async def world(backend: Backend, database: str, topics: Topics) -> AsyncIterator[World]:
+    log = KafkaLog(backend.kafka, topics.events, 4)
+    try:
+        async with site(database) as api:
+            yield await prepared(World(backend, topics, log, api))
+    finally:
+        await log.close()
+
+
+async def prepared(world: World) -> World:
+    """Its API has the topic of subscriptions, and some users."""
+    transport = world.api.client._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    app: Any = transport.app
+    topic_id = admin.describe(world.backend.kafka, world.topics.events).topic_id
+    subscriptions = KafkaWebhookLog(world.log, world.backend.kafka, world.topics.subscriptions)
+    app.state.subscriptions = Subscriptions(subscriptions, world.log, topic_id, app.state.service.connection)
+    for name, role in (("jo", Role.SUBMITTER), ("kim", Role.SUBMITTER), ("op", Role.OPERATOR), ("vi", Role.VIEWER)):
+        await world.api.add_user(name, role)
+    return world
+
+
+def secret_of(made: dict[str, Any], receiver: EndpointServer) -> None:
+    """The receiver is given the secret."""
+    receiver.secret = Webhook(made["secret"])._whsecret
+
+
+async def test_an_event_is_delivered_as_it_is_in_the_log_signed_and_as_a_cloudevent(world: World) -> None:
+    async with endpoint() as receiver, world.delivering():
+        made = await world.create(receiver.url("/in?x=1"))
+        secret_of(made, receiver)
+        event = accepted(new_id(), operation="sync")
+        position = await world.tell(event)
+        await receiver.have(lambda: len(receiver.taken) == 1)
+        [request] = receiver.taken
+        assert (request.path, request.event_id, request.position) == ("/in?x=1", str(event.id), position)
+        assert request.headers["content-type"] == "application/cloudevents+json; charset=utf-8"
+        assert request.headers["pulp-subscription"] in made["pulp_href"]
+        assert httpx.Response(200, content=encode(event)).json() == request.body
+        shown = await world.until(made, lambda each: each["delivered"] == 1)
+        [row] = (await world.api.as_user("jo").get(f"{made['pulp_href']}deliveries/")).json()["results"]
+        assert (row["event_id"], row["outcome"], row["attempts"], row["status"], row["position"]) == (
+            *(str(event.id), "delivered", 1, 204),
+            str(position),
+        )
+    assert shown["state"] == "active"
+    assert [int(offset) for offset in shown["cursor"].split(".")[1:]] == [1, 0, 0, 0]
+
+
+async def test_a_secret_is_shown_once_and_is_in_no_event_and_no_other_answer(world: World) -> None:
+    async with endpoint() as receiver, world.delivering():
+        made = await world.create(receiver.url())
+        rotated = await world.ask(made, "rotate-secret/", overlap_seconds=60)
+        texts = [str(await world.ask(made)), (await world.api.as_user("jo").get(SUBSCRIPTIONS)).text]
+    assert made["secret"].startswith("whsec_")
+    assert rotated["secret"] != made["secret"]
+    kafka, topic = world.backend.kafka, world.topics.subscriptions
+    with Reader(kafka, topic, {0: 0}) as reader:
+        for _, records in reader.until(admin.end_offsets(kafka, topic, 1)):
+            texts += [str(record) for record in records]
+    for secret in (made["secret"], rotated["secret"]):
+        raw = Webhook(secret)._whsecret
+        for text in texts:
+            assert secret.removeprefix("whsec_") not in text
+            assert raw.hex() not in text
+            assert repr(raw)[2:-1] not in text
+
+
+async def test_filters_decide_by_type_and_by_the_task(world: World) -> None:
+    async with endpoint() as receiver, world.delivering():
+        made = await world.create(receiver.url(), filter={"types": ["finished"], "operations": ["sync"]})
+        secret_of(made, receiver)
+        await world.task(operation="publish")
+        task_id, ids = await world.task(operation="sync", partition=1)
+        await receiver.have(lambda: bool(receiver.taken))
+    assert [(each.body["subject"], each.event_id) for each in receiver.taken] == [(str(task_id), ids[2])]
+
+
+async def test_a_user_gets_only_what_the_user_may_see_and_that_is_decided_at_delivery(world: World) -> None:
+    world.is_scoped = True
+    async with endpoint() as receiver, endpoint() as operators, world.delivering():
+        for user, server in (("jo", receiver), ("op", operators)):
+            made = await world.create(server.url(), name=f"of-{user}", user=user)
+            secret_of(made, server)
+        own, ids = await world.task(actor="user:jo")
+        kims, _ = await world.task(actor="user:kim")
+        await operators.have(lambda: len(operators.taken) == 6)
+        await receiver.have(lambda: len(receiver.taken) == 3)
+        assert {each.body["subject"] for each in receiver.taken} == {str(own)}
+        assert [each.event_id for each in receiver.taken] == ids
+        await world.api.execute("insert into task_roles values (%s, 'jo', 'viewer')", kims)
+        await world.tell(finished(kims))
+        await receiver.have(lambda: len(receiver.taken) == 4)
+    assert receiver.taken[-1].body["subject"] == str(kims)
+
+
+async def test_an_endpoint_that_fails_gets_the_events_again_in_order_with_the_same_ids(world: World) -> None:
+    answers: Iterator[int | tuple[int, dict[str, str]]]
+    answers = iter([503, 500, 204, (429, {"Retry-After": "0"}), 302, 204, 204])
+    async with endpoint(lambda _: next(answers)) as receiver, world.delivering():
+        made = await world.create(receiver.url())
+        secret_of(made, receiver)
+        _, ids = await world.task()
+        await receiver.have(lambda: len(receiver.taken) == 3)
+        shown = await world.until(made, lambda each: each["delivered"] == 3)
+    assert [each.event_id for each in receiver.taken] == ids
+    assert [each.event_id for each in receiver.requests] == [ids[0]] * 3 + [ids[1]] * 3 + [ids[2]]
+    assert shown["failures_in_a_row"] == 0
+    assert "redirects are not followed" in shown["last_error"]
+
+
+async def test_a_dead_endpoint_slows_nobody(world: World) -> None:
+    async def hang(_: Received) -> int:
+        await asyncio.sleep(3600)
+        return 204
+
+    async with endpoint(hang) as dead, endpoint() as receiver, world.delivering(PULP_WEBHOOK_TOTAL_S="60"):
+        stuck = await world.create(dead.url(), name="stuck")
+        secret_of(stuck, dead)
+        made = await world.create(receiver.url())
+        secret_of(made, receiver)
+        for number in range(20):
+            await world.task(partition=number % 4)
+        await receiver.have(lambda: len(receiver.taken) == 60, limit_s=30)
+        assert dead.most_open <= 8
+        shown = await world.ask(stuck)
+    assert shown["delivered"] == 0
+    assert [int(offset) for offset in shown["cursor"].split(".")[1:]] == [0, 0, 0, 0], (
+        "it still has everything before it"
+    )
+
+
+async def test_after_the_limit_it_is_parked_and_goes_on_from_there_when_resumed(world: World) -> None:
+    is_up = False
+    async with endpoint(lambda _: 204 if is_up else 503) as receiver, world.delivering():
+        made = await world.create(receiver.url())
+        secret_of(made, receiver)
+        _, ids = await world.task()
+        shown = await world.until(made, lambda each: each["state"] == "parked")
+        assert shown["reason"] == "given up after 8 failures in a row: the endpoint answered 503"
+        asked = len(receiver.requests)
+        _, more = await world.task()
+        is_up = True
+        assert len(receiver.requests) == asked, "a parked subscription is left alone"
+        assert (await world.ask(made, "resume/"))["state"] == "active"
+        await receiver.have(lambda: len(receiver.taken) == 6)
+    assert [each.event_id for each in receiver.taken] == ids + more
+
+
+async def test_an_event_that_is_refused_parks_its_task_and_a_redelivery_brings_it(world: World) -> None:
+    takes_all = False
+    bad: list[str] = []
+
+    def answer(request: Received) -> int:
+        return 422 if not takes_all and request.body["subject"] in bad else 204
+
+    async with endpoint(answer) as receiver, world.delivering():
+        made = await world.create(receiver.url())
+        secret_of(made, receiver)
+        other, _ = await world.task()
+        await receiver.have(lambda: len(receiver.taken) == 3)
+        task_id = new_id()
+        bad.append(str(task_id))
+        events = [accepted(task_id), started(task_id), finished(task_id)]
+        for event in events:
+            await world.tell(event, 1)
+        shown = await world.until(made, lambda each: each["parked_tasks"] == 1)
+        _, later = await world.task(partition=1)
+        await receiver.have(lambda: len(receiver.taken) == 6)
+        assert shown["state"] == "active"
+        [parked] = shown["parked"]
+        assert (parked["task"], parked["position"]) == (f"{V3}/tasks/{task_id}/", "1:0")
+        assert parked["error"] == "the endpoint answered 422: it does not take this event"
+        takes_all = True
+        assert (await world.ask(made, "redeliver/"))["parked_tasks"] == 0
+        await receiver.have(lambda: len([each for each in receiver.taken if each.body["subject"] in bad]) == 3)
+    again = [each.event_id for each in receiver.taken if each.body["subject"] in bad]
+    assert again == [str(event.id) for event in events]
+    assert str(other) not in [each.body["subject"] for each in receiver.taken[6:]], "nothing before it is sent again"
+    assert later[0] in [each.event_id for each in receiver.taken[3:6]]
+
+
+async def test_a_redelivery_from_a_cursor_sends_the_same_ids_again(world: World) -> None:
+    async with endpoint() as receiver, world.delivering():
+        made = await world.create(receiver.url())
+        secret_of(made, receiver)
+        await world.task()
+        cursor = (await world.until(made, lambda each: each["delivered"] == 3))["cursor"]
+        _, ids = await world.task()
+        await world.until(made, lambda each: each["delivered"] == 6)
+        await world.ask(made, "redeliver/", since=cursor)
+        await receiver.have(lambda: len(receiver.taken) == 9)
+    assert [each.event_id for each in receiver.taken[3:]] == ids * 2
+
+
+async def test_for_a_while_two_secrets_sign_and_then_only_the_new_one(world: World) -> None:
+    async with endpoint() as receiver, world.delivering():
+        made = await world.create(receiver.url())
+        secret_of(made, receiver)
+        rotated = await world.ask(made, "rotate-secret/", overlap_seconds=3600)
+        await world.tell(accepted(new_id()))
+        await receiver.have(lambda: len(receiver.taken) == 1)
+        [request] = receiver.taken
+        signatures = request.headers["webhook-signature"].split(" ")
+        assert len(signatures) == 2
+        ended = await world.ask(made, "rotate-secret/", overlap_seconds=0)
+        secret_of(ended, receiver)
+        await world.tell(accepted(new_id()))
+        await receiver.have(lambda: len(receiver.taken) == 2)
+        assert len(receiver.taken[1].headers["webhook-signature"].split(" ")) == 1
+    assert receiver.refused == []
+    body = encode_json(receiver.taken[1].body)
+    for old in (made["secret"], rotated["secret"]):
+        with pytest.raises(WebhookVerificationError):
+            Webhook(old).verify(body, dict(receiver.taken[1].headers))
+
+
+def encode_json(body: Any) -> bytes:
+    """As some JSON."""
+    return msgspec.json.encode(body)
+
+
+async def test_a_pause_keeps_the_place_and_a_deleted_one_gets_nothing(world: World) -> None:
+    async with endpoint() as receiver, endpoint() as other, world.delivering():
+        made = await world.create(receiver.url())
+        witness = await world.create(other.url(), name="witness")
+        secret_of(made, receiver)
+        secret_of(witness, other)
+        assert (await world.ask(made, "pause/"))["state"] == "paused"
+        _, ids = await world.task()
+        await other.have(lambda: len(other.taken) == 3)
+        assert receiver.requests == []
+        await world.ask(made, "resume/")
+        await receiver.have(lambda: len(receiver.taken) == 3)
+        assert [each.event_id for each in receiver.taken] == ids
+        assert (await world.api.as_user("jo").delete(made["pulp_href"])).status_code == 204
+        await world.task()
+        await other.have(lambda: len(other.taken) == 6)
+        assert len(receiver.requests) == 3
+        assert await world.api.execute("select count(*) from subscription_secrets") == [(1,)]
+        assert (await world.api.as_user("jo").get(made["pulp_href"])).status_code == 404
+
+
+async def test_a_test_is_sent_once_and_told(world: World) -> None:
+    answers = iter([204, 500])
+    async with endpoint(lambda _: next(answers)) as receiver, world.delivering():
+        made = await world.create(receiver.url())
+        secret_of(made, receiver)
+        first, second = await world.ask(made, "test/"), await world.ask(made, "test/")
+    assert (first["outcome"], first["status"], first["task"]) == ("delivered", 204, None)
+    assert (second["outcome"], second["error"]) == ("failed", "the endpoint answered 500")
+    assert [each.body["type"] for each in receiver.requests] == ["org.pulpproject.subscription.test.v1"] * 2
+    assert [each.event_id for each in receiver.requests] == [first["event_id"], second["event_id"]]
+
+
+async def test_filling_the_tables_again_and_another_deliverer_send_nothing(world: World) -> None:
+    async with endpoint() as receiver:
+        async with world.delivering():
+            made = await world.create(receiver.url(), since="beginning")
+            secret_of(made, receiver)
+            await world.task()
+            await world.until(made, lambda each: each["delivered"] == 3)
+            await world.ask(made, "redeliver/", since="beginning")
+            before = await world.until(made, lambda each: each["delivered"] == 6)
+        async with await connect(world.api.database, "test") as connection:
+            await forget_webhooks(connection)
+        async with world.delivering():
+            async with asyncio.timeout(30):
+                while (await world.api.as_user("jo").get(made["pulp_href"])).status_code != 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            _, ids = await world.task()
+            after = await world.until(made, lambda each: each["delivered"] == 9)
+    assert [each.event_id for each in receiver.taken[6:]] == ids
+    assert before["cursor"] != after["cursor"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        ({"url": "ftp://example.org/"}, "url", "valid http or https URL"),
+        ({"url": "https://jo:secret@example.org/"}, "url", "user name or password"),
+        ({"url": "http://127.1/"}, "url", "Write an address in full"),
+        ({"since": "yesterday-ish"}, "since", "expected is beginning, now"),
+        ({"filter": {"types": ["ended"]}}, "detail", "no event has this type"),
+        ({"secret": "x"}, "detail", "unknown field `secret`"),
+    ],
+)
+async def test_what_cannot_be_delivered_is_refused_with_the_field(
+    world: World, body: dict[str, Any], field: str, words: str
+) -> None:
+    answer = await world.api.as_user("jo").post(
+        SUBSCRIPTIONS, json={"name": "chat", "url": "https://e.example/", **body}
+    )
+    assert answer.status_code == 400
+    assert words in str(answer.json()[field])
+
+
+async def test_who_may_make_and_see_subscriptions(world: World) -> None:
+    async with world.delivering():
+        made = await world.create("https://chat.example.org/")
+        names: dict[str, list[str]] = {}
+        for user in ("jo", "kim", "op", "vi"):
+            found = (await world.api.as_user(user).get(SUBSCRIPTIONS)).json()["results"]
+            names[user] = [each["name"] for each in found]
+        assert names == {"jo": ["chat"], "kim": [], "op": [], "vi": []}
+        assert [each["name"] for each in (await world.api.client.get(SUBSCRIPTIONS)).json()["results"]] == ["chat"]
+        body = {"name": "x", "url": "https://e.example/"}
+        assert (await world.api.as_user("vi").post(SUBSCRIPTIONS, json=body)).status_code == 403
+        same = await world.api.as_user("kim").post(SUBSCRIPTIONS, json={"name": "chat", "url": "https://e.example/"})
+        assert (same.status_code, same.json()) == (400, {"name": ["This field must be unique."]})
+        for action in ("pause/", "resume/", "redeliver/", "rotate-secret/", "test/"):
+            assert (await world.api.as_user("kim").post(f"{made['pulp_href']}{action}")).status_code == 404
+        assert (await world.api.as_user("kim").delete(made["pulp_href"])).status_code == 404
+        assert (await world.api.client.delete(made["pulp_href"])).status_code == 204
