@@ -24,6 +24,7 @@ from pulp_api.v3 import queue as v3_queue
 from pulp_api.v3 import repositories as v3_repositories
 from pulp_api.v3 import routes as v3
 from pulp_api.v3 import schedules as v3_schedules
+from pulp_api.v3 import subscriptions as v3_subscriptions
 from pulp_api.v3 import system as v3_system
 from pulp_api.v3 import task_groups as v3_task_groups
 from pulp_api.v3 import tokens as v3_tokens
@@ -42,6 +43,7 @@ HREFS = {
     "{number}": "{rpm_rpm_repository_version_href}",
     "{group_id}": "{task_group_href}",
     "{schedule_id}": "{task_schedule_href}",
+    "{subscription_id}": "{subscription_href}",
     "{username}": "{auth_user_href}",
     "{group_name}": "{group_href}",
 }
@@ -52,7 +54,7 @@ def routes() -> set[tuple[str, str]]:
     found = set()
     parts = (
         *(v3, v3_events, v3_task_groups, v3_workers, v3_operations, v3_queue, v3_repositories, v3_maintenance),
-        *(v3_purging, v3_schedules, v3_users, v3_system, front),
+        *(v3_purging, v3_schedules, v3_subscriptions, v3_users, v3_system, front),
         *(v3_login, v3_tokens, v3_object_roles),
     )
     routers = [part.router for part in parts]

@@ -37,6 +37,7 @@ OPEN = {
 """What needs no user, and how it is answered."""
 CHALLENGE = 'Basic realm="api", charset="UTF-8"'
 ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
+SUBSCRIPTION_ACTIONS = ("pause", "resume", "redeliver", "rotate-secret", "test")
 PARTS = {
     "group_id": ID,
     **{"task_id": ID, "worker_id": ID, "token_id": ID, "name": "sync", "repo_id": "zoo", "action": "sync"},
@@ -135,6 +136,12 @@ PROTECTED = [
     ("GET", f"{V3}/queues/"),
     ("GET", f"{V3}/resources/"),
     ("GET", f"{V3}/resources/line/"),
+    ("GET", f"{V3}/subscriptions/"),
+    ("POST", f"{V3}/subscriptions/"),
+    ("GET", f"{V3}/subscriptions/{ID}/"),
+    ("DELETE", f"{V3}/subscriptions/{ID}/"),
+    *(("POST", f"{V3}/subscriptions/{ID}/{action}/") for action in SUBSCRIPTION_ACTIONS),
+    ("GET", f"{V3}/subscriptions/{ID}/deliveries/"),
     ("GET", f"{V3}/task-schedules/"),
     ("POST", f"{V3}/task-schedules/"),
     ("POST", f"{V3}/task-schedules/preview/"),
@@ -214,6 +221,9 @@ NEEDS = {
     ("POST", f"{V3}/tasks/{ID}/rerun/"): SUBMITTING,
     ("POST", f"{V3}/tasks/{ID}/add_role/"): SUBMITTING,
     ("POST", f"{V3}/tasks/{ID}/remove_role/"): SUBMITTING,
+    ("POST", f"{V3}/subscriptions/"): CANCELLING,
+    ("DELETE", f"{V3}/subscriptions/{ID}/"): CANCELLING,
+    **{("POST", f"{V3}/subscriptions/{ID}/{action}/"): CANCELLING for action in SUBSCRIPTION_ACTIONS},
     ("POST", f"{V3}/task-schedules/"): SUBMITTING,
     ("POST", f"{V3}/task-schedules/preview/"): EVERYBODY,
     **{(method, f"{V3}/task-schedules/{ID}/"): SUBMITTING for method in ("PATCH", "DELETE")},

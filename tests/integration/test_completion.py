@@ -90,7 +90,13 @@ def test_where_nothing_answers_nothing_is_offered_or_said(line: str, tmp_path: P
     assert completed(line, {**nowhere, "PULP_POSTGRES": "no connection string"}) in ([], _TOPICS)
 
 
-_TOPICS = ["pulp.tasks.events", "pulp.tasks.dead-letters", "pulp.tasks.audit", "pulp.schedules.events"]
+_TOPICS = [
+    "pulp.tasks.events",
+    "pulp.tasks.dead-letters",
+    "pulp.tasks.audit",
+    "pulp.schedules.events",
+    "pulp.subscriptions.events",
+]
 
 
 def in_bash(line: str, env: dict[str, str]) -> list[str]:

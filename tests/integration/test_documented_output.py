@@ -57,6 +57,7 @@ async def test_topics(command: Command, topics: Topics) -> None:
         {"name": topics.dead_letters, "created": False},
         {"name": topics.audit, "created": False},
         {"name": topics.schedules, "created": False},
+        {"name": topics.subscriptions, "created": False},
     ]
     assert len(checked(command, "topics", "acls", "--worker", "User:w")) == 2
     assert checked(command, "topics", "mend") == {"changed": False, "changes": []}
@@ -69,6 +70,12 @@ async def test_schedules(command: Command) -> None:
     asked = command("schedules", "rebuild")
     assert (asked.returncode, asked.stdout) == (64, "")
     assert checked(command, "schedules", "rebuild", "--yes") == {"emptied": True}
+
+
+async def test_subscriptions(command: Command) -> None:
+    asked = command("subscriptions", "rebuild")
+    assert (asked.returncode, asked.stdout) == (64, "")
+    assert checked(command, "subscriptions", "rebuild", "--yes") == {"emptied": True}
 
 
 async def test_users(command: Command, tmp_path: Path) -> None:

@@ -75,9 +75,16 @@ def test_the_words_of_the_wire() -> None:
         "dependency-failed",
     ]
     assert key_of(TASK) == b"e0e0a250-eded-468f-9d97-0419a00b130f"
-    names = ("pulp.tasks.events", "pulp.tasks.dead-letters", "pulp.tasks.audit", "pulp.schedules.events")
+    names = (
+        "pulp.tasks.events",
+        "pulp.tasks.dead-letters",
+        "pulp.tasks.audit",
+        "pulp.schedules.events",
+        "pulp.subscriptions.events",
+    )
     assert Topics.named() == names
     assert Topics.named("x").schedules == "x.schedules"
+    assert Topics.named("x").subscriptions == "x.subscriptions"
     assert Topics.named("x").events == "x.events"
 
 

@@ -75,9 +75,10 @@ async def read_subscription(call: Authenticated, subscription_id: str) -> Respon
         found = await _subscriptions(call).get(_uuid(subscription_id), call.principal)
     except NoSubscription:
         return _not_found()
-    async with call.service.connection() as connection:
+    shown = await _shown(call, found)
+    async with call.service.connection() as connection:  # later than the count, so that it is not shorter
         parked = await reading.parked_tasks(connection, found.subscription_id, most=_MOST_PARKED)
-    return json({**await _shown(call, found), "parked": parked_shapes(parked)})
+    return json({**shown, "parked": parked_shapes(parked)})
 
 
 @router.delete("/subscriptions/{subscription_id}/")

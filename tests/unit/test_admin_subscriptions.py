@@ -1,0 +1,200 @@
+"""`pulp-admin subscriptions` against a server that is one function."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support import documented
+from tests.support.admin import admin
+
+ROOT = "/pulp/api/v3/subscriptions/"
+ID = "5f0c2a5e-2a0b-4b52-9f6d-1f0d6ce1f5aa"
+TASK = "e0e0a250-eded-468f-9d97-0419a00b130f"
+TIME = "2026-11-29T12:00:00.000000Z"
+CHAT: dict[str, Any] = {
+    "pulp_href": f"{ROOT}{ID}/",
+    "prn": f"prn:tasks.subscription:{ID}",
+    "pulp_created": TIME,
+    "pulp_last_updated": TIME,
+    "name": "chat",
+    "url": "https://chat.example.org/pulp",
+    "filter": {"types": ["org.pulpproject.task.finished.v1"], "operations": ["sync"]},
+    "state": "active",
+    "reason": None,
+    "created_by": "/pulp/api/v3/users/jo/",
+    "updated_by": "/pulp/api/v3/users/jo/",
+    "version": 1,
+    "previous_secret_until": None,
+    "cursor": "JB9n_8NSQK2l1SdrBsDHOg.3.0.0.1",
+    "delivered": 4,
+    "failures_in_a_row": 2,
+    "next_attempt": TIME,
+    "parked_tasks": 1,
+    "last_success": TIME,
+    "last_failure": TIME,
+    "last_error": "the endpoint answered 503",
+}
+PARKED = {"task": f"/pulp/api/v3/tasks/{TASK}/", "position": "1:7", "error": "refused", "parked_at": TIME}
+DELIVERY = {
+    "event_id": "01a228f4-c1e0-7cc0-9b55-2d6f2b3f1a11",
+    "event_type": "org.pulpproject.task.finished.v1",
+    "position": "1:7",
+    "task": f"/pulp/api/v3/tasks/{TASK}/",
+    "outcome": "retried",
+    "attempts": 2,
+    "status": 503,
+    "error": "the endpoint answered 503",
+    "took_ms": 12,
+    "first_at": TIME,
+    "last_at": TIME,
+    "next_attempt": TIME,
+}
+
+
+class Server:
+    """Answers as the API does, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, Any]] = []
+        self.test: dict[str, Any] = {**DELIVERY, "position": None, "task": None, "outcome": "delivered", "error": None}
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content) if request.content else None
+        path = request.url.path
+        if request.method != "GET":
+            self.asked.append((request.method, path.removeprefix(ROOT).replace(ID, "ID"), body))
+        if request.method == "DELETE":
+            return httpx.Response(204)
+        if request.method == "POST" and path == ROOT:
+            return httpx.Response(201, json={**CHAT, "secret": "whsec_c2VjcmV0"})
+        if path.endswith("/rotate-secret/"):
+            return httpx.Response(200, json={**CHAT, "previous_secret_until": TIME, "secret": "whsec_bmV3"})
+        if path.endswith("/test/"):
+            return httpx.Response(200, json=self.test)
+        if path.endswith("/deliveries/"):
+            return httpx.Response(200, json=self._page([DELIVERY]))
+        if path == ROOT:
+            found = [] if request.url.params.get("name", "chat") != "chat" else [CHAT]
+            return httpx.Response(200, json=self._page(found))
+        return httpx.Response(200, json={**CHAT, "parked": [PARKED]} if request.method == "GET" else CHAT)
+
+    @staticmethod
+    def _page(results: list[Any]) -> dict[str, Any]:
+        return {"count": len(results), "next": None, "previous": None, "results": results}
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+def test_create_sends_what_is_said_and_prints_the_secret_alone(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--type", "finished", "--type", "started", "--operation", "sync", "--resource", "repository:zoo"]
+    options += ["--actor", "user:jo", "--since", "beginning"]
+    assert admin(tmp_path, server, "subscriptions", "create", "chat", "https://chat.example.org/pulp", *options) == 0
+    wanted = {
+        "types": ["finished", "started"],
+        "operations": ["sync"],
+        "resources": ["repository:zoo"],
+        "actors": ["user:jo"],
+    }
+    body = {"name": "chat", "url": "https://chat.example.org/pulp", "since": "beginning", "filter": wanted}
+    assert server.asked == [("POST", "", body)]
+    said = capsys.readouterr()
+    assert said.out == "whsec_c2VjcmV0\n"
+    assert "whsec_" not in said.err
+    assert "pulp-admin subscriptions test chat" in said.err
+
+
+def test_each_action_is_one_request(server: Server, tmp_path: Path) -> None:
+    for arguments in (
+        ["pause", "chat"],
+        ["resume", "chat"],
+        ["redeliver", "chat", "--yes"],
+        ["redeliver", "chat", "--since", "2026-11-24T12:00:00Z", "--yes"],
+        ["rotate-secret", "chat", "--overlap", "1h"],
+        ["rotate-secret", "chat", "--overlap", "0", "--yes"],
+        ["test", "chat"],
+        ["delete", "chat", "--yes"],
+    ):
+        assert admin(tmp_path, server, "subscriptions", *arguments) == 0
+    assert server.asked == [
+        ("POST", "ID/pause/", {}),
+        ("POST", "ID/resume/", {}),
+        ("POST", "ID/redeliver/", {}),
+        ("POST", "ID/redeliver/", {"since": "2026-11-24T12:00:00Z"}),
+        ("POST", "ID/rotate-secret/", {"overlap_seconds": 3600}),
+        ("POST", "ID/rotate-secret/", {"overlap_seconds": 0}),
+        ("POST", "ID/test/", {}),
+        ("DELETE", "ID/", None),
+    ]
+
+
+def test_a_test_that_fails_ends_with_65_and_the_reason(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.test |= {"outcome": "failed", "status": None, "error": "the name of the host has no address"}
+    assert admin(tmp_path, server, "subscriptions", "test", "chat") == 65
+    assert "The test event was not delivered: the name of the host has no address" in capsys.readouterr().err
+
+
+def test_what_asks_changes_nothing_without_a_terminal(server: Server, tmp_path: Path) -> None:
+    for arguments in (["delete", "chat"], ["redeliver", "chat"], ["rotate-secret", "chat", "--overlap", "0"]):
+        assert admin(tmp_path, server, "subscriptions", *arguments) == 64
+    assert server.asked == []
+
+
+def test_the_pages_show_how_it_is(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert admin(tmp_path, server, "subscriptions", "list") == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == [
+        *("chat", "active", "https://chat.example.org/pulp", "4", "1", "2026-11-29T12:00:00Z", "failed"),
+    ]
+    assert admin(tmp_path, server, "subscriptions", "show", "chat") == 0
+    page = capsys.readouterr().out
+    for text in ("types: finished; operations: sync", "the endpoint answered 503", TASK, "1:7"):
+        assert text in page
+    assert admin(tmp_path, server, "subscriptions", "deliveries", "chat") == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:8] == [
+        *("2026-11-29T12:00:00Z", "task.finished", TASK, "retried", "2", "503", "12", "ms"),
+    ]
+
+
+def test_an_unknown_name_is_told(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert admin(tmp_path, server, "subscriptions", "show", "chta") == 65
+    assert "There is no subscription 'chta'." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list"],
+        ["show", "chat"],
+        ["deliveries", "chat"],
+        ["create", "chat", "https://chat.example.org/pulp"],
+        ["test", "chat"],
+        ["pause", "chat"],
+        ["resume", "chat"],
+        ["redeliver", "chat", "--yes"],
+        ["rotate-secret", "chat"],
+        ["delete", "chat", "--yes"],
+    ],
+)
+def test_output_for_programs_is_as_documented(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert admin(tmp_path, server, "subscriptions", *arguments, "--output", "json") == 0
+    documented.check(f"subscriptions {arguments[0]}", json.loads(capsys.readouterr().out), "pulp-admin")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["create", "list", "show", "deliveries", "pause", "resume", "redeliver", "rotate-secret", "delete", "test"],
+)
+def test_every_help_page_has_an_example(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert admin(tmp_path, Server(), "subscriptions", command, "--help") == 0
+    assert f"pulp-admin subscriptions {command}" in capsys.readouterr().out
