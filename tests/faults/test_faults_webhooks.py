@@ -46,8 +46,8 @@ def log_of(pulp: Installation) -> dict[str, list[str]]:
 async def test_killing_the_deliverer_loses_nothing_and_keeps_each_task_in_order(
     backend: Backend, database: str, topics: Topics, tmp_path: Path
 ) -> None:
-    seed = int(os.environ.get("PULP_TEST_SEED", random.randrange(10**6)))
-    print(f"seed {seed}: PULP_TEST_SEED={seed} repeats it")
+    seed = int(os.environ.get("TEST_SEED", random.randrange(10**6)))
+    print(f"seed {seed}: TEST_SEED={seed} repeats it")
     chance = random.Random(seed)
     await execute(database, "insert into users (name, password_hash, role) values ('jo', 'x', 'operator')")
     async with await connect(database, "test") as connection:

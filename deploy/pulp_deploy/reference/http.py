@@ -21,6 +21,7 @@ HREFS: Final = {
     "group_id": "task_group_href",
     "worker_id": "worker_href",
     "schedule_id": "task_schedule_href",
+    "subscription_id": "subscription_href",
     "username": "auth_user_href",
     "group_name": "group_href",
     "token_id": "token_href",

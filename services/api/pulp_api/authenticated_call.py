@@ -114,6 +114,10 @@ class AuthenticatedCall:
         """Raises `Forbidden` if the user may not submit."""
         self.principal.need(Role.SUBMITTER)
 
+    def need_subscriber(self) -> None:
+        """Raises `Forbidden` if the user may not make subscriptions."""
+        self.principal.need(Role.SUBMITTER, Role.OPERATOR)
+
     def need_own(self, user: str) -> None:
         """Raises `Forbidden` for what belongs to another user, unless the caller is an administrator."""
         if user != self.principal.name:

@@ -58,7 +58,7 @@ async def list_subscriptions(call: Authenticated, request: Request) -> Response:
 @router.post("/subscriptions/")
 async def create_subscription(call: Authenticated, request: Request) -> Response:
     """Create a subscription: 201, with its secret, which nothing shows again."""
-    call.principal.need(Role.SUBMITTER, Role.OPERATOR)
+    call.need_subscriber()
     wanted = await _body(request, NewSubscription)
     await call.quotas.action(call.asking)
     try:
@@ -175,7 +175,7 @@ async def list_deliveries(call: Authenticated, request: Request, subscription_id
 
 
 async def _admit(call: AuthenticatedCall) -> None:
-    call.principal.need(Role.SUBMITTER, Role.OPERATOR)
+    call.need_subscriber()
     await call.quotas.action(call.asking)
 
 
