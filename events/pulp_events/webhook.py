@@ -50,7 +50,7 @@ class WebhookReason(StrEnum):
     UNCHANGED = "unchanged"
 
 
-class NoEffect(NamedTuple):
+class WithoutEffect(NamedTuple):
     """The event changes nothing, and why."""
 
     reason: WebhookReason
@@ -87,7 +87,7 @@ class Webhook(Struct, frozen=True, kw_only=True):
 
 def evolve_webhook(
     webhook: Webhook | None, event: WebhookEvent, offset: int, at_ms: int, *, is_name_taken: bool
-) -> Webhook | NoEffect:
+) -> Webhook | WithoutEffect:
     """The subscription after the event, or why the event changes nothing. Total; nothing raises.
 
     `at_ms` is the broker's time of the record. `is_name_taken` says whether another subscription has the name that the
@@ -96,31 +96,31 @@ def evolve_webhook(
     data = event.data
     if webhook is None:
         if type(data) is not SubscriptionCreated:
-            return NoEffect(WebhookReason.UNKNOWN_SUBSCRIPTION)
-        return NoEffect(WebhookReason.NAME_TAKEN) if is_name_taken else _created(event, data, offset, at_ms)
+            return WithoutEffect(WebhookReason.UNKNOWN_SUBSCRIPTION)
+        return WithoutEffect(WebhookReason.NAME_TAKEN) if is_name_taken else _created(event, data, offset, at_ms)
     if webhook.removed_at_ms is not None:
-        return NoEffect(WebhookReason.REMOVED)
+        return WithoutEffect(WebhookReason.REMOVED)
     by = {"version": webhook.version + 1, "updated_by": event.actor, "updated_at_ms": at_ms, "offset": offset}
     match data:
         case SubscriptionCreated():
-            return NoEffect(WebhookReason.DUPLICATE)
+            return WithoutEffect(WebhookReason.DUPLICATE)
         case SubscriptionPaused():
             if webhook.state is WebhookState.PAUSED:
-                return NoEffect(WebhookReason.UNCHANGED)
+                return WithoutEffect(WebhookReason.UNCHANGED)
             return replace(webhook, state=WebhookState.PAUSED, reason=None, **by)
         case SubscriptionResumed():
             if webhook.state is WebhookState.ACTIVE:
-                return NoEffect(WebhookReason.UNCHANGED)
+                return WithoutEffect(WebhookReason.UNCHANGED)
             return replace(webhook, state=WebhookState.ACTIVE, reason=None, **by)
         case SubscriptionParked(version=version, reason=reason):
             if version != webhook.version or webhook.state is not WebhookState.ACTIVE:
-                return NoEffect(WebhookReason.STALE)
+                return WithoutEffect(WebhookReason.STALE)
             return replace(webhook, state=WebhookState.PARKED, reason=reason, **by)
         case RedeliveryRequested():
             return replace(webhook, state=WebhookState.ACTIVE, reason=None, **by)
         case SecretRotated(secret_id=secret_id, previous_until=until):
             if secret_id == webhook.secret_id:
-                return NoEffect(WebhookReason.DUPLICATE)
+                return WithoutEffect(WebhookReason.DUPLICATE)
             previous = {"previous_secret_id": webhook.secret_id, "previous_until": until.astimezone(UTC)}
             return replace(webhook, secret_id=secret_id, **previous, **by)
         case TestRequested():

@@ -41,7 +41,14 @@ SUBSCRIPTION_ACTIONS = ("pause", "resume", "redeliver", "rotate-secret", "test")
 PARTS = {
     "group_id": ID,
     **{"task_id": ID, "worker_id": ID, "token_id": ID, "name": "sync", "repo_id": "zoo", "action": "sync"},
-    **{"repository_id": ID, "number": "1", "schedule_id": ID, "content_type": "rpm", "login": "jo"},
+    **{
+        "repository_id": ID,
+        "number": "1",
+        "schedule_id": ID,
+        "subscription_id": ID,
+        "content_type": "rpm",
+        "login": "jo",
+    },
     "role_id": "viewer",
     **{"importer_id": "yum_importer", "distributor_id": "yum_distributor", "part": "x", "rest": "y"},
     **{"username": "jo", "group_name": "viewer"},

@@ -9,7 +9,7 @@ import pytest
 from pulp_events.codec import encode
 from pulp_events.events import Event, Outcome
 from pulp_processor.delivering.outbox import Verdict
-from pulp_processor.delivering.sender import Answer, Message, Sender
+from pulp_processor.delivering.sender import EndpointAnswer, Sender, WebhookMessage
 from pulp_processor.delivering.settings import WebhookSettings
 
 from examples.chat_on_failure import serve
@@ -30,10 +30,10 @@ class Scene:
         self.server, self.thread = server, threading.Thread(target=server.serve_forever)
         self.thread.start()
 
-    async def deliver(self, event: Event, secret: bytes = SECRET) -> Answer:
+    async def deliver(self, event: Event, secret: bytes = SECRET) -> EndpointAnswer:
         """As a processor does."""
         sender = Sender(SETTINGS, {})
-        answer = await sender.send(Message(self.url, str(event.id), encode(event), [secret], {}))
+        answer = await sender.send(WebhookMessage(self.url, str(event.id), encode(event), [secret], {}))
         await sender.close()
         return answer
 

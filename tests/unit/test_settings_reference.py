@@ -178,4 +178,6 @@ def test_no_code_reads_a_setting_with_a_default_of_its_own() -> None:
         if len(node.args) == 2 and isinstance(node.args[0], ast.Constant) and NAME.fullmatch(str(node.args[0].value))
         if not (isinstance(node.args[1], ast.Constant) and node.args[1].value == "")
     ]
-    assert [path for path, _ in found] == ["deploy/pulp_deploy/stack.py"] * 2  # feeds and endpoints on this machine are allowed there
+    assert [path for path, _ in found] == [
+        "deploy/pulp_deploy/stack.py"
+    ] * 2  # feeds and endpoints on this machine are allowed there

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from pulp_events.errors import InvalidEvent, UndecodableRecord
 from pulp_events.filters import Filter
-from pulp_events.webhook import NoEffect, Webhook, WebhookReason, WebhookState, evolve_webhook
+from pulp_events.webhook import Webhook, WebhookReason, WebhookState, WithoutEffect, evolve_webhook
 from pulp_events.webhook_codec import WEBHOOK_TYPES, decode_webhook_event, encode_webhook_event, webhook_key
 from pulp_events.webhook_events import (
     Endpoint,
@@ -42,7 +42,9 @@ ALL: list[WebhookData] = [
 
 def fold(*data: WebhookData) -> Webhook:
     """What comes of these events after a creation; each of them has an effect."""
-    found: Webhook | NoEffect | None = evolve_webhook(None, created("https://e.example/"), 0, 0, is_name_taken=False)
+    found: Webhook | WithoutEffect | None = evolve_webhook(
+        None, created("https://e.example/"), 0, 0, is_name_taken=False
+    )
     for offset, each in enumerate(data, 1):
         assert isinstance(found, Webhook)
         found = evolve_webhook(found, webhook_event(each), offset, offset, is_name_taken=False)
@@ -53,7 +55,7 @@ def fold(*data: WebhookData) -> Webhook:
 def effect(webhook: Webhook | None, data: WebhookData, *, is_name_taken: bool = False) -> str:
     """The state that an event leads to, or why it has no effect."""
     found = evolve_webhook(webhook, webhook_event(data), 9, 9, is_name_taken=is_name_taken)
-    if isinstance(found, NoEffect):
+    if isinstance(found, WithoutEffect):
         return str(found.reason)
     return "removed" if found.removed_at_ms is not None else str(found.state)
 

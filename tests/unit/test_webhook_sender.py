@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from pulp_processor.delivering.outbox import Verdict
-from pulp_processor.delivering.sender import Message, Sender, signed_headers
+from pulp_processor.delivering.sender import Sender, WebhookMessage, signed_headers
 from pulp_processor.delivering.settings import WebhookSettings
 from standardwebhooks import Webhook
 
@@ -21,9 +21,9 @@ PUBLIC = "93.184.215.14"
 REFUSED = "the settings of the processor do not allow to deliver there (PULP_WEBHOOK_ALLOW, PULP_WEBHOOK_DENY)"
 
 
-def message(url: str, *secrets: bytes) -> Message:
+def message(url: str, *secrets: bytes) -> WebhookMessage:
     """A small one."""
-    return Message(url, "msg_1", b'{"hello":"world"}', secrets or (SECRET,), {})
+    return WebhookMessage(url, "msg_1", b'{"hello":"world"}', secrets or (SECRET,), {})
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ create table subscription_parked (
 
 -- What came of each event that was sent; older rows are deleted.
 create table subscription_deliveries (
-    delivery_id     bigint generated always as identity primary key,
+    delivery_id     uuid primary key default gen_random_uuid(),
     subscription_id uuid not null,
     partition       integer,                               -- null: a test
     record_offset   bigint,

@@ -18,7 +18,7 @@ class Superseded(PulpError):
     """Somebody else delivers for the subscription now, or its place was moved; nothing was written."""
 
 
-class Taken(NamedTuple):
+class TakenOver(NamedTuple):
     """A subscription that a deliverer has taken over."""
 
     topic_id: str
@@ -46,7 +46,7 @@ class DeliveryRow(NamedTuple):
     retry_in_s: float | None
 
 
-class Report(NamedTuple):
+class DeliveryReport(NamedTuple):
     """What a deliverer has to store, all at once."""
 
     failures: int
@@ -63,7 +63,7 @@ async def all_webhooks(connection: AsyncConnection) -> list[Webhook]:
     return [webhook_of(row) for row in await (await connection.execute(SQL["all"])).fetchall()]
 
 
-async def take_over(connection: AsyncConnection, subscription_id: UUID) -> Taken:
+async def take_over(connection: AsyncConnection, subscription_id: UUID) -> TakenOver:
     """From now on only this deliverer writes for the subscription. Raises `Superseded` if it has no place."""
     about = {"subscription_id": subscription_id}
     async with connection.transaction():
@@ -74,7 +74,7 @@ async def take_over(connection: AsyncConnection, subscription_id: UUID) -> Taken
         parked = await (await connection.execute(SQL["parked"], {**about, "most": None})).fetchall()
         attempts = await (await connection.execute(SQL["failed_attempts"], about)).fetchall()
     topic_id, epoch, failures, retry_at = row
-    return Taken(
+    return TakenOver(
         topic_id=topic_id,
         epoch=epoch,
         failures=failures,
@@ -86,7 +86,7 @@ async def take_over(connection: AsyncConnection, subscription_id: UUID) -> Taken
     )
 
 
-async def keep(connection: AsyncConnection, subscription_id: UUID, epoch: int, report: Report) -> None:
+async def keep(connection: AsyncConnection, subscription_id: UUID, epoch: int, report: DeliveryReport) -> None:
     """Store it, or nothing: raises `Superseded`."""
     about = {"subscription_id": subscription_id}
     values = {

@@ -6,7 +6,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from pulp_events.errors import UndecodableRecord
 from pulp_events.reader import Record
-from pulp_events.webhook import NoEffect, Webhook, evolve_webhook
+from pulp_events.webhook import Webhook, WithoutEffect, evolve_webhook
 from pulp_events.webhook_codec import WEBHOOK_TYPES, decode_webhook_event
 from pulp_events.webhook_events import (
     RedeliveryRequested,
@@ -49,14 +49,14 @@ class WebhookProjector(TopicProjector):
             return
         known = await find_webhook(self._connection, event.subscription_id)
         found = evolve_webhook(known, event, record.offset, at_ms, is_name_taken=await self._is_name_taken(event))
-        effect = str(found.reason) if isinstance(found, NoEffect) else APPLIED
+        effect = str(found.reason) if isinstance(found, WithoutEffect) else APPLIED
         about = {
             "subscription_id": event.subscription_id,
             "event_id": event.id,
             "type": WEBHOOK_TYPES[type(event.data)],
         }
         await self._connection.execute(SQL["event"], {**values, **about, "actor": event.actor, "effect": effect})
-        if not isinstance(found, NoEffect):
+        if not isinstance(found, WithoutEffect):
             await self._connection.execute(SQL["put"], values_of(found))
             await self._act(event, found, record.offset)
 

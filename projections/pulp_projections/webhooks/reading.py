@@ -47,7 +47,7 @@ class ParkedTask(NamedTuple):
 class Delivery(NamedTuple):
     """What came of an event that was sent, or of a test, whose position is None."""
 
-    delivery_id: int
+    delivery_id: UUID
     partition: int | None
     offset: int | None
     event_id: UUID

@@ -143,7 +143,7 @@ select partition, record_offset, attempts from subscription_deliveries
 -- pending_tests --
 select d.subscription_id, d.event_id from subscription_deliveries d
  where d.outcome = 'pending' and d.partition is null
- order by d.delivery_id limit 20;
+ order by d.first_at limit 20;
 
 -- keep_progress --
 -- No row: somebody else delivers now, or the place was moved.

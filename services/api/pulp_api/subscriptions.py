@@ -95,7 +95,7 @@ class Rotation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long requests are signed with the secret before as well."""
 
 
-class Made(NamedTuple):
+class MadeSubscription(NamedTuple):
     """A subscription with its new secret, which nothing shows again."""
 
     webhook: Webhook
@@ -127,7 +127,9 @@ class Subscriptions:
             raise NoSubscription(subscription_id)
         return found
 
-    async def create(self, wanted: NewSubscription, principal: Principal, *, correlation_id: str | None) -> Made:
+    async def create(
+        self, wanted: NewSubscription, principal: Principal, *, correlation_id: str | None
+    ) -> MadeSubscription:
         """Raises `Forbidden`, `BadSubscription`, `BadInput`, `LogUnavailable`, `PositionNotReached`."""
         principal.need(*_WHO)
         _check_url(wanted.url)
@@ -139,7 +141,7 @@ class Subscriptions:
         data = SubscriptionCreated(endpoint=endpoint, start=start, secret_id=secret_id)
         if await self._append(subscription_id, data, principal, correlation_id) == WebhookReason.NAME_TAKEN:
             raise BadSubscription("name", "This field must be unique.")
-        return Made(await self.get(subscription_id, principal), _shown(secret))
+        return MadeSubscription(await self.get(subscription_id, principal), _shown(secret))
 
     async def pause(self, subscription_id: UUID, principal: Principal, *, correlation_id: str | None) -> Webhook:
         """Deliver nothing until it is resumed; its place stays. Raises as `create`, and `NoSubscription`."""
@@ -159,14 +161,14 @@ class Subscriptions:
 
     async def rotate(
         self, subscription_id: UUID, overlap: timedelta, principal: Principal, *, correlation_id: str | None
-    ) -> Made:
+    ) -> MadeSubscription:
         """Another secret; for the overlap, requests are signed with the one before as well. Raises as `pause`."""
         await self._changeable(subscription_id, principal)
         secret_id, secret = new_id(), secrets.token_bytes(_SECRET_BYTES)
         async with self._connect() as connection:
             await add_secret(connection, subscription_id, secret_id, secret)
         data = SecretRotated(secret_id=secret_id, previous_until=self._clock() + overlap)
-        return Made(await self._change(subscription_id, data, principal, correlation_id), _shown(secret))
+        return MadeSubscription(await self._change(subscription_id, data, principal, correlation_id), _shown(secret))
 
     async def test(self, subscription_id: UUID, principal: Principal, *, correlation_id: str | None) -> Delivery:
         """Send one test event, and say what came of it; `pending` if that takes too long. Raises as `pause`."""

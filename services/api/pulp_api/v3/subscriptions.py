@@ -15,7 +15,7 @@ from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
 from pulp_api.respond import json
 from pulp_api.subscriptions import (
     BadSubscription,
-    Made,
+    MadeSubscription,
     NewSubscription,
     NoSubscription,
     Redelivery,
@@ -179,7 +179,7 @@ async def _admit(call: AuthenticatedCall) -> None:
     await call.quotas.action(call.asking)
 
 
-async def _with_secret(call: AuthenticatedCall, made: Made, status: int) -> Response:
+async def _with_secret(call: AuthenticatedCall, made: MadeSubscription, status: int) -> Response:
     shown = {**await _shown(call, made.webhook), "secret": made.secret}
     return json(shown, status, {"Location": subscription_href(made.webhook.subscription_id), **_NO_STORE})
 

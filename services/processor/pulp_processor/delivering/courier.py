@@ -23,12 +23,12 @@ from pulp_events.webhook import Webhook
 from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.reading import queries
 from pulp_projections.webhooks import delivering
-from pulp_projections.webhooks.delivering import DeliveryRow, Report, Superseded
+from pulp_projections.webhooks.delivering import DeliveryReport, DeliveryRow, Superseded
 
-from pulp_processor.delivering.feed import Feed
+from pulp_processor.delivering.feed import TaskFeed
 from pulp_processor.delivering.outbox import Item, Outbox, Outcome, Place, Policy, Settled, Verdict
 from pulp_processor.delivering.rights import sees_all, user_of, visible
-from pulp_processor.delivering.sender import Answer, Message, Sender
+from pulp_processor.delivering.sender import EndpointAnswer, Sender, WebhookMessage
 
 _HELD_BYTES: Final = 4 * 1024 * 1024
 """Of the events that wait, unless one alone has more."""
@@ -44,7 +44,7 @@ class Shared(Protocol):
     """What all couriers of a deliverer share."""
 
     @property
-    def feed(self) -> Feed:
+    def feed(self) -> TaskFeed:
         """The log of tasks."""
         ...
 
@@ -89,7 +89,7 @@ class _Held(NamedTuple):
 
 class _Answered(NamedTuple):
     item: Item
-    answer: Answer
+    answer: EndpointAnswer
 
 
 class Courier:
@@ -229,7 +229,7 @@ class Courier:
         secrets = await self._secrets()
         for item in items:
             if item.task_id not in seen:
-                self._note(item, Answer(Verdict.WITHHELD, None, None, 0))
+                self._note(item, EndpointAnswer(Verdict.WITHHELD, None, None, 0))
                 continue
             task = asyncio.create_task(self._send_one(item, secrets))
             self._sending.add(task)
@@ -241,10 +241,10 @@ class Courier:
             "Pulp-Subscription": str(self.webhook.subscription_id),
             "Pulp-Position": str(item.position),
         }
-        message = Message(self.webhook.endpoint.url, str(held.event_id), held.value, secrets, headers)
+        message = WebhookMessage(self.webhook.endpoint.url, str(held.event_id), held.value, secrets, headers)
         self._note(item, await self._sender.send(message))
 
-    def _note(self, item: Item, answer: Answer) -> None:
+    def _note(self, item: Item, answer: EndpointAnswer) -> None:
         self._answered.append(_Answered(item, answer))
         self.wake()
 
@@ -308,7 +308,7 @@ class Courier:
         deliveries, parked, error = found
         place = outbox.place()
         left_s = outbox.not_before_s - time.monotonic()
-        report = Report(
+        report = DeliveryReport(
             failures=outbox.failures,
             retry_in_s=left_s if outbox.failures and left_s > 0 else None,
             cursors=place.cursors,
@@ -352,7 +352,7 @@ def _event(record: Record) -> Event | UnknownEvent | None:
         return None
 
 
-def _row(item: Item, held: _Held, answer: Answer, settled: Settled, now_s: float) -> DeliveryRow:
+def _row(item: Item, held: _Held, answer: EndpointAnswer, settled: Settled, now_s: float) -> DeliveryRow:
     return DeliveryRow(
         position=item.position,
         event_id=held.event_id,

@@ -37,9 +37,9 @@ from pulp_projections.webhooks.projector import TEST_TYPE, WebhookProjector
 from pulp_runtime.outgoing.network import Resolve, resolve
 
 from pulp_processor.delivering.courier import Courier, test_event
-from pulp_processor.delivering.feed import Feed
+from pulp_processor.delivering.feed import TaskFeed
 from pulp_processor.delivering.outbox import Verdict
-from pulp_processor.delivering.sender import Answer, Message, Sender
+from pulp_processor.delivering.sender import EndpointAnswer, Sender, WebhookMessage
 from pulp_processor.delivering.settings import WebhookSettings
 
 DELIVERER: Final = "deliverer"
@@ -138,12 +138,12 @@ class Deliverer:
                 if (await asyncio.to_thread(admin.describe, kafka, self._topic)).topic_id != topic_id:
                     raise TopicMismatch(f"topic {self._topic} was created again")
 
-    async def start_feed(self, wake: Callable[[], None]) -> tuple[Feed, str]:
+    async def start_feed(self, wake: Callable[[], None]) -> tuple[TaskFeed, str]:
         """The log of tasks from its end on, and the id of its topic."""
         ends = await self._ends_of_tasks()
         kafka = admin.connect(self._servers)
         topic_id = (await asyncio.to_thread(admin.describe, kafka, self._tasks_topic)).topic_id
-        return Feed(self._servers, self._tasks_topic, ends, wake), topic_id
+        return TaskFeed(self._servers, self._tasks_topic, ends, wake), topic_id
 
     async def park(self, webhook: Webhook, reason: str) -> None:
         """Say that the endpoint is given up; of a version only the first such event counts."""
@@ -177,12 +177,12 @@ class _Office:
         self.origins = Origins()
         self._deliverer, self._connection = deliverer, connection
         self._turn = asyncio.Lock()
-        self._feed: Feed | None = None
+        self._feed: TaskFeed | None = None
         self._couriers: dict[UUID, tuple[Courier, asyncio.Task[None]]] = {}
         self._tests: dict[UUID, asyncio.Task[None]] = {}
 
     @property
-    def feed(self) -> Feed:
+    def feed(self) -> TaskFeed:
         """The log of tasks."""
         assert self._feed is not None, "it is there while a courier is"
         return self._feed
@@ -268,9 +268,9 @@ class _Office:
         headers = {"Pulp-Subscription": str(webhook.subscription_id)}
         sender = self._deliverer.sender()
         try:
-            answer = Answer(Verdict.FAILED, None, "its secret is not in Postgres: rotate it", 0)
+            answer = EndpointAnswer(Verdict.FAILED, None, "its secret is not in Postgres: rotate it", 0)
             if secrets:
-                answer = await sender.send(Message(webhook.endpoint.url, str(test_id), body, secrets, headers))
+                answer = await sender.send(WebhookMessage(webhook.endpoint.url, str(test_id), body, secrets, headers))
         finally:
             await sender.close()
         with contextlib.suppress(*ANY):  # it is sent again

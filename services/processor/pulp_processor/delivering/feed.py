@@ -26,7 +26,7 @@ _THREADS: Final = 2
 _log = logging.getLogger("pulp.deliverer")
 
 
-class Feed:
+class TaskFeed:
     """Starts at the given ends of the partitions. Use it in one event loop, and `close` it."""
 
     def __init__(self, servers: Servers, topic: str, ends: Mapping[int, int], wake: Callable[[], None]) -> None:

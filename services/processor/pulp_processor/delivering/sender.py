@@ -49,7 +49,7 @@ _FAULTS: Final = (
 _log = logging.getLogger("pulp.deliverer")
 
 
-class Message(NamedTuple):
+class WebhookMessage(NamedTuple):
     """A request to an endpoint."""
 
     url: str
@@ -61,7 +61,7 @@ class Message(NamedTuple):
     headers: Mapping[str, str]
 
 
-class Answer(NamedTuple):
+class EndpointAnswer(NamedTuple):
     """What came of it. No text of the server is in it."""
 
     verdict: Verdict
@@ -72,7 +72,7 @@ class Answer(NamedTuple):
     """How long the endpoint asks to be left alone."""
 
 
-def signed_headers(message: Message, now: datetime) -> dict[str, str]:
+def signed_headers(message: WebhookMessage, now: datetime) -> dict[str, str]:
     """The headers that Standard Webhooks asks for; with two secrets two signatures."""
     body = message.body.decode()
     signatures = [Signer(secret).sign(message.message_id, now, body) for secret in message.secrets]
@@ -104,7 +104,7 @@ class Sender:
         for pool in self._pools.values():
             await pool.aclose()
 
-    async def send(self, message: Message) -> Answer:
+    async def send(self, message: WebhookMessage) -> EndpointAnswer:
         """One attempt. It follows no redirect, keeps no cookie, and reads no more than the head of the answer."""
         began_s = time.monotonic()
         verdict, pause_s, status, error = Verdict.FAILED, 0.0, None, None
@@ -118,9 +118,9 @@ class Sender:
         except _FAULTS as fault:
             _log.info("a delivery has failed", extra={"kind": type(fault).__name__})
             error = _told(fault)
-        return Answer(verdict, status, error, round((time.monotonic() - began_s) * 1000), pause_s)
+        return EndpointAnswer(verdict, status, error, round((time.monotonic() - began_s) * 1000), pause_s)
 
-    async def _post(self, message: Message) -> tuple[int, str]:
+    async def _post(self, message: WebhookMessage) -> tuple[int, str]:
         """The status, and what `Retry-After` says."""
         to = parse_target(message.url)
         if to is None or to.url.userinfo:
@@ -175,7 +175,7 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _headers(to: Target, message: Message) -> dict[str, str]:
+def _headers(to: Target, message: WebhookMessage) -> dict[str, str]:
     return {
         "Host": to.url.netloc.decode(),
         "User-Agent": _USER_AGENT,
