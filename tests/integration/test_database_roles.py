@@ -18,13 +18,21 @@ from psycopg import AsyncConnection, errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 from pulp_deploy.roles import carry_out, plan
+from pulp_events.ordered_topic import TopicRange
+from pulp_events.reader import Record
+from pulp_events.task import Position
 from pulp_events.topics import Topics
+from pulp_events.webhook_codec import encode_webhook_event, webhook_key
 from pulp_processor.dispatching.tables import PostgresTables
 from pulp_projections.connection import connect
 from pulp_projections.generations import install
 from pulp_projections.grants import TABLES, Process
 from pulp_projections.reading import queries
 from pulp_projections.schemas import VIEWS
+from pulp_projections.webhooks import delivering
+from pulp_projections.webhooks.delivering import DeliveryReport, DeliveryRow, Superseded, secrets_of
+from pulp_projections.webhooks.projector import WebhookProjector
+from pulp_projections.webhooks.reading import add_secret, parked_tasks
 
 from tests.conftest import PARTITIONS
 from tests.support.api_process import add_admin, api_process
@@ -34,6 +42,7 @@ from tests.support.pipeline import LIMIT_S, OPERATIONS
 from tests.support.postgres_relay import PostgresRelay
 from tests.support.processor_process import installation
 from tests.support.site import V3
+from tests.support.webhooks import SUBSCRIPTION, created
 from tests.support.worker_process import WorkerProcess
 
 PASSWORD = "of no account"
@@ -180,6 +189,39 @@ async def test_a_processor_reads_what_a_schedules_submission_asks_for(roles: Rol
     async with await as_role(roles, "processor") as connection:
         assert await queries.has_run(connection, "sync", "repository:zoo") is False
         assert await queries.remembered(connection, "sync", "repository:zoo", "feed") == []
+
+
+async def test_the_api_writes_secrets_of_webhooks_and_only_the_processor_reads_them(roles: Roles) -> None:
+    subscription_id, secret_id = uuid4(), uuid4()
+    async with await as_role(roles, "api") as connection:
+        await add_secret(connection, subscription_id, secret_id, b"secret")
+        with pytest.raises(errors.InsufficientPrivilege):
+            await secrets_of(connection, [secret_id])
+    async with await as_role(roles, "processor") as connection:
+        assert await secrets_of(connection, [secret_id]) == [b"secret"]
+
+
+async def test_a_processor_does_all_that_a_deliverer_asks_for(roles: Roles, owner: AsyncConnection) -> None:
+    event = created("https://e.example/")
+    record = Record(0, 0, 0, webhook_key(event), encode_webhook_event(event))
+    task_id = uuid4()
+    row = DeliveryRow(Position(0, 0), uuid4(), "type", task_id, "parked", 5, 422, "refused", 1, None)
+    report = DeliveryReport(0, None, {0: 1}, {}, [row], [row], None)
+    async with await as_role(roles, "processor") as connection:
+        projector = WebhookProjector(connection, "s")
+        await projector.locate(TopicRange("a", 0, 1))
+        await projector.project([record])
+        taken = await delivering.take_over(connection, SUBSCRIPTION)
+        await delivering.keep(connection, SUBSCRIPTION, taken.epoch, report)
+        await delivering.prune(connection, SUBSCRIPTION, most=10)
+        assert await delivering.pending_tests(connection) == []
+        assert await delivering.origins_of(connection, [task_id]) == {}
+        assert await delivering.with_roles(connection, "jo", [task_id]) == set()
+        with pytest.raises(Superseded):
+            await delivering.keep(connection, SUBSCRIPTION, taken.epoch - 1, report)
+    async with await as_role(roles, "api") as connection:
+        [(parked, _, offset, _, _)] = await parked_tasks(connection, SUBSCRIPTION, most=None)
+    assert (parked, offset) == (task_id, 0)
 
 
 async def test_another_role_of_the_server_cannot_even_connect(roles: Roles, owner: AsyncConnection) -> None:

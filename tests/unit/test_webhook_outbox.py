@@ -51,6 +51,16 @@ def test_events_of_a_task_are_sent_one_after_the_other_and_tasks_at_the_same_tim
     assert offsets(box.take(1)) == [3]
 
 
+def test_while_no_request_is_free_nothing_is_due_but_an_answer() -> None:
+    box = outbox()
+    offered(box, A, B, C)
+    assert box.due_s() == 0
+    first, _ = box.take(0)
+    assert box.due_s() is None
+    box.settle(first, Verdict.DELIVERED, 1)
+    assert box.due_s() == 0
+
+
 def test_the_place_is_the_first_event_that_is_not_settled_and_those_beyond_it_are_remembered() -> None:
     box = outbox()
     offered(box, None, A, B, None)

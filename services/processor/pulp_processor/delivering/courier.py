@@ -33,6 +33,8 @@ from pulp_processor.delivering.sender import EndpointAnswer, Sender, WebhookMess
 _HELD_BYTES: Final = 4 * 1024 * 1024
 """Of the events that wait, unless one alone has more."""
 _IDLE_S: Final = 5.0
+_PASSED_S: Final = 1.0
+"""How long the place may lag behind events that were not wanted: they would be looked at again, and no more."""
 _CATCH_UP_S: Final = 0.05
 _PAUSES_S: Final = (1.0, 2.0, 5.0)
 _KEPT_DELIVERIES: Final = 10_000
@@ -151,20 +153,22 @@ class Courier:
         waits_s = 0.0 if taken.retry_at is None else (taken.retry_at - datetime.now(UTC)).total_seconds()
         waits_s = min(max(0.0, waits_s), self._policy.longest_pause_s)  # whatever the two clocks say
         outbox = Outbox(self._policy, place, random.random, not_before_s=time.monotonic() + waits_s)
-        kept = outbox.place()
+        kept, kept_s = outbox.place(), time.monotonic()
         while True:
             self._wake.clear()
             report, reason = self._settle(outbox)
             if reason is None:
                 await self._fill(outbox)
                 await self._send(outbox)
-            if report is not None or outbox.place().cursors != kept.cursors:
-                kept = await self._keep(outbox, taken.epoch, report or ([], [], None))
+            is_behind = outbox.place().cursors != kept.cursors
+            if report is not None or (is_behind and time.monotonic() - kept_s >= _PASSED_S):
+                kept, kept_s = await self._keep(outbox, taken.epoch, report or ([], [], None)), time.monotonic()
+                is_behind = False
             if reason is not None:
                 await self._give_up(reason)
                 return
             if not self._answered and not (self._may_take_more(outbox) and self._has_more(outbox)):
-                await self._pause(outbox)
+                await self._pause(outbox, _PASSED_S if is_behind else _IDLE_S)
 
     def _has_more(self, outbox: Outbox) -> bool:
         return self._shared.feed.has_more(outbox.next_offsets)
@@ -325,9 +329,9 @@ class Courier:
                 await delivering.prune(connection, self.webhook.subscription_id, most=_KEPT_DELIVERIES)
         return place
 
-    async def _pause(self, outbox: Outbox) -> None:
+    async def _pause(self, outbox: Outbox, most_s: float) -> None:
         due_s = outbox.due_s()
-        left_s = _IDLE_S if due_s is None else min(_IDLE_S, max(0.0, due_s - time.monotonic()))
+        left_s = most_s if due_s is None else min(most_s, max(0.0, due_s - time.monotonic()))
         try:
             async with asyncio.timeout(left_s):
                 await self._wake.wait()

@@ -180,8 +180,7 @@ class Outbox:
         """
         if now_s < self.not_before_s:
             return []
-        under_way = sum(pending.began_s is not None for pending in self._heads())
-        free = (1 if self.failures else self._policy.lanes) - under_way
+        free = self._free_lanes()
         if free <= 0:
             return []
         ready = [head for head in self._heads() if head.began_s is None and head.due_s <= now_s]
@@ -191,7 +190,9 @@ class Outbox:
         return [head.item for head in ready[:free]]
 
     def due_s(self) -> float | None:
-        """When `take` will have something, unless an answer comes before; None if nothing waits for a time."""
+        """When `take` will have something, unless an answer comes before; None if it takes an answer, or an event."""
+        if self._free_lanes() <= 0:
+            return None
         waiting = [head.due_s for head in self._heads() if head.began_s is None]
         return max(self.not_before_s, min(waiting)) if waiting else None
 
@@ -237,6 +238,10 @@ class Outbox:
             attempts={position: each.attempts for position, each in self._pending.items() if each.attempts},
             failures=self.failures,
         )
+
+    def _free_lanes(self) -> int:
+        under_way = sum(head.began_s is not None for head in self._heads())
+        return (1 if self.failures else self._policy.lanes) - under_way
 
     def _heads(self) -> Iterable[_Pending]:
         return (queue[0] for queue in self._queues.values())
