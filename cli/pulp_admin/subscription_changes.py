@@ -46,7 +46,7 @@ class OverlapType(click.ParamType):
     epilog=examples(
         "pulp-admin subscriptions create chat https://chat.example.org/pulp \\",
         "    --type finished --operation sync > secret",
-        "pulp-admin subscriptions create audit https://audit.example.org/ --since beginning",
+        "pulp-admin subscriptions create audit https://a.example.org/ --since beginning",
     )
 )
 @click.argument("name")

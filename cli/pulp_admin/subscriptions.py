@@ -29,4 +29,7 @@ _COMMANDS: Final = {
     ),
 )
 def subscriptions() -> None:
-    """Deliver events to a URL (webhooks): signed, in order for each task, and again after failures."""
+    """Deliver events to a URL (webhooks).
+
+    Signed, in order for each task, and again after failures.
+    """

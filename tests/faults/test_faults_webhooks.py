@@ -77,8 +77,8 @@ async def test_killing_the_deliverer_loses_nothing_and_keeps_each_task_in_order(
                 os.kill(await elected_pid(pulp), signal.SIGKILL)
                 pulp.start(**settings)
             expected = log_of(pulp)
-            total = sum(map(len, expected.values()))
-            await receiver.have(lambda: len({each.event_id for each in receiver.taken}) >= total, LIMIT_S)
+            wanted = {event_id for ids in expected.values() for event_id in ids}
+            await receiver.have(lambda: wanted <= {each.event_id for each in receiver.taken}, LIMIT_S)
             for each in pulp.processors:
                 each.kill()
 
@@ -88,7 +88,8 @@ async def test_killing_the_deliverer_loses_nothing_and_keeps_each_task_in_order(
         sorted(receiver.taken, key=lambda each: each.body["subject"]), key=lambda each: str(each.body["subject"])
     ):
         firsts[task_id] = list(dict.fromkeys(each.event_id for each in requests))
-    assert firsts == expected
-    repeated = len(receiver.taken) - total
-    print(f"{total} events, {repeated} of them delivered again after {KILLS} kills")
+    for task_id, ids in expected.items():  # the reactor may have appended more since
+        assert firsts[task_id][: len(ids)] == ids
+    repeated = len(receiver.taken) - sum(map(len, firsts.values()))
+    print(f"{len(wanted)} events, {repeated} of them delivered again after {KILLS} kills")
     assert repeated < KILLS * 20, "as many as were under way, and not whole stretches"

@@ -30,6 +30,7 @@ from pulp_events.settings import kafka
 from pulp_events.subscription import subscribe
 from pulp_events.topic_checks import check_topic
 from pulp_events.topics import Topics
+from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_processor.consuming.aiokafka_settings import aiokafka_settings
 from pulp_processor.dead_letters import raw_producer
 from pulp_processor.dead_letters.raw_producer import RawRecord
@@ -37,6 +38,7 @@ from pulp_processor.dead_letters.raw_producer import RawRecord
 from tests.support.events import accepted
 from tests.support.schedules import created
 from tests.support.secured_kafka import SecuredKafka, secured_kafka, unsigned_token
+from tests.support.webhooks import created as created_webhook
 
 PREFIX = "secured"
 TOPICS = Topics.named(PREFIX)
@@ -171,6 +173,27 @@ def look_at_schedules(servers: Kafka) -> None:
     look_at_topic(admin.connect(servers), TOPICS.schedules)
 
 
+async def write_to_subscriptions(servers: Kafka) -> None:
+    log = KafkaLog(servers, TOPICS.events, 2)
+    try:
+        await KafkaWebhookLog(log, servers, TOPICS.subscriptions).append(created_webhook("https://e.example/"))
+    finally:
+        await log.close()
+
+
+async def read_the_subscriptions(servers: Kafka) -> None:
+    def read() -> None:
+        admin.describe(servers, TOPICS.subscriptions, rights=[AclOperation.READ])
+        with Reader(servers, TOPICS.subscriptions, {0: 0}) as reader:
+            reader.poll(LIMIT_S / 4)
+
+    await asyncio.to_thread(read)
+
+
+def look_at_subscriptions(servers: Kafka) -> None:
+    look_at_topic(admin.connect(servers), TOPICS.subscriptions)
+
+
 def list_dead_letters(servers: Kafka) -> None:
     admin.end_offsets(servers, TOPICS.dead_letters, admin.describe(servers, TOPICS.dead_letters).partitions)
 
@@ -192,6 +215,10 @@ def attempts(role: Role) -> Mapping[tuple[str, str], Attempt]:
         ("{schedules}", "Read"): read_the_schedules,
         ("{schedules}", "DescribeConfigs"): check_settings(TOPICS.schedules),
         ("{schedules}", "Describe"): lambda servers: asyncio.to_thread(look_at_schedules, servers),
+        ("{subscriptions}", "Write"): write_to_subscriptions,
+        ("{subscriptions}", "Read"): read_the_subscriptions,
+        ("{subscriptions}", "DescribeConfigs"): check_settings(TOPICS.subscriptions),
+        ("{subscriptions}", "Describe"): lambda servers: asyncio.to_thread(look_at_subscriptions, servers),
         **{(f"{{{name}}}", "Create"): create(topic) for name, topic in TOPICS._asdict().items()},
         **{(f"{{{name}}}", "AlterConfigs"): mend(topic) for name, topic in TOPICS._asdict().items()},
     }
