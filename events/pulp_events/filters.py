@@ -28,7 +28,7 @@ def _short(literal: str) -> str:
     return literal.removeprefix("org.pulpproject.task.").removesuffix(".v1")
 
 
-_TYPE_OF: Final[Mapping[str, str]] = {
+TYPE_OF: Final[Mapping[str, str]] = {
     **{literal: literal for literal in (*TYPES.values(), UNDECODABLE)},
     **{_short(literal): literal for literal in TYPES.values()},
 }
@@ -142,6 +142,10 @@ class Origins:
 
     def look_up(self, events: Iterable[Event | UnknownEvent]) -> "LookUp":
         """Begin to find the origins of these events' tasks. The events are in log order within each partition."""
+        return self.look_up_pairs((event.task_id, _origin_in(event)) for event in events)
+
+    def look_up_pairs(self, events: Iterable[tuple[UUID, Origin | None]]) -> "LookUp":
+        """The same of events of which only the task is known, and of an `accepted` event its origin."""
         return LookUp(self, list(events))
 
     def offer(self, found: Mapping[UUID, Origin]) -> None:
@@ -167,20 +171,20 @@ class Origins:
 class LookUp:
     """The origins of the tasks of some events: those that are remembered, and those that the caller has to look up."""
 
-    def __init__(self, origins: Origins, events: Sequence[Event | UnknownEvent]) -> None:
+    def __init__(self, origins: Origins, events: Sequence[tuple[UUID, Origin | None]]) -> None:
         self._origins, self._events = origins, events
-        self._found = origins._recall({event.task_id for event in events})
+        self._found = origins._recall({task_id for task_id, _ in events})
 
     @property
     def missing(self) -> set[UUID]:
         """The tasks whose origin is neither remembered nor in the events before it is needed."""
         accepted = set(self._found)
         missing = set()
-        for event in self._events:
-            if event.task_id not in accepted:
-                accepted.add(event.task_id)
-                if _origin_in(event) is None:
-                    missing.add(event.task_id)
+        for task_id, own in self._events:
+            if task_id not in accepted:
+                accepted.add(task_id)
+                if own is None:
+                    missing.add(task_id)
         return missing
 
     def origins(self, found: Mapping[UUID, Origin | None] = MappingProxyType({})) -> "list[Origin | None]":
@@ -190,10 +194,10 @@ class LookUp:
         """
         known: dict[UUID, Origin | None] = {**dict.fromkeys(self.missing), **found, **self._found}
         origins = []
-        for event in self._events:
-            origin = known.get(event.task_id)
+        for task_id, own in self._events:
+            origin = known.get(task_id)
             if origin is None:
-                origin = known[event.task_id] = _origin_in(event)
+                origin = known[task_id] = own
             origins.append(origin)
         self._origins._remember(known)
         return origins
@@ -211,10 +215,10 @@ def _set(filter: Filter, name: str, values: Iterable[str] | Iterable[UUID]) -> N
 
 
 def _checked_type(name: str) -> str:
-    if name not in _TYPE_OF:
-        known = ", ".join(sorted(filter(_is_short, _TYPE_OF)))
+    if name not in TYPE_OF:
+        known = ", ".join(sorted(filter(_is_short, TYPE_OF)))
         raise BadInput(f"type={name}: no event has this type, these have: {known}")
-    return _TYPE_OF[name]
+    return TYPE_OF[name]
 
 
 def _is_short(name: str) -> bool:

@@ -16,7 +16,7 @@ from pulp_accounts.passwords import hash_password
 from pulp_accounts.users import Role, add_user
 from pulp_events import admin
 from pulp_events.cursor import Cursor
-from pulp_events.events import Event
+from pulp_events.events import Event, Resource
 from pulp_events.log import KafkaLog
 from pulp_events.reader import Reader
 from pulp_events.topics import Topics
@@ -142,7 +142,10 @@ async def test_filters(streams: Streams) -> None:
     mine, other = uuid4(), uuid4()
     story = [accepted(mine), started(mine), *(progress(mine, sequence=n) for n in range(1, 4)), finished(mine)]
     places = await streams.append(story, 1)
-    await streams.append([accepted(other), started(other), finished(other)], 1)
+    places += await streams.append([accepted(other), started(other), finished(other)], 1)
+    grouped = uuid4()
+    zoo = (Resource("repository", "zoo"),)
+    places += await streams.append([accepted(grouped, resources=zoo, group_id=UUID(int=0x47)), started(grouped)], 1)
     await streams.happens(20)
 
     async def found(query: str, count: int) -> list[Place]:
@@ -150,13 +153,37 @@ async def test_filters(streams: Streams) -> None:
         await streams.read(source, count, FROM_THE_START + query)
         return [message.place for message in source.messages]
 
-    assert await found(f"&task={mine}", 6) == places
-    assert await found(f"&task=/pulp/api/v3/tasks/{mine}/", 6) == places
+    assert await found(f"&task={mine}", 6) == places[:6]
+    assert await found(f"&task=/pulp/api/v3/tasks/{mine}/", 6) == places[:6]
     assert await found(f"&task={mine}&type=progress", 3) == places[2:5]
     types = "&type=started&type=org.pulpproject.task.finished.v1"
     assert await found(f"&task={mine}{types}", 2) == [places[1], places[5]]
-    assert len(await found("&type=accepted", 22)) == 22
+    assert len(await found("&type=accepted", 23)) == 23
+    assert await found(f"&task={mine}&task={other}&type=finished", 2) == [places[5], places[8]]
+    assert await found(f"&operation=sync&actor=user:admin&task={mine}", 6) == places[:6]
+    assert await found("&group=00000000-0000-0000-0000-000000000047&resource=repository:zoo", 2) == places[9:]
     await resumes_behind_a_filter(streams, mine)
+
+
+async def test_where_a_stream_begins_and_how_its_events_are_named(streams: Streams) -> None:
+    await streams.happens(8)
+    for since in ("beginning", "2000-01-01T00:00:00+00:00"):
+        source = EventSource()
+        await streams.read(source, 8, f"?since={since}&names=message")
+        assert_is_the_log(streams, [message.place for message in source.messages])
+        assert {message.name for message in source.messages} == {"message"}
+    place, rest = source.messages[2].id, [message.place for message in source.messages[3:]]
+    source = EventSource()
+    await streams.read(source, 5, f"?since={place}")
+    assert [message.place for message in source.messages] == rest
+    source = EventSource()
+    async with asyncio.timeout(LIMIT_S), streams.api.events("?since=now") as answer:
+        pieces = answer.aiter_raw()
+        source.feed(await anext(pieces))
+        await streams.happens(4)
+        while len(source.messages) < 4:
+            source.feed(await anext(pieces))
+    assert sorted(message.place for message in source.messages) == [(partition, 2) for partition in range(PARTITIONS)]
 
 
 async def resumes_behind_a_filter(streams: Streams, task_id: UUID) -> None:
@@ -211,6 +238,12 @@ async def test_what_no_stream_can_begin_with(streams: Streams) -> None:
         ("task=nonsense", {}, 400),
         ("type=nonsense", {}, 400),
         ("from=start", {}, 400),
+        ("operation=", {}, 400),
+        ("resource=zoo", {}, 400),
+        ("actor=jo", {}, 400),
+        ("group=nonsense", {}, 400),
+        ("names=nonsense", {}, 400),
+        (f"since={behind}", {}, 410),
         ("", {"Last-Event-ID": "nonsense"}, 400),
         ("", {"Last-Event-ID": foreign}, 410),
         ("last_event_id=nonsense", {}, 400),

@@ -2,22 +2,40 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping
-from uuid import uuid4
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from random import Random
+from uuid import UUID, uuid4
 
 import pytest
 from pulp_api.streaming import hub as stream
+from pulp_api.streaming import recent_events
 from pulp_api.streaming.hub import Hub
+from pulp_api.streaming.recent_events import Span
+from pulp_api.streaming.sse import messages
+from pulp_api.streaming.streamed_events import Choice
+from pulp_api.streaming.task_origins import TaskOrigins
+from pulp_events.cursor import Cursor
+from pulp_events.filters import Filter, Origin
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
+from pulp_projections.reading.positions import Positions
 
 from tests.conftest import PARTITIONS
+from tests.support.api_process import EventSource
 from tests.support.backends import Backend
 from tests.support.events import accepted
 
 LIMIT_S = 30
 Place = tuple[int, int]
-START = dict.fromkeys(range(PARTITIONS), 0)
+TOPIC_ID = "A" * 22
+START = (0,) * PARTITIONS
+
+
+async def look(task_ids: Collection[UUID]) -> Mapping[UUID, Origin]:
+    raise AssertionError("nobody asks for origins here")
+
+
+NO_POSITIONS = Positions("")
 
 
 @pytest.fixture
@@ -30,7 +48,7 @@ async def log(backend: Backend, topics: Topics) -> AsyncIterator[KafkaLog]:
 @pytest.fixture
 async def hub(backend: Backend, topics: Topics, log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
     monkeypatch.setattr(stream, "_KEEP_TAIL_S", 0.05)
-    hub = Hub(backend.kafka, topics.events, "topic", PARTITIONS, log.end_offsets)
+    hub = Hub(backend.kafka, topics.events, TOPIC_ID, PARTITIONS, log.end_offsets, TaskOrigins(NO_POSITIONS, look))
     yield hub
     await hub.close()
     assert tails() == 0
@@ -52,16 +70,17 @@ async def happens(log: KafkaLog, count: int) -> list[Place]:
     return [(position.partition, position.offset) for position in positions]
 
 
-async def read(hub: Hub, start: Mapping[int, int], count: int) -> list[Place]:
+async def read(hub: Hub, start: Sequence[int], count: int) -> list[Place]:
     """Subscribe, until so many have come."""
     found: list[Place] = []
     items = hub.items(start)
     async with asyncio.timeout(LIMIT_S):
-        async for page in items:
-            found += [(item.partition, item.offset) for item in page]
+        async for item in items:
+            events = item.events if isinstance(item, Span) else item
+            found += [(event.partition, event.offset) for event in events]
             if len(found) >= count:
                 break
-    await items.aclose()  # type: ignore[attr-defined]  # it is a generator
+    await items.aclose()
     return found
 
 
@@ -104,3 +123,71 @@ async def test_a_hub_that_closes_while_somebody_comes_leaves_nothing_behind(hub:
     await asyncio.sleep(0)  # it asks for the ends
     await hub.close()
     assert await reading == []
+
+
+async def never() -> str | None:
+    return None
+
+
+async def test_subscribers_of_any_pace_get_everything_once(
+    hub: Hub, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So few events are kept that whoever is slow falls behind, and reads the rest from the log."""
+    monkeypatch.setattr(recent_events, "_MOST_EVENTS", 6)
+    happened: list[Place] = []
+
+    async def subscriber(seed: int) -> list[Place]:
+        random, source = Random(seed), EventSource()
+        choice = Choice(Filter(), is_named=seed % 2 == 0)
+        while len(source.messages) < 300:
+            place = Cursor.parse(source.last_id) if source.last_id else Cursor(TOPIC_ID, START)
+            stream = messages(hub, place, choice, never)
+            async for chunk in stream:
+                source.feed(chunk)
+                if len(source.messages) >= 300 or random.random() < 0.1:
+                    break
+                if random.random() < 0.3:
+                    await asyncio.sleep(random.choice([0, 0, 0.001, 0.05]))
+            await stream.aclose()
+        return [message.place for message in source.messages]
+
+    async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as group:
+        reading = [group.create_task(subscriber(seed)) for seed in range(12)]
+        for _ in range(30):
+            happened += await happens(log, 10)
+    for found in reading:
+        assert sorted(found.result()) == sorted(happened)
+        for partition in range(PARTITIONS):
+            offsets = [offset for number, offset in found.result() if number == partition]
+            assert offsets == sorted(offsets)
+
+
+async def test_events_are_made_once_for_all_who_want_the_same(
+    hub: Hub, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[bytes]] = []
+    whole = Span.chunks
+
+    def chunks(span: Span, choice: Choice) -> list[bytes]:
+        given.append(whole(span, choice))
+        return given[-1]
+
+    monkeypatch.setattr(Span, "chunks", chunks)
+
+    async def subscriber() -> bytes:
+        source, received = EventSource(), b""
+        async for chunk in messages(hub, Cursor(TOPIC_ID, START), Choice(Filter()), never):
+            received += chunk
+            source.feed(chunk)
+            if len(source.messages) == 10:
+                return received
+        raise AssertionError("the stream has ended")
+
+    async with asyncio.timeout(LIMIT_S):
+        reading = [asyncio.create_task(subscriber()) for _ in range(20)]
+        await until_tails(1)
+        await happens(log, 10)
+        received = await asyncio.gather(*reading)
+    assert len(set(received)) == 1  # ids included
+    assert len(given) >= 20
+    assert len({id(each) for each in given}) <= len(given) // 20

@@ -112,7 +112,7 @@ class EventSource:
             fields = dict(line.split(": ", 1) for line in block.decode().split("\n") if not line.startswith(":"))
             self.last_id = fields.get("id", self.last_id)
             if "data" in fields:
-                self.messages.append(Message(self.last_id, fields["event"], json.loads(fields["data"])))
+                self.messages.append(Message(self.last_id, fields.get("event", "message"), json.loads(fields["data"])))
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ class RunningDispatcher:
             quotas=quotas or {},
             unserved_s=unserved_s,
             clock_s=lambda: time.monotonic() + self.ahead_s,
-            companion=companion,
+            companions=() if companion is None else (companion,),
         )
         self._running: asyncio.Task[None] | None = None
 

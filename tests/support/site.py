@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
@@ -23,10 +23,12 @@ from pulp_api.main import connection_pool
 from pulp_api.service import Service
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.seats import Seats
+from pulp_api.streaming.task_origins import TaskOrigins
 from pulp_api.task_rights import TaskRights
 from pulp_events.audit import AuditRecord
 from pulp_events.codec import decode
 from pulp_events.events import Event, Resource
+from pulp_events.filters import Origin
 from pulp_events.ids import new_id
 from pulp_events.memory import MemoryLog
 from pulp_events.task import Position
@@ -215,11 +217,17 @@ class Site:
                 await projector.close()
 
 
+async def no_origins(_: Collection[UUID]) -> Mapping[UUID, Origin]:
+    """Nobody follows the events of a site."""
+    return {}
+
+
 @asynccontextmanager
 async def site(database: str, *, unserved_s: float = FOR_EVER_S, is_scoped: bool = False) -> AsyncIterator[Site]:
     """A running site, without its event stream, which needs Kafka."""
     log, positions, pool = SiteLog(), Positions(database), connection_pool(database, 4)
-    hub = Hub("127.0.0.1:1", "events", str(uuid4()), PARTITIONS, log.end_offsets)
+    told = TaskOrigins(positions, no_origins)
+    hub = Hub("127.0.0.1:1", "events", str(uuid4()), PARTITIONS, log.end_offsets, told)
     async with pool:
         await positions.start()
         service = Service(

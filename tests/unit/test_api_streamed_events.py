@@ -46,8 +46,9 @@ def received(frame: bytes) -> list[ServerSentEvent]:
 def test_a_subscriber_gets_the_record_as_one_event_with_one_line_of_data(indent: int | None) -> None:
     value = json.dumps(EVENT, indent=indent, ensure_ascii=False).encode()
     event = streamed(record(value))
-    assert event[:5] == (2, 7, 1_000, EVENT["type"], str(TASK))
-    [found] = received(event.frame)
+    assert (event.partition, event.offset, event.timestamp_ms) == (2, 7, 1_000)
+    assert (event.type, event.task_id, event.accepted) == (EVENT["type"], TASK, None)
+    [found] = received(event.name + event.data)
     assert (found.id, found.event) == ("place", EVENT["type"])
     assert json.loads(found.data) == {"partition": 2, "offset": 7, "timestamp_ms": 1_000, "event": EVENT}
     assert "\n" not in found.data
@@ -56,8 +57,8 @@ def test_a_subscriber_gets_the_record_as_one_event_with_one_line_of_data(indent:
 @pytest.mark.parametrize("value", [None, b"", b"\xff\n\ndata: x\n\n", b"[1,\n2]"])
 def test_a_record_that_is_no_event_is_one_event_too(value: bytes | None) -> None:
     event = streamed(record(value))
-    assert (event.type, event.task_id) == (UNDECODABLE, None)
-    [found] = received(event.frame)
+    assert (event.type, event.task_id) == (UNDECODABLE, TASK)  # the key names a task
+    [found] = received(event.name + event.data)
     assert (found.id, found.event, json.loads(found.data)["event"]) == ("place", UNDECODABLE, None)
 
 
@@ -65,7 +66,7 @@ def test_a_record_that_is_no_event_is_one_event_too(value: bytes | None) -> None
 def test_the_type_of_an_unknown_event_cannot_write_fields_of_the_stream(line_break: str) -> None:
     value = json.dumps({**EVENT, "type": f"org.x{line_break}id: forged{line_break}{line_break}data: y"}).encode()
     event = streamed(record(value))
-    assert event.task_id == str(TASK)
-    [found] = received(event.frame)
+    assert event.task_id == TASK
+    [found] = received(event.name + event.data)
     assert found.id == "place"
     assert json.loads(found.data)["event"] == json.loads(value)

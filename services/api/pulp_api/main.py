@@ -1,17 +1,21 @@
 """The API's process."""
 
 import select
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 from pulp_events.clock import ServerClock
 from pulp_events.errors import SettingsError
+from pulp_events.filters import Origin
 from pulp_events.log import KafkaLog
 from pulp_events.schedule_log import KafkaScheduleLog
 from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_projections.connection import pool
+from pulp_projections.reading.origins import origins
 from pulp_projections.reading.positions import Positions
 from pulp_runtime.gc_tuning import collect_seldom
 from pulp_runtime.heartbeat import Heartbeat
@@ -35,6 +39,7 @@ from pulp_api.service import Service
 from pulp_api.settings import Settings
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.seats import Seats
+from pulp_api.streaming.task_origins import TaskOrigins
 from pulp_api.task_rights import TaskRights
 
 _POOL_WAIT_S: Final = 3.0
@@ -63,18 +68,31 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     installed = await prepare(settings, connections.api(settings.connections))
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions, timeout_s=settings.append_timeout_s)
     positions = Positions(settings.postgres)
-    hub = Hub(settings.kafka, settings.topics.events, installed.topic_id, installed.partitions, log.end_offsets)
     async with (
         connection_pool(settings.postgres, settings.connections) as pool,
         auditing(settings.kafka, settings.topics.audit) as audit,
         watching(_place(settings, log.broker_clock)) as watch,
     ):
+        lendable = Connections(pool)
+
+        async def look(task_ids: Collection[UUID]) -> Mapping[UUID, Origin]:
+            async with lendable.connection() as connection:
+                return await origins(connection, task_ids)
+
+        hub = Hub(
+            settings.kafka,
+            settings.topics.events,
+            installed.topic_id,
+            installed.partitions,
+            log.end_offsets,
+            TaskOrigins(positions, look),
+        )
         try:
             await log.start()
             await positions.start()
             service = Service(
                 log=log,
-                connections=Connections(pool),
+                connections=lendable,
                 positions=positions,
                 partitions=installed.partitions,
                 max_argument_bytes=settings.max_argument_bytes,

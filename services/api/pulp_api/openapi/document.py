@@ -7,6 +7,7 @@ from pulp_api.openapi import elsewhere, people, purging, queue, repositories, ri
 from pulp_api.openapi.calls import call, with_refusals
 from pulp_api.openapi.paths import by_ids
 from pulp_api.openapi.schemas import answer, components, page
+from pulp_api.v3 import long_poll
 from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.explaining import ExplanationResponse
@@ -130,7 +131,7 @@ def _merged(*parts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
 
 def _paths() -> dict[str, Any]:
-    read = [*controls("fields exclude_fields minimal"), _AS_OF, QueryParameter("purged", FLAG)]
+    read = [*controls("fields exclude_fields minimal"), _AS_OF, QueryParameter("purged", FLAG), *long_poll.PARAMETERS]
     return {
         f"{ROOT}/tasks/": {
             "get": call("tasks_list", query=TASK_FILTERS.parameters, schema=_TASK_PAGE, codes=(200, 400, 504)),

@@ -12,7 +12,7 @@ SUMMARIES: Final = {
     "docs_api.yaml_get": "Give the OpenAPI document as YAML.",
     "tasks_list": "List tasks, a page at a time, newest first unless `ordering` says otherwise.",
     "tasks_create": "Submit a task. The answer comes once the task cannot be lost.",
-    "tasks_read": "Read one task; with `as_of` as it was. `waiting_for` says why it waits.",
+    "tasks_read": "Read one task; with `as_of` as it was, with `wait` once it has ended.",
     "tasks_why": "Tell all that keeps a task from running now, and the tasks before it on each resource.",
     "tasks_cancel": "Cancel a task. A `reason` is kept in its history.",
     "tasks_delete": "Purge a task that has ended: lists and reads leave it out, and nothing of it is deleted.",

@@ -1,25 +1,32 @@
 """New events for any number of subscribers of this process.
 
-One thread tails the topic while there are subscribers; each has a bounded queue. A subscriber that does not keep up
-leaves its queue and reads what it missed from the log, from where it was: it loses nothing, and nothing accumulates.
+One thread tails the topic while there are subscribers. All share what it has read last (`RecentEvents`), and what is
+sent of it is made once for all who want the same. One that does not keep up reads what it missed from the log, from
+where it was: it loses nothing, and nothing accumulates.
 """
 
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, NamedTuple
 
+from msgspec import UNSET
+from pulp_events.cursor import Cursor
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader
 
-from pulp_api.streaming.streamed_events import StreamedEvent, size_of, streamed
-from pulp_api.streaming.subscriber_queue import RecentEvents, SubscriberQueue
+from pulp_api.streaming.recent_events import RecentEvents, Span
+from pulp_api.streaming.streamed_events import Choice, StreamedEvent, size_of, streamed
 from pulp_api.streaming.tail import LogTail
+from pulp_api.streaming.task_origins import TaskOrigins
 
 _IDLE_S: Final = 5.0
-"""After so long without an event a subscriber is told that there is none."""
+"""How often subscribers are woken at least: those without an event are told so."""
+_SPACING_S: Final = 0.00004
+_MOST_SPACING_S: Final = 0.1
+"""Subscribers are woken together, at most once in so long for each of them: with many, each gets more at a time."""
 _PAGE_EVENTS: Final = 5000
 _PAGE_BYTES: Final = 1_000_000
 _PAGE_S: Final = 10.0
@@ -27,6 +34,15 @@ _KEEP_TAIL_S: Final = 30.0
 """How long the tail goes on without subscribers: one whose connection broke comes back."""
 _REPLAYS: Final = 4
 """Threads that read the log for subscribers that are behind; further ones wait."""
+
+
+class _Place(NamedTuple):
+    """A place in the recent events."""
+
+    number: int
+    """Of the next event."""
+    offsets: tuple[int, ...]
+    """The next offset of each partition."""
 
 
 class Hub:
@@ -39,19 +55,29 @@ class Hub:
         topic_id: str,
         partitions: int,
         ends: Callable[[], Awaitable[Mapping[int, int]]],
+        origins: TaskOrigins,
     ) -> None:
         """`ends` reads the topic's end offsets; it raises `LogError`."""
         self.topic_id = topic_id
         self.partitions = partitions
+        self.origins = origins
         self._servers = servers
         self._topic = topic
         self._ends = ends
-        self._queues: set[SubscriberQueue] = set()
+        self._subscribers = 0
         self._tail: LogTail | None = None
         self._ended: set[LogTail] = set()
         self._ending_tail: asyncio.TimerHandle | None = None
-        self._positions: dict[int, int] = {}
-        self._recent = RecentEvents({})
+        self._offsets: tuple[int, ...] = ()
+        """The next offset of each partition at the end of what the tail has brought."""
+        self._recent = RecentEvents(())
+        self._shown = _Place(0, ())
+        """How far subscribers have been woken for: they all go on to there, so what they send is the same."""
+        self._news = asyncio.Event()
+        """Set to wake all subscribers; then there is another one."""
+        self._waking: asyncio.TimerHandle | None = None
+        self._woken_at_s = 0.0
+        self._ticking: asyncio.TimerHandle | None = None
         self._closing = threading.Event()
         self._readers = ThreadPoolExecutor(_REPLAYS, "event-replay")
         self._loop = asyncio.get_running_loop()
@@ -59,8 +85,7 @@ class Hub:
     async def close(self) -> None:
         """End every stream."""
         self._closing.set()
-        for queue in self._queues:
-            queue.wake()
+        self._wake()
         self._end_tail()
         await asyncio.gather(*(asyncio.to_thread(tail.join) for tail in self._ended))
         await asyncio.to_thread(self._readers.shutdown)
@@ -75,46 +100,91 @@ class Hub:
         """Why no events arrive; None if they do, or if there are no subscribers."""
         return None if self._tail is None else self._tail.fault
 
-    async def items(self, start: Mapping[int, int]) -> AsyncIterator[Sequence[StreamedEvent]]:
+    async def items(self, start: Sequence[int]) -> AsyncGenerator[Sequence[StreamedEvent] | Span]:
         """Every event from the offsets on, once, in order within each partition: from the log, then as they come.
 
-        Yields [] every few seconds while no event comes. Ends when the hub closes. Raises `LogError`.
+        A `Span` is for subscribers that have got everything before it, in every partition; take what you want of it
+        before you wait for anything else. Yields [] every few seconds while no event comes. Ends when the hub closes.
+        Raises `LogError`.
         """
-        offsets = dict(start)
-        while not self.is_closing:
-            await self._begin_tail()
-            queue = SubscriberQueue(self._positions)
-            self._queues.add(queue)
-            try:
-                async for page in self._missed(offsets, queue.start):
+        offsets = list(start)
+        self._enter()
+        try:
+            while not self.is_closing:
+                await self._begin_tail()
+                shown = self._shown
+                async for page in self._missed(offsets, shown.offsets):
                     yield _advance(offsets, page)
-                while not self.is_closing:
-                    events = await queue.take(_IDLE_S)
-                    if not events and queue.has_overflowed:
-                        break
-                    yield _advance(offsets, events)
-            finally:
-                self._leave(queue)
+                async for item in self._live(shown, offsets):
+                    yield item
+        finally:
+            self._leave()
+
+    async def tell_origins(self, events: Sequence[StreamedEvent], choice: Choice) -> None:
+        """Find out what the choice asks for of these events. Raises `ReadError`."""
+        if choice.wanted.needs_origin:
+            asked = [event for event in events if event.origin is UNSET and choice.asks_for_origin(event)]
+            if asked:
+                await self.origins.tell(asked)
+
+    async def _live(self, place: "_Place", offsets: list[int]) -> AsyncIterator[Sequence[StreamedEvent] | Span]:
+        """What comes behind a place in the recent events. Returns once that is no longer there."""
+        while not self.is_closing and place.number >= self._recent.begin:
+            if place is self._shown:
+                await self._news.wait()
+                if place is self._shown:
+                    yield []
+                continue
+            is_level = tuple(offsets) == place.offsets
+            span = self._recent.span(place.number, self._shown.number, self._shown.offsets)
+            place = self._shown
+            if is_level:
+                offsets[:] = place.offsets
+                yield span
+            else:
+                yield _advance(offsets, span.events)
 
     async def _begin_tail(self) -> None:
         """Start the tail unless it runs. Nothing may be awaited after it is seen to run: another task could end it."""
         if self._tail is None:
             self._begin_at(dict(await self._ends()))
 
-    def _begin_at(self, ends: dict[int, int]) -> None:
+    def _begin_at(self, ends: Mapping[int, int]) -> None:
         """Start the tail unless another task has started it meanwhile."""
         if self._tail is None and not self.is_closing:
-            self._positions, self._recent = ends, RecentEvents(ends)
-            self._tail = LogTail(self._servers, self._topic, ends, self._deliver)
+            self._offsets = tuple(ends[partition] for partition in range(self.partitions))
+            self._recent, self._shown = RecentEvents(self._offsets), _Place(0, self._offsets)
+            self._tail = LogTail(self._servers, self._topic, dict(ends), self._deliver)
 
-    def _leave(self, queue: SubscriberQueue) -> None:
-        self._queues.discard(queue)
+    def _enter(self) -> None:
+        self._subscribers += 1
+        if self._ticking is None:
+            self._ticking = self._loop.call_later(_IDLE_S, self._tick)
+
+    def _leave(self) -> None:
+        self._subscribers -= 1
         if self._ending_tail is not None:
             self._ending_tail.cancel()
         self._ending_tail = self._loop.call_later(_KEEP_TAIL_S, self._end_unused_tail)
 
+    def _tick(self) -> None:
+        self._ticking = self._loop.call_later(_IDLE_S, self._tick) if self._subscribers else None
+        self._wake()
+
+    def _wake(self) -> None:
+        self._waking, self._woken_at_s = None, self._loop.time()
+        if self._recent.end > self._shown.number:
+            self._shown = _Place(self._recent.end, self._offsets)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _wake_soon(self) -> None:
+        if self._waking is None:
+            spacing_s = min(_MOST_SPACING_S, _SPACING_S * self._subscribers)
+            self._waking = self._loop.call_at(self._woken_at_s + spacing_s, self._wake)
+
     def _end_unused_tail(self) -> None:
-        if not self._queues:
+        if not self._subscribers:
             self._end_tail()
 
     def _end_tail(self) -> None:
@@ -123,20 +193,18 @@ class Hub:
             tail.end()
             self._ended = {ended for ended in self._ended if ended.is_alive} | {tail}
 
-    async def _missed(
-        self, offsets: Mapping[int, int], ends: Mapping[int, int]
-    ) -> AsyncIterator[Sequence[StreamedEvent]]:
+    async def _missed(self, offsets: Sequence[int], ends: Sequence[int]) -> AsyncIterator[Sequence[StreamedEvent]]:
         """The events before `ends`. The caller moves `offsets` on with each page that it takes."""
         while not self.is_closing:
-            missing = {partition: offset for partition, offset in offsets.items() if offset < ends[partition]}
+            missing = {partition: offset for partition, offset in enumerate(offsets) if offset < ends[partition]}
             if not missing:
                 return
-            page = self._recent.since(missing)
+            page = self._recent.since(offsets)
             if page is None:
                 page = await self._loop.run_in_executor(self._readers, self._page, missing, ends)
             yield page
 
-    def _page(self, start: Mapping[int, int], ends: Mapping[int, int]) -> list[StreamedEvent]:
+    def _page(self, start: Mapping[int, int], ends: Sequence[int]) -> list[StreamedEvent]:
         """Some of the events before `ends`: a slow subscriber must not occupy a thread while it takes its time."""
         page: list[StreamedEvent] = []
         if self._closing.is_set():
@@ -155,13 +223,22 @@ class Hub:
     def _deliver(self, tail: LogTail, events: Sequence[StreamedEvent]) -> None:
         if tail is not self._tail:
             return  # it was ended meanwhile; later subscribers read these events from the log
-        self._positions[events[-1].partition] = events[-1].offset + 1
+        offsets = list(self._offsets)
+        for event in events:
+            offsets[event.partition] = event.offset + 1
+            event.place = place_of(self.topic_id, offsets)
+        self._offsets = tuple(offsets)
+        self.origins.learn(events)
         self._recent.add(events)
-        for queue in self._queues:
-            queue.put(events)
+        self._wake_soon()
 
 
-def _advance(offsets: dict[int, int], events: Iterable[StreamedEvent]) -> list[StreamedEvent]:
+def place_of(topic_id: str, offsets: Sequence[int]) -> bytes:
+    """The line of a server-sent event that gives its id: the cursor just past it."""
+    return f"id: {Cursor(topic_id, tuple(offsets))}\n".encode()
+
+
+def _advance(offsets: list[int], events: Iterable[StreamedEvent]) -> list[StreamedEvent]:
     """The events at or after the offsets, which move on past them."""
     new = [event for event in events if event.offset >= offsets[event.partition]]
     for event in new:

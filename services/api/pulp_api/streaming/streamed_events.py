@@ -1,19 +1,21 @@
 """A record of the log, prepared once for all streams of this process."""
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from uuid import UUID
 
 import msgspec
 from fastapi.sse import format_sse_event
-from msgspec import Raw
-from pulp_events.codec import decode, type_of
+from msgspec import UNSET, Raw, Struct, UnsetType
+from pulp_events.codec import decode, task_id_of, type_of
 from pulp_events.errors import UndecodableRecord
+from pulp_events.events import Event
+from pulp_events.filters import UNDECODABLE, Filter, Origin
 from pulp_events.reader import Record
 
-UNDECODABLE: Final = "undecodable"
+__all__ = ["UNDECODABLE", "Choice", "StreamedEvent", "size_of", "streamed"]
 
 
-class StreamedEvent(NamedTuple):
+class StreamedEvent(Struct, kw_only=True):
     """One record. Every stream sends the same bytes, so these are encoded once."""
 
     partition: int
@@ -21,35 +23,76 @@ class StreamedEvent(NamedTuple):
     timestamp_ms: int
     type: str
     """The event's type, or `undecodable`."""
-    task_id: str | None
-    frame: bytes
-    """A server-sent event that lacks its id, which differs by stream. Its data is one line of JSON: the record's
-    position, the broker's time, and the event as it is in the log."""
+    task_id: UUID | None
+    """The task that the record's key names."""
+    accepted: Origin | None
+    """The origin of the task, if this is its `accepted` event."""
+    name: bytes
+    """The line that names the server-sent event."""
+    data: bytes
+    """Its only other line but the id, which may differ by stream: one line of JSON with the record's position, the
+    broker's time, and the event as it is in the log; and the blank line that ends it."""
+    origin: Origin | UnsetType | None = UNSET
+    """The task's origin, once somebody has asked for it."""
+    place: bytes = b""
+    """The id for all streams that have sent everything before it; empty if it was not read at the end of the log."""
 
 
-def size_of(events: Sequence[StreamedEvent]) -> int:
+class Choice(Struct, frozen=True):
+    """What a stream sends: all streams with the same choice send the same bytes."""
+
+    wanted: Filter
+    since_ms: int = 0
+    """Only what was appended then or later."""
+    is_named: bool = True
+    """Whether server-sent events are named by the event's type; otherwise all are `message`."""
+
+    def asks_for_origin(self, event: StreamedEvent) -> bool:
+        """Whether the event can only be judged by its task's origin."""
+        return event.timestamp_ms >= self.since_ms and self.wanted.asks_for_origin(event.type, event.task_id)
+
+    def is_sent(self, event: StreamedEvent) -> bool:
+        """Whether the event is sent. Its origin has to be known if the choice asks for it."""
+        origin = None if event.origin is UNSET else event.origin
+        return event.timestamp_ms >= self.since_ms and self.wanted.matches(event.type, event.task_id, origin)
+
+    def frame(self, event: StreamedEvent) -> bytes:
+        """The server-sent event without its id, which comes first."""
+        return event.name + event.data if self.is_named else event.data
+
+
+def size_of(events: Iterable[StreamedEvent]) -> int:
     """Bytes of the frames."""
-    return sum(len(event.frame) for event in events)
+    return sum(len(event.data) for event in events)
 
 
 def streamed(record: Record) -> StreamedEvent:
     """The record as streams send it."""
     value: bytes | None = record.value
-    name, task_id, error = UNDECODABLE, None, None
+    name, error, accepted = UNDECODABLE, None, None
     try:
-        event = decode(record.key, value)
-        name, task_id = type_of(event), str(event.task_id)
+        event = decode(record.key, record.value)
+        name = type_of(event)
+        accepted = Origin.of(event) if isinstance(event, Event) else None
     except UndecodableRecord as undecodable:
         value, error = None, undecodable.reason
     # JSON strings hold no raw newline, so any newline is insignificant whitespace. Subscribers get one line of data.
     line = (value or b"null").replace(b"\n", b" ").replace(b"\r", b" ")
-    content = {
+    content: Mapping[str, object] = {
         "partition": record.partition,
         "offset": record.offset,
         "timestamp_ms": record.timestamp_ms,
         "event": Raw(line),
         **({} if error is None else {"error": error}),
     }
-    # A type that this version does not know may be any text; a newline in it would begin a field of the stream.
-    frame = format_sse_event(event=" ".join(name.splitlines()), data_str=msgspec.json.encode(content).decode())
-    return StreamedEvent(record.partition, record.offset, record.timestamp_ms, name, task_id, frame)
+    return StreamedEvent(
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp_ms,
+        type=name,
+        task_id=task_id_of(record.key),
+        accepted=accepted,
+        # A type that this version does not know may be any text; a newline in it would begin a field of the stream.
+        name=b"event: " + " ".join(name.splitlines()).encode() + b"\n",
+        data=format_sse_event(data_str=msgspec.json.encode(content).decode()),
+    )

@@ -24,10 +24,10 @@ class VisibleTasks:
 
     def __init__(self, positions: Positions, look: Look) -> None:
         self._positions, self._look = positions, look
-        self._known: dict[str, bool] = {}
+        self._known: dict[UUID, bool] = {}
         self._ends_s = 0.0
 
-    async def __call__(self, events: Sequence[StreamedEvent]) -> Container[str | None]:
+    async def __call__(self, events: Sequence[StreamedEvent]) -> Container[UUID | None]:
         """The ids of those tasks of the events that the user may see. Raises `ReadError`."""
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._ends_s:
@@ -39,10 +39,10 @@ class VisibleTasks:
             for event in new:
                 ends[event.partition] = max(event.offset + 1, ends.get(event.partition, 0))
             await self._positions.reach(ends, _PATIENCE_S)
-            wanted = {UUID(event.task_id) for event in new}
+            wanted = {event.task_id for event in new if event.task_id is not None}
             try:
                 found = await self._look(wanted)
             except AWAY as error:
                 raise ReadModelUnavailable("Postgres does not answer") from error
-            self._known.update((str(task_id), task_id in found) for task_id in wanted)
+            self._known.update((task_id, task_id in found) for task_id in wanted)
         return {event.task_id for event in events if event.task_id is not None and self._known.get(event.task_id)}

@@ -1,16 +1,18 @@
 """The event stream's endpoint."""
 
 from collections.abc import AsyncIterator, Collection
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.sse import EventSourceResponse
 from pulp_events.audit import What
-from pulp_events.codec import TYPES
-from pulp_events.cursor import Cursor
+from pulp_events.cursor import Cursor, parse_start
 from pulp_events.errors import BadInput, PulpError
+from pulp_events.filters import TYPE_OF, Filter
+from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
 from pulp_api.auditing.audit import Audit
@@ -19,26 +21,31 @@ from pulp_api.logins.authenticator import Authenticator
 from pulp_api.logins.basic import RequestOrigin
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.seats import Seat, Seats
-from pulp_api.streaming.sse import Wanted, messages
-from pulp_api.streaming.streamed_events import UNDECODABLE, StreamedEvent
+from pulp_api.streaming.sse import messages
+from pulp_api.streaming.streamed_events import Choice
 from pulp_api.streaming.visible_tasks import VisibleTasks
 from pulp_api.submitting.submission import task_id_of
-from pulp_api.times import zoned_time
+from pulp_api.times import with_plus
 from pulp_api.v3.dialect import ROOT
-from pulp_api.v3.parameters import TEXT, TIME, QueryParameter, list_of, one_of
+from pulp_api.v3.parameters import LIST, TEXT, QueryParameter, list_of, one_of
 
 router = APIRouter(prefix=ROOT)
-_TYPES: Final = {
-    name: literal
-    for literal in (*TYPES.values(), UNDECODABLE)
-    for name in (literal, literal.removeprefix("org.pulpproject.task.").removesuffix(".v1"))
-}
-"""What a client calls a type of event → the type."""
 PARAMETERS: Final = (
-    QueryParameter("task", TEXT),
-    QueryParameter("type", list_of(one_of(_TYPES)), is_repeated=True),
-    QueryParameter("since", TIME),
-    QueryParameter("last_event_id", TEXT),
+    QueryParameter("type", list_of(one_of(TYPE_OF)), is_repeated=True),
+    *(QueryParameter(name, LIST, is_repeated=True) for name in ("task", "operation", "resource", "actor", "group")),
+    QueryParameter("since", {**TEXT, "description": "`beginning`, `now`, a time with its zone, or a cursor."}),
+    QueryParameter(
+        "last_event_id", {**TEXT, "description": "The header `Last-Event-ID`, for clients that cannot set it."}
+    ),
+    QueryParameter(
+        "names",
+        {
+            "type": "string",
+            "enum": ["type", "message"],
+            "default": "type",
+            "description": "Whether events are named by their type, or all are `message`, for `EventSource.onmessage`.",
+        },
+    ),
 )
 _NAMES: Final = frozenset(parameter.name for parameter in PARAMETERS)
 
@@ -51,19 +58,22 @@ async def stream_start(
     for name in request.query_params:
         if name not in _NAMES:  # a misspelt start must not give another one
             raise BadInput(f"{name}: no such parameter, there are {', '.join(sorted(_NAMES))}")
-    since_ms = None if since is None else _milliseconds(since)
+    wanted = None if since is None else parse_start(with_plus(since))
     last = request.headers.get("last-event-id") or last_event_id
-    cursor = Cursor.parse(last) if last else None
+    cursor = Cursor.parse(last) if last else wanted if isinstance(wanted, Cursor) else None
     ends = await call.service.log.end_offsets()
     if cursor is not None:
         cursor.check(hub.topic_id, ends)
         return cursor
-    if since_ms is not None:
-        start = await call.service.log.offsets_since(since_ms)
-    else:
-        # Start where the read model is, so that a client which opens a stream and then reads a task misses nothing.
-        shown = call.service.positions.current()
-        start = {partition: min(end, shown.get(partition, end)) for partition, end in ends.items()}
+    if wanted == "now":
+        return Cursor.at(hub.topic_id, ends)
+    if wanted == "beginning":
+        return Cursor.at(hub.topic_id, await call.service.log.offsets_since(0))
+    if isinstance(wanted, datetime):
+        return Cursor.at(hub.topic_id, await call.service.log.offsets_since(_milliseconds(wanted)))
+    # Start where the read model is, so that a client which opens a stream and then reads a task misses nothing.
+    shown = call.service.positions.current()
+    start = {partition: min(end, shown.get(partition, end)) for partition, end in ends.items()}
     return Cursor.at(hub.topic_id, start)
 
 
@@ -72,22 +82,39 @@ async def stream_events(
     call: Authenticated,
     request: Request,
     start: Annotated[Cursor, Depends(stream_start)],
-    task: str | None = None,
-    since: str | None = None,
-    type: Annotated[list[str] | None, Query()] = None,  # the attribute's name
 ) -> Response:
-    """Server-sent events: first those that reads do not show yet, or all `since` a time (RFC 3339), then new ones.
+    """Server-sent events: first those that reads do not show yet, or all `since` then, and then new ones.
 
-    `Last-Event-ID` resumes exactly. Ends within 15 seconds if the user is removed or gets another role or password.
+    `since` is `beginning`, `now`, a time with its zone (RFC 3339), or a cursor; `Last-Event-ID` resumes exactly. Only
+    what fits all of `type`, `task`, `operation`, `resource`, `actor` (who submitted the task) and `group`; each may be
+    repeated. Ends within 15 seconds if the user is removed or gets another role or password.
     """
     hub: Hub = request.app.state.hub
-    wanted = _wanted(task, since, type)
+    choice = choice_of(request.query_params)
     return _Counted(
         call,
-        await _seat(call),
-        messages(hub, start, wanted, partial(_why_ended, call), _visible(call)),
+        await seat_of(call),
+        messages(hub, start, choice, partial(_why_ended, call), _visible(call)),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+def choice_of(query: QueryParams) -> Choice:
+    """What a stream's query asks for. Raises `BadInput`."""
+    if (names := query.get("names", "type")) not in ("type", "message"):
+        raise BadInput(f"names={names}: type or message is expected")
+    wanted = Filter(
+        types=tuple(query.getlist("type")),
+        tasks=tuple(map(task_id_of, query.getlist("task"))),
+        operations=tuple(query.getlist("operation")),
+        resources=tuple(query.getlist("resource")),
+        actors=tuple(query.getlist("actor")),
+        groups=tuple(map(_group, query.getlist("group"))),
+    )
+    since = query.get("since")
+    start = None if since is None else parse_start(with_plus(since))
+    since_ms = _milliseconds(start) if isinstance(start, datetime) else 0
+    return Choice(wanted, since_ms, names == "type")
 
 
 def _visible(call: AuthenticatedCall) -> VisibleTasks | None:
@@ -102,7 +129,7 @@ def _visible(call: AuthenticatedCall) -> VisibleTasks | None:
     return VisibleTasks(call.service.positions, look)
 
 
-async def _seat(call: AuthenticatedCall) -> Seat:
+async def seat_of(call: AuthenticatedCall) -> Seat:
     """Admit one more stream. Raises `QuotaExceeded`, `TooManyStreams`, `NoSeat`, `psycopg.OperationalError`."""
     await call.quotas.open_stream(call.asking)
     seats: Seats = call.request.app.state.seats
@@ -146,23 +173,12 @@ async def _why_ended(call: AuthenticatedCall) -> str | None:
     return f"user {name} was removed, or has another role or password now: the stream has ended. Log in again"
 
 
-def _wanted(task: str | None, since: str | None, types: list[str] | None) -> Wanted:
-    task_id = None if task is None else str(task_id_of(task))
-    since_ms = 0 if since is None else _milliseconds(since)
-    names = {_type(name) for name in types or []}
-
-    def wanted(event: StreamedEvent) -> bool:
-        is_in_scope = event.timestamp_ms >= since_ms and task_id in (None, event.task_id)
-        return is_in_scope and (not names or event.type in names)
-
-    return wanted
+def _group(text: str) -> UUID:
+    try:
+        return UUID(text.rstrip("/").rpartition("/")[2])
+    except ValueError:
+        raise BadInput(f"group={text}: the id or href of a task group is expected") from None
 
 
-def _milliseconds(text: str) -> int:
-    return max(0, int(zoned_time("since", text).timestamp() * 1000))
-
-
-def _type(name: str) -> str:
-    if name not in _TYPES:
-        raise BadInput(f"type={name}: no event has this type")
-    return _TYPES[name]
+def _milliseconds(time: datetime) -> int:
+    return max(0, int(time.timestamp() * 1000))

@@ -36,6 +36,7 @@ from pulp_api.v3.cancelling import reason_of_cancel
 from pulp_api.v3.dialect import ROOT, FieldErrors
 from pulp_api.v3.explaining import explain
 from pulp_api.v3.filters import TASK_FILTERS, order_of
+from pulp_api.v3.long_poll import wait_as_asked
 from pulp_api.v3.paging import DEFAULT_LIMIT, MAX_LIMIT, limit_and_offset, page_of
 from pulp_api.v3.parameters import flag_of
 from pulp_api.v3.picking import picker
@@ -107,8 +108,10 @@ async def read_task(call: Authenticated, request: Request, task_id: str) -> Resp
     """One task, with every event that was durable when the request came; with `as_of`, as it was then.
 
     `as_of` is a time (RFC 3339), or the PARTITION:OFFSET of one of the task's events. `waiting_for` is why the task
-    waits now; it is null if the task does not wait, and with `as_of`.
+    waits now; it is null if the task does not wait, and with `as_of`. With `wait`, such as `wait=30s`, the answer comes
+    when the task has ended, or with `until=change` when it is not the same any more, or after that time.
     """
+    await wait_as_asked(call, request, id_of(task_id))
     reading = await call.read(id_of(task_id))
     picked = picker(request, MINIMAL)
     waiting_for = None
