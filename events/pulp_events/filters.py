@@ -16,12 +16,14 @@ from msgspec.structs import force_setattr
 
 from pulp_events.codec import TYPES
 from pulp_events.errors import BadInput
-from pulp_events.events import Accepted, Event, Name, UnknownEvent
+from pulp_events.events import Accepted, Event, UnknownEvent
 
 UNDECODABLE: Final = "undecodable"
 """The type that a filter knows for a record that is not an event."""
 MOST_VALUES: Final = 100
 """The most values of one field of a filter."""
+MOST_CHARACTERS: Final = 511
+"""The most characters of a value: a resource has two names of 255."""
 
 
 def _short(literal: str) -> str:
@@ -37,7 +39,8 @@ TYPE_OF: Final[Mapping[str, str]] = {
 _PARTS_OF_THE_PROCESSOR: Final = ("reactor", "scheduler")
 """The actors without a name of their own."""
 
-_Values = Annotated[tuple[Name, ...], Meta(max_length=MOST_VALUES)]
+_Value = Annotated[str, Meta(min_length=1, max_length=MOST_CHARACTERS)]
+_Values = Annotated[tuple[_Value, ...], Meta(max_length=MOST_VALUES)]
 _Ids = Annotated[tuple[UUID, ...], Meta(max_length=MOST_VALUES)]
 
 
@@ -211,6 +214,8 @@ def _set(filter: Filter, name: str, values: Iterable[str] | Iterable[UUID]) -> N
     unique: set[str | UUID] = set(values)
     if len(unique) > MOST_VALUES:
         raise BadInput(f"{name}: {len(unique)} values, and a filter takes at most {MOST_VALUES}")
+    if any(isinstance(value, str) and not 1 <= len(value) <= MOST_CHARACTERS for value in unique):
+        raise BadInput(f"{name}: a value has 1 to {MOST_CHARACTERS} characters")
     force_setattr(filter, name, tuple(sorted(unique, key=str)))
 
 

@@ -71,6 +71,16 @@ def text(wire_type: str) -> str:
     return files("pulp_events").joinpath("json_schema", f"{wire_type}.json").read_text(encoding="utf-8")
 
 
+def names() -> frozenset[str]:
+    """The wire types that have a schema."""
+    return frozenset({AUDIT_TYPE, *_KINDS})
+
+
+def topics_document() -> str:
+    """The installed AsyncAPI 3 document of the topics, as JSON."""
+    return files("pulp_events").joinpath("asyncapi.json").read_text(encoding="utf-8")
+
+
 def _describable(kind: type[Struct]) -> type[Struct]:
     """A struct with the same fields and docstring, whose defaults are not `Raw`, which msgspec cannot describe."""
     fields = [(field.name, field.type, _default(field)) for field in msgspec.structs.fields(kind)]

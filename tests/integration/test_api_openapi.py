@@ -1,5 +1,6 @@
 """The OpenAPI document says what the API answers: its paths, its parameters and its statuses."""
 
+import json
 import re
 from typing import Any
 from uuid import uuid4
@@ -30,6 +31,7 @@ from pulp_api.v3 import task_groups as v3_task_groups
 from pulp_api.v3 import tokens as v3_tokens
 from pulp_api.v3 import users as v3_users
 from pulp_api.v3 import workers as v3_workers
+from pulp_events import schemas
 
 from tests.support.events import accepted, finished
 from tests.support.site import V3, Site
@@ -123,6 +125,20 @@ async def test_the_document_is_served_with_hrefs_or_with_ids(api: Site) -> None:
         assert msgspec.yaml.decode(as_yaml.content) == answer.json(), query
 
 
+async def test_the_topics_and_the_schemas_of_events_are_served_too(api: Site) -> None:
+    anybody = api.as_user("")
+    answer = await anybody.get(f"{V3}/docs/asyncapi.json")
+    assert answer.json() == json.loads(schemas.topics_document())
+    page = await anybody.get(f"{V3}/docs/events/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "org.pulpproject.task.accepted.v1" in page.text
+    for name in schemas.names():
+        schema = await anybody.get(f"{V3}/docs/schemas/{name}.json")
+        assert schema.json() == json.loads(schemas.text(name))
+    missing = await anybody.get(f"{V3}/docs/schemas/org.pulpproject.task.accepted.v2.json")
+    assert (missing.status_code, "accepted.v2" in missing.json()["detail"]) == (404, True)
+
+
 async def test_what_is_not_served_is_answered_with_a_detail(api: Site) -> None:
     for path, calls in elsewhere.paths().items():
         for method, call in calls.items():
@@ -194,7 +210,16 @@ async def test_every_answer_is_one_that_the_document_tells_of(api: Site) -> None
     requests: list[tuple[httpx.AsyncClient, str, str, bytes]] = [
         *(
             (nobody, "GET", f"{V3}/{path}", b"")
-            for path in ("", "docs/", "status/", "livez/", "readyz/", "docs/api.json", "docs/api.yaml")
+            for path in (
+                "",
+                "docs/",
+                "status/",
+                "livez/",
+                "readyz/",
+                "docs/api.json",
+                "docs/api.yaml",
+                "docs/asyncapi.json",
+            )
         ),
         *((admin, "GET", f"{V3}/{path}", b"") for path in (*LISTS, "operations/")),
         *((admin, "GET", f"{V3}/{path}?bogus=1", b"") for path in LISTS),
@@ -279,6 +304,8 @@ IDS = (
     *("pulp_id__in", "pulp_id__startswith", "pulp_href__in"),
 )
 SPECIAL = {
+    "wait": "1ms",
+    "until": "final",
     **dict.fromkeys(IDS, str(uuid4())),
     **dict.fromkeys(("state", "state__ne"), "waiting"),
     "created_resources": f"{V3}/artifacts/{uuid4()}/",
@@ -312,5 +339,6 @@ async def test_every_parameter_that_is_told_of_is_taken(api: Site) -> None:
         required = {parameter["name"]: value_of(parameter) for parameter in asked if parameter.get("required")}
         for parameter in asked:
             url = re.sub(r"^\{\w+\}", lambda match: known[match[0]], path)
-            answer = await api.client.get(url, params={**required, parameter["name"]: value_of(parameter)})
+            more = {"wait": "1ms"} if parameter["name"] == "until" else {}
+            answer = await api.client.get(url, params={**required, **more, parameter["name"]: value_of(parameter)})
             assert answer.status_code == 200, (path, parameter["name"], answer.text)

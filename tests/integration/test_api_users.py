@@ -23,6 +23,8 @@ from tests.support.site import PASSWORD, V2, V3, Site
 
 OPEN = {
     **{f"{V3}/{path}": 200 for path in ("", "status/", "livez/", "readyz/", "docs/", "docs/api.json", "docs/api.yaml")},
+    **{f"{V3}/docs/{path}": 200 for path in ("asyncapi.json", "events/")},
+    f"{V3}/docs/schemas/{{name}}.json": 404,
     **{
         "/": 200,
         f"{V2}/": 200,

@@ -166,6 +166,8 @@ def test_every_type_has_a_short_name() -> None:
         ({"resources": ("zoo",)}, "resource=zoo: TYPE:ID is expected"),
         ({"resources": (":zoo",)}, "resource=:zoo"),
         ({"actors": ("jo",)}, "actor=jo: user:NAME is expected"),
+        ({"operations": ("",)}, "operations: a value has 1 to 511 characters"),
+        ({"operations": ("x" * 512,)}, "operations: a value has 1 to 511 characters"),
         ({"operations": tuple(map(str, range(101)))}, "operations: 101 values, and a filter takes at most 100"),
     ],
 )

@@ -7,8 +7,10 @@ from typing import Final
 import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
+from pulp_events import schemas
 
 from pulp_api.html import links, page, wants_html
+from pulp_api.openapi import events_page
 from pulp_api.openapi.document import document
 from pulp_api.openapi.page import render
 from pulp_api.respond import json
@@ -24,6 +26,8 @@ _LISTED: Final = {
     "docs": DOCS,
     "docs/api.json": f"{DOCS}api.json",
     "docs/api.yaml": f"{DOCS}api.yaml",
+    "docs/asyncapi.json": f"{DOCS}asyncapi.json",
+    "docs/events": f"{DOCS}events/",
     "events": f"{ROOT}/events/",
     "groups": f"{ROOT}/groups/",
     "livez": f"{ROOT}/livez/",
@@ -94,6 +98,26 @@ async def yaml_document(request: Request) -> Response:
     return Response(_document(*_wanted(request))[1], media_type="application/yaml")
 
 
+@router.get("/docs/events/")
+async def read_events_docs() -> Response:
+    """The topics of events as an HTML page."""
+    return page("Pulp Tasks: events", _events_documentation())
+
+
+@router.get("/docs/asyncapi.json")
+async def asyncapi_document() -> Response:
+    """The AsyncAPI 3 document of the topics."""
+    return Response(schemas.topics_document(), media_type="application/json")
+
+
+@router.get("/docs/schemas/{name}.json")
+async def event_schema(name: str) -> Response:
+    """The JSON Schema of a type of event, such as `org.pulpproject.task.accepted.v1`."""
+    if name not in schemas.names():
+        return json({"detail": f"No event has the type {name}", "types": sorted(schemas.names())}, 404)
+    return Response(schemas.text(name), media_type="application/schema+json")
+
+
 @outside.get(f"{V2}/")
 async def list_v2_root(request: Request) -> Response:
     """The root of the v2 dialect: name → URL. Open to anonymous users."""
@@ -131,6 +155,11 @@ async def metrics(request: Request) -> Response:
     urls = _absolute(request, {name: _FRONT[name] for name in ("readyz", "status")})
     detail = "Not found. There are no metrics here: readyz and status tell how the service is."
     return json({"detail": detail, **urls}, 404)
+
+
+@cache
+def _events_documentation() -> str:
+    return events_page.render(msgspec.json.decode(schemas.topics_document()))
 
 
 def _listing(request: Request, title: str, listed: dict[str, str]) -> Response:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -16,7 +16,7 @@ def render(document: Schema) -> str:
     ]
     contents = "\n".join(
         f'<li><a href="#{escape(call["operationId"])}"><span class="method">{method}</span> <code>{escape(path)}</code>'
-        f"</a> {_prose(call['summary'])}</li>"
+        f"</a> {prose(call['summary'])}</li>"
         for method, path, call in calls
     )
     schemas = document["components"]["schemas"]
@@ -33,14 +33,14 @@ def _section(method: str, path: str, call: Schema, schemas: Mapping[str, Schema]
     parts = [
         f'<section id="{escape(call["operationId"])}">',
         f'<h2><span class="method">{method}</span> <code>{escape(path)}</code></h2>',
-        f"<p>{_prose(call['summary'])} <code>{escape(call['operationId'])}</code></p>",
+        f"<p>{prose(call['summary'])} <code>{escape(call['operationId'])}</code></p>",
     ]
     if "security" not in call:
         parts.append("<p>Open to anonymous users.</p>")
     query = [each for each in call["parameters"] if each["in"] == "query"]
     if query:
         rows = [(each["name"], type_of(each["schema"]), each["schema"].get("description", "")) for each in query]
-        parts += ["<h3>Query parameters</h3>", _table(("Name", "Type", "Meaning"), rows)]
+        parts += ["<h3>Query parameters</h3>", table(("Name", "Type", "Meaning"), rows)]
     if "requestBody" in call:
         schema = resolved(call["requestBody"]["content"]["application/json"]["schema"], schemas)
         parts += ["<h3>Body</h3>", _properties(schema)]
@@ -48,14 +48,14 @@ def _section(method: str, path: str, call: Schema, schemas: Mapping[str, Schema]
         (code, answer["description"], ", ".join(answer.get("content", ())))
         for code, answer in call["responses"].items()
     ]
-    parts += ["<h3>Answers</h3>", _table(("Status", "Meaning", "Content"), rows)]
+    parts += ["<h3>Answers</h3>", table(("Status", "Meaning", "Content"), rows)]
     shown = resolved(next(iter(_schemas_of_success(call)), {}), schemas)
     if shown.get("properties"):
         parts.append(_properties(shown))
     return "\n".join([*parts, "</section>"])
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
     """The HTML of a sentence; names in backticks become code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
@@ -73,7 +73,7 @@ def _properties(schema: Schema) -> str:
         for name, each in schema.get("properties", {}).items()
     ]
     about = f"<p>{escape(schema['description'])}</p>" if "description" in schema else ""
-    return about + _table(("Field", "Type", "Meaning"), rows)
+    return about + table(("Field", "Type", "Meaning"), rows)
 
 
 def meaning_of(schema: Schema) -> str:
@@ -91,6 +91,7 @@ def meaning_of(schema: Schema) -> str:
 
 
 def type_of(schema: Schema) -> str:
+    """The type of a value in a few words."""
     for reference in (schema, *schema.get("allOf", ())):
         if "$ref" in reference:
             name = str(reference["$ref"]).rsplit("/", 1)[-1]
@@ -108,10 +109,11 @@ def resolved(schema: Schema, schemas: Mapping[str, Schema]) -> Schema:
     return schema if reference is None else schemas[str(reference).rsplit("/", 1)[-1]]
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, str, str]]) -> str:
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """The HTML of a table whose first column is code."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     lines = "\n".join(
-        f"<tr><td><code>{escape(first)}</code></td><td>{escape(second)}</td><td>{escape(third)}</td></tr>"
-        for first, second, third in rows
+        f"<tr><td><code>{escape(first)}</code></td>{''.join(f'<td>{escape(cell)}</td>' for cell in others)}</tr>"
+        for first, *others in rows
     )
     return f"<table>\n<tr>{head}</tr>\n{lines}\n</table>"

@@ -100,6 +100,11 @@ def _open(root: str) -> dict[str, Any]:
         f"{root}/": {"get": call("root_read", secured=False)},
         docs: {"get": call("docs_read", secured=False, media_type="text/html")},
         f"{docs}api.json": {"get": call("docs_api.json_get", query=_DOCUMENT, secured=False)},
+        f"{docs}asyncapi.json": {"get": call("docs_asyncapi.json_get", secured=False)},
+        f"{docs}events/": {"get": call("docs_events_read", secured=False, media_type="text/html")},
+        f"{docs}schemas/{{name}}.json": {
+            "get": call("docs_schemas_read", href="name", secured=False, codes=(200, 404))
+        },
         f"{docs}api.yaml": {"get": call("docs_api.yaml_get", query=_DOCUMENT, secured=False, media_type=yaml)},
     }
 

@@ -1,0 +1,166 @@
+"""The AsyncAPI 3 document of the topics, from the types of events, the topics' settings and the golden events."""
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from pulp_events.admin import EVENTS_SETTINGS
+from pulp_events.audit import AUDIT_TYPE
+from pulp_events.codec import CONTENT_TYPE, HEADERS, MAX_EVENT_BYTES, MAX_NESTING, TYPES
+from pulp_events.schedule_codec import SCHEDULE_TYPES
+from pulp_events.schemas import audit_schema, schema_of
+from pulp_events.topics import Topics
+
+GOLDEN: Final = Path(__file__).parents[3] / "tests" / "golden"
+_BINDING: Final = "0.5.0"
+_DEFS: Final = "#/$defs/"
+_COMPONENTS: Final = "#/components/schemas/"
+_PARTITIONING: Final = (
+    "The key is the task id. It does not choose the partition: a new task's partition is CRC-32 of its partition key,"
+    " modulo the number of partitions, and all later events of the task are in that partition. The partition key is"
+    " `TYPE:ID` of the task's first exclusive resource, else of its first shared one, else the task id. Order holds"
+    " within a partition, so for each task. Read all partitions; to append, use the API."
+)
+
+
+def text() -> str:
+    """The document, as JSON."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def document() -> dict[str, Any]:
+    """The document."""
+    topics, schemas = Topics.named(), _Schemas()
+    task = _messages(TYPES.values(), "events-v1.jsonl", "task id", schemas)
+    schedule = _messages(SCHEDULE_TYPES.values(), "schedule-events-v1.jsonl", "id of the schedule", schemas)
+    audit = {AUDIT_TYPE: _message(AUDIT_TYPE, audit_schema(), [], None, schemas)}
+    channels = {
+        "tasks": _channel(topics.events, "What happens to tasks", _PARTITIONING, task),
+        "schedules": _channel(topics.schedules, "What happens to schedules", "One partition.", schedule),
+        "audit": _channel(topics.audit, "Who logged in, and changed what", "One partition.", audit),
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Pulp Tasks",
+            "version": version("pulp-tasks"),
+            "description": "Every change of a task is an event in Kafka: a CloudEvent 1.0 in JSON, structured mode, at"
+            f" most {MAX_EVENT_BYTES:,} bytes and {MAX_NESTING} nested objects and arrays. Unknown types and unknown"
+            " fields are allowed: ignore them. Topics begin with `PULP_TOPIC_PREFIX`, which is `pulp.tasks` unless an"
+            " installation sets it.",
+            "license": {"name": "GPL-2.0"},
+        },
+        "defaultContentType": CONTENT_TYPE,
+        "servers": {
+            "kafka": {
+                "host": "{bootstrap}",
+                "protocol": "kafka",
+                "description": "The installation's brokers, `PULP_KAFKA`, with its login.",
+                "variables": {"bootstrap": {"default": "127.0.0.1:9092", "description": "HOST:PORT of a broker."}},
+            }
+        },
+        "channels": channels,
+        "operations": {
+            f"{name}Sent": {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{name}"},
+                "summary": channel["title"],
+                "messages": [{"$ref": f"#/channels/{name}/messages/{each}"} for each in channel["messages"]],
+            }
+            for name, channel in channels.items()
+        },
+        "components": {
+            "messages": {short(wire_type): message for wire_type, message in {**task, **schedule, **audit}.items()},
+            "schemas": dict(sorted(schemas.found.items())),
+        },
+    }
+
+
+def short(wire_type: str) -> str:
+    """The name of a message: `task.accepted` for `org.pulpproject.task.accepted.v1`."""
+    return wire_type.removeprefix("org.pulpproject.").removesuffix(".v1")
+
+
+class _Schemas:
+    """Collects the schemas that several messages share, under the names by which they refer to them."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] = {}
+
+    def payload(self, wire_type: str, schema: Mapping[str, Any]) -> dict[str, str]:
+        """A reference to the schema of a message, whose parts are collected. Raises `ValueError` for two of a name."""
+        whole = {name: value for name, value in schema.items() if name not in ("$schema", "$defs", "$id", "$comment")}
+        for name, part in {**schema.get("$defs", {}), short(wire_type): whole}.items():
+            moved = _moved(part)
+            if self.found.setdefault(name, moved) != moved:
+                raise ValueError(f"two schemas have the name {name}")
+        return {"$ref": _COMPONENTS + short(wire_type)}
+
+
+def _moved(value: Any) -> Any:
+    """The schema with its references to where the document has the parts."""
+    if isinstance(value, dict):
+        return {name: _moved(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_moved(each) for each in value]
+    return _COMPONENTS + value.removeprefix(_DEFS) if isinstance(value, str) and value.startswith(_DEFS) else value
+
+
+def _messages(types: Any, golden: str, key: str, schemas: _Schemas) -> dict[str, Any]:
+    examples = [json.loads(line) for line in (GOLDEN / golden).read_text(encoding="utf-8").splitlines()]
+    return {
+        wire_type: _message(
+            wire_type, schema_of(wire_type), [each for each in examples if each["type"] == wire_type], key, schemas
+        )
+        for wire_type in types
+    }
+
+
+def _message(
+    wire_type: str, schema: Mapping[str, Any], examples: list[Any], key: str | None, schemas: _Schemas
+) -> dict[str, Any]:
+    headers = dict(_headers())
+    found: dict[str, Any] = {
+        "name": wire_type,
+        "title": short(wire_type),
+        "summary": schema["description"],
+        "contentType": CONTENT_TYPE,
+        "headers": {
+            "type": "object",
+            "properties": {name: {"type": "string", "const": value} for name, value in headers.items()},
+        },
+        "payload": schemas.payload(wire_type, schema),
+        "correlationId": {"location": "$message.payload#/correlationid"},
+    }
+    if key is not None:
+        told = {"type": "string", "format": "uuid", "description": f"The {key}, in lower case."}
+        found["bindings"] = {"kafka": {"key": told, "bindingVersion": _BINDING}}
+    if examples:
+        found["examples"] = [
+            {"name": f"{short(wire_type)}-{number}", "headers": headers, "payload": example}
+            for number, example in enumerate(examples, 1)
+        ]
+    return found
+
+
+def _headers() -> Iterator[tuple[str, str]]:
+    for name, value in HEADERS:
+        yield name, value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _channel(topic: str, title: str, partitioning: str, messages: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {
+        "cleanup.policy": [EVENTS_SETTINGS["cleanup.policy"]],
+        "retention.ms": int(EVENTS_SETTINGS["retention.ms"]),
+        "retention.bytes": int(EVENTS_SETTINGS["retention.bytes"]),
+        "max.message.bytes": int(EVENTS_SETTINGS["max.message.bytes"]),
+    }
+    return {
+        "address": topic,
+        "title": title,
+        "description": partitioning,
+        "messages": {short(each): {"$ref": f"#/components/messages/{short(each)}"} for each in messages},
+        "bindings": {"kafka": {"topic": topic, "topicConfiguration": settings, "bindingVersion": _BINDING}},
+    }
