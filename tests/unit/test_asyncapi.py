@@ -50,7 +50,12 @@ def test_every_reference_leads_somewhere() -> None:
 def test_channels_are_the_topics_and_have_every_type() -> None:
     topics = Topics.named()
     addresses = {name: channel["address"] for name, channel in DOCUMENT["channels"].items()}
-    assert addresses == {"tasks": topics.events, "schedules": topics.schedules, "audit": topics.audit}
+    assert addresses == {
+        "tasks": topics.events,
+        "schedules": topics.schedules,
+        "subscriptions": topics.subscriptions,
+        "audit": topics.audit,
+    }
     of_tasks = [MESSAGES[name]["name"] for name in DOCUMENT["channels"]["tasks"]["messages"]]
     assert sorted(of_tasks) == sorted(TYPES.values())
     assert {message["name"] for message in MESSAGES.values()} == schemas.names()

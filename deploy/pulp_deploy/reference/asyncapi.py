@@ -1,7 +1,7 @@
 """The AsyncAPI 3 document of the topics, from the types of events, the topics' settings and the golden events."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ from pulp_events.codec import CONTENT_TYPE, HEADERS, MAX_EVENT_BYTES, MAX_NESTIN
 from pulp_events.schedule_codec import SCHEDULE_TYPES
 from pulp_events.schemas import audit_schema, schema_of
 from pulp_events.topics import Topics
+from pulp_events.webhook_codec import WEBHOOK_TYPES
 
 GOLDEN: Final = Path(__file__).parents[3] / "tests" / "golden"
 _BINDING: Final = "0.5.0"
@@ -35,10 +36,12 @@ def document() -> dict[str, Any]:
     topics, schemas = Topics.named(), _Schemas()
     task = _messages(TYPES.values(), "events-v1.jsonl", "task id", schemas)
     schedule = _messages(SCHEDULE_TYPES.values(), "schedule-events-v1.jsonl", "id of the schedule", schemas)
+    webhooks = _messages(WEBHOOK_TYPES.values(), None, "id of the subscription", schemas)
     audit = {AUDIT_TYPE: _message(AUDIT_TYPE, audit_schema(), [], None, schemas)}
     channels = {
         "tasks": _channel(topics.events, "What happens to tasks", _PARTITIONING, task),
         "schedules": _channel(topics.schedules, "What happens to schedules", "One partition.", schedule),
+        "subscriptions": _channel(topics.subscriptions, "What happens to subscriptions", "One partition.", webhooks),
         "audit": _channel(topics.audit, "Who logged in, and changed what", "One partition.", audit),
     }
     return {
@@ -72,7 +75,7 @@ def document() -> dict[str, Any]:
             for name, channel in channels.items()
         },
         "components": {
-            "messages": {short(wire_type): message for wire_type, message in {**task, **schedule, **audit}.items()},
+            "messages": {short(wire_type): message for wire_type, message in {**task, **schedule, **webhooks, **audit}.items()},
             "schemas": dict(sorted(schemas.found.items())),
         },
     }
@@ -108,8 +111,9 @@ def _moved(value: Any) -> Any:
     return _COMPONENTS + value.removeprefix(_DEFS) if isinstance(value, str) and value.startswith(_DEFS) else value
 
 
-def _messages(types: Any, golden: str, key: str, schemas: _Schemas) -> dict[str, Any]:
-    examples = [json.loads(line) for line in (GOLDEN / golden).read_text(encoding="utf-8").splitlines()]
+def _messages(types: Iterable[str], golden: str | None, key: str, schemas: _Schemas) -> dict[str, Any]:
+    lines = [] if golden is None else (GOLDEN / golden).read_text(encoding="utf-8").splitlines()
+    examples = list(map(json.loads, lines))
     return {
         wire_type: _message(
             wire_type, schema_of(wire_type), [each for each in examples if each["type"] == wire_type], key, schemas
