@@ -75,7 +75,9 @@ def document() -> dict[str, Any]:
             for name, channel in channels.items()
         },
         "components": {
-            "messages": {short(wire_type): message for wire_type, message in {**task, **schedule, **webhooks, **audit}.items()},
+            "messages": {
+                short(wire_type): message for wire_type, message in {**task, **schedule, **webhooks, **audit}.items()
+            },
             "schemas": dict(sorted(schemas.found.items())),
         },
     }
