@@ -50,14 +50,14 @@ def render(root: Path) -> str:
 
 
 def document(root: Path) -> dict[str, Any]:
-    """The document: pulp-tasks, pulp-admin, all of deploy/requirements.txt, and Kafka's jars.
+    """The document: pulp-tasks, pulp-admin, pulp-tasks-web, all of deploy/requirements.txt, and Kafka's jars.
 
     A component of deploy/requirements.txt lists the hashes of its files for all platforms. A component is optional if
     only some platforms need it, or only a Kafka on this machine does.
     """
     licences = tomllib.loads((root / "deploy" / "licences.toml").read_text())
-    product, client = (_own(root / folder) for folder in (".", "cli"))
-    parts = [client, *_packages(root, licences["python"]), *_jars(root, licences["jars"])]
+    product, client, page = (_own(root / folder) for folder in (".", "cli", "services/web"))
+    parts = [client, page, *_packages(root, licences["python"]), *_jars(root, licences["jars"])]
     body = {
         "metadata": {"component": product | {"type": "application"}},
         "components": parts,

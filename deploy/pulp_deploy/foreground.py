@@ -128,6 +128,7 @@ class Ready:
         why = "  (the usual one; another: --data or PULP_DATA)" if self.data == _usual_folder() else ""
         login = "" if self.kafka_client_file is None else f"  (login: --command-config {self.kafka_client_file})"
         lines = [
+            f"Page      {self.url}/ui/",
             f"API       {self.url}/pulp/api/v3/",
             f"Kafka     {self.kafka}{login}",
             f"Postgres  {self.postgres}",

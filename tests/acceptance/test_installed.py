@@ -39,10 +39,10 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def wheels(home: Path) -> dict[str, Path]:
-    """The wheels of both distributions and of the example, by name."""
+    """The wheels of all distributions and of the example, by name."""
     # A copy of the example, in an empty folder: as one begins a package of one's own.
     shutil.copytree(ROOT / "examples" / "operations", home / "acme", ignore=shutil.ignore_patterns("__pycache__"))
-    for source in (ROOT, ROOT / "cli", home / "acme"):
+    for source in (ROOT, ROOT / "cli", ROOT / "services" / "web", home / "acme"):
         uv("build", "--quiet", "--wheel", "--out-dir", home / "wheels", source)
     return {path.name.partition("-")[0].replace("_", "-"): path for path in (home / "wheels").glob("*.whl")}
 
@@ -99,7 +99,8 @@ def bare(home: Path, wheels: dict[str, Path]) -> Installed:
 def developer(home: Path, wheels: dict[str, Path]) -> Iterator[Installed]:
     """All of pulp-tasks with a running stack, without the package of the operation."""
     installed = made("developer", home)
-    installed.install(f"pulp-tasks[deploy] @ {wheels['pulp-tasks'].as_uri()}", str(wheels["pulp-admin"]), "pytest>=8")
+    own = (str(wheels[name]) for name in ("pulp-admin", "pulp-tasks-web"))
+    installed.install(f"pulp-tasks[deploy] @ {wheels['pulp-tasks'].as_uri()}", *own, "pytest>=8")
     installed.ok("pulp-tasks", "up", "--detach", "--free-ports")
     yield installed
     installed.run("pulp-tasks", "down")
@@ -190,6 +191,11 @@ print(json.dumps({
     found = json.loads(developer.ok("python", "-c", script))
     assert found["schemas"] == [True] * 7  # of each event
     assert found["distributions"] == [["Homepage, https://pulpproject.org", True, True]] * 2
+
+
+def test_the_wheel_of_the_page_needs_no_node(developer: Installed) -> None:
+    script = "import pulp_web; print(pulp_web.STATIC.joinpath('index.html').read_text())"
+    assert '<script type="module"' in developer.ok("python", "-c", script)
 
 
 def test_the_examples_own_test_passes(offered: Installed) -> None:

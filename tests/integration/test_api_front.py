@@ -3,11 +3,13 @@
 import re
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+from pulp_api import live_page
 from pulp_api.html import STYLE
 from pulp_api.openapi import elsewhere
 from pulp_api.openapi.document import document
@@ -70,10 +72,21 @@ async def test_the_url_that_is_printed_leads_on(api: Site) -> None:
     found = (await nobody.get("/")).json()
     assert found["api"] == f"{BASE}{V3}/"
     assert found["docs"] == f"{BASE}{V3}/docs/"
-    for name in ("api", "docs", "status", "readyz"):
+    for name in ("api", "docs", "status", "readyz", "page"):
         assert (await nobody.get(found[name])).status_code == 200, name
+    browser = await nobody.get("/", headers=BROWSER)
+    assert (browser.status_code, browser.headers["location"]) == (302, "/ui/")
+
+
+async def test_without_the_live_page_the_front_page_leads_on(api: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_page, "installed", lambda: live_page.Files(Path("/nonexistent")))
+    nobody = api.as_user("")
+    assert "page" not in (await nobody.get("/")).json()
     for link in checked(await nobody.get("/", headers=BROWSER)).links:
         assert (await nobody.get(link)).status_code == 200, link
+    missing = await nobody.get("/ui/", headers=BROWSER)
+    checked(missing, 404)
+    assert "pulp-tasks-web" in missing.text
 
 
 def served() -> dict[str, dict[str, Any]]:
@@ -122,7 +135,10 @@ async def test_the_roots_list_what_there_is(api: Site) -> None:
         ("text/html;q=nonsense", False),
     ],
 )
-async def test_a_browser_gets_a_page_and_a_program_gets_json(api: Site, accept: str, is_html: bool) -> None:
+async def test_a_browser_gets_a_page_and_a_program_gets_json(
+    api: Site, accept: str, is_html: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_page, "installed", lambda: live_page.Files(Path("/nonexistent")))
     for path in ("/", f"{V3}/", f"{V2}/", "/nothing"):
         answer = await api.client.get(path, headers={"Accept": accept})
         assert answer.headers["content-type"].startswith("text/html" if is_html else "application/json"), path

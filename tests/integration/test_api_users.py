@@ -34,6 +34,8 @@ OPEN = {
         "/redoc": 302,
         "/favicon.ico": 204,
         "/metrics": 404,
+        "/ui": 302,
+        "/ui/{path:path}": 200,
     },
 }
 """What needs no user, and how it is answered."""
@@ -53,7 +55,7 @@ PARTS = {
     },
     "role_id": "viewer",
     **{"importer_id": "yum_importer", "distributor_id": "yum_distributor", "part": "x", "rest": "y"},
-    **{"username": "jo", "group_name": "viewer"},
+    **{"username": "jo", "group_name": "viewer", "path": ""},
 }
 """What stands for each part of a path."""
 NOT_SERVED = [
@@ -127,6 +129,10 @@ PROTECTED = [
     ("POST", f"{V3}/tokens/"),
     ("GET", f"{V3}/tokens/{ID}/"),
     ("DELETE", f"{V3}/tokens/{ID}/"),
+    ("GET", f"{V3}/task-counts/"),
+    ("GET", f"{V3}/statistics/"),
+    ("GET", f"{V3}/read-model/"),
+    ("GET", f"{V3}/dead-letters/"),
     ("GET", f"{V3}/tasks/"),
     ("POST", f"{V3}/tasks/"),
     ("GET", f"{V3}/tasks/{ID}/"),

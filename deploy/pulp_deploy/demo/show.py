@@ -116,6 +116,9 @@ def _say_how_to_go_on(folder: Path, data: DataFolder) -> None:
     server.returncode = 0  # it goes on without us: no warning that it still runs
     click.echo("\nEverything is still running. To go on:\n")
     click.echo(f"  export PATH={Path(client()).parent}:$PATH PULP_ADMIN_CONFIG={data.path / 'admin.toml'}")
+    owner = data.owner()
+    if owner is not None and owner.url is not None:
+        click.echo(f"  {owner.url}/ui/    # in a browser, as admin; the password is in {data.path / 'admin.toml'}")
     click.echo("  pulp-admin tasks list --all")
     click.echo(f"  pulp-admin repo sync run --repo-id zoo --feed {url}second/ --watch")
     click.echo(f"  pulp-tasks events tail --data {data.path}")

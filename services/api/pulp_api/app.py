@@ -10,7 +10,7 @@ from pulp_events.webhook_log import WebhookLog
 from pulp_runtime.preconditions.watch import Watch
 from starlette.exceptions import HTTPException
 
-from pulp_api import failures
+from pulp_api import failures, live_page
 from pulp_api import root_pages as front
 from pulp_api.auditing.audit import Audit
 from pulp_api.edge import Edge
@@ -37,6 +37,7 @@ from pulp_api.v2.dialect import PulpTwo
 from pulp_api.v3 import events as v3_events
 from pulp_api.v3 import login as v3_login
 from pulp_api.v3 import maintenance as v3_maintenance
+from pulp_api.v3 import numbers as v3_numbers
 from pulp_api.v3 import object_roles as v3_object_roles
 from pulp_api.v3 import operations as v3_operations
 from pulp_api.v3 import purging as v3_purging
@@ -58,11 +59,11 @@ def routes() -> Iterator[APIRoute]:
     parts = (
         *(v3, v3_purging, v2, v3_events, v3_task_groups, v3_workers, v3_operations, v3_queue),
         *(v3_repositories, v3_schedules, v3_subscriptions, v2_repositories, v3_maintenance, v3_users, v3_system, front),
-        *(v3_login, v3_tokens, v3_object_roles),
+        *(v3_login, v3_tokens, v3_object_roles, v3_numbers),
         *(v2_purging, v2_groups, v2_content, v2_status, v2_users, v2_elsewhere),
     )
     # One flat list: an included router would match each request twice.
-    for router in [*(part.router for part in parts), front.outside]:
+    for router in [*(part.router for part in parts), front.outside, live_page.router]:
         for route in router.routes:
             assert isinstance(route, APIRoute)
             yield route

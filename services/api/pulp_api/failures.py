@@ -237,7 +237,10 @@ def _advice(request: Request) -> str:
 
 def _headers_of(error: Exception, status: int, request: Request) -> dict[str, str]:
     if status == 401:
-        is_script = request.headers.get("x-requested-with") == "XMLHttpRequest"
+        # A page's event source can send no header of its own; browsers say of it what it is.
+        is_script = request.headers.get("x-requested-with") == "XMLHttpRequest" or (
+            request.headers.get("sec-fetch-dest") == "empty"
+        )
         return {"WWW-Authenticate": SCRIPT_CHALLENGE if is_script else CHALLENGE}
     if isinstance(error, LoginsLimited | QuotaExceeded):
         return {"Retry-After": str(error.retry_after_s)}

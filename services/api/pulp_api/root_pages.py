@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from pulp_events import schemas
 
+from pulp_api import live_page
 from pulp_api.html import links, page, wants_html
 from pulp_api.openapi import events_page
 from pulp_api.openapi.document import document
@@ -23,6 +24,7 @@ outside = APIRouter()
 """The routes outside of the API."""
 DOCS: Final = f"{ROOT}/docs/"
 _LISTED: Final = {
+    "dead-letters": f"{ROOT}/dead-letters/",
     "docs": DOCS,
     "docs/api.json": f"{DOCS}api.json",
     "docs/api.yaml": f"{DOCS}api.yaml",
@@ -34,12 +36,15 @@ _LISTED: Final = {
     "login": f"{ROOT}/login/",
     "operations": f"{ROOT}/operations/",
     "queues": f"{ROOT}/queues/",
+    "read-model": f"{ROOT}/read-model/",
     "readyz": f"{ROOT}/readyz/",
     "repositories": f"{ROOT}/repositories/",
     "repositories/rpm/rpm": f"{ROOT}/repositories/rpm/rpm/",
     "resources": f"{ROOT}/resources/",
+    "statistics": f"{ROOT}/statistics/",
     "status": f"{ROOT}/status/",
     "subscriptions": f"{ROOT}/subscriptions/",
+    "task-counts": f"{ROOT}/task-counts/",
     "task-groups": f"{ROOT}/task-groups/",
     "task-schedules": f"{ROOT}/task-schedules/",
     "tasks": f"{ROOT}/tasks/",
@@ -126,10 +131,14 @@ async def list_v2_root(request: Request) -> Response:
 
 @outside.get("/")
 async def front(request: Request) -> Response:
-    """The front page: links to the API, its documentation and its status."""
+    """The front page: where the API, its documentation and its status are. A browser goes on to the live page."""
+    has_page = live_page.installed().are_there
     if not wants_html(request):
-        body = {"name": "pulp-tasks", "version": version("pulp-tasks"), **_absolute(request, _FRONT)}
+        paths = {**_FRONT, **({"page": f"{live_page.ROOT}/"} if has_page else {})}
+        body = {"name": "pulp-tasks", "version": version("pulp-tasks"), **_absolute(request, paths)}
         return json(body, headers={"Vary": "Accept"})
+    if has_page:
+        return RedirectResponse(f"{live_page.ROOT}/", 302, headers={"Vary": "Accept"})
     names = {"api": "The API", "docs": "Its documentation", "status": "Status", "readyz": "Readiness"}
     hint = f"<p>Version {version('pulp-tasks')}. The command for people is <code>pulp-admin</code>.</p>"
     return page("Pulp Tasks", hint + links({names[name]: url for name, url in _FRONT.items()}))

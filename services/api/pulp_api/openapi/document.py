@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pulp_api.openapi import elsewhere, people, purging, queue, repositories, rights, schedules, subscriptions, system
+from pulp_api.openapi import (
+    elsewhere,
+    numbers,
+    people,
+    purging,
+    queue,
+    repositories,
+    rights,
+    schedules,
+    subscriptions,
+    system,
+)
 from pulp_api.openapi.calls import call, with_refusals
 from pulp_api.openapi.paths import by_ids
 from pulp_api.openapi.schemas import answer, components, page
@@ -185,6 +196,7 @@ def _paths() -> dict[str, Any]:
         **system.paths(ROOT),
         **people.paths(ROOT),
         **queue.paths(ROOT),
+        **numbers.paths(ROOT),
         **repositories.paths(ROOT),
         **schedules.paths(ROOT),
         **subscriptions.paths(ROOT),

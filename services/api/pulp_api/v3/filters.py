@@ -5,6 +5,7 @@ Each condition is written so that an index serves it where there is one; all ord
 
 from collections.abc import Iterator, Mapping
 from typing import Final, LiteralString
+from urllib.parse import unquote
 from uuid import UUID
 
 from pulp_projections.reading.queries import PURGED, SHOWN, Condition
@@ -80,6 +81,13 @@ def _group_of(name: str, text: str) -> UUID:
     return uuid_of(name, Kind.GROUP, text)
 
 
+def _actor_of(_: str, text: str) -> str:
+    """The actor that a user's name or href stands for."""
+    prefix = Kind.USER.href("").rstrip("/")
+    name = unquote(text.removeprefix(prefix).strip("/")) if text.startswith(prefix) else text
+    return f"user:{name}"
+
+
 def _first_digits(name: LiteralString) -> Iterator[Filter]:
     """The filter by the first digits of a task's id: a range of the primary key."""
     sql: LiteralString = "t.task_id between %(pulp_id_from)s and %(pulp_id_to)s"
@@ -98,6 +106,7 @@ _OTHER_STATE: Final = value_type(TEXT, lambda _name, word: STATES[word].value if
 """No task is in the state of an unknown word, which Pulp 3 takes here."""
 _TASK: Final = value_type(TEXT, _task_of)
 _GROUP: Final = value_type(TEXT, _group_of)
+_USER: Final = value_type(TEXT, _actor_of)
 _TIME_LOOKUPS: Final = "exact lt lte gt gte range isnull"
 
 TASK_FILTERS: Final = DeclaredFilters(
@@ -124,6 +133,8 @@ TASK_FILTERS: Final = DeclaredFilters(
     flag("rerun_of__isnull", "not " + _IS_RERUN, _IS_RERUN),
     flag("reruns__isnull", "not " + _HAS_RERUNS, _HAS_RERUNS),
     where_list("tags", "t.tags <> '{}' and t.tags @> {value}"),
+    column("created_by", "t.created_by", "exact in ne", _USER),
+    column("queue", "t.queue", "exact in ne"),
     nothing("worker"),
     nothing("created_resources", check_any),
     using("reserved_resources", RESERVED),

@@ -1,0 +1,11 @@
+-- generations --
+-- Generations of the read model, the newest first.
+select generation, status, created_at, activated_at, verified_at, ends from generations order by generation desc;
+
+-- dead_letters --
+-- Records that are no events, the newest first, without what they hold.
+select partition, record_offset, broker_time, reason, sent from dead_letters
+ order by broker_time desc, partition, record_offset desc limit %(limit)s offset %(skip)s;
+
+-- dead_letters_count --
+select count(*) from dead_letters;

@@ -1,0 +1,136 @@
+"""Counts, statistics, and how far the read model can be trusted: what those who look after the service want to see."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from pulp_events.errors import LogError
+from pulp_projections.reading import queries, statistics, trust
+
+from pulp_api.authenticated_call import Authenticated
+from pulp_api.respond import instant, json
+from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.paging import limit_and_offset, page_of
+from pulp_api.v3.tasks import WORDS
+
+router = APIRouter(prefix=ROOT)
+MOST_MINUTES: Final = 30 * 24 * 60
+STEPS: Final = 60
+"""How many steps a span of statistics has."""
+_MOST_OPERATIONS: Final = 100
+
+
+@router.get("/task-counts/")
+async def count_tasks(call: Authenticated) -> Response:
+    """How many tasks are in each state, and of which operations; exact. Purged tasks are left out."""
+    await call.at_least_positions()
+    async with call.service.connection() as connection:
+        found = await statistics.counts(connection)
+    return json(
+        {
+            "states": {WORDS[state]: sum(by_operation.values()) for state, by_operation in found.items()},
+            "operations": {WORDS[state]: by_operation for state, by_operation in found.items() if by_operation},
+        }
+    )
+
+
+@router.get("/statistics/")
+async def read_statistics(call: Authenticated, minutes: Annotated[int, Query(ge=1, le=MOST_MINUTES)] = 60) -> Response:
+    """What happened in the last `minutes`, in 60 steps: accepted and ended tasks, those that waited and ran when each
+    step ended, and how long tasks waited and ran, by operation. Purged tasks count as well.
+    """
+    await call.quotas.search(call.asking)
+    step = timedelta(minutes=minutes) / STEPS
+    until = datetime.now(UTC)
+    since = until - step * STEPS
+    async with call.service.connection() as connection:
+        found = await statistics.changes(connection, since=since, step=step, steps=STEPS)
+        durations = await statistics.durations(connection, since=since, most=_MOST_OPERATIONS)
+    return json(
+        {
+            "since": instant(since),
+            "until": instant(until),
+            "step_seconds": step.total_seconds(),
+            "times": [instant(time) for time in found.times],
+            "accepted": found.accepted,
+            "ended": {WORDS[state]: series for state, series in found.ended.items()},
+            "waiting": found.waiting,
+            "running": found.running,
+            "operations": [_durations(each) for each in durations],
+        }
+    )
+
+
+@router.get("/read-model/")
+async def read_read_model(call: Authenticated) -> Response:
+    """The generations of the read model, when each was last compared with the log, and the lag of every partition.
+
+    `end` is null while Kafka does not answer.
+    """
+    ends: dict[int, int] | None
+    try:
+        ends = dict(await call.service.log.end_offsets())
+    except LogError:
+        ends = None
+    async with call.service.connection() as connection:
+        shown = await queries.positions(connection)
+        generations = await trust.generations(connection)
+        _, dead = await trust.dead_letters(connection, limit=0, offset=0)
+    return json(
+        {
+            "partitions": [
+                {
+                    "partition": partition,
+                    "next_offset": offset,
+                    "end": None if ends is None else ends.get(partition, 0),
+                    "lag": None if ends is None else max(0, ends.get(partition, 0) - offset),
+                }
+                for partition, offset in sorted(shown.items())
+            ],
+            "generations": [_generation(each) for each in generations],
+            "dead_letters": dead,
+        }
+    )
+
+
+@router.get("/dead-letters/")
+async def list_dead_letters(call: Authenticated, request: Request) -> Response:
+    """A page of the records that are no events, the newest first: where each is, and why it is none."""
+    limit, offset = limit_and_offset(request)
+    async with call.service.connection() as connection:
+        rows, total = await trust.dead_letters(connection, limit=limit, offset=offset)
+    results = [
+        {
+            "position": f"{row.partition}:{row.offset}",
+            "time": instant(row.time),
+            "reason": row.reason,
+            "published": row.is_published,
+        }
+        for row in rows
+    ]
+    return json(page_of(request, total, results))
+
+
+def _durations(row: statistics.Durations) -> dict[str, Any]:
+    return {
+        "name": row.operation,
+        "ended": row.ended,
+        "failed": row.failed,
+        "waited_seconds": _percentiles(row.waited_s),
+        "ran_seconds": None if row.ran_s is None else _percentiles(row.ran_s),
+    }
+
+
+def _percentiles(pair: tuple[float, float]) -> dict[str, float]:
+    return {"p50": round(pair[0], 3), "p95": round(pair[1], 3)}
+
+
+def _generation(row: trust.GenerationRow) -> dict[str, Any]:
+    return {
+        "generation": row.number,
+        "status": row.status,
+        "percent": None if row.percent is None else round(row.percent, 1),
+        "created_at": instant(row.created_at),
+        "activated_at": instant(row.activated_at),
+        "verified_at": instant(row.verified_at),
+    }

@@ -1,0 +1,10 @@
+"""The built page: files for a browser, which the API serves."""
+
+from pathlib import Path
+from typing import Final
+
+STATIC: Final = Path(__file__).parent / "static"
+"""The folder with `index.html` and all that it loads; each file may have a `.gz` and a `.br` beside it.
+
+It is missing in a checkout in which the page could not be built.
+"""

@@ -1,0 +1,33 @@
+import { describe, expect, test } from "vitest";
+import { expressionOf, suggestions } from "../src/model/search";
+
+const known = { operations: ["sync", "publish"], resources: ["repository:zoo"], users: ["jo"] };
+
+describe("the expression of what is typed", () => {
+  test.each([
+    ["", ""],
+    ["failed", "state=failed"],
+    ["name=sync", "name=sync"],
+    ["name=sync failed", "name=sync AND state=failed"],
+    ["name=sync OR name=publish", "name=sync OR name=publish"],
+    ["NOT failed", "NOT state=failed"],
+    ["name=sync NOT (failed OR canceled)", "name=sync AND NOT (state=failed OR state=canceled)"],
+    ["@jo", "created_by=jo"],
+    ["repository:zoo", "reserved_resources=repository:zoo"],
+    ["zoo", "(name__contains=zoo OR reserved_resources=repository:zoo)"],
+    ["01a2290c-e113", "pulp_id__startswith=01a2290c-e113"],
+    ['name="remove orphans" running', 'name="remove orphans" AND state=running'],
+  ])("%s", (typed, expression) => expect(expressionOf(typed)).toBe(expression));
+});
+
+describe("completions", () => {
+  test("a key gives its values", () => {
+    expect(suggestions("name=s", known).map((each) => each.text)).toEqual(["name=sync ", "name=publish "]);
+    expect(suggestions("failed state=wait", known).map((each) => each.text)).toEqual(["failed state=waiting "]);
+  });
+  test("a word finds operations, resources and users", () => {
+    expect(suggestions("zoo", known).map((each) => each.text)).toContain("reserved_resources=repository:zoo ");
+    expect(suggestions("@j", known).map((each) => each.text)).toContain("created_by=jo ");
+    expect(suggestions("sy", known).map((each) => each.text)).toContain("name=sync ");
+  });
+});
