@@ -40,6 +40,8 @@ function Ask({ wish: asked }: { wish: Wish }): JSX.Element {
   const [reason, setReason] = useState("");
   const [isListed, setListed] = useState(false);
   const [bulk, setBulk] = useState<Bulk | null>(null);
+  const running = bulk?.isRunning.value === true;
+  const isDone = bulk !== null && !running;
 
   useEffect(() => {
     const stopping = new AbortController();
@@ -52,6 +54,13 @@ function Ask({ wish: asked }: { wish: Wish }): JSX.Element {
     });
     return () => stopping.abort();
   }, [asked]);
+
+  // The close button comes first in the dialog, but Enter is meant for the action.
+  useEffect(() => {
+    const dialog = document.querySelector("dialog[open]");
+    const first = dialog?.querySelector<HTMLElement>("#reason") ?? dialog?.querySelector<HTMLElement>("[type=submit]");
+    first?.focus();
+  }, [targets, isDone]);
 
   const close = () => {
     bulk?.stop();
@@ -66,8 +75,6 @@ function Ask({ wish: asked }: { wish: Wish }): JSX.Element {
   };
 
   const skipped = isTargets(asked.what) && targets !== null ? asked.what.length - targets.length : 0;
-  const running = bulk?.isRunning.value === true;
-  const isDone = bulk !== null && !running;
   return (
     <Dialog
       title={titleOf(action, targets)}

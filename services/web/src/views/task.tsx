@@ -595,7 +595,7 @@ function EventRow({ entry, isHere, isOpen, onToggle }: { entry: Entry; isHere: b
         <td>{entry.actor}</td>
         <td class="about">{aboutEvent(entry.event)}</td>
         <td>
-          <Button kind="link" small expanded={isOpen} label={`The event at ${positionOf(entry)} as it is in the log`} onClick={onToggle}>
+          <Button kind="link" small expanded={isOpen} label={`${isOpen ? "Hide" : "Raw"} event at ${positionOf(entry)}`} onClick={onToggle}>
             {isOpen ? "Hide" : "Raw"}
           </Button>
         </td>
