@@ -100,7 +100,7 @@ def test_refusals(scripts: Scripts) -> None:
 def test_a_login_stands_in_for_the_password_until_the_logout(scripts: Scripts, tmp_path: Path) -> None:
     script = r"""
     pulp-admin login -u admin -p "$PASSWORD" | sed -E 's/[0-9-]{10}T[0-9:]{8}Z/TIME/'
-    stat -c %a ~/.pulp/sessions.json; grep -c "$PASSWORD" ~/.pulp/sessions.json
+    stat -c %a ~/.pulp/sessions.json; grep -cF -e "$PASSWORD" ~/.pulp/sessions.json
     pulp-admin tasks list --state successful >/dev/null; echo $?
     chmod 644 ~/.pulp/sessions.json; pulp-admin tasks list >/dev/null 2>&1; echo $?; chmod 600 ~/.pulp/sessions.json
     cp -p ~/.pulp/sessions.json ~/kept

@@ -120,7 +120,7 @@ class Replay:
                 while self._heard.total() < self._told.total():
                     await self._listening.execute("select")
         missing, surplus = self._told - self._heard, self._heard - self._told
-        assert (missing, surplus) == (Counter(), Counter()), "not heard, or not told"
+        assert (missing, surplus) == (Counter(), Counter()), f"not heard: {missing}; not told: {surplus}"
 
     async def _compare_rows(self) -> None:
         tables = self._tables
@@ -249,7 +249,7 @@ class Replay:
         self._tables.sweep(now_s, known)
 
     def _hear(self, notice: Notify) -> None:
-        if notice.channel == DISPATCH or notice.payload == ASSIGNED:
+        if notice.channel in (DISPATCH, ELECTION) or notice.payload == ASSIGNED:
             self._heard.update([_notice(notice.channel, notice.payload)])
 
     async def _meet(self, name: str, slots: int) -> None:

@@ -100,6 +100,7 @@ def _settings(backend: Backend, name: str, folder: Path) -> dict[str, str]:
     key.write_text(base64.urlsafe_b64encode(os.urandom(32)).decode())
     (folder / "tmp").mkdir()
     return {
+        "PGPASSFILE": str(server.get("passfile", "")),
         "DJANGO_SETTINGS_MODULE": "pulpcore.app.settings",
         **{f"PULP_DATABASES__default__{field}": _text(value) for field, value in database.items()},
         "PULP_SECRET_KEY": _text(uuid4().hex),
