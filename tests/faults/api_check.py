@@ -20,22 +20,33 @@ async def compare_api(arena: Arena, reference: Reference) -> list[Breach]:
     least = ",".join(f"{partition}:{end - 1}" for partition, end in reference.positions.items() if end)
     found: list[Breach] = []
     async with httpx.AsyncClient(base_url=arena.stack.url, auth=arena.auth, timeout=30, trust_env=False) as http:
-        shown: dict[str, Mapping[str, Any]] = {}
-        url: str | None = f"{TASKS}?limit={_PAGE}&ordering=pulp_created"
-        while url is not None:
-            page = (await http.get(url, headers={"Pulp-Min-Position": least})).raise_for_status().json()
-            shown.update({task["pulp_href"].rstrip("/").rpartition("/")[2]: task for task in page["results"]})
-            url = page["next"]
         expected = reference.all_tasks()
-        for task_id in expected.keys() ^ shown.keys():
-            where = "the API" if task_id in shown else "the log"
+        shown = await _listed(http, least, "false")
+        purged = await _listed(http, least, "true")
+        for task_id in expected.keys() ^ (shown.keys() | purged.keys()):
+            where = "the log" if task_id in expected else "the API"
             found.append(Breach("I2", task_id, f"the task is in {where} alone"))
+        for task_id, row in expected.items():
+            if (row["purged_at"] is not None) is not (task_id in purged) or task_id in shown.keys() & purged.keys():
+                found.append(Breach("purge", task_id, f"by the log purged at {row['purged_at']}; lists differ"))
+        shown |= purged
         for task_id in expected.keys() & shown.keys():
             found += _differences(expected[task_id], shown[task_id])
         for task_id in list(expected)[:: max(1, len(expected) // _HISTORIES)]:
             answer = await http.get(f"{TASKS}{task_id}/history/?limit=1000")
             found += _history(reference, expected[task_id], answer.raise_for_status().json())
     return found
+
+
+async def _listed(http: httpx.AsyncClient, least: str, purged: str) -> dict[str, Mapping[str, Any]]:
+    """All tasks that are purged, or all others, by id."""
+    shown: dict[str, Mapping[str, Any]] = {}
+    url: str | None = f"{TASKS}?limit={_PAGE}&ordering=pulp_created&purged={purged}"
+    while url is not None:
+        page = (await http.get(url, headers={"Pulp-Min-Position": least})).raise_for_status().json()
+        shown.update({task["pulp_href"].rstrip("/").rpartition("/")[2]: task for task in page["results"]})
+        url = page["next"]
+    return shown
 
 
 def _differences(row: Row, task: Mapping[str, Any]) -> Iterator[Breach]:

@@ -11,11 +11,12 @@ from pulp_events.ids import NAMESPACE
 
 from tests.faults.ledger import Ledger, Seen
 from tests.faults.plan import Planned, planned
+from tests.faults.recurring import Recurring
 
 TASKS: Final = "/pulp/api/v3/tasks/"
 _RETRY_S: Final = 0.5
 _MOST_UNFINISHED: Final = 60
-_EXPECTED: Final = {200, 202, 400, 404, 409, 501, 503, 504}
+_EXPECTED: Final = {200, 201, 202, 400, 404, 409, 501, 503, 504}
 
 
 class Load:
@@ -30,6 +31,8 @@ class Load:
         self._http = httpx.AsyncClient(base_url=url, auth=auth, timeout=20.0, trust_env=False)
         self._tasks = [asyncio.create_task(self._work(), name=f"client-{number}") for number in range(clients)]
         self._tasks.append(asyncio.create_task(self._follow(), name="reader"))
+        recurring = Recurring(self._send, seed, self._stopping)
+        self._tasks.append(asyncio.create_task(recurring.run(), name="schedules-and-purges"))
 
     async def stop(self) -> None:
         """Begin no new tasks, and wait; raises a client's error."""
@@ -135,6 +138,8 @@ class Load:
             return
         if answer.status_code == 200:
             self.ledger.show(before, answer.json())
+        elif answer.status_code == 404:
+            self.ledger.miss(task_id)  # judged at the end, when it is known what was purged
         else:
             self.ledger.breach("I9", _place(before), f"task {task_id}, accepted before, reads {answer.status_code}")
 

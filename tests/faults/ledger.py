@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from tests.faults.rules import ENDED
 
+GONE = "purged"
+"""What a task is for clients that may not read it any more."""
 WORDS = {"canceling": "cancelling", "completed": "successful", "canceled": "cancelled"}
 """States of Pulp 3 → states in the log."""
 
@@ -58,6 +60,8 @@ class Ledger:
     """Number of the plan → task id, once a client was told."""
     seen: dict[str, Seen] = field(default_factory=dict)
     keyed: set[int] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    """Tasks that were accepted and could not be read later: they have to be purged ones."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def tell(self, what: str, number: int, task_id: str, position: str | None) -> None:
@@ -97,6 +101,12 @@ class Ledger:
         if newest is None or newest.version <= now.version:
             self.seen[task_id] = now
 
+    def miss(self, task_id: str) -> None:
+        """A client could not read the task any more."""
+        self.gone.add(task_id)
+        if task_id in self.seen:
+            self.seen[task_id].state = GONE
+
     def unfinished(self) -> int:
-        """How many tasks no client has seen end."""
-        return sum(each.state not in ENDED for each in list(self.seen.values()))
+        """How many tasks no client has seen end, or gone."""
+        return sum(each.state not in ENDED and each.state != GONE for each in list(self.seen.values()))

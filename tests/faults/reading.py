@@ -22,6 +22,8 @@ class Heard(NamedTuple):
     correlation_id: str | None
     rerun_of: str | None
     data: dict[str, Any]
+    cause: str | None = None
+    """The task by which a task was purged."""
 
 
 class NoEvent(Exception):
@@ -71,6 +73,7 @@ def _read(body: Any) -> Heard:
         correlation_id=body.get("correlationid") or None,
         rerun_of=_uuid_or_none(body.get("causationid")) if kind == "accepted" else None,
         data=data,
+        cause=_uuid_or_none(body.get("causationid")) if kind == "purged" else None,
     )
 
 

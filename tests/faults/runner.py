@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
@@ -28,6 +28,7 @@ from tests.faults.promises import (
     worker_lost_s,
     zombie_windows_ms,
 )
+from tests.faults.recurring import RUNS, Run, judge_attempts, judge_purges, judge_schedules
 from tests.faults.reference import Reference
 from tests.faults.run_state import State
 from tests.faults.stage import Fault, Stage
@@ -226,12 +227,21 @@ class Runner:
         written = await asyncio.to_thread(assigned, arena.database.execute)
         state.counts["holds that dispatchers assigned"] = sum(each.holds for each in written)
         state.counts["dispatchers that assigned"] = len({each.epoch for each in written})
+        found_runs: list[Any] = await asyncio.to_thread(arena.database.execute, RUNS)
+        runs = [Run(*row) for row in found_runs]
+        state.counts["ticks of schedules that were submitted"] = sum(run.outcome == "submitted" for run in runs)
+        rows = fresh.all_tasks().values()
+        state.counts["tasks that were purged"] = sum(row["purged_at"] is not None for row in rows)
+        state.counts["attempts after which a task was tried again"] = sum(row["failed_attempts"] for row in rows)
         for breaches in (
             judge_answers(state.ledger, fresh),
             judge_history(fresh),
             judge_ends(fresh),
             judge_operations(fresh, found),
             judge_assigned(written),
+            judge_attempts(fresh, found),
+            judge_purges(state.ledger, fresh),
+            judge_schedules(fresh, runs),
         ):
             state.ledger.breaches.extend(breaches)
         for compare in (compare_api, judge_dead_letters):

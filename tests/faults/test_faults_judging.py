@@ -1,7 +1,9 @@
 """The judges of a run find planted breaches. Pure: the reference is filled by hand."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID, uuid5
 
 from tests.faults.folding import Entry, Raw
 from tests.faults.journals import Use, overlaps, uses
@@ -9,6 +11,7 @@ from tests.faults.ledger import Ledger, Seen
 from tests.faults.plan import planned
 from tests.faults.promises import judge_operations, started_after_s, zombie_windows_ms
 from tests.faults.reading import read
+from tests.faults.recurring import Run, judge_attempts, judge_purges, judge_schedules, tag_of
 from tests.faults.reference import Reference
 from tests.faults.rules import APPLIED, TABLE
 from tests.faults.run_state import Probe, Wake
@@ -145,3 +148,91 @@ def test_the_table_has_every_cell() -> None:
 def test_uses_are_in_order_of_their_beginning() -> None:
     found: list[Use] = uses([line("b", 5), line("a", 1), line("b", 6)])
     assert [use.task for use in found] == ["a", "b"]
+
+
+def task(number: int) -> str:
+    return str(UUID(f"{number:032}"))
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    usual = {
+        "operation": "sync",
+        "state": "successful",
+        "attempt": 1,
+        "purged_at": None,
+        "created_by": "user:a",
+        "tags": [],
+    }
+    return {"task_id": task(number), **usual, **more}
+
+
+def purging(
+    *, purged_at: int | None = 5, by: str = "user:a", operation: str = "purge-tasks", told: int = 1
+) -> Reference:
+    """Task 2 has purged task 1."""
+    reference = _NoLog()
+    reference.tasks[0] = {
+        task(1): row(1, purged_at=purged_at, purged_by=by),
+        task(2): row(2, operation=operation, result={"purged": told}),
+    }
+    _append(reference, 1, "purged", requested_by=by)
+    reference.history[0][0] = reference.history[0][0]._replace(
+        event=reference.history[0][0].event._replace(cause=task(2))
+    )
+    return reference
+
+
+def test_what_is_gone_was_purged_and_by_whom_it_was_asked_for() -> None:
+    def told(reference: Reference, *gone: int) -> list[str]:
+        ledger = Ledger()
+        for number in gone:
+            ledger.miss(task(number))
+        return [breach.what for breach in judge_purges(ledger, reference)]
+
+    assert told(purging(), 1) == []
+    assert told(purging(), 2) == ["it could not be read, and nobody had purged it"]
+    assert told(purging(by="user:b")) == ["user:b is named, and user:a has asked for it"]
+    assert told(purging(operation="sync")) == [f"task {task(1)} was purged by no task that purges: {task(2)}"]
+    assert told(purging(told=0)) == ["it says that it purged 0 tasks; by the log 1"]
+    assert told(purging(told=2)) == []
+
+
+def test_each_tick_is_accounted_for_once() -> None:
+    schedule, start = str(UUID(int=7)), datetime(2026, 11, 24, 12, tzinfo=UTC)
+    namespace = UUID("5f2a5c1e-8a0b-5d6f-9a57-3c1f7c1d2e10")
+
+    def run(second: int, outcome: str = "submitted", missed: int = 0) -> Run:
+        tick = start + timedelta(seconds=second)
+        task_id = str(uuid5(namespace, f"schedule\n{schedule}\n{int(tick.timestamp())}"))
+        return Run(schedule, 10, tick, outcome, missed, task_id if outcome == "submitted" else None)
+
+    def told(*runs: Run, extra: int = 0) -> list[str]:
+        reference = _NoLog()
+        ids = [each.task_id for each in runs if each.task_id] + [task(number) for number in range(extra)]
+        reference.tasks[0] = {task_id: row(0, tags=[tag_of(10)]) for task_id in ids}
+        return [breach.what.split(",")[0] for breach in judge_schedules(reference, runs)]
+
+    assert told(run(0), run(10), run(40, missed=2), run(50, "missed"), run(60)) == []
+    assert told(run(0), run(20)) == [f"{start} is followed by {start + timedelta(seconds=20)}"]
+    assert told(run(0), run(15)) == [f"{start} is followed by {start + timedelta(seconds=15)}"]
+    assert told(run(0), run(10), extra=1) == [f"task {task(0)} is in the log"]
+    lost = run(10)._replace(task_id=task(9))
+    reference = _NoLog()
+    assert [each.what for each in judge_schedules(reference, [lost])] == [
+        f"task {task(9)} was submitted, and is not in the log"
+    ]
+
+
+def test_attempts_that_ran_in_another_order_are_found() -> None:
+    reference = _NoLog()
+    for attempt in (1, 2):
+        _append(reference, 1, "started", attempt=attempt, worker="w", cancellable=True)
+        reference.history[0][attempt - 1].event.data["attempt_id"] = f"attempt {attempt}"
+
+    def told(*order: int) -> list[str]:
+        own: dict[str, Any] = {"resource": f"task:{task(1)}", "mode": "exclusive", "token": 0}
+        found = uses([line(task(1), at, attempt=f"attempt {number}", **own) for at, number in enumerate(order)])
+        return [breach.promise for breach in judge_attempts(reference, found)]
+
+    assert told(1, 2) == []
+    assert told(2, 1) == ["retries"]
