@@ -179,7 +179,9 @@ async def test_what_waits_is_told_without_reading_the_rest(connection: AsyncConn
     }
     names = ("queues", "busiest", "in_line", "held_by", "before", "users")
     found = {
-        name: await read(connection, SQL(queue._SQL[name]).format(**queue._PIECES).as_string(), values)
+        name: await read(
+            connection, SQL(queue._SQL[name]).format(**queue._PIECES, **queue._UNSCOPED).as_string(), values
+        )
         for name in names
     }
     assert above(FEW, found) == {}

@@ -51,13 +51,13 @@ async def test_only_the_worker_hears_whose_task_it_is(projector: Projector, data
         await write(0, accepted(ONE), accepted(OTHER))
         assert (await heard(first), await heard(second)) == ([], [])
         await write(2, started(ONE, worker="w1"))
-        assert (await heard(first), await heard(second)) == (["1 0 3"], [])
+        assert (await heard(first), await heard(second)) == (["1 0 3 known"], [])
         await write(3, progress(ONE), progress(ONE, sequence=2))
         assert (await heard(first), await heard(second)) == ([], [])
         await write(5, started(OTHER, worker="w2"), cancel_requested(ONE))
-        assert (await heard(first), await heard(second)) == (["1 0 7"], ["1 0 7"])
+        assert (await heard(first), await heard(second)) == (["1 0 7"], ["1 0 7 known"])
         await write(7, finished(ONE))
-        assert (await heard(first), await heard(second)) == (["1 0 8"], [])
+        assert (await heard(first), await heard(second)) == (["1 0 8 known"], [])
         await write(8, started(ONE, worker="w2", attempt=2))  # has no effect: it has to hear of that as well
         assert (await heard(first), await heard(second)) == ([], ["1 0 9"])
 

@@ -30,12 +30,15 @@ DESCRIBED = {
     "colour__ne": ({"type": "string"}, {}),
     "colour__in": ({"type": "array", "items": {"type": "string"}}, {"explode": False, "style": "form"}),
     "colour__contains": ({"type": "string"}, {}),
-    "mood": ({"type": "string"}, {}),
-    "mood__in": ({"type": "array", "items": {"type": "string"}}, {"explode": False, "style": "form"}),
+    "mood": ({"type": "string", "enum": ["glad", "sad"]}, {}),
+    "mood__in": (
+        {"type": "array", "items": {"type": "string", "enum": ["glad", "sad"]}},
+        {"explode": False, "style": "form"},
+    ),
     "baked_at__lt": ({"type": "string", "format": "date-time"}, {}),
     "baked_at__gte": ({"type": "string", "format": "date-time"}, {}),
     "baked_at__range": (
-        {"type": "array", "items": {"type": "string", "format": "date-time"}},
+        {"type": "array", "items": {"type": "string", "format": "date-time"}, "minItems": 2, "maxItems": 2},
         {"explode": False, "style": "form"},
     ),
     "baked_at__isnull": ({"type": "boolean"}, {}),

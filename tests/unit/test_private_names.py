@@ -53,7 +53,7 @@ IN_TESTS = {
     "tests/integration/test_processor_group.py": {"_send_sync_group_request"},
     "tests/integration/test_kafka_acls.py": {"_asdict"},
     "tests/unit/test_fetcher.py": {"_records", "_get_actions_per_node"},
-    "tests/unit/test_offset_out_of_range.py": {"_AUTO_OFFSET_RESET", "_consumer", "_fault_of"},
+    "tests/unit/test_offset_out_of_range.py": {"_AUTO_OFFSET_RESET", "_consumer"},
     "tests/unit/test_group_membership.py": {"_thread", "_consumer", "_coordinator", "_group_offsets", "_commit"},
 }
 """Test that imports one of the libraries → the private names that it uses, of whatever: to bring about what no other way

@@ -206,7 +206,7 @@ async def test_a_version_whose_record_is_lost_is_told_and_the_others_are_repaire
     assert (await stored.run(remove_orphans)).error_code == "damaged-version"
 
 
-@pytest.mark.parametrize("repo_id", ["farm", "..", "zoo%2E1"])
+@pytest.mark.parametrize("repo_id", ["farm", "zoo%2E1"])
 async def test_a_repository_that_was_never_synced_is_an_error(stored: Stored, repo_id: str) -> None:
     stored.version("zoo.1", [stored.package("ant")])
     outcome = await stored.run(repair, repo_id=repo_id)

@@ -52,7 +52,7 @@ class Edge:
         correlation_id = _correlation_id(headers.get("correlation-id", ""))
         dialect = self._dialect_of(scope["path"])
         state = {"correlation_id": correlation_id, "dialect": dialect}
-        routed = dialect.routed(scope["path"], scope["raw_path"].decode("ascii"))
+        routed = dialect.routed(scope["path"], scope.get("raw_path", scope["path"].encode()).decode("latin-1"))
         scope = {**scope, "path": routed, "state": {**scope.get("state", {}), **state}}
         access = AccessLine(scope) if self._has_access_log else None
         answer = _Answer(send, scope, self._hsts if scope.get("scheme") == "https" else "", access)
