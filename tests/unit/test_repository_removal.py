@@ -85,6 +85,15 @@ async def test_a_repository_that_never_was_is_an_error(stored: Stored, repo_id: 
     assert len(stored.files()) == 3
 
 
+@pytest.mark.parametrize("repo_id", ["..", "."])
+async def test_a_name_that_no_repository_may_have_is_refused(stored: Stored, repo_id: str) -> None:
+    filled(stored)
+    outcome = await stored.run(remove_repository, repo_id=repo_id)
+    assert (outcome.state, outcome.error_code) == ("failed", "bad-arguments")
+    assert stored.store.repositories() == ["zoo.1"]
+    assert len(stored.files()) == 3
+
+
 async def test_one_that_was_never_synced_is_removed_where_that_is_no_error(stored: Stored) -> None:
     filled(stored)
     outcome = await stored.run(remove_repository, repo_id="zoo", missing_ok=True)
