@@ -126,7 +126,7 @@ class Validators(Struct, frozen=True, kw_only=True):
     last_modified: str | None = None
 
 
-class Source(Struct, frozen=True, kw_only=True):
+class FeedSource(Struct, frozen=True, kw_only=True):
     """Where a version came from, so that a repair can fetch from there again.
 
     The arguments of a sync refuse a feed with secrets, and a credential is only named, so nothing here is secret.
@@ -152,7 +152,7 @@ class VersionRecord(Struct, frozen=True, kw_only=True):
     number: int
     token: int
     feed_key: str
-    source: Source | None = None
+    source: FeedSource | None = None
     mode: Mode = "mirror"
     repomd_checksum: str = ""
     revision: str = ""

@@ -12,7 +12,7 @@ from pulp_operations.arguments import RepairArguments, fencing_token
 from pulp_operations.concurrently import unless_cancelled
 from pulp_operations.damage import heal
 from pulp_operations.progress import CANCELED, FAILED, FINISHED
-from pulp_operations.records import Source
+from pulp_operations.records import FeedSource
 from pulp_operations.repairing.mending import Mending
 from pulp_operations.repairing.progress import RepairProgress
 from pulp_operations.repairing.renewing import renew
@@ -66,7 +66,7 @@ def _repositories(context: Context[RepairArguments], store: Store) -> list[str]:
     return [repo_id]
 
 
-def _source(given: RepairArguments) -> Source | None:
+def _source(given: RepairArguments) -> FeedSource | None:
     if given.feed is None:
         if given.credential is not None:
             raise OperationError(
@@ -75,7 +75,7 @@ def _source(given: RepairArguments) -> Source | None:
         return None
     if given.repo_id is None:
         raise OperationError("bad-argument", "argument 'feed': name the repository that it is of (repo_id)")
-    return Source(feed=given.feed, credential=given.credential, verify_tls=given.verify_tls)
+    return FeedSource(feed=given.feed, credential=given.credential, verify_tls=given.verify_tls)
 
 
 class _Repair:
@@ -87,7 +87,7 @@ class _Repair:
         store: Store,
         progress: RepairProgress,
         scratch: Path,
-        source: Source | None,
+        source: FeedSource | None,
     ) -> None:
         self._context, self._store, self._progress, self._scratch = context, store, progress, scratch
         self._reserve_bytes = Settings.read(os.environ).reserve_bytes

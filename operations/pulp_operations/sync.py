@@ -18,7 +18,7 @@ from pulp_operations.conversion import converted
 from pulp_operations.feeds import Feed, Unchanged
 from pulp_operations.fences import content_held
 from pulp_operations.progress import CANCELED, FAILED, FINISHED, IN_PROGRESS, Reporting, SyncProgress
-from pulp_operations.records import Source, VersionRecord
+from pulp_operations.records import FeedSource, VersionRecord
 from pulp_operations.settings import Settings
 from pulp_operations.storage import telling_storage_errors
 from pulp_operations.store import Store
@@ -209,9 +209,9 @@ def _is_same(version: VersionRecord, held: VersionRecord) -> bool:
     return msgspec.structs.replace(version, **{name: getattr(held, name) for name in names}) == held
 
 
-def _source(given: SyncArguments) -> Source:
+def _source(given: SyncArguments) -> FeedSource:
     """Where a repair fetches from: with the credential of the last sync, which may have replaced another one."""
-    return Source(feed=str(given.feed), credential=given.credential, verify_tls=given.verify_tls)
+    return FeedSource(feed=str(given.feed), credential=given.credential, verify_tls=given.verify_tls)
 
 
 def _result(version: VersionRecord, outcome: _Outcome, run: SyncRun) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pulp_worker import OperationError
 
 from pulp_operations.fences import fenced
 from pulp_operations.layout import checksum_of, file_name, flush, make_current, numbered, remove_older, repo_id_of
-from pulp_operations.records import ContentCounts, Package, Source, VersionRecord
+from pulp_operations.records import ContentCounts, FeedSource, Package, VersionRecord
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -153,7 +153,7 @@ class Versions:
             remove_older(target.parent, target, keep)
             return saved
 
-    def retain(self, keep: int, token: int, source: Source | None = None) -> None:
+    def retain(self, keep: int, token: int, source: FeedSource | None = None) -> None:
         """Keep the newest `keep` versions; the last one comes from `source` now, if given. Raises as `save` does."""
         with fenced(self.root, self.repo_id, token):
             held = self.newest()

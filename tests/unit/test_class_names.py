@@ -11,8 +11,6 @@ SHARED = {
     *("Settings", "Watchdog", "Connection"),
     # A fact of the log, and the error or the view of it at an edge.
     *("Outcome", "Progress", "Record", "Resource", "TaskError"),
-    # Of the events that a door passes on; the other one is private to a module's edge.
-    *("Filter", "Origin", "Source"),
     # Not renamed yet. Take a name out when it is unique; add none.
     *("Access", "Choice", "Command"),
     *("Kafka", "Kind", "Line", "Log"),

@@ -10,7 +10,7 @@ import pytest
 from pulp_deploy.demo.server import DemoServer
 from pulp_operations import publish, repair
 from pulp_operations.reading import Normalising, UnpackLimits, normalise, read_repomd
-from pulp_operations.records import Source, VersionRecord
+from pulp_operations.records import FeedSource, VersionRecord
 from pulp_operations.settings import CHECKSUM_TYPES
 from pulp_operations.versions import RECEIVED
 from pulp_worker.testing import OperationOutcome
@@ -61,7 +61,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
                 number=0,
                 token=next(stored.tokens),
                 feed_key="",
-                source=Source(feed=server.url),
+                source=FeedSource(feed=server.url),
                 repomd_checksum=hashlib.sha256(content).hexdigest(),
                 counts=made.counts,
                 entries=entries,

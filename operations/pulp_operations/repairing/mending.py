@@ -13,7 +13,7 @@ from pulp_worker.fetching import FetchFailed
 from pulp_operations.concurrently import together
 from pulp_operations.damage import relink
 from pulp_operations.feeds import Feed, FeedDown, Fetched
-from pulp_operations.records import MetadataFile, Package, Source, StoredFile, TreeFile
+from pulp_operations.records import FeedSource, MetadataFile, Package, StoredFile, TreeFile
 from pulp_operations.repairing.stored import OwnFile, PublishedFile, SurveyedFile, TableOfContents
 from pulp_operations.storage import StorageError, storage_errors
 from pulp_operations.store import Store
@@ -33,7 +33,7 @@ class Mending:
     store: Store
     scratch: Path
     connections: int
-    source: Source | None
+    source: FeedSource | None
     tell: Callable[[SurveyedFile, str | None], None]
     _reasons: dict[Path, str] = field(default_factory=dict)
 
@@ -51,7 +51,7 @@ class Mending:
             self.tell(items[0], self._reasons[path])
         return {path: self._reasons[path] for path in left}
 
-    async def _mend_from(self, source: Source, left: dict[Path, list[SurveyedFile]]) -> None:
+    async def _mend_from(self, source: FeedSource, left: dict[Path, list[SurveyedFile]]) -> None:
         """Fetch from this source the remaining files that came from it."""
         wanted = iter([item for items in left.values() for item in items if self._source(item) == source])
 
@@ -122,8 +122,8 @@ class Mending:
         for each in items:
             self._reasons.setdefault(each[0].path, reason)
 
-    def _source(self, item: SurveyedFile) -> Source | None:
+    def _source(self, item: SurveyedFile) -> FeedSource | None:
         return self.source or item.source
 
-    def _sources(self, items: Iterable[SurveyedFile]) -> list[Source]:
+    def _sources(self, items: Iterable[SurveyedFile]) -> list[FeedSource]:
         return [source for item in items if (source := self._source(item)) is not None]

@@ -11,7 +11,7 @@ from pulp_operations.damage import is_set_aside
 from pulp_operations.foreign import is_ordinary
 from pulp_operations.layout import checksum_of
 from pulp_operations.publishing.record import read_record
-from pulp_operations.records import MetadataFile, Package, Source, StoredFile
+from pulp_operations.records import FeedSource, MetadataFile, Package, StoredFile
 from pulp_operations.store import Store
 from pulp_operations.versions import RECEIVED, StoredVersion
 
@@ -50,7 +50,7 @@ class SurveyedFile:
 
     repo_id: str
     folder: Path
-    source: Source | None
+    source: FeedSource | None
     path: Path
     algorithm: str
     checksum: str

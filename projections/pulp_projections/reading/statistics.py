@@ -12,7 +12,7 @@ from pulp_projections.sql import load
 _SQL: Final = load("pulp_projections.reading", "statistics.sql")
 
 
-class Changes(NamedTuple):
+class TimeSeries(NamedTuple):
     """A span of time in steps of equal length. Every list has a number for each step."""
 
     times: list[datetime]
@@ -43,7 +43,7 @@ async def counts(connection: AsyncConnection) -> dict[State, dict[str, int]]:
     return found
 
 
-async def changes(connection: AsyncConnection, *, since: datetime, step: timedelta, steps: int) -> Changes:
+async def changes(connection: AsyncConnection, *, since: datetime, step: timedelta, steps: int) -> TimeSeries:
     """What happened in so many steps from a time on."""
     cursor = await connection.execute(_SQL["changes"], {"since": since, "step": step})
     numbers: Counter[tuple[str, str | None, int]] = Counter()
@@ -56,7 +56,7 @@ async def changes(connection: AsyncConnection, *, since: datetime, step: timedel
         return [numbers[what, state, place] for place in range(steps)]
 
     ended = {state: series("ended", state.value) for state in State}
-    return Changes(
+    return TimeSeries(
         times=[since + step * place for place in range(steps)],
         accepted=series("accepted"),
         ended={state: each for state, each in ended.items() if any(each)},

@@ -63,7 +63,7 @@ async def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
-    origin = Origin.here()
+    started = ProcessStart.here()
     _share_process()
     operations = load_operations(settings.modules)
     check_settings(settings.modules, os.environ)
@@ -103,7 +103,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
         watchdog.close()  # first: nothing tells it of the lease from now on
         await log.close()
     if worker.is_replaced and not stopping.is_set():
-        _replace(origin)
+        _replace(started)
     if worker.is_left_operating or _threads_left():
         _end(os.EX_SOFTWARE if worker.is_left_operating else 0)
 
@@ -156,7 +156,7 @@ def _threads_left() -> list[str]:
     ]
 
 
-class Origin(NamedTuple):
+class ProcessStart(NamedTuple):
     """How the process was started: what async operations may have changed of it."""
 
     folder: str
@@ -171,15 +171,15 @@ class Origin(NamedTuple):
         return cls(os.getcwd(), dict(os.environ), mask)
 
 
-def _replace(origin: Origin) -> NoReturn:
+def _replace(started: ProcessStart) -> NoReturn:
     """Begin anew in this process: exec ends its threads and tasks, and keeps its number for whoever supervises it."""
     _log.warning("the worker replaces its process", extra={"command": sys.orig_argv[1:]})
     _flush()
     try:
-        os.chdir(origin.folder)
-        os.umask(origin.mask)
+        os.chdir(started.folder)
+        os.umask(started.mask)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], origin.environment)
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], started.environment)
     except OSError as error:  # the program was removed or replaced meanwhile: whoever supervises it starts it again
         _log.critical("the worker cannot replace its process, and ends", extra={"error": error})
         _end(os.EX_SOFTWARE)

@@ -38,7 +38,7 @@ MOST_PATTERN: Final = 200
 """The most characters of a regular expression."""
 
 
-class Filter(NamedTuple):
+class ListFilter(NamedTuple):
     """One query parameter that narrows a list."""
 
     parameter: QueryParameter
@@ -61,7 +61,7 @@ class ValueType(NamedTuple):
 class DeclaredFilters:
     """All filters of one list. `others` are the parameters that the list takes beside them."""
 
-    def __init__(self, others: Iterable[QueryParameter], *declared: Iterable[Filter]) -> None:
+    def __init__(self, others: Iterable[QueryParameter], *declared: Iterable[ListFilter]) -> None:
         filters = [each for group in declared for each in group]
         self._filters = {each.parameter.name: each for each in filters}
         self.parameters: Final = [*others, *(each.parameter for each in filters)]
@@ -173,7 +173,7 @@ def column(
     is_counted: bool = False,
     not_before: LiteralString = "",
     needs_value: bool = False,
-) -> Iterator[Filter]:
+) -> Iterator[ListFilter]:
     """The filters of one column: `name` for the lookup `exact`, `name__lookup` for the others.
 
     `is_counted` says that `task_counts` has the column too. `not_before` names an indexed time that the column's time
@@ -205,14 +205,14 @@ def where(
     *,
     is_counted: bool = False,
     needs_value: bool = False,
-) -> Iterator[Filter]:
+) -> Iterator[ListFilter]:
     """The filter of one value, which stands in the SQL as `{value}`; of several the last one counts."""
     statement = sql.replace("{value}", "%(" + name + ")s")
 
     def condition(texts: Texts) -> Condition:
         return Condition(statement, {name: of.read(name, texts[-1])}, is_counted)
 
-    yield Filter(QueryParameter(name, of.schema), condition, None if needs_value else EVERYTHING)
+    yield ListFilter(QueryParameter(name, of.schema), condition, None if needs_value else EVERYTHING)
 
 
 def where_list(
@@ -222,42 +222,42 @@ def where_list(
     *,
     is_counted: bool = False,
     if_empty: Condition = EVERYTHING,
-) -> Iterator[Filter]:
+) -> Iterator[ListFilter]:
     """The filter of a list of values, which stands in the SQL as `{value}`."""
     statement = sql.replace("{value}", "%(" + name + ")s")
 
     def condition(texts: Texts) -> Condition:
         return Condition(statement, {name: of.read_list(name, items_of(texts))}, is_counted)
 
-    yield Filter(QueryParameter(name, list_of(of.schema)), condition, if_empty, is_joined=True)
+    yield ListFilter(QueryParameter(name, list_of(of.schema)), condition, if_empty, is_joined=True)
 
 
-def flag(name: LiteralString, if_true: LiteralString, if_false: LiteralString = "") -> Iterator[Filter]:
+def flag(name: LiteralString, if_true: LiteralString, if_false: LiteralString = "") -> Iterator[ListFilter]:
     """A flag, which selects by one SQL or the other; `if_false` is the opposite by default. Garbage is ignored."""
     yield from either(name, Condition(if_true), Condition(if_false or "not (" + if_true + ")"))
 
 
-def either(name: LiteralString, if_true: Condition, if_false: Condition) -> Iterator[Filter]:
+def either(name: LiteralString, if_true: Condition, if_false: Condition) -> Iterator[ListFilter]:
     """A flag that chooses between two conditions. Garbage is ignored."""
 
     def condition(texts: Texts) -> Condition:
         found = flag_of(texts[-1])
         return EVERYTHING if found is None else if_true if found else if_false
 
-    yield Filter(QueryParameter(name, FLAG), condition)
+    yield ListFilter(QueryParameter(name, FLAG), condition)
 
 
-def nothing(name: LiteralString, check: Callable[[str], None] = lambda _text: None) -> Iterator[Filter]:
+def nothing(name: LiteralString, check: Callable[[str], None] = lambda _text: None) -> Iterator[ListFilter]:
     """A filter of Pulp 3 that no row here can match, whatever its value; `check` raises `FieldErrors`."""
 
     def condition(texts: Texts) -> Condition:
         check(texts[-1])
         return NOTHING
 
-    yield Filter(QueryParameter(name, TEXT), condition)
+    yield ListFilter(QueryParameter(name, TEXT), condition)
 
 
-def _range(name: LiteralString, sql: LiteralString, of: ValueType) -> Iterator[Filter]:
+def _range(name: LiteralString, sql: LiteralString, of: ValueType) -> Iterator[ListFilter]:
     first, last = name + "_from", name + "_to"
     statement: LiteralString = sql + " between %(" + first + ")s and %(" + last + ")s"
 
@@ -269,4 +269,4 @@ def _range(name: LiteralString, sql: LiteralString, of: ValueType) -> Iterator[F
         return Condition(statement, {first: bounds[0], last: bounds[1]})
 
     bounds_of = {**list_of(of.schema), "minItems": 2, "maxItems": 2}
-    yield Filter(QueryParameter(name, bounds_of), condition)
+    yield ListFilter(QueryParameter(name, bounds_of), condition)

@@ -15,7 +15,7 @@ from pulp_api.v3 import unblocked
 from pulp_api.v3.declared_filters import (
     TIMES,
     DeclaredFilters,
-    Filter,
+    ListFilter,
     Texts,
     choices,
     column,
@@ -88,7 +88,7 @@ def _actor_of(_: str, text: str) -> str:
     return f"user:{name}"
 
 
-def _first_digits(name: LiteralString) -> Iterator[Filter]:
+def _first_digits(name: LiteralString) -> Iterator[ListFilter]:
     """The filter by the first digits of a task's id: a range of the primary key."""
     sql: LiteralString = "t.task_id between %(pulp_id_from)s and %(pulp_id_to)s"
 
@@ -98,7 +98,7 @@ def _first_digits(name: LiteralString) -> Iterator[Filter]:
             raise FieldErrors({name: ["Enter the first hexadecimal digits of a UUID."]})
         return Condition(sql, {"pulp_id_from": UUID(digits.ljust(32, "0")), "pulp_id_to": UUID(digits.ljust(32, "f"))})
 
-    yield Filter(QueryParameter(name, TEXT), condition, if_empty=None)
+    yield ListFilter(QueryParameter(name, TEXT), condition, if_empty=None)
 
 
 _STATE: Final = choices({word: state.value for word, state in STATES.items()})

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import LiteralString
 from uuid import UUID
 
-from pulp_api.v3.declared_filters import NOTHING, Filter, value_type, where_list
+from pulp_api.v3.declared_filters import NOTHING, ListFilter, value_type, where_list
 from pulp_api.v3.dialect import FieldErrors
 from pulp_api.v3.parameters import TEXT
 from pulp_api.v3.references import Kind, ends_in_uuid, uuid_of
 
 
-def identity(kind: Kind, sql: LiteralString) -> Iterator[Filter]:
+def identity(kind: Kind, sql: LiteralString) -> Iterator[ListFilter]:
     """`pulp_id__in`, `pulp_href__in` and `prn__in`, for the column of the id; an empty list selects nothing."""
     by_href = value_type(TEXT, lambda name, text: _by_href(name, kind, text))
     by_prn = value_type(TEXT, lambda name, text: _by_prn(name, kind, text))

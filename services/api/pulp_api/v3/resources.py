@@ -5,7 +5,7 @@ from typing import Final, LiteralString, NamedTuple
 
 from pulp_projections.reading.queries import Condition, tasks_among
 
-from pulp_api.v3.declared_filters import NOTHING, Filter
+from pulp_api.v3.declared_filters import NOTHING, ListFilter
 from pulp_api.v3.parameters import LIST, TEXT, QueryParameter, items_of
 
 
@@ -27,15 +27,15 @@ _SUBSCRIPTS: Final[tuple[LiteralString, ...]] = ("[1]", "[2]", "[3]")
 checked on each task."""
 
 
-def using(name: LiteralString, usage: Usage) -> Iterator[Filter]:
+def using(name: LiteralString, usage: Usage) -> Iterator[ListFilter]:
     """Two filters: `name` selects the tasks that use a resource so, `name__in` those that use all of a list so.
 
     Without a value the first selects nothing, as no resource has an empty name.
     """
     listed: LiteralString = name + "__in"
-    yield Filter(QueryParameter(name, TEXT), lambda texts: _condition(usage, name, texts[-1:]), if_empty=NOTHING)
+    yield ListFilter(QueryParameter(name, TEXT), lambda texts: _condition(usage, name, texts[-1:]), if_empty=NOTHING)
     all_of = QueryParameter(listed, LIST)
-    yield Filter(all_of, lambda texts: _condition(usage, listed, items_of(texts)), is_joined=True)
+    yield ListFilter(all_of, lambda texts: _condition(usage, listed, items_of(texts)), is_joined=True)
 
 
 def _condition(usage: Usage, name: LiteralString, resources: Sequence[str]) -> Condition:

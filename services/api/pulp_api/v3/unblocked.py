@@ -9,13 +9,13 @@ from pulp_projections.reading.queries import Condition, TaskRow
 from pulp_projections.reading.unblocked import UNBLOCKED_AT, unblocked_at
 
 from pulp_api.service import Service
-from pulp_api.v3.declared_filters import TIMES, Filter, column, flag, where
+from pulp_api.v3.declared_filters import TIMES, ListFilter, column, flag, where
 
 _AT: Final = UNBLOCKED_AT
 _LATER: Final[Mapping[LiteralString, LiteralString]] = {"gt": ">", "gte": ">="}
 
 
-def filters() -> Iterator[Filter]:
+def filters() -> Iterator[ListFilter]:
     """Its lookups. They work it out only where the times of acceptance and start do not decide.
 
     It is never later than the start, and a task that has started has one.
