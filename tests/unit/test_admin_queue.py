@@ -50,16 +50,24 @@ QUEUES = [
     queue("typo", waiting=1, runnable=1, unserved=1, oldest_wait_seconds=2.04, workers=0, slots=0, free_slots=0),
 ]
 RESOURCES = [
-    {"resource": "repository:zoo", "waiting": 12, "oldest_wait_seconds": 125.4, "held_by": [holder(A)]},
+    {
+        "resource": "repository:zoo",
+        "waiting": 12,
+        "oldest_wait_seconds": 125.4,
+        "held_by": [holder(A)],
+        "others": False,
+    },
     {
         **{"resource": "content_unit:orphans", "waiting": 1, "oldest_wait_seconds": 1.0},
         "held_by": [holder(A, "shared"), holder(B, "shared")],
+        "others": True,
     },
-    {"resource": "repository:bear", "waiting": 0, "oldest_wait_seconds": None, "held_by": []},
+    {"resource": "repository:bear", "waiting": 0, "oldest_wait_seconds": None, "held_by": [], "others": False},
 ]
 LINE = {
     "resource": "repository:zoo",
     "held_by": [holder(A)],
+    "others": False,
     "waiting": 3,
     "tasks": [in_line(1, B), in_line(2, C, access="shared", wait_seconds=3.0, name="publish")],
 }
@@ -85,10 +93,17 @@ WHY = {
     },
     "resources": [
         {
-            **{"resource": "repository:zoo", "access": "exclusive", "held_by": [holder(A)]},
+            **{"resource": "repository:zoo", "access": "exclusive", "held_by": [holder(A)], "others": False},
             **{"before": 12, "tasks": [href(B)]},
         },
-        {"resource": "content_unit:orphans", "access": "shared", "held_by": [], "before": 0, "tasks": []},
+        {
+            "resource": "content_unit:orphans",
+            "access": "shared",
+            "held_by": [],
+            "others": False,
+            "before": 0,
+            "tasks": [],
+        },
     ],
 }
 RUNS: dict[str, Any] = {

@@ -213,6 +213,15 @@ async def test_a_repository_that_was_never_synced_is_an_error(stored: Stored, re
     assert (outcome.state, outcome.error_code) == ("failed", "not-synced")
 
 
+@pytest.mark.parametrize("repo_id", ["..", ".", "search"])
+async def test_a_name_that_no_repository_may_have_is_refused(stored: Stored, repo_id: str) -> None:
+    stored.version("zoo", [stored.package("ant")])
+    outcome = await stored.run(repair, repo_id=repo_id)
+    assert (outcome.state, outcome.error_code) == ("failed", "bad-arguments")
+    assert "argument repo_id: no repository can be called" in str(outcome.error_description)
+    assert "choose another id" in str(outcome.error_description)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
