@@ -78,6 +78,9 @@ create index tasks_by_operation on tasks (operation, accepted_at, task_id) where
 create index tasks_purged on tasks (accepted_at, task_id) where purged_at is not null;
 create index tasks_purged_by_state on tasks (state, accepted_at, task_id) where purged_at is not null;
 create index tasks_purged_by_operation on tasks (operation, accepted_at, task_id) where purged_at is not null;
+create index tasks_purged_by_user on tasks (created_by, accepted_at, task_id) where purged_at is not null;
+create index tasks_purged_by_queue on tasks (queue, accepted_at, task_id) where purged_at is not null;
+create index tasks_purged_by_worker on tasks (worker, accepted_at, task_id) where purged_at is not null;
 create index tasks_unfinished on tasks (priority desc, accepted_at, partition, accepted_offset)
     where not public.is_final(state);
 create index tasks_with_dependencies on tasks (partition) where state = 'waiting' and depends_on <> '{}';

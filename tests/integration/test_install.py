@@ -198,7 +198,7 @@ async def test_a_read_model_from_before_purges_gets_the_columns_and_the_indexes(
             "create index tasks_by_operation on generation_1.tasks (operation, accepted_at, task_id)"
         )
         await connection.execute("create view public.tasks as select * from generation_1.tasks")
-        later = ["0019_purged.sql", "0027_purged_lists.sql"]
+        later = ["0019_purged.sql", "0027_purged_lists.sql", "0034_purged_by_whom.sql"]
         await connection.execute("delete from schema_migrations where name = any (%s)", [later])
         assert await migrate(connection) == later
         assert await _definitions(connection, 1) == wanted
@@ -230,6 +230,19 @@ async def test_a_read_model_from_before_the_lists_of_purged_tasks_gets_their_ind
         await connection.execute("reset search_path")
         await connection.execute("delete from schema_migrations where name = '0027_purged_lists.sql'")
         assert await migrate(connection) == ["0027_purged_lists.sql"]
+        assert await _definitions(connection, 1) == wanted
+        assert await _indexes(connection, 2) == KEYS
+
+
+async def test_a_read_model_from_before_gets_indexes_of_purged_tasks_by_user_queue_and_worker(database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        wanted = await _definitions(connection, 1)
+        await create_tables(connection, 2, 4)
+        await connection.execute("insert into generations (generation, status) values (2, 'building')")
+        for name in ("user", "queue", "worker"):
+            await connection.execute(SQL("drop index generation_1.{}").format(Identifier(f"tasks_purged_by_{name}")))
+        await connection.execute("delete from schema_migrations where name = '0034_purged_by_whom.sql'")
+        assert await migrate(connection) == ["0034_purged_by_whom.sql"]
         assert await _definitions(connection, 1) == wanted
         assert await _indexes(connection, 2) == KEYS
 
