@@ -1,13 +1,14 @@
 """The Pulp 2 dialect over a real Postgres: what the original `pulp-admin` reads, in 2.0's fields and in 2.21's."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from msgspec.structs import replace
-from pulp_events.events import Accepted, Access, Outcome, Resource, TaskError
+from pulp_events.events import Accepted, Access, Outcome, Resource, Retry, TaskError
 
-from tests.support.events import ATTEMPT, accepted, cancel_requested, finished, progress, started
+from tests.support.events import ATTEMPT, accepted, attempt_failed, cancel_requested, finished, progress, started
 from tests.support.site import V2, Site
 
 CALL_REPORT_2_0 = {
@@ -19,7 +20,7 @@ TASK_REPORT_2_21 = {
     "task_id", "state", "task_type", "tags", "progress_report", "result", "error", "exception", "traceback",
     "start_time", "finish_time", "worker_name", "queue", "spawned_tasks", "id", "_id", "_ns",
 }  # fmt: skip
-OWN = {"cancelling", "submit_time"}
+OWN = {"cancelling", "submit_time", "attempt", "failed_attempts", "retry_at"}
 UNKNOWN = "e0e0a250-eded-468f-9d97-0419a00b130e"
 
 
@@ -113,8 +114,35 @@ async def test_a_report_has_the_fields_of_both_releases(api: Site) -> None:
         "rerun_of": None,
         "reruns": [],
         "submit_time": report["submit_time"],
+        "attempt": 1,
+        "failed_attempts": 0,
+        "retry_at": None,
     }
     assert report["submit_time"] <= report["start_time"]
+
+
+async def test_between_two_attempts_a_task_waits_as_before_the_first_one_and_tells_when_the_next_may_begin(
+    api: Site,
+) -> None:
+    task_id = await api.task(retry=Retry(1, 3600, 3600))
+    partition = api.partition_of(task_id)
+    before = await get(api, f"tasks/{task_id}/")
+    assert [before[name] for name in ("attempt", "failed_attempts", "retry_at")] == [0, 0, None]
+    await api.add(started(task_id), partition)
+    await api.add(attempt_failed(task_id, retry_at=datetime(2023, 11, 14, 22, 30, 0, 789_000, UTC)), partition)
+    report = await get(api, f"tasks/{task_id}/")
+    changed = {name: value for name, value in report.items() if value != before[name]}
+    # What clients of Pulp 2 know is as before the first attempt: they go on waiting.
+    assert changed == {"attempt": 1, "failed_attempts": 1, "retry_at": "2023-11-14T22:30:00Z"}
+    assert report["state"] == "waiting"
+    for [shown] in (await get(api, "tasks/"), await search(api, filters={"state": "waiting"})):
+        assert (shown["attempt"], shown["failed_attempts"], shown["retry_at"]) == (1, 1, "2023-11-14T22:30:00Z")
+    [narrow] = await search(api, fields=["retry_at"])
+    assert (narrow["retry_at"], narrow["attempt"]) == ("2023-11-14T22:30:00Z", None)
+
+    await api.add(started(task_id, attempt=2, attempt_id=uuid4()), partition)
+    again = await get(api, f"tasks/{task_id}/")
+    assert [again[name] for name in ("state", "attempt", "failed_attempts", "retry_at")] == ["running", 2, 1, None]
 
 
 async def test_reports_of_lists_and_searches_have_their_address(api: Site) -> None:

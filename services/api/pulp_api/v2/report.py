@@ -84,6 +84,9 @@ def report(task: TaskRow, waits: Waits = NOTHING) -> dict[str, Any]:
             "_ns": "task_status",
             "cancelling": task.state == State.CANCELLING,
             "submit_time": second(moment(task.accepted_at_ms)),
+            "attempt": task.attempt,
+            "failed_attempts": task.failed_attempts,
+            "retry_at": second(moment(task.retry_at_ms)),
         }
         | ({"omitted": _omitted(task)} if task.omitted else {})
         | purged
