@@ -128,7 +128,8 @@ async def test_an_unfinished_task_is_not_deleted(api: Site, is_cancelling: bool)
     if is_cancelling:
         await api.add(cancel_requested(task_id), api.partition_of(task_id))
     answer = await api.client.delete(f"{V3}/tasks/{task_id}/")
-    assert (answer.status_code, answer.content) == (409, b"")
+    told = f"task {task_id} has not ended: wait for its end, or cancel it, before you purge it"
+    assert (answer.status_code, answer.json()) == (409, {"detail": told})
     assert await ids(api, f"{V3}/tasks/") == {task_id}
 
 

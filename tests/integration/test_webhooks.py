@@ -398,7 +398,7 @@ async def test_filling_the_tables_again_and_another_deliverer_send_nothing(world
         ({"url": "http://127.1/"}, "url", "Write an address in full"),
         ({"since": "yesterday-ish"}, "since", "expected is beginning, now"),
         ({"filter": {"types": ["ended"]}}, "detail", "no event has this type"),
-        ({"secret": "x"}, "detail", "unknown field `secret`"),
+        ({"secret": "x"}, "detail", "secret is not a known field (known are: name, url, filter, since)"),
     ],
 )
 async def test_what_cannot_be_delivered_is_refused_with_the_field(

@@ -94,7 +94,7 @@ async def test_an_operation_gets_the_arguments_that_it_declares(pulp: Pipeline, 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"size": 0}, "argument size: Expected `int` >= 1"),
+        ({"size": 0}, "argument size must be a whole number of at least 1"),
         ({"source": "ftp://h/"}, "argument source: an http or https URL with a host is expected"),
         ({"sizes": 1}, "unknown argument 'sizes'; it takes: size, source"),
     ],

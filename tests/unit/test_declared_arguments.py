@@ -71,12 +71,12 @@ async def test_without_a_declaration_anything_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("of", "given", "told"),
     [
-        (mirror, {"repo_id": "zoo"}, "operation mirror: Object missing required field `feed`"),
+        (mirror, {"repo_id": "zoo"}, "operation mirror: argument feed is required"),
         (mirror, {"feeds": 1}, "operation mirror: unknown argument 'feeds'; it takes: repo_id, feed, depth"),
         (copy, {"source": "zoo"}, "operation copy: argument source: an http or https URL with a host is expected"),
-        (copy, {"source": 1}, "operation copy: argument source: Expected `str`, got `int`"),
-        (copy, {"source": "http://h/", "names": [1]}, "argument names[0]: Expected `str`, got `int`"),
-        (look, {"where": 1}, "argument where: Expected `str`"),
+        (copy, {"source": 1}, "operation copy: argument source must be a text, not a number"),
+        (copy, {"source": "http://h/", "names": [1]}, "argument names[0] must be a text, not a number"),
+        (look, {"where": 1}, "argument where must be a text"),
         (look, {"were": "x"}, "unknown argument 'were'"),
         (remove_orphans, {"all": True}, "unknown argument 'all'; it takes: content_type"),
     ],

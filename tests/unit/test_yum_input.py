@@ -14,16 +14,22 @@ URL = "http://127.0.0.1/"
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"feed": URL}, "missing required field `repo_id`"),
+        ({"feed": URL}, "argument repo_id is required"),
         ({"repo_id": "", "feed": URL}, "argument repo_id: a repository's id is expected"),
         ({"repo_id": "zoo ", "feed": URL}, "argument repo_id: a repository's id is expected"),
         ({"repo_id": "ü" * 100, "feed": URL}, "argument repo_id: the id is too long for the name of a folder"),
-        ({"repo_id": "zoo"}, "missing required field `feed`"),
+        ({"repo_id": "zoo"}, "argument feed is required"),
         ({"repo_id": "zoo", "feed": "ftp://127.0.0.1/"}, "argument feed: an http or https URL"),
         ({"repo_id": "zoo", "feed": "http://me:secret@127.0.0.1/"}, "user name or password is refused"),
-        ({"repo_id": "zoo", "feed": URL, "concurrency": 0}, "argument concurrency: Expected `int` >= 1"),
-        ({"repo_id": "zoo", "feed": URL, "concurrency": True}, "argument concurrency: Expected `int`, got `bool`"),
-        ({"repo_id": "zoo", "feed": URL, "verify_tls": "no"}, "argument verify_tls: Expected `bool`"),
+        (
+            {"repo_id": "zoo", "feed": URL, "concurrency": 0},
+            "argument concurrency must be a whole number of at least 1",
+        ),
+        (
+            {"repo_id": "zoo", "feed": URL, "concurrency": True},
+            "argument concurrency must be a whole number, not a boolean",
+        ),
+        ({"repo_id": "zoo", "feed": URL, "verify_tls": "no"}, "argument verify_tls must be true or false"),
         (
             {"repo_id": "zoo", "fed": URL},
             "unknown argument 'fed'; it takes: repo_id, feed, concurrency, verify_tls, ",

@@ -32,6 +32,7 @@ from pulp_projections.schedules.projector import find_schedule
 from pulp_projections.schedules.reading import created_as, effect_of_schedule_event
 from pulp_projections.schedules.ticks import BadTimes, check_times, first_tick_after
 
+from pulp_api.bodies import decoded
 from pulp_api.effects import effect_of
 from pulp_api.logins.auth import Connect, Principal
 from pulp_api.purging import check_operation
@@ -95,10 +96,7 @@ class ScheduleChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def parse_change(body: bytes) -> ScheduleChange:
     """Raises `BadInput`, which says what is wrong and where."""
-    try:
-        return msgspec.json.decode(body, type=ScheduleChange)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"the schedule cannot be used: {error}") from error
+    return decoded(body, ScheduleChange, "the schedule")
 
 
 def new_definition(change: ScheduleChange, now: datetime) -> Definition:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, NamedTuple
 from uuid import UUID
 
-import msgspec
 from msgspec import Meta, Struct
 from pulp_accounts.users import Role
 from pulp_events.cursor import Cursor, parse_start
@@ -259,14 +258,6 @@ class Subscriptions:
         )
         offset = await self._log.append(event)
         return await effect_of(self._connect, effect_of_webhook_event, offset, "subscription")
-
-
-def parse_body(body: bytes, kind: type[Struct]) -> Struct:
-    """Raises `BadInput`, which says what is wrong and where."""
-    try:
-        return msgspec.json.decode(body or b"{}", type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"the subscription cannot be used: {error}") from error
 
 
 def _check_url(url: str) -> None:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Final, Self, TypeVar
 import msgspec
 from msgspec import Meta
 from pulp_events.argument_forms import FORMS, MOST_ID_CHARACTERS, MOST_URL_CHARACTERS
+from pulp_events.plain_words import misfit_of
 
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 T = TypeVar("T")
@@ -94,9 +95,9 @@ def decode(given: Mapping[str, Any], kind: type[T], schema: Mapping[str, Any], o
     try:
         return msgspec.convert(given, kind, dec_hook=_decode_form, str_keys=True)
     except msgspec.ValidationError as error:
-        problem, _, path = str(error).partition(" - at `$")
-        where = path.rstrip("`").lstrip(".")
-        raise BadArguments(f"operation {operation}: {f'argument {where}: ' if where else ''}{problem}") from None
+        misfit = misfit_of(error, kind)
+        where = "argument " if misfit.path else ""
+        raise BadArguments(f"operation {operation}: {where}{misfit.of('the arguments')}") from None
 
 
 def _schema_of_form(kind: type[Any]) -> dict[str, Any]:

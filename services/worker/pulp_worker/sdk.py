@@ -21,6 +21,7 @@ from uuid import UUID
 import msgspec
 from pulp_events.codec import MAX_CARRIED_BYTES
 from pulp_events.events import MAX_TIME_LIMIT_S, Retry
+from pulp_events.plain_words import misfit_of
 
 from pulp_worker.arguments import decode, schema_of
 from pulp_worker.encoding import encode
@@ -306,4 +307,4 @@ def _retry(operation: str, retries: int, backoff_s: float, max_backoff_s: float)
     try:
         return msgspec.convert(msgspec.to_builtins(made), Retry)
     except msgspec.ValidationError as error:
-        raise ValueError(f"operation {operation!r}: retries, backoff_s or max_backoff_s: {error}") from None
+        raise ValueError(f"operation {operation!r}: {misfit_of(error).of('its retries')}") from None

@@ -10,8 +10,8 @@ from pulp_api.v3.parameters import TEXT, QueryParameter, Schema
 _FAILURE: Final[Schema] = {}
 """The body of a failure: `detail`, or messages by field, or the task that was not cancelled."""
 
-_OF_A_LOGIN: Final = (401, 403, 429, 503)
-"""Statuses of every call that needs a login: no login, no right, too many calls, or something is away."""
+_OF_A_LOGIN: Final = (401, 429, 503)
+"""Statuses of every call that needs a login: no login, too many calls, or something is away."""
 _OF_A_CHANGE: Final = (413, 415)
 """Statuses of every call but GET: a body that is too large, or declared as something other than JSON."""
 

@@ -8,7 +8,7 @@ from pulp_accounts.users import Role
 from pulp_api.openapi.calls import call
 from pulp_api.openapi.schemas import answer, page
 from pulp_api.v3.login import LoginResponse
-from pulp_api.v3.object_roles import NestedRoleResponse, PermissionsResponse, RolesResponse, role_name
+from pulp_api.v3.object_roles import MOST_USERS, NestedRoleResponse, PermissionsResponse, RolesResponse, role_name
 from pulp_api.v3.parameters import FLAG, LIST, TEXT, QueryParameter, controls, or_null
 from pulp_api.v3.tokens import LONGEST, TokenResponse
 
@@ -34,10 +34,10 @@ def _roles(calls: str, href: str, kind: ObjectKind) -> dict[str, Any]:
     """The calls about the roles on objects of a kind; `calls` begins their operationIds."""
     nested = {
         "type": "object",
-        "required": ["role"],
+        "required": ["role", "users"],
         "properties": {
-            "users": LIST,
-            "groups": LIST,
+            "users": {**LIST, "minItems": 1, "maxItems": MOST_USERS, "uniqueItems": True},
+            "groups": {**LIST, "maxItems": 0, "description": "Only users have roles on single objects."},
             "role": {"type": "string", "enum": [role_name(kind, role) for role in ObjectRole]},
         },
     }

@@ -9,6 +9,7 @@ from pulp_events.errors import BadInput
 from pulp_events.events import EMPTY_OBJECT, Name, Resource, TimeLimit
 from pulp_projections.reading.queries import OperationRow, TaskRow
 
+from pulp_api.bodies import decoded
 from pulp_api.submitting.submission import Submission, arguments_of, checked, declared_resources, declared_tags
 
 T = TypeVar("T", bound=Hashable)
@@ -28,10 +29,7 @@ class Rerun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def parse(body: bytes) -> Rerun:
     """An empty body changes nothing. Raises `BadInput`, which says what is wrong and where."""
-    try:
-        return msgspec.json.decode(body, type=Rerun) if body.strip() else Rerun()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"the request to run the task again cannot be used: {error}") from error
+    return decoded(body, Rerun, "the request to run the task again") if body.strip() else Rerun()
 
 
 def submission_of(task: TaskRow, change: Rerun, operation: OperationRow) -> Submission:

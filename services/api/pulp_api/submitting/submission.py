@@ -11,8 +11,10 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from pulp_events.errors import BadInput
 from pulp_events.events import EMPTY_OBJECT, Accepted, Access, Name, Resource, Retry, Tag, TimeLimit
+from pulp_events.plain_words import REFUSALS, not_json
 from pulp_projections.reading.queries import OperationRow, TaskRow
 
+from pulp_api.bodies import decoded
 from pulp_api.submitting.arguments import Checker, checker, did_you_mean
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -54,10 +56,7 @@ class Submission(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def parse(body: bytes) -> Submission:
     """Raises `BadInput`, which says what is wrong and where."""
-    try:
-        return msgspec.json.decode(body, type=Submission)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"the submission cannot be used: {error}") from error
+    return decoded(body, Submission, "the submission")
 
 
 class Draft(NamedTuple):
@@ -229,10 +228,10 @@ def arguments_of(text: Raw) -> dict[str, Any]:
     """The arguments by name. Raises `BadInput` if they are not a JSON object."""
     try:
         arguments = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"arguments cannot be used: {error}") from error
+    except REFUSALS as error:
+        raise BadInput(f"arguments are not JSON: {not_json(error)}") from error
     if not isinstance(arguments, dict):
-        raise BadInput(f"arguments must be a JSON object, not {type(arguments).__name__}")
+        raise BadInput("arguments must be a JSON object, such as {}")
     return arguments
 
 

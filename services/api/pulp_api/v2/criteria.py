@@ -8,6 +8,7 @@ from typing import Any, Final, LiteralString, TypeGuard
 
 import msgspec
 from pulp_events.errors import BadInput
+from pulp_events.plain_words import REFUSALS, not_json
 from pulp_projections.reading.queries import Condition
 
 from pulp_api.errors import BadProperty
@@ -141,8 +142,8 @@ def order_of(sort: Any, orders: Mapping[str, LiteralString], last: LiteralString
 def _json(name: str, text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadProperty(name, f"{name}: not JSON: {error}") from error
+    except REFUSALS as error:
+        raise BadProperty(name, f"{name}: not JSON: {not_json(error)}") from error
 
 
 def _is_texts(value: Any) -> TypeGuard[list[str]]:

@@ -3,11 +3,10 @@
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import msgspec
 from fastapi import Request
-from pulp_events.errors import BadInput
 
 from pulp_api.authenticated_call import MAX_REASON
+from pulp_api.bodies import any_json
 from pulp_api.v3.dialect import FieldErrors
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -31,7 +30,4 @@ def _fields(body: bytes, content_type: str) -> Any:
         return {}
     if content_type.partition(";")[0].strip().lower() == FORM:
         return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"JSON parse error - {error}") from error
+    return any_json(body)

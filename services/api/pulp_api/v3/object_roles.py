@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypedDict
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 from msgspec import Struct
 from psycopg import AsyncConnection
@@ -12,6 +11,7 @@ from pulp_accounts.object_roles import ObjectKind, ObjectRole, Roled
 from pulp_events.audit import What
 
 from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
+from pulp_api.bodies import BadBody, decoded
 from pulp_api.respond import json
 from pulp_api.task_rights import roled_schedule, roled_task
 from pulp_api.v3.dialect import ROOT, FieldErrors
@@ -19,7 +19,8 @@ from pulp_api.v3.schedule_shapes import schedule_id_of
 from pulp_api.v3.tasks import id_of
 
 router = APIRouter(prefix=ROOT)
-_MOST_USERS: Final = 100
+MOST_USERS: Final = 100
+"""The most users that one request names."""
 
 
 class _Way(NamedTuple):
@@ -166,19 +167,16 @@ async def _owned(call: AuthenticatedCall, request: Request) -> Roled:
 
 def _wanted(kind: ObjectKind, content: bytes) -> tuple[RoleBody, ObjectRole]:
     try:
-        body = msgspec.json.decode(content, type=RoleBody)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at ")
-        raise FieldErrors({path.strip("`$.") or "role": [message]}) from None
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise FieldErrors({"detail": [f"JSON parse error - {error}"]}) from None
+        body = decoded(content, RoleBody, "the role")
+    except BadBody as error:
+        raise FieldErrors({error.misfit.path or "body": [error.misfit.sentence]}) from None
     role = {role_name(kind, role): role for role in ObjectRole}.get(body.role)
     if role is None:
         raise FieldErrors({"role": [f"Object with name={body.role} does not exist."]})
     if body.groups:
         raise FieldErrors({"groups": [f"Object with name={name} does not exist." for name in body.groups]})
-    if not body.users or len(body.users) > _MOST_USERS or len(set(body.users)) < len(body.users):
-        raise FieldErrors({"users": [f"1 to {_MOST_USERS} different names of users are expected."]})
+    if not body.users or len(body.users) > MOST_USERS or len(set(body.users)) < len(body.users):
+        raise FieldErrors({"users": [f"1 to {MOST_USERS} different names of users are expected."]})
     return body, role
 
 

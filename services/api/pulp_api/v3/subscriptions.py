@@ -12,6 +12,7 @@ from pulp_projections.reading.queries import Condition
 from pulp_projections.webhooks import reading
 
 from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
+from pulp_api.bodies import decoded
 from pulp_api.respond import json
 from pulp_api.subscriptions import (
     BadSubscription,
@@ -21,7 +22,6 @@ from pulp_api.subscriptions import (
     Redelivery,
     Rotation,
     Subscriptions,
-    parse_body,
 )
 from pulp_api.v3.declared_filters import DeclaredFilters, column
 from pulp_api.v3.dialect import ROOT, FieldErrors
@@ -195,9 +195,7 @@ async def _partitions(call: AuthenticatedCall) -> int:
 
 
 async def _body(request: Request, kind: type[T]) -> T:
-    found = parse_body(await request.body(), kind)
-    assert isinstance(found, kind)
-    return found
+    return decoded(await request.body() or b"{}", kind, "the subscription")
 
 
 def _subscriptions(call: AuthenticatedCall) -> Subscriptions:

@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Annotated, Final, NotRequired, TypedDict
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta, Struct
 from pulp_accounts import tokens
@@ -13,6 +12,7 @@ from pulp_accounts.users import Role, common_role
 from pulp_events.audit import What
 
 from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
+from pulp_api.bodies import BadBody, decoded
 from pulp_api.logins.auth import Method
 from pulp_api.logins.authenticator import Authenticator
 from pulp_api.respond import instant, json
@@ -141,12 +141,9 @@ async def _current(call: AuthenticatedCall) -> UUID | None:
 
 def _wanted(body: bytes) -> NewToken:
     try:
-        return msgspec.json.decode(body, type=NewToken)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at ")
-        raise FieldErrors({path.strip("`$.") or "body": [message]}) from None
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise FieldErrors({"body": [f"JSON parse error - {error}"]}) from None
+        return decoded(body, NewToken, "the token")
+    except BadBody as error:
+        raise FieldErrors({error.misfit.path or "body": [error.misfit.sentence]}) from None
 
 
 def _audit(call: AuthenticatedCall, what: What, token: BearerToken, detail: str = "") -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn
 import httpx
 import msgspec
 from msgspec import Struct
+from pulp_events.plain_words import misfit_of
 
 from pulp_worker.errors import OperationError
 from pulp_worker.fetching.prefixes import Prefix, prefix
@@ -103,7 +104,7 @@ def _made(name: str, path: Path, table: Any) -> Credential:
     try:
         entry = msgspec.convert(table, _Entry)
     except msgspec.ValidationError as error:  # it names keys and types, and no values
-        _bad(f"{where}: {error}")
+        _bad(f"{where}: {misfit_of(error, _Entry).of('the table')}")
     if not entry.urls:
         _bad(f"{where}: 'urls' is empty, so it is for nothing; name https://HOST/PATH/")
     made = Credential(name, tuple(_prefix(text, where) for text in entry.urls))
