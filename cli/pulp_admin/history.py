@@ -1,5 +1,6 @@
 """`pulp-admin tasks history`: every event of a task."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pulp_admin.client import Client
 
 _PAGE: Final = 1000
+_VERSION: Final = re.compile(r"\.v[0-9]+$")
 _NARROWEST: Final = 80
 
 
@@ -55,7 +57,7 @@ def entries_of(client: "Client", task_id: str, limit: int | None = None) -> Iter
 def cancel_reason(entries: Iterator[Mapping[str, Any]]) -> str:
     """Return the reason of the first cancel request that had an effect; empty if none was given."""
     for entry in entries:
-        if _kind(entry) == "cancel-requested" and entry["effect"] == "applied":
+        if kind(entry) == "cancel-requested" and entry["effect"] == "applied":
             return str(_data(entry).get("reason") or "")
     return ""
 
@@ -64,7 +66,7 @@ def what(entry: Mapping[str, Any]) -> str:
     """Describe an event in the guide's words."""
     if entry["effect"] != "applied":
         return f"no effect: {entry['effect']}"
-    told = TOLD.get(_kind(entry))
+    told = TOLD.get(kind(entry))
     return "" if told is None else told(entry)  # a newer server may have more kinds
 
 
@@ -110,7 +112,7 @@ TOLD: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
 
 def _page(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
-        [str(LogPosition.of(entry)), _time(entry, "seconds"), _kind(entry), str(entry["actor"]), what(entry)]
+        [str(LogPosition.of(entry)), _time(entry, "seconds"), kind(entry), str(entry["actor"]), what(entry)]
         for entry in entries
     ]
     return table(rows, ("OFFSET", "TIME (UTC)", "EVENT", "WHO", "WHAT"), width=_width())
@@ -121,7 +123,7 @@ def _wide(entries: Sequence[Mapping[str, Any]]) -> list[str]:
         [
             str(LogPosition.of(entry)),
             _time(entry, "milliseconds"),
-            _kind(entry),
+            kind(entry),
             str(entry["actor"]),
             str(entry["effect"]),
             str(entry["event_id"]),
@@ -142,8 +144,9 @@ def _time(entry: Mapping[str, Any], unit: str) -> str:
     return text[:19] if unit == "seconds" else text[:23]
 
 
-def _kind(entry: Mapping[str, Any]) -> str:
-    return str(entry["type"]).removeprefix("org.pulpproject.task.").removesuffix(".v1")
+def kind(entry: Mapping[str, Any]) -> str:
+    """Return the kind of an event, such as `accepted`: its type without the version."""
+    return _VERSION.sub("", str(entry["type"])).removeprefix("org.pulpproject.task.")
 
 
 def _data(entry: Mapping[str, Any]) -> Mapping[str, Any]:

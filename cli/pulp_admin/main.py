@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "schedules": "pulp_admin.schedules:schedules",
     "subscriptions": "pulp_admin.subscriptions:subscriptions",
     "queue": "pulp_admin.queue:queue",
+    "audit": "pulp_admin.audit:audit",
     "tokens": "pulp_admin.tokens:tokens",
     "status": "pulp_admin.info:status",
     "operations": "pulp_admin.operations:operations",

@@ -15,7 +15,7 @@ from pulp_admin.client import Client
 from pulp_admin.errors import Failure
 from pulp_admin.paths import ApiPath, api_path
 
-ROLES: Final = ("viewer", "operator", "submitter", "admin")
+ROLES: Final = ("viewer", "operator", "submitter", "auditor", "admin")
 _HEAD: Final = ("NAME", "USER", "ROLE", "CREATED", "EXPIRES", "LAST USED", "ID", "STATE")
 
 

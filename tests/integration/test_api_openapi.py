@@ -333,7 +333,8 @@ async def test_every_parameter_that_is_told_of_is_taken(api: Site) -> None:
     known = {"{task_href}": task_href, "{rpm_rpm_repository_href}": made, "{group_href}": f"{V3}/groups/viewer/"}
     for path, calls in document(only_served=True)["paths"].items():
         href = re.match(r"\{\w+\}", path)
-        if "get" not in calls or path == f"{V3}/events/" or (href and href[0] not in known):
+        own_tests = (f"{V3}/events/", f"{V3}/audit/")  # which try each parameter
+        if "get" not in calls or path in own_tests or (href and href[0] not in known):
             continue
         asked = [parameter for parameter in calls["get"]["parameters"] if parameter["in"] == "query"]
         required = {parameter["name"]: value_of(parameter) for parameter in asked if parameter.get("required")}

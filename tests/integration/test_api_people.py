@@ -101,7 +101,7 @@ async def test_what_no_user_submitted_has_no_creator(api: Site) -> None:
 async def test_the_groups_are_the_roles(api: Site) -> None:
     await api.add_user("jo", Role.VIEWER)
     page = await get(api, "groups/", "jo", limit=0, offset=0)  # so asks a page that logs somebody in
-    assert [row["name"] for row in page["results"]] == ["admin", "operator", "submitter", "viewer"]
+    assert [row["name"] for row in page["results"]] == ["admin", "auditor", "operator", "submitter", "viewer"]
     for row in page["results"]:
         assert (await api.client.get(row["pulp_href"])).json() == row
     assert [row["name"] for row in (await get(api, "groups/", name="viewer"))["results"]] == ["viewer"]

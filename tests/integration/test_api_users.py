@@ -1,4 +1,4 @@
-"""Who may do what: HTTP basic authentication, the four roles, and whom the events name."""
+"""Who may do what: HTTP basic authentication, the five roles, and whom the events name."""
 
 from base64 import b64encode
 from uuid import UUID, uuid4
@@ -133,6 +133,7 @@ PROTECTED = [
     ("GET", f"{V3}/statistics/"),
     ("GET", f"{V3}/read-model/"),
     ("GET", f"{V3}/dead-letters/"),
+    ("GET", f"{V3}/audit/"),
     ("GET", f"{V3}/tasks/"),
     ("POST", f"{V3}/tasks/"),
     ("GET", f"{V3}/tasks/{ID}/"),
@@ -340,6 +341,7 @@ async def act(api: Site, client: httpx.AsyncClient, own: UUID, foreign: UUID) ->
     ("role", "statuses"),
     [
         (Role.VIEWER, [200, 403, 401, 401, 403]),
+        (Role.AUDITOR, [200, 403, 401, 401, 403]),
         (Role.OPERATOR, [200, 403, 401, 202, 200]),
         (Role.SUBMITTER, [200, 202, 202, 202, 403]),
         (Role.ADMIN, [200, 202, 202, 202, 200]),

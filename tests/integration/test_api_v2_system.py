@@ -42,7 +42,7 @@ async def test_an_administrator_sees_all_users_and_anybody_else_only_themselves(
 async def test_the_roles_name_their_users(api: Site) -> None:
     await api.add_user("jo", Role.SUBMITTER)
     found = {role["id"]: role["users"] for role in await get(api, "roles/")}
-    assert found == {"super-users": ["admin"], "submitter": ["jo"], "viewer": [], "operator": []}
+    assert found == {"super-users": ["admin"], "submitter": ["jo"], "viewer": [], "operator": [], "auditor": []}
     assert (await get(api, "roles/submitter/"))["users"] == ["jo"]
     answer = await api.client.get(f"{V2}/roles/none/")
     assert (answer.status_code, answer.json()["resources"]) == (404, {"role": "none"})

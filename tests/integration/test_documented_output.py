@@ -102,7 +102,13 @@ async def test_quotas(command: Command, tmp_path: Path) -> None:
     checked(command, "quotas", "set", "jo", "unfinished=none,priority=7")
     listed = checked(command, "quotas", "list")
     assert listed[-1] == {"name": "jo", "role": "submitter", "quota": "rate=5/s unfinished=none priority=7"}
-    assert [each["role"] for each in listed if each["name"] is None] == ["viewer", "operator", "submitter", "admin"]
+    assert [each["role"] for each in listed if each["name"] is None] == [
+        "viewer",
+        "operator",
+        "submitter",
+        "auditor",
+        "admin",
+    ]
     assert checked(command, "quotas", "clear", "jo") == {"name": "jo", "quota": ""}
     assert checked(command, "quotas", "list")[-1]["quota"] == ""
     for wrong, told in (("rat=1/s", "did you mean 'rate'?"), ("rate=fast", "such as rate=20/s"), ("rate", "no value")):

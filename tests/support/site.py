@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -227,7 +228,7 @@ async def site(database: str, *, unserved_s: float = FOR_EVER_S, is_scoped: bool
     """A running site, without its event stream, which needs Kafka."""
     log, positions, pool = SiteLog(), Positions(database), connection_pool(database, 4)
     told = TaskOrigins(positions, no_origins)
-    hub = Hub("127.0.0.1:1", "events", str(uuid4()), PARTITIONS, log.end_offsets, told)
+    hub = Hub("127.0.0.1:1", "events", b64encode(uuid4().bytes).decode()[:22], PARTITIONS, log.end_offsets, told)
     async with pool:
         await positions.start()
         service = Service(

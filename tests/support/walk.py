@@ -9,21 +9,24 @@ from typing import Final, NamedTuple, Self
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 IN_A_CLONE: Final = ("tutorial.md",)
-ON_A_STACK: Final = tuple(
-    f"operate/{name}.md"
-    for name in (
-        "configure",
-        "dead-letters",
-        "kafka",
-        "kafka-acls",
-        "monitor",
-        "preconditions",
-        "read-model",
-        "size",
-        "troubleshoot",
-        "upgrade",
-        "one-machine",  # last: it replaces the stack by a copy
-    )
+ON_A_STACK: Final = (
+    "audit.md",
+    *(
+        f"operate/{name}.md"
+        for name in (
+            "configure",
+            "dead-letters",
+            "kafka",
+            "kafka-acls",
+            "monitor",
+            "preconditions",
+            "read-model",
+            "size",
+            "troubleshoot",
+            "upgrade",
+            "one-machine",  # last: it replaces the stack by a copy
+        )
+    ),
 )
 """Pages whose reader has processes at work."""
 BESIDE_KAFKA_AND_POSTGRES: Final = ("operate/install.md", "operate/back-up.md")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pulp_events.audit import What
 
 T = TypeVar("T")
-ROLES: Final = ("viewer", "operator", "submitter", "admin")
+ROLES: Final = ("viewer", "operator", "submitter", "auditor", "admin")
 """Of `pulp_accounts.users.Role`, which is slow to load."""
 _LONGEST_FILE: Final = 10_000
 _password_file = click.option(
@@ -59,8 +59,9 @@ def users() -> None:
 def add(name: str, role: str, password_file: click.utils.LazyFile | None, data: Path | None, output: str) -> None:
     """Add the user NAME.
 
-    Viewers read. Operators also cancel. Submitters submit, and cancel their own tasks. Admins do everything. A password
-    has at least as many characters as PULP_PASSWORD_MIN_LENGTH says; some words in a row make a good one.
+    Viewers read. Operators also cancel. Submitters submit, and cancel their own tasks. Auditors
+    read, and read the audit of all tasks. Admins do everything. A password has at least as many characters as
+    PULP_PASSWORD_MIN_LENGTH says; some words in a row make a good one.
     """
     from pulp_accounts import users as store
     from pulp_accounts.user_names import check_new_name

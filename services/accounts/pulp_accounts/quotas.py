@@ -56,6 +56,7 @@ DEFAULTS: Final[Mapping[Role, str]] = MappingProxyType(
         Role.OPERATOR: "actions=100/s searches=50/s streams=20",
         Role.SUBMITTER: "rate=100/s burst=1000 bytes=120M/min unfinished=20000 priority=100 actions=100/s searches=50/s"
         " streams=20",
+        Role.AUDITOR: "searches=50/s streams=20",
         Role.ADMIN: "",
     }
 )

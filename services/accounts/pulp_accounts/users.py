@@ -18,12 +18,15 @@ NO_PASSWORD: Final = "!"
 
 
 class Role(StrEnum):
-    """What a user may do: viewers read, operators also cancel, submitters submit and cancel their own tasks."""
+    """What a user may do: viewers read, operators also cancel, submitters submit and cancel their own tasks. Auditors
+    read all tasks, and the audit.
+    """
 
     VIEWER = "viewer"
     OPERATOR = "operator"
     SUBMITTER = "submitter"
     ADMIN = "admin"
+    AUDITOR = "auditor"
 
 
 def common_role(one: Role, other: Role) -> Role:

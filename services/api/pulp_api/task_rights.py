@@ -16,14 +16,16 @@ from pulp_api.logins.auth import Connect, Principal
 
 _ALL: Final = frozenset({Role.ADMIN, Role.OPERATOR})
 """The roles that see and cancel every task."""
+_SEEING_ALL: Final = _ALL | {Role.AUDITOR}
+"""The roles that see every task."""
 
 
 class TaskRights:
     """The rights of users on single tasks and schedules.
 
     Everybody may see all of them, unless `is_scoped`: then viewers and submitters see those that they have made, and
-    those on which they were given a role. Administrators and operators see all, and cancel all tasks; administrators
-    change all schedules.
+    those on which they were given a role. Administrators and operators see all, and cancel all tasks; auditors see
+    all; administrators change all schedules.
     """
 
     def __init__(self, connect: Connect, *, is_scoped: bool) -> None:
@@ -58,7 +60,7 @@ class TaskRights:
         return principal.role is Role.ADMIN or await self._owns(principal, roled_schedule(schedule))
 
     def _sees_all(self, principal: Principal) -> bool:
-        return not self._is_scoped or principal.role in _ALL
+        return not self._is_scoped or principal.role in _SEEING_ALL
 
     async def may_see(self, principal: Principal, task: TaskRow) -> bool:
         """Whether the user may see a task, with its arguments, result, error and history."""

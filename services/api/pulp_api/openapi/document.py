@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pulp_api.openapi import (
+    auditing,
     elsewhere,
     numbers,
     people,
@@ -201,4 +202,5 @@ def _paths() -> dict[str, Any]:
         **schedules.paths(ROOT),
         **subscriptions.paths(ROOT),
         **rights.paths(ROOT),
+        **auditing.paths(ROOT),
     }

@@ -8,6 +8,7 @@ from typing import Any, Final, get_type_hints
 import msgspec
 
 from pulp_api.v3.answers import AcceptedResponse
+from pulp_api.v3.audit import AuditEntryResponse, AuditPageResponse
 from pulp_api.v3.explaining import ExplanationResponse
 from pulp_api.v3.login import LoginResponse
 from pulp_api.v3.object_roles import NestedRoleResponse, PermissionsResponse, RolesResponse
@@ -30,6 +31,7 @@ ANSWERS: Final[tuple[type, ...]] = (
     *(AcceptedResponse, ExplanationResponse, ProfileArtifactsResponse, NestedRoleResponse, RolesResponse),
     *(PermissionsResponse, OperationResponse, QueueResponse, ResourceResponse, LineResponse),
     *(RepositoryResponse, RepositoryVersionResponse, ScheduleResponse, ScheduleRunResponse, PreviewResponse),
+    *(AuditEntryResponse, AuditPageResponse),
 )
 _TEMPLATE: Final = "#/components/schemas/{name}"
 _NULL: Final = {"type": "null"}

@@ -40,6 +40,7 @@ SUMMARIES: Final = {
     "queues_list": "List queues: how many tasks are runnable, blocked and running; autoscalers read `wanted_slots`.",
     "resources_list": "List resources that tasks wait for or hold, a page at a time, the busiest first.",
     "resources_line": "Tell who holds a resource, and who waits for it, in order.",
+    "audit_list": "List the events of all tasks, for auditors: who did what, when, and what came of it.",
     "task_counts_read": "Count the tasks in each state, and by operation; exact.",
     "statistics_read": "Tell what happened in the last minutes, in 60 steps, and how long tasks waited and ran.",
     "read_model_read": "Tell the lag of each partition, and when each generation was compared with the log.",

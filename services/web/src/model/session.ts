@@ -4,7 +4,7 @@ import { computed, signal } from "@preact/signals";
 import { ApiError, get, request, whenUnauthorized } from "./api";
 import type { Task } from "./tasks";
 
-export type Role = "viewer" | "operator" | "submitter" | "admin";
+export type Role = "viewer" | "operator" | "submitter" | "auditor" | "admin";
 
 export interface User {
   pulp_href: string;
@@ -56,7 +56,7 @@ export function mayCancel(task: Pick<Task, "created_by" | "state">): boolean {
 }
 
 /** Whether this user may act on tasks at all. */
-export const mayCancelSome = computed(() => user.value != null && user.value.role !== "viewer");
+export const mayCancelSome = computed(() => user.value != null && user.value.role !== "viewer" && user.value.role !== "auditor");
 
 export function mayRerun(task: Pick<Task, "state">): boolean {
   return maySubmit.value && isFinal(task.state);

@@ -1,0 +1,20 @@
+"""`pulp-admin audit`: who did what to any task; its commands are in files of their own."""
+
+from typing import Final
+
+import click
+from pulp_console.groups import LazyGroup, examples
+
+_COMMANDS: Final = {
+    "list": "pulp_admin.audit_listing:list_",
+    "export": "pulp_admin.audit_export:export",
+}
+
+
+@click.group(cls=LazyGroup, places=_COMMANDS, epilog=examples("pulp-admin audit list --who jo --since yesterday"))
+def audit() -> None:
+    """Show and export who did what, for auditors and administrators.
+
+    The audit is the history of all tasks: each event with its place in the log, its times, who wrote it, how that was
+    proved, and what came of it. Who signed in and who was refused is in `pulp-tasks audit`.
+    """

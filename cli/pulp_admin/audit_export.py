@@ -1,0 +1,230 @@
+"""`pulp-admin audit export`: the audit as a file, page by page. A cut export is continued where it was."""
+
+import contextlib
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from pulp_console.exits import DATA, UNWRITABLE
+from pulp_console.groups import Choice, examples
+from pulp_console.output import hint, show
+
+from pulp_admin.app import App, with_app
+from pulp_admin.audit_formats import FORMATS, check_parquet, head, lines, write_parquet
+from pulp_admin.audit_listing import PAGE
+from pulp_admin.audit_options import filter_options, params_of
+from pulp_admin.errors import Failure
+from pulp_admin.paths import api_path
+
+if TYPE_CHECKING:
+    from pulp_admin.client import Client
+
+_TOLD_S: Final = 5.0
+
+
+@dataclass(frozen=True)
+class ExportProgress:
+    """How far an export is. It is kept beside the file, and names what is in the file for certain."""
+
+    format: str
+    params: dict[str, Any]
+    cursor: str | None = None
+    """From where to read on; None: from the beginning."""
+    end: str | None = None
+    """Where the read model ended when the export began."""
+    size_bytes: int = 0
+    """What is behind that in the file was written by a page that is read again."""
+    events: int = 0
+    is_complete: bool = False
+
+    @property
+    def percent(self) -> int:
+        """How much of the log up to the end was passed."""
+        done, whole = (sum(map(int, (text or "").split(".")[1:])) for text in (self.cursor, self.end))
+        return 100 if self.is_complete or not whole else min(99, 100 * done // whole)
+
+
+class ExportFiles:
+    """The file of an export, and what is beside it until it is complete: FILE.part and FILE.part.json."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.part = target.with_name(target.name + ".part")
+        self._kept = target.with_name(target.name + ".part.json")
+
+    def begin(self, progress: ExportProgress) -> ExportProgress:
+        """The progress of a new export, whose head is written. Raises `Failure` for a name that is taken."""
+        if self._kept.exists():
+            raise Failure(
+                f"An export to {self.target} was cut. To continue it: pulp-admin audit export --to {self.target}"
+                f" --resume. To begin anew, remove {self._kept} first.",
+                DATA,
+            )
+        if self.target.exists():
+            raise Failure(f"{self.target} is there already: remove it, or choose another name.", DATA)
+        with self.open(replace(progress, size_bytes=0)) as descriptor:
+            return self.append(descriptor, head(progress.format), progress)
+
+    def kept(self) -> ExportProgress:
+        """How far a cut export was. Raises `Failure`."""
+        try:
+            found = ExportProgress(**json.loads(self._kept.read_bytes()))
+        except FileNotFoundError:
+            raise Failure(f"No export to {self.target} was cut: leave out --resume to begin one.", DATA) from None
+        except (ValueError, TypeError):
+            raise Failure(f"{self._kept} cannot be read: remove it and {self.part}, and export anew.", DATA) from None
+        is_named = found.is_complete and self.target.exists()  # and killed just before this was forgotten
+        if not is_named and (self.part.stat().st_size if self.part.exists() else -1) < found.size_bytes:
+            raise Failure(f"{self.part} is shorter than it was: remove it and {self._kept}, and export anew.", DATA)
+        return found
+
+    @contextlib.contextmanager
+    def open(self, progress: ExportProgress) -> Iterator[int]:
+        """The part, cut to what it holds for certain, for this process alone. Raises `Failure`."""
+        descriptor = os.open(self.part, os.O_RDWR | os.O_CREAT, 0o600)  # it holds names and addresses
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, progress.size_bytes)
+            os.lseek(descriptor, progress.size_bytes, os.SEEK_SET)
+            yield descriptor
+        except BlockingIOError:
+            raise Failure(f"Another process is writing {self.part}.", UNWRITABLE) from None
+        finally:
+            os.close(descriptor)
+
+    def append(self, descriptor: int, content: bytes, progress: ExportProgress) -> ExportProgress:
+        """Write a page, and then that it is written: a kill between the two has it read and written again."""
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+        after = replace(progress, size_bytes=progress.size_bytes + len(content))
+        self._keep(after)
+        return after
+
+    def finish(self, progress: ExportProgress) -> None:
+        """Give the file its name. Repeated after a kill, it ends the same."""
+        if self.part.exists():
+            made = self.part
+            if progress.format == "parquet":
+                made = self.target.with_name(self.target.name + ".part.parquet")
+                write_parquet(self.part, made)
+                made.chmod(0o600)
+                _sync(made)
+            os.replace(made, self.target)
+            self.part.unlink(missing_ok=True)
+        self._kept.unlink(missing_ok=True)
+        _sync(self.target.parent)
+
+    def _keep(self, progress: ExportProgress) -> None:
+        beside = self._kept.with_name(self._kept.name + ".new")
+        beside.write_text(json.dumps(asdict(progress)))
+        beside.chmod(0o600)
+        _sync(beside)
+        os.replace(beside, self._kept)
+
+
+@click.command(
+    epilog=examples(
+        "pulp-admin audit export --to november.jsonl --since 2026-11-01 --until 2026-12-01",
+        "pulp-admin audit export --to jo.csv --who jo",
+        "pulp-admin audit export --to november.jsonl --resume",
+    )
+)
+@filter_options
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Default: standard output.")
+@click.option("--format", "format_", type=Choice(FORMATS), help="Default: as the file's name ends, else jsonl.")
+@click.option("--resume", is_flag=True, help="Continue an export to FILE that was cut, with its filters.")
+@with_app
+def export(app: App, to: Path | None, format_: str | None, resume: bool, **options: Any) -> None:
+    """Export events of all tasks as JSON Lines, CSV or Parquet, up to those that are there now.
+
+    FILE appears once it is complete; until then FILE.part grows. An export that was cut, also by a kill or a full disk,
+    is continued by --resume: no event is lost, and none is there twice. CSV leaves out the whole event, and has an
+    apostrophe before what a spreadsheet would take for a formula.
+    """
+    if to is None:
+        if resume or format_ == "parquet":
+            raise click.UsageError("--resume and --format parquet need --to FILE.")
+        _stream(app.client, ExportProgress(format_ or "jsonl", params_of(app.client, options)))
+        return
+    files = ExportFiles(to)
+    try:
+        if resume:
+            if format_ is not None or any(options.values()):
+                raise click.UsageError("--resume takes the filters and the format of the export that was cut.")
+            progress = files.kept()
+        else:
+            format_ = format_ or (to.suffix[1:].lower() if to.suffix[1:].lower() in FORMATS else "jsonl")
+            if format_ == "parquet":
+                check_parquet()
+            progress = files.begin(ExportProgress(format_, params_of(app.client, options)))
+        if not progress.is_complete:
+            with files.open(progress) as descriptor:
+                progress = _written(app.client, files, descriptor, progress)
+        files.finish(progress)
+    except OSError as error:
+        raise Failure(
+            f"{to} cannot be written: {error.strerror}. What was written stays; to continue: pulp-admin audit export"
+            f" --to {to} --resume",
+            UNWRITABLE,
+        ) from error
+    show(
+        app.output,
+        {"file": str(to), "format": progress.format, "events": progress.events, "end": progress.end},
+        lambda: [f"{progress.events} events in {to}"],
+    )
+
+
+def _written(client: "Client", files: ExportFiles, descriptor: int, progress: ExportProgress) -> ExportProgress:
+    told_s = time.monotonic()
+    for page, after in _pages(client, progress):
+        progress = files.append(
+            descriptor, lines(progress.format, page), replace(after, size_bytes=progress.size_bytes)
+        )
+        if time.monotonic() - told_s >= _TOLD_S:
+            told_s = time.monotonic()
+            hint(f"{progress.events} events, {progress.percent} % of the log")
+    return progress
+
+
+def _stream(client: "Client", progress: ExportProgress) -> None:
+    out = sys.stdout.buffer
+    out.write(head(progress.format))
+    told_s = time.monotonic()
+    for page, progress in _pages(client, progress):  # noqa: B020  # it goes on from where it was
+        out.write(lines(progress.format, page))
+        out.flush()
+        if time.monotonic() - told_s >= _TOLD_S:
+            told_s = time.monotonic()
+            hint(f"{progress.events} events, {progress.percent} % of the log")
+
+
+def _pages(client: "Client", progress: ExportProgress) -> Iterator[tuple[list[dict[str, Any]], ExportProgress]]:
+    """The pages that are left, each with the progress behind it."""
+    while not progress.is_complete:
+        place = {name: text for name, text in (("cursor", progress.cursor), ("end", progress.end)) if text is not None}
+        page = client.get(api_path("v3", "audit"), {**progress.params, **place, "limit": PAGE})
+        progress = replace(
+            progress,
+            cursor=page["cursor"],
+            end=progress.end or page["end"],
+            events=progress.events + len(page["results"]),
+            is_complete=page["next"] is None,
+        )
+        yield page["results"], progress
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,112 @@
+"""The filters that `audit list` and `audit export` share."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+from pulp_console.groups import Choice
+from pulp_console.ids import TaskId
+
+from pulp_admin import completing
+from pulp_admin.ids import TASK_ID, resolve
+from pulp_admin.options import MOMENT, RESOURCE
+
+if TYPE_CHECKING:
+    from pulp_admin.client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+KINDS: Final = ("accepted", "started", "progress", "attempt-failed", "cancel-requested", "finished", "purged")
+CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{22}(\.[0-9]{1,19})+", re.ASCII)
+
+
+class PlaceType(click.ParamType):
+    """A time, an event as PARTITION:OFFSET, or a cursor; the value is what the server takes."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return value if CURSOR.fullmatch(value) else MOMENT.convert(value, param, ctx)
+
+
+PLACE: Final = PlaceType()
+
+
+def filter_options(command: F) -> F:
+    """Add the options; `params_of` takes their values."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def params_of(client: "Client", options: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the server's audit. Raises `Failure` for the beginning of an id that no task has."""
+    tasks: tuple[TaskId, ...] = options["tasks"]
+    given = {
+        "actor": [_actor(name) for name in options["actors"]],
+        "type": list(options["kinds"]),
+        "effect": list(options["effects"]),
+        "operation": list(options["operations"]),
+        "resource": list(options["resources"]),
+        "task": [resolve(client, task) for task in tasks],
+        "group": list(options["groups"]),
+        "correlation_id": list(options["correlations"]),
+        "since": options["since"],
+        "until": options["until"],
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+def _actor(name: str) -> str:
+    """The name in events: `reactor` and `scheduler` have no kind in front, and a bare name is a user's."""
+    return name if ":" in name or name in ("reactor", "scheduler") else f"user:{name}"
+
+
+_OPTIONS = (
+    click.option(
+        "--who",
+        "actors",
+        multiple=True,
+        metavar="NAME",
+        help="Only by this user; or worker:NAME, reactor, scheduler. May be repeated, as all of these.",
+    ),
+    click.option(
+        "--event", "kinds", multiple=True, type=Choice(KINDS), metavar="KIND", help=f"Only events such as {KINDS[4]}."
+    ),
+    click.option(
+        "--effect",
+        "effects",
+        multiple=True,
+        metavar="WORD",
+        help="Only applied events, or ignored ones, or those that were ignored for this reason.",
+    ),
+    click.option(
+        "--operation",
+        "operations",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=completing.operations,
+        help="Only of tasks that do this, such as sync.",
+    ),
+    click.option(
+        "--resource",
+        "resources",
+        multiple=True,
+        type=RESOURCE,
+        metavar="TYPE:ID",
+        help="Only of tasks on this, such as repository:zoo.",
+    ),
+    click.option("--task-id", "tasks", multiple=True, type=TASK_ID, metavar="ID", help="Only of this task."),
+    click.option("--group-id", "groups", multiple=True, metavar="ID", help="Only of tasks of this group."),
+    click.option(
+        "--correlation-id",
+        "correlations",
+        multiple=True,
+        metavar="ID",
+        help="Only of tasks that the request with this id has submitted.",
+    ),
+    click.option(
+        "--since", type=PLACE, metavar="TIME", help="From then on: a time, an OFFSET such as 3:1042, a cursor."
+    ),
+    click.option("--until", type=PLACE, metavar="TIME", help="Before that time or cursor, or up to this OFFSET."),
+)

@@ -1,0 +1,253 @@
+"""The history of all tasks, page by page in the order of the log: what the audit reads."""
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, LiteralString, NamedTuple
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import AsyncClientCursor, AsyncConnection
+from psycopg.sql import SQL
+
+from pulp_projections.reading.queries import HISTORY_BYTES
+from pulp_projections.sql import load
+
+_SQL: Final = load("pulp_projections.reading", "audit.sql")
+IGNORED: Final = "ignored"
+"""In place of an effect: any but `applied`."""
+APPLIED: Final = "applied"
+MOST_TASKS: Final = 2000
+"""Up to so many tasks the events of a choice are looked up by task. Of more, each event is asked for its task."""
+CLOCK_SLACK: Final = timedelta(days=1)
+"""How wrong the brokers' clocks may have been, twice over: for so much longer a span is searched."""
+_FREQUENT: Final[LiteralString] = (
+    "('org.pulpproject.task.accepted.v1', 'org.pulpproject.task.accepted.v2', 'org.pulpproject.task.started.v1',"
+    " 'org.pulpproject.task.progress.v1', 'org.pulpproject.task.finished.v1')"
+)
+"""As the index `task_events_rare` has them."""
+_USES: Final[LiteralString] = "(t.exclusive_resources || t.shared_resources) && %(resources)s"
+
+
+class AuditFilter(Struct, frozen=True, kw_only=True):
+    """Which events are wanted: those that fit all of these, each by any of its values; none: all."""
+
+    actors: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    """As the log has them, with their versions."""
+    effects: tuple[str, ...] = ()
+    """`applied`, `ignored`, or reasons why events had none."""
+    operations: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    """`TYPE:ID`."""
+    tasks: tuple[UUID, ...] = ()
+    groups: tuple[UUID, ...] = ()
+    correlations: tuple[str, ...] = ()
+    """Of the requests that submitted the tasks."""
+    since: datetime | None = None
+    """By the broker's clock."""
+    until: datetime | None = None
+    """No event at this time or later."""
+
+
+class EventPlace(NamedTuple):
+    """Where an event is that matches."""
+
+    partition: int
+    offset: int
+    time: datetime
+    size_bytes: int
+
+
+class AuditedEvent(NamedTuple):
+    """One event of the history, and what is known of its task; None where an event has no task."""
+
+    partition: int
+    record_offset: int
+    type: str
+    event_id: UUID
+    event_time: datetime
+    broker_time: datetime
+    actor: str
+    effect: str
+    event: bytes
+    task_id: UUID
+    operation: str | None
+    group_id: UUID | None
+    correlation_id: str | None
+
+
+class Cut(NamedTuple):
+    """The first places of several partitions, and from where each partition goes on."""
+
+    places: list[EventPlace]
+    following: dict[int, int]
+    has_more: bool
+    """Whether it is known that events follow, before the stops."""
+
+
+class AuditPage(NamedTuple):
+    """Some events in the order of the log: within a partition by offset, among partitions by the broker's time."""
+
+    entries: list[AuditedEvent]
+    following: dict[int, int]
+    """The next offset of each partition. What is read from there on is neither skipped nor told twice."""
+    has_more: bool
+
+
+async def read_page(
+    connection: AsyncConnection,
+    wanted: AuditFilter,
+    starts: Mapping[int, int],
+    stops: Mapping[int, int],
+    *,
+    limit: int,
+) -> AuditPage:
+    """Up to `limit` matching events from `starts` on, before `stops`; fewer if they exceed `HISTORY_BYTES`.
+
+    The stops must be projected already, so that no event comes to be before them later.
+    """
+    clauses, values = await _conditions(connection, wanted)
+    where: LiteralString = "".join(" and " + clause for clause in clauses)
+    order = sorted(stops)
+    values |= {
+        "partitions": order,
+        "starts": [starts.get(partition, 0) for partition in order],
+        "stops": [stops[partition] for partition in order],
+        "limit": limit + 1,
+    }
+    rows = await _rows(connection, _SQL["places"].replace("{where}", where), values)
+    cut = cut_page([EventPlace(*row) for row in rows], stops, limit)
+    return AuditPage(await _entries(connection, cut.places), cut.following, cut.has_more)
+
+
+async def offsets_at(connection: AsyncConnection, time: datetime) -> dict[int, int]:
+    """Partition → an offset before which nothing has this broker time or a later one.
+
+    It may be an earlier one than needed, since brokers' clocks may have run backwards, by half of `CLOCK_SLACK`.
+    """
+    return await _offsets(connection, time - CLOCK_SLACK)
+
+
+async def offsets_before(connection: AsyncConnection, time: datetime) -> dict[int, int]:
+    """Partition → an offset from which on everything has a later broker time, with the same allowance."""
+    return await _offsets(connection, time + CLOCK_SLACK)
+
+
+def cut_page(
+    places: Iterable[EventPlace], stops: Mapping[int, int], limit: int, most_bytes: int = HISTORY_BYTES
+) -> Cut:
+    """The first of some places by time, no more than `limit` or `most_bytes`, but at least one.
+
+    Each partition's places are in the order of their offsets, and stay so whatever the clocks said. They are all that
+    there are before the stop, or more than `limit`.
+    """
+    by_partition: dict[int, list[EventPlace]] = {partition: [] for partition in stops}
+    for place in places:
+        by_partition[place.partition].append(place)
+    taken: list[EventPlace] = []
+    left = most_bytes
+    # `merge` compares the heads alone, so a partition whose clock ran backwards keeps its order.
+    for place in heapq.merge(*by_partition.values(), key=lambda each: (each.time, each.partition)):
+        left -= place.size_bytes
+        if len(taken) == limit or (taken and left < 0):
+            break
+        taken.append(place)
+    counts = dict.fromkeys(stops, 0)
+    for place in taken:
+        counts[place.partition] += 1
+    following, has_more = {}, False
+    for partition, found in by_partition.items():
+        rest = found[counts[partition] :]
+        following[partition] = rest[0].offset if rest else stops[partition]
+        has_more = has_more or bool(rest)
+    return Cut(taken, following, has_more)
+
+
+async def _entries(connection: AsyncConnection, places: Sequence[EventPlace]) -> list[AuditedEvent]:
+    if not places:
+        return []
+    values = {"partitions": [each.partition for each in places], "offsets": [each.offset for each in places]}
+    async with connection.cursor(binary=True) as cursor:  # as text an event is twice as long
+        await cursor.execute(_SQL["entries"], values)
+        found = {(row[0], row[1]): AuditedEvent._make(row) for row in await cursor.fetchall()}
+    return [found[place.partition, place.offset] for place in places]
+
+
+async def _offsets(connection: AsyncConnection, time: datetime) -> dict[int, int]:
+    return dict(await (await connection.execute(_SQL["since"], {"time": time})).fetchall())
+
+
+async def _conditions(connection: AsyncConnection, wanted: AuditFilter) -> tuple[list[LiteralString], dict[str, Any]]:
+    clauses: list[LiteralString] = []
+    values: dict[str, Any] = {
+        **{"actors": list(wanted.actors), "types": list(wanted.types), "since": wanted.since, "until": wanted.until},
+        "effects": [effect for effect in wanted.effects if effect != IGNORED],
+    }
+    if wanted.actors:
+        clauses.append("e.actor = any (%(actors)s)" if len(wanted.actors) > 1 else "e.actor = %(actor)s")
+        values["actor"] = wanted.actors[0]
+        if not any(actor.startswith("worker:") for actor in wanted.actors):
+            clauses.append("e.actor not like 'worker:%%'")
+    if wanted.types:
+        clauses.append("e.type = any (%(types)s)")
+        if not any(kind in _FREQUENT for kind in wanted.types):
+            clauses.append("e.type not in " + _FREQUENT)
+    if wanted.effects and not {APPLIED, IGNORED} <= {*wanted.effects}:
+        if IGNORED not in wanted.effects:
+            clauses.append("e.effect = any (%(effects)s)")
+        if APPLIED not in wanted.effects:
+            clauses.append("e.effect <> 'applied'")
+    if wanted.since is not None:
+        clauses.append("e.broker_time >= %(since)s")
+    if wanted.until is not None:
+        clauses.append("e.broker_time < %(until)s")
+    clauses += await _of_tasks(connection, wanted, values)
+    return clauses, values
+
+
+async def _of_tasks(connection: AsyncConnection, wanted: AuditFilter, values: dict[str, Any]) -> list[LiteralString]:
+    """What the event's task must satisfy: by its id if few tasks do, else by a look at each task."""
+    clauses: list[LiteralString] = []
+    if wanted.operations:
+        clauses.append("t.operation = any (%(operations)s)")
+    if wanted.resources:
+        clauses.append(_USES)
+    if wanted.groups:
+        clauses.append("t.group_id = any (%(groups)s)")
+    if wanted.correlations:
+        clauses.append("t.correlation_id = any (%(correlations)s)")
+    own: list[LiteralString] = ["e.task_id = any (%(tasks)s)"] if wanted.tasks else []
+    values |= {
+        **{"tasks": list(wanted.tasks), "groups": list(wanted.groups), "operations": list(wanted.operations)},
+        **{"resources": list(wanted.resources), "correlations": list(wanted.correlations)},
+    }
+    if not clauses:
+        return own
+    of_task: LiteralString = " and ".join(clauses)
+    if wanted.tasks:
+        return [*own, _looked_at(of_task)]
+    listed: list[LiteralString] = [
+        # By its index, which lists no task that does not use the resource.
+        "t.task_id in (select r.task_id from task_resources r where r.resource = any (%(resources)s))"
+        if clause is _USES
+        else clause
+        for clause in clauses
+    ]
+    statement = _SQL["few_tasks"].replace("{tasks}", " and ".join(listed))
+    few = [row[0] for row in await _rows(connection, statement, {**values, "most": MOST_TASKS + 1})]
+    if len(few) > MOST_TASKS:
+        return [_looked_at(of_task)]
+    values["tasks"] = few
+    return ["e.task_id = any (%(tasks)s)"]
+
+
+def _looked_at(of_task: LiteralString) -> LiteralString:
+    """The condition on the task as a value, which Postgres looks up by its key for each event in turn."""
+    return "(select " + of_task + " from tasks t where t.task_id = e.task_id)"
+
+
+async def _rows(connection: AsyncConnection, statement: LiteralString, values: Mapping[str, Any]) -> list[Any]:
+    """The rows of a statement that is planned for its values."""
+    text = AsyncClientCursor(connection).mogrify(SQL(statement), values).encode()
+    return await (await connection.execute(text, prepare=False)).fetchall()
