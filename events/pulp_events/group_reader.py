@@ -1,11 +1,12 @@
 """Reading the events topic with others: a consumer group shares out the partitions, and Kafka remembers the place."""
 
+import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pulp_events.errors import LogError, LogUnavailable, TopicMismatch
 from pulp_events.kafka import Kafka, client_settings
@@ -18,6 +19,14 @@ _COMMIT_S: Final = 1.0
 _PATIENCE_MS: Final = 900_000
 """How long the caller may take for a page before its partitions go to another member."""
 _ANSWER_S: Final = 10.0
+_REBALANCING: Final = frozenset(
+    (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID)
+)
+"""A commit is refused by these while members come and go: what the member still has is committed after the rebalance."""
+_REBALANCE_S: Final = 10.0
+"""How long a commit waits for the end of a rebalance."""
+
+_log: Final = logging.getLogger("pulp.kafka")
 
 
 class GroupReader:
@@ -43,6 +52,7 @@ class GroupReader:
         self._start, self._dropped = start, dropped
         self._next: dict[int, int] = {}
         self._done: dict[int, int] = {}
+        self._waiting: deque[Message] = deque()
         self._committed_at_s = time.monotonic()
         self._fault: LogError | None = None
         self._headers: Headers = ()
@@ -60,6 +70,7 @@ class GroupReader:
                 fetch_message_max_bytes=131_072,  # compressed; a larger record still arrives
                 fetch_queue_backoff_ms=10,
                 max_poll_interval_ms=_PATIENCE_MS,
+                on_commit=self._answered,
                 check_crcs=True,
             )
         )
@@ -77,10 +88,10 @@ class GroupReader:
         fault.
         """
         if time.monotonic() - self._committed_at_s > _COMMIT_S:
-            self._commit(self._done, is_waiting=False)
+            self._commit_soon()
         batches: defaultdict[int, list[Record]] = defaultdict(list)
-        first = self._consumer.poll(timeout_s)
-        messages = [] if first is None else [first, *self._consumer.consume(min(most, _PAGE) - 1, 0)]
+        first = self._waiting.popleft() if self._waiting else self._consumer.poll(timeout_s)
+        messages = [] if first is None else [first, *self._more(min(most, _PAGE) - 1)]
         for message in messages:
             error = message.error()
             if error is not None:
@@ -101,8 +112,23 @@ class GroupReader:
             self._done[partition] = next_offset
 
     def commit(self) -> None:
-        """Commit what is done, and wait for it. Raises `LogUnavailable`, `LogRefused`."""
-        self._commit(self._done, is_waiting=True)
+        """Commit what is done, and wait for it, also for the end of a rebalance. What another member has by then comes
+        again. Raises `LogUnavailable`, `LogRefused`.
+        """
+        deadline_s = time.monotonic() + _REBALANCE_S
+        while True:
+            try:
+                self._commit_now(self._done)
+            except KafkaException as error:
+                cause = error.args[0]
+                if cause.code() not in _REBALANCING or time.monotonic() > deadline_s:
+                    raise self._not_committed(error) from error
+            else:
+                return
+            # Only a poll takes part in the rebalance. What it returns is kept for the next one.
+            message = self._consumer.poll(0.1)
+            if message is not None:
+                self._waiting.append(message)
 
     def close(self) -> None:
         """Commit what is done, and leave the group, so that the others take over at once."""
@@ -111,23 +137,39 @@ class GroupReader:
         finally:
             self._consumer.close()
 
-    def _commit(self, done: Mapping[int, int], *, is_waiting: bool) -> None:
+    def _more(self, most: int) -> list[Message]:
+        """Messages that have arrived already."""
+        if not self._waiting:
+            return self._consumer.consume(most, 0)
+        return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+
+    def _places_of(self, done: Mapping[int, int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition, offset, self._topic_id) for partition, offset in done.items()]
+
+    def _commit_soon(self) -> None:
+        """Commit in the background: `_answered` hears whether it went well, and if not, the next one tries again."""
         self._committed_at_s = time.monotonic()
-        if not done:
-            return
-        offsets = [TopicPartition(self._topic, partition, offset, self._topic_id) for partition, offset in done.items()]
-        self._done = {partition: offset for partition, offset in self._done.items() if partition not in done}
-        try:
-            if is_waiting:
-                self._consumer.commit(offsets=offsets, asynchronous=False)
-            else:
-                self._consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as error:
-            if is_waiting:
-                cause = error.args[0]
-                raise refusal(self._kafka, cause) or LogUnavailable(
-                    f"the place in {self._topic} could not be committed, so some events will come again: {cause.str()}"
-                ) from error
+        if self._done:
+            self._consumer.commit(offsets=self._places_of(self._done), asynchronous=True)
+
+    def _commit_now(self, done: Mapping[int, int]) -> None:
+        self._committed_at_s = time.monotonic()
+        if done:
+            self._consumer.commit(offsets=self._places_of(done), asynchronous=False)
+            self._committed(done)
+
+    def _committed(self, done: Mapping[int, int]) -> None:
+        self._done = {partition: offset for partition, offset in self._done.items() if done.get(partition) != offset}
+
+    def _answered(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+        if error is None:
+            self._committed({each.partition: each.offset for each in places if each.error is None})
+
+    def _not_committed(self, error: KafkaException) -> LogError:
+        cause = error.args[0]
+        return refusal(self._kafka, cause) or LogUnavailable(
+            f"the place in {self._topic} could not be committed, so some events will come again: {cause.str()}"
+        )
 
     # An error in a callback would end up in the client's log: it is raised by the next poll.
 
@@ -166,9 +208,12 @@ class GroupReader:
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = {each.partition for each in partitions}
         try:
-            self._commit({each: offset for each, offset in self._done.items() if each in gone}, is_waiting=True)
-        except LogError as error:
-            self._fault = error
+            self._commit_now({each: offset for each, offset in self._done.items() if each in gone})
+        except KafkaException as error:
+            if error.args[0].code() in _REBALANCING:  # the next member gets these events again, as after a crash
+                _log.warning("%s", self._not_committed(error))
+            else:
+                self._fault = self._not_committed(error)
         self._forget(gone)
         consumer.incremental_unassign(partitions)
 
@@ -180,4 +225,5 @@ class GroupReader:
         for partition in partitions:
             self._next.pop(partition, None)
             self._done.pop(partition, None)
+        self._waiting = deque(each for each in self._waiting if each.partition() not in partitions)
         self._dropped(partitions)
