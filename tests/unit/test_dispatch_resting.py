@@ -8,7 +8,7 @@ USUAL = Profile(frozenset({"default"}), frozenset({"sync"}))
 OTHER = Profile(frozenset({"nightly"}), frozenset({"sync"}))
 SYNC = Offer("default", "sync")
 LOOKS = 10
-"""More than a worker has to be without a task before it may rest."""
+"""More than it takes until workers that are not needed rest."""
 
 
 def fleet_of(workers: int, profile: Profile = USUAL, *, slots: int = 1, kept_awake: int = KEPT_AWAKE) -> Fleet:
@@ -42,13 +42,44 @@ def test_of_many_that_have_nothing_to_do_sixteen_stay_awake_and_take_what_comes(
     assert taken[16] is None
 
 
-def test_nobody_rests_who_had_a_task_lately() -> None:
+def test_nobody_rests_soon_after_all_were_needed() -> None:
     fleet = fleet_of(3, kept_awake=0)
+    rested(fleet, 3)
+    busy = [take_one(fleet) for _ in range(3)]
+    assert fleet.rest() == []
+    for each in busy:
+        assert each is not None
+        fleet.give_back(each)
+    assert rested(fleet, 5) == []
+    assert len(fleet.rest()) == 3
+
+
+def test_those_that_few_tasks_in_turn_do_not_need_rest() -> None:
+    """20 tasks at a time go round all 128 workers, so each worker had a task a moment ago."""
+    fleet = fleet_of(128)
+    tired: list[str] = []
     for _ in range(LOOKS):
-        busy = take_one(fleet)
-        assert busy is not None
-        fleet.give_back(busy)
-        assert fleet.rest() == []
+        busy: list[str] = []
+        for _ in range(200):
+            one = take_one(fleet)
+            assert one is not None
+            busy.append(one)
+            if len(busy) == 20:
+                fleet.give_back(busy.pop(0))
+        assert len(busy) == 19
+        tired += fleet.rest()
+        for each in busy:
+            fleet.give_back(each)
+    assert len(tired) == 128 - 19 - KEPT_AWAKE
+
+
+def test_those_that_had_no_task_for_longest_rest_first() -> None:
+    fleet = fleet_of(18)
+    for _ in range(17):
+        one = take_one(fleet)
+        assert one is not None
+        fleet.give_back(one)
+    assert rested(fleet) == [f"{USUAL.queues} 17", f"{USUAL.queues} 0"]
 
 
 @pytest.mark.parametrize("slots", [1, 2])

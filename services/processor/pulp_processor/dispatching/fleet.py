@@ -1,8 +1,8 @@
 """The workers that are alive, what they serve, and which of their slots are free."""
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, nsmallest
 from typing import Final, NamedTuple
 
 from pulp_processor.dispatching.waiting import Offer
@@ -10,8 +10,8 @@ from pulp_processor.dispatching.waiting import Offer
 KEPT_AWAKE: Final = 16
 """Workers of a profile with a free slot that listen. The others rest: a notification of Postgres, for whomever it is,
 costs time for every connection that listens."""
-_QUIET_LOOKS: Final = 5
-"""A worker without a task rests only after so many looks at the workers."""
+_SPARE_LOOKS: Final = 6
+"""A worker rests only where more workers than those were free at each of so many looks."""
 _STALE: Final = 4
 _FEW: Final = 64
 """Stale entries are dropped where there are more than so many, and than `_STALE` times as many as workers."""
@@ -39,8 +39,8 @@ class LiveWorker:
     """Slots in use. More than `slots` where a worker came back with fewer of them."""
     rests: bool = False
     """It takes nothing, but can be woken."""
-    quiet: int = 0
-    """Looks at the workers since it had a task."""
+    since: int = 0
+    """When its slots last changed, as a count of such changes in the fleet."""
     version: int = field(default=0, repr=False)
     """Which of its entries among the free workers counts; older ones are stale."""
 
@@ -63,6 +63,7 @@ class Fleet:
         self._resting: defaultdict[Profile, set[str]] = defaultdict(set)
         self._taken: defaultdict[str, int] = defaultdict(int)
         self._free: dict[Profile, list[_Entry]] = {}
+        self._spare: defaultdict[Profile, deque[int]] = defaultdict(lambda: deque(maxlen=_SPARE_LOOKS))
         self._count = 0
         self._slots = 0
 
@@ -101,16 +102,23 @@ class Fleet:
         return None if best is None else best[3]
 
     def rest(self) -> list[str]:
-        """Let workers rest that are not needed; those. Call it once at each look at the workers."""
-        spare = Counter(w.profile for w in self._workers.values() if not w.rests and w.taken < w.slots)
-        tired = []
-        for worker in self._workers.values():
-            if worker.taken or worker.rests:
-                continue
-            worker.quiet += 1
-            if worker.quiet > _QUIET_LOOKS and spare[worker.profile] > self._kept_awake:
-                spare[worker.profile] -= 1
-                tired.append(worker)
+        """Let workers rest that are not needed, those without a task for longest first; return them.
+
+        Call it once at each look at the workers. Tasks go to all workers in turn, so that one which fails each task at
+        once gets no more of them than others: whether a worker is needed is told by how many are free, not by when it
+        had its last task.
+        """
+        free = Counter(w.profile for w in self._workers.values() if not w.rests and w.taken < w.slots)
+        tired: list[LiveWorker] = []
+        for profile in self._free:
+            looks = self._spare[profile]
+            looks.append(free[profile])
+            count = min(looks) - self._kept_awake if len(looks) == _SPARE_LOOKS else 0
+            if count > 0:
+                idle = (w for w in self._workers.values() if w.profile == profile and not w.taken and not w.rests)
+                found = nsmallest(count, idle, key=lambda worker: worker.since)
+                self._spare[profile] = deque((each - len(found) for each in looks), maxlen=_SPARE_LOOKS)
+                tired.extend(found)
         for worker in tired:
             self.put(worker.instance, worker.profile, worker.slots, rests=True)
         return [worker.instance for worker in tired]
@@ -139,7 +147,6 @@ class Fleet:
         worker = self._workers.get(instance)
         if worker is not None:
             worker.taken += by
-            worker.quiet = 0
             self._offer(worker)
 
     def _first_free(self, profile: Profile) -> "_Entry | None":
@@ -150,10 +157,12 @@ class Fleet:
 
     def _offer(self, worker: LiveWorker) -> None:
         worker.version += 1
+        self._count += 1
+        worker.since = self._count
         if worker.taken < worker.slots and not worker.rests:
             entries = self._free[worker.profile]
             if len(entries) > _STALE * len(self._workers) + _FEW:
                 entries[:] = [entry for entry in entries if entry[2] == entry[3].version]
                 heapify(entries)
-            self._count += 1  # of equally busy ones the one that has waited longest comes first
-            heappush(entries, (worker.taken / worker.slots, self._count, worker.version, worker))
+            # Of equally busy ones the one that has waited longest comes first.
+            heappush(entries, (worker.taken / worker.slots, worker.since, worker.version, worker))
