@@ -10,6 +10,7 @@ from createrepo_c import RepositoryReader
 from pulp_deploy.demo.server import DemoServer
 from pulp_operations import publish, remove_orphans, sync
 from pulp_worker import Context, OperationError, TaskCancelled
+from pulp_worker.arguments import BadArguments
 from pulp_worker.fetching import patience
 
 from tests.support.yum import Feed, Runner, small_repository
@@ -260,8 +261,16 @@ async def test_nothing_to_publish(runner: Runner) -> None:
         await runner.run(publish, repo_id="zoo")
 
 
-@pytest.mark.parametrize("repo_id", ["..", ".", "../../outside", "a/b", "%2E", "ü"])
-async def test_a_repository_may_have_any_name(feed: Feed, runner: Runner, repo_id: str) -> None:
+@pytest.mark.parametrize("repo_id", ["..", "."])
+async def test_an_id_that_no_address_can_name_is_refused(feed: Feed, runner: Runner, repo_id: str) -> None:
+    with pytest.raises(BadArguments, match="no address can name it: choose another id"):
+        await runner.run(sync, repo_id=repo_id, feed=feed.url)
+    assert not (runner.storage / "repositories").exists()
+    assert {path.name for path in runner.storage.parent.iterdir()} == {"served", "storage"}
+
+
+@pytest.mark.parametrize("repo_id", ["../../outside", "a/b", "%2E", "ü", "..."])
+async def test_a_repository_may_have_any_other_name(feed: Feed, runner: Runner, repo_id: str) -> None:
     await runner.run(sync, repo_id=repo_id, feed=feed.url)
     await runner.run(publish, repo_id=repo_id)
     assert len(list((runner.storage / "published").iterdir())) == 1
