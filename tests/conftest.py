@@ -5,6 +5,7 @@
 
 import random
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -17,11 +18,13 @@ from pulp_events.topics import Topics
 from pulp_projections.generations import install
 
 from tests.support.backends import BACKENDS, Backend, chosen_backend
+from tests.support.sample import is_chosen
 
 PARTITIONS = 4
 YUM_EXAMPLES = 12
 LIST_REQUESTS = 250
 SCHEMATHESIS_EXAMPLES = 2
+_LEFT_OUT = pytest.StashKey[list[Path]]()
 
 # A slow example on a busy machine is not a failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,6 +37,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=sorted(BACKENDS),
         help="which Kafka and Postgres: started here (local, the default), the oldest supported versions (oldest), in"
         " containers, or those that PULP_KAFKA and PULP_POSTGRES name (given; the default if both are set)",
+    )
+    parser.addoption(
+        "--sample",
+        type=float,
+        default=1.0,
+        metavar="PART",
+        help="run about this part of the test files, chosen by chance, and all unit and contract tests (default: all)",
+    )
+    parser.addoption(
+        "--sample-seed", type=int, default=random.randrange(10**9), help="which files they are (default: any)"
     )
     parser.addoption(
         "--yum-examples",
@@ -79,6 +92,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=random.randrange(10**9),
         help="where purges are when they are interrupted (default: anywhere)",
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that are not in the sample."""
+    if collection_path.is_dir() or is_chosen(
+        collection_path, config.getoption("--sample"), config.getoption("--sample-seed")
+    ):
+        return None
+    config.stash.setdefault(_LEFT_OUT, []).append(collection_path)
+    return True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left_out = config.stash.get(_LEFT_OUT, [])
+    if left_out:
+        terminalreporter.write_line(
+            f"NOT RUN: {len(left_out)} test files that are not in this sample"
+            f" (--sample {config.getoption('--sample')} --sample-seed {config.getoption('--sample-seed')});"
+            " all run with: ./dev test"
+        )
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
