@@ -3,10 +3,15 @@
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pulp_deploy.folder import DataFolder
 from pulp_deploy.local.processes import Command
 from pulp_deploy.unprivileged import Unprivileged
+
+_METRICS_PORT: Final = "PULP_METRICS_PORT"
+_WORKERS_FROM: Final = 100
+"""How far the ports of the workers' metrics are from the API's, so that they stay when a processor is added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +30,20 @@ class Services:
 
     def processors(self, count: int) -> Iterable[Command]:
         """The given number of processors."""
-        for name in _numbered("processor", count):
-            yield self._command(name, "processor", {"PULP_PROCESSOR_INSTANCE": name})
+        for number, name in enumerate(_numbered("processor", count), 1):
+            yield self._command(name, "processor", {"PULP_PROCESSOR_INSTANCE": name}, metrics=number)
 
     def workers(self, count: int, *, concurrency: int) -> Iterable[Command]:
         """The given number of workers, each of which runs `concurrency` tasks at once."""
-        for name in _numbered("worker", count):
+        for number, name in enumerate(_numbered("worker", count)):
             more = {"PULP_WORKER_NAME": name, "PULP_WORKER_CONCURRENCY": str(concurrency)}
-            yield self._command(name, "worker", more)
+            yield self._command(name, "worker", more, metrics=_WORKERS_FROM + number)
 
-    def _command(self, name: str, command: str, more: Mapping[str, str]) -> Command:
+    def _command(self, name: str, command: str, more: Mapping[str, str], *, metrics: int = 0) -> Command:
+        """`metrics` is how far the port of its metrics is from the one that is asked for."""
+        port = self.environment.get(_METRICS_PORT, "").strip()
+        if port.isdecimal():  # else the process says what is wrong with it
+            more = {**more, _METRICS_PORT: str(int(port) + metrics)}
         return Command(
             name=name,
             arguments=[sys.executable, "-m", "pulp_deploy", command],

@@ -14,7 +14,7 @@ from pulp_events.events import Access, Outcome, Resource, Retry
 from pulp_processor.dispatching.dispatch import Hold
 from pulp_processor.dispatching.waiting import Offer, Order, WaitingTask
 from pulp_projections.migrations import migrate
-from pulp_projections.reading.unblocked import unblocked_at
+from pulp_projections.reading.unblocked import longest_unblocked_s, unblocked_at
 
 from tests.support.assigned import assign
 from tests.support.dispatch_rules import Model
@@ -150,6 +150,11 @@ async def test_it_is_the_moment_at_which_the_rules_let_the_task_begin(
     await write(connection, history)
     found = await unblocked_at(connection, history.rows, unserved_s=UNSERVED_S)
     assert found == {task_id: history.runnable_at.get(task_id) for task_id in history.rows}
+    waiting = [at for task_id, at in history.runnable_at.items() if task_id in history.model.waiting]
+    async with connection.transaction():
+        [(now,)] = await (await connection.execute("select now()")).fetchall()
+        longest_s = await longest_unblocked_s(connection, unserved_s=UNSERVED_S)
+    assert longest_s == (pytest.approx((now - min(waiting)).total_seconds()) if waiting else None)
 
 
 ZOO = Resource("repository", "zoo")

@@ -243,3 +243,12 @@ def test_only_accepted_names_a_task_that_is_run_again() -> None:
     caused = events.event(started().data, causation_id=str(uuid4()))
     _, changes = fold(records([accepted(TASK), caused]), {})
     assert ([task.state for task in changes.created], changes.causes) == ([State.RUNNING], [])
+
+
+def test_ignored_events_are_counted_by_the_reason_that_the_history_gives() -> None:
+    for seed in range(20):
+        log = [*records(story(Random(seed), 5, 200)), garbage(b"no event", 1000)]
+        history, changes = fold(log, {})
+        effects = Counter(row.effect for row in history)
+        assert changes.ignored == {effect: number for effect, number in effects.items() if effect != "applied"}
+        assert len(changes.dead_letters) + len(history) == len(log)

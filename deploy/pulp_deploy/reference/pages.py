@@ -7,7 +7,7 @@ from typing import Final
 from pulp_events import schemas
 
 from pulp_deploy import unknown_settings
-from pulp_deploy.reference import asyncapi, commands, events, exit_codes, http, settings
+from pulp_deploy.reference import asyncapi, commands, events, exit_codes, http, metrics, settings
 
 FOLDER: Final = Path(__file__).parents[3] / "docs" / "reference"
 TOPICS: Final = Path(schemas.__file__).with_name("asyncapi.json")
@@ -16,6 +16,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "events.md": events.text,
     "exit-codes.md": exit_codes.text,
     "http.md": http.text,
+    "metrics.md": metrics.text,
     "settings.md": settings.text,
 }
 

@@ -38,9 +38,11 @@ def _expression() -> LiteralString:
 
 UNBLOCKED_AT: Final = _expression()
 """The SQL of the time, of a row of `tasks t`; its parameter is `unserved_s`."""
-_TIMES: Final = (
-    SQL(load("pulp_projections.reading", "unblocked.sql")["times"]).format(unblocked_at=SQL(UNBLOCKED_AT)).as_bytes()
-)
+_SQL: Final = load("pulp_projections.reading", "unblocked.sql")
+_TIMES: Final = SQL(_SQL["times"]).format(unblocked_at=SQL(UNBLOCKED_AT)).as_bytes()
+_LONGEST: Final = SQL(_SQL["longest"]).format(unblocked_at=SQL(UNBLOCKED_AT)).as_bytes()
+_MOST_EXAMINED: Final = 500
+"""How many of the oldest waiting tasks are examined for the one that has been runnable longest."""
 
 
 async def unblocked_at(
@@ -52,3 +54,13 @@ async def unblocked_at(
     """
     cursor = await connection.execute(_TIMES, {"task_ids": list(task_ids), "unserved_s": unserved_s})
     return dict(await cursor.fetchall())
+
+
+async def longest_unblocked_s(connection: AsyncConnection, *, unserved_s: float) -> float | None:
+    """How long ago the task became runnable that has been so longest, in seconds; None if no task is runnable.
+
+    Only the 500 oldest waiting tasks are examined.
+    """
+    values = {"unserved_s": unserved_s, "most": _MOST_EXAMINED}
+    [(found,)] = await (await connection.execute(_LONGEST, values)).fetchall()
+    return None if found is None else max(0.0, found)

@@ -106,3 +106,14 @@ case when {is_before} and (t.started_at is null or {left_at} <= t.started_at) th
 
 -- times --
 select t.task_id, {unblocked_at} from tasks t where t.task_id = any (%(task_ids)s)
+
+-- longest --
+-- How long ago the task became runnable that has been so longest, in seconds. Only the oldest tasks that wait and are not assigned are
+-- examined, as the time is worked out for each.
+select extract(epoch from now() - min(w.unblocked_at))::float8
+  from (select {unblocked_at} as unblocked_at
+          from (select * from tasks
+                 where state = 'waiting'
+                   and not exists (select from claims c where c.task_id = tasks.task_id and c.released_at is null)
+                 order by accepted_at, partition, accepted_offset
+                 limit %(most)s) t) w

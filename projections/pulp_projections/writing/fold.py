@@ -1,6 +1,6 @@
 """The fold of a batch: from records of one partition to the rows that change. Pure; live and rebuild share it."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -70,6 +70,8 @@ class Changes(NamedTuple):
 
     With whether it is news to them: a worker knows that it has started a task, or ended it successfully.
     """
+    ignored: dict[str, int]
+    """How many events had no effect, by reason."""
 
 
 def task_ids(records: Iterable[Record]) -> set[UUID]:
@@ -94,6 +96,7 @@ class Fold:
         self._causes: list[Cause] = []
         self._ineffective: set[str] = set()
         """Actors that sent an event without effect."""
+        self._ignored: Counter[str] = Counter()
 
     def history(self, records: Iterable[Record]) -> Iterator[HistoryRow]:
         """Decode and fold the records, each when its row is fetched; dead letters have no row.
@@ -123,6 +126,8 @@ class Fold:
                     self._ineffective.add(event.actor)
             else:
                 effect = Reason.UNKNOWN_TYPE
+            if effect != APPLIED:
+                self._ignored[effect] += 1
             yield HistoryRow(record, event, effect)
 
     def evolved(self, task_ids: Set[UUID]) -> dict[UUID, Task]:
@@ -141,7 +146,7 @@ class Fold:
                 workers[task.worker] |= task.state not in _SAID_BY_WORKERS
         workers |= {actor.removeprefix(_WORKER): True for actor in self._ineffective if actor.startswith(_WORKER)}
         counts = _counts(created, updated, known)
-        return Changes(created, updated, self._dead_letters, counts, self._causes, workers)
+        return Changes(created, updated, self._dead_letters, counts, self._causes, workers, dict(self._ignored))
 
 
 def fold(records: Iterable[Record], known: Mapping[UUID, Task]) -> tuple[list[HistoryRow], Changes]:

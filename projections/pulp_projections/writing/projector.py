@@ -31,6 +31,8 @@ _CACHED_TASKS: Final = 20_000
 
 Following = Callable[[], Sequence[Record]]
 """Returns the batch that continues another one; an empty one if it has not arrived yet."""
+OnWritten = Callable[[Sequence[Record], Changes], None]
+"""Told what was committed: the records, without those that had been written before, and what they have changed."""
 
 
 class ReadModelCorrupt(PulpError):
@@ -44,12 +46,20 @@ class Projector:
     `OperationalError`. Without a target it writes the active generation.
     """
 
-    def __init__(self, conninfo: str, partition: int, target: Target | None = None) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        partition: int,
+        target: Target | None = None,
+        *,
+        on_written: OnWritten = lambda _records, _changes: None,
+    ) -> None:
         self.partition = partition
         self.generation = 0
         self.next_offset = 0
         """The position: the offset of the next record."""
         self._conninfo = conninfo
+        self._on_written = on_written
         self._target = target or ActiveGeneration()
         self._small: BatchWriter = small_batch.SmallBatchWriter()
         self._large: BatchWriter = LargeBatchWriter(self._target)
@@ -128,6 +138,7 @@ class Projector:
         self._remember(changes)
         self._is_doubted = False
         self.next_offset = records[-1].offset + 1
+        self._on_written(records, changes)
 
     def _place(self, records: Sequence[Record]) -> Place:
         return Place(self.generation, self.partition, self.next_offset, records[-1].offset + 1)

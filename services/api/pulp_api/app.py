@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from pulp_events.schedule_log import ScheduleLog
 from pulp_events.webhook_log import WebhookLog
 from pulp_runtime.preconditions.watch import Watch
+from pulp_runtime.telemetry.metric import NO_METER, Meter
 from starlette.exceptions import HTTPException
 
 from pulp_api import failures, live_page
@@ -16,6 +17,7 @@ from pulp_api.auditing.audit import Audit
 from pulp_api.edge import Edge
 from pulp_api.limiting.quotas import Quotas
 from pulp_api.logins.authenticator import Authenticator
+from pulp_api.measuring import Gauges
 from pulp_api.repositories import Repositories
 from pulp_api.schedules import Schedules
 from pulp_api.service import Service
@@ -84,6 +86,7 @@ def build(
     task_rights: TaskRights | None = None,
     has_access_log: bool = False,
     hsts_s: int = 0,
+    meter: Meter = NO_METER,
 ) -> FastAPI:
     """The API, made of its parts; the options are those of `Edge`.
 
@@ -106,5 +109,6 @@ def build(
     app.add_exception_handler(RequestValidationError, failures.bad_parameters)
     app.add_exception_handler(HTTPException, failures.http_failed)
     dialects = (PulpTwo(), PulpThree(), front.Outside())
-    app.add_middleware(Edge, dialects=dialects, has_access_log=has_access_log, hsts_s=hsts_s)
+    app.add_middleware(Edge, dialects=dialects, has_access_log=has_access_log, hsts_s=hsts_s, meter=meter)
+    Gauges(service, app.state.quotas, seats, watch).register(meter)
     return app

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ from pulp_projections.reading.positions import Positions
 from pulp_projections.reading.queries import TaskRow
 from pulp_projections.reading.reruns import Reruns, task_and_reruns
 from pulp_projections.stored_tasks import load_tasks
+from pulp_runtime.telemetry.catalog import CANCEL_SECONDS
+from pulp_runtime.telemetry.metric import NO_METER, Meter
 
 from pulp_api.caller import Caller
 from pulp_api.freshness import UNREADABLE, Freshness, behind
@@ -63,6 +66,8 @@ class Canceller:
         connect: Connect,
         writes: RecentWrites,
         clock: Callable[[], datetime],
+        *,
+        meter: Meter = NO_METER,
     ) -> None:
         self._log = log
         self._positions = positions
@@ -70,12 +75,14 @@ class Canceller:
         self._connect = connect
         self._writes = writes
         self._clock = clock
+        self._meter = meter
 
     async def cancel(self, task_id: UUID, caller: Caller, *, reason: str | None = None) -> Cancelled:
         """Ask a task to stop; returns when the task has ended, or after `CANCEL_S`.
 
         Raises `TaskNotFound`, `TaskAlreadyFinal`, `TaskNotCancellable`, `CancelUndecided`, and the log's errors.
         """
+        began_s = time.monotonic()
         lag = await self._freshness.catch_up()
         async with self._connect() as connection:
             task = (await load_tasks(connection, [task_id])).get(task_id)
@@ -83,11 +90,13 @@ class Canceller:
             raise behind(lag) if lag is not None else MissingTask(task_id, None)
         position = await self._ask(task, caller, reason)
         try:
-            return Cancelled(*await self._ended(task_id), position)
+            cancelled = Cancelled(*await self._ended(task_id), position)
         except UNREADABLE as error:
             if position is None:
                 raise
             raise CancelUndecided(task_id, position) from error
+        self._meter.observe(CANCEL_SECONDS, time.monotonic() - began_s)
+        return cancelled
 
     async def request(self, task_ids: Sequence[UUID], caller: Caller, *, reason: str | None = None) -> None:
         """Ask tasks to stop, and return when it is known what each request did. Some may have ended, or go on.

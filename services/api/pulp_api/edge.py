@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pulp_events.ids import new_id
+from pulp_runtime.telemetry.metric import NO_METER, Meter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,9 +37,16 @@ class Edge:
     """
 
     def __init__(
-        self, app: ASGIApp, *, dialects: Sequence[Dialect], has_access_log: bool = False, hsts_s: int = 0
+        self,
+        app: ASGIApp,
+        *,
+        dialects: Sequence[Dialect],
+        has_access_log: bool = False,
+        hsts_s: int = 0,
+        meter: Meter = NO_METER,
     ) -> None:
         self._app = app
+        self._meter = meter
         self._dialects = dialects
         self._has_access_log = has_access_log
         self._hsts = f"max-age={hsts_s}" if hsts_s else ""
@@ -54,15 +62,19 @@ class Edge:
         state = {"correlation_id": correlation_id, "dialect": dialect}
         routed = dialect.routed(scope["path"], scope.get("raw_path", scope["path"].encode()).decode("latin-1"))
         scope = {**scope, "path": routed, "state": {**scope.get("state", {}), **state}}
-        access = AccessLine(scope) if self._has_access_log else None
+        access = AccessLine(scope, self._meter) if self._has_access_log or self._meter.is_on else None
         answer = _Answer(send, scope, self._hsts if scope.get("scheme") == "https" else "", access)
         if not answer.has_body:
             scope = {**scope, "method": "GET"}
+            if access is not None:
+                access.scope = scope
         try:
             await self._answer(scope, headers, receive, answer)
         finally:
             if access is not None:
-                access.write()
+                access.ends()
+                if self._has_access_log:
+                    access.write()
 
     def _dialect_of(self, path: str) -> Dialect:
         return next(dialect for dialect in self._dialects if path.startswith(dialect.prefix))
@@ -111,7 +123,7 @@ class _Answer:
             if message["status"] == 307 and self._is_read:
                 message["status"] = 301  # the redirect to the path with a final slash, as Pulp sends it
             if self._access is not None:
-                self._access.status = message["status"]
+                self._access.begins(message["status"])
         elif not self.has_body:
             if self._is_ended:
                 return

@@ -23,6 +23,9 @@ from pulp_runtime.preconditions import connections
 from pulp_runtime.preconditions.looking import Place, place_of
 from pulp_runtime.preconditions.watch import Watch, watching
 from pulp_runtime.startup import prepare
+from pulp_runtime.telemetry.metered_log import MeteredTimedLog
+from pulp_runtime.telemetry.metric import Meter
+from pulp_runtime.telemetry.serving import metering
 from starlette.types import ASGIApp
 
 from pulp_api.app import build
@@ -59,11 +62,11 @@ async def serve(settings: Settings) -> None:
 
     Raises `DependencyAway`, `TopicMismatch`, `AddressInUse`, `SettingsError`.
     """
-    async with Heartbeat(settings.heartbeat) as heartbeat:
-        await _serve(settings, heartbeat)
+    async with Heartbeat(settings.heartbeat) as heartbeat, metering(settings.metrics, "api") as meter:
+        await _serve(settings, heartbeat, meter)
 
 
-async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
+async def _serve(settings: Settings, heartbeat: Heartbeat, meter: Meter) -> None:
     certificates = None if settings.tls is None else Certificates(settings.tls)
     installed = await prepare(settings, connections.api(settings.connections))
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions, timeout_s=settings.append_timeout_s)
@@ -91,7 +94,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
             await log.start()
             await positions.start()
             service = Service(
-                log=log,
+                log=MeteredTimedLog(log, meter) if meter.is_on else log,
                 connections=lendable,
                 positions=positions,
                 partitions=installed.partitions,
@@ -99,11 +102,12 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
                 queues=settings.queues,
                 unserved_s=settings.unserved_s,
                 listed_s=settings.listed_s,
+                meter=meter,
             )
             schedules = KafkaScheduleLog(log, settings.kafka, settings.topics.schedules)
             subscriptions = KafkaWebhookLog(log, settings.kafka, settings.topics.subscriptions)
             server = Server(
-                _application(settings, service, hub, audit, watch, schedules, subscriptions),
+                _application(settings, service, hub, audit, watch, schedules, subscriptions, meter),
                 hub,
                 settings.keep_alive_s,
                 limits=settings.limits,
@@ -133,13 +137,14 @@ def _application(
     watch: Watch,
     schedules: KafkaScheduleLog,
     subscriptions: KafkaWebhookLog,
+    meter: Meter,
 ) -> ASGIApp:
     app = build(
         service,
         _authenticator(settings, service, audit),
         hub,
         audit,
-        Seats(settings.limits),
+        Seats(settings.limits, meter=meter),
         watch,
         quotas=Quotas(service.connection, settings.quotas, audit),
         schedules=schedules,
@@ -147,6 +152,7 @@ def _application(
         task_rights=TaskRights(service.connection, is_scoped=settings.is_scoped),
         has_access_log=settings.has_access_log,
         hsts_s=settings.hsts_s,
+        meter=meter,
     )
     inner = Forwarding(app, settings.proxies, settings.forwarded) if settings.proxies else app
     return RemoteUser(inner, settings.remote_user) if settings.remote_user.proxies else inner

@@ -160,9 +160,9 @@ async def favicon() -> Response:
 
 @outside.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """There are no metrics yet; the answer tells a monitor what it can read instead."""
+    """Metrics are not shown here, where anybody may ask: a process shows them at the port that it is told."""
     urls = _absolute(request, {name: _FRONT[name] for name in ("readyz", "status")})
-    detail = "Not found. There are no metrics here: readyz and status tell how the service is."
+    detail = "Not found. A process shows its metrics at PULP_METRICS_PORT; readyz and status tell how the service is."
     return json({"detail": detail, **urls}, 404)
 
 

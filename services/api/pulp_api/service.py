@@ -7,6 +7,7 @@ from pulp_events.log import TimedLog
 from pulp_projections.reading.pages import Pages
 from pulp_projections.reading.positions import Positions
 from pulp_runtime.installation import UNSERVED_S
+from pulp_runtime.telemetry.metric import NO_METER, Meter
 
 from pulp_api.canceller import Canceller
 from pulp_api.fairness.connections import Connections
@@ -34,6 +35,7 @@ class Service:
         unserved_s: float = UNSERVED_S,
         listed_s: int = LISTED_S,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        meter: Meter = NO_METER,
     ) -> None:
         self.log = log
         self.positions = positions
@@ -47,7 +49,7 @@ class Service:
         self.writes = RecentWrites()
         self.tasks = TaskReader(self.freshness)
         self.purger = Purger(log, self.freshness, self.connection, clock)
-        self.canceller = Canceller(log, positions, self.freshness, self.connection, self.writes, clock)
+        self.canceller = Canceller(log, positions, self.freshness, self.connection, self.writes, clock, meter=meter)
         self.submitter = Submitter(
             log,
             self.tasks,

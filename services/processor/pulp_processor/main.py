@@ -18,11 +18,14 @@ from pulp_runtime.preconditions.connections import PROCESSOR
 from pulp_runtime.preconditions.looking import place_of
 from pulp_runtime.preconditions.watch import Watch
 from pulp_runtime.startup import prepare
+from pulp_runtime.telemetry.metric import Meter
+from pulp_runtime.telemetry.serving import metering
 from pulp_runtime.tick_submission import MakeTickSubmitter
 
 from pulp_processor.consuming import internals, shutdown
 from pulp_processor.consuming.aiokafka_settings import check_group, refusal
 from pulp_processor.consuming.app import ProcessorApp, group_of
+from pulp_processor.consuming.lag import Lag
 from pulp_processor.consuming.watchdog import watch
 from pulp_processor.dead_letters.publisher import DeadLetterPublisher
 from pulp_processor.delivering.deliverer import Deliverer
@@ -47,8 +50,8 @@ async def serve(
     `stopping` is given, it runs until that is set and does not handle signals. Without `make_submitter` it runs no
     schedules.
     """
-    async with Heartbeat(settings.heartbeat) as heartbeat:
-        await _serve(settings, stopping, heartbeat, make_submitter)
+    async with Heartbeat(settings.heartbeat) as heartbeat, metering(settings.metrics, "processor") as meter:
+        await _serve(settings, stopping, heartbeat, make_submitter, meter)
 
 
 async def _serve(
@@ -56,6 +59,7 @@ async def _serve(
     stopping: asyncio.Event | None,
     heartbeat: Heartbeat,
     make_submitter: MakeTickSubmitter | None,
+    meter: Meter,
 ) -> None:
     internals.install()
     installed = await prepare(settings, PROCESSOR, rights=[AclOperation.READ])
@@ -66,7 +70,8 @@ async def _serve(
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
     async with _instance(settings) as instance, _log_of(settings, installed.partitions) as log:
-        app = ProcessorApp(settings, installed.topic_id)
+        app = ProcessorApp(settings, installed.topic_id, meter=meter)
+        meter.add_source("kafka", Lag(app.in_hand, log.end_offsets).readings)
         reactor = Reactor(
             log,
             settings.postgres,
@@ -79,8 +84,14 @@ async def _serve(
         if make_submitter is not None:
             companions.append(_scheduler(settings, log, installed.partitions, make_submitter))
         dispatcher = Dispatcher(
-            log, settings.postgres, quotas=settings.quotas, unserved_s=settings.unserved_s, companions=companions
+            log,
+            settings.postgres,
+            quotas=settings.quotas,
+            unserved_s=settings.unserved_s,
+            companions=companions,
+            meter=meter,
         )
+        meter.add_source("process", dispatcher.readings)
         publisher = DeadLetterPublisher(settings.kafka, settings.topics, settings.postgres, lambda: app.owned)
         services = [
             reactor.run(),

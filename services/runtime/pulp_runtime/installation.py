@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from pulp_events import security
-from pulp_events.declared_settings import Setting, Several
+from pulp_events.declared_settings import Setting, Several, settings_of
 from pulp_events.defaults import STARTUP_TIMEOUT_S
 from pulp_events.kafka import Servers
 from pulp_events.settings import KAFKA, TOPIC_PREFIX, kafka, topic_prefix
 from pulp_events.topics import Topics
+
+from pulp_runtime.telemetry.settings import MetricsSettings
 
 UNSERVED_S: Final = 300.0
 """How long a task that no worker could run holds back later tasks on its resources, unless a setting says otherwise.
@@ -73,3 +75,6 @@ class Installation:
         Setting("PULP_HEARTBEAT", "The file that the process touches while it is at work, for pulp-tasks-probe."),
     ] = None
     """See `pulp_runtime.heartbeat`."""
+    metrics: Annotated[MetricsSettings, Several(MetricsSettings.read, settings_of(MetricsSettings))] = field(
+        default_factory=MetricsSettings
+    )

@@ -9,10 +9,11 @@ from typing import Final, assert_never
 
 from msgspec import Raw
 from pulp_events.errors import BadInput, LogError
-from pulp_events.events import Data, ErrorCode, Event, Progress, Started
+from pulp_events.events import AttemptFailed, Data, ErrorCode, Event, Finished, Progress, Started
 from pulp_events.ids import new_id
 from pulp_events.log import Log
 from pulp_events.task import FINAL, Position
+from pulp_runtime.telemetry.metric import NO_METER, Meter
 
 from pulp_worker.attempt_parts import (
     AppendAgain,
@@ -42,6 +43,7 @@ from pulp_worker.attempt_parts import (
     is_over,
 )
 from pulp_worker.attempt_state import step
+from pulp_worker.attempt_times import RETRIED, AttemptTimes
 from pulp_worker.claims import Claim, Status
 from pulp_worker.lease import Lease
 from pulp_worker.loading import Loaded
@@ -65,6 +67,7 @@ class Tools:
     grace_s: float
     on_stuck: "Callable[[Attempt], None]"
     """Told when an operation goes on although it was stopped."""
+    meter: Meter = NO_METER
 
 
 class Attempt:
@@ -97,6 +100,7 @@ class Attempt:
         self._run: Run | None = None
         self._reporter: Reporter | None = None
         self._killer: asyncio.TimerHandle | None = None
+        self._times = AttemptTimes(tools.meter, claim.operation)
 
     @property
     def is_over(self) -> bool:
@@ -150,23 +154,28 @@ class Attempt:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case AppendStarted():
-                data = Started(
+                self._times.turn_came()
+                started = Started(
                     attempt=self.claim.attempt,
                     attempt_id=self.claim.attempt_id,
                     worker=self._tools.worker,
                     cancellable=self._loaded.operation.cancellable,
                 )
-                self._spawn(self._append(self._make(data)))
+                self._spawn(self._append(self._make(started)))
             case AppendFinished():
+                self._times.ended(effect.ended.outcome)
                 self._spawn(self._append(self._make(finished(self.claim.attempt_id, effect.ended))))
             case AppendAttemptFailed():
-                self._spawn(self._append(self._make(self._failed(effect.ended))))
+                data = self._failed(effect.ended)
+                self._times.ended(data.outcome if isinstance(data, Finished) else RETRIED)
+                self._spawn(self._append(self._make(data)))
             case AppendAgain():
                 assert self._event is not None
                 self._spawn(self._append(self._event, after_s=_RETRY_S))
             case RunOperation():
                 self._start()
             case AskToStop():
+                self._times.asked_to_stop()
                 if self._run is not None:  # it may have failed to start
                     self._run.cancel()
                     self._killer = asyncio.get_running_loop().call_later(self._tools.grace_s, self.feed, GraceOver())
@@ -176,7 +185,7 @@ class Attempt:
             case _:
                 assert_never(effect)
 
-    def _failed(self, ended: Ended) -> Data:
+    def _failed(self, ended: Ended) -> AttemptFailed | Finished:
         return attempt_failed(self.claim.attempt_id, ended, self.claim.attempts, datetime.now(UTC))
 
     async def _append(self, event: Event, *, after_s: float = 0) -> None:
@@ -206,6 +215,7 @@ class Attempt:
             self.see(*self._seen)
 
     def _start(self) -> None:
+        self._times.began()
         try:
             reporter = self._reporter = Reporter(self._report)
             run = start(self._loaded, self.claim, reporter, self._tools.surroundings, self._get_stuck)
@@ -228,6 +238,7 @@ class Attempt:
 
     def _stopped(self) -> None:
         self._run = None
+        self._times.stopped()
         if self._killer is not None:
             self._killer.cancel()
 

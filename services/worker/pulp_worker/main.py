@@ -20,6 +20,9 @@ from pulp_runtime.preconditions.connections import WORKER
 from pulp_runtime.preconditions.looking import look_here, place_of
 from pulp_runtime.preconditions.watch import watching
 from pulp_runtime.startup import prepare
+from pulp_runtime.telemetry.metered_log import MeteredLog
+from pulp_runtime.telemetry.metric import Meter
+from pulp_runtime.telemetry.serving import metering
 
 from pulp_worker.belongings import OperationThreads, own_threads_and_processes, show_own_tasks
 from pulp_worker.guard import owner_of
@@ -58,11 +61,11 @@ async def serve(settings: Settings) -> None:
     ends if it has been told to. Raises `PulpError` for a fault at start, and `NameInUse` when another worker has taken
     its name.
     """
-    async with Heartbeat(settings.heartbeat) as heartbeat:
-        await _serve(settings, heartbeat)
+    async with Heartbeat(settings.heartbeat) as heartbeat, metering(settings.metrics, "worker") as meter:
+        await _serve(settings, heartbeat, meter)
 
 
-async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
+async def _serve(settings: Settings, heartbeat: Heartbeat, meter: Meter) -> None:
     started = ProcessStart.here()
     _share_process()
     operations = load_operations(settings.modules)
@@ -80,7 +83,16 @@ async def _serve(settings: Settings, heartbeat: Heartbeat) -> None:
     operations |= built_in(settings, log)
     watchdog = Watchdog()
     last_word = partial(log.append_from_thread, timeout_s=_LAST_WORD_S)
-    worker = Worker(settings, operations, log=log, last_word=last_word, pulse=watchdog.pulse, on_begin=watchdog.start)
+    worker = Worker(
+        settings,
+        operations,
+        log=MeteredLog(log, meter) if meter.is_on else log,
+        last_word=last_word,
+        pulse=watchdog.pulse,
+        on_begin=watchdog.start,
+        meter=meter,
+    )
+    meter.add_source("process", worker.readings)
     try:
         await log.start_appending()
         await worker.start()

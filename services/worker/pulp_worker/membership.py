@@ -9,6 +9,8 @@ from typing import Final
 import psycopg
 from pulp_projections.away import ANY, AWAY, keep_trying, reason_of
 from pulp_runtime.startup import DependencyAway
+from pulp_runtime.telemetry.catalog import HEARTBEAT_SECONDS, HEARTBEATS_FAILED, LEASES_LOST
+from pulp_runtime.telemetry.metric import NO_METER, Meter
 
 from pulp_worker.claims import Claims
 from pulp_worker.closing import Closing
@@ -35,6 +37,7 @@ class Membership:
         claims: Claims,
         holds: Holds,
         closing: Closing,
+        meter: Meter = NO_METER,
     ) -> None:
         self.timeline = ""
         """Of the server that has all of this worker's claims."""
@@ -46,6 +49,7 @@ class Membership:
         self._claims = claims
         self._holds = holds
         self._closing = closing
+        self._meter = meter
         self._has_failed_to_put_back = False
 
     async def take_name(self) -> None:
@@ -95,12 +99,14 @@ class Membership:
                 async with asyncio.timeout(max(0.05, self._lease.left_s)):
                     timeline = await self._registration.heartbeat()
             except (psycopg.Error, TimeoutError) as error:
+                self._meter.count(HEARTBEATS_FAILED)
                 _log.warning("no heartbeat: %s", reason_of(error) or "Postgres did not answer in time")
                 continue
             if timeline is None:
                 await self._lose_lease()
                 continue
             self._lease.renew(sent_at_s)
+            self._meter.observe(HEARTBEAT_SECONDS, self._lease.now() - sent_at_s)
             for attempt in self._holds.attempts:
                 attempt.extend()
             if self._registration.has_holds and not self._holds.attempts:
@@ -148,6 +154,7 @@ class Membership:
                 attempt.lose()
 
     async def _lose_lease(self) -> None:
+        self._meter.count(LEASES_LOST)
         attempts = self._holds.attempts
         for attempt in attempts:
             attempt.lose()

@@ -13,6 +13,8 @@ from pulp_events.events import ErrorCode
 from pulp_events.log import Log
 from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.plans import BY_KEYS
+from pulp_runtime.telemetry.catalog import LEASE_LEFT, OPERATING, SLOTS
+from pulp_runtime.telemetry.metric import NO_METER, Meter, Reading
 
 from pulp_worker.attempt import Attempt, Tools
 from pulp_worker.blaming import LastWord, blame, give_up, no_last_word, tell_stuck
@@ -51,6 +53,7 @@ class Worker:
         last_word: LastWord = no_last_word,
         pulse: Callable[[float], None] = lambda _: None,
         on_begin: Callable[[], None] = lambda: None,
+        meter: Meter = NO_METER,
     ) -> None:
         """`last_word` appends an event from a thread while the loop is blocked.
 
@@ -81,6 +84,7 @@ class Worker:
             ),
             grace_s=settings.grace_s,
             on_stuck=self._note_stuck,
+            meter=meter,
         )
         self._holds = Holds(operations, tools, may_begin=self._may_begin, on_change=lambda: self._closing.wake())
         self._closing = Closing(self._claims, lambda: self._holds.attempts)
@@ -93,6 +97,7 @@ class Worker:
             claims=self._claims,
             holds=self._holds,
             closing=self._closing,
+            meter=meter,
         )
         self._last_word = last_word
         self._guard = Guard(
@@ -113,6 +118,15 @@ class Worker:
     def postgres_clock(self) -> ServerClock:
         """How far Postgres's clock is off, measured by heartbeats."""
         return self._registration.postgres_clock
+
+    async def readings(self) -> list[Reading]:
+        """The gauges of its slots and its lease."""
+        operating = sum(attempt.is_operating for attempt in self._holds.attempts)
+        return [
+            Reading(SLOTS, self._settings.concurrency),
+            Reading(OPERATING, operating),
+            Reading(LEASE_LEFT, max(0.0, self._lease.left_s)),
+        ]
 
     async def start(self) -> None:
         """Register; nothing is assigned to the worker before. Raises `NameInUse` if the name's holder is alive.

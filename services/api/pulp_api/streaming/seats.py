@@ -4,6 +4,8 @@ from collections import Counter
 from typing import Final
 
 from pulp_events.errors import PulpError
+from pulp_runtime.telemetry.catalog import STREAMS_REFUSED
+from pulp_runtime.telemetry.metric import NO_METER, Meter
 
 from pulp_api.front.addresses import site_of
 from pulp_api.front.limits import Limits
@@ -22,8 +24,9 @@ class NoSeat(PulpError):
 class Seats:
     """Counts the open event streams."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, meter: Meter = NO_METER) -> None:
         self._limits = limits
+        self._meter = meter
         self._taken = 0
         self._sites: Counter[str] = Counter()
 
@@ -35,10 +38,12 @@ class Seats:
         site = site_of(address or "")
         limits = self._limits
         if self._sites[site] >= limits.streams_per_address:
+            self._meter.count(STREAMS_REFUSED)
             raise TooManyStreams(
                 f"{limits.streams_per_address} event streams are open to your address, as many as one may have"
             )
         if self._taken >= limits.streams:
+            self._meter.count(STREAMS_REFUSED)
             raise NoSeat(f"{limits.streams} event streams are open, as many as there may be: try again later")
         self._taken += 1
         self._sites[site] += 1

@@ -13,10 +13,12 @@ from pulp_events.errors import LogUnavailable, OffsetOutOfRange, TopicMismatch
 from pulp_events.kafka import Kafka
 from pulp_events.reader import Record
 from pulp_runtime.heap import give_back
+from pulp_runtime.telemetry.metric import NO_METER, Meter
 
 from pulp_processor.consuming.aiokafka_settings import faust_credentials
 from pulp_processor.consuming.flow import FlowControl, NextFetch
 from pulp_processor.consuming.internals import SCHEME, AppWithoutFolders
+from pulp_processor.consuming.lag import InHand
 from pulp_processor.consuming.undecodable_headers import read_with_librdkafka
 from pulp_processor.consuming.watchdog import PartitionProgress
 from pulp_processor.consuming.writer import PartitionWriter
@@ -36,7 +38,7 @@ class ProcessorApp(AppWithoutFolders):
     positions in Postgres belong. Call `internals.install` before the app starts.
     """
 
-    def __init__(self, settings: Settings, topic_id: str) -> None:
+    def __init__(self, settings: Settings, topic_id: str, *, meter: Meter = NO_METER) -> None:
         kafka = Kafka.of(settings.kafka)
         super().__init__(
             group_of(settings),
@@ -61,6 +63,7 @@ class ProcessorApp(AppWithoutFolders):
         """Called after every commit."""
         self.writers: dict[int, PartitionWriter] = {}
         self._topic_id = topic_id
+        self._meter = meter
         self._kafka = admin.connect(settings.kafka)
         self._flow = FlowControl(settings.batch_records)
         self._capacity = asyncio.Event()
@@ -81,6 +84,10 @@ class ProcessorApp(AppWithoutFolders):
             partition: PartitionProgress(writer.next_offset, writer.is_waiting_for_postgres)
             for partition, writer in self.writers.items()
         }
+
+    def in_hand(self) -> dict[int, InHand]:
+        """What the writers have committed and received, where their positions are known."""
+        return {partition: writer.in_hand() for partition, writer in self.writers.items() if writer.is_located}
 
     async def watch_topic(self, period_s: float) -> Never:
         """Check forever that the topic was not created anew, which offsets do not show. Raises `TopicMismatch`."""
@@ -124,7 +131,7 @@ class ProcessorApp(AppWithoutFolders):
         for partition in self.owned - partitions:
             self._close(self.writers.pop(partition))
         for partition in partitions - self.owned:
-            self.writers[partition] = PartitionWriter(self.settings.postgres, partition, self)
+            self.writers[partition] = PartitionWriter(self.settings.postgres, partition, self, meter=self._meter)
         for writer in self.writers.values():
             writer.pause()
         self._seeking = asyncio.create_task(self._seek_to_positions(), name="seek-to-positions")

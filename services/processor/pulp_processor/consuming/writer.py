@@ -13,11 +13,23 @@ from pulp_events.errors import PulpError
 from pulp_events.reader import Record
 from pulp_projections.away import keep_trying, reason_of
 from pulp_projections.writing import small_batch
+from pulp_projections.writing.fold import Changes
 from pulp_projections.writing.projector import Projector
 from pulp_projections.writing.target import OutOfPlace
+from pulp_runtime.telemetry.catalog import (
+    BATCH_EVENTS,
+    COMMIT_SECONDS,
+    DEAD,
+    DELAY_SECONDS,
+    IGNORED,
+    PROJECTED,
+    READ_AGAIN,
+)
+from pulp_runtime.telemetry.metric import NO_METER, Meter
 
 from pulp_processor.consuming.flow import FEW_RECORDS, WriterLoad
 from pulp_processor.consuming.internals import Batch
+from pulp_processor.consuming.lag import InHand
 
 _MOST_SEEKS: Final = 5
 """In a row, without a commit between them."""
@@ -75,7 +87,7 @@ class PartitionWriter:
     they are committed together with those that follow.
     """
 
-    def __init__(self, conninfo: str, partition: int, listener: WriterListener) -> None:
+    def __init__(self, conninfo: str, partition: int, listener: WriterListener, *, meter: Meter = NO_METER) -> None:
         self.partition = partition
         self.epoch = 0
         """How often reading has started over. An out-of-place batch from an earlier epoch is dropped silently."""
@@ -84,12 +96,14 @@ class PartitionWriter:
         self.seeks = 0
         """How often a batch was out of place, so that reading started over."""
         self._listener = listener
-        self._projector = Projector(conninfo, partition)
+        self._meter = meter
+        self._projector = Projector(conninfo, partition, on_written=self._count)
         self._queue: deque[_Queued] = deque()
         self._filled = asyncio.Event()
         self._lock = asyncio.Lock()
         self._in_flight = 0
         self._in_flight_since_s = 0.0
+        self._in_flight_from_ms = 0
         self._is_closing = False
         self._is_paused = True
         self._seeks_in_a_row = 0
@@ -117,6 +131,12 @@ class PartitionWriter:
             in_flight=self._in_flight,
             in_flight_s=time.monotonic() - self._in_flight_since_s if self._in_flight else 0.0,
         )
+
+    def in_hand(self) -> InHand:
+        """How far it is, and since when the oldest record waits that it has received."""
+        if self._in_flight:
+            return InHand(self.next_offset, self._in_flight_from_ms)
+        return InHand(self.next_offset, self._queue[0].records[0].timestamp_ms if self._queue else None)
 
     def pause(self) -> None:
         """Ask for no batches until `resume`: the position to read from is not known yet."""
@@ -188,6 +208,7 @@ class PartitionWriter:
 
     async def _write(self, batch: _Queued) -> None:
         self._in_flight, self._in_flight_since_s = len(batch.records), time.monotonic()
+        self._in_flight_from_ms = batch.records[0].timestamp_ms
         try:
             await self._with_retries(lambda: self._projector.project(batch.records, lambda: self._following(batch)))
         except OutOfPlace as error:
@@ -195,9 +216,21 @@ class PartitionWriter:
                 await self._read_again(error)
         else:
             self._seeks_in_a_row = 0
+            self._meter.observe(COMMIT_SECONDS, time.monotonic() - self._in_flight_since_s)
             self._listener.on_committed()
         finally:
             self._in_flight = 0
+
+    def _count(self, records: Sequence[Record], changes: Changes) -> None:
+        """A batch is committed."""
+        meter = self._meter
+        meter.observe(BATCH_EVENTS, len(records))
+        meter.observe(DELAY_SECONDS, max(0.0, time.time() - records[0].timestamp_ms / 1000))
+        meter.count(PROJECTED, str(self.partition), by=len(records))
+        for reason, number in changes.ignored.items():
+            meter.count(IGNORED, str(reason), by=number)
+        if changes.dead_letters:
+            meter.count(DEAD, by=len(changes.dead_letters))
 
     def _following(self, batch: _Queued) -> Sequence[Record]:
         if self._queue and _continues(self._queue[0], batch.epoch, batch.records):
@@ -206,6 +239,7 @@ class PartitionWriter:
 
     async def _read_again(self, error: OutOfPlace) -> None:
         self.seeks += 1
+        self._meter.count(READ_AGAIN)
         self._seeks_in_a_row += 1
         if self._seeks_in_a_row > _MOST_SEEKS:
             raise NoProgress(

@@ -18,6 +18,8 @@ from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.channels import DISPATCH, ELECTION, POSITIONS, WORKERS
 from pulp_projections.connection import connect
 from pulp_projections.notices import Notices
+from pulp_runtime.telemetry.catalog import ELECTED
+from pulp_runtime.telemetry.metric import NO_METER, Meter, Reading
 
 from pulp_processor.dispatching.elected import Elected
 from pulp_processor.dispatching.tables import (
@@ -63,6 +65,7 @@ class Dispatcher:
         unserved_s: float,
         clock_s: Callable[[], float] = time.monotonic,
         companions: Sequence[Callable[[], Coroutine[Any, Any, Never]]] = (),
+        meter: Meter = NO_METER,
     ) -> None:
         """`quotas` are the settings of the roles. See `UNSERVED_S` for `unserved_s`.
 
@@ -74,11 +77,17 @@ class Dispatcher:
         self._unserved_s = unserved_s
         self._clock_s = clock_s
         self._companions = companions
+        self._meter = meter
+        self._is_elected = False
         self._holder = f"{socket.gethostname()}:{os.getpid()} {uuid4()}"
         self._wake = asyncio.Event()
         self._released: set[UUID] = set()
         """Holds whose claims were ended or released since the last look."""
         self._are_workers_due = False
+
+    async def readings(self) -> list[Reading]:
+        """Its gauge."""
+        return [Reading(ELECTED, float(self._is_elected))]
 
     async def run(self) -> Never:
         """Be elected and dispatch, for ever; wait while Kafka or Postgres is away. Cancel it to stop: it resigns."""
@@ -95,6 +104,7 @@ class Dispatcher:
             await self._until_elected(tables)
             _log.info("elected to dispatch", extra={"epoch": tables.epoch})
             has_resigned = False
+            self._is_elected = True
             try:
                 async with self._listening(tables.epoch) as listening:
                     dispatching = asyncio.create_task(self._dispatch_always(tables))
@@ -119,6 +129,8 @@ class Dispatcher:
                 if not has_resigned:
                     await self._resign(tables.epoch)
                 raise
+            finally:
+                self._is_elected = False
 
     async def _until_elected(self, tables: DispatchTables) -> None:
         if await tables.elect():
@@ -174,7 +186,7 @@ class Dispatcher:
 
     async def _dispatch(self, tables: DispatchTables) -> Never:
         self._released.clear()
-        elected = Elected(tables, self._quotas, self._unserved_s, self._clock_s)
+        elected = Elected(tables, self._quotas, self._unserved_s, self._clock_s, meter=self._meter)
         await elected.begin()
         looked_at_s = rested_at_s = seldom_at_s = self._clock_s()
         while True:

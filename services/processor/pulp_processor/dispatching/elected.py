@@ -9,6 +9,8 @@ from uuid import UUID
 from pulp_accounts.quotas import DEFAULTS, quota_of
 from pulp_accounts.users import Role
 from pulp_events.task import State
+from pulp_runtime.telemetry.catalog import CLAIM_SECONDS, WAIT_SECONDS
+from pulp_runtime.telemetry.metric import NO_METER, Meter
 
 from pulp_processor.dispatching.backing_off import BackingOff
 from pulp_processor.dispatching.dispatch import Assignment, Dispatch
@@ -30,11 +32,14 @@ class Elected:
         quotas: Mapping[Role, str],
         unserved_s: float,
         clock_s: Callable[[], float] = time.monotonic,
+        *,
+        meter: Meter = NO_METER,
     ) -> None:
         """`quotas` are the settings of the roles. See `UNSERVED_S` for `unserved_s`."""
         self.core = Dispatch()
         self.backing_off = BackingOff(clock_s)
         self._tables = tables
+        self._meter = meter
         self._quotas = quotas
         self._unserved_s = unserved_s
         self._generation = 0
@@ -154,7 +159,10 @@ class Elected:
         return found
 
     async def _write(self, ending: Ending, assignments: Sequence[Assignment]) -> None:
+        began_s = time.perf_counter()
         written = await self._tables.write(ending, assignments, self._workers)
+        if assignments and self._meter.is_on:
+            self._measure(assignments, written.claimed, time.perf_counter() - began_s)
         if written.ended != set(ending.hold_ids):
             raise Doubt("a slot is in use that seemed free")
         gone: list[UUID] = []
@@ -165,6 +173,12 @@ class Elected:
                 gone.append(one.hold_id)  # some of them have been cancelled meanwhile
         if gone:
             await self._end(gone)
+
+    def _measure(self, assignments: Sequence[Assignment], claimed: Collection[UUID], took_s: float) -> None:
+        self._meter.observe(CLAIM_SECONDS, took_s)
+        now_s = time.time()
+        for task in (task for one in assignments for task in one.tasks if task.task_id in claimed):
+            self._meter.observe(WAIT_SECONDS, max(0.0, now_s - task.order.accepted_at.timestamp()), task.offer.queue)
 
     def _succeed(self, facts: TaskFacts) -> None:
         """Count the hold as free if it was its last task: it ends with the next write, before anything is assigned."""

@@ -1,0 +1,50 @@
+"""A log whose appends are measured."""
+
+import time
+
+from pulp_events.codec import type_of
+from pulp_events.errors import PulpError
+from pulp_events.events import Event
+from pulp_events.log import Log, TimedLog
+from pulp_events.task import Position
+
+from pulp_runtime.telemetry.catalog import APPEND_FAILURES, APPEND_SECONDS
+from pulp_runtime.telemetry.metric import Meter
+
+_PREFIX = "org.pulpproject.task."
+
+
+class MeteredLog:
+    """A `Log` that measures how long each append takes, and does the rest as the log that it is given."""
+
+    def __init__(self, log: Log, meter: Meter) -> None:
+        self._log = log
+        self._meter = meter
+
+    async def append(self, event: Event, partition: int) -> Position:
+        """See `Log.append`."""
+        kind = type_of(event).removeprefix(_PREFIX)
+        began_s = time.perf_counter()
+        try:
+            position = await self._log.append(event, partition)
+        except PulpError:
+            self._meter.count(APPEND_FAILURES, kind)
+            raise
+        self._meter.observe(APPEND_SECONDS, time.perf_counter() - began_s, kind)
+        return position
+
+    async def end_offsets(self) -> dict[int, int]:
+        """See `Log.end_offsets`."""
+        return await self._log.end_offsets()
+
+
+class MeteredTimedLog(MeteredLog):
+    """The same for a `TimedLog`."""
+
+    def __init__(self, log: TimedLog, meter: Meter) -> None:
+        super().__init__(log, meter)
+        self._timed = log
+
+    async def offsets_since(self, timestamp_ms: int) -> dict[int, int]:
+        """See `TimedLog.offsets_since`."""
+        return await self._timed.offsets_since(timestamp_ms)
