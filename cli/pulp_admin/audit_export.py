@@ -133,7 +133,7 @@ class ExportFiles:
 
 @click.command(
     epilog=examples(
-        "pulp-admin audit export --to november.jsonl --since 2026-11-01 --until 2026-12-01",
+        "pulp-admin audit export --to november.jsonl --since 2026-11-01",
         "pulp-admin audit export --to jo.csv --who jo",
         "pulp-admin audit export --to november.jsonl --resume",
     )
@@ -144,11 +144,12 @@ class ExportFiles:
 @click.option("--resume", is_flag=True, help="Continue an export to FILE that was cut, with its filters.")
 @with_app
 def export(app: App, to: Path | None, format_: str | None, resume: bool, **options: Any) -> None:
-    """Export events of all tasks as JSON Lines, CSV or Parquet, up to those that are there now.
+    """Export events of all tasks as JSON Lines, CSV or Parquet.
 
-    FILE appears once it is complete; until then FILE.part grows. An export that was cut, also by a kill or a full disk,
-    is continued by --resume: no event is lost, and none is there twice. CSV leaves out the whole event, and has an
-    apostrophe before what a spreadsheet would take for a formula.
+    It ends with the last event that is there when it begins. FILE appears once it is complete; until then FILE.part
+    grows. An export that was cut, also by a kill or a full disk, is continued by --resume: no event is lost, and
+    none is there twice. CSV leaves out the whole event, and has an apostrophe before what a spreadsheet would take
+    for a formula.
     """
     if to is None:
         if resume or format_ == "parquet":

@@ -7,12 +7,14 @@ import click
 from pulp_console.asking import confirm, yes_option
 from pulp_console.exits import DATA
 from pulp_console.groups import examples
+from pulp_console.ids import TaskId
 from pulp_console.output import hint, show
 from pulp_console.times import duration_of
 
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
 from pulp_admin.errors import Failure
+from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.subscription_pages import (
     ALL,
     find_subscription,
@@ -46,7 +48,7 @@ class OverlapType(click.ParamType):
     epilog=examples(
         "pulp-admin subscriptions create chat https://chat.example.org/pulp \\",
         "    --type finished --operation sync > secret",
-        "pulp-admin subscriptions create audit https://a.example.org/ --since beginning",
+        "pulp-admin subscriptions create bill https://a.example.org/ --since 24h",
     )
 )
 @click.argument("name")
@@ -63,16 +65,18 @@ class OverlapType(click.ParamType):
 @click.option("--resource", "resources", multiple=True, metavar="TYPE:ID", help="Events of tasks that use it.")
 @click.option("--actor", "actors", multiple=True, metavar="user:NAME", help="Events of tasks that this user submitted.")
 @click.option("--group", "groups", multiple=True, metavar="ID", help="Events of tasks of this group.")
-@click.option("--task-id", "tasks", multiple=True, metavar="ID", help="Events of this task.")
+@click.option("--task-id", "tasks", multiple=True, type=TASK_ID, metavar="ID", help="Events of this task.")
 @click.option("--since", metavar="WHEN", default="now", show_default=True, help=f"From where on: {_SINCE}.")
 @with_app
-def create(app: App, name: str, url: str, since: str, **options: tuple[str, ...]) -> None:
+def create(app: App, name: str, url: str, since: str, tasks: tuple[TaskId, ...], **options: tuple[str, ...]) -> None:
     """Create a subscription, and print its secret. Nothing shows it again.
 
     Events of the tasks that you may see are sent to URL as CloudEvents, signed with the secret by Standard Webhooks. An
     option may be repeated: then one of its values has to fit. All options have to fit.
     """
     wanted = {field: list(values) for field, values in options.items() if values}
+    if tasks:
+        wanted["tasks"] = [resolve(app.client, each) for each in tasks]
     body: dict[str, Any] = {"name": name, "url": url, "since": since, **({"filter": wanted} if wanted else {})}
     made = dict(app.client.create(ALL, body))
     show(app.output, made, lambda: [made["secret"]])

@@ -23,7 +23,19 @@ _SERVER: Final = (
         "platformdirs",
     ),
     *("precis_i18n", "psutil", "psycopg", "psycopg_pool"),
-    *("pulp_console", "rich", "rpm_rs", "sniffio", "starlette", "tzdata", "uvicorn", "uvloop", "yaml"),
+    *(
+        "pulp_console",
+        "pulp_web",
+        "rich",
+        "rpm_rs",
+        "sniffio",
+        "standardwebhooks",
+        "starlette",
+        "tzdata",
+        "uvicorn",
+        "uvloop",
+        "yaml",
+    ),
 )
 EXTRAS: Final[Mapping[str, str]] = dict.fromkeys(_SERVER, "server") | dict.fromkeys(_LOCAL, "deploy")
 """The smallest extra of pulp-tasks that installs a package, by the package's import name."""

@@ -22,7 +22,7 @@ _ANSWER_S: Final = 10.0
 _REBALANCING: Final = frozenset(
     (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID)
 )
-"""A commit is refused by these while members come and go: what the member still has is committed after the rebalance."""
+"""A commit is refused by these while members come and go; it is tried again after the rebalance."""
 _REBALANCE_S: Final = 10.0
 """How long a commit waits for the end of a rebalance."""
 

@@ -18,6 +18,7 @@ from pulp_events import audit, codec, schemas, task
 from pulp_events.events import Access, Data, Outcome
 from pulp_events.findings import Severity
 from pulp_events.task import FINAL, Reason, State
+from pulp_events.webhook import WebhookState
 from pulp_projections import grants, migrations
 from pulp_runtime.preconditions import watch
 
@@ -142,7 +143,9 @@ def test_the_document_of_the_output_has_every_state() -> None:
     v2 = [v2_words.WORDS.get(state, state.value) for state in State]
     v3 = [tasks.WORDS.get(state) for state in State]
     enums = re.findall(r"\bstate: \{enum: \[(.*)\]\}", text)
-    assert [words.split(", ") for words in enums] == [[word for word in v2 if word != "cancelling"], v2, v3]
+    subscriptions, *of_tasks = [words.split(", ") for words in enums]
+    assert subscriptions == [state.value for state in WebhookState]
+    assert of_tasks == [[word for word in v2 if word != "cancelling"], v2, v3]
 
 
 def test_the_fault_suite_knows_every_final_state() -> None:

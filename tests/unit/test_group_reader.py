@@ -56,7 +56,7 @@ def member(monkeypatch: pytest.MonkeyPatch, *refusals: int) -> tuple[GroupReader
     monkeypatch.setattr(client, "subscribe", subscribe, raising=False)
     monkeypatch.setattr(group_reader, "Consumer", made)
     reader = GroupReader(Kafka("127.0.0.1:1"), "t", "id", "g", dict, lambda _: None)
-    reader._next = {0: 0, 1: 0}  # noqa: SLF001  # what an assignment would have left
+    reader._next = {0: 0, 1: 0}  # what an assignment would have left
     return reader, client, callbacks
 
 

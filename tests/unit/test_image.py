@@ -27,7 +27,7 @@ def unmet(wanted: list[str], versions: dict[str, str]) -> list[str]:
     return [
         text
         for text in wanted
-        if (each := Requirement(text)).name not in ("pulp-tasks", "pulp-admin")
+        if (each := Requirement(text)).name not in ("pulp-tasks", "pulp-admin", "pulp-tasks-web")
         and not (each.name in versions and each.specifier.contains(versions[each.name]))
     ]
 

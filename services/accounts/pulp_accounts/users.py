@@ -25,8 +25,8 @@ class Role(StrEnum):
     VIEWER = "viewer"
     OPERATOR = "operator"
     SUBMITTER = "submitter"
-    ADMIN = "admin"
     AUDITOR = "auditor"
+    ADMIN = "admin"
 
 
 def common_role(one: Role, other: Role) -> Role:

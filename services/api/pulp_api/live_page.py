@@ -71,7 +71,7 @@ class Files:
     def at(self, path: str) -> File | None:
         """The file at a path below `ROOT`; each path of a view is the page itself. None if there is no such file."""
         found = self._files.get(path)
-        is_view = "." not in path.rpartition("/")[2] and not path.startswith("assets/")
+        is_view = "." not in path.rpartition("/")[2] and path.partition("/")[0] != "assets"
         return self._files.get(_INDEX) if found is None and is_view else found
 
 

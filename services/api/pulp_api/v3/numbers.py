@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from pulp_events.errors import LogError
+from pulp_events.task import Position
 from pulp_projections.reading import queries, statistics, trust
 
 from pulp_api.authenticated_call import Authenticated
@@ -101,7 +102,7 @@ async def list_dead_letters(call: Authenticated, request: Request) -> Response:
         rows, total = await trust.dead_letters(connection, limit=limit, offset=offset)
     results = [
         {
-            "position": f"{row.partition}:{row.offset}",
+            "position": str(Position(row.partition, row.offset)),
             "time": instant(row.time),
             "reason": row.reason,
             "published": row.is_published,
