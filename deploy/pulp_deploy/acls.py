@@ -15,6 +15,7 @@ class Role(StrEnum):
     API = "api"
     PROCESSOR = "processor"
     WORKER = "worker"
+    TRANSPARENCY = "transparency"
     READER = "reader"
     OPERATOR = "operator"
 
@@ -23,14 +24,15 @@ DESCRIPTIONS: Final[Mapping[Role, str]] = {
     Role.API: "`pulp-tasks api`",
     Role.PROCESSOR: "`pulp-tasks processor`, `rebuild`, `verify`",
     Role.WORKER: "`pulp-tasks worker`",
+    Role.TRANSPARENCY: "`pulp-tasks transparency`, `audit verify`, `audit copy`",
     Role.READER: "subscribers, `pulp-tasks events tail`, `verify`",
     Role.OPERATOR: "`pulp-tasks topics`, `dead-letters retry`, `users`, `audit`, `events tail`",
 }
 
 
 class Right(NamedTuple):
-    """One operation on one resource. A topic is named by `{events}`, `{dead_letters}`, `{audit}`, `{schedules}` or
-    `{subscriptions}`.
+    """One operation on one resource. A topic is named by `{events}`, `{dead_letters}`, `{audit}`, `{schedules}`,
+    `{subscriptions}` or `{checkpoints}`.
     """
 
     resource: str
@@ -50,6 +52,7 @@ _DEAD_LETTERS: Final = "{dead_letters}"
 _AUDIT: Final = "{audit}"
 _SCHEDULES: Final = "{schedules}"
 _SUBSCRIPTIONS: Final = "{subscriptions}"
+_CHECKPOINTS: Final = "{checkpoints}"
 
 RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
     Role.API: (
@@ -80,10 +83,16 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _EVENTS, "Write", "starts, progress and ends of tasks"),
         Right("topic", _EVENTS, "DescribeConfigs", "to see that Kafka deletes no events"),
     ),
+    Role.TRANSPARENCY: (
+        Right("topic", _EVENTS, "Read", "every record, in order; without a consumer group"),
+        Right("topic", _CHECKPOINTS, "Read", "what was published last, which the log must not contradict"),
+        Right("topic", _CHECKPOINTS, "Write", "each new checkpoint"),
+    ),
     Role.READER: (
         Right("topic", _EVENTS, "Read", "every event; without a consumer group"),
         Right("topic", _SCHEDULES, "Read", "every event of a schedule"),
         Right("topic", _SUBSCRIPTIONS, "Read", "every event of a subscription"),
+        Right("topic", _CHECKPOINTS, "Read", "every checkpoint of the log"),
     ),
     Role.OPERATOR: (
         Right("topic", _EVENTS, "Create", "`topics create`"),
@@ -103,6 +112,9 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _SUBSCRIPTIONS, "Create", "`topics create`"),
         Right("topic", _SUBSCRIPTIONS, "Describe", "`topics list`"),
         Right("topic", _SUBSCRIPTIONS, "AlterConfigs", "`topics mend`"),
+        Right("topic", _CHECKPOINTS, "Create", "`topics create`"),
+        Right("topic", _CHECKPOINTS, "Read", "`doctor` and `audit status` tell how far the log is"),
+        Right("topic", _CHECKPOINTS, "AlterConfigs", "`topics mend`"),
     ),
 }
 """Read and Write include Describe. Idempotent producers need no right of their own since Kafka 3.0."""

@@ -25,12 +25,12 @@ DANGEROUS: Final = 2
 
 MEANINGS: Final[Mapping[int, str]] = {
     0: "yes",
-    DIFFERENT: "the read model and the log differ; a check of the demonstration failed; the answer to a question is no;"
+    DIFFERENT: "the read model and the log differ; a record, a tile or a checkpoint was altered; a check of the demonstration failed; the answer to a question is no;"
     " `doctor`: there are warnings",
     DANGEROUS: "`doctor`: there are faults",
     USAGE: "the command line is wrong, or the state of the generations does not allow the command",
     DATA: "the input is refused",
-    NO_INPUT: "no such dead letter, or no such topic",
+    NO_INPUT: "no such dead letter, topic, or record in the log",
     UNAVAILABLE: "Kafka, Postgres or a process of the stack does not answer",
     SOFTWARE: "a fault of this program, or a process that could not be started",
     IN_USE: "another process holds the data folder, a port, a name or the generations",
@@ -72,6 +72,16 @@ def codes() -> Mapping[type[PulpError], int]:
         RebuildRefused,
     )
     from pulp_runtime.startup import DependencyAway, PreconditionFailed
+    from pulp_transparency.errors import (
+        FolderInUse,
+        KeyFault,
+        LogForked,
+        NoteError,
+        NotLogged,
+        ProofWrong,
+        RecordsFault,
+        TileFault,
+    )
     from pulp_worker.loading import OperationsNotLoaded
     from pulp_worker.registration import NameInUse
 
@@ -115,6 +125,14 @@ def codes() -> Mapping[type[PulpError], int]:
         JarMismatch: CONFIG,
         OperationsNotLoaded: CONFIG,
         DeployError: CONFIG,
+        FolderInUse: IN_USE,
+        KeyFault: CONFIG,
+        LogForked: DATA,
+        NoteError: DATA,
+        NotLogged: NO_INPUT,
+        ProofWrong: DATA,
+        RecordsFault: DATA,
+        TileFault: DATA,
         ProcessFailed: SOFTWARE,
     }
 

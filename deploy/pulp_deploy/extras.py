@@ -11,6 +11,7 @@ _SERVER: Final = (
         "backports",
         "click",
         "confusable_homoglyphs",
+        "cryptography",
         "cronsim",
         "fastapi",
         "faust",

@@ -42,6 +42,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "api": "pulp_deploy.commands.services:api",
     "processor": "pulp_deploy.commands.services:processor",
     "worker": "pulp_deploy.commands.services:worker",
+    "transparency": "pulp_deploy.commands.services:transparency",
     "completion": "pulp_deploy.commands.completion:completion",
 }
 """The module of each command. They import neither Kafka's nor Postgres's client, so that help and completion are

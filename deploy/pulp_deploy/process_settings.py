@@ -92,6 +92,33 @@ def worker() -> Iterator[Section]:
     yield from _sections("The worker", (Settings,), *of_operations, every_process())
 
 
+def transparency() -> Iterator[Section]:
+    """What the process reads that keeps the log."""
+    from pulp_transparency.settings import Settings
+
+    others = (kafka_client(),)
+    yield from _sections("Tamper evidence", (Settings,), *others)
+
+
+def kafka_client() -> Section:
+    """What a process reads that uses Kafka alone."""
+    from pulp_events import security
+    from pulp_events.settings import KAFKA, TOPIC_PREFIX
+    from pulp_runtime.installation import Installation
+
+    from pulp_deploy.log_lines import SETTINGS
+
+    shared = (setting_of(Installation, name) for name in ("startup_timeout_s", "heartbeat"))
+    return Section("Kafka", settings_of(KAFKA, security.SETTINGS, TOPIC_PREFIX, *shared, SETTINGS))
+
+
+def evidence() -> Iterator[Section]:
+    """What the commands read that check the log."""
+    from pulp_transparency.settings import FOLDER, KEY, KEYS
+
+    yield Section("Settings", settings_of(FOLDER, KEY, KEYS))
+
+
 def waiting() -> Iterator[Section]:
     """What a command reads that waits for Kafka or Postgres, beside where they are."""
     from pulp_runtime.installation import Installation
@@ -126,7 +153,8 @@ def up() -> Iterator[Section]:
 
 def everything() -> tuple[Section, ...]:
     """All settings of the server, each in one section."""
-    sections = (every_process(), *api(), *processor(), *worker(), local_stack(), internal())
+    evidence_alone = next(transparency())
+    sections = (every_process(), *api(), *processor(), *worker(), evidence_alone, local_stack(), internal())
     return tuple({section.title: section for section in sections}.values())
 
 

@@ -1,4 +1,4 @@
-"""How to run the services of a stack: the API, processors and workers."""
+"""How to run the services of a stack: the API, processors, workers, and what keeps the log."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -38,6 +38,10 @@ class Services:
         for number, name in enumerate(_numbered("worker", count)):
             more = {"PULP_WORKER_NAME": name, "PULP_WORKER_CONCURRENCY": str(concurrency)}
             yield self._command(name, "worker", more, metrics=_WORKERS_FROM + number)
+
+    def transparency(self) -> Command:
+        """The one process that keeps the log."""
+        return self._command("transparency", "transparency", {})
 
     def _command(self, name: str, command: str, more: Mapping[str, str], *, metrics: int = 0) -> Command:
         """`metrics` is how far the port of its metrics is from the one that is asked for."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,8 @@ from pulp_events.kafka import Kafka
 from pulp_events.topics import Topics
 from pulp_runtime.installation import Installation
 from pulp_runtime.startup import prepare, wait_for_kafka
+from pulp_transparency.key_files import make_key
+from pulp_transparency.settings import ring_beside
 from pulp_worker.fetching.settings import LOCAL_ALLOW
 
 from pulp_deploy.audit_trail import audit_change
@@ -31,6 +34,7 @@ from pulp_deploy.backend import Backend, BackendOptions
 from pulp_deploy.chosen_ports import Ports, WantedPorts, check, choose
 from pulp_deploy.credentials import ADMIN, ensure_admin, write_client_file
 from pulp_deploy.errors import DeployError, NotOurs, ProcessFailed
+from pulp_deploy.files import make_folder
 from pulp_deploy.folder import DataFolder
 from pulp_deploy.local.accounts import ROOT
 from pulp_deploy.local.ports import HOST
@@ -42,7 +46,7 @@ from pulp_deploy.probes import api_answers, stable_members, workers_are_up
 from pulp_deploy.service_commands import Services
 from pulp_deploy.supervision import Supervised
 from pulp_deploy.temporary import make_temporary
-from pulp_deploy.unprivileged import Unprivileged
+from pulp_deploy.unprivileged import LOG, LOG_KEY, Unprivileged
 
 READY_TIMEOUT_S: Final = 60.0
 SERVICE_STOP_S: Final = 40.0
@@ -64,6 +68,8 @@ class StackOptions:
     workers: int = 1
     concurrency: int = WORKER_CONCURRENCY
     """Tasks that each worker runs at once."""
+    transparency: bool = False
+    """Whether the log is kept that shows whether an event was altered."""
     prefix: str = settings.TOPIC_PREFIX.default
     backend: BackendOptions = field(default_factory=BackendOptions)
     startup_timeout_s: float = STARTUP_TIMEOUT_S
@@ -133,7 +139,14 @@ class Stack:
             # A feed may be on this machine, like that of the demonstration.
             "PULP_FETCH_ALLOW": os.environ.get("PULP_FETCH_ALLOW", ",".join(LOCAL_ALLOW)),
             "PULP_WEBHOOK_ALLOW": os.environ.get("PULP_WEBHOOK_ALLOW", ",".join(LOCAL_ALLOW)),
+            **(self._log_settings() if self.options.transparency else {}),
             **(self.options.settings or {}),
+        }
+
+    def _log_settings(self) -> dict[str, str]:
+        return {
+            "PULP_TRANSPARENCY_FOLDER": str(self.folder.path / LOG),
+            "PULP_TRANSPARENCY_KEY": str(self.folder.path / LOG_KEY / "signing-key"),
         }
 
     def up(self) -> None:
@@ -245,6 +258,8 @@ class Stack:
         self.folder.write_services(environment)
         asyncio.run(wait_for_kafka(kafka, self.options.startup_timeout_s))
         _ensure_topics(kafka, topics, partitions=made.partitions, replication=min(3, made.brokers))
+        if self.options.transparency:
+            self._make_log_key(Path(environment["PULP_TRANSPARENCY_KEY"]), topics)
         for command in self._services(environment):
             service = self._supervise(command)
             service.start()
@@ -268,6 +283,11 @@ class Stack:
             each.keep_running()
         self.backend.complete(made)
         self.folder.write_owner(self.url)
+
+    def _make_log_key(self, key: Path, topics: Topics) -> None:
+        if not key.exists():
+            make_folder(key.parent)
+            make_key(key, ring_beside(key), f"{socket.gethostname()}/{topics.events}")
 
     def _make_admin(self, kafka: Kafka, postgres: str, topics: Topics) -> None:
         found = asyncio.run(ensure_admin(postgres, self.folder.path, self.client_file))
@@ -298,6 +318,8 @@ class Stack:
         yield services.api(HOST, self.api_port)
         yield from services.processors(self.options.processors)
         yield from services.workers(self.options.workers, concurrency=self.options.concurrency)
+        if self.options.transparency:
+            yield services.transparency()
 
     def _supervise(self, command: Command) -> Supervised:
         supervised = Supervised(command, self._spawner, self._logs, self._record)

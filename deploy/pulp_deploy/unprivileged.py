@@ -16,10 +16,14 @@ from pulp_deploy.errors import NotOurs
 from pulp_deploy.files import hand_over, make_folder
 from pulp_deploy.local.accounts import Account, give, may_enter, unreadable
 
-_LOADS: Final = "import pulp_deploy.main, pulp_api.main, pulp_processor.main, pulp_worker.main"
+_LOADS: Final = "import pulp_deploy.main, pulp_api.main, pulp_processor.main, pulp_worker.main, pulp_transparency.main"
 _LOADING_S: Final = 60.0
 _PASSABLE: Final = 0o711
 _PRIVILEGED: Final = 1024
+LOG: Final = "transparency"
+"""The folder of the tiles, in the data folder."""
+LOG_KEY: Final = "transparency-key"
+"""The folder of the key that signs them, which is not to be handed out with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,9 @@ class Unprivileged:
     def prepare(self, environment: Mapping[str, str]) -> None:
         """Give the account its folders, and the files with secrets that the environment names."""
         owner = None if self.account is None else self.account.ids
-        for name in ("storage", "home"):
-            if name == "home" and self.account is None:
+        keeps_log = "PULP_TRANSPARENCY_FOLDER" in environment
+        for name in ("storage", "home", LOG, LOG_KEY):
+            if (name == "home" and self.account is None) or (name in (LOG, LOG_KEY) and not keeps_log):
                 continue
             if (self.folder / name).exists():
                 give(self.folder / name, self.account)

@@ -86,6 +86,8 @@ def create_topics(
             NewTopic(topics.audit, num_partitions=1, replication_factor=replication, config=settings),
             NewTopic(topics.schedules, num_partitions=1, replication_factor=replication, config=settings),
             NewTopic(topics.subscriptions, num_partitions=1, replication_factor=replication, config=settings),
+            # A partition for each one of the events, so that the last record of each is its newest checkpoint.
+            NewTopic(topics.checkpoints, num_partitions=partitions, replication_factor=replication, config=settings),
         ],
         operation_timeout=timeout_s,
         request_timeout=timeout_s,

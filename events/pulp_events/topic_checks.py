@@ -67,7 +67,7 @@ def check_topic(state: TopicState, brokers: int) -> list[Finding]:
 
 
 def missing_topic(name: str, topics: Topics) -> Finding:
-    """The finding for a topic that does not exist. Tasks need those of the audit, schedules and subscriptions not."""
+    """The finding for a topic that does not exist. Tasks need only those of events and dead letters."""
     severity, endangers = Severity.FAULT, "nothing can be written to it"
     if name == topics.audit:
         severity, endangers = Severity.WARNING, "the audit is lost"
@@ -75,6 +75,8 @@ def missing_topic(name: str, topics: Topics) -> Finding:
         severity, endangers = Severity.WARNING, "no schedule can be created, changed or run"
     elif name == topics.subscriptions:
         severity, endangers = Severity.WARNING, "no subscription can be created or changed, and none delivers"
+    elif name == topics.checkpoints:
+        severity, endangers = Severity.WARNING, "checkpoints of the log are in its folder alone"
     return Finding("topic-missing", name, severity, "there is no such topic", endangers, CREATE)
 
 

@@ -16,6 +16,7 @@ class Topics(NamedTuple):
     audit: str
     schedules: str
     subscriptions: str
+    checkpoints: str
 
     @classmethod
     def named(cls, prefix: str = "pulp.tasks") -> "Topics":
@@ -31,6 +32,7 @@ class Topics(NamedTuple):
             audit=f"{prefix}.audit",
             schedules=beside.format("schedules"),
             subscriptions=beside.format("subscriptions"),
+            checkpoints=f"{prefix}.checkpoints",
         )
 
 

@@ -12,6 +12,7 @@ from pulp_console.groups import Choice, Group, examples
 from pulp_console.output import check_reader, hint, show, show_next, table
 from pulp_console.times import FORMS, TIME, time_text
 
+from pulp_deploy.commands.evidence import COMMANDS as EVIDENCE
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import Target, data_option
 
@@ -69,12 +70,19 @@ def _filters(command: F) -> F:
 
 @click.group(cls=Group, epilog=examples("pulp-tasks audit list --since 24h"))
 def audit() -> None:
-    """See who signed in, who was refused, and who changed what.
+    """See who did what, and check that nothing was altered.
 
-    What is changed are users, repositories, tokens, and the roles on tasks and schedules.
+    `list` and `tail` show who signed in, who was refused, and who changed a user, a repository, a token, or a role on a
+    task or a schedule. These records are in the topic PREFIX.audit, kept for ever. What repeats is written once a
+    minute, with a count.
 
-    The records are in the topic PREFIX.audit, kept for ever. What repeats is written once a minute, with a count.
+    The others are about the log of events: `verify` shows whether a record was altered, removed or added, and `prove`
+    writes proofs for others.
     """
+
+
+for each in EVIDENCE:
+    audit.add_command(each)
 
 
 @audit.command(

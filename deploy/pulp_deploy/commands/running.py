@@ -136,7 +136,22 @@ def _report(folder: "DataFolder", owner: "Owner") -> dict[str, Any]:
         "workers": said.get("workers"),
         "processes": [_process(name, identity) for name, identity in processes.items()],
         "findings": said.get("findings"),
+        "log": _log(services.get("PULP_TRANSPARENCY_FOLDER")),
     }
+
+
+def _log(folder: str | None) -> dict[str, Any] | None:
+    """What the process that keeps the log has told last; None if the stack keeps none, or nothing was told yet."""
+    import json
+
+    from pulp_transparency.follower import STATUS
+
+    try:
+        found = json.loads((Path(folder or "/nowhere") / STATUS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    faults = {name: each["fault"] for name, each in found["outlets"].items() if each["fault"]}
+    return {"lag": sum(found["lag"].values()), "faults": faults}
 
 
 def _process(name: str, identity: "Identity | None") -> dict[str, Any]:
@@ -176,9 +191,16 @@ def _page(report: dict[str, Any]) -> list[str]:
         f"Postgres  {report['postgres'] or '(starting)'}",
         f"Data      {report['data']}",
         f"Workers   {_workers(report['workers'])}",
+        f"Log       {_log_line(report['log'])}",
         *table(rows, ("NAME", "STATE", "PID", "MEMORY", "SINCE")),
         *lines_of(each for each in report["findings"] or [] if each["severity"] != "note"),
     ]
+
+
+def _log_line(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "(none)"
+    return "; ".join([f"{found['lag']} records to go", *(f"{name}: {fault}" for name, fault in found["faults"].items())])
 
 
 def _workers(found: dict[str, int] | None) -> str:

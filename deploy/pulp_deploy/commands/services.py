@@ -87,6 +87,27 @@ def worker(
     run(Settings.read(environment))
 
 
+@click.command(
+    cls=SettingsCommand,
+    settings=process_settings.transparency,
+    epilog=examples("pulp-tasks transparency --folder /srv/log --key /etc/pulp-tasks/signing-key"),
+)
+@setting_option("--folder", setting="PULP_TRANSPARENCY_FOLDER", type=click.Path(file_okay=False))
+@setting_option("--key", setting="PULP_TRANSPARENCY_KEY", type=click.Path(dir_okay=False))
+@target.data_option
+def transparency(folder: str | None, key: str | None, data: Path | None) -> None:
+    """Keep the log that shows whether an event was altered.
+
+    It reads every event and writes signed checkpoints, beside the live path. One such process is enough; it needs Kafka
+    alone, and a key that pulp-tasks audit keygen makes.
+    """
+    from pulp_transparency.main import serve
+    from pulp_transparency.settings import Settings
+
+    given = _environment(data, PULP_TRANSPARENCY_FOLDER=folder, PULP_TRANSPARENCY_KEY=key)
+    asyncio.run(serve(Settings.read(given)))
+
+
 def _environment(data: Path | None, **options: object) -> dict[str, str]:
     given = {key: str(value) for key, value in options.items() if value is not None}
     found = target.environment(data) | given

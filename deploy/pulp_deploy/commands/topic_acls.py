@@ -55,6 +55,7 @@ def _principal(role: Role, what: str) -> Callable[[F], F]:
 @_principal(Role.API, "runs the API")
 @_principal(Role.PROCESSOR, "runs processors and rebuilds")
 @_principal(Role.WORKER, "runs workers")
+@_principal(Role.TRANSPARENCY, "keeps and verifies the log")
 @_principal(Role.READER, "follows the events")
 @_principal(Role.OPERATOR, "creates and mends topics, and retries dead letters")
 @click.option("--commands", is_flag=True, help="Print commands of Kafka's kafka-acls.sh.")

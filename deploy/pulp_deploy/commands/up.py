@@ -49,6 +49,7 @@ _PORT: Final = click.IntRange(0, 65535)
     show_default=True,
     help="Tasks that a worker runs at once.",
 )
+@click.option("--no-transparency", is_flag=True, help="Keep no log that shows whether an event was altered.")
 @click.option(
     "--user",
     metavar="NAME",
@@ -69,6 +70,7 @@ def up(
     processors: int,
     workers: int,
     concurrency: int,
+    no_transparency: bool,
     user: str | None,
     detach: bool,
     at: Path | None,
@@ -76,7 +78,7 @@ def up(
 ) -> None:
     """Run everything on this machine: a local stack.
 
-    That is Kafka, Postgres, the API, a processor and a worker. With PULP_KAFKA or PULP_POSTGRES set, that one is used
+    That is Kafka, Postgres, the API, a processor, a worker, and the process that keeps the log. With PULP_KAFKA or PULP_POSTGRES set, that one is used
     instead of a local one, which may take as long to answer as PULP_STARTUP_TIMEOUT_S says. Ctrl-C stops everything.
     The data folder keeps its ports: the next start has the same ones unless told otherwise. Without --data the folder
     is that of PULP_DATA, else the usual one of the user.
@@ -122,6 +124,7 @@ def up(
         processors=processors,
         workers=workers,
         concurrency=concurrency,
+        transparency=not no_transparency,
         prefix=prefix,
         backend=backend,
         startup_timeout_s=read_field(Installation, "startup_timeout_s", os.environ),

@@ -1,0 +1,99 @@
+"""Compares the history in Postgres with the records: each record is there once, as it was received."""
+
+from base64 import b64decode
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from pulp_events.codec import decode, type_of
+from pulp_events.errors import UndecodableRecord
+from pulp_events.reader import Record
+from pulp_projections.sql import load
+
+from pulp_transparency.comparison import Difference, Kind, first_difference
+from pulp_transparency.entry import Entry, contents
+
+_SQL: Final = load("pulp_transparency", "history.sql")
+_ROWS: Final = 2000
+"""How many rows come at once."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class History:
+    """The history of the active read model, in one snapshot. Use it in a transaction that is repeatable read."""
+
+    def __init__(self, connection: Connection[TupleRow]) -> None:
+        self._connection = connection
+        self._ends = {partition: end for partition, end in connection.execute(_SQL["positions"])}
+
+    def end(self, partition: int) -> int:
+        """The offset of the first record that is not projected yet."""
+        return int(self._ends.get(partition, 0))
+
+    def compare(self, partition: int, records: Iterable[Record]) -> tuple[Difference | None, int]:
+        """The first row that is not the one of its record, and how many records were compared."""
+        letters = {offset for (offset,) in self._connection.execute(_SQL["letter_offsets"], {"partition": partition})}
+        end, count = self.end(partition), 0
+
+        def expected() -> Iterator[Entry]:
+            nonlocal count
+            for record in records:
+                if record.offset >= end:
+                    return
+                count += 1
+                yield row_of(record, is_letter=record.offset in letters)
+
+        rows = self.rows(partition)
+        difference = first_difference(expected(), rows)
+        if difference is None and (row := next(rows, None)) is not None:
+            difference = Difference(Kind.ADDED, count, row.offset, "the log has no record there")
+        return difference, count
+
+    def strays(self, partitions: Collection[int]) -> list[tuple[int, int]]:
+        """Rows of partitions that the topic does not have: the first one of each."""
+        found = self._connection.execute(_SQL["strays"], {"partitions": list(partitions)})
+        return [(int(partition), int(offset)) for partition, offset in found]
+
+    def rows(self, partition: int) -> Iterator[Entry]:
+        """What the history has of each record, in order of offsets."""
+        with self._connection.cursor(name="audit") as cursor:
+            cursor.itersize = _ROWS
+            cursor.execute(_SQL["rows"], {"partition": partition})
+            for row in cursor:
+                yield _entry(partition, *row)
+
+
+def row_of(record: Record, *, is_letter: bool) -> Entry:
+    """What the history has to have of a record. One that does not decode is among the dead letters."""
+    try:
+        event = None if is_letter else decode(record.key, record.value)
+    except UndecodableRecord:
+        event = None
+    if event is None:
+        columns: list[Any] = ["letter", contents(record)]
+    else:
+        columns = [str(event.task_id), str(event.id), type_of(event), event.time, event.actor, record.value or b""]
+    return Entry(record.partition, record.offset, record.timestamp_ms, _digest(columns))
+
+
+def _entry(partition: int, offset: int, time: datetime, value: bytes | None, *rest: Any) -> Entry:
+    task_id, event_id, kind, event_time, actor, key, headers = rest
+    if task_id is None:
+        record = Record(partition, offset, 0, key, value, _headers(headers))
+        columns: list[Any] = ["letter", contents(record)]
+    else:
+        columns = [str(task_id), str(event_id), kind, event_time, actor, value]
+    return Entry(partition, offset, round((time - _EPOCH).total_seconds() * 1000), _digest(columns))
+
+
+def _headers(found: list[list[str | None]]) -> tuple[tuple[str, bytes | None], ...]:
+    return tuple((str(name), None if value is None else b64decode(value)) for name, value in found)
+
+
+def _digest(columns: list[Any]) -> bytes:
+    texts = [each.astimezone(UTC).isoformat() if isinstance(each, datetime) else each for each in columns]
+    return sha256(msgspec.msgpack.encode(texts)).digest()

@@ -1,0 +1,146 @@
+"""Where the records come from that are compared with the log: Kafka, or a folder of archived records."""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from pulp_events import admin
+from pulp_events.errors import OffsetOutOfRange
+from pulp_events.kafka import Servers
+from pulp_events.reader import Reader, Record
+
+from pulp_transparency.errors import RecordsFault
+
+
+class Records(Protocol):
+    """All records of an events topic that somebody has kept, by partition."""
+
+    def partitions(self) -> list[int]:
+        """The partitions, in order."""
+        ...
+
+    def read(self, partition: int, start: int = 0) -> Iterator[Record]:
+        """The records of one partition from an offset on, up to where it ended when this was called, in order.
+
+        It begins with the first one that is left, and raises `RecordsFault` for what cannot be read.
+        """
+        ...
+
+
+class KafkaRecords:
+    """The topic as Kafka has it now. Raises `LogUnavailable`."""
+
+    def __init__(self, servers: Servers, topic: str) -> None:
+        self._servers, self._topic = servers, topic
+        self._count = admin.describe(servers, topic).partitions
+
+    def partitions(self) -> list[int]:
+        """The partitions of the topic."""
+        return list(range(self._count))
+
+    def read(self, partition: int, start: int = 0) -> Iterator[Record]:
+        """As `Records.read`."""
+        connection = admin.connect(self._servers)
+        begin = admin.begin_offsets(connection, self._topic, self._count)[partition]
+        end = admin.end_offsets(connection, self._topic, self._count)[partition]
+        if max(begin, start) >= end:
+            return
+        try:
+            with Reader(self._servers, self._topic, {partition: max(begin, start)}) as reader:
+                for _, records in reader.until({partition: end}):
+                    yield from records
+        except OffsetOutOfRange as error:
+            raise RecordsFault(f"Kafka deletes records of {self._topic} while they are read: {error}") from error
+
+
+class ArchiveFolder:
+    """A folder with one file of JSON Lines for each partition, `PARTITION.jsonl`, a record a line in order of offsets."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.is_dir() or not self.partitions():
+            raise RecordsFault(
+                f"{path} is not a folder of archived records: files such as 0.jsonl are expected, as pulp-tasks audit"
+                " copy writes them"
+            )
+
+    def partitions(self) -> list[int]:
+        """The partitions that have a file."""
+        names = (each.name.removesuffix(".jsonl") for each in self._path.glob("*.jsonl"))
+        return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
+
+    def read(self, partition: int, start: int = 0) -> Iterator[Record]:
+        """As `Records.read`."""
+        path = self._path / f"{partition}.jsonl"
+        try:
+            with path.open(encoding="utf-8") as file:
+                for number, line in enumerate(file, 1):
+                    record = decoded(line, f"{path}, line {number}")
+                    if record.offset >= start:
+                        yield record
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordsFault(f"{path} cannot be read: {error}") from error
+
+
+def encoded(record: Record) -> str:
+    """A record as a line of JSON, without the line break."""
+    return json.dumps(
+        {
+            "partition": record.partition,
+            "offset": record.offset,
+            "timestamp_ms": record.timestamp_ms,
+            "key": _base64(record.key),
+            "headers": [[name, _base64(value)] for name, value in record.headers],
+            "value": _base64(record.value),
+        },
+        separators=(",", ":"),
+    )
+
+
+def decoded(line: str, place: str) -> Record:
+    """The record of a line. Raises `RecordsFault`, which names the place."""
+    try:
+        found = json.loads(line)
+        return Record(
+            _number(found["partition"]),
+            _number(found["offset"]),
+            _number(found["timestamp_ms"]),
+            _bytes(found["key"]),
+            _bytes(found["value"]),
+            tuple((str(name), _bytes(value)) for name, value in found["headers"]),
+        )
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise RecordsFault(f"{place} does not hold a record: {error!r}. It was altered, or cut off") from error
+
+
+def write_archive(records: Records, folder: Path) -> dict[int, int]:
+    """Copy all records into a new folder, and return how many of each partition. Raises `RecordsFault`, `OSError`."""
+    if folder.exists() and any(folder.iterdir()):
+        raise RecordsFault(f"{folder} is not empty: name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = {}
+    for partition in records.partitions():
+        with (folder / f"{partition}.jsonl").open("x", encoding="utf-8") as file:
+            count = 0
+            for record in records.read(partition):
+                file.write(encoded(record) + "\n")
+                count += 1
+        counts[partition] = count
+    return counts
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise ValueError(f"{value!r} is not a whole number")
+    return value
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text, validate=True)

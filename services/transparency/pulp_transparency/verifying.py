@@ -1,0 +1,113 @@
+"""Checks all logs of an installation: where the checkpoints of others are, and the history in Postgres as well."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from psycopg import IsolationLevel
+from pulp_events.kafka import Servers
+from pulp_projections.connection import connect_blocking
+
+from pulp_transparency.auditing import Note, Report, audit
+from pulp_transparency.checkpoint import Checkpoint
+from pulp_transparency.comparison import Kind
+from pulp_transparency.errors import NoteMalformed, RecordsFault
+from pulp_transparency.history import History
+from pulp_transparency.keys import KeyRing
+from pulp_transparency.note import split
+from pulp_transparency.published import all_records
+from pulp_transparency.records import Records
+from pulp_transparency.tiles import TileFolder
+
+Notes = Mapping[int, Collection[Note]]
+
+
+def reports(folder: Path, ring: KeyRing, records: Records, notes: Notes, only: Collection[int] = ()) -> Iterator[Report]:
+    """One report for each partition of the records and of the folder, as each is done; `only` for these."""
+    for partition in sorted({*records.partitions(), *logs_in(folder), *notes}):
+        if not only or partition in only:
+            path = folder / str(partition)
+            found = records.read(partition) if partition in records.partitions() else iter(())
+            yield audit(TileFolder(path), ring, partition, found, notes.get(partition, ()))
+
+
+def compare_history(conninfo: str, records: Records, found: Iterable[Report]) -> None:
+    """Add to the reports what the history in Postgres has otherwise. Raises `psycopg.Error`, `RecordsFault`."""
+    with connect_blocking(conninfo, "pulp-tasks-audit") as connection:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        with connection.transaction():
+            history = History(connection)
+            for report in found:
+                try:
+                    difference, report.rows = history.compare(report.partition, records.read(report.partition))
+                except RecordsFault:
+                    if not report.found:
+                        raise
+                    continue  # the report says already that the records cannot be read
+                if difference is not None:
+                    place = f"{report.partition}:{difference.offset}"
+                    report.add("row", difference.kind, place, difference.what, offset=difference.offset)
+            for partition, offset in history.strays(records.partitions()):
+                stray = next((report for report in found if report.partition == partition), None) or next(iter(found))
+                stray.add(
+                    "row", Kind.ADDED, f"{partition}:{offset}", f"the topic has no partition {partition}", offset=offset
+                )
+
+
+def logs_in(folder: Path) -> list[int]:
+    """The partitions whose logs are in a folder of tiles."""
+    names = (each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else iter(())
+    return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
+
+
+def published_notes(servers: Servers, topic: str) -> dict[int, list[Note]]:
+    """The checkpoints of the topic. Raises `LogUnavailable`."""
+    found: dict[int, list[Note]] = defaultdict(list)
+    for record in all_records(servers, topic):
+        text = (record.value or b"").decode(errors="replace")
+        found[record.partition].append(Note(f"{topic} {record.partition}:{record.offset}", text))
+    return found
+
+
+def outside_notes(folder: Path) -> dict[int, list[Note]]:
+    """The checkpoints of a folder outside. Raises `RecordsFault`."""
+    partitions = logs_in(folder)
+    if not partitions:
+        raise RecordsFault(f"{folder} has no checkpoints: the folder of PULP_TRANSPARENCY_OUTSIDE is expected")
+    return {
+        partition: [
+            Note(str(file), file.read_text(encoding="utf-8", errors="replace"))
+            for file in sorted((folder / str(partition)).iterdir())
+            if file.name.isascii() and file.name.isdecimal()
+        ]
+        for partition in partitions
+    }
+
+
+def given_notes(files: Iterable[Path], ring: KeyRing) -> dict[int, list[Note]]:
+    """Checkpoints that somebody has kept as files. Raises `NoteMalformed` for what is not one of this installation."""
+    found: dict[int, list[Note]] = defaultdict(list)
+    for file in files:
+        found[partition_of_note(file, ring)].append(Note(str(file), file.read_text(encoding="utf-8")))
+    return found
+
+
+def partition_of_note(file: Path, ring: KeyRing) -> int:
+    """The partition whose log a checkpoint in a file is of, as it says itself. Raises `NoteMalformed`."""
+    try:
+        origin = Checkpoint.parse(split(file.read_text(encoding="utf-8"))[0]).origin
+    except (NoteMalformed, UnicodeDecodeError) as error:
+        raise NoteMalformed(f"{file} is not a checkpoint: {error}") from error
+    name, _, partition = origin.rpartition("/")
+    if name != ring.name or not (partition.isascii() and partition.isdecimal()):
+        raise NoteMalformed(f"{file} is a checkpoint of {origin}, and the keys are those of {ring.name}")
+    return int(partition)
+
+
+def merged(*several: Notes) -> dict[int, list[Note]]:
+    """All of them, by partition."""
+    found: dict[int, list[Note]] = defaultdict(list)
+    for notes in several:
+        for partition, those in notes.items():
+            found[partition] += those
+    return found
