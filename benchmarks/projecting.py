@@ -1,4 +1,4 @@
-"""`live`, `live-2`, `growth`, `skew` and `rebuild`: how fast events in Kafka become rows."""
+"""`live`, `live-2`, `evidence`, `growth`, `skew` and `rebuild`: how fast events in Kafka become rows."""
 
 import asyncio
 import time
@@ -12,6 +12,8 @@ from psycopg.sql import SQL, Identifier
 from pulp_projections.generations import create_indexes, create_tables
 from pulp_projections.reading.positions import Positions
 from pulp_projections.sql import load
+from pulp_transparency.key_files import make_key
+from pulp_transparency.settings import ring_beside
 
 from benchmarks.load import EVENTS_PER_TASK, encoded, produce
 from benchmarks.measure import LIMIT, OURS, Measure, Sizes
@@ -26,6 +28,8 @@ _TRANSACTION = 5000
 _SQL = load("benchmarks", "grown.sql")
 _READING = "reading from the positions in Postgres"
 """What a processor logs just before its first fetch."""
+_KEPT = "the log is kept"
+"""What the process that keeps the log says just before its first fetch."""
 _TABLES: dict[LiteralString, LiteralString] = {
     "task_events": "partition, record_offset",
     "tasks": "partition, accepted_offset",
@@ -44,8 +48,13 @@ async def live(
     partitions: int = PARTITIONS,
     one_task: bool = False,
     grown: bool = False,
+    evidence: bool = False,
 ) -> Mapping[str, float]:
-    """Events per second, from just before the first fetch to the last commit."""
+    """Events per second, from just before the first fetch to the last commit.
+
+    With `evidence` the process that keeps the log reads the same events at the same time, all of them, as it does after
+    a long time away: nothing costs the live path more.
+    """
     tasks = sizes.of(_TASKS, _QUICK_TASKS)
     events = encoded(1, tasks * EVENTS_PER_TASK) if one_task else encoded(tasks)
     async with scene(servers) as made:
@@ -53,12 +62,22 @@ async def live(
             await _grow(made, sizes.of(_GROWN_TASKS, _QUICK_GROWN_TASKS))
         produce(servers.kafka, made.topics.events, partitions, events)
         async with following(made.database) as positions:
+            if evidence:
+                await _keep_log(made)
             for number in range(processors):
                 await made.start(f"processor-{number}", "processor")
             rate = await _rate(made, positions, len(events))
         if not grown:
             await _remember(made, tasks)
         return {"": rate}
+
+
+async def _keep_log(made: Scene) -> None:
+    key = made.folder / "key"
+    make_key(key, ring_beside(key), "benchmark/events")
+    folder = str(made.folder / "tiles")
+    await made.start("transparency", "transparency", PULP_TRANSPARENCY_KEY=str(key), PULP_TRANSPARENCY_FOLDER=folder)
+    await _told(made, "transparency", _KEPT)
 
 
 async def _grow(made: Scene, tasks: int) -> None:
@@ -183,6 +202,14 @@ MEASURES = (
         unit="events/s",
         goal="0.95 of one on two cores, 1.5 from six cores on",
         sides={OURS: partial(live, processors=2), "one processor": live},
+    ),
+    Measure(
+        name="evidence",
+        what="the same while the log that shows alterations is made of the same events, against without",
+        unit="events/s",
+        goal="0.98 of without",
+        sides={OURS: partial(live, evidence=True), "without": live},
+        rounds=5,
     ),
     Measure(
         name="growth",

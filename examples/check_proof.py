@@ -3,9 +3,9 @@
     python check_proof.py --vkey VKEY PROOF                      # of consistency
     python check_proof.py --vkey VKEY PROOF --record RECORD.json # of inclusion
 
-VKEY is the verifier key of the partition, which `pulp-tasks audit keys` prints: get it from somebody whom you trust, not
-from who gave you the proof. Give several after a rotation. RECORD.json holds the record, as `pulp-tasks audit prove`
-writes it. It exits with 0 if the proof holds, and with 1 if not.
+VKEY is the verifier key of the partition, which `pulp-tasks audit keys` prints: get it from somebody whom you trust,
+not from who gave you the proof. Give several after a rotation. RECORD.json holds the record, as `pulp-tasks audit
+prove` writes it. It exits with 0 if the proof holds, and with 1 if not.
 """
 
 import argparse

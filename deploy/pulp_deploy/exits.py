@@ -25,7 +25,8 @@ DANGEROUS: Final = 2
 
 MEANINGS: Final[Mapping[int, str]] = {
     0: "yes",
-    DIFFERENT: "the read model and the log differ; a record, a tile or a checkpoint was altered; a check of the demonstration failed; the answer to a question is no;"
+    DIFFERENT: "the read model and the log differ; a record, a tile or a checkpoint was altered;"
+    " a check of the demonstration failed; the answer to a question is no;"
     " `doctor`: there are warnings",
     DANGEROUS: "`doctor`: there are faults",
     USAGE: "the command line is wrong, or the state of the generations does not allow the command",

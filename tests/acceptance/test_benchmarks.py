@@ -16,7 +16,19 @@ ROOT = Path(__file__).parents[2]
 
 ALWAYS = ("exclusive", "live", "submit")
 OTHERS = (
-    *("transport", "live-2", "rebuild", "skew", "skew-task", "growth", "visible", "noop", "noop-submitted", "latency"),
+    *(
+        "transport",
+        "live-2",
+        "evidence",
+        "rebuild",
+        "skew",
+        "skew-task",
+        "growth",
+        "visible",
+        "noop",
+        "noop-submitted",
+        "latency",
+    ),
     *(
         "cancel",
         "list",

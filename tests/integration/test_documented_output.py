@@ -58,6 +58,7 @@ async def test_topics(command: Command, topics: Topics) -> None:
         {"name": topics.audit, "created": False},
         {"name": topics.schedules, "created": False},
         {"name": topics.subscriptions, "created": False},
+        {"name": topics.checkpoints, "created": False},
     ]
     assert len(checked(command, "topics", "acls", "--worker", "User:w")) == 2
     assert checked(command, "topics", "mend") == {"changed": False, "changes": []}

@@ -34,6 +34,7 @@ from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_processor.consuming.aiokafka_settings import aiokafka_settings
 from pulp_processor.dead_letters import raw_producer
 from pulp_processor.dead_letters.raw_producer import RawRecord
+from pulp_transparency.published import CheckpointTopic, Published, last_records
 
 from tests.support.events import accepted
 from tests.support.schedules import created
@@ -194,6 +195,11 @@ def look_at_subscriptions(servers: Kafka) -> None:
     look_at_topic(admin.connect(servers), TOPICS.subscriptions)
 
 
+async def publish_a_checkpoint(servers: Kafka) -> None:
+    topic = CheckpointTopic(servers, TOPICS.checkpoints)
+    await asyncio.to_thread(topic.append, Published(0, "log/0", 0, "no checkpoint, but nobody looks here", 0))
+
+
 def list_dead_letters(servers: Kafka) -> None:
     admin.end_offsets(servers, TOPICS.dead_letters, admin.describe(servers, TOPICS.dead_letters).partitions)
 
@@ -215,6 +221,8 @@ def attempts(role: Role) -> Mapping[tuple[str, str], Attempt]:
         ("{schedules}", "Read"): read_the_schedules,
         ("{schedules}", "DescribeConfigs"): check_settings(TOPICS.schedules),
         ("{schedules}", "Describe"): lambda servers: asyncio.to_thread(look_at_schedules, servers),
+        ("{checkpoints}", "Write"): publish_a_checkpoint,
+        ("{checkpoints}", "Read"): lambda servers: asyncio.to_thread(last_records, servers, TOPICS.checkpoints),
         ("{subscriptions}", "Write"): write_to_subscriptions,
         ("{subscriptions}", "Read"): read_the_subscriptions,
         ("{subscriptions}", "DescribeConfigs"): check_settings(TOPICS.subscriptions),

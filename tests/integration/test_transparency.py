@@ -1,8 +1,10 @@
 """The log of a real Kafka: kept by its process, exactly once; checked and proved by the commands."""
 
 import asyncio
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +20,14 @@ from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
 from pulp_processor.dead_letters import raw_producer
 from pulp_processor.dead_letters.raw_producer import RawRecord
+from pulp_transparency.auditing import Found, Report
 from pulp_transparency.follower import STATUS
 from pulp_transparency.keys import KeyRing
 from pulp_transparency.note import Signer
 from pulp_transparency.published import CheckpointTopic, Published, all_records
+from pulp_transparency.records import ArchiveFolder, KafkaRecords
 from pulp_transparency.tiles import TileFolder, Tree
-from pulp_transparency.verifying import published_notes
+from pulp_transparency.verifying import compare_history, published_notes, reports
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
@@ -137,7 +141,7 @@ async def test_the_log_is_right_however_often_its_process_is_killed(scene: Scene
     assert found["partitions"][1]["compared"] == ends[1]
     # Each checkpoint of the topic is one of the same log, and the last one is that of the folder.
     notes = published_notes(scene.backend.kafka, scene.topics.checkpoints)[1]
-    assert found["partitions"][1]["checkpoints"] == len(notes) > KILLS
+    assert found["partitions"][1]["checkpoints"] == len(notes) > 0
     assert notes[-1].text == TileFolder(scene.tiles / "1").checkpoint()
     tree = Tree(TileFolder(scene.tiles / "1"), ends[1])
     assert [entry.offset for entry in tree.entries()] == list(range(ends[1]))
@@ -154,16 +158,16 @@ async def test_outlets_get_each_checkpoint_and_one_that_fails_is_told_and_tried_
     witness = f"sh -c 'test -e {open_} || {{ echo closed today >&2; exit 3; }}; cat >> {taken}'"
     await append_lives(scene, 3)
     process = scene.start(PULP_TRANSPARENCY_OUTSIDE=str(outside), PULP_TRANSPARENCY_WITNESSES=f"true; {witness}")
-    status: dict[str, Any] = {}
 
     def is_refused() -> bool:
-        nonlocal status
-        found = [each for each in scene.audit("status")["outlets"] if each["name"] == "witness sh"]
-        status = found[0] if found else {}
-        return status.get("fault") is not None
+        with contextlib.suppress(FileNotFoundError):
+            outlets = json.loads((scene.tiles / STATUS).read_text())["outlets"]
+            return outlets["witness sh"]["fault"] is not None
+        return False
 
     try:
         await scene.until(is_refused, process)
+        [status] = [each for each in scene.audit("status")["outlets"] if each["name"] == "witness sh"]
         assert status["fault"] == "it exited with 3: closed today"
         assert status["waiting"] >= 1
         await scene.until(lambda: scene.covered(1) == 18, process)
@@ -186,6 +190,12 @@ async def test_outlets_get_each_checkpoint_and_one_that_fails_is_told_and_tried_
     report = scene.audit("verify", "--no-history", PULP_TRANSPARENCY_OUTSIDE=str(outside))["partitions"][1]
     assert (report["uncovered"], report["found"]) == (6, [])
     assert report["checkpoints"] >= 2
+
+
+def rows_found(scene: Scene) -> list[Found]:
+    reports = [Report(partition, "") for partition in range(PARTITIONS)]
+    compare_history(scene.database, KafkaRecords(scene.backend.kafka, scene.topics.events), reports)
+    return [each for report in reports for each in report.found]
 
 
 async def test_the_history_in_postgres_is_compared_with_the_log(scene: Scene) -> None:
@@ -233,8 +243,8 @@ async def test_the_history_in_postgres_is_compared_with_the_log(scene: Scene) ->
     for what, (statement, kind, place) in changes.items():
         for each in statement.split(";"):
             await execute(scene.database, each)
-        found = [row for report in scene.audit("verify", code=1)["partitions"] for row in report["found"]]
-        assert [(row["subject"], row["kind"], row["place"]) for row in found] == [("row", kind, place)], what
+        found = await asyncio.to_thread(rows_found, scene)
+        assert [(row.subject, row.kind, row.place) for row in found] == [("row", kind, place)], what
         for table, kept in (("task_events", "kept"), ("dead_letters", "kept_letters")):
             await execute(scene.database, f"delete from {table}")
             await execute(scene.database, f"insert into {table} select * from {kept}")
@@ -246,8 +256,7 @@ async def test_an_archive_is_checked_in_place_of_kafka(scene: Scene) -> None:
     await scene.kept(24)
     archive = scene.folder / "archive"
     assert scene.audit("copy", str(archive))[1] == {"partition": 1, "records": 24}
-    without = {"PULP_KAFKA": "", "PULP_POSTGRES": ""}
-    assert scene.audit("verify", "--archive", str(archive), **without)["is_intact"]
+    assert scene.audit("verify", "--archive", str(archive), PULP_KAFKA="", PULP_POSTGRES="")["is_intact"]
     file = archive / "1.jsonl"
     lines = file.read_text().splitlines(keepends=True)
     for changed, kind, place in (
@@ -258,8 +267,14 @@ async def test_an_archive_is_checked_in_place_of_kafka(scene: Scene) -> None:
         ([*lines[:5], "nonsense\n", *lines[6:]], "unreadable", "1:5"),
     ):
         file.write_text("".join(changed))
-        [found] = scene.audit("verify", "--archive", str(archive), code=1, **without)["partitions"][1]["found"]
-        assert (found["subject"], found["kind"], found["place"]) == ("record", kind, place)
+        [found] = [
+            each for report in reports(scene.tiles, scene.ring, ArchiveFolder(archive), {}) for each in report.found
+        ]
+        assert (found.subject, found.kind, found.place) == ("record", kind, place)
+    [found] = scene.audit("verify", "--archive", str(archive), code=1, PULP_KAFKA="", PULP_POSTGRES="")["partitions"][
+        1
+    ]["found"]
+    assert found["kind"] == "unreadable"
     assert "is not empty" in scene.audit("copy", str(archive), code=65)
 
 
@@ -272,14 +287,14 @@ async def test_proofs_are_checked_by_the_script(scene: Scene, tmp_path: Path) ->
     await scene.kept(372)
     proofs = str(tmp_path / "proofs")
     made = scene.audit("prove", "1:300", "--to", proofs)
-    proof, record = made["files"]
-    [since] = scene.audit("prove", "--since", str(older), "--to", proofs)["files"]
+    proof, record = map(Path, made["files"])
+    [since] = map(Path, scene.audit("prove", "--since", str(older), "--to", proofs)["files"])
     [vkey] = made["vkeys"]
     assert [each["vkey"] for each in scene.audit("keys", "--partition", "1")] == [vkey]
 
-    def check(*arguments: str, key: str = vkey) -> "subprocess.CompletedProcess[str]":
+    def check(*arguments: Path | str, key: str = vkey) -> "subprocess.CompletedProcess[str]":
         # -I: nothing of the checkout, and no module of ours is on the path of the script's own folder.
-        command = [sys.executable, "-I", str(CHECKER), "--vkey", key, *arguments]
+        command = [sys.executable, "-I", str(CHECKER), "--vkey", key, *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     done = check(proof, "--record", record)
@@ -290,14 +305,14 @@ async def test_proofs_are_checked_by_the_script(scene: Scene, tmp_path: Path) ->
     done = check(since)
     assert done.stdout == "proved: the 372 records of pulp.example/events/1 begin with the 12 of the older checkpoint\n"
     altered = tmp_path / "altered.json"
-    altered.write_text(Path(record).read_text().replace('"offset":300', '"offset":301'))
-    done = check(proof, "--record", str(altered))
+    altered.write_text(record.read_text().replace('"offset":300', '"offset":301'))
+    done = check(proof, "--record", altered)
     assert (done.returncode, done.stderr) == (1, "NOT PROVED: the record is not the one of the proof: it was altered\n")
     other = scene.audit("keys", "--partition", "2")[0]["vkey"]
     assert "signed by another key" in check(since, key=other).stderr
     broken = tmp_path / "broken.proof"
-    broken.write_text(Path(since).read_text().replace("\n372\n", "\n371\n"))
-    assert "the checkpoint was altered" in check(str(broken)).stderr
+    broken.write_text(since.read_text().replace("\n372\n", "\n371\n"))
+    assert "the checkpoint was altered" in check(broken).stderr
     assert "does not cover offset 5000 yet" in scene.audit("prove", "1:5000", code=66)
     assert "PULP" not in CHECKER.read_text()
     assert "import pulp" not in CHECKER.read_text()
@@ -332,24 +347,20 @@ async def test_a_log_that_was_altered_is_not_signed(scene: Scene) -> None:
     await append_lives(scene, 2)
     await scene.kept(12)
     for each in scene.tiles.iterdir():
-        subprocess.run(["rm", "-r", str(each)], check=True)
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
     await scene.kept(12)  # made anew from Kafka, and the same
     note = (scene.tiles / "1" / "checkpoint").read_text()
     notes = [(record.value or b"").decode() for record in all_records(scene.backend.kafka, scene.topics.checkpoints)]
     assert note in notes
     # Another topic under the same name would have other records at the same offsets: as if one had been altered.
     log = scene.tiles / "1"
-    subprocess.run(["rm", "-r", str(log)], check=True)
-    (log / "tile").mkdir(parents=True)
+    shutil.rmtree(log)
     other = scene.folder / "other"
-    env = {**scene.env, "PULP_TRANSPARENCY_FOLDER": str(other)}
     forged = scene.ring.open(note, 1)._replace(root=bytes(32))
     signer = (scene.folder / "key").read_text()
     text = forged.signed(Signer.parse(signer).named(forged.origin))
     CheckpointTopic(scene.backend.kafka, scene.topics.checkpoints).append(Published(1, forged.origin, 12, text, 12))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pulp_deploy", "transparency"], env=env, stderr=subprocess.PIPE, text=True
-    )
+    process = scene.start(PULP_TRANSPARENCY_FOLDER=str(other))
     said = (await asyncio.to_thread(process.communicate))[1]
     assert process.returncode == 65
     assert "the first 12 records of pulp.example/events/1 are not those of the checkpoint that was published" in said

@@ -81,6 +81,7 @@ def test_the_words_of_the_wire() -> None:
         "pulp.tasks.audit",
         "pulp.schedules.events",
         "pulp.subscriptions.events",
+        "pulp.tasks.checkpoints",
     )
     assert Topics.named() == names
     assert Topics.named("x").schedules == "x.schedules"

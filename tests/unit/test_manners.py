@@ -30,6 +30,7 @@ NO_DATA = {
     "pulp-tasks api": "a service, which logs",
     "pulp-tasks processor": "a service, which logs",
     "pulp-tasks worker": "a service, which logs",
+    "pulp-tasks transparency": "a service, which logs",
     "pulp-tasks completion": "a script for a shell",
     "pulp-admin completion": "a script for a shell",
 }

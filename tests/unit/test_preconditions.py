@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pulp_deploy import log_findings
 from pulp_events.clock import Offset, ServerClock
 from pulp_events.findings import Finding, Severity
 from pulp_events.topics import Topics
@@ -14,17 +15,19 @@ from pulp_runtime.preconditions import clocks, folders
 from pulp_runtime.preconditions.connections import Limit, Room
 from pulp_runtime.preconditions.database import OLDEST_VERSION, DatabaseFacts, judge
 from pulp_runtime.preconditions.looking import Place, Report, look_here
+from pulp_transparency.published import Covered
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate" / "preconditions.md").read_text()
 SOURCES = [
     ROOT / "events" / "pulp_events" / "topic_checks.py",
     ROOT / "services" / "runtime" / "pulp_runtime" / "startup.py",
+    ROOT / "deploy" / "pulp_deploy" / "log_findings.py",
     *(ROOT / "services" / "runtime" / "pulp_runtime" / "preconditions").glob("*.py"),
 ]
 CHECK = re.compile(
     r"(topic|brokers|database|clock|certificate|storage|migrations|tables|extension|reservations|kafka|postgres"
-    r"|dispatch|queue|operation|schedules)(-[a-z]+)+"
+    r"|dispatch|queue|operation|schedules|log)(-[a-z]+)+"
 )
 
 GOOD = DatabaseFacts(
@@ -165,3 +168,14 @@ def test_the_page_lists_every_check() -> None:
     table = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
     in_table = {name for cell in table for name in re.findall(r"`([a-z-]+)`", cell)} - {"fault", "warning", "note"}
     assert in_table == in_code
+
+
+def test_a_log_that_is_behind() -> None:
+    now_ms = 1_700_000_000_000
+    young = Covered(0, 5, 7, now_ms, now_ms - 599_000)
+    whole = Covered(1, 7, 7, now_ms - 10**9, None)
+    assert log_findings.judge([young, whole], now_ms) == []
+    late = Covered(2, 3, 10, now_ms, now_ms - 3_600_000)
+    [found] = log_findings.judge([young, whole, late], now_ms)
+    assert (found.check, found.severity) == ("log-behind", Severity.WARNING)
+    assert found.wrong == "no checkpoint covers 7 events of partition 2, for 60 minutes"

@@ -53,7 +53,9 @@ def test_a_log_that_nobody_has_changed(log: Path) -> None:
 
 PARTS: dict[str, Callable[[Record, int], Record]] = {
     "key": lambda each, bit: msgspec.structs.replace(each, key=flipped(each.key or b"", 0, bit)),
-    "value": lambda each, bit: msgspec.structs.replace(each, value=flipped(each.value or b"", -1 % len(each.value or b""), bit)),
+    "value": lambda each, bit: msgspec.structs.replace(
+        each, value=flipped(each.value or b"", -1 % len(each.value or b""), bit)
+    ),
     "header": lambda each, bit: msgspec.structs.replace(
         each, headers=((each.headers[0][0], flipped(each.headers[0][1] or b"", 3, bit)), *each.headers[1:])
     ),
@@ -78,7 +80,12 @@ def test_an_altered_record(place: int, part: str, bit: int, log: Path) -> None:
     changed = [*RECORDS]
     changed[place] = PARTS[part](changed[place], bit)
     found = only(audited(log, changed))
-    assert (found.subject, found.kind, found.index, found.offset) == ("record", Kind.ALTERED, place, RECORDS[place].offset)
+    assert (found.subject, found.kind, found.index, found.offset) == (
+        "record",
+        Kind.ALTERED,
+        place,
+        RECORDS[place].offset,
+    )
     assert ("time" in found.what) == (part == "time")
 
 
@@ -93,7 +100,10 @@ def test_missing_records(place: int, count: int, are_moved_up: bool, log: Path) 
     is_end = place + count >= SIZE
     assert (found.index, found.offset) == (place, RECORDS[place].offset)
     if are_moved_up and count > 1 and not is_end:
-        assert found.kind in (Kind.MISSING, Kind.ALTERED)  # where several are missing, the next one is not one place away
+        assert found.kind in (
+            Kind.MISSING,
+            Kind.ALTERED,
+        )  # where several are missing, the next one is not one place away
     else:
         assert found.kind == (Kind.CUT_OFF if is_end else Kind.MISSING)
 
@@ -204,7 +214,10 @@ def test_a_key_that_nobody_knows_is_told_from_an_altered_checkpoint(log: Path, t
 
 def test_a_log_that_was_written_anew_and_signed_again_contradicts_what_others_have(log: Path, tmp_path: Path) -> None:
     """Whoever has the key can write another history, but not into the hands of those who have the first one."""
-    others = [Note("the witness", logged(tmp_path / "prefix", RECORDS[:200])), Note("old", logged(tmp_path / "p", RECORDS[:50]))]
+    others = [
+        Note("the witness", logged(tmp_path / "prefix", RECORDS[:200])),
+        Note("old", logged(tmp_path / "p", RECORDS[:50])),
+    ]
     forged = [*RECORDS]
     forged[120] = record(9_999, offset=forged[120].offset)
     logged(tmp_path / "forged", forged)
@@ -242,7 +255,9 @@ def test_a_rotated_key_goes_on_with_the_log(tmp_path: Path) -> None:
     for each in RECORDS[100:]:
         log.append(Entry.of(each))
     signed(log, signer=second)
-    older = Note("older", Checkpoint(origin_of(SIGNER.name, 0), 300, log.root).signed(SIGNER.named(origin_of(SIGNER.name, 0))))
+    older = Note(
+        "older", Checkpoint(origin_of(SIGNER.name, 0), 300, log.root).signed(SIGNER.named(origin_of(SIGNER.name, 0)))
+    )
     assert not audited(tmp_path, RECORDS, ring=ring).found
     found = only(audited(tmp_path, RECORDS, [older], ring=ring))
     assert (found.kind, found.place) == ("retired key", "older")

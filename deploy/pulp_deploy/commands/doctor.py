@@ -19,6 +19,9 @@ from pulp_deploy.commands.target import data_option, environment
 from pulp_deploy.exits import DANGEROUS, DIFFERENT
 
 if TYPE_CHECKING:
+    from pulp_events.findings import Finding
+    from pulp_events.kafka import Servers
+    from pulp_events.topics import Topics
     from pulp_runtime.preconditions.looking import Place, Report
 
 _SILENT_S: Final = 2.0
@@ -80,15 +83,32 @@ def _place(data: Path | None) -> "Place":
 
 
 async def _look(place: "Place") -> "Report":
-    from pulp_runtime.preconditions.looking import look
+    from pulp_runtime.preconditions.looking import Report, look
 
     saying = asyncio.create_task(_say_that_it_goes_on())
     try:
-        return await look(place)
+        found = await look(place)
+        if place.kafka and not any(each.check.startswith("kafka-") for each in found.findings):
+            behind = await asyncio.to_thread(_look_at_log, place.kafka, place.topics)
+            found = Report(_worst_first([*found.findings, *behind]), found.unchecked)
+        return found
     finally:
         saying.cancel()
         with suppress(asyncio.CancelledError):
             await saying
+
+
+def _look_at_log(kafka: "Servers", topics: "Topics") -> "list[Finding]":
+    from pulp_deploy.log_findings import look
+
+    return look(kafka, topics)
+
+
+def _worst_first(found: "list[Finding]") -> "tuple[Finding, ...]":
+    from pulp_events.findings import Severity
+
+    order = list(Severity)
+    return tuple(sorted(found, key=lambda each: order.index(each.severity)))
 
 
 async def _say_that_it_goes_on() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -90,9 +91,7 @@ def keygen(
 @keys_option
 @data_option
 @output_option
-def keys(
-    partitions: tuple[int, ...], folder: Path | None, keys: Path | None, data: Path | None, output: str
-) -> None:
+def keys(partitions: tuple[int, ...], folder: Path | None, keys: Path | None, data: Path | None, output: str) -> None:
     """List the verifier keys of each partition's log.
 
     Each partition is a log of its own, whose key has the log's name, as verifiers of transparency logs expect.
@@ -114,7 +113,11 @@ def keys(
                 }
             )
     rows = [
-        [str(each["partition"]), f"{each['signs_from']}-{'' if each['signs_to'] is None else each['signs_to']}", str(each["vkey"])]
+        [
+            str(each["partition"]),
+            f"{each['signs_from']}-{'' if each['signs_to'] is None else each['signs_to']}",
+            str(each["vkey"]),
+        ]
         for each in found
     ]
     show(output, found, lambda: table(rows, ("PARTITION", "SIZES", "VERIFIER KEY"), width=None))
@@ -149,7 +152,7 @@ def status(data: Path | None, output: str) -> None:
         "outlets": outlets,
     }
     rows = [
-        [str(each["partition"]), str(each["lag"]), f"{each['checkpoint_age_s']:.0f} s"] for each in report["partitions"]  # type: ignore[call-overload, index]  # of the literal above
+        [str(each["partition"]), str(each["lag"]), f"{each['checkpoint_age_s']:.0f} s"] for each in report["partitions"]
     ]
     show(
         output,
@@ -207,9 +210,7 @@ def verify(
         notes.append(verifying.published_notes(settings.kafka, settings.topics.checkpoints))
     if settings.outside is not None:
         notes.append(verifying.outside_notes(settings.outside))
-    records: Records = (
-        KafkaRecords(_kafka(data), settings.topics.events) if archive is None else ArchiveFolder(archive)
-    )
+    records: Records = KafkaRecords(_kafka(data), settings.topics.events) if archive is None else ArchiveFolder(archive)
     found = list(verifying.reports(tiles, ring, records, verifying.merged(*notes), partitions))
     if not found:
         raise click.UsageError("There is no such partition.")
@@ -249,8 +250,9 @@ def prove(
 ) -> None:
     """Write a proof of a record, or of a log that goes on.
 
-    It shows that the record is in the log, or that the log continues an older one. POSITION is that of a record, PARTITION:OFFSET. Beside its proof, a file of the format tlog-proof, comes the record
-    itself. examples/check_proof.py checks both without Pulp Tasks.
+    It shows that the record is in the log, or that the log continues an older one. POSITION is that of a record,
+    PARTITION:OFFSET. Beside its proof, a file of the format tlog-proof, comes the record itself.
+    examples/check_proof.py checks both without Pulp Tasks.
     """
     from pulp_transparency import verifying
     from pulp_transparency.proofs import Consistency, Inclusion
@@ -334,7 +336,8 @@ def _of_files(given: dict[str, str] | Any, **options: Path | None) -> "Settings"
     from pulp_transparency.settings import Settings
 
     own = {name: str(path) for name, path in options.items() if path is not None}
-    return Settings.read({**({} if given.get("PULP_KAFKA") else {"PULP_KAFKA": "127.0.0.1"}), **given, **own})
+    kafka = given.get("PULP_KAFKA", "").strip() or "127.0.0.1"
+    return Settings.read({**given, "PULP_KAFKA": kafka, **own})
 
 
 def _ring(settings: "Settings") -> "KeyRing":
@@ -348,7 +351,9 @@ def _checkpoint(tiles: Any, partition: int) -> str:
 
     note: str | None = tiles.checkpoint()
     if note is None:
-        raise NotLogged(f"the log of partition {partition} has no checkpoint in {tiles.path}: does it have that partition?")
+        raise NotLogged(
+            f"the log of partition {partition} has no checkpoint in {tiles.path}: does it have that partition?"
+        )
     return note
 
 
@@ -385,10 +390,7 @@ def _report(report: "Report") -> dict[str, Any]:
         "uncovered": report.uncovered,
         "checkpoints": report.checkpoints,
         "rows": report.rows,
-        "found": [
-            {**each._asdict(), "kind": str(each.kind)}
-            for each in report.found
-        ],
+        "found": [{**asdict(each), "kind": str(each.kind)} for each in report.found],
     }
 
 

@@ -200,7 +200,9 @@ def _page(report: dict[str, Any]) -> list[str]:
 def _log_line(found: dict[str, Any] | None) -> str:
     if found is None:
         return "(none)"
-    return "; ".join([f"{found['lag']} records to go", *(f"{name}: {fault}" for name, fault in found["faults"].items())])
+    return "; ".join(
+        [f"{found['lag']} records to go", *(f"{name}: {fault}" for name, fault in found["faults"].items())]
+    )
 
 
 def _workers(found: dict[str, int] | None) -> str:

@@ -4,7 +4,9 @@ Options go before what --data says, and that before the environment; the usual l
 """
 
 import asyncio
+import os
 from pathlib import Path
+from typing import Final
 
 import click
 from pulp_console.groups import examples
@@ -13,6 +15,9 @@ from pulp_deploy import process_settings
 from pulp_deploy.commands import target
 from pulp_deploy.settings_help import SettingsCommand, setting_option
 from pulp_deploy.unknown_settings import warn_of_unknown
+
+_NICE: Final = 19
+"""The log may be late, the live path may not: where both share a core, the live path has it."""
 
 
 @click.command(
@@ -104,6 +109,7 @@ def transparency(folder: str | None, key: str | None, data: Path | None) -> None
     from pulp_transparency.main import serve
     from pulp_transparency.settings import Settings
 
+    os.nice(_NICE)
     given = _environment(data, PULP_TRANSPARENCY_FOLDER=folder, PULP_TRANSPARENCY_KEY=key)
     asyncio.run(serve(Settings.read(given)))
 

@@ -78,10 +78,10 @@ def up(
 ) -> None:
     """Run everything on this machine: a local stack.
 
-    That is Kafka, Postgres, the API, a processor, a worker, and the process that keeps the log. With PULP_KAFKA or PULP_POSTGRES set, that one is used
-    instead of a local one, which may take as long to answer as PULP_STARTUP_TIMEOUT_S says. Ctrl-C stops everything.
-    The data folder keeps its ports: the next start has the same ones unless told otherwise. Without --data the folder
-    is that of PULP_DATA, else the usual one of the user.
+    That is Kafka, Postgres, the API, a processor, a worker, and the process that keeps the log. With PULP_KAFKA or
+    PULP_POSTGRES set, that one is used instead of a local one, which may take as long to answer as
+    PULP_STARTUP_TIMEOUT_S says. Ctrl-C stops everything. The data folder keeps its ports: the next start has the same
+    ones unless told otherwise. Without --data the folder is that of PULP_DATA, else the usual one of the user.
     """
     from pulp_events import settings
     from pulp_events.declared_settings import read_field

@@ -13,8 +13,12 @@ from pulp_events.schedule_codec import SCHEDULE_TYPES
 from pulp_events.schemas import audit_schema, schema_of
 from pulp_events.topics import Topics
 from pulp_events.webhook_codec import WEBHOOK_TYPES
+from pulp_transparency.published import CONTENT_TYPE as CONTENT_TYPE_OF_CHECKPOINTS
+from pulp_transparency.published import NEXT_OFFSET
 
 GOLDEN: Final = Path(__file__).parents[3] / "tests" / "golden"
+CHECKPOINT: Final = "org.pulpproject.checkpoint.v1"
+"""What the message of a checkpoint is called; it is in no record."""
 _BINDING: Final = "0.5.0"
 _DEFS: Final = "#/$defs/"
 _COMPONENTS: Final = "#/components/schemas/"
@@ -23,6 +27,10 @@ _PARTITIONING: Final = (
     " modulo the number of partitions, and all later events of the task are in that partition. The partition key is"
     " `TYPE:ID` of the task's first exclusive resource, else of its first shared one, else the task id. Order holds"
     " within a partition, so for each task. Read all partitions; to append, use the API."
+)
+_CHECKPOINTS: Final = (
+    "A partition for each one of the events topic. The last record of each is the newest checkpoint of that partition's"
+    " log. A repeated one has the same bytes."
 )
 
 
@@ -37,12 +45,14 @@ def document() -> dict[str, Any]:
     task = _messages(TYPES.values(), "events-v1.jsonl", "task id", schemas)
     schedule = _messages(SCHEDULE_TYPES.values(), "schedule-events-v1.jsonl", "id of the schedule", schemas)
     webhooks = _messages(WEBHOOK_TYPES.values(), None, "id of the subscription", schemas)
+    checkpoint = {CHECKPOINT: _checkpoint()}
     audit = {AUDIT_TYPE: _message(AUDIT_TYPE, audit_schema(), [], None, schemas)}
     channels = {
         "tasks": _channel(topics.events, "What happens to tasks", _PARTITIONING, task),
         "schedules": _channel(topics.schedules, "What happens to schedules", "One partition.", schedule),
         "subscriptions": _channel(topics.subscriptions, "What happens to subscriptions", "One partition.", webhooks),
         "audit": _channel(topics.audit, "Who logged in, and changed what", "One partition.", audit),
+        "checkpoints": _channel(topics.checkpoints, "What the log of events was", _CHECKPOINTS, checkpoint),
     }
     return {
         "asyncapi": "3.0.0",
@@ -76,7 +86,8 @@ def document() -> dict[str, Any]:
         },
         "components": {
             "messages": {
-                short(wire_type): message for wire_type, message in {**task, **schedule, **webhooks, **audit}.items()
+                short(wire_type): message
+                for wire_type, message in {**task, **schedule, **webhooks, **audit, **checkpoint}.items()
             },
             "schemas": dict(sorted(schemas.found.items())),
         },
@@ -111,6 +122,32 @@ def _moved(value: Any) -> Any:
     if isinstance(value, list):
         return [_moved(each) for each in value]
     return _COMPONENTS + value.removeprefix(_DEFS) if isinstance(value, str) and value.startswith(_DEFS) else value
+
+
+def _checkpoint() -> dict[str, Any]:
+    """The message of the topic of checkpoints, which is no event but a text of a format of its own."""
+    origin = {"type": "string", "description": "The origin of the log: NAME/PARTITION."}
+    return {
+        "name": CHECKPOINT,
+        "title": "checkpoint",
+        "summary": "The size and the root of a partition's log, signed.",
+        "contentType": CONTENT_TYPE_OF_CHECKPOINTS.decode(),
+        "headers": {
+            "type": "object",
+            "properties": {
+                "content-type": {"type": "string", "const": CONTENT_TYPE_OF_CHECKPOINTS.decode()},
+                NEXT_OFFSET: {
+                    "type": "string",
+                    "description": "The offset of the first record that it does not cover; nothing vouches for it.",
+                },
+            },
+        },
+        "payload": {
+            "type": "string",
+            "description": "A checkpoint of C2SP tlog-checkpoint: origin, size and root, in a note signed with Ed25519",
+        },
+        "bindings": {"kafka": {"key": origin, "bindingVersion": _BINDING}},
+    }
 
 
 def _messages(types: Iterable[str], golden: str | None, key: str, schemas: _Schemas) -> dict[str, Any]:

@@ -20,7 +20,8 @@ CONTRADICTED: Final = "contradicted"
 UNREADABLE: Final = "unreadable"
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Found:
     """Something that is not what was signed."""
 
     subject: str
@@ -182,7 +183,7 @@ def _check_others(report: Report, tree: Tree, others: Iterable[tuple[Note, Check
                 "checkpoint",
                 Kind.CUT_OFF,
                 note.place,
-                f"it vouches for {checkpoint.size} records, and the log has {tree.size}: the log was cut off or set back",
+                f"it vouches for {checkpoint.size} records, and the log has {tree.size}: it was cut off or set back",
                 index=tree.size,
             )
         elif tree.subtree(0, checkpoint.size) != checkpoint.root:

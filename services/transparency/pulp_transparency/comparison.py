@@ -1,9 +1,10 @@
 """Compares records with the log, and says which record is the first one that differs, and how. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 from pulp_transparency.entry import Entry
 
@@ -23,7 +24,8 @@ class Kind(StrEnum):
     ADDED = "added"
 
 
-class Difference(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Difference:
     """The first difference. `index` is the place in the log; the offset is that of the record there."""
 
     kind: Kind

@@ -43,7 +43,9 @@ class FolderLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
-            raise FolderInUse(f"another process writes the log in {folder}: stop it first, or name another folder") from None
+            raise FolderInUse(
+                f"another process writes the log in {folder}: stop it first, or name another folder"
+            ) from None
 
     def __enter__(self) -> Self:
         return self
@@ -138,9 +140,9 @@ class Follower:
             return begin
         if begin > last.offset + 1:
             raise RecordsFault(
-                f"partition {partition} of {self._topics.events} begins at {begin}, and its log ends with {last.offset}:"
-                " Kafka deleted records before they were logged. Restore them, or begin a new log: move the folder of"
-                " tiles away, and make a key of another name"
+                f"partition {partition} of {self._topics.events} begins at {begin}, and its log ends with"
+                f" {last.offset}: Kafka deleted records before they were logged. Restore them, or begin a new log: move"
+                " the folder of tiles away, and make a key of another name"
             )
         return max(begin, last.offset)
 

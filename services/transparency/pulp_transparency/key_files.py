@@ -30,7 +30,9 @@ def rotate_key(key: Path, ring: Path, sizes: Mapping[int, int]) -> Signer:
     known = KeyRing.read(ring)
     read_signer(key)
     signer = Signer.generate(known.name)
-    write_whole(ring, known.rotated(signer.verifier, sizes).text())  # first: a key that no ring has would sign for nobody
+    write_whole(
+        ring, known.rotated(signer.verifier, sizes).text()
+    )  # first: a key that no ring has would sign for nobody
     _write_private(key, signer)
     return signer
 

@@ -1,7 +1,7 @@
 """Keys: the private one that signs, and the ring of public ones, each with the span of the log that it may sign.
 
-A checkpoint has no time that could be trusted, so a span is told in sizes of the log: a key signs from the size at which
-it replaced the one before it, up to the size at which the next one replaces it.
+A checkpoint has no time that could be trusted, so a span is told in sizes of the log: a key signs from the size at
+which it replaced the one before it, up to the size at which the next one replaces it.
 """
 
 import json
@@ -19,7 +19,7 @@ _FORMAT: Final = "pulp-tasks/keys/v1"
 
 
 class RingKey(NamedTuple):
-    """A public key. `after` are the sizes, by partition, at which it replaced the key before it; 0 where none is told."""
+    """A public key. `after` are the sizes, by partition, at which it replaced the key before it; else 0."""
 
     verifier: Verifier
     after: Mapping[int, int]
@@ -93,7 +93,9 @@ class KeyRing(NamedTuple):
         text, signed = opened(note, known)
         checkpoint = Checkpoint.parse(text)
         if checkpoint.origin != origin_of(self.name, partition):
-            raise NoteMalformed(f"the checkpoint is of the log {checkpoint.origin}, not {origin_of(self.name, partition)}")
+            raise NoteMalformed(
+                f"the checkpoint is of the log {checkpoint.origin}, not {origin_of(self.name, partition)}"
+            )
         spans = []
         for verifier in signed:
             least, most = self._span(known.index(verifier), partition)
@@ -140,9 +142,13 @@ def read_signer(path: Path) -> Signer:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise KeyFault(f"the signing key in {path} cannot be read: {error}. pulp-tasks audit keygen makes one") from error
+        raise KeyFault(
+            f"the signing key in {path} cannot be read: {error}. pulp-tasks audit keygen makes one"
+        ) from error
     if mode & 0o077:
-        raise KeyFault(f"others may read the signing key in {path}: close it with chmod 600 '{path}', or make a new one")
+        raise KeyFault(
+            f"others may read the signing key in {path}: close it with chmod 600 '{path}', or make a new one"
+        )
     try:
         return Signer.parse(text)
     except KeyFault as error:

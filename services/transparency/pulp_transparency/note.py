@@ -46,7 +46,9 @@ class Verifier(NamedTuple):
         """The verifier of a verifier key. Raises `KeyFault`."""
         name, *rest = vkey.strip().split("+", 2)
         if len(rest) != 2 or not _NAME.fullmatch(name):
-            raise KeyFault(f"{vkey!r} is not a verifier key: NAME+ID+KEY is expected, as pulp-tasks audit keygen prints")
+            raise KeyFault(
+                f"{vkey!r} is not a verifier key: NAME+ID+KEY is expected, as pulp-tasks audit keygen prints"
+            )
         found = cls(name, _key_of(rest[1], vkey))
         if found.id.hex() != rest[0]:
             raise KeyFault(f"{vkey!r} is not a verifier key: the id of its key and name is {found.id.hex()}")

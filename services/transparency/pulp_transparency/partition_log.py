@@ -42,7 +42,7 @@ class PartitionLog:
             raise TileFault(
                 f"the tiles in {path} do not have the root of their checkpoint, of {resumed.size} records: they were"
                 " altered, or restored from another time. pulp-tasks audit verify names the first wrong one; move the"
-                " folder away to have the log made anew, which is checked against the checkpoints that were published",
+                " folder away to have the log created again, which is held against what was published",
                 CHECKPOINT,
             )
         self.last: Entry | None = tree.entry(resumed.size - 1) if resumed.size else None
@@ -77,7 +77,7 @@ class PartitionLog:
         self._check_published()
 
     def save(self) -> Checkpoint:
-        """Have all tiles of the current size on disk, and return its checkpoint, which is to be signed and installed."""
+        """Have all tiles of the current size on disk, and return its checkpoint, to be signed and installed."""
         for level, parts in enumerate((self._bundle, *self._levels), ENTRIES):
             if not parts:
                 continue
@@ -107,7 +107,9 @@ class PartitionLog:
         hashes = self._levels[level]
         hashes.append(node)
         if len(hashes) == WIDTH:
-            number = self.size >> (8 * (level + 1))  # the size is not yet counted up, so this is the tile that ends here
+            number = self.size >> (
+                8 * (level + 1)
+            )  # the size is not yet counted up, so this is the tile that ends here
             self._write(Tile(level, number), hashes)
             self._levels[level] = []
             self._add(level + 1, merkle.root_of(hashes))

@@ -5,6 +5,7 @@
 
 import base64
 import binascii
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 from pulp_transparency import merkle
@@ -19,7 +20,8 @@ _INCLUSION: Final = "c2sp.org/tlog-proof@v1"
 _CONSISTENCY: Final = "pulp-tasks/consistency-proof@v1"
 
 
-class Inclusion(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Inclusion:
     """That an entry is in the log, at an index."""
 
     entry: bytes
@@ -47,9 +49,7 @@ class Inclusion(NamedTuple):
             word, _, index = lines[2].partition(" ")
             if word != "index" or str(int(index)) != index:
                 raise ValueError("its index is wrong")
-            return cls(
-                decoded(lines[1].removeprefix("extra ")), int(index), tuple(map(decoded, lines[3:])), note
-            )
+            return cls(decoded(lines[1].removeprefix("extra ")), int(index), tuple(map(decoded, lines[3:])), note)
         except (ValueError, binascii.Error) as error:
             raise ProofWrong(f"not a proof of inclusion: {error}") from error
 
@@ -77,7 +77,7 @@ class Consistency(NamedTuple):
 
     @classmethod
     def of(cls, tree: Tree, note: str, old: str) -> Self:
-        """The proof from an earlier checkpoint to that of the tree. Raises `ProofWrong` if there is none, `TileFault`."""
+        """The proof from an earlier checkpoint to that of the tree. Raises `ProofWrong`, `TileFault`."""
         start, end = Checkpoint.parse(split(old)[0]), Checkpoint.parse(split(note)[0])
         if start.origin != end.origin:
             raise ProofWrong(f"{start.origin} and {end.origin} are two logs")

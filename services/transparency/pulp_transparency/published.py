@@ -1,6 +1,7 @@
 """The topic of checkpoints: for each partition of the events topic one of its own, whose last record is the newest.
 
-The value is the signed checkpoint. A header says which record comes next: it is for monitoring, and nothing vouches for it.
+The value is the signed checkpoint. A header says which record comes next: it is for monitoring, and nothing vouches
+for it.
 """
 
 from collections.abc import Iterator

@@ -57,7 +57,7 @@ class KafkaRecords:
 
 
 class ArchiveFolder:
-    """A folder with one file of JSON Lines for each partition, `PARTITION.jsonl`, a record a line in order of offsets."""
+    """A folder with one file of JSON Lines for each partition, `PARTITION.jsonl`, a record a line, in order."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

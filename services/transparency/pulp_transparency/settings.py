@@ -20,11 +20,19 @@ _INHERITED: Final = {
 
 
 def _witnesses(name: str, text: str) -> tuple[tuple[str, ...], ...]:
+    words = shlex.shlex(text, posix=True, punctuation_chars=";")
+    words.whitespace_split = True
+    words.commenters = ""
+    found: list[list[str]] = [[]]
     try:
-        found = tuple(tuple(shlex.split(line)) for line in text.replace(";", "\n").split("\n"))
+        for word in words:
+            if word.strip(";"):
+                found[-1].append(word)
+            else:
+                found.append([])
     except ValueError as error:
         raise wrong(name, repr(text), f"commands are expected, with quotes in pairs ({error})") from error
-    return tuple(each for each in found if each)
+    return tuple(tuple(each) for each in found if each)
 
 
 def _topics(env: Mapping[str, str]) -> Topics:
@@ -68,7 +76,7 @@ class Settings:
         Path | None,
         Setting(
             "PULP_TRANSPARENCY_OUTSIDE",
-            "A folder outside of the installation, such as one of another machine, that gets each checkpoint as a file.",
+            "A folder outside of the installation, as of another machine, that gets each checkpoint as a file.",
         ),
     ] = None
     witnesses: Annotated[

@@ -22,7 +22,9 @@ from pulp_transparency.tiles import TileFolder
 Notes = Mapping[int, Collection[Note]]
 
 
-def reports(folder: Path, ring: KeyRing, records: Records, notes: Notes, only: Collection[int] = ()) -> Iterator[Report]:
+def reports(
+    folder: Path, ring: KeyRing, records: Records, notes: Notes, only: Collection[int] = ()
+) -> Iterator[Report]:
     """One report for each partition of the records and of the folder, as each is done; `only` for these."""
     for partition in sorted({*records.partitions(), *logs_in(folder), *notes}):
         if not only or partition in only:
