@@ -195,6 +195,10 @@ def look_at_subscriptions(servers: Kafka) -> None:
     look_at_topic(admin.connect(servers), TOPICS.subscriptions)
 
 
+async def read_the_checkpoints(servers: Kafka) -> None:
+    await asyncio.to_thread(last_records, servers, TOPICS.checkpoints)
+
+
 async def publish_a_checkpoint(servers: Kafka) -> None:
     topic = CheckpointTopic(servers, TOPICS.checkpoints)
     await asyncio.to_thread(topic.append, Published(0, "log/0", 0, "no checkpoint, but nobody looks here", 0))
@@ -222,7 +226,7 @@ def attempts(role: Role) -> Mapping[tuple[str, str], Attempt]:
         ("{schedules}", "DescribeConfigs"): check_settings(TOPICS.schedules),
         ("{schedules}", "Describe"): lambda servers: asyncio.to_thread(look_at_schedules, servers),
         ("{checkpoints}", "Write"): publish_a_checkpoint,
-        ("{checkpoints}", "Read"): lambda servers: asyncio.to_thread(last_records, servers, TOPICS.checkpoints),
+        ("{checkpoints}", "Read"): read_the_checkpoints,
         ("{subscriptions}", "Write"): write_to_subscriptions,
         ("{subscriptions}", "Read"): read_the_subscriptions,
         ("{subscriptions}", "DescribeConfigs"): check_settings(TOPICS.subscriptions),

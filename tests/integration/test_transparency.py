@@ -20,13 +20,13 @@ from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
 from pulp_processor.dead_letters import raw_producer
 from pulp_processor.dead_letters.raw_producer import RawRecord
-from pulp_transparency.auditing import Found, Report
+from pulp_transparency.auditing import Alteration, LogReport
 from pulp_transparency.follower import STATUS
 from pulp_transparency.keys import KeyRing
-from pulp_transparency.note import Signer
+from pulp_transparency.note import NoteSigner
 from pulp_transparency.published import CheckpointTopic, Published, all_records
 from pulp_transparency.records import ArchiveFolder, KafkaRecords
-from pulp_transparency.tiles import TileFolder, Tree
+from pulp_transparency.tiles import LogTree, TileFolder
 from pulp_transparency.verifying import compare_history, published_notes, reports
 
 from tests.conftest import PARTITIONS
@@ -143,7 +143,7 @@ async def test_the_log_is_right_however_often_its_process_is_killed(scene: Scene
     notes = published_notes(scene.backend.kafka, scene.topics.checkpoints)[1]
     assert found["partitions"][1]["checkpoints"] == len(notes) > 0
     assert notes[-1].text == TileFolder(scene.tiles / "1").checkpoint()
-    tree = Tree(TileFolder(scene.tiles / "1"), ends[1])
+    tree = LogTree(TileFolder(scene.tiles / "1"), ends[1])
     assert [entry.offset for entry in tree.entries()] == list(range(ends[1]))
 
 
@@ -192,8 +192,8 @@ async def test_outlets_get_each_checkpoint_and_one_that_fails_is_told_and_tried_
     assert report["checkpoints"] >= 2
 
 
-def rows_found(scene: Scene) -> list[Found]:
-    reports = [Report(partition, "") for partition in range(PARTITIONS)]
+def rows_found(scene: Scene) -> list[Alteration]:
+    reports = [LogReport(partition, "") for partition in range(PARTITIONS)]
     compare_history(scene.database, KafkaRecords(scene.backend.kafka, scene.topics.events), reports)
     return [each for report in reports for each in report.found]
 
@@ -358,7 +358,7 @@ async def test_a_log_that_was_altered_is_not_signed(scene: Scene) -> None:
     other = scene.folder / "other"
     forged = scene.ring.open(note, 1)._replace(root=bytes(32))
     signer = (scene.folder / "key").read_text()
-    text = forged.signed(Signer.parse(signer).named(forged.origin))
+    text = forged.signed(NoteSigner.parse(signer).named(forged.origin))
     CheckpointTopic(scene.backend.kafka, scene.topics.checkpoints).append(Published(1, forged.origin, 12, text, 12))
     process = scene.start(PULP_TRANSPARENCY_FOLDER=str(other))
     said = (await asyncio.to_thread(process.communicate))[1]

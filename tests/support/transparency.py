@@ -6,12 +6,12 @@ from pathlib import Path
 from pulp_events.reader import Record
 from pulp_transparency import merkle
 from pulp_transparency.checkpoint import Checkpoint, origin_of
-from pulp_transparency.entry import Entry
+from pulp_transparency.entry import LogEntry
 from pulp_transparency.keys import KeyRing
-from pulp_transparency.note import Signer
+from pulp_transparency.note import NoteSigner
 from pulp_transparency.partition_log import PartitionLog
 
-SIGNER = Signer("pulp.example/events", bytes(range(32)))
+SIGNER = NoteSigner("pulp.example/events", bytes(range(32)))
 RING = KeyRing.of(SIGNER.verifier.vkey)
 STEP = 3
 """Offsets have gaps: every third one is a record."""
@@ -39,15 +39,15 @@ def empty(partition: int = 0) -> Checkpoint:
     return Checkpoint(origin_of(SIGNER.name, partition), 0, merkle.EMPTY_ROOT)
 
 
-def logged(path: Path, found: Iterable[Record], partition: int = 0, signer: Signer = SIGNER) -> str:
+def logged(path: Path, found: Iterable[Record], partition: int = 0, signer: NoteSigner = SIGNER) -> str:
     """Write the log of these records into a folder, and return its checkpoint."""
     log = PartitionLog(path, empty(partition))
     for each in found:
-        log.append(Entry.of(each))
+        log.append(LogEntry.of(each))
     return signed(log, partition, signer)
 
 
-def signed(log: PartitionLog, partition: int = 0, signer: Signer = SIGNER) -> str:
+def signed(log: PartitionLog, partition: int = 0, signer: NoteSigner = SIGNER) -> str:
     """Save and sign a log, and return its checkpoint."""
     note = log.save().signed(signer.named(origin_of(signer.name, partition)))
     log.install(note)

@@ -13,7 +13,7 @@ import pytest
 from pulp_transparency.checkpoint import Checkpoint
 from pulp_transparency.note import split
 from pulp_transparency.proofs import Consistency, Inclusion
-from pulp_transparency.tiles import TileFolder, Tree
+from pulp_transparency.tiles import LogTree, TileFolder
 
 from tests.support.transparency import RING, logged, record, records
 
@@ -51,7 +51,7 @@ def prepared(folder: Path, size: int, old: int, index: int) -> tuple[Path, list[
     older = folder / "older"
     older.write_text(logged(folder / "old", records(old)))
     note = logged(folder / "log", records(size))
-    tree = Tree(TileFolder(folder / "log"), size)
+    tree = LogTree(TileFolder(folder / "log"), size)
     (folder / "consistency").write_text(Consistency.of(tree, note, older.read_text()).text())
     (folder / "inclusion").write_text(Inclusion.of(tree, note, record(index).offset).text())
     [verifier] = RING.verifiers(0)

@@ -8,7 +8,7 @@ import pytest
 from pulp_events.reader import Record
 from pulp_transparency import note
 from pulp_transparency.checkpoint import Checkpoint
-from pulp_transparency.entry import Entry, contents
+from pulp_transparency.entry import LogEntry, contents
 from pulp_transparency.errors import (
     KeyFault,
     NoteMalformed,
@@ -18,7 +18,7 @@ from pulp_transparency.errors import (
     UnknownKey,
 )
 from pulp_transparency.keys import KeyRing, read_signer
-from pulp_transparency.note import Signer, Verifier
+from pulp_transparency.note import NoteSigner, Verifier
 from pulp_transparency.tiles import ENTRIES, Tile, tiles_of
 
 from tests.support.transparency import RING, SIGNER, record
@@ -70,8 +70,8 @@ def test_what_is_not_a_verifier_key(vkey: str) -> None:
 
 
 def test_a_signing_key_is_written_and_read_and_not_shown(tmp_path: Path) -> None:
-    made = Signer.generate("pulp.example/x")
-    assert Signer.parse(made.encode()) == made
+    made = NoteSigner.generate("pulp.example/x")
+    assert NoteSigner.parse(made.encode()) == made
     assert made.encode().startswith(f"PRIVATE+KEY+{made.verifier.label}+")
     assert made.seed.hex() not in repr(made)
     file = tmp_path / "key"
@@ -85,7 +85,7 @@ def test_a_signing_key_is_written_and_read_and_not_shown(tmp_path: Path) -> None
     with pytest.raises(KeyFault, match="not a signing key"):
         read_signer(file)
     with pytest.raises(KeyFault, match="cannot be the name of a key"):
-        Signer.generate("a+b")
+        NoteSigner.generate("a+b")
 
 
 def test_the_text_of_a_checkpoint() -> None:
@@ -124,13 +124,13 @@ def test_the_encoding_of_a_record_is_the_one_of_the_document() -> None:
         + b"\xff\xff\xff\xff"
     )  # fmt: skip
     assert contents(found) == body
-    entry = Entry.of(found)
+    entry = LogEntry.of(found)
     wanted = b"PTL\x01" + struct.pack(">IQq", 3, 41, 1_700_000_000_123) + sha256(body).digest()
-    assert (entry.encode(), Entry.decode(wanted)) == (wanted, entry)
+    assert (entry.encode(), LogEntry.decode(wanted)) == (wanted, entry)
     # Golden: these bytes never change.
     assert entry.encode().hex() == "50544c010000000300000000000000290000018bcfe5687b" + sha256(body).hexdigest()
     with pytest.raises(RecordsFault, match="this release reads version 1"):
-        Entry.decode(b"PTL\x02" + wanted[4:])
+        LogEntry.decode(b"PTL\x02" + wanted[4:])
 
 
 def test_no_two_records_have_the_same_encoding() -> None:
@@ -144,7 +144,7 @@ def test_no_two_records_have_the_same_encoding() -> None:
         Record(0, 0, 0, b"a", b"b", (("x", None),)),
         Record(0, 0, 0, b"a", b"b", (("x", b""), ("x", b""))),
     ]
-    assert len({Entry.of(each).encode() for each in several}) == len(several)
+    assert len({LogEntry.of(each).encode() for each in several}) == len(several)
 
 
 def test_the_paths_and_widths_of_tiles_are_those_of_the_document() -> None:
@@ -159,13 +159,13 @@ def test_the_paths_and_widths_of_tiles_are_those_of_the_document() -> None:
     assert [tile for tile in tiles_of(256) if tile.level != ENTRIES] == [Tile(0, 0), Tile(1, 0, 1)]
 
 
-def checkpoint(size: int, signer: Signer, partition: int = 0) -> str:
+def checkpoint(size: int, signer: NoteSigner, partition: int = 0) -> str:
     origin = f"{signer.name}/{partition}"
     return Checkpoint(origin, size, sha256(b"").digest()).signed(signer.named(origin))
 
 
 def test_a_key_signs_within_its_span() -> None:
-    second = Signer(SIGNER.name, b"2" * 32)
+    second = NoteSigner(SIGNER.name, b"2" * 32)
     ring = RING.rotated(second.verifier, {0: 10, 1: 20})
     assert ring == KeyRing.parse(ring.text(), "it")
     assert ring.open(checkpoint(10, SIGNER), 0).size == 10
@@ -179,11 +179,11 @@ def test_a_key_signs_within_its_span() -> None:
     with pytest.raises(SignatureWrong, match="it is of another log"):
         ring.open(checkpoint(5, SIGNER, 1), 0)
     with pytest.raises(UnknownKey):
-        ring.open(checkpoint(5, Signer(SIGNER.name, b"3" * 32)), 0)
+        ring.open(checkpoint(5, NoteSigner(SIGNER.name, b"3" * 32)), 0)
 
 
 def test_a_ring_of_verifier_keys() -> None:
-    second = Signer(SIGNER.name, b"2" * 32)
+    second = NoteSigner(SIGNER.name, b"2" * 32)
     ring = KeyRing.parse(f"# ours\n{SIGNER.verifier.vkey}\n{second.verifier.vkey}\n", "it")
     assert ring.open(checkpoint(7, SIGNER), 0) == ring.open(checkpoint(7, second), 0)
     for wrong in ("", "{}", "nonsense", f"{SIGNER.verifier.vkey}\n{VKEY}\n", f"{SIGNER.verifier.vkey}\n" * 2):
@@ -192,4 +192,4 @@ def test_a_ring_of_verifier_keys() -> None:
 
 
 def test_records_of_the_builder_differ() -> None:
-    assert Entry.of(record(1)) != Entry.of(record(2))
+    assert LogEntry.of(record(1)) != LogEntry.of(record(2))

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulp_transparency import merkle
 from pulp_transparency.checkpoint import Checkpoint
-from pulp_transparency.entry import Entry
+from pulp_transparency.entry import LogEntry
 from pulp_transparency.errors import LogForked, TileFault
 from pulp_transparency.partition_log import PartitionLog
-from pulp_transparency.tiles import TileFolder, Tree, tiles_of
+from pulp_transparency.tiles import LogTree, TileFolder, tiles_of
 
 from tests.support.transparency import RING, empty, logged, opened, records, signed
 
@@ -19,7 +19,7 @@ SIZES = st.one_of(st.integers(0, 5), st.sampled_from([255, 256, 257, 511, 512, 5
 
 
 def hashes(count: int) -> list[bytes]:
-    return [merkle.leaf_hash(Entry.of(each).encode()) for each in records(count)]
+    return [merkle.leaf_hash(LogEntry.of(each).encode()) for each in records(count)]
 
 
 def snapshot(path: Path, size: int) -> dict[str, bytes]:
@@ -31,13 +31,13 @@ def snapshot(path: Path, size: int) -> dict[str, bytes]:
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 65_793])
 def test_tiles_hold_what_they_are_defined_to(size: int, tmp_path: Path) -> None:
     found = records(size)
-    leaves = [merkle.leaf_hash(Entry.of(each).encode()) for each in found]
+    leaves = [merkle.leaf_hash(LogEntry.of(each).encode()) for each in found]
     checkpoint = RING.open(logged(tmp_path, found), 0)
     assert (checkpoint.size, checkpoint.root) == (size, merkle.root_of(leaves))
     tiles = TileFolder(tmp_path)
     for tile in tiles_of(size):
         if tile.level < 0:
-            assert tiles.entries(tile) == [Entry.of(each) for each in found[tile.number * 256 :][: tile.width]]
+            assert tiles.entries(tile) == [LogEntry.of(each) for each in found[tile.number * 256 :][: tile.width]]
             continue
         span = 256**tile.level
         wanted = [
@@ -45,8 +45,8 @@ def test_tiles_hold_what_they_are_defined_to(size: int, tmp_path: Path) -> None:
             for at in range(tile.number * 256, tile.number * 256 + tile.width)
         ]
         assert tiles.hashes(tile) == wanted
-    assert Tree(tiles, size).root() == checkpoint.root
-    assert not list(Tree(tiles, size).faults())
+    assert LogTree(tiles, size).root() == checkpoint.root
+    assert not list(LogTree(tiles, size).faults())
 
 
 @settings(max_examples=25, deadline=None)
@@ -60,13 +60,13 @@ def test_a_log_that_was_stopped_goes_on_as_if_it_had_not_been(
     logged(path, everything[:first])
     log = opened(path)
     for each in everything[first : first + lost]:
-        log.append(Entry.of(each))
+        log.append(LogEntry.of(each))
     if data.draw(st.booleans()):
         log.save()  # tiles are there, and the checkpoint is not
     log = opened(path)
     assert log.size == first
     for each in everything[first : first + rest]:
-        log.append(Entry.of(each))
+        log.append(LogEntry.of(each))
     signed(log)
     logged(whole, everything[: first + rest])
     assert snapshot(path, first + rest) == snapshot(whole, first + rest)
@@ -98,14 +98,14 @@ def test_each_step_of_a_save_may_be_the_last(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(Path, "replace", replace)
         try:
             for each in found[200:]:
-                log.append(Entry.of(each))
+                log.append(LogEntry.of(each))
             signed(log)
         except Killed:
             monkeypatch.undo()
             again = opened(path)
             assert again.size == 200
             for each in found[200:]:
-                again.append(Entry.of(each))
+                again.append(LogEntry.of(each))
             signed(again)
             assert snapshot(path, 600) == snapshot(whole, 600)
             steps += 1
@@ -119,7 +119,7 @@ def test_partial_tiles_go_when_the_full_one_is_there(tmp_path: Path) -> None:
     note = logged(tmp_path, records(200))
     log = opened(tmp_path)
     for each in records(256)[200:]:
-        log.append(Entry.of(each))
+        log.append(LogEntry.of(each))
     log.save()
     assert not list(tmp_path.glob("tile/0/*.p"))
     log = opened(tmp_path)  # the checkpoint is still the old one, whose partial tiles are the start of the full ones
@@ -141,9 +141,9 @@ def test_a_log_made_anew_has_to_reach_what_was_published(tmp_path: Path) -> None
     published = RING.open(logged(tmp_path / "old", records(300)), 0)
     log = PartitionLog(tmp_path / "new", empty(), published)
     for each in records(299):
-        log.append(Entry.of(each))
+        log.append(LogEntry.of(each))
     before = log.may_sign
-    log.append(Entry.of(records(300)[-1]))
+    log.append(LogEntry.of(records(300)[-1]))
     assert (before, log.may_sign) == (False, True)
     signed(log)
     assert RING.open((tmp_path / "new/checkpoint").read_text(), 0) == published
@@ -153,9 +153,9 @@ def test_a_log_that_contradicts_what_was_published_signs_nothing(tmp_path: Path)
     published = RING.open(logged(tmp_path / "old", records(300)), 0)
     log = PartitionLog(tmp_path / "new", empty(), published)
     for each in records(299):
-        log.append(Entry.of(each))
+        log.append(LogEntry.of(each))
     with pytest.raises(LogForked, match=r"the first 300 records of pulp\.example/events/0 are not those"):
-        log.append(Entry.of(records(301)[-1]))
+        log.append(LogEntry.of(records(301)[-1]))
     assert not log.may_sign
     other = Checkpoint(published.origin, 300, bytes(32))
     with pytest.raises(LogForked):

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulp_events.reader import Record
-from pulp_transparency.auditing import Found, Note, Report, audit
+from pulp_transparency.auditing import Alteration, KeptCheckpoint, LogReport, audit
 from pulp_transparency.checkpoint import Checkpoint, origin_of
 from pulp_transparency.comparison import Kind
-from pulp_transparency.entry import Entry
+from pulp_transparency.entry import LogEntry
 from pulp_transparency.keys import KeyRing
-from pulp_transparency.note import Signer
+from pulp_transparency.note import NoteSigner
 from pulp_transparency.tiles import TileFolder, tiles_of
 
 from tests.support.transparency import RING, SIGNER, logged, opened, record, records, signed
@@ -33,11 +33,13 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def audited(path: Path, found: list[Record], notes: list[Note] | None = None, ring: KeyRing = RING) -> Report:
+def audited(
+    path: Path, found: list[Record], notes: list[KeptCheckpoint] | None = None, ring: KeyRing = RING
+) -> LogReport:
     return audit(TileFolder(path), ring, 0, found, notes or [])
 
 
-def only(report: Report) -> Found:
+def only(report: LogReport) -> Alteration:
     [found] = report.found
     return found
 
@@ -200,7 +202,7 @@ def test_a_key_that_nobody_knows_is_told_from_an_altered_checkpoint(log: Path, t
     shutil.copytree(log, path)
     file = path / "checkpoint"
     own = RING.open(file.read_text(), 0)
-    forger = Signer(SIGNER.name, b"f" * 32)
+    forger = NoteSigner(SIGNER.name, b"f" * 32)
     file.write_text(own.signed(forger.named(own.origin)))
     assert only(audited(path, RECORDS)).kind == "unknown key"
     file.write_text(own._replace(size=own.size - 1).signed(SIGNER.named(own.origin)).replace("299", "300"))
@@ -215,8 +217,8 @@ def test_a_key_that_nobody_knows_is_told_from_an_altered_checkpoint(log: Path, t
 def test_a_log_that_was_written_anew_and_signed_again_contradicts_what_others_have(log: Path, tmp_path: Path) -> None:
     """Whoever has the key can write another history, but not into the hands of those who have the first one."""
     others = [
-        Note("the witness", logged(tmp_path / "prefix", RECORDS[:200])),
-        Note("old", logged(tmp_path / "p", RECORDS[:50])),
+        KeptCheckpoint("the witness", logged(tmp_path / "prefix", RECORDS[:200])),
+        KeptCheckpoint("old", logged(tmp_path / "p", RECORDS[:50])),
     ]
     forged = [*RECORDS]
     forged[120] = record(9_999, offset=forged[120].offset)
@@ -229,7 +231,7 @@ def test_a_log_that_was_written_anew_and_signed_again_contradicts_what_others_ha
 
 def test_a_log_that_was_set_back(tmp_path: Path, log: Path) -> None:
     logged(tmp_path / "back", RECORDS[:100])
-    newest = Note("topic", (log / "checkpoint").read_text())
+    newest = KeptCheckpoint("topic", (log / "checkpoint").read_text())
     found = only(audited(tmp_path / "back", RECORDS, [newest]))
     assert (found.subject, found.kind, found.index, found.place) == ("checkpoint", Kind.CUT_OFF, 100, "topic")
 
@@ -238,7 +240,7 @@ def test_records_without_tiles_are_held_against_the_checkpoints(log: Path, tmp_p
     path = tmp_path / "log"
     path.mkdir()
     shutil.copy(log / "checkpoint", path / "checkpoint")
-    older = Note("older", logged(tmp_path / "older", RECORDS[:100]))
+    older = KeptCheckpoint("older", logged(tmp_path / "older", RECORDS[:100]))
     assert [each.subject for each in audited(path, RECORDS, [older]).found] == ["tile"]
     changed = [*RECORDS]
     changed[150] = record(9_999, offset=changed[150].offset)
@@ -249,13 +251,13 @@ def test_records_without_tiles_are_held_against_the_checkpoints(log: Path, tmp_p
 
 def test_a_rotated_key_goes_on_with_the_log(tmp_path: Path) -> None:
     logged(tmp_path, RECORDS[:100])
-    second = Signer(SIGNER.name, b"2" * 32)
+    second = NoteSigner(SIGNER.name, b"2" * 32)
     ring = RING.rotated(second.verifier, {0: 100})
     log = opened(tmp_path)
     for each in RECORDS[100:]:
-        log.append(Entry.of(each))
+        log.append(LogEntry.of(each))
     signed(log, signer=second)
-    older = Note(
+    older = KeptCheckpoint(
         "older", Checkpoint(origin_of(SIGNER.name, 0), 300, log.root).signed(SIGNER.named(origin_of(SIGNER.name, 0)))
     )
     assert not audited(tmp_path, RECORDS, ring=ring).found

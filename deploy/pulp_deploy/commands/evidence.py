@@ -19,7 +19,7 @@ from pulp_deploy.settings_help import SettingsCommand
 
 if TYPE_CHECKING:
     from pulp_events.task import Position
-    from pulp_transparency.auditing import Report
+    from pulp_transparency.auditing import LogReport
     from pulp_transparency.keys import KeyRing
     from pulp_transparency.published import Covered
     from pulp_transparency.records import Records
@@ -257,7 +257,7 @@ def prove(
     from pulp_transparency import verifying
     from pulp_transparency.proofs import Consistency, Inclusion
     from pulp_transparency.records import ArchiveFolder, KafkaRecords, encoded
-    from pulp_transparency.tiles import TileFolder, Tree
+    from pulp_transparency.tiles import LogTree, TileFolder
 
     if (position is None) == (since is None):
         raise click.UsageError("Give either a position, or --since.")
@@ -266,7 +266,7 @@ def prove(
     partition = position.partition if position is not None else verifying.partition_of_note(_given(since), ring)
     tiles = TileFolder(settings.needed_folder / str(partition))
     note = _checkpoint(tiles, partition)
-    tree = Tree(tiles, ring.open(note, partition).size)
+    tree = LogTree(tiles, ring.open(note, partition).size)
     to.mkdir(parents=True, exist_ok=True)
     files = []
     if position is not None:
@@ -381,7 +381,7 @@ def _outlets(folder: Path | None) -> list[dict[str, Any]]:
     return [{"name": name, **each} for name, each in found["outlets"].items()]
 
 
-def _report(report: "Report") -> dict[str, Any]:
+def _report(report: "LogReport") -> dict[str, Any]:
     return {
         "partition": report.partition,
         "origin": report.origin,
@@ -394,7 +394,7 @@ def _report(report: "Report") -> dict[str, Any]:
     }
 
 
-def _page(found: "list[Report]") -> list[str]:
+def _page(found: "list[LogReport]") -> list[str]:
     rows = [
         [
             str(each.partition),

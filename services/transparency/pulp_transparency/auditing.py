@@ -9,10 +9,10 @@ from pulp_events.reader import Record
 from pulp_transparency import merkle
 from pulp_transparency.checkpoint import Checkpoint
 from pulp_transparency.comparison import Kind, first_difference
-from pulp_transparency.entry import Entry
+from pulp_transparency.entry import LogEntry
 from pulp_transparency.errors import NoteError, RecordsFault, RetiredKey, TileFault, UnknownKey
 from pulp_transparency.keys import KeyRing
-from pulp_transparency.tiles import CHECKPOINT, TileFolder, Tree, tiles_of
+from pulp_transparency.tiles import CHECKPOINT, LogTree, TileFolder, tiles_of
 
 UNKNOWN_KEY: Final = "unknown key"
 RETIRED_KEY: Final = "retired key"
@@ -21,7 +21,7 @@ UNREADABLE: Final = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Alteration:
     """Something that is not what was signed."""
 
     subject: str
@@ -41,7 +41,7 @@ class Found:
         return f"{self.subject} {self.place}: {self.kind}: {self.what}"
 
 
-class Note(NamedTuple):
+class KeptCheckpoint(NamedTuple):
     """A checkpoint that was found somewhere."""
 
     place: str
@@ -49,7 +49,7 @@ class Note(NamedTuple):
 
 
 @dataclass(slots=True)
-class Report:
+class LogReport:
     """What came out for one partition."""
 
     partition: int
@@ -64,22 +64,22 @@ class Report:
     """How many other checkpoints agree."""
     rows: int | None = None
     """How many records were compared with the history in Postgres; None if it was not asked."""
-    found: list[Found] = field(default_factory=list)
+    found: list[Alteration] = field(default_factory=list)
 
     def add(
         self, subject: str, kind: str, place: str, what: str, *, index: int | None = None, offset: int | None = None
     ) -> None:
         """Add a finding."""
-        self.found.append(Found(subject, kind, self.partition, index, offset, place, what))
+        self.found.append(Alteration(subject, kind, self.partition, index, offset, place, what))
 
 
 def audit(
-    tiles: TileFolder, ring: KeyRing, partition: int, records: Iterable[Record], notes: Iterable[Note] = ()
-) -> Report:
+    tiles: TileFolder, ring: KeyRing, partition: int, records: Iterable[Record], notes: Iterable[KeptCheckpoint] = ()
+) -> LogReport:
     """Check checkpoint and tiles, then the records, then the checkpoints that others have. It never raises for a fault
     of these: each is in the report.
     """
-    report = Report(partition, ring.verifiers(partition)[-1].name)
+    report = LogReport(partition, ring.verifiers(partition)[-1].name)
     others = [(note, checkpoint) for note in notes if (checkpoint := _opened(ring, report, note)) is not None]
     own = _own(tiles, ring, report)
     if own is None:
@@ -87,7 +87,7 @@ def audit(
             return report
         own = max((checkpoint for _, checkpoint in others), key=lambda each: each.size)
     report.size = own.size
-    tree = Tree(tiles, own.size)
+    tree = LogTree(tiles, own.size)
     if _check_tiles(report, tree, own.root):
         _compare(report, tree, iter(records))
         _check_others(report, tree, others)
@@ -96,7 +96,7 @@ def audit(
     return report
 
 
-def _own(tiles: TileFolder, ring: KeyRing, report: Report) -> Checkpoint | None:
+def _own(tiles: TileFolder, ring: KeyRing, report: LogReport) -> Checkpoint | None:
     place = str(tiles.path / CHECKPOINT)
     try:
         text = tiles.checkpoint()
@@ -106,10 +106,10 @@ def _own(tiles: TileFolder, ring: KeyRing, report: Report) -> Checkpoint | None:
     if text is None:
         report.add("checkpoint", Kind.MISSING, place, "the log has no checkpoint: nothing vouches for the tiles")
         return None
-    return _opened(ring, report, Note(place, text))
+    return _opened(ring, report, KeptCheckpoint(place, text))
 
 
-def _opened(ring: KeyRing, report: Report, note: Note) -> Checkpoint | None:
+def _opened(ring: KeyRing, report: LogReport, note: KeptCheckpoint) -> Checkpoint | None:
     try:
         return ring.open(note.text, report.partition)
     except UnknownKey as error:
@@ -125,7 +125,7 @@ def _opened(ring: KeyRing, report: Report, note: Note) -> Checkpoint | None:
     return None
 
 
-def _check_tiles(report: Report, tree: Tree, root: bytes) -> bool:
+def _check_tiles(report: LogReport, tree: LogTree, root: bytes) -> bool:
     """Whether the tiles are those of the checkpoint."""
     fault = next(tree.faults(), None)
     if fault is None and tree.root() == root:
@@ -142,15 +142,15 @@ def _check_tiles(report: Report, tree: Tree, root: bytes) -> bool:
     return False
 
 
-def _compare(report: Report, tree: Tree, records: Iterator[Record]) -> None:
+def _compare(report: LogReport, tree: LogTree, records: Iterator[Record]) -> None:
     """Name the first record that is not the log's."""
     read = 0
 
-    def entries() -> Iterator[Entry]:
+    def entries() -> Iterator[LogEntry]:
         nonlocal read
         for record in records:
             read += 1
-            yield Entry.of(record)
+            yield LogEntry.of(record)
 
     try:
         difference = first_difference(tree.entries(), entries())
@@ -175,7 +175,7 @@ def _compare(report: Report, tree: Tree, records: Iterator[Record]) -> None:
         )
 
 
-def _check_others(report: Report, tree: Tree, others: Iterable[tuple[Note, Checkpoint]]) -> None:
+def _check_others(report: LogReport, tree: LogTree, others: Iterable[tuple[KeptCheckpoint, Checkpoint]]) -> None:
     """Hold what others have against the tiles, which are those of the folder's own checkpoint."""
     for note, checkpoint in sorted(others, key=lambda each: each[1].size):
         if checkpoint.size > tree.size:
@@ -200,7 +200,7 @@ def _check_others(report: Report, tree: Tree, others: Iterable[tuple[Note, Check
 
 
 def _compare_roots(
-    report: Report, own: Checkpoint, records: Iterator[Record], others: Iterable[tuple[Note, Checkpoint]]
+    report: LogReport, own: Checkpoint, records: Iterator[Record], others: Iterable[tuple[KeptCheckpoint, Checkpoint]]
 ) -> None:
     """Without tiles that can be trusted: whether the records are those of each checkpoint."""
     wanted = sorted([*((checkpoint, note.place) for note, checkpoint in others), (own, "its own checkpoint")])
@@ -208,7 +208,7 @@ def _compare_roots(
     try:
         for checkpoint, place in sorted(wanted, key=lambda each: each[0].size):
             while tree.size < checkpoint.size and (record := next(records, None)) is not None:
-                entry = Entry.of(record)
+                entry = LogEntry.of(record)
                 offset = entry.offset
                 tree.append(merkle.leaf_hash(entry.encode()))
             if tree.size == checkpoint.size and tree.root == checkpoint.root:

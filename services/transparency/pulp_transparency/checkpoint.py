@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Self
 
 from pulp_transparency.errors import NoteMalformed
 from pulp_transparency.merkle import EMPTY_ROOT, HASH_BYTES
-from pulp_transparency.note import Signer, decoded
+from pulp_transparency.note import NoteSigner, decoded
 
 _LARGEST: Final = (1 << 63) - 1
 
@@ -42,7 +42,7 @@ class Checkpoint(NamedTuple):
         """What is signed."""
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
-    def signed(self, signer: Signer) -> str:
+    def signed(self, signer: NoteSigner) -> str:
         """The note."""
         return signer.sign(self.text)
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final
 
-from pulp_transparency.entry import Entry
+from pulp_transparency.entry import LogEntry
 
 WINDOW: Final = 10_000
 """How many records from the first difference on are looked at: two records that are farther apart are not told to be
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class RecordDifference:
     """The first difference. `index` is the place in the log; the offset is that of the record there."""
 
     kind: Kind
@@ -34,7 +34,7 @@ class Difference:
     what: str
 
 
-def first_difference(logged: Iterable[Entry], found: Iterable[Entry], start: int = 0) -> Difference | None:
+def first_difference(logged: Iterable[LogEntry], found: Iterable[LogEntry], start: int = 0) -> RecordDifference | None:
     """The first record, from index `start` on, that is not the one of the log; None if all of the log are there.
 
     Records beyond the end of the log are not looked at: it does not cover them yet.
@@ -51,34 +51,36 @@ def first_difference(logged: Iterable[Entry], found: Iterable[Entry], start: int
     return None
 
 
-def _difference(index: int, logged: Sequence[Entry], found: Sequence[Entry]) -> Difference:
+def _difference(index: int, logged: Sequence[LogEntry], found: Sequence[LogEntry]) -> RecordDifference:
     """What happened where the two differ at once."""
     entry = logged[0]
     if not found:
-        return Difference(Kind.CUT_OFF, index, entry.offset, "no record is there, nor after it")
+        return RecordDifference(Kind.CUT_OFF, index, entry.offset, "no record is there, nor after it")
     record = found[0]
     if record.partition != entry.partition:
-        return Difference(Kind.ALTERED, index, entry.offset, f"the record there is of partition {record.partition}")
+        return RecordDifference(
+            Kind.ALTERED, index, entry.offset, f"the record there is of partition {record.partition}"
+        )
     if (other := next(_swapped_with(logged, found), None)) is not None:
-        return Difference(Kind.SWAPPED, index, entry.offset, f"it stands where {other} does, and that one here")
+        return RecordDifference(Kind.SWAPPED, index, entry.offset, f"it stands where {other} does, and that one here")
     if record.offset == entry.offset:
         return _at_the_same_offset(index, logged, found)
     if record.offset > entry.offset:
-        return Difference(Kind.MISSING, index, entry.offset, f"the next record is {record.offset}")
-    return Difference(Kind.ADDED, index, record.offset, f"the log goes on with {entry.offset} there")
+        return RecordDifference(Kind.MISSING, index, entry.offset, f"the next record is {record.offset}")
+    return RecordDifference(Kind.ADDED, index, record.offset, f"the log goes on with {entry.offset} there")
 
 
-def _at_the_same_offset(index: int, logged: Sequence[Entry], found: Sequence[Entry]) -> Difference:
+def _at_the_same_offset(index: int, logged: Sequence[LogEntry], found: Sequence[LogEntry]) -> RecordDifference:
     entry, record = logged[0], found[0]
     if len(found) > 1 and found[1].is_same_but_for_place(entry) and not record.is_same_but_for_place(entry):
-        return Difference(Kind.ADDED, index, record.offset, "the records of the log follow one place later")
+        return RecordDifference(Kind.ADDED, index, record.offset, "the records of the log follow one place later")
     if len(logged) > 1 and record.is_same_but_for_place(logged[1]):
-        return Difference(Kind.MISSING, index, entry.offset, "the records after it stand one place earlier")
+        return RecordDifference(Kind.MISSING, index, entry.offset, "the records after it stand one place earlier")
     what = "its time" if record.digest == entry.digest else "its key, its headers or its value"
-    return Difference(Kind.ALTERED, index, entry.offset, f"{what} is not what the log has")
+    return RecordDifference(Kind.ALTERED, index, entry.offset, f"{what} is not what the log has")
 
 
-def _swapped_with(logged: Sequence[Entry], found: Sequence[Entry]) -> Iterator[int]:
+def _swapped_with(logged: Sequence[LogEntry], found: Sequence[LogEntry]) -> Iterator[int]:
     """The offsets of the log's records that stand at the first place, where the first one stands at theirs."""
     entry, record = logged[0], found[0]
     for other, there in islice(zip(logged, found, strict=False), 1, None):

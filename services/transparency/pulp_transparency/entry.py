@@ -18,7 +18,7 @@ _length: Final = struct.Struct(">I").pack
 ENTRY_BYTES: Final = _ENTRY.size
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """What the log holds of a record: where it is, when the broker took it, and the digest of its contents."""
 
     partition: int
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
         """The bytes of version 1."""
         return _ENTRY.pack(_VERSION_1, self.partition, self.offset, self.timestamp_ms, self.digest)
 
-    def is_same_but_for_place(self, other: "Entry") -> bool:
+    def is_same_but_for_place(self, other: "LogEntry") -> bool:
         """Whether the two could be one record at two places."""
         return (self.timestamp_ms, self.digest) == (other.timestamp_ms, other.digest)
 

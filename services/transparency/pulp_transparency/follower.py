@@ -17,14 +17,14 @@ from pulp_events.topics import Topics
 
 from pulp_transparency import merkle
 from pulp_transparency.checkpoint import Checkpoint, origin_of
-from pulp_transparency.entry import Entry
+from pulp_transparency.entry import LogEntry
 from pulp_transparency.errors import FolderInUse, LogForked, RecordsFault
 from pulp_transparency.keys import KeyRing
-from pulp_transparency.note import Signer
-from pulp_transparency.outlets import Outbox
+from pulp_transparency.note import NoteSigner
+from pulp_transparency.outlets import CheckpointOutbox
 from pulp_transparency.partition_log import PartitionLog, write_whole
 from pulp_transparency.published import Published, last_records
-from pulp_transparency.tiles import TileFolder, Tree
+from pulp_transparency.tiles import LogTree, TileFolder
 
 STATUS: Final = "status.json"
 _LOCK: Final = "lock"
@@ -54,7 +54,7 @@ class FolderLock:
         self._file.close()
 
 
-class Follower:
+class LogFollower:
     """The logs of all partitions, at one pace with Kafka. The caller holds the lock of the folder.
 
     Opening it raises what speaks against going on: `NoteError`, `TileFault`, `LogForked`, `RecordsFault`.
@@ -65,9 +65,9 @@ class Follower:
         servers: Servers,
         topics: Topics,
         folder: Path,
-        signer: Signer,
+        signer: NoteSigner,
         ring: KeyRing,
-        outboxes: Sequence[Outbox],
+        outboxes: Sequence[CheckpointOutbox],
         *,
         interval_s: float,
         clock_s: Callable[[], float] = time.monotonic,
@@ -118,7 +118,7 @@ class Follower:
             else self._ring.open(note, partition)
         )
         if published is not None and published.size <= own.size:
-            if Tree(TileFolder(path), own.size).subtree(0, published.size) != published.root:
+            if LogTree(TileFolder(path), own.size).subtree(0, published.size) != published.root:
                 raise LogForked(
                     f"the log in {path} contradicts the checkpoint of {published.size} records that was published to"
                     f" {self._topics.checkpoints}: one of the two was altered. Nothing is signed"
@@ -148,7 +148,7 @@ class Follower:
 
     def _append(self, log: PartitionLog, records: Sequence[Record]) -> None:
         for record in records:
-            entry, last = Entry.of(record), log.last
+            entry, last = LogEntry.of(record), log.last
             if last is not None and entry.offset <= last.offset:
                 if entry != last:
                     raise LogForked(

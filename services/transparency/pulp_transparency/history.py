@@ -14,8 +14,8 @@ from pulp_events.errors import UndecodableRecord
 from pulp_events.reader import Record
 from pulp_projections.sql import load
 
-from pulp_transparency.comparison import Difference, Kind, first_difference
-from pulp_transparency.entry import Entry, contents
+from pulp_transparency.comparison import Kind, RecordDifference, first_difference
+from pulp_transparency.entry import LogEntry, contents
 
 _SQL: Final = load("pulp_transparency", "history.sql")
 _ROWS: Final = 2000
@@ -34,12 +34,12 @@ class History:
         """The offset of the first record that is not projected yet."""
         return int(self._ends.get(partition, 0))
 
-    def compare(self, partition: int, records: Iterable[Record]) -> tuple[Difference | None, int]:
+    def compare(self, partition: int, records: Iterable[Record]) -> tuple[RecordDifference | None, int]:
         """The first row that is not the one of its record, and how many records were compared."""
         letters = {offset for (offset,) in self._connection.execute(_SQL["letter_offsets"], {"partition": partition})}
         end, count = self.end(partition), 0
 
-        def expected() -> Iterator[Entry]:
+        def expected() -> Iterator[LogEntry]:
             nonlocal count
             for record in records:
                 if record.offset >= end:
@@ -50,7 +50,7 @@ class History:
         rows = self.rows(partition)
         difference = first_difference(expected(), rows)
         if difference is None and (row := next(rows, None)) is not None:
-            difference = Difference(Kind.ADDED, count, row.offset, "the log has no record there")
+            difference = RecordDifference(Kind.ADDED, count, row.offset, "the log has no record there")
         return difference, count
 
     def strays(self, partitions: Collection[int]) -> list[tuple[int, int]]:
@@ -58,7 +58,7 @@ class History:
         found = self._connection.execute(_SQL["strays"], {"partitions": list(partitions)})
         return [(int(partition), int(offset)) for partition, offset in found]
 
-    def rows(self, partition: int) -> Iterator[Entry]:
+    def rows(self, partition: int) -> Iterator[LogEntry]:
         """What the history has of each record, in order of offsets."""
         with self._connection.cursor(name="audit") as cursor:
             cursor.itersize = _ROWS
@@ -67,7 +67,7 @@ class History:
                 yield _entry(partition, *row)
 
 
-def row_of(record: Record, *, is_letter: bool) -> Entry:
+def row_of(record: Record, *, is_letter: bool) -> LogEntry:
     """What the history has to have of a record. One that does not decode is among the dead letters."""
     try:
         event = None if is_letter else decode(record.key, record.value)
@@ -77,17 +77,17 @@ def row_of(record: Record, *, is_letter: bool) -> Entry:
         columns: list[Any] = ["letter", contents(record)]
     else:
         columns = [str(event.task_id), str(event.id), type_of(event), event.time, event.actor, record.value or b""]
-    return Entry(record.partition, record.offset, record.timestamp_ms, _digest(columns))
+    return LogEntry(record.partition, record.offset, record.timestamp_ms, _digest(columns))
 
 
-def _entry(partition: int, offset: int, time: datetime, value: bytes | None, *rest: Any) -> Entry:
+def _entry(partition: int, offset: int, time: datetime, value: bytes | None, *rest: Any) -> LogEntry:
     task_id, event_id, kind, event_time, actor, key, headers = rest
     if task_id is None:
         record = Record(partition, offset, 0, key, value, _headers(headers))
         columns: list[Any] = ["letter", contents(record)]
     else:
         columns = [str(task_id), str(event_id), kind, event_time, actor, value]
-    return Entry(partition, offset, round((time - _EPOCH).total_seconds() * 1000), _digest(columns))
+    return LogEntry(partition, offset, round((time - _EPOCH).total_seconds() * 1000), _digest(columns))
 
 
 def _headers(found: list[list[str | None]]) -> tuple[tuple[str, bytes | None], ...]:

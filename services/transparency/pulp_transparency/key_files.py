@@ -6,30 +6,30 @@ from pathlib import Path
 
 from pulp_transparency.errors import KeyFault
 from pulp_transparency.keys import KeyRing, RingKey, read_signer
-from pulp_transparency.note import Signer
+from pulp_transparency.note import NoteSigner
 from pulp_transparency.partition_log import write_whole
 
 
-def make_key(key: Path, ring: Path, name: str) -> Signer:
+def make_key(key: Path, ring: Path, name: str) -> NoteSigner:
     """Make the first key, in a new file with mode 0600, and the file of verifier keys. Raises `KeyFault`, `OSError`."""
     for path in (key, ring):
         if path.exists():
             raise KeyFault(f"{path} is there already, and stays: --rotate replaces a key")
-    signer = Signer.generate(name)
+    signer = NoteSigner.generate(name)
     key.parent.mkdir(parents=True, exist_ok=True)
     _write_private(key, signer)
     write_whole(ring, KeyRing((RingKey(signer.verifier, {}),)).text())
     return signer
 
 
-def rotate_key(key: Path, ring: Path, sizes: Mapping[int, int]) -> Signer:
+def rotate_key(key: Path, ring: Path, sizes: Mapping[int, int]) -> NoteSigner:
     """Replace the key by a new one, which signs from these sizes of the logs on. The caller holds the folder's lock.
 
     The old private key is gone afterwards. Raises `KeyFault`, `OSError`.
     """
     known = KeyRing.read(ring)
     read_signer(key)
-    signer = Signer.generate(known.name)
+    signer = NoteSigner.generate(known.name)
     write_whole(
         ring, known.rotated(signer.verifier, sizes).text()
     )  # first: a key that no ring has would sign for nobody
@@ -37,7 +37,7 @@ def rotate_key(key: Path, ring: Path, sizes: Mapping[int, int]) -> Signer:
     return signer
 
 
-def _write_private(path: Path, signer: Signer) -> None:
+def _write_private(path: Path, signer: NoteSigner) -> None:
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     owner = path.stat() if path.exists() else None

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from pulp_transparency.checkpoint import Checkpoint, origin_of
 from pulp_transparency.errors import KeyFault, NoteMalformed, RetiredKey
-from pulp_transparency.note import Signer, Verifier, opened
+from pulp_transparency.note import NoteSigner, Verifier, opened
 
 _FORMAT: Final = "pulp-tasks/keys/v1"
 
@@ -135,7 +135,7 @@ class KeyRing(NamedTuple):
         )
 
 
-def read_signer(path: Path) -> Signer:
+def read_signer(path: Path) -> NoteSigner:
     """The private key of a file. Raises `KeyFault`, also where others may read it."""
     try:
         with path.open(encoding="utf-8") as file:
@@ -150,6 +150,6 @@ def read_signer(path: Path) -> Signer:
             f"others may read the signing key in {path}: close it with chmod 600 '{path}', or make a new one"
         )
     try:
-        return Signer.parse(text)
+        return NoteSigner.parse(text)
     except KeyFault as error:
         raise KeyFault(f"{path}: {error}") from error

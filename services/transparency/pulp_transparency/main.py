@@ -10,9 +10,9 @@ from pulp_runtime.heartbeat import Heartbeat
 from pulp_runtime.startup import wait_for_kafka
 
 from pulp_transparency.errors import KeyFault
-from pulp_transparency.follower import FolderLock, Follower
+from pulp_transparency.follower import FolderLock, LogFollower
 from pulp_transparency.keys import KeyRing, read_signer
-from pulp_transparency.outlets import Outbox, Outlet, opened, outside_folder, witness
+from pulp_transparency.outlets import CheckpointOutbox, CheckpointOutlet, opened, outside_folder, witness
 from pulp_transparency.published import CheckpointTopic
 from pulp_transparency.settings import Settings
 
@@ -46,7 +46,7 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
             with FolderLock(folder):
                 outboxes = opened(_outlets(settings))
                 try:
-                    follower = Follower(
+                    follower = LogFollower(
                         settings.kafka, settings.topics, folder, signer, ring, outboxes, interval_s=settings.interval_s
                     )
                     loop.call_soon_threadsafe(is_up.set)
@@ -69,7 +69,7 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
             await following
 
 
-def _follow(follower: Follower, stop: threading.Event) -> None:
+def _follow(follower: LogFollower, stop: threading.Event) -> None:
     try:
         while not stop.is_set():
             follower.step()
@@ -78,16 +78,16 @@ def _follow(follower: Follower, stop: threading.Event) -> None:
         follower.close()
 
 
-def _close(outboxes: list[Outbox]) -> None:
+def _close(outboxes: list[CheckpointOutbox]) -> None:
     for each in outboxes:
         each.close(_CLOSE_S)
         if each.waiting:
             _log.warning("checkpoints wait for the next start: %s", each.name, extra={"partitions": each.waiting})
 
 
-def _outlets(settings: Settings) -> list[Outlet]:
+def _outlets(settings: Settings) -> list[CheckpointOutlet]:
     topic = CheckpointTopic(settings.kafka, settings.topics.checkpoints)
-    found = [Outlet(f"topic {settings.topics.checkpoints}", topic.append)]
+    found = [CheckpointOutlet(f"topic {settings.topics.checkpoints}", topic.append)]
     if settings.outside is not None:
         found.append(outside_folder(settings.outside))
     found += [witness(command, settings.witness_timeout_s) for command in settings.witnesses]

@@ -67,7 +67,7 @@ class Verifier(NamedTuple):
         return True
 
 
-class Signer(NamedTuple):
+class NoteSigner(NamedTuple):
     """A name and a private key; a `repr` shows neither seed nor key."""
 
     name: str
@@ -115,10 +115,10 @@ class Signer(NamedTuple):
         return Ed25519PrivateKey.from_private_bytes(self.seed)
 
     def __repr__(self) -> str:
-        return f"Signer({self.name!r})"
+        return f"NoteSigner({self.name!r})"
 
 
-class Signature(NamedTuple):
+class NoteSignature(NamedTuple):
     """A line below a note."""
 
     name: str
@@ -131,7 +131,7 @@ class Signature(NamedTuple):
         return f"{self.name}+{self.id.hex()}"
 
 
-def split(note: str) -> tuple[str, list[Signature]]:
+def split(note: str) -> tuple[str, list[NoteSignature]]:
     """The text of a note, with its last newline, and its signatures. Raises `NoteMalformed`."""
     text, gap, lines = note.rpartition("\n\n")
     if len(note) > MOST_NOTE_BYTES:
@@ -184,7 +184,7 @@ def decoded(text: str) -> bytes:
     return data
 
 
-def _signature(line: str) -> Signature:
+def _signature(line: str) -> NoteSignature:
     name, space, encoded = line.removeprefix(_DASH).partition(" ")
     try:
         data = decoded(encoded)
@@ -192,7 +192,7 @@ def _signature(line: str) -> Signature:
         data = b""
     if not line.startswith(_DASH) or not space or not _NAME.fullmatch(name) or len(data) < 5:
         raise NoteMalformed(f"{line[:100]!r} is not the signature of a note: '\N{EM DASH} NAME BASE64' is expected")
-    return Signature(name, data[:4], data[4:])
+    return NoteSignature(name, data[:4], data[4:])
 
 
 def _key_of(encoded: str, shown: str | None) -> bytes:

@@ -24,7 +24,7 @@ _SAID: Final = 300
 _log = logging.getLogger("pulp.transparency")
 
 
-class Outlet(NamedTuple):
+class CheckpointOutlet(NamedTuple):
     """A place that gets checkpoints. `send` raises `PulpError` or `OSError`, and is then called again."""
 
     name: str
@@ -35,7 +35,7 @@ class WitnessRefused(TransparencyError):
     """The command of a witness failed."""
 
 
-def outside_folder(path: Path) -> Outlet:
+def outside_folder(path: Path) -> CheckpointOutlet:
     """A folder that gets each checkpoint as the file `PARTITION/SIZE`, of 20 digits. None is ever overwritten."""
 
     def send(published: Published) -> None:
@@ -43,10 +43,10 @@ def outside_folder(path: Path) -> Outlet:
         if not file.exists():
             write_whole(file, published.note)
 
-    return Outlet(f"folder {path}", send)
+    return CheckpointOutlet(f"folder {path}", send)
 
 
-def witness(command: Sequence[str], timeout_s: float) -> Outlet:
+def witness(command: Sequence[str], timeout_s: float) -> CheckpointOutlet:
     """A command that gets a checkpoint on standard input, and has taken it when it exits with 0."""
 
     def send(published: Published) -> None:
@@ -60,13 +60,13 @@ def witness(command: Sequence[str], timeout_s: float) -> Outlet:
             said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:_SAID]
             raise WitnessRefused(f"it exited with {done.returncode}: {said or 'it said nothing'}")
 
-    return Outlet(f"witness {command[0]}", send)
+    return CheckpointOutlet(f"witness {command[0]}", send)
 
 
-class Outbox:
+class CheckpointOutbox:
     """Sends checkpoints to one outlet, in a thread."""
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: CheckpointOutlet) -> None:
         self.name = outlet.name
         self.fault: str | None = None
         """Why the last attempt failed; None if it did not."""
@@ -125,6 +125,6 @@ class Outbox:
         return 0.0
 
 
-def opened(outlets: Iterable[Outlet]) -> list[Outbox]:
+def opened(outlets: Iterable[CheckpointOutlet]) -> list[CheckpointOutbox]:
     """The outboxes of outlets."""
-    return [Outbox(each) for each in outlets]
+    return [CheckpointOutbox(each) for each in outlets]

@@ -12,9 +12,9 @@ from typing import Final
 
 from pulp_transparency import merkle
 from pulp_transparency.checkpoint import Checkpoint
-from pulp_transparency.entry import Entry
+from pulp_transparency.entry import LogEntry
 from pulp_transparency.errors import LogForked, TileFault
-from pulp_transparency.tiles import CHECKPOINT, ENTRIES, WIDTH, Tile, TileFolder, Tree, nodes_at, tile_at
+from pulp_transparency.tiles import CHECKPOINT, ENTRIES, WIDTH, LogTree, Tile, TileFolder, nodes_at, tile_at
 
 _DRAFT: Final = ".new"
 _MANY: Final = 50
@@ -37,7 +37,7 @@ class PartitionLog:
         self._full: list[Path] = []
         self.size = resumed.size
         """How many records the log has; the index of the next one."""
-        tree = Tree(TileFolder(path), resumed.size)
+        tree = LogTree(TileFolder(path), resumed.size)
         if tree.root() != resumed.root:
             raise TileFault(
                 f"the tiles in {path} do not have the root of their checkpoint, of {resumed.size} records: they were"
@@ -45,7 +45,7 @@ class PartitionLog:
                 " folder away to have the log created again, which is held against what was published",
                 CHECKPOINT,
             )
-        self.last: Entry | None = tree.entry(resumed.size - 1) if resumed.size else None
+        self.last: LogEntry | None = tree.entry(resumed.size - 1) if resumed.size else None
         """The last entry."""
         self._bundle = [] if self.size % WIDTH == 0 else self._entries_left(tree)
         self._levels = list(self._hashes_left(tree))
@@ -64,7 +64,7 @@ class PartitionLog:
         """Whether the log has reached the checkpoint that was published, and agrees with it."""
         return self._published is None
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: LogEntry) -> None:
         """Add a record. Raises `LogForked` if the log now contradicts what was published."""
         data = entry.encode()
         self._bundle.append(data)
@@ -125,10 +125,10 @@ class PartitionLog:
         if tile.width == WIDTH:
             self._full.append(path)
 
-    def _entries_left(self, tree: Tree) -> list[bytes]:
+    def _entries_left(self, tree: LogTree) -> list[bytes]:
         return [entry.encode() for entry in tree.entries(self.size - self.size % WIDTH)]
 
-    def _hashes_left(self, tree: Tree) -> Iterator[list[bytes]]:
+    def _hashes_left(self, tree: LogTree) -> Iterator[list[bytes]]:
         level = 0
         while nodes := nodes_at(level, self.size):
             left = nodes % WIDTH

@@ -10,11 +10,11 @@ from typing import Final, NamedTuple, Self
 
 from pulp_transparency import merkle
 from pulp_transparency.checkpoint import Checkpoint
-from pulp_transparency.entry import Entry
+from pulp_transparency.entry import LogEntry
 from pulp_transparency.errors import NotLogged, ProofWrong
 from pulp_transparency.keys import KeyRing
 from pulp_transparency.note import decoded, split
-from pulp_transparency.tiles import Tree
+from pulp_transparency.tiles import LogTree
 
 _INCLUSION: Final = "c2sp.org/tlog-proof@v1"
 _CONSISTENCY: Final = "pulp-tasks/consistency-proof@v1"
@@ -31,7 +31,7 @@ class Inclusion:
     """The signed checkpoint that it leads to."""
 
     @classmethod
-    def of(cls, tree: Tree, note: str, offset: int) -> Self:
+    def of(cls, tree: LogTree, note: str, offset: int) -> Self:
         """The proof for the record with this offset. Raises `NotLogged`, `TileFault`."""
         index = tree.index_of(offset)
         if index is None:
@@ -58,9 +58,9 @@ class Inclusion:
         lines = [_INCLUSION, f"extra {_text(self.entry)}", f"index {self.index}", *map(_text, self.path)]
         return "\n".join(lines) + "\n\n" + self.note
 
-    def check(self, ring: KeyRing) -> Entry:
+    def check(self, ring: KeyRing) -> LogEntry:
         """The entry that is proved to be in the log. Raises `ProofWrong`, `NoteError`, `RecordsFault`."""
-        entry = Entry.decode(self.entry)
+        entry = LogEntry.decode(self.entry)
         checkpoint = ring.open(self.note, entry.partition)
         root = merkle.root_by_inclusion(self.index, checkpoint.size, merkle.leaf_hash(self.entry), self.path)
         if root != checkpoint.root:
@@ -76,7 +76,7 @@ class Consistency(NamedTuple):
     new: str
 
     @classmethod
-    def of(cls, tree: Tree, note: str, old: str) -> Self:
+    def of(cls, tree: LogTree, note: str, old: str) -> Self:
         """The proof from an earlier checkpoint to that of the tree. Raises `ProofWrong`, `TileFault`."""
         start, end = Checkpoint.parse(split(old)[0]), Checkpoint.parse(split(note)[0])
         if start.origin != end.origin:
@@ -113,7 +113,7 @@ class Consistency(NamedTuple):
         return old, new
 
 
-def _why_not(tree: Tree, offset: int) -> str:
+def _why_not(tree: LogTree, offset: int) -> str:
     if tree.size and offset <= tree.entry(tree.size - 1).offset:
         return f"the log has no record with offset {offset}: Kafka leaves gaps, and the log may begin later"
     return f"the log does not cover offset {offset} yet: its last checkpoint has {tree.size} records"

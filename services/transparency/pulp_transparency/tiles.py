@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pulp_transparency import merkle
-from pulp_transparency.entry import ENTRY_BYTES, Entry
+from pulp_transparency.entry import ENTRY_BYTES, LogEntry
 from pulp_transparency.errors import RecordsFault, TileFault
 from pulp_transparency.merkle import HASH_BYTES
 
@@ -96,7 +96,7 @@ class TileFolder:
         """The hashes of a tile. Raises `TileFault`."""
         return list(self._hashes(tile))
 
-    def entries(self, tile: Tile) -> list[Entry]:
+    def entries(self, tile: Tile) -> list[LogEntry]:
         """The entries of a bundle. Raises `TileFault`."""
         data = self.read(tile)
         found = []
@@ -104,7 +104,7 @@ class TileFolder:
             try:
                 if int.from_bytes(data[at : at + 2]) != ENTRY_BYTES:
                     raise RecordsFault("the length of an entry is wrong")
-                found.append(Entry.decode(data[at + 2 : at + _SIZED_ENTRY]))
+                found.append(LogEntry.decode(data[at + 2 : at + _SIZED_ENTRY]))
             except RecordsFault as error:
                 place = tile.number * WIDTH + at // _SIZED_ENTRY
                 raise TileFault(f"{self.path / tile.path}: entry {place} was altered: {error}", tile.path) from error
@@ -115,7 +115,7 @@ class TileFolder:
         return tuple(data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES))
 
 
-class Tree:
+class LogTree:
     """A log as its tiles say, at one size."""
 
     def __init__(self, tiles: TileFolder, size: int) -> None:
@@ -147,11 +147,11 @@ class Tree:
         """What shows that the tree continues one of `old` leaves. Raises `TileFault`."""
         return merkle.consistency_proof(old, self.size, self.subtree)
 
-    def entry(self, index: int) -> Entry:
+    def entry(self, index: int) -> LogEntry:
         """One entry. Raises `TileFault`."""
         return self.tiles.entries(tile_at(ENTRIES, index // WIDTH, self.size))[index % WIDTH]
 
-    def entries(self, start: int = 0) -> Iterator[Entry]:
+    def entries(self, start: int = 0) -> Iterator[LogEntry]:
         """All entries from an index on, in order. Raises `TileFault`."""
         for number in range(start // WIDTH, (self.size + WIDTH - 1) // WIDTH):
             found = self.tiles.entries(tile_at(ENTRIES, number, self.size))

@@ -8,7 +8,7 @@ from psycopg import IsolationLevel
 from pulp_events.kafka import Servers
 from pulp_projections.connection import connect_blocking
 
-from pulp_transparency.auditing import Note, Report, audit
+from pulp_transparency.auditing import KeptCheckpoint, LogReport, audit
 from pulp_transparency.checkpoint import Checkpoint
 from pulp_transparency.comparison import Kind
 from pulp_transparency.errors import NoteMalformed, RecordsFault
@@ -19,12 +19,12 @@ from pulp_transparency.published import all_records
 from pulp_transparency.records import Records
 from pulp_transparency.tiles import TileFolder
 
-Notes = Mapping[int, Collection[Note]]
+Notes = Mapping[int, Collection[KeptCheckpoint]]
 
 
 def reports(
     folder: Path, ring: KeyRing, records: Records, notes: Notes, only: Collection[int] = ()
-) -> Iterator[Report]:
+) -> Iterator[LogReport]:
     """One report for each partition of the records and of the folder, as each is done; `only` for these."""
     for partition in sorted({*records.partitions(), *logs_in(folder), *notes}):
         if not only or partition in only:
@@ -33,7 +33,7 @@ def reports(
             yield audit(TileFolder(path), ring, partition, found, notes.get(partition, ()))
 
 
-def compare_history(conninfo: str, records: Records, found: Iterable[Report]) -> None:
+def compare_history(conninfo: str, records: Records, found: Iterable[LogReport]) -> None:
     """Add to the reports what the history in Postgres has otherwise. Raises `psycopg.Error`, `RecordsFault`."""
     with connect_blocking(conninfo, "pulp-tasks-audit") as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -62,23 +62,23 @@ def logs_in(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
 
 
-def published_notes(servers: Servers, topic: str) -> dict[int, list[Note]]:
+def published_notes(servers: Servers, topic: str) -> dict[int, list[KeptCheckpoint]]:
     """The checkpoints of the topic. Raises `LogUnavailable`."""
-    found: dict[int, list[Note]] = defaultdict(list)
+    found: dict[int, list[KeptCheckpoint]] = defaultdict(list)
     for record in all_records(servers, topic):
         text = (record.value or b"").decode(errors="replace")
-        found[record.partition].append(Note(f"{topic} {record.partition}:{record.offset}", text))
+        found[record.partition].append(KeptCheckpoint(f"{topic} {record.partition}:{record.offset}", text))
     return found
 
 
-def outside_notes(folder: Path) -> dict[int, list[Note]]:
+def outside_notes(folder: Path) -> dict[int, list[KeptCheckpoint]]:
     """The checkpoints of a folder outside. Raises `RecordsFault`."""
     partitions = logs_in(folder)
     if not partitions:
         raise RecordsFault(f"{folder} has no checkpoints: the folder of PULP_TRANSPARENCY_OUTSIDE is expected")
     return {
         partition: [
-            Note(str(file), file.read_text(encoding="utf-8", errors="replace"))
+            KeptCheckpoint(str(file), file.read_text(encoding="utf-8", errors="replace"))
             for file in sorted((folder / str(partition)).iterdir())
             if file.name.isascii() and file.name.isdecimal()
         ]
@@ -86,11 +86,11 @@ def outside_notes(folder: Path) -> dict[int, list[Note]]:
     }
 
 
-def given_notes(files: Iterable[Path], ring: KeyRing) -> dict[int, list[Note]]:
+def given_notes(files: Iterable[Path], ring: KeyRing) -> dict[int, list[KeptCheckpoint]]:
     """Checkpoints that somebody has kept as files. Raises `NoteMalformed` for what is not one of this installation."""
-    found: dict[int, list[Note]] = defaultdict(list)
+    found: dict[int, list[KeptCheckpoint]] = defaultdict(list)
     for file in files:
-        found[partition_of_note(file, ring)].append(Note(str(file), file.read_text(encoding="utf-8")))
+        found[partition_of_note(file, ring)].append(KeptCheckpoint(str(file), file.read_text(encoding="utf-8")))
     return found
 
 
@@ -106,9 +106,9 @@ def partition_of_note(file: Path, ring: KeyRing) -> int:
     return int(partition)
 
 
-def merged(*several: Notes) -> dict[int, list[Note]]:
+def merged(*several: Notes) -> dict[int, list[KeptCheckpoint]]:
     """All of them, by partition."""
-    found: dict[int, list[Note]] = defaultdict(list)
+    found: dict[int, list[KeptCheckpoint]] = defaultdict(list)
     for notes in several:
         for partition, those in notes.items():
             found[partition] += those

@@ -31,7 +31,9 @@ def _message(name: str, message: Mapping[str, Any], schemas: Mapping[str, Any]) 
         f'<h3 id="{escape(name)}"><code>{escape(message["name"])}</code></h3>',
         f"<p>{prose(message['summary'])}</p>",
         *([f"<p>Key: {prose(key)}</p>"] if key else []),
-        table(("Field", "Type", "Required", "Meaning"), list(_fields(schemas[name], schemas))),
+        table(("Field", "Type", "Required", "Meaning"), list(_fields(schemas[name], schemas)))
+        if name in schemas
+        else f"<p>{prose(message['payload']['description'])}</p>",  # a text, not an object
     ]
     parts += [
         f"<pre>{escape(json.dumps(example['payload'], indent=2, ensure_ascii=False))}</pre>"
