@@ -10,6 +10,7 @@ from pulp_deploy.local.processes import Command
 from pulp_deploy.unprivileged import Unprivileged
 
 _METRICS_PORT: Final = "PULP_METRICS_PORT"
+_LOG_AT: Final = 99
 _WORKERS_FROM: Final = 100
 """How far the ports of the workers' metrics are from the API's, so that they stay when a processor is added."""
 
@@ -41,7 +42,7 @@ class Services:
 
     def transparency(self) -> Command:
         """The one process that keeps the log."""
-        return self._command("transparency", "transparency", {})
+        return self._command("transparency", "transparency", {}, metrics=_LOG_AT)
 
     def _command(self, name: str, command: str, more: Mapping[str, str], *, metrics: int = 0) -> Command:
         """`metrics` is how far the port of its metrics is from the one that is asked for."""
