@@ -25,11 +25,12 @@ select (lpad(to_hex((extract(epoch from t) * 1000)::bigint), 12, '0') || '7000' 
 
 -- counts --
 insert into generation_1.task_counts
-select partition, state, operation, count(*) from generation_1.tasks where purged_at is null group by 1, 2, 3;
+select partition, state, operation, count(*) from generation_1.tasks where purged_at is null group by 1, 2, 3
+    on conflict (partition, state, operation) do update set tasks = excluded.tasks;
 
 -- resources --
 insert into generation_1.task_resources
-select unnest(exclusive_resources), 'e', accepted_at, task_id from generation_1.tasks;
+select unnest(exclusive_resources), 'e', accepted_at, task_id from generation_1.tasks where worker = 'bench-worker-1';
 
 -- history --
 -- What a task that reports much has left behind.

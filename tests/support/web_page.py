@@ -17,17 +17,19 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from pulp_accounts.users import Role, add_user
 from pulp_deploy.stack import Stack, StackOptions
 
+from benchmarks.filling import fill
+
 ROOT: Final = Path(__file__).parents[2]
 PASSWORD: Final = "correct horse"
 V3: Final = "/pulp/api/v3"
 ROLES: Final = {"vera": Role.VIEWER, "olga": Role.OPERATOR, "sam": Role.SUBMITTER}
 PATIENCE_MS: Final = 30_000
-WIDE, MIDDLE, NARROW = (1600, 1000), (1024, 768), (400, 800)
+WIDE, MIDDLE, NARROW = (1400, 1000), (900, 800), (400, 800)
 
 
 def chromium() -> str | None:
-    """The Chromium of this machine, or the one that PULP_TEST_CHROMIUM names."""
-    return os.environ.get("PULP_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    """The Chromium of this machine, or the one that CHROME_BIN names."""
+    return os.environ.get("CHROME_BIN") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @dataclass
@@ -41,6 +43,11 @@ class Site:
     def url(self) -> str:
         """Where the API is."""
         return self.stack.url
+
+    @property
+    def database(self) -> str:
+        """Where the read model is."""
+        return self.stack.service_environment()["PULP_POSTGRES"]
 
     @property
     def password(self) -> str:
@@ -94,6 +101,11 @@ async def _add_users(postgres: str) -> None:
     async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
         for name, role in ROLES.items():
             await add_user(connection, name, PASSWORD, role)
+
+
+def filled(site: Site, tasks: int) -> None:
+    """Add this many tasks that ended long ago. Not in a thread that drives a browser, whose event loop is occupied."""
+    asyncio.run(fill(site.database, tasks))
 
 
 @contextmanager
@@ -151,6 +163,15 @@ class Visitor:
     def row(self, task_id: str) -> Any:
         """The row of a task in the list."""
         return self.page.locator(f'.row[data-id="{task_id}"]')
+
+    def shown_row(self, task_id: str) -> Any:
+        """The row of a new task: it is there, or behind "12 new" as long as nobody asks for those."""
+        new, row = self.page.get_by_role("button", name=re.compile(r"\d+ new")), self.row(task_id)
+        while not row.count():
+            expect(new.or_(row).first).to_be_visible()
+            if new.count():
+                new.click()
+        return row
 
 
 def visitor(

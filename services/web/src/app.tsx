@@ -80,6 +80,8 @@ function Shell(): JSX.Element {
   useEffect(() => void loadOperations().catch(() => undefined), []); // completions do without them
   useEffect(() => {
     document.title = `${view?.title ?? "Not found"} · Pulp Tasks`;
+    // On a narrow screen the views do not all fit.
+    document.querySelector(".nav a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }, [view]);
   return (
     <>

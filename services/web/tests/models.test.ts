@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { adminOf } from "../src/model/actions";
 import { addressOf, sentence } from "../src/model/api";
 import { asCsv, differences, type Entry, phasesOf } from "../src/model/history";
 import { fractionOf, nameOf } from "../src/model/tasks";
@@ -80,4 +81,18 @@ test("an answer that is an error is one sentence", () => {
 test("an address leaves out what is not given", () => {
   expect(addressOf("tasks/", { q: "", limit: 5, x: undefined })).toBe("/pulp/api/v3/tasks/?limit=5");
   expect(nameOf("/pulp/api/v3/users/j%C3%B6/")).toBe("jö");
+});
+
+describe("a filter as options of pulp-admin", () => {
+  test.each([
+    [[], "", "--all"],
+    [["failed", "canceled"], "", "--state failed,canceled"],
+    [[], "failed name=sync @jo", "--state failed --operation sync --who jo"],
+    [[], "repository:zoo tags=night queue=slow", "--all --resource repository:zoo --tag night --queue slow"],
+    [["failed"], "running", null],
+    [[], "zoo", null],
+    [[], "NOT failed", null],
+    [[], "name=sync OR name=publish", null],
+    [[], 'name="remove orphans"', null],
+  ])("%s %s", (states, q, options) => expect(adminOf({ states, q })).toBe(options));
 });

@@ -134,9 +134,38 @@ export function commandOf(action: Action, ids: readonly string[]): string {
   return ids.map((id) => `pulp-admin tasks ${action} --task-id ${id}`).join("\n");
 }
 
+const OPTIONS: Record<string, string> = {
+  name: "--operation",
+  created_by: "--who",
+  reserved_resources: "--resource",
+  queue: "--queue",
+  tags: "--tag",
+  pulp_created__gt: "--since",
+  pulp_created__lt: "--until",
+};
+
+/** The options of `pulp-admin tasks` that mean the same as a filter; null where there are none for it. */
+export function adminOf(filter: Filter): string | null {
+  const options: string[] = [];
+  const states = [...filter.states];
+  const expression = queryOf({ ...filter, states: [] }).q;
+  for (const part of typeof expression === "string" ? expression.split(" AND ") : []) {
+    const [, key, value] = /^(\w+)=([^\s()"']+)$/.exec(part) ?? [];
+    if (key === "state" && value !== undefined && states.length === 0) states.push(value);
+    else if (key !== undefined && value !== undefined && OPTIONS[key] !== undefined) options.push(`${OPTIONS[key]} ${value}`);
+    else return null;
+  }
+  return [states.length > 0 ? `--state ${states.join(",")}` : "--all", ...options].join(" ");
+}
+
 /** The request that shows the same list. */
 export function curlOf(filter: Filter): string {
   const query = new URLSearchParams(queryOf(filter) as Record<string, string>).toString();
   const address = `${location.origin}/pulp/api/v3/tasks/${query === "" ? "" : `?${query}`}`;
   return `curl --user NAME '${address.replaceAll("'", "%27")}'`;
+}
+
+/** The request that shows the task, now or as it was at a position. */
+export function curlOfTask(href: string, at: string | null): string {
+  return `curl --user NAME '${location.origin}${href}${at === null ? "" : `?as_of=${at}`}'`;
 }

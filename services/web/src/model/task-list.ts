@@ -52,9 +52,9 @@ export class TaskList {
     return found;
   }
 
-  /** All rows that are there. */
+  /** All rows that are there, for a look: nobody is told when they change. */
   shown(): Task[] {
-    return this.ids.value.map((id) => this.row(id).value);
+    return this.ids.peek().map((id) => this.row(id).peek());
   }
 
   get query(): Query {

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { signal } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
-import { type Action, Bulk, cancel, commandOf, fits, matching, type Outcome, rerun, type Target } from "../model/actions";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
+import { type Action, adminOf, Bulk, cancel, commandOf, fits, matching, type Outcome, rerun, type Target } from "../model/actions";
 import { mayCancel } from "../model/session";
 import type { Filter } from "../model/task-list";
 import { say } from "../model/toasts";
@@ -25,6 +25,7 @@ export function act(action: Action, what: readonly Target[] | Filter, onDone?: (
 
 const VERB = { cancel: "Cancel", rerun: "Run again" } as const;
 const MOST_LISTED = 200;
+const MOST_NAMED = 20;
 
 export function ActDialog(): JSX.Element | null {
   const now = wish.value;
@@ -34,7 +35,7 @@ export function ActDialog(): JSX.Element | null {
 
 function Ask({ wish: asked }: { wish: Wish }): JSX.Element {
   const { action } = asked;
-  const [targets, setTargets] = useState<readonly Target[] | null>(null);
+  const [targets, setTargets] = useState(() => (isTargets(asked.what) ? possible(action, asked.what) : null));
   const [count, setCount] = useState(0);
   const [failure, setFailure] = useState<string | null>(null);
   const [reason, setReason] = useState("");
@@ -44,19 +45,18 @@ function Ask({ wish: asked }: { wish: Wish }): JSX.Element {
   const isDone = bulk !== null && !running;
 
   useEffect(() => {
+    if (isTargets(asked.what)) return;
     const stopping = new AbortController();
-    const find = async () => {
-      const all = isTargets(asked.what) ? asked.what : await matching(asked.what, action, setCount, stopping.signal);
-      setTargets(all.filter((each) => fits(action, each) && (action === "rerun" || mayCancel(each))));
-    };
-    find().catch((error: unknown) => {
-      if (!stopping.signal.aborted) setFailure(error instanceof Error ? error.message : String(error));
-    });
+    matching(asked.what, action, setCount, stopping.signal)
+      .then((all) => setTargets(possible(action, all)))
+      .catch((error: unknown) => {
+        if (!stopping.signal.aborted) setFailure(error instanceof Error ? error.message : String(error));
+      });
     return () => stopping.abort();
   }, [asked]);
 
   // The close button comes first in the dialog, but Enter is meant for the action.
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = document.querySelector("dialog[open]");
     const first = dialog?.querySelector<HTMLElement>("#reason") ?? dialog?.querySelector<HTMLElement>("[type=submit]");
     first?.focus();
@@ -74,6 +74,7 @@ function Ask({ wish: asked }: { wish: Wish }): JSX.Element {
     void begun.run().then(() => say(summary(action, begun.done.value)));
   };
 
+  const command = targets === null ? null : sameCommand(action, asked.what, targets);
   const skipped = isTargets(asked.what) && targets !== null ? asked.what.length - targets.length : 0;
   return (
     <Dialog
@@ -97,8 +98,8 @@ function Ask({ wish: asked }: { wish: Wish }): JSX.Element {
               Stop
             </Button>
           )}
-          {bulk === null && targets !== null && targets.length > 0 && targets.length <= 20 && (
-            <Button kind="link" onClick={() => void copy(commandOf(action, targets.map((each) => idOf(each.pulp_href))))}>
+          {bulk === null && command !== null && (
+            <Button kind="link" onClick={() => void copy(command)}>
               Copy as pulp-admin
             </Button>
           )}
@@ -214,12 +215,28 @@ function sentenceOf(action: Action, targets: readonly Target[], skipped: number)
   return `${capital(many(targets.length))} will be submitted again, with the same arguments.${left}`;
 }
 
+/** The command that does the same; null if it would be too long, or there is none. */
+function sameCommand(action: Action, what: Wish["what"], targets: readonly Target[]): string | null {
+  if (targets.length === 0) return null;
+  // `tasks rerun --all` leaves out what was run again already, so it would not be the same.
+  if (!isTargets(what) && action === "cancel") {
+    const options = adminOf({ ...what, states: what.states.filter((state) => ["waiting", "running"].includes(state)) });
+    if (options !== null) return `pulp-admin tasks cancel ${options.includes("--all") ? "" : "--all "}${options}`;
+  }
+  return targets.length > MOST_NAMED ? null : commandOf(action, targets.map((each) => idOf(each.pulp_href)));
+}
+
 function many(count: number): string {
   return count === 1 ? "one task" : `${count.toLocaleString("en")} tasks`;
 }
 
 function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Those of the tasks that the action fits, and that this user may act on. */
+function possible(action: Action, tasks: readonly Target[]): readonly Target[] {
+  return tasks.filter((each) => fits(action, each) && (action === "rerun" || mayCancel(each)));
 }
 
 function isTargets(what: Wish["what"]): what is readonly Target[] {

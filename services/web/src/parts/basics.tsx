@@ -113,12 +113,18 @@ export function Span({ from, to }: { from: string | null; to: string | null }): 
   return <span>{growing(now.value - ms(from))}</span>;
 }
 
-export function Waited({ task }: { task: Task }): JSX.Element {
-  return <Span from={task.pulp_created} to={task.started_at ?? task.finished_at} />;
+/** A task, and the time at which it is looked at; null for now. */
+interface Spanned {
+  task: Task;
+  until?: string | null;
 }
 
-export function Ran({ task }: { task: Task }): JSX.Element {
-  return <Span from={task.started_at} to={FINAL.has(task.state) ? (task.finished_at ?? task.pulp_last_updated) : null} />;
+export function Waited({ task, until = null }: Spanned): JSX.Element {
+  return <Span from={task.pulp_created} to={task.started_at ?? task.finished_at ?? until} />;
+}
+
+export function Ran({ task, until = null }: Spanned): JSX.Element {
+  return <Span from={task.started_at} to={FINAL.has(task.state) ? (task.finished_at ?? task.pulp_last_updated) : until} />;
 }
 
 /** A bar from 0 to 1. */

@@ -5,7 +5,8 @@ import { useKeys } from "./keys";
 
 interface SearchBoxProps {
   value: string;
-  known: Known;
+  /** What completions choose from, asked for while they are open. */
+  known: () => Known;
   onSearch: (text: string) => void;
   failure: string | null;
 }
@@ -28,7 +29,7 @@ export function SearchBox({ value, known, onSearch, failure }: SearchBoxProps): 
       input.current?.select();
     },
   });
-  const found = isOpen ? suggestions(text, known) : [];
+  const found = isOpen ? suggestions(text, known()) : [];
 
   const change = (next: string, { search = true } = {}) => {
     setText(next);

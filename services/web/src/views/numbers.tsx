@@ -4,6 +4,9 @@ import { query, setQuery } from "../model/route";
 import { duration } from "../model/times";
 import { Card, Empty, Loading, Problem } from "../parts/basics";
 import { Plot } from "../parts/plot";
+import type { Page } from "../model/tasks";
+import type { Queue } from "./queues";
+import { Lag, type ReadModel } from "./trust";
 
 interface Percentiles {
   p50: number;
@@ -37,6 +40,9 @@ export function Numbers(): JSX.Element {
   const span = SPANS.some(([value]) => value === minutes) ? minutes : 60;
   const { value, failure, again } = usePolled<Statistics>("statistics/", { minutes: span }, span <= 60 ? 5000 : 30_000);
   const found = value.value;
+  const model = usePolled<ReadModel>("read-model/", {}, 5000).value.value;
+  const queues = usePolled<Page<Queue>>("queues/", {}, 5000).value.value?.results ?? [];
+  const longest = Math.max(0.001, ...(found?.operations ?? []).map((each) => Math.max(each.waited_seconds.p95, each.ran_seconds?.p95 ?? 0)));
   const total = found?.accepted.reduce((sum, each) => sum + each, 0) ?? 0;
   return (
     <div class="page">
@@ -87,10 +93,8 @@ export function Numbers(): JSX.Element {
                       <th scope="col">Operation</th>
                       <th scope="col" class="number">Ended</th>
                       <th scope="col" class="number">Failed</th>
-                      <th scope="col" class="number">Waited p50</th>
-                      <th scope="col" class="number">p95</th>
-                      <th scope="col" class="number">Ran p50</th>
-                      <th scope="col" class="number">p95</th>
+                      <th scope="col">Waited, p50 and p95</th>
+                      <th scope="col">Ran, p50 and p95</th>
                     </tr>
                   </thead>
                   <tbody>
@@ -101,10 +105,10 @@ export function Numbers(): JSX.Element {
                         </th>
                         <td class="number">{each.ended.toLocaleString("en")}</td>
                         <td class={`number ${each.failed > 0 ? "no-effect" : ""}`}>{each.failed.toLocaleString("en")}</td>
-                        <td class="number">{duration(each.waited_seconds.p50 * 1000)}</td>
-                        <td class="number">{duration(each.waited_seconds.p95 * 1000)}</td>
-                        <td class="number">{each.ran_seconds === null ? "–" : duration(each.ran_seconds.p50 * 1000)}</td>
-                        <td class="number">{each.ran_seconds === null ? "–" : duration(each.ran_seconds.p95 * 1000)}</td>
+                        <td>
+                          <Times of={each.waited_seconds} longest={longest} />
+                        </td>
+                        <td>{each.ran_seconds === null ? "–" : <Times of={each.ran_seconds} longest={longest} />}</td>
                       </tr>
                     ))}
                   </tbody>
@@ -112,8 +116,61 @@ export function Numbers(): JSX.Element {
               </div>
             )}
           </Card>
+          <div class="cards task-cards">
+            <Card title="Queues now" actions={<a href="/ui/queues">All of them</a>}>
+              <Bars rows={queues} />
+            </Card>
+            {model !== null && <Lag model={model} />}
+          </div>
         </>
       )}
     </div>
+  );
+}
+
+/** The middle and the end of what tasks took, as two bars of one scale for the whole table. */
+function Times({ of, longest }: { of: Percentiles; longest: number }): JSX.Element {
+  return (
+    <span class="times">
+      <span class="times-bars" aria-hidden="true">
+        <span class="times-p95" style={{ width: `${(of.p95 / longest) * 100}%` }} />
+        <span class="times-p50" style={{ width: `${(of.p50 / longest) * 100}%` }} />
+      </span>
+      <span class="times-text">
+        {duration(of.p50 * 1000)} <span class="muted">/</span> {duration(of.p95 * 1000)}
+      </span>
+    </span>
+  );
+}
+
+const DEPTHS = ["running", "runnable", "blocked"] as const;
+
+/** How deep each queue is, with one scale for all. */
+function Bars({ rows }: { rows: readonly Queue[] }): JSX.Element {
+  const most = Math.max(1, ...rows.map((row) => row.running + row.runnable + row.blocked));
+  if (rows.length === 0) return <p class="muted">No queue has tasks or workers.</p>;
+  return (
+    <>
+      <ul class="depths">
+        {rows.map((row) => (
+          <li key={row.name}>
+            <span class="depth-name">{row.name}</span>
+            <span class="depth-track" role="img" aria-label={DEPTHS.map((each) => `${each} ${row[each]}`).join(", ")}>
+              {DEPTHS.map((each) => (
+                <span key={each} class="depth" data-kind={each} style={{ width: `${(row[each] / most) * 100}%` }} />
+              ))}
+            </span>
+            <span class="depth-count">{row.running + row.runnable + row.blocked}</span>
+          </li>
+        ))}
+      </ul>
+      <ul class="legend">
+        {DEPTHS.map((each) => (
+          <li key={each}>
+            <span class="swatch" data-kind={each} /> {each}
+          </li>
+        ))}
+      </ul>
+    </>
   );
 }

@@ -4,13 +4,13 @@ import { request } from "../model/api";
 import { usePolled } from "../model/poll";
 import { query, setQuery } from "../model/route";
 import { mayCancelSome } from "../model/session";
-import { idOf, type Page, ROW_FIELDS, type Task } from "../model/tasks";
+import { type Page, ROW_FIELDS, type Task } from "../model/tasks";
 import { duration, growing } from "../model/times";
 import { act, ActDialog } from "../parts/act";
 import { Ago, Button, Card, Empty, Loading, Problem, Ran, StateLabel } from "../parts/basics";
 import { TaskLink } from "./task";
 
-interface Queue {
+export interface Queue {
   name: string;
   waiting: number;
   runnable: number;
@@ -152,7 +152,7 @@ function All(): JSX.Element {
 
 function OneResource({ resource }: { resource: string }): JSX.Element {
   const line = usePolled<Line>("resources/line/", { resource, limit: 100 });
-  const last = usePolled<Page<Task>>("tasks/", { reserved_resources__in: `${resource},shared:${resource}`, limit: 15, fields: ROW_FIELDS });
+  const last = usePolled<Page<Task>>("tasks/", { reserved_resources: resource, limit: 15, fields: ROW_FIELDS });
   const holders = line.value.value?.held_by ?? [];
   const hold = useMemo(() => holders.map((each) => each.task), [holders]);
   useEffect(() => {
@@ -223,7 +223,7 @@ function OneResource({ resource }: { resource: string }): JSX.Element {
             </li>
           ))}
         </ul>
-        {last.value.value?.results.length === 0 && <p class="muted">No task has used it. ({idOf(resource)})</p>}
+        {last.value.value?.results.length === 0 && <p class="muted">No task has used it.</p>}
       </Card>
     </>
   );

@@ -13,6 +13,7 @@ import {
   positionOf,
   readHistory,
 } from "../model/history";
+import { curlOfTask } from "../model/actions";
 import { query, setQuery } from "../model/route";
 import { mayCancel, mayRerun } from "../model/session";
 import { listen, wordOf } from "../model/stream";
@@ -43,10 +44,14 @@ function useTask(id: string) {
 
   useEffect(() => {
     let isOver = false;
+    let isReading = false;
+    let isStale = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let least = "";
     const read = async () => {
       timer = undefined;
+      isReading = true; // two at once would add the same events twice
+      isStale = false;
       try {
         const last = history.value.at(-1);
         const headers: Record<string, string> = least === "" ? {} : { "Pulp-Min-Position": least };
@@ -65,10 +70,14 @@ function useTask(id: string) {
         if (isOver) return;
         if (error instanceof ApiError && error.status === 404) isMissing.value = true;
         else failure.value = error instanceof Error ? error.message : String(error);
+      } finally {
+        isReading = false;
+        if (isStale && !isOver) soon();
       }
     };
     const soon = () => {
-      timer ??= setTimeout(() => void read(), COLLECT_MS);
+      if (isReading) isStale = true;
+      else timer ??= setTimeout(() => void read(), COLLECT_MS);
     };
     const stop = listen((event) => {
       if (event.event?.subject !== id) return;
@@ -150,11 +159,11 @@ export function Task({ id }: { id: string }): JSX.Element {
       {current === null && failure.value === null && <Loading what="the task" />}
       {current !== null && (
         <>
-          <Head task={shown ?? current} current={current} isPast={at !== null} />
+          <Head task={shown ?? current} current={current} at={at} />
           <Course task={current} history={history.value} at={at} />
-          {at !== null && <AsOfNote at={at} history={history.value} past={asOf.task} current={current} />}
+          {at !== null && <AsOfNote id={id} at={at} history={history.value} past={asOf.task} current={current} />}
           {at === null && why.value !== null && current.state === "waiting" && <WhyItWaits why={why.value} />}
-          {shown === null ? <Loading what="how it was" /> : <Cards task={shown} />}
+          {shown === null ? <Loading what="how it was" /> : <Cards task={shown} until={history.value.find((each) => positionOf(each) === at)?.time ?? null} />}
           <History id={id} entries={history.value} at={at} />
         </>
       )}
@@ -163,7 +172,7 @@ export function Task({ id }: { id: string }): JSX.Element {
   );
 }
 
-function Head({ task, current, isPast }: { task: FullTask; current: FullTask; isPast: boolean }): JSX.Element {
+function Head({ task, current, at }: { task: FullTask; current: FullTask; at: string | null }): JSX.Element {
   const id = idOf(current.pulp_href);
   return (
     <div class="page-head">
@@ -172,7 +181,7 @@ function Head({ task, current, isPast }: { task: FullTask; current: FullTask; is
           {task.name} {task.reserved_resources_record[0] !== undefined && <span class="muted">{task.reserved_resources_record[0]}</span>}
         </h1>
         <StateLabel state={task.state} />
-        {isPast && <span class="past-mark">as it was</span>}
+        {at !== null && <span class="past-mark">as it was</span>}
       </div>
       <div class="head-buttons">
         {mayCancel(current) && (
@@ -190,8 +199,11 @@ function Head({ task, current, isPast }: { task: FullTask; current: FullTask; is
             </a>
           </>
         )}
-        <Button kind="link" onClick={() => void copy(`pulp-admin tasks details --task-id ${id}`)}>
+        <Button kind="link" onClick={() => void copy(`pulp-admin tasks details --task-id ${id}${at === null ? "" : ` --as-of ${at}`}`)}>
           Copy as pulp-admin
+        </Button>
+        <Button kind="link" onClick={() => void copy(curlOfTask(current.pulp_href, at))}>
+          Copy as curl
         </Button>
       </div>
     </div>
@@ -213,7 +225,7 @@ function Course({ task, history, at }: { task: FullTask; history: readonly Entry
   const move = (next: number) => {
     const chosen = history[Math.max(0, Math.min(history.length - 1, next))];
     if (chosen === undefined) return;
-    setQuery({ at: next >= history.length - 1 ? null : positionOf(chosen) });
+    setQuery(next >= history.length - 1 ? { at: null, with: null } : { at: positionOf(chosen) });
   };
   const marks = history.length > 400 ? history.filter((each) => wordOf(each.type) !== "progress") : history;
   return (
@@ -275,13 +287,28 @@ function Course({ task, history, at }: { task: FullTask; history: readonly Entry
   );
 }
 
-function AsOfNote({ at, history, past, current }: { at: string; history: readonly Entry[]; past: FullTask | null; current: FullTask }): JSX.Element {
+interface AsOfProps {
+  id: string;
+  at: string;
+  history: readonly Entry[];
+  past: FullTask | null;
+  current: FullTask;
+}
+
+/** So many events may be chosen one by one; of a longer history those that report progress are left out. */
+const MOST_CHOICES = 200;
+
+function AsOfNote({ id, at, history, past, current }: AsOfProps): JSX.Element {
   const [isCompared, setCompared] = useState(false);
+  const other = query.value.get("with");
+  const then = useAsOf(id, other);
   const entry = history.find((each) => positionOf(each) === at);
-  const changed = past === null ? [] : differences(relevant(past), relevant(current));
+  const compared = other === null ? current : then.task;
+  const changed = past === null || compared === null ? [] : differences(relevant(past), relevant(compared));
+  const choices = history.length > MOST_CHOICES ? history.filter((each) => wordOf(each.type) !== "progress" || positionOf(each) === other) : history;
   return (
-    <div class="as-of" role="status">
-      <p>
+    <div class="as-of">
+      <p role="status">
         The task as it was at <code>{at}</code>
         {entry !== undefined && (
           <>
@@ -292,21 +319,41 @@ function AsOfNote({ at, history, past, current }: { at: string; history: readonl
         .
       </p>
       <div class="head-buttons">
-        <Button kind="primary" small onClick={() => setQuery({ at: null })}>
+        <Button kind="primary" small onClick={() => setQuery({ at: null, with: null })}>
           Back to now
         </Button>
         <Button kind="secondary" small expanded={isCompared} onClick={() => setCompared(!isCompared)}>
-          {isCompared ? "Hide what has changed" : `What has changed since (${changed.length})`}
+          {isCompared ? "Hide what differs" : other === null ? `What has changed since (${changed.length})` : `What differs (${changed.length})`}
         </Button>
+        <label class="compare">
+          <span class="muted">Compare with</span>
+          <span class="pf-v6-c-form-control">
+            <select
+              value={other ?? ""}
+              onChange={(event) => {
+                setQuery({ with: event.currentTarget.value });
+                setCompared(true);
+              }}
+            >
+              <option value="">now</option>
+              {choices.map((each) => (
+                <option key={positionOf(each)} value={positionOf(each)}>
+                  {positionOf(each)} {wordOf(each.type)}
+                </option>
+              ))}
+            </select>
+          </span>
+        </label>
       </div>
+      {other !== null && then.failure !== null && <Problem text={then.failure} again={() => setQuery({ with: null })} />}
       {isCompared && (
-        <div class="scroll" tabIndex={0} role="region" aria-label="What has changed since">
+        <div class="scroll" tabIndex={0} role="region" aria-label="What differs">
           <table class="table">
             <thead>
               <tr>
                 <th scope="col">Field</th>
-                <th scope="col">Then</th>
-                <th scope="col">Now</th>
+                <th scope="col">At {at}</th>
+                <th scope="col">{other === null ? "Now" : `At ${other}`}</th>
               </tr>
             </thead>
             <tbody>
@@ -319,6 +366,7 @@ function AsOfNote({ at, history, past, current }: { at: string; history: readonl
               ))}
             </tbody>
           </table>
+          {changed.length === 0 && <p class="muted">Nothing.</p>}
         </div>
       )}
     </div>
@@ -354,8 +402,11 @@ function WhyItWaits({ why }: { why: Why }): JSX.Element {
             {each.held_by.length > 0 && (
               <>
                 {" is held by "}
-                {each.held_by.map((one) => (
-                  <TaskLink key={one.task} href={one.task} />
+                {each.held_by.map((one, place) => (
+                  <span key={one.task}>
+                    {place > 0 && ", "}
+                    <TaskLink href={one.task} />
+                  </span>
                 ))}
               </>
             )}
@@ -374,7 +425,8 @@ export function TaskLink({ href }: { href: string }): JSX.Element {
   );
 }
 
-function Cards({ task }: { task: FullTask }): JSX.Element {
+/** The facts of a task; `until` is the time of the event after which it is shown, null for now. */
+function Cards({ task, until }: { task: FullTask; until: string | null }): JSX.Element {
   const hasProgress = typeof task.progress === "object" && task.progress !== null && Object.keys(task.progress).length > 0;
   return (
     <div class="cards task-cards">
@@ -384,9 +436,9 @@ function Cards({ task }: { task: FullTask }): JSX.Element {
           facts={[
             ["Submitted", <><Exact time={task.pulp_created} /> <span class="muted">(<Ago time={task.pulp_created} />)</span></>],
             ["By", task.created_by === null ? null : nameOf(task.created_by)],
-            ["Waited", <Waited task={task} />],
+            ["Waited", <Waited task={task} until={until} />],
             ["Started", task.started_at === null ? null : <Exact time={task.started_at} />],
-            ["Ran", task.started_at === null ? null : <Ran task={task} />],
+            ["Ran", task.started_at === null ? null : <Ran task={task} until={until} />],
             ["Ended", task.finished_at === null ? null : <Exact time={task.finished_at} />],
             ["Cancel asked for", task.cancel_requested_at === null ? null : <Exact time={task.cancel_requested_at} />],
             ["Next attempt", task.retry_at === null ? null : `not before ${exact(task.retry_at).slice(0, 19)}`],
@@ -396,7 +448,7 @@ function Cards({ task }: { task: FullTask }): JSX.Element {
             ["Priority", task.priority === 0 ? null : String(task.priority)],
             ["Time limit", task.timeout_seconds === null ? null : duration(task.timeout_seconds * 1000)],
             ["Deadline", task.deadline_seconds === null ? null : duration(task.deadline_seconds * 1000)],
-            ["Can be canceled while it runs", task.cancellable ? "yes" : "no"],
+            ["Can be canceled", task.started_at === null ? null : task.cancellable ? "also while it runs" : "not while it runs"],
             ["Correlation id", task.logging_cid === "" ? null : <a href={`/ui/tasks?q=${encodeURIComponent(`logging_cid=${task.logging_cid}`)}`}><code>{task.logging_cid}</code></a>],
             ["Tags", task.tags.length === 0 ? null : task.tags.map((tag) => <code key={tag} class="tag">{tag}</code>)],
           ]}

@@ -1,7 +1,7 @@
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef } from "preact/hooks";
-import { curlOf } from "../model/actions";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { adminOf, curlOf } from "../model/actions";
 import { get } from "../model/api";
 import { operations } from "../model/operations";
 import { go, query, setQuery } from "../model/route";
@@ -17,6 +17,11 @@ import { useKeys } from "../parts/keys";
 import { SearchBox } from "../parts/search-box";
 
 const COUNT_MS = 2000;
+/** So many rows come and go together. */
+const BLOCK = 50;
+const BLOCKS_AT_FIRST = 1;
+/** What a row took where one was last measured, in pixels. */
+let rowHeight = 43;
 
 export function Tasks(): JSX.Element {
   const list = useMemo(() => new TaskList(), []);
@@ -49,7 +54,7 @@ export function Tasks(): JSX.Element {
       <div class="tools">
         <SearchBox
           value={filter.q}
-          known={known(list)}
+          known={() => known(list)}
           failure={isFiltered ? list.failure.value : null}
           onSearch={(q) => setQuery({ q })}
         />
@@ -157,6 +162,11 @@ function Tools({ list, filter, isFiltered }: { list: TaskList; filter: Filter; i
           {maySubmit.value && (
             <Button kind="link" onClick={() => act("rerun", filter, () => void list.load())}>
               Run all {isFiltered ? "that match" : "tasks"} again …
+            </Button>
+          )}
+          {adminOf(filter) !== null && (
+            <Button kind="link" onClick={() => void copy(`pulp-admin tasks list ${adminOf(filter) ?? ""}`)}>
+              Copy as pulp-admin
             </Button>
           )}
           <Button kind="link" onClick={() => void copy(curlOf(filter))}>
@@ -276,8 +286,8 @@ function Rows({ list, selected, current }: { list: TaskList; selected: { value: 
             </span>
           ))}
         </div>
-        {ids.map((id) => (
-          <Row key={id} id={id} list={list} selected={selected} current={current} canSelect={canSelect} />
+        {Array.from({ length: Math.ceil(ids.length / BLOCK) }, (_, block) => (
+          <Block key={block} place={block} ids={ids.slice(block * BLOCK, (block + 1) * BLOCK)} list={list} selected={selected} current={current} canSelect={canSelect} />
         ))}
       </div>
       <div ref={end} class="end" role="status">
@@ -288,6 +298,34 @@ function Rows({ list, selected, current }: { list: TaskList; selected: { value: 
             : `${list.isEstimate.value ? "About " : ""}${(list.total.value ?? ids.length).toLocaleString("en")} ${ids.length === 1 ? "task" : "tasks"}`}
       </div>
     </>
+  );
+}
+
+interface BlockProps extends Omit<RowProps, "id"> {
+  place: number;
+  ids: readonly string[];
+}
+
+/** Some rows, which are there only while they are near the screen: a list of any length has as many elements as a short one. */
+function Block({ place, ids, ...rest }: BlockProps): JSX.Element {
+  const box = useRef<HTMLDivElement>(null);
+  const [isNear, setNear] = useState(place < BLOCKS_AT_FIRST);
+  useEffect(() => {
+    const watcher = new IntersectionObserver(
+      ([entry]) => {
+        if (entry === undefined) return;
+        if (!entry.isIntersecting && box.current?.firstChild != null) rowHeight = box.current.offsetHeight / box.current.childElementCount;
+        setNear(entry.isIntersecting);
+      },
+      { rootMargin: "1000px" },
+    );
+    if (box.current !== null) watcher.observe(box.current);
+    return () => watcher.disconnect();
+  }, []);
+  return (
+    <div ref={box} class="block" role={isNear ? "rowgroup" : "presentation"} style={{ minHeight: isNear ? "" : `${rowHeight * ids.length}px` }}>
+      {isNear && ids.map((id) => <Row key={id} id={id} {...rest} />)}
+    </div>
   );
 }
 
@@ -388,9 +426,7 @@ function useListKeys(list: TaskList, selected: { value: ReadonlySet<string> }, c
     const next = ids[Math.max(0, Math.min(ids.length - 1, at < 0 ? (by > 0 ? 0 : ids.length - 1) : at + by))];
     if (next === undefined) return;
     current.value = next;
-    const row = document.querySelector<HTMLElement>(`.row[data-id="${next}"]`);
-    row?.scrollIntoView({ block: "nearest" });
-    row?.querySelector<HTMLElement>(".cell-operation a")?.focus({ preventScroll: true });
+    focusRow(next, Math.floor(ids.indexOf(next) / BLOCK));
   };
   const meant = (): Task[] => {
     const ids = selected.value.size > 0 ? [...selected.value] : current.value === null ? [] : [current.value];
@@ -418,6 +454,19 @@ function useListKeys(list: TaskList, selected: { value: ReadonlySet<string> }, c
       else say("No task is chosen that you could run again.");
     },
   });
+}
+
+/** Put the focus on a row; one that is far away has to be scrolled to before it is there. */
+function focusRow(id: string, block: number, isFar = false): void {
+  const row = document.querySelector<HTMLElement>(`.row[data-id="${id}"]`);
+  if (row === null) {
+    if (isFar) return;
+    document.querySelectorAll(".block")[block]?.scrollIntoView({ block: "center" });
+    setTimeout(() => focusRow(id, block, true), 150);
+    return;
+  }
+  row.scrollIntoView({ block: "nearest" });
+  row.querySelector<HTMLElement>(".cell-operation a")?.focus({ preventScroll: true });
 }
 
 function known(list: TaskList): Known {

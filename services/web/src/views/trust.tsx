@@ -41,7 +41,7 @@ export function Trust(): JSX.Element {
         <Note key={text} kind="danger" title={text} />
       ))}
       {model !== null && (
-        <div class="cards task-cards">
+        <>
           <Card title="Generations of the read model">
             <div class="scroll" tabIndex={0} role="region" aria-label="Generations">
               <table class="table">
@@ -75,31 +75,33 @@ export function Trust(): JSX.Element {
             <h3>To compute it anew, and switch if it is equal</h3>
             <Command text="pulp-tasks rebuild --activate" />
           </Card>
-          <Lag model={model} />
-          <Card title="Records that are no events">
-            {model.dead_letters === 0 ? (
-              <p>There are none: everything in the log was understood.</p>
-            ) : (
-              <p>
-                <strong>{model.dead_letters}</strong>: <a href="/ui/log?view=dead">where they are, and why</a>
-              </p>
-            )}
-          </Card>
-          <Card title="Preconditions">
-            {(ready.value.value?.findings ?? []).length === 0 ? (
-              <p>The last check found nothing.</p>
-            ) : (
-              <ul class="plain">
-                {ready.value.value?.findings.map((each) => (
-                  <li key={`${each.check} ${each.subject}`}>
-                    <strong>{each.severity}</strong>: {each.wrong}
-                  </li>
-                ))}
-              </ul>
-            )}
-            <Command text="pulp-tasks doctor" />
-          </Card>
-        </div>
+          <div class="cards task-cards">
+            <Lag model={model} />
+            <Card title="Records that are no events">
+              {model.dead_letters === 0 ? (
+                <p>There are none: everything in the log was understood.</p>
+              ) : (
+                <p>
+                  <strong>{model.dead_letters}</strong>: <a href="/ui/log?view=dead">where they are, and why</a>
+                </p>
+              )}
+            </Card>
+            <Card title="Preconditions">
+              {(ready.value.value?.findings ?? []).length === 0 ? (
+                <p>The last check found nothing.</p>
+              ) : (
+                <ul class="plain">
+                  {ready.value.value?.findings.map((each) => (
+                    <li key={`${each.check} ${each.subject}`}>
+                      <strong>{each.severity}</strong>: {each.wrong}
+                    </li>
+                  ))}
+                </ul>
+              )}
+              <Command text="pulp-tasks doctor" />
+            </Card>
+          </div>
+        </>
       )}
     </div>
   );
