@@ -20,6 +20,7 @@ from benchmarks import (
     fleet,
     footprint,
     listing,
+    paging,
     projecting,
     publishing,
     purging,
@@ -35,7 +36,7 @@ from benchmarks.scene import Servers
 
 _MODULES = (
     *(transporting, projecting, draining, serving, recovering, listing, reading, footprint, fetching, siege),
-    *(publishing, purging, fleet, taking_over),
+    *(publishing, purging, fleet, taking_over, paging),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for module in _MODULES for measure in module.MEASURES}
 GROUPS = {"fleet": [measure.name for measure in (*fleet.MEASURES, *taking_over.MEASURES)]}

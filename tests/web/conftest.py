@@ -8,9 +8,7 @@ from playwright.sync_api import Browser
 
 from tests.support.web_page import Site, Visitor, chromium, running_browser, visitor, web_site
 
-MISSING = (
-    "there is no Chromium, so NO VIEW OF THE LIVE PAGE IS TESTED: install chromium, or name one in PULP_TEST_CHROMIUM"
-)
+MISSING = "there is no Chromium, so NO VIEW OF THE LIVE PAGE IS TESTED: install chromium, or name one in CHROME_BIN"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
