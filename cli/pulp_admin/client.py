@@ -141,13 +141,13 @@ class Client:
         json_of(response, self._config.url)
 
     @contextmanager
-    def events(self, task_id: str, after: str | None = None) -> "Iterator[Iterator[ServerSentEvent]]":
-        """Open a task's event stream, from now on or after the event with the id `after`."""
+    def events(self, task_id: str | None, after: str | None = None) -> "Iterator[Iterator[ServerSentEvent]]":
+        """Open the event stream of a task, or of all, from now on or after the event with the id `after`."""
         from httpx_sse import EventSource, SSEError
 
         headers = {"Accept": "text/event-stream", **({} if after is None else {"Last-Event-ID": after})}
         timeout = httpx.Timeout(max(_STREAM_TIMEOUT_S, self._config.timeout_s), connect=self._config.timeout_s)
-        path, params = api_path("v3", "events"), {"task": task_id}
+        path, params = api_path("v3", "events"), {} if task_id is None else {"task": task_id}
         try:
             with self._http.stream("GET", path, params=params, headers=headers, timeout=timeout) as response:
                 self._calls.answered(response)

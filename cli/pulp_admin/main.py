@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "subscriptions": "pulp_admin.subscriptions:subscriptions",
     "queue": "pulp_admin.queue:queue",
     "audit": "pulp_admin.audit:audit",
+    "top": "pulp_admin.top:top",
     "tokens": "pulp_admin.tokens:tokens",
     "status": "pulp_admin.info:status",
     "operations": "pulp_admin.operations:operations",

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from pulp_deploy.stack import Stack, StackOptions
 
 from tests.acceptance.test_admin_against_the_api import ROOT, User
+from tests.support.command import OnATerminal, environment
 
 Refusal = tuple[Sequence[str], int, str]
 
@@ -126,3 +128,21 @@ def test_a_login_is_kept_and_serves_the_next_commands_until_the_logout(user: Use
     assert user("tasks", "list", **place).returncode == 77
     again = user("logout", **place)
     assert (again.returncode, again.stdout) == (0, "No session found, nothing to do.\n")
+
+
+def test_top_follows_the_events_and_cancels_a_task(user: User) -> None:
+    command = [str(Path(sys.executable).with_name("pulp-admin")), "top"]
+    with OnATerminal(command, environment(user.home, **user.stack.client_environment())) as screen:
+        screen.until("live")
+        task_id = user.submit("patient", "--tag", "top")
+        screen.press("/")
+        screen.until("first digits of an id")
+        screen.press(f"{task_id[:18]}\r")
+        screen.until("patient")
+        user.wait(task_id, "started")
+        screen.press("c")
+        screen.until("Cancel patient?")
+        screen.press("y")
+        assert user.wait(task_id, "finished")["state"] == "canceled"
+        screen.press("q")
+        assert screen.end() == 0

@@ -33,6 +33,7 @@ NO_DATA = {
     "pulp-tasks transparency": "a service, which logs",
     "pulp-tasks completion": "a script for a shell",
     "pulp-admin completion": "a script for a shell",
+    "pulp-admin top": "a screen for people",
 }
 """Commands that print no data, and why."""
 HEAVY = (

@@ -1,0 +1,45 @@
+"""`pulp-admin top`: tasks, queues and workers, live on a terminal."""
+
+import sys
+from typing import Final
+
+import click
+from pulp_console.exits import CONFIG, USAGE
+from pulp_console.groups import examples
+
+from pulp_admin.app import App
+from pulp_admin.errors import Failure
+
+_FOR_SCRIPTS: Final = (
+    "For scripts: pulp-admin --output json tasks list, pulp-admin --output json queue, pulp-admin --output json workers"
+)
+_MISSING: Final = "top draws with the package textual, which is not installed: python -m pip install 'pulp-admin[top]'"
+
+
+@click.command(epilog=examples("pulp-admin top", "pulp-admin top --all"))
+@click.option("--all", "-a", "show_all", is_flag=True, help="Include tasks that have ended, the newest 100.")
+@click.pass_obj
+def top(app: App, show_all: bool) -> None:
+    """Show tasks, queues and workers, live, until you press q.
+
+    Running tasks come first, then those that wait, the oldest first. It follows the server's events, and goes on when
+    the server restarts. The keys are in the last line; ? explains them.
+    """
+    if app.output != "table":
+        raise click.UsageError(f"top draws a screen and has no --output {app.output}. {_FOR_SCRIPTS}")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Failure(f"top needs a terminal for its input and its output.\n{_FOR_SCRIPTS}", USAGE)
+    try:
+        from pulp_admin.top_screen import TopScreen
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "textual":
+            raise
+        raise Failure(_MISSING, CONFIG) from None
+    from pulp_admin.top_feed import TopFeed
+
+    feed = TopFeed(app.client, shows_all=show_all)
+    # A wrong password or address is told on the terminal as it is, not on a screen that goes away.
+    screen = TopScreen(feed, app.client.url, first=feed.look(), may_cancel=feed.may_cancel())
+    failure = screen.run()
+    if failure is not None:
+        raise failure
