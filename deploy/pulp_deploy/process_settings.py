@@ -105,11 +105,12 @@ def kafka_client() -> Section:
     from pulp_events import security
     from pulp_events.settings import KAFKA, TOPIC_PREFIX
     from pulp_runtime.installation import Installation
+    from pulp_runtime.telemetry.settings import MetricsSettings
 
     from pulp_deploy.log_lines import SETTINGS
 
     shared = (setting_of(Installation, name) for name in ("startup_timeout_s", "heartbeat"))
-    return Section("Kafka", settings_of(KAFKA, security.SETTINGS, TOPIC_PREFIX, *shared, SETTINGS))
+    return Section("Kafka", settings_of(KAFKA, security.SETTINGS, TOPIC_PREFIX, *shared, MetricsSettings, SETTINGS))
 
 
 def evidence() -> Iterator[Section]:

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pulp_deploy.local.ports import free_ports
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
 from pulp_processor.dead_letters import raw_producer
@@ -30,8 +31,10 @@ from pulp_transparency.tiles import LogTree, TileFolder
 from pulp_transparency.verifying import compare_history, published_notes, reports
 
 from tests.conftest import PARTITIONS
+from tests.support import documented
 from tests.support.backends import Backend
 from tests.support.command import environment, pulp_tasks
+from tests.support.measured import scraped
 from tests.support.projection import append_all, execute, project, settings_of
 from tests.support.records import life
 
@@ -72,7 +75,11 @@ class Scene:
         """What a command prints."""
         done = pulp_tasks("--output", "json", "audit", *arguments, env={**self.env, **more})
         assert done.returncode == code, done.stderr
-        return json.loads(done.stdout) if done.stdout else done.stderr
+        if not done.stdout:
+            return done.stderr
+        value = json.loads(done.stdout)
+        documented.check(f"audit {arguments[0]}", value)
+        return value
 
     def covered(self, partition: int) -> int:
         """How many records of a partition the folder's checkpoint covers."""
@@ -157,17 +164,26 @@ async def test_outlets_get_each_checkpoint_and_one_that_fails_is_told_and_tried_
     outside, taken, open_ = scene.folder / "outside", scene.folder / "taken", scene.folder / "open"
     witness = f"sh -c 'test -e {open_} || {{ echo closed today >&2; exit 3; }}; cat >> {taken}'"
     await append_lives(scene, 3)
-    process = scene.start(PULP_TRANSPARENCY_OUTSIDE=str(outside), PULP_TRANSPARENCY_WITNESSES=f"true; {witness}")
+    [port] = free_ports(1)
+    process = scene.start(
+        PULP_TRANSPARENCY_OUTSIDE=str(outside),
+        PULP_TRANSPARENCY_WITNESSES=f"true; {witness}",
+        PULP_METRICS_PORT=str(port),
+    )
 
     def is_refused() -> bool:
         with contextlib.suppress(FileNotFoundError):
             outlets = json.loads((scene.tiles / STATUS).read_text())["outlets"]
-            return outlets["witness sh"]["fault"] is not None
+            return outlets["witness 2 (sh)"]["fault"] is not None
         return False
 
     try:
         await scene.until(is_refused, process)
-        [status] = [each for each in scene.audit("status")["outlets"] if each["name"] == "witness sh"]
+        shown = await scraped(port)
+        assert shown.value("pulp_tasks_log_untaken_checkpoints", outlet="witness 1 (true)") == 0
+        assert shown.value("pulp_tasks_log_untaken_checkpoints", outlet="witness 2 (sh)") >= 1
+        assert shown.values("pulp_tasks_log_uncovered_events", "partition").keys() == set(map(str, range(PARTITIONS)))
+        [status] = [each for each in scene.audit("status")["outlets"] if each["name"] == "witness 2 (sh)"]
         assert status["fault"] == "it exited with 3: closed today"
         assert status["waiting"] >= 1
         await scene.until(lambda: scene.covered(1) == 18, process)
@@ -179,7 +195,7 @@ async def test_outlets_get_each_checkpoint_and_one_that_fails_is_told_and_tried_
         process.send_signal(signal.SIGTERM)
     said = (await asyncio.to_thread(process.communicate))[1]
     assert process.returncode == 0
-    assert "a checkpoint was not taken by witness sh: it exited with 3: closed today" in said
+    assert "a checkpoint was not taken by witness 2 (sh): it exited with 3: closed today" in said
     assert (outside / "1" / f"{18:020}").read_text() == newest
     lag = scene.audit("status")["partitions"]
     assert [(each["partition"], each["lag"]) for each in lag] == [(each, 0) for each in range(PARTITIONS)]

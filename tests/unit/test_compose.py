@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from pulp_deploy.main import pulp_tasks
 from pulp_events.declared_settings import read
 from pulp_runtime.installation import Installation
+from pulp_transparency.settings import Settings as TransparencySettings
 from pulp_worker.settings import Settings as WorkerSettings
 
 from tests.support.manifests import COMPOSE, DEPLOY, seconds
@@ -31,8 +32,8 @@ def made(tmp_path: Path) -> Path:
 
 
 def test_compose_runs_every_process_on_what_it_starts() -> None:
-    assert {*SERVICES} == {*SERVING, *JOBS, "kafka", "postgres"}
-    assert {*OURS} == {*SERVING, *JOBS}
+    assert {*SERVICES} == {*SERVING, *JOBS, "transparency", "kafka", "postgres"}
+    assert {*OURS} == {*SERVING, *JOBS, "transparency"}
     volumes = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert volumes == set(COMPOSE["volumes"])
     for service in SERVICES.values():
@@ -50,7 +51,7 @@ def test_nothing_relies_on_a_compose_that_waits_for_health() -> None:
     conditions = {needed["condition"] for service in OURS.values() for needed in service.get("depends_on", {}).values()}
     assert conditions == {"service_started", "service_completed_successfully"}  # each process waits by itself
     restarts = {name: service["restart"] for name, service in OURS.items()}
-    assert {restarts[name] for name in SERVING} == {"unless-stopped"}
+    assert {restarts[name] for name in (*SERVING, "transparency")} == {"unless-stopped"}
     assert {restarts[name] for name in JOBS if name != "admin"} == {"on-failure"}
 
 
@@ -74,7 +75,7 @@ def test_everything_that_a_container_takes_is_bounded(name: str) -> None:
         assert re.search(r":size=\d+m,", mount)
 
 
-@pytest.mark.parametrize("name", [*SERVING, "kafka", "postgres"])
+@pytest.mark.parametrize("name", [*SERVING, "transparency", "kafka", "postgres"])
 def test_every_service_has_a_health_check(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] == "CMD"
@@ -101,6 +102,13 @@ def test_a_process_is_itself_to_kafka_and_to_postgres(name: str) -> None:
     assert sources == {"kafka-password": f"kafka-{name}", "postgres-password": f"postgres-{name}"}
 
 
+def test_what_keeps_the_log_is_itself_to_kafka_and_knows_no_postgres() -> None:
+    service = OURS["transparency"]
+    assert service["environment"]["PULP_KAFKA_USERNAME"] == "pulp-transparency"
+    assert not [name for name in service["environment"] if "POSTGRES" in name or name.startswith("PG")]
+    assert service["secrets"] == [{"source": "kafka-transparency", "target": "kafka-password"}]
+
+
 def test_no_password_is_in_a_variable() -> None:
     for service in SERVICES.values():
         for key, value in service.get("environment", {}).items():
@@ -118,7 +126,7 @@ def test_a_process_takes_its_settings(name: str, made: Path) -> None:
         key: str(made / "secrets" / mounted[Path(value).name]) if value.startswith("/run/secrets/kafka") else value
         for key, value in OURS[name]["environment"].items()
     }
-    found = read(Installation, settings)
+    found = read(TransparencySettings if name == "transparency" else Installation, settings)
     assert found["kafka"]
 
 
@@ -147,7 +155,7 @@ def test_every_secret_is_another_one_and_long(made: Path) -> None:
 
 def test_kafka_knows_the_passwords_of_our_processes(made: Path) -> None:
     jaas = (made / "secrets" / "kafka-jaas").read_text()
-    for name in SERVING:
+    for name in (*SERVING, "transparency"):
         password = (made / "secrets" / f"kafka-{name}").read_text().strip()
         assert f'user_pulp-{name}="{password}"' in jaas
 

@@ -16,7 +16,7 @@ made from the code: `python -m pulp_deploy.reference --write`.
 The `process_…` and `python_…` metrics of the Prometheus client come beside them. A histogram has the series
 `NAME_bucket`, `NAME_sum` and `NAME_count`.
 """
-_TITLES: Final = {"api": "The API", "processor": "A processor", "worker": "A worker"}
+_TITLES: Final = {"api": "The API", "processor": "A processor", "worker": "A worker", "transparency": "The log"}
 
 
 def text() -> str:

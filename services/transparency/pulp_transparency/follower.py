@@ -105,6 +105,19 @@ class LogFollower:
                 self._offer(partition, note)
         self._tell()
 
+    @property
+    def untaken(self) -> dict[str, int]:
+        """For each outlet how many partitions have a checkpoint that it has not taken yet. From any thread."""
+        return {each.name: each.waiting for each in self._outboxes}
+
+    def uncovered(self) -> dict[int, int]:
+        """How many events of each partition no checkpoint covers yet. From any thread. Raises `LogError`."""
+        signed = dict(self._signed)
+        unread = self._unread()
+        return {
+            partition: unread[partition] + log.size - signed.get(partition, 0) for partition, log in self._logs.items()
+        }
+
     def close(self) -> None:
         """Let go of Kafka. What was not signed is read again at the next start."""
         self._reader.close()
@@ -184,8 +197,11 @@ class LogFollower:
     def _lag(self) -> dict[int, int]:
         """How many records of each partition are still to be read; empty while Kafka does not tell."""
         try:
-            ends = admin.end_offsets(self._connection, self._topics.events, len(self._logs), timeout_s=_ASK_S)
+            return self._unread()
         except LogError as error:
             _log.warning("the lag is not known: %s", error)
             return {}
-        return {partition: ends[partition] - at for partition, at in self._reader.positions.items()}
+
+    def _unread(self) -> dict[int, int]:
+        ends = admin.end_offsets(self._connection, self._topics.events, len(self._logs), timeout_s=_ASK_S)
+        return {partition: max(0, ends[partition] - at) for partition, at in self._reader.positions.items()}

@@ -8,9 +8,13 @@ from typing import Final
 
 from pulp_runtime.heartbeat import Heartbeat
 from pulp_runtime.startup import wait_for_kafka
+from pulp_runtime.telemetry.catalog import UNCOVERED, UNTAKEN
+from pulp_runtime.telemetry.metric import Reading
+from pulp_runtime.telemetry.serving import metering
 
 from pulp_transparency.errors import KeyFault
 from pulp_transparency.follower import FolderLock, LogFollower
+from pulp_transparency.key_files import make_key
 from pulp_transparency.keys import KeyRing, read_signer
 from pulp_transparency.outlets import CheckpointOutbox, CheckpointOutlet, opened, outside_folder, witness
 from pulp_transparency.published import CheckpointTopic
@@ -30,8 +34,11 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
         stopping = asyncio.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
-    async with Heartbeat(settings.heartbeat) as heartbeat:
+    async with Heartbeat(settings.heartbeat) as heartbeat, metering(settings.metrics, "transparency") as meter:
         folder, key = settings.needed_folder, settings.needed_key
+        if settings.name is not None and not key.exists():
+            made = make_key(key, settings.needed_keys, settings.name)
+            _log.warning("a key was made: give its verifier key to those who check the log: %s", made.verifier.vkey)
         signer, ring = read_signer(key), KeyRing.read(settings.needed_keys)
         if ring.keys[-1].verifier != signer.verifier:
             raise KeyFault(
@@ -41,6 +48,12 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
         await wait_for_kafka(settings.kafka, settings.startup_timeout_s)
         stop, is_up = threading.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
+        kept: list[LogFollower] = []
+
+        async def gauges() -> list[Reading]:
+            return [reading for each in kept for reading in await asyncio.to_thread(_readings, each)]
+
+        meter.add_source("kafka", gauges)
 
         def follow() -> None:
             with FolderLock(folder):
@@ -49,6 +62,7 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
                     follower = LogFollower(
                         settings.kafka, settings.topics, folder, signer, ring, outboxes, interval_s=settings.interval_s
                     )
+                    kept.append(follower)
                     loop.call_soon_threadsafe(is_up.set)
                     _follow(follower, stop)
                 finally:
@@ -67,6 +81,13 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
             for each in signals:
                 each.cancel()
             await following
+
+
+def _readings(follower: LogFollower) -> list[Reading]:
+    return [
+        *(Reading(UNCOVERED, events, (str(partition),)) for partition, events in follower.uncovered().items()),
+        *(Reading(UNTAKEN, count, (outlet,)) for outlet, count in follower.untaken.items()),
+    ]
 
 
 def _follow(follower: LogFollower, stop: threading.Event) -> None:
@@ -90,5 +111,7 @@ def _outlets(settings: Settings) -> list[CheckpointOutlet]:
     found = [CheckpointOutlet(f"topic {settings.topics.checkpoints}", topic.append)]
     if settings.outside is not None:
         found.append(outside_folder(settings.outside))
-    found += [witness(command, settings.witness_timeout_s) for command in settings.witnesses]
+    found += [
+        witness(number, command, settings.witness_timeout_s) for number, command in enumerate(settings.witnesses, 1)
+    ]
     return found

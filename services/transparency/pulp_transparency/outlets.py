@@ -46,7 +46,7 @@ def outside_folder(path: Path) -> CheckpointOutlet:
     return CheckpointOutlet(f"folder {path}", send)
 
 
-def witness(command: Sequence[str], timeout_s: float) -> CheckpointOutlet:
+def witness(number: int, command: Sequence[str], timeout_s: float) -> CheckpointOutlet:
     """A command that gets a checkpoint on standard input, and has taken it when it exits with 0."""
 
     def send(published: Published) -> None:
@@ -60,7 +60,7 @@ def witness(command: Sequence[str], timeout_s: float) -> CheckpointOutlet:
             said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:_SAID]
             raise WitnessRefused(f"it exited with {done.returncode}: {said or 'it said nothing'}")
 
-    return CheckpointOutlet(f"witness {command[0]}", send)
+    return CheckpointOutlet(f"witness {number} ({Path(command[0]).name})", send)
 
 
 class CheckpointOutbox:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pulp_events import declared_settings, security
-from pulp_events.declared_settings import Setting, Several, wrong
+from pulp_events.declared_settings import Setting, Several, settings_of, wrong
 from pulp_events.defaults import STARTUP_TIMEOUT_S
 from pulp_events.kafka import Servers
 from pulp_events.settings import KAFKA, TOPIC_PREFIX, kafka, topic_prefix
 from pulp_events.topics import Topics
 from pulp_runtime.installation import Installation
+from pulp_runtime.telemetry.settings import MetricsSettings
 
 _INHERITED: Final = {
     name: declared_settings.setting_of(Installation, name) for name in ("startup_timeout_s", "heartbeat")
@@ -49,6 +50,10 @@ KEY: Final = Setting(
     "The file of the key that signs checkpoints, as `pulp-tasks audit keygen` makes it; mode 0600.",
     kind=Path,
 )
+NAME: Final = Setting(
+    "PULP_TRANSPARENCY_NAME",
+    "The name of the log, such as HOST/pulp.tasks.events: with it the process makes its key at its first start.",
+)
 KEYS: Final = Setting(
     "PULP_TRANSPARENCY_KEYS",
     "The file of the verifier keys, with their spans.",
@@ -66,6 +71,7 @@ class Settings:
     folder: Annotated[Path | None, FOLDER] = None
     key: Annotated[Path | None, KEY] = None
     keys: Annotated[Path | None, KEYS] = None
+    name: Annotated[str | None, NAME] = None
     interval_s: Annotated[
         float,
         Setting(
@@ -92,6 +98,9 @@ class Settings:
         float,
         Setting("PULP_TRANSPARENCY_WITNESS_TIMEOUT_S", "How long a witness's command may take.", least=1, most=3600),
     ] = 30
+    metrics: Annotated[MetricsSettings, Several(MetricsSettings.read, settings_of(MetricsSettings))] = field(
+        default_factory=MetricsSettings
+    )
     startup_timeout_s: Annotated[float, _INHERITED["startup_timeout_s"]] = STARTUP_TIMEOUT_S
     heartbeat: Annotated[Path | None, _INHERITED["heartbeat"]] = field(default=None)
 

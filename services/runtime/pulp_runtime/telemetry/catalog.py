@@ -159,6 +159,16 @@ LONGEST_UNBLOCKED: Final = _gauge(
     " the 500 oldest waiting tasks only.",
 )
 
+# The process that keeps the log.
+UNCOVERED: Final = _gauge(
+    "pulp_tasks_log_uncovered_events", "Events that no checkpoint of the log covers yet.", "partition"
+)
+UNTAKEN: Final = _gauge(
+    "pulp_tasks_log_untaken_checkpoints",
+    "Partitions whose last checkpoint an outlet has not taken yet: the topic, the folder outside, or a witness.",
+    "outlet",
+)
+
 EVERY_PROCESS: Final = (INFO, SOURCE_UP)
 API: Final = (
     *(LAG_EVENTS, RUNNABLE, BLOCKED, RUNNING, UNSERVED, FREE_SLOTS, OLDEST_WAIT),
@@ -173,4 +183,10 @@ WORKER: Final = (
     *(SLOTS, OPERATING, LEASE_LEFT, HEARTBEAT_SECONDS, HEARTBEATS_FAILED, LEASES_LOST),
     *(BEGIN_SECONDS, RUN_SECONDS, STOP_SECONDS, ATTEMPTS, APPEND_SECONDS, APPEND_FAILURES),
 )
-OF_PROCESS: Final[Mapping[str, tuple[Metric, ...]]] = {"api": API, "processor": PROCESSOR, "worker": WORKER}
+TRANSPARENCY: Final = (UNCOVERED, UNTAKEN)
+OF_PROCESS: Final[Mapping[str, tuple[Metric, ...]]] = {
+    "api": API,
+    "processor": PROCESSOR,
+    "worker": WORKER,
+    "transparency": TRANSPARENCY,
+}
