@@ -27,20 +27,28 @@ class Wrong(Exception):
     """The proof does not hold, and why."""
 
 
+def decoded(text: str) -> bytes:
+    """The bytes of base64 in its one right spelling: no bit of a proof may change and mean the same."""
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise Wrong(f"{text!r} is not the base64 of anything")
+    return data
+
+
 def open_checkpoint(note: str, vkeys: list[str]) -> tuple[str, int, bytes]:
     """Origin, size and root of a checkpoint that one of the keys has signed."""
     text, gap, signatures = note.rpartition("\n\n")
-    if not gap:
+    if not gap or not signatures.endswith("\n"):
         raise Wrong("the checkpoint is not a signed note")
     text += "\n"
     for vkey in vkeys:
         name, key_id, encoded = vkey.split("+", 2)
-        key = base64.b64decode(encoded, validate=True)
+        key = decoded(encoded)
         if sha256(f"{name}\n".encode() + key).hexdigest()[:8] != key_id or key[0] != 1:
             raise Wrong(f"{vkey} is not a verifier key of Ed25519")
-        for line in signatures.splitlines():
+        for line in signatures[:-1].split("\n"):
             dash, signer, signature = line.split(" ")
-            data = base64.b64decode(signature, validate=True)
+            data = decoded(signature)
             if dash != "\N{EM DASH}" or signer != name or data[:4].hex() != key_id:
                 continue
             try:
@@ -50,7 +58,7 @@ def open_checkpoint(note: str, vkeys: list[str]) -> tuple[str, int, bytes]:
             origin, size, root = text.split("\n")[:3]
             if origin != name:
                 raise Wrong(f"the checkpoint is of the log {origin}, and the key is that of {name}")
-            return origin, int(size), base64.b64decode(root, validate=True)
+            return origin, int(size), decoded(root)
     raise Wrong("the checkpoint is signed by another key, and vouches for nothing")
 
 
@@ -61,7 +69,7 @@ def entry_of(record: dict[str, object]) -> bytes:
         return b"\xff\xff\xff\xff" if data is None else struct.pack(">I", len(data)) + data
 
     def binary(text: object) -> bytes | None:
-        return None if text is None else base64.b64decode(str(text), validate=True)
+        return None if text is None else decoded(str(text))
 
     headers = record["headers"]
     assert isinstance(headers, list)
@@ -116,13 +124,13 @@ def check_inclusion(text: str, record: dict[str, object], vkeys: list[str]) -> s
     head, _, note = text.partition("\n\n")
     _, extra, index, *path = head.split("\n")
     entry = entry_of(record)
-    if base64.b64decode(extra.removeprefix("extra "), validate=True) != entry:
+    if decoded(extra.removeprefix("extra ")) != entry:
         raise Wrong("the record is not the one of the proof: it was altered")
     origin, size, root = open_checkpoint(note, vkeys)
     place = int(index.removeprefix("index "))
     if not 0 <= place < size:
         raise Wrong("the index is not in the log")
-    hashes = [base64.b64decode(each, validate=True) for each in path]
+    hashes = [decoded(each) for each in path]
     if not origin.endswith(f"/{record['partition']}"):
         raise Wrong(f"the record is of partition {record['partition']}, and the log is {origin}")
     if root_of_path(place, size, sha256(b"\x00" + entry).digest(), hashes) != root:
@@ -139,7 +147,7 @@ def check_consistency(text: str, vkeys: list[str]) -> str:
     origin, new, new_root = open_checkpoint(data[split:].decode(), vkeys)
     if old_origin != origin or old > new:
         raise Wrong("the two checkpoints are not an older and a newer one of the same log")
-    hashes = [base64.b64decode(each, validate=True) for each in path]
+    hashes = [decoded(each) for each in path]
     if old == 0:
         found = (sha256(b"").digest(), new_root) if not hashes else (b"", b"")
     else:

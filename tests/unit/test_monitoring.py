@@ -111,7 +111,9 @@ def test_what_is_scraped_is_what_a_local_stack_shows() -> None:
     assert found["rule_files"] == ["alerts.yaml"]
     [job] = found["scrape_configs"]
     assert job["job_name"] == "pulp-tasks"
-    assert job["static_configs"] == [{"targets": ["127.0.0.1:9464", "127.0.0.1:9465", "127.0.0.1:9564"]}]
+    assert job["static_configs"] == [
+        {"targets": ["127.0.0.1:9464", "127.0.0.1:9465", "127.0.0.1:9563", "127.0.0.1:9564"]}
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""Files of keys, the lock of the folder, and where checkpoints are to go."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from pulp_events.settings import SettingsError
+from pulp_transparency import key_files
+from pulp_transparency.errors import FolderInUse, KeyFault
+from pulp_transparency.follower import FolderLock
+from pulp_transparency.key_files import make_key, rotate_key
+from pulp_transparency.keys import KeyRing, read_signer
+from pulp_transparency.outlets import CheckpointOutbox, CheckpointOutlet, WitnessRefused, outside_folder, witness
+from pulp_transparency.published import Published
+from pulp_transparency.settings import Settings, ring_beside
+
+NOTE = Published(3, "log/3", 42, "the note\n", 50)
+
+
+def test_a_key_is_made_once_and_replaced(tmp_path: Path) -> None:
+    key = tmp_path / "keys" / "signing-key"
+    ring = ring_beside(key)
+    first = make_key(key, ring, "pulp.example/x")
+    assert (key.stat().st_mode & 0o777, read_signer(key)) == (0o600, first)
+    assert first.encode() not in ring.read_text()
+    with pytest.raises(KeyFault, match="is there already, and stays: --rotate replaces a key"):
+        make_key(key, ring, "pulp.example/x")
+    second = rotate_key(key, ring, {0: 7, 1: 0})
+    assert (key.stat().st_mode & 0o777, read_signer(key)) == (0o600, second)
+    found = KeyRing.read(ring).keys
+    assert [each.verifier for each in found] == [first.verifier, second.verifier]
+    assert [dict(each.after) for each in found] == [{}, {0: 7, 1: 0}]
+
+
+def test_a_rotation_that_was_cut_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, ring = tmp_path / "key", tmp_path / "key.keys"
+    first = make_key(key, ring, "pulp.example/x")
+
+    def fail(*_: object) -> None:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(key_files, "_write_private", fail)
+        with pytest.raises(OSError, match="killed"):
+            rotate_key(key, ring, {0: 7})
+    assert read_signer(key) == first  # the process says that the two files do not fit, and how they do again
+    last = rotate_key(key, ring, {0: 7})
+    found = KeyRing.read(ring)
+    assert found.keys[-1].verifier == read_signer(key).verifier == last.verifier
+    assert len(found.keys) == 3
+
+
+def test_one_process_writes_a_folder(tmp_path: Path) -> None:
+    with FolderLock(tmp_path / "log"), pytest.raises(FolderInUse, match=r"another process writes the log in .*log"):
+        FolderLock(tmp_path / "log")
+    with FolderLock(tmp_path / "log"):
+        pass
+
+
+def test_witnesses_are_commands(tmp_path: Path) -> None:
+    given = {"PULP_KAFKA": "k:9092", "PULP_TRANSPARENCY_WITNESSES": " mail -s 'a; b' me ; ; /bin/x\n--y"}
+    assert Settings.read(given).witnesses == (("mail", "-s", "a; b", "me"), ("/bin/x", "--y"))
+    with pytest.raises(SettingsError, match=r"PULP_TRANSPARENCY_WITNESSES=.*with quotes in pairs"):
+        Settings.read({**given, "PULP_TRANSPARENCY_WITNESSES": "mail 'me"})
+    assert Settings.read({"PULP_KAFKA": "k:9092", "PULP_TRANSPARENCY_KEY": "/x/k"}).needed_keys == Path("/x/k.keys")
+    with pytest.raises(
+        SettingsError, match="PULP_TRANSPARENCY_FOLDER: it is not set, and names the folder of the tiles"
+    ):
+        _ = Settings.read({"PULP_KAFKA": "k:9092"}).needed_folder
+
+
+def test_a_witness_gets_the_note_and_its_failure_is_told(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    witness(1, ["tee", str(taken)], 30).send(NOTE)
+    assert taken.read_text() == NOTE.note
+    with pytest.raises(WitnessRefused, match=r"it exited with 3: no\. 2"):
+        witness(1, ["sh", "-c", "echo no. 1 >&2; echo no. 2 >&2; exit 3"], 30).send(NOTE)
+    with pytest.raises(WitnessRefused, match=r"it took longer than 0\.1 s"):
+        witness(1, ["sleep", "60"], 0.1).send(NOTE)
+    with pytest.raises(OSError, match="No such file"):
+        witness(1, [str(tmp_path / "nothing")], 30).send(NOTE)
+
+
+def test_a_checkpoint_outside_is_never_overwritten(tmp_path: Path) -> None:
+    outside = outside_folder(tmp_path)
+    outside.send(NOTE)
+    outside.send(NOTE._replace(note="another one\n"))
+    assert (tmp_path / "3" / f"{42:020}").read_text() == NOTE.note
+
+
+def test_an_outbox_sends_the_newest_and_repeats_what_failed() -> None:
+    sent: list[Published] = []
+    is_open, was_refused, is_sent = threading.Event(), threading.Event(), threading.Event()
+
+    def send(published: Published) -> None:
+        if not is_open.is_set():
+            was_refused.set()
+            raise WitnessRefused("closed")
+        sent.append(published)
+        is_sent.set()
+
+    outbox = CheckpointOutbox(CheckpointOutlet("w", send))
+    outbox.offer(NOTE)
+    assert was_refused.wait(60)
+    newer = NOTE._replace(size=43)
+    outbox.offer(newer)
+    assert outbox.waiting == 1
+    is_open.set()
+    assert is_sent.wait(60)
+    outbox.close(60)
+    assert (sent, outbox.fault, outbox.waiting) == ([newer], None, 0)
