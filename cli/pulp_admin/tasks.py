@@ -14,6 +14,7 @@ _COMMANDS: Final = {
     "details": "pulp_admin.details:details",
     "watch": "pulp_admin.tasks:watch",
     "history": "pulp_admin.history:history",
+    "diff": "pulp_admin.diff:diff",
     "cancel": "pulp_admin.cancelling:cancel",
     "rerun": "pulp_admin.rerun:rerun",
     "purge": "pulp_admin.purging:purge",

@@ -233,6 +233,7 @@ def test_the_json_of_every_command_is_as_documented(user: User) -> None:
         "tasks details": ["tasks", "details", *task],
         "tasks watch": ["tasks", "watch", *task],
         "tasks history": ["tasks", "history", *task],
+        "tasks diff": ["tasks", "diff", *task, "now"],
         "tasks rerun": ["tasks", "rerun", *task],
         "tasks cancel": ["tasks", "cancel", "--task-id", waiting],
         "queue": ["queue"],
