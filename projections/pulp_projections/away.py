@@ -25,6 +25,19 @@ def reason_of(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+def each_once(tell: Callable[[str], None]) -> Callable[[Exception, float], None]:
+    """For `keep_trying`: it tells why a loop waits, and not again while the reason is the same."""
+    told = ""
+
+    def failed(error: Exception, _: float) -> None:
+        nonlocal told
+        if (reason := reason_of(error)) != told:
+            told = reason
+            tell(reason)
+
+    return failed
+
+
 async def keep_trying(
     action: Callable[[], Awaitable[T]],
     failed: Callable[[Exception, float], Awaitable[None] | None],

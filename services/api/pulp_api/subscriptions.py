@@ -45,6 +45,7 @@ from pulp_runtime.outgoing.rules import Refused, literal
 from pulp_runtime.outgoing.targets import parse_target
 
 from pulp_api.effects import effect_of
+from pulp_api.errors import NoSuch
 from pulp_api.logins.auth import Connect, Principal
 
 SECRET_PREFIX: Final = "whsec_"
@@ -56,11 +57,11 @@ _TEST_LOOK_S: Final = 0.1
 _WHO: Final = (Role.SUBMITTER, Role.OPERATOR)
 
 
-class NoSubscription(PulpError):
+class NoSubscription(NoSuch):
     """No subscription has this id, or it was removed, or it is another user's."""
 
     def __init__(self, subscription_id: UUID | str) -> None:
-        super().__init__(f"no subscription {subscription_id}")
+        super().__init__("subscription", str(subscription_id))
 
 
 class BadSubscription(BadInput):

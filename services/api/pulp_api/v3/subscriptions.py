@@ -71,10 +71,7 @@ async def create_subscription(call: Authenticated, request: Request) -> Response
 @router.get("/subscriptions/{subscription_id}/")
 async def read_subscription(call: Authenticated, subscription_id: str) -> Response:
     """A subscription, how far it is, and the tasks whose events are parked."""
-    try:
-        found = await _subscriptions(call).get(_uuid(subscription_id), call.principal)
-    except NoSubscription:
-        return _not_found()
+    found = await _subscriptions(call).get(_uuid(subscription_id), call.principal)
     shown = await _shown(call, found)
     async with call.service.connection() as connection:  # later than the count, so that it is not shorter
         parked = await reading.parked_tasks(connection, found.subscription_id, most=_MOST_PARKED)
@@ -85,10 +82,7 @@ async def read_subscription(call: Authenticated, subscription_id: str) -> Respon
 async def delete_subscription(call: Authenticated, request: Request, subscription_id: str) -> Response:
     """Remove a subscription, with its secrets: 204."""
     await _admit(call)
-    try:
-        await _subscriptions(call).remove(_uuid(subscription_id), call.principal, correlation_id=_cid(request))
-    except NoSubscription:
-        return _not_found()
+    await _subscriptions(call).remove(_uuid(subscription_id), call.principal, correlation_id=_cid(request))
     return Response(status_code=204)
 
 
@@ -96,10 +90,7 @@ async def delete_subscription(call: Authenticated, request: Request, subscriptio
 async def pause_subscription(call: Authenticated, request: Request, subscription_id: str) -> Response:
     """Deliver nothing until it is resumed; its place stays."""
     await _admit(call)
-    try:
-        found = await _subscriptions(call).pause(_uuid(subscription_id), call.principal, correlation_id=_cid(request))
-    except NoSubscription:
-        return _not_found()
+    found = await _subscriptions(call).pause(_uuid(subscription_id), call.principal, correlation_id=_cid(request))
     return json(await _shown(call, found))
 
 
@@ -107,10 +98,7 @@ async def pause_subscription(call: Authenticated, request: Request, subscription
 async def resume_subscription(call: Authenticated, request: Request, subscription_id: str) -> Response:
     """Deliver again, from where it stopped."""
     await _admit(call)
-    try:
-        found = await _subscriptions(call).resume(_uuid(subscription_id), call.principal, correlation_id=_cid(request))
-    except NoSubscription:
-        return _not_found()
+    found = await _subscriptions(call).resume(_uuid(subscription_id), call.principal, correlation_id=_cid(request))
     return json(await _shown(call, found))
 
 
@@ -123,8 +111,6 @@ async def redeliver_subscription(call: Authenticated, request: Request, subscrip
         found = await _subscriptions(call).redeliver(
             _uuid(subscription_id), wanted.since, call.principal, correlation_id=_cid(request)
         )
-    except NoSubscription:
-        return _not_found()
     except BadSubscription as error:
         raise _field_error(error) from error
     return json(await _shown(call, found))
@@ -136,12 +122,9 @@ async def rotate_secret(call: Authenticated, request: Request, subscription_id: 
     await _admit(call)
     wanted = await _body(request, Rotation)
     overlap = timedelta(seconds=wanted.overlap_seconds)
-    try:
-        made = await _subscriptions(call).rotate(
-            _uuid(subscription_id), overlap, call.principal, correlation_id=_cid(request)
-        )
-    except NoSubscription:
-        return _not_found()
+    made = await _subscriptions(call).rotate(
+        _uuid(subscription_id), overlap, call.principal, correlation_id=_cid(request)
+    )
     return await _with_secret(call, made, 200)
 
 
@@ -149,10 +132,7 @@ async def rotate_secret(call: Authenticated, request: Request, subscription_id: 
 async def test_subscription(call: Authenticated, request: Request, subscription_id: str) -> Response:
     """Send one test event, once, and tell what came of it: 200, or 202 while that is not known."""
     await _admit(call)
-    try:
-        found = await _subscriptions(call).test(_uuid(subscription_id), call.principal, correlation_id=_cid(request))
-    except NoSubscription:
-        return _not_found()
+    found = await _subscriptions(call).test(_uuid(subscription_id), call.principal, correlation_id=_cid(request))
     return json(delivery_shape(found), 202 if found.outcome == "pending" else 200)
 
 
@@ -162,10 +142,7 @@ async def list_deliveries(call: Authenticated, request: Request, subscription_id
     outcome = request.query_params.get("outcome")
     if outcome is not None and outcome not in OUTCOMES:
         raise FieldErrors({"outcome": [f"One of {', '.join(OUTCOMES)} is expected."]})
-    try:
-        found = await _subscriptions(call).get(_uuid(subscription_id), call.principal)
-    except NoSubscription:
-        return _not_found()
+    found = await _subscriptions(call).get(_uuid(subscription_id), call.principal)
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:
         rows, total = await reading.page_of_deliveries(
@@ -212,10 +189,6 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise NoSubscription(text) from None
-
-
-def _not_found() -> Response:
-    return json({"detail": "Not found."}, 404)
 
 
 def _cid(request: Request) -> str | None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from pulp_events.filters import Origin, Origins
 from pulp_events.reader import Record
 from pulp_events.task import Position
 from pulp_events.webhook import Webhook
-from pulp_projections.away import ANY, keep_trying, reason_of
+from pulp_projections.away import ANY, each_once, keep_trying
 from pulp_projections.reading import queries
 from pulp_projections.webhooks import delivering
 from pulp_projections.webhooks.delivering import DeliveryReport, DeliveryRow, Superseded
@@ -113,14 +114,7 @@ class Courier:
 
     async def run(self) -> None:
         """Deliver; wait while Kafka or Postgres is away."""
-        said = ""
-
-        def warn(error: Exception, _: float) -> None:
-            nonlocal said
-            if (reason := reason_of(error)) != said:
-                said = reason
-                _log.warning("a subscription does not deliver now: %s", reason, extra=self._about())
-
+        warn = each_once(partial(_log.warning, "a subscription does not deliver now: %s", extra=self._about()))
         try:
             await keep_trying(self._deliver, warn, on=(*ANY, LogError, TimeoutError), pauses_s=_PAUSES_S)
         except Superseded as error:

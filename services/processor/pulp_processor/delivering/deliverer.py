@@ -29,7 +29,7 @@ from pulp_events.ordered_topic import OrderedReader, look_at_topic
 from pulp_events.webhook import Webhook, WebhookState
 from pulp_events.webhook_events import SubscriptionParked, WebhookEvent
 from pulp_events.webhook_log import WebhookLog
-from pulp_projections.away import ANY, keep_trying, reason_of
+from pulp_projections.away import ANY, each_once, keep_trying
 from pulp_projections.connection import connect
 from pulp_projections.topic_projector import PositionMoved
 from pulp_projections.webhooks import delivering
@@ -82,14 +82,7 @@ class Deliverer:
 
     async def run(self) -> Never:
         """Run for ever; wait while Kafka, its topics or Postgres are away."""
-        said = ""
-
-        def warn(error: Exception, _: float) -> None:
-            nonlocal said
-            if (reason := reason_of(error)) != said:
-                said = reason
-                _log.warning("subscriptions do not deliver now: %s", reason)
-
+        warn = each_once(partial(_log.warning, "subscriptions do not deliver now: %s"))
         expected = (*ANY, LogError, ReadError, PositionMoved, TimeoutError)
         await keep_trying(self._connect_and_run, warn, on=expected, pauses_s=_PAUSES_S)
         raise AssertionError("it ends by cancelling only")

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from msgspec import Struct
 from pulp_events import declared_settings
 from pulp_events.declared_settings import Setting
-from pulp_runtime.outgoing.rules import ITEMS, Destinations, destinations_of, ports_of
+from pulp_runtime.outgoing.rules import USUAL_PORTS, Destinations, list_setting, ports_setting
 
 from pulp_processor.delivering.outbox import Policy
 
@@ -14,28 +14,17 @@ from pulp_processor.delivering.outbox import Policy
 class WebhookRules(Destinations, frozen=True, kw_only=True):
     """The rules of `Destinations`, as the settings of webhooks have them."""
 
-    allow: Annotated[
-        tuple[str, ...],
-        Setting("PULP_WEBHOOK_ALLOW", "Where events may be delivered to.", parse=destinations_of, allowed=ITEMS),
-    ] = ("public",)
+    allow: Annotated[tuple[str, ...], list_setting("PULP_WEBHOOK_ALLOW", "Where events may be delivered to.")] = (
+        "public",
+    )
     deny: Annotated[
         tuple[str, ...],
-        Setting(
-            "PULP_WEBHOOK_DENY",
-            "Where events may not be delivered to, even if it is allowed.",
-            parse=destinations_of,
-            allowed=ITEMS,
-        ),
+        list_setting("PULP_WEBHOOK_DENY", "Where events may not be delivered to, even if it is allowed."),
     ] = ()
     ports: Annotated[
         tuple[tuple[int, int], ...],
-        Setting(
-            "PULP_WEBHOOK_PORTS",
-            "The ports that events may be delivered to.",
-            parse=ports_of,
-            allowed="ports and ranges",
-        ),
-    ] = ((80, 80), (443, 443), (1024, 65_535))
+        ports_setting("PULP_WEBHOOK_PORTS", "The ports that events may be delivered to."),
+    ] = USUAL_PORTS
 
 
 class WebhookSettings(Struct, frozen=True, kw_only=True):

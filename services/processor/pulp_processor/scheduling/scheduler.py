@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Never
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from pulp_events.ordered_topic import OrderedReader, TopicRange, look_at_topic
 from pulp_events.schedule import Schedule
 from pulp_events.schedule_events import Overlap, ScheduleData, ScheduleEvent, TickRefused, TickSubmitted
 from pulp_events.schedule_log import ScheduleLog
-from pulp_projections.away import ANY, keep_trying, reason_of
+from pulp_projections.away import ANY, each_once, keep_trying, reason_of
 from pulp_projections.connection import connect
 from pulp_projections.reading import queries
 from pulp_projections.schedules.projector import ScheduleProjector
@@ -75,14 +76,7 @@ class Scheduler:
 
     async def run(self) -> Never:
         """Run for ever; wait while Kafka, its topic or Postgres is away."""
-        said = ""
-
-        def warn(error: Exception, _: float) -> None:
-            nonlocal said
-            if (reason := reason_of(error)) != said:
-                said = reason
-                _log.warning("schedules do not run now: %s", reason)
-
+        warn = each_once(partial(_log.warning, "schedules do not run now: %s"))
         expected = (*ANY, LogError, ReadError, PositionMoved, TimeoutError)
         await keep_trying(self._connect_and_run, warn, on=expected, pauses_s=_PAUSES_S)
         raise AssertionError("it ends by cancelling only")

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final
 
 from msgspec import Struct
-from pulp_events.declared_settings import words, wrong
+from pulp_events.declared_settings import Setting, words, wrong
 from pulp_events.errors import SettingsError
 
 from pulp_runtime.outgoing.addresses import Address, Kind, Network, kind_of, unwrapped
@@ -42,8 +42,20 @@ def ports_of(name: str, text: str) -> tuple[tuple[int, int], ...]:
     return tuple(each for each in found if each is not None)
 
 
-ITEMS: Final = "`public`, `private`, `loopback`, networks and names of hosts"
-"""What a list may hold, in a few words."""
+def list_setting(name: str, sentence: str) -> Setting:
+    """A setting that is a list of destinations, for a field of `Destinations` in a process's own rules."""
+    return Setting(
+        name, sentence, parse=destinations_of, allowed="`public`, `private`, `loopback`, networks and names of hosts"
+    )
+
+
+def ports_setting(name: str, sentence: str) -> Setting:
+    """A setting that is a list of ports, likewise."""
+    return Setting(name, sentence, parse=ports_of, allowed="ports and ranges")
+
+
+USUAL_PORTS: Final = ((80, 80), (443, 443), (1024, _LARGEST_PORT))
+"""The ports that are allowed by default: first and last of each range."""
 
 
 class Destinations(Struct, frozen=True, kw_only=True):
@@ -56,7 +68,7 @@ class Destinations(Struct, frozen=True, kw_only=True):
 
     allow: tuple[str, ...] = ("public",)
     deny: tuple[str, ...] = ()
-    ports: tuple[tuple[int, int], ...] = ((80, 80), (443, 443), (1024, _LARGEST_PORT))
+    ports: tuple[tuple[int, int], ...] = USUAL_PORTS
     """First and last port of each range."""
 
     def check_host(self, host: str, port: int) -> None:

@@ -2,32 +2,21 @@
 
 from typing import Annotated
 
-from pulp_events.declared_settings import Setting
-from pulp_runtime.outgoing.rules import ITEMS, Destinations, destinations_of, ports_of
+from pulp_runtime.outgoing.rules import USUAL_PORTS, Destinations, list_setting, ports_setting
 
 
 class Rules(Destinations, frozen=True, kw_only=True):
     """The rules of `Destinations`, as the settings of a worker have them."""
 
-    allow: Annotated[
-        tuple[str, ...],
-        Setting("PULP_FETCH_ALLOW", "Where operations may fetch from.", parse=destinations_of, allowed=ITEMS),
-    ] = ("public", "private")
+    allow: Annotated[tuple[str, ...], list_setting("PULP_FETCH_ALLOW", "Where operations may fetch from.")] = (
+        "public",
+        "private",
+    )
     deny: Annotated[
         tuple[str, ...],
-        Setting(
-            "PULP_FETCH_DENY",
-            "Where operations may not fetch from, even if it is allowed.",
-            parse=destinations_of,
-            allowed=ITEMS,
-        ),
+        list_setting("PULP_FETCH_DENY", "Where operations may not fetch from, even if it is allowed."),
     ] = ()
     ports: Annotated[
         tuple[tuple[int, int], ...],
-        Setting(
-            "PULP_FETCH_PORTS",
-            "The ports that operations may fetch from.",
-            parse=ports_of,
-            allowed="ports and ranges",
-        ),
-    ] = ((80, 80), (443, 443), (1024, 65_535))
+        ports_setting("PULP_FETCH_PORTS", "The ports that operations may fetch from."),
+    ] = USUAL_PORTS
