@@ -31,6 +31,8 @@ ON_A_STACK: Final = (
 """Pages whose reader has processes at work."""
 BESIDE_KAFKA_AND_POSTGRES: Final = ("operate/install.md", "operate/back-up.md")
 """Pages that start the processes themselves."""
+WITH_EXAMPLES: Final = ("subscribe.md",)
+"""Pages whose reader has a stack at work, and the examples of the repository."""
 NOWHERE: Final = ("develop/operations.md",)
 """Pages whose commands are those of another page that is run."""
 BLOCK: Final = re.compile(r"((?:^ *[^`\s][^\n]*\n)*)\n?^ *```sh\n(.*?)^ *```", re.DOTALL | re.MULTILINE)

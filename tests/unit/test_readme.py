@@ -22,7 +22,7 @@ from tests.support.events import accepted
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 _COMMAND = re.compile(r"(?:^ *|`)((?:pulp-admin|pulp-tasks|\./dev) (?:(?! 2>)[^#`|<>&\n])+)", re.MULTILINE)
-OTHERS = ("tutorial.md", "develop/operations.md", "reference/repositories.md")
+OTHERS = ("tutorial.md", "subscribe.md", "develop/operations.md", "reference/repositories.md")
 PAGES = sorted([*(ROOT / "docs/operate").glob("*.md"), *(ROOT / "docs" / name for name in OTHERS)])
 DOCUMENTS = [README, *(path.read_text(encoding="utf-8").replace("\\\n", " ") for path in PAGES)]
 COMMANDS = sorted({line.strip() for text in DOCUMENTS for line in _COMMAND.findall(text)})
@@ -54,7 +54,13 @@ def test_a_command(line: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_a_block_of_commands_is_run_or_says_why_not(page: Path) -> None:
     name = str(page.relative_to(walk.DOCS))
-    is_followed = name in (*walk.IN_A_CLONE, *walk.ON_A_STACK, *walk.BESIDE_KAFKA_AND_POSTGRES, *walk.NOWHERE)
+    is_followed = name in (
+        *walk.IN_A_CLONE,
+        *walk.ON_A_STACK,
+        *walk.BESIDE_KAFKA_AND_POSTGRES,
+        *walk.WITH_EXAMPLES,
+        *walk.NOWHERE,
+    )
     unexplained = [block.lines for block in walk.blocks(page) if block.is_run and not is_followed]
     assert unexplained == []
     outside = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
