@@ -24,6 +24,8 @@ from pulp_processor.delivering.deliverer import Deliverer
 from pulp_processor.delivering.settings import WebhookSettings
 from pulp_projections.connection import connect
 from pulp_projections.webhooks.projector import forget_webhooks
+from pulp_projections.webhooks.reading import waiting_deliveries
+from pulp_runtime.preconditions import deliveries
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.support.backends import Backend
@@ -253,12 +255,23 @@ async def test_after_the_limit_it_is_parked_and_goes_on_from_there_when_resumed(
         first, ids = await world.task()
         shown = await world.until(made, lambda each: each["state"] == "parked")
         assert shown["reason"] == "given up after 8 failures in a row: the endpoint answered 503"
+        async with await connect(world.api.database, "test") as connection:
+            [waiting] = await waiting_deliveries(connection)
+            [finding] = await deliveries.look(connection)
+        assert (waiting.name, waiting.state, waiting.events, waiting.parked_tasks) == ("chat", "parked", 3, 0)
+        assert waiting.oldest_s > 0
+        assert (finding.check, finding.subject) == ("subscription-parked", "chat")
+        assert finding.mend == "mend the endpoint; then: pulp-admin subscriptions resume chat"
         asked = len(receiver.requests)
         second, more = await world.task()
         is_up = True
         assert len(receiver.requests) == asked, "a parked subscription is left alone"
         assert (await world.ask(made, "resume/"))["state"] == "active"
         await receiver.have(lambda: len(receiver.taken) == 6)
+        await world.until(made, lambda each: each["delivered"] == 6)
+        async with await connect(world.api.database, "test") as connection:
+            assert [(each.events, each.oldest_s) for each in await waiting_deliveries(connection)] == [(0, 0.0)]
+            assert await deliveries.look(connection) == []
     for task_id, expected in ((first, ids), (second, more)):
         assert [each.event_id for each in receiver.taken if each.body["subject"] == str(task_id)] == expected
 
@@ -287,6 +300,9 @@ async def test_an_event_that_is_refused_parks_its_task_and_a_redelivery_brings_i
         [parked] = shown["parked"]
         assert (parked["task"], parked["position"]) == (f"{V3}/tasks/{task_id}/", "1:0")
         assert parked["error"] == "the endpoint answered 422: it does not take this event"
+        async with await connect(world.api.database, "test") as connection:
+            [finding] = await deliveries.look(connection)
+        assert (finding.check, finding.wrong.partition(",")[0]) == ("subscription-tasks-parked", "1 task is parked")
         takes_all = True
         assert (await world.ask(made, "redeliver/"))["parked_tasks"] == 0
         await receiver.have(lambda: len([each for each in receiver.taken if each.body["subject"] in bad]) == 3)

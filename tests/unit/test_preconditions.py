@@ -27,7 +27,7 @@ SOURCES = [
 ]
 CHECK = re.compile(
     r"(topic|brokers|database|clock|certificate|storage|migrations|tables|extension|reservations|kafka|postgres"
-    r"|dispatch|queue|operation|schedules|log)(-[a-z]+)+"
+    r"|dispatch|queue|operation|schedules|log|subscription)(-[a-z]+)+"
 )
 
 GOOD = DatabaseFacts(

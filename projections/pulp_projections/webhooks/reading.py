@@ -6,7 +6,7 @@ from typing import LiteralString, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from pulp_events.webhook import Webhook
+from pulp_events.webhook import Webhook, WebhookState
 
 from pulp_projections.reading.queries import Condition, parameters_of
 from pulp_projections.webhooks.stored import COLUMNS, SQL, webhook_of
@@ -98,6 +98,29 @@ async def parked_tasks(connection: AsyncConnection, subscription_id: UUID, *, mo
     """The tasks whose events wait for a redelivery, in the order of the log."""
     values = {"subscription_id": subscription_id, "most": most}
     return [ParkedTask(*row) for row in await (await connection.execute(SQL["parked"], values)).fetchall()]
+
+
+class WaitingDeliveries(NamedTuple):
+    """What a subscription has not delivered yet."""
+
+    name: str
+    state: WebhookState
+    reason: str | None
+    """Why it is parked."""
+    events: int
+    """Behind its place, as far as they are projected; those that its filter does not want are among them."""
+    oldest_s: float
+    """The age of the first of them; 0 if there is none."""
+    parked_tasks: int
+
+
+async def waiting_deliveries(connection: AsyncConnection) -> list[WaitingDeliveries]:
+    """Of every subscription, by name."""
+    rows = await (await connection.execute(SQL["waiting"])).fetchall()
+    return [
+        WaitingDeliveries(name, WebhookState(state), reason, events, max(0.0, oldest_s or 0.0), parked)
+        for name, state, reason, events, oldest_s, parked in rows
+    ]
 
 
 async def page_of_deliveries(

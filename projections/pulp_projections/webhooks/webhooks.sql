@@ -128,6 +128,22 @@ values (%(secret_id)s, %(subscription_id)s, %(secret)s);
 -- secrets --
 select secret_id, secret from subscription_secrets where secret_id = any (%(secret_ids)s);
 
+-- waiting --
+-- Of each subscription: how many events of the log are behind its place, and when the broker took the first of them.
+select s.name, s.state, s.reason,
+       coalesce(sum(p.next_offset - c.next_offset) filter (where p.next_offset > c.next_offset), 0)::bigint,
+       extract(epoch from now() - min(e.broker_time))::float8,
+       (select count(*) from subscription_parked k where k.subscription_id = s.subscription_id)
+  from subscriptions s
+  left join subscription_cursors c on c.subscription_id = s.subscription_id
+  left join positions p on p.partition = c.partition
+  left join lateral (select broker_time from task_events e
+                      where e.partition = c.partition and e.record_offset >= c.next_offset and c.next_offset < p.next_offset
+                      order by e.record_offset limit 1) e on true
+ where s.removed_at is null
+ group by s.subscription_id, s.name, s.state, s.reason
+ order by s.name;
+
 -- take_over --
 -- From now on only the holder of this epoch writes.
 update subscription_progress set epoch = epoch + 1 where subscription_id = %(subscription_id)s

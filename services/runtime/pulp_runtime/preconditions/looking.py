@@ -19,7 +19,7 @@ from pulp_events.topics import Topics
 from pulp_projections.connection import certificate_files, connect
 
 from pulp_runtime.installation import Installation
-from pulp_runtime.preconditions import clocks, connections, database, dispatch, expiry, folders, pooling
+from pulp_runtime.preconditions import clocks, connections, database, deliveries, dispatch, expiry, folders, pooling
 
 _LIMIT_S: Final = 5.0
 _silent: Final = logging.getLogger("pulp.preconditions.kafka")
@@ -39,7 +39,7 @@ class Place:
     """Certificates that this process presents to its clients."""
     clock_bound_s: float = 2.0
     looks_at_dispatch: bool = False
-    """Whether to look also for tasks that nothing will run."""
+    """Whether to look also for tasks that nothing will run, and for subscriptions that deliver nothing."""
     broker_clock: ServerClock = field(default_factory=ServerClock)
     """Measured by appends of events; a check writes nothing itself."""
     postgres_clock: ServerClock = field(default_factory=ServerClock)
@@ -146,7 +146,9 @@ async def _postgres(place: Place) -> Report:
         async with asyncio.timeout(_LIMIT_S + 1):
             async with await connect(place.postgres, "pulp-preconditions") as connection:
                 facts = await database.look(connection)
-                unrun = await dispatch.look(connection) if place.looks_at_dispatch and not facts.pending else []
+                unrun = []
+                if place.looks_at_dispatch and not facts.pending:
+                    unrun = [*await dispatch.look(connection), *await deliveries.look(connection)]
                 pooler = await pooling.look(connection, place.postgres)
     except (psycopg.Error, TimeoutError, SettingsError) as error:
         reason = "no answer within 6 s" if isinstance(error, TimeoutError) else error
