@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.client import CONFLICT, NO_CONTENT
+from http.client import CONFLICT, NO_CONTENT, NOT_FOUND
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -108,6 +108,9 @@ class Client:
         response = self._send("DELETE", api_path("v3", "tasks", task_id), is_repeatable=False)
         if response.status_code == CONFLICT:
             raise Failure(f"Task {task_id} has not ended: wait for its end, or cancel it, before you purge it.", DATA)
+        if response.status_code == NOT_FOUND:
+            told = f"There is no task {task_id}, or it is purged already: tasks details --purged shows it then."
+            raise Failure(told, DATA)
         if response.status_code != NO_CONTENT:
             json_of(response, self._config.url)
 

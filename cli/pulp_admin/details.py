@@ -63,10 +63,20 @@ def details(app: App, task_id: TaskId, as_of: str | None, purged: bool, why: boo
         show("table", None, lambda: why_lines(reasons))
     elif is_now and app.output == "table" and (reason := why_it_waits(app.client, known, report)):
         hint(f"It waits: {reason}")
+    if is_now and app.output in ("table", "wide") and (told := _attempts(report)):
+        hint(told)
     if app.output in ("table", "wide") and report.get("purged_at"):
         hint(f"It was purged at {report['purged_at']} for {report['purged_by']}.")
     if app.output in ("table", "wide") and (links := _reruns(report)):
         hint(links)
+
+
+def _attempts(report: Mapping[str, Any]) -> str:
+    """How often it was tried; empty for once, and between two attempts, where the reason to wait says so."""
+    attempt = report.get("attempt") or 0
+    if attempt < 2 or report.get("retry_at"):
+        return ""
+    return f"It was tried {attempt} times." if report.get("finish_time") else f"This is attempt {attempt}."
 
 
 def _reruns(report: Mapping[str, Any]) -> str:

@@ -1,6 +1,8 @@
-"""Groups, schedules, tokens and logins by `pulp-admin`, as a user meets them: pages, refusals, exit codes."""
+"""Retries, groups, purges, schedules, tokens and logins by `pulp-admin`, as a user meets them: pages, refusals, exit
+codes."""
 
 import json
+import re
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,11 +10,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from pulp_deploy.stack import Stack, StackOptions
 
-from tests.acceptance.test_admin_against_the_api import ROOT, User
-from tests.support.command import OnATerminal, environment
+from tests.acceptance.test_admin_against_the_api import ROOT, UNKNOWN, User
+from tests.support import documented
+from tests.support.command import OnATerminal, environment, pulp_tasks
 
 Refusal = tuple[Sequence[str], int, str]
 
@@ -44,11 +48,128 @@ def json_of(user: User, *arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
+def between_attempts(user: User) -> str:
+    """A task whose first attempt has failed, and whose next one is far away."""
+    retry = {"retries": 2, "backoff_seconds": 3600, "max_backoff_seconds": 3600}
+    answer = httpx.post(
+        f"{user.stack.url}/pulp/api/v3/tasks/",
+        json={"operation": "flaky", "arguments": {"fails": 9}, "retry": retry},
+        auth=("admin", user.password),
+        timeout=30,
+        trust_env=False,
+    )
+    assert answer.status_code == 202, answer.text
+    task_id = str(answer.json()["task"].split("/")[-2])
+    user.wait(task_id, "attempt-failed")
+    return task_id
+
+
+def events_of(user: User, task_id: str) -> list[str]:
+    """What `tasks history` prints of each event, without its time, its offset and its author."""
+    lines = user("tasks", "history", "--task-id", task_id).stdout.splitlines()[1:]
+    return [" ".join(line.split()[3:4] + line.split()[5:]) for line in lines]
+
+
+def test_between_two_attempts_a_person_reads_what_failed_and_when_it_goes_on_and_cancels_it(user: User) -> None:
+    task_id = between_attempts(user)
+    shown = json_of(user, "tasks", "details", "--task-id", task_id, "--why")
+    documented.check("tasks details", shown, "pulp-admin")
+    assert (shown["state"], shown["attempt"], shown["failed_attempts"]) == ("waiting", 1, 1)
+    assert [each["reason"] for each in shown["why"]["reasons"]] == ["next-attempt"]
+    told = f"Attempt 1 failed (flaky). The next one begins no earlier than {shown['retry_at']}."
+
+    details = user("tasks", "details", "--task-id", task_id)
+    assert re.search(r"^State: +Waiting$", details.stdout, re.MULTILINE)
+    assert "Exception" not in details.stdout  # the task has not failed
+    assert " ".join(details.stderr.split()) == f"It waits: {told}"
+    page = user("tasks", "details", "--task-id", task_id, "--why").stdout
+    assert f"Why: {told}" in " ".join(page.split())
+    wide = user("tasks", "list", "--output", "wide").stdout
+    [line] = [each for each in wide.splitlines() if task_id in each]
+    assert ("Waiting" in line, told in line) == (True, True)
+
+    cancelled = user("tasks", "cancel", "--task-id", task_id, "--reason", "not today")
+    assert (cancelled.returncode, cancelled.stdout, cancelled.stderr) == (0, "", "")
+    assert user("tasks", "watch", "--task-id", task_id).returncode == 3
+    ended = json_of(user, "tasks", "details", "--task-id", task_id)
+    assert (ended["state"], ended["attempt"], ended["retry_at"]) == ("canceled", 1, None)
+    kinds = [event.split()[0] for event in events_of(user, task_id)]
+    assert kinds == ["accepted", "started", "progress", "attempt-failed", "cancel-requested", "finished"]
+    documented.check("tasks history", json_of(user, "tasks", "history", "--task-id", task_id), "pulp-admin")
+
+
+def test_a_task_that_fails_once_is_tried_again_and_followed_to_its_success(user: User) -> None:
+    followed = user("submit", "flaky", "--arguments", '{"fails": 1}', "--retries", "1", "--watch")
+    assert followed.returncode == 0, followed.stderr
+    task_id = followed.stdout.split('"')[0].split()[-2]
+    details = user("tasks", "details", "--task-id", task_id)
+    assert re.search(r"^State: +Successful$", details.stdout, re.MULTILINE)
+    assert details.stderr == "It was tried 2 times.\n"
+    failed, again = (event for event in events_of(user, task_id) if event.startswith(("attempt-failed", "started att")))
+    assert failed.startswith("attempt-failed attempt 1 fails; next attempt from 20")
+    assert again == "started attempt 2"
+
+
 def test_tasks_of_a_group_name_it(user: User) -> None:
     group = str(uuid4())
     made = [user.submit("echo", "--group", group) for _ in range(2)]
     assert {user.report(task_id)["task_group_id"] for task_id in made} == {group}
     check_refusals(user, [(["submit", "echo", "--group", "x"], 64, "'x' is not a valid UUID")])
+
+
+def test_a_purge_hides_what_has_ended_and_refuses_the_rest(user: User) -> None:
+    ended, waiting = user.submit("echo"), user.submit("echo", "--queue", "nobody")
+    assert user("tasks", "watch", "--task-id", ended).returncode == 0
+    purged = user("tasks", "purge", "--task-id", ended)
+    assert (purged.returncode, purged.stdout.splitlines()[-2:]) == (0, [f"Task {ended} is purged.", ""])
+
+    missing = user("tasks", "details", "--task-id", ended)
+    assert (missing.returncode, ended in missing.stderr) == (65, True)
+    assert ended not in user("tasks", "list", "--all").stdout
+    assert ended in user("tasks", "list", "--purged").stdout
+    shown = user("tasks", "details", "--task-id", ended, "--purged")
+    assert (shown.returncode, "It was purged at" in shown.stderr, "user:admin" in shown.stderr) == (0, True, True)
+    documented.check("tasks details", json_of(user, "tasks", "details", "--task-id", ended, "--purged"), "pulp-admin")
+    assert events_of(user, ended)[-1].split()[0] == "purged"  # who did it is in the history
+    assert [each["actor"] for each in json_of(user, "tasks", "history", "--task-id", ended)][-1] == "user:admin"
+
+    check_refusals(
+        user,
+        [
+            (["tasks", "purge"], 64, "Give --all, --state or --task-id."),
+            (["tasks", "purge", "--state", "running"], 64, "never purged"),
+            (["tasks", "purge", "--all", "--before", "soon"], 64, "soon"),
+            (["tasks", "purge", "--task-id", waiting], 65, "has not ended: wait for its end, or cancel it"),
+            (["tasks", "purge", "--task-id", UNKNOWN], 65, UNKNOWN),
+            (["tasks", "purge", "--task-id", ended], 65, f"There is no task {ended}, or it is purged already"),
+        ],
+    )
+    assert user("tasks", "cancel", "--task-id", waiting).returncode == 0
+
+
+def test_a_purge_of_many_is_a_task_that_is_followed_and_a_viewers_is_refused_and_audited(user: User) -> None:
+    tag = ("--tag", "to-be-purged")
+    ended = [user.submit("echo", *tag) for _ in range(3)]
+    for task_id in ended:
+        assert user("tasks", "watch", "--task-id", task_id).returncode == 0
+    started = user("tasks", "purge", "--state", "successful")
+    assert started.stdout.splitlines()[-2:] == ["Task purging is successfully initiated.", ""]
+    [purge] = re.findall(r"--task-id (\S{36})", " ".join(started.stderr.split()))
+    assert user("tasks", "watch", "--task-id", purge).returncode == 0
+    assert "Successful" in user("tasks", "details", "--task-id", purge).stdout
+    listed = ("tasks", "list", "--tag", "to-be-purged")
+    assert json_of(user, *listed, "--all") == []
+    assert {each["task_id"] for each in json_of(user, *listed, "--purged")} == set(ended)
+    [entry] = [each for each in json_of(user, "tasks", "history", "--task-id", ended[0]) if "purged" in each["type"]]
+    assert entry["event"]["data"]["requested_by"] == "user:admin"
+
+    token = user("tokens", "create", "--name", "onlooker", "--role", "viewer", "--expires", "1h").stdout.strip()
+    alone = {"PULP_ADMIN_CONFIG": "/dev/null", "PULP_URL": user.stack.url, "PULP_TOKEN": token}
+    refused = user("tasks", "purge", "--all", **alone)
+    assert (refused.returncode, "viewer" in refused.stderr) == (77, True)
+    data = ("--data", str(user.stack.folder.path))
+    audit = pulp_tasks("audit", "list", *data, "--kind", "forbidden", "--output", "json", env=environment(user.home))
+    assert "POST /pulp/api/v3/tasks/purge/" in json.loads(audit.stdout)[-1]["detail"]
 
 
 def test_what_is_wrong_with_a_schedule_is_said(user: User) -> None:

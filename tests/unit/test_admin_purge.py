@@ -79,6 +79,9 @@ def test_one_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"Task {ID} is purged." in capsys.readouterr().out
     assert admin(tmp_path, noting(asked, 409), "tasks", "purge", "--task-id", ID) == 65
     assert capsys.readouterr().err.startswith(f"Task {ID} has not ended: wait for its end, or cancel it")
+    assert admin(tmp_path, noting(asked, 404), "tasks", "purge", "--task-id", ID) == 65
+    said = " ".join(capsys.readouterr().err.split())
+    assert said == f"There is no task {ID}, or it is purged already: tasks details --purged shows it then."
 
 
 def test_purged_tasks_are_listed_in_every_state(tmp_path: Path) -> None:
