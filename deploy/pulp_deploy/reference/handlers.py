@@ -20,6 +20,7 @@ class Access(StrEnum):
     SUBMITTER = "submitter"
     OPERATOR = "operator, or the submitter"
     SUBSCRIBER = "operator or submitter"
+    AUDITOR = "auditor, or an administrator"
     OWNER = "owner, or an administrator"
     SELF = "the user, or an administrator"
 
@@ -28,6 +29,7 @@ _FOR_OPERATORS: Final = frozenset({"cancel", "cancel_all", "purge", "hide"})
 _FOR_SUBMITTERS: Final = frozenset({"need_submitter", "submit", "rerun", "change_repository", "remove_repository"})
 _FOR_OWNERS: Final = frozenset({"read_own", "read_own_schedule"})
 _FOR_SUBSCRIBERS: Final = frozenset({"need_subscriber"})
+_FOR_AUDITORS: Final = frozenset({"need_auditor"})
 _FOR_ONESELF: Final = frozenset({"need_own", "need_no_token", "need_password"})
 _STATUSES: Final = (201, 202, 204, 302, 404)
 
@@ -43,6 +45,8 @@ def access_of(route: APIRoute) -> Access:
         return Access.OWNER
     if names & _FOR_ONESELF:
         return Access.SELF
+    if names & _FOR_AUDITORS:
+        return Access.AUDITOR
     if names & _FOR_SUBSCRIBERS:
         return Access.SUBSCRIBER
     return Access.SUBMITTER if names & _FOR_SUBMITTERS else Access.USER

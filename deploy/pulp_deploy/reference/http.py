@@ -45,6 +45,8 @@ Log in with HTTP Basic or a bearer token ([users](../operate/users.md)).
 | user | use it with any role |
 | submitter | needs the role submitter or admin |
 | operator, or the submitter | operators and admins for any task, submitters for their own |
+| operator or submitter | needs the role operator, submitter or admin |
+| auditor, or an administrator | needs the role auditor or admin |
 | owner, or an administrator | administrators for any task, submitters for those that they own |
 | the user, or an administrator | any role for what is their own, administrators for all |
 

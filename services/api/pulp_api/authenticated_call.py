@@ -118,6 +118,10 @@ class AuthenticatedCall:
         """Raises `Forbidden` if the user may not make subscriptions."""
         self.principal.need(Role.SUBMITTER, Role.OPERATOR)
 
+    def need_auditor(self) -> None:
+        """Raises `Forbidden` if the user may not read the audit."""
+        self.principal.need(Role.AUDITOR)
+
     def need_own(self, user: str) -> None:
         """Raises `Forbidden` for what belongs to another user, unless the caller is an administrator."""
         if user != self.principal.name:

@@ -10,7 +10,6 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta, Raw, Struct
 from psycopg import AsyncConnection
-from pulp_accounts.users import Role
 from pulp_events.cursor import Cursor, parse_start
 from pulp_events.errors import BadInput
 from pulp_events.filters import TYPE_OF, UNDECODABLE
@@ -109,7 +108,7 @@ async def list_events(call: Authenticated, request: Request) -> Response:
     reaches the end; from `cursor` a later request goes on. Events that arrive meanwhile are neither skipped nor told
     twice.
     """
-    call.principal.need(Role.AUDITOR)
+    call.need_auditor()
     wanted = filter_of(request.query_params)
     hub: Hub = request.app.state.hub
     limit, _ = limit_and_offset(request)
