@@ -30,7 +30,7 @@ def present(connection: Connection, resources: Collection[tuple[str, str]]) -> l
     anybody: Any = None  # a filter may leave these out, which the client's types do not know
     for kind, name in resources:
         wanted = AclBindingFilter(
-            ResourceType[kind.upper()],
+            _type_of(kind),
             name,
             ResourcePatternType.MATCH,
             anybody,
@@ -80,7 +80,7 @@ def remove(connection: Connection, acl: Acl) -> None:
 
 def _binding(acl: Acl) -> AclBinding:
     return AclBinding(
-        ResourceType[acl.resource.upper()],
+        _type_of(acl.resource),
         acl.name,
         ResourcePatternType[acl.pattern.upper()],
         acl.principal,
@@ -94,11 +94,15 @@ def _acl(binding: AclBinding) -> Acl:
     operation = AclOperation(binding.operation)
     return Acl(
         str(binding.principal),
-        ResourceType(binding.restype).name.lower(),
+        ResourceType(binding.restype).name.lower().replace("_", "-"),
         binding.name,
         _NAMES[operation],
         ResourcePatternType(binding.resource_pattern_type).name.lower(),
     )
+
+
+def _type_of(kind: str) -> ResourceType:
+    return ResourceType[kind.upper().replace("-", "_")]
 
 
 def _failed(connection: Connection, verb: str, error: Exception) -> Exception:

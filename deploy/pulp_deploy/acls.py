@@ -26,17 +26,17 @@ DESCRIPTIONS: Final[Mapping[Role, str]] = {
     Role.WORKER: "`pulp-tasks worker`",
     Role.TRANSPARENCY: "`pulp-tasks transparency`, `audit verify`, `audit copy`",
     Role.READER: "subscribers, `pulp-tasks events tail`, `verify`",
-    Role.OPERATOR: "`pulp-tasks topics`, `dead-letters retry`, `users`, `audit`, `events tail`",
+    Role.OPERATOR: "`pulp-tasks topics`, `dead-letters retry`, `users`, `audit`, `events tail`, `states rebuild`",
 }
 
 
 class Right(NamedTuple):
     """One operation on one resource. A topic is named by `{events}`, `{dead_letters}`, `{audit}`, `{schedules}`,
-    `{subscriptions}` or `{checkpoints}`.
+    `{subscriptions}`, `{checkpoints}` or `{states}`.
     """
 
     resource: str
-    """`topic` or `group`."""
+    """`topic`, `group` or `transactional-id`."""
     name: str
     operation: str
     """The spelling of Kafka's `kafka-acls.sh`."""
@@ -53,6 +53,8 @@ _AUDIT: Final = "{audit}"
 _SCHEDULES: Final = "{schedules}"
 _SUBSCRIPTIONS: Final = "{subscriptions}"
 _CHECKPOINTS: Final = "{checkpoints}"
+_STATES: Final = "{states}"
+_STATES_GROUP: Final = "{events}.states"
 
 RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
     Role.API: (
@@ -78,6 +80,10 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _SUBSCRIPTIONS, "Write", "subscriptions whose endpoint was given up"),
         Right("topic", _SUBSCRIPTIONS, "DescribeConfigs", "to see that Kafka deletes none of them"),
         Right("group", "{events}.processor", "Read", "processors share the partitions out as a consumer group"),
+        Right("topic", _STATES, "Write", "the states of tasks, with `PULP_STATE_TOPIC=yes`, as are the next ones"),
+        Right("topic", _STATES, "DescribeConfigs", "to see that Kafka keeps the last state of each task"),
+        Right("transactional-id", _STATES, "Write", "of two processors that publish states Kafka lets one write"),
+        Right("group", _STATES_GROUP, "Read", "up to where states are published"),
     ),
     Role.WORKER: (
         Right("topic", _EVENTS, "Write", "starts, progress and ends of tasks"),
@@ -93,6 +99,7 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _SCHEDULES, "Read", "every event of a schedule"),
         Right("topic", _SUBSCRIPTIONS, "Read", "every event of a subscription"),
         Right("topic", _CHECKPOINTS, "Read", "every checkpoint of the log"),
+        Right("topic", _STATES, "Read", "what each task is now"),
     ),
     Role.OPERATOR: (
         Right("topic", _EVENTS, "Create", "`topics create`"),
@@ -115,6 +122,11 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _CHECKPOINTS, "Create", "`topics create`"),
         Right("topic", _CHECKPOINTS, "Read", "`doctor` and `audit status` tell how far the log is"),
         Right("topic", _CHECKPOINTS, "AlterConfigs", "`topics mend`"),
+        Right("topic", _STATES, "Create", "`topics create`"),
+        Right("topic", _STATES, "Describe", "`topics list`"),
+        Right("topic", _STATES, "AlterConfigs", "`topics mend`"),
+        Right("transactional-id", _STATES, "Write", "`states rebuild`"),
+        Right("group", _STATES_GROUP, "Read", "`states rebuild`"),
     ),
 }
 """Read and Write include Describe. Idempotent producers need no right of their own since Kafka 3.0."""

@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "verify": "pulp_deploy.commands.verify:verify",
     "schedules": "pulp_deploy.commands.schedules:schedules",
     "subscriptions": "pulp_deploy.commands.subscriptions:subscriptions",
+    "states": "pulp_deploy.commands.states:states",
     "api": "pulp_deploy.commands.services:api",
     "processor": "pulp_deploy.commands.services:processor",
     "worker": "pulp_deploy.commands.services:worker",

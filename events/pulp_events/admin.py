@@ -26,7 +26,9 @@ EVENTS_SETTINGS: Final[Mapping[str, str]] = {
     "message.timestamp.type": "LogAppendTime",
     "max.message.bytes": "1048588",
 }
-"""Records are kept for ever, with the broker's times. The other topics use the same."""
+"""Records are kept for ever, with the broker's times. The other topics use the same, but for that of states."""
+COMPACTED: Final[Mapping[str, str]] = {"cleanup.policy": "compact"}
+"""In the topic of states the last record of each key is kept for ever."""
 
 
 class TopicInfo(NamedTuple):
@@ -88,6 +90,12 @@ def create_topics(
             NewTopic(topics.subscriptions, num_partitions=1, replication_factor=replication, config=settings),
             # A partition for each one of the events, so that the last record of each is its newest checkpoint.
             NewTopic(topics.checkpoints, num_partitions=partitions, replication_factor=replication, config=settings),
+            NewTopic(
+                topics.states,
+                num_partitions=partitions,
+                replication_factor=replication,
+                config={**settings, **COMPACTED},
+            ),
         ],
         operation_timeout=timeout_s,
         request_timeout=timeout_s,

@@ -18,12 +18,14 @@ from msgspec.structs import FieldInfo
 from pulp_events.audit import AUDIT_TYPE, Audited, AuditEnvelope
 from pulp_events.codec import MAX_EVENT_BYTES, MAX_NESTING, TYPES, Envelope
 from pulp_events.schedule_codec import SCHEDULE_TYPES
+from pulp_events.task_states import STATE_TYPE, TaskState
 from pulp_events.webhook_codec import WEBHOOK_TYPES
 
 FOLDER: Final = Path(__file__).with_name("json_schema")
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _KINDS: Final[dict[str, type[Struct]]] = {
-    literal: kind for types in (TYPES, SCHEDULE_TYPES, WEBHOOK_TYPES) for kind, literal in types.items()
+    **{literal: kind for types in (TYPES, SCHEDULE_TYPES, WEBHOOK_TYPES) for kind, literal in types.items()},
+    STATE_TYPE: TaskState,
 }
 
 

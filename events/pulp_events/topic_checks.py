@@ -23,6 +23,8 @@ class TopicState(NamedTuple):
     """The number of partitions without a leader."""
     settings: Mapping[str, str] | None = None
     """None if this login may not read them."""
+    is_compacted: bool = False
+    """Whether it shall keep only the last record of each key (`Topics.is_compacted`)."""
 
 
 class ClusterState(NamedTuple):
@@ -59,6 +61,12 @@ RULES: Final = (
         "a replica that lacks confirmed events may become the leader, and they are lost",
     ),
 )
+_UNCLEAN: Final = RULES[-1]
+COMPACTED_RULES: Final = (
+    Rule("topic-cleanup", "cleanup.policy", "compact", "it keeps every state that a task ever had, or loses the last"),
+    _UNCLEAN,
+)
+"""Of the topic of states. All of it can be written again from the log of events."""
 
 
 def check_topic(state: TopicState, brokers: int) -> list[Finding]:
@@ -77,6 +85,8 @@ def missing_topic(name: str, topics: Topics) -> Finding:
         severity, endangers = Severity.WARNING, "no subscription can be created or changed, and none delivers"
     elif name == topics.checkpoints:
         severity, endangers = Severity.WARNING, "checkpoints of the log are in its folder alone"
+    elif name == topics.states:
+        severity, endangers = Severity.NOTE, "PULP_STATE_TOPIC=yes would publish the states of tasks to nobody"
     return Finding("topic-missing", name, severity, "there is no such topic", endangers, CREATE)
 
 
@@ -111,12 +121,16 @@ def check_cluster(state: ClusterState) -> list[Finding]:
 def mends(state: TopicState) -> dict[str, str]:
     """The settings that `pulp-tasks topics mend` would change; {} if all are right or unreadable."""
     settings = state.settings or {}
-    found = {rule.setting: rule.value for rule in RULES if settings.get(rule.setting, rule.value) != rule.value}
+    found = {rule.setting: rule.value for rule in _rules(state) if settings.get(rule.setting, rule.value) != rule.value}
     if _refuses_large_events(settings):
         found["max.message.bytes"] = str(LARGEST_RECORD)
     if _needs_two_replicas_in_sync(state):
         found["min.insync.replicas"] = "2"
     return found
+
+
+def _rules(state: TopicState) -> tuple[Rule, ...]:
+    return COMPACTED_RULES if state.is_compacted else RULES
 
 
 def _settings(state: TopicState) -> Iterable[Finding]:
@@ -130,7 +144,7 @@ def _settings(state: TopicState) -> Iterable[Finding]:
             "the right DescribeConfigs: pulp-tasks topics acls --apply",
         )
         return
-    for rule in RULES:
+    for rule in _rules(state):
         value = state.settings.get(rule.setting, rule.value)
         if value != rule.value:
             wrong = f"{rule.setting} is {value}, not {rule.value}"

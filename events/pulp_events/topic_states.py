@@ -33,7 +33,8 @@ def findings(connection: Connection, topics: Topics, *, timeout_s: float = 10.0)
     found = check_cluster(cluster)
     for name in topics:
         try:
-            found += check_topic(_topic(connection, name, asked, timeout_s), cluster.brokers)
+            seen = _topic(connection, name, asked, timeout_s, is_compacted=topics.is_compacted(name))
+            found += check_topic(seen, cluster.brokers)
         except TopicNotFound:
             found.append(missing_topic(name, topics))
         except LogRefused:
@@ -53,9 +54,10 @@ def read_cluster(connection: Connection, *, timeout_s: float = 10.0) -> ClusterS
     return ClusterState(len(found.nodes), _settings(connection, futures[broker], timeout_s))
 
 
-def read_topic(connection: Connection, name: str, *, timeout_s: float = 10.0) -> TopicState:
+def read_topic(connection: Connection, name: str, *, is_compacted: bool = False, timeout_s: float = 10.0) -> TopicState:
     """The state of a topic. Raises `TopicNotFound`, `LogUnavailable`, `LogRefused`."""
-    return _topic(connection, name, _ask_topics(connection, [name], timeout_s), timeout_s)
+    asked = _ask_topics(connection, [name], timeout_s)
+    return _topic(connection, name, asked, timeout_s, is_compacted=is_compacted)
 
 
 class _Asked(NamedTuple):
@@ -75,7 +77,7 @@ def _ask_topics(connection: Connection, names: Iterable[str], timeout_s: float) 
     )
 
 
-def _topic(connection: Connection, name: str, asked: _Asked, timeout_s: float) -> TopicState:
+def _topic(connection: Connection, name: str, asked: _Asked, timeout_s: float, *, is_compacted: bool) -> TopicState:
     try:
         found = connection.wait(asked.descriptions[name], timeout_s + 1)
     except (KafkaException, TimeoutError) as error:
@@ -88,6 +90,7 @@ def _topic(connection: Connection, name: str, asked: _Asked, timeout_s: float) -
         replication=min(len(each.replicas) for each in found.partitions),
         offline=sum(each.leader is None or each.leader.id < 0 for each in found.partitions),
         settings=_settings(connection, asked.settings[name], timeout_s),
+        is_compacted=is_compacted,
     )
 
 

@@ -17,6 +17,8 @@ class Topics(NamedTuple):
     schedules: str
     subscriptions: str
     checkpoints: str
+    states: str
+    """What each task is now; it is compacted, and has as many partitions as that of events."""
 
     @classmethod
     def named(cls, prefix: str = "pulp.tasks") -> "Topics":
@@ -33,7 +35,12 @@ class Topics(NamedTuple):
             schedules=beside.format("schedules"),
             subscriptions=beside.format("subscriptions"),
             checkpoints=f"{prefix}.checkpoints",
+            states=f"{prefix}.state",
         )
+
+    def is_compacted(self, name: str) -> bool:
+        """Whether the topic keeps only the last record of each key. All others keep every record."""
+        return name == self.states
 
 
 def partition_of(task_id: UUID, resources: Iterable[Resource], partitions: int) -> int:

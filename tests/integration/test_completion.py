@@ -96,6 +96,8 @@ _TOPICS = [
     "pulp.tasks.audit",
     "pulp.schedules.events",
     "pulp.subscriptions.events",
+    "pulp.tasks.checkpoints",
+    "pulp.tasks.state",
 ]
 
 

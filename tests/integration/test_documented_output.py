@@ -59,6 +59,7 @@ async def test_topics(command: Command, topics: Topics) -> None:
         {"name": topics.schedules, "created": False},
         {"name": topics.subscriptions, "created": False},
         {"name": topics.checkpoints, "created": False},
+        {"name": topics.states, "created": False},
     ]
     assert len(checked(command, "topics", "acls", "--worker", "User:w")) == 2
     assert checked(command, "topics", "mend") == {"changed": False, "changes": []}
@@ -71,6 +72,12 @@ async def test_schedules(command: Command) -> None:
     asked = command("schedules", "rebuild")
     assert (asked.returncode, asked.stdout) == (64, "")
     assert checked(command, "schedules", "rebuild", "--yes") == {"emptied": True}
+
+
+async def test_states(command: Command) -> None:
+    asked = command("states", "rebuild")
+    assert (asked.returncode, asked.stdout) == (64, "")
+    assert checked(command, "states", "rebuild", "--yes") == {"started_over": True}
 
 
 async def test_subscriptions(command: Command) -> None:

@@ -34,6 +34,7 @@ from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_processor.consuming.aiokafka_settings import aiokafka_settings
 from pulp_processor.dead_letters import raw_producer
 from pulp_processor.dead_letters.raw_producer import RawRecord
+from pulp_processor.publishing.state_log import StateLog, StatePlace, StateRecord, start_over
 from pulp_transparency.published import CheckpointTopic, Published, last_records
 
 from tests.support.events import accepted
@@ -118,7 +119,9 @@ def check_settings(topic: str) -> Attempt:
     """Looking whether Kafka keeps what is in one topic."""
 
     async def attempt(servers: Kafka) -> None:
-        state = await asyncio.to_thread(topic_states.read_topic, admin.connect(servers), topic)
+        state = await asyncio.to_thread(
+            topic_states.read_topic, admin.connect(servers), topic, is_compacted=TOPICS.is_compacted(topic)
+        )
         if findings := check_topic(state, brokers=1):
             raise LogError(str(findings))
 
@@ -191,6 +194,35 @@ async def read_the_subscriptions(servers: Kafka) -> None:
     await asyncio.to_thread(read)
 
 
+async def publish_states(servers: Kafka) -> None:
+    def publish() -> None:
+        log = StateLog.open(servers, TOPICS, 2)
+        try:
+            place = log.places().get(0, StatePlace(0, 1))
+            log.publish([StateRecord(b"k", None, 0)], {0: StatePlace(place.next_offset, 1)})
+        finally:
+            log.close()
+
+    await asyncio.to_thread(publish)
+
+
+async def rebuild_states(servers: Kafka) -> None:
+    await asyncio.to_thread(start_over, servers, TOPICS, 2)
+
+
+async def read_the_states(servers: Kafka) -> None:
+    def read() -> None:
+        admin.describe(servers, TOPICS.states, rights=[AclOperation.READ])
+        with Reader(servers, TOPICS.states, {0: 0}) as reader:
+            reader.poll(LIMIT_S / 4)
+
+    await asyncio.to_thread(read)
+
+
+def look_at_states(servers: Kafka) -> None:
+    admin.describe(servers, TOPICS.states)
+
+
 def look_at_subscriptions(servers: Kafka) -> None:
     look_at_topic(admin.connect(servers), TOPICS.subscriptions)
 
@@ -231,6 +263,11 @@ def attempts(role: Role) -> Mapping[tuple[str, str], Attempt]:
         ("{subscriptions}", "Read"): read_the_subscriptions,
         ("{subscriptions}", "DescribeConfigs"): check_settings(TOPICS.subscriptions),
         ("{subscriptions}", "Describe"): lambda servers: asyncio.to_thread(look_at_subscriptions, servers),
+        ("{states}", "Write"): rebuild_states if role is Role.OPERATOR else publish_states,
+        ("{events}.states", "Read"): rebuild_states if role is Role.OPERATOR else publish_states,
+        ("{states}", "Read"): read_the_states,
+        ("{states}", "DescribeConfigs"): check_settings(TOPICS.states),
+        ("{states}", "Describe"): lambda servers: asyncio.to_thread(look_at_states, servers),
         **{(f"{{{name}}}", "Create"): create(topic) for name, topic in TOPICS._asdict().items()},
         **{(f"{{{name}}}", "AlterConfigs"): mend(topic) for name, topic in TOPICS._asdict().items()},
     }

@@ -51,6 +51,15 @@ def test_each_setting_that_loses_events_is_a_fault(setting: str, value: str, che
     assert check_topic(mended, brokers=3) == []
 
 
+def test_the_topic_of_states_is_compacted_and_its_retention_does_not_matter() -> None:
+    right = state(changed={"cleanup_policy": "compact", "retention_ms": "604800000"})._replace(is_compacted=True)
+    assert check_topic(right, brokers=3) == []
+    wrong = state()._replace(is_compacted=True)
+    [finding] = faults(check_topic(wrong, brokers=3))
+    assert (finding.check, finding.wrong) == ("topic-cleanup", "cleanup.policy is delete, not compact")
+    assert mends(wrong) == {"cleanup.policy": "compact"}
+
+
 @pytest.mark.parametrize(
     ("wrong", "brokers", "check"),
     [

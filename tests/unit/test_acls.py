@@ -35,7 +35,7 @@ def test_no_rule_is_for_more_than_one_thing() -> None:
     rules = wanted(Topics.named("p"), {role: ("User:x",) for role in Role})
     assert len(set(rules)) == len(rules)  # one principal for all roles has none twice
     assert {rule.pattern for rule in rules} == {"literal"}
-    assert {rule.resource for rule in rules} == {"topic", "group"}
+    assert {rule.resource for rule in rules} == {"topic", "group", "transactional-id"}
     assert not [rule for rule in rules if "*" in rule.name]
     assert not {rule.operation for rule in rules} & {"All", "Delete", "Alter"}
 

@@ -56,6 +56,7 @@ def test_channels_are_the_topics_and_have_every_type() -> None:
         "subscriptions": topics.subscriptions,
         "audit": topics.audit,
         "checkpoints": topics.checkpoints,
+        "states": topics.states,
     }
     of_tasks = [MESSAGES[name]["name"] for name in DOCUMENT["channels"]["tasks"]["messages"]]
     assert sorted(of_tasks) == sorted(TYPES.values())

@@ -116,7 +116,7 @@ def test_the_package_exports_every_kind_of_event() -> None:
 
 def test_there_is_a_json_schema_of_every_kind_of_event() -> None:
     found = {path.name for path in schemas.FOLDER.glob("org.pulpproject.task.*.json")}
-    assert found == {f"org.pulpproject.task.{word}.v1.json" for word in kind_words()}
+    assert found == {f"org.pulpproject.task.{word}.v1.json" for word in (*kind_words(), "state")}
 
 
 def test_the_client_tells_what_every_kind_of_event_says() -> None:

@@ -82,11 +82,14 @@ def test_the_words_of_the_wire() -> None:
         "pulp.schedules.events",
         "pulp.subscriptions.events",
         "pulp.tasks.checkpoints",
+        "pulp.tasks.state",
     )
     assert Topics.named() == names
     assert Topics.named("x").schedules == "x.schedules"
     assert Topics.named("x").subscriptions == "x.subscriptions"
     assert Topics.named("x").events == "x.events"
+    assert Topics.named("x").states == "x.state"
+    assert [name for name in Topics.named() if Topics.named().is_compacted(name)] == ["pulp.tasks.state"]
 
 
 def test_the_words_of_the_history() -> None:

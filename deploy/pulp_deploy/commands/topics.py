@@ -63,9 +63,9 @@ def create(partitions: int, replication: int, data: Path | None, output: str) ->
 def mend(dry_run: bool, data: Path | None, output: str) -> None:
     """Give the topics the settings that keep every event.
 
-    These are unlimited retention, no compaction, the broker's times, records of the greatest size, no unclean
-    elections, and with three replicas two that must take each write. Other settings stay. What Kafka has deleted is
-    not brought back, and records that are there keep their times.
+    These are unlimited retention, no compaction (of the topic of states: compaction), the broker's times, records of
+    the greatest size, no unclean elections, and with three replicas two that must take each write. Other settings stay.
+    What Kafka has deleted is not brought back, and records that are there keep their times.
     """
     from pulp_events import admin, topic_states
     from pulp_events.errors import TopicNotFound
@@ -76,7 +76,7 @@ def mend(dry_run: bool, data: Path | None, output: str) -> None:
     changes, missing = [], []
     for name in target.topics:
         try:
-            state = topic_states.read_topic(connection, name)
+            state = topic_states.read_topic(connection, name, is_compacted=target.topics.is_compacted(name))
         except TopicNotFound:
             missing.append(missing_topic(name, target.topics))
             continue

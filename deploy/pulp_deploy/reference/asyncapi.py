@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
-from pulp_events.admin import EVENTS_SETTINGS
+from pulp_events.admin import COMPACTED, EVENTS_SETTINGS
 from pulp_events.audit import AUDIT_TYPE
 from pulp_events.codec import CONTENT_TYPE, HEADERS, MAX_EVENT_BYTES, MAX_NESTING, TYPES
 from pulp_events.schedule_codec import SCHEDULE_TYPES
 from pulp_events.schemas import audit_schema, schema_of
+from pulp_events.task_states import STATE_TYPE
 from pulp_events.topics import Topics
 from pulp_events.webhook_codec import WEBHOOK_TYPES
 from pulp_transparency.published import CONTENT_TYPE as CONTENT_TYPE_OF_CHECKPOINTS
@@ -34,6 +36,14 @@ _CHECKPOINTS: Final = (
 )
 
 
+_STATES: Final = (
+    "The key is the task id. A task's state is in the partition of the task's events. It is written once the read"
+    " model has it, with `PULP_STATE_TOPIC=yes`. Compaction keeps the last record of each key; states in between may be"
+    " left out. A record without a value says that the task was purged. Read with `isolation.level=read_committed`, and"
+    " of two states of a task take that with the higher `version`."
+)
+
+
 def text() -> str:
     """The document, as JSON."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
@@ -46,11 +56,13 @@ def document() -> dict[str, Any]:
     schedule = _messages(SCHEDULE_TYPES.values(), "schedule-events-v1.jsonl", "id of the schedule", schemas)
     webhooks = _messages(WEBHOOK_TYPES.values(), None, "id of the subscription", schemas)
     checkpoint = {CHECKPOINT: _checkpoint()}
+    states = _messages([STATE_TYPE], None, "task id", schemas)
     audit = {AUDIT_TYPE: _message(AUDIT_TYPE, audit_schema(), [], None, schemas)}
     channels = {
         "tasks": _channel(topics.events, "What happens to tasks", _PARTITIONING, task),
         "schedules": _channel(topics.schedules, "What happens to schedules", "One partition.", schedule),
         "subscriptions": _channel(topics.subscriptions, "What happens to subscriptions", "One partition.", webhooks),
+        "states": _channel(topics.states, "What each task is now", _STATES, states, COMPACTED),
         "audit": _channel(topics.audit, "Who logged in, and changed what", "One partition.", audit),
         "checkpoints": _channel(topics.checkpoints, "What the log of events was", _CHECKPOINTS, checkpoint),
     }
@@ -87,7 +99,7 @@ def document() -> dict[str, Any]:
         "components": {
             "messages": {
                 short(wire_type): message
-                for wire_type, message in {**task, **schedule, **webhooks, **audit, **checkpoint}.items()
+                for wire_type, message in {**task, **schedule, **webhooks, **states, **audit, **checkpoint}.items()
             },
             "schemas": dict(sorted(schemas.found.items())),
         },
@@ -193,12 +205,19 @@ def _headers() -> Iterator[tuple[str, str]]:
         yield name, value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _channel(topic: str, title: str, partitioning: str, messages: Mapping[str, Any]) -> dict[str, Any]:
+def _channel(
+    topic: str,
+    title: str,
+    partitioning: str,
+    messages: Mapping[str, Any],
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    found = {**EVENTS_SETTINGS, **more}
     settings = {
-        "cleanup.policy": [EVENTS_SETTINGS["cleanup.policy"]],
-        "retention.ms": int(EVENTS_SETTINGS["retention.ms"]),
-        "retention.bytes": int(EVENTS_SETTINGS["retention.bytes"]),
-        "max.message.bytes": int(EVENTS_SETTINGS["max.message.bytes"]),
+        "cleanup.policy": [found["cleanup.policy"]],
+        "retention.ms": int(found["retention.ms"]),
+        "retention.bytes": int(found["retention.bytes"]),
+        "max.message.bytes": int(found["max.message.bytes"]),
     }
     return {
         "address": topic,

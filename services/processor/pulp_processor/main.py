@@ -31,6 +31,7 @@ from pulp_processor.dead_letters.publisher import DeadLetterPublisher
 from pulp_processor.delivering.deliverer import Deliverer
 from pulp_processor.dispatching.dispatcher import Dispatcher
 from pulp_processor.instance import Instance
+from pulp_processor.publishing.publisher import StatePublisher
 from pulp_processor.reacting.reactor import Reactor
 from pulp_processor.scheduling.scheduler import Scheduler
 from pulp_processor.settings import Settings
@@ -83,6 +84,8 @@ async def _serve(
         companions = [_deliverer(settings, log)]
         if make_submitter is not None:
             companions.append(_scheduler(settings, log, installed.partitions, make_submitter))
+        if settings.publishes_states:
+            companions.append(StatePublisher(settings.kafka, settings.topics, settings.postgres).run)
         dispatcher = Dispatcher(
             log,
             settings.postgres,

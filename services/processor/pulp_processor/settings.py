@@ -55,6 +55,14 @@ class Settings(Installation):
             "PULP_SCHEDULE_GRACE_S", "How late a tick of a schedule may be run before it counts as missed.", least=5
         ),
     ] = 60
+    publishes_states: Annotated[
+        bool,
+        Setting(
+            "PULP_STATE_TOPIC",
+            "Whether what each task is now is published to the compacted topic of states, `PREFIX.state`.",
+            choices=("no", "yes"),
+        ),
+    ] = False
     webhooks: Annotated[WebhookSettings, Several(WebhookSettings.read, settings_of(WebhookRules, WebhookSettings))] = (
         field(default_factory=WebhookSettings)
     )

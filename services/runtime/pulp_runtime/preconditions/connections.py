@@ -34,8 +34,8 @@ WORKER: Final = Needs(least=2, most=2)
 """However many slots it has: one listens and looks for what is assigned, one writes."""
 PROCESSOR: Final = Needs(least=5, most=5, a_partition=1)
 """Of the reactor, dead letters, two of the dispatcher, one that keeps the instance's name; and a writer a partition.
-The elected dispatcher's has up to four more for schedules, and two for subscriptions: they are among those for
-everything else."""
+The elected dispatcher's has up to four more for schedules, two for subscriptions, and one for the topic of states:
+they are among those for everything else."""
 COMMAND: Final = Needs(least=1, most=1)
 """Of a command, which ends by itself."""
 

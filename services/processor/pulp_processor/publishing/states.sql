@@ -1,0 +1,7 @@
+-- positions --
+select partition, next_offset from positions;
+
+-- changed --
+-- The tasks that events of these offsets have changed.
+select distinct task_id from task_events
+ where partition = %(partition)s and record_offset >= %(begin)s and record_offset < %(end)s and effect = 'applied';
