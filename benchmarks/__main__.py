@@ -33,6 +33,7 @@ from benchmarks import (
 )
 from benchmarks.measure import Measure, Result, Sizes, run, steps_of
 from benchmarks.scene import Servers
+from tests.support.web_page import CHROMIUM_ADVICE, chromium
 
 _MODULES = (
     *(transporting, projecting, draining, serving, recovering, listing, reading, footprint, fetching, siege),
@@ -51,11 +52,20 @@ GROUPS = {"fleet": [measure.name for measure in (*fleet.MEASURES, *taking_over.M
 def bench(names: tuple[str, ...], quick: bool, file: Path | None, rounds: int | None) -> None:
     """See the command's help."""
     wanted = dict.fromkeys(one for name in names for one in GROUPS.get(name, [name]))
-    chosen = [MEASURES[name] for name in wanted] or list(MEASURES.values())
+    chosen = [MEASURES[name] for name in wanted] or _possible()
     with servers_of(any(measure.needs_servers for measure in chosen)) as servers:
         results = asyncio.run(_run(chosen, servers, Sizes(quick, rounds)))
     if file is not None:
         file.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
+
+
+def _possible() -> list[Measure]:
+    """All measures, but for those that need a program which is missing."""
+    found = list(MEASURES.values())
+    if chromium() is None:
+        click.echo(f"there is no Chromium, so the live page is not measured: {CHROMIUM_ADVICE}", err=True)
+        found = [measure for measure in found if measure not in paging.MEASURES]
+    return found
 
 
 async def _run(chosen: list[Measure], servers: Servers, sizes: Sizes) -> list[Result]:

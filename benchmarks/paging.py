@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from benchmarks.measure import OURS, Measure, Sizes, at_most
 from benchmarks.scene import Servers
-from tests.support.web_page import Site, chromium, filled, running_browser, visitor, web_site
+from tests.support.web_page import CHROMIUM_ADVICE, Site, chromium, filled, running_browser, visitor, web_site
 
 _TASKS: Final = 100_000
 _FEW: Final = 10
@@ -43,7 +43,7 @@ async def page(_: Servers, sizes: Sizes) -> Mapping[str, Mapping[str, float]]:
 def _measured(sizes: Sizes) -> Mapping[str, Mapping[str, float]]:
     executable = chromium()
     if executable is None:
-        raise RuntimeError("there is no Chromium: install it, or name one in CHROME_BIN")
+        raise RuntimeError(f"there is no Chromium: {CHROMIUM_ADVICE}")
     with web_site() as site:
         for number in range(_FEW):
             site.until(site.submit("copy", {"repo_id": f"few-{number}", "items": 1}), "finished")

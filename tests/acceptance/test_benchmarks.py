@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.backends import Backend
+from tests.support.web_page import chromium
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +46,7 @@ OTHERS = (
         "publish",
         "purge",
     ),
+    *(("page",) if chromium() else ()),
     *("fleet-takeover", "fleet-idle", "fleet-exclusive", "fleet-waiting", "fleet-start"),
 )
 SAMPLED = 8

@@ -24,6 +24,7 @@ PASSWORD: Final = "correct horse"
 V3: Final = "/pulp/api/v3"
 ROLES: Final = {"vera": Role.VIEWER, "olga": Role.OPERATOR, "sam": Role.SUBMITTER}
 PATIENCE_MS: Final = 30_000
+CHROMIUM_ADVICE: Final = "install chromium, or name one in CHROME_BIN"
 WIDE, MIDDLE, NARROW = (1400, 1000), (900, 800), (400, 800)
 
 

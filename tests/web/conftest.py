@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.web_page import Site, Visitor, chromium, running_browser, visitor, web_site
+from tests.support.web_page import CHROMIUM_ADVICE, Site, Visitor, chromium, running_browser, visitor, web_site
 
-MISSING = "there is no Chromium, so NO VIEW OF THE LIVE PAGE IS TESTED: install chromium, or name one in CHROME_BIN"
+MISSING = f"there is no Chromium, so NO VIEW OF THE LIVE PAGE IS TESTED: {CHROMIUM_ADVICE}"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

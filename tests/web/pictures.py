@@ -12,7 +12,18 @@ from typing import Final
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.web_page import MIDDLE, NARROW, WIDE, Site, chromium, filled, running_browser, visitor, web_site
+from tests.support.web_page import (
+    CHROMIUM_ADVICE,
+    MIDDLE,
+    NARROW,
+    WIDE,
+    Site,
+    chromium,
+    filled,
+    running_browser,
+    visitor,
+    web_site,
+)
 
 SIZES: Final = {"wide": WIDE, "middle": MIDDLE, "narrow": NARROW}
 MANY: Final = 100_000
@@ -122,7 +133,7 @@ def take_as_viewer(browser: Browser, site: Site, folder: Path, tasks: dict[str, 
 def main(folder: Path, names: set[str]) -> None:
     """Make them all."""
     executable = chromium()
-    assert executable is not None, "there is no Chromium: install it, or name one in CHROME_BIN"
+    assert executable is not None, f"there is no Chromium: {CHROMIUM_ADVICE}"
     (folder / "few").mkdir(parents=True, exist_ok=True)
     (folder / "many").mkdir(exist_ok=True)
     began_s = time.monotonic()

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.web_page import MIDDLE, NARROW, WIDE, Site, Visitor
+from tests.support.web_page import MIDDLE, NARROW, V3, WIDE, Site, Visitor
 
 Visit = Callable[..., Visitor]
 AXE: Final = Path(__file__).parents[2] / "services" / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -96,12 +96,17 @@ def test_the_slider_shows_a_task_as_it_was(visit: Visit, site: Site) -> None:
     page = visit().log_in(path=f"/tasks/{task_id}")
     title = page.locator(".task-title")
     expect(title).to_contain_text("completed")
+    events = site.client.get(f"{V3}/tasks/{task_id}/history/").json()["results"]
+    expect(page.locator(".history tbody tr")).to_have_count(len(events))  # each once, also when the stream opens
     page.get_by_label("Show the task as it was").press("Home")
     expect(title).to_contain_text("waiting")
     expect(title).to_contain_text("as it was")
     assert "at=" in page.url
     page.get_by_role("button", name="What has changed since").click()
     expect(page.get_by_role("row", name="state waiting completed")).to_be_visible()
+    started = f"{events[1]['partition']}:{events[1]['offset']}"
+    page.get_by_label("Compare with").select_option(started)
+    expect(page.get_by_role("row", name="state waiting running")).to_be_visible()
     page.reload()
     expect(title).to_contain_text("waiting")
     page.get_by_role("button", name="Back to now").click()
@@ -200,6 +205,8 @@ def test_it_says_why_a_task_waits_and_who_is_before_it(visit: Visit, site: Site)
     card.get_by_role("link", name=f"repository:{name}").first.click()
     expect(page.locator(".card", has_text="Held by")).to_contain_text(first[-12:])
     expect(page.locator(".card", has_text="In line (1)")).to_contain_text(second[-12:])
+    for each in (first, second):
+        expect(page.locator(".card", has_text="Its last tasks")).to_contain_text(each[-12:])
     site.cancel(first)
     expect(page.locator(".card", has_text="Held by")).to_contain_text("Nobody holds it.")
 

@@ -116,7 +116,7 @@ export function Numbers(): JSX.Element {
               </div>
             )}
           </Card>
-          <div class="cards task-cards">
+          <div class="cards plots">
             <Card title="Queues now" actions={<a href="/ui/queues">All of them</a>}>
               <Bars rows={queues} />
             </Card>

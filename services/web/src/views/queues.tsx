@@ -180,7 +180,7 @@ function OneResource({ resource }: { resource: string }): JSX.Element {
       {line.failure.value !== null && <Problem text={line.failure.value} again={line.again} />}
       {line.value.value === null && line.failure.value === null && <Loading what="the line" />}
       {line.value.value !== null && (
-        <div class="cards task-cards">
+        <div class="cards plots">
           <Card title="Held by">
             {holders.length === 0 ? (
               <p class="muted">Nobody holds it.</p>

@@ -75,7 +75,7 @@ export function Trust(): JSX.Element {
             <h3>To compute it anew, and switch if it is equal</h3>
             <Command text="pulp-tasks rebuild --activate" />
           </Card>
-          <div class="cards task-cards">
+          <div class="cards task-cards two">
             <Lag model={model} />
             <Card title="Records that are no events">
               {model.dead_letters === 0 ? (
