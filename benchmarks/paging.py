@@ -68,7 +68,7 @@ def _first_rows_ms(page: Page, sizes: Sizes) -> float:
     taken = []
     for _ in range(sizes.of(7, 2)):
         page.reload()
-        page.wait_for_function("performance.getEntriesByName('pulp-first-rows').length > 0")
+        page.wait_for_function("() => performance.getEntriesByName('pulp-first-rows').length > 0")
         taken.append(float(page.evaluate(_PAINT)))
     return sorted(taken)[len(taken) // 2]
 

@@ -86,6 +86,15 @@ export function Trust(): JSX.Element {
                 </p>
               )}
             </Card>
+            <Card title="Signed checkpoints">
+              <p>
+                Where <code>pulp-tasks transparency</code> runs, it signs how far the log is, so that anybody can check that no record
+                was altered, removed or added. How far it is, and who has its checkpoints:
+              </p>
+              <Command text="pulp-tasks audit status" />
+              <h3>To check the log, the checkpoints and the history</h3>
+              <Command text="pulp-tasks audit verify" />
+            </Card>
             <Card title="Preconditions">
               {(ready.value.value?.findings ?? []).length === 0 ? (
                 <p>The last check found nothing.</p>
