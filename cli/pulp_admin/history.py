@@ -146,7 +146,12 @@ def _time(entry: Mapping[str, Any], unit: str) -> str:
 
 def kind(entry: Mapping[str, Any]) -> str:
     """Return the kind of an event, such as `accepted`: its type without the version."""
-    return _VERSION.sub("", str(entry["type"])).removeprefix("org.pulpproject.task.")
+    return without_version(str(entry["type"])).removeprefix("org.pulpproject.task.")
+
+
+def without_version(event_type: str) -> str:
+    """Return a type of event without its version."""
+    return _VERSION.sub("", event_type)
 
 
 def _data(entry: Mapping[str, Any]) -> Mapping[str, Any]:

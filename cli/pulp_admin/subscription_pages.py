@@ -12,6 +12,7 @@ from pulp_console.output import hint, show, table
 from pulp_admin import completing, render
 from pulp_admin.app import App, with_app
 from pulp_admin.errors import Failure
+from pulp_admin.history import without_version
 from pulp_admin.paths import ApiPath, api_path, id_in
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def deliveries(app: App, name: str, outcome: str | None, limit: int) -> None:
     rows = [
         [
             _second(row["last_at"]),
-            str(row["event_type"]).removeprefix("org.pulpproject.").removesuffix(".v1"),
+            without_version(str(row["event_type"])).removeprefix("org.pulpproject."),
             "-" if row["task"] is None else id_in(row["task"]),
             row["outcome"],
             str(row["attempts"]),

@@ -13,19 +13,22 @@ if TYPE_CHECKING:
     from pulp_runtime.tick_submission import MakeTickSubmitter, OpenTickSubmitter, TickSubmitter
 
 
-def submitting_to(conninfo: str, quotas: "Mapping[Role, str]") -> "MakeTickSubmitter":
-    """What a processor makes its submitter with; `quotas` are those of roles."""
+def submitting_to(conninfo: str, quotas: "Mapping[Role, str]", *, tells_origin: bool = True) -> "MakeTickSubmitter":
+    """What a processor makes its submitter with; `quotas` are those of roles.
+
+    With `tells_origin` false, events are written as version 1.
+    """
 
     def make(log: "TimedLog", partitions: int) -> "OpenTickSubmitter":
-        return partial(_open, log, conninfo, partitions, quotas)
+        return partial(_open, log, conninfo, partitions, quotas, tells_origin)
 
     return make
 
 
 @asynccontextmanager
 async def _open(
-    log: "TimedLog", conninfo: str, partitions: int, quotas: "Mapping[Role, str]"
+    log: "TimedLog", conninfo: str, partitions: int, quotas: "Mapping[Role, str]", tells_origin: bool
 ) -> "AsyncIterator[TickSubmitter]":
     scheduled = await asyncio.to_thread(import_module, "pulp_api.scheduled")  # takes half a second, once
-    async with scheduled.open_tick_submitter(log, conninfo, partitions, quotas) as submitter:
+    async with scheduled.open_tick_submitter(log, conninfo, partitions, quotas, tells_origin=tells_origin) as submitter:
         yield submitter

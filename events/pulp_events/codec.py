@@ -1,7 +1,7 @@
 """Bytes ↔ events. CloudEvents 1.0, JSON, structured mode: https://github.com/cloudevents/spec (JSON event format).
 
-The wire type is a literal in `TYPES`. Every event ever written must stay decodable: to read an older version, add its
-literal to `_DECODERS` with a function that returns today's class.
+The wire type is a literal in `TYPES`, or in `EARLIER` for an earlier version of an event. Every event ever written must
+stay decodable: `upcasting` says how.
 """
 
 from collections.abc import Callable
@@ -28,6 +28,7 @@ from pulp_events.events import (
     Started,
     UnknownEvent,
 )
+from pulp_events.upcasting import UPCASTERS, AcceptedV1, CancelRequestedV1
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
 HEADERS: Final[list[tuple[str, str | bytes | None]]] = [("content-type", CONTENT_TYPE.encode())]
@@ -47,16 +48,33 @@ _SHALLOW_BYTES: Final = MAX_NESTING * len('{"":}')
 """A text without arrays that is not longer than this cannot nest too deep."""
 
 TYPES: Final[dict[type[Data], str]] = {
-    Accepted: "org.pulpproject.task.accepted.v1",
+    Accepted: "org.pulpproject.task.accepted.v2",
     Started: "org.pulpproject.task.started.v1",
     Progress: "org.pulpproject.task.progress.v1",
     AttemptFailed: "org.pulpproject.task.attempt-failed.v1",
-    CancelRequested: "org.pulpproject.task.cancel-requested.v1",
+    CancelRequested: "org.pulpproject.task.cancel-requested.v2",
     Finished: "org.pulpproject.task.finished.v1",
     Purged: "org.pulpproject.task.purged.v1",
 }
-_DECODERS: Final[dict[str, Callable[[Raw], Data]]] = {
-    literal: msgspec.json.Decoder(kind).decode for kind, literal in TYPES.items()
+"""The newest version of each kind of event."""
+EARLIER: Final[dict[type[Struct], str]] = {
+    AcceptedV1: "org.pulpproject.task.accepted.v1",
+    CancelRequestedV1: "org.pulpproject.task.cancel-requested.v1",
+}
+"""Earlier versions, which are read for ever."""
+EVERY_TYPE: Final[dict[Any, str]] = {**EARLIER, **TYPES}
+"""All that is read."""
+NEEDED_IN: Final[dict[str, tuple[str, ...]]] = {
+    TYPES[Accepted]: ("request",),
+    TYPES[CancelRequested]: ("request",),
+}
+"""The fields that an event of this version has to have, though those of earlier versions lack them."""
+_WITHOUT_REQUEST: Final[dict[type[Data], str]] = {
+    Accepted: EARLIER[AcceptedV1],
+    CancelRequested: EARLIER[CancelRequestedV1],
+}
+_DECODERS: Final[dict[str, Callable[[Raw], Any]]] = {
+    literal: msgspec.json.Decoder(kind).decode for kind, literal in EVERY_TYPE.items()
 }
 
 Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
@@ -82,7 +100,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     traceparent: str | UnsetType = UNSET
 
 
-def _with_data(kind: type[Data], literal: str) -> Any:
+def _with_data(kind: type[Struct], literal: str) -> Any:
     """`Envelope` for one kind of event: `data` is decoded in the same step, and `subject` stays text."""
     types: dict[str, Any] = {"subject": str, "data": kind}
     fields = [
@@ -94,7 +112,7 @@ def _with_data(kind: type[Data], literal: str) -> Any:
 
 
 _decode_known: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(
-    reduce(or_, (_with_data(kind, literal) for kind, literal in TYPES.items()))
+    reduce(or_, (_with_data(kind, literal) for kind, literal in EVERY_TYPE.items()))
 ).decode
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -103,7 +121,14 @@ _encode = msgspec.json.Encoder().encode
 
 def type_of(event: Event | UnknownEvent) -> str:
     """The wire type of an event."""
-    return event.type if isinstance(event, UnknownEvent) else TYPES[type(event.data)]
+    return event.type if isinstance(event, UnknownEvent) else wire_type(event.data)
+
+
+def wire_type(data: Data) -> str:
+    """The type and version by which data is written: an earlier version if it lacks what the newest one needs."""
+    if (type(data) is Accepted or type(data) is CancelRequested) and data.request is UNSET:
+        return _WITHOUT_REQUEST[type(data)]
+    return TYPES[type(data)]
 
 
 def encode(event: Event) -> bytes:
@@ -138,7 +163,7 @@ def _encode_envelope(event: Event) -> bytes:
         specversion="1.0",
         id=event.id,
         source=event.source,
-        type=TYPES[type(event.data)],
+        type=wire_type(event.data),
         subject=event.task_id,
         time=event.time,
         actor=event.actor,
@@ -163,12 +188,14 @@ def decode(key: bytes | None, value: bytes | None) -> Event | UnknownEvent:
             check_text(value)
         try:
             envelope: Any = _decode_known(value)
-            data: Data | None = envelope.data
+            data: Any = envelope.data
         except ValidationError:
             envelope, data = _parts_of(value)
         else:
             if envelope.subject != text:
                 envelope, data = _parts_of(value)
+        if data is not None:
+            data = _as_today(data)
         _check_parts(envelope, data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise UndecodableRecord(f"no event: {one_line(error)}") from error
@@ -191,7 +218,18 @@ def decode(key: bytes | None, value: bytes | None) -> Event | UnknownEvent:
     )
 
 
-def _parts_of(value: bytes) -> tuple[Envelope, Data | None]:
+def _as_today(data: Any) -> Data:
+    """The data as today's class. Raises `ValueError` for a field that its version needs."""
+    upcast = UPCASTERS.get(type(data))
+    if upcast is not None:
+        return upcast(data)
+    if (type(data) is Accepted or type(data) is CancelRequested) and data.request is UNSET:
+        raise ValueError("Object missing required field `request` - at `$.data`")
+    known: Data = data
+    return known
+
+
+def _parts_of(value: bytes) -> tuple[Envelope, Any]:
     """The envelope and its data, decoded in two steps; the data is None for an unknown type.
 
     The slow path: for unknown types, for subjects in other spellings, and to find out what is wrong.

@@ -5,10 +5,20 @@ from enum import Enum, auto
 from typing import Final, assert_never
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from pulp_events.errors import TaskAlreadyFinal, TaskNotCancellable, TaskNotPurgeable
-from pulp_events.events import AttemptFailed, CancelRequested, ErrorCode, Event, Finished, Outcome, Purged, TaskError
+from pulp_events.events import (
+    AttemptFailed,
+    CancelRequested,
+    ErrorCode,
+    Event,
+    Finished,
+    Outcome,
+    Purged,
+    Request,
+    TaskError,
+)
 from pulp_events.ids import derived_id
 from pulp_events.retries import attempts_of, is_worth_repeating, retry_at
 from pulp_events.task import FINAL, State, Task
@@ -28,6 +38,7 @@ def request_cancel(
     actor: str,
     reason: str | None = None,
     correlation_id: str | None = None,
+    request: Request | UnsetType = UNSET,
 ) -> list[Event]:
     """The events that request the end of a task; none if it was requested before.
 
@@ -38,7 +49,7 @@ def request_cancel(
         case State.RUNNING if not task.cancellable:
             raise TaskNotCancellable(task.task_id)
         case State.WAITING | State.RUNNING:
-            data = CancelRequested(reason=reason)
+            data = CancelRequested(reason=reason, request=request)
             return [
                 Event(
                     id=event_id, task_id=task.task_id, time=now, actor=actor, data=data, correlation_id=correlation_id

@@ -107,6 +107,18 @@ class Retry(Struct, frozen=True, gc=False):
     """The longest wait."""
 
 
+class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is known of the request that led to an event, and of who sent it."""
+
+    authentication: Name
+    """How the actor was authenticated: `basic` (a password), `token`, `session`, `oidc` or `remote-user` (a proxy), for
+    a request to the API; `schedule` where nobody sent one."""
+    address: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    """Where the request came from, if the site keeps that."""
+    client: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    """What the client calls itself: the beginning of its `User-Agent`."""
+
+
 @final
 class Accepted(Struct, frozen=True, kw_only=True, gc=False):
     """A request for work was accepted: the task exists, and waits."""
@@ -128,6 +140,8 @@ class Accepted(Struct, frozen=True, kw_only=True, gc=False):
     """Without it a failure ends the task."""
     deadline_seconds: TimeLimit | UnsetType | None = UNSET
     """How long all attempts may take together with the waits before them, from the acceptance."""
+    request: Request | UnsetType = UNSET
+    """Version 1 of the event has none, so an event without it is written as version 1."""
 
     __repr__ = shown
 
@@ -170,6 +184,8 @@ class CancelRequested(Struct, frozen=True, kw_only=True, gc=False):
     """Somebody wants the task to stop."""
 
     reason: Annotated[str, Meta(max_length=1024)] | None = None
+    request: Request | UnsetType = UNSET
+    """Version 1 of the event has none, so an event without it is written as version 1."""
 
 
 @final

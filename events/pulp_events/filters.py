@@ -5,6 +5,7 @@ task do not repeat that. A door remembers the origins of the newest tasks (`Orig
 their `accepted` events pass, and looks up all others where it can: in the read model, or further back in the log.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from sys import intern
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from pulp_events.codec import TYPES
+from pulp_events.codec import EARLIER, TYPES
 from pulp_events.errors import BadInput
 from pulp_events.events import Accepted, Event, UnknownEvent
 
@@ -26,15 +27,27 @@ MOST_CHARACTERS: Final = 511
 """The most characters of a value: a resource has two names of 255."""
 
 
-def _short(literal: str) -> str:
-    return literal.removeprefix("org.pulpproject.task.").removesuffix(".v1")
+_VERSION: Final = re.compile(r"\.v[0-9]+$", re.ASCII)
 
 
+def kind_of(literal: str) -> str:
+    """What happened, without the version: `accepted`."""
+    return _VERSION.sub("", literal.removeprefix("org.pulpproject.task."))
+
+
+def _first(literal: str) -> str:
+    """The first version of a type of event that this release knows."""
+    return f"{literal.rpartition('.')[0]}.v1"
+
+
+FIRST: Final[Mapping[str, str]] = {literal: _first(literal) for literal in (*TYPES.values(), *EARLIER.values())}
+"""Every version of a type → its first one, by which filters name them all."""
 TYPE_OF: Final[Mapping[str, str]] = {
-    **{literal: literal for literal in (*TYPES.values(), UNDECODABLE)},
-    **{_short(literal): literal for literal in TYPES.values()},
+    UNDECODABLE: UNDECODABLE,
+    **FIRST,
+    **{kind_of(literal): first for literal, first in FIRST.items()},
 }
-"""The spellings of a type → the type on the wire."""
+"""The spellings of a type → its first version, which stands for all: a filter of an earlier release goes on to work."""
 
 _PARTS_OF_THE_PROCESSOR: Final = ("reactor", "scheduler")
 """The actors without a name of their own."""
@@ -73,9 +86,9 @@ class Filter(
 ):
     """Which events are wanted. A field without values asks for nothing; with several, one of them has to fit.
 
-    All fields have to fit. `types` takes `finished` for `org.pulpproject.task.finished.v1`; `undecodable` stands for
-    records that are not events. Equal filters have the same fields and the same JSON, however they were written. Raises
-    `BadInput` for a value that no event can have.
+    All fields have to fit. `types` takes `finished` for `org.pulpproject.task.finished.v1`, and each type stands for
+    all its versions; `undecodable` stands for records that are not events. Equal filters have the same fields and the
+    same JSON, however they were written. Raises `BadInput` for a value that no event can have.
     """
 
     types: _Values = ()
@@ -125,7 +138,7 @@ class Filter(
         )
 
     def _fits_itself(self, type: str, task_id: UUID | None) -> bool:
-        return (not self.types or type in self.types) and (not self.tasks or task_id in self.tasks)
+        return (not self.types or FIRST.get(type, type) in self.types) and (not self.tasks or task_id in self.tasks)
 
 
 class Origins:
@@ -227,7 +240,7 @@ def _checked_type(name: str) -> str:
 
 
 def _is_short(name: str) -> bool:
-    return name == _short(name)
+    return "." not in name
 
 
 def _checked_resource(key: str) -> str:

@@ -17,7 +17,8 @@ from pulp_events.task import Position
 _FIRST_BLOCK: Final = 5_000
 _GROWTH: Final = 4
 """Each block that is read is so many times as long as the one before it: a task is mostly found in the first."""
-_MARK: Final = TYPES[Accepted].encode()
+_MARK: Final = TYPES[Accepted].rpartition(".")[0].encode()
+"""Of every version."""
 
 
 class LookBack:

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct, defstruct
 from msgspec.structs import FieldInfo
 
 from pulp_events.audit import AUDIT_TYPE, Audited, AuditEnvelope
-from pulp_events.codec import MAX_EVENT_BYTES, MAX_NESTING, TYPES, Envelope
+from pulp_events.codec import EVERY_TYPE, MAX_EVENT_BYTES, MAX_NESTING, NEEDED_IN, Envelope
 from pulp_events.schedule_codec import SCHEDULE_TYPES
 from pulp_events.task_states import STATE_TYPE, TaskState
 from pulp_events.webhook_codec import WEBHOOK_TYPES
@@ -24,7 +24,7 @@ from pulp_events.webhook_codec import WEBHOOK_TYPES
 FOLDER: Final = Path(__file__).with_name("json_schema")
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _KINDS: Final[dict[str, type[Struct]]] = {
-    **{literal: kind for types in (TYPES, SCHEDULE_TYPES, WEBHOOK_TYPES) for kind, literal in types.items()},
+    **{literal: kind for types in (EVERY_TYPE, SCHEDULE_TYPES, WEBHOOK_TYPES) for kind, literal in types.items()},
     STATE_TYPE: TaskState,
 }
 
@@ -36,6 +36,9 @@ def schema_of(wire_type: str) -> dict[str, Any]:
     envelope = components.pop("Envelope")
     for definition in components.values():
         definition.pop("title", None)
+    data = components[kind.__name__]
+    if needed := NEEDED_IN.get(wire_type):
+        data["required"] = [*data.get("required", ()), *needed]
     return {
         "$schema": _DIALECT,
         "$id": f"urn:pulp-tasks:event:{wire_type}",

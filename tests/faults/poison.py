@@ -29,7 +29,7 @@ def poison(random: Random, partitions: int, recent: dict[int, list[Raw]]) -> Ite
     for partition, raws in recent.items():
         for raw in raws:
             yield Bad("written twice", partition, raw.key, raw.value)
-            if b"accepted.v1" not in (raw.value or b""):
+            if b"task.accepted.v" not in (raw.value or b""):
                 yield Bad("another partition", (partition + 1) % partitions, raw.key, raw.value)
     for name, key, value in (*no_events(random), *strange_events(random)):
         yield Bad(name, random.randrange(partitions), key, value)
@@ -104,7 +104,7 @@ def _after_the_end(random: Random, partition: int, raw: Raw) -> Iterator[Bad]:
         body = json.loads(raw.value or b"")
     except ValueError:
         return
-    if not str(body.get("type", "")).endswith("accepted.v1") or raw.key is None:
+    if not str(body.get("type", "")).endswith(("accepted.v1", "accepted.v2")) or raw.key is None:
         return
     task_id, attempt = body["subject"], _id(random)
     yield Bad(

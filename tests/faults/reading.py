@@ -53,10 +53,12 @@ def _read(body: Any) -> Heard:
     if time.tzinfo is None:
         raise ValueError("a time without a zone")
     wire = _text(body["type"])
-    kind = wire.removeprefix(PREFIX).removesuffix(".v1")
-    if wire != f"{PREFIX}{kind}.v1" or kind not in _NEEDED:
+    kind, _, version = wire.removeprefix(PREFIX).rpartition(".")
+    if not wire.startswith(PREFIX) or kind not in _NEEDED or version not in _VERSIONS.get(kind, ("v1",)):
         kind = UNKNOWN
     data = body["data"]
+    if kind != UNKNOWN and version == "v2":
+        _request(data["request"])
     if kind != UNKNOWN:
         for name, check in _NEEDED[kind].items():
             data[name] = check(data[name])
@@ -136,6 +138,16 @@ def _outcome(value: Any) -> str:
     return str(value)
 
 
+def _request(value: Any) -> None:
+    _text(_object(value)["authentication"])
+    for name, most in (("address", 64), ("client", 255)):
+        text = value.get(name)
+        if text is not None and not (isinstance(text, str) and 0 < len(text) <= most):
+            raise ValueError(f"no {name}: {text!r:.80}")
+
+
+_VERSIONS: Final = {"accepted": ("v1", "v2"), "cancel-requested": ("v1", "v2")}
+"""Of kinds that have more than the first."""
 Checks = dict[str, dict[str, Callable[[Any], Any]]]
 _NEEDED: Final[Checks] = {
     "accepted": {"operation": _text},

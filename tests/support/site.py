@@ -224,7 +224,9 @@ async def no_origins(_: Collection[UUID]) -> Mapping[UUID, Origin]:
 
 
 @asynccontextmanager
-async def site(database: str, *, unserved_s: float = FOR_EVER_S, is_scoped: bool = False) -> AsyncIterator[Site]:
+async def site(
+    database: str, *, unserved_s: float = FOR_EVER_S, is_scoped: bool = False, event_origin: str = "client"
+) -> AsyncIterator[Site]:
     """A running site, without its event stream, which needs Kafka."""
     log, positions, pool = SiteLog(), Positions(database), connection_pool(database, 4)
     told = TaskOrigins(positions, no_origins)
@@ -244,7 +246,7 @@ async def site(database: str, *, unserved_s: float = FOR_EVER_S, is_scoped: bool
         audit = Audit(audited.append)
         authenticator = Authenticator(service.connection, audit, slow_s=0)
         rights = TaskRights(service.connection, is_scoped=is_scoped)
-        app = build(service, authenticator, hub, audit, Seats(Limits()), task_rights=rights)
+        app = build(service, authenticator, hub, audit, Seats(Limits()), task_rights=rights, event_origin=event_origin)
         transport = httpx.ASGITransport(app)
         auth = httpx.BasicAuth("admin", PASSWORD)
         async with httpx.AsyncClient(transport=transport, base_url="http://pulp", auth=auth) as client:

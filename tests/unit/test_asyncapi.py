@@ -10,7 +10,7 @@ from jsonschema import Draft7Validator
 from pulp_api.openapi.events_page import render
 from pulp_deploy.reference import asyncapi
 from pulp_events import schemas
-from pulp_events.codec import HEADERS, TYPES, decode, key_of
+from pulp_events.codec import EVERY_TYPE, HEADERS, decode, key_of
 from pulp_events.events import Event
 from pulp_events.topics import Topics
 
@@ -18,7 +18,7 @@ DOCUMENT: dict[str, Any] = json.loads(schemas.topics_document())
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 GOLDEN = [
     json.loads(line)
-    for name in ("events-v1.jsonl", "schedule-events-v1.jsonl")
+    for name in ("events-v1.jsonl", "events-v2.jsonl", "schedule-events-v1.jsonl")
     for line in (Path(__file__).parents[1] / "golden" / name).read_text().splitlines()
 ]
 
@@ -59,7 +59,7 @@ def test_channels_are_the_topics_and_have_every_type() -> None:
         "states": topics.states,
     }
     of_tasks = [MESSAGES[name]["name"] for name in DOCUMENT["channels"]["tasks"]["messages"]]
-    assert sorted(of_tasks) == sorted(TYPES.values())
+    assert sorted(of_tasks) == sorted(EVERY_TYPE.values())
     # A checkpoint is a text of a format of its own, and no event.
     assert {message["name"] for message in MESSAGES.values()} - {asyncapi.CHECKPOINT} == schemas.names()
     assert "does not choose the partition" in DOCUMENT["channels"]["tasks"]["description"]
@@ -78,7 +78,7 @@ def test_examples_are_the_golden_events_and_fit_the_payload_and_the_headers(name
         broken = {key: value for key, value in example["payload"].items() if key != "subject"}
         assert list(Draft7Validator(whole).iter_errors(broken)) != []
         assert example["headers"] == {key: value.decode() for key, value in HEADERS if isinstance(value, bytes)}
-        if message["name"] in TYPES.values():
+        if message["name"] in EVERY_TYPE.values():
             event = decode(example["payload"]["subject"].encode(), json.dumps(example["payload"]).encode())
             assert isinstance(event, Event)
             assert key_of(event.task_id) == example["payload"]["subject"].encode()

@@ -16,6 +16,7 @@ from pulp_api.v3 import tasks, waiting
 from pulp_deploy import acls
 from pulp_events import audit, codec, schemas, task
 from pulp_events.events import Access, Data, Outcome
+from pulp_events.filters import kind_of
 from pulp_events.findings import Severity
 from pulp_events.task import FINAL, Reason, State
 from pulp_events.webhook import WebhookState
@@ -116,7 +117,9 @@ def test_the_package_exports_every_kind_of_event() -> None:
 
 def test_there_is_a_json_schema_of_every_kind_of_event() -> None:
     found = {path.name for path in schemas.FOLDER.glob("org.pulpproject.task.*.json")}
-    assert found == {f"org.pulpproject.task.{word}.v1.json" for word in (*kind_words(), "state")}
+    of_events = set(codec.EVERY_TYPE.values())
+    assert found == {f"{wire_type}.json" for wire_type in (*of_events, "org.pulpproject.task.state.v1")}
+    assert {kind_of(wire_type) for wire_type in of_events} == kind_words()
 
 
 def test_the_client_tells_what_every_kind_of_event_says() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
-from pulp_events.codec import MAX_EVENT_BYTES, TYPES, decode, encode, key_of, type_of
+from pulp_events.codec import EVERY_TYPE, MAX_EVENT_BYTES, decode, encode, key_of, type_of
 from pulp_events.errors import EventTooLarge, InvalidEvent, UndecodableRecord
 from pulp_events.events import (
     Accepted,
@@ -25,6 +25,7 @@ from pulp_events.events import (
     Outcome,
     Progress,
     Purged,
+    Request,
     Resource,
     Retry,
     Started,
@@ -33,6 +34,7 @@ from pulp_events.events import (
     json_value,
 )
 from pulp_events.task import Position, evolve
+from pulp_events.upcasting import AcceptedV1, CancelRequestedV1, accepted_from_v1, cancel_requested_from_v1
 
 from tests.support.events import (
     ATTEMPT,
@@ -47,8 +49,9 @@ from tests.support.events import (
     started,
 )
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "events-v1.jsonl"
-LINES = GOLDEN.read_bytes().splitlines()
+GOLDEN = Path(__file__).parents[1] / "golden"
+FIRST_LINES = (GOLDEN / "events-v1.jsonl").read_bytes().splitlines()
+LINES = [*FIRST_LINES, *(GOLDEN / "events-v2.jsonl").read_bytes().splitlines()]
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=255)
@@ -69,6 +72,12 @@ seconds = st.floats(0, 86_400)
 retries = st.builds(Retry, st.integers(0, 100), seconds, seconds)
 zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 times = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=zones)
+asked = st.just(UNSET) | st.builds(
+    Request,
+    authentication=names,
+    address=st.none() | names.filter(lambda each: len(each) <= 64),
+    client=st.none() | names,
+)
 datas: st.SearchStrategy[Data] = st.one_of(
     st.builds(
         Accepted,
@@ -84,11 +93,12 @@ datas: st.SearchStrategy[Data] = st.one_of(
         timeout_seconds=st.none() | st.integers(1, 315_360_000),
         retry=st.just(UNSET) | st.none() | retries,
         deadline_seconds=st.just(UNSET) | st.none() | st.integers(1, 315_360_000),
+        request=asked,
     ),
     st.builds(Started, attempt=st.integers(1, 2**31 - 1), attempt_id=uuids, worker=names, cancellable=st.booleans()),
     st.builds(Progress, attempt_id=uuids, sequence=st.integers(1, 2**63 - 1), progress=objects),
     st.builds(AttemptFailed, attempt_id=uuids, error=errors, retry_at=times),
-    st.builds(CancelRequested, reason=st.none() | text.filter(lambda reason: len(reason) <= 1024)),
+    st.builds(CancelRequested, reason=st.none() | text.filter(lambda reason: len(reason) <= 1024), request=asked),
     st.builds(
         Finished,
         outcome=st.sampled_from(Outcome),
@@ -140,10 +150,10 @@ def test_a_damaged_event_decodes_or_is_refused(line: bytes, at: int, damage: byt
 
 
 def test_the_golden_file_has_every_type_that_is_written() -> None:
-    assert {json.loads(line)["type"] for line in LINES} == set(TYPES.values())
+    assert {json.loads(line)["type"] for line in LINES} == set(EVERY_TYPE.values())
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: json.loads(line)["id"][-2:])
+@pytest.mark.parametrize("line", LINES, ids=lambda line: json.loads(line)["id"][-3:])
 def test_a_golden_event_decodes_for_ever(line: bytes) -> None:
     found = decode(json.loads(line)["subject"].encode(), line)
     assert isinstance(found, Event)
@@ -152,7 +162,7 @@ def test_a_golden_event_decodes_for_ever(line: bytes) -> None:
 
 
 def test_the_golden_events_mean_what_they_meant() -> None:
-    by_id = {line_id(line): decode(json.loads(line)["subject"].encode(), line) for line in LINES}
+    by_id = {line_id(line): decode(json.loads(line)["subject"].encode(), line) for line in FIRST_LINES}
     assert by_id["01"] == Event(
         id=UUID("0193f3f0-7a00-7000-8000-000000000001"),
         task_id=TASK,
@@ -188,6 +198,43 @@ def test_the_golden_events_mean_what_they_meant() -> None:
         outcome=Outcome.SKIPPED,
         error=TaskError("dependency-failed", "A task that this one depends on did not succeed."),
     )
+
+
+def test_version_2_says_how_it_was_asked() -> None:
+    found = [decode(json.loads(line)["subject"].encode(), line) for line in LINES[len(FIRST_LINES) :]]
+    requests = [each.data.request for each in found if isinstance(each, Event) and hasattr(each.data, "request")]
+    assert requests == [
+        Request(authentication="token", address="2001:db8::7", client="pulp-admin/0.1.0"),
+        Request(authentication="schedule"),
+        Request(authentication="basic", client="curl/8.5.0"),
+        Request(authentication="remote-user"),
+    ]
+
+
+def test_version_1_means_version_2_of_which_nothing_is_known_of_the_request() -> None:
+    first = AcceptedV1(operation="sync", queue="slow", priority=7, retry=Retry(3), deadline_seconds=5, tags=("a",))
+    assert accepted_from_v1(first) == Accepted(
+        operation="sync", queue="slow", priority=7, retry=Retry(3), deadline_seconds=5, tags=("a",)
+    )
+    assert cancel_requested_from_v1(CancelRequestedV1(reason="late")) == CancelRequested(reason="late")
+    fields = set(Accepted.__struct_fields__) - {"request"}
+    assert set(AcceptedV1.__struct_fields__) == fields  # an upcaster that forgets one would lose it
+    everything = {name: getattr(accepted_from_v1(first), name) for name in fields}
+    assert everything == {name: getattr(first, name) for name in fields}
+
+
+def test_version_1_does_not_know_what_version_2_has() -> None:
+    """A field of this name in version 1 is one that nobody knows, and is passed over."""
+    found = decode(key_of(TASK), with_data(accepted(), request={"authentication": "token"}))
+    assert isinstance(found, Event)
+    assert isinstance(found.data, Accepted)
+    assert found.data.request is UNSET
+
+
+@pytest.mark.parametrize("kind", ["accepted", "cancel-requested"])
+def test_a_newer_version_is_kept_and_has_no_effect(kind: str) -> None:
+    newer = altered(accepted(), type=f"org.pulpproject.task.{kind}.v3", data={"anything": []})
+    assert isinstance(decode(key_of(TASK), newer), UnknownEvent)
 
 
 def line_id(line: bytes) -> str:
@@ -243,6 +290,13 @@ POISON: dict[str, bytes | None] = {
     "data of another type": altered(accepted(), data=json.loads(encode(started()))["data"]),
     "data in another content type": altered(accepted(), datacontenttype="text/xml"),
     "no operation": with_data(accepted(), operation=""),
+    "version 2 without its request": altered(accepted(), type="org.pulpproject.task.accepted.v2"),
+    "a cancel of version 2 without its request": altered(
+        accepted(), type="org.pulpproject.task.cancel-requested.v2", data={"reason": None}
+    ),
+    "a request without authentication": altered(
+        accepted(), type="org.pulpproject.task.cancel-requested.v2", data={"request": {"client": "curl"}}
+    ),
     "arguments that are a list": with_data(accepted(), arguments=[1]),
     "arguments that are null": with_data(accepted(), arguments=None),
     "a priority out of range": with_data(accepted(), priority=1001),
@@ -314,10 +368,10 @@ def test_what_is_allowed_at_the_edges() -> None:
 
 
 def test_an_event_of_a_type_that_is_not_known_is_kept_as_such() -> None:
-    value = altered(accepted(), type="org.pulpproject.task.accepted.v2", data=[1, {"any": "thing"}])
+    value = altered(accepted(), type="org.pulpproject.task.accepted.v3", data=[1, {"any": "thing"}])
     found = decode(key_of(TASK), value)
     assert isinstance(found, UnknownEvent)
-    assert (found.task_id, found.type, type_of(found)) == (TASK, *["org.pulpproject.task.accepted.v2"] * 2)
+    assert (found.task_id, found.type, type_of(found)) == (TASK, *["org.pulpproject.task.accepted.v3"] * 2)
     assert found.actor == "user:admin"
 
 

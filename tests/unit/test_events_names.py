@@ -1,7 +1,7 @@
 """What stands for ever or is relied on from outside: public names, wire names, partitions, ids, settings."""
 
 import pulp_events
-from pulp_events.codec import TYPES, key_of
+from pulp_events.codec import EVERY_TYPE, key_of
 from pulp_events.events import Access, ErrorCode, Resource
 from pulp_events.ids import derived_id, new_id
 from pulp_events.task import FINAL, Reason, State
@@ -49,10 +49,12 @@ def test_the_public_names() -> None:
 
 
 def test_the_words_of_the_wire() -> None:
-    assert sorted(TYPES.values()) == [
+    assert sorted(EVERY_TYPE.values()) == [
         "org.pulpproject.task.accepted.v1",
+        "org.pulpproject.task.accepted.v2",
         "org.pulpproject.task.attempt-failed.v1",
         "org.pulpproject.task.cancel-requested.v1",
+        "org.pulpproject.task.cancel-requested.v2",
         "org.pulpproject.task.finished.v1",
         "org.pulpproject.task.progress.v1",
         "org.pulpproject.task.purged.v1",

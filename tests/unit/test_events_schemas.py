@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from pulp_events.codec import TYPES
+from pulp_events.codec import EVERY_TYPE
 from pulp_events.schemas import FOLDER, differences, main, text
 
-LINES = (Path(__file__).parents[1] / "golden" / "events-v1.jsonl").read_text().splitlines()
-SCHEMAS: dict[str, Any] = {kind: json.loads(text(kind)) for kind in TYPES.values()}
+GOLDEN = Path(__file__).parents[1] / "golden"
+LINES = [line for number in (1, 2) for line in (GOLDEN / f"events-v{number}.jsonl").read_text().splitlines()]
+SCHEMAS: dict[str, Any] = {kind: json.loads(text(kind)) for kind in EVERY_TYPE.values()}
 BREAKS: dict[str, dict[str, Any]] = {
     "org.pulpproject.task.accepted.v1": {
         "operation": "",
@@ -28,6 +29,8 @@ BREAKS: dict[str, dict[str, Any]] = {
     "org.pulpproject.task.progress.v1": {"attempt_id": "a", "sequence": 0, "progress": "half"},
     "org.pulpproject.task.attempt-failed.v1": {"attempt_id": None, "error": {"code": "x"}, "retry_at": 5},
     "org.pulpproject.task.cancel-requested.v1": {"reason": "x" * 1025},
+    "org.pulpproject.task.accepted.v2": {"operation": "", "request": {"authentication": ""}},
+    "org.pulpproject.task.cancel-requested.v2": {"reason": "x" * 1025, "request": {"client": "curl"}},
     "org.pulpproject.task.finished.v1": {"outcome": "ok", "attempt_id": 1, "error": {"code": "x"}},
     "org.pulpproject.task.purged.v1": {"requested_by": "", "filter": [1]},
 }
@@ -70,6 +73,13 @@ def test_a_field_that_breaks_the_contract_breaks_the_schema(kind: str, field: st
     event = next(event for event in map(json.loads, LINES) if event["type"] == kind)
     event["data"][field] = BREAKS[kind][field]
     assert not validator(kind).is_valid(event)
+
+
+@pytest.mark.parametrize("kind", ["accepted", "cancel-requested"])
+def test_version_2_needs_its_request(kind: str) -> None:
+    event = next(event for event in map(json.loads, LINES) if event["type"] == f"org.pulpproject.task.{kind}.v2")
+    del event["data"]["request"]
+    assert not validator(event["type"]).is_valid(event)
 
 
 @pytest.mark.parametrize("attribute", ["specversion", "id", "source", "type", "subject", "time", "actor", "data"])

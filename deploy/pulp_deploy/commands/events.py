@@ -162,11 +162,13 @@ def _value(received: "Received") -> dict[str, Any]:
 
 
 def _line(received: "Received") -> str:
+    from pulp_events.filters import kind_of
+
     head = f"{_time(received)} {received.position}".ljust(36)
     if received.event is None:
         return one_line(f"{head}  not an event: {received.error}")
     envelope = json.loads(received.raw or b"{}")
-    kind = str(envelope.get("type", "?")).removeprefix("org.pulpproject.task.").removesuffix(".v1")
+    kind = kind_of(str(envelope.get("type", "?")))
     data = _short(json_text(envelope.get("data")))
     return one_line(f"{head}  {received.event.task_id}  {kind:<16} {envelope.get('actor', ''):<16} {data}")
 

@@ -56,7 +56,9 @@ def processor(instance: str | None, data: Path | None) -> None:
     from pulp_deploy.tick_submission import submitting_to
 
     settings = Settings.read(_environment(data, PULP_PROCESSOR_INSTANCE=instance))
-    asyncio.run(serve(settings, make_submitter=submitting_to(settings.postgres, settings.quotas)))
+    tells_origin = settings.event_origin != "none"
+    submitter = submitting_to(settings.postgres, settings.quotas, tells_origin=tells_origin)
+    asyncio.run(serve(settings, make_submitter=submitter))
 
 
 @click.command(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 
 from pulp_events import subscribe
 from pulp_events.errors import PulpError
+from pulp_events.filters import kind_of
 from pulp_events.kafka import Kafka
 from pulp_events.task import Position
 
@@ -73,7 +74,7 @@ class Follower:
                 seen = Seen(
                     received.position,
                     str(envelope.get("subject")),
-                    str(envelope.get("type")).removeprefix("org.pulpproject.task.").removesuffix(".v1"),
+                    kind_of(str(envelope.get("type"))),
                     str(envelope.get("actor")),
                     envelope.get("data", {}),
                 )

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from pulp_events.filters import kind_of
+
 from pulp_deploy.demo import guide
 from pulp_deploy.demo.commands import Commands
 from pulp_deploy.demo.follower import Follower, Seen
@@ -152,7 +154,7 @@ class Tour:
         self._run.admin("tasks", "history", "--task-id", self._cancelled_sync)
         entries = self._run.ask("tasks", "history", "--task-id", self._cancelled_sync)
         in_log = [(*seen.position, seen.type, seen.actor) for seen in self._follower.of(self._cancelled_sync)]
-        told = [(entry["partition"], entry["offset"], _short(entry["type"]), entry["actor"]) for entry in entries]
+        told = [(entry["partition"], entry["offset"], kind_of(entry["type"]), entry["actor"]) for entry in entries]
         self._check("it is what the log holds, event by event", told == in_log, (told, in_log))
         who = {kind: actor for _, _, kind, actor in told}
         by_user = (who.get("accepted"), who.get("cancel-requested")) == ("user:admin", "user:admin")
@@ -258,10 +260,6 @@ def _fetched(seen: Seen) -> int | None:
 
 def _pick(result: Any, *keys: str) -> list[Any]:
     return [result.get(key) for key in keys] if isinstance(result, dict) else []
-
-
-def _short(kind: str) -> str:
-    return kind.removeprefix("org.pulpproject.task.").removesuffix(".v1")
 
 
 def _different(before: list[Any], after: list[Any]) -> str:

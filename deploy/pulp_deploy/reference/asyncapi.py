@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pulp_events.admin import COMPACTED, EVENTS_SETTINGS
 from pulp_events.audit import AUDIT_TYPE
-from pulp_events.codec import CONTENT_TYPE, HEADERS, MAX_EVENT_BYTES, MAX_NESTING, TYPES
+from pulp_events.codec import CONTENT_TYPE, EVERY_TYPE, HEADERS, MAX_EVENT_BYTES, MAX_NESTING
 from pulp_events.schedule_codec import SCHEDULE_TYPES
 from pulp_events.schemas import audit_schema, schema_of
 from pulp_events.task_states import STATE_TYPE
@@ -52,9 +52,9 @@ def text() -> str:
 def document() -> dict[str, Any]:
     """The document."""
     topics, schemas = Topics.named(), _Schemas()
-    task = _messages(TYPES.values(), "events-v1.jsonl", "task id", schemas)
-    schedule = _messages(SCHEDULE_TYPES.values(), "schedule-events-v1.jsonl", "id of the schedule", schemas)
-    webhooks = _messages(WEBHOOK_TYPES.values(), None, "id of the subscription", schemas)
+    task = _messages(EVERY_TYPE.values(), ("events-v1.jsonl", "events-v2.jsonl"), "task id", schemas)
+    schedule = _messages(SCHEDULE_TYPES.values(), ("schedule-events-v1.jsonl",), "id of the schedule", schemas)
+    webhooks = _messages(WEBHOOK_TYPES.values(), (), "id of the subscription", schemas)
     checkpoint = {CHECKPOINT: _checkpoint()}
     states = _messages([STATE_TYPE], None, "task id", schemas)
     audit = {AUDIT_TYPE: _message(AUDIT_TYPE, audit_schema(), [], None, schemas)}
@@ -107,7 +107,7 @@ def document() -> dict[str, Any]:
 
 
 def short(wire_type: str) -> str:
-    """The name of a message: `task.accepted` for `org.pulpproject.task.accepted.v1`."""
+    """The name of a message: `task.accepted` for version 1 of that type, else with the version."""
     return wire_type.removeprefix("org.pulpproject.").removesuffix(".v1")
 
 
@@ -162,8 +162,8 @@ def _checkpoint() -> dict[str, Any]:
     }
 
 
-def _messages(types: Iterable[str], golden: str | None, key: str, schemas: _Schemas) -> dict[str, Any]:
-    lines = [] if golden is None else (GOLDEN / golden).read_text(encoding="utf-8").splitlines()
+def _messages(types: Iterable[str], golden: Iterable[str], key: str, schemas: _Schemas) -> dict[str, Any]:
+    lines = [line for name in golden for line in (GOLDEN / name).read_text(encoding="utf-8").splitlines()]
     examples = list(map(json.loads, lines))
     return {
         wire_type: _message(

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
-from pulp_events.codec import HEADERS, MAX_EVENT_BYTES, MAX_NESTING, TYPES
-from pulp_events.events import Event, Resource, TaskError
+from pulp_events.codec import EARLIER, HEADERS, MAX_EVENT_BYTES, MAX_NESTING, TYPES
+from pulp_events.events import Event, Request, Resource, TaskError
 from pulp_events.schemas import schema_of
 from pulp_events.topics import Topics
 
 from pulp_deploy.reference.markdown import code, indented, table
 
-GOLDEN: Final = Path(__file__).parents[3] / "tests" / "golden" / "events-v1.jsonl"
+GOLDEN: Final = Path(__file__).parents[3] / "tests" / "golden"
+_FILES: Final = ("events-v2.jsonl", "events-v1.jsonl")
 _HEAD: Final = """# Events
 
 Every change of a task is one record in the topic `{topic}`: a [CloudEvent](https://cloudevents.io) 1.0 in JSON,
@@ -50,18 +51,19 @@ def text() -> str:
     numbers = {"bytes": f"{MAX_EVENT_BYTES:,}", "nesting": str(MAX_NESTING)}
     headers = ", ".join(f"`{name}: {value.decode() if isinstance(value, bytes) else value}`" for name, value in HEADERS)
     head = _HEAD.format(topic=Topics.named().events, headers=headers, **numbers)
-    schemas = {kind: schema_of(wire_type) for kind, wire_type in TYPES.items()}
+    every: dict[Any, str] = {**TYPES, **EARLIER}
+    schemas = {kind: schema_of(wire_type) for kind, wire_type in every.items()}
     shared = next(iter(schemas.values()))
     open_to_all = {"type": {"type": "string"}, "data": {"type": "object"}}
     envelope = {**shared, "properties": shared["properties"] | open_to_all}
     parts = [head, _fields(envelope, _envelope_meanings()), "\nThe types of events and their data:\n"]
-    for kind, wire_type in TYPES.items():
+    for kind, wire_type in every.items():
         schema = schemas[kind]["$defs"][kind.__name__]
         parts.append(f"\n## {wire_type}\n\n{cleandoc(kind.__doc__ or '')}\n")
         parts.append(_fields(schema, meanings(kind)))
         parts.append(f"\nAn example:\n\n{indented(json.dumps(example(wire_type), indent=2, ensure_ascii=False))}")
     parts.append("\n## Parts of events\n")
-    for part, owner in ((Resource, "resources"), (TaskError, "error")):
+    for part, owner in ((Resource, "resources"), (TaskError, "error"), (Request, "request")):
         definitions = next(each["$defs"] for each in schemas.values() if part.__name__ in each["$defs"])
         parts.append(f"\n### {owner}\n\n{cleandoc(part.__doc__ or '')}\n")
         parts.append(_fields(definitions[part.__name__], meanings(part), definitions))
@@ -70,7 +72,7 @@ def text() -> str:
 
 def example(wire_type: str) -> dict[str, Any]:
     """The first golden event of a type."""
-    lines = (json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines())
+    lines = (json.loads(line) for name in _FILES for line in (GOLDEN / name).read_text(encoding="utf-8").splitlines())
     found: dict[str, Any] = next(event for event in lines if event["type"] == wire_type)
     return found
 

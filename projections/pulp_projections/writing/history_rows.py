@@ -6,8 +6,8 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final
 
-from pulp_events.codec import TYPES
-from pulp_events.events import Data, Event
+from pulp_events.codec import wire_type
+from pulp_events.events import Event
 
 from pulp_projections.writing import binary_copy
 from pulp_projections.writing.fold import HistoryRow
@@ -25,12 +25,11 @@ _MOST_PIECES: Final = 75
 _microseconds: Final = lru_cache(maxsize=256)(binary_copy.microseconds)
 
 
-class _Texts(dict[tuple[type[Data], str, str], bytes]):
-    """The last three fields, which are texts, by kind, actor and effect; each combination is encoded once."""
+class _Texts(dict[tuple[str, str, str], bytes]):
+    """The last three fields, which are texts, by type, actor and effect; each combination is encoded once."""
 
-    def __missing__(self, key: tuple[type[Data], str, str]) -> bytes:
-        kind, actor, effect = key
-        fields = self[key] = _texts(TYPES[kind], actor, effect)
+    def __missing__(self, key: tuple[str, str, str]) -> bytes:
+        fields = self[key] = _texts(*key)
         return fields
 
 
@@ -48,7 +47,7 @@ def binary(rows: Iterable[HistoryRow]) -> Iterator[bytes]:
         pieces += (
             _fixed(fields, 4, record.partition, 8, record.offset, 16, task, 16, own, 8, time, 8, broker, len(value)),
             value,
-            texts[type(event.data), event.actor, row.effect]
+            texts[wire_type(event.data), event.actor, row.effect]
             if isinstance(event, Event)
             else _texts(event.type, event.actor, row.effect),
         )

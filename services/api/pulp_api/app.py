@@ -84,11 +84,12 @@ def build(
     schedules: ScheduleLog | None = None,
     subscriptions: WebhookLog | None = None,
     task_rights: TaskRights | None = None,
+    event_origin: str = "client",
     has_access_log: bool = False,
     hsts_s: int = 0,
     meter: Meter = NO_METER,
 ) -> FastAPI:
-    """The API, made of its parts; the options are those of `Edge`.
+    """The API, made of its parts; `event_origin` is the setting, the last two options are those of `Edge`.
 
     Without a watch the API reports no preconditions; without `quotas` the defaults apply; without `schedules` none can
     be changed, and so with `subscriptions`; without `task_rights` everybody may see every task.
@@ -97,6 +98,7 @@ def build(
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
     app.state.audit, app.state.seats, app.state.watch = audit, seats, watch
     app.state.quotas = quotas or Quotas(service.connection, {}, audit)
+    app.state.event_origin = event_origin
     app.state.task_rights = task_rights or TaskRights(service.connection, is_scoped=False)
     app.state.repositories = Repositories(service.connection, service.pattern_searches, audit)
     app.state.schedules = Schedules(schedules, service.connection, service.submitter)

@@ -27,6 +27,7 @@ from pulp_api.logins.auth import Forbidden, Method, Principal
 from pulp_api.logins.authenticator import Authenticator
 from pulp_api.purging import check_operation, submission_of
 from pulp_api.repositories import Editor, Repositories
+from pulp_api.request_origin import told
 from pulp_api.respond import least_positions, time_or_position
 from pulp_api.schedules import NoSchedule, Schedules
 from pulp_api.service import Service
@@ -57,6 +58,7 @@ class AuthenticatedCall:
         return Caller(
             actor=self.principal.actor,
             correlation_id=self.request.state.correlation_id,
+            request=told(self.request, self.principal.method, self.request.app.state.event_origin),
             admit=partial(self.quotas.submission, self.asking),
             visible=self._visible if self.scope else None,
         )

@@ -124,6 +124,7 @@ class Canceller:
             actor=caller.actor,
             reason=reason,
             correlation_id=caller.correlation_id,
+            request=caller.request,
         )
         for event in events:
             position = await self._log.append(event, task.partition)

@@ -150,6 +150,7 @@ def _application(
         schedules=schedules,
         subscriptions=subscriptions,
         task_rights=TaskRights(service.connection, is_scoped=settings.is_scoped),
+        event_origin=settings.event_origin,
         has_access_log=settings.has_access_log,
         hsts_s=settings.hsts_s,
         meter=meter,

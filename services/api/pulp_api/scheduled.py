@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from msgspec import UNSET
 from psycopg import AsyncConnection
 from pulp_accounts import quota_store
 from pulp_accounts.users import Role
 from pulp_events.audit import AuditRecord
 from pulp_events.codec import MAX_EVENT_BYTES
 from pulp_events.errors import BadInput, InvalidEvent, TaskError
-from pulp_events.events import Accepted
+from pulp_events.events import Accepted, Request
 from pulp_events.log import TimedLog
 from pulp_events.schedule import Schedule, task_id_of_tick
 from pulp_events.schedule_events import TaskTemplate
@@ -36,6 +37,7 @@ from pulp_api.task_reader import TaskReader
 
 _CONNECTIONS: Final = 2
 _REFUSALS: Final = (BadInput, InvalidEvent, TaskError, QuotaExceeded, QuotaForbids, Forbidden)
+BY_SCHEDULE: Final = Request(authentication="schedule")
 _log = logging.getLogger("pulp.scheduler")
 
 
@@ -46,8 +48,19 @@ class _NotPending(Exception):
 class ScheduledSubmitter:
     """A `TickSubmitter` by the API's own submission."""
 
-    def __init__(self, log: TimedLog, freshness: Freshness, connect: Connect, quotas: Quotas, partitions: int) -> None:
+    def __init__(
+        self,
+        log: TimedLog,
+        freshness: Freshness,
+        connect: Connect,
+        quotas: Quotas,
+        partitions: int,
+        *,
+        tells_origin: bool = True,
+    ) -> None:
+        """With `tells_origin` false, events are written as version 1."""
         self._log, self._freshness, self._connect = log, freshness, connect
+        self._request = BY_SCHEDULE if tells_origin else UNSET
         self._quotas, self._partitions = quotas, partitions
 
     async def submit(self, schedule: Schedule, tick: datetime) -> UUID | None:
@@ -88,7 +101,7 @@ class ScheduledSubmitter:
             queues=[schedule.definition.task.queue],
             clock=lambda: datetime.now(UTC),
         )
-        caller = Caller(actor=principal.actor, correlation_id=None, admit=admit)
+        caller = Caller(actor=principal.actor, correlation_id=None, request=self._request, admit=admit)
         body = submission_of_schedule(schedule.definition.task)
         await submitter.submit(body, caller, task_id=task_id, schedule_id=schedule.schedule_id)
 
@@ -115,7 +128,7 @@ def submission_of_schedule(task: TaskTemplate) -> Submission:
 
 @asynccontextmanager
 async def open_tick_submitter(
-    log: TimedLog, conninfo: str, partitions: int, quotas: Mapping[Role, str]
+    log: TimedLog, conninfo: str, partitions: int, quotas: Mapping[Role, str], *, tells_origin: bool = True
 ) -> AsyncIterator[TickSubmitter]:
     """A submitter with its own connections to Postgres, for as long as it is open."""
     positions = Positions(conninfo)
@@ -124,7 +137,9 @@ async def open_tick_submitter(
         try:
             freshness = Freshness(log, positions, connections.connection)
             by_users = Quotas(connections.connection, quotas, Audit(_log_refusal))
-            yield ScheduledSubmitter(log, freshness, connections.connection, by_users, partitions)
+            yield ScheduledSubmitter(
+                log, freshness, connections.connection, by_users, partitions, tells_origin=tells_origin
+            )
         finally:
             await positions.close()
 

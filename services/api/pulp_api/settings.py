@@ -11,7 +11,7 @@ from pulp_accounts.users import Role
 from pulp_events import declared_settings
 from pulp_events.declared_settings import Setting, Several, settings_of, words
 from pulp_events.defaults import API_PORT
-from pulp_runtime.installation import UNSERVED, UNSERVED_S, VISIBLE_TASKS, Installation
+from pulp_runtime.installation import EVENT_ORIGIN, UNSERVED, UNSERVED_S, VISIBLE_TASKS, Installation
 
 from pulp_api.front.addresses import Proxies
 from pulp_api.front.forwarded import AUTO, WAYS
@@ -86,6 +86,7 @@ class Settings(Installation):
         ),
     ] = LISTED_S
     is_scoped: Annotated[bool, VISIBLE_TASKS] = False
+    event_origin: Annotated[str, EVENT_ORIGIN] = "client"
     session_s: Annotated[
         float, Setting("PULP_API_SESSION_S", "How long the session of a browser lasts.", least=60, most=31_622_400)
     ] = SESSION_S

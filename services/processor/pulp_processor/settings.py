@@ -9,7 +9,7 @@ from pulp_accounts.quotas import of_roles
 from pulp_accounts.users import Role
 from pulp_events import declared_settings
 from pulp_events.declared_settings import Setting, Several, settings_of
-from pulp_runtime.installation import UNSERVED, UNSERVED_S, VISIBLE_TASKS, Installation
+from pulp_runtime.installation import EVENT_ORIGIN, UNSERVED, UNSERVED_S, VISIBLE_TASKS, Installation
 
 from pulp_processor.delivering.settings import WebhookRules, WebhookSettings
 
@@ -68,6 +68,8 @@ class Settings(Installation):
     )
     is_scoped: Annotated[bool, VISIBLE_TASKS] = False
     """The same as the API's: a subscription delivers what its user may see."""
+    event_origin: Annotated[str, EVENT_ORIGIN] = "client"
+    """The same as the API's, for the tasks of schedules."""
     unserved_s: Annotated[float, UNSERVED] = UNSERVED_S
     quotas: Annotated[Mapping[Role, str], Several(of_roles, QUOTAS)] = field(default_factory=dict)
     """The same as the API's: the dispatcher keeps how many tasks of a user may run at once."""

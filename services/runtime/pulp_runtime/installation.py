@@ -37,6 +37,16 @@ VISIBLE_TASKS: Final = Setting(
     choices=("all", "own"),
 )
 
+ORIGINS: Final = ("none", "client", "address")
+EVENT_ORIGIN: Final = Setting(
+    "PULP_EVENT_ORIGIN",
+    "What events keep of the request that led to them: client is how the user was authenticated and what the client"
+    " calls itself, address also where the request came from, for ever. none writes version 1 of the events, for as"
+    " long as a processor of the release before runs; the API and processors need the same.",
+    default="client",
+    choices=ORIGINS,
+)
+
 
 def _topics(env: Mapping[str, str]) -> Topics:
     return Topics.named(topic_prefix(env))

@@ -182,7 +182,7 @@ class Submitter:
             task_id=task_id,
             time=self._clock(),
             actor=caller.actor,
-            data=data,
+            data=replace_fields(data, request=caller.request),
             correlation_id=caller.correlation_id,
             causation_id=None if rerun_of is None else str(rerun_of),
             source=source,

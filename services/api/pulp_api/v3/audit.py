@@ -10,9 +10,10 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta, Raw, Struct
 from psycopg import AsyncConnection
+from pulp_events.codec import TYPES
 from pulp_events.cursor import Cursor, parse_start
 from pulp_events.errors import BadInput
-from pulp_events.filters import TYPE_OF, UNDECODABLE
+from pulp_events.filters import FIRST, kind_of
 from pulp_events.task import Position, Reason
 from pulp_projections.reading import audit, queries
 from pulp_projections.reading.audit import AuditedEvent, AuditFilter
@@ -290,7 +291,7 @@ def _types(text: str) -> Sequence[str]:
 
 
 WIRE_TYPES: Final[Mapping[str, list[str]]] = {
-    word: [literal] for word, literal in TYPE_OF.items() if literal not in (word, UNDECODABLE)
+    kind_of(newest): [literal for literal in FIRST if kind_of(literal) == kind_of(newest)] for newest in TYPES.values()
 }
 """Kind → its types on the wire."""
 

@@ -25,7 +25,7 @@ export type StreamState = "idle" | "connecting" | "live" | "lost";
 
 const PREFIX = "org.pulpproject.task.";
 export const TYPES = ["accepted", "started", "progress", "attempt-failed", "cancel-requested", "finished", "purged"];
-const NAMES = [...TYPES.map((name) => `${PREFIX}${name}.v1`), "undecodable"];
+const NAMES = [...TYPES.flatMap((name) => [`${PREFIX}${name}.v1`, `${PREFIX}${name}.v2`]), "undecodable"];
 const HIDDEN_MS = 20_000;
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 /** After so many refusals of a place it is given up: the log may have been made anew. */
