@@ -2,14 +2,14 @@
 
 import json
 import time
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from pulp_console.output import hint
 
-_SECRET: Final = ("password", "token", "secret", "key", "certificate", "csrf")
+from pulp_admin.redacting import without_secrets
+
 _MOST_CHARACTERS: Final = 10_000
-_HIDDEN: Final = "..."
 
 
 class CallLog:
@@ -45,18 +45,7 @@ def _now() -> str:
 def _without_secrets(body: bytes) -> str:
     """The JSON of a body; of another body only how long it is, since it may hold anything."""
     try:
-        text = json.dumps(_hidden(json.loads(body)), ensure_ascii=False)
+        text = json.dumps(without_secrets(json.loads(body)), ensure_ascii=False)
     except (ValueError, RecursionError):
         return f"{len(body)} bytes that are not JSON"
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}... ({len(text)} characters)"
-
-
-def _hidden(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _HIDDEN if _is_secret(str(name)) else _hidden(each) for name, each in value.items()}
-    return [_hidden(each) for each in value] if isinstance(value, list) else value
-
-
-def _is_secret(name: str) -> bool:
-    """`password`, `access_token`, `client_key`: by the last word of the name."""
-    return name.lower().replace("-", "_").rsplit("_", 1)[-1] in _SECRET

@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "watch": "pulp_admin.tasks:watch",
     "history": "pulp_admin.history:history",
     "diff": "pulp_admin.diff:diff",
+    "bundle": "pulp_admin.bundle:bundle",
     "cancel": "pulp_admin.cancelling:cancel",
     "rerun": "pulp_admin.rerun:rerun",
     "purge": "pulp_admin.purging:purge",
