@@ -16,7 +16,7 @@ from pulp_events.events import (
     Finished,
     Outcome,
     Purged,
-    Request,
+    RequestFacts,
     TaskError,
 )
 from pulp_events.ids import derived_id
@@ -38,7 +38,7 @@ def request_cancel(
     actor: str,
     reason: str | None = None,
     correlation_id: str | None = None,
-    request: Request | UnsetType = UNSET,
+    request: RequestFacts | UnsetType = UNSET,
 ) -> list[Event]:
     """The events that request the end of a task; none if it was requested before.
 

@@ -107,7 +107,7 @@ class Retry(Struct, frozen=True, gc=False):
     """The longest wait."""
 
 
-class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class RequestFacts(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is known of the request that led to an event, and of who sent it."""
 
     authentication: Name
@@ -140,7 +140,7 @@ class Accepted(Struct, frozen=True, kw_only=True, gc=False):
     """Without it a failure ends the task."""
     deadline_seconds: TimeLimit | UnsetType | None = UNSET
     """How long all attempts may take together with the waits before them, from the acceptance."""
-    request: Request | UnsetType = UNSET
+    request: RequestFacts | UnsetType = UNSET
     """Version 1 of the event has none, so an event without it is written as version 1."""
 
     __repr__ = shown
@@ -184,7 +184,7 @@ class CancelRequested(Struct, frozen=True, kw_only=True, gc=False):
     """Somebody wants the task to stop."""
 
     reason: Annotated[str, Meta(max_length=1024)] | None = None
-    request: Request | UnsetType = UNSET
+    request: RequestFacts | UnsetType = UNSET
     """Version 1 of the event has none, so an event without it is written as version 1."""
 
 

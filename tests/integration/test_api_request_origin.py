@@ -7,7 +7,7 @@ from msgspec import UNSET
 from pulp_accounts.users import Role
 from pulp_api.request_origin import client_of
 from pulp_events.codec import type_of
-from pulp_events.events import Accepted, CancelRequested, Event, Request
+from pulp_events.events import Accepted, CancelRequested, Event, RequestFacts
 
 from tests.support.site import V3, Site, site
 
@@ -29,12 +29,12 @@ def requests(events: list[Event]) -> list[Any]:
     ("event_origin", "kept"),
     [
         ("none", UNSET),
-        ("client", Request(authentication="basic", client="pulp-cli/0.29")),
-        ("address", Request(authentication="basic", address="127.0.0.1", client="pulp-cli/0.29")),
+        ("client", RequestFacts(authentication="basic", client="pulp-cli/0.29")),
+        ("address", RequestFacts(authentication="basic", address="127.0.0.1", client="pulp-cli/0.29")),
     ],
 )
 async def test_what_is_kept(
-    database: str, monkeypatch: pytest.MonkeyPatch, event_origin: str, kept: Request | Any
+    database: str, monkeypatch: pytest.MonkeyPatch, event_origin: str, kept: RequestFacts | Any
 ) -> None:
     monkeypatch.setattr("pulp_api.canceller.CANCEL_S", 0.1)  # nothing ends the task
     async with site(database, event_origin=event_origin) as api:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from pulp_events.codec import encode, key_of, type_of
-from pulp_events.events import Accepted, AttemptFailed, Event, Purged, Request
+from pulp_events.events import Accepted, AttemptFailed, Event, Purged, RequestFacts
 from pulp_events.ids import new_id
 from pulp_events.topics import Topics
 from pulp_processor.dead_letters.raw_producer import RawRecord
@@ -34,7 +34,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> str:
 def newest(event: Event) -> Event:
     """The event as version 2."""
     assert isinstance(event.data, Accepted)
-    made = replace(event, data=replace(event.data, request=Request(authentication="token")))
+    made = replace(event, data=replace(event.data, request=RequestFacts(authentication="token")))
     assert type_of(made) == "org.pulpproject.task.accepted.v2"
     return made
 

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection, errors
 from pulp_accounts.users import Role
 from pulp_api.scheduled import open_tick_submitter
 from pulp_events import admin
-from pulp_events.events import Accepted, Event, Request
+from pulp_events.events import Accepted, Event, RequestFacts
 from pulp_events.ids import new_id
 from pulp_events.log import KafkaLog
 from pulp_events.schedule import Schedule, task_id_of_tick
@@ -209,7 +209,7 @@ async def test_a_tick_submits_an_ordinary_task_of_its_author(world: World) -> No
     assert isinstance(event.data, Accepted)
     assert event.data.operation == "sync"
     assert event.data.tags == ("pulp:repository:zoo", "pulp:action:sync", f"pulp:schedule:{SCHEDULE}")
-    assert event.data.request == Request(authentication="schedule")
+    assert event.data.request == RequestFacts(authentication="schedule")
     [(last_task,)] = await world.rows("select last_task from schedules")
     assert last_task == event.task_id
 

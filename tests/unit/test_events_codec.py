@@ -25,7 +25,7 @@ from pulp_events.events import (
     Outcome,
     Progress,
     Purged,
-    Request,
+    RequestFacts,
     Resource,
     Retry,
     Started,
@@ -73,7 +73,7 @@ retries = st.builds(Retry, st.integers(0, 100), seconds, seconds)
 zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 times = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=zones)
 asked = st.just(UNSET) | st.builds(
-    Request,
+    RequestFacts,
     authentication=names,
     address=st.none() | names.filter(lambda each: len(each) <= 64),
     client=st.none() | names,
@@ -204,10 +204,10 @@ def test_version_2_says_how_it_was_asked() -> None:
     found = [decode(json.loads(line)["subject"].encode(), line) for line in LINES[len(FIRST_LINES) :]]
     requests = [each.data.request for each in found if isinstance(each, Event) and hasattr(each.data, "request")]
     assert requests == [
-        Request(authentication="token", address="2001:db8::7", client="pulp-admin/0.1.0"),
-        Request(authentication="schedule"),
-        Request(authentication="basic", client="curl/8.5.0"),
-        Request(authentication="remote-user"),
+        RequestFacts(authentication="token", address="2001:db8::7", client="pulp-admin/0.1.0"),
+        RequestFacts(authentication="schedule"),
+        RequestFacts(authentication="basic", client="curl/8.5.0"),
+        RequestFacts(authentication="remote-user"),
     ]
 
 

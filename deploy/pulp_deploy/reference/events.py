@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 from pulp_events.codec import EARLIER, HEADERS, MAX_EVENT_BYTES, MAX_NESTING, TYPES
-from pulp_events.events import Event, Request, Resource, TaskError
+from pulp_events.events import Event, RequestFacts, Resource, TaskError
 from pulp_events.schemas import schema_of
 from pulp_events.topics import Topics
 
@@ -63,7 +63,7 @@ def text() -> str:
         parts.append(_fields(schema, meanings(kind)))
         parts.append(f"\nAn example:\n\n{indented(json.dumps(example(wire_type), indent=2, ensure_ascii=False))}")
     parts.append("\n## Parts of events\n")
-    for part, owner in ((Resource, "resources"), (TaskError, "error"), (Request, "request")):
+    for part, owner in ((Resource, "resources"), (TaskError, "error"), (RequestFacts, "request")):
         definitions = next(each["$defs"] for each in schemas.values() if part.__name__ in each["$defs"])
         parts.append(f"\n### {owner}\n\n{cleandoc(part.__doc__ or '')}\n")
         parts.append(_fields(definitions[part.__name__], meanings(part), definitions))

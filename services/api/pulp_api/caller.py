@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 from psycopg import AsyncConnection
-from pulp_events.events import Accepted, Request
+from pulp_events.events import Accepted, RequestFacts
 from pulp_events.task import Position
 
 
@@ -35,7 +35,7 @@ class Caller:
     correlation_id: str | None
     admit: Admit | None = None
     """Asks whether the caller's quotas allow a submission; None where no quotas apply."""
-    request: Request | UnsetType = UNSET
+    request: RequestFacts | UnsetType = UNSET
     """What events tell of the request; unset where they are written as version 1."""
     visible: Visible | None = None
     """Asks which tasks the caller may see; None where it may see all."""

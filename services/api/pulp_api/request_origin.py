@@ -12,12 +12,12 @@ _MOST_CHARACTERS: Final = 255
 _MOST_ADDRESS: Final = 64
 
 
-def told(request: Request, method: Method, event_origin: str) -> events.Request | UnsetType:
+def told(request: Request, method: Method, event_origin: str) -> events.RequestFacts | UnsetType:
     """The request as events tell of it, by the setting PULP_EVENT_ORIGIN; unset for `none`."""
     if event_origin == "none":
         return UNSET
     host = request.client.host if request.client is not None and event_origin == "address" else ""
-    return events.Request(
+    return events.RequestFacts(
         authentication=method.value,
         address=host[:_MOST_ADDRESS] or None,
         client=client_of(request.headers.get("user-agent", "")),

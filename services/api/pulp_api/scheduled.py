@@ -14,7 +14,7 @@ from pulp_accounts.users import Role
 from pulp_events.audit import AuditRecord
 from pulp_events.codec import MAX_EVENT_BYTES
 from pulp_events.errors import BadInput, InvalidEvent, TaskError
-from pulp_events.events import Accepted, Request
+from pulp_events.events import Accepted, RequestFacts
 from pulp_events.log import TimedLog
 from pulp_events.schedule import Schedule, task_id_of_tick
 from pulp_events.schedule_events import TaskTemplate
@@ -37,7 +37,7 @@ from pulp_api.task_reader import TaskReader
 
 _CONNECTIONS: Final = 2
 _REFUSALS: Final = (BadInput, InvalidEvent, TaskError, QuotaExceeded, QuotaForbids, Forbidden)
-BY_SCHEDULE: Final = Request(authentication="schedule")
+BY_SCHEDULE: Final = RequestFacts(authentication="schedule")
 _log = logging.getLogger("pulp.scheduler")
 
 
