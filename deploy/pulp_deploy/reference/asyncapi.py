@@ -56,7 +56,7 @@ def document() -> dict[str, Any]:
     schedule = _messages(SCHEDULE_TYPES.values(), ("schedule-events-v1.jsonl",), "id of the schedule", schemas)
     webhooks = _messages(WEBHOOK_TYPES.values(), (), "id of the subscription", schemas)
     checkpoint = {CHECKPOINT: _checkpoint()}
-    states = _messages([STATE_TYPE], None, "task id", schemas)
+    states = _messages([STATE_TYPE], (), "task id", schemas)
     audit = {AUDIT_TYPE: _message(AUDIT_TYPE, audit_schema(), [], None, schemas)}
     channels = {
         "tasks": _channel(topics.events, "What happens to tasks", _PARTITIONING, task),
