@@ -94,6 +94,8 @@ async def test_every_process_tells_what_happens(measured: Measured) -> None:
     blocked = await measured.submit("patient", **holds)
     unserved = accepted(operation="nobody-offers-it")
     duplicate = RawRecord(key_of(unserved.task_id), encode(unserved), (), 0)
+    hook = {"name": "behind", "url": "http://192.0.2.1/", "since": "beginning"}  # where nothing may be sent to
+    assert (await measured.client.post(f"{V3}/subscriptions/", json=hook)).status_code == 201
     ends = await measured.installation.append(duplicate, duplicate, RawRecord(b"key", b"no event", (), 0))
     await measured.installation.reached(ends)
 
@@ -132,6 +134,8 @@ async def test_every_process_tells_what_happens(measured: Measured) -> None:
     assert api.value("tasks_longest_unblocked_time") > 0
     assert api.value("tasks_unblocked_queue") == found["runnable"]
     assert api.value("pulp_tasks_workers") == 1
+    assert api.value("pulp_tasks_webhook_backlog_events", subscription="behind") >= sum(ends.values())
+    assert api.value("pulp_tasks_webhook_backlog_seconds", subscription="behind") > 0
     assert api.values("pulp_tasks_worker_heartbeat_age_seconds", "worker").keys() == {"measured"}
     assert api.value("pulp_tasks_dispatching") == 1
     assert api.values("pulp_tasks_source_up", "source") == {"kafka": 1, "postgres": 1, "process": 1}

@@ -11,6 +11,7 @@ from pulp_projections.reading.queries import Condition
 from pulp_projections.reading.queue import QueueRow, queues
 from pulp_projections.reading.unblocked import longest_unblocked_s
 from pulp_projections.schedules.reading import LATE_S, schedules_health
+from pulp_projections.webhooks.reading import WaitingDeliveries, waiting_deliveries
 from pulp_projections.workers import WorkerRow, is_dispatching, workers
 from pulp_runtime.preconditions.watch import Watch
 from pulp_runtime.telemetry import catalog
@@ -54,7 +55,7 @@ class Gauges:
         ]
 
     async def of_postgres(self) -> list[Reading]:
-        """Queues, workers, schedules and dead letters. Raises `psycopg.Error`."""
+        """Queues, workers, schedules, subscriptions and dead letters. Raises `psycopg.Error`."""
         unserved_s = self._service.unserved_s
         async with self._service.connection() as connection:
             waiting = await queues(connection, unserved_s=unserved_s, running_of=self._quotas.running_of)
@@ -62,6 +63,7 @@ class Gauges:
             online = (await workers(connection, [_ONLINE])).rows
             dispatching = await is_dispatching(connection)
             schedules = await schedules_health(connection, late_s=LATE_S)
+            webhooks = await waiting_deliveries(connection)
             _, dead = await trust.dead_letters(connection, limit=0, offset=0)
         now = datetime.now(UTC)
         return [
@@ -71,6 +73,7 @@ class Gauges:
             *_of_workers(online, now),
             Reading(catalog.DISPATCHING, float(dispatching)),
             Reading(catalog.OVERDUE, schedules.overdue),
+            *(reading for each in webhooks for reading in _of_webhook(each)),
             Reading(catalog.DEAD_LETTERS, dead),
         ]
 
@@ -91,6 +94,11 @@ def _of_queue(row: QueueRow, now: datetime) -> Iterator[Reading]:
     yield Reading(catalog.FREE_SLOTS, row.free_slots, label)
     waited_s = 0.0 if row.oldest_at is None else max(0.0, (now - row.oldest_at).total_seconds())
     yield Reading(catalog.OLDEST_WAIT, waited_s, label)
+
+
+def _of_webhook(each: WaitingDeliveries) -> Iterator[Reading]:
+    yield Reading(catalog.WEBHOOK_BACKLOG, each.events, (each.name,))
+    yield Reading(catalog.WEBHOOK_BACKLOG_SECONDS, each.oldest_s, (each.name,))
 
 
 def _of_workers(online: list[WorkerRow], now: datetime) -> Iterator[Reading]:

@@ -149,6 +149,17 @@ HEARTBEAT_AGE: Final = _gauge("pulp_tasks_worker_heartbeat_age_seconds", "Since 
 DISPATCHING: Final = _gauge("pulp_tasks_dispatching", "Whether a processor assigns tasks to workers.")
 DEAD_LETTERS: Final = _gauge("pulp_tasks_dead_letters", "Dead letters in the read model.")
 OVERDUE: Final = _gauge("pulp_tasks_schedules_overdue", "Schedules with a tick that nobody has run in time.")
+WEBHOOK_BACKLOG: Final = _gauge(
+    "pulp_tasks_webhook_backlog_events",
+    "Projected events behind the place of a subscription; those that its filter does not want are among them, until it"
+    " has passed them.",
+    "subscription",
+)
+WEBHOOK_BACKLOG_SECONDS: Final = _gauge(
+    "pulp_tasks_webhook_backlog_seconds",
+    "The age of the oldest of these events, by the brokers' clock; 0 if there is none.",
+    "subscription",
+)
 FINDINGS: Final = _gauge(
     "pulp_tasks_findings", "Findings of the last check of the preconditions that the API made.", "severity"
 )
@@ -172,7 +183,18 @@ UNTAKEN: Final = _gauge(
 EVERY_PROCESS: Final = (INFO, SOURCE_UP)
 API: Final = (
     *(LAG_EVENTS, RUNNABLE, BLOCKED, RUNNING, UNSERVED, FREE_SLOTS, OLDEST_WAIT),
-    *(WORKERS, HEARTBEAT_AGE, DISPATCHING, DEAD_LETTERS, OVERDUE, FINDINGS, UNBLOCKED_QUEUE, LONGEST_UNBLOCKED),
+    *(
+        WORKERS,
+        HEARTBEAT_AGE,
+        DISPATCHING,
+        DEAD_LETTERS,
+        OVERDUE,
+        WEBHOOK_BACKLOG,
+        WEBHOOK_BACKLOG_SECONDS,
+        FINDINGS,
+        UNBLOCKED_QUEUE,
+        LONGEST_UNBLOCKED,
+    ),
     *(HTTP_SECONDS, STREAMS, STREAMS_REFUSED, CANCEL_SECONDS, APPEND_SECONDS, APPEND_FAILURES),
 )
 PROCESSOR: Final = (
