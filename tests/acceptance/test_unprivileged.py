@@ -184,7 +184,7 @@ def test_limits_of_every_process(stack: Stack) -> None:
 
 
 def test_the_account_may_write_to_its_own_folders_alone(stack: Stack) -> None:
-    theirs = {"kafka/1/data", "postgres/data", "storage", "home"}
+    theirs = {"kafka/1/data", "postgres/data", "storage", "home", "transparency", "transparency-key"}
     for path in stack.data.rglob("*"):
         name = str(path.relative_to(stack.data))
         if any(name == each or name.startswith(f"{each}/") for each in theirs):
@@ -196,6 +196,7 @@ def test_the_account_may_write_to_its_own_folders_alone(stack: Stack) -> None:
     assert {stat.S_IMODE((stack.data / name).stat().st_mode) for name in theirs} == {0o700}
 
 
+READ_BY_NOBODY = ("logs", "kafka/1/data", "kafka/login", "storage", "transparency-key")
 READABLE = """
 import os, sys
 for folder, folders, files in os.walk(sys.argv[1]):
@@ -211,7 +212,7 @@ print("looked")
 
 def test_another_user_of_the_machine_reads_nothing(stack: Stack) -> None:
     stranger = pwd.getpwnam("nobody")
-    for folder in (stack.data, *(stack.data / name for name in ("logs", "kafka/1/data", "kafka/login", "storage"))):
+    for folder in (stack.data, *(stack.data / name for name in READ_BY_NOBODY)):
         done = subprocess.run(
             [str(stack.python), "-c", READABLE, str(folder)],
             user=stranger.pw_uid,

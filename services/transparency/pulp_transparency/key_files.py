@@ -30,9 +30,11 @@ def rotate_key(key: Path, ring: Path, sizes: Mapping[int, int]) -> NoteSigner:
     known = KeyRing.read(ring)
     read_signer(key)
     signer = NoteSigner.generate(known.name)
-    write_whole(
-        ring, known.rotated(signer.verifier, sizes).text()
-    )  # first: a key that no ring has would sign for nobody
+    before = ring.stat()
+    # The ring first: a key that no ring has would sign for nobody.
+    write_whole(ring, known.rotated(signer.verifier, sizes).text())
+    if os.geteuid() == 0:  # the account that signs reads it
+        os.chown(ring, before.st_uid, before.st_gid)
     _write_private(key, signer)
     return signer
 

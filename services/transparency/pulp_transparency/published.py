@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AclOperation
 from pulp_events import admin
 from pulp_events.audit_log import make_producer
 from pulp_events.codec import MAX_EVENT_BYTES
@@ -41,11 +42,18 @@ class CheckpointTopic:
     def append(self, published: Published) -> None:
         """Append one, and wait until it is there.
 
-        Raises `TopicNotFound` or `LogUnavailable`, and nothing was written; or `AppendOutcomeUnknown`.
+        Raises `TopicNotFound`, `LogRefused` or `LogUnavailable`, and nothing was written; or `AppendOutcomeUnknown`.
         """
-        if self._producer is None:
-            admin.describe(self._servers, self._topic, timeout_s=_SEND_S)  # a broker may create a missing one itself
-            self._producer = make_producer(self._servers, keep_s=_SEND_S, most=1000)
+        producer, self._producer = self._producer or self._connected(), None
+        self._append(producer, published)
+        self._producer = producer  # one that failed may never write again
+
+    def _connected(self) -> Producer:
+        """A producer for a topic that exists, since a broker may create a missing one itself."""
+        admin.describe(self._servers, self._topic, rights=[AclOperation.WRITE], timeout_s=_SEND_S)
+        return make_producer(self._servers, keep_s=_SEND_S, most=1000)
+
+    def _append(self, producer: Producer, published: Published) -> None:
         value = published.note.encode()
         errors: list[KafkaError | None] = []
 
@@ -53,7 +61,7 @@ class CheckpointTopic:
             errors.append(error)
 
         try:
-            self._producer.produce(
+            producer.produce(
                 self._topic,
                 partition=published.partition,
                 key=published.origin.encode(),
@@ -61,9 +69,11 @@ class CheckpointTopic:
                 headers=[("content-type", CONTENT_TYPE), (NEXT_OFFSET, str(published.next_offset).encode())],
                 on_delivery=report,
             )
+            producer.flush(_SEND_S + 1)
         except KafkaException as error:
             raise not_accepted(error.args[0], len(value), MAX_EVENT_BYTES) from error
-        self._producer.flush(_SEND_S + 1)
+        except SystemError as error:  # of the client, for a fault after which the producer writes no more
+            raise AppendOutcomeUnknown(f"Kafka did not confirm the checkpoint: {error.__cause__ or error}") from error
         if not errors:
             raise AppendOutcomeUnknown("Kafka did not confirm the checkpoint: no answer")
         if errors[0] is not None:
@@ -127,7 +137,7 @@ def covered(servers: Servers, events: str, checkpoints: str) -> list[Covered]:
 
 def _from(servers: Servers, topic: str, *, last: bool) -> Iterator[Record]:
     try:
-        count = admin.describe(servers, topic).partitions
+        count = admin.describe(servers, topic, rights=[AclOperation.READ]).partitions
     except TopicNotFound:
         return
     begins = admin.begin_offsets(servers, topic, count)
