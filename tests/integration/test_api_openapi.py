@@ -7,30 +7,13 @@ from uuid import uuid4
 
 import httpx
 import msgspec
-from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
 from pulp_accounts.users import Role
-from pulp_api import root_pages as front
+from pulp_api import app
 from pulp_api.openapi import elsewhere
 from pulp_api.openapi.document import document
 from pulp_api.submitting.rerun import Rerun
 from pulp_api.submitting.submission import Submission
-from pulp_api.v3 import events as v3_events
-from pulp_api.v3 import login as v3_login
-from pulp_api.v3 import maintenance as v3_maintenance
-from pulp_api.v3 import object_roles as v3_object_roles
-from pulp_api.v3 import operations as v3_operations
-from pulp_api.v3 import purging as v3_purging
-from pulp_api.v3 import queue as v3_queue
-from pulp_api.v3 import repositories as v3_repositories
-from pulp_api.v3 import routes as v3
-from pulp_api.v3 import schedules as v3_schedules
-from pulp_api.v3 import subscriptions as v3_subscriptions
-from pulp_api.v3 import system as v3_system
-from pulp_api.v3 import task_groups as v3_task_groups
-from pulp_api.v3 import tokens as v3_tokens
-from pulp_api.v3 import users as v3_users
-from pulp_api.v3 import workers as v3_workers
 from pulp_events import schemas
 
 from tests.support.events import accepted, finished
@@ -54,14 +37,9 @@ HREFS = {
 def routes() -> set[tuple[str, str]]:
     """(method, path) of each route, as the document names paths: an href takes the place of all that it holds."""
     found = set()
-    parts = (
-        *(v3, v3_events, v3_task_groups, v3_workers, v3_operations, v3_queue, v3_repositories, v3_maintenance),
-        *(v3_purging, v3_schedules, v3_subscriptions, v3_users, v3_system, front),
-        *(v3_login, v3_tokens, v3_object_roles),
-    )
-    routers = [part.router for part in parts]
-    for route in [route for router in routers for route in router.routes]:
-        assert isinstance(route, APIRoute)
+    for route in app.routes():
+        if not route.path.startswith(f"{V3}/") or not route.include_in_schema:
+            continue
         path = re.sub(r"^.*(\{\w+\})/", lambda match: HREFS[match[1]], route.path)
         found |= {(method, path) for method in route.methods or ()}
     return found
@@ -109,6 +87,20 @@ def test_with_ids_the_same_calls_have_paths_without_hrefs() -> None:
     assert [each["name"] for each in task["parameters"] if each["in"] == "path"] == ["pulp_id"]
     version = paths[f"{V3}/repositories/rpm/rpm/{{pulp_id}}/versions/{{number}}/"]["get"]
     assert [each["name"] for each in version["parameters"]] == ["pulp_id", "number"]
+
+
+def test_what_is_told_of_a_call_is_the_same_with_hrefs_and_with_ids() -> None:
+    """So what Schemathesis finds of the one, whose paths it can fill in, holds for the other, which pulp-cli reads."""
+    with_hrefs, with_ids = (
+        {call["operationId"]: besides_the_path(call) for calls in paths.values() for call in calls.values()}
+        for paths in (document()["paths"], document(with_ids=True)["paths"])
+    )
+    assert with_ids == {name: call for name, call in with_hrefs.items() if name in with_ids}
+    assert set(names_of(document(only_served=True)["paths"])) <= with_ids.keys()
+
+
+def besides_the_path(call: dict[str, Any]) -> dict[str, Any]:
+    return {**call, "parameters": [each for each in call["parameters"] if each["in"] != "path"]}
 
 
 async def test_the_document_is_served_with_hrefs_or_with_ids(api: Site) -> None:

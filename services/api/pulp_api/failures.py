@@ -50,6 +50,7 @@ from pulp_api.submitting.submitter import KeyReused
 from pulp_api.task_reader import MissingTask
 
 _log = logging.getLogger("pulp.api")
+_NUL: Final = "a text has a null character (U+0000): leave it out"
 
 
 class GroupNotCancellable(PulpError):
@@ -219,7 +220,7 @@ def _message_of(error: Exception, status: int, request: Request) -> str:
     if isinstance(error, AppendOutcomeUnknown):
         return f"{error}. It is not known whether the request took effect: {_advice(request)}"
     if isinstance(error, psycopg.DataError):
-        return f"a value cannot be used: {error.diag.message_primary or error}"
+        return f"a value cannot be used: {_NUL if 'NUL' in str(error) else error.diag.message_primary or error}"
     if isinstance(error, psycopg.Error):
         return "the read model (Postgres) does not answer: try again later"
     if status == 500:

@@ -24,7 +24,7 @@ from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.explaining import ExplanationResponse
 from pulp_api.v3.filters import TASK_FILTERS
-from pulp_api.v3.parameters import FLAG, LIST, NUMBER, TEXT, QueryParameter, controls
+from pulp_api.v3.parameters import FLAG, LIST, NUMBER, POSITION, TIME_OR_POSITION, QueryParameter, controls
 from pulp_api.v3.routes import HistoryEntryResponse, ProfileArtifactsResponse
 from pulp_api.v3.system import EMULATED
 from pulp_api.v3.tasks import SingleTaskResponse, TaskResponse
@@ -91,7 +91,7 @@ _RERUN: Final = {
         "timeout_seconds": _TIME_LIMIT,
     },
 }
-_AS_OF: Final = QueryParameter("as_of", TEXT)
+_AS_OF: Final = QueryParameter("as_of", TIME_OR_POSITION)
 _SUBMIT: Final = {"$ref": "#/components/schemas/Submission"}
 _ACCEPTED: Final = answer(AcceptedResponse)
 _SINGLE_TASK: Final = answer(SingleTaskResponse)
@@ -189,7 +189,7 @@ def _paths() -> dict[str, Any]:
             "get": call(
                 "tasks_history",
                 href="task_href",
-                query=[QueryParameter("limit", {**NUMBER, "minimum": 1}), QueryParameter("after", TEXT)],
+                query=[QueryParameter("limit", {**NUMBER, "minimum": 1}), QueryParameter("after", POSITION)],
                 schema=page(answer(HistoryEntryResponse)),
                 codes=(200, 400, 404, 504),
             )

@@ -25,7 +25,9 @@ _SAID: Final[dict[str, Any]] = {
     },
     "publish_options": {**_OBJECT, "nullable": True, "description": "The same of `publish`."},
 }
-_NAME: Final = {**TEXT, "minLength": 1, "maxLength": MOST_ID_CHARACTERS, "pattern": r"^\S(.*\S)?$"}
+_PRINTED: Final = r"^[^\s\x00-\x1f\x7f-\x9f](?:[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f])?$"
+"""No control characters, and no blank at either end."""
+_NAME: Final = {**TEXT, "minLength": 1, "maxLength": MOST_ID_CHARACTERS, "pattern": _PRINTED}
 _CHANGE: Final = {"type": "object", "additionalProperties": False, "properties": {"name": _NAME, **_SAID}}
 _NEW: Final = {**_CHANGE, "required": ["name"]}
 

@@ -16,10 +16,11 @@ from pulp_api.times import time_of
 from pulp_api.v3.dialect import FieldErrors
 from pulp_api.v3.parameters import (
     FLAG,
+    MOST_DIGITS,
     NO_FILTERS,
-    NUMBER,
     TEXT,
     TIME,
+    WHOLE,
     QueryParameter,
     Schema,
     flag_of,
@@ -124,14 +125,15 @@ def _pattern(name: str, text: str) -> str:
 
 
 def _number(name: str, text: str) -> int:
-    if not text.removeprefix("-").isdecimal() or len(text) > 18:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > MOST_DIGITS:
         raise FieldErrors({name: ["Enter a number."]})
     return int(text)
 
 
 TEXTS: Final = ValueType(TEXT, lambda _name, text: text, lambda _name, texts: list(texts))
 TIMES: Final = value_type(TIME, _instant)
-NUMBERS: Final = value_type(NUMBER, _number)
+NUMBERS: Final = value_type(WHOLE, _number)
 _PATTERNS: Final = value_type(TEXT, _pattern)
 
 
@@ -212,7 +214,8 @@ def where(
     def condition(texts: Texts) -> Condition:
         return Condition(statement, {name: of.read(name, texts[-1])}, is_counted)
 
-    yield ListFilter(QueryParameter(name, of.schema), condition, None if needs_value else EVERYTHING)
+    schema = {**of.schema, "minLength": 1} if needs_value else of.schema
+    yield ListFilter(QueryParameter(name, schema), condition, None if needs_value else EVERYTHING)
 
 
 def where_list(

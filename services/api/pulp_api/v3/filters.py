@@ -66,6 +66,7 @@ _ORDERS: Final[Mapping[str, LiteralString]] = {
 _IS_RERUN: Final[LiteralString] = "exists (select from task_causes k where k.task_id = t.task_id)"
 _HAS_RERUNS: Final[LiteralString] = "exists (select from task_causes k where k.cause = t.task_id)"
 _DIGITS: Final = frozenset("0123456789abcdef")
+_DIGITS_OF_AN_ID: Final = {**TEXT, "pattern": "^-*([0-9a-fA-F]-*){1,32}$"}
 
 
 def order_of(texts: Texts) -> LiteralString:
@@ -98,7 +99,7 @@ def _first_digits(name: LiteralString) -> Iterator[ListFilter]:
             raise FieldErrors({name: ["Enter the first hexadecimal digits of a UUID."]})
         return Condition(sql, {"pulp_id_from": UUID(digits.ljust(32, "0")), "pulp_id_to": UUID(digits.ljust(32, "f"))})
 
-    yield ListFilter(QueryParameter(name, TEXT), condition, if_empty=None)
+    yield ListFilter(QueryParameter(name, _DIGITS_OF_AN_ID), condition, if_empty=None)
 
 
 _STATE: Final = choices({word: state.value for word, state in STATES.items()})

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pulp_api.v3.declared_filters import NOTHING, ListFilter, value_type, where_list
 from pulp_api.v3.dialect import FieldErrors
-from pulp_api.v3.parameters import TEXT
+from pulp_api.v3.parameters import TEXT, UUID_TEXT
 from pulp_api.v3.references import Kind, ends_in_uuid, uuid_of
 
 
@@ -38,4 +38,4 @@ def _by_prn(name: str, kind: Kind, text: str) -> UUID:
     return uuid_of(name, kind, text)
 
 
-_IDS = value_type(TEXT, _id_of)
+_IDS = value_type(UUID_TEXT, _id_of)

@@ -29,6 +29,7 @@ PARAMETERS: Final = (
         "wait",
         {
             "type": "string",
+            "pattern": "^[1-9][0-9]{0,5}(ms|s|m)?$",
             "description": f"Wait so long for `until`, such as `30s`; at most {MOST_S} seconds. The answer is the task"
             " as it is then.",
         },

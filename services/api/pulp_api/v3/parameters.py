@@ -9,6 +9,16 @@ TEXT: Final[Schema] = {"type": "string"}
 TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 NUMBER: Final[Schema] = {"type": "integer"}
 FLAG: Final[Schema] = {"type": "boolean"}
+UUID_TEXT: Final[Schema] = {"type": "string", "format": "uuid"}
+POSITION: Final[Schema] = {"type": "string", "pattern": "^[0-9]{1,9}:[0-9]{1,18}$"}
+"""PARTITION:OFFSET."""
+TIME_OR_POSITION: Final[Schema] = {
+    "type": "string",
+    "anyOf": [{"format": "date-time"}, {"pattern": POSITION["pattern"]}],
+}
+MOST_DIGITS: Final = 18
+WHOLE: Final[Schema] = {**NUMBER, "minimum": 1 - 10**MOST_DIGITS, "maximum": 10**MOST_DIGITS - 1}
+"""A whole number that a filter compares with."""
 
 
 def list_of(item: Schema) -> Schema:
