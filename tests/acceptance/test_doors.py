@@ -1,7 +1,7 @@
 """Whatever the disconnects, each door gives the log as its filter sees it: each event once, in order for each task.
 
 One may also change the door at each of them: the cursor is the same. All doors share one log, one read model and one
-API. What kills do to webhooks is in tests/faults/test_faults_webhooks.py.
+API. Webhooks come at least once by their promise: there, of each event the first delivery counts.
 """
 
 import asyncio
@@ -11,9 +11,11 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import httpx
 import pytest
@@ -22,16 +24,24 @@ from hypothesis import Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from pulp_events import Cursor, Filter, Position, admin, subscribe, subscribe_async
+from pulp_events.ids import new_id
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
+from pulp_events.webhook_log import KafkaWebhookLog
+from pulp_processor.delivering.deliverer import Deliverer
+from pulp_processor.delivering.settings import WebhookSettings
+from pulp_projections.connection import connect
+from pulp_projections.webhooks.reading import add_secret, progress_of
 
 from tests.conftest import PARTITIONS
 from tests.support.api_process import EventSource, add_admin, api_process
 from tests.support.backends import Backend
 from tests.support.command import environment
 from tests.support.filtered_log import FILTERS, busy, by_partition, filtered, records_of
-from tests.support.projection import append_all, project, settings_of
+from tests.support.projection import append_all, execute, project, settings_of
 from tests.support.site import PASSWORD, V3
+from tests.support.webhooks import SECRET, EndpointServer, created, endpoint
+from tests.support.webhooks import Received as Delivered
 
 LIMIT_S = 60
 
@@ -156,6 +166,85 @@ def followed(site: Site, wanted: Filter, visits: Sequence[tuple[Door, int]], cou
     return found
 
 
+class Webhooks:
+    """Delivers to an endpoint of this process; who delivers is cut off, as by a kill, and another one takes over."""
+
+    def __init__(self, kafka: str, database: str, topics: Topics, log: KafkaLog) -> None:
+        self._kafka, self._database, self._topics, self._log = kafka, database, topics, log
+
+    async def prepare(self) -> None:
+        await execute(self._database, "insert into users (name, password_hash, role) values ('jo', 'x', 'operator')")
+
+    def _deliverer(self) -> Deliverer:
+        quick = {
+            "PULP_WEBHOOK_ALLOW": "loopback",
+            "PULP_WEBHOOK_BACKOFF_S": "0.02",
+            "PULP_WEBHOOK_MAX_BACKOFF_S": "0.05",
+        }
+        return Deliverer(
+            KafkaWebhookLog(self._log, self._kafka, self._topics.subscriptions),
+            self._kafka,
+            self._topics.subscriptions,
+            self._topics.events,
+            self._database,
+            WebhookSettings.read(quick),
+            self._log.end_offsets,
+            is_scoped=False,
+            environment={},
+        )
+
+    async def delivered(
+        self, wanted: Filter, cuts: Sequence[int], failing: Sequence[bool], count: int
+    ) -> list[Delivered]:
+        """What an endpoint took that fails in this pattern, until it has `count` events and the cursor is at the end."""
+        answers = iter(failing)
+        subscription_id, secret_id = new_id(), new_id()
+        async with endpoint(lambda _: 503 if next(answers, False) else 204) as receiver:
+            async with await connect(self._database, "test") as connection:
+                await add_secret(connection, subscription_id, secret_id, SECRET)
+            topic_id = admin.describe(self._kafka, self._topics.events).topic_id
+            event = created(
+                receiver.url(),
+                name=str(subscription_id),
+                topic_id=topic_id,
+                wanted=wanted,
+                secret_id=secret_id,
+                subscription_id=subscription_id,
+            )
+            await KafkaWebhookLog(self._log, self._kafka, self._topics.subscriptions).append(event)
+            ends = await self._log.end_offsets()
+            for cut in (*cuts, None):
+                delivering = asyncio.create_task(self._deliverer().run())
+                try:
+                    enough = count if cut is None else min(count, len(receiver.taken) + cut)
+                    await receiver.have(partial(has_taken, receiver, enough))
+                    while cut is None and await self._place(subscription_id) != ends:  # noqa: ASYNC110  # it tells nobody
+                        await asyncio.sleep(0.02)
+                finally:
+                    delivering.cancel()
+                    await asyncio.gather(delivering, return_exceptions=True)
+            assert receiver.refused == []
+            await execute(self._database, "update subscriptions set removed_at = now()")
+            return receiver.taken
+
+    async def _place(self, subscription_id: UUID) -> Mapping[int, int]:
+        async with await connect(self._database, "test") as connection:
+            found = await progress_of(connection, [subscription_id])
+        return found[subscription_id].cursors if subscription_id in found else {}
+
+
+def has_taken(receiver: EndpointServer, count: int) -> bool:
+    return len({each.position for each in receiver.taken}) >= count
+
+
+def first_deliveries(taken: Sequence[Delivered]) -> dict[str, list[Position]]:
+    """Task → the positions of its events, in the order in which each came first."""
+    found: dict[str, dict[Position, None]] = {}
+    for each in taken:
+        found.setdefault(each.body["subject"], {})[each.position] = None
+    return {task_id: list(positions) for task_id, positions in found.items()}
+
+
 @pytest.mark.timeout(600)
 async def test_for_any_pattern_of_disconnects_every_door_gives_the_filtered_log(
     backend: Backend, database: str, topics: Topics, tmp_path: Path
@@ -167,7 +256,10 @@ async def test_for_any_pattern_of_disconnects_every_door_gives_the_filtered_log(
     await append_all(log, busy(21, PARTITIONS))
     await project(settings_of(backend.kafka, database, topics), await log.end_offsets())
     records = records_of(backend.kafka, topics.events, PARTITIONS)
-    await log.close()
+    subjects = {Position(each.partition, each.offset): json.loads(each.value or b"")["subject"] for each in records}
+    webhooks = Webhooks(backend.kafka, database, topics, log)
+    await webhooks.prepare()
+    loop = asyncio.get_running_loop()
     async with api_process(backend.kafka, database, topics, tmp_path) as api:
         site = Site(backend.kafka, topics.events.removesuffix(".events"), api.url, tmp_path)
 
@@ -176,6 +268,16 @@ async def test_for_any_pattern_of_disconnects_every_door_gives_the_filtered_log(
             doors = [(DOORS[name], take) for name, take in visits]
             found = by_partition(followed(site, wanted, doors, sum(map(len, expected.values()))))
             assert {partition: found.get(partition, []) for partition in expected} == expected
+
+        def comes_by_webhook(wanted: Filter, cuts: Sequence[int], failing: Sequence[bool]) -> None:
+            expected: dict[str, list[Position]] = {}
+            for positions in filtered(records, wanted).values():
+                for position in positions:
+                    expected.setdefault(subjects[position], []).append(position)
+            count = sum(map(len, expected.values()))
+            delivering = webhooks.delivered(wanted, cuts, failing, count)
+            taken = asyncio.run_coroutine_threadsafe(delivering, loop).result(LIMIT_S * 4)
+            assert first_deliveries(taken) == expected
 
         async def holds(examples: int, check: Callable[..., None], *drawn: st.SearchStrategy[Any]) -> None:
             # Without shrinking: an example takes seconds, and is short anyhow.
@@ -191,3 +293,5 @@ async def test_for_any_pattern_of_disconnects_every_door_gives_the_filtered_log(
             print(f"door: {door}")
             await holds(examples, is_the_log, filters, visits([door], 6))
         await holds(4, is_the_log, filters, visits(sorted(DOORS), 3))
+        await holds(4, comes_by_webhook, filters, st.lists(cuts, max_size=4), st.lists(st.booleans(), max_size=40))
+    await log.close()
