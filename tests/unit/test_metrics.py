@@ -17,7 +17,7 @@ from pulp_runtime.telemetry.catalog import EVERY_PROCESS, OF_PROCESS
 from pulp_runtime.telemetry.metered_log import MeteredTimedLog
 from pulp_runtime.telemetry.metric import NO_METER, Kind, Meter, Reading
 from pulp_runtime.telemetry.serving import metering
-from pulp_runtime.telemetry.settings import MetricsSettings
+from pulp_runtime.telemetry.settings import TelemetrySettings
 from pulp_worker.attempt_times import AttemptTimes
 
 from tests.support.events import accepted
@@ -29,7 +29,7 @@ Measure = Callable[[Meter], Awaitable[None]]
 async def shown(process: str, measure: Measure) -> Scraped:
     """What a process shows after it has measured something."""
     [port] = free_ports(1)
-    async with metering(MetricsSettings(port=port), process) as meter:
+    async with metering(TelemetrySettings(port=port), process) as meter:
         await measure(meter)
         return await scraped(port)
 
@@ -71,7 +71,7 @@ async def test_a_source_that_fails_is_told_and_hides_nothing_else() -> None:
 async def test_what_is_costly_to_read_is_kept_for_a_while() -> None:
     reads = {"kept": 0, "read": 0}
     [port] = free_ports(1)
-    async with metering(MetricsSettings(port=port), "api") as meter:
+    async with metering(TelemetrySettings(port=port), "api") as meter:
 
         async def read(name: str) -> Iterable[Reading]:
             reads[name] += 1
@@ -87,7 +87,7 @@ async def test_what_is_costly_to_read_is_kept_for_a_while() -> None:
 async def test_a_process_whose_loop_is_blocked_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pulp_runtime.telemetry.prometheus._READ_S", -0.9)  # so that the test takes 0.1 s
     [port] = free_ports(1)
-    async with metering(MetricsSettings(port=port), "processor") as meter:
+    async with metering(TelemetrySettings(port=port), "processor") as meter:
         await of_a_processor(meter)
         with ThreadPoolExecutor(1) as pool:
             blocking = pool.submit(httpx.get, f"http://127.0.0.1:{port}/metrics", trust_env=False)
@@ -98,21 +98,21 @@ async def test_a_process_whose_loop_is_blocked_says_so(monkeypatch: pytest.Monke
 
 async def test_a_port_in_use_is_named() -> None:
     [port] = free_ports(1)
-    async with metering(MetricsSettings(port=port), "api"):
+    async with metering(TelemetrySettings(port=port), "api"):
         with pytest.raises(SettingsError, match=f"PULP_METRICS_PORT={port}: .*in use.* a port of its own"):
-            async with metering(MetricsSettings(port=port), "worker"):
+            async with metering(TelemetrySettings(port=port), "worker"):
                 pass
 
 
 async def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(SettingsError, match=r"prometheus_client is missing: install pulp-tasks\[telemetry\]"):
-        async with metering(MetricsSettings(port=1), "api"):
+        async with metering(TelemetrySettings(port=1), "api"):
             pass
 
 
 async def test_without_a_port_nothing_is_measured() -> None:
-    async with metering(MetricsSettings.read({}), "api") as meter:
+    async with metering(TelemetrySettings.read({}), "api") as meter:
         assert meter is NO_METER
         assert not meter.is_on
 
@@ -121,9 +121,9 @@ def test_processes_that_do_not_measure_import_no_library_for_it() -> None:
     code = (
         "import sys, asyncio, pulp_api.main, pulp_processor.main, pulp_worker.main, pulp_worker.worker\n"
         "from pulp_runtime.telemetry.serving import metering\n"
-        "from pulp_runtime.telemetry.settings import MetricsSettings\n"
+        "from pulp_runtime.telemetry.settings import TelemetrySettings\n"
         "async def run():\n"
-        "    async with metering(MetricsSettings(), 'api'): pass\n"
+        "    async with metering(TelemetrySettings(), 'api'): pass\n"
         "asyncio.run(run())\n"
         "print([name for name in sys.modules if 'prometheus' in name])"
     )

@@ -18,7 +18,7 @@ _SERVICE: Final = re.compile(
     _USUAL + r"| SHELL | TERM | (http|https|ftp|all|no)_proxy | (HTTP|HTTPS|FTP|ALL|NO)_PROXY"
     r"| SSL_CERT_FILE | SSL_CERT_DIR | REQUESTS_CA_BUNDLE | CURL_CA_BUNDLE"
     r"| PYTHON\w* | VIRTUAL_ENV | LD_\w+ | DYLD_\w+ | MALLOC_\w+ | XDG_\w+ | COVERAGE_\w+"
-    r"| PULP_\w+",
+    r"| OTEL_\w+ | PULP_\w+",
     re.VERBOSE,
 )
 _FILES: Final = frozenset({DATA.name, CONFIG_FILE.variable})

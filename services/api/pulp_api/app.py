@@ -1,14 +1,17 @@
 """Builds the application: its routes, exception handlers and middleware."""
 
 from collections.abc import Iterator
+from typing import cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from pulp_events.schedule_log import ScheduleLog
 from pulp_events.webhook_log import WebhookLog
 from pulp_runtime.preconditions.watch import Watch
 from pulp_runtime.telemetry.metric import NO_METER, Meter
+from pulp_runtime.telemetry.tracing import OFF, Tracing
 from starlette.exceptions import HTTPException
 
 from pulp_api import failures, live_page
@@ -88,13 +91,14 @@ def build(
     has_access_log: bool = False,
     hsts_s: int = 0,
     meter: Meter = NO_METER,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """The API, made of its parts; `event_origin` is the setting, the last two options are those of `Edge`.
 
     Without a watch the API reports no preconditions; without `quotas` the defaults apply; without `schedules` none can
     be changed, and so with `subscriptions`; without `task_rights` everybody may see every task.
     """
-    app = FastAPI(routes=list(routes()), openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(routes=list(routes()), openapi_url=None, docs_url=None, redoc_url=None, telemetry=_telemetry(tracing))
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
     app.state.audit, app.state.seats, app.state.watch = audit, seats, watch
     app.state.quotas = quotas or Quotas(service.connection, {}, audit)
@@ -114,3 +118,8 @@ def build(
     app.add_middleware(Edge, dialects=dialects, has_access_log=has_access_log, hsts_s=hsts_s, meter=meter)
     Gauges(service, app.state.quotas, seats, watch).register(meter)
     return app
+
+
+def _telemetry(tracing: Tracing | None) -> TelemetryConfig:
+    """FastAPI makes the spans of requests by itself, where it is told to; otherwise it need not even ask."""
+    return cast(TelemetryConfig, OFF if tracing is None else tracing.of_api())

@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 from pulp_events.clock import ServerClock
 from pulp_events.errors import SettingsError
 from pulp_events.filters import Origin
-from pulp_events.log import KafkaLog
+from pulp_events.log import KafkaLog, TimedLog
 from pulp_events.schedule_log import KafkaScheduleLog
 from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_projections.connection import pool
@@ -24,8 +24,8 @@ from pulp_runtime.preconditions.looking import Place, place_of
 from pulp_runtime.preconditions.watch import Watch, watching
 from pulp_runtime.startup import prepare
 from pulp_runtime.telemetry.metered_log import MeteredTimedLog
-from pulp_runtime.telemetry.metric import Meter
-from pulp_runtime.telemetry.serving import metering
+from pulp_runtime.telemetry.serving import Telemetry, telling
+from pulp_runtime.telemetry.tracing import TracedTimedLog
 from starlette.types import ASGIApp
 
 from pulp_api.app import build
@@ -62,11 +62,11 @@ async def serve(settings: Settings) -> None:
 
     Raises `DependencyAway`, `TopicMismatch`, `AddressInUse`, `SettingsError`.
     """
-    async with Heartbeat(settings.heartbeat) as heartbeat, metering(settings.metrics, "api") as meter:
-        await _serve(settings, heartbeat, meter)
+    async with Heartbeat(settings.heartbeat) as heartbeat, telling(settings.telemetry, "api") as telemetry:
+        await _serve(settings, heartbeat, telemetry)
 
 
-async def _serve(settings: Settings, heartbeat: Heartbeat, meter: Meter) -> None:
+async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry) -> None:
     certificates = None if settings.tls is None else Certificates(settings.tls)
     installed = await prepare(settings, connections.api(settings.connections))
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions, timeout_s=settings.append_timeout_s)
@@ -94,7 +94,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, meter: Meter) -> None
             await log.start()
             await positions.start()
             service = Service(
-                log=MeteredTimedLog(log, meter) if meter.is_on else log,
+                log=_told(log, settings, telemetry),
                 connections=lendable,
                 positions=positions,
                 partitions=installed.partitions,
@@ -102,12 +102,12 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, meter: Meter) -> None
                 queues=settings.queues,
                 unserved_s=settings.unserved_s,
                 listed_s=settings.listed_s,
-                meter=meter,
+                meter=telemetry.meter,
             )
             schedules = KafkaScheduleLog(log, settings.kafka, settings.topics.schedules)
             subscriptions = KafkaWebhookLog(log, settings.kafka, settings.topics.subscriptions)
             server = Server(
-                _application(settings, service, hub, audit, watch, schedules, subscriptions, meter),
+                _application(settings, service, hub, audit, watch, schedules, subscriptions, telemetry),
                 hub,
                 settings.keep_alive_s,
                 limits=settings.limits,
@@ -124,6 +124,14 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, meter: Meter) -> None
             await log.close()
 
 
+def _told(log: TimedLog, settings: Settings, telemetry: Telemetry) -> TimedLog:
+    """The log, whose appends are measured and traced as far as these are on."""
+    told = MeteredTimedLog(log, telemetry.meter) if telemetry.meter.is_on else log
+    if telemetry.tracing is None:
+        return told
+    return TracedTimedLog(told, telemetry.tracing, settings.topics.events)
+
+
 def _place(settings: Settings, broker_clock: ServerClock) -> Place:
     certificates = () if settings.tls is None else (Path(settings.tls.certificate),)
     return place_of(settings, broker_clock=broker_clock, certificates=certificates)
@@ -137,14 +145,14 @@ def _application(
     watch: Watch,
     schedules: KafkaScheduleLog,
     subscriptions: KafkaWebhookLog,
-    meter: Meter,
+    telemetry: Telemetry,
 ) -> ASGIApp:
     app = build(
         service,
         _authenticator(settings, service, audit),
         hub,
         audit,
-        Seats(settings.limits, meter=meter),
+        Seats(settings.limits, meter=telemetry.meter),
         watch,
         quotas=Quotas(service.connection, settings.quotas, audit),
         schedules=schedules,
@@ -153,7 +161,8 @@ def _application(
         event_origin=settings.event_origin,
         has_access_log=settings.has_access_log,
         hsts_s=settings.hsts_s,
-        meter=meter,
+        meter=telemetry.meter,
+        tracing=telemetry.tracing,
     )
     inner = Forwarding(app, settings.proxies, settings.forwarded) if settings.proxies else app
     return RemoteUser(inner, settings.remote_user) if settings.remote_user.proxies else inner

@@ -18,8 +18,7 @@ from pulp_runtime.preconditions.connections import PROCESSOR
 from pulp_runtime.preconditions.looking import place_of
 from pulp_runtime.preconditions.watch import Watch
 from pulp_runtime.startup import prepare
-from pulp_runtime.telemetry.metric import Meter
-from pulp_runtime.telemetry.serving import metering
+from pulp_runtime.telemetry.serving import Telemetry, telling
 from pulp_runtime.tick_submission import MakeTickSubmitter
 
 from pulp_processor.consuming import internals, shutdown
@@ -51,8 +50,8 @@ async def serve(
     `stopping` is given, it runs until that is set and does not handle signals. Without `make_submitter` it runs no
     schedules.
     """
-    async with Heartbeat(settings.heartbeat) as heartbeat, metering(settings.metrics, "processor") as meter:
-        await _serve(settings, stopping, heartbeat, make_submitter, meter)
+    async with Heartbeat(settings.heartbeat) as heartbeat, telling(settings.telemetry, "processor") as telemetry:
+        await _serve(settings, stopping, heartbeat, make_submitter, telemetry)
 
 
 async def _serve(
@@ -60,8 +59,9 @@ async def _serve(
     stopping: asyncio.Event | None,
     heartbeat: Heartbeat,
     make_submitter: MakeTickSubmitter | None,
-    meter: Meter,
+    telemetry: Telemetry,
 ) -> None:
+    meter, tracing = telemetry
     internals.install()
     installed = await prepare(settings, PROCESSOR, rights=[AclOperation.READ])
     await check_group(settings.kafka, group_of(settings))
@@ -71,7 +71,7 @@ async def _serve(
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
     async with _instance(settings) as instance, _log_of(settings, installed.partitions) as log:
-        app = ProcessorApp(settings, installed.topic_id, meter=meter)
+        app = ProcessorApp(settings, installed.topic_id, meter=meter, tracing=tracing)
         meter.add_source("kafka", Lag(app.in_hand, log.end_offsets).readings)
         reactor = Reactor(
             log,
@@ -93,6 +93,7 @@ async def _serve(
             unserved_s=settings.unserved_s,
             companions=companions,
             meter=meter,
+            tracing=tracing,
         )
         meter.add_source("process", dispatcher.readings)
         publisher = DeadLetterPublisher(settings.kafka, settings.topics, settings.postgres, lambda: app.owned)

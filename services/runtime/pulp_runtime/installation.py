@@ -15,7 +15,7 @@ from pulp_events.kafka import Servers
 from pulp_events.settings import KAFKA, TOPIC_PREFIX, kafka, topic_prefix
 from pulp_events.topics import Topics
 
-from pulp_runtime.telemetry.settings import MetricsSettings
+from pulp_runtime.telemetry.settings import TelemetrySettings
 
 UNSERVED_S: Final = 300.0
 """How long a task that no worker could run holds back later tasks on its resources, unless a setting says otherwise.
@@ -85,6 +85,6 @@ class Installation:
         Setting("PULP_HEARTBEAT", "The file that the process touches while it is at work, for pulp-tasks-probe."),
     ] = None
     """See `pulp_runtime.heartbeat`."""
-    metrics: Annotated[MetricsSettings, Several(MetricsSettings.read, settings_of(MetricsSettings))] = field(
-        default_factory=MetricsSettings
+    telemetry: Annotated[TelemetrySettings, Several(TelemetrySettings.read, settings_of(TelemetrySettings))] = field(
+        default_factory=TelemetrySettings
     )

@@ -14,6 +14,7 @@ from pulp_events.ids import new_id
 from pulp_events.log import Log
 from pulp_events.task import FINAL, Position
 from pulp_runtime.telemetry.metric import NO_METER, Meter
+from pulp_runtime.telemetry.tracing import Tracing
 
 from pulp_worker.attempt_parts import (
     AppendAgain,
@@ -44,6 +45,7 @@ from pulp_worker.attempt_parts import (
 )
 from pulp_worker.attempt_state import step
 from pulp_worker.attempt_times import RETRIED, AttemptTimes
+from pulp_worker.attempt_trace import AttemptTrace
 from pulp_worker.claims import Claim, Status
 from pulp_worker.lease import Lease
 from pulp_worker.loading import Loaded
@@ -68,6 +70,7 @@ class Tools:
     on_stuck: "Callable[[Attempt], None]"
     """Told when an operation goes on although it was stopped."""
     meter: Meter = NO_METER
+    tracing: Tracing | None = None
 
 
 class Attempt:
@@ -101,6 +104,7 @@ class Attempt:
         self._reporter: Reporter | None = None
         self._killer: asyncio.TimerHandle | None = None
         self._times = AttemptTimes(tools.meter, claim.operation)
+        self._trace = AttemptTrace(tools.tracing, claim)
 
     @property
     def is_over(self) -> bool:
@@ -119,6 +123,7 @@ class Attempt:
         for effect in effects:
             self._perform(effect)
         if self.state != before:
+            self._trace.follow(self.state)
             self._on_change(self)
 
     def see(self, status: Status, positions: Mapping[int, int]) -> None:
@@ -155,6 +160,7 @@ class Attempt:
         match effect:
             case AppendStarted():
                 self._times.turn_came()
+                self._trace.begin()
                 started = Started(
                     attempt=self.claim.attempt,
                     attempt_id=self.claim.attempt_id,
@@ -164,9 +170,11 @@ class Attempt:
                 self._spawn(self._append(self._make(started)))
             case AppendFinished():
                 self._times.ended(effect.ended.outcome)
+                self._trace.ended(effect.ended)
                 self._spawn(self._append(self._make(finished(self.claim.attempt_id, effect.ended))))
             case AppendAttemptFailed():
                 data = self._failed(effect.ended)
+                self._trace.ended(effect.ended)
                 self._times.ended(data.outcome if isinstance(data, Finished) else RETRIED)
                 self._spawn(self._append(self._make(data)))
             case AppendAgain():
@@ -218,7 +226,8 @@ class Attempt:
         self._times.began()
         try:
             reporter = self._reporter = Reporter(self._report)
-            run = start(self._loaded, self.claim, reporter, self._tools.surroundings, self._get_stuck)
+            with self._trace.within():
+                run = start(self._loaded, self.claim, reporter, self._tools.surroundings, self._get_stuck)
         except Exception as error:
             _log.exception("an attempt broke", extra={"task_id": self.claim.task_id, "error": error})
             asyncio.get_running_loop().call_soon(self.feed, Broke())
@@ -273,6 +282,7 @@ class Attempt:
             actor=f"worker:{self._tools.worker}",
             data=data,
             correlation_id=self.claim.correlation_id,
+            traceparent=self._trace.traceparent,
         )
 
     def _warn(self, text: str, error: Exception) -> None:

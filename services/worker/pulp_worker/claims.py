@@ -45,6 +45,8 @@ class Claim(NamedTuple):
     exclusive: frozenset[str] = frozenset()
     """Those of its resources that nobody else may use."""
     attempts: Attempts = Attempts()
+    traceparent: str | None = None
+    """The context of the span that assigned it, if it is traced."""
 
 
 class Status(NamedTuple):
@@ -257,13 +259,14 @@ _AssignedRow = tuple[
     Retry | None,
     int,
     datetime | None,
+    str | None,
 ]
 _DECODER: Final = Decoder(tuple[str, dict[int, int], list[tuple[UUID, Status]], list[_AssignedRow]])
 
 
 def _claim(instance_id: UUID, *row: *_AssignedRow) -> Claim:
     task_id, partition, operation, arguments, correlation_id, attempt, attempt_id, hold_id, place = row[:9]
-    resources, tokens, exclusive, retry, failed, deadline = row[9:]
+    resources, tokens, exclusive, retry, failed, deadline, traceparent = row[9:]
     return Claim(
         task_id,
         partition,
@@ -278,6 +281,7 @@ def _claim(instance_id: UUID, *row: *_AssignedRow) -> Claim:
         dict(zip(resources, tokens, strict=True)),
         exclusive,
         Attempts(retry, failed, deadline),
+        traceparent,
     )
 
 

@@ -29,7 +29,7 @@ select json_build_array(
               from known_now),
            (select coalesce(json_agg(json_build_array(
                         task_id, partition, operation, arguments::text, correlation_id, attempt, attempt_id, hold_id,
-                        place, resources, tokens, exclusive_resources, retry, failed_attempts, deadline)), '[]')
+                        place, resources, tokens, exclusive_resources, retry, failed_attempts, deadline, traceparent)), '[]')
               from assigned))::text;
 
 -- end --

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, Self
 
 from confluent_kafka.admin import AclOperation
-from pulp_events.log import KafkaLog
+from pulp_events.log import KafkaLog, Log
 from pulp_events.settings import SettingsError
 from pulp_runtime.heartbeat import Heartbeat
 from pulp_runtime.preconditions.connections import WORKER
@@ -21,8 +21,8 @@ from pulp_runtime.preconditions.looking import look_here, place_of
 from pulp_runtime.preconditions.watch import watching
 from pulp_runtime.startup import prepare
 from pulp_runtime.telemetry.metered_log import MeteredLog
-from pulp_runtime.telemetry.metric import Meter
-from pulp_runtime.telemetry.serving import metering
+from pulp_runtime.telemetry.serving import Telemetry, telling
+from pulp_runtime.telemetry.tracing import TracedLog
 
 from pulp_worker.belongings import OperationThreads, own_threads_and_processes, show_own_tasks
 from pulp_worker.guard import owner_of
@@ -61,11 +61,12 @@ async def serve(settings: Settings) -> None:
     ends if it has been told to. Raises `PulpError` for a fault at start, and `NameInUse` when another worker has taken
     its name.
     """
-    async with Heartbeat(settings.heartbeat) as heartbeat, metering(settings.metrics, "worker") as meter:
-        await _serve(settings, heartbeat, meter)
+    async with Heartbeat(settings.heartbeat) as heartbeat, telling(settings.telemetry, "worker") as telemetry:
+        await _serve(settings, heartbeat, telemetry)
 
 
-async def _serve(settings: Settings, heartbeat: Heartbeat, meter: Meter) -> None:
+async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry) -> None:
+    meter, tracing = telemetry
     started = ProcessStart.here()
     _share_process()
     operations = load_operations(settings.modules)
@@ -83,14 +84,18 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, meter: Meter) -> None
     operations |= built_in(settings, log)
     watchdog = Watchdog()
     last_word = partial(log.append_from_thread, timeout_s=_LAST_WORD_S)
+    told: Log = MeteredLog(log, meter) if meter.is_on else log
+    if tracing is not None:
+        told = TracedLog(told, tracing, settings.topics.events)
     worker = Worker(
         settings,
         operations,
-        log=MeteredLog(log, meter) if meter.is_on else log,
+        log=told,
         last_word=last_word,
         pulse=watchdog.pulse,
         on_begin=watchdog.start,
         meter=meter,
+        tracing=tracing,
     )
     meter.add_source("process", worker.readings)
     try:

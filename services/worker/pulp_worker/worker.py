@@ -15,6 +15,7 @@ from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.plans import BY_KEYS
 from pulp_runtime.telemetry.catalog import LEASE_LEFT, OPERATING, SLOTS
 from pulp_runtime.telemetry.metric import NO_METER, Meter, Reading
+from pulp_runtime.telemetry.tracing import Tracing
 
 from pulp_worker.attempt import Attempt, Tools
 from pulp_worker.blaming import LastWord, blame, give_up, no_last_word, tell_stuck
@@ -54,6 +55,7 @@ class Worker:
         pulse: Callable[[float], None] = lambda _: None,
         on_begin: Callable[[], None] = lambda: None,
         meter: Meter = NO_METER,
+        tracing: Tracing | None = None,
     ) -> None:
         """`last_word` appends an event from a thread while the loop is blocked.
 
@@ -85,6 +87,7 @@ class Worker:
             grace_s=settings.grace_s,
             on_stuck=self._note_stuck,
             meter=meter,
+            tracing=tracing,
         )
         self._holds = Holds(operations, tools, may_begin=self._may_begin, on_change=lambda: self._closing.wake())
         self._closing = Closing(self._claims, lambda: self._holds.attempts)

@@ -14,11 +14,13 @@ from pulp_events.kafka import Kafka
 from pulp_events.reader import Record
 from pulp_runtime.heap import give_back
 from pulp_runtime.telemetry.metric import NO_METER, Meter
+from pulp_runtime.telemetry.tracing import Tracing
 
 from pulp_processor.consuming.aiokafka_settings import faust_credentials
 from pulp_processor.consuming.flow import FlowControl, NextFetch
 from pulp_processor.consuming.internals import SCHEME, AppWithoutFolders
 from pulp_processor.consuming.lag import InHand
+from pulp_processor.consuming.traces import ProjectionTraces
 from pulp_processor.consuming.undecodable_headers import read_with_librdkafka
 from pulp_processor.consuming.watchdog import PartitionProgress
 from pulp_processor.consuming.writer import PartitionWriter
@@ -38,7 +40,9 @@ class ProcessorApp(AppWithoutFolders):
     positions in Postgres belong. Call `internals.install` before the app starts.
     """
 
-    def __init__(self, settings: Settings, topic_id: str, *, meter: Meter = NO_METER) -> None:
+    def __init__(
+        self, settings: Settings, topic_id: str, *, meter: Meter = NO_METER, tracing: Tracing | None = None
+    ) -> None:
         kafka = Kafka.of(settings.kafka)
         super().__init__(
             group_of(settings),
@@ -64,6 +68,9 @@ class ProcessorApp(AppWithoutFolders):
         self.writers: dict[int, PartitionWriter] = {}
         self._topic_id = topic_id
         self._meter = meter
+        self._traces = (
+            None if tracing is None else ProjectionTraces(tracing, settings.topics.events, group_of(settings))
+        )
         self._kafka = admin.connect(settings.kafka)
         self._flow = FlowControl(settings.batch_records)
         self._capacity = asyncio.Event()
@@ -131,7 +138,9 @@ class ProcessorApp(AppWithoutFolders):
         for partition in self.owned - partitions:
             self._close(self.writers.pop(partition))
         for partition in partitions - self.owned:
-            self.writers[partition] = PartitionWriter(self.settings.postgres, partition, self, meter=self._meter)
+            self.writers[partition] = PartitionWriter(
+                self.settings.postgres, partition, self, meter=self._meter, traces=self._traces
+            )
         for writer in self.writers.values():
             writer.pause()
         self._seeking = asyncio.create_task(self._seek_to_positions(), name="seek-to-positions")

@@ -30,6 +30,7 @@ from pulp_runtime.telemetry.metric import NO_METER, Meter
 from pulp_processor.consuming.flow import FEW_RECORDS, WriterLoad
 from pulp_processor.consuming.internals import Batch
 from pulp_processor.consuming.lag import InHand
+from pulp_processor.consuming.traces import ProjectionTraces
 
 _MOST_SEEKS: Final = 5
 """In a row, without a commit between them."""
@@ -87,7 +88,15 @@ class PartitionWriter:
     they are committed together with those that follow.
     """
 
-    def __init__(self, conninfo: str, partition: int, listener: WriterListener, *, meter: Meter = NO_METER) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        partition: int,
+        listener: WriterListener,
+        *,
+        meter: Meter = NO_METER,
+        traces: ProjectionTraces | None = None,
+    ) -> None:
         self.partition = partition
         self.epoch = 0
         """How often reading has started over. An out-of-place batch from an earlier epoch is dropped silently."""
@@ -97,6 +106,7 @@ class PartitionWriter:
         """How often a batch was out of place, so that reading started over."""
         self._listener = listener
         self._meter = meter
+        self._traces = traces
         self._projector = Projector(conninfo, partition, on_written=self._count)
         self._queue: deque[_Queued] = deque()
         self._filled = asyncio.Event()
@@ -104,6 +114,7 @@ class PartitionWriter:
         self._in_flight = 0
         self._in_flight_since_s = 0.0
         self._in_flight_from_ms = 0
+        self._in_flight_from_ns = 0
         self._is_closing = False
         self._is_paused = True
         self._seeks_in_a_row = 0
@@ -209,6 +220,7 @@ class PartitionWriter:
     async def _write(self, batch: _Queued) -> None:
         self._in_flight, self._in_flight_since_s = len(batch.records), time.monotonic()
         self._in_flight_from_ms = batch.records[0].timestamp_ms
+        self._in_flight_from_ns = time.time_ns()
         try:
             await self._with_retries(lambda: self._projector.project(batch.records, lambda: self._following(batch)))
         except OutOfPlace as error:
@@ -231,6 +243,8 @@ class PartitionWriter:
             meter.count(IGNORED, str(reason), by=number)
         if changes.dead_letters:
             meter.count(DEAD, by=len(changes.dead_letters))
+        if self._traces is not None:
+            self._traces.projected(records, self._in_flight_from_ns)
 
     def _following(self, batch: _Queued) -> Sequence[Record]:
         if self._queue and _continues(self._queue[0], batch.epoch, batch.records):

@@ -20,6 +20,7 @@ from pulp_projections.connection import connect
 from pulp_projections.notices import Notices
 from pulp_runtime.telemetry.catalog import ELECTED
 from pulp_runtime.telemetry.metric import NO_METER, Meter, Reading
+from pulp_runtime.telemetry.tracing import Tracing
 
 from pulp_processor.dispatching.elected import Elected
 from pulp_processor.dispatching.tables import (
@@ -66,6 +67,7 @@ class Dispatcher:
         clock_s: Callable[[], float] = time.monotonic,
         companions: Sequence[Callable[[], Coroutine[Any, Any, Never]]] = (),
         meter: Meter = NO_METER,
+        tracing: Tracing | None = None,
     ) -> None:
         """`quotas` are the settings of the roles. See `UNSERVED_S` for `unserved_s`.
 
@@ -78,6 +80,7 @@ class Dispatcher:
         self._clock_s = clock_s
         self._companions = companions
         self._meter = meter
+        self._tracing = tracing
         self._is_elected = False
         self._holder = f"{socket.gethostname()}:{os.getpid()} {uuid4()}"
         self._wake = asyncio.Event()
@@ -100,7 +103,7 @@ class Dispatcher:
 
     async def _be_elected(self) -> Never:
         async with await connect(self._conninfo, "pulp-dispatcher", settings=PLANNING) as connection:
-            tables = PostgresTables(connection, self._holder)
+            tables = PostgresTables(connection, self._holder, tracing=self._tracing)
             await self._until_elected(tables)
             _log.info("elected to dispatch", extra={"epoch": tables.epoch})
             has_resigned = False

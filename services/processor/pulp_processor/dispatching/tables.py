@@ -14,9 +14,11 @@ from pulp_events.task import State
 from pulp_projections.channels import worker_channel
 from pulp_projections.plans import ONLY_BY_KEYS, KeptPlans
 from pulp_projections.sql import load, uuid_array
+from pulp_runtime.telemetry.tracing import Tracing
 
 from pulp_processor.dispatching.dispatch import Assignment, Hold
 from pulp_processor.dispatching.fleet import Profile
+from pulp_processor.dispatching.traces import AssignmentTraces
 from pulp_processor.dispatching.waiting import Offer, Order, WaitingTask
 
 LEASE_S: Final = 4.0
@@ -181,10 +183,11 @@ class DispatchTables(Protocol):
 class PostgresTables:
     """`DispatchTables` over a connection in autocommit mode."""
 
-    def __init__(self, connection: AsyncConnection, holder: str) -> None:
+    def __init__(self, connection: AsyncConnection, holder: str, *, tracing: Tracing | None = None) -> None:
         """`holder` says which process it is, and is unique."""
         self._connection = connection
         self._holder = holder
+        self._traces = None if tracing is None else AssignmentTraces(connection, tracing)
         self._plans = KeptPlans()
         self.epoch = 0
 
@@ -270,12 +273,17 @@ class PostgresTables:
         else:
             await self._plans.renew(self._connection)
             try:
+                spans = () if self._traces is None else await self._traces.begin(assignments)
                 async with self._connection.pipeline(), self._connection.transaction():  # one round trip
                     ended_by = await self._connection.execute(_SQL["end"], ends) if any(ending) else None
                     assigned_by = await self._connection.execute(_SQL["assign"], self._values(assignments, workers))
+                    if self._traces is not None:
+                        await self._traces.write(spans)
             except errors.ExclusionViolation as error:
                 raise Doubt("a resource is reserved that seemed free") from error
             [(epoch, claimed, _)] = await assigned_by.fetchall()
+            if self._traces is not None:
+                self._traces.end(spans, claimed)
             ended = [] if ended_by is None else (await ended_by.fetchall())[0][1]
         if epoch is None:
             raise Deposed

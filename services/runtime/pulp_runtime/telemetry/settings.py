@@ -1,4 +1,4 @@
-"""Where a process shows its metrics."""
+"""Where a process shows its metrics, and whether it traces."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from pulp_events.declared_settings import Setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsSettings:
-    """The address of the metrics. Without a port nothing is measured."""
+class TelemetrySettings:
+    """The address of the metrics, and whether to trace. Without a port nothing is measured."""
 
     host: Annotated[str, Setting("PULP_METRICS_HOST", "The address that the metrics of the process are shown at.")] = (
         "127.0.0.1"
@@ -24,6 +24,15 @@ class MetricsSettings:
             most=65_535,
         ),
     ] = None
+
+    traces: Annotated[
+        bool,
+        Setting(
+            "PULP_TRACES",
+            "Whether traces are sent by OTLP; the variables of OpenTelemetry say where to and which share.",
+            choices=("off", "on"),
+        ),
+    ] = False
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:

@@ -1,0 +1,149 @@
+"""Spans by OpenTelemetry, sent by OTLP. Only a process that traces imports this module, and with it the SDK.
+
+The variables of OpenTelemetry say where to (`OTEL_EXPORTER_OTLP_ENDPOINT`) and which share (`OTEL_TRACES_SAMPLER`).
+"""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
+
+from pulp_runtime.telemetry.tracing import OFF, Attributes, Kind, Span
+
+_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_SAMPLED: Final = 1
+SHARE: Final = 0.05
+"""Of the requests without a context, where OTEL_TRACES_SAMPLER says nothing: more costs small tasks over 3 % of their time."""
+_KINDS: Final = {
+    Kind.PRODUCER: SpanKind.PRODUCER,
+    Kind.CONSUMER: SpanKind.CONSUMER,
+    Kind.INTERNAL: SpanKind.INTERNAL,
+}
+
+
+def context_of(traceparent: str | None) -> SpanContext | None:
+    """The context that a `traceparent` holds; None for a text that holds none, and for a trace that is not sampled."""
+    found = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
+    if found is None or found[1] == "ff" or not int(found[4], 16) & _SAMPLED:
+        return None
+    context = SpanContext(int(found[2], 16), int(found[3], 16), is_remote=True, trace_flags=TraceFlags(_SAMPLED))
+    return context if context.is_valid else None
+
+
+def _sampler() -> Sampler | None:
+    """What decides which requests are traced; None for what the variables say."""
+    return None if os.environ.get(OTEL_TRACES_SAMPLER) else ParentBased(TraceIdRatioBased(SHARE))
+
+
+def _text_of(context: SpanContext) -> str:
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+class OtelSpan:
+    """A `Span`."""
+
+    def __init__(self, span: trace.Span) -> None:
+        self.span = span
+
+    @property
+    def traceparent(self) -> str:
+        """See `Span.traceparent`."""
+        return _text_of(self.span.get_span_context())
+
+    def set(self, attributes: Attributes) -> None:
+        """See `Span.set`."""
+        self.span.set_attributes(dict(attributes))
+
+    def end(self, error: str | None = None) -> None:
+        """See `Span.end`."""
+        if not self.span.is_recording():
+            return
+        if error is not None:
+            self.span.set_attribute("error.type", error)
+            self.span.set_status(StatusCode.ERROR)
+        self.span.end()
+
+
+class OtelTracing:
+    """A `Tracing`, from `start` to `close`."""
+
+    def __init__(self, process: str, instance: str) -> None:
+        """`process` and `instance` say who it is, unless OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES do."""
+        ours = {
+            "service.name": f"pulp-tasks-{process}",
+            "service.version": version("pulp-tasks"),
+            "service.instance.id": instance,
+        }
+        told = OTELResourceDetector().detect()  # what the variables say
+        self.provider = TracerProvider(resource=Resource.create(ours).merge(told), sampler=_sampler(), shutdown_on_exit=False)
+        self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self.provider.get_tracer("pulp-tasks", version("pulp-tasks"))
+        self._ids = TraceIds()
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(self._ids)
+
+    def close(self) -> None:
+        """Send what was not sent yet; blocks for some seconds at most."""
+        for handler in logging.getLogger().handlers:
+            handler.removeFilter(self._ids)
+        self.provider.shutdown()
+
+    @property
+    def current(self) -> str | None:
+        """See `Tracing.current`."""
+        context = trace.get_current_span().get_span_context()
+        return _text_of(context) if context.is_valid else None
+
+    def begin(
+        self, name: str, kind: Kind, parent: str | None, attributes: Attributes, *, at_ns: int | None = None
+    ) -> Span | None:
+        """See `Tracing.begin`."""
+        above = context_of(parent)
+        if above is None:
+            return None
+        span = self._tracer.start_span(
+            name,
+            trace.set_span_in_context(NonRecordingSpan(above)),
+            _KINDS[kind],
+            dict(attributes),
+            start_time=at_ns or time.time_ns(),
+        )
+        return OtelSpan(span) if span.is_recording() else None
+
+    @contextmanager
+    def within(self, span: Span | None) -> Iterator[None]:
+        """See `Tracing.within`."""
+        if not isinstance(span, OtelSpan):
+            yield
+            return
+        with trace.use_span(span.span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+            yield
+
+    def of_api(self) -> dict[str, Any]:
+        """See `Tracing.of_api`."""
+        return {**OFF, "tracing": True, "operation_spans": False, "tracer_provider": self.provider}
+
+
+class TraceIds(logging.Filter):
+    """Adds the ids of the current span to a line of the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter`; it lets every line pass."""
+        context = trace.get_current_span().get_span_context()
+        if context.is_valid:
+            record.trace_id = f"{context.trace_id:032x}"
+            record.span_id = f"{context.span_id:016x}"
+        return True
