@@ -102,7 +102,7 @@ async def test_the_callers_span_is_above_an_event_that_has_no_context(traced: tu
     made, spans = traced
     outer = spans.begin("run sync", Kind.CONSUMER, PARENT, {})
     assert outer is not None
-    assert spans.current is None
+    assert [spans.current] == [None]
     with spans.within(outer):
         assert spans.current == outer.traceparent
         await TracedTimedLog(MemoryLog(1, lambda: 0), spans, "events").append(accepted(), 0)

@@ -26,7 +26,7 @@ from pulp_runtime.telemetry.tracing import OFF, Attributes, Kind, Span
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _SAMPLED: Final = 1
 SHARE: Final = 0.05
-"""Of the requests without a context, where OTEL_TRACES_SAMPLER says nothing: more costs small tasks over 3 % of their time."""
+"""Of the requests without a context, where OTEL_TRACES_SAMPLER says nothing: more would cost small tasks over 3 %."""
 _KINDS: Final = {
     Kind.PRODUCER: SpanKind.PRODUCER,
     Kind.CONSUMER: SpanKind.CONSUMER,
@@ -88,7 +88,9 @@ class OtelTracing:
             "service.instance.id": instance,
         }
         told = OTELResourceDetector().detect()  # what the variables say
-        self.provider = TracerProvider(resource=Resource.create(ours).merge(told), sampler=_sampler(), shutdown_on_exit=False)
+        self.provider = TracerProvider(
+            resource=Resource.create(ours).merge(told), sampler=_sampler(), shutdown_on_exit=False
+        )
         self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self.provider.get_tracer("pulp-tasks", version("pulp-tasks"))
         self._ids = TraceIds()
