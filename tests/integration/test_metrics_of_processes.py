@@ -140,7 +140,7 @@ async def test_every_process_tells_what_happens(measured: Measured) -> None:
     assert api.value("pulp_tasks_dispatching") == 1
     assert api.values("pulp_tasks_source_up", "source") == {"kafka": 1, "postgres": 1, "process": 1}
     assert api.value("pulp_tasks_http_request_seconds_count", method="POST", status="202") == 5
-    assert api.value("pulp_tasks_append_seconds_count", type="accepted.v1") == 5
+    assert api.value("pulp_tasks_append_seconds_count", type="accepted") == 5
 
     worker = await measured.scrape("worker")
     assert worker.value("pulp_tasks_worker_slots") == 2

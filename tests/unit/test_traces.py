@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 from pulp_deploy.log_lines import JsonFormatter, LogfmtFormatter
-from pulp_events.codec import decode
+from pulp_events.codec import decode, type_of
 from pulp_events.errors import LogUnavailable, SettingsError
 from pulp_events.events import Event
 from pulp_events.memory import MemoryLog
@@ -93,7 +93,7 @@ async def test_an_event_carries_the_context_of_the_span_that_sends_it(traced: tu
         "cloudevents.event_id": str(event.id),
         "cloudevents.event_source": "/pulp/tasks",
         "cloudevents.event_spec_version": "1.0",
-        "cloudevents.event_type": "org.pulpproject.task.accepted.v1",
+        "cloudevents.event_type": type_of(event),
         "pulp.task.id": str(event.task_id),
     }
 

@@ -5,14 +5,15 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from pulp_events.codec import TYPES
-from pulp_events.events import Accepted
+from pulp_events.codec import EVERY_TYPE
 from pulp_projections.sql import load, uuid_array
 from pulp_runtime.telemetry.tracing import Kind, Span, Tracing, of_task
 
 from pulp_processor.dispatching.dispatch import Assignment
 
 _SQL: Final = load("pulp_processor.dispatching", "traces.sql")
+_ACCEPTED: Final = [kind for kind in EVERY_TYPE.values() if kind.startswith("org.pulpproject.task.accepted.")]
+"""The types of `accepted`, of all versions."""
 
 
 class AssignedSpan(NamedTuple):
@@ -32,7 +33,7 @@ class AssignmentTraces:
     async def begin(self, assignments: Sequence[Assignment]) -> Sequence[AssignedSpan]:
         """A span for each task that is traced."""
         tasks = {task.task_id: task for one in assignments for task in one.tasks}
-        values = {"task_ids": uuid_array(tasks), "accepted": TYPES[Accepted]}
+        values = {"task_ids": uuid_array(tasks), "accepted": _ACCEPTED}
         cursor = await self._connection.execute(_SQL["contexts"], values)
         found = []
         for task_id, traceparent in await cursor.fetchall():

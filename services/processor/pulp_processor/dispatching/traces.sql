@@ -3,7 +3,7 @@
 select task_id, traceparent
   from (select task_id, convert_from(event, 'UTF8')::json ->> 'traceparent' as traceparent
           from task_events
-         where task_id = any (%(task_ids)s::uuid[]) and type = %(accepted)s and effect = 'applied') e
+         where task_id = any (%(task_ids)s::uuid[]) and type = any (%(accepted)s::text[]) and effect = 'applied') e
  where traceparent is not null;
 
 -- give --

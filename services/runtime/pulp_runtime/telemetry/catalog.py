@@ -35,7 +35,9 @@ SOURCE_UP: Final = _gauge(
     "source",
 )
 APPEND_SECONDS: Final = _histogram(
-    "pulp_tasks_append_seconds", "From an append until Kafka acknowledged the event.", "type"
+    "pulp_tasks_append_seconds",
+    "From an append until Kafka acknowledged the event; `type` is such as `accepted`.",
+    "type",
 )
 APPEND_FAILURES: Final = _counter(
     "pulp_tasks_append_failures_total", "Appends that Kafka refused, or did not acknowledge in time.", "type"

@@ -23,7 +23,7 @@ class MeteredLog:
 
     async def append(self, event: Event, partition: int) -> Position:
         """See `Log.append`."""
-        kind = type_of(event).removeprefix(_PREFIX)
+        kind = type_of(event).removeprefix(_PREFIX).partition(".")[0]
         began_s = time.perf_counter()
         try:
             position = await self._log.append(event, partition)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pulp_events.settings import SettingsError
 
 from pulp_runtime.telemetry.metric import NO_METER, Meter
-from pulp_runtime.telemetry.settings import TelemetrySettings
+from pulp_runtime.telemetry.settings import MetricsSettings, TelemetrySettings
 from pulp_runtime.telemetry.tracing import Tracing
 
 _log = logging.getLogger("pulp.metrics")
@@ -61,7 +61,7 @@ async def tracing(settings: TelemetrySettings, process: str) -> AsyncIterator[Tr
 
 
 @asynccontextmanager
-async def metering(settings: TelemetrySettings, process: str) -> AsyncIterator[Meter]:
+async def metering(settings: MetricsSettings, process: str) -> AsyncIterator[Meter]:
     """The meter of a process, whose metrics are shown until the end; without a port it measures nothing.
 
     Raises `SettingsError` if the address is in use or is no address of this machine, or if the library is missing.

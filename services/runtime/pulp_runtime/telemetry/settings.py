@@ -9,8 +9,8 @@ from pulp_events.declared_settings import Setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TelemetrySettings:
-    """The address of the metrics, and whether to trace. Without a port nothing is measured."""
+class MetricsSettings:
+    """The address of the metrics. Without a port nothing is measured."""
 
     host: Annotated[str, Setting("PULP_METRICS_HOST", "The address that the metrics of the process are shown at.")] = (
         "127.0.0.1"
@@ -25,6 +25,16 @@ class TelemetrySettings:
         ),
     ] = None
 
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Self:
+        """Raises `SettingsError`, which names the key."""
+        return cls(**declared_settings.read(cls, env))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySettings(MetricsSettings):
+    """The same, and whether to trace."""
+
     traces: Annotated[
         bool,
         Setting(
@@ -33,8 +43,3 @@ class TelemetrySettings:
             choices=("off", "on"),
         ),
     ] = False
-
-    @classmethod
-    def read(cls, env: Mapping[str, str]) -> Self:
-        """Raises `SettingsError`, which names the key."""
-        return cls(**declared_settings.read(cls, env))

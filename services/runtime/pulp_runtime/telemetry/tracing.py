@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from msgspec.structs import replace
-from pulp_events.codec import TYPES
+from pulp_events.codec import type_of
 from pulp_events.events import Event
 from pulp_events.log import Log, TimedLog
 from pulp_events.task import Position
@@ -84,7 +84,7 @@ def of_message(topic: str, operation: str, event: Event, partition: int) -> dict
         "cloudevents.event_id": str(event.id),
         "cloudevents.event_source": event.source,
         "cloudevents.event_spec_version": "1.0",
-        "cloudevents.event_type": TYPES[type(event.data)],
+        "cloudevents.event_type": type_of(event),
         TASK_ID: str(event.task_id),
     }
 
