@@ -4,7 +4,7 @@ import io
 
 import pytest
 from pulp_deploy.commands.rebuild_display import Display, line
-from pulp_processor.rebuilding.progress import Meter, Phase, Progress
+from pulp_processor.rebuilding.progress import Phase, PhaseMeter, Progress
 
 
 class Terminal(io.StringIO):
@@ -62,7 +62,7 @@ def test_a_line_fits_eighty_columns() -> None:
 
 def test_a_meter_tells_once_that_all_is_done() -> None:
     clock, seen = Clock(), list[Progress]()
-    meter = Meter(seen.append, Phase.CATCHING_UP, {0: 5, 1: 5}, {0: 0, 1: 5}, clock)
+    meter = PhaseMeter(seen.append, Phase.CATCHING_UP, {0: 5, 1: 5}, {0: 0, 1: 5}, clock)
     for next_offset in (3, 5, 5, 6):
         meter.moved(0, next_offset)
     assert [item.done for item in seen] == [5, 10]

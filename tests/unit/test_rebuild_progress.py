@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from pulp_processor.rebuilding.progress import Meter, Phase, Progress
+from pulp_processor.rebuilding.progress import Phase, PhaseMeter, Progress
 
 
 @dataclass
@@ -16,7 +16,7 @@ class Clock:
 
 def test_the_rate_is_that_of_this_process_and_gives_the_time_left() -> None:
     clock, seen = Clock(), list[Progress]()
-    meter = Meter(seen.append, Phase.FILLING, {0: 600, 1: 400}, {0: 200, 1: 0}, clock)
+    meter = PhaseMeter(seen.append, Phase.FILLING, {0: 600, 1: 400}, {0: 200, 1: 0}, clock)
     assert (seen[-1].percent, seen[-1].rate, seen[-1].left_s) == (20.0, 0.0, None)
     clock.now_s += 2.0
     meter.moved(0, 400)
@@ -29,7 +29,7 @@ def test_the_rate_is_that_of_this_process_and_gives_the_time_left() -> None:
 
 def test_it_reports_five_times_a_second_at_most_and_the_end_at_once() -> None:
     clock, seen = Clock(), list[Progress]()
-    meter = Meter(seen.append, Phase.FILLING, {0: 100}, {0: 0}, clock)
+    meter = PhaseMeter(seen.append, Phase.FILLING, {0: 100}, {0: 0}, clock)
     for offset in range(1, 100):
         clock.now_s += 0.01
         meter.moved(0, offset)
@@ -40,5 +40,5 @@ def test_it_reports_five_times_a_second_at_most_and_the_end_at_once() -> None:
 
 def test_a_partition_past_its_end_counts_no_more_than_its_end() -> None:
     seen = list[Progress]()
-    Meter(seen.append, Phase.CATCHING_UP, {0: 10, 1: 10}, {0: 500, 1: 5}, Clock())
+    PhaseMeter(seen.append, Phase.CATCHING_UP, {0: 10, 1: 10}, {0: 500, 1: 5}, Clock())
     assert (seen[-1].done, seen[-1].total) == (15, 20)

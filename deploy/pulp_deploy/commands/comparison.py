@@ -7,7 +7,7 @@ from pulp_console.escaping import one_line
 from pulp_console.output import table
 
 if TYPE_CHECKING:
-    from pulp_processor.rebuilding.compare import Comparison, Difference
+    from pulp_processor.rebuilding.compare import Comparison, RowDifference
 
 
 def as_value(found: "Comparison") -> dict[str, Any]:
@@ -36,7 +36,7 @@ def page(found: "Comparison", names: tuple[str, str], examples: Sequence[str]) -
     ]
 
 
-def details(first: "Difference") -> list[str]:
+def details(first: "RowDifference") -> list[str]:
     """The lines that describe one difference."""
     fields = _difference(first)
     named = {
@@ -51,7 +51,7 @@ def details(first: "Difference") -> list[str]:
     return [f"  {name + ':':<18} {'null' if value is None else value}" for name, value in named.items()]
 
 
-def _difference(found: "Difference") -> dict[str, Any]:
+def _difference(found: "RowDifference") -> dict[str, Any]:
     at = found.at
     return {
         "table": found.table,

@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from pulp_projections.reading.queries import (
     SHOWN_PARENT,
     Condition,
-    Reading,
+    TaskReading,
     TaskRow,
     parameters_of,
     reading_of,
@@ -62,7 +62,7 @@ async def tasks(
     return [row_of(row) for row in await rows_of(connection, statement, values)]
 
 
-def behind(reading: Reading, offset: int) -> Reading:
+def behind(reading: TaskReading, offset: int) -> TaskReading:
     """The reading for a page behind `offset` tasks: if they are many, only their ids are read, which an index has.
 
     Postgres computes all columns of the rows that it skips.
@@ -71,13 +71,13 @@ def behind(reading: Reading, offset: int) -> Reading:
         return reading
     page = f"order by {reading.order} limit %(limit)s offset %(skip)s"
     ids = f"(select t.task_id from {reading.source}{reading.where} {page})"
-    return Reading(
+    return TaskReading(
         f"{ids} k join tasks t using (task_id)", "", reading.task_order, reading.task_order, has_skipped=True
     )
 
 
 @lru_cache(maxsize=256)
-def tasks_sql(reading: Reading, limit: int, wanted: frozenset[str]) -> LiteralString:
+def tasks_sql(reading: TaskReading, limit: int, wanted: frozenset[str]) -> LiteralString:
     """The query for `row_of`, without `select`. Its parameters `limit` and `skip` choose the page.
 
     Sizes are known without reading the values: large ones are stored beside the row, uncompressed (see read_model.sql).

@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.sql import SQL
 
 from pulp_projections.reading.bounded import EVERYTHING, behind, row_of, tasks_sql
-from pulp_projections.reading.queries import Condition, Reading, TaskRow, parameters_of, reading_of, rows_of
+from pulp_projections.reading.queries import Condition, TaskReading, TaskRow, parameters_of, reading_of, rows_of
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections.reading", "pages.sql")
@@ -19,7 +19,7 @@ EXACT_UP_TO: Final = 10_000
 _decode_positions: Final = msgspec.json.Decoder(dict[int, int]).decode
 _ESTIMATED_S: Final = 10.0
 _MOST_ESTIMATES: Final = 1000
-_Key = tuple[Reading, str]
+_Key = tuple[TaskReading, str]
 
 
 class Page(NamedTuple):
@@ -101,8 +101,8 @@ def _have_counters(conditions: Sequence[Condition]) -> bool:
 @lru_cache(maxsize=256)
 def _statement(
     form: str,
-    reading: Reading,
-    tasks: Reading,
+    reading: TaskReading,
+    tasks: TaskReading,
     way: LiteralString,
     limit: int,
     wanted: frozenset[str],
@@ -113,5 +113,5 @@ def _statement(
     return SQL(_SQL[form]).format(whole=whole, tasks=SQL(tasks_sql(tasks, limit, wanted))).as_string()
 
 
-def _estimate_sql(reading: Reading) -> bytes:
+def _estimate_sql(reading: TaskReading) -> bytes:
     return SQL(_SQL["estimate"]).format(source=SQL(reading.source), where=SQL(reading.where)).as_bytes()

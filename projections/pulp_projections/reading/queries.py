@@ -136,7 +136,7 @@ PURGED: Final = Condition("t.purged_at is not null")
 """That a task is purged."""
 
 
-class Reading(NamedTuple):
+class TaskReading(NamedTuple):
     """What a list of tasks is read from."""
 
     source: LiteralString
@@ -304,7 +304,7 @@ def tasks_among(among: Sequence[LiteralString], parameters: Mapping[str, Any], r
     return Condition(sql, parameters, among=tuple(among), rest=rest)
 
 
-def reading_of(conditions: Sequence[Condition], order: LiteralString) -> Reading:
+def reading_of(conditions: Sequence[Condition], order: LiteralString) -> TaskReading:
     """Where to read the tasks for which every condition holds.
 
     If conditions list their tasks (`among`), those lists are read first, in the order of their index. The join is an
@@ -313,11 +313,13 @@ def reading_of(conditions: Sequence[Condition], order: LiteralString) -> Reading
     among = [each for condition in conditions for each in condition.among]
     if not among:
         counted = _where([condition.sql for condition in conditions if not condition.is_implied])
-        return Reading("tasks t", _where([condition.sql for condition in conditions]), order, order, counted=counted)
+        return TaskReading(
+            "tasks t", _where([condition.sql for condition in conditions]), order, order, counted=counted
+        )
     texts = [each.rest if each.among else each.by_key or each.sql for each in conditions]
     where = _where([text for text in texts if text])
     by_index = order.replace("t.accepted_at", "r.accepted_at").replace("t.task_id", "r.task_id")
-    return Reading(in_each(among) + " left join tasks t on t.task_id = r.task_id", where, by_index, order)
+    return TaskReading(in_each(among) + " left join tasks t on t.task_id = r.task_id", where, by_index, order)
 
 
 def in_each(among: Sequence[LiteralString]) -> LiteralString:

@@ -60,7 +60,7 @@ class Coordinates(NamedTuple):
         return Position(int(self.partition), int(self.offset))
 
 
-class Difference(NamedTuple):
+class RowDifference(NamedTuple):
     """One value that differs, as text; None for SQL's null."""
 
     table: str
@@ -93,7 +93,7 @@ class Comparison:
     """Column → number of rows that differ in it, if that was not accepted."""
     accepted: Counter[str] = field(default_factory=Counter)
     """The same for columns whose differences were accepted."""
-    examples: list[Difference] = field(default_factory=list)
+    examples: list[RowDifference] = field(default_factory=list)
     """The first differences that were not accepted."""
 
     @property
@@ -126,7 +126,7 @@ async def compare(
         step(table)
         ours, theirs = columns[0][table], columns[1][table]
         for column in sorted(set(ours) ^ set(theirs)):
-            _note(found, accept, Difference(table, (), column, *_presence(column in ours)))
+            _note(found, accept, RowDifference(table, (), column, *_presence(column in ours)))
         common = [column for column in ours if column in theirs]
         sides = (_Side(first, first_generation, table, common), _Side(second, second_generation, table, common))
         await _compare_table(found, accept, *sides)
@@ -168,12 +168,12 @@ class _Side:
 
     def difference(
         self, key: tuple[Any, ...], row: Row, column: str, active: str | None, other: str | None
-    ) -> Difference:
+    ) -> RowDifference:
         """One difference in a row of this table."""
         names = _TABLES[self.table].coordinates or (None, None, None)
         partition, offset, task_id = (None if name is None else row.get(name) for name in names)
         at = None if partition is None or offset is None else Coordinates(partition, offset, task_id)
-        return Difference(self.table, _texts(key), column, active, other, at)
+        return RowDifference(self.table, _texts(key), column, active, other, at)
 
     def _query(self, name: str, columns: Sequence[Identifier | Composed]) -> Composed:
         return SQL(_SQL[name]).format(
@@ -224,7 +224,7 @@ async def _check_counters(
     for *key, kept, counted in rows:
         if (kept or 0) != counted:
             active, other = map(str, sides(kept or 0, counted))
-            _note(found, accept, Difference(_COUNTS, tuple(key), "tasks", active, other))
+            _note(found, accept, RowDifference(_COUNTS, tuple(key), "tasks", active, other))
     return sum(1 for row in rows if row[3] is not None)
 
 
@@ -245,14 +245,14 @@ async def _check_resources(
         await cursor.execute(SQL(_SQL["resources"]).format(schema=schema))
         async for task_id, resource, use, is_there, partition, offset in cursor:
             at = None if partition is None else Coordinates(partition, offset, task_id)
-            difference = Difference(_RESOURCES, (task_id, resource, use), MISSING, *sides(is_there), at)
+            difference = RowDifference(_RESOURCES, (task_id, resource, use), MISSING, *sides(is_there), at)
             _note(found, accept, difference)
     row = await (await connection.execute(SQL(_SQL["resource_rows"]).format(schema=schema))).fetchone()
     assert row is not None
     return int(row[0])
 
 
-def _note(found: Comparison, accept: Collection[str], difference: Difference) -> None:
+def _note(found: Comparison, accept: Collection[str], difference: RowDifference) -> None:
     name = f"{difference.table}.{difference.column}"
     if name in accept or difference.column in accept:
         found.accepted[name] += 1

@@ -42,7 +42,7 @@ def report_nothing(progress: Progress) -> None:
     """For callers that need no reports."""
 
 
-class Meter:
+class PhaseMeter:
     """Measures a phase that goes to `ends`, and reports at most five times a second, and once at the end."""
 
     def __init__(

@@ -35,7 +35,7 @@ from pulp_processor.rebuilding.generations import (
     locked,
     positions,
 )
-from pulp_processor.rebuilding.progress import Meter, Phase, Progress, Report, report_nothing
+from pulp_processor.rebuilding.progress import Phase, PhaseMeter, Progress, Report, report_nothing
 from pulp_processor.settings import Settings
 
 _SQL: Final = load("pulp_processor.rebuilding", "rebuild.sql")
@@ -133,7 +133,7 @@ async def catch_up(
         behind = sum(max(0, end - reached[partition]) for partition, end in live.items())
         if behind <= near:
             return
-        meter = Meter(report, Phase.CATCHING_UP, dict(live), reached)
+        meter = PhaseMeter(report, Phase.CATCHING_UP, dict(live), reached)
         await fill(settings, generation, live, meter.moved)
 
 
@@ -148,7 +148,7 @@ async def compare_with_active(
     """Compare a generation that is not ahead of the active one with it, both at the active one's present positions."""
     async with _snapshot(settings.postgres) as live:
         ends = (await active(live)).positions
-        meter = Meter(report, Phase.CATCHING_UP, dict(ends), await positions(connection, generation))
+        meter = PhaseMeter(report, Phase.CATCHING_UP, dict(ends), await positions(connection, generation))
         await fill(settings, generation, ends, meter.moved)
         return await _compare(connection, live, generation, accept, report)
 
@@ -189,7 +189,7 @@ async def _build(
     found = next(item for item in await generations(connection) if item.number == generation)
     try:
         if found.status == "building":
-            meter = Meter(report, Phase.FILLING, dict(found.ends), dict(found.positions))
+            meter = PhaseMeter(report, Phase.FILLING, dict(found.ends), dict(found.positions))
             await fill(settings, generation, found.ends, meter.moved, filler)
         report(Progress(Phase.INDEXING, 0, 0, 0.0, None))
         # Without statistics the first queries would be planned for empty tables. One table keeps one core busy, so each

@@ -7,7 +7,7 @@ from pulp_processor.rebuilding.compare import Comparison
 from pulp_processor.rebuilding.errors import RebuildCancelled, RebuildInterrupted
 from pulp_processor.rebuilding.fill import Filler, fill
 from pulp_processor.rebuilding.generations import active, drop_verifying, locked
-from pulp_processor.rebuilding.progress import Meter, Phase, Report, report_nothing
+from pulp_processor.rebuilding.progress import Phase, PhaseMeter, Report, report_nothing
 from pulp_processor.rebuilding.rebuild import add, catch_up, check_begin, compare_with_active
 from pulp_processor.settings import Settings
 
@@ -29,7 +29,7 @@ async def verify(settings: Settings, report: Report = report_nothing, filler: Fi
             generation = await add(connection, ends, "verifying")
             try:
                 # No indexes: the fold and the comparison read whole tables.
-                meter = Meter(report, Phase.FILLING, dict(ends), dict.fromkeys(ends, 0))
+                meter = PhaseMeter(report, Phase.FILLING, dict(ends), dict.fromkeys(ends, 0))
                 await fill(settings, generation, ends, meter.moved, filler)
                 await catch_up(connection, settings, generation, report)
                 return await compare_with_active(connection, settings, generation, report=report)
