@@ -18,7 +18,8 @@ from typing import Any
 
 import faust
 
-ACCEPTED, FINISHED = "org.pulpproject.task.accepted.v1", "org.pulpproject.task.finished.v1"
+ACCEPTED = ("org.pulpproject.task.accepted.v1", "org.pulpproject.task.accepted.v2")  # the operation is in both versions
+FINISHED = "org.pulpproject.task.finished.v1"
 
 
 async def main(arguments: list[str]) -> None:
@@ -60,7 +61,7 @@ async def main(arguments: list[str]) -> None:
 def told(event: dict[str, Any], operations: dict[str, str], outcomes: Counter[tuple[str, str]]) -> None:
     """Remember what the task is; when it ends, count it and print the count. Handling one twice would count twice."""
     print(event["type"], event["subject"], flush=True)
-    if event["type"] == ACCEPTED:
+    if event["type"] in ACCEPTED:
         operations[event["subject"]] = event["data"]["operation"]
     elif event["type"] == FINISHED:
         ended = operations.pop(event["subject"], "unknown"), event["data"]["outcome"]

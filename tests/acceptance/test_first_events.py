@@ -21,7 +21,7 @@ from tests.support.walk import DOCS, Shell, blocks
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = DOCS / "subscribe.md"
-ACCEPTED: Final = "org.pulpproject.task.accepted.v1"
+ACCEPTED: Final = "org.pulpproject.task.accepted.v2"
 TASK_ID: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 A_MINUTE_S: Final = 60.0
 

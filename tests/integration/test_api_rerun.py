@@ -16,7 +16,7 @@ from pulp_projections.writing import small_batch
 
 from tests.support.declared import declare
 from tests.support.events import finished, started
-from tests.support.site import V2, V3, Site
+from tests.support.site import ASKED, V2, V3, Site
 
 ZOO, BAR = Resource("repository", "zoo"), Resource("repository", "bar")
 ORPHANS = Resource("content_unit", "orphans", Access.SHARED)
@@ -99,6 +99,7 @@ async def test_it_is_a_new_task_that_names_the_first(api: Site) -> None:
         queue="slow",
         priority=5,
         timeout_seconds=60,
+        request=ASKED,
     )
     assert (await read(api, second))["state"] == "waiting"
     assert (await read(api, first))["state"] == "failed"
@@ -187,6 +188,7 @@ async def test_resources_and_partition_follow_the_arguments(api: Site) -> None:
         resources=(BAR, ORPHANS),
         tags=("pulp:repository:bar", "pulp:action:sync"),
         priority=-1,
+        request=ASKED,
     )
     await api.until(second, "waiting")
     assert (await read(api, second))["position"].split(":")[0] == str(api.partition_of(second, BAR))

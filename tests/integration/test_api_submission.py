@@ -17,7 +17,7 @@ from pulp_worker import Context, operation
 
 from tests.support.declared import add_worker, declare
 from tests.support.events import finished, started
-from tests.support.site import V2, V3, Site
+from tests.support.site import ASKED, V2, V3, Site
 
 ZOO, ORPHANS = Resource("repository", "zoo"), Resource("content_unit", "orphans", Access.SHARED)
 SYNC = {"operation": "sync", "arguments": {"repo_id": "zoo"}}
@@ -48,6 +48,7 @@ async def test_a_submission_is_one_event_of_its_author_in_its_resources_partitio
         arguments=Raw(b'{"repo_id":"zoo"}'),
         resources=(ZOO, ORPHANS),
         tags=("pulp:repository:zoo", "pulp:action:sync"),
+        request=ASKED,
     )
     task = (await api.client.get(answer.json()["task"])).json()
     assert (task["state"], task["logging_cid"], task["arguments"]) == ("waiting", CID, {"repo_id": "zoo"})
@@ -79,6 +80,7 @@ async def test_what_a_submission_names_replaces_what_the_operation_declares(api:
         parent_id=parent,
         depends_on=(other,),
         timeout_seconds=60,
+        request=ASKED,
     )
 
 

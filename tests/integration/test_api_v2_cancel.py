@@ -5,11 +5,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import msgspec
 import pytest
 from pulp_events.events import CancelRequested, Event, Outcome
 
 from tests.support.events import ATTEMPT, accepted, finished, started
-from tests.support.site import V2, V3, Site
+from tests.support.site import ASKED, V2, V3, Site
 
 
 async def cancel(api: Site, task_id: object) -> httpx.Response:
@@ -75,7 +76,7 @@ async def test_the_reason_of_a_cancel_is_in_the_history(api: Site, monkeypatch: 
     given = {event.task_id: event.data.reason for event in api.log.events if isinstance(event.data, CancelRequested)}
     assert given == {by_v2: "wrong feed", by_v3: "wrong feed", silent: None}
     last = (await api.client.get(f"{V3}/tasks/{by_v2}/history/")).json()["results"][-1]
-    assert last["event"]["data"] == {"reason": "wrong feed"}
+    assert last["event"]["data"] == {"reason": "wrong feed", "request": msgspec.to_builtins(ASKED)}
     refused = [
         await api.client.delete(f"{V2}/tasks/{silent}/", params={"reason": "x" * 1025}),
         await api.client.patch(f"{V3}/tasks/{silent}/", json={"state": "canceled", "reason": 1}),

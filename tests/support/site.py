@@ -28,7 +28,7 @@ from pulp_api.streaming.task_origins import TaskOrigins
 from pulp_api.task_rights import TaskRights
 from pulp_events.audit import AuditRecord
 from pulp_events.codec import decode
-from pulp_events.events import Event, Resource
+from pulp_events.events import Event, RequestFacts, Resource
 from pulp_events.filters import Origin
 from pulp_events.ids import new_id
 from pulp_events.memory import MemoryLog
@@ -41,6 +41,8 @@ from pulp_projections.writing.projector import Projector
 from tests.support.events import accepted
 
 PARTITIONS = 4
+ASKED = RequestFacts(authentication="basic", client=f"python-httpx/{httpx.__version__}")
+"""What events tell of a request of a site's clients."""
 PASSWORD = "correct horse"
 START_MS = 1_700_000_000_000
 V2, V3 = "/pulp/api/v2", "/pulp/api/v3"
