@@ -23,7 +23,7 @@ _SERVER: Final = (
         "packaging",
         "platformdirs",
     ),
-    *("precis_i18n", "psutil", "psycopg", "psycopg_pool"),
+    *("opentelemetry", "precis_i18n", "prometheus_client", "psutil", "psycopg", "psycopg_pool"),
     *(
         "pulp_console",
         "pulp_web",

@@ -42,5 +42,8 @@ def client_settings(servers: Servers, **settings: Any) -> dict[str, Any]:
         "logger": _log,
         "reconnect.backoff.max.ms": 2000,
         **kafka.security.settings(),
-        **{key if key.endswith("_cb") else key.replace("_", "."): value for key, value in settings.items()},
+        **{
+            key if key.endswith("_cb") or key == "on_commit" else key.replace("_", "."): value
+            for key, value in settings.items()
+        },
     }

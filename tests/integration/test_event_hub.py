@@ -10,7 +10,7 @@ import pytest
 from pulp_api.streaming import hub as stream
 from pulp_api.streaming import recent_events
 from pulp_api.streaming.hub import Hub
-from pulp_api.streaming.recent_events import Span
+from pulp_api.streaming.recent_events import RecentSpan
 from pulp_api.streaming.sse import messages
 from pulp_api.streaming.streamed_events import Choice
 from pulp_api.streaming.task_origins import TaskOrigins
@@ -76,7 +76,7 @@ async def read(hub: Hub, start: Sequence[int], count: int) -> list[Place]:
     items = hub.items(start)
     async with asyncio.timeout(LIMIT_S):
         async for item in items:
-            events = item.events if isinstance(item, Span) else item
+            events = item.events if isinstance(item, RecentSpan) else item
             found += [(event.partition, event.offset) for event in events]
             if len(found) >= count:
                 break
@@ -166,13 +166,13 @@ async def test_events_are_made_once_for_all_who_want_the_same(
     hub: Hub, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[list[bytes]] = []
-    whole = Span.chunks
+    whole = RecentSpan.chunks
 
-    def chunks(span: Span, choice: Choice) -> list[bytes]:
+    def chunks(span: RecentSpan, choice: Choice) -> list[bytes]:
         given.append(whole(span, choice))
         return given[-1]
 
-    monkeypatch.setattr(Span, "chunks", chunks)
+    monkeypatch.setattr(RecentSpan, "chunks", chunks)
 
     async def subscriber() -> bytes:
         source, received = EventSource(), b""

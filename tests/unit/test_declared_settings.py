@@ -124,7 +124,7 @@ def test_a_number_out_of_its_bounds_is_refused(setting: Setting, value: str) -> 
 def test_the_bounds_of_a_number_can_be_used(setting: Setting) -> None:
     for bound in (setting.least, setting.largest):
         assert setting.read({setting.name: f"{bound:.12g}" if bound == setting.least else f"{bound:.0f}"}) == bound
-    assert setting.least <= setting.default <= setting.largest
+    assert setting.default is None or setting.least <= setting.default <= setting.largest
     if setting.unit == "seconds":
         assert timedelta(seconds=setting.largest)
     elif setting.unit not in ("bytes", "KiB"):

@@ -50,7 +50,7 @@ def member(monkeypatch: pytest.MonkeyPatch, *refusals: int) -> tuple[GroupReader
         callbacks.update(given)
 
     def made(settings: dict[str, Any]) -> Client:
-        callbacks["on_commit"] = settings["on.commit"]
+        callbacks["on_commit"] = settings["on_commit"]
         return client
 
     monkeypatch.setattr(client, "subscribe", subscribe, raising=False)

@@ -21,6 +21,9 @@ IMPORTED_AS = {
     "rpm-rs": "rpm_rs",
     "pulp-admin": "pulp_console",
     "pulp-tasks-web": "pulp_web",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry",
+    "prometheus-client": "prometheus_client",
     "pyjwt": "jwt",
     "pyyaml": "yaml",
 }

@@ -16,7 +16,7 @@ from tests.support.command import environment
         ("PULP_KAFKAA", "PULP_KAFKA"),
         ("PULP_API_PROT", "PULP_API_PORT"),
         ("PULP_FETCH_READ", "PULP_FETCH_READ_S"),
-        ("PULP_CONTENT_ORIGIN", None),
+        ("PULP_SECRET_KEY", None),
     ],
 )
 def test_a_name_that_is_no_setting_is_found_with_the_one_that_was_meant(name: str, meant: str | None) -> None:

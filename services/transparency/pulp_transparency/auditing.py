@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pulp_events.reader import Record
+from pulp_events.task import Position
 
 from pulp_transparency import merkle
 from pulp_transparency.checkpoint import Checkpoint
@@ -160,7 +161,7 @@ def _compare(report: LogReport, tree: LogTree, records: Iterator[Record]) -> Non
     except RecordsFault as error:
         index = min(read, tree.size)
         offset = tree.entry(index).offset if index < tree.size else None
-        place = f"{report.partition}:{'-' if offset is None else offset}"
+        place = _place(report.partition, offset)
         report.compared = index
         report.add("record", UNREADABLE, place, str(error), index=index, offset=offset)
         return
@@ -168,7 +169,7 @@ def _compare(report: LogReport, tree: LogTree, records: Iterator[Record]) -> Non
         report.add(
             "record",
             difference.kind,
-            f"{report.partition}:{difference.offset}",
+            _place(report.partition, difference.offset),
             difference.what,
             index=difference.index,
             offset=difference.offset,
@@ -218,7 +219,7 @@ def _compare_roots(
             report.add(
                 "record",
                 Kind.CUT_OFF if tree.size < checkpoint.size else Kind.ALTERED,
-                f"{report.partition}:{'-' if offset is None else offset}",
+                _place(report.partition, offset),
                 f"the first {right} records are those that were signed; up to the {checkpoint.size} of {place} they are"
                 " not. The tiles, which would say which one, cannot be trusted",
                 index=right,
@@ -226,7 +227,12 @@ def _compare_roots(
             )
             return
     except RecordsFault as error:
-        report.add("record", UNREADABLE, f"{report.partition}:-", str(error), index=tree.size)
+        report.add("record", UNREADABLE, _place(report.partition, None), str(error), index=tree.size)
         return
     report.compared = right
     report.uncovered = sum(1 for _ in records)
+
+
+def _place(partition: int, offset: int | None) -> str:
+    """The position of a record; `PARTITION:-` where its offset cannot be told."""
+    return f"{partition}:-" if offset is None else str(Position(partition, offset))

@@ -13,6 +13,7 @@ from pulp_events import admin
 from pulp_events.errors import LogError
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader, Record
+from pulp_events.task import Position
 from pulp_events.topics import Topics
 
 from pulp_transparency import merkle
@@ -164,8 +165,9 @@ class LogFollower:
             entry, last = LogEntry.of(record), log.last
             if last is not None and entry.offset <= last.offset:
                 if entry != last:
+                    place = Position(entry.partition, entry.offset)
                     raise LogForked(
-                        f"record {entry.partition}:{entry.offset} of {self._topics.events} is not the one that was"
+                        f"record {place} of {self._topics.events} is not the one that was"
                         " logged: it was altered, or the topic was made anew. Nothing is signed; pulp-tasks audit"
                         " verify names the first record that differs"
                     )

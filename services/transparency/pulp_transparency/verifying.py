@@ -6,6 +6,7 @@ from pathlib import Path
 
 from psycopg import IsolationLevel
 from pulp_events.kafka import Servers
+from pulp_events.task import Position
 from pulp_projections.connection import connect_blocking
 
 from pulp_transparency.auditing import KeptCheckpoint, LogReport, audit
@@ -47,12 +48,17 @@ def compare_history(conninfo: str, records: Records, found: Iterable[LogReport])
                         raise
                     continue  # the report says already that the records cannot be read
                 if difference is not None:
-                    place = f"{report.partition}:{difference.offset}"
+                    place = str(Position(report.partition, difference.offset))
                     report.add("row", difference.kind, place, difference.what, offset=difference.offset)
             for partition, offset in history.strays(records.partitions()):
                 stray = next((report for report in found if report.partition == partition), None) or next(iter(found))
+                place = str(Position(partition, offset))
                 stray.add(
-                    "row", Kind.ADDED, f"{partition}:{offset}", f"the topic has no partition {partition}", offset=offset
+                    "row",
+                    Kind.ADDED,
+                    str(Position(partition, offset)),
+                    f"the topic has no partition {partition}",
+                    offset=offset,
                 )
 
 
@@ -67,7 +73,7 @@ def published_notes(servers: Servers, topic: str) -> dict[int, list[KeptCheckpoi
     found: dict[int, list[KeptCheckpoint]] = defaultdict(list)
     for record in all_records(servers, topic):
         text = (record.value or b"").decode(errors="replace")
-        found[record.partition].append(KeptCheckpoint(f"{topic} {record.partition}:{record.offset}", text))
+        found[record.partition].append(KeptCheckpoint(f"{topic} {Position(record.partition, record.offset)}", text))
     return found
 
 

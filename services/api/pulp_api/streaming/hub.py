@@ -17,7 +17,7 @@ from pulp_events.cursor import Cursor
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader
 
-from pulp_api.streaming.recent_events import RecentEvents, Span
+from pulp_api.streaming.recent_events import RecentEvents, RecentSpan
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent, size_of, streamed
 from pulp_api.streaming.tail import LogTail
 from pulp_api.streaming.task_origins import TaskOrigins
@@ -100,12 +100,12 @@ class Hub:
         """Why no events arrive; None if they do, or if there are no subscribers."""
         return None if self._tail is None else self._tail.fault
 
-    async def items(self, start: Sequence[int]) -> AsyncGenerator[Sequence[StreamedEvent] | Span]:
+    async def items(self, start: Sequence[int]) -> AsyncGenerator[Sequence[StreamedEvent] | RecentSpan]:
         """Every event from the offsets on, once, in order within each partition: from the log, then as they come.
 
-        A `Span` is for subscribers that have got everything before it, in every partition; take what you want of it
-        before you wait for anything else. Yields [] every few seconds while no event comes. Ends when the hub closes.
-        Raises `LogError`.
+        A `RecentSpan` is for subscribers that have got everything before it, in every partition; take what you want
+        of it before you wait for anything else. Yields [] every few seconds while no event comes. Ends when the hub
+        closes. Raises `LogError`.
         """
         offsets = list(start)
         self._enter()
@@ -127,7 +127,7 @@ class Hub:
             if asked:
                 await self.origins.tell(asked)
 
-    async def _live(self, place: "_Place", offsets: list[int]) -> AsyncIterator[Sequence[StreamedEvent] | Span]:
+    async def _live(self, place: "_Place", offsets: list[int]) -> AsyncIterator[Sequence[StreamedEvent] | RecentSpan]:
         """What comes behind a place in the recent events. Returns once that is no longer there."""
         while not self.is_closing and place.number >= self._recent.begin:
             if place is self._shown:

@@ -16,7 +16,7 @@ _CHUNK_BYTES: Final = 64 * 1024
 """The most bytes that are written at once, and so that a slow subscriber holds."""
 
 
-class Span:
+class RecentSpan:
     """Consecutive events at the end of the log, for all streams that have sent everything before them."""
 
     def __init__(self, events: Sequence[StreamedEvent], offsets: tuple[int, ...]) -> None:
@@ -76,7 +76,7 @@ class RecentEvents:
         self._first_offset = list(start)
         self._events: deque[StreamedEvent] = deque()
         self._bytes = 0
-        self._spans: dict[tuple[int, int], Span] = {}
+        self._spans: dict[tuple[int, int], RecentSpan] = {}
 
     @property
     def begin(self) -> int:
@@ -93,14 +93,14 @@ class RecentEvents:
             self._bytes -= len(dropped.data)
             self._first_offset[dropped.partition] = dropped.offset + 1
 
-    def span(self, begin: int, end: int, offsets: tuple[int, ...]) -> Span:
+    def span(self, begin: int, end: int, offsets: tuple[int, ...]) -> RecentSpan:
         """The events from one number to another, which are still here. Streams at the same place share it."""
         if (known := self._spans.get((begin, end))) is not None:
             return known
         newest_first = list(islice(reversed(self._events), self.end - end, self.end - begin))
         while len(self._spans) >= _KEPT_SPANS:
             del self._spans[next(iter(self._spans))]
-        self._spans[begin, end] = made = Span(newest_first[::-1], offsets)
+        self._spans[begin, end] = made = RecentSpan(newest_first[::-1], offsets)
         return made
 
     def since(self, offsets: Sequence[int]) -> list[StreamedEvent] | None:

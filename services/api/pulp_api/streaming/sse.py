@@ -11,7 +11,7 @@ from pulp_events.cursor import Cursor
 from pulp_events.errors import LogError, ReadError
 
 from pulp_api.streaming.hub import Hub, place_of
-from pulp_api.streaming.recent_events import Span, joined
+from pulp_api.streaming.recent_events import RecentSpan, joined
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
 
 FAILURE: Final = "failure"
@@ -53,20 +53,20 @@ async def messages(
                     yield _failure(why)
                     return
                 asked_at = clock.time()
-            candidates = item.candidates(choice) if isinstance(item, Span) else item
+            candidates = item.candidates(choice) if isinstance(item, RecentSpan) else item
             await hub.tell_origins(candidates, choice)
-            if isinstance(item, Span) and visible is None:
+            if isinstance(item, RecentSpan) and visible is None:
                 chunks: Iterable[bytes] = item.chunks(choice)
             else:
                 sent = [event for event in candidates if choice.is_sent(event)]
                 shown = None if visible is None else await visible(sent)
                 seen = sent if shown is None else [event for event in sent if event.task_id in shown]
-                events = item.events if isinstance(item, Span) else item
+                events = item.events if isinstance(item, RecentSpan) else item
                 chunks = joined(_placed(events, seen, choice, cursor.topic_id, offsets))
             for chunk in chunks:
                 yield chunk
                 sent_at = clock.time()
-            if isinstance(item, Span):
+            if isinstance(item, RecentSpan):
                 offsets[:] = item.offsets
             if clock.time() - sent_at >= _PING_S:
                 yield place() + KEEPALIVE_COMMENT

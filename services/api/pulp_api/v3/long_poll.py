@@ -16,7 +16,7 @@ from pulp_projections.reading.queries import TaskRow
 
 from pulp_api.authenticated_call import AuthenticatedCall
 from pulp_api.streaming.hub import Hub
-from pulp_api.streaming.recent_events import Span
+from pulp_api.streaming.recent_events import RecentSpan
 from pulp_api.streaming.streamed_events import Choice
 from pulp_api.v3.events import seat_of
 from pulp_api.v3.parameters import QueryParameter
@@ -83,7 +83,7 @@ async def _over(call: AuthenticatedCall, before: TaskRow, until: str, start: lis
     choice = Choice(Filter(tasks=(before.task_id,), types=types))
     async with aclosing(hub.items(start)) as items:
         async for item in items:
-            events = item.candidates(choice) if isinstance(item, Span) else item
+            events = item.candidates(choice) if isinstance(item, RecentSpan) else item
             ends = {event.partition: event.offset + 1 for event in events if choice.is_sent(event)}
             if not ends:
                 continue
