@@ -1,11 +1,12 @@
 """Where a request goes, from a URL that a person gave or a server sent. Pure."""
 
 import re
-from typing import Final, NamedTuple
-
-import httpx
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pulp_runtime.outgoing.texts import MOST_CHARACTERS
+
+if TYPE_CHECKING:
+    import httpx
 
 _PORTS: Final = {"http": 80, "https": 443}
 _NO_URL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff\u2028\u2029]")
@@ -14,7 +15,7 @@ _NO_URL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff\u2028\u2029]")
 class Target(NamedTuple):
     """Where a request goes."""
 
-    url: httpx.URL
+    url: "httpx.URL"
     scheme: str
     host: str
     """Without brackets; in ASCII."""
@@ -35,6 +36,8 @@ def parse_target(url: str) -> Target | None:
     """Where a request for the URL goes; None unless it is an http or https URL."""
     if len(url) > MOST_CHARACTERS or has_no_place_in_a_url(url):
         return None
+    import httpx  # with what it brings along it takes 7 MiB, which an API without subscriptions does not need
+
     try:
         parsed = httpx.URL(url.partition("#")[0])
         host = parsed.raw_host.decode("ascii")
