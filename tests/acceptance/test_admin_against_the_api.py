@@ -209,7 +209,7 @@ def test_json_and_yaml_are_all_of_it_and_nothing_else(user: User) -> None:
     assert list(submitted) == ["task_id"]
 
 
-def test_the_json_of_every_command_is_as_documented(user: User) -> None:
+def test_the_json_of_every_command_is_as_documented(user: User, tmp_path: Path) -> None:
     failed = user.submit("misbehave", "--argument", "how=raise")
     waiting, followed = user.submit("echo", "--queue", "nobody"), user.submit("echo")
     # A publish is accepted as long as a sync may still succeed.
@@ -234,6 +234,9 @@ def test_the_json_of_every_command_is_as_documented(user: User) -> None:
         "tasks watch": ["tasks", "watch", *task],
         "tasks history": ["tasks", "history", *task],
         "tasks diff": ["tasks", "diff", *task, "now"],
+        "tasks bundle": ["tasks", "bundle", *task, "--to", str(tmp_path / "bundle.json")],
+        "audit list": ["audit", "list"],
+        "audit export": ["audit", "export", "--to", str(tmp_path / "audit.jsonl")],
         "tasks rerun": ["tasks", "rerun", *task],
         "tasks cancel": ["tasks", "cancel", "--task-id", waiting],
         "queue": ["queue"],

@@ -262,7 +262,7 @@ async def test_a_wrong_field_is_named(api: Site, log: ProjectedLog, given: dict[
     [
         ({"task_name": "snyc"}, "unknown operation 'snyc', did you mean 'sync'?"),
         ({"queue": "nowhere"}, "unknown queue 'nowhere'"),
-        ({"interval_seconds": 5}, ">= 10"),
+        ({"interval_seconds": 5}, "interval_seconds must be a whole number of at least 10"),
         ({"colour": "red"}, "colour"),
     ],
 )

@@ -60,7 +60,7 @@ async def test_values_of_the_installation(env: dict[str, str], topics: Topics) -
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("pulp-tasks sta", ["status"]),
+        ("pulp-tasks sta", ["status", "states"]),
         ("pulp-tasks dead-letters re", ["retry"]),
         ("pulp-tasks completion ", ["bash", "zsh", "fish"]),
         ("pulp-tasks topics list --output ", ["table", "json", "yaml"]),

@@ -115,9 +115,12 @@ async def test_each_process_opens_what_it_says(backend: Backend, database: str, 
                 async with asyncio.timeout(LIMIT_S), await connect(database, "test") as connection:
                     while await opened(connection) != wanted:  # noqa: ASYNC110  # rows
                         await asyncio.sleep(0.1)
-                    scheduling = "select count(*) from pg_stat_activity where application_name = 'pulp-scheduler'"
-                    [(beside,)] = await (await connection.execute(scheduling)).fetchall()
-                    assert beside <= 4  # among those for everything else: one process of all that there are has them
+                    companions = (
+                        "select count(*) from pg_stat_activity"
+                        " where split_part(application_name, '/', 1) in ('pulp-scheduler', 'pulp-deliverer', 'pulp-states')"
+                    )
+                    [(beside,)] = await (await connection.execute(companions)).fetchall()
+                    assert beside <= 7  # among those for everything else: one process of all that there are has them
     assert (WORKER.most, api(1).most, PROCESSOR.for_partitions(PARTITIONS).most) == (2, 2, 5 + PARTITIONS)
 
 
@@ -127,7 +130,8 @@ async def opened(connection: AsyncConnection) -> dict[str, int]:
         "            when 'pulp-positions' then 'api' else 'processor' end, count(*)"
         "  from pg_stat_activity"
         " where datname = current_database()"
-        "   and application_name not in ('test', 'pulp-startup', 'pulp-preconditions', 'pulp-scheduler')"
+        "   and application_name not in ('test', 'pulp-startup', 'pulp-preconditions')"
+        "   and split_part(application_name, '/', 1) not in ('pulp-scheduler', 'pulp-deliverer', 'pulp-states')"
         " group by 1"
     )
     return dict(await cursor.fetchall())

@@ -126,12 +126,12 @@ async def offsets_at(connection: AsyncConnection, time: datetime) -> dict[int, i
 
     It may be an earlier one than needed, since brokers' clocks may have run backwards, by half of `CLOCK_SLACK`.
     """
-    return await _offsets(connection, time - CLOCK_SLACK)
+    return await _offsets(connection, _shifted(time, -CLOCK_SLACK))
 
 
 async def offsets_before(connection: AsyncConnection, time: datetime) -> dict[int, int]:
     """Partition → an offset from which on everything has a later broker time, with the same allowance."""
-    return await _offsets(connection, time + CLOCK_SLACK)
+    return await _offsets(connection, _shifted(time, CLOCK_SLACK))
 
 
 def cut_page(
@@ -172,6 +172,13 @@ async def _entries(connection: AsyncConnection, places: Sequence[EventPlace]) ->
         await cursor.execute(_SQL["entries"], values)
         found = {(row[0], row[1]): AuditedEvent._make(row) for row in await cursor.fetchall()}
     return [found[place.partition, place.offset] for place in places]
+
+
+def _shifted(time: datetime, by: timedelta) -> datetime:
+    try:
+        return time + by
+    except OverflowError:  # at an end of the calendar, where no broker's clock ever was
+        return time
 
 
 async def _offsets(connection: AsyncConnection, time: datetime) -> dict[int, int]:

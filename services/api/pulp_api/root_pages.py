@@ -24,6 +24,7 @@ outside = APIRouter()
 """The routes outside of the API."""
 DOCS: Final = f"{ROOT}/docs/"
 _LISTED: Final = {
+    "audit": f"{ROOT}/audit/",
     "dead-letters": f"{ROOT}/dead-letters/",
     "docs": DOCS,
     "docs/api.json": f"{DOCS}api.json",

@@ -11,6 +11,7 @@ from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.audit import AuditEntryResponse, AuditPageResponse
 from pulp_api.v3.explaining import ExplanationResponse
 from pulp_api.v3.login import LoginResponse
+from pulp_api.v3.numbers import DeadLetterResponse, ReadModelResponse, StatisticsResponse, TaskCountsResponse
 from pulp_api.v3.object_roles import NestedRoleResponse, PermissionsResponse, RolesResponse
 from pulp_api.v3.operations import OperationResponse
 from pulp_api.v3.parameters import NUMBER, TEXT, Schema, or_null
@@ -18,6 +19,12 @@ from pulp_api.v3.queue import LineResponse, QueueResponse, ResourceResponse
 from pulp_api.v3.repositories import RepositoryResponse, RepositoryVersionResponse
 from pulp_api.v3.routes import HistoryEntryResponse, ProfileArtifactsResponse
 from pulp_api.v3.schedule_shapes import PreviewResponse, ScheduleResponse, ScheduleRunResponse
+from pulp_api.v3.subscription_shapes import (
+    DeliveryResponse,
+    SingleSubscriptionResponse,
+    SubscriptionResponse,
+    SubscriptionSecretResponse,
+)
 from pulp_api.v3.system import ReadyResponse, StatusResponse
 from pulp_api.v3.task_groups import TaskGroupResponse
 from pulp_api.v3.tasks import SingleTaskResponse, TaskResponse
@@ -32,6 +39,8 @@ ANSWERS: Final[tuple[type, ...]] = (
     *(PermissionsResponse, OperationResponse, QueueResponse, ResourceResponse, LineResponse),
     *(RepositoryResponse, RepositoryVersionResponse, ScheduleResponse, ScheduleRunResponse, PreviewResponse),
     *(AuditEntryResponse, AuditPageResponse),
+    *(TaskCountsResponse, StatisticsResponse, ReadModelResponse, DeadLetterResponse),
+    *(SubscriptionResponse, SingleSubscriptionResponse, SubscriptionSecretResponse, DeliveryResponse),
 )
 _TEMPLATE: Final = "#/components/schemas/{name}"
 _NULL: Final = {"type": "null"}

@@ -47,18 +47,18 @@ class RecentSpan:
         """
         if (known := self._chunks.get(choice)) is not None:
             return known
-        sent = [event.place + choice.frame(event) for event in self.candidates(choice) if choice.is_sent(event)]
+        sent = [(event.place, *choice.lines(event)) for event in self.candidates(choice) if choice.is_sent(event)]
         self._chunks[choice] = made = list(joined(sent))
         return made
 
 
-def joined(parts: Iterable[bytes]) -> Iterable[bytes]:
-    """The parts in pieces of a size that suits a connection; an event is never divided."""
+def joined(events: Iterable[tuple[bytes, ...]]) -> Iterable[bytes]:
+    """The lines of the events in pieces of a size that suits a connection; an event is never divided."""
     chunk: list[bytes] = []
     size = 0
-    for part in parts:
-        chunk.append(part)
-        size += len(part)
+    for lines in events:
+        chunk.extend(lines)
+        size += sum(map(len, lines))
         if size >= _CHUNK_BYTES:
             yield b"".join(chunk)
             chunk, size = [], 0

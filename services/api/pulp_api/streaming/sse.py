@@ -79,14 +79,14 @@ async def messages(
 
 def _placed(
     events: Sequence[StreamedEvent], seen: Sequence[StreamedEvent], choice: Choice, topic_id: str, offsets: list[int]
-) -> Iterator[bytes]:
-    """The frames of the events that are seen, each with an id for this stream alone; `offsets` move past all events."""
+) -> Iterator[tuple[bytes, ...]]:
+    """The lines of the events that are seen, each with an id for this stream alone; `offsets` move past all events."""
     wanted = iter(seen)
     following = next(wanted, None)
     for event in events:
         offsets[event.partition] = event.offset + 1
         if event is following:
-            yield place_of(topic_id, offsets) + choice.frame(event)
+            yield place_of(topic_id, offsets), *choice.lines(event)
             following = next(wanted, None)
 
 

@@ -56,9 +56,9 @@ class Choice(Struct, frozen=True):
         origin = None if event.origin is UNSET else event.origin
         return event.timestamp_ms >= self.since_ms and self.wanted.matches(event.type, event.task_id, origin)
 
-    def frame(self, event: StreamedEvent) -> bytes:
-        """The server-sent event without its id, which comes first."""
-        return event.name + event.data if self.is_named else event.data
+    def lines(self, event: StreamedEvent) -> tuple[bytes, ...]:
+        """The server-sent event without its id, which comes first. Not joined: the data may be a megabyte."""
+        return (event.name, event.data) if self.is_named else (event.data,)
 
 
 def size_of(events: Iterable[StreamedEvent]) -> int:

@@ -1,15 +1,17 @@
 """Counts, statistics, and how far the read model can be trusted: what those who look after the service want to see."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, Literal, TypedDict, cast
 
 from fastapi import APIRouter, Query, Request, Response
+from msgspec import Meta
 from pulp_events.errors import LogError
 from pulp_events.task import Position
 from pulp_projections.reading import queries, statistics, trust
 
 from pulp_api.authenticated_call import Authenticated
 from pulp_api.respond import instant, json
+from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.paging import limit_and_offset, page_of
 from pulp_api.v3.tasks import WORDS
@@ -19,6 +21,82 @@ MOST_MINUTES: Final = 30 * 24 * 60
 STEPS: Final = 60
 """How many steps a span of statistics has."""
 _MOST_OPERATIONS: Final = 100
+GenerationStatus = Literal["building", "ready", "active", "retired", "verifying"]
+
+
+class TaskCountsResponse(TypedDict):
+    """How many tasks there are."""
+
+    states: Annotated[dict[str, int], Meta(description="State → number of tasks.")]
+    operations: Annotated[dict[str, dict[str, int]], Meta(description="State → operation → number of tasks.")]
+
+
+class PercentilesResponse(TypedDict):
+    """The median, and what one task in twenty exceeds."""
+
+    p50: float
+    p95: float
+
+
+class OperationTimesResponse(TypedDict):
+    """How long the tasks of an operation took that ended."""
+
+    name: str
+    ended: int
+    failed: int
+    waited_seconds: PercentilesResponse
+    ran_seconds: Annotated[PercentilesResponse | None, Meta(description="Null if none of them was started.")]
+
+
+class StatisticsResponse(TypedDict):
+    """What happened in a span of time, step by step."""
+
+    since: Time
+    until: Time
+    step_seconds: float
+    times: Annotated[list[Time], Meta(description="When each step begins.")]
+    accepted: list[int]
+    ended: Annotated[dict[str, list[int]], Meta(description="State → numbers, of states in which any ended.")]
+    waiting: Annotated[list[int], Meta(description="How many waited when the step ended.")]
+    running: Annotated[list[int], Meta(description="How many ran, or were between two attempts, when the step ended.")]
+    operations: list[OperationTimesResponse]
+
+
+class PartitionLagResponse(TypedDict):
+    """How far a partition of the log is projected."""
+
+    partition: int
+    next_offset: int
+    end: int | None
+    lag: int | None
+
+
+class GenerationResponse(TypedDict):
+    """A copy of the read model."""
+
+    generation: int
+    status: GenerationStatus
+    percent: Annotated[float | None, Meta(description="How far its rebuild is.")]
+    created_at: Time
+    activated_at: Time | None
+    verified_at: Annotated[Time | None, Meta(description="When it was last compared with the log.")]
+
+
+class ReadModelResponse(TypedDict):
+    """How far the read model can be trusted."""
+
+    partitions: list[PartitionLagResponse]
+    generations: list[GenerationResponse]
+    dead_letters: Annotated[int, Meta(description="How many there are.")]
+
+
+class DeadLetterResponse(TypedDict):
+    """A record of the log that is no event."""
+
+    position: Annotated[str, Meta(description="PARTITION:OFFSET")]
+    time: Time
+    reason: str
+    published: Annotated[bool, Meta(description="Whether the dead-letter topic has it already.")]
 
 
 @router.get("/task-counts/")
@@ -27,12 +105,11 @@ async def count_tasks(call: Authenticated) -> Response:
     await call.at_least_positions()
     async with call.service.connection() as connection:
         found = await statistics.counts(connection)
-    return json(
-        {
-            "states": {WORDS[state]: sum(by_operation.values()) for state, by_operation in found.items()},
-            "operations": {WORDS[state]: by_operation for state, by_operation in found.items() if by_operation},
-        }
-    )
+    counts: TaskCountsResponse = {
+        "states": {WORDS[state]: sum(by_operation.values()) for state, by_operation in found.items()},
+        "operations": {WORDS[state]: by_operation for state, by_operation in found.items() if by_operation},
+    }
+    return json(counts)
 
 
 @router.get("/statistics/")
@@ -47,19 +124,18 @@ async def read_statistics(call: Authenticated, minutes: Annotated[int, Query(ge=
     async with call.service.connection() as connection:
         found = await statistics.changes(connection, since=since, step=step, steps=STEPS)
         durations = await statistics.durations(connection, since=since, most=_MOST_OPERATIONS)
-    return json(
-        {
-            "since": instant(since),
-            "until": instant(until),
-            "step_seconds": step.total_seconds(),
-            "times": [instant(time) for time in found.times],
-            "accepted": found.accepted,
-            "ended": {WORDS[state]: series for state, series in found.ended.items()},
-            "waiting": found.waiting,
-            "running": found.running,
-            "operations": [_durations(each) for each in durations],
-        }
-    )
+    series: StatisticsResponse = {
+        "since": instant(since),
+        "until": instant(until),
+        "step_seconds": step.total_seconds(),
+        "times": [instant(time) for time in found.times],
+        "accepted": found.accepted,
+        "ended": {WORDS[state]: series for state, series in found.ended.items()},
+        "waiting": found.waiting,
+        "running": found.running,
+        "operations": [_durations(each) for each in durations],
+    }
+    return json(series)
 
 
 @router.get("/read-model/")
@@ -77,21 +153,20 @@ async def read_read_model(call: Authenticated) -> Response:
         shown = await queries.positions(connection)
         generations = await trust.generations(connection)
         _, dead = await trust.dead_letters(connection, limit=0, offset=0)
-    return json(
-        {
-            "partitions": [
-                {
-                    "partition": partition,
-                    "next_offset": offset,
-                    "end": None if ends is None else ends.get(partition, 0),
-                    "lag": None if ends is None else max(0, ends.get(partition, 0) - offset),
-                }
-                for partition, offset in sorted(shown.items())
-            ],
-            "generations": [_generation(each) for each in generations],
-            "dead_letters": dead,
-        }
-    )
+    told: ReadModelResponse = {
+        "partitions": [
+            {
+                "partition": partition,
+                "next_offset": offset,
+                "end": None if ends is None else ends.get(partition, 0),
+                "lag": None if ends is None else max(0, ends.get(partition, 0) - offset),
+            }
+            for partition, offset in sorted(shown.items())
+        ],
+        "generations": [_generation(each) for each in generations],
+        "dead_letters": dead,
+    }
+    return json(told)
 
 
 @router.get("/dead-letters/")
@@ -100,7 +175,7 @@ async def list_dead_letters(call: Authenticated, request: Request) -> Response:
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:
         rows, total = await trust.dead_letters(connection, limit=limit, offset=offset)
-    results = [
+    results: list[DeadLetterResponse] = [
         {
             "position": str(Position(row.partition, row.offset)),
             "time": instant(row.time),
@@ -112,7 +187,7 @@ async def list_dead_letters(call: Authenticated, request: Request) -> Response:
     return json(page_of(request, total, results))
 
 
-def _durations(row: statistics.Durations) -> dict[str, Any]:
+def _durations(row: statistics.Durations) -> OperationTimesResponse:
     return {
         "name": row.operation,
         "ended": row.ended,
@@ -122,14 +197,14 @@ def _durations(row: statistics.Durations) -> dict[str, Any]:
     }
 
 
-def _percentiles(pair: tuple[float, float]) -> dict[str, float]:
+def _percentiles(pair: tuple[float, float]) -> PercentilesResponse:
     return {"p50": round(pair[0], 3), "p95": round(pair[1], 3)}
 
 
-def _generation(row: trust.GenerationRow) -> dict[str, Any]:
+def _generation(row: trust.GenerationRow) -> GenerationResponse:
     return {
         "generation": row.number,
-        "status": row.status,
+        "status": cast("GenerationStatus", row.status),  # as `trust` tells it
         "percent": None if row.percent is None else round(row.percent, 1),
         "created_at": instant(row.created_at),
         "activated_at": instant(row.activated_at),

@@ -1,19 +1,90 @@
 """Subscriptions in the JSON of the v3 dialect. Pure."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Final, Literal, TypedDict, cast, get_args
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 from pulp_events.cursor import Cursor
 from pulp_events.task import Position
-from pulp_events.webhook import Webhook
+from pulp_events.webhook import Webhook, WebhookState
 from pulp_projections.times import moment
 from pulp_projections.webhooks.reading import Delivery, ParkedTask, WebhookProgress
 
 from pulp_api.respond import instant
+from pulp_api.v3.answers import Time
 from pulp_api.v3.references import Kind, user_href
 from pulp_api.v3.tasks import href_of
+
+DeliveryOutcome = Literal["delivered", "retried", "parked", "given-up", "pending", "failed"]
+OUTCOMES: Final[tuple[str, ...]] = get_args(DeliveryOutcome)
+
+
+class SubscriptionResponse(TypedDict):
+    """A subscription; how far it is, is null until the first delivery."""
+
+    pulp_href: str
+    prn: str
+    pulp_created: Time
+    pulp_last_updated: Time
+    name: str
+    url: str
+    filter: Annotated[
+        dict[str, list[str]], Meta(description="Which events are wanted, by field; a field that is left out: any.")
+    ]
+    state: WebhookState
+    reason: Annotated[str | None, Meta(description="Why it is parked.")]
+    created_by: str | None
+    updated_by: str | None
+    version: int
+    previous_secret_until: Annotated[Time | None, Meta(description="How long the secret before signs as well.")]
+    cursor: Annotated[str | None, Meta(description="What comes before it is settled.")]
+    delivered: Annotated[int | None, Meta(description="How many events, repeated ones included.")]
+    failures_in_a_row: Annotated[int | None, Meta(description="Of the endpoint.")]
+    next_attempt: Time | None
+    parked_tasks: Annotated[int | None, Meta(description="Tasks whose events wait for a redelivery.")]
+    last_success: Time | None
+    last_failure: Time | None
+    last_error: str | None
+
+
+class ParkedTaskResponse(TypedDict):
+    """A task whose events wait for a redelivery."""
+
+    task: str
+    position: str
+    error: str | None
+    parked_at: Time
+
+
+class SingleSubscriptionResponse(SubscriptionResponse):
+    """A subscription, and what it could not deliver."""
+
+    parked: list[ParkedTaskResponse]
+
+
+class SubscriptionSecretResponse(SubscriptionResponse):
+    """A subscription with its new secret."""
+
+    secret: Annotated[str, Meta(description="Nothing shows it again.")]
+
+
+class DeliveryResponse(TypedDict):
+    """A row of the delivery log."""
+
+    event_id: Annotated[str, Meta(description="The `webhook-id` of the request.")]
+    event_type: str
+    position: str | None
+    task: str | None
+    outcome: DeliveryOutcome
+    attempts: int
+    status: Annotated[int | None, Meta(description="Of HTTP, of the last answer.")]
+    error: str | None
+    took_ms: int | None
+    first_at: Time
+    last_at: Time
+    next_attempt: Time | None
 
 
 def subscription_href(subscription_id: UUID) -> str:
@@ -21,9 +92,10 @@ def subscription_href(subscription_id: UUID) -> str:
     return Kind.SUBSCRIPTION.href(subscription_id)
 
 
-def subscription_shape(webhook: Webhook, progress: WebhookProgress | None, partitions: int) -> dict[str, Any]:
+def subscription_shape(webhook: Webhook, progress: WebhookProgress | None, partitions: int) -> SubscriptionResponse:
     """What a user sees of an own subscription. Never a secret."""
-    shown = {
+    place = None if progress is None else Cursor(progress.topic_id, tuple(progress.offsets(partitions)))
+    return {
         "pulp_href": subscription_href(webhook.subscription_id),
         "prn": Kind.SUBSCRIPTION.prn(webhook.subscription_id),
         "pulp_created": instant(moment(webhook.created_at_ms)),
@@ -37,30 +109,18 @@ def subscription_shape(webhook: Webhook, progress: WebhookProgress | None, parti
         "updated_by": user_href(webhook.updated_by),
         "version": webhook.version,
         "previous_secret_until": instant(webhook.previous_until),
+        "cursor": None if place is None else str(place),
+        "delivered": None if progress is None else progress.delivered,
+        "failures_in_a_row": None if progress is None else progress.failures,
+        "next_attempt": None if progress is None else instant(progress.retry_at),
+        "parked_tasks": None if progress is None else progress.parked_tasks,
+        "last_success": None if progress is None else instant(progress.last_success_at),
+        "last_failure": None if progress is None else instant(progress.last_failure_at),
+        "last_error": None if progress is None else progress.last_error,
     }
-    if progress is None:
-        return {**shown, **dict.fromkeys(_PROGRESS)}
-    place = Cursor(progress.topic_id, tuple(progress.offsets(partitions)))
-    values = (
-        str(place),
-        progress.delivered,
-        progress.failures,
-        instant(progress.retry_at),
-        progress.parked_tasks,
-        instant(progress.last_success_at),
-        instant(progress.last_failure_at),
-        progress.last_error,
-    )
-    return {**shown, **dict(zip(_PROGRESS, values, strict=True))}
 
 
-_PROGRESS = (
-    *("cursor", "delivered", "failures_in_a_row", "next_attempt", "parked_tasks"),
-    *("last_success", "last_failure", "last_error"),
-)
-
-
-def delivery_shape(delivery: Delivery) -> dict[str, Any]:
+def delivery_shape(delivery: Delivery) -> DeliveryResponse:
     """A row of the delivery log; a test has neither position nor task."""
     is_test = delivery.partition is None or delivery.offset is None
     return {
@@ -68,7 +128,7 @@ def delivery_shape(delivery: Delivery) -> dict[str, Any]:
         "event_type": delivery.event_type,
         "position": None if is_test else str(Position(delivery.partition or 0, delivery.offset or 0)),
         "task": None if delivery.task_id is None else href_of(delivery.task_id),
-        "outcome": delivery.outcome,
+        "outcome": cast("DeliveryOutcome", delivery.outcome),  # as the deliverer writes it
         "attempts": delivery.attempts,
         "status": delivery.status,
         "error": delivery.error,
@@ -79,7 +139,7 @@ def delivery_shape(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def parked_shapes(tasks: Sequence[ParkedTask]) -> list[dict[str, Any]]:
+def parked_shapes(tasks: Sequence[ParkedTask]) -> list[ParkedTaskResponse]:
     """The tasks whose events wait for a redelivery."""
     return [
         {

@@ -1,7 +1,7 @@
 """Subscriptions (webhooks) in the v3 dialect. Not in Pulp 3."""
 
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -27,11 +27,19 @@ from pulp_api.v3.declared_filters import DeclaredFilters, column
 from pulp_api.v3.dialect import ROOT, FieldErrors
 from pulp_api.v3.paging import limit_and_offset, page_of
 from pulp_api.v3.parameters import TEXT, QueryParameter, controls
-from pulp_api.v3.subscription_shapes import delivery_shape, parked_shapes, subscription_href, subscription_shape
+from pulp_api.v3.subscription_shapes import (
+    OUTCOMES,
+    SingleSubscriptionResponse,
+    SubscriptionResponse,
+    SubscriptionSecretResponse,
+    delivery_shape,
+    parked_shapes,
+    subscription_href,
+    subscription_shape,
+)
 
 router = APIRouter(prefix=ROOT)
 T = TypeVar("T", bound=Struct)
-OUTCOMES: Final = ("delivered", "retried", "parked", "given-up", "pending", "failed")
 SUBSCRIPTION_FILTERS: Final = DeclaredFilters(
     controls("limit offset"), column("name", "s.name", "exact contains"), column("state", "s.state", "exact in")
 )
@@ -75,7 +83,8 @@ async def read_subscription(call: Authenticated, subscription_id: str) -> Respon
     shown = await _shown(call, found)
     async with call.service.connection() as connection:  # later than the count, so that it is not shorter
         parked = await reading.parked_tasks(connection, found.subscription_id, most=_MOST_PARKED)
-    return json({**shown, "parked": parked_shapes(parked)})
+    single: SingleSubscriptionResponse = {**shown, "parked": parked_shapes(parked)}
+    return json(single)
 
 
 @router.delete("/subscriptions/{subscription_id}/")
@@ -157,11 +166,11 @@ async def _admit(call: AuthenticatedCall) -> None:
 
 
 async def _with_secret(call: AuthenticatedCall, made: MadeSubscription, status: int) -> Response:
-    shown = {**await _shown(call, made.webhook), "secret": made.secret}
+    shown: SubscriptionSecretResponse = {**await _shown(call, made.webhook), "secret": made.secret}
     return json(shown, status, {"Location": subscription_href(made.webhook.subscription_id), **_NO_STORE})
 
 
-async def _shown(call: AuthenticatedCall, webhook: Webhook) -> dict[str, Any]:
+async def _shown(call: AuthenticatedCall, webhook: Webhook) -> SubscriptionResponse:
     async with call.service.connection() as connection:
         progress = await reading.progress_of(connection, [webhook.subscription_id])
     return subscription_shape(webhook, progress.get(webhook.subscription_id), await _partitions(call))
