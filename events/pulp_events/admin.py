@@ -27,6 +27,7 @@ EVENTS_SETTINGS: Final[Mapping[str, str]] = {
     "max.message.bytes": "1048588",
 }
 """Records are kept for ever, with the broker's times. The other topics use the same, but for that of states."""
+_KNOWN_S: Final = 0.02
 COMPACTED: Final[Mapping[str, str]] = {"cleanup.policy": "compact"}
 """In the topic of states the last record of each key is kept for ever."""
 
@@ -101,6 +102,7 @@ def create_topics(
         request_timeout=timeout_s,
     )
     created = [name for name, future in futures.items() if _is_created(connection, future, timeout_s)]
+    _wait_until_known(connection, created, timeout_s)
     if topics.events not in created:
         found = describe(connection, topics.events, timeout_s=timeout_s)
         if found.partitions != partitions:
@@ -109,6 +111,23 @@ def create_topics(
                 " the count is fixed when a topic is made"
             )
     return created
+
+
+def _wait_until_known(connection: Connection, names: Collection[str], timeout_s: float) -> None:
+    """The controller has created the topics; brokers hear of it a moment later, and know no such topic until then."""
+    deadline_s = time.monotonic() + timeout_s
+    for name in names:
+        while True:
+            try:
+                describe(connection, name, timeout_s=timeout_s)
+            except TopicNotFound:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(_KNOWN_S)
+            except LogRefused:  # who may create a topic need not be allowed to see it
+                break
+            else:
+                break
 
 
 def ping(servers: Servers, *, timeout_s: float = 10.0) -> None:
