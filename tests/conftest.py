@@ -104,6 +104,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a browser come last: its driver occupies the event loop of the main thread until the end."""
+    items.sort(key=lambda item: item.path.is_relative_to(Path(__file__).parent / "web"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     left_out = config.stash.get(_LEFT_OUT, [])
     if left_out:

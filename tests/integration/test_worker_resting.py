@@ -8,6 +8,7 @@ from typing import LiteralString
 import pytest
 from psycopg import AsyncConnection
 from pulp_events.topics import Topics
+from pulp_projections.channels import DISPATCH, WORKERS
 
 from tests.support.backends import Backend
 from tests.support.pipeline import LIMIT_S, Pipeline, pipeline
@@ -28,7 +29,9 @@ async def until(connection: AsyncConnection, query: LiteralString, expected: obj
 
 
 async def let_rest(connection: AsyncConnection, name: str) -> None:
+    """As the dispatcher does it, which has to hear that it was done in its name: else it would look a second later."""
     await connection.execute("update workers set resting = true where name = %s", [name])
+    await connection.execute("select pg_notify(%s, %s)", [DISPATCH, WORKERS])
     await until(connection, "select listening from workers where name = 'w1'", False)
     await until(connection, WATCHING, 0)
 
