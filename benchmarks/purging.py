@@ -98,8 +98,9 @@ async def _ended(asking: Client, purge_id: UUID, purged: int) -> set[int]:
         while (task := await _get(asking, f"{_TASKS}{purge_id}/"))["state"] not in ("completed", "failed", "canceled"):
             left |= {report["items_left"] for report in task["progress"].values()}
             await asyncio.sleep(_PAUSE_S)
-    if (task["state"], task["result"]) != ("completed", {"purged": purged}):
-        raise RuntimeError(f"the purge of {purged} tasks ended so: {task['state']}, {task['result']}, {task['error']}")
+    done = {report["code"]: report["done"] for report in task["progress_reports"]}
+    if (task["state"], done.get("purge.tasks.total")) != ("completed", purged):
+        raise RuntimeError(f"the purge of {purged} tasks ended so: {task['state']}, {done}, {task['error']}")
     return left
 
 
