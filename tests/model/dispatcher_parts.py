@@ -145,14 +145,14 @@ def dispatcher_parts(doors: Doors) -> Iterator[None]:
             dispatcher,
             connect=connect,
             Notices=SimpleNamespace(open=listen),
-            PostgresTables=lambda _, holder: SimulatedTables(doors, holder),
+            PostgresTables=lambda _, holder, **_tracing: SimulatedTables(doors, holder),
             renew=renew,
             resign=resign,
             uuid4=doors.new_id,
         ),
         patch.object(dispatch, "uuid4", doors.new_id),
         patch.object(dispatch, "Fleet", lambda: Fleet(_KEPT_AWAKE)),
-        patch.object(fleet, "_QUIET_LOOKS", 1),
+        patch.object(fleet, "_SPARE_LOOKS", 2),
         patch.object(elected, "_PAGE", _PAGE),
     ):
         yield
