@@ -164,6 +164,6 @@ async def test_a_cancel_that_races_with_the_end_is_answered_by_what_came_first(
     for turns in range(0, 120, 8):
         task_id, answer = await race(turns)
         history = (await api.client.get(f"{V3}/tasks/{task_id}/history/")).json()["results"]
-        effects = [entry["effect"] for entry in history if entry["type"].endswith("cancel-requested.v1")]
+        effects = [entry["effect"] for entry in history if ".cancel-requested." in entry["type"]]
         assert answer.json()["state"] == "completed"  # in both orders: the task had ended before it was told
         assert (answer.status_code, effects) in [(200, ["applied"]), (409, ["final"]), (409, [])], turns
