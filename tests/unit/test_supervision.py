@@ -226,3 +226,17 @@ def test_a_start_that_fails_is_tried_until_it_succeeds(
 
 def test_the_tail_of_a_log_that_is_not_there(tmp_path: Path) -> None:
     assert tail(tmp_path / "nothing.log") == "(no output)"
+
+
+def test_the_tail_of_a_log_tells_the_cause_and_not_the_frames_of_its_stack_trace(tmp_path: Path) -> None:
+    log = tmp_path / "kafka-1.log"
+    frames = "".join(f"\tat kafka.raft.KafkaRaftLog{line}.createLog(KafkaRaftLog.java:{line})\n" for line in range(30))
+    log.write_text(
+        "ERROR Exiting Kafka\njava.lang.RuntimeException: cannot start\n"
+        f"{frames}Caused by: java.io.IOException: No space left on device\n{frames}\t... 7 more\n"
+    )
+    assert tail(log).splitlines() == [
+        "ERROR Exiting Kafka",
+        "java.lang.RuntimeException: cannot start",
+        "Caused by: java.io.IOException: No space left on device",
+    ]

@@ -1,6 +1,7 @@
 """Child processes that end with their parent, and the identity by which one is found again."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ _LAUNCH: Final = Path(__file__).with_name("launch.py")
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 _SAME_S: Final = 0.05
+_JAVA_FRAME: Final = re.compile(r"\s+(at \S+\(|\.\.\. \d+ more)")
 
 
 class Identity(NamedTuple):
@@ -150,11 +152,12 @@ def end_leftover(identity: Identity, timeout_s: float = 10.0) -> bool:
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a log, for an error message."""
+    """The last lines of a log without the frames of Java's stack traces, which would hide their causes."""
     try:
         with os.fdopen(open_file(log, os.O_RDONLY), "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - 16_384))
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 65_536))
             text = file.read().decode(errors="replace")
     except (OSError, NotOurs):
         return "(no output)"
-    return "\n".join(text.splitlines()[-lines:]) or "(no output)"
+    told = [line for line in text.splitlines() if not _JAVA_FRAME.match(line)]
+    return "\n".join(told[-lines:]) or "(no output)"
