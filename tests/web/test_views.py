@@ -159,6 +159,7 @@ def test_the_keyboard_is_enough(visit: Visit, site: Site) -> None:
     site.until(ids[-1], "accepted")
     visitor = visit()
     page = visitor.log_in()
+    expect(page.get_by_role("combobox", name="Search tasks")).to_be_visible()
     page.keyboard.press("/")
     page.keyboard.type(f"tags={tag}")
     expect(page.locator(".row:not(.row-head)")).to_have_count(2)

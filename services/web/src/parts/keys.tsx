@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { Dialog } from "./dialog";
 
 export const keysAreShown = signal(false);
@@ -24,7 +24,8 @@ const handlers = new Map<string, Handler[]>();
 
 /** Handle keys while the component is shown. They do nothing while someone types or a dialog is open. */
 export function useKeys(own: Record<string, Handler>): void {
-  useEffect(() => {
+  // Before the paint: whoever sees the component can use its keys.
+  useLayoutEffect(() => {
     for (const [key, handler] of Object.entries(own)) handlers.set(key, [...(handlers.get(key) ?? []), handler]);
     return () => {
       for (const [key, handler] of Object.entries(own)) {
@@ -57,7 +58,7 @@ function isTyping(target: EventTarget | null): boolean {
 
 /** Listens for keys, and shows the help. */
 export function Keys(): JSX.Element | null {
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.addEventListener("keydown", onKey);
     return () => document.removeEventListener("keydown", onKey);
   }, []);
