@@ -45,8 +45,14 @@ class Measured:
     async def until(self, task_id: str, *states: str) -> None:
         """Returns when the task is in one of the states."""
         async with asyncio.timeout(LIMIT_S):
-            while (await self.client.get(f"{V3}/tasks/{task_id}/")).json()["state"] not in states:  # noqa: ASYNC110  # nothing announces it
+            while await self._state(task_id) not in states:  # noqa: ASYNC110  # nothing announces it
                 await asyncio.sleep(0.05)
+
+    async def _state(self, task_id: str) -> str | None:
+        """None while the projection is behind the log, which the API tells with 503."""
+        answer = await self.client.get(f"{V3}/tasks/{task_id}/")
+        assert answer.status_code in (200, 503), answer.text
+        return cast(str, answer.json()["state"]) if answer.status_code == 200 else None
 
     async def queue(self) -> dict[str, Any]:
         """The queue as the API tells it."""
