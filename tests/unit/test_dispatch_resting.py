@@ -31,15 +31,36 @@ def take_one(fleet: Fleet) -> str | None:
 
 
 def test_in_a_small_installation_nobody_rests() -> None:
-    assert rested(fleet_of(16)) == []
+    assert rested(fleet_of(32)) == []
 
 
-def test_of_many_that_have_nothing_to_do_sixteen_stay_awake_and_take_what_comes() -> None:
+def test_of_many_that_have_nothing_to_do_32_stay_awake_and_take_what_comes() -> None:
     fleet = fleet_of(128)
-    assert len(set(rested(fleet))) == 112
-    taken = [take_one(fleet) for _ in range(17)]
-    assert len(set(taken[:16])) == 16
-    assert taken[16] is None
+    assert len(set(rested(fleet))) == 96
+    taken = [take_one(fleet) for _ in range(33)]
+    assert len(set(taken[:32])) == 32
+    assert taken[32] is None
+
+
+def test_more_are_woken_before_the_last_one_is_busy() -> None:
+    fleet = fleet_of(128)
+    tired = rested(fleet)
+    for _ in range(23):
+        take_one(fleet)
+    assert fleet.wake() == []
+    take_one(fleet)
+    first = fleet.wake()
+    assert len(set(first)) == 32
+    assert set(first) < set(tired)
+    assert fleet.wake() == []  # those are on their way
+    for each in first:
+        fleet.put(each, USUAL, 1)
+    assert [take_one(fleet) is None for _ in range(32)] == [False] * 32
+    second = fleet.wake()
+    assert len(set(first + second)) == 64
+    for _ in range(8):
+        take_one(fleet)
+    assert sorted(first + second + fleet.wake()) == sorted(tired)  # nobody is free: all are needed
 
 
 def test_nobody_rests_soon_after_all_were_needed() -> None:
@@ -74,7 +95,7 @@ def test_those_that_few_tasks_in_turn_do_not_need_rest() -> None:
 
 
 def test_those_that_had_no_task_for_longest_rest_first() -> None:
-    fleet = fleet_of(18)
+    fleet = fleet_of(18, kept_awake=16)
     for _ in range(17):
         one = take_one(fleet)
         assert one is not None

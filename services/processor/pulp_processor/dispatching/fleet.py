@@ -7,9 +7,11 @@ from typing import Final, NamedTuple
 
 from pulp_processor.dispatching.waiting import Offer
 
-KEPT_AWAKE: Final = 16
+KEPT_AWAKE: Final = 32
 """Workers of a profile with a free slot that listen. The others rest: a notification of Postgres, for whomever it is,
-costs time for every connection that listens."""
+costs time for every connection that listens. A worker that rests hears of a task with its next heartbeat alone."""
+_AHEAD: Final = 4
+"""As many more are woken as soon as no more than this part of those are free: tasks that come meanwhile find a slot."""
 _SPARE_LOOKS: Final = 6
 """A worker rests only where more workers than those were free at each of so many looks."""
 _STALE: Final = 4
@@ -39,6 +41,8 @@ class LiveWorker:
     """Slots in use. More than `slots` where a worker came back with fewer of them."""
     rests: bool = False
     """It takes nothing, but can be woken."""
+    is_free: bool = field(default=False, repr=False)
+    """It takes something."""
     since: int = 0
     """When its slots last changed, as a count of such changes in the fleet."""
     version: int = field(default=0, repr=False)
@@ -61,6 +65,9 @@ class Fleet:
         self._kept_awake = kept_awake
         self._workers: dict[str, LiveWorker] = {}
         self._resting: defaultdict[Profile, set[str]] = defaultdict(set)
+        self._woken: defaultdict[Profile, set[str]] = defaultdict(set)
+        """Those that were woken and do not take anything yet."""
+        self._free_workers: Counter[Profile] = Counter()
         self._taken: defaultdict[str, int] = defaultdict(int)
         self._free: dict[Profile, list[_Entry]] = {}
         self._spare: defaultdict[Profile, deque[int]] = defaultdict(lambda: deque(maxlen=_SPARE_LOOKS))
@@ -89,7 +96,9 @@ class Fleet:
         if worker is not None:
             worker.version += 1
             self._slots -= worker.slots
+            self._free_workers[worker.profile] -= worker.is_free
             self._resting[worker.profile].discard(instance)
+            self._woken[worker.profile].discard(instance)
 
     def least_busy(self, offer: Offer) -> LiveWorker | None:
         """A live worker with a free slot that can run such a task: the one with the smallest share of slots in use."""
@@ -108,11 +117,10 @@ class Fleet:
         once gets no more of them than others: whether a worker is needed is told by how many are free, not by when it
         had its last task.
         """
-        free = Counter(w.profile for w in self._workers.values() if not w.rests and w.taken < w.slots)
         tired: list[LiveWorker] = []
         for profile in self._free:
             looks = self._spare[profile]
-            looks.append(free[profile])
+            looks.append(self._free_workers[profile])
             count = min(looks) - self._kept_awake if len(looks) == _SPARE_LOOKS else 0
             if count > 0:
                 idle = (w for w in self._workers.values() if w.profile == profile and not w.taken and not w.rests)
@@ -124,12 +132,15 @@ class Fleet:
         return [worker.instance for worker in tired]
 
     def wake(self) -> list[str]:
-        """The workers to wake: they rest although nobody else of their profile has a free slot. Each is told once."""
+        """The workers to wake, each of which is told once: all where nobody else of their profile has a free slot, some
+        where few have."""
         found: list[str] = []
         for profile, resting in self._resting.items():
-            if resting and self._first_free(profile) is None:
-                found.extend(resting)
-                resting.clear()
+            free = self._free_workers[profile]
+            if not free or (free <= self._kept_awake // _AHEAD and not self._woken[profile]):
+                some = [resting.pop() for _ in range(min(len(resting), self._kept_awake if free else len(resting)))]
+                self._woken[profile].update(some)
+                found.extend(some)
         return found
 
     def take(self, instance: str) -> None:
@@ -159,7 +170,10 @@ class Fleet:
         worker.version += 1
         self._count += 1
         worker.since = self._count
-        if worker.taken < worker.slots and not worker.rests:
+        is_free = worker.taken < worker.slots and not worker.rests
+        self._free_workers[worker.profile] += is_free - worker.is_free
+        worker.is_free = is_free
+        if is_free:
             entries = self._free[worker.profile]
             if len(entries) > _STALE * len(self._workers) + _FEW:
                 entries[:] = [entry for entry in entries if entry[2] == entry[3].version]
