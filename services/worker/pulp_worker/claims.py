@@ -14,7 +14,7 @@ from pulp_events.retries import Attempts
 from pulp_events.task import State
 from pulp_projections.channels import KNOWN, worker_channel
 from pulp_projections.notices import Notices
-from pulp_projections.plans import BY_KEYS, KeptPlans
+from pulp_projections.plans import BY_KEYS
 from pulp_projections.sql import load, uuid_array
 
 from pulp_worker.connection import Connection
@@ -100,7 +100,6 @@ class Claims:
         self._settings = settings
         self._connection = connection
         self._notices: Notices | None = None
-        self._plans, self._watching_plans = KeptPlans(), KeptPlans()
         self._must_look = self._has_news = False
         self._is_awake = asyncio.Event()
         self._is_awake.set()
@@ -163,8 +162,7 @@ class Claims:
         async with self._watching() as notices:
             try:
                 async with asyncio.timeout(self._settings.lease_s):
-                    await self._watching_plans.renew(notices.connection)
-                    cursor = await notices.connection.execute(_SQL["look"], values)
+                    cursor = await notices.connection.execute(_SQL["look"], values, prepare=True)
                     [(text,)] = await cursor.fetchall()
             except TimeoutError as error:
                 raise psycopg.OperationalError("Postgres did not answer in time") from error
@@ -180,9 +178,8 @@ class Claims:
         """End the claims of tasks that are final in the read model; the attempts of the others. It may be repeated."""
         kept: set[UUID] = set()
         async with self._connection.use(self._limit_s) as connection:
-            await self._plans.renew(connection)
             for some in _batches(claims):
-                cursor = await connection.execute(_SQL["end"], _ids(some))
+                cursor = await connection.execute(_SQL["end"], _ids(some), prepare=True)
                 [(others, _)] = await cursor.fetchall()
                 kept.update(others)
         return frozenset(kept)
@@ -193,9 +190,8 @@ class Claims:
         It may be repeated.
         """
         async with self._connection.use(self._limit_s) as connection:
-            await self._plans.renew(connection)
             for some in _batches(claims):
-                await connection.execute(_SQL["release"], _ids(some))
+                await connection.execute(_SQL["release"], _ids(some), prepare=True)
 
     async def release_others(self, instance_id: UUID, known: Collection[Claim]) -> None:
         """Release what is assigned to this process without its knowledge, so that others may run it."""

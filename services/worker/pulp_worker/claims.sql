@@ -1,7 +1,8 @@
 -- look --
 -- In JSON: the server's timeline, the projection's positions, how some claims stand, and what is assigned to this worker
--- in holds that it does not know. All from one moment. Rows are found by keys: of arrays, for a join alone may read all of a
--- table, and by way of this worker's holds.
+-- in holds that it does not know. All from one moment.
+-- `limit` and `offset` keep each lateral query a look-up by key: the planner may turn a join into a read of all of a table,
+-- since its statistics are from when the queue was empty. So a plan is good for as long as its connection.
 with known as (
     select * from unnest(%(task_ids)s::uuid[], %(attempt_ids)s::uuid[], %(attempts)s::int[]) as k (task_id, attempt_id, attempt)
 ), known_now as (
@@ -9,17 +10,18 @@ with known as (
            c.attempt_id is not null and c.released_at is null as is_held,
            t.attempt >= k.attempt and t.attempt_id is distinct from k.attempt_id as is_past
       from known k
-      join tasks t on t.task_id = k.task_id and t.task_id = any (%(task_ids)s::uuid[])
-      left join claims c on c.attempt_id = k.attempt_id and c.attempt_id = any (%(attempt_ids)s::uuid[])
-), assigned as materialized (  -- else the holds and claims of all would be read, in the order of what is answered
+     cross join lateral (select state, attempt, attempt_id from tasks where task_id = k.task_id limit 1) t
+      left join lateral (select attempt_id, released_at from claims where attempt_id = k.attempt_id limit 1) c on true
+), assigned as (
     select c.*, t.operation, t.arguments, t.correlation_id, t.exclusive_resources, t.retry, t.failed_attempts,
            t.accepted_at + make_interval(secs => t.deadline_seconds) as deadline,
            array(select resource from unnest(t.exclusive_resources || t.shared_resources) as r (resource)
                   group by resource order by resource collate "C") as resources
-      from holds h
-      join claims c on c.hold_id = h.hold_id and c.released_at is null
-      join tasks t using (task_id)
-     where h.worker = %(worker)s and h.instance_id = %(instance_id)s and h.hold_id <> all (%(hold_ids)s::uuid[])
+      from (select hold_id from holds
+             where worker = %(worker)s and instance_id = %(instance_id)s and hold_id <> all (%(hold_ids)s::uuid[])
+            offset 0) h
+     cross join lateral (select * from claims where hold_id = h.hold_id and released_at is null offset 0) c
+     cross join lateral (select * from tasks where task_id = c.task_id limit 1) t
 )
 select json_build_array(
            timeline(),
@@ -37,9 +39,9 @@ select json_build_array(
 with ending as (
     select * from unnest(%(task_ids)s::uuid[], %(attempt_ids)s::uuid[]) as e (task_id, attempt_id)
 ), final as (
-    select e.attempt_id from ending e join tasks t using (task_id)
-     where t.task_id = any (%(task_ids)s::uuid[])
-       and is_final(t.state)  -- a list of the final states would have the index by state read
+    select e.attempt_id from ending e
+     cross join lateral (select state from tasks where task_id = e.task_id limit 1) t  -- by key, as above
+     where is_final(t.state)
 ), gone as (
     delete from claims where attempt_id = any (array(select attempt_id from final)) returning hold_id
 )

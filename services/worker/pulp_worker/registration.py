@@ -105,7 +105,7 @@ class Registration:
         """Renew the lease; the database's timeline, or None if this instance is not the registered one any more."""
         async with self._connection.use() as connection:
             asked_s = time.time()
-            cursor = await connection.execute(_SQL["heartbeat"], self._me())
+            cursor = await connection.execute(_SQL["heartbeat"], self._me(), prepare=True)
             row = await cursor.fetchone()
         if row is None:
             return None
