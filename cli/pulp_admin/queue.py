@@ -12,7 +12,7 @@ from pulp_admin.app import App, with_app
 from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.options import RESOURCE
 from pulp_admin.paths import api_path, id_in
-from pulp_admin.why import age, holder_rows, why_lines
+from pulp_admin.why import HIDDEN, age, holder_rows, why_lines
 
 _MOST_RESOURCES: Final = 10
 _MOST_IN_LINE: Final = 20
@@ -72,7 +72,7 @@ def _overview(both: Mapping[str, Any]) -> Iterator[str]:
     if resources:
         yield ""
         yield from table(
-            [[str(row["waiting"]), *_holder(row["held_by"]), row["resource"]] for row in resources],
+            [[str(row["waiting"]), *_holder(row), row["resource"]] for row in resources],
             ("WAITING", "HELD BY", "RESOURCE"),
         )
     more = both["resource_count"] - len(resources)
@@ -92,9 +92,10 @@ def _warning(row: Mapping[str, Any]) -> list[str]:
     return wrap("Warning:  ", f"{tasks} in queue {row['name']}, {what}")
 
 
-def _holder(held_by: Sequence[Mapping[str, Any]]) -> list[str]:
+def _holder(row: Mapping[str, Any]) -> list[str]:
+    held_by: Sequence[Mapping[str, Any]] = row["held_by"]
     if not held_by:
-        return ["-"]
+        return ["others" if row["others"] else "-"]
     more = f" +{len(held_by) - 1}" if len(held_by) > 1 else ""
     return [id_in(held_by[0]["task"]) + more]
 
@@ -104,10 +105,13 @@ def _line(line: Mapping[str, Any]) -> Iterator[str]:
     if line["held_by"]:
         yield ""
         yield from table(list(holder_rows(line["held_by"])), ("HELD BY", "ACCESS", "FOR", "WORKER"))
-    else:
+    elif not line["others"]:
         yield "Held by:   nobody"
+    if line["others"]:
+        yield from wrap("", f"{HIDDEN}.")
     if not line["tasks"]:
-        yield "Waiting:   nobody"
+        if not line["others"]:
+            yield "Waiting:   nobody"
         return
     yield ""
     yield from table(

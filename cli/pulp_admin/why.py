@@ -1,7 +1,7 @@
 """The page of why a task waits. Pure."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from pulp_console.escaping import one_line
 from pulp_console.output import table, wrap
@@ -26,6 +26,10 @@ def why_lines(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+HIDDEN: Final = "Tasks that you may not see hold it, or wait for it"
+"""What is told of others' tasks where each user sees the own ones alone."""
+
+
 def holder_rows(holders: list[Mapping[str, Any]]) -> Iterator[list[str]]:
     """Task, access, for how long, and worker of each that holds a resource."""
     for each in holders:
@@ -46,4 +50,8 @@ def _resource(resource: Mapping[str, Any]) -> list[str]:
     rows += [[str(place), id_in(task), "waits"] for place, task in enumerate(resource["tasks"], 1)]
     if before > len(resource["tasks"]):
         rows.append(["...", f"{before - len(resource['tasks'])} more", ""])
-    return [*lines, *table(rows, ("PLACE", "TASK", "STATE"))] if rows else lines
+    if rows:
+        lines += table(rows, ("PLACE", "TASK", "STATE"))
+    if resource["others"]:
+        lines += wrap("", f"{HIDDEN} as well." if rows else f"{HIDDEN}.")
+    return lines

@@ -184,6 +184,23 @@ PLACE  TASK                                  ACCESS     WAITS  OPERATION
     assert dict(server.asked[-1].params) == {"resource": "repository:zoo", "limit": "2"}
 
 
+def test_tasks_that_the_user_may_not_see_are_not_told_to_be_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hidden = {"held_by": [], "others": True}
+    assert admin(tmp_path, QueueServer(queues=QUEUES[:1], resources=[{**RESOURCES[2], **hidden}]), "queue") == 0
+    assert "\n0        others   repository:bear\n" in capsys.readouterr().out
+    line = {**LINE, **hidden, "waiting": 0, "tasks": []}
+    assert admin(tmp_path, QueueServer(line=line), "queue", "--resource", "repository:zoo") == 0
+    told = "Tasks that you may not see hold it, or wait for it"
+    assert capsys.readouterr().out == f"Resource:  repository:zoo\n{told}.\n"
+    why = {**WHY, "resources": [{**WHY["resources"][0], "others": True}, {**WHY["resources"][1], "others": True}]}
+    assert admin(tmp_path, QueueServer(why=why), "queue", "--task-id", C) == 0
+    shown = capsys.readouterr().out
+    assert f"...    11 more\n{told} as well.\n" in shown
+    assert shown.endswith(f"It needs content_unit:orphans together with others; before it no tasks wait.\n{told}.\n")
+
+
 WHY_PAGE = f"""\
 Why:   Task {A}, which is running, holds
        repository:zoo. Wait for those tasks, or cancel them.
