@@ -168,6 +168,16 @@ async def test_a_folder_that_nobody_may_read_is_removed(tmp_path: Path) -> None:
         nothing_is_left(run)
 
 
+@pytest.mark.parametrize("traceparent", [None, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"])
+async def test_an_operation_can_go_on_with_the_trace_of_its_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, traceparent: str | None
+) -> None:
+    monkeypatch.setenv("TRACEPARENT", "of the worker's own start")
+    async with plain(tmp_path, "has-an-environment", traceparent=traceparent) as run:
+        ended = await run.end()
+    assert json.loads(bytes(ended.result)).get("TRACEPARENT") == traceparent
+
+
 async def test_the_environment_is_what_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PULP_POSTGRES", "PULP_KAFKA", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "OWN_TOKEN"):
         monkeypatch.setenv(name, "secret")

@@ -5,10 +5,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 from pulp_events.events import AttemptFailed, Outcome, Retry
 from pulp_events.topics import Topics
 from pulp_projections.channels import DISPATCH
+from pulp_runtime.telemetry.tracing import TracedTimedLog
 
 from tests.support.backends import Backend
 from tests.support.events import accepted, cancel_requested, finished, started
@@ -19,6 +21,7 @@ from tests.support.reactor_scene import (
     outcome,
     reactor_scene,
 )
+from tests.support.traces import ABOVE, PARENT, TRACE, sent, traced_process
 
 
 @pytest.fixture
@@ -202,3 +205,23 @@ async def test_a_task_past_its_deadline_has_failed_whether_it_runs_or_waits(
     await scene.happens(accepted(waiting, deadline_seconds=30), accepted(other))
     await scene.sql("update generation_1.tasks set accepted_at = now() - %s::interval", [ago])
     assert [outcome(event) for event in await scene.reacts()] == 2 * expected
+
+
+async def test_what_it_appends_is_in_the_trace_of_the_task(scene: Scene) -> None:
+    traced_id, other_id = uuid4(), uuid4()
+    await scene.happens(replace(accepted(traced_id), traceparent=PARENT), cancel_requested(traced_id))
+    await scene.happens(accepted(other_id), cancel_requested(other_id), partition=1)
+    async with traced_process("processor") as (made, spans):
+        log = TracedTimedLog(scene.log, spans, "events")
+        events = await scene.reacts(scene.another_reactor(log=log, is_tracing=True))
+        [span] = await sent(made, spans)
+    assert {event.task_id: event.traceparent for event in events} == {traced_id: PARENT, other_id: None}
+    assert (span.trace_id, span.parent_id, span.attributes["pulp.task.id"]) == (TRACE, ABOVE, str(traced_id))
+    await scene.projected()
+    async with scene.connection.cursor() as cursor:
+        await cursor.execute(
+            "select convert_from(event, 'UTF8')::json ->> 'traceparent' from task_events"
+            " where task_id = %s and type like '%%.finished.%%'",
+            [traced_id],
+        )
+        assert await cursor.fetchall() == [(f"00-{TRACE}-{span.span_id}-01",)]

@@ -21,12 +21,14 @@ from pulp_events.schedule_log import KafkaScheduleLog
 from pulp_events.topics import Topics
 from pulp_processor.scheduling import scheduler as scheduling
 from pulp_processor.scheduling.scheduler import Scheduler
+from pulp_runtime.telemetry.tracing import TracedTimedLog, Tracing
 from pulp_runtime.tick_submission import OpenTickSubmitter, TickSubmitter
 
 from tests.support.backends import Backend
 from tests.support.events import accepted, finished, started
 from tests.support.schedules import OTHER_SCHEDULE, SCHEDULE, changed, created, due, schedule_event
 from tests.support.site import Site, site
+from tests.support.traces import sent, traced_process
 
 PERIOD_S = 3600
 
@@ -115,6 +117,7 @@ class World:
         log: Halting | None = None,
         open_submitter: OpenTickSubmitter | None = None,
         ends_of_tasks: Callable[[], Awaitable[Mapping[int, int]]] | None = None,
+        tracing: Tracing | None = None,
     ) -> Scheduler:
         """One that is not running yet."""
         return Scheduler(
@@ -126,6 +129,7 @@ class World:
             ends_of_tasks or self.api.log.end_offsets,
             grace_s=60,
             clock=self.clock,
+            tracing=tracing,
         )
 
     async def add(self, *events: ScheduleEvent) -> None:
@@ -212,6 +216,26 @@ async def test_a_tick_submits_an_ordinary_task_of_its_author(world: World) -> No
     assert event.data.request == RequestFacts(authentication="schedule")
     [(last_task,)] = await world.rows("select last_task from schedules")
     assert last_task == event.task_id
+
+
+async def test_a_tick_begins_the_trace_of_its_task(world: World) -> None:
+    await world.add(created("nightly", interval_seconds=PERIOD_S, start=world.now - timedelta(seconds=PERIOD_S)))
+    tick = world.now + timedelta(seconds=PERIOD_S)
+    async with traced_process("processor", "always_on") as (made, spans):
+
+        def open_submitter() -> AbstractAsyncContextManager[TickSubmitter]:
+            log = TracedTimedLog(world.api.log, spans, "events")
+            return open_tick_submitter(log, world.api.database, 4, {})
+
+        async with running(world.scheduler(open_submitter=open_submitter, tracing=spans)):
+            world.now = tick
+            await world.until_outcome(tick, "submitted")
+        found = {span.name: span for span in await sent(made, spans)}
+    [event] = world.accepted
+    submit, send = found["submit sync"], found["send events"]
+    assert (submit.parent_id, send.parent_id, send.trace_id) == ("", submit.span_id, submit.trace_id)
+    assert submit.attributes == {"pulp.schedule.id": str(SCHEDULE), "pulp.schedule.name": "nightly"}
+    assert event.traceparent == f"00-{send.trace_id}-{send.span_id}-01"
 
 
 async def test_two_schedulers_never_run_one_tick_twice(world: World) -> None:

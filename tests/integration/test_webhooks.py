@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import replace
 from pulp_accounts.users import Role
 from pulp_api.subscriptions import Subscriptions
 from pulp_events import admin
@@ -26,11 +27,13 @@ from pulp_projections.connection import connect
 from pulp_projections.webhooks.projector import forget_webhooks
 from pulp_projections.webhooks.reading import waiting_deliveries
 from pulp_runtime.preconditions import deliveries
+from pulp_runtime.telemetry.tracing import Tracing
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.support.backends import Backend
 from tests.support.events import accepted, finished, started
 from tests.support.site import V3, Site, site
+from tests.support.traces import ABOVE, PARENT, TRACE, sent, traced_process
 from tests.support.webhooks import EndpointServer, Received, endpoint
 
 SUBSCRIPTIONS = f"{V3}/subscriptions/"
@@ -49,6 +52,7 @@ class World:
     def __init__(self, backend: Backend, topics: Topics, log: KafkaLog, api: Site) -> None:
         self.backend, self.topics, self.log, self.api = backend, topics, log, api
         self.is_scoped = False
+        self.tracing: Tracing | None = None
 
     def deliverer(self, **settings: str) -> Deliverer:
         """One that is not running yet."""
@@ -62,6 +66,7 @@ class World:
             self.log.end_offsets,
             is_scoped=self.is_scoped,
             environment={},
+            tracing=self.tracing,
         )
 
     @asynccontextmanager
@@ -162,6 +167,30 @@ async def test_an_event_is_delivered_as_it_is_in_the_log_signed_and_as_a_cloudev
         )
     assert shown["state"] == "active"
     assert [int(offset) for offset in shown["cursor"].split(".")[1:]] == [1, 0, 0, 0]
+
+
+async def test_each_attempt_to_deliver_an_event_is_a_span_of_its_trace(world: World) -> None:
+    statuses = iter([503, 204, 204])
+    async with traced_process("processor") as (made, spans), endpoint(lambda _: next(statuses)) as receiver:
+        world.tracing = spans
+        async with world.delivering():
+            secret_of(await world.create(receiver.url()), receiver)
+            traced = replace(accepted(), traceparent=PARENT)
+            await world.tell(traced)
+            await receiver.have(lambda: len(receiver.requests) == 2)
+            await world.tell(accepted())  # of no trace
+            await receiver.have(lambda: len(receiver.requests) == 3)
+        found = sorted(await sent(made, spans), key=lambda span: span.start_ns)
+    assert [(span.name, span.kind, span.trace_id, span.parent_id) for span in found] == [
+        ("deliver", "client", TRACE, ABOVE)
+    ] * 2
+    assert [(span.is_error, span.attributes["http.response.status_code"]) for span in found] == [
+        (True, 503),
+        (False, 204),
+    ]
+    assert {span.attributes["pulp.task.id"] for span in found} == {str(traced.task_id)}
+    received = [request.headers.get("traceparent") for request in receiver.requests]
+    assert received == [*(f"00-{TRACE}-{span.span_id}-01" for span in found), None]
 
 
 async def test_a_secret_is_shown_once_and_is_in_no_event_and_no_other_answer(world: World) -> None:

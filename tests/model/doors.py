@@ -1,6 +1,6 @@
 """The tables, over the network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -89,6 +89,10 @@ class SimulatedView:
         """See `ReactorView.end_candidates`."""
         found: list[EndCandidate] = await self._doors.call("end_candidates", known)
         return found
+
+    async def contexts(self, task_ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """See `ReactorView.contexts`: nothing is traced here."""
+        return {}
 
     async def sweep(self, known: Mapping[str, object]) -> None:
         """See `ReactorView.sweep`."""

@@ -39,7 +39,13 @@ class Plain:
 
 @asynccontextmanager
 async def plain(
-    storage: Path, way: str, *, lease_s: float = 60, environment: tuple[str, ...] = (), **more: Any
+    storage: Path,
+    way: str,
+    *,
+    lease_s: float = 60,
+    environment: tuple[str, ...] = (),
+    traceparent: str | None = None,
+    **more: Any,
 ) -> AsyncIterator[Plain]:
     """The operation `ways` with this argument; killed at the end."""
     lease = Lease(lease_s)
@@ -66,7 +72,7 @@ async def plain(
         made.reported.set()
         return True
 
-    made = Plain(ChildRun(loaded, claim, Reporter(send), surroundings), claim, lease)
+    made = Plain(ChildRun(loaded, claim, Reporter(send), surroundings, traceparent), claim, lease)
     try:
         yield made
     finally:

@@ -50,7 +50,7 @@ class Scene:
     def __post_init__(self) -> None:
         self.reactor = self.another_reactor()
 
-    def another_reactor(self, owned: set[int] | None = None, log: Any = None) -> Reactor:
+    def another_reactor(self, owned: set[int] | None = None, log: Any = None, *, is_tracing: bool = False) -> Reactor:
         owned = set(range(PARTITIONS)) if owned is None else owned
         return Reactor(
             log or self.log,
@@ -60,6 +60,7 @@ class Scene:
             lease_margin_s=MARGIN_S,
             lease_s=LEASE_S,
             clock_s=self.clock,
+            is_tracing=is_tracing,
         )
 
     async def happens(self, *events: Event, partition: int = 0) -> None:

@@ -1,6 +1,5 @@
 """Spans: whose child each is, what an event carries, and that a process that does not trace pays nothing for it."""
 
-import asyncio
 import io
 import json
 import logging
@@ -20,30 +19,16 @@ from pulp_runtime.telemetry.serving import tracing
 from pulp_runtime.telemetry.settings import TelemetrySettings
 from pulp_runtime.telemetry.tracing import Kind, TracedTimedLog, Tracing
 
-from tests.support.collector import Collector, Received, collector
+from tests.support.collector import Collector
 from tests.support.events import accepted
-
-TRACE, ABOVE = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-PARENT = f"00-{TRACE}-{ABOVE}-01"
-"""The example of the standard, W3C Trace Context."""
+from tests.support.traces import ABOVE, PARENT, TRACE, sent, traced_process
 
 
 @pytest.fixture
-async def traced(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Collector, Tracing]]:
+async def traced() -> AsyncIterator[tuple[Collector, Tracing]]:
     """A collector, and a process that sends its spans there."""
-    with collector() as made:
-        for name, value in made.environment.items():
-            monkeypatch.setenv(name, value)
-        async with tracing(TelemetrySettings(traces=True), "worker") as spans:
-            assert spans is not None
-            yield made, spans
-
-
-async def sent(made: Collector, spans: Tracing) -> list[Received]:
-    """All spans so far."""
-    assert isinstance(spans, OtelTracing)
-    await asyncio.to_thread(spans.provider.force_flush)
-    return made.spans
+    async with traced_process("worker") as made:
+        yield made
 
 
 @pytest.mark.parametrize(
@@ -139,6 +124,24 @@ async def test_an_append_that_fails_is_an_error_and_a_second_try_another_span(
     assert (done.is_error, done.parent_id, failed.parent_id) == (False, ABOVE, ABOVE)
     assert await told.end_offsets() == {0: 1}
     assert await told.offsets_since(0) == {0: 0}
+
+
+async def test_what_begins_a_trace_is_sampled_as_requests_are() -> None:
+    async with traced_process("processor", "always_on") as (made, spans):
+        root = spans.begin_trace("submit sync", {"pulp.schedule.name": "nightly"})
+        assert root is not None
+        with spans.within(root):
+            await TracedTimedLog(MemoryLog(1, lambda: 0), spans, "events").append(accepted(), 0)
+        root.end()
+        inner, outer = await sent(made, spans)
+        with spans.within(spans.begin("run sync", Kind.CONSUMER, PARENT, {})):
+            other = spans.begin_trace("submit sync", {})
+        assert other is not None
+        assert TRACE not in other.traceparent  # whatever runs around it
+    assert (outer.name, outer.parent_id, outer.attributes) == ("submit sync", "", {"pulp.schedule.name": "nightly"})
+    assert (inner.trace_id, inner.parent_id) == (outer.trace_id, outer.span_id)
+    async with traced_process("processor", "always_off") as (_, spans):
+        assert spans.begin_trace("submit sync", {}) is None
 
 
 @pytest.mark.parametrize("formatter", [LogfmtFormatter(), JsonFormatter()])

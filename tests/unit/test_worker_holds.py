@@ -26,6 +26,8 @@ from pulp_events.events import (
 from pulp_events.memory import MemoryLog
 from pulp_events.retries import Attempts
 from pulp_events.task import FINAL, Position, State, Task, evolve
+from pulp_runtime.telemetry.otel import TraceIds
+from pulp_runtime.telemetry.tracing import Tracing
 from pulp_worker import Context, OperationError, operation
 from pulp_worker import holds as holds_module
 from pulp_worker.attempt import Tools
@@ -38,6 +40,7 @@ from pulp_worker.loading import Loaded
 from pulp_worker.surroundings import Surroundings
 
 from tests.support.events import NOON, accepted, event
+from tests.support.traces import PARENT, TRACE, sent, traced_process
 
 LIMIT_S = 10
 INSTANCE = uuid4()
@@ -148,7 +151,7 @@ class Postgres:
 class Scene:
     """A worker's parts, driven by hand: nothing is seen before `look`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tracing: Tracing | None = None) -> None:
         self.log = Log()
         self.postgres = Postgres(self.log)
         self.lease = Lease(60)
@@ -161,12 +164,15 @@ class Scene:
             surroundings=Surroundings(storage=folder, lease=self.lease, grace_s=1),
             grace_s=1,
             on_stuck=lambda _: None,
+            tracing=tracing,
         )
         operations = {one.name: Loaded(one, __name__, one.name) for one in (gated, flawed)}
         self.holds = Holds(operations, tools, may_begin=lambda _: self.may_begin, on_change=lambda: self.closing.wake())
         self.closing = Closing(cast(Claims, self.postgres), lambda: self.holds.attempts)
 
-    def assign(self, most: int = 1, operation: str = "gated", retry: Retry | None = None) -> list[UUID]:
+    def assign(
+        self, most: int = 1, operation: str = "gated", retry: Retry | None = None, traceparent: str | None = None
+    ) -> list[UUID]:
         """New tasks in one hold."""
         hold_id, claims = uuid4(), []
         for place in range(most):
@@ -176,7 +182,9 @@ class Scene:
             tokens, attempts = {"r": place + 1}, Attempts(retry)
             claims.append(
                 Claim(
-                    task_id, 0, operation, b"{}", None, 1, uuid4(), INSTANCE, hold_id, place, tokens, attempts=attempts
+                    *(task_id, 0, operation, b"{}", None, 1, uuid4(), INSTANCE, hold_id, place, tokens),
+                    attempts=attempts,
+                    traceparent=traceparent,
                 )
             )
         self.postgres.held.update((claim.attempt_id, claim) for claim in claims)
@@ -300,6 +308,24 @@ async def test_what_is_not_known_to_be_in_the_log_is_appended_again_with_the_sam
     starts = [one.id for one in scene.log.events(task_id) if isinstance(one.data, Started)]
     assert len(starts) == 3
     assert len(set(starts)) == 1
+
+
+async def test_what_is_logged_about_an_attempt_names_its_trace(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulp_worker.attempt._RETRY_S", 0.001)
+    caplog.handler.addFilter(TraceIds())
+    async with traced_process("worker") as (made, spans):
+        scene = Scene(tmp_path, spans)
+        async with _closing(scene.closing):
+            scene.log.unanswered = 1
+            [task_id] = scene.assign(traceparent=PARENT)
+            gates[task_id].set()
+            await scene.until_gone()
+        [run] = [span for span in await sent(made, spans) if span.name == "run gated"]
+    lines = {record.message: record for record in caplog.records if record.name == "pulp.worker"}
+    away = lines["the log is away"]
+    assert (vars(away)["trace_id"], vars(away)["span_id"], vars(away)["task_id"]) == (TRACE, run.span_id, task_id)
 
 
 async def test_an_end_that_others_wrote_stops_the_operation_and_nothing_is_appended(scene: Scene) -> None:

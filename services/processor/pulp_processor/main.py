@@ -19,7 +19,8 @@ from pulp_runtime.preconditions.looking import place_of
 from pulp_runtime.preconditions.watch import Watch
 from pulp_runtime.startup import prepare
 from pulp_runtime.telemetry.serving import Telemetry, telling
-from pulp_runtime.tick_submission import MakeTickSubmitter
+from pulp_runtime.telemetry.tracing import TracedTimedLog, Tracing
+from pulp_runtime.tick_submission import MakeTickSubmitter, OpenTickSubmitter
 
 from pulp_processor.consuming import internals, shutdown
 from pulp_processor.consuming.aiokafka_settings import check_group, refusal
@@ -73,17 +74,19 @@ async def _serve(
     async with _instance(settings) as instance, _log_of(settings, installed.partitions) as log:
         app = ProcessorApp(settings, installed.topic_id, meter=meter, tracing=tracing)
         meter.add_source("kafka", Lag(app.in_hand, log.end_offsets).readings)
+        told = log if tracing is None else TracedTimedLog(log, tracing, settings.topics.events)
         reactor = Reactor(
-            log,
+            told,
             settings.postgres,
             lambda: app.owned,
             cancel_grace_s=settings.cancel_grace_s,
             lease_margin_s=settings.lease_margin_s,
+            is_tracing=tracing is not None,
         )
         app.after_commit = reactor.wake
-        companions = [_deliverer(settings, log)]
+        companions = [_deliverer(settings, log, tracing)]
         if make_submitter is not None:
-            companions.append(_scheduler(settings, log, installed.partitions, make_submitter))
+            companions.append(_scheduler(settings, log, make_submitter(told, installed.partitions), tracing))
         if settings.publishes_states:
             companions.append(StatePublisher(settings.kafka, settings.topics, settings.postgres).run)
         dispatcher = Dispatcher(
@@ -113,7 +116,7 @@ async def _serve(
 
 
 def _scheduler(
-    settings: Settings, log: KafkaLog, partitions: int, make_submitter: MakeTickSubmitter
+    settings: Settings, log: KafkaLog, open_submitter: OpenTickSubmitter, tracing: Tracing | None
 ) -> Callable[[], Coroutine[Any, Any, Never]]:
     topic = settings.topics.schedules
     return Scheduler(
@@ -121,13 +124,14 @@ def _scheduler(
         settings.kafka,
         topic,
         settings.postgres,
-        make_submitter(log, partitions),
+        open_submitter,
         log.end_offsets,
         grace_s=settings.schedule_grace_s,
+        tracing=tracing,
     ).run
 
 
-def _deliverer(settings: Settings, log: KafkaLog) -> Callable[[], Coroutine[Any, Any, Never]]:
+def _deliverer(settings: Settings, log: KafkaLog, tracing: Tracing | None) -> Callable[[], Coroutine[Any, Any, Never]]:
     topics = settings.topics
     return Deliverer(
         KafkaWebhookLog(log, settings.kafka, topics.subscriptions),
@@ -138,6 +142,7 @@ def _deliverer(settings: Settings, log: KafkaLog) -> Callable[[], Coroutine[Any,
         settings.webhooks,
         log.end_offsets,
         is_scoped=settings.is_scoped,
+        tracing=tracing,
     ).run
 
 

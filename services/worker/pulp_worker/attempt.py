@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, assert_never
@@ -116,6 +117,10 @@ class Attempt:
         """Whether the operation runs."""
         return self._run is not None
 
+    def within(self) -> AbstractContextManager[None]:
+        """What is logged in the block belongs to its trace, if it has one. From any thread."""
+        return self._trace.within()
+
     def feed(self, given: Input) -> None:
         """Tell it what has happened."""
         before = self.state
@@ -227,9 +232,17 @@ class Attempt:
         try:
             reporter = self._reporter = Reporter(self._report)
             with self._trace.within():
-                run = start(self._loaded, self.claim, reporter, self._tools.surroundings, self._get_stuck)
+                run = start(
+                    self._loaded,
+                    self.claim,
+                    reporter,
+                    self._tools.surroundings,
+                    self._get_stuck,
+                    traceparent=self._trace.traceparent,
+                )
         except Exception as error:
-            _log.exception("an attempt broke", extra={"task_id": self.claim.task_id, "error": error})
+            with self.within():
+                _log.exception("an attempt broke", extra={"task_id": self.claim.task_id, "error": error})
             asyncio.get_running_loop().call_soon(self.feed, Broke())
             return
         self._run = run
@@ -237,7 +250,8 @@ class Attempt:
 
     async def _wait(self, run: Run) -> None:
         try:
-            ended = await run.wait()
+            with self.within():
+                ended = await run.wait()
         except Exception:
             self._stopped()
             self._break()
@@ -253,7 +267,8 @@ class Attempt:
 
     def _break(self) -> None:
         """The edge of an attempt: once its claim is released the reactor ends the task."""
-        _log.exception("an attempt broke", extra={"task_id": self.claim.task_id})
+        with self.within():
+            _log.exception("an attempt broke", extra={"task_id": self.claim.task_id})
         self.feed(Broke())
 
     def _get_stuck(self) -> None:
@@ -286,4 +301,5 @@ class Attempt:
         )
 
     def _warn(self, text: str, error: Exception) -> None:
-        _log.warning(text, extra={"task_id": self.claim.task_id, "error": error})
+        with self.within():
+            _log.warning(text, extra={"task_id": self.claim.task_id, "error": error})

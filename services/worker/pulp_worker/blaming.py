@@ -38,18 +38,19 @@ def blame(watch: LoopWatch, attempts: Iterable[Attempt], last_word: LastWord) ->
             continue
         events = attempt.last_words(ErrorCode.LOOP_BLOCKED, _BLOCKED.format(blocked_s), stack)
         is_told = all(last_word(event, attempt.claim.partition) for event in events)
-        _log.critical(
-            "an operation has blocked the event loop until the lease ran out", extra=_names(attempt, is_told=is_told)
-        )
+        text = "an operation has blocked the event loop until the lease ran out"
+        with attempt.within():
+            _log.critical(text, extra=_names(attempt, is_told=is_told))
 
 
 def tell_stuck(attempt: Attempt, *, running: int) -> None:
     """Log which operation goes on although it was stopped, and what follows from it."""
-    _log.error(
-        "an operation goes on although it was stopped: no new tasks are taken, and once the others have ended"
-        " the worker replaces its process",
-        extra=_names(attempt, running=running),
-    )
+    with attempt.within():
+        _log.error(
+            "an operation goes on although it was stopped: no new tasks are taken, and once the others have ended"
+            " the worker replaces its process",
+            extra=_names(attempt, running=running),
+        )
 
 
 async def give_up(attempts: Iterable[Attempt], log: Log) -> bool:
@@ -66,7 +67,8 @@ async def give_up(attempts: Iterable[Attempt], log: Log) -> bool:
                 await log.append(event, attempt.claim.partition)
         except LogError as error:
             is_told = False
-            _log.warning("the log is away", extra=_names(attempt, error=error))
+            with attempt.within():
+                _log.warning("the log is away", extra=_names(attempt, error=error))
         else:
             attempt.is_given_up = True
     return is_told

@@ -15,7 +15,7 @@ from pulp_events.events import ErrorCode
 from pulp_worker import scratch
 from pulp_worker.claims import Claim
 from pulp_worker.descendants import kill, marked
-from pulp_worker.environment import ATTEMPT_ID, TASK_ID, allowed
+from pulp_worker.environment import ATTEMPT_ID, TASK_ID, TRACEPARENT, allowed
 from pulp_worker.errors import TaskCancelled
 from pulp_worker.loading import Loaded
 from pulp_worker.messages import CHANNEL_LOST, Command, Job, Message, line
@@ -34,7 +34,16 @@ _printed = logging.getLogger("pulp.operation")
 class ChildRun:
     """See `pulp_worker.child` for the processes."""
 
-    def __init__(self, loaded: Loaded, claim: Claim, reporter: Reporter, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        claim: Claim,
+        reporter: Reporter,
+        surroundings: Surroundings,
+        traceparent: str | None = None,
+    ) -> None:
+        """`traceparent` is the context of the attempt, for what the operation traces by itself."""
+        self._traceparent = traceparent
         self._reporter = reporter
         self._surroundings = surroundings
         self._process: asyncio.subprocess.Process | None = None
@@ -90,6 +99,8 @@ class ChildRun:
     async def _run(self) -> Ended:
         environment = allowed(os.environ, self._surroundings.environment)
         environment |= {TASK_ID: str(self._job.task_id), ATTEMPT_ID: str(self._job.attempt_id)}
+        if self._traceparent is not None:
+            environment[TRACEPARENT] = self._traceparent
         try:
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable,

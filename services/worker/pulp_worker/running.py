@@ -33,9 +33,18 @@ class Run(Protocol):
 
 
 def start(
-    loaded: Loaded, claim: Claim, reporter: Reporter, surroundings: Surroundings, on_stuck: Callable[[], None]
+    loaded: Loaded,
+    claim: Claim,
+    reporter: Reporter,
+    surroundings: Surroundings,
+    on_stuck: Callable[[], None],
+    *,
+    traceparent: str | None = None,
 ) -> Run:
-    """Start the claimed task's operation. `on_stuck` is called when something of it goes on although it was stopped."""
+    """Start the claimed task's operation. `on_stuck` is called when something of it goes on although it was stopped.
+
+    `traceparent` is the context that it runs in; an async operation is called within it, and needs no telling.
+    """
     if loaded.operation.is_async:
         return AsyncRun(loaded, claim, reporter, surroundings, on_stuck)
-    return ChildRun(loaded, claim, reporter, surroundings)
+    return ChildRun(loaded, claim, reporter, surroundings, traceparent)

@@ -25,6 +25,7 @@ from pulp_projections.away import ANY, each_once, keep_trying
 from pulp_projections.reading import queries
 from pulp_projections.webhooks import delivering
 from pulp_projections.webhooks.delivering import DeliveryReport, DeliveryRow, Superseded
+from pulp_runtime.telemetry.tracing import Kind, Span, Tracing, of_task
 
 from pulp_processor.delivering.feed import TaskFeed
 from pulp_processor.delivering.outbox import Item, Outbox, Outcome, Place, Policy, Settled, Verdict
@@ -88,6 +89,7 @@ class _Held(NamedTuple):
     value: bytes
     origin: Origin | None
     """Of its task; None also where nothing asks for it."""
+    traceparent: str | None
 
 
 class _Answered(NamedTuple):
@@ -98,8 +100,12 @@ class _Answered(NamedTuple):
 class Courier:
     """Delivers for one version of a subscription until it is cancelled, or somebody else has taken over."""
 
-    def __init__(self, webhook: Webhook, shared: Shared, sender: Sender, policy: Policy) -> None:
+    def __init__(
+        self, webhook: Webhook, shared: Shared, sender: Sender, policy: Policy, tracing: Tracing | None = None
+    ) -> None:
+        """With `tracing` each attempt to deliver an event is a span below the one that sent the event."""
         self.webhook = webhook
+        self._tracing = tracing
         self._shared, self._sender, self._policy = shared, sender, policy
         self._wake = asyncio.Event()
         self._held: dict[Position, _Held] = {}
@@ -187,7 +193,7 @@ class Courier:
                 outbox.offer(position, None)
             elif outbox.offer(position, event.task_id):
                 value = record.value or b""
-                self._held[position] = _Held(event.id, type_of(event), value, origin)
+                self._held[position] = _Held(event.id, type_of(event), value, origin, _context(event))
                 self._held_bytes += len(value)
 
     async def _origins(self, events: Sequence[tuple[Record, Event | UnknownEvent]]) -> dict[Position, Origin | None]:
@@ -239,8 +245,32 @@ class Courier:
             "Pulp-Subscription": str(self.webhook.subscription_id),
             "Pulp-Position": str(item.position),
         }
+        span = self._begin_span(item, held)
+        if span is not None:
+            headers["traceparent"] = span.traceparent
         message = WebhookMessage(self.webhook.endpoint.url, str(held.event_id), held.value, secrets, headers)
-        self._note(item, await self._sender.send(message))
+        try:
+            answer = await self._sender.send(message)
+        except BaseException as error:
+            if span is not None:
+                span.end(type(error).__name__)
+            raise
+        if span is not None:
+            span.set({} if answer.status is None else {"http.response.status_code": answer.status})
+            span.end(None if answer.verdict is Verdict.DELIVERED else answer.verdict.value)
+        self._note(item, answer)
+
+    def _begin_span(self, item: Item, held: _Held) -> Span | None:
+        if self._tracing is None:
+            return None
+        attributes = of_task(item.task_id) | {
+            "cloudevents.event_id": str(held.event_id),
+            "cloudevents.event_type": held.type,
+            "http.request.method": "POST",
+            "pulp.subscription.id": str(self.webhook.subscription_id),
+            "pulp.subscription.name": self.webhook.endpoint.name,
+        }
+        return self._tracing.begin("deliver", Kind.CLIENT, held.traceparent, attributes)
 
     def _note(self, item: Item, answer: EndpointAnswer) -> None:
         self._answered.append(_Answered(item, answer))
@@ -348,6 +378,10 @@ def _event(record: Record) -> Event | UnknownEvent | None:
         return decode(record.key, record.value)
     except UndecodableRecord:
         return None
+
+
+def _context(event: Event | UnknownEvent) -> str | None:
+    return event.traceparent if isinstance(event, Event) else None
 
 
 def _row(item: Item, held: _Held, answer: EndpointAnswer, settled: Settled, now_s: float) -> DeliveryRow:

@@ -35,6 +35,7 @@ from pulp_projections.topic_projector import PositionMoved
 from pulp_projections.webhooks import delivering
 from pulp_projections.webhooks.projector import TEST_TYPE, WebhookProjector
 from pulp_runtime.outgoing.network import Resolve, resolve
+from pulp_runtime.telemetry.tracing import Tracing
 
 from pulp_processor.delivering.courier import Courier, test_event
 from pulp_processor.delivering.feed import TaskFeed
@@ -68,6 +69,7 @@ class Deliverer:
         environment: Mapping[str, str] | None = None,
         lookup: Resolve = resolve,
         network: httpcore.AsyncNetworkBackend | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`topic` is that of subscriptions; `ends_of_tasks` are the end offsets of that of tasks.
 
@@ -78,7 +80,7 @@ class Deliverer:
         self._conninfo, self._settings, self._ends_of_tasks = conninfo, settings, ends_of_tasks
         self._is_scoped = is_scoped
         self._environment = os.environ if environment is None else environment
-        self._lookup, self._network = lookup, network
+        self._lookup, self._network, self.tracing = lookup, network, tracing
 
     async def run(self) -> Never:
         """Run for ever; wait while Kafka, its topics or Postgres are away."""
@@ -235,7 +237,7 @@ class _Office:
 
     def _start(self, webhook: Webhook) -> None:
         sender = self._deliverer.sender()
-        courier = Courier(webhook, self, sender, self._deliverer.settings.policy)
+        courier = Courier(webhook, self, sender, self._deliverer.settings.policy, self._deliverer.tracing)
 
         async def run() -> None:
             try:

@@ -23,6 +23,12 @@ class AssignedSpan(NamedTuple):
     span: Span
 
 
+async def contexts_of(connection: AsyncConnection, task_ids: Collection[UUID]) -> dict[UUID, str]:
+    """The contexts with which the tasks were accepted, of those that have one."""
+    values = {"task_ids": uuid_array(task_ids), "accepted": _ACCEPTED}
+    return dict(await (await connection.execute(_SQL["contexts"], values)).fetchall())
+
+
 class AssignmentTraces:
     """Finds the contexts of tasks in their history, and gives the spans' contexts to their claims."""
 
@@ -33,10 +39,8 @@ class AssignmentTraces:
     async def begin(self, assignments: Sequence[Assignment]) -> Sequence[AssignedSpan]:
         """A span for each task that is traced."""
         tasks = {task.task_id: task for one in assignments for task in one.tasks}
-        values = {"task_ids": uuid_array(tasks), "accepted": _ACCEPTED}
-        cursor = await self._connection.execute(_SQL["contexts"], values)
         found = []
-        for task_id, traceparent in await cursor.fetchall():
+        for task_id, traceparent in (await contexts_of(self._connection, tasks)).items():
             task = tasks[task_id]
             attributes = of_task(task_id) | {"pulp.task.queue": task.offer.queue}
             span = self._tracing.begin(f"assign {task.offer.operation}", Kind.INTERNAL, traceparent, attributes)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import UUID
 
+from msgspec.structs import replace
 from pulp_events.decisions import Dependencies, Situation, react
 from pulp_events.defaults import WORKER_LEASE_S
 from pulp_events.errors import LogError
@@ -51,9 +52,14 @@ class Reactor:
         lease_margin_s: float,
         lease_s: float = WORKER_LEASE_S,
         clock_s: Callable[[], float] = time.monotonic,
+        is_tracing: bool = False,
     ) -> None:
-        """`lease_s` is the lease of a worker that has no row in Postgres any more."""
+        """`lease_s` is the lease of a worker that has no row in Postgres any more.
+
+        With `is_tracing` events carry the context with which their tasks were accepted, for a log that makes spans.
+        """
         self._log = log
+        self._is_tracing = is_tracing
         self._conninfo = conninfo
         self._owned = owned
         self._cancel_grace_s = cancel_grace_s
@@ -106,7 +112,7 @@ class Reactor:
             "lease_s": self._lease_s,
             "margin_s": self._lease_margin_s,
         }
-        appended = await self._append(await self._missing(view, known))
+        appended = await self._append(await self._in_traces(view, await self._missing(view, known)))
         await view.sweep(known)
         return appended
 
@@ -129,6 +135,12 @@ class Reactor:
             if event is not None:
                 missing.append((event, found.task.partition))
         return missing
+
+    async def _in_traces(self, view: ReactorView, missing: list[tuple[Event, int]]) -> list[tuple[Event, int]]:
+        if not (self._is_tracing and missing):
+            return missing
+        contexts = await view.contexts([event.task_id for event, _ in missing])
+        return [(replace(event, traceparent=contexts.get(event.task_id)), partition) for event, partition in missing]
 
     async def _append(self, missing: list[tuple[Event, int]]) -> list[Event]:
         appending = [self._log.append(event, partition) for event, partition in missing]

@@ -1,14 +1,17 @@
 """What the reactor reads and clears: the tables that tasks, workers and claims share."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from pulp_events.task import Task
 from pulp_projections.plans import KeptPlans
 from pulp_projections.sql import load
 from pulp_projections.stored_tasks import load_tasks
+
+from pulp_processor.dispatching.traces import contexts_of
 
 _SQL: Final = load("pulp_processor.reacting", "reactor.sql")
 
@@ -32,6 +35,10 @@ class ReactorView(Protocol):
 
     async def end_candidates(self, known: Mapping[str, object]) -> list[EndCandidate]:
         """Tasks that may have to be ended, all from one snapshot."""
+        ...
+
+    async def contexts(self, task_ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """The contexts with which the tasks were accepted, of those that are traced."""
         ...
 
     async def sweep(self, known: Mapping[str, object]) -> None:
@@ -62,6 +69,10 @@ class PostgresView:
             rows = {row[0]: row[1:] for row in await cursor.fetchall()}
             tasks = await load_tasks(self._connection, rows) if rows else {}
         return [EndCandidate(task, *rows[task_id]) for task_id, task in tasks.items()]
+
+    async def contexts(self, task_ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """See `ReactorView.contexts`."""
+        return await contexts_of(self._connection, task_ids)
 
     async def sweep(self, known: Mapping[str, object]) -> None:
         """See `ReactorView.sweep`."""

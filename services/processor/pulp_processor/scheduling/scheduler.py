@@ -8,7 +8,8 @@ submits its task again, which makes no second task.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, Never
@@ -31,6 +32,7 @@ from pulp_projections.schedules.projector import ScheduleProjector
 from pulp_projections.schedules.reading import ToDecide, time_of, to_decide, to_submit
 from pulp_projections.schedules.ticks import BadTimes
 from pulp_projections.topic_projector import PositionMoved
+from pulp_runtime.telemetry.tracing import Tracing
 from pulp_runtime.tick_submission import OpenTickSubmitter, TickRefusal
 
 from pulp_processor.scheduling.deciding import decide
@@ -64,14 +66,18 @@ class Scheduler:
         *,
         grace_s: float,
         clock: Callable[[AsyncConnection], Awaitable[datetime]] = time_of,
+        tracing: Tracing | None = None,
     ) -> None:
         """`ends_of_tasks` are the end offsets of the events topic. A tick that is later than the grace was missed.
+
+        The submission of a tick begins a trace, as a request does.
 
         `clock` says what time it is, given the connection to Postgres: whose clock it is unless a test has another.
         """
         self._log, self._servers, self._topic, self._conninfo = log, servers, topic, conninfo
         self._open_submitter, self._ends_of_tasks = open_submitter, ends_of_tasks
         self._grace, self._clock = timedelta(seconds=grace_s), clock
+        self._tracing = tracing
         self._passed_over: dict[UUID, str] = {}  # and why
 
     async def run(self) -> Never:
@@ -162,7 +168,8 @@ class Scheduler:
                 assert tick is not None
                 outcome: ScheduleData
                 try:
-                    task_id = await submitter.submit(schedule, tick)
+                    with self._traced(schedule):
+                        task_id = await submitter.submit(schedule, tick)
                 except TickRefusal as refusal:
                     outcome = TickRefused(tick=tick, reason=str(refusal)[:_MOST_REASON])
                 except (psycopg.ProgrammingError, psycopg.DataError) as error:
@@ -177,6 +184,24 @@ class Scheduler:
                 await self._append(schedule, outcome, tick, "ended")
                 end += 1
         return is_done
+
+    @contextmanager
+    def _traced(self, schedule: Schedule) -> Iterator[None]:
+        if self._tracing is None:
+            yield
+            return
+        attributes = {"pulp.schedule.id": str(schedule.schedule_id), "pulp.schedule.name": schedule.definition.name}
+        span = self._tracing.begin_trace(f"submit {schedule.definition.task.operation}", attributes)
+        error = None
+        try:
+            with self._tracing.within(span):
+                yield
+        except BaseException as raised:
+            error = type(raised).__name__
+            raise
+        finally:
+            if span is not None:
+                span.end(error)
 
     def _pass_over(self, schedule: Schedule, error: psycopg.Error) -> None:
         reason = reason_of(error)

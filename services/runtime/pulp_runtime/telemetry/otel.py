@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -30,6 +31,7 @@ SHARE: Final = 0.05
 _KINDS: Final = {
     Kind.PRODUCER: SpanKind.PRODUCER,
     Kind.CONSUMER: SpanKind.CONSUMER,
+    Kind.CLIENT: SpanKind.CLIENT,
     Kind.INTERNAL: SpanKind.INTERNAL,
 }
 
@@ -123,6 +125,11 @@ class OtelTracing:
             dict(attributes),
             start_time=at_ns or time.time_ns(),
         )
+        return OtelSpan(span) if span.is_recording() else None
+
+    def begin_trace(self, name: str, attributes: Attributes) -> Span | None:
+        """See `Tracing.begin_trace`."""
+        span = self._tracer.start_span(name, Context(), SpanKind.INTERNAL, dict(attributes))
         return OtelSpan(span) if span.is_recording() else None
 
     @contextmanager

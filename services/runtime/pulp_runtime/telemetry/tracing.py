@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
     PRODUCER = "producer"
     CONSUMER = "consumer"
+    CLIENT = "client"
     INTERNAL = "internal"
 
 
@@ -56,6 +57,10 @@ class Tracing(Protocol):
         self, name: str, kind: Kind, parent: str | None, attributes: Attributes, *, at_ns: int | None = None
     ) -> Span | None:
         """A span below the parent, from now or from a time on; None without a parent, or if that is not sampled."""
+        ...
+
+    def begin_trace(self, name: str, attributes: Attributes) -> Span | None:
+        """A span that begins a trace of its own; None if that is not sampled."""
         ...
 
     def within(self, span: Span | None) -> AbstractContextManager[None]:
