@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from pulp_deploy.main import pulp_tasks
 from pulp_events.declared_settings import read
 from pulp_runtime.installation import Installation
+from pulp_runtime.telemetry.settings import MetricsSettings
 from pulp_transparency.settings import Settings as TransparencySettings
 from pulp_worker.settings import Settings as WorkerSettings
 
@@ -85,6 +86,15 @@ def test_every_service_has_a_health_check(name: str) -> None:
 def test_only_the_api_is_published_and_on_this_machine_alone() -> None:
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert ports == {"api": ["127.0.0.1:24817:24817"]}
+
+
+@pytest.mark.parametrize("name", [*SERVING, "transparency"])
+def test_metrics_are_shown_within_the_networks_of_a_process_alone(name: str) -> None:
+    service = SERVICES[name]
+    settings = MetricsSettings.read(service["environment"])
+    assert service["expose"] == [str(settings.port)]
+    assert settings.host == "0.0.0.0"
+    assert not any(str(settings.port) in port for port in service.get("ports", []))
 
 
 def test_only_who_fetches_or_is_published_has_a_way_out() -> None:

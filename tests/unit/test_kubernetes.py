@@ -11,6 +11,7 @@ from pulp_deploy.main import pulp_tasks
 from pulp_events.declared_settings import read
 from pulp_events.settings import SettingsError
 from pulp_runtime.installation import Installation
+from pulp_runtime.telemetry.settings import MetricsSettings
 from pulp_worker.settings import Settings as WorkerSettings
 
 from tests.support.manifests import DEPLOY, manifests, mebibytes, named, pod_of
@@ -261,10 +262,10 @@ def test_nothing_is_let_through_that_no_policy_names() -> None:
 @pytest.mark.parametrize(
     ("name", "policies"),
     [
-        ("pulp-tasks-api", ["api", "default-deny", "dns", "kafka", "postgres"]),
-        ("pulp-tasks-processor", ["default-deny", "dns", "kafka", "postgres"]),
-        ("pulp-tasks-worker", ["default-deny", "dns", "kafka", "postgres", "worker"]),
-        ("pulp-tasks-transparency", ["default-deny", "dns", "kafka"]),
+        ("pulp-tasks-api", ["api", "default-deny", "dns", "kafka", "metrics", "postgres"]),
+        ("pulp-tasks-processor", ["default-deny", "dns", "kafka", "metrics", "postgres"]),
+        ("pulp-tasks-worker", ["default-deny", "dns", "kafka", "metrics", "postgres", "worker"]),
+        ("pulp-tasks-transparency", ["default-deny", "dns", "kafka", "metrics"]),
         ("pulp-tasks-topics", ["default-deny", "dns", "kafka"]),
         ("pulp-tasks-acls", ["default-deny", "dns", "kafka"]),
         ("pulp-tasks-roles", ["default-deny", "dns", "postgres"]),
@@ -276,12 +277,21 @@ def test_each_process_reaches_what_it_needs_and_no_more(name: str, policies: lis
     assert policies_for(name) == [f"pulp-tasks-{each}" for each in policies]
 
 
-def test_only_the_api_is_reached_and_only_on_its_port() -> None:
+def test_only_the_api_and_metrics_are_reached_and_only_on_their_ports() -> None:
     reached = {name for name, spec in POLICIES.items() if spec.get("ingress")}
-    assert reached == {"pulp-tasks-api"}
-    [rule] = POLICIES["pulp-tasks-api"]["ingress"]
-    assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
-    assert all("namespaceSelector" in each for each in rule["from"])
+    assert reached == {"pulp-tasks-api", "pulp-tasks-metrics"}
+    for name, port in (("pulp-tasks-api", "http"), ("pulp-tasks-metrics", "metrics")):
+        [rule] = POLICIES[name]["ingress"]
+        assert rule["ports"] == [{"protocol": "TCP", "port": port}]
+        assert all("namespaceSelector" in each for each in rule["from"])
+
+
+@pytest.mark.parametrize("manifest", SERVING, ids=named)
+def test_a_process_shows_its_metrics_where_its_pod_opens_the_port(manifest: dict[str, Any]) -> None:
+    [opened] = [each["containerPort"] for each in container_of(manifest)["ports"] if each["name"] == "metrics"]
+    shown = MetricsSettings.read(settings_of(manifest))
+    assert shown == MetricsSettings(host="0.0.0.0", port=opened)
+    assert "pulp-tasks-metrics" in policies_for(manifest["metadata"]["name"])
 
 
 @pytest.mark.parametrize(
