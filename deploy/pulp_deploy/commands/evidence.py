@@ -18,6 +18,7 @@ from pulp_deploy.exits import DIFFERENT
 from pulp_deploy.settings_help import SettingsCommand
 
 if TYPE_CHECKING:
+    from pulp_archive.archive import Archive
     from pulp_events.task import Position
     from pulp_transparency.auditing import LogReport
     from pulp_transparency.keys import KeyRing
@@ -168,11 +169,15 @@ def status(data: Path | None, output: str) -> None:
 
 @click.command(
     "verify",
-    epilog=examples("pulp-tasks audit verify --keys trusted.keys", "pulp-tasks audit verify --archive /backup/records"),
+    epilog=examples("pulp-tasks audit verify --keys trusted.keys", "pulp-tasks audit verify --archive /srv/archive"),
 )
 @folder_option
 @keys_option
-@click.option("--archive", type=_FOLDER, help="Read archived records (of audit copy) in place of Kafka.")
+@click.option(
+    "--archive",
+    metavar="ARCHIVE",
+    help="Read this archive, or this folder of audit copy, in place of Kafka. Default: PULP_ARCHIVE, and then Kafka.",
+)
 @click.option("--outside", type=_FOLDER, help="Folder outside with checkpoints. Default: PULP_TRANSPARENCY_OUTSIDE.")
 @click.option("--checkpoint", "checkpoints", type=_FILE, multiple=True, help="A checkpoint that you kept; repeatable.")
 @click.option("--partition", "partitions", type=click.IntRange(0), multiple=True, metavar="N", help="Only these.")
@@ -182,7 +187,7 @@ def status(data: Path | None, output: str) -> None:
 def verify(
     folder: Path | None,
     keys: Path | None,
-    archive: Path | None,
+    archive: str | None,
     outside: Path | None,
     checkpoints: tuple[Path, ...],
     partitions: tuple[int, ...],
@@ -193,11 +198,12 @@ def verify(
     """Check that no record was altered, removed or added.
 
     It reads every record and compares it with the log, whose tiles it checks against the signed checkpoint. The log
-    itself it holds against the checkpoints of the topic, of the folder outside, and those that you kept. Where Postgres
-    is known, it also compares the history. It names the first difference of each partition, and then exits with 1.
+    itself it holds against the checkpoints of the topic, of the archive, of the folder outside, and those that you
+    kept. Where Postgres is known, it also compares the history. It names the first difference of each partition, and
+    each damaged file of the archive, and then exits with 1.
     """
     from pulp_transparency import verifying
-    from pulp_transparency.records import ArchiveFolder, KafkaRecords
+    from pulp_transparency.records import ArchivedRecords
 
     given = _environment(data)
     settings = _of_files(
@@ -210,12 +216,17 @@ def verify(
         notes.append(verifying.published_notes(settings.kafka, settings.topics.checkpoints))
     if settings.outside is not None:
         notes.append(verifying.outside_notes(settings.outside))
-    records: Records = KafkaRecords(_kafka(data), settings.topics.events) if archive is None else ArchiveFolder(archive)
+    opened = _archive(archive, given)
+    if opened is not None:
+        notes.append(verifying.archived_notes(opened))
+    records = _records(archive, opened, data, settings)
     found = list(verifying.reports(tiles, ring, records, verifying.merged(*notes), partitions))
     if not found:
         raise click.UsageError("There is no such partition.")
     if with_history or (with_history is None and given.get("PULP_POSTGRES", "").strip()):
         verifying.compare_history(Target.find(data).need_postgres(), records, found)
+    if isinstance(records, ArchivedRecords):
+        verifying.note_damaged_files(records, found)
     differences = [each for report in found for each in report.found]
     show(
         output,
@@ -235,7 +246,11 @@ def verify(
 @click.option("--to", type=_FOLDER, default=Path(), help="Folder for the files. Default: this one.")
 @folder_option
 @keys_option
-@click.option("--archive", type=_FOLDER, help="Take the record from archived records in place of Kafka.")
+@click.option(
+    "--archive",
+    metavar="ARCHIVE",
+    help="Take the record from this archive, or this folder of audit copy. Default: PULP_ARCHIVE, and then Kafka.",
+)
 @data_option
 @output_option
 def prove(
@@ -244,7 +259,7 @@ def prove(
     to: Path,
     folder: Path | None,
     keys: Path | None,
-    archive: Path | None,
+    archive: str | None,
     data: Path | None,
     output: str,
 ) -> None:
@@ -256,12 +271,13 @@ def prove(
     """
     from pulp_transparency import verifying
     from pulp_transparency.proofs import Consistency, Inclusion
-    from pulp_transparency.records import ArchiveFolder, KafkaRecords, encoded
+    from pulp_transparency.records import encoded
     from pulp_transparency.tiles import LogTree, TileFolder
 
     if (position is None) == (since is None):
         raise click.UsageError("Give either a position, or --since.")
-    settings = _of_files(_environment(data), PULP_TRANSPARENCY_FOLDER=folder, PULP_TRANSPARENCY_KEYS=keys)
+    given = _environment(data)
+    settings = _of_files(given, PULP_TRANSPARENCY_FOLDER=folder, PULP_TRANSPARENCY_KEYS=keys)
     ring = _ring(settings)
     partition = position.partition if position is not None else verifying.partition_of_note(_given(since), ring)
     tiles = TileFolder(settings.needed_folder / str(partition))
@@ -272,9 +288,7 @@ def prove(
     if position is not None:
         proof = Inclusion.of(tree, note, position.offset)
         entry = proof.check(ring)
-        records: Records = (
-            KafkaRecords(_kafka(data), settings.topics.events) if archive is None else ArchiveFolder(archive)
-        )
+        records = _records(archive, _archive(archive, given), data, settings)
         record = next(iter(records.read(partition, position.offset)), None)
         files.append((to / f"{partition}-{position.offset}.tlog-proof", proof.text()))
         if record is not None and record.offset == entry.offset:
@@ -303,10 +317,10 @@ def copy(to: Path, data: Path | None, output: str) -> None:
     There is a file of JSON Lines for each partition, with each record as Kafka has it. `audit verify --archive` reads
     it in place of Kafka.
     """
-    from pulp_transparency.records import KafkaRecords, write_archive
+    from pulp_transparency.records import KafkaRecords, write_copy
 
     target = Target.find(data)
-    counts = write_archive(KafkaRecords(target.need_kafka(), target.topics.events), to)
+    counts = write_copy(KafkaRecords(target.need_kafka(), target.topics.events), to)
     report = [{"partition": partition, "records": count} for partition, count in counts.items()]
     rows = [[str(value) for value in each.values()] for each in report]
     show(output, report, lambda: table(rows, ("PARTITION", "RECORDS")))
@@ -329,6 +343,28 @@ def _environment(data: Path | None) -> dict[str, str]:
 
 def _kafka(data: Path | None) -> Any:
     return Target.find(data).need_kafka()
+
+
+def _archive(named: str | None, given: dict[str, str]) -> "Archive | None":
+    """The archive that is named, or that of the installation; None for a copy of the records, or without one."""
+    from pulp_archive.archive import Archive
+    from pulp_archive.settings import ARCHIVE
+
+    url: str | None = named or ARCHIVE.read(given)
+    if url is None:
+        return None
+    found = Archive.open(url)
+    return found if found.manifests or named is None else None
+
+
+def _records(named: str | None, archive: "Archive | None", data: Path | None, settings: "Settings") -> "Records":
+    """What is compared: what is named, or all of the log."""
+    from pulp_transparency.records import ArchivedRecords, CopyFolder, KafkaRecords
+
+    if named is not None:
+        return CopyFolder(Path(named)) if archive is None else ArchivedRecords(archive)
+    kafka = KafkaRecords(_kafka(data), settings.topics.events)
+    return kafka if archive is None else ArchivedRecords(archive, kafka)
 
 
 def _of_files(given: dict[str, str] | Any, **options: Path | None) -> "Settings":

@@ -64,7 +64,8 @@ def mend(dry_run: bool, data: Path | None, output: str) -> None:
     """Give the topics the settings that keep every event.
 
     These are unlimited retention, no compaction (of the topic of states: compaction), the broker's times, records of
-    the greatest size, no unclean elections, and with three replicas two that must take each write. Other settings stay.
+    the greatest size, no unclean elections, and with three replicas two that must take each write. Other settings stay,
+    and so does the retention of the events where PULP_ARCHIVE is set.
     What Kafka has deleted is not brought back, and records that are there keep their times.
     """
     from pulp_events import admin, topic_states
@@ -72,11 +73,13 @@ def mend(dry_run: bool, data: Path | None, output: str) -> None:
     from pulp_events.topic_checks import mends, missing_topic
 
     target = Target.find(data)
+    is_archived = bool(target.environment.get("PULP_ARCHIVE", "").strip())
     connection = admin.connect(target.need_kafka())
     changes, missing = [], []
     for name in target.topics:
         try:
             state = topic_states.read_topic(connection, name, is_compacted=target.topics.is_compacted(name))
+            state = state._replace(is_archived=is_archived and name == target.topics.events)
         except TopicNotFound:
             missing.append(missing_topic(name, target.topics))
             continue

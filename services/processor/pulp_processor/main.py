@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Never
 
 from confluent_kafka.admin import AclOperation
+from pulp_archive import reach
 from pulp_events.errors import PulpError
+from pulp_events.findings import faults
 from pulp_events.log import KafkaLog
 from pulp_events.schedule_log import KafkaScheduleLog
 from pulp_events.webhook_log import KafkaWebhookLog
@@ -17,7 +19,7 @@ from pulp_runtime.heartbeat import Heartbeat
 from pulp_runtime.preconditions.connections import PROCESSOR
 from pulp_runtime.preconditions.looking import place_of
 from pulp_runtime.preconditions.watch import Watch
-from pulp_runtime.startup import prepare
+from pulp_runtime.startup import PreconditionFailed, prepare
 from pulp_runtime.telemetry.serving import Telemetry, telling
 from pulp_runtime.telemetry.tracing import TracedTimedLog, Tracing
 from pulp_runtime.tick_submission import MakeTickSubmitter, OpenTickSubmitter
@@ -66,6 +68,7 @@ async def _serve(
     internals.install()
     installed = await prepare(settings, PROCESSOR, rights=[AclOperation.READ])
     await check_group(settings.kafka, group_of(settings))
+    await _check_archive(settings)
     give_up = _keep_running if stopping else shutdown.end_process
     if stopping is None:
         stopping = asyncio.Event()
@@ -113,6 +116,16 @@ async def _serve(
             services.append(instance.keep())
         collect_seldom()
         await _run(app, services, stopping, give_up, heartbeat)
+
+
+async def _check_archive(settings: Settings) -> None:
+    """Raises `PreconditionFailed` if Kafka has deleted what the archive does not hold, unless that is let pass."""
+    if settings.archive is None:
+        return
+    for finding in (found := await asyncio.to_thread(reach.look, settings.archive, settings.kafka, settings.topics)):
+        _log.warning("%s", finding)
+    if settings.refuses_bad_topics and faults(found):
+        raise PreconditionFailed(faults(found), "or let it pass with PULP_TOPIC_CHECK=warn")
 
 
 def _scheduler(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
+from pulp_archive.settings import ARCHIVE
 from pulp_events import security
 from pulp_events.declared_settings import Setting, Several, settings_of
 from pulp_events.defaults import STARTUP_TIMEOUT_S
@@ -77,6 +78,7 @@ class Installation:
             choices=("warn", "refuse"),
         ),
     ] = True
+    archive: Annotated[str | None, ARCHIVE] = None
     clock_bound_s: Annotated[
         float, Setting("PULP_CLOCK_BOUND_S", "By how much clocks may differ before a process warns.")
     ] = 2

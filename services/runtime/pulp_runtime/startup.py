@@ -144,7 +144,8 @@ def _look_at_kafka(installation: Installation, rights: Collection[AclOperation])
     brokers = admin.connect(installation.kafka)  # one for all questions: a client costs threads and connections
     info = admin.describe(brokers, topics.events, rights=rights, timeout_s=_ATTEMPT_S)
     if installation.refuses_bad_topics:
-        found = faults(topic_states.findings(brokers, topics, timeout_s=_ATTEMPT_S))
+        is_archived = installation.archive is not None
+        found = faults(topic_states.findings(brokers, topics, is_archived=is_archived, timeout_s=_ATTEMPT_S))
         # A missing topic loses nothing: its writers wait for it.
         if spoiling := [each for each in found if each.check != "topic-missing"]:
             raise PreconditionFailed(spoiling, "or let it pass with PULP_TOPIC_CHECK=warn")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from pulp_events.reader import Record
@@ -26,7 +27,7 @@ class Alteration:
     """Something that is not what was signed."""
 
     subject: str
-    """`record`, `row` (of the history in Postgres), `tile`, or `checkpoint`."""
+    """`record`, `row` (of the history in Postgres), `tile`, `checkpoint`, or `file` (of an archive)."""
     kind: str
     """How: one of `Kind`, or one of the words above."""
     partition: int
@@ -35,7 +36,7 @@ class Alteration:
     offset: int | None
     """The offset of the record there."""
     place: str
-    """The position of a record as PARTITION:OFFSET; the path of a tile; where a checkpoint was found."""
+    """The position of a record as PARTITION:OFFSET; the path of a tile or file; where a checkpoint was found."""
     what: str
 
     def __str__(self) -> str:
@@ -75,10 +76,16 @@ class LogReport:
 
 
 def audit(
-    tiles: TileFolder, ring: KeyRing, partition: int, records: Iterable[Record], notes: Iterable[KeptCheckpoint] = ()
+    tiles: TileFolder,
+    ring: KeyRing,
+    partition: int,
+    records: Iterable[Record],
+    notes: Iterable[KeptCheckpoint] = (),
+    *,
+    end: int | None = None,
 ) -> LogReport:
     """Check checkpoint and tiles, then the records, then the checkpoints that others have. It never raises for a fault
-    of these: each is in the report.
+    of these: each is in the report. The records may end with offset `end`.
     """
     report = LogReport(partition, ring.verifiers(partition)[-1].name)
     others = [(note, checkpoint) for note in notes if (checkpoint := _opened(ring, report, note)) is not None]
@@ -90,10 +97,10 @@ def audit(
     report.size = own.size
     tree = LogTree(tiles, own.size)
     if _check_tiles(report, tree, own.root):
-        _compare(report, tree, iter(records))
+        _compare(report, tree, iter(records), end)
         _check_others(report, tree, others)
     else:
-        _compare_roots(report, own, iter(records), others)
+        _compare_roots(report, own, iter(records), others, may_end=end is not None)
     return report
 
 
@@ -143,9 +150,10 @@ def _check_tiles(report: LogReport, tree: LogTree, root: bytes) -> bool:
     return False
 
 
-def _compare(report: LogReport, tree: LogTree, records: Iterator[Record]) -> None:
-    """Name the first record that is not the log's."""
+def _compare(report: LogReport, tree: LogTree, records: Iterator[Record], end: int | None) -> None:
+    """Name the first record before `end` that is not the log's."""
     read = 0
+    logged = takewhile(lambda entry: end is None or entry.offset < end, tree.entries())
 
     def entries() -> Iterator[LogEntry]:
         nonlocal read
@@ -154,7 +162,7 @@ def _compare(report: LogReport, tree: LogTree, records: Iterator[Record]) -> Non
             yield LogEntry.of(record)
 
     try:
-        difference = first_difference(tree.entries(), entries())
+        difference = first_difference(logged, entries())
         report.compared = min(read, tree.size) if difference is None else difference.index
         if difference is None:
             report.uncovered = sum(1 for _ in records)
@@ -201,9 +209,17 @@ def _check_others(report: LogReport, tree: LogTree, others: Iterable[tuple[KeptC
 
 
 def _compare_roots(
-    report: LogReport, own: Checkpoint, records: Iterator[Record], others: Iterable[tuple[KeptCheckpoint, Checkpoint]]
+    report: LogReport,
+    own: Checkpoint,
+    records: Iterator[Record],
+    others: Iterable[tuple[KeptCheckpoint, Checkpoint]],
+    *,
+    may_end: bool,
 ) -> None:
-    """Without tiles that can be trusted: whether the records are those of each checkpoint."""
+    """Without tiles that can be trusted: whether the records are those of each checkpoint.
+
+    If they may end, checkpoints of more records say nothing.
+    """
     wanted = sorted([*((checkpoint, note.place) for note, checkpoint in others), (own, "its own checkpoint")])
     tree, right, offset = merkle.Frontier(), 0, None
     try:
@@ -215,6 +231,8 @@ def _compare_roots(
             if tree.size == checkpoint.size and tree.root == checkpoint.root:
                 right = tree.size
                 continue
+            if may_end and tree.size < checkpoint.size:
+                break
             report.compared = right
             report.add(
                 "record",

@@ -4,6 +4,7 @@ from base64 import b64decode
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import takewhile
 from typing import Any, Final
 
 import msgspec
@@ -34,10 +35,13 @@ class History:
         """The offset of the first record that is not projected yet."""
         return int(self._ends.get(partition, 0))
 
-    def compare(self, partition: int, records: Iterable[Record]) -> tuple[RecordDifference | None, int]:
-        """The first row that is not the one of its record, and how many records were compared."""
+    def compare(
+        self, partition: int, records: Iterable[Record], *, end: int | None = None
+    ) -> tuple[RecordDifference | None, int]:
+        """The first row that is not the one of its record, and how many records were compared; before `end` alone."""
         letters = {offset for (offset,) in self._connection.execute(_SQL["letter_offsets"], {"partition": partition})}
-        end, count = self.end(partition), 0
+        projected, count = self.end(partition), 0
+        end = projected if end is None else min(end, projected)
 
         def expected() -> Iterator[LogEntry]:
             nonlocal count
@@ -47,7 +51,7 @@ class History:
                 count += 1
                 yield row_of(record, is_letter=record.offset in letters)
 
-        rows = self.rows(partition)
+        rows = takewhile(lambda row: row.offset < end, self.rows(partition))
         difference = first_difference(expected(), rows)
         if difference is None and (row := next(rows, None)) is not None:
             difference = RecordDifference(Kind.ADDED, count, row.offset, "the log has no record there")

@@ -4,11 +4,13 @@ The value is the signed checkpoint. A header says which record comes next: it is
 for it.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AclOperation
+from pulp_archive.writing import Covering
 from pulp_events import admin
 from pulp_events.audit_log import make_producer
 from pulp_events.codec import MAX_EVENT_BYTES
@@ -17,9 +19,14 @@ from pulp_events.kafka import Servers
 from pulp_events.outcome import not_accepted, not_delivered
 from pulp_events.reader import Reader, Record
 
+from pulp_transparency.checkpoint import Checkpoint
+from pulp_transparency.errors import NoteMalformed
+from pulp_transparency.note import split
+
 CONTENT_TYPE: Final = b"text/plain; charset=utf-8"
 NEXT_OFFSET: Final = "next-offset"
 _SEND_S: Final = 10.0
+_log = logging.getLogger("pulp.transparency")
 
 
 class Published(NamedTuple):
@@ -96,6 +103,20 @@ class Covered(NamedTuple):
     def lag(self) -> int:
         """How many records are not covered."""
         return max(0, self.end - self.next_offset)
+
+
+def newest(servers: Servers, topic: str) -> dict[int, Covering]:
+    """The newest checkpoint of each partition, for an archive. Raises `LogUnavailable`."""
+    found = {}
+    for partition, record in last_records(servers, topic).items():
+        note = (record.value or b"").decode(errors="replace")
+        try:
+            size = Checkpoint.parse(split(note)[0]).size
+        except NoteMalformed as error:
+            _log.warning("what is in %s is no checkpoint, and is not archived: %s", topic, error)
+            continue
+        found[partition] = Covering(size, note, _next_offset(record))
+    return found
 
 
 def last_records(servers: Servers, topic: str) -> dict[int, Record]:

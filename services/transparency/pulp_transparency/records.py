@@ -1,4 +1,4 @@
-"""Where the records come from that are compared with the log: Kafka, or a folder of archived records."""
+"""Where the records come from that are compared with the log: Kafka, an archive with Kafka or alone, or a copy."""
 
 import base64
 import binascii
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from pulp_archive.archive import Archive
+from pulp_archive.errors import ArchiveDamaged
 from pulp_events import admin
 from pulp_events.errors import OffsetOutOfRange
 from pulp_events.kafka import Servers
@@ -20,6 +22,10 @@ class Records(Protocol):
 
     def partitions(self) -> list[int]:
         """The partitions, in order."""
+        ...
+
+    def end(self, partition: int) -> int | None:
+        """The offset from which on nothing is kept by design; None if all of the log has to be there."""
         ...
 
     def read(self, partition: int, start: int = 0) -> Iterator[Record]:
@@ -41,6 +47,9 @@ class KafkaRecords:
         """The partitions of the topic."""
         return list(range(self._count))
 
+    def end(self, partition: int) -> None:
+        """As `Records.end`."""
+
     def read(self, partition: int, start: int = 0) -> Iterator[Record]:
         """As `Records.read`."""
         connection = admin.connect(self._servers)
@@ -56,21 +65,59 @@ class KafkaRecords:
             raise RecordsFault(f"Kafka deletes records of {self._topic} while they are read: {error}") from error
 
 
-class ArchiveFolder:
+class ArchivedRecords:
+    """An archive, and then Kafka from where it ends; without Kafka the archive alone.
+
+    A damaged file stops nothing here: its records are compared as far as they can be read, so that the first one that
+    was altered can be named.
+    """
+
+    def __init__(self, archive: Archive, kafka: KafkaRecords | None = None) -> None:
+        self._archive, self._kafka = archive, kafka
+        self.faults: dict[int, dict[str, ArchiveDamaged]] = {}
+        """By partition and file: what was found damaged while it was read."""
+        if kafka is None and not archive.partitions:
+            raise RecordsFault(f"the archive at {archive.url} is empty: pulp-tasks archive write fills it")
+
+    def partitions(self) -> list[int]:
+        """Those of the archive and of the topic."""
+        return sorted({*self._archive.partitions, *(self._kafka.partitions() if self._kafka is not None else ())})
+
+    def end(self, partition: int) -> int | None:
+        """As `Records.end`: an archive alone ends where it was last written."""
+        return self._archive.end(partition) if self._kafka is None else None
+
+    def read(self, partition: int, start: int = 0) -> Iterator[Record]:
+        """As `Records.read`."""
+        found = self.faults.setdefault(partition, {})
+
+        def note(fault: ArchiveDamaged) -> None:
+            found[fault.place] = fault
+
+        for records in self._archive.read(partition, start, on_fault=note):
+            yield from records
+        if self._kafka is not None and partition in self._kafka.partitions():
+            yield from self._kafka.read(partition, max(start, self._archive.end(partition)))
+
+
+class CopyFolder:
     """A folder with one file of JSON Lines for each partition, `PARTITION.jsonl`, a record a line, in order."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         if not path.is_dir() or not self.partitions():
             raise RecordsFault(
-                f"{path} is not a folder of archived records: files such as 0.jsonl are expected, as pulp-tasks audit"
-                " copy writes them"
+                f"{path} is neither an archive (of pulp-tasks archive write) nor a copy of the records (of pulp-tasks"
+                " audit copy): files such as 0/manifest.json or 0.jsonl are expected"
             )
 
     def partitions(self) -> list[int]:
         """The partitions that have a file."""
         names = (each.name.removesuffix(".jsonl") for each in self._path.glob("*.jsonl"))
         return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
+
+    def end(self, partition: int) -> None:
+        """As `Records.end`."""
 
     def read(self, partition: int, start: int = 0) -> Iterator[Record]:
         """As `Records.read`."""
@@ -116,7 +163,7 @@ def decoded(line: str, place: str) -> Record:
         raise RecordsFault(f"{place} does not hold a record: {error!r}. It was altered, or cut off") from error
 
 
-def write_archive(records: Records, folder: Path) -> dict[int, int]:
+def write_copy(records: Records, folder: Path) -> dict[int, int]:
     """Copy all records into a new folder, and return how many of each partition. Raises `RecordsFault`, `OSError`."""
     if folder.exists() and any(folder.iterdir()):
         raise RecordsFault(f"{folder} is not empty: name a new folder")

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from psycopg import IsolationLevel
+from pulp_archive.archive import Archive
 from pulp_events.kafka import Servers
 from pulp_events.task import Position
 from pulp_projections.connection import connect_blocking
@@ -17,7 +18,7 @@ from pulp_transparency.history import History
 from pulp_transparency.keys import KeyRing
 from pulp_transparency.note import split
 from pulp_transparency.published import all_records
-from pulp_transparency.records import Records
+from pulp_transparency.records import ArchivedRecords, Records
 from pulp_transparency.tiles import TileFolder
 
 Notes = Mapping[int, Collection[KeptCheckpoint]]
@@ -31,7 +32,7 @@ def reports(
         if not only or partition in only:
             path = folder / str(partition)
             found = records.read(partition) if partition in records.partitions() else iter(())
-            yield audit(TileFolder(path), ring, partition, found, notes.get(partition, ()))
+            yield audit(TileFolder(path), ring, partition, found, notes.get(partition, ()), end=records.end(partition))
 
 
 def compare_history(conninfo: str, records: Records, found: Iterable[LogReport]) -> None:
@@ -42,7 +43,10 @@ def compare_history(conninfo: str, records: Records, found: Iterable[LogReport])
             history = History(connection)
             for report in found:
                 try:
-                    difference, report.rows = history.compare(report.partition, records.read(report.partition))
+                    partition = report.partition
+                    difference, report.rows = history.compare(
+                        partition, records.read(partition), end=records.end(partition)
+                    )
                 except RecordsFault:
                     if not report.found:
                         raise
@@ -60,6 +64,22 @@ def compare_history(conninfo: str, records: Records, found: Iterable[LogReport])
                     f"the topic has no partition {partition}",
                     offset=offset,
                 )
+
+
+def note_damaged_files(records: ArchivedRecords, found: Iterable[LogReport]) -> None:
+    """Add to the reports the files of the archive that were found damaged while they were read."""
+    for report in found:
+        for place, fault in records.faults.get(report.partition, {}).items():
+            kind = Kind.MISSING if fault.is_missing else Kind.ALTERED
+            report.add("file", kind, place, str(fault))
+
+
+def archived_notes(archive: Archive) -> dict[int, list[KeptCheckpoint]]:
+    """The checkpoints that an archive holds. Raises `ArchiveAway`."""
+    return {
+        partition: [KeptCheckpoint(each.place, each.text) for each in archive.notes(partition)]
+        for partition in archive.partitions
+    }
 
 
 def logs_in(folder: Path) -> list[int]:

@@ -13,8 +13,8 @@ from pulp_projections.writing import target
 from pulp_projections.writing.projector import Projector
 from pulp_projections.writing.target import FenceLost
 
-from pulp_processor.consuming.partition_reader import PartitionReader
 from pulp_processor.rebuilding.errors import RebuildCancelled, RebuildInUse
+from pulp_processor.rebuilding.log_reader import LogReader
 from pulp_processor.settings import Settings
 
 _SQL: Final = load("pulp_processor.rebuilding", "rebuild.sql")
@@ -93,7 +93,8 @@ async def fill(
     A partition that is past its end is left alone. `moved(partition, next_offset)` is called after every batch. What is
     committed stays, whatever happens: a later call continues from there. Waits while Kafka is away.
     Raises `RebuildCancelled`, `RebuildInUse` if another process fills the generation, `OffsetOutOfRange` if the log
-    lacks what is needed, `psycopg.OperationalError` if Postgres goes away. Without a filler this process fills.
+    lacks what is needed, `ArchiveError`, `psycopg.OperationalError` if Postgres goes away. Without a filler this
+    process fills.
     """
     filler = filler or Filler(fill_share, _AT_ONCE)
     limit = asyncio.Semaphore(filler.at_once)
@@ -126,7 +127,7 @@ async def _fill(share: Share, projector: Projector, moved: Callable[[int], None]
     if start >= end:
         return
     most = settings.batch_records
-    async with PartitionReader(settings.kafka, settings.topics.events, partition, start) as reader:
+    async with LogReader(settings.kafka, settings.topics.events, partition, start, settings.archive) as reader:
         coming = asyncio.create_task(reader.read(end, most=most))
         try:
             while batch := await coming:

@@ -12,6 +12,7 @@ from typing import Final, LiteralString
 
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
+from pulp_archive.archive import Archive
 from pulp_events import admin
 from pulp_events.errors import OffsetOutOfRange, PositionNotReached
 from pulp_projections import grants
@@ -20,7 +21,7 @@ from pulp_projections.generations import create_indexes, create_tables
 from pulp_projections.reading.positions import Positions
 from pulp_projections.schemas import VIEWS, schema_of
 from pulp_projections.sql import load
-from pulp_runtime.startup import prepare
+from pulp_runtime.startup import Installed, prepare
 
 from pulp_processor.rebuilding.compare import Comparison, compare
 from pulp_processor.rebuilding.errors import RebuildCancelled, RebuildInterrupted, RebuildInUse, RebuildRefused
@@ -54,8 +55,8 @@ async def start(settings: Settings, report: Report = report_nothing, filler: Fil
     """Build the next generation from the start of the log, and return its number. It is `ready` then, not active.
 
     Raises `RebuildRefused` if one is being built or is ready, `RebuildInUse`, `RebuildCancelled`, `RebuildInterrupted`,
-    `OffsetOutOfRange` if the log does not begin at offset 0, `DependencyAway`, `TopicMismatch`. Without a filler this
-    process fills it.
+    `OffsetOutOfRange` if the log does not begin at offset 0, `ArchiveError`, `DependencyAway`, `TopicMismatch`.
+    Without a filler this process fills it.
     """
     installed = await prepare(settings)
     async with locked(settings.postgres) as connection:
@@ -64,7 +65,7 @@ async def start(settings: Settings, report: Report = report_nothing, filler: Fil
                 f"generation {existing.number} is {existing.status} ({existing.percent:.0f} %): resume, activate or"
                 " cancel it"
             )
-        await check_begin(settings, installed.partitions)
+        await check_begin(settings, installed)
         ends = await asyncio.to_thread(admin.end_offsets, settings.kafka, settings.topics.events, installed.partitions)
         generation = await add(connection, ends, "building")
         await _build(connection, settings, generation, report, filler)
@@ -153,14 +154,20 @@ async def compare_with_active(
         return await _compare(connection, live, generation, accept, report)
 
 
-async def check_begin(settings: Settings, partitions: int) -> None:
-    """Raises `OffsetOutOfRange` if the log does not begin at offset 0."""
+async def check_begin(settings: Settings, installed: Installed) -> None:
+    """Raises `OffsetOutOfRange` if the log does not begin at offset 0 and there is no archive, else `ArchiveError` if
+    the archive does not reach from there to where Kafka begins.
+    """
     topic = settings.topics.events
-    begins = await asyncio.to_thread(admin.begin_offsets, settings.kafka, topic, partitions)
-    if cut := {partition: offset for partition, offset in begins.items() if offset > 0}:
+    begins = await asyncio.to_thread(admin.begin_offsets, settings.kafka, topic, installed.partitions)
+    if settings.archive is not None:
+        archive = await asyncio.to_thread(Archive.open, settings.archive)
+        archive.check_topic(topic, installed.topic_id)
+        archive.check_reach(topic, begins)
+    elif cut := {partition: offset for partition, offset in begins.items() if offset > 0}:
         raise OffsetOutOfRange(
-            f"{topic} no longer begins at offset 0 in partition(s) {cut}: retention has cut what a rebuild"
-            " needs. Restore the log from an archive first"
+            f"{topic} no longer begins at offset 0: {_told(cut)}. Retention has cut what is needed. Name the archive"
+            " that holds what comes before in PULP_ARCHIVE (pulp-tasks archive status); without one it is lost"
         )
 
 
@@ -174,6 +181,10 @@ async def add(connection: AsyncConnection, ends: Mapping[int, int], status: str)
         await create_tables(connection, row[0], len(ends))
         await grants.apply(connection)
     return int(row[0])
+
+
+def _told(begins: Mapping[int, int]) -> str:
+    return ", ".join(f"partition {partition} begins at {offset}" for partition, offset in sorted(begins.items()))
 
 
 async def _candidate(connection: AsyncConnection) -> Generation:

@@ -17,11 +17,11 @@ async def verify(settings: Settings, report: Report = report_nothing, filler: Fi
 
     No processor has to run, and none is disturbed. The fold goes into a generation of its own, which can never become
     active and is dropped at the end; the next call drops it if this process is killed. Raises `RebuildInUse`,
-    `OffsetOutOfRange` if the log does not begin at 0 any more, `DependencyAway`, `TopicMismatch`,
+    `OffsetOutOfRange` if the log does not begin at 0 any more, `ArchiveError`, `DependencyAway`, `TopicMismatch`,
     `ReadModelUnavailable`. Without a filler this process folds.
     """
     installed = await prepare(settings)
-    await check_begin(settings, installed.partitions)
+    await check_begin(settings, installed)
     try:
         async with locked(settings.postgres) as connection:
             await drop_verifying(connection)

@@ -38,6 +38,8 @@ class Place:
     certificates: tuple[Path, ...] = ()
     """Certificates that this process presents to its clients."""
     clock_bound_s: float = 2.0
+    archive: str | None = None
+    """Of the events topic, which may have a retention then."""
     looks_at_dispatch: bool = False
     """Whether to look also for tasks that nothing will run, and for subscriptions that deliver nothing."""
     broker_clock: ServerClock = field(default_factory=ServerClock)
@@ -59,6 +61,7 @@ def place_of(
         kafka=installation.kafka,
         postgres=installation.postgres,
         topics=installation.topics,
+        archive=installation.archive,
         storage=storage,
         certificates=certificates,
         clock_bound_s=installation.clock_bound_s,
@@ -116,7 +119,7 @@ async def _kafka(place: Place) -> Report:
         )
     servers = place.kafka
     try:
-        found, newest_s = await asyncio.to_thread(_look_at_kafka, servers, place.topics)
+        found, newest_s = await asyncio.to_thread(_look_at_kafka, servers, place.topics, place.archive)
     except (LogUnavailable, LogRefused, SettingsError) as error:
         check = "kafka-away" if isinstance(error, LogUnavailable) else "kafka-refused"
         mend = "start it, or correct PULP_KAFKA" if check == "kafka-away" else "correct PULP_KAFKA_… and the ACLs"
@@ -126,10 +129,10 @@ async def _kafka(place: Place) -> Report:
     return Report((*found, *clocks.judge(offset, None, place.clock_bound_s)))
 
 
-def _look_at_kafka(servers: Servers, topics: Topics) -> tuple[list[Finding], float | None]:
+def _look_at_kafka(servers: Servers, topics: Topics, archive: str | None) -> tuple[list[Finding], float | None]:
     # The client's own log lines, one every few milliseconds while no broker answers, are replaced by one finding.
     connection = admin.connect(servers, logger=_silent)
-    found = topic_states.findings(connection, topics, timeout_s=_LIMIT_S)
+    found = topic_states.findings(connection, topics, is_archived=archive is not None, timeout_s=_LIMIT_S)
     return found, topic_states.newest_time_s(connection, topics.events, timeout_s=_LIMIT_S)
 
 

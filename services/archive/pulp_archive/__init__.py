@@ -1,0 +1,1 @@
+"""The archive: spans of the log as Parquet files, which are read in place of Kafka."""

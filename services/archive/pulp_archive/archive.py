@@ -1,0 +1,162 @@
+"""Reads an archive. A file is read in whole, and held against its hash before any of its records is given out."""
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Final, NamedTuple, Self
+
+from pulp_events.reader import Record
+
+from pulp_archive.errors import ArchiveDamaged, ArchiveIncomplete
+from pulp_archive.manifest import CHECKPOINTS, ENDING, FILE, Manifest, NotManifest, Span
+from pulp_archive.parquet import NotRecords, records_of
+from pulp_archive.stores import Store, store_of
+
+_AT_ONCE: Final = 5000
+OnFault = Callable[[ArchiveDamaged], None]
+
+
+class KeptNote(NamedTuple):
+    """A checkpoint that the archive holds."""
+
+    place: str
+    text: str
+
+
+class Archive:
+    """The spans of each partition, as their manifests say."""
+
+    def __init__(self, url: str, store: Store, manifests: dict[int, Manifest]) -> None:
+        self.url = url
+        self._store = store
+        self.manifests = manifests
+
+    @classmethod
+    def open(cls, url: str, only: int | None = None) -> Self:
+        """Read the manifests, or that of one partition. An archive that was never written is empty.
+
+        Raises `ArchiveUnusable`, `ArchiveAway`, and `ArchiveDamaged`, which names the file.
+        """
+        store = store_of(url)
+        folders = [name for name in store.names("") if name.isascii() and name.isdecimal()] if only is None else []
+        manifests = {}
+        for partition in sorted(map(int, folders)) if only is None else [only]:
+            if (manifest := read_manifest(store, partition)) is not None:
+                manifests[partition] = manifest
+            elif any(name.endswith(ENDING) for name in store.names(str(partition))):
+                place = store.place(f"{partition}/{FILE}")
+                raise ArchiveDamaged(f"{place} is missing: restore it from a copy of the archive", place, True)
+        if len({(each.topic, each.topic_id) for each in manifests.values()}) > 1:
+            raise ArchiveDamaged(f"the archive at {url} holds several topics: its folders were mixed", url)
+        return cls(url, store, manifests)
+
+    @property
+    def partitions(self) -> list[int]:
+        """Those of which something is archived."""
+        return [partition for partition, manifest in self.manifests.items() if manifest.spans]
+
+    def end(self, partition: int) -> int:
+        """The first offset that is not archived; 0 if none is."""
+        manifest = self.manifests.get(partition)
+        return 0 if manifest is None else manifest.end or 0
+
+    def check_topic(self, topic: str, topic_id: str) -> None:
+        """Raises `ArchiveDamaged` if it is the archive of another topic, or of one that was made anew."""
+        for partition, manifest in self.manifests.items():
+            if (manifest.topic, manifest.topic_id) != (topic, topic_id):
+                raise ArchiveDamaged(
+                    f"the archive at {self.url} is of topic {manifest.topic} (id {manifest.topic_id}), not of {topic}"
+                    f" (id {topic_id}): its offsets mean something else. Name another archive in PULP_ARCHIVE",
+                    self._store.place(f"{partition}/{FILE}"),
+                )
+
+    def check_reach(self, topic: str, begins: dict[int, int]) -> None:
+        """Raises `ArchiveIncomplete` unless it holds all records before these offsets, where Kafka begins."""
+        for partition, begin in begins.items():
+            manifest = self.manifests.get(partition)
+            first, end = (None, None) if manifest is None else (manifest.begin, manifest.end)
+            if begin > 0 and (first is None or end is None):
+                has = "holds nothing of it"
+            elif first:
+                has = f"begins at {first}"
+            elif end is not None and end < begin:
+                has = f"ends at {end}"
+            else:
+                continue
+            raise ArchiveIncomplete(
+                f"partition {partition} of {topic} begins at offset {begin} in Kafka, and the archive at {self.url}"
+                f" {has}: the records between them are in neither. Restore the archive, or name the one that has them"
+                " in PULP_ARCHIVE"
+            )
+
+    def read(
+        self, partition: int, start: int = 0, *, most: int = _AT_ONCE, on_fault: OnFault | None = None
+    ) -> Iterator[list[Record]]:
+        """The records of a partition from an offset on, at most `most` at once.
+
+        Raises `ArchiveDamaged` for the first file that is missing or altered, before any of its records. With
+        `on_fault` that is called instead, and what can be read of the file follows.
+        """
+        manifest = self.manifests.get(partition)
+        for span in manifest.spans if manifest is not None else ():
+            if span.next <= start:
+                continue
+            try:
+                data = self._data(partition, span, on_fault)
+                for records in records_of(data, most):
+                    if wanted := [record for record in records if record.offset >= start]:
+                        yield wanted
+            except NotRecords as error:
+                _fail(self._damaged(partition, span, f"is not a file of records: {error}"), on_fault)
+            except ArchiveDamaged as error:
+                _fail(error, on_fault)
+
+    def faults(self) -> Iterator[ArchiveDamaged]:
+        """The files that are missing or altered, of all partitions."""
+        for partition, manifest in self.manifests.items():
+            for span in manifest.spans:
+                try:
+                    self._data(partition, span, None)
+                except ArchiveDamaged as error:
+                    yield error
+
+    def notes(self, partition: int) -> list[KeptNote]:
+        """The checkpoints of a partition's log, the oldest first. Nothing vouches for them but their signatures."""
+        folder = f"{CHECKPOINTS}/{partition}"
+        names = [f"{folder}/{name}" for name in self._store.names(folder) if name.isascii() and name.isdecimal()]
+        return [KeptNote(self._store.place(name), self._store.read(name).decode(errors="replace")) for name in names]
+
+    def _data(self, partition: int, span: Span, on_fault: OnFault | None) -> bytes:
+        try:
+            data = self._store.read(f"{partition}/{span.file}")
+        except FileNotFoundError as error:
+            raise self._damaged(partition, span, "is missing", is_missing=True) from error
+        if len(data) != span.size_bytes or sha256(data).hexdigest() != span.sha256:
+            _fail(self._damaged(partition, span, "was altered: it does not have the hash of its manifest"), on_fault)
+        return data
+
+    def _damaged(self, partition: int, span: Span, how: str, *, is_missing: bool = False) -> ArchiveDamaged:
+        place = self._store.place(f"{partition}/{span.file}")
+        return ArchiveDamaged(
+            f"{place} {how}. It holds partition {partition} from {span.begin} to {span.next - 1}: restore it from a"
+            " copy of the archive",
+            place,
+            is_missing,
+        )
+
+
+def read_manifest(store: Store, partition: int) -> Manifest | None:
+    """The manifest of a partition; None if nothing was archived. Raises `ArchiveDamaged`, `ArchiveAway`."""
+    name = f"{partition}/{FILE}"
+    place = store.place(name)
+    try:
+        return Manifest.decode(store.read(name), partition)
+    except FileNotFoundError:
+        return None
+    except NotManifest as error:
+        raise ArchiveDamaged(f"{place} was altered: {error}. Restore it from a copy of the archive", place) from error
+
+
+def _fail(error: ArchiveDamaged, on_fault: OnFault | None) -> None:
+    if on_fault is None:
+        raise error
+    on_fault(error)

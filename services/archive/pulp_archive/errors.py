@@ -1,0 +1,48 @@
+"""The errors of the archive.
+
+PulpError
+└── ArchiveError
+    ├── ArchiveUnusable     its name is wrong, or a library for it is missing
+    ├── ArchiveAway         its storage does not answer
+    ├── ArchiveDamaged      a file is missing or altered, or it is an archive of another topic
+    ├── ArchiveIncomplete   it does not reach from the first record to where Kafka begins
+    ├── ArchiveInUse        another process writes it
+    └── ArchiveUnwritable   a file cannot be written, as on a full disk
+"""
+
+from pulp_events.errors import PulpError
+
+
+class ArchiveError(PulpError):
+    """Base class of the errors of the archive."""
+
+
+class ArchiveUnusable(ArchiveError):
+    """The name of the archive is wrong, or a library for it is missing."""
+
+
+class ArchiveAway(ArchiveError):
+    """The storage of the archive does not answer."""
+
+
+class ArchiveDamaged(ArchiveError):
+    """A file of the archive is missing or altered, or it is an archive of another topic. `place` is the file."""
+
+    def __init__(self, message: str, place: str, is_missing: bool = False) -> None:
+        super().__init__(message, place, is_missing)  # all of it, so that it passes from one process to another
+        self.message, self.place, self.is_missing = message, place, is_missing
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ArchiveIncomplete(ArchiveError):
+    """The archive does not reach from the first record to where Kafka begins: some records are in neither."""
+
+
+class ArchiveInUse(ArchiveError):
+    """Another process writes the archive."""
+
+
+class ArchiveUnwritable(ArchiveError):
+    """A file of the archive cannot be written. What is complete stays, and the next call goes on from there."""

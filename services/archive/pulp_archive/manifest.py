@@ -1,0 +1,83 @@
+"""The manifest of a partition: which files it has, in order, and their hashes. Pure."""
+
+from hashlib import sha256
+from itertools import pairwise
+from typing import Final, Self
+
+import msgspec
+from msgspec import Struct
+
+FORMAT: Final = "pulp-tasks/archive/v1"
+FILE: Final = "manifest.json"
+CHECKPOINTS: Final = "checkpoints"
+ENDING: Final = ".parquet"
+
+
+class Span(Struct, frozen=True, kw_only=True):
+    """A file, and what it holds: all records from offset `begin` up to, not including, `next`."""
+
+    file: str
+    begin: int
+    next: int
+    records: int
+    """Fewer than offsets, where Kafka has gaps."""
+    first_ms: int | None
+    """The broker's time of the first record; None without one."""
+    last_ms: int | None
+    size_bytes: int
+    sha256: str
+
+    @classmethod
+    def name(cls, begin: int, next_offset: int, digest: str) -> str:
+        """The name of a file. Two writers of the same span overwrite nothing of each other."""
+        return f"{begin:020}-{next_offset:020}-{digest[:12]}{ENDING}"
+
+
+class NotManifest(Exception):
+    """The text is not a manifest, or was altered."""
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What the archive has of one partition: spans that follow each other without a gap."""
+
+    format: str = FORMAT
+    topic: str
+    topic_id: str
+    partition: int
+    spans: tuple[Span, ...] = ()
+    sha256: str = ""
+    """Of all else: a file that was damaged shows it. Whoever forges it is found by the checkpoints."""
+
+    @property
+    def begin(self) -> int | None:
+        """The first offset that it stands for; None if it is empty."""
+        return self.spans[0].begin if self.spans else None
+
+    @property
+    def end(self) -> int | None:
+        """The offset that follows; None if it is empty."""
+        return self.spans[-1].next if self.spans else None
+
+    def encode(self) -> bytes:
+        """The text of the file."""
+        sealed = msgspec.structs.replace(self, sha256=self._digest())
+        return msgspec.json.format(msgspec.json.encode(sealed)) + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes, partition: int) -> Self:
+        """The manifest of a file. Raises `NotManifest`."""
+        try:
+            found = msgspec.json.decode(data, type=cls)
+        except msgspec.MsgspecError as error:
+            raise NotManifest(str(error)) from error
+        if found.format != FORMAT:
+            raise NotManifest(f"its format is {found.format!r}, and this release reads {FORMAT!r}")
+        if found.sha256 != found._digest() or found.partition != partition:
+            raise NotManifest("it does not have the hash that it tells")
+        follow = all(one.next == other.begin for one, other in pairwise(found.spans))
+        if not follow or any(each.begin >= each.next for each in found.spans):
+            raise NotManifest("its spans do not follow each other")
+        return found
+
+    def _digest(self) -> str:
+        return sha256(msgspec.json.encode(msgspec.structs.replace(self, sha256=""))).hexdigest()

@@ -1,0 +1,148 @@
+"""Records as a Parquet file: the one module that knows its columns. docs/operate/archive.md describes them.
+
+Never change a column: a file is read for as long as the log is kept.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from pulp_events.reader import Headers, Record
+
+from pulp_archive.errors import ArchiveUnusable
+
+GROUP_RECORDS: Final = 5000
+GROUP_BYTES: Final = 8 << 20
+"""A row group ends with the record that makes it so large; so much is encoded at once."""
+
+
+class NotRecords(Exception):
+    """The bytes are not a Parquet file of records."""
+
+
+class _Library(NamedTuple):
+    pyarrow: Any
+    parquet: Any
+    schema: Any
+
+
+@cache
+def _library() -> _Library:
+    try:
+        import pyarrow  # slow to import, and an extra; and its threads do not outlive a fork
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ArchiveUnusable(
+            "an archive needs pyarrow, which is not installed: python -m pip install 'pulp-tasks[archive]'"
+        ) from error
+    header = pyarrow.struct([pyarrow.field("name", pyarrow.string(), nullable=False), ("value", pyarrow.binary())])
+    schema = pyarrow.schema(
+        [
+            pyarrow.field("partition", pyarrow.int32(), nullable=False),
+            pyarrow.field("offset", pyarrow.int64(), nullable=False),
+            pyarrow.field("timestamp_ms", pyarrow.int64(), nullable=False),
+            ("key", pyarrow.binary()),
+            pyarrow.field("headers", pyarrow.list_(header), nullable=False),
+            ("value", pyarrow.binary()),
+        ]
+    )
+    return _Library(pyarrow, parquet, schema)
+
+
+class RecordsFile:
+    """Encodes records into the bytes of a file. Raises `ArchiveUnusable` where the library is missing."""
+
+    def __init__(self) -> None:
+        self._library = _library()
+        self._buffer = self._library.pyarrow.BufferOutputStream()
+        self._writer = self._library.parquet.ParquetWriter(self._buffer, self._library.schema, compression="zstd")
+        self._group: list[Record] = []
+        self._group_bytes = 0
+        self.records = 0
+        self.contents_bytes = 0
+        """Of keys, headers and values; what they take in memory when they are read."""
+
+    def append(self, record: Record) -> None:
+        """Add the next record."""
+        size = size_of(record)
+        self._group.append(record)
+        self._group_bytes += size
+        self.records += 1
+        self.contents_bytes += size
+        if len(self._group) >= GROUP_RECORDS or self._group_bytes >= GROUP_BYTES:
+            self._flush()
+
+    def finish(self) -> bytes:
+        """The file."""
+        self._flush()
+        self._writer.close()
+        data: bytes = self._buffer.getvalue().to_pybytes()
+        return data
+
+    def _flush(self) -> None:
+        if not self._group:
+            return
+        group, self._group, self._group_bytes = self._group, [], 0
+        headers = [[{"name": name, "value": value} for name, value in each.headers] for each in group]
+        columns = [
+            [each.partition for each in group],
+            [each.offset for each in group],
+            [each.timestamp_ms for each in group],
+            [each.key for each in group],
+            headers,
+            [each.value for each in group],
+        ]
+        pyarrow, schema = self._library.pyarrow, self._library.schema
+        arrays = [pyarrow.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+        self._writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+
+
+def size_of(record: Record) -> int:
+    """The bytes of a record's contents."""
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers
+
+
+def records_of(data: bytes, most: int) -> Iterator[list[Record]]:
+    """The records of a file, in order, at most so many at once.
+
+    Raises `NotRecords`, and `ArchiveUnusable` where the library is missing.
+    """
+    library = _library()
+    pyarrow = library.pyarrow
+    try:
+        file = library.parquet.ParquetFile(pyarrow.BufferReader(data))
+        if not file.schema_arrow.equals(library.schema):
+            raise NotRecords(f"its columns are {', '.join(file.schema_arrow.names)}")
+        usual: Headers = ()
+        for batch in file.iter_batches(most, use_threads=False):
+            batch.validate(full=True)
+            records = _records(batch, usual)
+            usual = records[-1].headers if records else usual
+            yield records
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise NotRecords(f"{type(error).__name__}: {error}") from error
+
+
+def _records(batch: Any, usual: Headers) -> list[Record]:
+    partitions, offsets, times, keys, headers, values = batch.columns
+    found = []
+    columns: Sequence[Any] = [each.to_pylist() for each in (partitions, offsets, times, keys, values)]
+    for partition, offset, time, key, value, own in zip(*columns, _headers(headers), strict=True):
+        if own == usual:
+            own = usual  # nearly all records share them: this saves memory
+        else:
+            usual = own
+        found.append(Record(partition, offset, time, key, value, own))
+    return found
+
+
+def _headers(column: Any) -> Iterator[Headers]:
+    """The headers of each record; several times as fast as `to_pylist`, which makes a dict of each one."""
+    pairs = column.flatten()
+    names, values = (each.to_pylist() for each in pairs.flatten())
+    at = 0
+    for length in column.value_lengths().to_pylist():
+        end = at + (length or 0)
+        yield tuple(zip(names[at:end], values[at:end], strict=True))
+        at = end

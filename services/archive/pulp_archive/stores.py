@@ -1,0 +1,202 @@
+"""Where the files of an archive are: a folder, or a file system of fsspec."""
+
+import fcntl
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from pulp_archive.errors import ArchiveAway, ArchiveInUse, ArchiveUnusable
+
+_DRAFT: Final = ".new"
+_LOCK: Final = "lock"
+
+
+class Store(Protocol):
+    """Files by their names below the archive, with `/`."""
+
+    def place(self, name: str) -> str:
+        """How people find a file."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """A whole file. Raises `FileNotFoundError`, and `ArchiveAway` if the storage does not answer."""
+        ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file under another name, and give it its own then. Raises `OSError`."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the entries of a folder, in order; none if there is no such folder. Raises `ArchiveAway`."""
+        ...
+
+    def remove_left(self, folder: str, known: Collection[str], ending: str) -> None:
+        """Remove what a writer that was killed has left: files with this ending, or drafts of such, that are not known.
+
+        Only where `locked` keeps other writers away. Raises `OSError`.
+        """
+        ...
+
+    def locked(self) -> Any:
+        """A block in which no other process of this machine writes a folder. Raises `ArchiveInUse`."""
+        ...
+
+
+def store_of(url: str) -> Store:
+    """The store of a folder's path or of a URL. Raises `ArchiveUnusable`."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return Folder(Path(url).expanduser().absolute())
+    if scheme == "file":
+        return Folder(Path(rest).absolute())
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise ArchiveUnusable(
+            f"an archive at {url} needs fsspec, which is not installed: python -m pip install 'pulp-tasks[archive]'"
+        ) from error
+    try:
+        system, root = url_to_fs(url)
+    except ImportError as error:  # of the library for this kind of storage
+        raise ArchiveUnusable(f"an archive at {url} cannot be used: {error}") from error
+    except ValueError as error:
+        raise ArchiveUnusable(
+            f"{url} is not an archive: {error}. A folder is expected, or a URL that fsspec knows, such as s3://BUCKET"
+        ) from error
+    return FileSystem(system, root.rstrip("/"), f"{scheme}://")
+
+
+class Folder:
+    """A folder of this machine. What was written is on disk; files are readable by their owner alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def place(self, name: str) -> str:
+        """See `Store.place`."""
+        return str(self._path / name)
+
+    def read(self, name: str) -> bytes:
+        """See `Store.read`."""
+        try:
+            return (self._path / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(self.place(name)) from error
+        except OSError as error:
+            raise _unreadable(self.place(name), error) from error
+
+    def write(self, name: str, data: bytes) -> None:
+        """See `Store.write`."""
+        path = self._path / name
+        self._make(path.parent)
+        draft = path.with_name(path.name + _DRAFT)
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)  # on a full disk it is in the way of what would make room
+            raise
+        _sync(path.parent)
+
+    def names(self, folder: str) -> list[str]:
+        """See `Store.names`."""
+        try:
+            return sorted(each.name for each in (self._path / folder).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise _unreadable(self.place(folder), error) from error
+
+    def remove_left(self, folder: str, known: Collection[str], ending: str) -> None:
+        """See `Store.remove_left`."""
+        for name in self.names(folder):
+            if name not in known and name.endswith((ending, ending + _DRAFT)):
+                (self._path / folder / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """See `Store.locked`. Raises `OSError` for a folder that cannot be written."""
+        self._make(self._path)
+        with os.fdopen(os.open(self._path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ArchiveInUse(f"another process writes the archive in {self._path}: wait for it") from None
+            yield
+
+    def _make(self, path: Path) -> None:
+        """Make a folder and those above it, each known to the disk."""
+        if path.is_dir():
+            return
+        self._make(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+        _sync(path.parent)
+
+
+class FileSystem:
+    """A file system of fsspec. Nothing keeps two writers apart there: files have names of their own contents."""
+
+    def __init__(self, system: Any, root: str, scheme: str) -> None:
+        self._system, self._root, self._scheme = system, root, scheme
+
+    def place(self, name: str) -> str:
+        """See `Store.place`."""
+        return self._scheme + self._path(name).lstrip("/")
+
+    def read(self, name: str) -> bytes:
+        """See `Store.read`."""
+        try:
+            data: bytes = self._system.cat_file(self._path(name))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _unreadable(self.place(name), error) from error
+        return data
+
+    def write(self, name: str, data: bytes) -> None:
+        """See `Store.write`."""
+        path = self._path(name)
+        self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
+        draft = path + _DRAFT
+        self._system.pipe_file(draft, data)
+        self._system.mv(draft, path)
+        self._system.invalidate_cache()
+
+    def names(self, folder: str) -> list[str]:
+        """See `Store.names`."""
+        try:
+            self._system.invalidate_cache()
+            found = self._system.ls(self._path(folder), detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise _unreadable(self.place(folder), error) from error
+        return sorted(str(each).rstrip("/").rpartition("/")[2] for each in found)
+
+    def remove_left(self, folder: str, known: Collection[str], ending: str) -> None:
+        """See `Store.remove_left`: another writer may be at work, so everything stays."""
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """See `Store.locked`."""
+        yield
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
+
+
+def _unreadable(place: str, error: OSError) -> ArchiveAway:
+    return ArchiveAway(f"{place} cannot be read: {error.strerror or error}. Does the storage answer?")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
