@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pulp_archive.archive import Archive, read_manifest
 from pulp_archive.stores import store_of
-from pulp_archive.writing import PartitionWriter, begun
+from pulp_archive.writing import SpanWriter, begun
 from pulp_events import admin
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader, Record
@@ -21,7 +21,7 @@ def archived(
     """Add these records to an archive, in files of so many, and return it."""
     store = store_of(url)
     manifest = read_manifest(store, partition) or begun(store, info, partition)
-    PartitionWriter(store, manifest, span_records=span).add(manifest.end or 0, end, found)
+    SpanWriter(store, manifest, span_records=span).add(manifest.end or 0, end, found)
     return Archive.open(url)
 
 

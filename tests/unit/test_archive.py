@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulp_archive.archive import Archive
 from pulp_archive.errors import ArchiveDamaged, ArchiveIncomplete, ArchiveInUse, ArchiveUnusable
-from pulp_archive.manifest import Span
+from pulp_archive.manifest import ArchivedSpan
 from pulp_archive.parquet import NotRecords, RecordsFile, records_of
 from pulp_archive.reach import Waiting, judge
 from pulp_archive.stores import store_of
@@ -203,7 +203,7 @@ def forged(folder: Path, file: int, found: list[Record]) -> None:
     manifest = Archive.open(str(folder)).manifests[0]
     value = json.loads((folder / "0" / "manifest.json").read_text())
     value["spans"][file] |= {"sha256": sha256(data).hexdigest(), "size_bytes": len(data)}
-    spans = msgspec.convert(value["spans"], tuple[Span, ...])
+    spans = msgspec.convert(value["spans"], tuple[ArchivedSpan, ...])
     (folder / "0" / "manifest.json").write_bytes(msgspec.structs.replace(manifest, spans=spans).encode())
 
 

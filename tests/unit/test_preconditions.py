@@ -21,12 +21,13 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate" / "preconditions.md").read_text()
 SOURCES = [
     ROOT / "events" / "pulp_events" / "topic_checks.py",
+    ROOT / "services" / "archive" / "pulp_archive" / "reach.py",
     ROOT / "services" / "runtime" / "pulp_runtime" / "startup.py",
     ROOT / "deploy" / "pulp_deploy" / "log_findings.py",
     *(ROOT / "services" / "runtime" / "pulp_runtime" / "preconditions").glob("*.py"),
 ]
 CHECK = re.compile(
-    r"(topic|brokers|database|clock|certificate|storage|migrations|tables|extension|reservations|kafka|postgres"
+    r"(archive|topic|brokers|database|clock|certificate|storage|migrations|tables|extension|reservations|kafka|postgres"
     r"|dispatch|queue|operation|schedules|log|subscription)(-[a-z]+)+"
 )
 

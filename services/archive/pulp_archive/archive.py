@@ -7,9 +7,9 @@ from typing import Final, NamedTuple, Self
 from pulp_events.reader import Record
 
 from pulp_archive.errors import ArchiveDamaged, ArchiveIncomplete
-from pulp_archive.manifest import CHECKPOINTS, ENDING, FILE, Manifest, NotManifest, Span
+from pulp_archive.manifest import CHECKPOINTS, ENDING, FILE, ArchivedSpan, Manifest, NotManifest
 from pulp_archive.parquet import NotRecords, records_of
-from pulp_archive.stores import Store, store_of
+from pulp_archive.stores import ArchiveStore, store_of
 
 _AT_ONCE: Final = 5000
 OnFault = Callable[[ArchiveDamaged], None]
@@ -25,7 +25,7 @@ class KeptNote(NamedTuple):
 class Archive:
     """The spans of each partition, as their manifests say."""
 
-    def __init__(self, url: str, store: Store, manifests: dict[int, Manifest]) -> None:
+    def __init__(self, url: str, store: ArchiveStore, manifests: dict[int, Manifest]) -> None:
         self.url = url
         self._store = store
         self.manifests = manifests
@@ -125,7 +125,7 @@ class Archive:
         names = [f"{folder}/{name}" for name in self._store.names(folder) if name.isascii() and name.isdecimal()]
         return [KeptNote(self._store.place(name), self._store.read(name).decode(errors="replace")) for name in names]
 
-    def _data(self, partition: int, span: Span, on_fault: OnFault | None) -> bytes:
+    def _data(self, partition: int, span: ArchivedSpan, on_fault: OnFault | None) -> bytes:
         try:
             data = self._store.read(f"{partition}/{span.file}")
         except FileNotFoundError as error:
@@ -134,7 +134,7 @@ class Archive:
             _fail(self._damaged(partition, span, "was altered: it does not have the hash of its manifest"), on_fault)
         return data
 
-    def _damaged(self, partition: int, span: Span, how: str, *, is_missing: bool = False) -> ArchiveDamaged:
+    def _damaged(self, partition: int, span: ArchivedSpan, how: str, *, is_missing: bool = False) -> ArchiveDamaged:
         place = self._store.place(f"{partition}/{span.file}")
         return ArchiveDamaged(
             f"{place} {how}. It holds partition {partition} from {span.begin} to {span.next - 1}: restore it from a"
@@ -144,7 +144,7 @@ class Archive:
         )
 
 
-def read_manifest(store: Store, partition: int) -> Manifest | None:
+def read_manifest(store: ArchiveStore, partition: int) -> Manifest | None:
     """The manifest of a partition; None if nothing was archived. Raises `ArchiveDamaged`, `ArchiveAway`."""
     name = f"{partition}/{FILE}"
     place = store.place(name)

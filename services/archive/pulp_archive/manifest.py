@@ -13,7 +13,7 @@ CHECKPOINTS: Final = "checkpoints"
 ENDING: Final = ".parquet"
 
 
-class Span(Struct, frozen=True, kw_only=True):
+class ArchivedSpan(Struct, frozen=True, kw_only=True):
     """A file, and what it holds: all records from offset `begin` up to, not including, `next`."""
 
     file: str
@@ -44,7 +44,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     topic: str
     topic_id: str
     partition: int
-    spans: tuple[Span, ...] = ()
+    spans: tuple[ArchivedSpan, ...] = ()
     sha256: str = ""
     """Of all else: a file that was damaged shows it. Whoever forges it is found by the checkpoints."""
 
@@ -69,7 +69,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
         try:
             found = msgspec.json.decode(data, type=cls)
         except msgspec.MsgspecError as error:
-            raise NotManifest(str(error)) from error
+            raise NotManifest("it is not the JSON of a manifest") from error
         if found.format != FORMAT:
             raise NotManifest(f"its format is {found.format!r}, and this release reads {FORMAT!r}")
         if found.sha256 != found._digest() or found.partition != partition:

@@ -13,7 +13,7 @@ _DRAFT: Final = ".new"
 _LOCK: Final = "lock"
 
 
-class Store(Protocol):
+class ArchiveStore(Protocol):
     """Files by their names below the archive, with `/`."""
 
     def place(self, name: str) -> str:
@@ -44,13 +44,13 @@ class Store(Protocol):
         ...
 
 
-def store_of(url: str) -> Store:
+def store_of(url: str) -> ArchiveStore:
     """The store of a folder's path or of a URL. Raises `ArchiveUnusable`."""
     scheme, mark, rest = url.partition("://")
     if not mark:
-        return Folder(Path(url).expanduser().absolute())
+        return FolderStore(Path(url).expanduser().absolute())
     if scheme == "file":
-        return Folder(Path(rest).absolute())
+        return FolderStore(Path(rest).absolute())
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
@@ -65,21 +65,21 @@ def store_of(url: str) -> Store:
         raise ArchiveUnusable(
             f"{url} is not an archive: {error}. A folder is expected, or a URL that fsspec knows, such as s3://BUCKET"
         ) from error
-    return FileSystem(system, root.rstrip("/"), f"{scheme}://")
+    return UrlStore(system, root.rstrip("/"), f"{scheme}://")
 
 
-class Folder:
+class FolderStore:
     """A folder of this machine. What was written is on disk; files are readable by their owner alone."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def place(self, name: str) -> str:
-        """See `Store.place`."""
+        """See `ArchiveStore.place`."""
         return str(self._path / name)
 
     def read(self, name: str) -> bytes:
-        """See `Store.read`."""
+        """See `ArchiveStore.read`."""
         try:
             return (self._path / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -88,7 +88,7 @@ class Folder:
             raise _unreadable(self.place(name), error) from error
 
     def write(self, name: str, data: bytes) -> None:
-        """See `Store.write`."""
+        """See `ArchiveStore.write`."""
         path = self._path / name
         self._make(path.parent)
         draft = path.with_name(path.name + _DRAFT)
@@ -104,7 +104,7 @@ class Folder:
         _sync(path.parent)
 
     def names(self, folder: str) -> list[str]:
-        """See `Store.names`."""
+        """See `ArchiveStore.names`."""
         try:
             return sorted(each.name for each in (self._path / folder).iterdir())
         except (FileNotFoundError, NotADirectoryError):
@@ -113,14 +113,14 @@ class Folder:
             raise _unreadable(self.place(folder), error) from error
 
     def remove_left(self, folder: str, known: Collection[str], ending: str) -> None:
-        """See `Store.remove_left`."""
+        """See `ArchiveStore.remove_left`."""
         for name in self.names(folder):
             if name not in known and name.endswith((ending, ending + _DRAFT)):
                 (self._path / folder / name).unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """See `Store.locked`. Raises `OSError` for a folder that cannot be written."""
+        """See `ArchiveStore.locked`. Raises `OSError` for a folder that cannot be written."""
         self._make(self._path)
         with os.fdopen(os.open(self._path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
             try:
@@ -138,18 +138,18 @@ class Folder:
         _sync(path.parent)
 
 
-class FileSystem:
+class UrlStore:
     """A file system of fsspec. Nothing keeps two writers apart there: files have names of their own contents."""
 
     def __init__(self, system: Any, root: str, scheme: str) -> None:
         self._system, self._root, self._scheme = system, root, scheme
 
     def place(self, name: str) -> str:
-        """See `Store.place`."""
+        """See `ArchiveStore.place`."""
         return self._scheme + self._path(name).lstrip("/")
 
     def read(self, name: str) -> bytes:
-        """See `Store.read`."""
+        """See `ArchiveStore.read`."""
         try:
             data: bytes = self._system.cat_file(self._path(name))
         except FileNotFoundError:
@@ -159,7 +159,7 @@ class FileSystem:
         return data
 
     def write(self, name: str, data: bytes) -> None:
-        """See `Store.write`."""
+        """See `ArchiveStore.write`."""
         path = self._path(name)
         self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
         draft = path + _DRAFT
@@ -168,7 +168,7 @@ class FileSystem:
         self._system.invalidate_cache()
 
     def names(self, folder: str) -> list[str]:
-        """See `Store.names`."""
+        """See `ArchiveStore.names`."""
         try:
             self._system.invalidate_cache()
             found = self._system.ls(self._path(folder), detail=False)
@@ -179,11 +179,11 @@ class FileSystem:
         return sorted(str(each).rstrip("/").rpartition("/")[2] for each in found)
 
     def remove_left(self, folder: str, known: Collection[str], ending: str) -> None:
-        """See `Store.remove_left`: another writer may be at work, so everything stays."""
+        """See `ArchiveStore.remove_left`: another writer may be at work, so everything stays."""
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """See `Store.locked`."""
+        """See `ArchiveStore.locked`."""
         yield
 
     def _path(self, name: str) -> str:

@@ -12,9 +12,9 @@ from pulp_events.reader import Reader, Record
 
 from pulp_archive.archive import Archive, read_manifest
 from pulp_archive.errors import ArchiveIncomplete, ArchiveUnwritable
-from pulp_archive.manifest import CHECKPOINTS, ENDING, FILE, Manifest, Span
+from pulp_archive.manifest import CHECKPOINTS, ENDING, FILE, ArchivedSpan, Manifest
 from pulp_archive.parquet import RecordsFile
-from pulp_archive.stores import Store, store_of
+from pulp_archive.stores import ArchiveStore, store_of
 
 SPAN_RECORDS: Final = 500_000
 SPAN_BYTES: Final = 64 << 20
@@ -30,7 +30,7 @@ class WriteProgress(NamedTuple):
     end: int
 
 
-class Written(NamedTuple):
+class ArchiveAddition(NamedTuple):
     """What was added for a partition."""
 
     partition: int
@@ -60,7 +60,7 @@ def write(
     report: Report = lambda _: None,
     span_records: int = SPAN_RECORDS,
     span_bytes: int = SPAN_BYTES,
-) -> Iterator[Written]:
+) -> Iterator[ArchiveAddition]:
     """Archive what Kafka has beyond the archive, up to its present end, and yield each partition when it is done.
 
     With `until_ms` it leaves out the first record with this broker time or a later one, and all behind it. It reads
@@ -81,7 +81,7 @@ def write(
             ends = admin.end_offsets(connection, topic, info.partitions)
             for partition in range(info.partitions):
                 manifest = read_manifest(store, partition) or begun(store, info, partition)
-                writer = PartitionWriter(store, manifest, report, span_records, span_bytes)
+                writer = SpanWriter(store, manifest, report, span_records, span_bytes)
                 yield writer.run(
                     servers, begins[partition], ends[partition], covering.get(partition), until_ms=until_ms
                 )
@@ -93,19 +93,19 @@ def write(
         ) from error
 
 
-def begun(store: Store, info: admin.TopicInfo, partition: int) -> Manifest:
+def begun(store: ArchiveStore, info: admin.TopicInfo, partition: int) -> Manifest:
     """An empty manifest, written before the first file: files without one were damaged."""
     manifest = Manifest(topic=info.name, topic_id=info.topic_id, partition=partition)
     store.write(f"{partition}/{FILE}", manifest.encode())
     return manifest
 
 
-class PartitionWriter:
+class SpanWriter:
     """Adds to one partition. One process alone may do so in a folder."""
 
     def __init__(
         self,
-        store: Store,
+        store: ArchiveStore,
         manifest: Manifest,
         report: Report = lambda _: None,
         span_records: int = SPAN_RECORDS,
@@ -118,7 +118,7 @@ class PartitionWriter:
 
     def run(
         self, servers: Servers, begin: int, end: int, covering: Covering | None, *, until_ms: int | None
-    ) -> Written:
+    ) -> ArchiveAddition:
         """Archive what Kafka has up to `end`. Raises `ArchiveIncomplete`, `OSError`."""
         self._end = end
         known = {each.file for each in self._manifest.spans}
@@ -145,7 +145,7 @@ class PartitionWriter:
         added = self._manifest.spans[before:]
         covered = self._keep(covering)
         last = self._manifest.end
-        return Written(
+        return ArchiveAddition(
             self._partition,
             start,
             start if last is None else last,
@@ -173,8 +173,8 @@ class PartitionWriter:
     def _save(self, begin: int, next_offset: int, file: RecordsFile, first: Record | None, last: Record | None) -> None:
         data = file.finish()
         digest = sha256(data).hexdigest()
-        span = Span(
-            file=Span.name(begin, next_offset, digest),
+        span = ArchivedSpan(
+            file=ArchivedSpan.name(begin, next_offset, digest),
             begin=begin,
             next=next_offset,
             records=file.records,
