@@ -64,7 +64,7 @@ def cancel_reason(entries: Iterator[Mapping[str, Any]]) -> str:
 
 def what(entry: Mapping[str, Any]) -> str:
     """Describe an event in the guide's words."""
-    if entry["effect"] != "applied":
+    if entry["effect"] not in ("applied", "about a dead letter"):
         return f"no effect: {entry['effect']}"
     told = TOLD.get(kind(entry))
     return "" if told is None else told(entry)  # a newer server may have more kinds
@@ -98,6 +98,13 @@ def _purged(entry: Mapping[str, Any]) -> str:
     return f"for {asked}" if asked and asked != who else ""
 
 
+def _unparked(entry: Mapping[str, Any]) -> str:
+    data = _data(entry)
+    reason = data.get("reason")
+    text = f"{data.get('action')} of the record at offset {data.get('offset')}"
+    return f"{text}: {reason}" if reason else text
+
+
 TOLD: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "accepted": _accepted,
     "started": _attempt,
@@ -106,6 +113,7 @@ TOLD: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "cancel-requested": lambda entry: str(_data(entry).get("reason") or ""),
     "finished": lambda entry: outcome(_data(entry)),
     "purged": _purged,
+    "unparked": _unparked,
 }
 """What an event of each kind says."""
 

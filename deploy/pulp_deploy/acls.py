@@ -26,7 +26,8 @@ DESCRIPTIONS: Final[Mapping[Role, str]] = {
     Role.WORKER: "`pulp-tasks worker`",
     Role.TRANSPARENCY: "`pulp-tasks transparency`, `audit verify`, `audit copy`, `archive`",
     Role.READER: "subscribers, `pulp-tasks events tail`, `verify`",
-    Role.OPERATOR: "`pulp-tasks topics`, `dead-letters retry`, `users`, `audit`, `events tail`, `states rebuild`",
+    Role.OPERATOR: "`pulp-tasks topics`, `dead-letters retry` and `discard`, `users`, `audit`, `events tail`,"
+    " `states rebuild`",
 }
 
 
@@ -105,7 +106,7 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _EVENTS, "Create", "`topics create`"),
         Right("topic", _EVENTS, "AlterConfigs", "`topics mend`; it includes DescribeConfigs"),
         Right("topic", _EVENTS, "Read", "`events tail`"),
-        Right("topic", _EVENTS, "Write", "`dead-letters retry`"),
+        Right("topic", _EVENTS, "Write", "`dead-letters retry` and `discard`"),
         Right("topic", _DEAD_LETTERS, "Create", "`topics create`"),
         Right("topic", _DEAD_LETTERS, "Describe", "`topics list`"),
         Right("topic", _DEAD_LETTERS, "AlterConfigs", "`topics mend`"),

@@ -16,12 +16,17 @@ def audit_change(kafka: Servers, topics: Topics, what: What, *, target: str, det
 
     The change itself is done: it does not depend on Kafka.
     """
-    record = audit_record(what, actor=f"os:{_account()}", address=socket.gethostname(), target=target, detail=detail)
+    record = audit_record(what, actor=operator(), address=socket.gethostname(), target=target, detail=detail)
     try:
         write_audit(kafka, topics.audit, record)
     except (LogError, EventTooLarge) as error:
         return str(error)
     return None
+
+
+def operator() -> str:
+    """Who runs this command, as the audit and the history name it."""
+    return f"os:{_account()}"
 
 
 def _account() -> str:

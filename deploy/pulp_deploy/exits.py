@@ -30,7 +30,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     " `doctor`: there are warnings",
     DANGEROUS: "`doctor`: there are faults",
     USAGE: "the command line is wrong, or the state of the generations does not allow the command",
-    DATA: "the input is refused",
+    DATA: "the input is refused; more tasks would be parked than `PULP_MOST_PARKED_TASKS` allows",
     NO_INPUT: "no such dead letter, topic, or record in the log",
     UNAVAILABLE: "Kafka, Postgres or a process of the stack does not answer",
     SOFTWARE: "a fault of this program, or a process that could not be started",
@@ -80,6 +80,7 @@ def codes() -> Mapping[type[PulpError], int]:
         RebuildInUse,
         RebuildRefused,
     )
+    from pulp_projections.writing.large_batch import TooManyParked
     from pulp_runtime.startup import DependencyAway, PreconditionFailed
     from pulp_transparency.errors import (
         FolderInUse,
@@ -149,6 +150,7 @@ def codes() -> Mapping[type[PulpError], int]:
         RecordsFault: DATA,
         TileFault: DATA,
         ProcessFailed: SOFTWARE,
+        TooManyParked: DATA,
     }
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Started,
         TaskError,
         UnknownEvent,
+        Unparked,
         json_value,
     )
     from pulp_events.filters import Filter
@@ -62,6 +63,7 @@ __all__ = [
     "Task",
     "TaskError",
     "UnknownEvent",
+    "Unparked",
     "evolve",
     "json_value",
     "parse_start",

@@ -4,6 +4,7 @@ The wire type is a literal in `TYPES`, or in `EARLIER` for an earlier version of
 stay decodable: `upcasting` says how.
 """
 
+import re
 from collections.abc import Callable
 from datetime import MAXYEAR, MINYEAR, datetime
 from functools import lru_cache, reduce
@@ -27,6 +28,7 @@ from pulp_events.events import (
     Purged,
     Started,
     UnknownEvent,
+    Unparked,
 )
 from pulp_events.upcasting import UPCASTERS, AcceptedV1, CancelRequestedV1
 
@@ -55,6 +57,7 @@ TYPES: Final[dict[type[Data], str]] = {
     CancelRequested: "org.pulpproject.task.cancel-requested.v2",
     Finished: "org.pulpproject.task.finished.v1",
     Purged: "org.pulpproject.task.purged.v1",
+    Unparked: "org.pulpproject.task.unparked.v1",
 }
 """The newest version of each kind of event."""
 EARLIER: Final[dict[type[Struct], str]] = {
@@ -73,9 +76,15 @@ _WITHOUT_REQUEST: Final[dict[type[Data], str]] = {
     Accepted: EARLIER[AcceptedV1],
     CancelRequested: EARLIER[CancelRequestedV1],
 }
+_VERSION: Final = re.compile(r"(.+\.([a-z-]+))\.v([1-9][0-9]{0,8})", re.ASCII)
 _DECODERS: Final[dict[str, Callable[[Raw], Any]]] = {
     literal: msgspec.json.Decoder(kind).decode for kind, literal in EVERY_TYPE.items()
 }
+
+_NEWEST: Final[dict[str, int]] = {
+    found[1]: int(found[3]) for literal in TYPES.values() if (found := _VERSION.fullmatch(literal)) is not None
+}
+"""A kind of event as it is in wire types → its newest version."""
 
 Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
 
@@ -122,6 +131,15 @@ _encode = msgspec.json.Encoder().encode
 def type_of(event: Event | UnknownEvent) -> str:
     """The wire type of an event."""
     return event.type if isinstance(event, UnknownEvent) else wire_type(event.data)
+
+
+@lru_cache(maxsize=64)
+def newer_version(wire: str) -> str | None:
+    """That this type is a version of a known kind which only a later release knows; None of any other type."""
+    found = _VERSION.fullmatch(wire)
+    if found is None or (newest := _NEWEST.get(found[1])) is None or int(found[3]) <= newest:
+        return None
+    return f"version {found[3]} of {found[2]} is newer than this release: it knows those up to {newest}"
 
 
 def wire_type(data: Data) -> str:
@@ -278,7 +296,12 @@ def _check_parts(envelope: Any, data: Data | None) -> None:
     elif type(data) is AttemptFailed:
         if not MINYEAR < data.retry_at.year < MAXYEAR:
             raise ValueError(f"the time {data.retry_at} is out of range")
-    elif data is not None and type(data) is not Started and type(data) is not CancelRequested:
+    elif (
+        data is not None
+        and type(data) is not Started
+        and type(data) is not CancelRequested
+        and type(data) is not Unparked
+    ):
         assert_never(data)
 
 

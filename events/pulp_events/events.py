@@ -1,4 +1,4 @@
-"""The seven lifecycle events of a task, as frozen facts. Their union, `Data`, closes the set.
+"""The events of a task, as frozen facts: seven of its life, and one about its dead letters. `Data` closes the set.
 
 Each class is the `data` of one CloudEvent; `Event` adds the envelope. JSON values that this system only passes on
 (arguments, progress, result) stay bytes: `msgspec.Raw`.
@@ -212,7 +212,27 @@ class Purged(Struct, frozen=True, kw_only=True, gc=False):
     __repr__ = shown
 
 
-Data = Accepted | Started | Progress | AttemptFailed | CancelRequested | Finished | Purged
+class Unparking(StrEnum):
+    """What is done with the record that parks a task."""
+
+    RETRY = "retry"
+    DISCARD = "discard"
+
+
+@final
+class Unparked(Struct, frozen=True, kw_only=True, gc=False):
+    """Somebody wants a parked task to go on: the record that parks it is projected again, or left out for ever; then
+    the records that wait behind it are projected, in order.
+    """
+
+    action: Unparking
+    offset: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    """Of the record that parks the task, in the partition of this event. If another one parks it, nothing happens."""
+    reason: Annotated[str, Meta(max_length=1024)] | None = None
+    request: RequestFacts | UnsetType = UNSET
+
+
+Data = Accepted | Started | Progress | AttemptFailed | CancelRequested | Finished | Purged | Unparked
 
 
 class Event(Struct, frozen=True, kw_only=True, gc=False):

@@ -9,7 +9,7 @@ accepted ─▶ WAITING ─ started ─▶ RUNNING ──────── fini
              └───▶ CANCELLING ◀─────┘ ─────────── finished ──────────▶
 
 An attempt that fails while the task is CANCELLING leaves it so, without an attempt.
-A final state stays what it is; `purged` hides the task once.
+A final state stays what it is; `purged` hides the task once. `unparked` is about dead letters, and changes no task.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -35,6 +35,7 @@ from pulp_events.events import (
     Retry,
     Started,
     TaskError,
+    Unparked,
     shown,
 )
 
@@ -124,6 +125,7 @@ class Reason(StrEnum):
     ALREADY_PURGED = "already purged"
     WRONG_PARTITION = "wrong partition"
     UNKNOWN_TYPE = "unknown type"
+    DEAD_LETTER = "about a dead letter"
 
 
 class Ignored(NamedTuple):
@@ -197,14 +199,20 @@ def evolve(task: Task | None, event: Event, position: HasPosition, at_ms: int) -
     """
     data = event.data
     if task is not None and task.partition != position.partition:
+        if type(data) is Unparked:
+            return Ignored(Reason.DEAD_LETTER)
         # It exists all the same, so it cannot be created again.
         return Ignored(Reason.WRONG_PARTITION if type(data) is Accepted else Reason.UNKNOWN_TASK)
     if task is None:
-        return _created(event, data, position, at_ms) if type(data) is Accepted else Ignored(Reason.UNKNOWN_TASK)
+        if type(data) is Accepted:
+            return _created(event, data, position, at_ms)
+        return Ignored(Reason.DEAD_LETTER if type(data) is Unparked else Reason.UNKNOWN_TASK)
     if type(data) is Accepted:
         return Ignored(Reason.DUPLICATE)
     if task.state in FINAL:
-        return _purged(task, data, position.offset, at_ms) if type(data) is Purged else Ignored(Reason.FINAL)
+        if type(data) is Purged:
+            return _purged(task, data, position.offset, at_ms)
+        return Ignored(Reason.DEAD_LETTER if type(data) is Unparked else Reason.FINAL)
     if type(data) is Progress:  # the most frequent kind first
         return _progressed(task, data, position.offset, at_ms)
     if type(data) is Started:
@@ -217,6 +225,8 @@ def evolve(task: Task | None, event: Event, position: HasPosition, at_ms: int) -
         return Ignored(Reason.UNFINISHED)
     if type(data) is AttemptFailed:
         return _to_be_tried_again(task, data, position.offset, at_ms)
+    if type(data) is Unparked:
+        return Ignored(Reason.DEAD_LETTER)
     assert_never(data)
 
 

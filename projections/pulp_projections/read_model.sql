@@ -58,6 +58,8 @@ create table dead_letters (
     value         bytea,
     headers       json not null,             -- [[name, base64 of the value or null]]
     sent          boolean not null,          -- whether it has been published to the dead-letter topic
+    task_id       uuid,                      -- the task that it belongs to; null: none, and nothing waits for it
+    standing      text not null default 'dead',  -- dead; parks, of the record that parks its task; waits, of those behind it; discarded
     primary key (partition, record_offset)
 );
 
@@ -115,4 +117,6 @@ create unique index task_resources_by_time on task_resources (resource, accepted
 -- Finds the exclusive use before another use, however many shared ones are between them.
 create index task_resources_exclusive on task_resources (resource, accepted_at, task_id) where access = 'e';
 create index task_causes_by_cause on task_causes (cause);
-create index dead_letters_unsent on dead_letters (partition) where not sent;
+create index dead_letters_unpublished on dead_letters (partition) where not sent and standing <> 'waits';
+create index dead_letters_parked on dead_letters (task_id, partition) where standing = 'parks';
+create index dead_letters_in_order on dead_letters (partition, record_offset) where standing in ('parks', 'waits');

@@ -75,6 +75,7 @@ class Arena:
                     "PULP_KAFKA": self.cluster.bootstrap,
                     "PULP_POSTGRES": self._conninfo(proxy_port),
                     "PULP_WORKER_MODULES": "tests.faults.operations",
+                    "PULP_MOST_PARKED_TASKS": "100000",
                     "PYTHONPATH": str(ROOT),
                 },
             ),

@@ -16,7 +16,7 @@ _LIMIT_S = 60.0
 
 async def judge_dead_letters(arena: Arena, reference: Reference) -> list[Breach]:
     """The breaches: dead letters that are missing, or that match no record."""
-    expected = {f"{TOPIC}/{partition}/{offset}" for partition, dead in reference.dead.items() for offset in dead}
+    expected = {f"{TOPIC}/{partition}/{offset}" for partition, offset in reference.published()}
     ends = time.monotonic() + _LIMIT_S
     while True:
         sent = await asyncio.to_thread(_keys, arena.kafka)

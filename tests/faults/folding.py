@@ -1,6 +1,7 @@
 """An independent fold of the log, record by record."""
 
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from tests.faults.reading import UNKNOWN, Heard, NoEvent, read
 from tests.faults.rules import APPLIED, Row, Within, judge
@@ -30,15 +31,47 @@ class Folding:
         self.tasks: dict[int, dict[str, Row]] = {partition: {} for partition in range(partitions)}
         self.history: dict[int, dict[int, Entry]] = {partition: {} for partition in range(partitions)}
         self.dead: dict[int, dict[int, Raw]] = {partition: {} for partition in range(partitions)}
+        self.parked: dict[int, dict[str, list[Raw]]] = {partition: {} for partition in range(partitions)}
+        """Task → the record that parks it, and those that wait behind it; all of them are among the dead as well."""
+
+    def published(self) -> set[tuple[int, int]]:
+        """Partition and offset of the dead letters that do not only wait."""
+        waiting = {
+            (partition, raw.offset)
+            for partition, parked in self.parked.items()
+            for found in parked.values()
+            for raw in found[1:]
+        }
+        return {(partition, offset) for partition, dead in self.dead.items() for offset in dead} - waiting
 
     def fold(self, partition: int, raw: Raw) -> None:
         """Apply the next record of the partition."""
+        owner, parked = _owner(raw.key), self.parked[partition]
         try:
             event = read(raw.key, raw.value)
         except NoEvent:
             self.dead[partition][raw.offset] = raw
+            if owner is not None:
+                parked.setdefault(owner, []).append(raw)
             return
+        if event.task_id in parked:
+            if event.kind != "unparked":
+                self.dead[partition][raw.offset] = raw
+                parked[event.task_id].append(raw)
+                return
+            self._unpark(partition, event)
         self.history[partition][raw.offset] = Entry(raw, event, self._effect(partition, raw, event))
+
+    def _unpark(self, partition: int, event: Heard) -> None:
+        behind = self.parked[partition][event.task_id]
+        if behind[0].offset != event.data["offset"]:
+            return
+        del self.parked[partition][event.task_id]
+        if event.data["action"] == "discard":
+            behind = behind[1:]
+        for raw in behind:
+            del self.dead[partition][raw.offset]
+            self.fold(partition, raw)  # one that is still no event parks the task anew, and those after it wait again
 
     def _effect(self, partition: int, raw: Raw, event: Heard) -> str:
         if event.kind == UNKNOWN:
@@ -55,6 +88,15 @@ class Folding:
         row.update({name: _at(raw, value) for name, value in change.items()})
         row.update(updated_at=raw.time_ms, last_offset=raw.offset, version=row["version"] + 1)
         return APPLIED
+
+
+def _owner(key: bytes | None) -> str | None:
+    """The task that a key names."""
+    try:
+        text = str(UUID((key or b"").decode()))
+    except ValueError:
+        return None
+    return text if text.encode() == key else None
 
 
 def _at(raw: Raw, value: Any) -> Any:

@@ -27,7 +27,7 @@ class Heard(NamedTuple):
 
 
 class NoEvent(Exception):
-    """The record is not an event: it belongs in the dead letters."""
+    """The record is not an event, or of a later version: it belongs in the dead letters."""
 
 
 def read(key: bytes | None, value: bytes | None) -> Heard:
@@ -54,7 +54,11 @@ def _read(body: Any) -> Heard:
         raise ValueError("a time without a zone")
     wire = _text(body["type"])
     kind, _, version = wire.removeprefix(PREFIX).rpartition(".")
-    if not wire.startswith(PREFIX) or kind not in _NEEDED or version not in _VERSIONS.get(kind, ("v1",)):
+    versions = _VERSIONS.get(kind, ("v1",))
+    is_known = wire.startswith(PREFIX) and kind in _NEEDED
+    if is_known and version[1:].isdigit() and int(version[1:]) > len(versions):
+        raise ValueError(f"a version that is not known yet: {wire}")
+    if not wire.startswith(PREFIX) or kind not in _NEEDED or version not in versions:
         kind = UNKNOWN
     data = body["data"]
     if kind != UNKNOWN and version == "v2":
@@ -138,6 +142,18 @@ def _outcome(value: Any) -> str:
     return str(value)
 
 
+def _action(value: Any) -> str:
+    if value not in ("retry", "discard"):
+        raise ValueError(f"no action: {value!r:.80}")
+    return str(value)
+
+
+def _place(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"no offset: {value!r:.80}")
+    return value
+
+
 def _request(value: Any) -> None:
     _text(_object(value)["authentication"])
     for name, most in (("address", 64), ("client", 255)):
@@ -157,12 +173,14 @@ _NEEDED: Final[Checks] = {
     "cancel-requested": {},
     "finished": {"outcome": _outcome},
     "purged": {"requested_by": _text},
+    "unparked": {"action": _action, "offset": _place},
 }
 _MAY_HAVE: Final[Checks] = {
     "accepted": {"arguments": _object, "group_id": _uuid, "parent_id": _uuid, "retry": _retry},
     **{"started": {}, "progress": {}, "attempt-failed": {}, "cancel-requested": {}},
     "finished": {"attempt_id": _uuid, "error": _object},
     "purged": {"filter": _object},
+    "unparked": {},
 }
 
 

@@ -50,6 +50,7 @@ class Reference(Folding):
             if end < self.positions[partition]:
                 self._ahead[partition] = self._seen[partition] + self._ahead[partition]
                 self.tasks[partition], self.history[partition], self.dead[partition] = {}, {}, {}
+                self.parked[partition] = {}
                 self._seen[partition], self.positions[partition] = [], 0
             count = end - self.positions[partition]
             for raw in self._ahead[partition][:count]:

@@ -126,6 +126,7 @@ TABLE: Final[dict[str, dict[str, Cell]]] = {
         **{NONE: "unknown task", "waiting": "not finished", "running": "not finished", "cancelling": "not finished"},
         FINAL: When(lambda row, _: row["purged_at"] is None, _purge, "already purged"),
     },
+    "unparked": dict.fromkeys((NONE, "waiting", "running", "cancelling", FINAL), "about a dead letter"),
 }
 
 

@@ -1,6 +1,7 @@
 """`pulp-tasks dead-letters` as an operator and a script use it."""
 
 import asyncio
+import getpass
 import json
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from pulp_processor.dead_letters.raw_producer import RawRecord
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
 from tests.support.command import environment, pulp_tasks
-from tests.support.events import TASK, accepted
+from tests.support.events import TASK, accepted, finished, progress, started
 from tests.support.projection import execute, project, rows, settings_of
 
 Command = Callable[..., "CompletedProcess[str]"]
@@ -66,7 +67,7 @@ async def test_list(command: Command) -> None:
     listed = command("list")
     assert (listed.returncode, listed.stderr) == (0, "")
     head, *lines = listed.stdout.splitlines()
-    assert head.split() == ["POSITION", "TIME", "BYTES", "SENT", "REASON"]
+    assert head.split() == ["POSITION", "TIME", "BYTES", "SENT", "STANDING", "BEHIND", "REASON"]
     assert [line.split()[0] for line in lines] == ["1:0", "1:1", "2:0", "3:0"]
     assert [line.split()[2:4] for line in lines] == [
         [str(len(BELL)), "no"],
@@ -95,6 +96,7 @@ async def test_show(command: Command, topics: Topics) -> None:
     assert lines[0] == f"Position  1:0 of {topics.events}"
     assert lines[3:] == [
         "Sent      not yet",
+        "Standing  dead: nothing waits for it",
         "Key       1 byte: k",
         "Header    origin: 9 bytes: elsewhere",
         "Value     24 bytes: rings ␇ and ␛[31mreddens",
@@ -136,7 +138,7 @@ async def test_retry_of_what_is_still_no_event(command: Command, backend: Backen
 async def test_retry_of_all(command: Command) -> None:
     done = command("retry", "--all")
     assert done.returncode == 0
-    assert done.stdout.splitlines() == ["2:0  appended at 2:1", "1 appended, 3 left: they are still not events"]
+    assert done.stdout.splitlines() == ["2:0  appended at 2:1", "1 retried, 3 left: they still cannot be projected"]
     results = json.loads(command("retry", "--all", "--output", "json").stdout)
     assert [result["appended"] for result in results] == [None, None, "2:2", None]
 
@@ -159,5 +161,79 @@ async def test_each_refusal_has_its_exit_code(command: Command) -> None:
 
 
 async def test_help_has_examples(command: Command) -> None:
-    for arguments in ((), ("list",), ("show",), ("retry",)):
+    for arguments in ((), ("list",), ("show",), ("retry",), ("discard",)):
         assert "pulp-tasks dead-letters" in command(*arguments, "--help").stdout.split("Example", 1)[1]
+
+
+async def parked(backend: Backend, topics: Topics, database: str) -> None:
+    """A task that a record parks at 0:1, with two behind it; they are projected."""
+    bad = RawRecord(TASK_KEY, b"{", (), 0)
+    events = [RawRecord(TASK_KEY, encode(each), (), 0) for each in (accepted(TASK), started(TASK), finished(TASK))]
+    producer = raw_producer.make(backend.kafka)
+    await asyncio.to_thread(raw_producer.append, producer, topics.events, [events[0], bad, *events[1:]])
+    await project(settings_of(backend.kafka, database, topics), {0: 4})
+
+
+async def test_a_parked_task_is_told_and_discarded(
+    command: Command, backend: Backend, topics: Topics, database: str
+) -> None:
+    await parked(backend, topics, database)
+    letter = json.loads(command("list", "--output", "json").stdout)[0]
+    assert [letter[name] for name in ("position", "standing", "task_id", "behind")] == ["0:1", "parks", str(TASK), 2]
+    waiting = json.loads(command("list", "--task-id", str(TASK), "--output", "json").stdout)
+    assert [(each["position"], each["standing"]) for each in waiting] == [
+        ("0:1", "parks"),
+        ("0:2", "waits"),
+        ("0:3", "waits"),
+    ]
+    shown = command("show", "0:1").stdout.splitlines()
+    assert "Standing  parks its task: 2 records wait behind it" in shown
+    assert f"Task      {TASK}" in shown
+    refused = command("retry", "0:1")
+    assert (refused.returncode, refused.stdout) == (65, "")
+    assert "discard it, and append what it should have been" in refused.stderr
+    behind = command("discard", "0:2", "--yes")
+    assert behind.returncode == 65
+    assert "waits behind 0:1" in behind.stderr
+    assert command("discard", "1:0", "--yes").returncode == 65  # it has no task
+    assert command("discard", "0:1").returncode == 64  # nobody can be asked
+    dry = command("discard", "0:1", "--dry-run")
+    assert (dry.returncode, dry.stdout) == (0, "0:1  would be done; behind it: 2\n")
+    assert log_of(backend, topics, 0, 4) == []
+    done = command("discard", "0:1", "--yes", "--reason", "by a broken script")
+    assert (done.returncode, done.stdout) == (0, "0:1  appended at 0:4\n")
+    await project(settings_of(backend.kafka, database, topics), {0: 5})
+    [row] = await rows(database, "tasks")
+    assert (row["state"], row["last_offset"]) == ("successful", 3)
+    act = (await rows(database, "task_events"))[-1]
+    event = json.loads(act["event"])
+    assert (act["type"], act["effect"]) == ("org.pulpproject.task.unparked.v1", "about a dead letter")
+    assert act["actor"] == f"os:{getpass.getuser()}"
+    assert event["data"] == {"action": "discard", "offset": 1, "reason": "by a broken script"}
+    letters = json.loads(command("list", "--output", "json").stdout)
+    assert (letters[0]["position"], letters[0]["standing"]) == ("0:1", "discarded")
+    assert command("discard", "0:1", "--yes").returncode == 65  # it parks nothing any more
+
+
+async def test_what_is_understood_now_is_retried_in_order(
+    command: Command, backend: Backend, topics: Topics, database: str
+) -> None:
+    await parked(backend, topics, database)
+    sound = encode(progress(TASK))
+    await execute(
+        database, "update generation_1.dead_letters set value = %s where partition = 0 and record_offset = 1", [sound]
+    )
+    retried = json.loads(command("retry", "--all", "--reason", "upgraded", "--output", "json").stdout)
+    assert [(each["position"], each["appended"], each["behind"]) for each in retried] == [
+        ("0:1", "0:4", 2),
+        ("1:0", None, 0),
+        ("1:1", None, 0),
+        ("2:0", "2:1", 0),
+        ("3:0", None, 0),
+    ]
+    await project(settings_of(backend.kafka, database, topics), {0: 5, 2: 2})
+    history = [
+        (row["record_offset"], row["effect"]) for row in await rows(database, "task_events") if row["partition"] == 0
+    ]
+    assert history == [(0, "applied"), (1, "not started"), (2, "applied"), (3, "applied"), (4, "about a dead letter")]
+    assert command("list", "--task-id", str(TASK), "--output", "json").stdout == "[]\n"

@@ -185,6 +185,8 @@ async def test_dead_letters(command: Command) -> None:
     (result,) = checked(command, "dead-letters", "retry", "2:0", code=65)
     assert result["appended"] is None
     assert checked(command, "dead-letters", "retry", "--all") == [result]
+    (result,) = checked(command, "dead-letters", "discard", "2:0", "--yes", code=65)
+    assert "parks no task" in result["error"]
 
 
 async def test_the_read_model(command: Command, database: str) -> None:

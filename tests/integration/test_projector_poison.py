@@ -1,4 +1,4 @@
-"""Records that are no events, or that Postgres refuses, are set aside; what is around them is projected."""
+"""Records that are no events, or that Postgres refuses, are set aside and park their task; all else is projected."""
 
 import json
 import re
@@ -50,21 +50,26 @@ async def test_poison_is_set_aside(name: str, projector: Projector, database: st
     poison = Record(0, 2, NOON_MS, key, value, headers)
     batch = [record(SOUND[0], 0), record(SOUND[1], 1), poison, record(SOUND[2], 3), record(SOUND[3], 4)]
     assert await projector.project(batch) == 5
-    (letter,) = await rows(database, "dead_letters")
+    letter, *waiting = await rows(database, "dead_letters")
     assert (letter["partition"], letter["record_offset"], letter["key"], letter["value"]) == (0, 2, key, value)
     assert letter["headers"] == [["content-type", "dGV4dC9wbGFpbg=="], ["empty", None]]
     assert letter["reason"]
-    assert [row["record_offset"] for row in await rows(database, "task_events")] == [0, 1, 3, 4]
+    assert letter["standing"] == ("dead" if key is None else "parks")
+    behind = [3, 4] if key == KEY else []
+    assert [(each["record_offset"], each["standing"]) for each in waiting] == [(offset, "waits") for offset in behind]
+    history = [row["record_offset"] for row in await rows(database, "task_events")]
+    assert history == [offset for offset in (0, 1, 3, 4) if offset not in behind]
     (task,) = await rows(database, "tasks")
-    assert (task["state"], task["version"], task["last_offset"]) == ("successful", 4, 4)
+    shown = (task["state"], task["version"], task["last_offset"])
+    assert shown == (("running", 2, 1) if behind else ("successful", 4, 4))
 
 
-async def test_an_event_of_an_unknown_version_is_kept_without_effect(projector: Projector, database: str) -> None:
-    later = changed(type="org.pulpproject.task.started.v9", data={"anything": 1})
-    await projector.project([record(SOUND[0], 0), Record(0, 1, NOON_MS, KEY, later)])
+async def test_an_event_of_an_unknown_type_is_kept_without_effect(projector: Projector, database: str) -> None:
+    strange = changed(type="org.pulpproject.task.renamed.v9", data={"anything": 1})
+    await projector.project([record(SOUND[0], 0), Record(0, 1, NOON_MS, KEY, strange)])
     assert await rows(database, "dead_letters") == []
     kept = (await rows(database, "task_events"))[1]
-    assert (kept["type"], kept["effect"], kept["event"]) == ("org.pulpproject.task.started.v9", "unknown type", later)
+    assert (kept["type"], kept["effect"], kept["event"]) == ("org.pulpproject.task.renamed.v9", "unknown type", strange)
     assert [row["state"] for row in await rows(database, "tasks")] == ["waiting"]
 
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from psycopg import errors
 from pulp_events.codec import TYPES
-from pulp_events.events import Progress, Purged, Started
+from pulp_events.events import Progress, Purged, Started, Unparked
 from pulp_events.task import State, Task
 from pulp_processor.dispatching.dispatch import Assignment, Hold
 from pulp_processor.dispatching.fleet import Profile
@@ -27,6 +27,7 @@ from pulp_processor.dispatching.tables import (
 from pulp_processor.dispatching.waiting import Offer, Order, WaitingTask
 from pulp_projections.channels import ASSIGNED, ELECTION, worker_channel
 from pulp_projections.writing.fold import APPLIED
+from pulp_projections.writing.parking import Standing
 
 from tests.model.memory_rows import ClaimRow, HoldRow, WorkerRow, at, seconds_of, uses_of
 from tests.model.memory_tables import MemoryTables
@@ -79,12 +80,18 @@ class MemoryDispatch:
             row
             for partition, next_offset in positions.items()
             for offset, row in model.history[partition].items()
-            if offset >= next_offset and row.effect == APPLIED and row.type not in _STILL
+            if offset >= next_offset
+            and ((row.effect == APPLIED and row.type not in _STILL) or row.type == TYPES[Unparked])
         ]
-        task_ids = dict.fromkeys(row.event.task_id for row in events)
-        return Moved(
-            GENERATION, dict(model.positions), [self._facts(now_s, model.tasks[task_id]) for task_id in task_ids]
-        )
+        parking = [
+            letter.task_id
+            for partition, next_offset in positions.items()
+            for offset, letter in model.dead_letters[partition].items()
+            if offset >= next_offset and letter.standing is Standing.PARKS and letter.task_id is not None
+        ]
+        task_ids = dict.fromkeys([*(row.event.task_id for row in events), *parking])
+        known = [model.tasks[task_id] for task_id in task_ids if task_id in model.tasks]
+        return Moved(GENERATION, dict(model.positions), [self._facts(now_s, task) for task in known])
 
     def held(self, _: float, __: int) -> list[HeldTasks]:
         """See `DispatchTables.holds`."""
@@ -183,7 +190,8 @@ class MemoryDispatch:
                 for name in names:
                     tables.reserve(one.hold_id, name, exclusive=name in exclusive, token=tables.next_token())
             claim = tables.claims.get(task_id)
-            if tasks[task_id].state is not State.WAITING or (claim is not None and not claim.is_released):
+            is_gone = tasks[task_id].state is not State.WAITING or self._tables.model.is_parked(tasks[task_id])
+            if is_gone or (claim is not None and not claim.is_released):
                 continue
             claimed.append(task_id)
             attempt = max(tasks[task_id].attempt, 0 if claim is None else claim.attempt) + 1
@@ -205,9 +213,9 @@ class MemoryDispatch:
         hold_id = None if claim is None else claim.hold_id
         waiting = waiting_of(task, self._tables.model.tasks)
         retry_in_s = 0.0 if task.retry_at_ms is None else max(0.0, seconds_of(task.retry_at_ms) - now_s)
-        return TaskFacts(
-            waiting, task.state, hold_id, has_succeeded, _ran_s(task) if has_succeeded else 0.0, retry_in_s
-        )
+        ran_s = _ran_s(task) if has_succeeded else 0.0
+        is_parked = self._tables.model.is_parked(task)
+        return TaskFacts(waiting, task.state, hold_id, has_succeeded, ran_s, retry_in_s, is_parked)
 
 
 def _ran_s(task: Task) -> float:

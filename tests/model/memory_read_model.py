@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import psycopg
+from pulp_events.codec import key_of
 from pulp_events.reader import Record
 from pulp_events.task import Task
-from pulp_projections.writing.fold import Changes, DeadLetter, HistoryRow, fold, task_ids
+from pulp_projections.writing.fold import Changes, Fold, HistoryRow, task_ids
+from pulp_projections.writing.parking import DeadLetter, Parked, Standing
 from pulp_projections.writing.projector import ReadModelCorrupt, rest_of
 from pulp_projections.writing.target import FenceLost
 
@@ -37,7 +39,10 @@ class MemoryReadModel:
             raise ReadModelCorrupt(f"partition {partition}: rows after position {expected} are there already")
         self.positions[partition] = end
         self.history[partition].update((row.record.offset, row) for row in history)
-        self.dead_letters[partition].update((letter.record.offset, letter) for letter in changes.dead_letters)
+        letters = self.dead_letters[partition]
+        for offset in changes.freed:
+            del letters[offset]
+        letters.update((letter.record.offset, letter) for letter in (*changes.restood, *changes.dead_letters))
         self.tasks.update((task.task_id, task) for task in changes.created)
         self.causes.update(changes.causes)
         for task in changes.updated:
@@ -46,6 +51,20 @@ class MemoryReadModel:
         if self.loses_answer:
             self.loses_answer = False
             raise psycopg.OperationalError("the answer was lost")
+
+    def parked(self, partition: int) -> Parked:
+        """The parked tasks of a partition."""
+        found: dict[bytes, list[DeadLetter]] = {}
+        for _, letter in sorted(self.dead_letters[partition].items()):
+            if letter.standing in (Standing.PARKS, Standing.WAITS):
+                assert letter.task_id is not None
+                found.setdefault(key_of(letter.task_id), []).append(letter)
+        return found
+
+    def is_parked(self, task: Task) -> bool:
+        """Whether a record of the task, in its own partition, cannot be projected."""
+        letters = self.dead_letters[task.partition]
+        return bool(letters) and key_of(task.task_id) in self.parked(task.partition)
 
 
 class MemoryProjector:
@@ -82,7 +101,8 @@ class MemoryProjector:
             for task_id in task_ids(rest)
             if task_id in self._tasks or task_id in self._model.tasks
         }
-        history, changes = fold(rest, known)
+        folding = Fold(known, parked=self._model.parked(self.partition))
+        history, changes = list(folding.history(rest)), folding.changes()
         end = rest[-1].offset + 1
         self._model.commit(self.partition, self.next_offset, end, history, changes)
         self._tasks.update((task.task_id, task) for task in (*changes.created, *changes.updated))

@@ -156,6 +156,8 @@ class MemoryTables:
                 continue
             if task.state is State.WAITING and not task.depends_on and task.deadline_seconds is None:
                 continue
+            if self.model.is_parked(task):
+                continue
             others = [self.model.tasks.get(task_id) for task_id in task.depends_on]
             has_failed = task.state is State.WAITING and any(
                 other is not None and other.state in FINAL - {State.SUCCESSFUL} for other in others
@@ -180,6 +182,7 @@ class MemoryTables:
             for claim in self.claims.values()
             if tasks[claim.task_id].partition in known["owned"]
             and self._is_dead(now_s, claim, tasks[claim.task_id], known)
+            and not self.model.is_parked(tasks[claim.task_id])
         ]
         over = [
             claim

@@ -83,8 +83,8 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "the cause of a task in a small batch": Guard(
         "projections/pulp_projections/writing/small_batch.py",
-        "return not (changes.dead_letters or changes.causes)",
-        "return not changes.dead_letters",
+        "return not (changes.dead_letters or changes.restood or changes.freed or changes.causes)",
+        "return not (changes.dead_letters or changes.restood or changes.freed)",
         "pulp_projections.writing.small_batch",
         ("tests/integration/test_small_batch.py",),
     ),

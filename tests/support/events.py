@@ -18,6 +18,8 @@ from pulp_events.events import (
     Resource,
     Started,
     TaskError,
+    Unparked,
+    Unparking,
 )
 from pulp_events.ids import new_id
 
@@ -100,3 +102,10 @@ def purged(task_id: UUID = TASK, *, by: str = "user:admin", cause: UUID | None =
     raw = Raw(msgspec.json.encode({} if filter is None else filter))
     data = Purged(requested_by=by, filter=raw)
     return event(data, task_id=task_id, causation_id=None if cause is None else str(cause))
+
+
+def unparked(
+    task_id: UUID = TASK, *, offset: int = 0, action: Unparking = Unparking.RETRY, reason: str | None = None
+) -> Event:
+    """An operator let it go on."""
+    return event(Unparked(action=action, offset=offset, reason=reason), task_id=task_id, actor="os:root")

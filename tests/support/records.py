@@ -78,6 +78,18 @@ def life(task_id: UUID, steps: int = 3) -> list[Event]:
     ]
 
 
+def _owner(item: Record) -> str | None:
+    """The task that a record's key names, or else its header."""
+    for text in (item.key, *(value for name, value in item.headers if name.lower() in ("ce_subject", "subject"))):
+        try:
+            found = str(UUID((text or b"").decode()))
+        except ValueError:
+            continue
+        if found.encode() == text:
+            return found
+    return None
+
+
 @dataclass
 class PlainTask:
     """The state of a task by an implementation of the state table that shares no code with the product."""
@@ -95,36 +107,71 @@ class PlainTask:
 
 
 class PlainFold:
-    """Reads a partition's records one at a time, as JSON."""
+    """Reads a partition's records one at a time, as JSON. `newest` is the newest version of events that it knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, newest: int = 2) -> None:
+        self.newest = newest
         self.tasks: dict[str, PlainTask] = {}
         self.causes: dict[str, str] = {}
         """Task → the one that it reruns."""
         self.effects: list[tuple[int, str]] = []
         """(offset, effect) of every event."""
-        self.dead: list[int] = []
+        self.alone: list[int] = []
+        """Records that are no events, and belong to no task."""
+        self.discarded: list[int] = []
+        self.parked: dict[str, list[Record]] = {}
+        """Task → the record that parks it, and those behind that."""
+
+    @property
+    def dead(self) -> list[int]:
+        """The offsets of everything that is not in the history."""
+        return sorted(
+            [*self.alone, *self.discarded, *(each.offset for found in self.parked.values() for each in found)]
+        )
 
     def read(self, partition: Sequence[Record]) -> "PlainFold":
         """All of a partition."""
         for item in partition:
-            try:
-                body = json.loads(item.value or b"")
-                kind, task_id, data = body["type"].split(".")[3], body["subject"], body["data"]
-            except (ValueError, KeyError, IndexError):
-                self.dead.append(item.offset)
-                continue
-            effect = self._happens(kind, task_id, data, item.offset)
-            if effect == "applied" and kind == "accepted" and "causationid" in body:
-                self.causes[task_id] = body["causationid"]
-            if effect == "applied" and kind != "accepted":
-                self.tasks[task_id].version += 1
-                self.tasks[task_id].last_offset = item.offset
-            self.effects.append((item.offset, effect))
+            self._read(item)
+        self.effects.sort()
         return self
+
+    def _read(self, item: Record) -> None:
+        owner = _owner(item)
+        try:
+            body = json.loads(item.value or b"")
+            kind, version = body["type"].split(".")[3:5]
+            task_id, data = body["subject"], body["data"]
+            if int(version[1:]) > self.newest or task_id != owner:
+                raise ValueError(version)
+        except (ValueError, KeyError, IndexError):
+            if owner is None:
+                self.alone.append(item.offset)
+            else:
+                self.parked.setdefault(owner, []).append(item)
+            return
+        if owner in self.parked:
+            if kind != "unparked":
+                self.parked[owner].append(item)
+                return
+            if self.parked[owner][0].offset == data["offset"]:
+                behind = self.parked.pop(owner)
+                if data["action"] == "discard":
+                    self.discarded.append(behind.pop(0).offset)
+                for each in behind:
+                    self._read(each)  # if one parks the task anew, those after it wait again
+        effect = self._happens(kind, task_id, data, item.offset)
+        if effect == "applied" and kind == "accepted" and "causationid" in body:
+            self.causes[task_id] = body["causationid"]
+        if effect == "applied" and kind != "accepted":
+            self.tasks[task_id].version += 1
+            self.tasks[task_id].last_offset = item.offset
+        self.effects.append((item.offset, effect))
 
     def _happens(self, kind: str, task_id: str, data: dict[str, Any], offset: int) -> str:
         task = self.tasks.get(task_id)
+        if kind == "unparked":
+            return "about a dead letter"
         if task is None:
             if kind != "accepted":
                 return "unknown task"

@@ -21,16 +21,16 @@ def read_log(kafka: str, topics: Topics, ends: dict[int, int]) -> dict[int, list
     return found
 
 
-async def rows_are_what_records_say(database: str, log: dict[int, list[Record]]) -> None:
+async def rows_are_what_records_say(database: str, log: dict[int, list[Record]], *, newest: int = 2) -> None:
     """Tasks, what belongs to them, history and dead letters are those of the plain fold: each record once, with its
-    bytes and its effect."""
+    bytes and its effect. `newest` is the newest version of events that the release knows which has projected them."""
     tasks: dict[str, dict[str, Any]] = {}
     effects: list[tuple[int, int, str, bytes]] = []
     dead: list[tuple[int, int, bytes | None]] = []
     counts: Counter[tuple[int, str, str]] = Counter()
     causes: dict[str, str] = {}
     for partition, records in sorted(log.items()):
-        fold = PlainFold().read(records)
+        fold = PlainFold(newest).read(records)
         values = {record.offset: record.value for record in records}
         effects += [(partition, offset, effect, values[offset] or b"") for offset, effect in fold.effects]
         dead += [(partition, offset, values[offset]) for offset in fold.dead]

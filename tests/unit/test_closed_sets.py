@@ -36,7 +36,7 @@ STATES_DECIDED: Final = frozenset(
 )
 """What the places below were written for. Add a new state when each of them has been decided for it."""
 KINDS_DECIDED: Final = frozenset(
-    {"Accepted", "Started", "Progress", "AttemptFailed", "CancelRequested", "Finished", "Purged"}
+    {"Accepted", "Started", "Progress", "AttemptFailed", "CancelRequested", "Finished", "Purged", "Unparked"}
 )
 """The same for kinds of events."""
 MORE_DECIDED: Final[dict[str, tuple[type[StrEnum], frozenset[str]]]] = {
@@ -48,7 +48,7 @@ MORE_DECIDED: Final[dict[str, tuple[type[StrEnum], frozenset[str]]]] = {
             {
                 *("DUPLICATE", "UNKNOWN_TASK", "ATTEMPT_TAKEN", "CANCEL_CAME_FIRST", "NOT_STARTED", "STALE"),
                 *("NOT_CANCELLABLE", "ALREADY_REQUESTED", "FINAL", "UNFINISHED", "ALREADY_PURGED"),
-                *("WRONG_PARTITION", "UNKNOWN_TYPE"),
+                *("WRONG_PARTITION", "UNKNOWN_TYPE", "DEAD_LETTER"),
             }
         ),
     ),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
-from pulp_events.codec import EVERY_TYPE, MAX_EVENT_BYTES, decode, encode, key_of, type_of
+from pulp_events.codec import EVERY_TYPE, MAX_EVENT_BYTES, decode, encode, key_of, newer_version, type_of
 from pulp_events.errors import EventTooLarge, InvalidEvent, UndecodableRecord
 from pulp_events.events import (
     Accepted,
@@ -31,6 +31,8 @@ from pulp_events.events import (
     Started,
     TaskError,
     UnknownEvent,
+    Unparked,
+    Unparking,
     json_value,
 )
 from pulp_events.task import Position, evolve
@@ -107,6 +109,13 @@ datas: st.SearchStrategy[Data] = st.one_of(
         error=st.none() | errors,
     ),
     st.builds(Purged, requested_by=names, filter=objects),
+    st.builds(
+        Unparked,
+        action=st.sampled_from(Unparking),
+        offset=st.integers(0, 2**63 - 1),
+        reason=st.none() | text.filter(lambda reason: len(reason) <= 1024),
+        request=asked,
+    ),
 )
 events = st.builds(
     Event,
@@ -429,3 +438,29 @@ def test_an_event_is_printed_with_its_json_as_text() -> None:
     task = evolve(None, accepted(), Position(0, 0), 0)
     assert "arguments={" in str(task)
     assert "msgspec.Raw" not in str(task)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_newer"),
+    [
+        ("org.pulpproject.task.accepted.v3", True),
+        ("org.pulpproject.task.started.v2", True),
+        ("org.pulpproject.task.attempt-failed.v1000", True),
+        ("org.pulpproject.task.accepted.v2", False),
+        ("org.pulpproject.task.started.v1", False),
+        ("org.pulpproject.task.started.v0", False),
+        ("org.pulpproject.task.started.v01", False),
+        ("org.pulpproject.task.started.v2x", False),
+        ("org.pulpproject.task.renamed.v2", False),
+        ("org.example.started.v2", False),
+        ("v2", False),
+    ],
+)
+def test_a_later_version_of_a_known_kind_is_told_from_other_types(kind: str, is_newer: bool) -> None:
+    assert (newer_version(kind) is not None) is is_newer
+
+
+def test_a_later_version_says_which_one_is_known() -> None:
+    assert newer_version("org.pulpproject.task.accepted.v3") == (
+        "version 3 of accepted is newer than this release: it knows those up to 2"
+    )

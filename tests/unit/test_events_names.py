@@ -39,6 +39,7 @@ def test_the_public_names() -> None:
         "Task",
         "TaskError",
         "UnknownEvent",
+        "Unparked",
         "evolve",
         "json_value",
         "parse_start",
@@ -59,6 +60,7 @@ def test_the_words_of_the_wire() -> None:
         "org.pulpproject.task.progress.v1",
         "org.pulpproject.task.purged.v1",
         "org.pulpproject.task.started.v1",
+        "org.pulpproject.task.unparked.v1",
     ]
     assert [*ErrorCode] == [
         "operation-failed",
@@ -110,6 +112,7 @@ def test_the_words_of_the_history() -> None:
         "already purged",
         "wrong partition",
         "unknown type",
+        "about a dead letter",
     ]
 
 

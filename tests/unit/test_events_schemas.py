@@ -33,6 +33,12 @@ BREAKS: dict[str, dict[str, Any]] = {
     "org.pulpproject.task.cancel-requested.v2": {"reason": "x" * 1025, "request": {"client": "curl"}},
     "org.pulpproject.task.finished.v1": {"outcome": "ok", "attempt_id": 1, "error": {"code": "x"}},
     "org.pulpproject.task.purged.v1": {"requested_by": "", "filter": [1]},
+    "org.pulpproject.task.unparked.v1": {
+        "action": "skip",
+        "offset": -1,
+        "reason": "x" * 1025,
+        "request": {"client": "a"},
+    },
 }
 
 

@@ -17,6 +17,7 @@ from tests.support.events import (
     progress,
     purged,
     started,
+    unparked,
 )
 
 BEFORE: dict[str, list[Event]] = {
@@ -52,6 +53,7 @@ EVENTS: dict[str, Event] = {
     "finished, another attempt": finished(attempt_id=OTHER_ATTEMPT),
     "finished, no attempt": finished(outcome=Outcome.SKIPPED, attempt_id=None),
     "purged": purged(),
+    "unparked": unparked(),
 }
 
 FINAL_STATES = ("successful", "failed", "cancelled", "skipped")
@@ -79,6 +81,7 @@ finished, this attempt                | unknown task | not started | stale      
 finished, another attempt             | unknown task | not started | stale             | stale             | stale             | stale             | not started       | stale             | final           | final
 finished, no attempt                  | unknown task | → skipped   | → skipped         | stale             | stale             | stale             | → skipped         | → skipped         | final           | final
 purged                                | unknown task | not finished| not finished      | not finished      | not finished      | not finished      | not finished      | not finished      | already purged  | → hidden
+unparked                              | about a dead letter| about a dead letter| about a dead letter| about a dead letter| about a dead letter| about a dead letter| about a dead letter| about a dead letter| about a dead letter| about a dead letter
 """
 
 

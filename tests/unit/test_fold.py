@@ -9,18 +9,20 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
-from pulp_events.events import ErrorCode, Outcome, TaskError, UnknownEvent
+from pulp_events.codec import key_of
+from pulp_events.events import ErrorCode, Outcome, TaskError, UnknownEvent, Unparking
 from pulp_events.reader import Record
 from pulp_events.task import State, Task
 from pulp_projections.writing.fold import Changes, Fold, HistoryRow, fold, task_ids
+from pulp_projections.writing.parking import DeadLetter
 
-from tests.support import events
-from tests.support.events import NOON, TASK, accepted, cancel_requested, finished, progress, purged, started
-from tests.support.records import PlainFold, garbage, life, record, records, story
+from tests.support import events, later_release
+from tests.support.events import NOON, TASK, accepted, cancel_requested, finished, progress, purged, started, unparked
+from tests.support.records import NOON_MS, PlainFold, garbage, life, record, records, story
 
 
 class Rows(Struct):
@@ -28,7 +30,7 @@ class Rows(Struct):
 
     tasks: dict[UUID, Task]
     history: list[tuple[int, str, str]]
-    dead: list[tuple[int, str]]
+    dead: dict[int, DeadLetter]
     counts: Counter[tuple[int, str, str]]
     causes: dict[UUID, UUID]
 
@@ -45,14 +47,34 @@ class Rows(Struct):
         self.counts.update(changes.counts)
         assert not self.causes.keys() & dict(changes.causes).keys()
         self.causes |= changes.causes
-        self.dead += [(letter.record.offset, letter.reason) for letter in changes.dead_letters]
+        came, stayed = (
+            {letter.record.offset: letter for letter in each} for each in (changes.dead_letters, changes.restood)
+        )
+        assert not came.keys() & self.dead.keys()
+        assert {*stayed, *changes.freed} <= self.dead.keys()
+        assert not stayed.keys() & set(changes.freed)
+        self.dead = {
+            offset: letter for offset, letter in (self.dead | came | stayed).items() if offset not in changes.freed
+        }
+
+    def parked(self) -> dict[bytes, list[DeadLetter]]:
+        """As the store holds them."""
+        found: dict[bytes, list[DeadLetter]] = {}
+        for _, letter in sorted(self.dead.items()):
+            if letter.standing in ("parks", "waits"):
+                assert letter.task_id is not None
+                found.setdefault(key_of(letter.task_id), []).append(letter)
+        return found
 
 
 def fold_all(batches: Sequence[Sequence[Record]]) -> Rows:
-    rows = Rows({}, [], [], Counter(), {})
+    rows = Rows({}, [], {}, Counter(), {})
     for batch in batches:
         known = {task_id: rows.tasks[task_id] for task_id in task_ids(batch) if task_id in rows.tasks}
-        rows.take(*fold(batch, known))
+        folding = Fold(known, parked=rows.parked())
+        rows.take(list(folding.history(batch)), folding.changes())
+        assert folding.parked == rows.parked()
+    rows.history.sort()
     return rows
 
 
@@ -63,10 +85,21 @@ def split(log: Sequence[Record], cuts: Sequence[int]) -> list[Sequence[Record]]:
 
 def mixed_log(random: Random, length: int) -> list[Record]:
     """Events, and what is none, at consecutive offsets."""
-    log = []
-    for offset, event in enumerate(story(random, 4, length)):
-        spoilt = random.random() < 0.1
-        log.append(garbage(random.choice([None, b"", b"{}", b"\xff"]), offset) if spoilt else record(event, offset))
+    log: list[Record] = []
+    spoilt: list[int] = []
+    events_of_story = story(random, 4, length)
+    for offset, event in enumerate(events_of_story):
+        key = key_of(event.task_id)
+        chance = random.random()
+        if chance < 0.1:
+            spoilt.append(offset)
+            log.append(garbage(random.choice([None, b"", b"{}", b"\xff"]), offset, key=random.choice([b"k", key, key])))
+        elif chance < 0.2 and spoilt:
+            place = random.choice(spoilt)
+            about = events_of_story[place].task_id
+            log.append(record(unparked(about, offset=place, action=random.choice(list(Unparking))), offset))
+        else:
+            log.append(record(event, offset))
     return log
 
 
@@ -84,7 +117,7 @@ def test_the_rows_are_those_of_a_plain_reading(random: Random, length: int) -> N
     log = mixed_log(random, length)
     rows, plain = fold_all([log]), PlainFold().read(log)
     assert [(offset, effect) for offset, _, effect in rows.history] == plain.effects
-    assert [offset for offset, _ in rows.dead] == plain.dead
+    assert sorted(rows.dead) == plain.dead
     assert {str(task_id): summary(task) for task_id, task in rows.tasks.items()} == {
         task_id: vars(task) for task_id, task in plain.tasks.items()
     }
@@ -210,20 +243,93 @@ def test_an_event_of_an_unknown_type_is_kept_without_effect() -> None:
 def test_what_is_no_event_is_a_dead_letter_and_the_rest_goes_on(
     value: bytes | None, key: bytes | None, reason: str
 ) -> None:
-    batch = [record(accepted(), 0), garbage(value, 1, key=key), record(started(), 2)]
+    other = uuid4()
+    batch = [record(accepted(), 0), garbage(value, 1, key=key), record(accepted(other), 2)]
     history, changes = fold(batch, {})
     assert [(letter.record, reason in letter.reason) for letter in changes.dead_letters] == [(batch[1], True)]
     assert [row.record.offset for row in history] == [0, 2]
-    assert [task.state for task in changes.created] == [State.RUNNING]
+    assert [task.state for task in changes.created] == [State.WAITING, State.WAITING]
 
 
-def test_what_is_refused_is_a_dead_letter_without_effect_and_the_rest_goes_on() -> None:
-    batch = records([accepted(), started(), cancel_requested()])
+def test_what_is_refused_parks_its_task_and_the_rest_goes_on() -> None:
+    other = uuid4()
+    batch = records([accepted(), started(), accepted(other), cancel_requested(), started(other)])
     folding = Fold({}, {1: "too large"})
-    assert [row.record.offset for row in folding.history(batch)] == [0, 2]
+    assert [row.record.offset for row in folding.history(batch)] == [0, 2, 4]
     changes = folding.changes()
-    assert [(letter.record, letter.reason) for letter in changes.dead_letters] == [(batch[1], "too large")]
-    assert [task.state for task in changes.created] == [State.CANCELLING]
+    assert [(letter.record, letter.reason, letter.standing) for letter in changes.dead_letters] == [
+        (batch[1], "too large", "parks"),
+        (batch[3], "an earlier record of its task cannot be projected", "waits"),
+    ]
+    assert [task.state for task in changes.created] == [State.WAITING, State.RUNNING]
+
+
+@pytest.mark.parametrize("name", ["ce_subject", "Subject"])
+def test_a_record_without_a_readable_key_parks_the_task_that_a_header_names(name: str) -> None:
+    nameless = Record(0, 1, NOON_MS, None, b"{}", ((name, str(TASK).encode()),))
+    history, changes = fold([record(accepted(), 0), nameless, record(started(), 2)], {})
+    assert [row.record.offset for row in history] == [0]
+    assert [(letter.standing, letter.task_id) for letter in changes.dead_letters] == [("parks", TASK), ("waits", TASK)]
+
+
+def test_what_belongs_to_no_task_parks_nothing() -> None:
+    history, changes = fold([record(accepted(), 0), garbage(b"{}", 1), record(started(), 2)], {})
+    assert [row.record.offset for row in history] == [0, 2]
+    assert [(letter.standing, letter.task_id) for letter in changes.dead_letters] == [("dead", None)]
+
+
+def test_another_record_than_the_one_that_parks_the_task_lets_nothing_go_on() -> None:
+    batch = [record(accepted(), 0), garbage(b"", 1, key=key_of(TASK)), record(unparked(offset=0), 2)]
+    history, changes = fold([*batch, record(unparked(offset=3, action=Unparking.DISCARD), 3)], {})
+    assert [(row.record.offset, row.effect) for row in history][1:] == [
+        (2, "about a dead letter"),
+        (3, "about a dead letter"),
+    ]
+    assert [letter.standing for letter in changes.dead_letters] == ["parks"]
+
+
+def test_a_discarded_record_stays_and_its_task_goes_on() -> None:
+    batch = [record(accepted(), 0), garbage(b"", 1, key=key_of(TASK)), record(started(), 2)]
+    history, changes = fold([*batch, record(unparked(offset=1, action=Unparking.DISCARD), 3)], {})
+    assert [row.record.offset for row in history] == [0, 2, 3]
+    assert [(letter.record.offset, letter.standing) for letter in changes.dead_letters] == [(1, "discarded")]
+    assert [(task.state, task.version, task.offset) for task in changes.created] == [(State.RUNNING, 2, 2)]
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 60), st.data())
+def test_a_task_that_was_parked_ends_as_if_nothing_had_happened(
+    random: Random, length: int, data: st.DataObject
+) -> None:
+    sound = [record(event, offset) for offset, event in enumerate(story(random, 4, length))]
+    started_at = [item.offset for item in sound if later_release.is_started(item)]
+    assume(started_at)
+    bad = random.choice(started_at)
+    log = [later_release.written_later(item) if item.offset == bad else item for item in sound]
+    task_id = UUID((sound[bad].key or b"").decode())
+    act = record(unparked(task_id, offset=bad), len(log))
+    cuts = data.draw(st.lists(st.integers(0, len(log)), max_size=4))
+    before = fold_all(split(log, cuts))
+    assert bad in before.dead
+    assert {letter.task_id for letter in before.dead.values()} == {task_id}
+    untouched = fold_all([sound])
+    others = {each: task for each, task in untouched.tasks.items() if each != task_id}
+    assert {each: task for each, task in before.tasks.items() if each != task_id} == others
+    with pytest.MonkeyPatch.context() as upgrade:
+        known = {task_id: before.tasks[task_id]} if task_id in before.tasks else {}
+        later_release.upgrade(upgrade)
+        folding = Fold(known, parked=before.parked())
+        before.take(list(folding.history([act])), folding.changes())
+        rebuilt = fold_all([[*log, act]])
+    expected = fold_all([[*sound, act]])
+    assert before.dead == {}
+    before.history = sorted(before.history)
+    for found in (before, rebuilt):
+        assert found.tasks == expected.tasks
+        assert [(offset, effect) for offset, _, effect in found.history] == [
+            (offset, effect) for offset, _, effect in expected.history
+        ]
+        assert found.counts + Counter() == expected.counts + Counter()
+        assert found.causes == expected.causes
 
 
 def test_a_cause_is_that_of_the_event_which_made_the_task() -> None:

@@ -13,7 +13,8 @@ _MOST: Final = 200
 _USERS: Final = "select name, role from users order by name limit %s"
 _TASKS: Final = "select task_id::text, operation from tasks where purged_at is null order by accepted_at desc limit %s"
 _LETTERS: Final = """
-    select partition || ':' || record_offset, reason from dead_letters order by partition, record_offset limit %s
+    select partition || ':' || record_offset, reason from dead_letters where standing <> 'waits'
+     order by partition, record_offset limit %s
 """
 _COLUMNS: Final = """
     select distinct name, '' from information_schema.columns,

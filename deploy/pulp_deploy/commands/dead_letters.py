@@ -1,21 +1,25 @@
-"""`pulp-tasks dead-letters`: records of the log that are not events."""
+"""`pulp-tasks dead-letters`: records of the log that cannot be projected."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from pulp_console.asking import confirm, yes_option
 from pulp_console.exits import DATA
 from pulp_console.groups import Group, examples
 from pulp_console.output import hint, show, table
 
+from pulp_deploy.audit_trail import operator
 from pulp_deploy.commands.completing import positions as known_positions
+from pulp_deploy.commands.completing import task_ids
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.postgres import connected
 from pulp_deploy.commands.target import Target, data_option
 
 if TYPE_CHECKING:
-    from confluent_kafka import Producer
+    from uuid import UUID
+
     from psycopg import Connection
     from pulp_events.task import Position
     from pulp_processor.dead_letters.letters import StoredLetter
@@ -41,29 +45,40 @@ class PositionType(click.ParamType):
 
 @click.group("dead-letters", cls=Group, epilog=examples("pulp-tasks dead-letters list"))
 def dead_letters() -> None:
-    """Inspect records of the log that are not events; retry them.
+    """Inspect records of the log that cannot be projected; retry or discard them.
 
-    The stream goes on without them: each is kept in the database, and sent to the dead-letter topic. They are named by
-    their position in the log, PARTITION:OFFSET.
+    Each is kept in the database, and sent to the dead-letter topic. If it belongs to a task, it parks that task: later
+    records of the task wait behind it, in order, until it is retried or discarded. All other tasks go on. A record is
+    named by its position in the log, PARTITION:OFFSET.
     """
 
 
-@dead_letters.command("list", epilog=examples("pulp-tasks dead-letters list --output json | jq -r '.[].position'"))
+@dead_letters.command(
+    "list",
+    epilog=examples(
+        "pulp-tasks dead-letters list --output json | jq -r '.[].position'",
+        "pulp-tasks dead-letters list --task-id 9c3f1f5c-6c8f-4f0e-9d49-6b1f3a3c1f7e",
+    ),
+)
 @click.option("--after", type=PositionType(), shell_complete=known_positions, help="Only those after this position.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most this many. Default: all.")
+@click.option(
+    "--task-id", type=click.UUID, shell_complete=task_ids, help="Only those of this task, with the records that wait."
+)
 @data_option
 @output_option
-def list_(after: "Position | None", limit: int | None, data: Path | None, output: str) -> None:
-    """List them, with the reason why each is not an event.
+def list_(after: "Position | None", limit: int | None, task_id: "UUID | None", data: Path | None, output: str) -> None:
+    """List them, with the reason why each cannot be projected.
 
-    In order of partition and offset.
+    In order of partition and offset. STANDING says what one means for its task: dead (it belongs to none), parks,
+    discarded, and waits (see --task-id). BEHIND is how many records wait behind one that parks its task.
     """
     from pulp_deploy.commands.letters import ROW, row, summary
 
     target = Target.find(data)
     with connected(target) as connection:
         # One at a time: a value may have a megabyte, and is not shown.
-        found = [summary(letter, target) for letter in _letters(connection, after, limit)]
+        found = [summary(letter, target) for letter in _letters(connection, after, limit, task_id)]
     show(output, found, lambda: table([row(each) for each in found], ROW, width=None))
     if not found:
         hint("There are no dead letters.")
@@ -94,67 +109,152 @@ def show_(position: "Position", raw: bool, data: Path | None, output: str) -> No
         show(output, summary(letter, target) | contents(letter), lambda: page(letter, target))
 
 
-@dead_letters.command(epilog=examples("pulp-tasks dead-letters retry 3:1042", "pulp-tasks dead-letters retry --all"))
+_reason = click.option("--reason", help="Why: it is kept in the history of the task and in the audit.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and append nothing.")
+
+
+@dead_letters.command(
+    epilog=examples(
+        "pulp-tasks dead-letters retry 3:1042",
+        "pulp-tasks dead-letters retry --all --dry-run",
+        'pulp-tasks dead-letters retry --all --reason "upgraded to 2.4"',
+    )
+)
 @click.argument("positions", type=PositionType(), nargs=-1, metavar="[POSITION]...", shell_complete=known_positions)
-@click.option("--all", "retries_all", is_flag=True, help="Append all that are understood now; leave the others.")
+@click.option("--all", "retries_all", is_flag=True, help="Retry all that are understood now; leave the others.")
+@_reason
+@_dry_run
 @data_option
 @output_option
-def retry(positions: "tuple[Position, ...]", retries_all: bool, data: Path | None, output: str) -> None:
-    """Append records again, after an upgrade that understands them.
+def retry(
+    positions: "tuple[Position, ...]",
+    retries_all: bool,
+    reason: str | None,
+    dry_run: bool,
+    data: Path | None,
+    output: str,
+) -> None:
+    """Have records projected, after an upgrade that understands them.
 
-    The new record is the same, byte for byte, at the end of the same partition. The dead letter stays, as a fact about
-    its own offset. It is harmless to retry one twice. Exits 65 if a record that was named is still not an event
-    (nothing is appended for it), 66 if there is none at a position, 75 if Kafka did not confirm: retry it again.
+    Where a record parks its task, an event is appended that says so: then the record and those behind it are projected
+    in their order, as if nothing had happened. Any other record is appended again, byte for byte, at the end of its
+    partition; the dead letter stays, as a fact about its own offset. It is harmless to retry one twice. Exits 65 if a
+    record that was named cannot be retried (nothing is appended for it), 66 if there is none at a position, 75 if Kafka
+    did not confirm: look at the list before you retry it again.
     """
     if bool(positions) is retries_all:
         raise click.UsageError("Give positions, or --all.")
-    from pulp_processor.dead_letters import raw_producer
+    from pulp_processor.dead_letters.letters import check_retry, retry_letter
 
-    target = Target.find(data)
-    producer = raw_producer.make(target.need_kafka())
-    results: list[dict[str, Any]] = []
-    try:
-        with connected(target) as connection:
-            # Collect them first: a record that is refused again becomes a dead letter at a later offset.
-            wanted = [letter.position for letter in _letters(connection, None, None)] if retries_all else positions
-            for position in wanted:
-                results.append(_retry(connection, producer, target, position))
-                if output == "table":
-                    _tell(results[-1])
-    finally:
-        if output != "table":
-            show(output, results, list)
-    left = sum(result["appended"] is None for result in results)
+    results = _act(
+        Target.find(data), positions, check_retry, retry_letter, reason=reason, dry_run=dry_run, output=output
+    )
+    left = sum(result["error"] is not None for result in results)
     if retries_all and output == "table":
-        click.echo(f"{len(results) - left} appended, {left} left: they are still not events")
+        done = "would be retried" if dry_run else "retried"
+        click.echo(f"{len(results) - left} {done}, {left} left: they still cannot be projected")
     if left and not retries_all:
         raise click.exceptions.Exit(DATA)
 
 
-def _retry(connection: "Connection[Any]", producer: "Producer", target: Target, position: "Position") -> dict[str, Any]:
-    from pulp_processor.dead_letters.letters import StillUndecodable, retry_letter
+@dead_letters.command(
+    epilog=examples(
+        "pulp-tasks dead-letters discard 3:1042 --dry-run",
+        'pulp-tasks dead-letters discard 3:1042 --reason "sent by a broken script" --yes',
+    )
+)
+@click.argument(
+    "positions", type=PositionType(), nargs=-1, required=True, metavar="POSITION...", shell_complete=known_positions
+)
+@_reason
+@_dry_run
+@yes_option
+@data_option
+@output_option
+def discard(
+    positions: "tuple[Position, ...]",
+    reason: str | None,
+    dry_run: bool,
+    is_sure: bool,
+    data: Path | None,
+    output: str,
+) -> None:
+    """Let the tasks of records go on without these.
 
+    An event is appended that says so; then the records behind are projected in their order. The record stays in the log
+    and in the list, as discarded. This cannot be undone. Exits 65 if a record parks no task, 66 if there is none at a
+    position, 75 if Kafka did not confirm: look at the list before you discard it again.
+    """
+    from pulp_processor.dead_letters.letters import check_discard, discard_letter
+
+    if not dry_run:
+        what = "the record" if len(positions) == 1 else f"{len(positions)} records"
+        confirm(f"Let the task go on without {what} at {', '.join(map(str, positions))}?", is_sure=is_sure)
+    results = _act(
+        Target.find(data), positions, check_discard, discard_letter, reason=reason, dry_run=dry_run, output=output
+    )
+    if any(result["error"] is not None for result in results):
+        raise click.exceptions.Exit(DATA)
+
+
+def _act(
+    target: Target,
+    positions: "Sequence[Position]",
+    check: "Callable[[Connection[Any], Position], StoredLetter]",
+    act: "Callable[..., Position]",
+    *,
+    reason: str | None,
+    dry_run: bool,
+    output: str,
+) -> list[dict[str, Any]]:
+    """Do it for each of the positions, or for all of which it can be done; say what was done for each."""
+    from pulp_processor.dead_letters import raw_producer
+    from pulp_processor.dead_letters.letters import NotParked, StillUndecodable
+
+    producer = None if dry_run else raw_producer.make(target.need_kafka())
+    results: list[dict[str, Any]] = []
     try:
-        appended = retry_letter(connection, producer, target.topics, position)
-    except StillUndecodable as error:
-        return {"position": str(position), "appended": None, "error": str(error)}
-    return {"position": str(position), "appended": str(appended), "error": None}
+        with connected(target) as connection:
+            # Collect them first: a record that is refused again becomes a dead letter at a later offset.
+            found = () if positions else _letters(connection, None, None)
+            wanted = positions or [letter.position for letter in found if letter.standing != "discarded"]
+            for position in wanted:
+                result: dict[str, Any] = {"position": str(position), "appended": None, "behind": 0, "error": None}
+                try:
+                    result["behind"] = check(connection, position).behind
+                    if producer is not None:
+                        appended = act(connection, producer, target.topics, position, actor=operator(), reason=reason)
+                        result["appended"] = str(appended)
+                except (NotParked, StillUndecodable) as error:
+                    result["error"] = str(error)
+                results.append(result)
+                if output == "table":
+                    _tell(result, dry_run)
+    finally:
+        if output != "table":
+            show(output, results, list)
+    return results
 
 
-def _tell(result: dict[str, Any]) -> None:
-    if result["error"] is None:
-        click.echo(f"{result['position']}  appended at {result['appended']}")
-    else:
+def _tell(result: dict[str, Any], dry_run: bool) -> None:
+    if result["error"] is not None:
         hint(f"{result['position']}  {result['error']}")
+    elif dry_run:
+        click.echo(f"{result['position']}  would be done; behind it: {result['behind']}")
+    else:
+        click.echo(f"{result['position']}  appended at {result['appended']}")
 
 
-def _letters(connection: "Connection[Any]", after: "Position | None", limit: int | None) -> "Iterator[StoredLetter]":
+def _letters(
+    connection: "Connection[Any]", after: "Position | None", limit: int | None, task_id: "UUID | None" = None
+) -> "Iterator[StoredLetter]":
     """Read dead letters page by page: there may be very many."""
     from pulp_processor.dead_letters.letters import list_letters
 
     left = limit
     while left is None or left > 0:
-        page = list_letters(connection, after=after, limit=_PAGE if left is None else min(left, _PAGE))
+        most = _PAGE if left is None else min(left, _PAGE)
+        page = list_letters(connection, after=after, limit=most, task_id=task_id)
         if not page:
             return
         yield from page

@@ -7,10 +7,11 @@ from typing import Any, Final
 from pulp_console.escaping import one_line
 from pulp_console.times import time_text
 from pulp_processor.dead_letters.letters import StoredLetter, coordinates
+from pulp_projections.writing.parking import Standing
 
 from pulp_deploy.commands.target import Target
 
-ROW: Final = ("POSITION", "TIME", "BYTES", "SENT", "REASON")
+ROW: Final = ("POSITION", "TIME", "BYTES", "SENT", "STANDING", "BEHIND", "REASON")
 _REASON: Final = 120
 _VALUE: Final = 2000
 
@@ -26,6 +27,9 @@ def summary(letter: StoredLetter, target: Target) -> dict[str, Any]:
         "reason": letter.reason,
         "size_bytes": None if letter.value is None else len(letter.value),
         "sent": letter.sent,
+        "standing": letter.standing,
+        "task_id": None if letter.task_id is None else str(letter.task_id),
+        "behind": letter.behind,
     }
 
 
@@ -33,7 +37,8 @@ def row(found: Mapping[str, Any]) -> list[str]:
     """Return a summary as a row of the table with the heads `ROW`."""
     size = "-" if found["size_bytes"] is None else str(found["size_bytes"])
     sent = "yes" if found["sent"] else "no"
-    return [found["position"], found["time"], size, sent, _cut(found["reason"], _REASON)]
+    behind = str(found["behind"]) if found["standing"] == "parks" else "-"
+    return [found["position"], found["time"], size, sent, found["standing"], behind, _cut(found["reason"], _REASON)]
 
 
 def contents(letter: StoredLetter) -> dict[str, Any]:
@@ -53,11 +58,26 @@ def page(letter: StoredLetter, target: Target) -> list[str]:
         f"Time      {time_text(letter.broker_time)}",
         f"Reason    {letter.reason}",
         f"Sent      {f'yes, to {target.topics.dead_letters}' if letter.sent else 'not yet'}",
+        f"Standing  {_standing(letter)}",
+        *([] if letter.task_id is None else [f"Task      {letter.task_id}"]),
         f"Key       {_bytes(letter.key)}",
         *(f"Header    {name}: {_bytes(value)}" for name, value in letter.original_headers()),
         f"Value     {_bytes(letter.value)}",
     ]
     return [one_line(line) for line in lines]
+
+
+def _standing(letter: StoredLetter) -> str:
+    match letter.standing:
+        case Standing.DEAD:
+            return "dead: nothing waits for it"
+        case Standing.PARKS:
+            records = "1 record waits" if letter.behind == 1 else f"{letter.behind} records wait"
+            return f"parks its task: {records} behind it"
+        case Standing.WAITS:
+            return "waits behind the record that parks its task"
+        case Standing.DISCARDED:
+            return "discarded: its task has gone on without it"
 
 
 def _bytes(value: bytes | None) -> str:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
@@ -26,7 +27,7 @@ class GenerationRow(NamedTuple):
 
 
 class DeadLetterRow(NamedTuple):
-    """A record of the log that is no event."""
+    """A record of the log that cannot be projected."""
 
     partition: int
     offset: int
@@ -34,6 +35,9 @@ class DeadLetterRow(NamedTuple):
     reason: str
     is_published: bool
     """Whether the dead-letter topic has it already."""
+    standing: str
+    """`dead` (it belongs to no task), `parks` (its task is parked because of it) or `discarded`."""
+    task_id: UUID | None
 
 
 async def generations(connection: AsyncConnection) -> list[GenerationRow]:
@@ -51,6 +55,12 @@ async def dead_letters(connection: AsyncConnection, *, limit: int, offset: int) 
     rows = [DeadLetterRow(*row) for row in await cursor.fetchall()]
     [(total,)] = await (await connection.execute(_SQL["dead_letters_count"])).fetchall()
     return rows, total
+
+
+async def parked_tasks(connection: AsyncConnection) -> int:
+    """How many tasks are parked."""
+    [(parked,)] = await (await connection.execute(_SQL["parked_count"])).fetchall()
+    return int(parked)
 
 
 async def _percent(connection: AsyncConnection, number: int, ends: list[int] | None) -> float | None:

@@ -96,6 +96,16 @@ class FailedAttempt(Struct, frozen=True):
     """The next attempt begins no earlier."""
 
 
+class ParkedBy(Struct, frozen=True):
+    """The record because of which a task is parked."""
+
+    position: str
+    """PARTITION:OFFSET"""
+    reason: str
+    behind: int
+    """How many records of the task wait behind it."""
+
+
 class WaitingFacts(Struct, frozen=True):
     """The facts about a waiting task, all from one moment."""
 
@@ -118,6 +128,7 @@ class WaitingFacts(Struct, frozen=True):
     """Whether a processor assigns tasks to workers."""
     is_passed_over: bool = False
     """Later tasks no longer wait for it, since for too long nobody could run it or a task that it depends on."""
+    parked: ParkedBy | None = None
     failed: FailedAttempt | None = None
     """None if it does not wait for its next attempt."""
     reader: str | None = None
@@ -158,6 +169,7 @@ def _statement(name: str) -> bytes:
             first_of_resource=of_resource.format(order=SQL("asc"), aside=aside),
             last_of_resource=of_resource.format(order=SQL("desc"), aside=aside),
             holds=SQL(load("pulp_projections", "workers.sql")["holds"]),
+            parked=SQL(pieces["parked"]),
             unmet=SQL(pieces["unmet"]),
             held=SQL(pieces["held"]),
         )

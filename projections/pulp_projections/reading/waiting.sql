@@ -7,6 +7,7 @@ select json_build_object(
     'failed', case when t.retry_at > now() then
          json_build_object('attempt', t.attempt, 'code', t.error ->> 'code', 'retry_at', t.retry_at) end,
     'has_dispatcher', exists (select from dispatcher where renewed_at > now() - make_interval(secs => %(dispatcher_s)s)),
+    'parked', {parked},
     'author', (
         select json_build_object('name', u.name, 'role', u.role, 'quota', coalesce(u.quota, ''), 'running', (
                    select count(distinct c.hold_id) from claims c join tasks r using (task_id)
@@ -87,6 +88,16 @@ select json_build_object(
 )::text
   from listed t
 
+-- parked --
+-- The record because of which `t` is parked.
+(
+    select json_build_object(
+               'position', p.partition || ':' || p.record_offset, 'reason', p.reason, 'behind', (
+                   select count(*) from dead_letters w
+                    where w.partition = p.partition and w.task_id = p.task_id and w.standing = 'waits'))
+      from dead_letters p
+     where p.task_id = t.task_id and p.partition = t.partition and p.standing = 'parks')
+
 -- unmet --
 -- The dependencies of `t` that have not succeeded.
 (
@@ -132,8 +143,11 @@ select json_build_object(
     and not exists (select from claims c where c.task_id = e.task_id and c.released_at is null))
 
 -- aside --
--- Whether a task holds back no other one: it waits for its next attempt, or it is passed over.
-(coalesce({row}.retry_at > now(), false) or {passed_over})
+-- Whether a task holds back no other one: it waits for its next attempt, it is parked, or it is passed over.
+(coalesce({row}.retry_at > now(), false)
+    or exists (select from dead_letters p
+                where p.task_id = {row}.task_id and p.partition = {row}.partition and p.standing = 'parks')
+    or {passed_over})
 
 -- passed_over --
 -- Whether for `unserved_s` nobody could run a task, or one that it depends on: it then blocks no other task.

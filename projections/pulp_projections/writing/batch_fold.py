@@ -14,14 +14,16 @@ from pulp_events.task import Task
 from pulp_projections.channels import told_to_worker, worker_channel
 from pulp_projections.writing import history_rows
 from pulp_projections.writing.fold import Changes, Fold, HistoryRow
+from pulp_projections.writing.parking import NOBODY, Parked
 from pulp_projections.writing.target import Place
 
 
 class BatchFold:
     """A batch with its fold: its rows of the history, made on demand or ahead of it, and its changes.
 
-    `task_ids` are the tasks that the batch may be about, `known` those of them that exist before it. If it comes
-    `after` a batch that is not written yet, `known` is the state before that one.
+    `task_ids` are the tasks that the batch may be about, `known` those of them that exist before it, `parked` the
+    tasks that are parked. If it comes `after` a batch that is not written yet, `known` is the state before that one,
+    and `parked` comes from it.
     """
 
     def __init__(
@@ -31,13 +33,14 @@ class BatchFold:
         known: Mapping[UUID, Task],
         *,
         refused: Mapping[int, str] | None = None,
+        parked: Parked = NOBODY,
         after: Self | None = None,
     ) -> None:
         self.records = records
         self.task_ids = task_ids
         self.known = dict(known)
         self._after = after
-        self._fold = Fold(self.known, refused)
+        self._fold = Fold(self.known, refused, parked)
         self._rows: list[HistoryRow] | None = None
         self._changes: Changes | None = None
         self._is_complete = asyncio.Event()
@@ -59,6 +62,11 @@ class BatchFold:
         """The history for COPY in parts, each once. The history of the batch before must be complete."""
         while (part := self._ahead.popleft() if self._ahead else next(self._rest, None)) is not None:
             yield part
+
+    @property
+    def parked(self) -> Parked:
+        """The tasks that are parked after the batch. The history must be complete."""
+        return self._fold.parked
 
     def changes(self) -> Changes:
         """What the batch changes besides the history, which must be complete."""
@@ -96,6 +104,7 @@ class BatchFold:
         after, self._after = self._after, None
         if after is not None:
             self.known.update(after._fold.evolved(self.task_ids))
+            self._fold.parked_before = after._fold.parked
 
 
 def worker_notices(changes: Changes, place: Place) -> dict[str, list[str]]:

@@ -1,16 +1,18 @@
 """The fold of a batch: from records of one partition to the rows that change. Pure; live and rebuild share it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
-from pulp_events.codec import decode, task_id_of, type_of
+from pulp_events.codec import decode, newer_version, task_id_of, type_of
 from pulp_events.errors import UndecodableRecord
-from pulp_events.events import Event, UnknownEvent
+from pulp_events.events import Event, UnknownEvent, Unparked, Unparking
 from pulp_events.reader import Record
 from pulp_events.task import Reason, State, Task, evolve
+
+from pulp_projections.writing.parking import NOBODY, DeadLetter, Parked, Parking
 
 APPLIED: Final = "applied"
 _WORKER: Final = "worker:"
@@ -33,13 +35,6 @@ class HistoryRow(Struct, frozen=True, gc=False):
         return type_of(self.event)
 
 
-class DeadLetter(NamedTuple):
-    """A record that does not hold an event, or that Postgres cannot store."""
-
-    record: Record
-    reason: str
-
-
 class Kind(NamedTuple):
     """Which tasks a counter counts: those of a state and an operation that are not purged."""
 
@@ -55,12 +50,24 @@ class Cause(NamedTuple):
     cause: UUID
 
 
+class Act(NamedTuple):
+    """What somebody does about the dead letters of a task."""
+
+    event: Event
+    data: Unparked
+
+
 class Changes(NamedTuple):
     """What a batch changes besides the history. Each task is in `created` or in `updated` once, as it is at the end."""
 
     created: list[Task]
     updated: list[Task]
     dead_letters: list[DeadLetter]
+    """Those that come in."""
+    restood: list[DeadLetter]
+    """Those that were there before, and stand differently now."""
+    freed: list[int]
+    """The offsets of those that were there before, and are in the history now."""
     counts: dict[Kind, int]
     """By how much each counter changes; never zero."""
     causes: list[Cause]
@@ -84,34 +91,43 @@ class Fold:
     """The fold of records of one partition, in order, onto the tasks that are known before them.
 
     Any split into batches gives the same rows as one event at a time. `refused`: offset and reason of records that
-    become dead letters even if they hold an event.
+    become dead letters even if they hold an event. `parked`: the tasks that are parked before the records.
     """
 
-    def __init__(self, known: Mapping[UUID, Task], refused: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self, known: Mapping[UUID, Task], refused: Mapping[int, str] | None = None, parked: Parked = NOBODY
+    ) -> None:
         self._known = known
         self._refused = refused or {}
+        self.parked_before = parked
+        """May be set until the first row is fetched."""
+        self._parking = Parking(NOBODY)
         # By the record's key, which is the task's id as bytes: quicker to compare than a UUID.
         self._tasks: dict[bytes | None, Task] = {}
-        self._dead_letters: list[DeadLetter] = []
         self._causes: list[Cause] = []
         self._ineffective: set[str] = set()
         """Actors that sent an event without effect."""
         self._ignored: Counter[str] = Counter()
 
     def history(self, records: Iterable[Record]) -> Iterator[HistoryRow]:
-        """Decode and fold the records, each when its row is fetched; dead letters have no row.
+        """Decode and fold the records, each when its row is fetched; dead letters have no row. Call it once.
 
         Use each row before the next is fetched: then its data is still in the processor's caches.
         """
         tasks, known, refused = self._tasks, self._known, self._refused
+        self._parking = parking = Parking(self.parked_before)
+        parked = parking.tasks
         for record in records:
+            if parked and record.key in parked:
+                yield from self._of_parked(record)
+                continue
             try:
                 event = decode(record.key, record.value)
             except UndecodableRecord as error:
-                self._dead_letters.append(DeadLetter(record, error.reason))
+                parking.set_aside(record, error.reason)
                 continue
             if record.offset in refused:
-                self._dead_letters.append(DeadLetter(record, refused[record.offset]))
+                parking.set_aside(record, refused[record.offset])
                 continue
             effect: str = APPLIED
             if isinstance(event, Event):
@@ -124,15 +140,58 @@ class Fold:
                 else:
                     effect = after.reason
                     self._ineffective.add(event.actor)
+            elif (newer := newer_version(event.type)) is not None:
+                parking.set_aside(record, newer)
+                continue
             else:
                 effect = Reason.UNKNOWN_TYPE
             if effect != APPLIED:
                 self._ignored[effect] += 1
             yield HistoryRow(record, event, effect)
 
+    def _of_parked(self, record: Record) -> Iterator[HistoryRow]:
+        """A record of a task that is parked: it waits, unless it lets the task go on."""
+        key = record.key
+        assert key is not None
+        act = None if record.offset in self._refused else _act(record)
+        if act is None:
+            self._parking.wait(key, record)
+            return
+        letters = self._parking.take(key, act.data.offset)
+        if letters and act.data.action is Unparking.DISCARD:
+            self._parking.discard(letters.pop(0))
+        for place, letter in enumerate(letters):
+            row = self._again(letter.record)
+            if isinstance(row, str):
+                self._parking.park(key, letter, row, letters[place + 1 :])
+                break
+            self._parking.free(letter)
+            yield row
+        self._ignored[Reason.DEAD_LETTER] += 1
+        yield HistoryRow(record, act.event, Reason.DEAD_LETTER)
+
+    def _again(self, record: Record) -> HistoryRow | str:
+        """The row of a record that has waited, or the reason why there is none yet."""
+        task_id = task_id_of(record.key)
+        task = self._tasks.get(record.key) or (None if task_id is None else self._known.get(task_id))
+        folding = Fold({} if task is None else {task.task_id: task}, self._refused)
+        rows = list(folding.history([record]))
+        if not rows:
+            return folding._parking.inserted[record.offset].reason
+        self._tasks |= folding._tasks
+        self._causes += folding._causes
+        self._ineffective |= folding._ineffective
+        self._ignored += folding._ignored
+        return rows[0]
+
     def evolved(self, task_ids: Set[UUID]) -> dict[UUID, Task]:
         """Those of the tasks that the records have created or changed, as they are now."""
         return {task.task_id: task for task in self._tasks.values() if task.task_id in task_ids}
+
+    @property
+    def parked(self) -> Parked:
+        """The parked tasks after the records whose rows were fetched."""
+        return self._parking.tasks
 
     def changes(self) -> Changes:
         """What the records have changed whose rows were fetched."""
@@ -146,7 +205,38 @@ class Fold:
                 workers[task.worker] |= task.state not in _SAID_BY_WORKERS
         workers |= {actor.removeprefix(_WORKER): True for actor in self._ineffective if actor.startswith(_WORKER)}
         counts = _counts(created, updated, known)
-        return Changes(created, updated, self._dead_letters, counts, self._causes, workers, dict(self._ignored))
+        letters = self._parking
+        return Changes(
+            created,
+            updated,
+            [*letters.inserted.values()],
+            [*letters.restood.values()],
+            letters.freed,
+            counts,
+            self._causes,
+            workers,
+            dict(self._ignored),
+        )
+
+
+def going_on(record: Record, parked: Parked) -> Sequence[DeadLetter]:
+    """The dead letters that a record lets go on."""
+    letters = parked.get(record.key or b"", ())
+    act = _act(record) if letters else None
+    if act is None or letters[0].record.offset != act.data.offset:
+        return ()
+    return letters[1:] if act.data.action is Unparking.DISCARD else letters
+
+
+def _act(record: Record) -> Act | None:
+    """What somebody does about dead letters, if the record says that."""
+    try:
+        event = decode(record.key, record.value)
+    except UndecodableRecord:
+        return None
+    if not isinstance(event, Event) or type(event.data) is not Unparked:
+        return None
+    return Act(event, event.data)
 
 
 def fold(records: Iterable[Record], known: Mapping[UUID, Task]) -> tuple[list[HistoryRow], Changes]:

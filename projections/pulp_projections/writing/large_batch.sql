@@ -37,8 +37,21 @@ copy task_events (partition, record_offset, task_id, event_id, event_time, broke
   from stdin (format binary);
 
 -- copy_dead_letters --
-copy dead_letters (partition, record_offset, broker_time, reason, key, value, headers, sent)
+copy dead_letters (partition, record_offset, broker_time, reason, key, value, headers, sent, task_id, standing)
   from stdin (format binary);
+
+-- free_letters --
+delete from dead_letters where partition = %(partition)s and record_offset = any (%(offsets)s::bigint[]);
+
+-- restand_letters --
+-- One that parks its task now was not sent before, or for another reason.
+update dead_letters d
+   set standing = s.standing, reason = s.reason, sent = case when s.standing = 'parks' then %(sent)s else d.sent end
+  from unnest(%(offsets)s::bigint[], %(standings)s::text[], %(reasons)s::text[]) as s (record_offset, standing, reason)
+ where d.partition = %(partition)s and d.record_offset = s.record_offset;
+
+-- count_parked --
+select count(*) from dead_letters where standing = 'parks';
 
 -- notify_workers --
 select pg_notify(channel, payload) from unnest(%(channels)s::text[], %(payloads)s::text[]) as n (channel, payload);

@@ -5,29 +5,34 @@ redelivered, duplicated or raced by another processor changes nothing.
 """
 
 import logging
+from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import nullcontext
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection, errors
+from pulp_events.codec import key_of
 from pulp_events.errors import PulpError
 from pulp_events.reader import Record
 from pulp_events.task import FINAL, Task
 
 from pulp_projections.connection import connect
+from pulp_projections.sql import load
 from pulp_projections.stored_tasks import load_tasks
 from pulp_projections.writing import small_batch
 from pulp_projections.writing.batch_fold import BatchFold, BatchWriter
 from pulp_projections.writing.fold import Changes, task_ids
 from pulp_projections.writing.large_batch import LargeBatchWriter
+from pulp_projections.writing.parking import DeadLetter, Parked, Standing
 from pulp_projections.writing.poison import REFUSED, find_poison
 from pulp_projections.writing.target import ActiveGeneration, GapInBatch, Place, Target
 
 _log: Final = logging.getLogger("pulp.processor")
 _CACHED_TASKS: Final = 20_000
+_SQL: Final = load("pulp_projections.writing", "parking.sql")
 
 Following = Callable[[], Sequence[Record]]
 """Returns the batch that continues another one; an empty one if it has not arrived yet."""
@@ -53,7 +58,9 @@ class Projector:
         target: Target | None = None,
         *,
         on_written: OnWritten = lambda _records, _changes: None,
+        most_parked: int | None = None,
     ) -> None:
+        """`most_parked`: `project` raises `TooManyParked` rather than have more parked tasks in the generation."""
         self.partition = partition
         self.generation = 0
         self.next_offset = 0
@@ -62,11 +69,13 @@ class Projector:
         self._on_written = on_written
         self._target = target or ActiveGeneration()
         self._small: BatchWriter = small_batch.SmallBatchWriter()
-        self._large: BatchWriter = LargeBatchWriter(self._target)
+        self._large: BatchWriter = LargeBatchWriter(self._target, most_parked)
         self._connection: AsyncConnection | None = None
         self._tasks: OrderedDict[UUID, Task] = OrderedDict()
         self._begun: BatchFold | None = None
         """The fold of the batch that continues the position, if it was begun early."""
+        self._parked: Parked | None = None
+        """The parked tasks of the partition; None until they are read."""
         self._is_doubted = True
         """Whether tasks that the next batch creates may exist already, so that they are looked up."""
 
@@ -118,13 +127,15 @@ class Projector:
 
     async def _write(self, records: Sequence[Record], refused: Mapping[int, str], following: Following) -> None:
         connection = await self._connect()
+        parked = await self._parked_now(connection)
         begun, self._begun = self._begun, None
         is_small = self._target.is_live and not refused and small_batch.is_small(records)
         if is_small:
-            batch = await self._small_batch(connection, records)
+            batch = await self._small_batch(connection, records, parked)
         elif begun is None or begun.records is not records or refused:
             wanted = task_ids(records)
-            batch = BatchFold(records, wanted, await self._known(connection, wanted), refused=refused)
+            known = await self._known(connection, wanted)
+            batch = BatchFold(records, wanted, known, refused=refused, parked=parked)
         else:
             batch = begun
         # Tasks are read before the fence: if it holds, nobody has written those of this partition since the position.
@@ -136,6 +147,7 @@ class Projector:
                 changes = await self._large.write(connection, self._place(records), batch)
             self._begun = upcoming
         self._remember(changes)
+        self._parked = batch.parked
         self._is_doubted = False
         self.next_offset = records[-1].offset + 1
         self._on_written(records, changes)
@@ -143,18 +155,18 @@ class Projector:
     def _place(self, records: Sequence[Record]) -> Place:
         return Place(self.generation, self.partition, self.next_offset, records[-1].offset + 1)
 
-    async def _small_batch(self, connection: AsyncConnection, records: Sequence[Record]) -> BatchFold:
+    async def _small_batch(self, connection: AsyncConnection, records: Sequence[Record], parked: Parked) -> BatchFold:
         """The batch, folded. The tasks that it creates are not looked up: an insert fails if one of them exists.
 
         As many tasks begin as end, so looking them up would be half of the round trips.
         """
         wanted = task_ids(records)
         known = self._cached(wanted)
-        batch = BatchFold(records, wanted, known)
+        batch = BatchFold(records, wanted, known, parked=parked)
         batch.rows()
         created = set() if self._is_doubted else {task.task_id for task in batch.changes().created}
         if missing := wanted - known.keys() - created:
-            batch = BatchFold(records, wanted, known | await load_tasks(connection, missing))
+            batch = BatchFold(records, wanted, known | await load_tasks(connection, missing), parked=parked)
             batch.rows()
         return batch
 
@@ -177,8 +189,20 @@ class Projector:
     def _cached(self, wanted: Set[UUID]) -> dict[UUID, Task]:
         return {task_id: self._tasks[task_id] for task_id in wanted if task_id in self._tasks}
 
+    async def _parked_now(self, connection: AsyncConnection) -> Parked:
+        """The parked tasks. They are read once: nobody else changes them while the position is this one's."""
+        if self._parked is None:
+            found: dict[bytes, list[DeadLetter]] = {}
+            for row in await (await connection.execute(_SQL["parked"], {"partition": self.partition})).fetchall():
+                letter = _letter(self.partition, row)
+                assert letter.task_id is not None
+                found.setdefault(key_of(letter.task_id), []).append(letter)
+            self._parked = found
+        return self._parked
+
     def _forget(self) -> None:
         """Forget all that is known of the rows in Postgres."""
+        self._parked = None
         self._tasks.clear()
         self._begun = None
         self._is_doubted = True
@@ -198,7 +222,7 @@ class Projector:
         connection = await self._connect()
         async with connection.transaction(force_rollback=True):
             await self._target.enter(connection, self._place(records))
-            poison = await find_poison(connection, records)
+            poison = (await find_poison(connection, records, await self._parked_now(connection))).poison
         if not poison:
             raise cause
         _log.warning("records cannot be stored", extra={"partition": self.partition, "offsets": sorted(poison)})
@@ -209,6 +233,13 @@ class Projector:
             self._forget()
             self._connection = await connect(self._conninfo, f"pulp-processor/{self.partition}")
         return self._connection
+
+
+def _letter(partition: int, row: Sequence[Any]) -> DeadLetter:
+    offset, time_ms, reason, key, value, headers, task_id, standing = row
+    pairs = tuple((name, None if text is None else b64decode(text)) for name, text in headers)
+    record = Record(partition, offset, time_ms, key, value, pairs)
+    return DeadLetter(record, reason, task_id, Standing(standing))
 
 
 def rest_of(records: Sequence[Record], partition: int, next_offset: int) -> Sequence[Record]:

@@ -65,6 +65,7 @@ class Gauges:
             schedules = await schedules_health(connection, late_s=LATE_S)
             webhooks = await waiting_deliveries(connection)
             _, dead = await trust.dead_letters(connection, limit=0, offset=0)
+            parked = await trust.parked_tasks(connection)
         now = datetime.now(UTC)
         return [
             *(reading for row in waiting for reading in _of_queue(row, now)),
@@ -75,6 +76,7 @@ class Gauges:
             Reading(catalog.OVERDUE, schedules.overdue),
             *(reading for each in webhooks for reading in _of_webhook(each)),
             Reading(catalog.DEAD_LETTERS, dead),
+            Reading(catalog.PARKED, parked),
         ]
 
     def _of_process(self) -> Iterator[Reading]:

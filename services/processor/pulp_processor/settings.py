@@ -30,6 +30,17 @@ class Settings(Installation):
         int,
         Setting("PULP_BATCH_RECORDS", "The most records that one transaction projects.", least=1, most=1_000_000),
     ] = 5000
+    most_parked_tasks: Annotated[
+        int,
+        Setting(
+            "PULP_MOST_PARKED_TASKS",
+            "The most tasks that may be parked, each by a record that cannot be projected. Rather than park more, a"
+            " processor or a rebuild stops with exit code 65. The records that wait are kept in Postgres and in the"
+            " processor's memory.",
+            least=0,
+            most=100_000,
+        ),
+    ] = 100
     stall_s: Annotated[
         float, Setting("PULP_STALL_S", "A partition with lag that does not move for so long ends the process.", least=1)
     ] = 60

@@ -21,6 +21,7 @@ from pulp_api.v3.waiting import (
     RootCauseResponse,
     WaitReason,
     WaitReasonResponse,
+    parked_reason,
     reasons_of,
     shape_of,
     why,
@@ -74,7 +75,7 @@ class ExplanationResponse(TypedDict):
     message: Annotated[str, Meta(description="The first reason, or that the task does not wait.")]
     reasons: Annotated[
         list[AdvisedReasonResponse],
-        Meta(description="What does not pass by itself first; empty if the task does not wait."),
+        Meta(description="What does not pass by itself first; if the task does not wait, at most that it is parked."),
     ]
     root_cause: Annotated[
         RootCauseResponse | None,
@@ -85,6 +86,7 @@ class ExplanationResponse(TypedDict):
 
 _DOES: Final = {**IS, State.WAITING: "has changed in the meantime"}
 _ADVICE: Final[Mapping[Code, str]] = {
+    Code.PARKED: "Have an operator look at it with pulp-tasks dead-letters show, and retry or discard it.",
     Code.NO_DISPATCHER: "Start a processor.",
     Code.NO_WORKER_FOR_QUEUE: "Start a worker with --queue for it, or cancel the task.",
     Code.NO_WORKER_FOR_OPERATION: "Install the package of the operation where workers run, and restart them; or cancel"
@@ -108,13 +110,14 @@ async def explain(
 ) -> ExplanationResponse:
     """All that keeps a task from running, with the tasks before it on each resource, in JSON.
 
-    For a task that does not wait `reasons` and `resources` are empty, and `message` says so.
+    For a task that does not wait `resources` is empty, `message` says so, and `reasons` has at most that it is parked.
     """
-    facts = await facts_of(task.task_id) if task.state is State.WAITING else None
+    facts = await facts_of(task.task_id)
     if facts is None or facts.state is not State.WAITING:
         state = task.state if facts is None else facts.state
         message = f"It does not wait: it {_DOES[state]}{_where(task, state)}."
-        return _explained(task.task_id, state, message, [], None, [])
+        parked = [] if facts is None or facts.parked is None else [parked_reason(facts.parked)]
+        return _explained(task.task_id, state, message, parked, None, [])
     first = await why(facts_of, task.task_id, running_of)
     found = list(reasons_of(facts, running_of))
     root = None if first is None else first["root_cause"]

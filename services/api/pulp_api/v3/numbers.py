@@ -14,13 +14,14 @@ from pulp_api.respond import instant, json
 from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.tasks import WORDS
+from pulp_api.v3.tasks import WORDS, href_of
 
 router = APIRouter(prefix=ROOT)
 MOST_MINUTES: Final = 30 * 24 * 60
 STEPS: Final = 60
 """How many steps a span of statistics has."""
 _MOST_OPERATIONS: Final = 100
+Standing = Literal["dead", "parks", "discarded"]
 GenerationStatus = Literal["building", "ready", "active", "retired", "verifying"]
 
 
@@ -87,16 +88,22 @@ class ReadModelResponse(TypedDict):
 
     partitions: list[PartitionLagResponse]
     generations: list[GenerationResponse]
-    dead_letters: Annotated[int, Meta(description="How many there are.")]
+    dead_letters: Annotated[int, Meta(description="How many records cannot be projected.")]
+    parked_tasks: Annotated[int, Meta(description="How many tasks do not go on because of one of them.")]
 
 
 class DeadLetterResponse(TypedDict):
-    """A record of the log that is no event."""
+    """A record of the log that cannot be projected."""
 
     position: Annotated[str, Meta(description="PARTITION:OFFSET")]
     time: Time
     reason: str
     published: Annotated[bool, Meta(description="Whether the dead-letter topic has it already.")]
+    standing: Annotated[
+        Standing,
+        Meta(description="Whether it belongs to no task, parks its task, or was discarded, so that its task went on."),
+    ]
+    task: Annotated[str | None, Meta(description="The href of the task that it belongs to.")]
 
 
 @router.get("/task-counts/")
@@ -153,6 +160,7 @@ async def read_read_model(call: Authenticated) -> Response:
         shown = await queries.positions(connection)
         generations = await trust.generations(connection)
         _, dead = await trust.dead_letters(connection, limit=0, offset=0)
+        parked = await trust.parked_tasks(connection)
     told: ReadModelResponse = {
         "partitions": [
             {
@@ -165,13 +173,14 @@ async def read_read_model(call: Authenticated) -> Response:
         ],
         "generations": [_generation(each) for each in generations],
         "dead_letters": dead,
+        "parked_tasks": parked,
     }
     return json(told)
 
 
 @router.get("/dead-letters/")
 async def list_dead_letters(call: Authenticated, request: Request) -> Response:
-    """A page of the records that are no events, the newest first: where each is, and why it is none."""
+    """A page of the records that cannot be projected, the newest first: where each is, and why."""
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:
         rows, total = await trust.dead_letters(connection, limit=limit, offset=offset)
@@ -181,6 +190,8 @@ async def list_dead_letters(call: Authenticated, request: Request) -> Response:
             "time": instant(row.time),
             "reason": row.reason,
             "published": row.is_published,
+            "standing": cast("Standing", row.standing),
+            "task": None if row.task_id is None else href_of(row.task_id),
         }
         for row in rows
     ]

@@ -9,7 +9,15 @@ from uuid import UUID
 from msgspec import Meta
 from pulp_events.task import FINAL, State
 from pulp_projections.reading.queue import RunningOf
-from pulp_projections.reading.waiting import Author, ClaimedBy, FailedAttempt, HeldResource, Unmet, WaitingFacts
+from pulp_projections.reading.waiting import (
+    Author,
+    ClaimedBy,
+    FailedAttempt,
+    HeldResource,
+    ParkedBy,
+    Unmet,
+    WaitingFacts,
+)
 
 from pulp_api.respond import second
 from pulp_api.v3.references import Kind
@@ -33,6 +41,7 @@ IS: Final = {
 class Code(StrEnum):
     """Why a task waits."""
 
+    PARKED = "parked"
     NO_DISPATCHER = "no-dispatcher"
     NO_WORKER_FOR_QUEUE = "no-worker-for-queue"
     NO_WORKER_FOR_OPERATION = "no-worker-for-operation"
@@ -68,10 +77,12 @@ def reason_of(facts: WaitingFacts, running_of: RunningOf = lambda _role, _own: N
 
 def reasons_of(facts: WaitingFacts, running_of: RunningOf = lambda _role, _own: None) -> Iterator[WaitReason]:
     """All that keeps a waiting task from running, at least one; `reason_of` is the first."""
+    if facts.parked is not None:
+        yield parked_reason(facts.parked)
     if facts.claimed_by is not None:
         yield _held(facts.held, facts.hidden) if facts.held else _claimed(facts.claimed_by)
         return
-    is_stopped = False
+    is_stopped = facts.parked is not None
     for reason in _stopping(facts, running_of):
         is_stopped = True
         yield reason
@@ -201,6 +212,16 @@ def _quota(author: Author, reader: str | None, running_of: RunningOf) -> Iterato
             message=f"User {author.name} may run {most} task{'' if most == 1 else 's'} at once (quota 'running'), and"
             f" {author.running} {'is' if author.running == 1 else 'are'} running.",
         )
+
+
+def parked_reason(parked: ParkedBy) -> WaitReason:
+    """That a task is parked, and why; it is shown as it was before."""
+    waits = {0: "Nothing waits", 1: "1 later event waits"}.get(parked.behind, f"{parked.behind} later events wait")
+    return WaitReason(
+        code=Code.PARKED,
+        message=f"It is parked: the record at {parked.position} cannot be projected ({parked.reason}). {waits}"
+        " behind it.",
+    )
 
 
 def _next_attempt(failed: FailedAttempt) -> WaitReason:

@@ -139,7 +139,12 @@ class ProcessorApp(AppWithoutFolders):
             self._close(self.writers.pop(partition))
         for partition in partitions - self.owned:
             self.writers[partition] = PartitionWriter(
-                self.settings.postgres, partition, self, meter=self._meter, traces=self._traces
+                self.settings.postgres,
+                partition,
+                self,
+                most_parked=self.settings.most_parked_tasks,
+                meter=self._meter,
+                traces=self._traces,
             )
         for writer in self.writers.values():
             writer.pause()

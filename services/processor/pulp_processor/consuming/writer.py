@@ -14,6 +14,7 @@ from pulp_events.reader import Record
 from pulp_projections.away import keep_trying, reason_of
 from pulp_projections.writing import small_batch
 from pulp_projections.writing.fold import Changes
+from pulp_projections.writing.parking import Standing
 from pulp_projections.writing.projector import Projector
 from pulp_projections.writing.target import OutOfPlace
 from pulp_runtime.telemetry.catalog import (
@@ -94,9 +95,11 @@ class PartitionWriter:
         partition: int,
         listener: WriterListener,
         *,
+        most_parked: int | None = None,
         meter: Meter = NO_METER,
         traces: ProjectionTraces | None = None,
     ) -> None:
+        """`most_parked`: see `Projector`."""
         self.partition = partition
         self.epoch = 0
         """How often reading has started over. An out-of-place batch from an earlier epoch is dropped silently."""
@@ -107,7 +110,7 @@ class PartitionWriter:
         self._listener = listener
         self._meter = meter
         self._traces = traces
-        self._projector = Projector(conninfo, partition, on_written=self._count)
+        self._projector = Projector(conninfo, partition, on_written=self._count, most_parked=most_parked)
         self._queue: deque[_Queued] = deque()
         self._filled = asyncio.Event()
         self._lock = asyncio.Lock()
@@ -242,7 +245,7 @@ class PartitionWriter:
         for reason, number in changes.ignored.items():
             meter.count(IGNORED, str(reason), by=number)
         if changes.dead_letters:
-            meter.count(DEAD, by=len(changes.dead_letters))
+            meter.count(DEAD, by=sum(letter.standing is not Standing.WAITS for letter in changes.dead_letters))
         if self._traces is not None:
             self._traces.projected(records, self._in_flight_from_ns)
 

@@ -6,6 +6,7 @@ The rules:
   other uses at all. A task that cannot run keeps its place, and those behind it wait; a task that nobody could run for
   a long time is passed over until a worker comes that can (`pass_over`). One that backs off between two attempts
   stops nobody either, as if it had ended (`back_off`); then it takes its place in the order again (`resume`).
+- A parked task is not known here: nothing begins of it, and it stops nobody.
 - A task waits for all tasks that it depends on to succeed.
 - Among tasks that could begin, a higher priority comes first, then the order of acceptance.
 - Of a user with a limit no more tasks take slots than that.

@@ -50,7 +50,8 @@ t.accepted_at, t.partition, t.accepted_offset, t.queue, t.operation, t.priority,
 t.exclusive_resources, t.shared_resources, t.created_by,
 case when t.depends_on = '{}' then '{}' else array(
     select d.task_id from unnest(t.depends_on) as d (task_id)
-     where not exists (select from tasks s where s.task_id = d.task_id and s.state = 'successful')) end
+     where not exists (select from tasks s where s.task_id = d.task_id and s.state = 'successful')) end,
+exists (select from dead_letters p where p.task_id = t.task_id and p.partition = t.partition and p.standing = 'parks')
 
 -- waiting --
 -- A page of what waits, for a dispatcher that begins. No waiting task is purged; saying so lets Postgres use the index.
@@ -66,13 +67,18 @@ select {facts}
  where t.task_id = any (%(task_ids)s::uuid[]);
 
 -- moved --
--- The tasks whose state may have changed since some positions; with the generation and its positions, all from one moment.
+-- The tasks whose state may have changed since some positions, or that have been parked since, or let go on; with the generation and
+-- its positions, all from one moment.
 with seen as (
     select * from unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as s (partition, next_offset)
 ), moved as materialized (
     select distinct e.task_id
       from seen s join task_events e on e.partition = s.partition and e.record_offset >= s.next_offset
-     where e.effect = 'applied' and e.type <> all (%(still)s::text[])
+     where e.effect = 'applied' and e.type <> all (%(still)s::text[]) or e.type = 'org.pulpproject.task.unparked.v1'
+     union
+    select d.task_id
+      from seen s join dead_letters d on d.partition = s.partition and d.record_offset >= s.next_offset
+     where d.standing = 'parks'
 )
 select a.generation, (select json_object_agg(partition, next_offset) from positions), {facts}
   from active_generation a
@@ -180,6 +186,8 @@ with elected as materialized (
            array(select next_fencing_token() from unnest(w.resources))
       from wanted w
      where w.state = 'waiting'  -- one that has ended meanwhile has lost the row of its claim, and with it its number
+       and not exists (select from dead_letters p
+                        where p.task_id = w.task_id and p.partition = w.partition and p.standing = 'parks')
      order by w.hold_id, w.place
         on conflict (task_id) do update
        set attempt = excluded.attempt, attempt_id = excluded.attempt_id, worker = excluded.worker,

@@ -214,7 +214,7 @@ class Elected:
             task_id = facts.task.task_id
             self.core.remove(task_id)
             self.backing_off.forget(task_id)
-            if facts.state is State.WAITING and facts.hold_id is None:
+            if facts.state is State.WAITING and facts.hold_id is None and not facts.is_parked:
                 self.core.add(facts.task)
                 if facts.retry_in_s > 0:
                     self.core.back_off(task_id)

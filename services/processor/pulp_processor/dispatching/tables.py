@@ -56,6 +56,8 @@ class TaskFacts(NamedTuple):
     """For how many seconds it ran, if it has."""
     retry_in_s: float = 0.0
     """In how many seconds its next attempt may begin."""
+    is_parked: bool = False
+    """A record of it cannot be projected: whether it still waits is not known."""
 
 
 class HeldTasks(NamedTuple):
@@ -321,7 +323,7 @@ async def resign(connection: AsyncConnection, epoch: int) -> None:
 
 def _facts(row: Sequence[Any]) -> TaskFacts:
     task_id, state, hold_id, ran_s, retry_in_s, accepted_at, partition, offset, queue, operation, priority = row[:11]
-    exclusive, shared, user, unmet = row[11:]
+    exclusive, shared, user, unmet, is_parked = row[11:]
     task = WaitingTask(
         task_id,
         Order(accepted_at, partition, offset),
@@ -332,4 +334,4 @@ def _facts(row: Sequence[Any]) -> TaskFacts:
         user,
         set(unmet),
     )
-    return TaskFacts(task, _STATES[state], hold_id, ran_s is not None, ran_s or 0.0, retry_in_s or 0.0)
+    return TaskFacts(task, _STATES[state], hold_id, ran_s is not None, ran_s or 0.0, retry_in_s or 0.0, is_parked)

@@ -43,6 +43,7 @@ with seen as materialized (  -- three kinds, each by an index of its own, which 
      cross join lateral (select coalesce(w.lease_seconds, %(lease_s)s) + %(margin_s)s as seconds) l
      where t.partition = any (%(owned)s)
        and t.task_id <> all (%(under_way)s)
+       and t.task_id <> all (array(select task_id from dead_letters where standing = 'parks'))  -- what it is now, is not known
 )
 select task_id, has_failed_dependency, has_lost_lease, now()
   from candidates
@@ -78,6 +79,8 @@ with suspected as materialized (  -- nearly always empty, and then no task is re
            c.attempt <= t.attempt and c.attempt_id is distinct from t.attempt_id as is_over
       from suspected c
       join tasks t using (task_id)
+     where not exists (select from dead_letters p  -- what it holds, it keeps
+                        where p.task_id = t.task_id and p.partition = t.partition and p.standing = 'parks')
 ), forgotten as (
     delete from claims c using dead d
      where c.task_id = d.task_id and c.attempt_id = d.attempt_id

@@ -113,7 +113,8 @@ async def fill(
 
 async def fill_share(share: Share, moved: Callable[[int], None]) -> None:
     """Fill a share in this process; `moved(next_offset)` is called first and after every batch. Raises as `fill`."""
-    projector = Projector(share.settings.postgres, share.partition, InactiveGeneration(share.generation))
+    settings, target = share.settings, InactiveGeneration(share.generation)
+    projector = Projector(settings.postgres, share.partition, target, most_parked=settings.most_parked_tasks)
     try:
         await _fill(share, projector, moved)
     finally:

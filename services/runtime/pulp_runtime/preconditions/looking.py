@@ -19,7 +19,17 @@ from pulp_events.topics import Topics
 from pulp_projections.connection import certificate_files, connect
 
 from pulp_runtime.installation import Installation
-from pulp_runtime.preconditions import clocks, connections, database, deliveries, dispatch, expiry, folders, pooling
+from pulp_runtime.preconditions import (
+    clocks,
+    connections,
+    database,
+    deliveries,
+    dispatch,
+    expiry,
+    folders,
+    parked,
+    pooling,
+)
 
 _LIMIT_S: Final = 5.0
 _silent: Final = logging.getLogger("pulp.preconditions.kafka")
@@ -41,7 +51,8 @@ class Place:
     archive: str | None = None
     """Of the events topic, which may have a retention then."""
     looks_at_dispatch: bool = False
-    """Whether to look also for tasks that nothing will run, and for subscriptions that deliver nothing."""
+    """Whether to look also for tasks that nothing will run or that are parked, and for subscriptions that deliver
+    nothing."""
     broker_clock: ServerClock = field(default_factory=ServerClock)
     """Measured by appends of events; a check writes nothing itself."""
     postgres_clock: ServerClock = field(default_factory=ServerClock)
@@ -151,7 +162,8 @@ async def _postgres(place: Place) -> Report:
                 facts = await database.look(connection)
                 unrun = []
                 if place.looks_at_dispatch and not facts.pending:
-                    unrun = [*await dispatch.look(connection), *await deliveries.look(connection)]
+                    looks = (dispatch.look, deliveries.look, parked.look)
+                    unrun = [finding for each in looks for finding in await each(connection)]
                 pooler = await pooling.look(connection, place.postgres)
     except (psycopg.Error, TimeoutError, SettingsError) as error:
         reason = "no answer within 6 s" if isinstance(error, TimeoutError) else error

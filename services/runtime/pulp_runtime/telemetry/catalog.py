@@ -150,6 +150,9 @@ WORKERS: Final = _gauge("pulp_tasks_workers", "Live workers.")
 HEARTBEAT_AGE: Final = _gauge("pulp_tasks_worker_heartbeat_age_seconds", "Since a live worker's heartbeat.", "worker")
 DISPATCHING: Final = _gauge("pulp_tasks_dispatching", "Whether a processor assigns tasks to workers.")
 DEAD_LETTERS: Final = _gauge("pulp_tasks_dead_letters", "Dead letters in the read model.")
+PARKED: Final = _gauge(
+    "pulp_tasks_parked_tasks", "Tasks that do not go on because a record of theirs cannot be projected."
+)
 OVERDUE: Final = _gauge("pulp_tasks_schedules_overdue", "Schedules with a tick that nobody has run in time.")
 WEBHOOK_BACKLOG: Final = _gauge(
     "pulp_tasks_webhook_backlog_events",
@@ -190,6 +193,7 @@ API: Final = (
         HEARTBEAT_AGE,
         DISPATCHING,
         DEAD_LETTERS,
+        PARKED,
         OVERDUE,
         WEBHOOK_BACKLOG,
         WEBHOOK_BACKLOG_SECONDS,
