@@ -5,7 +5,8 @@ import json
 import re
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,8 @@ from uuid import uuid4
 import httpx
 import pytest
 from pulp_deploy.stack import Stack, StackOptions
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
 
 from tests.acceptance.test_admin_against_the_api import ROOT, UNKNOWN, User
 from tests.support import documented
@@ -267,3 +270,46 @@ def test_top_follows_the_events_and_cancels_a_task(user: User) -> None:
         assert user.wait(task_id, "finished")["state"] == "canceled"
         screen.press("q")
         assert screen.end() == 0
+
+
+def test_a_parked_task_is_told_discarded_and_audited_as_the_document_shows_it(user: User) -> None:
+    task_id = user.submit("echo", "--queue", "nobody")
+    env = environment(user.home, **user.stack.service_environment())
+    [accepted] = json_of(user, "tasks", "history", "--task-id", task_id)
+    partition = int(accepted["partition"])
+    bad = RawRecord(task_id.encode(), b"{", (), partition)
+    [position] = raw_producer.append(raw_producer.make(user.stack.backend.kafka), "pulp.tasks.events", [bad])
+    listed = until(lambda: pulp_tasks("dead-letters", "list", env=env).stdout, r" yes +parks ")
+    assert user("tasks", "cancel", "--task-id", task_id).returncode == 0
+    listed = until(lambda: pulp_tasks("dead-letters", "list", env=env).stdout, r" parks +1 ")
+    why = json_of(user, "tasks", "details", "--task-id", task_id, "--why")
+    assert (why["state"], why["why"]["reasons"][0]["reason"]) == ("waiting", "parked")
+    given = ("discard", str(position), "--reason", "sent by a broken script", "--yes")
+    done = pulp_tasks("dead-letters", *given, env=env)
+    assert done.returncode == 0, done.stderr
+    audited = until(lambda: user("audit", "list", "--event", "unparked").stdout, r" unparked ")
+    user.wait(task_id, "finished")
+    assert user.report(task_id)["state"] == "canceled"
+    shown = (ROOT / "docs" / "audit.md").read_text().split("## What could not be read?")[1].split("```text\n")[1]
+    assert masked(listed + done.stdout + audited) == masked(shown.split("```")[0])
+
+
+def until(read: Callable[[], str], pattern: str) -> str:
+    """What is read, as soon as it has the pattern in it."""
+    deadline_s = time.monotonic() + 60
+    while not re.search(pattern, found := read()):
+        assert time.monotonic() < deadline_s, found
+    return found
+
+
+def masked(text: str) -> list[str]:
+    """Its lines without positions, times, ids and names, which differ each time; with one blank between two words."""
+    for pattern, name in (
+        (r"\d+:\d+(?= )|(?<= at )\d+:\d+", "PLACE"),
+        (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S+", "TIME"),
+        (r"os:\S+", "os:WHO"),
+        (r"\b[0-9a-f]{8}\b", "TASK"),
+        (r"offset \d+", "offset N"),
+    ):
+        text = re.sub(pattern, name, text)
+    return [" ".join(line.split()) for line in text.splitlines()]

@@ -10,7 +10,6 @@ from pulp_console.exits import DATA
 from pulp_console.groups import Group, examples
 from pulp_console.output import hint, show, table
 
-from pulp_deploy.audit_trail import operator
 from pulp_deploy.commands.completing import positions as known_positions
 from pulp_deploy.commands.completing import task_ids
 from pulp_deploy.commands.output import output_option
@@ -45,7 +44,7 @@ class PositionType(click.ParamType):
 
 @click.group("dead-letters", cls=Group, epilog=examples("pulp-tasks dead-letters list"))
 def dead_letters() -> None:
-    """Inspect records of the log that cannot be projected; retry or discard them.
+    """Inspect, retry or discard what cannot be projected.
 
     Each is kept in the database, and sent to the dead-letter topic. If it belongs to a task, it parks that task: later
     records of the task wait behind it, in order, until it is retried or discarded. All other tasks go on. A record is
@@ -134,7 +133,7 @@ def retry(
     data: Path | None,
     output: str,
 ) -> None:
-    """Have records projected, after an upgrade that understands them.
+    """Have records projected that are understood now.
 
     Where a record parks its task, an event is appended that says so: then the record and those behind it are projected
     in their order, as if nothing had happened. Any other record is appended again, byte for byte, at the end of its
@@ -160,7 +159,7 @@ def retry(
 @dead_letters.command(
     epilog=examples(
         "pulp-tasks dead-letters discard 3:1042 --dry-run",
-        'pulp-tasks dead-letters discard 3:1042 --reason "sent by a broken script" --yes',
+        'pulp-tasks dead-letters discard 3:1042 --reason "by a broken script" --yes',
     )
 )
 @click.argument(
@@ -210,6 +209,8 @@ def _act(
     """Do it for each of the positions, or for all of which it can be done; say what was done for each."""
     from pulp_processor.dead_letters import raw_producer
     from pulp_processor.dead_letters.letters import NotParked, StillUndecodable
+
+    from pulp_deploy.audit_trail import operator
 
     producer = None if dry_run else raw_producer.make(target.need_kafka())
     results: list[dict[str, Any]] = []
