@@ -4,13 +4,16 @@ import json
 import pickle
 from hashlib import sha256
 from pathlib import Path
+from typing import Never
 
 import msgspec
 import pytest
+from fsspec import register_implementation
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulp_archive.archive import Archive
-from pulp_archive.errors import ArchiveDamaged, ArchiveIncomplete, ArchiveInUse, ArchiveUnusable
+from pulp_archive.errors import ArchiveAway, ArchiveDamaged, ArchiveIncomplete, ArchiveInUse, ArchiveUnusable
 from pulp_archive.manifest import ArchivedSpan
 from pulp_archive.parquet import NotRecords, RecordsFile, records_of
 from pulp_archive.reach import Waiting, judge
@@ -179,6 +182,28 @@ def test_places_that_cannot_be_an_archive_are_refused() -> None:
     assert Archive.open("/nowhere/at/all").partitions == []
     with pytest.raises(NotRecords):
         list(records_of(b"nonsense", 10))
+
+
+class UnreachableFileSystem(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A storage that refuses everything, with errors of its library."""
+
+    protocol = "unreachable"
+
+    def _refuse(self, *_: object, **__: object) -> Never:
+        raise RuntimeError("no credentials")
+
+    ls = cat_file = pipe_file = makedirs = _refuse
+
+
+def test_a_storage_that_refuses_us_is_told_in_its_words() -> None:
+    register_implementation("unreachable", UnreachableFileSystem, clobber=True)
+    with pytest.raises(ArchiveAway, match=r"unreachable://bucket.* cannot be read: no credentials"):
+        Archive.open("unreachable://bucket/tasks")
+    store = store_of("unreachable://bucket/tasks")
+    with pytest.raises(ArchiveAway, match="no credentials"):
+        store.read("0/manifest.json")
+    with pytest.raises(OSError, match="no credentials"):
+        store.write("0/manifest.json", b"")
 
 
 def test_two_writers_of_a_folder_are_kept_apart(folder: Path) -> None:

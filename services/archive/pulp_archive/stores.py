@@ -154,18 +154,23 @@ class UrlStore:
             data: bytes = self._system.cat_file(self._path(name))
         except FileNotFoundError:
             raise
-        except OSError as error:
+        except Exception as error:  # each library raises its own, as for a login that is missing
             raise _unreadable(self.place(name), error) from error
         return data
 
     def write(self, name: str, data: bytes) -> None:
         """See `ArchiveStore.write`."""
         path = self._path(name)
-        self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
         draft = path + _DRAFT
-        self._system.pipe_file(draft, data)
-        self._system.mv(draft, path)
-        self._system.invalidate_cache()
+        try:
+            self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._system.pipe_file(draft, data)
+            self._system.mv(draft, path)
+            self._system.invalidate_cache()
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(f"{self.place(name)}: {_why(error)}") from error
 
     def names(self, folder: str) -> list[str]:
         """See `ArchiveStore.names`."""
@@ -174,7 +179,7 @@ class UrlStore:
             found = self._system.ls(self._path(folder), detail=False)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        except OSError as error:
+        except Exception as error:
             raise _unreadable(self.place(folder), error) from error
         return sorted(str(each).rstrip("/").rpartition("/")[2] for each in found)
 
@@ -190,8 +195,13 @@ class UrlStore:
         return f"{self._root}/{name}" if name else self._root
 
 
-def _unreadable(place: str, error: OSError) -> ArchiveAway:
-    return ArchiveAway(f"{place} cannot be read: {error.strerror or error}. Does the storage answer?")
+def _unreadable(place: str, error: Exception) -> ArchiveAway:
+    return ArchiveAway(f"{place} cannot be read: {_why(error)}. Does the storage answer, and may this account read it?")
+
+
+def _why(error: Exception) -> str:
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return said or type(error).__name__
 
 
 def _sync(path: Path) -> None:
