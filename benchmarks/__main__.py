@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import (
+    costs,
     draining,
     fetching,
     fleet,
@@ -28,6 +29,7 @@ from benchmarks import (
     recovering,
     serving,
     siege,
+    streaming,
     taking_over,
     transporting,
 )
@@ -37,7 +39,7 @@ from tests.support.web_page import CHROMIUM_ADVICE, chromium
 
 _MODULES = (
     *(transporting, projecting, draining, serving, recovering, listing, reading, footprint, fetching, siege),
-    *(publishing, purging, fleet, taking_over, paging),
+    *(publishing, purging, fleet, taking_over, paging, streaming, costs),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for module in _MODULES for measure in module.MEASURES}
 GROUPS = {"fleet": [measure.name for measure in (*fleet.MEASURES, *taking_over.MEASURES)]}

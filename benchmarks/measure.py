@@ -17,6 +17,7 @@ _UNITS: Final = {
     "p99": "ms",
     "longest": "ms",
     "cpu a task": "ms",
+    "cpu a delivery": "µs",
     "MiB": "MiB",
     "% of a core": "%",
     "times": "",

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -23,8 +23,13 @@ _CANCEL = msgspec.json.encode({"state": "canceled"})
 
 
 @asynccontextmanager
-async def serving(servers: Servers, *, workers: int = 0) -> AsyncIterator[tuple[Scene, int]]:
-    """An installation with an API, its port, a user, and the operation `noop`."""
+async def serving(
+    servers: Servers, *, workers: int = 0, env_of: Callable[[str], Mapping[str, str]] = lambda _: {}
+) -> AsyncIterator[tuple[Scene, int]]:
+    """An installation with an API, its port, a user, and the operation `noop`.
+
+    `env_of` gives more variables by a process's name: `api`, `processor`, `worker-0`, ….
+    """
     async with scene(servers) as made:
         await add_to(made, USER)
         await made.execute(
@@ -33,9 +38,10 @@ async def serving(servers: Servers, *, workers: int = 0) -> AsyncIterator[tuple[
         )
         [port] = free_ports(1)
         for number in range(workers):
-            await made.start(f"worker-{number}", "worker", PULP_WORKER_CONCURRENCY="32")
-        await made.start("processor", "processor")
-        await made.start("api", "api", PULP_API_PORT=str(port))
+            name = f"worker-{number}"
+            await made.start(name, "worker", PULP_WORKER_CONCURRENCY="32", **env_of(name))
+        await made.start("processor", "processor", **env_of("processor"))
+        await made.start("api", "api", PULP_API_PORT=str(port), **env_of("api"))
         async with asyncio.timeout(LIMIT_S):
             while not await _answers(made, port, workers):  # noqa: ASYNC110  # it cannot be waited for
                 await asyncio.sleep(0.1)

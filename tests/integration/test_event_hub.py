@@ -162,6 +162,59 @@ async def test_subscribers_of_any_pace_get_everything_once(
             assert offsets == sorted(offsets)
 
 
+async def test_what_is_written_beside_a_stream_fits_what_it_yields(
+    hub: Hub, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients that can take nothing for a while are served by their streams again, from where they are."""
+    monkeypatch.setattr(recent_events, "_MOST_EVENTS", 6)
+    happened: list[Place] = []
+
+    async def subscriber(seed: int) -> tuple[list[Place], int]:
+        random, source, written = Random(seed), EventSource(), 0
+
+        def write(chunks: bytes) -> bool:
+            nonlocal written
+            if random.random() < seed / 12:
+                return False
+            source.feed(unframed(chunks))
+            written += 1
+            return True
+
+        while len(source.messages) < 300:
+            place = Cursor.parse(source.last_id) if source.last_id else Cursor(TOPIC_ID, START)
+            stream = messages(hub, place, Choice(Filter()), never, write=write)
+            async for chunk in stream:
+                source.feed(chunk)
+                if len(source.messages) >= 300 or random.random() < 0.1:
+                    break
+                if random.random() < 0.3:
+                    await asyncio.sleep(random.choice([0, 0.001, 0.05]))
+            await stream.aclose()
+        return [message.place for message in source.messages], written
+
+    monkeypatch.setattr(stream, "_IDLE_S", 0.3)  # the last part may have been written: then no other one follows
+    async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as group:
+        reading = [group.create_task(subscriber(seed)) for seed in range(12)]
+        for _ in range(30):
+            happened += await happens(log, 10)
+    for found in reading:
+        places, _ = found.result()
+        assert sorted(places) == sorted(happened)
+        for partition in range(PARTITIONS):
+            offsets = [offset for number, offset in places if number == partition]
+            assert offsets == sorted(offsets)
+    assert any(found.result()[1] for found in reading)
+
+
+def unframed(chunks: bytes) -> bytes:
+    """What HTTP's chunks hold."""
+    found = b""
+    while chunks:
+        size, _, rest = chunks.partition(b"\r\n")
+        found, chunks = found + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    return found
+
+
 async def test_events_are_made_once_for_all_who_want_the_same(
     hub: Hub, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

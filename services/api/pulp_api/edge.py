@@ -5,6 +5,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from pulp_events.ids import new_id
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pulp_api.access_log import AccessLine
 from pulp_api.dialect import Dialect, dialect_of
 from pulp_api.failures import failed
+from pulp_api.front.direct import DIRECT, Direct
 from pulp_api.front.limits import BODY_BYTES
 from pulp_api.front.refusals import STOPPING
 from pulp_api.respond import json
@@ -72,9 +74,18 @@ class Edge:
             await self._answer(scope, headers, receive, answer)
         finally:
             if access is not None:
-                access.ends()
-                if self._has_access_log:
-                    access.write()
+                direct: Direct | None = scope.get(DIRECT)
+                if direct is not None and direct.continues:
+                    direct.at_end(partial(self._end, access, direct))
+                else:
+                    self._end(access)
+
+    def _end(self, access: AccessLine, direct: Direct | None = None) -> None:
+        if direct is not None:
+            access.size_bytes += direct.size_bytes
+        access.ends()
+        if self._has_access_log:
+            access.write()
 
     def _dialect_of(self, path: str) -> Dialect:
         return next(dialect for dialect in self._dialects if path.startswith(dialect.prefix))

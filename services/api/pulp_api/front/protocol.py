@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 from pulp_api.fairness.turn import Turn
 from pulp_api.fairness.turns import Clients
 from pulp_api.front import refusals
+from pulp_api.front.direct import DIRECT, Direct
 from pulp_api.front.open_connections import TOO_SLOW, OpenConnections
 from pulp_api.front.outlet import Outlet
 from pulp_api.front.pace import ClientPace
@@ -40,6 +41,7 @@ class BoundedProtocol(BoundedReceiver):
         self._outlet: Outlet | None = None
         self._pace = ClientPace()
         self._turn: Turn | None = None
+        self._direct: Direct | None = None
         self._deferred: tuple[RequestResponseCycle, Any] | None = None
         """A request and the application. It waits until the client has taken the answer before: this process would
         hold both answers."""
@@ -176,11 +178,13 @@ class BoundedProtocol(BoundedReceiver):
         self._watch.remove(self)
         if self._turn is not None:
             self._watch.turns.give_up(self._turn)
+        if self._direct is not None:
+            self._direct.lost()
         self._forget()
 
     def _forget(self) -> None:
         """Break reference cycles: very many connections can end between two runs of the garbage collector."""
-        self._turn = self._incomplete = self._deferred = self.connecting = None
+        self._turn = self._incomplete = self._deferred = self.connecting = self._direct = None
         self.cycle = None  # type: ignore[assignment]
         self.pipeline.clear()
 
@@ -204,7 +208,9 @@ class BoundedProtocol(BoundedReceiver):
 
     def begin(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Answer the request: its turn has come."""
-        super()._start_asgi_task(cycle, app)
+        self._direct = Direct(cycle, app)
+        cycle.scope[DIRECT] = self._direct  # type: ignore[typeddict-unknown-key]
+        super()._start_asgi_task(cycle, self._direct)  # type: ignore[arg-type]  # uvicorn's types of ASGI are narrower
 
     def on_response_complete(self) -> None:
         """The application has answered."""

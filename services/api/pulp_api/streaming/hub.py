@@ -1,7 +1,8 @@
 """New events for any number of subscribers of this process.
 
 One thread tails the topic while there are subscribers. All share what it has read last (`RecentEvents`), and what is
-sent of it is made once for all who want the same. One that does not keep up reads what it missed from the log, from
+sent of it is made once for all who want the same. A stream that has sent everything may be a `Follower`: the hub then
+writes to its client by itself, and its task sleeps. One that does not keep up reads what it missed from the log, from
 where it was: it loses nothing, and nothing accumulates.
 """
 
@@ -10,13 +11,15 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final
 
 from msgspec import UNSET
 from pulp_events.cursor import Cursor
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader
 
+from pulp_api.streaming.following import Follower, Following, Place
 from pulp_api.streaming.recent_events import RecentEvents, RecentSpan
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent, size_of, streamed
 from pulp_api.streaming.tail import LogTail
@@ -32,17 +35,9 @@ _PAGE_BYTES: Final = 1_000_000
 _PAGE_S: Final = 10.0
 _KEEP_TAIL_S: Final = 30.0
 """How long the tail goes on without subscribers: one whose connection broke comes back."""
+_KEPT_PAGES: Final = 4
 _REPLAYS: Final = 4
 """Threads that read the log for subscribers that are behind; further ones wait."""
-
-
-class _Place(NamedTuple):
-    """A place in the recent events."""
-
-    number: int
-    """Of the next event."""
-    offsets: tuple[int, ...]
-    """The next offset of each partition."""
 
 
 class Hub:
@@ -71,14 +66,17 @@ class Hub:
         self._offsets: tuple[int, ...] = ()
         """The next offset of each partition at the end of what the tail has brought."""
         self._recent = RecentEvents(())
-        self._shown = _Place(0, ())
+        self._shown = Place(0, ())
         """How far subscribers have been woken for: they all go on to there, so what they send is the same."""
         self._news = asyncio.Event()
         """Set to wake all subscribers; then there is another one."""
+        self._following = Following(self.tell_origins)
         self._waking: asyncio.TimerHandle | None = None
         self._woken_at_s = 0.0
         self._ticking: asyncio.TimerHandle | None = None
         self._closing = threading.Event()
+        self._pages: dict[tuple[int, ...], asyncio.Future[RecentSpan]] = {}
+        """What was read last for those behind, by where they were: of many that fall behind, most are at one place."""
         self._readers = ThreadPoolExecutor(_REPLAYS, "event-replay")
         self._loop = asyncio.get_running_loop()
 
@@ -86,6 +84,7 @@ class Hub:
         """End every stream."""
         self._closing.set()
         self._wake()
+        self._following.close()
         self._end_tail()
         await asyncio.gather(*(asyncio.to_thread(tail.join) for tail in self._ended))
         await asyncio.to_thread(self._readers.shutdown)
@@ -100,9 +99,12 @@ class Hub:
         """Why no events arrive; None if they do, or if there are no subscribers."""
         return None if self._tail is None else self._tail.fault
 
-    async def items(self, start: Sequence[int]) -> AsyncGenerator[Sequence[StreamedEvent] | RecentSpan]:
+    async def items(
+        self, start: Sequence[int], follower: Follower | None = None
+    ) -> AsyncGenerator[Sequence[StreamedEvent] | RecentSpan]:
         """Every event from the offsets on, once, in order within each partition: from the log, then as they come.
 
+        What the follower has been sent meanwhile is left out: an empty span follows, at the place that it has reached.
         A `RecentSpan` is for subscribers that have got everything before it, in every partition; take what you want
         of it before you wait for anything else. Yields [] every few seconds while no event comes. Ends when the hub
         closes. Raises `LogError`.
@@ -114,8 +116,12 @@ class Hub:
                 await self._begin_tail()
                 shown = self._shown
                 async for page in self._missed(offsets, shown.offsets):
-                    yield _advance(offsets, page)
-                async for item in self._live(shown, offsets):
+                    if isinstance(page, RecentSpan):
+                        offsets[:] = page.offsets
+                        yield page
+                    else:
+                        yield _advance(offsets, page)
+                async for item in self._live(shown, offsets, follower):
                     yield item
         finally:
             self._leave()
@@ -127,10 +133,17 @@ class Hub:
             if asked:
                 await self.origins.tell(asked)
 
-    async def _live(self, place: "_Place", offsets: list[int]) -> AsyncIterator[Sequence[StreamedEvent] | RecentSpan]:
+    async def _live(
+        self, place: Place, offsets: list[int], follower: Follower | None
+    ) -> AsyncIterator[Sequence[StreamedEvent] | RecentSpan]:
         """What comes behind a place in the recent events. Returns once that is no longer there."""
         while not self.is_closing and place.number >= self._recent.begin:
             if place is self._shown:
+                if follower is not None and tuple(offsets) == place.offsets:
+                    place = await self._following.follow(follower, place, _IDLE_S)
+                    offsets[:] = place.offsets
+                    yield RecentSpan((), place.offsets)
+                    continue
                 await self._news.wait()
                 if place is self._shown:
                     yield []
@@ -153,7 +166,8 @@ class Hub:
         """Start the tail unless another task has started it meanwhile."""
         if self._tail is None and not self.is_closing:
             self._offsets = tuple(ends[partition] for partition in range(self.partitions))
-            self._recent, self._shown = RecentEvents(self._offsets), _Place(0, self._offsets)
+            self._recent, self._shown = RecentEvents(self._offsets), Place(0, self._offsets)
+            self._following.begin(self._recent, self._shown)
             self._tail = LogTail(self._servers, self._topic, dict(ends), self._deliver)
 
     def _enter(self) -> None:
@@ -174,14 +188,19 @@ class Hub:
     def _wake(self) -> None:
         self._waking, self._woken_at_s = None, self._loop.time()
         if self._recent.end > self._shown.number:
-            self._shown = _Place(self._recent.end, self._offsets)
+            self._shown = Place(self._recent.end, self._offsets)
+            self._following.show(self._shown)
         self._news.set()
         self._news = asyncio.Event()
 
     def _wake_soon(self) -> None:
-        if self._waking is None:
-            spacing_s = min(_MOST_SPACING_S, _SPACING_S * self._subscribers)
-            self._waking = self._loop.call_at(self._woken_at_s + spacing_s, self._wake)
+        if self._waking is not None:
+            return
+        next_s = self._woken_at_s + min(_MOST_SPACING_S, _SPACING_S * self._subscribers)
+        if next_s <= self._loop.time():
+            self._wake()
+        else:
+            self._waking = self._loop.call_at(next_s, self._wake)
 
     def _end_unused_tail(self) -> None:
         if not self._subscribers:
@@ -193,7 +212,9 @@ class Hub:
             tail.end()
             self._ended = {ended for ended in self._ended if ended.is_alive} | {tail}
 
-    async def _missed(self, offsets: Sequence[int], ends: Sequence[int]) -> AsyncIterator[Sequence[StreamedEvent]]:
+    async def _missed(
+        self, offsets: Sequence[int], ends: Sequence[int]
+    ) -> AsyncIterator[Sequence[StreamedEvent] | RecentSpan]:
         """The events before `ends`. The caller moves `offsets` on with each page that it takes."""
         while not self.is_closing:
             missing = {partition: offset for partition, offset in enumerate(offsets) if offset < ends[partition]}
@@ -201,14 +222,33 @@ class Hub:
                 return
             page = self._recent.since(offsets)
             if page is None:
-                page = await self._loop.run_in_executor(self._readers, self._page, missing, ends)
-            yield page
+                yield await self._shared_page(tuple(offsets), missing, ends)
+            else:
+                yield page
 
-    def _page(self, start: Mapping[int, int], ends: Sequence[int]) -> list[StreamedEvent]:
+    async def _shared_page(
+        self, offsets: tuple[int, ...], missing: Mapping[int, int], ends: Sequence[int]
+    ) -> RecentSpan:
+        """Read once for all that are at this place and ask soon."""
+        reading = self._pages.get(offsets)
+        if reading is None:
+            while len(self._pages) >= _KEPT_PAGES:
+                del self._pages[next(iter(self._pages))]
+            reading = self._loop.run_in_executor(self._readers, self._page, missing, offsets, ends)
+            self._pages[offsets] = reading
+            reading.add_done_callback(partial(self._read_page, offsets))
+        return await asyncio.shield(reading)
+
+    def _read_page(self, offsets: tuple[int, ...], reading: "asyncio.Future[RecentSpan]") -> None:
+        """Forget a page that brings nobody on: it is read again."""
+        if reading.cancelled() or reading.exception() is not None or not reading.result().events:
+            self._pages.pop(offsets, None)
+
+    def _page(self, start: Mapping[int, int], offsets: Sequence[int], ends: Sequence[int]) -> RecentSpan:
         """Some of the events before `ends`: a slow subscriber must not occupy a thread while it takes its time."""
         page: list[StreamedEvent] = []
         if self._closing.is_set():
-            return page
+            return RecentSpan(page, tuple(offsets))
         deadline = time.monotonic() + _PAGE_S
         with Reader(self._servers, self._topic, start) as reader:
             while not self._closing.is_set() and size_of(page) < _PAGE_BYTES:
@@ -218,7 +258,11 @@ class Hub:
                 is_done = all(positions[partition] >= ends[partition] for partition in start)
                 if is_done or len(page) >= _PAGE_EVENTS or time.monotonic() > deadline:
                     break
-        return page
+        after = list(offsets)
+        for event in page:
+            after[event.partition] = event.offset + 1
+            event.place = place_of(self.topic_id, after)
+        return RecentSpan(page, tuple(after))
 
     def _deliver(self, tail: LogTail, events: Sequence[StreamedEvent]) -> None:
         if tail is not self._tail:

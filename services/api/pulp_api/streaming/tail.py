@@ -79,8 +79,10 @@ class LogTail:
         """Deliver the records, and return how many there were. No reference to them is kept."""
         for partition, records in batches.items():
             self._next[partition] = records[-1].offset + 1
-            events = [streamed(record) for record in records]
+        # All in one call: subscribers are woken after it, and perhaps not again for a while.
+        events = [streamed(record) for records in batches.values() for record in records]
+        if events:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._deliver, self, events)
             self.fault = None
-        return sum(map(len, batches.values()))
+        return len(events)

@@ -1,6 +1,7 @@
 """The event stream's endpoint."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from pulp_api.auditing.audit import Audit
 from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
+from pulp_api.front.direct import DIRECT, Direct
 from pulp_api.logins.authenticator import Authenticator
 from pulp_api.logins.basic import RequestOrigin
 from pulp_api.streaming.hub import Hub
@@ -91,10 +93,12 @@ async def stream_events(
     """
     hub: Hub = request.app.state.hub
     choice = choice_of(request.query_params)
+    direct: Direct | None = request.scope.get(DIRECT)
+    write = None if direct is None else direct.write
     return _Counted(
         call,
         await seat_of(call),
-        messages(hub, start, choice, partial(_why_ended, call), _visible(call)),
+        messages(hub, start, choice, _Validity(call).why_ended, _visible(call), write),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
@@ -144,33 +148,60 @@ async def seat_of(call: AuthenticatedCall) -> Seat:
 class _Counted(EventSourceResponse):
     """A stream that counts against the limits of its user, its address and the process until it ends in any way."""
 
-    def __init__(self, call: AuthenticatedCall, seat: Seat, content: AsyncIterator[bytes], **more: Any) -> None:
+    def __init__(self, call: AuthenticatedCall, seat: Seat, content: AsyncGenerator[bytes], **more: Any) -> None:
         super().__init__(content, **more)
-        self._call, self._seat = call, seat
+        self._content = content
+        # Neither the call nor its request: a stream that is continued beside the application would keep them.
+        self._quotas, self._asking, self._seat = call.quotas, call.asking, seat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        direct: Direct | None = scope.get(DIRECT)
+        if direct is not None and direct.may_continue:
+            try:
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            except BaseException:
+                self._end()
+                raise
+            direct.continue_with(partial(self._continue, direct), self._end)
+            return
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._seat.give_back()
-            self._call.quotas.close_stream(self._call.asking)
+            self._end()
+
+    async def _continue(self, direct: Direct) -> None:
+        async with aclosing(self._content) as content:
+            async for chunk in content:
+                await direct.send(chunk)
+
+    def _end(self) -> None:
+        self._seat.give_back()
+        self._quotas.close_stream(self._asking)
 
 
-async def _why_ended(call: AuthenticatedCall) -> str | None:
-    """Why the user's stream has to end; None while the login is still valid."""
-    authenticator: Authenticator = call.request.app.state.authenticator
-    if await authenticator.still_valid(call.principal):
-        return None
-    audit: Audit = call.request.app.state.audit
-    audit.note(
-        What.STREAM_ENDED,
-        actor=call.principal.actor,
-        address=RequestOrigin.of(call.request).address,
-        correlation_id=call.caller.correlation_id,
-    )
-    name = call.principal.name
-    return f"user {name} was removed, or has another role or password now: the stream has ended. Log in again"
+class _Validity:
+    """Whether the login of a stream is still valid."""
+
+    def __init__(self, call: AuthenticatedCall) -> None:
+        self._authenticator: Authenticator = call.request.app.state.authenticator
+        self._audit: Audit = call.request.app.state.audit
+        self._principal = call.principal
+        self._address = RequestOrigin.of(call.request).address
+        self._correlation_id = call.caller.correlation_id
+
+    async def why_ended(self) -> str | None:
+        """Why the user's stream has to end; None while the login is still valid."""
+        if await self._authenticator.still_valid(self._principal):
+            return None
+        self._audit.note(
+            What.STREAM_ENDED,
+            actor=self._principal.actor,
+            address=self._address,
+            correlation_id=self._correlation_id,
+        )
+        name = self._principal.name
+        return f"user {name} was removed, or has another role or password now: the stream has ended. Log in again"
 
 
 def _group(text: str) -> UUID:

@@ -1,0 +1,168 @@
+"""The streams that have sent everything so far: what comes is written to all their clients in one go.
+
+A task for each stream would cost a turn of the event loop and the layers of the framework for each client and batch.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple
+
+from pulp_events.errors import ReadError
+
+from pulp_api.front.direct import framed
+from pulp_api.streaming.recent_events import RecentEvents, RecentSpan
+from pulp_api.streaming.streamed_events import Choice, StreamedEvent
+
+_AT_ONCE: Final = 50
+"""After so many writes the event loop serves others."""
+_MOST_BYTES: Final = 64 * 1024
+"""The most bytes of events that go to all clients before the next ones: what a slow client may be behind."""
+_log = logging.getLogger("pulp.api")
+
+Write = Callable[[bytes], bool]
+"""Writes to the client without waiting; False, and nothing is written, if that is not possible now."""
+TellOrigins = Callable[[Sequence[StreamedEvent], Choice], Awaitable[None]]
+"""Finds out what the choice asks for of these events. Raises `ReadError`."""
+
+
+class Place(NamedTuple):
+    """A place in the recent events."""
+
+    number: int
+    """Of the next event."""
+    offsets: tuple[int, ...]
+    """The next offset of each partition."""
+
+
+class Follower:
+    """A stream that may be written to beside its task, by `write`."""
+
+    __slots__ = ("choice", "place", "released", "sent_at_s", "write")
+
+    def __init__(self, choice: Choice, write: Write) -> None:
+        self.choice = choice
+        self.write = write
+        self.sent_at_s = 0.0
+        """When something was written last, by the loop's clock."""
+        self.place = Place(0, ())
+        """How far its client has got everything."""
+        self.released: asyncio.Future[None] | None = None
+        """Done when its task has to go on by itself; None while that does."""
+
+    def release(self) -> None:
+        """Let its task go on."""
+        if self.released is not None and not self.released.done():
+            self.released.set_result(None)
+
+
+class Following:
+    """Writes what comes to the followers. `close` it after use."""
+
+    def __init__(self, tell_origins: TellOrigins) -> None:
+        self._tell_origins = tell_origins
+        self._followers: dict[Choice, set[Follower]] = {}
+        self._recent = RecentEvents(())
+        self._written = self._shown = Place(0, ())
+        """How far the followers have got everything, and how far they may."""
+        self._writing: asyncio.Task[None] | None = None
+        self._turns = 0
+
+    def begin(self, recent: RecentEvents, place: Place) -> None:
+        """From now on these events are followed, from the place on."""
+        self._recent, self._written, self._shown = recent, place, place
+
+    def show(self, place: Place) -> None:
+        """There are events up to this place."""
+        self._shown = place
+        if not self._followers:
+            self._written = place
+        elif self._writing is None:
+            self._writing = asyncio.create_task(self._write_all())
+            self._writing.add_done_callback(self._ended)
+
+    def close(self) -> None:
+        """Release all."""
+        if self._writing is not None:
+            self._writing.cancel()
+        self._release_all()
+
+    async def follow(self, follower: Follower, place: Place, most_s: float) -> Place:
+        """Write to the follower's client what comes after a place, which is the one shown last.
+
+        Returns how far its client has got, after `most_s`, or as soon as it has to be served by its task.
+        """
+        loop = asyncio.get_running_loop()
+        follower.place, follower.released = place, loop.create_future()
+        self._followers.setdefault(follower.choice, set()).add(follower)
+        timer = loop.call_later(most_s, follower.release)
+        try:
+            await follower.released
+        finally:
+            timer.cancel()
+            follower.released = None
+            of = self._followers[follower.choice]
+            of.discard(follower)
+            if not of:
+                del self._followers[follower.choice]
+        return follower.place
+
+    async def _write_all(self) -> None:
+        while self._followers and self._written is not self._shown:
+            begin, shown = self._written, self._shown
+            if begin.number < self._recent.begin:  # this process had no time for so long that the events are gone
+                self._release_all()
+                self._written = shown
+                return
+            number = self._recent.piece_end(begin.number, shown.number, _MOST_BYTES)
+            end = shown
+            if number < shown.number:
+                end = Place(number, self._recent.offsets_past(begin.offsets, begin.number, number))
+            span = self._recent.span(begin.number, end.number, end.offsets)
+            for choice in list(self._followers):
+                await self._write(span, choice, begin, end)
+            self._written = end
+        if not self._followers:
+            self._written = self._shown
+
+    async def _write(self, span: RecentSpan, choice: Choice, begin: Place, end: Place) -> None:
+        followers = list(self._followers.get(choice, ()))
+        if not any(follower.place.number < end.number for follower in followers):
+            return
+        try:
+            await self._tell_origins(span.events, choice)
+        except ReadError:  # their own tasks meet it too, and tell the clients
+            for follower in followers:
+                follower.release()
+            return
+        data = b"".join(map(framed, span.chunks(choice)))
+        now_s = asyncio.get_running_loop().time()
+        for follower in followers:
+            if follower.place is not begin:
+                if follower.place.number < end.number:  # it came while others were written to
+                    follower.release()
+            elif follower.released is None or follower.released.done():
+                pass
+            elif not data:
+                follower.place = end
+            elif follower.write(data):
+                follower.place, follower.sent_at_s = end, now_s
+                self._turns += 1
+                if self._turns % _AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            else:
+                follower.release()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._writing = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("streams could not be written together, each goes on by itself", exc_info=error)
+            self._written = self._shown
+            self._release_all()
+        elif self._followers and self._written is not self._shown:
+            self.show(self._shown)
+
+    def _release_all(self) -> None:
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.release()

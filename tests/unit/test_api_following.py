@@ -1,0 +1,309 @@
+"""Streams that are written to together: who gets what, and who goes on by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pulp_api.front.direct import Direct, framed
+from pulp_api.streaming.following import Follower, Following, Place
+from pulp_api.streaming.recent_events import RecentEvents
+from pulp_api.streaming.streamed_events import Choice, StreamedEvent
+from pulp_events.errors import ReadModelUnavailable
+from pulp_events.filters import Filter, Origin
+
+TASKS = [UUID(int=number) for number in range(4)]
+PATIENCE_S = 30.0
+EVERYTHING = Choice(Filter())
+
+
+def event(offset: int, *, task: UUID = TASKS[0], size: int = 10) -> StreamedEvent:
+    return StreamedEvent(
+        partition=0,
+        offset=offset,
+        timestamp_ms=0,
+        type="org.pulpproject.task.progress.v1",
+        task_id=task,
+        accepted=None,
+        name=b"event: x\n",
+        data=b"data: " + str(offset).encode().ljust(size) + b"\n\n",
+        origin=Origin(operation="sync", resources=(f"repository:{task.int}",), actor="user:jo"),
+        place=f"id: {offset}\n".encode(),
+    )
+
+
+class Client:
+    """A follower's client, which takes what comes unless it is told not to."""
+
+    def __init__(self, choice: Choice = EVERYTHING) -> None:
+        self.got: list[bytes] = []
+        self.takes = True
+        self.follower = Follower(choice, self._write)
+
+    def _write(self, chunks: bytes) -> bool:
+        if self.takes:
+            self.got.append(chunks)
+        return self.takes
+
+    @property
+    def offsets(self) -> list[int]:
+        """Of the events that it has got."""
+        lines = b"".join(self.got).split(b"\n")
+        return [int(line.removeprefix(b"data: ")) for line in lines if line.startswith(b"data: ")]
+
+
+class Scene:
+    """Followers at the end of a log."""
+
+    def __init__(self) -> None:
+        self.recent = RecentEvents((0,))
+        self.place = Place(0, (0,))
+        self.error: Exception | None = None
+        self.following = Following(self._tell)
+        self.following.begin(self.recent, self.place)
+        self.tasks: list[asyncio.Task[Place]] = []
+
+    async def _tell(self, events: Sequence[StreamedEvent], choice: Choice) -> None:
+        if self.error is not None:
+            raise self.error
+
+    async def follow(self, client: Client, most_s: float = PATIENCE_S) -> asyncio.Task[Place]:
+        self.tasks.append(asyncio.create_task(self.following.follow(client.follower, self.place, most_s)))
+        await asyncio.sleep(0)
+        return self.tasks[-1]
+
+    def happens(self, events: Sequence[StreamedEvent]) -> None:
+        self.recent.add(events)
+        self.place = Place(self.recent.end, (events[-1].offset + 1,))
+        self.following.show(self.place)
+
+    async def settle(self) -> None:
+        """Until all has been written."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.following._writing is not None:  # noqa: ASYNC110  # nothing announces it
+                await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    made = Scene()
+    yield made
+    made.following.close()
+    await asyncio.gather(*made.tasks)
+
+
+async def test_all_with_one_choice_get_the_same_bytes(scene: Scene) -> None:
+    clients = [Client() for _ in range(120)]
+    for client in clients:
+        await scene.follow(client)
+    scene.happens([event(0), event(1)])
+    await scene.settle()
+    scene.happens([event(2)])
+    await scene.settle()
+    assert [client.offsets for client in clients] == [[0, 1, 2]] * 120
+    assert len({id(part) for client in clients for part in client.got}) == 2
+    assert clients[0].got[0] == framed(b"id: 0\nevent: x\ndata: 0         \n\nid: 1\nevent: x\ndata: 1         \n\n")
+
+
+async def test_a_client_that_cannot_take_more_goes_on_by_itself_from_where_it_is(scene: Scene) -> None:
+    slow, fast = Client(), Client()
+    waiting = await scene.follow(slow)
+    await scene.follow(fast)
+    scene.happens([event(0)])
+    await scene.settle()
+    slow.takes = False
+    scene.happens([event(1)])
+    assert await waiting == Place(1, (1,))
+    scene.happens([event(2)])
+    await scene.settle()
+    assert (slow.offsets, fast.offsets) == ([0], [0, 1, 2])
+
+
+async def test_one_that_comes_while_others_are_written_to_misses_nothing(scene: Scene) -> None:
+    first, late = Client(), Client()
+    await scene.follow(first)
+    scene.happens([event(0)])  # it is not written yet
+    waiting = await scene.follow(late)  # it has this event already
+    scene.happens([event(1)])
+    await scene.settle()
+    if waiting.done():
+        assert (await waiting, late.offsets) == (Place(1, (1,)), [])
+    else:
+        assert late.offsets == [1]
+    assert first.offsets == [0, 1]
+
+
+async def test_each_gets_what_it_has_chosen(scene: Scene) -> None:
+    of_task, of_repository, of_type, nothing = (
+        Client(Choice(Filter(tasks=(TASKS[1],)))),
+        Client(Choice(Filter(resources=("repository:2", "repository:3")))),
+        Client(Choice(Filter(types=("progress",)))),
+        Client(Choice(Filter(operations=("publish",)))),
+    )
+    for client in (of_task, of_repository, of_type, nothing):
+        await scene.follow(client)
+    scene.happens([event(number, task=TASKS[number % 4]) for number in range(8)])
+    await scene.settle()
+    assert (of_task.offsets, of_repository.offsets) == ([1, 5], [2, 3, 6, 7])
+    assert (of_type.offsets, nothing.got) == (list(range(8)), [])
+    scene.happens([event(8, task=TASKS[1])])
+    await scene.settle()
+    assert of_task.offsets == [1, 5, 8]
+    assert nothing.follower.place == Place(9, (9,))  # a ping of it names this place
+
+
+async def test_what_is_written_at_once_is_bounded(scene: Scene) -> None:
+    client = Client()
+    await scene.follow(client)
+    scene.happens([event(number, size=20_000) for number in range(10)])
+    await scene.settle()
+    assert client.offsets == list(range(10))
+    assert max(map(len, client.got)) < 70_000
+
+
+async def test_who_is_too_far_behind_reads_the_log(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client()
+    waiting = await scene.follow(client)
+    monkeypatch.setattr("pulp_api.streaming.recent_events._MOST_EVENTS", 3)
+    scene.happens([event(number) for number in range(5)])
+    assert await waiting == Place(0, (0,))
+    assert client.got == []
+
+
+async def test_a_stream_whose_filter_cannot_be_judged_goes_on_by_itself(scene: Scene) -> None:
+    client = Client(Choice(Filter(operations=("sync",))))
+    waiting = await scene.follow(client)
+    scene.error = ReadModelUnavailable("Postgres does not answer")
+    scene.happens([event(0)])
+    assert await waiting == Place(0, (0,))
+    assert client.got == []
+
+
+async def test_a_fault_lets_every_stream_go_on_by_itself_and_is_told(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    clients = [Client(), Client(Choice(Filter(types=("finished",))))]
+    waiting = [await scene.follow(client) for client in clients]
+    scene.error = ZeroDivisionError("a bug")
+    scene.happens([event(0)])
+    assert [await each for each in waiting] == [Place(0, (0,))] * 2
+    assert "each goes on by itself" in caplog.text
+
+
+async def test_a_stream_is_asked_regularly_whether_its_user_may_have_it(scene: Scene) -> None:
+    client = Client()
+    waiting = await scene.follow(client, most_s=0)
+    assert await waiting == Place(0, (0,))
+    scene.happens([event(0)])
+    assert client.got == []
+
+
+class Cycle:
+    """What `Direct` sees of uvicorn's answer."""
+
+    def __init__(self) -> None:
+        self.chunked_encoding = True
+        self.scope = {"method": "GET", "path": "/events/"}
+        self.disconnected = self.response_complete = False
+        self.flow, self.transport = self, self
+        self.write_paused = False
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self.written.append(message.get("body", b"head"))
+        self.response_complete = message.get("more_body") is False
+
+
+@pytest.mark.parametrize(
+    ("change", "is_written"),
+    [
+        ({}, True),
+        ({"write_paused": True}, False),
+        ({"disconnected": True}, False),
+        ({"response_complete": True}, False),
+        ({"chunked_encoding": False}, False),
+        ({"chunked_encoding": None}, False),  # the answer has not begun
+    ],
+)
+def test_only_an_answer_in_chunks_that_its_client_takes_is_written_to(
+    change: dict[str, bool | None], is_written: bool
+) -> None:
+    cycle = Cycle()
+    for name, value in change.items():
+        setattr(cycle, name, value)
+    direct = Direct(cycle, nothing)  # type: ignore[arg-type]  # it has all that is looked at
+    assert direct.write(framed(b"abc")) is is_written
+    assert cycle.written == ([b"3\r\nabc\r\n"] if is_written else [])
+    assert direct.size_bytes == (8 if is_written else 0)
+
+
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
+    """An application."""
+
+
+class Continued:
+    """An application that leaves a stream behind."""
+
+    def __init__(self) -> None:
+        self.cycle = Cycle()
+        self.direct = Direct(self.cycle, self)  # type: ignore[arg-type]  # as above
+        self.has_returned = asyncio.Event()
+        self.ends = 0
+        self.error: Exception | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start"})
+        self.direct.continue_with(self.stream, self.end)
+        self.has_returned.set()
+
+    async def stream(self) -> None:
+        await self.direct.send(b"first")
+        if self.error is not None:
+            raise self.error
+        if self.cycle.scope["path"] == "/forever/":
+            await asyncio.Event().wait()
+
+    def end(self) -> None:
+        self.ends += 1
+
+    async def run(self) -> None:
+        await self.direct(self.cycle.scope, None, self.cycle.send)  # type: ignore[arg-type]  # nothing is received
+
+
+async def test_what_an_application_leaves_behind_continues_its_answer() -> None:
+    made = Continued()
+    await made.run()
+    assert made.cycle.written == [b"head", b"first", b""]
+    assert (made.ends, made.direct.size_bytes, made.cycle.response_complete) == (1, 5, True)
+
+
+async def test_a_client_that_goes_ends_what_continues_its_answer() -> None:
+    made = Continued()
+    made.cycle.scope["path"] = "/forever/"
+    running = asyncio.create_task(made.run())
+    await made.has_returned.wait()
+    assert made.ends == 0
+    made.direct.lost()
+    async with asyncio.timeout(PATIENCE_S):
+        await running
+    assert (made.ends, made.cycle.response_complete) == (1, False)
+
+
+async def test_a_client_that_has_gone_gets_nothing_more() -> None:
+    made = Continued()
+    made.direct.lost()
+    await made.run()
+    assert (made.cycle.written, made.ends) == ([b"head"], 1)
+
+
+async def test_a_stream_that_breaks_is_told_and_left_incomplete(caplog: pytest.LogCaptureFixture) -> None:
+    made = Continued()
+    made.error = ZeroDivisionError("a bug")
+    await made.run()
+    assert (made.ends, made.cycle.response_complete) == (1, False)  # so the server closes the connection
+    assert "a stream broke" in caplog.text
+    assert "a bug" in caplog.text
