@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "subscriptions": "pulp_admin.subscriptions:subscriptions",
     "queue": "pulp_admin.queue:queue",
     "audit": "pulp_admin.audit:audit",
+    "stats": "pulp_admin.stats:stats",
     "top": "pulp_admin.top:top",
     "tokens": "pulp_admin.tokens:tokens",
     "status": "pulp_admin.info:status",

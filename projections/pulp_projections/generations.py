@@ -12,6 +12,7 @@ from pulp_projections.sql import load
 from pulp_projections.task_columns import SQL_LISTS
 
 _SQL: Final = load("pulp_projections", "read_model.sql", SQL_LISTS)
+_DAILY: Final = load("pulp_projections.daily", "daily.sql")
 
 
 async def create_tables(connection: AsyncConnection, generation: int, partitions: int) -> None:
@@ -23,6 +24,7 @@ async def create_tables(connection: AsyncConnection, generation: int, partitions
         await connection.execute(SQL("create schema {}").format(Identifier(schema_of(generation))))
         await _use(connection, generation)
         await connection.execute(_SQL["create"])
+        await connection.execute(_DAILY["create"])
         await connection.execute(
             "insert into positions (partition, next_offset) select p, 0 from generate_series(0, %s) p",
             [partitions - 1],

@@ -93,6 +93,7 @@ _PROJECTED: Final[Mapping[str, LiteralString]] = {
     "task_causes": "select, insert",
     "task_events": "select, insert",
     "task_counts": "select, insert, update",
+    "task_days": "select, insert, update",
     "dead_letters": "select, insert, update, delete",
 }
 """The tables of a generation, and the processor's rights on them. Other processes read only the views."""

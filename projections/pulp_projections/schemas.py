@@ -5,6 +5,7 @@ from typing import Final, LiteralString
 VIEWS: Final[tuple[LiteralString, ...]] = (
     "tasks",
     "task_counts",
+    "task_days",
     "task_resources",
     "task_causes",
     "task_events",

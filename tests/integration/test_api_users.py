@@ -131,6 +131,7 @@ PROTECTED = [
     ("DELETE", f"{V3}/tokens/{ID}/"),
     ("GET", f"{V3}/task-counts/"),
     ("GET", f"{V3}/statistics/"),
+    ("GET", f"{V3}/statistics/days/"),
     ("GET", f"{V3}/read-model/"),
     ("GET", f"{V3}/dead-letters/"),
     ("GET", f"{V3}/audit/"),

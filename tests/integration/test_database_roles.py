@@ -180,7 +180,7 @@ async def test_a_processor_may_let_workers_rest_and_wake_them(roles: Roles) -> N
 
 async def test_a_reader_reads_every_view(roles: Roles) -> None:
     async with await as_role(roles, "reader") as connection:
-        for view in ("tasks", "task_counts", "task_resources", "task_causes", "task_events", "positions"):
+        for view in ("tasks", "task_counts", "task_days", "task_resources", "task_causes", "task_events", "positions"):
             await connection.execute(SQL("select * from {}").format(Identifier(view)))
 
 

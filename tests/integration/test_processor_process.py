@@ -114,7 +114,16 @@ async def test_a_tail_that_a_failover_has_lost_is_projected_again_though_nothing
     processor = site.start()
     await site.reached(await submitted(site))
     # What an asynchronous standby has: everything up to some moment.
-    tables = ("tasks", "task_counts", "task_resources", "task_causes", "task_events", "dead_letters", "positions")
+    tables = (
+        "tasks",
+        "task_counts",
+        "task_days",
+        "task_resources",
+        "task_causes",
+        "task_events",
+        "dead_letters",
+        "positions",
+    )
     await execute(site.database, "create schema standby")
     for table in tables:
         await execute(site.database, f"create table standby.{table} as table generation_1.{table}")

@@ -145,8 +145,8 @@ async def test_any_split_gives_the_rows_of_one_event_at_a_time(
     log, wanted = one_at_a_time
     await execute(
         database,
-        "truncate generation_1.tasks, generation_1.task_counts, generation_1.task_resources, generation_1.task_causes,"
-        " generation_1.task_events, generation_1.dead_letters",
+        "truncate generation_1.tasks, generation_1.task_counts, generation_1.task_days, generation_1.task_resources,"
+        " generation_1.task_causes, generation_1.task_events, generation_1.dead_letters",
     )
     await execute(database, "update generation_1.positions set next_offset = 0")
     batches = [log[start:end] for start, end in pairwise([0, *sorted(cuts), len(log)])]

@@ -20,7 +20,7 @@ from tests.support.events import accepted
 from tests.support.projection import rows
 from tests.support.records import records, story
 
-TABLES = ("tasks", "task_counts", "task_resources", "task_causes", "task_events")
+TABLES = ("tasks", "task_counts", "task_days", "task_resources", "task_causes", "task_events")
 
 
 async def written(database: str, told: list[Record], size: int) -> dict[str, list[dict[str, object]]]:

@@ -74,6 +74,7 @@ async def test_a_read_model_that_is_the_fold_of_its_log_is_equal(settings: Setti
         "task_counts": (1, 1),
         "task_resources": (3, 3),
         "task_causes": (0, 0),
+        "task_days": (1, 1),
     }
     assert (seen[0].phase, seen[-1].phase) == (Phase.FILLING, Phase.COMPARING)
     assert before == {table: await rows(settings.postgres, table) for table in before}

@@ -214,7 +214,7 @@ async def test_another_writer_has_gone_on_meanwhile(scene: Scene) -> None:
 async def test_a_database_that_lost_its_tail_is_filled_again(scene: Scene) -> None:
     scene.put(LOG[:30])
     await scene.until_at(30)
-    for table in ("tasks", "task_counts", "task_resources", "task_causes", "task_events", "dead_letters"):
+    for table in ("tasks", "task_counts", "task_days", "task_resources", "task_causes", "task_events", "dead_letters"):
         await execute(scene.database, f"truncate generation_1.{table}")
     await execute(scene.database, "update generation_1.positions set next_offset = 0")
     scene.put(LOG[30:])

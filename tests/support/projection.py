@@ -54,6 +54,7 @@ async def rows(database: str, table: str, generation: int | None = None) -> list
         cursor = await connection.execute(SQL("select * from {}.{}").format(Identifier(schema), Identifier(table)))
         found = [{name: value for name, value in row.items() if name != "sent"} for row in await cursor.fetchall()]
     key = ("partition", "record_offset", "task_id", "state", "operation", "resource", "access")
+    key += ("day", "kind", "waited", "ran")
     return sorted(found, key=lambda row: str([row.get(name) for name in key]))
 
 

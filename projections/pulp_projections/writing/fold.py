@@ -12,6 +12,7 @@ from pulp_events.events import Event, UnknownEvent, Unparked, Unparking
 from pulp_events.reader import Record
 from pulp_events.task import Reason, State, Task, evolve
 
+from pulp_projections.daily.fold import Cell, added
 from pulp_projections.writing.parking import NOBODY, DeadLetter, Parked, Parking
 
 APPLIED: Final = "applied"
@@ -70,6 +71,8 @@ class Changes(NamedTuple):
     """The offsets of those that were there before, and are in the history now."""
     counts: dict[Kind, int]
     """By how much each counter changes; never zero."""
+    days: dict[Cell, int]
+    """By how much the counts of the daily statistics rise."""
     causes: list[Cause]
     """Those of `created` that run another task again."""
     workers: dict[str, bool]
@@ -205,6 +208,7 @@ class Fold:
                 workers[task.worker] |= task.state not in _SAID_BY_WORKERS
         workers |= {actor.removeprefix(_WORKER): True for actor in self._ineffective if actor.startswith(_WORKER)}
         counts = _counts(created, updated, known)
+        days = added(created, updated, known)
         letters = self._parking
         return Changes(
             created,
@@ -213,6 +217,7 @@ class Fold:
             [*letters.restood.values()],
             letters.freed,
             counts,
+            days,
             self._causes,
             workers,
             dict(self._ignored),

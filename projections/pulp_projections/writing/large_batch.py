@@ -9,6 +9,7 @@ import msgspec
 from psycopg import AsyncConnection
 from pulp_events.errors import PulpError
 
+from pulp_projections.daily import fold as daily
 from pulp_projections.sql import load
 from pulp_projections.task_columns import SQL_LISTS
 from pulp_projections.writing import binary_copy as field
@@ -20,6 +21,7 @@ from pulp_projections.writing.target import Place, Target
 
 _SQL: Final = load("pulp_projections.writing", "large_batch.sql", SQL_LISTS)
 FREE_LETTERS: Final = _SQL["free_letters"]
+_DAILY: Final = load("pulp_projections.daily", "daily.sql", {"after": ""})["add"]
 _PARTS_AT_ONCE: Final = 8
 """Some 110 kB: still in the processor's caches, and below the 128 kB from which psycopg copies a buffer once more."""
 _json = msgspec.json.Encoder().encode
@@ -99,6 +101,8 @@ async def _write_changes(
         await connection.execute(FREE_LETTERS, places)
     if changes.restood:
         await connection.execute(_SQL["restand_letters"], _restood(changes.restood, are_letters_sent))
+    if changes.days:
+        await connection.execute(_DAILY, {"days": daily.rows(changes.days)})
     if changes.dead_letters:
         rows = field.table(_letter_row(letter, are_letters_sent) for letter in changes.dead_letters)
         await _copy(connection, _SQL["copy_dead_letters"], [rows])

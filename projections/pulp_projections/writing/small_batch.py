@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 from pulp_events.reader import Record
 from pulp_events.task import Task
 
+from pulp_projections.daily import fold as daily
 from pulp_projections.sql import load
 from pulp_projections.task_columns import COLUMNS, SQL_LISTS, Column, changing, compiled
 from pulp_projections.times import clamped_ms, moment
@@ -18,7 +19,8 @@ from pulp_projections.writing.fold import Changes, HistoryRow, Kind
 from pulp_projections.writing.target import GUARDS, Place
 from pulp_projections.writing.uses import Use, uses
 
-_SQL: Final = load("pulp_projections.writing", "small_batch.sql", {**SQL_LISTS, **GUARDS})
+_DAILY: Final = load("pulp_projections.daily", "daily.sql", {"after": "fence, "})["add"]
+_SQL: Final = load("pulp_projections.writing", "small_batch.sql", {**SQL_LISTS, **GUARDS, "daily": _DAILY})
 MOST_RECORDS: Final = 100
 _MOST_BYTES: Final = 256 * 1024
 _json = msgspec.json.Encoder().encode
@@ -49,6 +51,7 @@ class SmallBatchWriter:
             "uses": _json([_use(task, use) for task in changes.created for use in uses(task.resources)]).decode(),
             "updated": _json([_changed(task) for task in changes.updated]).decode(),
             "updated_ids": f"{{{','.join([str(task.task_id) for task in changes.updated])}}}",
+            "days": daily.rows(changes.days),
             "counts": _json([_count(kind, change) for kind, change in changes.counts.items()]).decode(),
         }
         row = await (await connection.execute(_SQL["write"], values)).fetchone()

@@ -21,6 +21,8 @@ with {guards}, history as (
        set {changing_assignments}
       from fence, json_to_recordset(%(updated)s::json) as c ({changing_types})
      where t.task_id = any (%(updated_ids)s::uuid[]) and t.task_id = c.task_id and t.version < c.version
+), ended as (
+    {daily}
 ), counted as (
     insert into task_counts as t (partition, state, operation, tasks)
     select f.partition, c.*

@@ -40,6 +40,7 @@ from pulp_api.v2 import task_groups as v2_groups
 from pulp_api.v2 import users as v2_users
 from pulp_api.v2.dialect import PulpTwo
 from pulp_api.v3 import audit as v3_audit
+from pulp_api.v3 import daily as v3_daily
 from pulp_api.v3 import events as v3_events
 from pulp_api.v3 import login as v3_login
 from pulp_api.v3 import maintenance as v3_maintenance
@@ -65,7 +66,7 @@ def routes() -> Iterator[APIRoute]:
     parts = (
         *(v3, v3_purging, v2, v3_events, v3_task_groups, v3_workers, v3_operations, v3_queue),
         *(v3_repositories, v3_schedules, v3_subscriptions, v2_repositories, v3_maintenance, v3_users, v3_system, front),
-        *(v3_login, v3_tokens, v3_object_roles, v3_numbers, v3_audit),
+        *(v3_login, v3_tokens, v3_object_roles, v3_numbers, v3_daily, v3_audit),
         *(v2_purging, v2_groups, v2_content, v2_status, v2_users, v2_elsewhere),
     )
     # One flat list: an included router would match each request twice.

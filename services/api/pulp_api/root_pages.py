@@ -43,6 +43,7 @@ _LISTED: Final = {
     "repositories/rpm/rpm": f"{ROOT}/repositories/rpm/rpm/",
     "resources": f"{ROOT}/resources/",
     "statistics": f"{ROOT}/statistics/",
+    "statistics/days": f"{ROOT}/statistics/days/",
     "status": f"{ROOT}/status/",
     "subscriptions": f"{ROOT}/subscriptions/",
     "task-counts": f"{ROOT}/task-counts/",

@@ -4,6 +4,7 @@ from typing import Any
 
 from pulp_api.openapi.calls import call
 from pulp_api.openapi.schemas import answer, page
+from pulp_api.v3.daily import PARAMETERS, DailyStatisticsResponse
 from pulp_api.v3.numbers import (
     MOST_MINUTES,
     DeadLetterResponse,
@@ -25,6 +26,14 @@ def paths(root: str) -> dict[str, Any]:
                 query=[minutes],
                 schema=answer(StatisticsResponse),
                 codes=(200, 400),
+            )
+        },
+        f"{root}/statistics/days/": {
+            "get": call(
+                "statistics_days_list",
+                query=PARAMETERS,
+                schema=page(answer(DailyStatisticsResponse)),
+                codes=(200, 400, 504),
             )
         },
         f"{root}/read-model/": {"get": call("read_model_read", schema=answer(ReadModelResponse))},

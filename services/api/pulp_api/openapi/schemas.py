@@ -9,6 +9,7 @@ import msgspec
 
 from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.audit import AuditEntryResponse, AuditPageResponse
+from pulp_api.v3.daily import DailyStatisticsResponse
 from pulp_api.v3.explaining import ExplanationResponse
 from pulp_api.v3.login import LoginResponse
 from pulp_api.v3.numbers import DeadLetterResponse, ReadModelResponse, StatisticsResponse, TaskCountsResponse
@@ -39,7 +40,7 @@ ANSWERS: Final[tuple[type, ...]] = (
     *(PermissionsResponse, OperationResponse, QueueResponse, ResourceResponse, LineResponse),
     *(RepositoryResponse, RepositoryVersionResponse, ScheduleResponse, ScheduleRunResponse, PreviewResponse),
     *(AuditEntryResponse, AuditPageResponse),
-    *(TaskCountsResponse, StatisticsResponse, ReadModelResponse, DeadLetterResponse),
+    *(TaskCountsResponse, StatisticsResponse, DailyStatisticsResponse, ReadModelResponse, DeadLetterResponse),
     *(SubscriptionResponse, SingleSubscriptionResponse, SubscriptionSecretResponse, DeliveryResponse),
 )
 _TEMPLATE: Final = "#/components/schemas/{name}"

@@ -43,6 +43,7 @@ SUMMARIES: Final = {
     "audit_list": "List the events of all tasks, for auditors: who did what, when, and what came of it.",
     "task_counts_read": "Count the tasks in each state, and by operation; exact.",
     "statistics_read": "Tell what happened in the last minutes, in 60 steps, and how long tasks waited and ran.",
+    "statistics_days_list": "Count the tasks that ended, by day, operation and resource, and tell their times.",
     "read_model_read": "Tell the lag of each partition, and when each generation was compared with the log.",
     "dead_letters_list": "List the records that are no events, a page at a time, the newest first.",
     "repositories_list": "List repositories, a page at a time: what they hold, and their last tasks.",

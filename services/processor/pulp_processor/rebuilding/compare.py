@@ -42,6 +42,7 @@ _TABLES: Final[Mapping[str, _Table]] = {
     "tasks": _Table(("task_id",), "right(task_id::text, 3)", ("partition", "last_offset", "task_id")),
     "task_events": _Table(_PLACE, _PLACE_BUCKET, (*_PLACE, "task_id")),
     "task_causes": _Table(("task_id",), "right(task_id::text, 3)", None),
+    "task_days": _Table(("day", "partition", "kind", "state", "waited", "ran"), "day::text", None),
     "dead_letters": _Table(_PLACE, _PLACE_BUCKET, (*_PLACE, None)),
 }
 

@@ -51,7 +51,7 @@ lock table active_generation in exclusive mode;
 
 -- block_readers --
 -- All at once, before anything changes: a transaction that has read one view sees the same generation in the others.
-lock table public.tasks, public.task_counts, public.task_resources, public.task_causes, public.task_events,
+lock table public.tasks, public.task_counts, public.task_days, public.task_resources, public.task_causes, public.task_events,
            public.positions, public.dead_letters
   in access exclusive mode;
 

@@ -1,0 +1,29 @@
+"""Durations in buckets whose width grows with the duration: counts of them can be added up, and give quantiles.
+
+Integers only, so that Python and SQL agree on every machine. Below 32 ms a bucket is one millisecond; from there on
+each power of two has 16 buckets of equal width.
+"""
+
+from typing import Final
+
+_EXACT: Final = 32
+_STEPS: Final = 16
+"""Buckets for each power of two."""
+RELATIVE_ERROR: Final = 1 / (2 * _STEPS)
+"""How much the value that stands for a bucket may differ from a duration in it, relative to the duration."""
+
+
+def bucket_of(duration_ms: int) -> int:
+    """The bucket of a duration; one below zero, which a clock that is set back gives, counts as zero."""
+    if duration_ms < _EXACT:
+        return max(duration_ms, 0)
+    shift = duration_ms.bit_length() - _STEPS.bit_length()
+    return shift * _STEPS + (duration_ms >> shift)
+
+
+def milliseconds_of(bucket: int) -> float:
+    """The duration that stands for a bucket: the middle between its shortest and its longest one."""
+    if bucket < _EXACT:
+        return float(bucket)
+    shift = bucket // _STEPS - 1
+    return ((bucket - shift * _STEPS) << shift) + ((1 << shift) - 1) / 2
