@@ -50,6 +50,7 @@ class What(StrEnum):
     TASK_ROLE_REMOVED = "task-role-removed"
     SCHEDULE_ROLE_ADDED = "schedule-role-added"
     SCHEDULE_ROLE_REMOVED = "schedule-role-removed"
+    TASK_HEALED = "task-healed"
 
 
 class AuditOutcome(StrEnum):
@@ -84,6 +85,7 @@ OUTCOMES: Final[Mapping[What, AuditOutcome]] = {
     What.TASK_ROLE_REMOVED: AuditOutcome.SUCCESS,
     What.SCHEDULE_ROLE_ADDED: AuditOutcome.SUCCESS,
     What.SCHEDULE_ROLE_REMOVED: AuditOutcome.SUCCESS,
+    What.TASK_HEALED: AuditOutcome.SUCCESS,
 }
 
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]

@@ -2,7 +2,8 @@
 -- The tables of one generation; run with the search path set to its schema.
 create table positions (
     partition   integer primary key,
-    next_offset bigint not null
+    next_offset bigint not null,
+    heals       integer not null default 0   -- how often a task of the partition was healed
 );
 
 -- The columns: see task_columns.py. The key is there from the start, because the fold looks tasks up while a rebuild

@@ -22,6 +22,7 @@ OTHERS = (
         "live-2",
         "evidence",
         "rebuild",
+        "rebuild-live",
         "skew",
         "skew-task",
         "growth",

@@ -45,7 +45,7 @@ def lives(random: Random, number: int) -> list[Record]:
     for _ in range(number):
         task_id, attempt_id, later_id = new_id(), new_id(), new_id()
         uses = tuple(
-            Resource(*name.split(":", 1), random.choice(list(Access)))
+            Resource(*_named(name), random.choice(list(Access)))
             for name in random.choices(RESOURCES, k=random.randint(0, 3))
         )
         one: list[Event] = [accepted(task_id, operation=random.choice(["sync", "publish", "o'é"]), resources=uses)]
@@ -63,12 +63,22 @@ def lives(random: Random, number: int) -> list[Record]:
         if random.random() < 0.2:
             one.append(purged(task_id))
         for event in one:
-            at_ms += int(10 ** random.uniform(0, 6.5))  # up to fifty minutes
+            at_ms += int(10 ** random.uniform(0, 7))  # up to three hours
             told.append((event, at_ms))
         if random.random() < 0.05:
             at_ms -= 50_000  # a broker's clock was set back
     made = [record(event, offset) for offset, (event, _) in enumerate(told)]
-    return [each._replace(timestamp_ms=at) for each, (_, at) in zip(made, told, strict=True)]
+    return [at_time(each, at) for each, (_, at) in zip(made, told, strict=True)]
+
+
+def _named(resource: str) -> tuple[str, str]:
+    kind, _, name = resource.partition(":")
+    return kind, name
+
+
+def at_time(each: Record, timestamp_ms: int) -> Record:
+    """The record with another time of the broker."""
+    return Record(each.partition, each.offset, timestamp_ms, each.key, each.value)
 
 
 def plain(records: Iterable[Record]) -> list[dict[str, Any]]:
@@ -179,7 +189,7 @@ async def test_it_is_what_the_events_say(database: str, size: int) -> None:
 async def test_who_sees_own_tasks_only_is_told_of_these(database: str) -> None:
     told = lives(Random(3), 100)
     await written(database, told, 100)
-    await execute(database, "update generation_1.tasks set created_by = 'user:jo' where accepted_offset % 2 = 0")
+    await execute(database, "update generation_1.tasks set created_by = 'user:jo' where accepted_offset %% 2 = 0")
     found = await execute(database, "select accepted_offset from generation_1.tasks where created_by = 'user:jo'")
     subjects = {json.loads(told[offset].value or b"")["subject"] for (offset,) in found}
     own = plain(each for each in told if json.loads(each.value or b"")["subject"] in subjects)
@@ -195,7 +205,7 @@ async def test_a_read_model_from_before_gets_the_same_rows(database: str) -> Non
     told = [*lives(Random(4), 200)]
     last = told[-1].offset + 1
     ends = [record(event, last + number) for number, event in enumerate((accepted(), finished(attempt_id=None)))]
-    told += [each._replace(timestamp_ms=at) for each, at in zip(ends, (-1, LAST_MS * 2), strict=True)]
+    told += [at_time(each, at) for each, at in zip(ends, (-1, LAST_MS * 2), strict=True)]
     await written(database, told, 50)
     wanted = await rows(database, "task_days")
     assert wanted

@@ -12,7 +12,7 @@ from pulp_projections.generations import create_indexes, create_tables, install
 from pulp_projections.migrations import MigrationRefused, migrate
 from pulp_projections.schemas import schema_of
 
-KEYS = {"tasks_pkey", "task_causes_pkey", "task_days_pkey"}
+KEYS = {"tasks_pkey", "task_causes_pkey"}
 """What a generation has before its indexes are built."""
 
 

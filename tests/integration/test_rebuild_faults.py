@@ -28,10 +28,16 @@ def settings(backend: Backend, database: str, topics: Topics) -> Settings:
 
 
 @pytest.fixture
-async def ends(backend: Backend, topics: Topics) -> AsyncIterator[dict[int, int]]:
-    """Where a log with stories, and records that are no events, ends."""
+async def log(backend: Backend, topics: Topics) -> AsyncIterator[KafkaLog]:
     log = KafkaLog(backend.kafka, topics.events, PARTITIONS)
     await log.start()
+    yield log
+    await log.close()
+
+
+@pytest.fixture
+async def ends(backend: Backend, topics: Topics, log: KafkaLog) -> dict[int, int]:
+    """Where a log with stories, and records that are no events, ends."""
     await append_all(log, stories(1, PARTITIONS))
     producer = raw_producer.make(backend.kafka)
     garbage = [
@@ -40,8 +46,7 @@ async def ends(backend: Backend, topics: Topics) -> AsyncIterator[dict[int, int]
         RawRecord(b"k", b"[1", (), 2),
     ]
     await asyncio.to_thread(raw_producer.append, producer, topics.events, garbage)
-    yield await log.end_offsets()
-    await log.close()
+    return await log.end_offsets()
 
 
 async def test_records_that_are_no_events_are_the_same_dead_letters(settings: Settings, ends: dict[int, int]) -> None:
@@ -105,3 +110,30 @@ async def test_readers_that_do_not_let_go_leave_the_active_generation_as_it_was(
             await activation.activate(settings, unverified=True)
         assert [item.status for item in await rebuild.status(settings)] == ["active", "ready"]
     assert (await activation.activate(settings, unverified=True)).now == 2
+
+
+async def test_a_disk_that_is_full_stops_the_rebuild_and_nothing_else(
+    settings: Settings, ends: dict[int, int], log: KafkaLog
+) -> None:
+    """Postgres says so for the new generation only; the live projection goes on, and `resume` as well once there is room."""
+    await project(settings, ends)
+
+    def fill_the_disk(progress: Progress) -> None:
+        with psycopg.connect(settings.postgres, autocommit=True) as connection:
+            connection.execute(
+                "create or replace function public.full() returns trigger language plpgsql as $$ begin"
+                " raise 'could not extend file: No space left on device' using errcode = 'disk_full'; end $$;"
+                "create or replace trigger full before insert on generation_2.task_events"
+                " for each statement execute function public.full()"
+            )
+
+    with pytest.raises(RebuildInterrupted, match=r"No space left on device.*resume the rebuild"):
+        await rebuild.start(settings, fill_the_disk)
+    await append_all(log, stories(2, PARTITIONS))
+    later = await log.end_offsets()
+    await project(settings, later)
+    with psycopg.connect(settings.postgres, autocommit=True) as connection:
+        connection.execute("drop function public.full() cascade")
+    await rebuild.resume(settings)
+    compared = await rebuild.verify(settings)
+    assert (compared.is_equal, compared.positions) == (True, later)

@@ -7,8 +7,10 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import psycopg
 import pytest
 from pulp_events.log import KafkaLog
@@ -25,6 +27,7 @@ from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
 from tests.support.projection import append_all, execute, project, rows, settings_of, stories
 from tests.support.records import PlainFold, life
+from tests.support.site import V2, V3, site
 
 LIMIT_S = 60
 VIEWS = ("tasks", "task_events")
@@ -244,3 +247,63 @@ async def test_letters_that_were_not_sent_are_sent_by_the_new_generation(setting
     await activation.activate(settings, unverified=True)
     found = await execute(settings.postgres, "select record_offset, sent from dead_letters order by record_offset")
     assert found == [(0, True), (1, False), (2, False)]
+
+
+async def test_clients_that_hammer_lists_and_tasks_never_see_a_mix(settings: Settings, log: KafkaLog) -> None:
+    """Generation 1 lacks a task and has marks, so every answer tells of which generation each part of it is."""
+    tasks, gone = [uuid4() for _ in range(12)], uuid4()
+    await append_all(log, [(event, 0) for task_id in (*tasks, gone) for event in life(task_id)])
+    await project(settings, await log.end_offsets())
+    await rebuild.start(settings)
+    for statement in (
+        "update generation_1.tasks set queue = 'generation 1', created_by = 'user:generation 1'",
+        "update generation_1.task_events set actor = 'user:generation 1'",
+        f"delete from generation_1.tasks where task_id = '{gone}'",
+        f"delete from generation_1.task_resources where task_id = '{gone}'",
+        "update generation_1.task_counts set tasks = tasks - 1 where state = 'successful'",
+        "update generation_1.task_days set tasks = tasks + 100",
+    ):
+        await execute(settings.postgres, statement)
+    ending, seen = asyncio.Event(), set[tuple[str, bool]]()
+
+    def told(path: str, body: Any) -> bool:
+        """Whether an answer is of generation 1; it fails if it is of both."""
+        marks: set[bool]
+        if path.endswith("history/"):
+            marks = {row["actor"] == "user:generation 1" for row in body["results"]}
+        elif "statistics" in path:
+            marks = {row["tasks"] > 100 for row in body["results"]}
+        else:
+            rows_ = body if isinstance(body, list) else body.get("results", [body])
+            marks = {row["queue"] == "generation 1" for row in rows_}
+            if "count" in body:
+                marks |= {body["count"] == len(tasks), len(rows_) == len(tasks)}
+        assert len(marks) == 1, (path, body)
+        return marks.pop()
+
+    async def hammer(client: httpx.AsyncClient, *paths: str) -> None:
+        while not ending.is_set():
+            for path in paths:
+                answer = await client.get(path)
+                assert answer.status_code == 200, (path, answer.text)
+                seen.add((path, told(path, answer.json())))
+
+    lists = tuple(f"{V3}/tasks/{query}" for query in ("", "?state=completed", "?name=sync", "?ordering=pulp_created"))
+    one = f"{V3}/tasks/{tasks[3]}/"
+    single = (one, f"{one}history/", f"{V3}/statistics/days/?since=2020-01-01&until=2029-12-30")
+    by_resource = (f"{V3}/tasks/?reserved_resources=repository:zoo", f"{V2}/tasks/")
+    wanted = 2 * len({*lists, *single, *by_resource})
+    async with site(settings.postgres) as api:
+        clients = [
+            asyncio.create_task(hammer(api.client, *paths)) for paths in (lists, single, by_resource, lists[::-1])
+        ]
+        await activation.activate(settings, unverified=True)
+        for _ in range(5):
+            await activation.rollback(settings)
+        async with asyncio.timeout(LIMIT_S):
+            while len(seen) < wanted and not any(client.done() for client in clients):
+                await activation.rollback(settings)
+        ending.set()
+        async with asyncio.timeout(LIMIT_S):
+            await asyncio.gather(*clients)
+    assert seen == {(path, is_first) for path in (*lists, *single, *by_resource) for is_first in (True, False)}

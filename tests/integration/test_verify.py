@@ -67,6 +67,8 @@ async def test_a_read_model_that_is_the_fold_of_its_log_is_equal(settings: Setti
     seen: list[Progress] = []
     found = await verify(settings, seen.append)
     assert (found.is_equal, found.generation, found.positions) == (True, 1, POSITIONS)
+    days = found.rows.pop("task_days")
+    assert 1 <= days[0] == days[1] <= 3  # as many as took different times
     assert found.rows == {
         "tasks": (3, 3),
         "task_events": (18, 18),
@@ -74,7 +76,6 @@ async def test_a_read_model_that_is_the_fold_of_its_log_is_equal(settings: Setti
         "task_counts": (1, 1),
         "task_resources": (3, 3),
         "task_causes": (0, 0),
-        "task_days": (1, 1),
     }
     assert (seen[0].phase, seen[-1].phase) == (Phase.FILLING, Phase.COMPARING)
     assert before == {table: await rows(settings.postgres, table) for table in before}

@@ -74,6 +74,13 @@ GUARDS: Final[dict[str, Guard]] = {
         "pulp_projections.writing.target",
         (GUARDS_TEST,),
     ),
+    "the fence of a task that was healed": Guard(
+        "projections/pulp_projections/writing/target.sql",
+        "   and heals = %(heals)s\n",
+        "",
+        "pulp_projections.writing.target",
+        ("tests/integration/test_heal.py::test_a_batch_that_waits_for_the_repair_is_folded_again",),
+    ),
     "the active generation, before the fence": Guard(
         "projections/pulp_projections/writing/target.sql",
         "{fence} and exists (select from entered)",

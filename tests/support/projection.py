@@ -53,8 +53,8 @@ async def rows(database: str, table: str, generation: int | None = None) -> list
     async with await psycopg.AsyncConnection.connect(database, row_factory=psycopg.rows.dict_row) as connection:
         cursor = await connection.execute(SQL("select * from {}.{}").format(Identifier(schema), Identifier(table)))
         found = [{name: value for name, value in row.items() if name != "sent"} for row in await cursor.fetchall()]
-    key = ("partition", "record_offset", "task_id", "state", "operation", "resource", "access")
-    key += ("day", "kind", "waited", "ran")
+    task = ("partition", "record_offset", "task_id", "state", "operation", "resource", "access")
+    key = (*task, "day", "kind", "waited", "ran")
     return sorted(found, key=lambda row: str([row.get(name) for name in key]))
 
 

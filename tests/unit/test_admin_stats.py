@@ -46,9 +46,9 @@ def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert admin(tmp_path, server, "stats") == 0
     said = capsys.readouterr()
     assert said.out.splitlines() == [
-        "TASKS  ERROR  OTHER  WAIT 50 90 99%   RUN 50 90 99%     DAY",
-        "1200   3      17     12ms 1.5s 3m05s  900ms 12s 2h10m   2026-11-23",
-        "2      0      2      12ms 1.5s 3m05s  -                 2026-11-24",
+        "TASKS  ERROR  OTHER  WAIT 50 90 99%   RUN 50 90 99%    DAY",
+        "1200   3      17     12ms 1.5s 3m05s  900ms 12s 2h10m  2026-11-23",
+        "2      0      2      12ms 1.5s 3m05s  -                2026-11-24",
     ]
     assert said.err == "... 2 more: --limit\n"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from pulp_console.asking import confirm, yes_option
 from pulp_console.groups import Group, examples
+from pulp_console.ids import TaskId, TaskIdType
 from pulp_console.output import hint, show, table
 
 from pulp_deploy.commands import comparison, generations
@@ -45,19 +46,40 @@ activate_option: Final = click.option(
         "pulp-tasks rebuild verify --accept queue  this column may differ",
         "pulp-tasks rebuild rollback               back to the one before",
         "pulp-tasks rebuild prune                  drop those of the past",
+        "pulp-tasks rebuild --task ID              heal the rows of one task",
+        "pulp-tasks rebuild --task ID --dry-run    only show what differs",
     ),
 )
 @activate_option
+@click.option(
+    "--task", type=TaskIdType(), metavar="ID", help="Heal this task: replace its rows by what its events give."
+)
+@click.option("--dry-run", "is_dry", is_flag=True, help="With --task: show what differs, and change nothing.")
 @processes_option
 @data_option
 @output_option
 @click.pass_context
-def rebuild_group(ctx: click.Context, activates: bool, processes: int, data: Path | None, output: str) -> None:
+def rebuild_group(
+    ctx: click.Context,
+    activates: bool,
+    task: TaskId | None,
+    is_dry: bool,
+    processes: int,
+    data: Path | None,
+    output: str,
+) -> None:
     """Build the read model anew from the log, and switch to it.
 
     It is compared with the live one before. Without a subcommand: start. Readers see nothing of a rebuild before it is
     activated. The generation before it is kept for a rollback.
     """
+    if task is not None:
+        if ctx.invoked_subcommand is not None or activates:
+            raise click.UsageError("--task stands alone, or with --dry-run", ctx)
+        _heal(task, is_dry, data, output)
+        return
+    if is_dry:
+        raise click.UsageError("--dry-run belongs to --task", ctx)
     if ctx.invoked_subcommand is None:
         _build("start", data, activates, processes, output)
         return
@@ -206,6 +228,27 @@ def _build(action: str, data: Path | None, activates: bool, processes: int, outp
     elif reporter.compared(_compare(settings, ())):
         reporter.activated(_activate(settings, unverified=False))
     reporter.end()
+
+
+def _heal(task: TaskId, is_dry: bool, data: Path | None, output: str) -> None:
+    from uuid import UUID
+
+    from pulp_processor.rebuilding import heal
+
+    from pulp_deploy.commands import healing
+    from pulp_deploy.commands.rebuild_display import Display
+
+    if not task.is_whole:
+        raise click.UsageError(f"--task: the whole id is needed, not its beginning {task.text}")
+    settings = processor_settings(data)
+    act = heal.look if is_dry else heal.heal
+    with Display(patience_s=healing.PATIENCE_S) as display:
+        found = _run(act(settings, UUID(task.text), display))
+    if found.is_replaced:
+        healing.audit(data, found)
+    show(output, healing.as_value(found), lambda: healing.page(found))
+    if is_dry and found.differences:
+        raise click.exceptions.Exit(DIFFERENT)
 
 
 def _compare(settings: "Settings", accept: tuple[str, ...]) -> "Comparison":

@@ -21,7 +21,15 @@ class Display:
     every few seconds, if something has changed.
     """
 
-    def __init__(self, stream: TextIO | None = None, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
+        *,
+        patience_s: float = 0.0,
+    ) -> None:
+        """Nothing is shown before so many seconds."""
+        self._silent_until_s = clock_s() + patience_s
         self._stream = stream or sys.stderr
         self._clock_s = clock_s
         self._is_terminal = self._stream.isatty()
@@ -39,6 +47,8 @@ class Display:
 
     def __call__(self, progress: Progress) -> None:
         """Show it."""
+        if self._clock_s() < self._silent_until_s:
+            return
         if self._is_terminal:
             width = shutil.get_terminal_size().columns - 1  # some terminals wrap after the last column
             click.echo(f"{_CLEAR}{line(progress)[:width]}", nl=False, file=self._stream)

@@ -21,9 +21,15 @@ def bucket_of(duration_ms: int) -> int:
     return shift * _STEPS + (duration_ms >> shift)
 
 
+def span_of(bucket: int) -> tuple[int, int]:
+    """The shortest duration in a bucket and the longest, in ms. Those below zero are in the first bucket as well."""
+    if bucket < _EXACT:
+        return bucket, bucket
+    shift = bucket // _STEPS - 1
+    shortest = (bucket - shift * _STEPS) << shift
+    return shortest, shortest + (1 << shift) - 1
+
+
 def milliseconds_of(bucket: int) -> float:
     """The duration that stands for a bucket: the middle between its shortest and its longest one."""
-    if bucket < _EXACT:
-        return float(bucket)
-    shift = bucket // _STEPS - 1
-    return ((bucket - shift * _STEPS) << shift) + ((1 << shift) - 1) / 2
+    return sum(span_of(bucket)) / 2

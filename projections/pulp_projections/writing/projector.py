@@ -65,6 +65,7 @@ class Projector:
         self.generation = 0
         self.next_offset = 0
         """The position: the offset of the next record."""
+        self._heals = 0
         self._conninfo = conninfo
         self._on_written = on_written
         self._target = target or ActiveGeneration()
@@ -82,9 +83,9 @@ class Projector:
     async def locate(self) -> int:
         """Read the generation and this partition's position in it; returns the position."""
         located = await self._target.locate(await self._connect(), self.partition)
-        if located != (self.generation, self.next_offset):
-            self._forget()  # at another position other rows are current
-        self.generation, self.next_offset = located
+        if located != (self.generation, self.next_offset, self._heals):
+            self._forget()  # at another position, or after a task was healed, other rows are current
+        self.generation, self.next_offset, self._heals = located
         return self.next_offset
 
     async def project(self, records: Sequence[Record], following: Following = tuple) -> int:
@@ -153,7 +154,8 @@ class Projector:
         self._on_written(records, changes)
 
     def _place(self, records: Sequence[Record]) -> Place:
-        return Place(self.generation, self.partition, self.next_offset, records[-1].offset + 1)
+        end = records[-1].offset + 1
+        return Place(self.generation, self.partition, self.next_offset, end, self._heals)
 
     async def _small_batch(self, connection: AsyncConnection, records: Sequence[Record], parked: Parked) -> BatchFold:
         """The batch, folded. The tasks that it creates are not looked up: an insert fails if one of them exists.

@@ -27,7 +27,7 @@ class OutOfPlace(PulpError):
 
 
 class FenceLost(OutOfPlace):
-    """Another processor has moved the partition's position."""
+    """Another processor has moved the partition's position, or a task of the partition was healed."""
 
 
 class GapInBatch(OutOfPlace):
@@ -36,6 +36,15 @@ class GapInBatch(OutOfPlace):
 
 class GenerationChanged(OutOfPlace):
     """Another generation of the read model is active now."""
+
+
+class Located(NamedTuple):
+    """Where a projector stands. What it remembers of tasks holds as long as this does."""
+
+    generation: int
+    next_offset: int
+    heals: int = 0
+    """How often a task of the partition was healed."""
 
 
 class Place(NamedTuple):
@@ -47,6 +56,8 @@ class Place(NamedTuple):
     """The position before the batch."""
     end: int
     """The position after the batch."""
+    heals: int = 0
+    """How often a task was healed before the tasks of the batch were read."""
 
     @property
     def payload(self) -> str:
@@ -58,7 +69,9 @@ class Place(NamedTuple):
         if not is_active:
             raise GenerationChanged(f"generation {self.generation} is not the active one any more")
         if not is_free:
-            raise FenceLost(f"partition {self.partition}: the position is not {self.expected} any more")
+            raise FenceLost(
+                f"partition {self.partition}: the position is not {self.expected} any more, or a task was healed"
+            )
 
 
 class Target(Protocol):
@@ -69,7 +82,7 @@ class Target(Protocol):
         """Whether readers and workers are notified, and dead letters are still to be sent."""
         ...
 
-    async def locate(self, connection: AsyncConnection, partition: int) -> tuple[int, int]:
+    async def locate(self, connection: AsyncConnection, partition: int) -> Located:
         """The generation and the position in it. From then on the connection is for that generation only."""
         ...
 
@@ -83,13 +96,13 @@ class ActiveGeneration:
 
     is_live = True
 
-    async def locate(self, connection: AsyncConnection, partition: int) -> tuple[int, int]:
+    async def locate(self, connection: AsyncConnection, partition: int) -> Located:
         """See `Target.locate`."""
         row = await (await connection.execute(_SQL["locate"], {"partition": partition})).fetchone()
         if row is None:
             raise PulpError(f"the read model has no position of partition {partition}: was it installed?")
         await prepare(connection, row[0])
-        return row[0], row[1]
+        return Located(*row)
 
     async def enter(self, connection: AsyncConnection, place: Place) -> None:
         """See `Target.enter`."""

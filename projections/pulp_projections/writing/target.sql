@@ -1,7 +1,7 @@
 -- locate --
 -- The active generation and a position in it, in one statement, so that they belong together. Read from the view in
 -- public: the search path may still name the tables of another generation.
-select a.generation, p.next_offset
+select a.generation, p.next_offset, p.heals
   from active_generation a, public.positions p
  where p.partition = %(partition)s;
 
@@ -13,8 +13,10 @@ select set_config('search_path', %(schema)s || ', public', false), set_config('s
        set_config('enable_seqscan', 'off', false);
 
 -- fence --
--- No row means that the position is not the expected one: another processor owns the partition.
+-- No row means that the position is not the expected one: another processor owns the partition, or a task was healed
+-- meanwhile, and what the projector remembers of tasks may be wrong.
 update positions set next_offset = %(end)s where partition = %(partition)s and next_offset = %(expected)s
+   and heals = %(heals)s
 
 -- guards --
 -- The start of every batch of the live projection. Activation and rollback lock this row exclusively: while a batch holds

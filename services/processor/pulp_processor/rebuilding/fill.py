@@ -47,15 +47,15 @@ class InactiveGeneration:
     def __init__(self, generation: int) -> None:
         self._generation = generation
 
-    async def locate(self, connection: AsyncConnection, partition: int) -> tuple[int, int]:
+    async def locate(self, connection: AsyncConnection, partition: int) -> target.Located:
         """See `Target.locate`."""
-        query = SQL("select next_offset from {}.positions where partition = %s").format(
+        query = SQL("select next_offset, heals from {}.positions where partition = %s").format(
             Identifier(schema_of(self._generation))
         )
         row = await (await connection.execute(query, [partition])).fetchone()
         assert row is not None  # inserted when the generation was created
         await target.prepare(connection, self._generation)
-        return self._generation, row[0]
+        return target.Located(self._generation, *row)
 
     async def enter(self, connection: AsyncConnection, place: target.Place) -> None:
         """See `Target.enter`."""

@@ -9,9 +9,10 @@ _EVERY_S: Final = 0.2
 
 
 class Phase(StrEnum):
-    """The phases of a rebuild, a comparison and an activation."""
+    """The phases of a rebuild, a comparison, an activation, and of healing a task."""
 
     FILLING = "filling"
+    READING = "reading"
     INDEXING = "indexing"
     CATCHING_UP = "catching up"
     COMPARING = "comparing"

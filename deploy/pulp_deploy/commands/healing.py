@@ -1,0 +1,74 @@
+"""Print what was found of a task that was to be healed, and record the act."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pulp_console.escaping import one_line
+from pulp_console.output import hint
+
+from pulp_deploy.commands.target import Target
+
+if TYPE_CHECKING:
+    from pulp_processor.rebuilding.heal import Healed
+
+PATIENCE_S: Final = 2.0
+"""From when on progress is shown."""
+_MOST_LINES: Final = 20
+_MOST_CHARACTERS: Final = 200
+
+
+def as_value(found: "Healed") -> dict[str, Any]:
+    """The value for scripts."""
+    return {
+        "task_id": str(found.task_id),
+        "generation": found.generation,
+        "position": str(found.position),
+        "events": found.events,
+        "replaced": found.is_replaced,
+        "differences": [
+            {
+                "table": each.table,
+                "key": list(each.key),
+                "column": each.column,
+                "live": each.active,
+                "log": each.other,
+            }
+            for each in found.differences
+        ],
+    }
+
+
+def page(found: "Healed") -> list[str]:
+    """The page for people."""
+    lines = [
+        f"task {found.task_id}: {found.events} events in partition {found.position.partition},"
+        f" before offset {found.position.offset}"
+    ]
+    for each in found.differences[:_MOST_LINES]:
+        what = f"{each.table} {':'.join(each.key)}: {each.column}"
+        lines.append(one_line(f"  {what} is {_short(each.active)}, {_short(each.other)} by the log"))
+    if (more := len(found.differences) - _MOST_LINES) > 0:
+        lines.append(f"  ... {more} more")
+    if not found.differences:
+        return [*lines, "equal: nothing was to be replaced"]
+    return [*lines, "replaced by what the log says" if found.is_replaced else "not equal; nothing was changed"]
+
+
+def audit(data: Path | None, found: "Healed") -> None:
+    """Record who has replaced the rows, and which; a remark if Kafka does not take the record."""
+    from pulp_events.audit import What
+
+    from pulp_deploy.audit_trail import audit_change
+
+    target = Target.find(data)
+    columns = ", ".join(sorted({f"{each.table}.{each.column}" for each in found.differences}))
+    detail = f"generation {found.generation}, at {found.position}: {columns}"
+    fault = audit_change(target.need_kafka(), target.topics, What.TASK_HEALED, target=str(found.task_id), detail=detail)
+    if fault is not None:
+        hint(f"The rows are replaced, but this is not in the audit: {fault}")
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "null"
+    return value if len(value) <= _MOST_CHARACTERS else value[: _MOST_CHARACTERS - 1] + "…"
