@@ -118,7 +118,12 @@ async def test_a_disk_that_is_full_stops_the_rebuild_and_nothing_else(
     """Postgres says so for the new generation only; the live projection goes on, and `resume` as well once there is room."""
     await project(settings, ends)
 
+    reports: list[Progress] = []
+
     def fill_the_disk(progress: Progress) -> None:
+        reports.append(progress)
+        if len(reports) > 1:
+            return
         with psycopg.connect(settings.postgres, autocommit=True) as connection:
             connection.execute(
                 "create or replace function public.full() returns trigger language plpgsql as $$ begin"
