@@ -126,10 +126,10 @@ async def test_a_disk_that_is_full_stops_the_rebuild_and_nothing_else(
             return
         with psycopg.connect(settings.postgres, autocommit=True) as connection:
             connection.execute(
-                "create or replace function public.full() returns trigger language plpgsql as $$ begin"
+                "create or replace function public.no_room() returns trigger language plpgsql as $$ begin"
                 " raise 'could not extend file: No space left on device' using errcode = 'disk_full'; end $$;"
-                "create or replace trigger full before insert on generation_2.task_events"
-                " for each statement execute function public.full()"
+                "create or replace trigger no_room before insert on generation_2.task_events"
+                " for each statement execute function public.no_room()"
             )
 
     with pytest.raises(RebuildInterrupted, match=r"No space left on device.*resume the rebuild"):
@@ -138,7 +138,7 @@ async def test_a_disk_that_is_full_stops_the_rebuild_and_nothing_else(
     later = await log.end_offsets()
     await project(settings, later)
     with psycopg.connect(settings.postgres, autocommit=True) as connection:
-        connection.execute("drop function public.full() cascade")
+        connection.execute("drop function public.no_room() cascade")
     await rebuild.resume(settings)
     compared = await rebuild.verify(settings)
     assert (compared.is_equal, compared.positions) == (True, later)

@@ -71,7 +71,7 @@ LINE = {
     "waiting": 3,
     "tasks": [in_line(1, B), in_line(2, C, access="shared", wait_seconds=3.0, name="publish")],
 }
-WHY = {
+WHY: dict[str, Any] = {
     "task": href(C),
     "state": "waiting",
     "message": f"Task {A}, which is running, holds repository:zoo.",

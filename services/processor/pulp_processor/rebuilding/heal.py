@@ -236,8 +236,8 @@ async def _heal(place: _Place, events: _Events) -> Healed:
 async def _compare(place: _Place, events: _Events) -> Healed:
     if letters := [str(Position(place.partition, offset)) for (offset,) in await place.fetch("letters")]:
         raise RebuildRefused(
-            f"task {place.task_id} has dead letters ({', '.join(letters[:3])}): what follows them depends on when they were"
-            " retried or discarded, so the task is not healed by itself. Rebuild the read model"
+            f"task {place.task_id} has dead letters ({', '.join(letters[:3])}): what follows them depends on when they"
+            " were retried or discarded, so the task is not healed by itself. Rebuild the read model"
         )
     await place.fetch("prepare")
     task = await _fold(place, events.records)
