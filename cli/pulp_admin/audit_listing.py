@@ -65,5 +65,5 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
         entry["authentication"] or "-",
         entry["address"] or "-",
         id_in(entry["task"])[:8],
-        f"{told} ({reason})" if reason else told,
+        f"{told} ({reason})" if reason and reason not in told else told,
     ]
