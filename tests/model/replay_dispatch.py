@@ -147,5 +147,5 @@ def _fields(facts: TaskFacts) -> tuple[Any, ...]:
     task = facts.task
     return (
         *(task.task_id, task.order, task.offer, task.priority, task.exclusive, task.shared, task.created_by),
-        *(frozenset(task.unmet), *facts[1:-1], round(1000 * facts.retry_in_s)),
+        *(frozenset(task.unmet), *facts[1:-2], facts.is_parked, round(1000 * facts.retry_in_s)),
     )
