@@ -68,6 +68,7 @@ RIGHTS: Final[Mapping[Role, tuple[Right, ...]]] = {
         Right("topic", _SCHEDULES, "DescribeConfigs", "to see that Kafka deletes none of them"),
         Right("topic", _SUBSCRIPTIONS, "Write", "changes of subscriptions are events"),
         Right("topic", _SUBSCRIPTIONS, "DescribeConfigs", "to see that Kafka deletes none of them"),
+        Right("topic", _CHECKPOINTS, "Read", "the live page shows the newest ones"),
     ),
     Role.PROCESSOR: (
         Right("topic", _EVENTS, "Read", "the projection"),

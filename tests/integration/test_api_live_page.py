@@ -1,14 +1,21 @@
 """The files of the live page: policy, caching, encodings; and the calls that only it needed so far."""
 
+import asyncio
 import re
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from msgspec import Raw
 from pulp_api import live_page
+from pulp_api.checkpoints import Checkpoints
+from pulp_events.topics import Topics
+from pulp_transparency.published import CheckpointTopic, Published
 from pulp_web import STATIC
 
+from tests.support.backends import Backend
 from tests.support.events import finished, started
 from tests.support.site import V3, Site
 
@@ -114,3 +121,65 @@ async def test_the_read_model_tells_its_generations_and_its_lag(api: Site) -> No
     assert {each["lag"] for each in found["partitions"]} == {0}
     assert sum(each["next_offset"] for each in found["partitions"]) == 1
     assert found["dead_letters"] == (await api.client.get(f"{V3}/dead-letters/")).json()["count"] == 0
+
+
+NOTE = """example.com/behind-the-sofa
+20852163
+CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+
+\N{EM DASH} example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
+"""
+"""The example of C2SP, tlog-checkpoint."""
+
+
+async def test_the_newest_checkpoint_of_each_partition_is_shown_as_it_was_signed(
+    api: Site, backend: Backend, topics: Topics
+) -> None:
+    transport = api.client._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    app: Any = transport.app
+    assert (await api.client.get(f"{V3}/checkpoints/")).json() == {"count": 0, "results": []}  # no log is kept
+    now_s = 0.0
+    app.state.checkpoints = Checkpoints(backend.kafka, topics.checkpoints, lambda: now_s)
+    assert (await api.client.get(f"{V3}/checkpoints/")).json()["count"] == 0
+    topic = CheckpointTopic(backend.kafka, topics.checkpoints)
+    for note in (NOTE.replace("20852163", "1"), NOTE):
+        await asyncio.to_thread(topic.append, Published(1, "example.com/behind-the-sofa", 1, note, 0))
+    await asyncio.to_thread(topic.append, Published(2, "no checkpoint", 1, "something else", 0))
+    assert (await api.client.get(f"{V3}/checkpoints/")).json()["count"] == 0  # for a while all get the same
+    now_s = 6.0
+    [shown] = (await api.client.get(f"{V3}/checkpoints/")).json()["results"]
+    assert datetime.fromisoformat(shown.pop("time")).tzinfo == UTC
+    assert shown == {
+        "partition": 1,
+        "log": "example.com/behind-the-sofa",
+        "size": 20852163,
+        "root": "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=",
+        "keys": ["example.com/behind-the-sofa+033de0ae"],
+        "next_offset": 0,
+        "lag": 0,
+        "note": NOTE,
+    }
+
+
+async def test_tasks_are_found_by_their_arguments(api: Site) -> None:
+    zoo = await api.task("sync", arguments=Raw(b'{"repo_id": "zoo", "retain": 3, "types": ["rpm", "srpm"]}'))
+    await api.task("sync", arguments=Raw(b'{"repo_id": "bar", "retain": 4}'))
+    await api.task("publish")
+
+    async def found(**query: str) -> list[str]:
+        answer = await api.client.get(f"{V3}/tasks/", params=query)
+        assert answer.status_code == 200, answer.text
+        return [each["pulp_href"].split("/")[-2] for each in answer.json()["results"]]
+
+    assert await found(arguments__contains='{"repo_id": "zoo"}') == [str(zoo)]
+    assert await found(arguments__contains='{"types": ["srpm"], "retain": 3}') == [str(zoo)]
+    assert await found(arguments__contains='{"retain": "3"}') == []
+    # What the page makes of argument.retain=3:
+    page = """(arguments__contains='{"retain":3}' OR arguments__contains='{"retain":"3"}')"""
+    assert await found(q=f"{page} AND name=sync") == [str(zoo)]
+    assert len(await found(arguments__contains="{}")) == 3
+    for text in ("x", "[1]", '"zoo"', "{"):
+        answer = await api.client.get(f"{V3}/tasks/", params={"arguments__contains": text})
+        assert answer.status_code == 400
+        assert answer.json() == {"arguments__contains": ['Enter a JSON object, such as {"feed": "URL"}.']}

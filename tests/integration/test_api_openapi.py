@@ -303,6 +303,7 @@ IDS = (
 )
 SPECIAL = {
     "wait": "1ms",
+    "arguments__contains": "{}",
     "until": "final",
     **dict.fromkeys(IDS, str(uuid4())),
     **dict.fromkeys(("state", "state__ne"), "waiting"),

@@ -134,6 +134,7 @@ PROTECTED = [
     ("GET", f"{V3}/statistics/days/"),
     ("GET", f"{V3}/read-model/"),
     ("GET", f"{V3}/dead-letters/"),
+    ("GET", f"{V3}/checkpoints/"),
     ("GET", f"{V3}/audit/"),
     ("GET", f"{V3}/tasks/"),
     ("POST", f"{V3}/tasks/"),

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from pulp_api import failures, live_page
 from pulp_api import root_pages as front
 from pulp_api.auditing.audit import Audit
+from pulp_api.checkpoints import Checkpoints
 from pulp_api.edge import Edge
 from pulp_api.limiting.quotas import Quotas
 from pulp_api.logins.authenticator import Authenticator
@@ -40,6 +41,7 @@ from pulp_api.v2 import task_groups as v2_groups
 from pulp_api.v2 import users as v2_users
 from pulp_api.v2.dialect import PulpTwo
 from pulp_api.v3 import audit as v3_audit
+from pulp_api.v3 import checkpoints as v3_checkpoints
 from pulp_api.v3 import daily as v3_daily
 from pulp_api.v3 import events as v3_events
 from pulp_api.v3 import login as v3_login
@@ -66,7 +68,7 @@ def routes() -> Iterator[APIRoute]:
     parts = (
         *(v3, v3_purging, v2, v3_events, v3_task_groups, v3_workers, v3_operations, v3_queue),
         *(v3_repositories, v3_schedules, v3_subscriptions, v2_repositories, v3_maintenance, v3_users, v3_system, front),
-        *(v3_login, v3_tokens, v3_object_roles, v3_numbers, v3_daily, v3_audit),
+        *(v3_login, v3_tokens, v3_object_roles, v3_numbers, v3_checkpoints, v3_daily, v3_audit),
         *(v2_purging, v2_groups, v2_content, v2_status, v2_users, v2_elsewhere),
     )
     # One flat list: an included router would match each request twice.
@@ -87,6 +89,7 @@ def build(
     quotas: Quotas | None = None,
     schedules: ScheduleLog | None = None,
     subscriptions: WebhookLog | None = None,
+    checkpoints: Checkpoints | None = None,
     task_rights: TaskRights | None = None,
     event_origin: str = "client",
     has_access_log: bool = False,
@@ -97,13 +100,14 @@ def build(
     """The API, made of its parts; `event_origin` is the setting, the last two options are those of `Edge`.
 
     Without a watch the API reports no preconditions; without `quotas` the defaults apply; without `schedules` none can
-    be changed, and so with `subscriptions`; without `task_rights` everybody may see every task.
+    be changed, and so with `subscriptions`; without `checkpoints` there are none; without `task_rights` everybody may
+    see every task.
     """
     app = FastAPI(routes=list(routes()), openapi_url=None, docs_url=None, redoc_url=None, telemetry=_telemetry(tracing))
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
     app.state.audit, app.state.seats, app.state.watch = audit, seats, watch
     app.state.quotas = quotas or Quotas(service.connection, {}, audit)
-    app.state.event_origin = event_origin
+    app.state.event_origin, app.state.checkpoints = event_origin, checkpoints
     app.state.task_rights = task_rights or TaskRights(service.connection, is_scoped=False)
     app.state.repositories = Repositories(service.connection, service.pattern_searches, audit)
     app.state.schedules = Schedules(schedules, service.connection, service.submitter)

@@ -30,6 +30,7 @@ from starlette.types import ASGIApp
 
 from pulp_api.app import build
 from pulp_api.auditing.audit import Audit, auditing
+from pulp_api.checkpoints import Checkpoints
 from pulp_api.fairness.connections import Connections
 from pulp_api.front.forwarded import Forwarding
 from pulp_api.front.listener import listen
@@ -157,6 +158,7 @@ def _application(
         quotas=Quotas(service.connection, settings.quotas, audit),
         schedules=schedules,
         subscriptions=subscriptions,
+        checkpoints=Checkpoints(settings.kafka, settings.topics.checkpoints),
         task_rights=TaskRights(service.connection, is_scoped=settings.is_scoped),
         event_origin=settings.event_origin,
         has_access_log=settings.has_access_log,

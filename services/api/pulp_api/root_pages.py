@@ -25,6 +25,7 @@ outside = APIRouter()
 DOCS: Final = f"{ROOT}/docs/"
 _LISTED: Final = {
     "audit": f"{ROOT}/audit/",
+    "checkpoints": f"{ROOT}/checkpoints/",
     "dead-letters": f"{ROOT}/dead-letters/",
     "docs": DOCS,
     "docs/api.json": f"{DOCS}api.json",

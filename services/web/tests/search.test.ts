@@ -16,6 +16,12 @@ describe("the expression of what is typed", () => {
     ["repository:zoo", "reserved_resources=repository:zoo"],
     ["zoo", "(name__contains=zoo OR reserved_resources=repository:zoo)"],
     ["01a2290c-e113", "pulp_id__startswith=01a2290c-e113"],
+    ["argument.feed=http://a/b", `(arguments__contains='{"feed":"http://a/b"}' OR arguments__contains='{"feed":["http://a/b"]}')`],
+    [
+      "argument.retain=3 failed",
+      `(arguments__contains='{"retain":3}' OR arguments__contains='{"retain":"3"}' OR arguments__contains='{"retain":["3"]}') AND state=failed`,
+    ],
+    ['argument.a.b="it\'s"', `(arguments__contains='{"a":{"b":"it\\u0027s"}}' OR arguments__contains='{"a":{"b":["it\\u0027s"]}}')`],
     ['name="remove orphans" running', 'name="remove orphans" AND state=running'],
   ])("%s", (typed, expression) => expect(expressionOf(typed)).toBe(expression));
 });

@@ -37,7 +37,9 @@ MINIMAL: Final = frozenset(
         "worker",
     ]
 )
-OWN: Final = frozenset(["rerun_of", "rerun_of__isnull", "reruns__isnull", "tags", "pulp_id__startswith", "purged"])
+OWN: Final = frozenset(
+    ["rerun_of", "rerun_of__isnull", "reruns__isnull", "tags", "pulp_id__startswith", "purged", "arguments__contains"]
+)
 """What this service has beside Pulp 3's filters."""
 BAD: Final = (
     *(("bogus", "1"), ("state", "nope"), ("state", "Running"), ("state__ne", "cancelled"), ("name__icontains", "s")),

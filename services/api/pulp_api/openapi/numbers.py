@@ -4,6 +4,7 @@ from typing import Any
 
 from pulp_api.openapi.calls import call
 from pulp_api.openapi.schemas import answer, page
+from pulp_api.v3.checkpoints import CheckpointsResponse
 from pulp_api.v3.daily import PARAMETERS, DailyStatisticsResponse
 from pulp_api.v3.numbers import (
     MOST_MINUTES,
@@ -37,6 +38,7 @@ def paths(root: str) -> dict[str, Any]:
             )
         },
         f"{root}/read-model/": {"get": call("read_model_read", schema=answer(ReadModelResponse))},
+        f"{root}/checkpoints/": {"get": call("checkpoints_list", schema=answer(CheckpointsResponse), codes=(200, 503))},
         f"{root}/dead-letters/": {
             "get": call("dead_letters_list", query=controls("limit offset"), schema=page(answer(DeadLetterResponse)))
         },

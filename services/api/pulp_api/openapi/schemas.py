@@ -9,6 +9,7 @@ import msgspec
 
 from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.audit import AuditEntryResponse, AuditPageResponse
+from pulp_api.v3.checkpoints import CheckpointsResponse
 from pulp_api.v3.daily import DailyStatisticsResponse
 from pulp_api.v3.explaining import ExplanationResponse
 from pulp_api.v3.login import LoginResponse
@@ -41,6 +42,7 @@ ANSWERS: Final[tuple[type, ...]] = (
     *(RepositoryResponse, RepositoryVersionResponse, ScheduleResponse, ScheduleRunResponse, PreviewResponse),
     *(AuditEntryResponse, AuditPageResponse),
     *(TaskCountsResponse, StatisticsResponse, DailyStatisticsResponse, ReadModelResponse, DeadLetterResponse),
+    *(CheckpointsResponse,),
     *(SubscriptionResponse, SingleSubscriptionResponse, SubscriptionSecretResponse, DeliveryResponse),
 )
 _TEMPLATE: Final = "#/components/schemas/{name}"

@@ -8,6 +8,7 @@ from typing import Final, LiteralString
 from urllib.parse import unquote
 from uuid import UUID
 
+import msgspec
 from pulp_projections.reading.queries import PURGED, SHOWN, Condition
 from pulp_projections.reading.unblocked import UNBLOCKED_AT
 
@@ -102,9 +103,21 @@ def _first_digits(name: LiteralString) -> Iterator[ListFilter]:
     yield ListFilter(QueryParameter(name, _DIGITS_OF_AN_ID), condition, if_empty=None)
 
 
+def _object(name: str, text: str) -> str:
+    """JSON in the form in which Postgres takes it."""
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise FieldErrors({name: ['Enter a JSON object, such as {"feed": "URL"}.']})
+    return text
+
+
 _STATE: Final = choices({word: state.value for word, state in STATES.items()})
 _OTHER_STATE: Final = value_type(TEXT, lambda _name, word: STATES[word].value if word in STATES else "")
 """No task is in the state of an unknown word, which Pulp 3 takes here."""
+_OBJECT: Final = value_type(TEXT, _object)
 _TASK: Final = value_type(TEXT, _task_of)
 _GROUP: Final = value_type(TEXT, _group_of)
 _USER: Final = value_type(TEXT, _actor_of)
@@ -133,6 +146,8 @@ TASK_FILTERS: Final = DeclaredFilters(
     where("rerun_of", "t.task_id in (select k.task_id from task_causes k where k.cause = {value})", _TASK),
     flag("rerun_of__isnull", "not " + _IS_RERUN, _IS_RERUN),
     flag("reruns__isnull", "not " + _HAS_RERUNS, _HAS_RERUNS),
+    # No index has it: beside other filters only what those leave is looked at.
+    where("arguments__contains", "t.arguments::jsonb @> {value}::jsonb", _OBJECT, needs_value=True),
     where_list("tags", "t.tags <> '{}' and t.tags @> {value}"),
     column("created_by", "t.created_by", "exact in ne", _USER),
     column("queue", "t.queue", "exact in ne"),

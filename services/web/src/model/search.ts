@@ -9,6 +9,7 @@ export const KEYS: Record<string, string> = {
   "created_by=": "who submitted it",
   "reserved_resources=": "repository:ID, or another resource",
   "tags=": "a tag",
+  "argument.": "an argument by its name, as in argument.feed=URL",
   "logging_cid=": "the correlation id",
   "pulp_id__startswith=": "the first digits of the id",
   "pulp_created__gt=": "submitted after a time",
@@ -17,8 +18,9 @@ export const KEYS: Record<string, string> = {
 };
 
 const JOINING = new Set(["AND", "OR", "NOT"]);
-const TOKEN = /\(|\)|[A-Za-z]\w*\s*=\s*(?:"(?:[^"\\]|""|\\.)*"|'(?:[^'\\]|''|\\.)*'|[^\s()"']+)|[^\s()]+/g;
+const TOKEN = /\(|\)|[A-Za-z][\w.-]*\s*=\s*(?:"(?:[^"\\]|""|\\.)*"|'(?:[^'\\]|''|\\.)*'|[^\s()"']+)|[^\s()]+/g;
 const FILTER = /^[A-Za-z]\w*\s*=/;
+const ARGUMENT = /^argument\.([\w.-]+)\s*=\s*(.*)$/s;
 
 /**
  * The expression that the API understands. A word without `=` is a state, the beginning of an id, a resource
@@ -27,13 +29,30 @@ const FILTER = /^[A-Za-z]\w*\s*=/;
 export function expressionOf(text: string): string {
   const parts: string[] = [];
   for (const token of text.match(TOKEN) ?? []) {
-    const part = JOINING.has(token) || token === "(" || token === ")" || FILTER.test(token) ? token : wordOf(token);
+    const part = JOINING.has(token) || token === "(" || token === ")" || FILTER.test(token) ? token : (argumentOf(token) ?? wordOf(token));
     const before = parts.at(-1);
     const joins = before === undefined || JOINING.has(before) || before === "(";
     if (!joins && part !== ")" && part !== "AND" && part !== "OR") parts.push("AND");
     parts.push(part);
   }
   return parts.join(" ").replaceAll("( ", "(").replaceAll(" )", ")");
+}
+
+/**
+ * The filter by an argument; null for another token. A value may be a text, a number or a flag of the argument, or one
+ * of several in its list; dots lead into objects.
+ */
+function argumentOf(token: string): string | null {
+  const [, path, typed] = ARGUMENT.exec(token) ?? [];
+  if (path === undefined || typed === undefined) return null;
+  const text = /^(["']).*\1$/s.test(typed) ? typed.slice(1, -1) : typed;
+  const values: unknown[] = [text, [text]];
+  if (text === typed && /^(true|false|null|-?\d+(\.\d+)?)$/.test(text)) values.unshift(JSON.parse(text));
+  const filters = values.map((value) => {
+    const nested = path.split(".").reduceRight<unknown>((inner, name) => ({ [name]: inner }), value);
+    return `arguments__contains='${JSON.stringify(nested).replaceAll("'", "\\u0027").replaceAll("\\\\", "\\u005c").replaceAll('\\"', "\\u0022")}'`;
+  });
+  return `(${filters.join(" OR ")})`;
 }
 
 function wordOf(word: string): string {

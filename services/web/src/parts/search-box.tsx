@@ -36,7 +36,7 @@ export function SearchBox({ value, known, onSearch, failure }: SearchBoxProps): 
     setChosen(-1);
     clearTimeout(timer.current);
     // A key without its value is no search yet.
-    if (search && !/=$|(^|\s)(AND|OR|NOT)\s*$|\($/.test(next)) timer.current = setTimeout(() => onSearch(next.trim()), WAIT_MS);
+    if (search && !/=$|(^|\s)argument\.[\w.-]*$|(^|\s)(AND|OR|NOT)\s*$|\($/.test(next)) timer.current = setTimeout(() => onSearch(next.trim()), WAIT_MS);
   };
   const take = (index: number) => {
     const suggestion = found[index];

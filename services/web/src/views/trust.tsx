@@ -75,6 +75,7 @@ export function Trust(): JSX.Element {
             <h3>To compute it anew, and switch if it is equal</h3>
             <Command text="pulp-tasks rebuild --activate" />
           </Card>
+          <Checkpoints />
           <div class="cards task-cards two">
             <Lag model={model} />
             <Card title="Records that are no events">
@@ -85,15 +86,6 @@ export function Trust(): JSX.Element {
                   <strong>{model.dead_letters}</strong>: <a href="/ui/log?view=dead">where they are, and why</a>
                 </p>
               )}
-            </Card>
-            <Card title="Signed checkpoints">
-              <p>
-                Where <code>pulp-tasks transparency</code> runs, it signs how far the log is, so that anybody can check that no record
-                was altered, removed or added. How far it is, and who has its checkpoints:
-              </p>
-              <Command text="pulp-tasks audit status" />
-              <h3>To check the log, the checkpoints and the history</h3>
-              <Command text="pulp-tasks audit verify" />
             </Card>
             <Card title="Preconditions">
               {(ready.value.value?.findings ?? []).length === 0 ? (
@@ -113,6 +105,72 @@ export function Trust(): JSX.Element {
         </>
       )}
     </div>
+  );
+}
+
+interface Checkpoint {
+  partition: number;
+  log: string;
+  size: number;
+  root: string;
+  keys: string[];
+  time: string;
+  lag: number | null;
+  note: string;
+}
+
+function Checkpoints(): JSX.Element {
+  const { value, failure, again } = usePolled<{ results: Checkpoint[] }>("checkpoints/", {}, 10_000);
+  const found = value.value?.results ?? [];
+  return (
+    <Card title="Signed checkpoints">
+      <p>
+        A checkpoint signs how many records the log has, and what they are, so that anybody who has kept it can check that no record
+        was altered, removed or added. They are shown as they were published: to verify them takes the verifier key.
+      </p>
+      {failure.value !== null && <Problem text={failure.value} again={again} />}
+      {value.value !== null && found.length === 0 && (
+        <p>
+          There are none: <code>pulp-tasks transparency</code> does not run, or has not signed anything yet.
+        </p>
+      )}
+      {found.length > 0 && (
+        <div class="scroll" tabIndex={0} role="region" aria-label="Checkpoints">
+          <table class="table">
+            <thead>
+              <tr>
+                <th scope="col">Partition</th>
+                <th scope="col" class="number">Records</th>
+                <th scope="col" class="number">Not yet</th>
+                <th scope="col">Signed</th>
+                <th scope="col">Root of the tree</th>
+                <th scope="col">Key</th>
+              </tr>
+            </thead>
+            <tbody>
+              {found.map((each) => (
+                <tr key={each.partition}>
+                  <th scope="row">{each.partition}</th>
+                  <td class="number">{each.size.toLocaleString("en")}</td>
+                  <td class="number">{each.lag?.toLocaleString("en") ?? "–"}</td>
+                  <td>
+                    <Ago time={each.time} />
+                  </td>
+                  <td>
+                    <code>{each.root}</code>
+                  </td>
+                  <td>{each.keys.join(", ")}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      <h3>To keep them: give this to somebody outside</h3>
+      <Command text={`curl --user NAME ${location.origin}/pulp/api/v3/checkpoints/`} />
+      <h3>To check the log, the checkpoints and the history</h3>
+      <Command text="pulp-tasks audit verify" />
+    </Card>
   );
 }
 

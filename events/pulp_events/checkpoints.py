@@ -1,0 +1,97 @@
+"""The topic of checkpoints: for each partition of the events topic one of its own, whose last record is the newest.
+
+The value is the signed checkpoint. A header says which record comes next: it is for monitoring, and nothing vouches
+for it.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from confluent_kafka.admin import AclOperation
+
+from pulp_events import admin
+from pulp_events.errors import TopicNotFound
+from pulp_events.kafka import Servers
+from pulp_events.reader import Reader, Record
+
+NEXT_OFFSET: Final = "next-offset"
+
+
+class Covered(NamedTuple):
+    """How far the log of a partition is, as its last published checkpoint says."""
+
+    partition: int
+    next_offset: int
+    end: int
+    """Of the events topic's partition."""
+    checkpoint_ms: int
+    """The broker's time of the checkpoint."""
+    waiting_since_ms: int | None
+    """The broker's time of the first record that is not covered; None if all are."""
+
+    @property
+    def lag(self) -> int:
+        """How many records are not covered."""
+        return max(0, self.end - self.next_offset)
+
+
+def last_records(servers: Servers, topic: str) -> dict[int, Record]:
+    """The last record of each partition of the topic of checkpoints; of no partition if there is no such topic.
+
+    Raises `LogUnavailable`.
+    """
+    return {each.partition: each for each in _from(servers, topic, last=True)}
+
+
+def all_records(servers: Servers, topic: str) -> Iterator[Record]:
+    """All records of the topic of checkpoints, each partition in order; none if there is no such topic."""
+    return _from(servers, topic, last=False)
+
+
+def covered(servers: Servers, events: str, checkpoints: str) -> list[Covered]:
+    """How far each log is, where a checkpoint was ever published. Raises `LogUnavailable`."""
+    found = last_records(servers, checkpoints)
+    if not found:
+        return []
+    count = admin.describe(servers, events).partitions
+    ends = admin.end_offsets(servers, events, count)
+    next_offsets = {partition: next_offset_of(record) for partition, record in found.items() if partition in ends}
+    waiting = {partition: offset for partition, offset in next_offsets.items() if offset < ends[partition]}
+    since: dict[int, int] = {}
+    if waiting:
+        with Reader(servers, events, waiting) as reader:
+            while len(since) < len(waiting):
+                batches = reader.poll(2.0)
+                if not batches:
+                    break
+                for partition, records in batches.items():
+                    since.setdefault(partition, records[0].timestamp_ms)
+    return [
+        Covered(partition, offset, ends[partition], found[partition].timestamp_ms, since.get(partition))
+        for partition, offset in sorted(next_offsets.items())
+    ]
+
+
+def _from(servers: Servers, topic: str, *, last: bool) -> Iterator[Record]:
+    try:
+        count = admin.describe(servers, topic, rights=[AclOperation.READ]).partitions
+    except TopicNotFound:
+        return
+    begins = admin.begin_offsets(servers, topic, count)
+    ends = admin.end_offsets(servers, topic, count)
+    starts = {
+        partition: max(begins[partition], end - 1) if last else begins[partition]
+        for partition, end in ends.items()
+        if end > begins[partition]
+    }
+    if not starts:
+        return
+    with Reader(servers, topic, starts) as reader:
+        for _, records in reader.until({partition: ends[partition] for partition in starts}):
+            yield from records
+
+
+def next_offset_of(record: Record) -> int:
+    """The offset of the first record that the checkpoint does not cover; 0 if its record does not say."""
+    text = (dict(record.headers).get(NEXT_OFFSET) or b"").decode("ascii", errors="replace")
+    return int(text) if text.isascii() and text.isdecimal() else 0

@@ -1,0 +1,88 @@
+"""The newest signed checkpoint of each partition's transparency log, as the topic of checkpoints has it."""
+
+import asyncio
+import time
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from pulp_events.checkpoints import last_records, next_offset_of
+from pulp_events.kafka import Servers
+from pulp_events.reader import Record
+
+_KEPT_S: Final = 5.0
+"""For so long all who ask get the same: to read them takes Kafka some tenths of a second."""
+_DASH: Final = "\N{EM DASH} "
+_ID: Final = slice(0, 4)
+"""Of the key, in a signature (C2SP signed-note)."""
+
+
+class CheckpointFacts(NamedTuple):
+    """What a checkpoint says. Nobody has verified it here: that takes the verifier key, which the API has not."""
+
+    partition: int
+    log: str
+    """The log's origin."""
+    size: int
+    """How many records it vouches for."""
+    root: str
+    """The root of its tree, in base64."""
+    keys: tuple[str, ...]
+    """NAME+ID of those that have signed it."""
+    time: datetime
+    """When the broker got it."""
+    next_offset: int
+    """Of the first record that it does not cover."""
+    note: str
+    """The checkpoint as it was signed."""
+
+
+class Checkpoints:
+    """Reads them, for all requests of a process together."""
+
+    def __init__(self, servers: Servers, topic: str, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._servers, self._topic, self._clock_s = servers, topic, clock_s
+        self._turn = asyncio.Lock()
+        self._known: tuple[float, Sequence[CheckpointFacts]] | None = None
+
+    async def newest(self) -> Sequence[CheckpointFacts]:
+        """One for each partition that has any; none if no log is kept. Raises `LogError`."""
+        async with self._turn:
+            if self._known is None or self._clock_s() - self._known[0] > _KEPT_S:
+                records = await asyncio.to_thread(last_records, self._servers, self._topic)
+                found = [told for _, record in sorted(records.items()) if (told := facts_of(record)) is not None]
+                self._known = self._clock_s(), found
+            return self._known[1]
+
+
+def facts_of(record: Record) -> CheckpointFacts | None:
+    """What the record's checkpoint says; None for a record that is no checkpoint (C2SP tlog-checkpoint)."""
+    try:
+        note = (record.value or b"").decode()
+    except UnicodeDecodeError:
+        return None
+    text, _, signatures = note.partition("\n\n")
+    log, size, root, *_ = [*text.split("\n"), "", "", ""]
+    if not (log and size.isascii() and size.isdecimal() and root):
+        return None
+    keys = [_key(line.removeprefix(_DASH)) for line in signatures.splitlines() if line.startswith(_DASH)]
+    return CheckpointFacts(
+        partition=record.partition,
+        log=log,
+        size=int(size),
+        root=root,
+        keys=tuple(key for key in keys if key),
+        time=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+        next_offset=next_offset_of(record),
+        note=note,
+    )
+
+
+def _key(signature: str) -> str:
+    name, _, encoded = signature.rpartition(" ")
+    try:
+        return f"{name}+{b64decode(encoded, validate=True)[_ID].hex()}"
+    except NotBase64:
+        return ""
