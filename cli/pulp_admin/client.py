@@ -65,7 +65,7 @@ class Client:
             positions[partition] = max(offset, positions.get(partition, -1))
         headers = {"Pulp-Min-Position": encode(positions)} if positions else {}
         response = self._send("GET", path, params=params, headers=headers, is_repeatable=True)
-        if headers and not at_least and _refuses_positions(response):
+        if headers and not at_least and "as_of" not in (params or {}) and _refuses_positions(response):
             # The positions may be of a server that was set up anew since. They are a convenience: do without.
             self._positions = {}
             self._memory.keep(self._config.url, {})

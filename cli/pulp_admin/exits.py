@@ -8,6 +8,7 @@ from pulp_console.exits import (
     DATA,
     DENIED,
     INTERRUPTED,
+    NO_INPUT,
     NO_READER,
     SOFTWARE,
     TEMPORARY,
@@ -27,10 +28,11 @@ MEANINGS: Final[Mapping[int, str]] = {
     SKIPPED: "`watch`: the task was skipped",
     USAGE: "the command line is wrong",
     DATA: "the server refuses the input, or has no such thing",
+    NO_INPUT: "`--as-of`: before the first event, or its history is archived",
     UNAVAILABLE: "the task cannot be cancelled; of many tasks, some could not be cancelled or run again",
     SOFTWARE: "a fault of the client or the server",
     UNWRITABLE: "the output cannot be written",
-    TEMPORARY: "the server is away for now, or a quota is used up: try again;"
+    TEMPORARY: "the server is away for now, a quota is used up, or `--as-of` has not come yet: try again;"
     " `status`: Kafka or Postgres is away, or no worker is online",
     DENIED: "not allowed",
     CONFIG: "the configuration is wrong, or the server is not there",

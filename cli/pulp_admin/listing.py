@@ -10,13 +10,14 @@ from pulp_console.output import hint, show
 
 from pulp_admin import render
 from pulp_admin.app import App, with_app_wide
+from pulp_admin.as_of import as_of_option, get_then
 from pulp_admin.filters import Filters, check_operations, codes_of, filter_options
 from pulp_admin.notes import noted
 from pulp_admin.options import STATES
 from pulp_admin.paths import api_path
 from pulp_admin.repo_options import repo_id_option
 from pulp_admin.screen import banner, say, terminal_width
-from pulp_admin.wide import wide_table
+from pulp_admin.wide import Line, wide_table
 from pulp_admin.words import STATES as EVERY_STATE
 from pulp_admin.words import UNFINISHED, StateWord
 
@@ -39,21 +40,28 @@ def _page_options(command: F) -> F:
 @click.option("--purged", is_flag=True, help="Purged tasks instead, which other lists leave out.")
 @filter_options
 @_page_options
+@as_of_option
 @with_app_wide
-def list_(app: App, show_all: bool, purged: bool, limit: int | None, skip: int, **options: Any) -> None:
-    """List tasks: unfinished ones, all, or purged ones."""
+def list_(
+    app: App, show_all: bool, purged: bool, limit: int | None, skip: int, as_of: str | None, **options: Any
+) -> None:
+    """List tasks: unfinished ones, all, or purged ones.
+
+    With --as-of the list that was shown at that moment; filters look at the tasks as they were.
+    """
     filters = Filters.of(options)
     banner(app, "Tasks")
     if show_all and filters.states:
         refuse_both(app, "--state alone lists ended tasks too")
         return
     params = filters.params() | ({"purged": "true"} if purged else {})
-    reports = _fetched(app, params, _states(filters, show_all=show_all or purged), limit, skip)
+    reports = _fetched(app, params, _states(filters, show_all=show_all or purged), limit, skip, as_of)
     if not reports:
         check_operations(app.client, filters.operations)
-    _show(app, reports)
+    _show(app, reports, is_now=as_of is None)
     if not reports and not show_all and not purged and not filters.states:
-        hint("Only tasks that have not ended are listed; --all lists all.")
+        had = "have" if as_of is None else "had"
+        hint(f"Only tasks that {had} not ended are listed; --all lists all.")
 
 
 @click.command("list", epilog=examples("pulp-admin repo tasks list --repo-id zoo --state running,waiting"))
@@ -85,17 +93,23 @@ def refuse_both(app: App, advice: str) -> None:
 
 
 def _fetched(
-    app: App, params: Mapping[str, Any], states: tuple[StateWord, ...], limit: int | None, skip: int
+    app: App,
+    params: Mapping[str, Any],
+    states: tuple[StateWord, ...],
+    limit: int | None,
+    skip: int,
+    as_of: str | None = None,
 ) -> list[dict[str, Any]]:
     page = {name: value for name, value in (("limit", limit), ("skip", skip)) if value}
-    found: list[dict[str, Any]] = app.client.get(api_path("v2", "tasks"), {**params, "state": codes_of(states), **page})
+    wanted = {**params, "state": codes_of(states), **page}
+    found: list[dict[str, Any]] = get_then(app.client, api_path("v2", "tasks"), wanted, as_of)
     return found
 
 
-def _show(app: App, reports: list[dict[str, Any]]) -> None:
+def _show(app: App, reports: list[dict[str, Any]], *, is_now: bool = True) -> None:
     if app.output == "wide":
         now = datetime.now(UTC)
-        lines = noted(app.client, reports)
+        lines = noted(app.client, reports) if is_now else [Line(report) for report in reports]
         show("table", None, lambda: wide_table(lines, now, terminal_width()))
     else:
         show(app.output, reports, lambda: render.listing(reports))

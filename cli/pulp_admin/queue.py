@@ -9,6 +9,7 @@ from pulp_console.ids import TaskId
 from pulp_console.output import show, table, wrap
 
 from pulp_admin.app import App, with_app
+from pulp_admin.as_of import as_of_option, get_then
 from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.options import RESOURCE
 from pulp_admin.paths import api_path, id_in
@@ -23,6 +24,7 @@ _MOST_IN_LINE: Final = 20
         "pulp-admin queue",
         "pulp-admin queue --resource repository:zoo",
         "pulp-admin queue --task-id e239ae4f",
+        "pulp-admin queue --as-of 10m",
         "pulp-admin --output json queue | jq '.queues[] | {name, runnable}'",
     )
 )
@@ -34,36 +36,48 @@ _MOST_IN_LINE: Final = 20
     metavar="N",
     help=f"At most so many resources [{_MOST_RESOURCES}], or tasks that wait for one [{_MOST_IN_LINE}].",
 )
+@as_of_option
 @with_app
-def queue(app: App, resource: str | None, task_id: TaskId | None, limit: int | None) -> None:
+def queue(app: App, resource: str | None, task_id: TaskId | None, limit: int | None, as_of: str | None) -> None:
     """Show what waits: by queue, and for which resources.
 
     Runnable tasks lack nothing but a worker with a free slot. Blocked ones wait for a resource or another task, or
     their user may run no more at once: more workers would not help. Unserved ones no live worker can run.
+
+    With --as-of what waited and ran then, by the events alone: which workers there were, their slots, and how many
+    tasks a user could run is not recorded, so runnable tasks may have waited for a limit, and none is unserved.
     """
     if resource is not None and task_id is not None:
         raise click.UsageError("Give --resource or --task-id, not both.")
+    if task_id is not None and as_of is not None:
+        raise click.UsageError("--task-id tells why a task waits now: give it without --as-of.")
     if task_id is not None:
         found = app.client.get(api_path("v3", "tasks", resolve(app.client, task_id), "why"))
         show(app.output, found, lambda: why_lines(found))
     elif resource is not None:
         params = {"resource": resource, "limit": limit or _MOST_IN_LINE}
-        line = app.client.get(api_path("v3", "resources", "line"), params)
+        line = get_then(app.client, api_path("v3", "resources", "line"), params, as_of)
         show(app.output, line, lambda: _line(line))
     else:
-        queues = list(app.client.get(api_path("v3", "queues"))["results"])
-        page = app.client.get(api_path("v3", "resources"), {"limit": limit or _MOST_RESOURCES})
+        queues = list(get_then(app.client, api_path("v3", "queues"), {}, as_of)["results"])
+        most = {"limit": limit or _MOST_RESOURCES}
+        page = get_then(app.client, api_path("v3", "resources"), most, as_of)
         both = {"queues": queues, "resources": page["results"], "resource_count": page["count"]}
-        show(app.output, both, lambda: _overview(both))
+        show(app.output, both, lambda: _overview(both, is_now=as_of is None))
 
 
-def _overview(both: Mapping[str, Any]) -> Iterator[str]:
+def _overview(both: Mapping[str, Any], *, is_now: bool) -> Iterator[str]:
     numbers = ("runnable", "blocked", "running", "unserved")
     rows = [
-        [*(str(row[name]) for name in numbers), age(row["oldest_wait_seconds"]), row["name"]] for row in both["queues"]
+        [
+            *("-" if row[name] is None else str(row[name]) for name in numbers),
+            age(row["oldest_wait_seconds"]),
+            row["name"],
+        ]
+        for row in both["queues"]
     ]
     if not rows:
-        yield "No task waits or runs, and no worker is online."
+        yield "No task waits or runs, and no worker is online." if is_now else "No task waited or ran."
         return
     yield from table(rows, ("RUNNABLE", "BLOCKED", "RUNNING", "UNSERVED", "OLDEST WAIT", "QUEUE"))
     for row in both["queues"]:

@@ -18,6 +18,10 @@ PulpError
 │   ├── AppendOutcomeUnknown    perhaps written: repeat it with the same ids
 │   └── TopicMismatch           the topic is not what was agreed: an operator must look
 │       └── OffsetOutOfRange    the log no longer holds an offset that is needed
+├── HistoryError                the history has no answer about a moment
+│   ├── BeforeHistory           nothing had happened yet
+│   ├── HistoryIncomplete       events that are needed are no longer in the read model
+│   └── TooMuchHistory          too many tasks have changed since
 ├── ReadError                   Postgres
 │   ├── ReadModelUnavailable
 │   └── PositionNotReached      the projection did not reach a position in time
@@ -140,6 +144,22 @@ class OffsetOutOfRange(TopicMismatch):
             " truncated or made anew: nothing was skipped. Restore the log, or begin with a new topic and an empty"
             " database"
         )
+
+
+class HistoryError(PulpError):
+    """The history does not tell what was at the moment that was asked for."""
+
+
+class BeforeHistory(HistoryError):
+    """The moment is before the first event."""
+
+
+class HistoryIncomplete(HistoryError):
+    """Events that the answer needs are gone from the read model, such as those of an archived month."""
+
+
+class TooMuchHistory(HistoryError):
+    """More tasks have changed since than one answer folds."""
 
 
 class ReadError(PulpError):

@@ -113,7 +113,7 @@ create index tasks_by_correlation on tasks (correlation_id) where correlation_id
 create index tasks_purged_by_correlation on tasks (correlation_id)
     where correlation_id is not null and purged_at is not null;
 -- Rows are stored nearly in order of time, so a summary per megabyte finds a span of time and adds no cost to writes.
-create index tasks_by_span on tasks using brin (started_at, finished_at) with (autosummarize = on);
+create index tasks_by_times on tasks using brin (accepted_at, started_at, finished_at) with (autosummarize = on);
 create unique index task_resources_by_time on task_resources (resource, accepted_at, task_id, access);
 -- Finds the exclusive use before another use, however many shared ones are between them.
 create index task_resources_exclusive on task_resources (resource, accepted_at, task_id) where access = 'e';

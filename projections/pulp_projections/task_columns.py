@@ -163,6 +163,7 @@ def sql_lists(columns: Sequence[Column] = COLUMNS) -> Mapping[str, LiteralString
         "changing_definitions": _joined(_definition(column) for column in for_copy(rest)),
         "changing_types": _joined(f"{column.name} {column.type}" for column in rest),
         "changing_assignments": _joined(f"{c.name} = {_value(c)}" for c in rest if c is not _KEY),
+        "task_changed": _joined(f"{_value(c) if c.changes else 't.' + c.name} as {c.name}" for c in columns),
     }
 
 

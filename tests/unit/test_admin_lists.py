@@ -184,3 +184,65 @@ def test_half_a_character_in_an_argument_is_refused(tmp_path: Path, capsys: pyte
 
     assert admin(tmp_path, answer, "submit", "echo", "--argument", 'a:="\\udc80"') == 65
     assert "nothing was sent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("2026-11-24T12:00:00+02:00", "2026-11-24T10:00:00Z"),
+        ("3:1042", "3:1042"),
+        ("0:12, 3:1042", "0:12,3:1042"),
+        ("AAAAAAAAAAAAAAAAAAAAAA.12.0.7", "AAAAAAAAAAAAAAAAAAAAAA.12.0.7"),
+    ],
+)
+def test_a_list_of_the_past_asks_for_its_moment(tmp_path: Path, given: str, asked: str) -> None:
+    found: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found.append(request.url.params["as_of"])
+        is_list = request.url.path.endswith("/tasks/")
+        return httpx.Response(200, json=[] if is_list else {"results": [], "count": 0, "next": None})
+
+    assert admin(tmp_path, answer, "tasks", "list", "--as-of", given) == 0
+    assert admin(tmp_path, answer, "queue", "--as-of", given) == 0
+    assert found == [asked] * 3  # the queue has two lists
+
+
+@pytest.mark.parametrize("command", [["tasks", "list"], ["queue"]])
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (404, 66, "Nothing can be shown as of 3:1042: nothing had happened yet."),
+        (410, 66, "Nothing can be shown as of 3:1042: it was archived."),
+        (504, 75, "The server cannot answer now: it has not come yet\nTry again in a moment."),
+        (422, 65, "ask for fewer"),
+    ],
+)
+def test_a_moment_without_an_answer_has_an_exit_code_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], status: int, code: int, told: str
+) -> None:
+    words = {404: "nothing had happened yet", 410: "it was archived", 504: "it has not come yet", 422: "ask for fewer"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json={"detail": words[status]})
+
+    assert admin(tmp_path, answer, *command, "--as-of", "3:1042") == code
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["tasks", "list", "--as-of", "3:1042,x"], "of each partition an OFFSET is expected"),
+        (["tasks", "list", "--as-of", "soon"], "'soon' is neither a time nor the OFFSET of an event"),
+        (["queue", "--as-of", "5m", "--task-id", ID], "--task-id tells why a task waits now"),
+    ],
+)
+def test_what_is_no_moment_is_refused_before_the_server_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise AssertionError("it was asked")
+
+    assert admin(tmp_path, answer, *arguments) == 64
+    assert told in " ".join(capsys.readouterr().err.split())

@@ -10,7 +10,7 @@ from pulp_events.task import Ignored, Position, Task, evolve
 from pulp_projections.sql import load
 from pulp_projections.stored_tasks import decoder
 from pulp_projections.task_columns import COLUMNS, Column, changing, for_copy, sql_lists
-from pulp_projections.writing.small_batch import row_maker
+from pulp_projections.task_objects import row_maker
 from pulp_projections.writing.task_rows import row_encoder
 
 from tests.support.events import NOON, accepted

@@ -1,42 +1,173 @@
-"""A task as it was: the fold of its events up to a time or a position. Nothing cuts the history, so it is complete."""
+"""Tasks as they were: the fold of their events up to a moment. Nothing cuts the history, so it is complete."""
 
+import re
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
+import msgspec
 from msgspec.structs import replace
-from psycopg import AsyncConnection
+from psycopg import AsyncClientCursor, AsyncConnection
+from psycopg.sql import SQL
 from pulp_events.codec import TYPES, decode, key_of
+from pulp_events.errors import HistoryIncomplete, TooMuchHistory
 from pulp_events.events import Event, Progress
 from pulp_events.task import Ignored, Position, Task, evolve
 
-from pulp_projections.reading.queries import TaskRow, task_row
-from pulp_projections.sql import load
+from pulp_projections.reading.moments import Moment, stop_of, stops_of
+from pulp_projections.reading.queries import TaskReading, TaskRow, rows_of, task_row
+from pulp_projections.sql import load, uuid_array
+from pulp_projections.task_columns import COLUMNS, SQL_LISTS, changing
+from pulp_projections.task_objects import row_maker
 from pulp_projections.times import moment
 
-_SQL: Final = load("pulp_projections.reading", "as_of.sql")
+_BEFORE_PURGE: Final[Mapping[str, LiteralString]] = {
+    "purged_at": "null::timestamptz",
+    "purged_by": "null::text",
+    "updated_at": "t.finished_at",
+    "last_offset": "f.record_offset",
+    "version": "t.version - 1",
+}
+"""What the purge has changed, as it was before: it is the only event that has an effect on a task that has ended."""
+_LISTS: Final[Mapping[str, LiteralString]] = {
+    **SQL_LISTS,
+    "task_before_purge": ",".join(
+        f"{_BEFORE_PURGE.get(each.name, 't.' + each.name)} as {each.name}" for each in COLUMNS
+    ),
+}
+_SQL: Final = load("pulp_projections.reading", "as_of.sql", _LISTS)
+MOST_CHANGED: Final = 20_000
+"""The most tasks that one answer folds: those that had not ended."""
+_FOLDED_AT_ONCE: Final = 500
+"""Other requests have their turn in between."""
+_PARTS: Final[tuple[LiteralString, ...]] = ("unchanged", "unpurged", "folded")
+"""What the tasks of a moment consist of."""
+_WITH: Final = re.compile(r"with (recursive )?")
+_changed: Final = row_maker(changing(COLUMNS))
 
 
 async def task_as_of(connection: AsyncConnection, task_id: UUID, at: datetime | Position) -> TaskRow | None:
     """The task after all events up to a broker time or a position, both included; None if it did not exist yet."""
-    values = {
-        "task_id": task_id,
-        "progress": TYPES[Progress],
-        "at": at if isinstance(at, datetime) else None,
-        "partition": at.partition if isinstance(at, Position) else None,
-        "offset": at.offset if isinstance(at, Position) else None,
-    }
-    cursor = await connection.execute(_SQL["effective_events"], values)
-    task: Task | None = None
-    version = 0
-    for partition, offset, timestamp_ms, value, version in await cursor.fetchall():  # noqa: B007  # of the last one
-        event = decode(key_of(task_id), bytes(value))
-        assert isinstance(event, Event)
-        after = evolve(task, event, Position(partition, offset), timestamp_ms)
-        assert not isinstance(after, Ignored), "an event that had an effect has one each time"
-        task = after
+    stops = {at.partition: at.offset + 1} if isinstance(at, Position) else await stops_of(connection, at)
+    task = (await _fold(connection, [task_id], stops)).get(task_id)
     if task is None:
         return None
-    until = moment(task.updated_at_ms)
-    cursor = await connection.execute(_SQL["children"], {"task_id": task_id, "until": until, **values})
-    return task_row(replace(task, version=version), [row[0] for row in await cursor.fetchall()])
+    # An event says nothing of other partitions: of children in them, those count that its time is not before.
+    before = "t.accepted_at <= %(until)s" if isinstance(at, Position) else "t.accepted_offset < " + stop_of(stops, "t")
+    statement = SQL(_SQL["children"]).format(before=SQL(before))
+    values = {"task_id": task_id, "until": moment(task.updated_at_ms)}
+    cursor = await connection.execute(statement, values)
+    return task_row(task, [row[0] for row in await cursor.fetchall()])
+
+
+class Past:
+    """The tables as they were at a moment, for the statements that read them as they are.
+
+    One instance serves all pages of an answer. Before each transaction's statements `catch_up` folds what has changed
+    since the moment, which costs one look for these tasks, and their events once.
+    """
+
+    def __init__(self, at: Moment) -> None:
+        self.moment = at
+        self._folded: dict[UUID, Task] = {}
+        self._json = "[]"
+        stop = stop_of(at.stops, "t")
+        pieces = {
+            "stop": SQL(stop),
+            "end": SQL(_SQL["end"]),
+            "accepted": SQL("t.accepted_offset < " + stop),
+            "unchanged": SQL("t.last_offset < " + stop),
+        }
+        recorded = SQL("e.record_offset < " + stop_of(at.stops, "e"))
+        self._world = SQL(_SQL["world"]).format(**pieces, recorded=recorded)
+        self._changed_since = SQL(_SQL["changed"]).format(**pieces)
+
+    async def catch_up(self, connection: AsyncConnection) -> None:
+        """Fold what this connection's transaction sees changed; call it in a transaction of one snapshot.
+
+        Raises `TooMuchHistory` and `HistoryIncomplete`.
+        """
+        found = [task_id for task_id in await self._changed(connection) if task_id not in self._folded]
+        if len(self._folded) + len(found) > MOST_CHANGED:
+            raise TooMuchHistory(
+                f"more than {MOST_CHANGED} tasks had not ended then and have changed since, and one answer folds no"
+                " more: choose a moment at which fewer were waiting. One task is shown at any moment"
+            )
+        for start in range(0, len(found), _FOLDED_AT_ONCE):
+            chunk = found[start : start + _FOLDED_AT_ONCE]
+            folded = await _fold(connection, chunk, self.moment.stops)
+            if gone := next((task_id for task_id in chunk if task_id not in folded), None):
+                raise _incomplete(gone)
+            self._folded |= folded
+        if found:
+            self._json = msgspec.json.encode([_changed(task) for task in self._folded.values()]).decode()
+
+    def around(self, statement: LiteralString) -> LiteralString:
+        """The statement on the tables as they were, at that time."""
+        begin = _WITH.match(statement)
+        rest = f" {statement}" if begin is None else f", {statement[begin.end() :]}"
+        whole = f"with recursive {self._world.as_string()}{rest}"
+        return whole.replace("now()", "%(past_now)s::timestamptz")
+
+    async def first(
+        self, connection: AsyncConnection, reading: TaskReading, values: Mapping[str, Any], most: int
+    ) -> list[UUID]:
+        """Tasks among which the first `most` of a reading are.
+
+        Each part has its own first ones, by its own indexes: of all together Postgres would read every task first.
+        """
+        head, _, tail = reading.source.rpartition("tasks t")
+        head = head.removesuffix("left join ") + ("join " if head else "")
+        parts: list[LiteralString] = [
+            f"(select t.task_id from {head}{part} t{tail}{reading.where} order by {reading.order} limit %(past_first)s)"
+            for part in _PARTS
+        ]
+        found = await rows_of(connection, " union all ".join(parts), {**values, "past_first": most}, self)
+        return [row[0] for row in found]
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The parameters that `around` adds."""
+        return {"past_now": self.moment.time, "past_latest": self.moment.latest, "past_folded": self._json}
+
+    def changed_since(self) -> tuple[LiteralString, dict[str, Any]]:
+        """The statement, with its values, that finds the tasks which had not ended then and have changed since."""
+        values = {
+            "past_latest": self.moment.latest,
+            "past_earliest": self.moment.earliest_after,
+            "past_most": MOST_CHANGED + 1,
+        }
+        return self._changed_since.as_string(), values
+
+    async def _changed(self, connection: AsyncConnection) -> list[UUID]:
+        statement, values = self.changed_since()
+        text = AsyncClientCursor(connection).mogrify(statement, values).encode()
+        return [row[0] for row in await (await connection.execute(text, prepare=False)).fetchall()]
+
+
+async def _fold(connection: AsyncConnection, task_ids: Collection[UUID], stops: Mapping[int, int]) -> dict[UUID, Task]:
+    """The tasks after their events before the stops; a task that did not exist is missing."""
+    before = "e.record_offset < " + stop_of(stops, "e")
+    statement = SQL(_SQL["effective_events"]).format(before=SQL(before))
+    values = {"task_ids": uuid_array(task_ids), "progress": TYPES[Progress]}
+    async with connection.cursor(binary=True) as cursor:  # as text an event is twice as long
+        await cursor.execute(statement, values)
+        rows = await cursor.fetchall()
+    folded: dict[UUID, Task] = {}
+    versions: dict[UUID, int] = {}
+    for task_id, partition, offset, timestamp_ms, value, version in rows:
+        event = decode(key_of(task_id), bytes(value))
+        assert isinstance(event, Event)
+        after = evolve(folded.get(task_id), event, Position(partition, offset), timestamp_ms)
+        if isinstance(after, Ignored):  # an event that had an effect has one each time, unless one before it is gone
+            raise _incomplete(task_id)
+        folded[task_id], versions[task_id] = after, version
+    return {task_id: replace(task, version=versions[task_id]) for task_id, task in folded.items()}
+
+
+def _incomplete(task_id: UUID) -> HistoryIncomplete:
+    return HistoryIncomplete(
+        f"the first events of task {task_id} are no longer in the read model, because that part of the history was"
+        " archived: what it was then is not known here"
+    )

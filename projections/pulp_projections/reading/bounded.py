@@ -6,7 +6,7 @@ page's bytes; a task that needs more lacks its large values, and names them.
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Final, LiteralString
+from typing import TYPE_CHECKING, Final, LiteralString
 
 from psycopg import AsyncConnection
 
@@ -21,6 +21,9 @@ from pulp_projections.reading.queries import (
 )
 from pulp_projections.stored_tasks import decoder
 from pulp_projections.task_columns import COLUMNS, selected
+
+if TYPE_CHECKING:
+    from pulp_projections.reading.as_of import Past
 
 PAGE_BYTES: Final = 2 * 1024 * 1024
 """The most bytes, as stored, that the values of `WIDE` columns may have on a page."""
@@ -54,12 +57,19 @@ async def tasks(
     limit: int,
     offset: int = 0,
     wanted: frozenset[str] = EVERYTHING,
+    past: "Past | None" = None,
 ) -> list[TaskRow]:
-    """The tasks for which every condition holds, with the wanted columns of `WIDE`."""
+    """The tasks for which every condition holds, with the wanted columns of `WIDE`; with `past` as they were."""
+    if past is not None:
+        every = reading_of(conditions, order)
+        ids = await past.first(connection, every, parameters_of(conditions), limit + offset)
+        # Of the conditions only their parameters are needed now, which the order may have as well.
+        conditions = [Condition("t.task_id = any (%(past_ids)s)", {**parameters_of(conditions), "past_ids": ids})]
+        order = every.task_order
     reading = behind(reading_of(conditions, order), offset)
     statement: LiteralString = "select " + tasks_sql(reading, limit, wanted)
     values = {**parameters_of(conditions), "limit": limit, "skip": offset}
-    return [row_of(row) for row in await rows_of(connection, statement, values)]
+    return [row_of(row) for row in await rows_of(connection, statement, values, past)]
 
 
 def behind(reading: TaskReading, offset: int) -> TaskReading:

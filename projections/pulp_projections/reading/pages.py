@@ -3,15 +3,26 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, LiteralString, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
 import msgspec
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
 
+from pulp_projections.reading import bounded
 from pulp_projections.reading.bounded import EVERYTHING, behind, row_of, tasks_sql
-from pulp_projections.reading.queries import Condition, TaskReading, TaskRow, parameters_of, reading_of, rows_of
+from pulp_projections.reading.queries import (
+    Condition,
+    TaskReading,
+    TaskRow,
+    parameters_of,
+    reading_of,
+    rows_of,
+)
 from pulp_projections.sql import load
+
+if TYPE_CHECKING:
+    from pulp_projections.reading.as_of import Past
 
 _SQL: Final = load("pulp_projections.reading", "pages.sql")
 EXACT_UP_TO: Final = 10_000
@@ -29,7 +40,7 @@ class Page(NamedTuple):
     total: int
     """How many tasks match, on all pages together."""
     is_estimate: bool
-    """Whether `total` is the planner's estimate: above `EXACT_UP_TO`, and at least what the page shows."""
+    """Whether `total` is an estimate: above `EXACT_UP_TO`, and at least what the page shows."""
     shown: dict[int, int]
     """Partition → next offset."""
 
@@ -55,8 +66,14 @@ class Pages:
         limit: int,
         offset: int,
         wanted: frozenset[str] = EVERYTHING,
+        past: "Past | None" = None,
     ) -> Page:
-        """The page of the tasks for which every condition holds, with the wanted columns of `bounded.WIDE`."""
+        """The page of the tasks for which every condition holds, with the wanted columns of `bounded.WIDE`.
+
+        With `past` it is the page that was shown then.
+        """
+        if past is not None:
+            return await _page_then(connection, past, conditions, order, limit, offset, wanted)
         reading = reading_of(conditions, order)
         parameters = parameters_of(conditions)
         key = (reading, repr(parameters))
@@ -92,6 +109,26 @@ class Pages:
             self._estimates.clear()
         self._estimates[key] = _Estimate(estimate, self._clock_s() + _ESTIMATED_S)
         return estimate
+
+
+async def _page_then(
+    connection: AsyncConnection,
+    past: "Past",
+    conditions: Sequence[Condition],
+    order: LiteralString,
+    limit: int,
+    offset: int,
+    wanted: frozenset[str],
+) -> Page:
+    """A page of tasks as they were; their number was counted by nobody, so it is exact up to `EXACT_UP_TO` alone."""
+    rows = await bounded.tasks(
+        connection, conditions, order=order, limit=limit, offset=offset, wanted=wanted, past=past
+    )
+    reading, values = reading_of(conditions, order), {**parameters_of(conditions), "most": EXACT_UP_TO + 1}
+    count = SQL(_SQL["up_to"]).format(source=SQL(reading.source), where=SQL(reading.where)).as_string()
+    [(total,)] = await rows_of(connection, count, values, past)
+    is_more = total > EXACT_UP_TO
+    return Page(rows, max(total, offset + len(rows) + 1) if is_more else total, is_more, dict(past.moment.stops))
 
 
 def _have_counters(conditions: Sequence[Condition]) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, LiteralString, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,9 @@ from pulp_projections.sql import load
 from pulp_projections.stored_tasks import decoder
 from pulp_projections.task_columns import COLUMNS as TABLE
 from pulp_projections.task_columns import SQL_LISTS
+
+if TYPE_CHECKING:
+    from pulp_projections.reading.as_of import Past
 
 _SQL: Final = load("pulp_projections.reading", "queries.sql", SQL_LISTS)
 SHOWN_PARENT: Final = (
@@ -179,15 +182,19 @@ async def task_ids(
 
 
 async def rows_of(
-    connection: AsyncConnection, statement: LiteralString, values: Mapping[str, Any]
+    connection: AsyncConnection, statement: LiteralString, values: Mapping[str, Any], past: "Past | None" = None
 ) -> list[tuple[Any, ...]]:
-    """Run a statement on tasks with the values written into its text.
+    """Run a statement on tasks with the values written into its text; with `past` on tasks as they were.
 
     A statement that is repeated, such as for a page that is polled, is prepared with a plan for its values. With
     parameters, Postgres would plan it each time, or once for all values, though rare values need another plan than
     frequent ones.
     """
-    cursor = await connection.execute(AsyncClientCursor(connection).mogrify(statement, values).encode())
+    if past is None:
+        cursor = await connection.execute(AsyncClientCursor(connection).mogrify(statement, values).encode())
+    else:  # every moment is another statement, so there is nothing to prepare
+        text = AsyncClientCursor(connection).mogrify(past.around(statement), {**values, **past.values})
+        cursor = await connection.execute(text.encode(), prepare=False)
     return await cursor.fetchall()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -12,8 +12,11 @@ from psycopg.sql import SQL, Composed
 from psycopg.types.json import Json
 from pulp_events.task import State
 
-from pulp_projections.reading.queries import Condition, parameters_of
+from pulp_projections.reading.queries import Condition, parameters_of, rows_of
 from pulp_projections.sql import load
+
+if TYPE_CHECKING:
+    from pulp_projections.reading.as_of import Past
 
 _SQL: Final = load("pulp_projections.reading", "queue.sql")
 _PIECES: Final = {
@@ -127,36 +130,50 @@ async def queues(
     unserved_s: float,
     running_of: RunningOf = lambda _role, _own: None,
     scope: Sequence[Condition] = (),
+    past: "Past | None" = None,
 ) -> list[QueueRow]:
     """Every queue that has tasks or live workers, by name. Reads each waiting task once.
 
-    All functions here count and name tasks in the scope only; what may run is decided by all tasks.
+    All functions here count and name tasks in the scope only; what may run is decided by all tasks. With `past` it is
+    as it was, as far as events tell: tasks that run hold their resources, and workers, limits of users and what nobody
+    could run are not known, so that `unserved` counts nothing of use and slots are 0.
     """
     rooms = {}
-    for name, role, own, running in await _rows(connection, "users", {}, ()):
+    for name, role, own, running in await _rows(connection, "users", {}, (), past):
         most = running_of(role, own)
         if most is not None:
             rooms[f"user:{name}"] = max(0, most - running)
     values = {"unserved_s": unserved_s, "rooms": Json(rooms)}
-    return [QueueRow(*row) for row in await _rows(connection, "queues", values, scope)]
+    return [QueueRow(*row) for row in await _rows(connection, "queues", values, scope, past)]
 
 
 async def busiest(
-    connection: AsyncConnection, *, limit: int, offset: int = 0, scope: Sequence[Condition] = ()
+    connection: AsyncConnection,
+    *,
+    limit: int,
+    offset: int = 0,
+    scope: Sequence[Condition] = (),
+    past: "Past | None" = None,
 ) -> ResourcePage:
     """The resources for which most tasks wait first. Reads each waiting task once."""
-    found = await _rows(connection, "busiest", {"limit": limit, "skip": offset}, scope)
+    found = await _rows(connection, "busiest", {"limit": limit, "skip": offset}, scope, past)
     rows = [ResourceRow(row[0], row[1], row[2], _holders(row[3]), row[4]) for row in found]
     return ResourcePage(rows, found[0][-1] if found else offset)
 
 
 async def line_of(
-    connection: AsyncConnection, resource: str, *, limit: int, unserved_s: float, scope: Sequence[Condition] = ()
+    connection: AsyncConnection,
+    resource: str,
+    *,
+    limit: int,
+    unserved_s: float,
+    scope: Sequence[Condition] = (),
+    past: "Past | None" = None,
 ) -> Line:
     """Who holds and waits for a resource (TYPE:ID). Reads each waiting task once."""
-    [(text, is_held_by_others)] = await _rows(connection, "held_by", {"resource": resource}, scope)
+    [(text, is_held_by_others)] = await _rows(connection, "held_by", {"resource": resource}, scope, past)
     values = {"resource": resource, "limit": limit, "unserved_s": unserved_s}
-    found = await _rows(connection, "in_line", values, scope)
+    found = await _rows(connection, "in_line", values, scope, past)
     held_by = _holders(text)
     total, others_wait = found[0][-2:] if found else (0, False)
     has_others = bool(found or held_by) and (is_held_by_others or others_wait)
@@ -179,10 +196,17 @@ def _holders(text: str) -> tuple[Holder, ...]:
 
 
 async def _rows(
-    connection: AsyncConnection, name: str, values: Mapping[str, Any], scope: Sequence[Condition]
+    connection: AsyncConnection,
+    name: str,
+    values: Mapping[str, Any],
+    scope: Sequence[Condition],
+    past: "Past | None" = None,
 ) -> list[tuple[Any, ...]]:
     statement = SQL(_SQL[name]).format(**_PIECES, **(_scoped(scope) if scope else _UNSCOPED))
-    cursor = await connection.execute(statement, {**values, **parameters_of(scope)})
+    values = {**values, **parameters_of(scope)}
+    if past is not None:
+        return await rows_of(connection, statement.as_string(), values, past)
+    cursor = await connection.execute(statement, values)
     return await cursor.fetchall()
 
 

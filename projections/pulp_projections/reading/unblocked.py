@@ -5,13 +5,17 @@ It is worked out from the rows of the tasks that were before it, so it is the sa
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, LiteralString
+from typing import TYPE_CHECKING, Final, LiteralString
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.sql import SQL
 
+from pulp_projections.reading.queries import rows_of
 from pulp_projections.sql import load
+
+if TYPE_CHECKING:
+    from pulp_projections.reading.as_of import Past
 
 
 def _expression() -> LiteralString:
@@ -46,13 +50,18 @@ _MOST_EXAMINED: Final = 500
 
 
 async def unblocked_at(
-    connection: AsyncConnection, task_ids: Iterable[UUID], *, unserved_s: float
+    connection: AsyncConnection, task_ids: Iterable[UUID], *, unserved_s: float, past: "Past | None" = None
 ) -> dict[UUID, datetime | None]:
     """When each task became runnable; None while something stops it, or if something did until it ended.
 
+    With `past`: by what had happened then.
+
     `unserved_s` has to equal the setting of the processors.
     """
-    cursor = await connection.execute(_TIMES, {"task_ids": list(task_ids), "unserved_s": unserved_s})
+    values = {"task_ids": list(task_ids), "unserved_s": unserved_s}
+    if past is not None:
+        return dict(await rows_of(connection, _TIMES.decode(), values, past))
+    cursor = await connection.execute(_TIMES, values)
     return dict(await cursor.fetchall())
 
 

@@ -1,8 +1,7 @@
 """A small batch in one statement: with few records the round trips of a transaction cost more than its rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -12,8 +11,8 @@ from pulp_events.task import Task
 
 from pulp_projections.daily import fold as daily
 from pulp_projections.sql import load
-from pulp_projections.task_columns import COLUMNS, SQL_LISTS, Column, changing, compiled
-from pulp_projections.times import clamped_ms, moment
+from pulp_projections.task_columns import COLUMNS, SQL_LISTS, changing
+from pulp_projections.task_objects import row_maker, time_text
 from pulp_projections.writing.batch_fold import BatchFold, worker_notices
 from pulp_projections.writing.fold import Changes, HistoryRow, Kind
 from pulp_projections.writing.target import GUARDS, Place
@@ -67,38 +66,19 @@ def _history(row: HistoryRow) -> dict[str, Any]:
         "event_id": row.event.id,
         "type": row.type,
         "event_time": row.event.time.astimezone(UTC),
-        "broker_time": _time(row.record.timestamp_ms),
+        "broker_time": time_text(row.record.timestamp_ms),
         "actor": row.event.actor,
         "effect": row.effect,
         "event": "\\x" + (row.record.value or b"").hex(),
     }
 
 
-def row_maker(columns: Sequence[Column]) -> Callable[[Task], dict[str, Any]]:
-    """The function that turns a task into an object with the columns' values by name, for `json_to_recordset`."""
-    conversions = {
-        column.name: _time if column.type == "timestamptz" else column.derive
-        for column in columns
-        if column.type == "timestamptz" or column.derive
-    }
-    values = [
-        f"'{column.name}': " + (f"{column.name}(" if column.name in conversions else "(") + f"task.{column.source})"
-        for column in columns
-    ]
-    return compiled("task", f"{{{', '.join(values)}}}", conversions)
-
-
 def _use(task: Task, use: Use) -> dict[str, Any]:
-    return {**use._asdict(), "accepted_at": _time(task.accepted_at_ms), "task_id": task.task_id}
+    return {**use._asdict(), "accepted_at": time_text(task.accepted_at_ms), "task_id": task.task_id}
 
 
 def _count(kind: Kind, change: int) -> dict[str, Any]:
     return {"state": kind.state, "operation": kind.operation, "tasks": change}
-
-
-@lru_cache(maxsize=64)
-def _time(timestamp_ms: int | None) -> str | None:
-    return None if timestamp_ms is None else moment(clamped_ms(timestamp_ms)).isoformat()
 
 
 _created: Final = row_maker(COLUMNS)

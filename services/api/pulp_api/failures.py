@@ -12,7 +12,9 @@ from pulp_events.audit import What
 from pulp_events.errors import (
     AppendOutcomeUnknown,
     BadInput,
+    BeforeHistory,
     EventTooLarge,
+    HistoryIncomplete,
     LogError,
     PositionNotReached,
     PulpError,
@@ -23,6 +25,7 @@ from pulp_events.errors import (
     TaskNotFound,
     TaskNotPurgeable,
     TaskUnfinished,
+    TooMuchHistory,
     TopicMismatch,
 )
 from pulp_projections.away import AWAY
@@ -96,6 +99,9 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (TaskNotCancellable, 409),
     (TaskUnfinished, 409),
     (TaskNotPurgeable, 409),
+    (BeforeHistory, 404),
+    (HistoryIncomplete, 410),
+    (TooMuchHistory, 422),
     (PositionNotReached, 504),
     (TopicMismatch, 410),
     (NotServed, 501),

@@ -24,7 +24,7 @@ from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.explaining import ExplanationResponse
 from pulp_api.v3.filters import TASK_FILTERS
-from pulp_api.v3.parameters import FLAG, LIST, NUMBER, POSITION, TIME_OR_POSITION, QueryParameter, controls
+from pulp_api.v3.parameters import FLAG, LIST, MOMENT, NUMBER, POSITION, TIME_OR_POSITION, QueryParameter, controls
 from pulp_api.v3.routes import HistoryEntryResponse, ProfileArtifactsResponse
 from pulp_api.v3.system import EMULATED
 from pulp_api.v3.tasks import SingleTaskResponse, TaskResponse
@@ -146,7 +146,12 @@ def _paths() -> dict[str, Any]:
     read = [*controls("fields exclude_fields minimal"), _AS_OF, QueryParameter("purged", FLAG), *long_poll.PARAMETERS]
     return {
         f"{ROOT}/tasks/": {
-            "get": call("tasks_list", query=TASK_FILTERS.parameters, schema=_TASK_PAGE, codes=(200, 400, 504)),
+            "get": call(
+                "tasks_list",
+                query=[*TASK_FILTERS.parameters, QueryParameter("as_of", MOMENT)],
+                schema=_TASK_PAGE,
+                codes=(200, 400, 404, 410, 422, 504),
+            ),
             "post": call("tasks_create", body=_SUBMIT, schema=_ACCEPTED, codes=(202, 400, 403, 413, 422)),
         },
         "{task_href}": {

@@ -9,6 +9,7 @@ from typing import Any, Final, LiteralString, TypeGuard
 import msgspec
 from pulp_events.errors import BadInput
 from pulp_events.plain_words import REFUSALS, not_json
+from pulp_projections.reading.as_of import Past
 from pulp_projections.reading.queries import Condition
 
 from pulp_api.errors import BadProperty
@@ -41,6 +42,8 @@ class Search:
     """The conditions have regular expressions, which may take long."""
     is_group: bool = False
     """Each report is shown with the address of its group."""
+    past: Past | None = None
+    """The tasks as they were, in place of those of now."""
 
     @property
     def is_by_time(self) -> bool:

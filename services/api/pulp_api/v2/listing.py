@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from psycopg import AsyncConnection
 from pulp_events.errors import BadInput
@@ -17,12 +17,14 @@ from pulp_projections.reading import bounded, queries
 from pulp_projections.reading.queries import PURGED, SHOWN, Condition, TaskRow
 from pulp_projections.times import moment
 
+from pulp_api.as_of import past, snapshot
 from pulp_api.authenticated_call import AuthenticatedCall
 from pulp_api.freshness import check_shown
 from pulp_api.respond import json, lag_header, positions_header
 from pulp_api.service import Service
 from pulp_api.v2.criteria import Search, columns_of
 from pulp_api.v2.reasons import waits_of
+from pulp_api.v2.recent import recent_then
 from pulp_api.v2.report import NOTHING, report
 
 CHUNK_SIZE = 250
@@ -60,6 +62,27 @@ async def listed(call: AuthenticatedCall, search: Search) -> Response:
         return json(first, headers=headers)
     rest = _by_time(call, search, rows) if is_by_time else _by_id(call, search, ids)
     return StreamingResponse(_array(first, rest), media_type="application/json", headers=headers)
+
+
+async def listed_then(call: AuthenticatedCall, request: Request, search: Search, as_of: str) -> Response:
+    """The reports of the tasks that a search would have found at a moment, without what they waited for.
+
+    Raises what `as_of.past` raises.
+    """
+    await call.at_least_positions()
+    also = call.scope if PURGED in search.conditions else [SHOWN, *call.scope]
+    async with past(call.service, request, as_of) as (connection, then):
+        if not search.conditions:
+            also = [*also, recent_then(then.moment.time, call.service.listed_s)]
+        search = replace(search, conditions=[*search.conditions, *also], past=then)
+        rows = await _first(connection, search)
+        first = await _reports(connection, call, search, rows)
+    headers = positions_header(then.moment.stops)
+    if len(rows) < CHUNK_SIZE:
+        return json(first, headers=headers)
+    return StreamingResponse(
+        _array(first, _by_time(call, search, rows)), media_type="application/json", headers=headers
+    )
 
 
 @asynccontextmanager
@@ -110,7 +133,9 @@ async def _by_id(call: AuthenticatedCall, search: Search, ids: Sequence[UUID]) -
 async def _chunk(
     call: AuthenticatedCall, search: Search, read: Callable[[AsyncConnection], Awaitable[list[TaskRow]]]
 ) -> tuple[list[TaskRow], list[Any]]:
-    async with call.service.connection() as connection:
+    async with call.service.connection() if search.past is None else snapshot(call.service) as connection:
+        if search.past is not None:
+            await search.past.catch_up(connection)
         rows = await read(connection)
         return rows, await _reports(connection, call, search, rows)
 
@@ -118,7 +143,13 @@ async def _chunk(
 async def _first(connection: AsyncConnection, search: Search) -> list[TaskRow]:
     limit = CHUNK_SIZE if search.limit is None else min(CHUNK_SIZE, search.limit)
     return await bounded.tasks(
-        connection, search.conditions, order=search.order, limit=limit, offset=search.skip, wanted=columns_of(search)
+        connection,
+        search.conditions,
+        order=search.order,
+        limit=limit,
+        offset=search.skip,
+        wanted=columns_of(search),
+        past=search.past,
     )
 
 
@@ -148,5 +179,5 @@ async def _sorted(connection: AsyncConnection, search: Search) -> list[UUID]:
 async def _reports(
     connection: AsyncConnection, call: AuthenticatedCall, search: Search, rows: Sequence[TaskRow]
 ) -> list[dict[str, Any]]:
-    waits = await waits_of(connection, call, rows) if search.has_waits else {}
+    waits = await waits_of(connection, call, rows) if search.has_waits and search.past is None else {}
     return [search.pick(report(row, waits.get(row.task_id, NOTHING))) for row in rows]

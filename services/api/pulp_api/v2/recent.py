@@ -8,6 +8,12 @@ from pulp_projections.reading.queries import Condition
 from pulp_api.authenticated_call import AuthenticatedCall
 
 
+def recent_then(now: datetime, listed_s: float) -> Condition:
+    """The tasks that had not ended then, or not long before."""
+    ended_since = now - timedelta(seconds=listed_s)
+    return Condition("(not is_final(t.state) or t.finished_at >= %(ended_since)s)", {"ended_since": ended_since})
+
+
 async def recent(call: AuthenticatedCall) -> list[Condition]:
     """The tasks that have not ended, or not long ago."""
     ended_since = datetime.now(UTC) - timedelta(seconds=call.service.listed_s)

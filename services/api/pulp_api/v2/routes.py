@@ -15,30 +15,34 @@ from pulp_api.v2.criteria import Search, search_of
 from pulp_api.v2.dialect import ROOT
 from pulp_api.v2.fields import uuid_of
 from pulp_api.v2.filters import CRITERIA, FILTERS, CriteriaInUrl, no_others
-from pulp_api.v2.listing import listed
+from pulp_api.v2.listing import listed, listed_then
 from pulp_api.v2.reasons import waits_of
 from pulp_api.v2.recent import recent
 from pulp_api.v2.report import accepted, report
 from pulp_api.v2.words import in_states, with_tags
 
 router = APIRouter(prefix=ROOT)
-_LISTED_BY: Final = no_others("tag", "id", "state", "limit", "skip", *FILTERS.names)
+_LISTED_BY: Final = no_others("tag", "id", "state", "limit", "skip", "as_of", *FILTERS.names)
 _SEARCHED_BY: Final = no_others(*CRITERIA)
 
 
 @router.get("/tasks/", dependencies=[_LISTED_BY])
 async def list_tasks(
     call: Authenticated,
+    request: Request,
     values: Annotated[Mapping[str, Any], Depends(FILTERS)],
     tag: Annotated[list[str] | None, Query()] = None,
     id: Annotated[list[str] | None, Query()] = None,  # Pulp's name
     state: Annotated[list[str] | None, Query()] = None,
     limit: Annotated[int | None, Query(ge=1)] = None,
     skip: Annotated[int, Query(ge=0)] = 0,
+    as_of: str | None = None,
 ) -> Response:
     """Tasks in order of submission; `tag`: all must match; `id`, `state` and the others: any.
 
-    Without any of them, those that have not ended, and those that ended within PULP_API_LISTED_S.
+    Without any of them, those that have not ended, and those that ended within PULP_API_LISTED_S. With `as_of` (a time,
+    an event as PARTITION:OFFSET, the Pulp-Position of an answer, or a cursor) as they were then, by rights of now; what
+    they waited for is left out.
     """
     await call.quotas.search(call.asking)
     conditions = [*FILTERS.conditions(values), *with_tags(tag or [])]
@@ -47,6 +51,8 @@ async def list_tasks(
         conditions.append(Condition("t.task_id = any (%(ids)s)", {"ids": ids}))
     if state:
         conditions.append(in_states(state))
+    if as_of is not None:
+        return await listed_then(call, request, Search(conditions, limit=limit, skip=skip), as_of)
     if not conditions:
         conditions = await recent(call)
     return await listed(call, Search(conditions, limit=limit, skip=skip))

@@ -156,7 +156,7 @@ def _explained(
     }
 
 
-def holder(found: Holder) -> HolderResponse:
+def holder(found: Holder, now: datetime | None = None) -> HolderResponse:
     """One that holds a resource, in JSON."""
     return {
         "task": href_of(found.task_id),
@@ -164,13 +164,13 @@ def holder(found: Holder) -> HolderResponse:
         "worker_name": found.worker,
         "access": access_word(found.is_exclusive),
         "since": instant(found.since),
-        "seconds": seconds_since(found.since),
+        "seconds": seconds_since(found.since, now),
     }
 
 
-def seconds_since(time: datetime) -> float:
+def seconds_since(time: datetime, now: datetime | None = None) -> float:
     """How long ago it was, to the millisecond; never below zero, whatever the clocks say."""
-    return round(max(0.0, (datetime.now(UTC) - time).total_seconds()), 3)
+    return round(max(0.0, ((now or datetime.now(UTC)) - time).total_seconds()), 3)
 
 
 def access_word(is_exclusive: bool) -> Access:

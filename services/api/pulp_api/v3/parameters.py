@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from starlette.datastructures import QueryParams
+
 Schema = Mapping[str, Any]
 
 TEXT: Final[Schema] = {"type": "string"}
@@ -15,6 +17,10 @@ POSITION: Final[Schema] = {"type": "string", "pattern": "^[0-9]{1,9}:[0-9]{1,18}
 TIME_OR_POSITION: Final[Schema] = {
     "type": "string",
     "anyOf": [{"format": "date-time"}, {"pattern": POSITION["pattern"]}],
+}
+MOMENT: Final[Schema] = {
+    **TEXT,
+    "description": "A time with its zone, PARTITION:OFFSET, the Pulp-Position of an answer, or a cursor.",
 }
 MOST_DIGITS: Final = 18
 WHOLE: Final[Schema] = {**NUMBER, "minimum": 1 - 10**MOST_DIGITS, "maximum": 10**MOST_DIGITS - 1}
@@ -74,6 +80,11 @@ def controls(names: str) -> list[QueryParameter]:
 def flag_of(text: str) -> bool | None:
     """The value of a flag; None for a text that is none, which Pulp 3 ignores."""
     return {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
+
+
+def without(query: QueryParams, name: str) -> QueryParams:
+    """The parameters of a request but those of this name."""
+    return QueryParams([(key, value) for key, value in query.multi_items() if key != name])
 
 
 def items_of(texts: Iterable[str]) -> list[str]:

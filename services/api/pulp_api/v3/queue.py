@@ -1,13 +1,16 @@
 """What waits, by queue and by resource."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, TypedDict
 
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 from pulp_projections.reading.queue import InLine, QueueRow, ResourceRow, busiest, line_of, queues
 
-from pulp_api.authenticated_call import Authenticated
-from pulp_api.respond import instant, json
+from pulp_api.as_of import past
+from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
+from pulp_api.respond import instant, json, positions_header
 from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.explaining import Access, Holders, Others, access_word, holder, seconds_since
@@ -36,11 +39,16 @@ class QueueResponse(TypedDict):
         int,
         Meta(description="Runnable and running ones: how many slots could be in use, which an autoscaler should read."),
     ]
-    unserved: Annotated[int, Meta(description="Waiting tasks, runnable or blocked, that no live worker can run.")]
+    unserved: Annotated[
+        int | None,
+        Meta(description="Waiting tasks, runnable or blocked, that no live worker can run. Null with `as_of`."),
+    ]
     oldest_wait_seconds: _OldestWait
-    workers: Annotated[int, Meta(description="Live workers that serve it and do not drain.")]
-    slots: int
-    free_slots: Annotated[int | None, Meta(description="Null for a user who may not see all tasks.")]
+    workers: Annotated[
+        int | None, Meta(description="Live workers that serve it and do not drain. Null with `as_of`: not recorded.")
+    ]
+    slots: Annotated[int | None, Meta(description="Null with `as_of`.")]
+    free_slots: Annotated[int | None, Meta(description="Null for a user who may not see all tasks, and with `as_of`.")]
 
 
 class ResourceResponse(TypedDict):
@@ -83,14 +91,24 @@ class LineResponse(TypedDict):
 
 
 @router.get("/queues/")
-async def list_queues(call: Authenticated, name: str | None = None) -> Response:
+async def list_queues(
+    call: Authenticated, request: Request, name: str | None = None, as_of: str | None = None
+) -> Response:
     """All queues that have tasks or workers, by name: how many tasks are runnable, blocked and running.
 
     With `name` only this one, which may have neither. Where only own tasks are visible, viewers and submitters are told
     of these, and of workers and slots; `free_slots` is null, since it would tell how many others run.
+
+    With `as_of` as they were then, as far as events tell: a task that ran held its resources, and one that was assigned
+    and had not started counts as waiting; workers, slots and limits of users are not recorded.
     """
     await call.quotas.search(call.asking)
     await call.at_least_positions()
+    if as_of is not None:
+        async with past(call.service, request, as_of) as (connection, then):
+            found = await queues(connection, unserved_s=call.service.unserved_s, scope=call.scope, past=then)
+        headers = positions_header(then.moment.stops)
+        return _queues(call, found, name, headers, then.moment.time)
     async with call.service.connection() as connection:
         found = await queues(
             connection,
@@ -98,19 +116,23 @@ async def list_queues(call: Authenticated, name: str | None = None) -> Response:
             running_of=call.quotas.running_of,
             scope=call.scope,
         )
-    if name is not None:
-        empty = QueueRow(name, 0, 0, 0, 0, None, 0, 0, 0)
-        found = [next((row for row in found if row.name == name), empty)]
-    rows = [_queue(row, sees_all=not call.scope) for row in found]
-    return json({"count": len(rows), "next": None, "previous": None, "results": rows})
+    return _queues(call, found, name, {})
 
 
 @router.get("/resources/")
 async def list_resources(call: Authenticated, request: Request) -> Response:
-    """A page of the resources that tasks wait for or hold: first those for which most tasks wait."""
+    """A page of the resources that tasks wait for or hold: first those for which most tasks wait.
+
+    With `as_of` as it was then; a task that ran held its resources.
+    """
     await call.quotas.search(call.asking)
     await call.at_least_positions()
     limit, offset = limit_and_offset(request)
+    if (as_of := request.query_params.get("as_of")) is not None:
+        async with past(call.service, request, as_of) as (connection, then):
+            page = await busiest(connection, limit=limit, offset=offset, scope=call.scope, past=then)
+        rows = [_resource(row, then.moment.time) for row in page.rows]
+        return json(page_of(request, page.total, rows), headers=positions_header(then.moment.stops))
     async with call.service.connection() as connection:
         page = await busiest(connection, limit=limit, offset=offset, scope=call.scope)
     return json(page_of(request, page.total, [_resource(row) for row in page.rows]))
@@ -118,23 +140,48 @@ async def list_resources(call: Authenticated, request: Request) -> Response:
 
 @router.get("/resources/line/")
 async def read_line(call: Authenticated, request: Request, resource: str) -> Response:
-    """Who holds a resource (`resource=TYPE:ID`), and who waits for it, in order; at most `limit` of them."""
+    """Who holds a resource (`resource=TYPE:ID`), and who waits for it, in order; at most `limit` of them.
+
+    With `as_of` as it was then; a task that ran held its resources.
+    """
     await call.quotas.search(call.asking)
     await call.at_least_positions()
     limit, _ = limit_and_offset(request)
-    async with call.service.connection() as connection:
-        found = await line_of(connection, resource, limit=limit, unserved_s=call.service.unserved_s, scope=call.scope)
+    unserved_s, now = call.service.unserved_s, None
+    headers: dict[str, str] = {}
+    if (as_of := request.query_params.get("as_of")) is not None:
+        async with past(call.service, request, as_of) as (connection, then):
+            found = await line_of(connection, resource, limit=limit, unserved_s=unserved_s, scope=call.scope, past=then)
+        headers, now = positions_header(then.moment.stops), then.moment.time
+    else:
+        async with call.service.connection() as connection:
+            found = await line_of(connection, resource, limit=limit, unserved_s=unserved_s, scope=call.scope)
     line: LineResponse = {
         "resource": resource,
-        "held_by": [holder(each) for each in found.held_by],
+        "held_by": [holder(each, now) for each in found.held_by],
         "others": found.has_others,
         "waiting": found.waiting,
-        "tasks": [_in_line(place, each) for place, each in enumerate(found.tasks, 1)],
+        "tasks": [_in_line(place, each, now) for place, each in enumerate(found.tasks, 1)],
     }
-    return json(line)
+    return json(line, headers=headers)
 
 
-def _queue(row: QueueRow, *, sees_all: bool) -> QueueResponse:
+def _queues(
+    call: AuthenticatedCall,
+    found: list[QueueRow],
+    name: str | None,
+    headers: Mapping[str, str],
+    then: datetime | None = None,
+) -> Response:
+    if name is not None:
+        empty = QueueRow(name, 0, 0, 0, 0, None, 0, 0, 0)
+        found = [next((row for row in found if row.name == name), empty)]
+    rows = [_queue(row, then, sees_all=not call.scope) for row in found]
+    return json({"count": len(rows), "next": None, "previous": None, "results": rows}, headers=headers)
+
+
+def _queue(row: QueueRow, then: datetime | None, *, sees_all: bool) -> QueueResponse:
+    is_now = then is None
     return {
         "name": row.name,
         "waiting": row.runnable + row.blocked,
@@ -142,25 +189,25 @@ def _queue(row: QueueRow, *, sees_all: bool) -> QueueResponse:
         "blocked": row.blocked,
         "running": row.running,
         "wanted_slots": row.runnable + row.running,
-        "unserved": row.unserved,
-        "oldest_wait_seconds": None if row.oldest_at is None else seconds_since(row.oldest_at),
-        "workers": row.workers,
-        "slots": row.slots,
-        "free_slots": row.free_slots if sees_all else None,
+        "unserved": row.unserved if is_now else None,
+        "oldest_wait_seconds": None if row.oldest_at is None else seconds_since(row.oldest_at, then),
+        "workers": row.workers if is_now else None,
+        "slots": row.slots if is_now else None,
+        "free_slots": row.free_slots if is_now and sees_all else None,
     }
 
 
-def _resource(row: ResourceRow) -> ResourceResponse:
+def _resource(row: ResourceRow, now: datetime | None = None) -> ResourceResponse:
     return {
         "resource": row.resource,
         "waiting": row.waiting,
-        "oldest_wait_seconds": None if row.oldest_at is None else seconds_since(row.oldest_at),
-        "held_by": [holder(each) for each in row.held_by],
+        "oldest_wait_seconds": None if row.oldest_at is None else seconds_since(row.oldest_at, now),
+        "held_by": [holder(each, now) for each in row.held_by],
         "others": row.has_others,
     }
 
 
-def _in_line(place: int, row: InLine) -> InLineResponse:
+def _in_line(place: int, row: InLine, now: datetime | None) -> InLineResponse:
     return {
         "place": place,
         "task": href_of(row.task_id),
@@ -168,6 +215,6 @@ def _in_line(place: int, row: InLine) -> InLineResponse:
         "queue": row.queue,
         "access": access_word(row.is_exclusive),
         "pulp_created": instant(row.accepted_at),
-        "wait_seconds": seconds_since(row.accepted_at),
+        "wait_seconds": seconds_since(row.accepted_at, now),
         "passed_over": row.is_passed_over,
     }

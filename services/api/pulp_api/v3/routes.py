@@ -1,5 +1,6 @@
 """Tasks in the v3 dialect, with what Pulp 3 lacks: submission, history, progress."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, TypedDict
@@ -10,9 +11,11 @@ from msgspec import Meta, Raw
 from pulp_events.errors import TaskAlreadyFinal, TaskNotCancellable
 from pulp_events.task import Position, State
 from pulp_projections.reading import queries
+from pulp_projections.reading.pages import Page
 from pulp_projections.reading.queue import before
 from pulp_projections.times import moment
 
+from pulp_api.as_of import past
 from pulp_api.authenticated_call import Authenticated
 from pulp_api.canceller import Cancelled
 from pulp_api.dialect import NOT_CANCELLABLE
@@ -38,7 +41,7 @@ from pulp_api.v3.explaining import explain
 from pulp_api.v3.filters import TASK_FILTERS, order_of
 from pulp_api.v3.long_poll import wait_as_asked
 from pulp_api.v3.paging import DEFAULT_LIMIT, MAX_LIMIT, limit_and_offset, page_of
-from pulp_api.v3.parameters import flag_of
+from pulp_api.v3.parameters import flag_of, without
 from pulp_api.v3.picking import picker
 from pulp_api.v3.tasks import MINIMAL, SingleTaskResponse, columns_of, href_of, id_of, shape, shape_alone
 from pulp_api.v3.waiting import why
@@ -70,10 +73,12 @@ class ProfileArtifactsResponse(TypedDict):
 async def list_tasks(call: Authenticated, request: Request) -> Response:
     """A page of tasks; filters, `q`, `ordering`, `limit`, `offset`, `fields`, `minimal` and the others as in Pulp 3.
 
-    Reads only the columns that the wanted fields are made of.
+    With `as_of` (a time, an event as PARTITION:OFFSET, the Pulp-Position of an answer, or a cursor) the page as it was
+    then, by rights of now. Reads only the columns that the wanted fields are made of.
     """
-    query = request.query_params
-    if query.get("q", "").strip():
+    as_of = request.query_params.get("as_of")
+    query = request.query_params if as_of is None else without(request.query_params, "as_of")
+    if as_of is not None or query.get("q", "").strip():
         await call.quotas.search(call.asking)
     conditions, order = asked(query, TASK_FILTERS, order_of)
     if flag_of(query.get("purged", "")) is None:
@@ -84,16 +89,20 @@ async def list_tasks(call: Authenticated, request: Request) -> Response:
     least = await call.at_least_positions()
     picked = picker(request, MINIMAL)
     wanted = columns_of(picked)
+    if as_of is not None:
+        async with past(call.service, request, as_of) as (connection, then):
+            page = await call.service.pages.read(
+                connection, conditions, order=order, limit=limit, offset=offset, wanted=wanted, past=then
+            )
+            times = await unblocked.times_then(call.service, connection, then, page.rows)
+        return _page(request, page, picked, times)
     async with call.service.connection() as connection:
         page = await call.service.pages.read(
             connection, conditions, order=order, limit=limit, offset=offset, wanted=wanted
         )
     check_shown(page.shown, least)
     times = await unblocked.times_of(call.service, page.rows) if picked({"unblocked_at": None}) and page.rows else {}
-    return json(
-        page_of(request, page.total, [picked(shape(row, times.get(row.task_id))) for row in page.rows]),
-        headers={**positions_header(page.shown), **count_header(is_estimate=page.is_estimate)},
-    )
+    return _page(request, page, picked, times)
 
 
 @router.post("/tasks/")
@@ -210,6 +219,18 @@ async def read_history(
     results = [_history_entry(entry) for entry in found.entries]
     page = {"count": found.count, "next": following, "previous": None, "results": results}
     return json(page, headers=lag_header(found.lag))
+
+
+def _page(
+    request: Request,
+    page: Page,
+    picked: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    times: Mapping[UUID, datetime | None],
+) -> Response:
+    return json(
+        page_of(request, page.total, [picked(shape(row, times.get(row.task_id))) for row in page.rows]),
+        headers={**positions_header(page.shown), **count_header(is_estimate=page.is_estimate)},
+    )
 
 
 async def _alone(call: Authenticated, found: FoundTask | Cancelled) -> SingleTaskResponse:

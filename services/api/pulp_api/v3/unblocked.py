@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Final, LiteralString
 from uuid import UUID
 
+from psycopg import AsyncConnection
+from pulp_projections.reading.as_of import Past
 from pulp_projections.reading.queries import Condition, TaskRow
 from pulp_projections.reading.unblocked import UNBLOCKED_AT, unblocked_at
 
@@ -44,6 +46,16 @@ async def times_of(service: Service, tasks: Iterable[TaskRow]) -> Mapping[UUID, 
     """The time of each task, as it is now."""
     async with service.connection() as connection:
         return await unblocked_at(connection, [task.task_id for task in tasks], unserved_s=service.unserved_s)
+
+
+async def times_then(
+    service: Service, connection: AsyncConnection, past: Past, tasks: Sequence[TaskRow]
+) -> Mapping[UUID, datetime | None]:
+    """The time of each task, as it was."""
+    if not tasks:
+        return {}
+    ids = [task.task_id for task in tasks]
+    return await unblocked_at(connection, ids, unserved_s=service.unserved_s, past=past)
 
 
 async def time_of(service: Service, task: TaskRow, *, as_of: datetime | None = None) -> datetime | None:

@@ -1,0 +1,94 @@
+"""The moment that a list is asked for with `as_of`, and the tables as they were then."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from fastapi import Request
+from psycopg import AsyncConnection
+from pulp_events.cursor import Cursor
+from pulp_events.errors import BadInput, PositionNotReached
+from pulp_events.task import Position
+from pulp_projections.reading.as_of import Past
+from pulp_projections.reading.moments import Asked, moment_of
+from pulp_projections.reading.queries import positions
+
+from pulp_api.service import Service
+from pulp_api.times import time_of
+
+_END: Final = 2**63
+_EXPECTED: Final = (
+    "a time with its zone, such as 2026-11-24T12:00:00Z, an event as PARTITION:OFFSET, the Pulp-Position of an answer"
+    " (PARTITION:OFFSET,PARTITION:OFFSET...) or a cursor is expected"
+)
+
+
+def moment_asked(text: str, partitions: int, topic_id: str) -> Asked:
+    """What `as_of` asks for. Raises `BadInput`, and `TopicMismatch` for a cursor of another topic."""
+    with contextlib.suppress(BadInput):
+        cursor = Cursor.parse(text)
+        cursor.check(topic_id, dict.fromkeys(range(partitions), _END))
+        return cursor.positions
+    time = time_of(text)
+    if time is not None and time.tzinfo is not None:
+        return time
+    try:
+        events = [Position.parse(part.strip()) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(f"as_of={text}: {_EXPECTED}") from None
+    if unknown := [each for each in events if each.partition >= partitions]:
+        raise BadInput(f"as_of={text}: there is no partition {unknown[0].partition}, they are 0 to {partitions - 1}")
+    if len(events) == 1:
+        return events[0]
+    stops: dict[int, int] = {}
+    for partition, offset in events:
+        stops[partition] = max(offset + 1, stops.get(partition, 0))
+    return stops
+
+
+@asynccontextmanager
+async def past(service: Service, request: Request, text: str) -> AsyncIterator[tuple[AsyncConnection, Past]]:
+    """A connection in a transaction of one snapshot, and the tables as they were at the moment in the text.
+
+    It waits for a position that is not projected yet as long as `Pulp-Min-Position` does, and raises
+    `PositionNotReached` then, as for a time that has not come. Raises `BadInput` and `HistoryError`.
+    """
+    asked = moment_asked(text, service.partitions, request.app.state.hub.topic_id)
+    lag = await _reach(service, asked, text)
+    async with snapshot(service) as connection:
+        at = await moment_of(connection, asked)
+        if lag is not None:
+            _check_known(at.stops, await positions(connection), text, lag)
+        found = Past(at)
+        await found.catch_up(connection)
+        yield connection, found
+
+
+@asynccontextmanager
+async def snapshot(service: Service) -> AsyncIterator[AsyncConnection]:
+    """A connection whose statements all see the same."""
+    async with service.connection() as connection, connection.transaction():
+        await connection.execute("set transaction isolation level repeatable read")
+        yield connection
+
+
+async def _reach(service: Service, asked: Asked, text: str) -> str | None:
+    """Wait until the read model has all events before the moment; the lag, if it has not been told of all by then."""
+    if isinstance(asked, datetime):
+        if asked > (now := datetime.now(UTC)):
+            raise PositionNotReached(f"as_of={text} has not come yet, it is {now.isoformat(timespec='seconds')}")
+        return await service.freshness.catch_up()
+    stops = {asked.partition: asked.offset + 1} if isinstance(asked, Position) else asked
+    await service.freshness.reach(stops)
+    return None
+
+
+def _check_known(stops: Mapping[int, int], shown: Mapping[int, int], text: str, lag: str) -> None:
+    """Raises `PositionNotReached` if events of a partition may be missing that had come by then."""
+    if any(stops.get(partition, 0) >= end for partition, end in shown.items()):
+        raise PositionNotReached(
+            f"as_of={text}: the projection is behind the log (events behind: {lag}), so not all events of that time are"
+            " known: try again later"
+        )
