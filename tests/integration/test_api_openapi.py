@@ -310,7 +310,7 @@ SPECIAL = {
     "created_resources": f"{V3}/artifacts/{uuid4()}/",
     "q": "pulp_id__in=" + str(uuid4()),
     "component": "core",
-    "as_of": "2100-01-01T00:00:00Z",
+    "as_of": "2024-01-01T00:00:00Z",  # after the events of a site, and not yet to come for a list
     "after": "0:0",
 }
 
