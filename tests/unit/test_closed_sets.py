@@ -1,5 +1,6 @@
 """A new member of a closed set is missing nowhere: one test a place, so that a failure names the place."""
 
+import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +10,7 @@ from typing import Any, Final, get_args
 import pulp_events
 import pytest
 from pulp_accounts import quotas, users
-from pulp_admin import bulk, history
+from pulp_admin import audit_options, bulk, history
 from pulp_admin.words import STATES, state_of
 from pulp_api.v2 import words as v2_words
 from pulp_api.v3 import tasks, waiting
@@ -25,6 +26,7 @@ from pulp_runtime.preconditions import watch
 
 from tests.faults import rules
 from tests.support.choices import (
+    ROOT,
     functions_that_choose_by_kind,
     functions_that_choose_by_state,
     functions_that_compare_with,
@@ -124,6 +126,20 @@ def test_there_is_a_json_schema_of_every_kind_of_event() -> None:
 
 def test_the_client_tells_what_every_kind_of_event_says() -> None:
     assert set(history.TOLD) == kind_words()
+
+
+def test_the_live_page_hears_of_every_kind_of_event_and_of_every_version() -> None:
+    source = (ROOT / "services" / "web" / "src" / "model" / "stream.ts").read_text(encoding="utf-8")
+    found = re.search(r"export const TYPES = (\[[^]]*\])", source)
+    versions = set(re.findall(r"\$\{PREFIX\}\$\{name\}\.(v\d+)", source))
+    assert found is not None
+    heard = {f"org.pulpproject.task.{word}.{version}" for word in json.loads(found[1]) for version in versions}
+    assert set(codec.EVERY_TYPE.values()) <= heard
+    assert set(json.loads(found[1])) == kind_words()
+
+
+def test_the_command_of_the_audit_knows_every_kind_of_event() -> None:
+    assert set(audit_options.KINDS) == kind_words()
 
 
 def test_the_fault_suite_has_a_row_for_every_kind_of_event() -> None:

@@ -96,6 +96,8 @@ export function aboutEvent(event: Envelope | null): string {
       return aboutProgress(data.progress);
     case "cancel-requested":
       return text("reason");
+    case "unparked":
+      return [text("action"), text("reason")].filter(Boolean).join(": ");
     case "attempt-failed":
     case "finished":
       return [text("outcome") || text("state"), errorOf(data.error)].filter(Boolean).join(": ");

@@ -24,7 +24,7 @@ export interface StreamedEvent {
 export type StreamState = "idle" | "connecting" | "live" | "lost";
 
 const PREFIX = "org.pulpproject.task.";
-export const TYPES = ["accepted", "started", "progress", "attempt-failed", "cancel-requested", "finished", "purged"];
+export const TYPES = ["accepted", "started", "progress", "attempt-failed", "cancel-requested", "finished", "purged", "unparked"];
 const NAMES = [...TYPES.flatMap((name) => [`${PREFIX}${name}.v1`, `${PREFIX}${name}.v2`]), "undecodable"];
 const HIDDEN_MS = 20_000;
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
