@@ -190,7 +190,7 @@ print(json.dumps({
 }))
 """
     found = json.loads(developer.ok("python", "-c", script))
-    assert found["schemas"] == [True] * 7  # of each event
+    assert found["schemas"] == [True] * 8  # of each event
     assert found["distributions"] == [["Homepage, https://pulpproject.org", True, True]] * 2
 
 

@@ -82,7 +82,8 @@ async def test_a_parameter_is_taken_or_refused(api: Site) -> None:
 async def check_parameters(api: Site, task: dict[str, Any], odd: str) -> None:
     for path, name in parameters(task["pulp_href"].split("/")[-2]):
         answer = await api.client.get(f"{path}?{name}={odd}")
-        assert answer.status_code < 500, (path, name, answer.text)
+        is_ahead = (name, answer.status_code) == ("as_of", 504)  # it may come yet: the answer says what is projected
+        assert answer.status_code < 500 or is_ahead, (path, name, answer.text)
     for path in (f"{V3}/tasks/", f"{V2}/tasks/"):
         for header in ("Pulp-Min-Position", "Correlation-ID", "Idempotency-Key"):
             answer = await api.client.get(path, headers={header.encode(): odd.encode()})
