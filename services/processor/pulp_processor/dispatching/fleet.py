@@ -137,11 +137,16 @@ class Fleet:
         found: list[str] = []
         for profile, resting in self._resting.items():
             free = self._free_workers[profile]
-            if not free or (free <= self._kept_awake // _AHEAD and not self._woken[profile]):
+            if resting and (not free or (free <= self._kept_awake // _AHEAD and self._may_wake_ahead(profile))):
                 some = [resting.pop() for _ in range(min(len(resting), self._kept_awake if free else len(resting)))]
                 self._woken[profile].update(some)
                 found.extend(some)
         return found
+
+    def _may_wake_ahead(self, profile: Profile) -> bool:
+        """Nobody is on the way, and as many are awake as should be: those that are not free are busy, not gone."""
+        awake = sum(not worker.rests for worker in self._workers.values() if worker.profile == profile)
+        return not self._woken[profile] and awake >= self._kept_awake
 
     def take(self, instance: str) -> None:
         """One more of the worker's slots is in use."""
