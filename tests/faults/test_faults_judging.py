@@ -142,7 +142,7 @@ def test_the_table_has_every_cell() -> None:
     assert {kind: set(cells) for kind, cells in TABLE.items()} == {
         kind: states - ({"(none)"} if kind == "accepted" else set()) for kind in TABLE
     }
-    assert len(TABLE) == 7
+    assert len(TABLE) == 8
 
 
 def test_uses_are_in_order_of_their_beginning() -> None:

@@ -19,7 +19,7 @@ from pulp_events.reader import Record
 from pulp_events.topics import Topics
 from pulp_processor.rebuilding import activation, rebuild
 from pulp_processor.rebuilding.verify import verify
-from pulp_projections.daily.reading import GroupPage, Wanted, read_groups
+from pulp_projections.daily.reading import DailyPage, Wanted, read_groups
 from pulp_projections.migrations import migrate
 from pulp_projections.reading.queries import Condition
 from pulp_projections.writing import small_batch
@@ -110,7 +110,7 @@ def plain(records: Iterable[Record]) -> list[dict[str, Any]]:
     return ended
 
 
-def check(page: GroupPage, tasks: Sequence[dict[str, Any]], keys: Callable[[dict[str, Any]], list[Any]]) -> None:
+def check(page: DailyPage, tasks: Sequence[dict[str, Any]], keys: Callable[[dict[str, Any]], list[Any]]) -> None:
     """The groups are those of the plain tasks; `keys` says in which groups a task counts."""
     wanted: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
     for task in tasks:
@@ -139,7 +139,7 @@ def near(found: Sequence[float], exact: list[float]) -> None:
         assert value == pytest.approx(ordered[rank - 1], rel=ERROR, abs=1e-9)
 
 
-async def read(database: str, *scope: Condition, limit: int = 1000, offset: int = 0, **wanted: Any) -> GroupPage:
+async def read(database: str, *scope: Condition, limit: int = 1000, offset: int = 0, **wanted: Any) -> DailyPage:
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
         chosen = Wanted(**{"since": SINCE, "until": UNTIL, **wanted})
         return await read_groups(connection, chosen, limit=limit, offset=offset, scope=scope)
@@ -183,7 +183,7 @@ async def test_it_is_what_the_events_say(database: str, size: int) -> None:
 
     pages = [(await read(database, by_operation=True, limit=3, offset=offset)).groups for offset in (0, 3, 6)]
     assert [group for page in pages for group in page] == (await read(database, by_operation=True)).groups[:9]
-    assert await read(database, operations=["none"]) == GroupPage([], 0)
+    assert await read(database, operations=["none"]) == DailyPage([], 0)
 
 
 async def test_who_sees_own_tasks_only_is_told_of_these(database: str) -> None:
@@ -198,7 +198,7 @@ async def test_who_sees_own_tasks_only_is_told_of_these(database: str) -> None:
     check(await read(database, scope), own, lambda task: [(task["day"], None, None)])
     check(await read(database, scope, by_operation=True), own, lambda task: [(task["day"], task["operation"], None)])
     nobody = Condition("t.created_by = %(scope_actor)s", {"scope_actor": "user:kim"})
-    assert await read(database, nobody) == GroupPage([], 0)
+    assert await read(database, nobody) == DailyPage([], 0)
 
 
 async def test_a_read_model_from_before_gets_the_same_rows(database: str) -> None:

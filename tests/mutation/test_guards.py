@@ -420,9 +420,8 @@ GUARDS: Final[dict[str, Guard]] = {
     ),
     "only claims of what is final are ended": Guard(
         CLAIMS_SQL,
-        "     where t.task_id = any (%(task_ids)s::uuid[])\n"
-        "       and is_final(t.state)  -- a list of the final states would have the index by state read\n",
-        "     where t.task_id = any (%(task_ids)s::uuid[])\n",
+        "     where is_final(t.state)\n",
+        "",
         "pulp_worker.claims",
         (f"{CHAINS_TEST}::test_what_is_not_final_is_not_ended",),
     ),

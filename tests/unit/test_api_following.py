@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from pulp_api.front.direct import Direct, framed
-from pulp_api.streaming.following import Follower, Following, Place
+from pulp_api.streaming.following import Following, Place, StreamFollower
 from pulp_api.streaming.recent_events import RecentEvents
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
 from pulp_events.errors import ReadModelUnavailable
@@ -39,7 +39,7 @@ class Client:
     def __init__(self, choice: Choice = EVERYTHING) -> None:
         self.got: list[bytes] = []
         self.takes = True
-        self.follower = Follower(choice, self._write)
+        self.follower = StreamFollower(choice, self._write)
 
     def _write(self, chunks: bytes) -> bool:
         if self.takes:

@@ -28,7 +28,7 @@ SOURCES = [
 ]
 CHECK = re.compile(
     r"(archive|topic|brokers|database|clock|certificate|storage|migrations|tables|extension|reservations|kafka|postgres"
-    r"|dispatch|queue|operation|schedules|log|subscription)(-[a-z]+)+"
+    r"|dispatch|queue|operation|schedules|log|subscription|tasks)(-[a-z]+)+"
 )
 
 GOOD = DatabaseFacts(

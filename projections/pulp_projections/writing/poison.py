@@ -16,7 +16,7 @@ REFUSED: Final = (errors.DataError, errors.ProgramLimitExceeded, errors.Statemen
 """The errors that Postgres raises for a row that it cannot store."""
 
 
-class Found(NamedTuple):
+class FoundPoison(NamedTuple):
     """What `find_poison` has found."""
 
     poison: dict[int, str]
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     """The tasks that are parked after the records, the refused ones set aside."""
 
 
-async def find_poison(connection: AsyncConnection, records: Sequence[Record], parked: Parked = NOBODY) -> Found:
+async def find_poison(connection: AsyncConnection, records: Sequence[Record], parked: Parked = NOBODY) -> FoundPoison:
     """The records that Postgres refuses, also those that have waited until now; found by halving.
 
     It writes in the caller's transaction, which is to be rolled back.
@@ -36,18 +36,18 @@ async def find_poison(connection: AsyncConnection, records: Sequence[Record], pa
     try:
         async with connection.transaction():
             await write_rows(connection, batch)
-        return Found({}, batch.parked)
+        return FoundPoison({}, batch.parked)
     except REFUSED as error:
         if len(records) == 1:
             poison = await _waiting_poison(connection, records[0], parked)
             poison = poison or {records[0].offset: f"Postgres cannot store it: {error.diag.message_primary}"}
             folded = BatchFold(records, wanted, known, refused=poison, parked=parked)
             folded.rows()
-            return Found(poison, folded.parked)
+            return FoundPoison(poison, folded.parked)
     middle = len(records) // 2
     first = await find_poison(connection, records[:middle], parked)
     second = await find_poison(connection, records[middle:], first.parked)
-    return Found({**first.poison, **second.poison}, second.parked)
+    return FoundPoison({**first.poison, **second.poison}, second.parked)
 
 
 async def _waiting_poison(connection: AsyncConnection, act: Record, parked: Parked) -> dict[int, str]:

@@ -35,7 +35,7 @@ class Place(NamedTuple):
     """The next offset of each partition."""
 
 
-class Follower:
+class StreamFollower:
     """A stream that may be written to beside its task, by `write`."""
 
     __slots__ = ("choice", "place", "released", "sent_at_s", "write")
@@ -61,7 +61,7 @@ class Following:
 
     def __init__(self, tell_origins: TellOrigins) -> None:
         self._tell_origins = tell_origins
-        self._followers: dict[Choice, set[Follower]] = {}
+        self._followers: dict[Choice, set[StreamFollower]] = {}
         self._recent = RecentEvents(())
         self._written = self._shown = Place(0, ())
         """How far the followers have got everything, and how far they may."""
@@ -87,7 +87,7 @@ class Following:
             self._writing.cancel()
         self._release_all()
 
-    async def follow(self, follower: Follower, place: Place, most_s: float) -> Place:
+    async def follow(self, follower: StreamFollower, place: Place, most_s: float) -> Place:
         """Write to the follower's client what comes after a place, which is the one shown last.
 
         Returns how far its client has got, after `most_s`, or as soon as it has to be served by its task.

@@ -1,9 +1,9 @@
 """New events for any number of subscribers of this process.
 
 One thread tails the topic while there are subscribers. All share what it has read last (`RecentEvents`), and what is
-sent of it is made once for all who want the same. A stream that has sent everything may be a `Follower`: the hub then
-writes to its client by itself, and its task sleeps. One that does not keep up reads what it missed from the log, from
-where it was: it loses nothing, and nothing accumulates.
+sent of it is made once for all who want the same. A stream that has sent everything may be a `StreamFollower`: the hub
+then writes to its client by itself, and its task sleeps. One that does not keep up reads what it missed from the log,
+from where it was: it loses nothing, and nothing accumulates.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from pulp_events.cursor import Cursor
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader
 
-from pulp_api.streaming.following import Follower, Following, Place
+from pulp_api.streaming.following import Following, Place, StreamFollower
 from pulp_api.streaming.recent_events import RecentEvents, RecentSpan
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent, size_of, streamed
 from pulp_api.streaming.tail import LogTail
@@ -100,7 +100,7 @@ class Hub:
         return None if self._tail is None else self._tail.fault
 
     async def items(
-        self, start: Sequence[int], follower: Follower | None = None
+        self, start: Sequence[int], follower: StreamFollower | None = None
     ) -> AsyncGenerator[Sequence[StreamedEvent] | RecentSpan]:
         """Every event from the offsets on, once, in order within each partition: from the log, then as they come.
 
@@ -134,7 +134,7 @@ class Hub:
                 await self.origins.tell(asked)
 
     async def _live(
-        self, place: Place, offsets: list[int], follower: Follower | None
+        self, place: Place, offsets: list[int], follower: StreamFollower | None
     ) -> AsyncIterator[Sequence[StreamedEvent] | RecentSpan]:
         """What comes behind a place in the recent events. Returns once that is no longer there."""
         while not self.is_closing and place.number >= self._recent.begin:

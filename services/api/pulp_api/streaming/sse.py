@@ -10,7 +10,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pulp_events.cursor import Cursor
 from pulp_events.errors import LogError, ReadError
 
-from pulp_api.streaming.following import Follower, Write
+from pulp_api.streaming.following import StreamFollower, Write
 from pulp_api.streaming.hub import Hub, place_of
 from pulp_api.streaming.recent_events import RecentSpan, joined
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
@@ -47,7 +47,7 @@ async def messages(
     """
     offsets = list(cursor.offsets)
     clock = asyncio.get_running_loop()
-    follower = Follower(choice, write) if write is not None and visible is None else None
+    follower = StreamFollower(choice, write) if write is not None and visible is None else None
 
     def place() -> bytes:
         return place_of(cursor.topic_id, offsets)

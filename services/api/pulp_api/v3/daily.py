@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypedDict
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 from pulp_events.errors import BadInput
-from pulp_projections.daily.reading import Group, Quantiles, Wanted, read_groups
+from pulp_projections.daily.reading import DailyGroup, Quantiles, Wanted, read_groups
 from starlette.datastructures import QueryParams
 
 from pulp_api.authenticated_call import Authenticated
@@ -126,7 +126,7 @@ def _values(name: str, query: QueryParams) -> list[str]:
     return found
 
 
-def _row(group: Group) -> DailyStatisticsResponse:
+def _row(group: DailyGroup) -> DailyStatisticsResponse:
     return {
         "day": None if group.day is None else group.day.isoformat(),
         "name": group.operation,
