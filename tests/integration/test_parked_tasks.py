@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from pulp_events.codec import key_of
-from pulp_events.events import Event, Unparking
+from pulp_events.events import Event, Resource, Unparking
 from pulp_events.log import KafkaLog
 from pulp_events.reader import Record
 from pulp_events.task import Position
@@ -425,3 +425,24 @@ async def test_readers_see_the_task_as_it_was_and_are_told_why_it_is_parked(api:
     async with api.connect() as connection:
         [finding] = await parked.look(connection)
     assert finding.wrong == "2 tasks are parked: a record of each cannot be projected"
+
+
+async def test_queues_and_lines_leave_a_parked_task_aside(api: ApiSite) -> None:
+    """It is not runnable, so nobody starts a worker for it, and holds back nobody."""
+    zoo = Resource("repository", "zoo")
+    first, second = await api.task(resources=(zoo,)), await api.task(resources=(zoo,))
+    partition = api.partition_of(first, zoo)
+    log = api.log.records[partition]
+    log.append(record_at(garbage(b"{", 0, partition, key=key_of(first)), len(log)))
+    await api.add(cancel_requested(first), partition)
+    [queue] = (await api.client.get(f"{V3}/queues/")).json()["results"]
+    assert {each: queue[each] for each in ("waiting", "runnable", "blocked")} == {
+        **{"waiting": 2, "runnable": 1, "blocked": 1},
+    }
+    line = (await api.client.get(f"{V3}/resources/line/", params={"resource": "repository:zoo"})).json()
+    assert [(each["task"], each["passed_over"]) for each in line["tasks"]] == [
+        (f"{V3}/tasks/{first}/", True),
+        (f"{V3}/tasks/{second}/", False),
+    ]
+    why = (await api.client.get(f"{V3}/tasks/{second}/why/")).json()
+    assert [each["before"] for each in why["resources"]] == [0]

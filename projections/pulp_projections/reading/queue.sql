@@ -8,8 +8,8 @@ waiting as (
        and not exists (select from claims c where c.task_id = t.task_id and c.released_at is null))
 
 -- passed_over --
--- Those that for `unserved_s` nobody could run, and those that depend on them; with those that wait for their next attempt (`aside`):
--- they hold back no other task.
+-- Those that for `unserved_s` nobody could run, and those that depend on them; with those that are parked or wait for their next
+-- attempt (`aside`): they hold back no other task.
 offered as materialized (
     select queue, operation from offers where seen_at > now() - make_interval(secs => %(unserved_s)s)),
 edges as (select task_id, unnest(depends_on) as other from waiting where depends_on <> '{{}}'),
@@ -19,8 +19,12 @@ passed_over as (
        and (queue, operation) not in (select queue, operation from offered)
      union
     select e.task_id from passed_over p join edges e on e.other = p.task_id),
-backing_off as (select task_id from waiting where retry_at > now()),
-aside as (select task_id from passed_over union select task_id from backing_off)
+standing_by as (
+    select task_id from waiting w
+     where retry_at > now()
+        or exists (select from dead_letters p
+                    where p.task_id = w.task_id and p.partition = w.partition and p.standing = 'parks')),
+aside as (select task_id from passed_over union select task_id from standing_by)
 
 -- uses --
 -- Every use of a resource by one of them, with the task's place in the order of acceptance.
@@ -51,7 +55,7 @@ stopped as (
      union
     select e.task_id from edges e left join tasks s on s.task_id = e.other where s.state is distinct from 'successful'
      union
-    select task_id from backing_off),
+    select task_id from standing_by),
 limited as (
     select task_id
       from (select p.task_id, r.room, row_number() over (partition by p.created_by order by p.priority desc, p.place) as number

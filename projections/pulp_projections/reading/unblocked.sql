@@ -115,5 +115,7 @@ select extract(epoch from now() - min(w.unblocked_at))::float8
           from (select * from tasks
                  where state = 'waiting'
                    and not exists (select from claims c where c.task_id = tasks.task_id and c.released_at is null)
+                   and not exists (select from dead_letters p
+                                    where p.task_id = tasks.task_id and p.partition = tasks.partition and p.standing = 'parks')
                  order by accepted_at, partition, accepted_offset
                  limit %(most)s) t) w

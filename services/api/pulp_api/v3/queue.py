@@ -74,8 +74,8 @@ class InLineResponse(TypedDict):
     passed_over: Annotated[
         bool,
         Meta(
-            description="Those behind it do not wait for it: for too long nobody could run it, or it waits for its"
-            " next attempt."
+            description="Those behind it do not wait for it: for too long nobody could run it, it waits for its next"
+            " attempt, or it is parked."
         ),
     ]
 

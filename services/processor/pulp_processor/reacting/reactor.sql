@@ -43,7 +43,8 @@ with seen as materialized (  -- three kinds, each by an index of its own, which 
      cross join lateral (select coalesce(w.lease_seconds, %(lease_s)s) + %(margin_s)s as seconds) l
      where t.partition = any (%(owned)s)
        and t.task_id <> all (%(under_way)s)
-       and t.task_id <> all (array(select task_id from dead_letters where standing = 'parks'))  -- what it is now, is not known
+       and not exists (select from dead_letters p  -- what it is now, is not known
+                        where p.task_id = t.task_id and p.partition = t.partition and p.standing = 'parks')
 )
 select task_id, has_failed_dependency, has_lost_lease, now()
   from candidates
