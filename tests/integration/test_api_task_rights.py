@@ -12,12 +12,14 @@ from pulp_api.logins.auth import Principal
 from pulp_api.streaming.streamed_events import streamed
 from pulp_api.streaming.visible_tasks import VisibleTasks
 from pulp_api.task_rights import TaskRights
+from pulp_events.codec import key_of
 from pulp_events.errors import PositionNotReached
 from pulp_events.events import Outcome
 from pulp_events.ids import new_id
 from pulp_events.reader import Record
 
-from tests.support.events import accepted, finished, purged
+from tests.support.events import accepted, finished, purged, started
+from tests.support.records import garbage
 from tests.support.site import V2, V3, Site, site
 
 PEOPLE = {"jo": Role.SUBMITTER, "kim": Role.SUBMITTER, "vi": Role.VIEWER, "op": Role.OPERATOR}
@@ -255,3 +257,16 @@ async def test_an_event_whose_task_is_not_projected_yet_is_not_left_out(
 
     with pytest.raises(PositionNotReached):  # the stream ends with this, and its client comes back
         await VisibleTasks(own.positions, look)(events)
+
+
+async def test_a_dead_letter_does_not_name_a_task_that_the_user_may_not_see(own: Site) -> None:
+    of_jo = await task_of(own, "jo")
+    log = own.log.records[0]
+    log.append(garbage(b"{", len(log), 0, key=key_of(of_jo)))
+    await own.add(started(of_jo))
+    named = {}
+    for who in ("jo", "kim", "op"):
+        [letter] = (await own.as_user(who).get(f"{V3}/dead-letters/")).json()["results"]
+        named[who] = letter["task"]
+    href = f"{V3}/tasks/{of_jo}/"
+    assert named == {"jo": href, "kim": None, "op": href}

@@ -184,6 +184,7 @@ async def list_dead_letters(call: Authenticated, request: Request) -> Response:
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:
         rows, total = await trust.dead_letters(connection, limit=limit, offset=offset)
+        hidden = await call.hidden(connection, {row.task_id for row in rows if row.task_id is not None})
     results: list[DeadLetterResponse] = [
         {
             "position": str(Position(row.partition, row.offset)),
@@ -191,7 +192,7 @@ async def list_dead_letters(call: Authenticated, request: Request) -> Response:
             "reason": row.reason,
             "published": row.is_published,
             "standing": cast("Standing", row.standing),
-            "task": None if row.task_id is None else href_of(row.task_id),
+            "task": None if row.task_id is None or row.task_id in hidden else href_of(row.task_id),
         }
         for row in rows
     ]
