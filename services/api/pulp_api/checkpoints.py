@@ -1,20 +1,22 @@
 """The newest signed checkpoint of each partition's transparency log, as the topic of checkpoints has it."""
 
 import asyncio
+import re
 import time
 from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from pulp_events.checkpoints import last_records, next_offset_of
+from pulp_events.errors import LogError
 from pulp_events.kafka import Servers
 from pulp_events.reader import Record
 
 _KEPT_S: Final = 5.0
 """For so long all who ask get the same: to read them takes Kafka some tenths of a second."""
 _DASH: Final = "\N{EM DASH} "
+_SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _ID: Final = slice(0, 4)
 """Of the key, in a signature (C2SP signed-note)."""
 
@@ -45,16 +47,25 @@ class Checkpoints:
     def __init__(self, servers: Servers, topic: str, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._servers, self._topic, self._clock_s = servers, topic, clock_s
         self._turn = asyncio.Lock()
-        self._known: tuple[float, Sequence[CheckpointFacts]] | None = None
+        self._known: tuple[Sequence[CheckpointFacts] | LogError, float] | None = None
 
     async def newest(self) -> Sequence[CheckpointFacts]:
         """One for each partition that has any; none if no log is kept. Raises `LogError`."""
         async with self._turn:
-            if self._known is None or self._clock_s() - self._known[0] > _KEPT_S:
-                records = await asyncio.to_thread(last_records, self._servers, self._topic)
-                found = [told for _, record in sorted(records.items()) if (told := facts_of(record)) is not None]
-                self._known = self._clock_s(), found
-            return self._known[1]
+            if self._known is None or self._clock_s() - self._known[1] > _KEPT_S:
+                self._known = await self._read(), self._clock_s()
+            found, _ = self._known
+        if isinstance(found, LogError):
+            raise found
+        return found
+
+    async def _read(self) -> Sequence[CheckpointFacts] | LogError:
+        """An error is kept as an answer is: else all who wait would wait for Kafka again, one after the other."""
+        try:
+            records = await asyncio.to_thread(last_records, self._servers, self._topic)
+        except LogError as error:
+            return error
+        return [told for _, record in sorted(records.items()) if (told := facts_of(record)) is not None]
 
 
 def facts_of(record: Record) -> CheckpointFacts | None:
@@ -65,7 +76,7 @@ def facts_of(record: Record) -> CheckpointFacts | None:
         return None
     text, _, signatures = note.partition("\n\n")
     log, size, root, *_ = [*text.split("\n"), "", "", ""]
-    if not (log and size.isascii() and size.isdecimal() and root):
+    if not (log and _SIZE.fullmatch(size) and root):
         return None
     keys = [_key(line.removeprefix(_DASH)) for line in signatures.splitlines() if line.startswith(_DASH)]
     return CheckpointFacts(
@@ -84,5 +95,5 @@ def _key(signature: str) -> str:
     name, _, encoded = signature.rpartition(" ")
     try:
         return f"{name}+{b64decode(encoded, validate=True)[_ID].hex()}"
-    except NotBase64:
+    except ValueError:  # also for letters that are not ASCII
         return ""
