@@ -60,12 +60,13 @@ class Client:
         self, path: ApiPath, params: Mapping[str, Any] | None = None, at_least: Mapping[int, int] | None = None
     ) -> Any:
         """The JSON of a GET, at least as new as this user's last write, and as the positions that are given."""
-        positions = dict(self._positions)
+        # A moment of the past waits for nothing that came later.
+        positions = {} if "as_of" in (params or {}) else dict(self._positions)
         for partition, offset in (at_least or {}).items():
             positions[partition] = max(offset, positions.get(partition, -1))
         headers = {"Pulp-Min-Position": encode(positions)} if positions else {}
         response = self._send("GET", path, params=params, headers=headers, is_repeatable=True)
-        if headers and not at_least and "as_of" not in (params or {}) and _refuses_positions(response):
+        if headers and not at_least and _refuses_positions(response):
             # The positions may be of a server that was set up anew since. They are a convenience: do without.
             self._positions = {}
             self._memory.keep(self._config.url, {})

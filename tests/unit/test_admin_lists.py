@@ -186,6 +186,19 @@ def test_half_a_character_in_an_argument_is_refused(tmp_path: Path, capsys: pyte
     assert "nothing was sent" in capsys.readouterr().err
 
 
+def test_a_list_of_the_past_waits_for_nothing_that_came_later(tmp_path: Path) -> None:
+    """Nor for positions of a server that was set up anew since."""
+    (tmp_path / "positions.json").write_text('{"http://pulp.test": {"99": 5}}')
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("pulp-min-position"))
+        return httpx.Response(200, json=[])
+
+    assert admin(tmp_path, answer, "tasks", "list", "--as-of", "2026-11-24T12:00:00Z") == 0
+    assert asked == [None]
+
+
 @pytest.mark.parametrize(
     ("given", "asked"),
     [

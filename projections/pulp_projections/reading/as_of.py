@@ -39,6 +39,8 @@ _LISTS: Final[Mapping[str, LiteralString]] = {
 _SQL: Final = load("pulp_projections.reading", "as_of.sql", _LISTS)
 MOST_CHANGED: Final = 20_000
 """The most tasks that one answer folds: those that had not ended."""
+MOST_LISTED: Final = 20_000
+"""How far the pages of a list of the past go."""
 _FOLDED_AT_ONCE: Final = 500
 """Other requests have their turn in between."""
 _PARTS: Final[tuple[LiteralString, ...]] = ("unchanged", "unpurged", "folded")
@@ -116,7 +118,12 @@ class Past:
         """Tasks among which the first `most` of a reading are.
 
         Each part has its own first ones, by its own indexes: of all together Postgres would read every task first.
+        Raises `TooMuchHistory` for more than `MOST_LISTED`, whose ids would all be held at once.
         """
+        if most > MOST_LISTED:
+            raise TooMuchHistory(
+                f"a list of the past shows no more than its first {MOST_LISTED} tasks: narrow the filters"
+            )
         head, _, tail = reading.source.rpartition("tasks t")
         head = head.removesuffix("left join ") + ("join " if head else "")
         parts: list[LiteralString] = [

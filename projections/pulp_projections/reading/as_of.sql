@@ -73,4 +73,5 @@ reservations as (
                          select s, false from unnest(t.shared_resources) s where s <> all (t.exclusive_resources)) u),
 offers as (select distinct queue, operation, now() as seen_at from tasks where state = 'waiting'),
 workers as (select * from public.workers where false),
+dead_letters as (select * from public.dead_letters where false),
 user_quotas as (select * from public.user_quotas where false)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -17,9 +17,6 @@ from pulp_projections.sql import load
 from pulp_projections.stored_tasks import decoder
 from pulp_projections.task_columns import COLUMNS as TABLE
 from pulp_projections.task_columns import SQL_LISTS
-
-if TYPE_CHECKING:
-    from pulp_projections.reading.as_of import Past
 
 _SQL: Final = load("pulp_projections.reading", "queries.sql", SQL_LISTS)
 SHOWN_PARENT: Final = (
@@ -181,8 +178,19 @@ async def task_ids(
     return [row[0] for row in await rows_of(connection, statement, values)]
 
 
+class TablesThen(Protocol):
+    """The tables as they were at a moment, which a statement reads instead of those of now."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The parameters that `around` adds."""
+
+    def around(self, statement: LiteralString) -> LiteralString:
+        """The statement on those tables."""
+
+
 async def rows_of(
-    connection: AsyncConnection, statement: LiteralString, values: Mapping[str, Any], past: "Past | None" = None
+    connection: AsyncConnection, statement: LiteralString, values: Mapping[str, Any], past: TablesThen | None = None
 ) -> list[tuple[Any, ...]]:
     """Run a statement on tasks with the values written into its text; with `past` on tasks as they were.
 

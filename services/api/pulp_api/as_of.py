@@ -60,7 +60,7 @@ async def past(service: Service, request: Request, text: str) -> AsyncIterator[t
     async with snapshot(service) as connection:
         at = await moment_of(connection, asked)
         if lag is not None:
-            _check_known(at.stops, await positions(connection), text, lag)
+            _check_known(at.stops, await positions(connection), text, lag, asked)
         found = Past(at)
         await found.catch_up(connection)
         yield connection, found
@@ -82,12 +82,14 @@ async def _reach(service: Service, asked: Asked, text: str) -> str | None:
         return await service.freshness.catch_up()
     stops = {asked.partition: asked.offset + 1} if isinstance(asked, Position) else asked
     await service.freshness.reach(stops)
-    return None
+    # Of one event only its own partition is known to be there: the others are shown up to its time.
+    return await service.freshness.catch_up() if isinstance(asked, Position) else None
 
 
-def _check_known(stops: Mapping[int, int], shown: Mapping[int, int], text: str, lag: str) -> None:
+def _check_known(stops: Mapping[int, int], shown: Mapping[int, int], text: str, lag: str, asked: Asked) -> None:
     """Raises `PositionNotReached` if events of a partition may be missing that had come by then."""
-    if any(stops.get(partition, 0) >= end for partition, end in shown.items()):
+    own = asked.partition if isinstance(asked, Position) else None
+    if any(stops.get(partition, 0) >= end for partition, end in shown.items() if partition != own):
         raise PositionNotReached(
             f"as_of={text}: the projection is behind the log (events behind: {lag}), so not all events of that time are"
             " known: try again later"

@@ -89,19 +89,21 @@ async def list_tasks(call: Authenticated, request: Request) -> Response:
     least = await call.at_least_positions()
     picked = picker(request, MINIMAL)
     wanted = columns_of(picked)
+    are_times_shown = bool(picked({"unblocked_at": None}))
     if as_of is not None:
         async with past(call.service, request, as_of) as (connection, then):
             page = await call.service.pages.read(
                 connection, conditions, order=order, limit=limit, offset=offset, wanted=wanted, past=then
             )
-            times = await unblocked.times_then(call.service, connection, then, page.rows)
+            has_times = are_times_shown and page.rows
+            times = await unblocked.times_then(call.service, connection, then, page.rows) if has_times else {}
         return _page(request, page, picked, times)
     async with call.service.connection() as connection:
         page = await call.service.pages.read(
             connection, conditions, order=order, limit=limit, offset=offset, wanted=wanted
         )
     check_shown(page.shown, least)
-    times = await unblocked.times_of(call.service, page.rows) if picked({"unblocked_at": None}) and page.rows else {}
+    times = await unblocked.times_of(call.service, page.rows) if are_times_shown and page.rows else {}
     return _page(request, page, picked, times)
 
 

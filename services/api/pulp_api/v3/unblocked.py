@@ -52,8 +52,6 @@ async def times_then(
     service: Service, connection: AsyncConnection, past: Past, tasks: Sequence[TaskRow]
 ) -> Mapping[UUID, datetime | None]:
     """The time of each task, as it was."""
-    if not tasks:
-        return {}
     ids = [task.task_id for task in tasks]
     return await unblocked_at(connection, ids, unserved_s=service.unserved_s, past=past)
 
