@@ -22,6 +22,12 @@ describe("the expression of what is typed", () => {
       `(arguments__contains='{"retain":3}' OR arguments__contains='{"retain":"3"}' OR arguments__contains='{"retain":["3"]}') AND state=failed`,
     ],
     ['argument.a.b="it\'s"', `(arguments__contains='{"a":{"b":"it\\u0027s"}}' OR arguments__contains='{"a":{"b":["it\\u0027s"]}}')`],
+    ["argument.code=007", `(arguments__contains='{"code":"007"}' OR arguments__contains='{"code":["007"]}')`],
+    ["argument.big=12345678901234567", `(arguments__contains='{"big":"12345678901234567"}' OR arguments__contains='{"big":["12345678901234567"]}')`],
+    [
+      'argument.n="say \\"hi\\""',
+      `(arguments__contains='{"n":"say \\u0022hi\\u0022"}' OR arguments__contains='{"n":["say \\u0022hi\\u0022"]}')`,
+    ],
     ['name="remove orphans" running', 'name="remove orphans" AND state=running'],
   ])("%s", (typed, expression) => expect(expressionOf(typed)).toBe(expression));
 });

@@ -45,9 +45,9 @@ export function expressionOf(text: string): string {
 function argumentOf(token: string): string | null {
   const [, path, typed] = ARGUMENT.exec(token) ?? [];
   if (path === undefined || typed === undefined) return null;
-  const text = /^(["']).*\1$/s.test(typed) ? typed.slice(1, -1) : typed;
+  const text = /^(["']).*\1$/s.test(typed) ? typed.slice(1, -1).replace(/\\(["'\\])/g, "$1") : typed;
   const values: unknown[] = [text, [text]];
-  if (text === typed && /^(true|false|null|-?\d+(\.\d+)?)$/.test(text)) values.unshift(JSON.parse(text));
+  if (text === typed && /^(true|false|null|-?(0|[1-9]\d{0,14})(\.\d+)?)$/.test(text)) values.unshift(JSON.parse(text));
   const filters = values.map((value) => {
     const nested = path.split(".").reduceRight<unknown>((inner, name) => ({ [name]: inner }), value);
     return `arguments__contains='${JSON.stringify(nested).replaceAll("'", "\\u0027").replaceAll("\\\\", "\\u005c").replaceAll('\\"', "\\u0022")}'`;
