@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 KINDS: Final = (
-    *("accepted", "started", "progress", "attempt-failed", "cancel-requested", "finished", "purged", "unparked"),
+    "accepted",
+    "started",
+    "progress",
+    "attempt-failed",
+    "cancel-requested",
+    "finished",
+    "purged",
+    "unparked",
 )
 CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{22}(\.[0-9]{1,19})+", re.ASCII)
 

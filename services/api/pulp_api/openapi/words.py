@@ -46,7 +46,7 @@ SUMMARIES: Final = {
     "statistics_days_list": "Count the tasks that ended, by day, operation and resource, and tell their times.",
     "read_model_read": "Tell the lag of each partition, and when each generation was compared with the log.",
     "checkpoints_list": "Read the newest signed checkpoint of each partition of the log.",
-    "dead_letters_list": "List the records that are no events, a page at a time, the newest first.",
+    "dead_letters_list": "List the records that cannot be projected, a page at a time, the newest first.",
     "repositories_list": "List repositories, a page at a time: what they hold, and their last tasks.",
     "repositories_create": "Make a repository, with the feed and the options that its syncs and publishes take.",
     "repositories_rpm_rpm_list": "List repositories, where the clients of Pulp 3 look for them.",

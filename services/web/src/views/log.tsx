@@ -26,7 +26,10 @@ interface DeadLetter {
   position: string;
   time: string;
   reason: string;
-  published: boolean;
+  /** Of them only `parks` and `dead` can be retried. */
+  standing: "dead" | "parks" | "waits" | "discarded";
+  /** Null also for a task that the user may not see. */
+  task: string | null;
 }
 
 export function Log(): JSX.Element {
@@ -215,12 +218,12 @@ function DeadLetters(): JSX.Element {
   const { value, failure, again } = usePolled<Page<DeadLetter>>("dead-letters/", { limit: 200 }, 5000);
   const rows = value.value?.results ?? [];
   return (
-    <Card title="Records that are no events">
+    <Card title="Records that cannot be projected">
       {failure.value !== null && <Problem text={failure.value} again={again} />}
       {value.value === null && failure.value === null && <Loading what="the dead letters" />}
       {value.value !== null && rows.length === 0 && (
         <Empty title="There is no dead letter" command="pulp-tasks dead-letters list">
-          <p>Everything in the log was understood. A record that is no event would stop nothing, and be listed here with the reason.</p>
+          <p>Everything in the log was understood. Another record would be listed here with the reason: it parks its own task, and stops no other.</p>
         </Empty>
       )}
       {rows.length > 0 && (
@@ -231,8 +234,9 @@ function DeadLetters(): JSX.Element {
                 <tr>
                   <th scope="col">Position</th>
                   <th scope="col">Time</th>
-                  <th scope="col">Why it is no event</th>
-                  <th scope="col">To append it again</th>
+                  <th scope="col">Why</th>
+                  <th scope="col">Task</th>
+                  <th scope="col">To have it projected</th>
                 </tr>
               </thead>
               <tbody>
@@ -246,8 +250,9 @@ function DeadLetters(): JSX.Element {
                     </td>
                     <td>{each.reason}</td>
                     <td>
-                      <Command text={`pulp-tasks dead-letters retry ${each.position}`} />
+                      {each.task === null ? "–" : <TaskLink href={each.task} />} {each.standing === "dead" ? "" : each.standing}
                     </td>
+                    <td>{["dead", "parks"].includes(each.standing) && <Command text={`pulp-tasks dead-letters retry ${each.position}`} />}</td>
                   </tr>
                 ))}
               </tbody>

@@ -78,7 +78,7 @@ export function Trust(): JSX.Element {
           <Checkpoints />
           <div class="cards task-cards two">
             <Lag model={model} />
-            <Card title="Records that are no events">
+            <Card title="Records that cannot be projected">
               {model.dead_letters === 0 ? (
                 <p>There are none: everything in the log was understood.</p>
               ) : (
@@ -110,13 +110,11 @@ export function Trust(): JSX.Element {
 
 interface Checkpoint {
   partition: number;
-  log: string;
   size: number;
   root: string;
   keys: string[];
   time: string;
   lag: number | null;
-  note: string;
 }
 
 function Checkpoints(): JSX.Element {
