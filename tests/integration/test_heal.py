@@ -26,7 +26,7 @@ from pulp_projections.writing.target import OutOfPlace
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
 from tests.support.command import environment, pulp_tasks
-from tests.support.events import accepted, finished, progress, purged, started
+from tests.support.events import accepted, cancel_requested, finished, progress, purged, started
 from tests.support.projection import append_all, execute, project, rows, settings_of
 from tests.support.records import SHARED_BAR, ZOO, life
 
@@ -87,6 +87,10 @@ DAMAGE = {
         " actor, effect, event from generation_1.task_events where task_id = %s limit 1",
         f"task_events.{MISSING}",
     ),
+    "resources that no event gives": (
+        "update generation_1.tasks set resources = '{}' where task_id = %s",
+        "tasks.resources",
+    ),
     "an event of another task": (
         "update generation_1.task_events set task_id = gen_random_uuid() where task_id = %s and effect <> 'applied'",
         "task_events.task_id",
@@ -133,6 +137,37 @@ async def test_a_task_without_events_has_no_rows_afterwards(settings: Settings, 
     assert await contents(settings) == right
     with pytest.raises(RebuildRefused, match=f"no task {stranger}: the log has no `accepted` of it"):
         await heal(settings, stranger)
+
+
+async def test_the_day_of_a_task_that_never_ran_is_counted_again(settings: Settings, log: KafkaLog) -> None:
+    never = uuid4()
+    events = [
+        accepted(never),
+        cancel_requested(never),
+        finished(never, attempt_id=None, outcome=Outcome.CANCELLED),
+    ]
+    await append_all(log, [(event, PARTITION) for event in events])
+    await project(settings, await log.end_offsets())
+    right = await contents(settings)
+    await execute(
+        settings.postgres, "update generation_1.tasks set queue = 'x', resources = '[]' where task_id = %s", [never]
+    )
+    assert (await heal(settings, never)).is_replaced
+    assert await contents(settings) == right
+    assert (await verify(settings)).is_equal
+
+
+async def test_events_that_had_no_effect_stay_in_the_history(settings: Settings, log: KafkaLog) -> None:
+    """A task that was never accepted, whose events a foreign program appended."""
+    stranger = uuid4()
+    await append_all(log, [(progress(stranger), PARTITION), (progress(stranger), PARTITION)])
+    await project(settings, await log.end_offsets())
+    right = await contents(settings)
+    assert not (await heal(settings, stranger)).differences
+    await execute(settings.postgres, "update generation_1.task_events set actor = 'x' where task_id = %s", [stranger])
+    done = await heal(settings, stranger)
+    assert (done.events, done.task, {each.column for each in done.differences}) == (2, None, {"actor"})
+    assert await contents(settings) == right
 
 
 async def test_counts_that_a_processor_made_wrong_on_a_damaged_row_are_right_afterwards(
@@ -236,7 +271,9 @@ async def test_a_partition_that_is_kept_locked_is_not_waited_for_for_ever(
         await batch.execute(
             "update generation_1.positions set next_offset = next_offset where partition = %s", [PARTITION]
         )
-        with pytest.raises(RebuildRefused, match="nothing was changed: the position of its partition was not free"):
+        with pytest.raises(
+            RebuildRefused, match=f"nothing was changed of task {task_id}: the position of its partition was not free"
+        ):
             await heal(settings, task_id)
     monkeypatch.setattr(healing, "_STRETCH_S", 10.0)
     assert not (await heal(settings, task_id)).differences
@@ -267,7 +304,7 @@ async def test_the_command_shows_heals_and_is_audited(
     await execute(settings.postgres, "update generation_1.tasks set worker = 'w9' where task_id = %s", [task_id])
     shown = pulp_tasks("rebuild", "--task", str(task_id), "--dry-run", env=env)
     head = f"task {task_id}: 6 events in partition 1, before offset 18"
-    line = f"  tasks {task_id}: worker is w9, w1 by the log"
+    line = f"  tasks {task_id}: worker is w9; the log says w1"
     assert (shown.returncode, shown.stdout.splitlines()) == (1, [head, line, "not equal; nothing was changed"])
     healed = pulp_tasks("rebuild", "--task", f"/pulp/api/v3/tasks/{task_id}/", "--output", "json", env=env)
     assert healed.returncode == 0, healed.stderr
@@ -276,7 +313,7 @@ async def test_the_command_shows_heals_and_is_audited(
         "differences": [{"table": "tasks", "key": [str(task_id)], "column": "worker", "live": "w9", "log": "w1"}],
     }
     again = pulp_tasks("rebuild", "--task", str(task_id), env=env)
-    assert (again.returncode, again.stdout.splitlines()) == (0, [head, "equal: nothing was to be replaced"])
+    assert (again.returncode, again.stdout.splitlines()) == (0, [head, "equal: nothing had to be replaced"])
     for wrong, told in (
         (("--task", str(task_id)[:8]), "the whole id is needed"),
         (("--task", "zoo"), "is not the id of a task"),

@@ -46,11 +46,11 @@ def page(found: "Healed") -> list[str]:
     ]
     for each in found.differences[:_MOST_LINES]:
         what = f"{each.table} {':'.join(each.key)}: {each.column}"
-        lines.append(one_line(f"  {what} is {_short(each.active)}, {_short(each.other)} by the log"))
+        lines.append(one_line(f"  {what} is {_short(each.active)}; the log says {_short(each.other)}"))
     if (more := len(found.differences) - _MOST_LINES) > 0:
         lines.append(f"  ... {more} more")
     if not found.differences:
-        return [*lines, "equal: nothing was to be replaced"]
+        return [*lines, "equal: nothing had to be replaced"]
     return [*lines, "replaced by what the log says" if found.is_replaced else "not equal; nothing was changed"]
 
 

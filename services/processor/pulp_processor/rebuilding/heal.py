@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from msgspec import MsgspecError
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
 from pulp_events.codec import decode, key_of
@@ -144,7 +145,7 @@ async def _locked(settings: Settings, task_id: UUID, report: Report, act: _Act) 
                 return await act(place, events)
         except (TimeoutError, errors.LockNotAvailable) as error:
             raise RebuildRefused(
-                f"task {task_id} was not healed, nothing was changed: the position of its partition was not free, or"
+                f"nothing was changed of task {task_id}: the position of its partition was not free, or"
                 f" the last records were not read, within {_STRETCH_S:g} s. Try again"
             ) from error
         except AWAY as error:
@@ -160,13 +161,15 @@ async def _read(
         raise RebuildRefused("the database has no active generation: start a processor first")
     place = _Place(connection, generation, task_id, 0, [])
     named = [row[0] for row in await place.fetch("partitions")]
+    first: _Events | None = None
     for partition in [*named, *(other for other in range(partitions) if other not in named)]:
         found = await _read_partition(connection, settings, _Events(partition, [], 0), task_id, report)
         if found.is_accepted:
             return found
-    if not named:
+        first = first or found
+    if first is None or not named:
         raise RebuildRefused(f"no task {task_id}: the log has no `accepted` of it, and the read model has no row")
-    return _Events(named[0], [], 0)._replace(end=await _position(connection, named[0]))
+    return first  # its events had no effect, and stand in the history with their reasons
 
 
 async def _read_partition(
@@ -254,7 +257,7 @@ async def _task_of(place: _Place) -> Task | None:
     try:
         async with place.connection.transaction():
             found = (await load_tasks(place.connection, [place.task_id])).get(place.task_id)
-    except (KeyError, ValueError, AssertionError):  # a state or JSON that no event could have given
+    except (KeyError, ValueError, AssertionError, MsgspecError):  # a state or JSON that no event could have given
         return None
     return found if found is not None and found.partition == place.partition else None
 

@@ -72,7 +72,8 @@ select count(*) from {schema}.tasks t
        = %(resources)s::text[]
    and greatest(0, extract(epoch from coalesce(t.started_at, t.finished_at) - t.accepted_at) * 1000)
        between %(waited_from)s and %(waited_to)s
-   and coalesce(greatest(0, extract(epoch from t.finished_at - t.started_at) * 1000), -1) between %(ran_from)s and %(ran_to)s;
+   and case when t.started_at is null then -1  -- `greatest` leaves out what is null
+            else greatest(0, extract(epoch from t.finished_at - t.started_at) * 1000) end between %(ran_from)s and %(ran_to)s;
 
 -- remove_cell --
 delete from {schema}.task_days
