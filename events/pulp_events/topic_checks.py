@@ -16,6 +16,7 @@ ARCHIVE: Final = (
 )
 """For the topic of events."""
 _RETENTION: Final = "topic-retention"
+_RETENTION_MS: Final = "retention.ms"
 
 
 class TopicState(NamedTuple):
@@ -53,7 +54,7 @@ class Rule(NamedTuple):
 
 
 RULES: Final = (
-    Rule(_RETENTION, "retention.ms", "-1", "Kafka deletes older records, and with them the history of tasks"),
+    Rule(_RETENTION, _RETENTION_MS, "-1", "Kafka deletes older records, and with them the history of tasks"),
     Rule(_RETENTION, "retention.bytes", "-1", "Kafka deletes the oldest records, and with them history"),
     Rule("topic-cleanup", "cleanup.policy", "delete", "compaction keeps only the last record of each key"),
     Rule(
@@ -139,7 +140,7 @@ def mends(state: TopicState) -> dict[str, str]:
 
 def _rules(state: TopicState) -> tuple[Rule, ...]:
     rules = COMPACTED_RULES if state.is_compacted else RULES
-    return tuple(rule for rule in rules if not (state.is_archived and rule.check == _RETENTION))
+    return tuple(rule for rule in rules if not (state.is_archived and rule.setting == _RETENTION_MS))
 
 
 def _settings(state: TopicState) -> Iterable[Finding]:
@@ -157,7 +158,7 @@ def _settings(state: TopicState) -> Iterable[Finding]:
         value = state.settings.get(rule.setting, rule.value)
         if value != rule.value:
             wrong = f"{rule.setting} is {value}, not {rule.value}"
-            mend = ARCHIVE if rule.check == _RETENTION and state.is_archived is not None else MEND
+            mend = ARCHIVE if rule.setting == _RETENTION_MS and state.is_archived is not None else MEND
             yield Finding(rule.check, state.name, Severity.FAULT, wrong, rule.endangers, mend)
     if _refuses_large_events(state.settings):
         yield Finding(

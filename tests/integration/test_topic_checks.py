@@ -51,9 +51,8 @@ def test_each_setting_that_loses_events_is_a_fault(setting: str, value: str, che
     assert check_topic(mended, brokers=3) == []
 
 
-@pytest.mark.parametrize("setting", ["retention_ms", "retention_bytes"])
-def test_events_may_have_a_retention_where_they_are_archived(setting: str) -> None:
-    wrong = state(changed={setting: "604800000"})
+def test_events_may_have_a_retention_where_they_are_archived() -> None:
+    wrong = state(changed={"retention_ms": "604800000"})
     [finding] = faults(check_topic(wrong._replace(is_archived=False), brokers=3))
     assert finding.check == "topic-retention"
     assert "pulp-tasks topics mend" in str(finding)
@@ -61,6 +60,10 @@ def test_events_may_have_a_retention_where_they_are_archived(setting: str) -> No
     assert "PULP_ARCHIVE=FOLDER" in str(finding)
     assert check_topic(wrong._replace(is_archived=True), brokers=3) == []
     assert mends(wrong._replace(is_archived=True)) == {}
+    by_size = state(changed={"retention_bytes": "604800000"})._replace(is_archived=True)
+    [finding] = faults(check_topic(by_size, brokers=3))
+    assert (finding.check, finding.mend) == ("topic-retention", "pulp-tasks topics mend")
+    assert mends(by_size) == {"retention.bytes": "-1"}
     compacted = state(changed={"cleanup_policy": "compact"})._replace(is_archived=True)
     assert [each.check for each in faults(check_topic(compacted, brokers=3))] == ["topic-cleanup"]
 

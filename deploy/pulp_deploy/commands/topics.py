@@ -68,12 +68,13 @@ def mend(dry_run: bool, data: Path | None, output: str) -> None:
     and so does the retention of the events where PULP_ARCHIVE is set.
     What Kafka has deleted is not brought back, and records that are there keep their times.
     """
+    from pulp_archive.settings import ARCHIVE
     from pulp_events import admin, topic_states
     from pulp_events.errors import TopicNotFound
     from pulp_events.topic_checks import mends, missing_topic
 
     target = Target.find(data)
-    is_archived = bool(target.environment.get("PULP_ARCHIVE", "").strip())
+    is_archived = ARCHIVE.read(target.environment) is not None
     connection = admin.connect(target.need_kafka())
     changes, missing = [], []
     for name in target.topics:
