@@ -12,12 +12,13 @@ from fsspec import register_implementation
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pulp_archive.archive import Archive
+from pulp_archive.archive import Archive, read_manifest
 from pulp_archive.errors import ArchiveAway, ArchiveDamaged, ArchiveIncomplete, ArchiveInUse, ArchiveUnusable
 from pulp_archive.manifest import ArchivedSpan
 from pulp_archive.parquet import NotRecords, RecordsFile, records_of
 from pulp_archive.reach import Waiting, judge
 from pulp_archive.stores import store_of
+from pulp_archive.writing import SpanWriter
 from pulp_events.reader import Record
 from pulp_transparency.auditing import audit
 from pulp_transparency.records import ArchivedRecords
@@ -88,6 +89,20 @@ def test_what_a_writer_that_was_killed_has_left_counts_for_nothing_and_is_remove
     assert read(folder) == RECORDS
     store.remove_left("0", known, ".parquet")
     assert {path.name for path in (folder / "0").iterdir()} == {*known, "manifest.json"}
+
+
+def test_files_behind_a_manifest_that_was_put_back_stay_while_kafka_lacks_their_records(folder: Path) -> None:
+    """The manifest is from a copy that was made after two of five files; Kafka has nothing before the last record."""
+    whole = files_of(folder)
+    manifest = read_manifest(store_of(str(folder)), 0)
+    assert manifest is not None
+    older = msgspec.structs.replace(manifest, spans=manifest.spans[:2])
+    writer = SpanWriter(store_of(str(folder)), older)
+    with pytest.raises(ArchiveIncomplete, match=f"begins at offset {end_of(COUNT)} in Kafka"):
+        writer.run("127.0.0.1:1", end_of(COUNT), end_of(COUNT), None, until_ms=None)
+    assert files_of(folder) == whole
+    writer.run("127.0.0.1:1", 0, older.spans[-1].next, None, until_ms=None)  # Kafka has them all
+    assert files_of(folder) == whole[:2]
 
 
 def test_files_and_folders_are_for_their_owner_alone(folder: Path) -> None:

@@ -201,9 +201,9 @@ def _span(span: Any) -> dict[str, Any]:
 
 
 def _time(timestamp_ms: int | None) -> str | None:
-    from datetime import UTC
+    from pulp_projections.times import clamped_ms, moment
 
-    return None if timestamp_ms is None else time_text(datetime.fromtimestamp(timestamp_ms / 1000, UTC))
+    return None if timestamp_ms is None else time_text(moment(clamped_ms(timestamp_ms)))
 
 
 def _reach(found: "Archive", partition: int, begin: int, end: int) -> dict[str, Any]:
@@ -220,5 +220,5 @@ def _reach(found: "Archive", partition: int, begin: int, end: int) -> dict[str, 
         "kafka_begin": begin,
         "kafka_next": end,
         "waiting": max(0, end - max(begin, archived)),
-        "lost": max(0, begin - archived),
+        "lost": max(0, begin - archived) + (spans[0].begin if spans else 0),
     }

@@ -73,7 +73,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
         if found.format != FORMAT:
             raise NotManifest(f"its format is {found.format!r}, and this release reads {FORMAT!r}")
         if found.sha256 != found._digest() or found.partition != partition:
-            raise NotManifest("it does not have the hash that it tells")
+            raise NotManifest("its contents do not match the hash that it states")
         follow = all(one.next == other.begin for one, other in pairwise(found.spans))
         if not follow or any(each.begin >= each.next for each in found.spans):
             raise NotManifest("its spans do not follow each other")

@@ -10,7 +10,7 @@ from pulp_events.errors import OffsetOutOfRange
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader, Record
 
-from pulp_archive.archive import Archive, read_manifest
+from pulp_archive.archive import Archive
 from pulp_archive.errors import ArchiveIncomplete, ArchiveUnwritable
 from pulp_archive.manifest import CHECKPOINTS, ENDING, FILE, ArchivedSpan, Manifest
 from pulp_archive.parquet import RecordsFile
@@ -80,7 +80,7 @@ def write(
             begins = admin.begin_offsets(connection, topic, info.partitions)
             ends = admin.end_offsets(connection, topic, info.partitions)
             for partition in range(info.partitions):
-                manifest = read_manifest(store, partition) or begun(store, info, partition)
+                manifest = archive.manifests.get(partition) or begun(store, info, partition)
                 writer = SpanWriter(store, manifest, report, span_records, span_bytes)
                 yield writer.run(
                     servers, begins[partition], ends[partition], covering.get(partition), until_ms=until_ms
@@ -121,8 +121,6 @@ class SpanWriter:
     ) -> ArchiveAddition:
         """Archive what Kafka has up to `end`. Raises `ArchiveIncomplete`, `OSError`."""
         self._end = end
-        known = {each.file for each in self._manifest.spans}
-        self._store.remove_left(str(self._partition), known, ENDING)
         archived = self._manifest.end
         if archived is not None and archived < begin:
             raise ArchiveIncomplete(
@@ -130,6 +128,10 @@ class SpanWriter:
                 f" archive ends at {archived}: Kafka deleted the records between them before they were archived. Name"
                 " another archive, which begins where Kafka does; a rebuild needs one that begins at 0"
             )
+        if archived is not None or not begin:
+            # Files that no manifest names may be the only copy, of an archive whose manifest was put back from an older
+            # one: they go where Kafka still has their records.
+            self._store.remove_left(str(self._partition), {each.file for each in self._manifest.spans}, ENDING)
         start = begin if archived is None else archived
         before = len(self._manifest.spans)
         if start < end:
