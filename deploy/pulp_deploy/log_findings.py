@@ -3,11 +3,11 @@
 import time
 from typing import Final
 
+from pulp_events.checkpoints import Covered, covered
 from pulp_events.errors import LogError
 from pulp_events.findings import Finding, Severity
 from pulp_events.kafka import Servers
 from pulp_events.topics import Topics
-from pulp_transparency.published import Covered, covered
 
 BEHIND_S: Final = 600.0
 """How long a record may wait for a checkpoint that covers it; usually it is the interval of checkpoints."""

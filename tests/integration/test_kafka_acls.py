@@ -19,6 +19,7 @@ from pulp_events import admin, topic_states
 from pulp_events.audit import What, audit_record
 from pulp_events.audit_log import write_audit
 from pulp_events.audit_reader import read_audit
+from pulp_events.checkpoints import last_records
 from pulp_events.errors import LogError, LogRefused, LogUnavailable, PulpError
 from pulp_events.kafka import Kafka
 from pulp_events.log import KafkaLog
@@ -35,7 +36,7 @@ from pulp_processor.consuming.aiokafka_settings import aiokafka_settings
 from pulp_processor.dead_letters import raw_producer
 from pulp_processor.dead_letters.raw_producer import RawRecord
 from pulp_processor.publishing.state_log import StateLog, StatePlace, StateRecord, start_over
-from pulp_transparency.published import CheckpointTopic, Published, last_records
+from pulp_transparency.published import CheckpointTopic, Published
 
 from tests.support.events import accepted
 from tests.support.schedules import created

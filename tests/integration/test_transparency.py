@@ -19,6 +19,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from pulp_deploy.local.ports import free_ports
+from pulp_events.checkpoints import all_records
 from pulp_events.log import KafkaLog
 from pulp_events.topics import Topics
 from pulp_processor.dead_letters import raw_producer
@@ -27,7 +28,7 @@ from pulp_transparency.auditing import Alteration, LogReport
 from pulp_transparency.follower import STATUS
 from pulp_transparency.keys import KeyRing
 from pulp_transparency.note import NoteSigner
-from pulp_transparency.published import CheckpointTopic, Published, all_records
+from pulp_transparency.published import CheckpointTopic, Published
 from pulp_transparency.records import CopyFolder, KafkaRecords
 from pulp_transparency.tiles import LogTree, TileFolder
 from pulp_transparency.verifying import compare_history, published_notes, reports

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pulp_deploy import log_findings
+from pulp_events.checkpoints import Covered
 from pulp_events.clock import Offset, ServerClock
 from pulp_events.findings import Finding, Severity
 from pulp_events.topics import Topics
@@ -15,7 +16,6 @@ from pulp_runtime.preconditions import clocks, folders
 from pulp_runtime.preconditions.connections import Limit, Room
 from pulp_runtime.preconditions.database import OLDEST_VERSION, DatabaseFacts, judge
 from pulp_runtime.preconditions.looking import Place, Report, look_here
-from pulp_transparency.published import Covered
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operate" / "preconditions.md").read_text()

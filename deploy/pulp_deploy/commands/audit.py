@@ -111,8 +111,7 @@ def list_(
     login-failed, login-limited, forbidden, quota-refused, connection-refused, stream-ended, user-added, user-removed,
     password-changed, role-changed, admin-created, repository-created, repository-updated, repository-removed,
     token-created, token-revoked, token-refused, logged-out, task-role-added, task-role-removed,
-    schedule-role-added, schedule-role-removed and
-    task-healed.
+    schedule-role-added, schedule-role-removed and task-healed.
     """
     from pulp_events.audit_reader import read_audit
 

@@ -19,10 +19,10 @@ from pulp_deploy.settings_help import SettingsCommand
 
 if TYPE_CHECKING:
     from pulp_archive.archive import Archive
+    from pulp_events.checkpoints import Covered
     from pulp_events.task import Position
     from pulp_transparency.auditing import LogReport
     from pulp_transparency.keys import KeyRing
-    from pulp_transparency.published import Covered
     from pulp_transparency.records import Records
     from pulp_transparency.settings import Settings
 
@@ -133,7 +133,7 @@ def status(data: Path | None, output: str) -> None:
     LAG is the number of records that no checkpoint covers yet. Where the folder of the tiles is on this machine it also
     shows which outlets have not taken the last checkpoint, and why.
     """
-    from pulp_transparency.published import covered
+    from pulp_events.checkpoints import covered
 
     target = Target.find(data)
     settings = _of_files(target.environment)
@@ -270,8 +270,9 @@ def prove(
     examples/check_proof.py checks both without Pulp Tasks.
     """
     from pulp_transparency import verifying
+    from pulp_transparency.entry import LogEntry
     from pulp_transparency.proofs import Consistency, Inclusion
-    from pulp_transparency.records import encoded
+    from pulp_transparency.records import ArchivedRecords, encoded
     from pulp_transparency.tiles import LogTree, TileFolder
 
     if (position is None) == (since is None):
@@ -291,10 +292,13 @@ def prove(
         records = _records(archive, _archive(archive, given), data, settings)
         record = next(iter(records.read(partition, position.offset)), None)
         files.append((to / f"{partition}-{position.offset}.tlog-proof", proof.text()))
-        if record is not None and record.offset == entry.offset:
+        if record is not None and LogEntry.of(record) == entry:
             files.append((to / f"{partition}-{position.offset}.json", encoded(record) + "\n"))
         else:
             hint(f"The record itself is not there any more: keep one of {position} beside the proof.")
+        if isinstance(records, ArchivedRecords):
+            for fault in records.faults.get(partition, {}).values():
+                hint(str(fault))
     else:
         older = _given(since).read_text(encoding="utf-8")
         start = ring.open(older, partition)
@@ -359,12 +363,16 @@ def _archive(named: str | None, given: dict[str, str]) -> "Archive | None":
 
 def _records(named: str | None, archive: "Archive | None", data: Path | None, settings: "Settings") -> "Records":
     """What is compared: what is named, or all of the log."""
+    from pulp_events import admin
     from pulp_transparency.records import ArchivedRecords, CopyFolder, KafkaRecords
 
     if named is not None:
         return CopyFolder(Path(named)) if archive is None else ArchivedRecords(archive)
     kafka = KafkaRecords(_kafka(data), settings.topics.events)
-    return kafka if archive is None else ArchivedRecords(archive, kafka)
+    if archive is None:
+        return kafka
+    archive.check_topic(settings.topics.events, admin.describe(_kafka(data), settings.topics.events).topic_id)
+    return ArchivedRecords(archive, kafka)
 
 
 def _of_files(given: dict[str, str] | Any, **options: Path | None) -> "Settings":

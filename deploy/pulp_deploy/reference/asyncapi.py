@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pulp_events.admin import COMPACTED, EVENTS_SETTINGS
 from pulp_events.audit import AUDIT_TYPE
+from pulp_events.checkpoints import NEXT_OFFSET
 from pulp_events.codec import CONTENT_TYPE, EVERY_TYPE, HEADERS, MAX_EVENT_BYTES, MAX_NESTING
 from pulp_events.schedule_codec import SCHEDULE_TYPES
 from pulp_events.schemas import audit_schema, schema_of
@@ -16,7 +17,6 @@ from pulp_events.task_states import STATE_TYPE
 from pulp_events.topics import Topics
 from pulp_events.webhook_codec import WEBHOOK_TYPES
 from pulp_transparency.published import CONTENT_TYPE as CONTENT_TYPE_OF_CHECKPOINTS
-from pulp_transparency.published import NEXT_OFFSET
 
 GOLDEN: Final = Path(__file__).parents[3] / "tests" / "golden"
 CHECKPOINT: Final = "org.pulpproject.checkpoint.v1"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Final, Self
 
 from pulp_events import admin
+from pulp_events.checkpoints import last_records
 from pulp_events.errors import LogError
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader, Record
@@ -24,7 +25,7 @@ from pulp_transparency.keys import KeyRing
 from pulp_transparency.note import NoteSigner
 from pulp_transparency.outlets import CheckpointOutbox
 from pulp_transparency.partition_log import PartitionLog, write_whole
-from pulp_transparency.published import Published, last_records
+from pulp_transparency.published import Published
 from pulp_transparency.tiles import LogTree, TileFolder
 
 STATUS: Final = "status.json"

@@ -41,8 +41,7 @@ class History:
         """The first row that is not the one of its record, and how many records were compared; before `end` alone."""
         letters = {offset for (offset,) in self._connection.execute(_SQL["letter_offsets"], {"partition": partition})}
         projected, count = self.end(partition), 0
-        is_cut = end is not None and end < projected
-        stop = end if end is not None and is_cut else projected
+        stop = projected if end is None else min(end, projected)
 
         def expected() -> Iterator[LogEntry]:
             nonlocal count
@@ -52,8 +51,9 @@ class History:
                 count += 1
                 yield row_of(record, is_letter=record.offset in letters)
 
-        # Rows behind what is projected are not the log's, but those behind the end of the records may be.
-        rows = takewhile(lambda row: not is_cut or row.offset < stop, self.rows(partition))
+        rows = self.rows(partition)
+        if stop < projected:  # rows behind the end of the records may be sound; behind what is projected none is
+            rows = takewhile(lambda row: row.offset < stop, rows)
         difference = first_difference(expected(), rows)
         if difference is None and (row := next(rows, None)) is not None:
             difference = RecordDifference(Kind.ADDED, count, row.offset, "the log has no record there")

@@ -1,4 +1,4 @@
-"""Appends to the topic of checkpoints; `pulp_events.checkpoints` says what is in it, and reads it."""
+"""Publishes checkpoints, and finds the newest; `pulp_events.checkpoints` says what is in their topic, and reads it."""
 
 import logging
 from typing import Final, NamedTuple
@@ -8,7 +8,7 @@ from confluent_kafka.admin import AclOperation
 from pulp_archive.writing import Covering
 from pulp_events import admin
 from pulp_events.audit_log import make_producer
-from pulp_events.checkpoints import NEXT_OFFSET, Covered, all_records, covered, last_records, next_offset_of
+from pulp_events.checkpoints import NEXT_OFFSET, last_records, next_offset_of
 from pulp_events.codec import MAX_EVENT_BYTES
 from pulp_events.errors import AppendOutcomeUnknown
 from pulp_events.kafka import Servers
@@ -17,18 +17,6 @@ from pulp_events.outcome import not_accepted, not_delivered
 from pulp_transparency.checkpoint import Checkpoint
 from pulp_transparency.errors import NoteMalformed
 from pulp_transparency.note import split
-
-__all__ = [
-    "CONTENT_TYPE",
-    "NEXT_OFFSET",
-    "CheckpointTopic",
-    "Covered",
-    "Published",
-    "all_records",
-    "covered",
-    "last_records",
-    "newest",
-]
 
 CONTENT_TYPE: Final = b"text/plain; charset=utf-8"
 _SEND_S: Final = 10.0

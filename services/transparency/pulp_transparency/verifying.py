@@ -6,6 +6,7 @@ from pathlib import Path
 
 from psycopg import IsolationLevel
 from pulp_archive.archive import Archive
+from pulp_events.checkpoints import all_records
 from pulp_events.kafka import Servers
 from pulp_events.task import Position
 from pulp_projections.connection import connect_blocking
@@ -17,7 +18,6 @@ from pulp_transparency.errors import NoteMalformed, RecordsFault
 from pulp_transparency.history import History
 from pulp_transparency.keys import KeyRing
 from pulp_transparency.note import split
-from pulp_transparency.published import all_records
 from pulp_transparency.records import ArchivedRecords, Records
 from pulp_transparency.tiles import TileFolder
 
