@@ -27,6 +27,7 @@ from benchmarks import (
     purging,
     reading,
     recovering,
+    replaying,
     serving,
     siege,
     streaming,
@@ -39,7 +40,7 @@ from tests.support.web_page import CHROMIUM_ADVICE, chromium
 
 _MODULES = (
     *(transporting, projecting, draining, serving, recovering, listing, reading, footprint, fetching, siege),
-    *(publishing, purging, fleet, taking_over, paging, streaming, costs),
+    *(publishing, purging, fleet, taking_over, paging, streaming, costs, replaying),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for module in _MODULES for measure in module.MEASURES}
 GROUPS = {"fleet": [measure.name for measure in (*fleet.MEASURES, *taking_over.MEASURES)]}
