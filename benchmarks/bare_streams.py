@@ -10,6 +10,7 @@ import threading
 
 from pulp_api.front.direct import framed
 from pulp_api.streaming.hub import place_of
+from pulp_api.streaming.outlets import compressed
 from pulp_api.streaming.streamed_events import streamed
 from pulp_events.log import KafkaLog
 from pulp_events.reader import Reader
@@ -18,7 +19,11 @@ from pulp_runtime.gc_tuning import collect_seldom
 
 from benchmarks.scene import PARTITIONS
 
-_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+_BEGIN = framed(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff" + compressed(b"retry: 1000\n\n").data)
 _EVERY_S = 0.08
 """As often as the API wakes 2,000 readers."""
 
@@ -33,7 +38,7 @@ class _Client(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._transport.write(_HEAD)
+        self._transport.write(_HEAD + _BEGIN)
         self._clients.add(self._transport)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -68,7 +73,7 @@ async def _serve(port: int) -> None:
     while True:
         await asyncio.sleep(_EVERY_S)
         if waiting:
-            data = framed(b"".join(waiting))
+            data = framed(compressed(b"".join(waiting)).data)
             waiting.clear()
             for transport in clients:
                 transport.write(data)

@@ -1,8 +1,9 @@
 """Very many readers of event streams in one process: `stream_readers PORT LOGIN`, the path of each on a line of input.
 
 They share the machine with the measured server, so they have to be cheap. Streams of one path bring the same bytes, so
-the first reader that gets some writes them on the path's tape, where the events are parsed once, and all others compare
-theirs with it. One that gets its events in another order, as it was behind, is parsed by itself from there on.
+the first reader that gets some writes them on the path's tape, where they are unpacked and parsed once, and all others
+compare theirs with it. One that gets its events in another order, as it was behind, is unpacked by itself from there
+on. Each chunk of HTTP has to hold blocks of its own, which refer to nothing before them.
 
 After an empty line it connects, and writes `ready`. The next line of input has the number of events of each path, as
 JSON; once they were reached, or a minute later, it writes the result as JSON.
@@ -13,6 +14,7 @@ import json
 import re
 import sys
 import time
+import zlib
 from bisect import bisect_right
 from collections import Counter
 from typing import Any, Final
@@ -29,6 +31,8 @@ _BUFFER: Final = bytearray(256 * 1024)
 _VIEW: Final = memoryview(_BUFFER)
 _FACTS: Final = re.compile(rb'"partition":(\d+),"offset":(\d+),"timestamp_ms":(\d+)')
 _END: Final = b"\n\n"
+_GZIP_HEAD: Final = 10
+"""Bytes before the first block."""
 
 
 class Tape:
@@ -38,12 +42,13 @@ class Tape:
         self.events: list[tuple[int, int]] = []
         """Partition and offset."""
         self.ends: list[int] = []
-        """Where each ends."""
+        """Where each could be read, at the latest."""
         self.times_ms: list[int] = []
         """When the broker appended it."""
         self.size = 0
         self._data = bytearray(1 << 16)
         self._view = memoryview(self._data)
+        self._unpacked = Unpacked()
 
     def has(self, data: memoryview, place: int) -> bool:
         """Whether these bytes are at the place."""
@@ -58,21 +63,35 @@ class Tape:
             self._data, self._view = grown, memoryview(grown)
         self._view[self.size : size] = data
         self.size = size
-        begin = self.ends[-1] if self.ends else 0
-        while (end := self._data.find(_END, begin, size)) >= 0:
-            found = _FACTS.search(self._data, begin, end)
-            begin = end + len(_END)
-            if found is not None:
-                partition, offset, time_ms = map(int, found.groups())
-                self.events.append((partition, offset))
-                self.times_ms.append(time_ms)
-                self.ends.append(begin)
+        for partition, offset, time_ms in self._unpacked.add(data):
+            self.events.append((partition, offset))
+            self.times_ms.append(time_ms)
+            self.ends.append(size)
 
-    def before(self, place: int) -> tuple[list[tuple[int, int]], bytearray]:
-        """The events before a place, and what follows the last one of them."""
-        number = bisect_right(self.ends, place)
-        begin = self.ends[number - 1] if number else 0
-        return self.events[:number], self._data[begin:place]
+    def before(self, block: int, place: int) -> tuple[list[tuple[int, int]], bytearray]:
+        """The events before a block, and the bytes from there to a place in it."""
+        return self.events[: bisect_right(self.ends, block)], self._data[block:place]
+
+
+class Unpacked:
+    """The events in compressed blocks."""
+
+    def __init__(self) -> None:
+        self._unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._text = bytearray()
+
+    def add(self, data: memoryview | bytearray) -> list[tuple[int, int, int]]:
+        """Partition, offset and time of the events that end here."""
+        self._text += self._unpacker.decompress(data)
+        found = []
+        begin = 0
+        while (end := self._text.find(_END, begin)) >= 0:
+            if (facts := _FACTS.search(self._text, begin, end)) is not None:
+                found.append((int(facts[1]), int(facts[2]), int(facts[3])))
+            begin = end + len(_END)
+            del facts  # it would keep the text from shrinking
+        del self._text[:begin]
+        return found
 
 
 class Delays:
@@ -97,12 +116,16 @@ class Reader(asyncio.BufferedProtocol):
         """What has come of the line before a chunk, or of a small chunk."""
         self._small = 0
         """The size of the small chunk that comes."""
+        self._is_first = True
+        """Whether the beginning of the stream has not come, which is small."""
         self._left = 0
         """What is missing of a chunk, with the end of its line."""
         self._place = self._seen = 0
         """On the tape: the bytes and the events that were read."""
-        self._own: tuple[list[tuple[int, int]], bytearray] | None = None
-        """The events that were read, and the beginning of the next, of one that has left the tape."""
+        self._block = 0
+        """Where the chunk that comes began on the tape."""
+        self._own: tuple[list[tuple[int, int]], Unpacked] | None = None
+        """The events that were read of one that has left the tape."""
         self.fault = ""
 
     @property
@@ -167,6 +190,7 @@ class Reader(asyncio.BufferedProtocol):
             return size
         length = int(self._line, 16)
         self._line.clear()
+        self._block = self._place
         if length < _SMALL:
             self._small = length + 2
         else:
@@ -180,8 +204,10 @@ class Reader(asyncio.BufferedProtocol):
             data = bytes(self._line[:-2])
             self._line.clear()
             self._small = 0
-            if b"\ndata: " in data:
-                self._take(memoryview(data))
+            block = data[_GZIP_HEAD:] if self._is_first else data
+            self._is_first = False
+            if b"\ndata: " in zlib.decompressobj(-zlib.MAX_WBITS).decompress(block):
+                self._take(memoryview(block))
         return start + take
 
     def _take_chunk(self, start: int, size: int) -> int:
@@ -202,16 +228,13 @@ class Reader(asyncio.BufferedProtocol):
                     tape.add(data[known:])
                 self._place += len(data)
                 return
-            self._own = tape.before(self._place)
-        events, rest = self._own
-        rest += data
-        while (end := rest.find(_END)) >= 0:
-            found = _FACTS.search(rest, 0, end)
-            facts = [int(each) for each in found.groups()] if found else []  # before `rest` changes below the match
-            del rest[: end + len(_END)]
-            if facts:
-                events.append((facts[0], facts[1]))
-                self._delays.note(1, facts[2])
+            known_events, begun = tape.before(self._block, self._place)
+            self._own = known_events, Unpacked()
+            self._own[1].add(begun)
+        events, unpacked = self._own
+        for partition, offset, time_ms in unpacked.add(data):
+            events.append((partition, offset))
+            self._delays.note(1, time_ms)
 
     def _note(self) -> None:
         tape = self._tape
@@ -226,9 +249,10 @@ async def _read(port: int, login: str) -> dict[str, Any]:
     loop, turn = asyncio.get_running_loop(), asyncio.Semaphore(_CONNECTING)
     asked = [line.strip() for line in iter(sys.stdin.readline, "\n")]
     tapes, delays = {path: Tape() for path in asked}, Delays()
+    headers = f"Host: 127.0.0.1\r\nAuthorization: Basic {login}\r\nAccept-Encoding: gzip\r\n"
 
     async def connect(path: str) -> Reader:
-        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic {login}\r\n\r\n".encode()
+        request = f"GET {path} HTTP/1.1\r\n{headers}\r\n".encode()
         opened: asyncio.Future[None] = loop.create_future()
         async with turn:
             reader = Reader(request, tapes[path], delays, opened)

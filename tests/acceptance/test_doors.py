@@ -122,7 +122,7 @@ def by_stream(site: Site, wanted: Filter, since: str, take: int, left: int) -> t
         client.stream("GET", f"{V3}/events/", params=query, headers=headers) as answer,
     ):
         assert answer.status_code == 200
-        for data in answer.iter_raw():
+        for data in answer.iter_bytes():
             source.feed(data[:bytes_left])
             bytes_left -= len(data)
             if bytes_left <= 0 or len(source.messages) >= left:

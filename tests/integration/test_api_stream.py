@@ -1,8 +1,10 @@
 """Server-sent events of a real process on a real Kafka: replay, then live, each event once, whatever breaks."""
 
 import asyncio
+import gzip
 import json
 import random
+import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -60,7 +62,7 @@ class Streams:
         wanted = len(source.messages) + count
         headers = {"Last-Event-ID": source.last_id} if source.last_id else {}
         async with asyncio.timeout(LIMIT_S), self.api.events(query, headers) as answer:
-            async for data in answer.aiter_raw():
+            async for data in answer.aiter_bytes():
                 source.feed(data)
                 if len(source.messages) >= wanted:
                     return
@@ -96,7 +98,8 @@ async def test_replay_then_live(streams: Streams) -> None:
     assert all(message.data["event"]["subject"] for message in source.messages)
 
 
-async def test_a_stream_that_is_cut_anywhere_goes_on_exactly_there(streams: Streams) -> None:
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_a_stream_that_is_cut_anywhere_goes_on_exactly_there(streams: Streams, encoding: str) -> None:
     """The concatenation of what the connections brought is the log: each event once."""
     chance = random.Random(20261124)
     await streams.happens(1500)
@@ -108,8 +111,9 @@ async def test_a_stream_that_is_cut_anywhere_goes_on_exactly_there(streams: Stre
             left = chance.randrange(1, 60_000)
             source.reconnect()
             headers = {"Last-Event-ID": source.last_id} if source.last_id else {}
-            async with streams.api.events(FROM_THE_START, headers) as answer:
-                async for data in answer.aiter_raw():
+            async with streams.api.events(FROM_THE_START, {**headers, "Accept-Encoding": encoding}) as answer:
+                assert answer.headers.get("content-encoding", "identity") == encoding
+                async for data in answer.aiter_bytes():
                     source.feed(data[:left])
                     left -= len(data)
                     if left <= 0 or len(source.messages) >= 2500:
@@ -128,7 +132,7 @@ async def test_a_stream_from_now_on_resumes_also_if_it_saw_nothing(streams: Stre
     await streams.happens(10)
     source = EventSource()
     async with asyncio.timeout(LIMIT_S), streams.api.events() as answer:
-        async for data in answer.aiter_raw():
+        async for data in answer.aiter_bytes():
             source.feed(data)
             break
     assert (source.messages, source.last_id != "") == ([], True)
@@ -178,7 +182,7 @@ async def test_where_a_stream_begins_and_how_its_events_are_named(streams: Strea
     assert [message.place for message in source.messages] == rest
     source = EventSource()
     async with asyncio.timeout(LIMIT_S), streams.api.events("?since=now") as answer:
-        pieces = answer.aiter_raw()
+        pieces = answer.aiter_bytes()
         source.feed(await anext(pieces))
         await streams.happens(4)
         while len(source.messages) < 4:
@@ -209,7 +213,7 @@ async def test_a_record_that_is_no_event_is_told_and_ends_nothing(streams: Strea
 
 
 async def test_a_subscriber_that_never_reads_hurts_nobody(streams: Streams) -> None:
-    async with streams.api.events():
+    async with streams.api.events(headers={"Accept-Encoding": "identity"}):
         source = EventSource()
         following = asyncio.create_task(streams.read(source, 600))
         for _ in range(6):
@@ -264,7 +268,7 @@ async def test_a_graceful_stop_ends_the_streams_with_a_place_to_go_on(streams: S
     source = EventSource()
     rest = b""
     async with asyncio.timeout(LIMIT_S), streams.api.events(FROM_THE_START) as answer:
-        pieces = answer.aiter_raw()
+        pieces = answer.aiter_bytes()
         while len(source.messages) < 8:
             source.feed(await anext(pieces))
         assert await streams.api.stopped() == 0
@@ -273,6 +277,30 @@ async def test_a_graceful_stop_ends_the_streams_with_a_place_to_go_on(streams: S
     source.feed(rest)
     assert rest.startswith(b"retry: 1000\nid: ")
     assert len(source.messages) == 8
+
+
+async def test_a_compressed_stream_is_one_whole_file(streams: Streams) -> None:
+    """What was sent before its followers are written to, together with others, and at a stop, checksum included."""
+    await streams.happens(300)
+    data = b""
+    async with asyncio.timeout(LIMIT_S), streams.api.events(FROM_THE_START, {"Accept-Encoding": "gzip, br"}) as answer:
+        assert (answer.headers["content-encoding"], answer.headers["vary"]) == ("gzip", "Accept-Encoding")
+        pieces = answer.aiter_raw()
+        for _ in range(5):
+            data += await anext(pieces)
+            await streams.happens(20)
+        await streams.happens(1)
+        unpacked = b""
+        while unpacked.count(b"\ndata: ") < 401:
+            data += await anext(pieces)
+            unpacked = zlib.decompressobj(wbits=31).decompress(data)
+        assert await streams.api.stopped() == 0
+        async for piece in pieces:
+            data += piece
+    source = EventSource()
+    source.feed(gzip.decompress(data))
+    assert_is_the_log(streams, [message.place for message in source.messages])
+    assert len(data) < len(gzip.decompress(data)) / 3
 
 
 @pytest.mark.parametrize(
@@ -295,7 +323,7 @@ async def test_a_stream_ends_once_its_user_may_not_have_it(
         client.stream("GET", f"{V3}/events/") as answer,
         asyncio.timeout(LIMIT_S),
     ):
-        chunks = answer.aiter_raw()
+        chunks = answer.aiter_bytes()
         await anext(chunks)
         await execute(database, change)
         rest = b"".join([chunk async for chunk in chunks])  # until the server ends it

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from pulp_api.front.direct import Direct, framed
 from pulp_api.streaming.following import Following, Place, StreamFollower
+from pulp_api.streaming.outlets import Part
 from pulp_api.streaming.recent_events import RecentEvents
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
 from pulp_events.errors import ReadModelUnavailable
@@ -41,9 +42,9 @@ class Client:
         self.takes = True
         self.follower = StreamFollower(choice, self._write)
 
-    def _write(self, chunks: bytes) -> bool:
+    def _write(self, part: Part) -> bool:
         if self.takes:
-            self.got.append(chunks)
+            self.got.append(part.plain)
         return self.takes
 
     @property

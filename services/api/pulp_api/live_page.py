@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from pulp_api.content_encoding import accepted_encodings
 from pulp_api.dialect import dialect_of
 from pulp_api.html import page
 
@@ -128,7 +129,5 @@ def _media_type(path: Path) -> str:
 
 
 def _encoding(accepted: str, file: File) -> str:
-    wanted = {
-        part.partition(";")[0].strip() for part in accepted.split(",") if not part.replace(" ", "").endswith(";q=0")
-    }
+    wanted = accepted_encodings(accepted)
     return next((encoding for encoding in _ENCODINGS if encoding in wanted and encoding in file.contents), "")

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from pulp_events.errors import ReadError
 
-from pulp_api.front.direct import framed
+from pulp_api.streaming.outlets import Part
 from pulp_api.streaming.recent_events import RecentEvents, RecentSpan
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
 
@@ -20,7 +20,7 @@ _MOST_BYTES: Final = 64 * 1024
 """The most bytes of events that go to all clients before the next ones: what a slow client may be behind."""
 _log = logging.getLogger("pulp.api")
 
-Write = Callable[[bytes], bool]
+Write = Callable[[Part], bool]
 """Writes to the client without waiting; False, and nothing is written, if that is not possible now."""
 TellOrigins = Callable[[Sequence[StreamedEvent], Choice], Awaitable[None]]
 """Finds out what the choice asks for of these events. Raises `ReadError`."""
@@ -135,7 +135,7 @@ class Following:
             for follower in followers:
                 follower.release()
             return
-        data = b"".join(map(framed, span.chunks(choice)))
+        part = Part(span.chunks(choice))
         now_s = asyncio.get_running_loop().time()
         for follower in followers:
             if follower.place is not begin:
@@ -143,9 +143,9 @@ class Following:
                     follower.release()
             elif follower.released is None or follower.released.done():
                 pass
-            elif not data:
+            elif not part:
                 follower.place = end
-            elif follower.write(data):
+            elif follower.write(part):
                 follower.place, follower.sent_at_s = end, now_s
                 self._turns += 1
                 if self._turns % _AT_ONCE == 0:

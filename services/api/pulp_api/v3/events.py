@@ -18,10 +18,12 @@ from starlette.types import Receive, Scope, Send
 
 from pulp_api.auditing.audit import Audit
 from pulp_api.authenticated_call import Authenticated, AuthenticatedCall
+from pulp_api.content_encoding import accepted_encodings
 from pulp_api.front.direct import DIRECT, Direct
 from pulp_api.logins.authenticator import Authenticator
 from pulp_api.logins.basic import RequestOrigin
 from pulp_api.streaming.hub import Hub
+from pulp_api.streaming.outlets import GZIP, GzipOutlet, Outlet, PlainOutlet
 from pulp_api.streaming.seats import Seat, Seats
 from pulp_api.streaming.sse import messages
 from pulp_api.streaming.streamed_events import Choice
@@ -89,18 +91,21 @@ async def stream_events(
 
     `since` is `beginning`, `now`, a time with its zone (RFC 3339), or a cursor; `Last-Event-ID` resumes exactly. Only
     what fits all of `type`, `task`, `operation`, `resource`, `actor` (who submitted the task) and `group`; each may be
-    repeated. Ends within 15 seconds if the user is removed or gets another role or password.
+    repeated. Ends within 15 seconds if the user is removed or gets another role or password. With `Accept-Encoding:
+    gzip` it is compressed.
     """
     hub: Hub = request.app.state.hub
     choice = choice_of(request.query_params)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept-Encoding"}
     direct: Direct | None = request.scope.get(DIRECT)
-    write = None if direct is None else direct.write
-    return _Counted(
-        call,
-        await seat_of(call),
-        messages(hub, start, choice, _Validity(call).why_ended, _visible(call), write),
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    outlet: Outlet | None = None
+    if direct is not None and direct.may_continue:
+        outlet = PlainOutlet(direct)
+        if GZIP in accepted_encodings(request.headers.get("accept-encoding", "")):
+            outlet, headers["Content-Encoding"] = GzipOutlet(direct), GZIP
+    write = None if outlet is None else outlet.write
+    content = messages(hub, start, choice, _Validity(call).why_ended, _visible(call), write)
+    return _Counted(call, await seat_of(call), content, outlet, headers=headers)
 
 
 def choice_of(query: QueryParams) -> Choice:
@@ -148,32 +153,37 @@ async def seat_of(call: AuthenticatedCall) -> Seat:
 class _Counted(EventSourceResponse):
     """A stream that counts against the limits of its user, its address and the process until it ends in any way."""
 
-    def __init__(self, call: AuthenticatedCall, seat: Seat, content: AsyncGenerator[bytes], **more: Any) -> None:
+    def __init__(
+        self, call: AuthenticatedCall, seat: Seat, content: AsyncGenerator[bytes], outlet: Outlet | None, **more: Any
+    ) -> None:
+        """Without an outlet all goes through the application."""
         super().__init__(content, **more)
         self._content = content
+        self._outlet = outlet
         # Neither the call nor its request: a stream that is continued beside the application would keep them.
         self._quotas, self._asking, self._seat = call.quotas, call.asking, seat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        direct: Direct | None = scope.get(DIRECT)
-        if direct is not None and direct.may_continue:
+        if self._outlet is not None:
+            direct: Direct = scope[DIRECT]
             try:
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             except BaseException:
                 self._end()
                 raise
-            direct.continue_with(partial(self._continue, direct), self._end)
+            direct.continue_with(partial(self._continue, self._outlet), self._end)
             return
         try:
             await super().__call__(scope, receive, send)
         finally:
             self._end()
 
-    async def _continue(self, direct: Direct) -> None:
+    async def _continue(self, outlet: Outlet) -> None:
         async with aclosing(self._content) as content:
             async for chunk in content:
-                await direct.send(chunk)
+                await outlet.send(chunk)
+        await outlet.finish()
 
     def _end(self) -> None:
         self._seat.give_back()
