@@ -40,6 +40,9 @@ class PrometheusMeter:
                 self._histograms[metric.name] = Histogram(
                     metric.name, metric.sentence, metric.labels, buckets=metric.bounds, registry=self.registry
                 )
+        # By metric and labels: the library checks the labels and takes a lock at each look-up.
+        self._counting: dict[tuple[str, tuple[str, ...]], Counter] = {}
+        self._observing: dict[tuple[str, tuple[str, ...]], Histogram] = {}
         self._gauges = _Gauges(
             [metric for metric in (*EVERY_PROCESS, *OF_PROCESS[process]) if metric.kind is Kind.GAUGE],
             Reading(INFO, 1, (process, version("pulp-tasks"))),
@@ -51,13 +54,19 @@ class PrometheusMeter:
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
         """See `Meter.count`."""
-        counter = self._counters[metric.name]
-        (counter.labels(*labels) if labels else counter).inc(by)
+        counter = self._counting.get((metric.name, labels))
+        if counter is None:
+            counter = self._counters[metric.name]
+            counter = self._counting[metric.name, labels] = counter.labels(*labels) if labels else counter
+        counter.inc(by)
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
         """See `Meter.observe`."""
-        histogram = self._histograms[metric.name]
-        (histogram.labels(*labels) if labels else histogram).observe(value)
+        histogram = self._observing.get((metric.name, labels))
+        if histogram is None:
+            histogram = self._histograms[metric.name]
+            histogram = self._observing[metric.name, labels] = histogram.labels(*labels) if labels else histogram
+        histogram.observe(value)
 
     def add_source(self, name: str, read: Read, *, kept_s: float = 0) -> None:
         """See `Meter.add_source`."""

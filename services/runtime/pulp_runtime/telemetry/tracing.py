@@ -111,14 +111,15 @@ class TracedLog:
         self._log = log
         self._tracing = tracing
         self._topic = topic
+        self._name = f"send {topic}"
 
     async def append(self, event: Event, partition: int) -> Position:
         """See `Log.append`."""
         parent = event.traceparent or self._tracing.current
-        attributes = of_message(self._topic, "send", event, partition)
-        span = self._tracing.begin(f"send {self._topic}", Kind.PRODUCER, parent, attributes)
-        if span is None:
+        span = self._tracing.begin(self._name, Kind.PRODUCER, parent, {})
+        if span is None:  # nearly always
             return await self._log.append(event, partition)
+        span.set(of_message(self._topic, "send", event, partition))
         try:
             position = await self._log.append(replace(event, traceparent=span.traceparent), partition)
         except BaseException as error:
