@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -28,6 +28,7 @@ from benchmarks.load import EVENTS_PER_TASK, lives
 from benchmarks.measure import LIMIT, OURS, Measure, Sizes, at_most, never_above, percentile, ratio_at_most
 from benchmarks.scene import LIMIT_S, PARTITIONS, Process, Scene, Servers, scene
 from benchmarks.serving import PASSWORD, USER, client, serving
+from benchmarks.stream_readers import by_partition
 
 RATE: Final = 1000
 _TICK_S: Final = 0.01
@@ -123,7 +124,7 @@ async def _streamed(made: Scene, server: Process, port: int, paths: Sequence[str
         used_s = server.cpu_s() - used_s
     for each in found:
         for path, places in each["places"].items():  # of those that its readers asked for
-            if _by_partition(map(tuple, places)) != _by_partition(expected[path]):
+            if by_partition(map(tuple, places)) != by_partition(expected[path]):
                 each["unlike"].append(f"{path}: {len(places)} events, {len(expected[path])} were appended")
     unlike = [line for each in found for line in each["unlike"]]
     if unlike:
@@ -135,7 +136,6 @@ async def _streamed(made: Scene, server: Process, port: int, paths: Sequence[str
         "p99": _percentile(delays, 99),
         "longest": float(delays[-1][0]),
         "streams that lack an event or have it twice": len(unlike),
-        "streams that once were behind": sum(each["apart"] for each in found),
         "more MiB": most_mib - before_mib,
         "server % of a core": 100 * used_s / took_s,
         "readers % of a core": 100 * sum(each["cpu_s"] for each in found) / took_s,
@@ -237,13 +237,6 @@ def _percentile(delays: Sequence[tuple[int, int]], percent: float) -> float:
         if left <= 0:
             return float(delay)
     raise ValueError("no event came")
-
-
-def _by_partition(places: Iterable[Any]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for partition, offset in places:
-        found.setdefault(partition, []).append(offset)
-    return found
 
 
 async def _most_mib(server: Process) -> float:

@@ -6,10 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pulp_api.front.direct import Direct, framed
-from pulp_api.streaming.following import Following, Place, StreamFollower
+from pulp_api.streaming.following import Following, StreamFollower
 from pulp_api.streaming.outlets import Part
-from pulp_api.streaming.recent_events import RecentEvents
+from pulp_api.streaming.recent_events import Place, RecentEvents
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
 from pulp_events.errors import ReadModelUnavailable
 from pulp_events.filters import Filter, Origin
@@ -59,10 +61,9 @@ class Scene:
 
     def __init__(self) -> None:
         self.recent = RecentEvents((0,))
-        self.place = Place(0, (0,))
         self.error: Exception | None = None
         self.following = Following(self._tell)
-        self.following.begin(self.recent, self.place)
+        self.following.begin(self.recent)
         self.tasks: list[asyncio.Task[Place]] = []
 
     async def _tell(self, events: Sequence[StreamedEvent], choice: Choice) -> None:
@@ -70,14 +71,14 @@ class Scene:
             raise self.error
 
     async def follow(self, client: Client, most_s: float = PATIENCE_S) -> asyncio.Task[Place]:
-        self.tasks.append(asyncio.create_task(self.following.follow(client.follower, self.place, most_s)))
+        self.tasks.append(asyncio.create_task(self.following.follow(client.follower, self.recent.end, most_s)))
         await asyncio.sleep(0)
         return self.tasks[-1]
 
     def happens(self, events: Sequence[StreamedEvent]) -> None:
         self.recent.add(events)
-        self.place = Place(self.recent.end, (events[-1].offset + 1,))
-        self.following.show(self.place)
+        self.recent.show()
+        self.following.go_on()
 
     async def settle(self) -> None:
         """Until all has been written."""
@@ -115,7 +116,7 @@ async def test_a_client_that_cannot_take_more_goes_on_by_itself_from_where_it_is
     await scene.settle()
     slow.takes = False
     scene.happens([event(1)])
-    assert await waiting == Place(1, (1,))
+    assert (await waiting).offsets == (1,)
     scene.happens([event(2)])
     await scene.settle()
     assert (slow.offsets, fast.offsets) == ([0], [0, 1, 2])
@@ -129,7 +130,7 @@ async def test_one_that_comes_while_others_are_written_to_misses_nothing(scene: 
     scene.happens([event(1)])
     await scene.settle()
     if waiting.done():
-        assert (await waiting, late.offsets) == (Place(1, (1,)), [])
+        assert ((await waiting).offsets, late.offsets) == ((1,), [])
     else:
         assert late.offsets == [1]
     assert first.offsets == [0, 1]
@@ -151,7 +152,7 @@ async def test_each_gets_what_it_has_chosen(scene: Scene) -> None:
     scene.happens([event(8, task=TASKS[1])])
     await scene.settle()
     assert of_task.offsets == [1, 5, 8]
-    assert nothing.follower.place == Place(9, (9,))  # a ping of it names this place
+    assert nothing.follower.place.offsets == (9,)  # a ping of it names this place
 
 
 async def test_what_is_written_at_once_is_bounded(scene: Scene) -> None:
@@ -168,7 +169,7 @@ async def test_who_is_too_far_behind_reads_the_log(scene: Scene, monkeypatch: py
     waiting = await scene.follow(client)
     monkeypatch.setattr("pulp_api.streaming.recent_events._MOST_EVENTS", 3)
     scene.happens([event(number) for number in range(5)])
-    assert await waiting == Place(0, (0,))
+    assert (await waiting).offsets == (0,)
     assert client.got == []
 
 
@@ -177,7 +178,7 @@ async def test_a_stream_whose_filter_cannot_be_judged_goes_on_by_itself(scene: S
     waiting = await scene.follow(client)
     scene.error = ReadModelUnavailable("Postgres does not answer")
     scene.happens([event(0)])
-    assert await waiting == Place(0, (0,))
+    assert (await waiting).offsets == (0,)
     assert client.got == []
 
 
@@ -188,16 +189,56 @@ async def test_a_fault_lets_every_stream_go_on_by_itself_and_is_told(
     waiting = [await scene.follow(client) for client in clients]
     scene.error = ZeroDivisionError("a bug")
     scene.happens([event(0)])
-    assert [await each for each in waiting] == [Place(0, (0,))] * 2
+    assert [(await each).offsets for each in waiting] == [(0,)] * 2
     assert "each goes on by itself" in caplog.text
 
 
 async def test_a_stream_is_asked_regularly_whether_its_user_may_have_it(scene: Scene) -> None:
     client = Client()
     waiting = await scene.follow(client, most_s=0)
-    assert await waiting == Place(0, (0,))
+    assert (await waiting).offsets == (0,)
     scene.happens([event(0)])
     assert client.got == []
+
+
+RANDOM_EVENTS = st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.sampled_from([10, 30_000])), max_size=40)
+
+
+@given(RANDOM_EVENTS, st.data())
+def test_whoever_is_anywhere_gets_what_it_lacks_and_then_what_all_get(
+    happened: list[tuple[bool, int, int]], data: st.DataObject
+) -> None:
+    """Beside a plain list of all events. Streams may be behind the end in one partition and before it in another."""
+    recent, ends, log = RecentEvents((0, 0, 0)), [0, 0, 0], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pulp_api.streaming.recent_events._MOST_EVENTS", 15)
+        for is_shown, partition, size in happened:
+            log.append(event(ends[partition], size=size))
+            log[-1].partition = partition
+            ends[partition] += 1
+            recent.add([log[-1]])
+            if is_shown:
+                recent.show()
+        recent.show()
+    assert recent.end.offsets == tuple(ends)
+    offsets = [data.draw(st.integers(0, end + 1)) for end in ends]
+    wanted = [each for each in log if each.offset >= offsets[each.partition]]
+    near = recent.near(offsets)
+    if near is None:
+        assert len(log) > 15
+        return
+    found, place = near
+    if all(offset <= end for offset, end in zip(offsets, ends, strict=True)):
+        behind = list(found)
+        assert all(offset <= other for offset, other in zip(offsets, place.offsets, strict=True))
+        while place is not recent.end:
+            assert place.span is not None
+            assert sum(len(each.data) for each in place.span.events[1:]) <= 64 * 1024
+            behind += place.span.events
+            place = place.span.end
+        assert behind == wanted
+    else:
+        assert (found, place) == (wanted, recent.end)
 
 
 class Cycle:

@@ -6,33 +6,22 @@ A task for each stream would cost a turn of the event loop and the layers of the
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from pulp_events.errors import ReadError
 
 from pulp_api.streaming.outlets import Part
-from pulp_api.streaming.recent_events import RecentEvents, RecentSpan
+from pulp_api.streaming.recent_events import Place, RecentEvents, RecentSpan
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
 
 _AT_ONCE: Final = 50
 """After so many writes the event loop serves others."""
-_MOST_BYTES: Final = 64 * 1024
-"""The most bytes of events that go to all clients before the next ones: what a slow client may be behind."""
 _log = logging.getLogger("pulp.api")
 
 Write = Callable[[Part], bool]
 """Writes to the client without waiting; False, and nothing is written, if that is not possible now."""
 TellOrigins = Callable[[Sequence[StreamedEvent], Choice], Awaitable[None]]
 """Finds out what the choice asks for of these events. Raises `ReadError`."""
-
-
-class Place(NamedTuple):
-    """A place in the recent events."""
-
-    number: int
-    """Of the next event."""
-    offsets: tuple[int, ...]
-    """The next offset of each partition."""
 
 
 class StreamFollower:
@@ -63,20 +52,19 @@ class Following:
         self._tell_origins = tell_origins
         self._followers: dict[Choice, set[StreamFollower]] = {}
         self._recent = RecentEvents(())
-        self._written = self._shown = Place(0, ())
-        """How far the followers have got everything, and how far they may."""
+        self._written = self._recent.end
+        """How far the followers have got everything."""
         self._writing: asyncio.Task[None] | None = None
         self._turns = 0
 
-    def begin(self, recent: RecentEvents, place: Place) -> None:
-        """From now on these events are followed, from the place on."""
-        self._recent, self._written, self._shown = recent, place, place
+    def begin(self, recent: RecentEvents) -> None:
+        """From now on these events are followed, from their end on."""
+        self._recent, self._written = recent, recent.end
 
-    def show(self, place: Place) -> None:
-        """There are events up to this place."""
-        self._shown = place
+    def go_on(self) -> None:
+        """There are further events to write."""
         if not self._followers:
-            self._written = place
+            self._written = self._recent.end
         elif self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
             self._writing.add_done_callback(self._ended)
@@ -88,7 +76,7 @@ class Following:
         self._release_all()
 
     async def follow(self, follower: StreamFollower, place: Place, most_s: float) -> Place:
-        """Write to the follower's client what comes after a place, which is the one shown last.
+        """Write to the follower's client what comes after a place, which is the end of the recent events.
 
         Returns how far its client has got, after `most_s`, or as soon as it has to be served by its task.
         """
@@ -108,24 +96,20 @@ class Following:
         return follower.place
 
     async def _write_all(self) -> None:
-        while self._followers and self._written is not self._shown:
-            begin, shown = self._written, self._shown
-            if begin.number < self._recent.begin:  # this process had no time for so long that the events are gone
+        while self._followers and self._written is not self._recent.end:
+            span = self._written.span
+            if span is None:  # this process had no time for so long that the events are gone
                 self._release_all()
-                self._written = shown
+                self._written = self._recent.end
                 return
-            number = self._recent.piece_end(begin.number, shown.number, _MOST_BYTES)
-            end = shown
-            if number < shown.number:
-                end = Place(number, self._recent.offsets_past(begin.offsets, begin.number, number))
-            span = self._recent.span(begin.number, end.number, end.offsets)
             for choice in list(self._followers):
-                await self._write(span, choice, begin, end)
-            self._written = end
+                await self._write(span, choice, self._written)
+            self._written = span.end
         if not self._followers:
-            self._written = self._shown
+            self._written = self._recent.end
 
-    async def _write(self, span: RecentSpan, choice: Choice, begin: Place, end: Place) -> None:
+    async def _write(self, span: RecentSpan, choice: Choice, begin: Place) -> None:
+        end = span.end
         followers = list(self._followers.get(choice, ()))
         if not any(follower.place.number < end.number for follower in followers):
             return
@@ -157,10 +141,10 @@ class Following:
         self._writing = None
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("streams could not be written together, each goes on by itself", exc_info=error)
-            self._written = self._shown
+            self._written = self._recent.end
             self._release_all()
-        elif self._followers and self._written is not self._shown:
-            self.show(self._shown)
+        elif self._followers and self._written is not self._recent.end:
+            self.go_on()
 
     def _release_all(self) -> None:
         for followers in self._followers.values():

@@ -19,8 +19,8 @@ from pulp_events.cursor import Cursor
 from pulp_events.kafka import Servers
 from pulp_events.reader import Reader
 
-from pulp_api.streaming.following import Following, Place, StreamFollower
-from pulp_api.streaming.recent_events import RecentEvents, RecentSpan
+from pulp_api.streaming.following import Following, StreamFollower
+from pulp_api.streaming.recent_events import Place, RecentEvents, RecentSpan
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent, size_of, streamed
 from pulp_api.streaming.tail import LogTail
 from pulp_api.streaming.task_origins import TaskOrigins
@@ -66,8 +66,7 @@ class Hub:
         self._offsets: tuple[int, ...] = ()
         """The next offset of each partition at the end of what the tail has brought."""
         self._recent = RecentEvents(())
-        self._shown = Place(0, ())
-        """How far subscribers have been woken for: they all go on to there, so what they send is the same."""
+        """Its end moves when subscribers are woken."""
         self._news = asyncio.Event()
         """Set to wake all subscribers; then there is another one."""
         self._following = Following(self.tell_origins)
@@ -114,14 +113,18 @@ class Hub:
         try:
             while not self.is_closing:
                 await self._begin_tail()
-                shown = self._shown
-                async for page in self._missed(offsets, shown.offsets):
-                    if isinstance(page, RecentSpan):
-                        offsets[:] = page.offsets
-                        yield page
-                    else:
-                        yield _advance(offsets, page)
-                async for item in self._live(shown, offsets, follower):
+                if self.is_closing:  # there may be no tail
+                    return
+                near = self._recent.near(offsets)
+                if near is None:
+                    page = await self._shared_page(tuple(offsets), self._recent.end.offsets)
+                    offsets[:] = page.end.offsets
+                    yield page
+                    continue
+                lacking, place = near
+                if lacking:
+                    yield _advance(offsets, lacking)
+                async for item in self._live(place, offsets, follower):
                     yield item
         finally:
             self._leave()
@@ -137,20 +140,21 @@ class Hub:
         self, place: Place, offsets: list[int], follower: StreamFollower | None
     ) -> AsyncIterator[Sequence[StreamedEvent] | RecentSpan]:
         """What comes behind a place in the recent events. Returns once that is no longer there."""
-        while not self.is_closing and place.number >= self._recent.begin:
-            if place is self._shown:
+        while not self.is_closing:
+            if place is self._recent.end:
                 if follower is not None and tuple(offsets) == place.offsets:
                     place = await self._following.follow(follower, place, _IDLE_S)
                     offsets[:] = place.offsets
-                    yield RecentSpan((), place.offsets)
+                    yield RecentSpan((), place)
                     continue
                 await self._news.wait()
-                if place is self._shown:
+                if place is self._recent.end:
                     yield []
                 continue
+            if (span := place.span) is None:
+                return
             is_level = tuple(offsets) == place.offsets
-            span = self._recent.span(place.number, self._shown.number, self._shown.offsets)
-            place = self._shown
+            place = span.end
             if is_level:
                 offsets[:] = place.offsets
                 yield span
@@ -166,8 +170,8 @@ class Hub:
         """Start the tail unless another task has started it meanwhile."""
         if self._tail is None and not self.is_closing:
             self._offsets = tuple(ends[partition] for partition in range(self.partitions))
-            self._recent, self._shown = RecentEvents(self._offsets), Place(0, self._offsets)
-            self._following.begin(self._recent, self._shown)
+            self._recent = RecentEvents(self._offsets)
+            self._following.begin(self._recent)
             self._tail = LogTail(self._servers, self._topic, dict(ends), self._deliver)
 
     def _enter(self) -> None:
@@ -187,9 +191,9 @@ class Hub:
 
     def _wake(self) -> None:
         self._waking, self._woken_at_s = None, self._loop.time()
-        if self._recent.end > self._shown.number:
-            self._shown = Place(self._recent.end, self._offsets)
-            self._following.show(self._shown)
+        if self._recent.has_new:
+            self._recent.show()
+            self._following.go_on()
         self._news.set()
         self._news = asyncio.Event()
 
@@ -212,29 +216,13 @@ class Hub:
             tail.end()
             self._ended = {ended for ended in self._ended if ended.is_alive} | {tail}
 
-    async def _missed(
-        self, offsets: Sequence[int], ends: Sequence[int]
-    ) -> AsyncIterator[Sequence[StreamedEvent] | RecentSpan]:
-        """The events before `ends`. The caller moves `offsets` on with each page that it takes."""
-        while not self.is_closing:
-            missing = {partition: offset for partition, offset in enumerate(offsets) if offset < ends[partition]}
-            if not missing:
-                return
-            page = self._recent.since(offsets)
-            if page is None:
-                yield await self._shared_page(tuple(offsets), missing, ends)
-            else:
-                yield page
-
-    async def _shared_page(
-        self, offsets: tuple[int, ...], missing: Mapping[int, int], ends: Sequence[int]
-    ) -> RecentSpan:
-        """Read once for all that are at this place and ask soon."""
+    async def _shared_page(self, offsets: tuple[int, ...], ends: Sequence[int]) -> RecentSpan:
+        """Some of the events before `ends`, read once for all that are at this place and ask soon."""
         reading = self._pages.get(offsets)
         if reading is None:
             while len(self._pages) >= _KEPT_PAGES:
                 del self._pages[next(iter(self._pages))]
-            reading = self._loop.run_in_executor(self._readers, self._page, missing, offsets, ends)
+            reading = self._loop.run_in_executor(self._readers, self._page, offsets, ends)
             self._pages[offsets] = reading
             reading.add_done_callback(partial(self._read_page, offsets))
         return await asyncio.shield(reading)
@@ -244,11 +232,12 @@ class Hub:
         if reading.cancelled() or reading.exception() is not None or not reading.result().events:
             self._pages.pop(offsets, None)
 
-    def _page(self, start: Mapping[int, int], offsets: Sequence[int], ends: Sequence[int]) -> RecentSpan:
-        """Some of the events before `ends`: a slow subscriber must not occupy a thread while it takes its time."""
+    def _page(self, offsets: Sequence[int], ends: Sequence[int]) -> RecentSpan:
+        """Not all: a slow subscriber must not occupy a thread while it takes its time."""
         page: list[StreamedEvent] = []
         if self._closing.is_set():
-            return RecentSpan(page, tuple(offsets))
+            return RecentSpan(page, Place(0, tuple(offsets)))
+        start = {partition: offset for partition, offset in enumerate(offsets) if offset < ends[partition]}
         deadline = time.monotonic() + _PAGE_S
         with Reader(self._servers, self._topic, start) as reader:
             while not self._closing.is_set() and size_of(page) < _PAGE_BYTES:
@@ -262,7 +251,7 @@ class Hub:
         for event in page:
             after[event.partition] = event.offset + 1
             event.place = place_of(self.topic_id, after)
-        return RecentSpan(page, tuple(after))
+        return RecentSpan(page, Place(0, tuple(after)))
 
     def _deliver(self, tail: LogTail, events: Sequence[StreamedEvent]) -> None:
         if tail is not self._tail:

@@ -20,7 +20,7 @@ _HEAD: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST: Final = b"\x03\x00"
 """An empty last block."""
 _LEVEL: Final = 1
-_RECENT: Final = 16
+_RECENT: Final = 128
 _MOST_KEPT_BYTES: Final = 128 * 1024
 """How many compressed parts are kept, and of what size: streams that are behind send the same ones, a little later."""
 

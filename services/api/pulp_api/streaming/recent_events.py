@@ -1,8 +1,11 @@
-"""The newest events of the log, which all streams of this process share."""
+"""The newest events of the log, which all streams of this process share.
+
+They are cut into spans, and a stream that has sent everything before a span sends that span and no part of it. So those
+that are a little behind, however far each is, send the same bytes, which are made once.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Final
 
 from msgspec import UNSET
@@ -11,10 +14,9 @@ from pulp_api.streaming.streamed_events import Choice, StreamedEvent, size_of
 
 _MOST_EVENTS: Final = 10_000
 _MOST_BYTES: Final = 8_000_000
-_KEPT_SPANS: Final = 8
-"""Streams that are at different places send different spans; nearly all are at one of a few."""
+_MOST_MADE_BYTES: Final = 16_000_000
 _CHUNK_BYTES: Final = 64 * 1024
-"""The most bytes that are written at once, and so that a slow subscriber holds."""
+"""The most bytes that are written at once, unless an event has more, and so that a slow subscriber holds."""
 _KINDS: Final[Mapping[str, Callable[[StreamedEvent], Iterable[object]]]] = {
     "task": lambda event: (event.task_id,),
     "group": lambda event: (event.origin.group_id,) if event.origin else (),
@@ -23,16 +25,53 @@ _KINDS: Final[Mapping[str, Callable[[StreamedEvent], Iterable[object]]]] = {
 """What a stream may follow that concerns few events → its values in an event."""
 
 
+class Place:
+    """A place between two spans."""
+
+    __slots__ = ("number", "offsets", "span")
+
+    def __init__(self, number: int, offsets: tuple[int, ...]) -> None:
+        self.number = number
+        """How many spans are before it."""
+        self.offsets = offsets
+        """The next offset of each partition."""
+        self.span: RecentSpan | None = None
+        """What comes next; None at the end, and once it was dropped."""
+
+
+class _Made:
+    """What was made of spans lately, up to so many bytes."""
+
+    def __init__(self) -> None:
+        self._chunks: dict[RecentSpan, dict[Choice, list[bytes]]] = {}
+        self._bytes = 0
+
+    def of(self, span: "RecentSpan", choice: Choice) -> list[bytes] | None:
+        """None if it was not made, or too long ago."""
+        return self._chunks.get(span, {}).get(choice)
+
+    def keep(self, span: "RecentSpan", choice: Choice, chunks: list[bytes]) -> None:
+        """Remember it; the span that was used first is forgotten first."""
+        self._chunks.setdefault(span, {})[choice] = chunks
+        self._bytes += sum(map(len, chunks))
+        while self._bytes > _MOST_MADE_BYTES and len(self._chunks) > 1:
+            self.forget(next(iter(self._chunks)))
+
+    def forget(self, span: "RecentSpan") -> None:
+        """Forget what was made of it."""
+        for chunks in self._chunks.pop(span, {}).values():
+            self._bytes -= sum(map(len, chunks))
+
+
 class RecentSpan:
     """Consecutive events at the end of the log, for all streams that have sent everything before them."""
 
-    def __init__(self, events: Sequence[StreamedEvent], offsets: tuple[int, ...]) -> None:
+    def __init__(self, events: Sequence[StreamedEvent], end: Place, made: _Made | None = None) -> None:
         self.events = events
-        self.offsets = offsets
-        """The next offset of each partition behind them."""
+        self.end = end
         self._has_origins = False
         self._indexes: dict[str, dict[object, list[int]]] = {}
-        self._chunks: dict[Choice, list[bytes]] = {}
+        self._made = made or _Made()
 
     def candidates(self, choice: Choice) -> Sequence[StreamedEvent]:
         """The events that may fit: of many streams that each follow a task, none looks at all events.
@@ -66,11 +105,12 @@ class RecentSpan:
 
         The origins that the choice asks for have to be known.
         """
-        if (known := self._chunks.get(choice)) is not None:
+        if (known := self._made.of(self, choice)) is not None:
             return known
         sent = [(event.place, *choice.lines(event)) for event in self.candidates(choice) if choice.is_sent(event)]
-        self._chunks[choice] = made = list(joined(sent))
-        return made
+        chunks = list(joined(sent))
+        self._made.keep(self, choice, chunks)
+        return chunks
 
 
 def joined(events: Iterable[tuple[bytes, ...]]) -> Iterable[bytes]:
@@ -88,65 +128,74 @@ def joined(events: Iterable[tuple[bytes, ...]]) -> Iterable[bytes]:
 
 
 class RecentEvents:
-    """The newest events, numbered as they came. A stream that was away for a moment needs no reader of its own."""
+    """The newest events. A stream that was away for a moment needs no reader of its own."""
 
     def __init__(self, start: Sequence[int]) -> None:
         """`start` is the offset of each partition from which on events come."""
-        self.end = 0
-        """The number of the next event."""
-        self._first_offset = list(start)
-        self._events: deque[StreamedEvent] = deque()
-        self._bytes = 0
-        self._spans: dict[tuple[int, int], RecentSpan] = {}
+        self.end = Place(0, tuple(start))
+        """Behind the last span."""
+        self._places: deque[Place] = deque()
+        """Those that have a span."""
+        self._new: list[StreamedEvent] = []
+        self._events = self._bytes = 0
+        self._made = _Made()
 
     @property
-    def begin(self) -> int:
-        """The number of the first event that is still here."""
-        return self.end - len(self._events)
+    def has_new(self) -> bool:
+        """Whether events wait for `show`."""
+        return bool(self._new)
 
     def add(self, events: Sequence[StreamedEvent]) -> None:
-        """Keep these, and drop the oldest beyond the limits."""
-        self._events.extend(events)
-        self.end += len(events)
-        self._bytes += size_of(events)
-        while len(self._events) > _MOST_EVENTS or self._bytes > _MOST_BYTES:
-            dropped = self._events.popleft()
-            self._bytes -= len(dropped.data)
-            self._first_offset[dropped.partition] = dropped.offset + 1
+        """These have come; `show` makes spans of them."""
+        self._new += events
 
-    def span(self, begin: int, end: int, offsets: tuple[int, ...]) -> RecentSpan:
-        """The events from one number to another, which are still here. Streams at the same place share it."""
-        if (known := self._spans.get((begin, end))) is not None:
-            return known
-        while len(self._spans) >= _KEPT_SPANS:
-            del self._spans[next(iter(self._spans))]
-        self._spans[begin, end] = made = RecentSpan(self._between(begin, end), offsets)
-        return made
-
-    def piece_end(self, begin: int, end: int, most_bytes: int) -> int:
-        """The number, at most `end`, before which the events from `begin` on have no more bytes than this; there is
-        one event at least.
-        """
+    def show(self) -> None:
+        """Move the end behind all that has come, and drop the oldest spans beyond the limits."""
+        span: list[StreamedEvent] = []
         size = 0
-        for number, event in enumerate(self._between(begin, end), begin):
+        for event in self._new:
+            if span and size + len(event.data) > _CHUNK_BYTES:
+                self._append(span)
+                span, size = [], 0
+            span.append(event)
             size += len(event.data)
-            if size > most_bytes and number > begin:
-                return number
-        return end
+        if span:
+            self._append(span)
+        self._new = []
+        while self._places and (self._events > _MOST_EVENTS or self._bytes > _MOST_BYTES):
+            dropped = self._places.popleft()
+            assert dropped.span is not None
+            self._events -= len(dropped.span.events)
+            self._bytes -= size_of(dropped.span.events)
+            self._made.forget(dropped.span)
+            dropped.span = None
 
-    def offsets_past(self, offsets: Sequence[int], begin: int, end: int) -> tuple[int, ...]:
-        """The next offsets at the number `end`, from those at the number `begin`."""
-        found = list(offsets)
-        for event in self._between(begin, end):
-            found[event.partition] = event.offset + 1
-        return tuple(found)
-
-    def since(self, offsets: Sequence[int]) -> list[StreamedEvent] | None:
-        """All events from these offsets on; None if some of them were dropped."""
-        if any(offset < first for offset, first in zip(offsets, self._first_offset, strict=True)):
+    def near(self, offsets: Sequence[int]) -> tuple[list[StreamedEvent], Place] | None:
+        """The first place that these offsets have not passed in any partition, or the end, and the events before it
+        that they lack; None if some of those were dropped.
+        """
+        first = self._places[0] if self._places else self.end
+        if any(offset < begin for offset, begin in zip(offsets, first.offsets, strict=True)):
             return None
-        return [event for event in self._events if event.offset >= offsets[event.partition]]
+        found = self.end
+        before: list[RecentSpan] = []
+        for place in reversed(self._places):
+            assert place.span is not None
+            if all(offset <= other for offset, other in zip(offsets, place.offsets, strict=True)):
+                found = place
+            elif any(offset < other for offset, other in zip(offsets, place.span.end.offsets, strict=True)):
+                before.append(place.span)
+            else:
+                break
+        lacking = [event for span in reversed(before) for event in span.events]
+        return [event for event in lacking if event.offset >= offsets[event.partition]], found
 
-    def _between(self, begin: int, end: int) -> list[StreamedEvent]:
-        newest_first = list(islice(reversed(self._events), self.end - end, self.end - begin))
-        return newest_first[::-1]
+    def _append(self, events: list[StreamedEvent]) -> None:
+        offsets = list(self.end.offsets)
+        for event in events:
+            offsets[event.partition] = event.offset + 1
+        begin, self.end = self.end, Place(self.end.number + 1, tuple(offsets))
+        begin.span = RecentSpan(events, self.end, self._made)
+        self._places.append(begin)
+        self._events += len(events)
+        self._bytes += size_of(events)

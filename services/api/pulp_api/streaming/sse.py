@@ -77,7 +77,7 @@ async def messages(
                 yield chunk
                 sent_at = clock.time()
             if isinstance(item, RecentSpan):
-                offsets[:] = item.offsets
+                offsets[:] = item.end.offsets
             if clock.time() - sent_at >= _PING_S:
                 yield place() + KEEPALIVE_COMMENT
                 sent_at = clock.time()
