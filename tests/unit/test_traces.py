@@ -183,23 +183,38 @@ async def test_the_service_has_the_name_that_the_variables_say(
 
 
 @pytest.mark.parametrize(
-    ("environment", "description"),
+    ("process", "environment", "description", "chosen"),
     [
-        ({}, "ParentBased{root:TraceIdRatioBased{0.05},"),
-        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"}, "TraceIdRatioBased{0.5}"),
+        ("processor", {}, "ParentBased{root:TraceIdRatioBased{0.05},", None),
+        ("api", {}, "ParentBased{root:AlwaysOnSampler,", 0.05),
+        (
+            "api",
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"},
+            "TraceIdRatioBased{0.5}",
+            None,
+        ),
     ],
 )
 async def test_one_request_in_twenty_is_traced_unless_the_variables_say_otherwise(
     traced: tuple[Collector, Tracing],
     monkeypatch: pytest.MonkeyPatch,
+    process: str,
     environment: dict[str, str],
     description: str,
+    chosen: float | None,
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    async with tracing(TelemetrySettings(traces=True), "api") as spans:
+    async with tracing(TelemetrySettings(traces=True), process) as spans:
         assert isinstance(spans, OtelTracing)
         assert spans.provider.sampler.get_description().startswith(description)
+        is_left_out = spans.of_api().get("exclude")
+    assert (is_left_out is None) is (chosen is None)
+    if is_left_out is not None and chosen is not None:
+        context = [(b"host", b"x"), (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+        assert not any(is_left_out({"headers": context}) for _ in range(1000))
+        kept = sum(not is_left_out({"headers": context[:1]}) for _ in range(20_000))
+        assert abs(kept - 20_000 * chosen) < 250  # eight standard deviations
 
 
 async def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
