@@ -84,7 +84,10 @@ TABLES: Final[Mapping[str, Rights]] = {
 A table that a migration adds needs an entry, even if only the owner uses it.
 """
 SEQUENCES: Final[Mapping[str, Rights]] = {"fencing_tokens": {_PROCESSOR: "usage"}}
-FUNCTIONS: Final[Mapping[LiteralString, Collection[Process]]] = {"public.vouch_user(text, text, text)": {_API}}
+FUNCTIONS: Final[Mapping[LiteralString, Collection[Process]]] = {
+    "public.vouch_user(text, text, text)": {_API},
+    "public.make_history_months(integer, timestamptz)": {_PROCESSOR},
+}
 """Functions that do more than their callers may."""
 _PROJECTED: Final[Mapping[str, LiteralString]] = {
     "positions": "select, update",

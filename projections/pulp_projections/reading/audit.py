@@ -167,7 +167,11 @@ def cut_page(
 async def _entries(connection: AsyncConnection, places: Sequence[EventPlace]) -> list[AuditedEvent]:
     if not places:
         return []
-    values = {"partitions": [each.partition for each in places], "offsets": [each.offset for each in places]}
+    values = {
+        "partitions": [each.partition for each in places],
+        "offsets": [each.offset for each in places],
+        "times": [each.time for each in places],
+    }
     async with connection.cursor(binary=True) as cursor:  # as text an event is twice as long
         await cursor.execute(_SQL["entries"], values)
         found = {(row[0], row[1]): AuditedEvent._make(row) for row in await cursor.fetchall()}

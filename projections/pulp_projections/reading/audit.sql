@@ -32,10 +32,12 @@ select e.*
  order by e.partition, e.record_offset;
 
 -- entries --
+-- With its time each event is looked for in one part of the history.
 select e.partition, e.record_offset, e.type, e.event_id, e.event_time, e.broker_time, e.actor, e.effect, e.event,
        e.task_id, t.operation, t.group_id, t.correlation_id
-  from unnest(%(partitions)s::integer[], %(offsets)s::bigint[]) p (partition, record_offset)
-  join task_events e using (partition, record_offset)
+  from unnest(%(partitions)s::integer[], %(offsets)s::bigint[], %(times)s::timestamptz[])
+       p (partition, record_offset, broker_time)
+  join task_events e using (partition, record_offset, broker_time)
   left join tasks t using (task_id);
 
 -- few_tasks --

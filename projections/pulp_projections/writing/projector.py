@@ -25,6 +25,7 @@ from pulp_projections.stored_tasks import load_tasks
 from pulp_projections.writing import small_batch
 from pulp_projections.writing.batch_fold import BatchFold, BatchWriter
 from pulp_projections.writing.fold import Changes, task_ids
+from pulp_projections.writing.history_months import HistoryMonths
 from pulp_projections.writing.large_batch import LargeBatchWriter
 from pulp_projections.writing.parking import DeadLetter, Parked, Standing
 from pulp_projections.writing.poison import REFUSED, find_poison
@@ -72,6 +73,7 @@ class Projector:
         self._small: BatchWriter = small_batch.SmallBatchWriter()
         self._large: BatchWriter = LargeBatchWriter(self._target, most_parked)
         self._connection: AsyncConnection | None = None
+        self._months = HistoryMonths()
         self._tasks: OrderedDict[UUID, Task] = OrderedDict()
         self._begun: BatchFold | None = None
         """The fold of the batch that continues the position, if it was begun early."""
@@ -100,9 +102,15 @@ class Projector:
         rest = rest_of(records, self.partition, self.next_offset)
         if not rest:
             return self.next_offset
+        is_again = False
         while True:
             try:
                 await self._write_or_set_aside(rest, following)
+            except errors.CheckViolation:
+                # The part of a month was made while rows of that month were on their way to where they are without one.
+                if is_again:
+                    raise
+                is_again = True
             except errors.UniqueViolation as error:
                 if error.diag.table_name != "tasks" and self._is_doubted:
                     raise ReadModelCorrupt(
@@ -128,6 +136,7 @@ class Projector:
 
     async def _write(self, records: Sequence[Record], refused: Mapping[int, str], following: Following) -> None:
         connection = await self._connect()
+        await self._months.prepare(connection, self.generation, records)
         parked = await self._parked_now(connection)
         begun, self._begun = self._begun, None
         is_small = self._target.is_live and not refused and small_batch.is_small(records)
