@@ -38,6 +38,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "dead-letters": "pulp_deploy.commands.dead_letters:dead_letters",
     "rebuild": "pulp_deploy.commands.rebuild:rebuild_group",
     "verify": "pulp_deploy.commands.verify:verify",
+    "history": "pulp_deploy.commands.history:history",
     "schedules": "pulp_deploy.commands.schedules:schedules",
     "subscriptions": "pulp_deploy.commands.subscriptions:subscriptions",
     "states": "pulp_deploy.commands.states:states",

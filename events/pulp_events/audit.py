@@ -51,6 +51,8 @@ class What(StrEnum):
     SCHEDULE_ROLE_ADDED = "schedule-role-added"
     SCHEDULE_ROLE_REMOVED = "schedule-role-removed"
     TASK_HEALED = "task-healed"
+    HISTORY_DETACHED = "history-detached"
+    HISTORY_ATTACHED = "history-attached"
 
 
 class AuditOutcome(StrEnum):
@@ -86,6 +88,8 @@ OUTCOMES: Final[Mapping[What, AuditOutcome]] = {
     What.SCHEDULE_ROLE_ADDED: AuditOutcome.SUCCESS,
     What.SCHEDULE_ROLE_REMOVED: AuditOutcome.SUCCESS,
     What.TASK_HEALED: AuditOutcome.SUCCESS,
+    What.HISTORY_DETACHED: AuditOutcome.SUCCESS,
+    What.HISTORY_ATTACHED: AuditOutcome.SUCCESS,
 }
 
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]

@@ -34,6 +34,8 @@ TABLES: Final[Mapping[str, Rights]] = {
     # A share lock on the row requires the right to update one of its columns; this column has only one possible value.
     "active_generation": {_PROCESSOR: "select, update (singleton)", _API: "select", _WORKER: "select"},
     "generations": {_API: "select"},
+    "detached_history": {_PROCESSOR: "select", _API: "select", _READER: "select"},
+    "detached_effects": {_API: "select"},
     "process_roles": {},
     "users": {_API: "select, update (password_hash, last_login_at)"},  # which a login updates
     "first_admin": {},

@@ -72,7 +72,8 @@ async def test_a_planted_difference_is_found_with_its_place(
     )
     event = f"partition = {partition} and record_offset = {offset}"
     [(part,)] = await execute(
-        checker.postgres, f"select relname from generation_1.task_events e join pg_class c on c.oid = e.tableoid where {event}"
+        checker.postgres,
+        f"select relname from generation_1.task_events e join pg_class c on c.oid = e.tableoid where {event}",
     )
     for statement in plant.format(task=f"'{task_id}'", event=event, schema="generation_1", part=part).split(";"):
         await execute(checker.postgres, statement)

@@ -73,10 +73,7 @@ class Counting:
         await cursor.execute("explain (analyze, format json) " + statement, values)
         [(plan,)] = await cursor.fetchall()
         for node in nodes_of(plan[0]["Plan"]):
-            if (
-                table_of(node) in ("task_events", "tasks", "task_resources")
-                or "Bitmap Index" in node["Node Type"]
-            ):
+            if table_of(node) in ("task_events", "tasks", "task_resources") or "Bitmap Index" in node["Node Type"]:
                 passed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
                 self.rows += (node["Actual Rows"] + passed) * node["Actual Loops"]
         await cursor.execute(statement, values)

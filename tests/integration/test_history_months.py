@@ -72,7 +72,8 @@ async def test_each_event_is_in_the_part_of_its_month(
     start = len(times)
     batch = [arrival(start + number, time) for number, time in enumerate([*times.values(), times["now"]])]
     assert await projector.project(batch) == start + len(batch)
-    assert [row["record_offset"] for row in await rows(database, "task_events")] == list(range(start + len(batch)))
+    found = {row["record_offset"] for row in await rows(database, "task_events")}
+    assert found == set(range(start + len(batch)))
     assert (await execute(database, _PARTS))[start:] == list(
         zip([*wanted, wanted[0]], range(start, start + len(batch)), strict=True)
     )
@@ -129,7 +130,7 @@ async def test_a_history_without_parts_becomes_a_part(connection: AsyncConnectio
     wanted = await _indexes(connection)
     await _undivide(connection, 1, with_indexes=True)
     await _undivide(connection, 2, with_indexes=False)
-    times = ["now()", "timestamptz '2019-07-01T00:00Z'", "'-infinity'::timestamptz", "now() + interval '1 year'"]
+    times = ["now()", "timestamptz '2019-07-01T00:00Z'", "timestamptz '0001-01-02T00:00Z'", "now() + interval '1 year'"]
     await connection.execute(SQL("").join(SQL(_row(offset, time)) for offset, time in enumerate(times)))
     files = await _files(connection, "task_events", "task_events_by_task")
     async with await AsyncConnection.connect(database, autocommit=True) as older:

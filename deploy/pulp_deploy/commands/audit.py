@@ -45,6 +45,8 @@ KINDS: Final = (
     "schedule-role-added",
     "schedule-role-removed",
     "task-healed",
+    "history-detached",
+    "history-attached",
 )
 """Of `pulp_events.audit.What`, which is slow to load."""
 HEAD: Final = ("TIME", "WHAT", "ACTOR", "ADDRESS", "COUNT", "DETAIL")
@@ -111,7 +113,8 @@ def list_(
     login-failed, login-limited, forbidden, quota-refused, connection-refused, stream-ended, user-added, user-removed,
     password-changed, role-changed, admin-created, repository-created, repository-updated, repository-removed,
     token-created, token-revoked, token-refused, logged-out, task-role-added, task-role-removed,
-    schedule-role-added, schedule-role-removed and task-healed.
+    schedule-role-added, schedule-role-removed, task-healed,
+    history-detached and history-attached.
     """
     from pulp_events.audit_reader import read_audit
 

@@ -40,8 +40,8 @@ class HistoryMonths:
     async def prepare(self, connection: AsyncConnection, generation: int, records: Sequence[Record]) -> None:
         """Make the parts for a batch, outside of its transaction; nearly always they are there.
 
-        It looks at the first record and the last one. A month between them, and one that cannot be made now, has its rows
-        where those of months without a part are, until its part is made.
+        It looks at the first record and the last one. A month between them, and one that cannot be made now, has its
+        rows where those of months without a part are, until its part is made.
         """
         if generation != self._generation:
             self._generation, self._made, self._next_try_s = generation, set(), 0.0
