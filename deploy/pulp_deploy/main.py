@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "topics": "pulp_deploy.commands.topics:topics",
     "users": "pulp_deploy.commands.users:users",
     "quotas": "pulp_deploy.commands.quotas:quotas",
+    "subjects": "pulp_deploy.commands.subjects:subjects",
     "archive": "pulp_deploy.commands.archive:archive",
     "audit": "pulp_deploy.commands.audit:audit",
     "events": "pulp_deploy.commands.events:events",

@@ -80,6 +80,13 @@ TABLES: Final[Mapping[str, Rights]] = {
     "sessions": {_API: "select, insert, delete"},
     "task_roles": {_PROCESSOR: "select", _API: "select, insert, delete"},
     "schedule_roles": {_API: "select, insert, delete"},
+    # Who submits makes keys; a share lock on the index requires the right to update a column.
+    "subject_index": {
+        _PROCESSOR: "select, insert, update (singleton)",
+        _API: "select, insert, update (singleton)",
+    },
+    "subjects": {_PROCESSOR: "select, insert", _API: "select, insert, update", _WORKER: "select"},
+    "subject_uses": {_PROCESSOR: "select, insert", _API: "select, insert"},
 }
 """Every table in `public`, and every view there that does not show a generation.
 
