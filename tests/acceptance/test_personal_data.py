@@ -40,7 +40,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         "PULP_TRANSPARENCY_INTERVAL_S": "0.5",
         "PULP_LOG_LEVEL": "debug",
     }
-    with Stack(StackOptions.throwaway(settings=settings)) as stack:
+    with Stack(StackOptions.throwaway(settings=settings, transparency=True)) as stack:
         yield User(stack, tmp_path_factory.mktemp("home"))
 
 

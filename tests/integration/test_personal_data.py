@@ -11,6 +11,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from msgspec import Raw
 from psycopg.types.json import Json
 from pulp_accounts.users import Role
 from pulp_api.auditing.audit import Audit
@@ -21,7 +22,7 @@ from pulp_api.submitting.personal import PersonalArguments
 from pulp_events.audit import AuditRecord, decode_audit, encode_audit
 from pulp_events.audit_reader import read_audit
 from pulp_events.errors import LogUnavailable
-from pulp_events.events import Accepted, Outcome, Raw
+from pulp_events.events import Accepted, Outcome
 from pulp_events.schedule import Schedule
 from pulp_events.topics import Topics
 from pulp_projections.personal.keys import Erasure, SubjectKeys, erase
@@ -88,8 +89,8 @@ async def erased(api: Site, reason: str = "request 4711") -> dict[str, Any]:
 async def everything_in(api: Site) -> str:
     """All rows of all tables, as text."""
     tables = await api.execute(
-        "select format('%I.%I', table_schema, table_name) from information_schema.tables where table_type = 'BASE TABLE'"
-        " and (table_schema = 'public' or table_schema like 'generation%')"
+        "select format('%%I.%%I', table_schema, table_name) from information_schema.tables where table_type = 'BASE TABLE'"
+        " and (table_schema = 'public' or table_schema like 'generation%%')"
     )
     rows = [row for (table,) in tables for row in await api.execute(f"select t::text from {table} t")]
     assert len(rows) > 10

@@ -46,7 +46,7 @@ class PersonalArguments:
 
         A key that cannot be had is logged, and its values are unreadable: a list is never refused for one.
         """
-        sealed = {holder: found for holder, text in arguments.items() if may_hold(found := bytes(text))}
+        sealed = {holder: content for holder, text in arguments.items() if may_hold(content := bytes(text))}
         if not sealed:
             return {}
         async with self._connect() as connection:

@@ -57,6 +57,7 @@ class SubjectResponse(TypedDict):
 async def list_subjects(call: Authenticated, request: Request) -> Response:
     """A page of the subjects, newest first; with `erased=true` or `false` only those."""
     call.principal.need()
+    await call.at_least_positions()
     limit, offset = limit_and_offset(request)
     is_erased = flag_of(request.query_params.get("erased", ""))
     found, total = await _subjects(call).page(is_erased=is_erased, limit=limit, offset=offset)
@@ -68,6 +69,7 @@ async def find_subject(call: Authenticated, request: Request) -> Response:
     """The keys of the person with a name: the one in use, and those that were destroyed. The name is in the body."""
     call.principal.need()
     wanted = decoded(await request.body(), FindSubject, "the search for a subject")
+    await call.at_least_positions()
     found = await _subjects(call).find(wanted.subject)
     return json(page_of(request, len(found), [_shape(each) for each in found]))
 
@@ -76,6 +78,7 @@ async def find_subject(call: Authenticated, request: Request) -> Response:
 async def read_subject(call: Authenticated, key_id: str) -> Response:
     """One subject, by the id of its key."""
     call.principal.need()
+    await call.at_least_positions()
     return json(_shape(await _subjects(call).get(_id(key_id))))
 
 
@@ -94,6 +97,7 @@ async def erase_subject(call: Authenticated, request: Request, key_id: str) -> R
         method=call.principal.method,
         correlation_id=call.caller.correlation_id,
     )
+    await call.service.freshness.catch_up()  # for the numbers that are told: the key goes however far it is
     return json(_shape(await _subjects(call).erase(_id(key_id), erasure)))
 
 
