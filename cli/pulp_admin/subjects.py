@@ -42,9 +42,10 @@ def list_(app: App, is_erased: bool) -> None:
 @click.option("--key", "key_id", metavar="ID", help="The id of a key, as `list`, the log and the audit show it.")
 @with_app
 def show_one(app: App, name: str | None, key_id: str | None) -> None:
-    """Show what is known of one subject: how many tasks, and whether, when and by whom it was erased.
+    """Show what is known of one subject.
 
-    A person who came back after an erasure has several keys.
+    How many tasks hold its data, and whether, when and by whom it was erased. A person who came back after an erasure
+    has several keys.
     """
     _show(app, _found(app.client, name, key_id), "")
 

@@ -56,7 +56,7 @@ def test_the_envelope_is_what_the_page_says() -> None:
     envelope = json.loads(sealed())["email"]
     assert envelope.keys() == {"pulp_personal", "key", "nonce", "data"}
     assert (envelope["pulp_personal"], envelope["key"]) == (1, str(KEY_ID))
-    context = b"pulp-tasks personal argument 1\0" + TASK.bytes + b"email"
+    context = b"personal-argument/1\0" + TASK.bytes + b"email"
     nonce, data = (base64.b64decode(envelope[name], validate=True) for name in ("nonce", "data"))
     assert len(nonce) == 12
     assert AESGCM(KEY).decrypt(nonce, data, context) == b'"jo@example.org"'.ljust(32)

@@ -48,7 +48,7 @@ def keygen(file: Path, output: str) -> None:
 @subjects.command(
     cls=SettingsCommand,
     settings=process_settings.personal_keys,
-    epilog=examples("PULP_PERSONAL_KEY_FILE=/etc/pulp-tasks/personal-keys pulp-tasks subjects rewrap"),
+    epilog=examples("pulp-tasks subjects rewrap"),
 )
 @data_option
 @output_option

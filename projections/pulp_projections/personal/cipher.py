@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pulp_projections.personal.envelope import (
     ERASED,
     UNREADABLE,
-    Envelope,
     Opened,
+    SealedValue,
     Sight,
     context_of,
     found_in,
@@ -48,10 +48,10 @@ def decrypt(key: bytes, sealed: bytes, context: bytes) -> bytes:
         raise Undecipherable("not encrypted with this key for this place") from error
 
 
-def seal(key_id: UUID, key: bytes, value: bytes, holder: UUID, name: str) -> Envelope:
+def seal(key_id: UUID, key: bytes, value: bytes, holder: UUID, name: str) -> SealedValue:
     """The envelope of an argument's JSON text, for one task or schedule."""
     sealed = encrypt(key, padded(value), context_of(holder, name))
-    return Envelope(key=key_id, nonce=sealed[:NONCE_BYTES], data=sealed[NONCE_BYTES:])
+    return SealedValue(key=key_id, nonce=sealed[:NONCE_BYTES], data=sealed[NONCE_BYTES:])
 
 
 def opened(arguments: bytes, holder: UUID, keys: Mapping[UUID, bytes | None]) -> Opened:
@@ -68,7 +68,7 @@ def opened(arguments: bytes, holder: UUID, keys: Mapping[UUID, bytes | None]) ->
 
 
 def _value(
-    envelope: Envelope | None, holder: UUID, name: str, keys: Mapping[UUID, bytes | None]
+    envelope: SealedValue | None, holder: UUID, name: str, keys: Mapping[UUID, bytes | None]
 ) -> tuple[Sight, bytes | None]:
     if envelope is None or envelope.key not in keys:
         return Sight.UNREADABLE, None

@@ -34,7 +34,7 @@ class Sight(StrEnum):
     UNREADABLE = "unreadable"
 
 
-class Envelope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SealedValue(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An encrypted value. `nonce` and `data` are in base64; `data` ends with the tag of AES-GCM."""
 
     pulp_personal: Literal[1] = 1
@@ -58,7 +58,7 @@ class Opened(NamedTuple):
 
 def context_of(holder: UUID, name: str) -> bytes:
     """The associated data: a value cannot be moved to another task, schedule or argument."""
-    return b"pulp-tasks personal argument 1\0" + holder.bytes + name.encode()
+    return b"personal-argument/1\0" + holder.bytes + name.encode()
 
 
 def padded(value: bytes) -> bytes:
@@ -76,7 +76,7 @@ def is_reserved(value: object) -> bool:
     return isinstance(value, dict) and MARK in value
 
 
-def found_in(arguments: bytes) -> Iterator[tuple[str, Envelope | None]]:
+def found_in(arguments: bytes) -> Iterator[tuple[str, SealedValue | None]]:
     """The name of each argument that looks like an envelope; None for one that is damaged."""
     if not may_hold(arguments):
         return
@@ -106,9 +106,9 @@ def _by_name(arguments: bytes) -> dict[str, Raw]:
         return {}
 
 
-def _envelope(value: Any) -> Envelope | None:
+def _envelope(value: Any) -> SealedValue | None:
     try:
-        found = msgspec.convert(value, Envelope)
+        found = msgspec.convert(value, SealedValue)
     except (msgspec.ValidationError, ValueError):
         return None
     # Base64 has several texts for the same bytes: only the one that the API writes counts.

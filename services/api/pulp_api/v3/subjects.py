@@ -56,7 +56,7 @@ class SubjectResponse(TypedDict):
 @router.get("/subjects/")
 async def list_subjects(call: Authenticated, request: Request) -> Response:
     """A page of the subjects, newest first; with `erased=true` or `false` only those."""
-    call.principal.need()
+    call.need_admin()
     await call.at_least_positions()
     limit, offset = limit_and_offset(request)
     is_erased = flag_of(request.query_params.get("erased", ""))
@@ -67,7 +67,7 @@ async def list_subjects(call: Authenticated, request: Request) -> Response:
 @router.post("/subjects/find/")
 async def find_subject(call: Authenticated, request: Request) -> Response:
     """The keys of the person with a name: the one in use, and those that were destroyed. The name is in the body."""
-    call.principal.need()
+    call.need_admin()
     wanted = decoded(await request.body(), FindSubject, "the search for a subject")
     await call.at_least_positions()
     found = await _subjects(call).find(wanted.subject)
@@ -77,7 +77,7 @@ async def find_subject(call: Authenticated, request: Request) -> Response:
 @router.get("/subjects/{key_id}/")
 async def read_subject(call: Authenticated, key_id: str) -> Response:
     """One subject, by the id of its key."""
-    call.principal.need()
+    call.need_admin()
     await call.at_least_positions()
     return json(_shape(await _subjects(call).get(_id(key_id))))
 
@@ -88,7 +88,7 @@ async def erase_subject(call: Authenticated, request: Request, key_id: str) -> R
 
     A subject that was erased stays as it is, and is the answer.
     """
-    call.principal.need()
+    call.need_admin()
     wanted = decoded(await request.body(), EraseSubject, "the erasure")
     erasure = Erasure(
         by=call.principal.actor,
