@@ -20,7 +20,7 @@ from pulp_admin.errors import Failure
 from pulp_admin.history import entries_of
 from pulp_admin.ids import resolve, task_id_option
 from pulp_admin.paths import api_path, id_in
-from pulp_admin.redacting import without_secrets
+from pulp_admin.redacting import without_personal, without_secrets
 
 if TYPE_CHECKING:
     from pulp_admin.client import Client
@@ -44,7 +44,8 @@ def bundle(app: App, task_id: TaskId, to: Path | None) -> None:
 
     The task with its error and traceback, its history, its children, its group, what it waited for, its worker and its
     operation, and the versions of server and client. Passwords, tokens and other secrets are left out, by their names
-    and in URLs; look through the arguments yourself before you pass it on.
+    and in URLs, and so are the arguments that the operation declares as personal; look through the others yourself
+    before you pass it on.
     """
     known = resolve(app.client, task_id)
     target = to or Path(f"task-{known}.json")
@@ -83,17 +84,21 @@ def collected(client: "Client", task_id: str) -> dict[str, Any]:
         "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "client": {"version": version("pulp-admin"), "python": platform.python_version(), "url": client.url},
         "server": one("server", "status"),
-        "task": task,
+        "task": without_personal(task),
         "history": part("history", lambda: list(entries_of(client, task_id))),
         "children": part("children", lambda: client.get(api_path("v3", "tasks"), children)["results"]),
         "group": None if group is None else one("group", "task-groups", id_in(group)),
         "waits_for": one("waits_for", "tasks", task_id, "why"),
-        "depends_on": [one("depends_on", "tasks", id_in(href)) for href in task["depends_on"]],
+        "depends_on": [_without(one("depends_on", "tasks", id_in(href))) for href in task["depends_on"]],
         "before_on_its_resources": part("before_on_its_resources", lambda: _before(client, task)),
         "worker": None if worker is None else part("worker", lambda: _worker(client, str(worker))),
         "operation": one("operation", "operations", str(task["name"])),
         "missing": missing,
     }
+
+
+def _without(task: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if task is None else without_personal(task)
 
 
 def _before(client: "Client", task: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "audit": "pulp_admin.audit:audit",
     "stats": "pulp_admin.stats:stats",
     "top": "pulp_admin.top:top",
+    "subjects": "pulp_admin.subjects:subjects",
     "tokens": "pulp_admin.tokens:tokens",
     "status": "pulp_admin.info:status",
     "operations": "pulp_admin.operations:operations",

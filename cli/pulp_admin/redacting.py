@@ -1,6 +1,7 @@
 """Takes secrets out of what is shown or passed on. Pure."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 HIDDEN: Final = "..."
@@ -21,3 +22,12 @@ def without_secrets(value: Any) -> Any:
 def _is_secret(name: str) -> bool:
     """`password`, `access_token`, `client_key`: by the last word of the name."""
     return name.lower().replace("-", "_").rsplit("_", 1)[-1] in _SECRET
+
+
+def without_personal(task: Mapping[str, Any]) -> dict[str, Any]:
+    """A task without the values of the arguments that are personal data."""
+    personal = task.get("personal") or {}
+    arguments = task.get("arguments")
+    if not personal or not isinstance(arguments, dict):
+        return dict(task)
+    return {**task, "arguments": {name: HIDDEN if name in personal else each for name, each in arguments.items()}}

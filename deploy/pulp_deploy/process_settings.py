@@ -139,6 +139,13 @@ def new_passwords() -> Iterator[Section]:
     yield passwords()
 
 
+def personal_keys() -> Iterator[Section]:
+    """What a command reads that wraps the keys of personal data."""
+    from pulp_runtime.installation import PERSONAL_KEY_FILE
+
+    yield Section("Settings", settings_of(PERSONAL_KEY_FILE))
+
+
 def quotas() -> Iterator[Section]:
     """What a command reads that tells the quotas of roles."""
     from pulp_accounts.quotas import SETTINGS

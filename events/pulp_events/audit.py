@@ -51,6 +51,9 @@ class What(StrEnum):
     SCHEDULE_ROLE_ADDED = "schedule-role-added"
     SCHEDULE_ROLE_REMOVED = "schedule-role-removed"
     TASK_HEALED = "task-healed"
+    HISTORY_DETACHED = "history-detached"
+    HISTORY_ATTACHED = "history-attached"
+    SUBJECT_ERASED = "subject-erased"
 
 
 class AuditOutcome(StrEnum):
@@ -86,6 +89,9 @@ OUTCOMES: Final[Mapping[What, AuditOutcome]] = {
     What.SCHEDULE_ROLE_ADDED: AuditOutcome.SUCCESS,
     What.SCHEDULE_ROLE_REMOVED: AuditOutcome.SUCCESS,
     What.TASK_HEALED: AuditOutcome.SUCCESS,
+    What.HISTORY_DETACHED: AuditOutcome.SUCCESS,
+    What.HISTORY_ATTACHED: AuditOutcome.SUCCESS,
+    What.SUBJECT_ERASED: AuditOutcome.SUCCESS,
 }
 
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
@@ -106,7 +112,7 @@ class AuditRecord(Struct, frozen=True, kw_only=True, gc=False):
     method: str | None = None
     """How the actor was authenticated, or tried to be, for a request to the API: `basic`, `token`, and so on."""
     target: str | None = None
-    """What was changed: a user, a repository, a token, or the roles of a task."""
+    """What was changed: a user, a repository, a token, the roles of a task, or the key of a subject."""
     detail: str = ""
     count: int = 1
     """How many equal facts, from `since` to `time`, the record stands for."""

@@ -24,6 +24,7 @@ PulpError
 │   └── TooMuchHistory          too many tasks have changed since
 ├── ReadError                   Postgres
 │   ├── ReadModelUnavailable
+│   ├── KeysUnusable            the keys of personal data cannot be used (pulp_projections): an operator must look
 │   └── PositionNotReached      the projection did not reach a position in time
 └── SettingsError               a setting is missing or wrong
     └── WrongSetting            one setting, and what is expected of it

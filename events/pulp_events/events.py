@@ -73,6 +73,8 @@ class ErrorCode(StrEnum):
     DEADLINE_EXCEEDED = "deadline-exceeded"
     CANCEL_ABANDONED = "cancel-abandoned"
     DEPENDENCY_FAILED = "dependency-failed"
+    PERSONAL_DATA_ERASED = "personal-data-erased"
+    PERSONAL_DATA_UNREADABLE = "personal-data-unreadable"
 
 
 class Resource(Struct, frozen=True, forbid_unknown_fields=False, gc=False):

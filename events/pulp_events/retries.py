@@ -19,6 +19,7 @@ NOT_REPEATED: Final = frozenset(
         ErrorCode.CANCEL_ABANDONED,
         ErrorCode.DEPENDENCY_FAILED,
         ErrorCode.DEADLINE_EXCEEDED,
+        ErrorCode.PERSONAL_DATA_ERASED,
     }
 )
 """Errors of this system after which a task is not tried again: another attempt would end alike, harm its worker, or

@@ -29,6 +29,7 @@ async def create_tables(connection: AsyncConnection, generation: int, partitions
             "insert into positions (partition, next_offset) select p, 0 from generate_series(0, %s) p",
             [partitions - 1],
         )
+        await connection.execute("select public.make_history_months(%s, now())", [generation])
 
 
 async def create_indexes(connection: AsyncConnection, generation: int) -> None:

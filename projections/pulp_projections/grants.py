@@ -34,6 +34,8 @@ TABLES: Final[Mapping[str, Rights]] = {
     # A share lock on the row requires the right to update one of its columns; this column has only one possible value.
     "active_generation": {_PROCESSOR: "select, update (singleton)", _API: "select", _WORKER: "select"},
     "generations": {_API: "select"},
+    "detached_history": {_PROCESSOR: "select", _API: "select", _READER: "select"},
+    "detached_effects": {_API: "select"},
     "process_roles": {},
     "users": {_API: "select, update (password_hash, last_login_at)"},  # which a login updates
     "first_admin": {},
@@ -78,13 +80,23 @@ TABLES: Final[Mapping[str, Rights]] = {
     "sessions": {_API: "select, insert, delete"},
     "task_roles": {_PROCESSOR: "select", _API: "select, insert, delete"},
     "schedule_roles": {_API: "select, insert, delete"},
+    # Who submits makes keys; a share lock on the index requires the right to update a column.
+    "subject_index": {
+        _PROCESSOR: "select, insert, update (singleton)",
+        _API: "select, insert, update (singleton)",
+    },
+    "subjects": {_PROCESSOR: "select, insert", _API: "select, insert, update", _WORKER: "select"},
+    "subject_uses": {_PROCESSOR: "select, insert", _API: "select, insert"},
 }
 """Every table in `public`, and every view there that does not show a generation.
 
 A table that a migration adds needs an entry, even if only the owner uses it.
 """
 SEQUENCES: Final[Mapping[str, Rights]] = {"fencing_tokens": {_PROCESSOR: "usage"}}
-FUNCTIONS: Final[Mapping[LiteralString, Collection[Process]]] = {"public.vouch_user(text, text, text)": {_API}}
+FUNCTIONS: Final[Mapping[LiteralString, Collection[Process]]] = {
+    "public.vouch_user(text, text, text)": {_API},
+    "public.make_history_months(integer, timestamptz)": {_PROCESSOR},
+}
 """Functions that do more than their callers may."""
 _PROJECTED: Final[Mapping[str, LiteralString]] = {
     "positions": "select, update",

@@ -38,7 +38,9 @@ create table task_events (
     actor         text not null,
     effect        text not null,             -- `applied`, or the reason why not
     event         bytea not null             -- the record's value as received
-);
+) partition by range (broker_time);          -- by months, each with a key of its own: see make_history_months
+-- Takes the rows of months for which there is no part: no clock, however wrong, stops the projection.
+create table task_events_rest partition of task_events default;
 
 -- The number of tasks that are not purged. Per partition, since each partition has its own writer: no two writers wait for
 -- the same row. A counter that returns to zero stays.
@@ -67,7 +69,15 @@ create table dead_letters (
 -- index --
 -- A rebuild creates these last. The history's come first, because they take longest: meanwhile the other tables are
 -- analyzed.
-alter table task_events add primary key (partition, record_offset);
+-- Each part has its own key, since one of all parts would need the time. A record that came twice has the same time, so it meets its own row.
+do $$
+declare
+    part regclass;
+begin
+    for part in select inhrelid::regclass from pg_inherits where inhparent = 'task_events'::regclass loop
+        execute format('alter table %s add primary key (partition, record_offset)', part);
+    end loop;
+end $$;
 -- In the order of the history, so that reading one page of a long history neither sorts nor skips rows.
 create index task_events_by_task on task_events (task_id, partition, record_offset);
 -- Few rows. Added to the task's version, their number is the number of the task's events.

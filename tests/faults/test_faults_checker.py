@@ -54,7 +54,7 @@ async def test_an_honest_projection_has_no_difference(checker: Checker) -> None:
         ("update task_events set effect = 'stale' where {event}", "I2", "effect: the log says 'applied'"),
         ("update task_events set event = 'x' where {event}", "I2", "event: the log says"),
         (
-            "alter table {schema}.task_events drop constraint task_events_pkey;"
+            "alter table {schema}.{part} drop constraint {part}_pkey;"
             " insert into task_events select * from task_events where {event}",
             "I3",
             "holds this record twice",
@@ -71,7 +71,11 @@ async def test_a_planted_difference_is_found_with_its_place(
         " order by partition, record_offset limit 1",
     )
     event = f"partition = {partition} and record_offset = {offset}"
-    for statement in plant.format(task=f"'{task_id}'", event=event, schema="generation_1").split(";"):
+    [(part,)] = await execute(
+        checker.postgres,
+        f"select relname from generation_1.task_events e join pg_class c on c.oid = e.tableoid where {event}",
+    )
+    for statement in plant.format(task=f"'{task_id}'", event=event, schema="generation_1", part=part).split(";"):
         await execute(checker.postgres, statement)
     found = await differences(checker)
     assert found

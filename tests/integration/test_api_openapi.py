@@ -23,6 +23,7 @@ HREFS = {
     "{task_id}": "{task_href}",
     "{worker_id}": "{worker_href}",
     "{token_id}": "{token_href}",
+    "{key_id}": "{subject_href}",
     "{name}": "{operation_href}",
     "{repository_id}": "{rpm_rpm_repository_href}",
     "{number}": "{rpm_rpm_repository_version_href}",

@@ -54,6 +54,7 @@ PARTS = {
         "login": "jo",
     },
     "role_id": "viewer",
+    "key_id": ID,
     **{"importer_id": "yum_importer", "distributor_id": "yum_distributor", "part": "x", "rest": "y"},
     **{"username": "jo", "group_name": "viewer", "path": ""},
 }
@@ -129,6 +130,10 @@ PROTECTED = [
     ("POST", f"{V3}/tokens/"),
     ("GET", f"{V3}/tokens/{ID}/"),
     ("DELETE", f"{V3}/tokens/{ID}/"),
+    ("GET", f"{V3}/subjects/"),
+    ("POST", f"{V3}/subjects/find/"),
+    ("GET", f"{V3}/subjects/{ID}/"),
+    ("POST", f"{V3}/subjects/{ID}/erase/"),
     ("GET", f"{V3}/task-counts/"),
     ("GET", f"{V3}/statistics/"),
     ("GET", f"{V3}/statistics/days/"),
@@ -214,6 +219,7 @@ async def test_every_call_but_the_open_ones_needs_a_user(api: Site) -> None:
 
 
 EVERYBODY = frozenset(Role)
+ADMINS = frozenset({Role.ADMIN})
 SUBMITTING = frozenset({Role.SUBMITTER, Role.ADMIN})
 CANCELLING = frozenset({Role.OPERATOR, *SUBMITTING})
 NEEDS = {
@@ -257,6 +263,8 @@ NEEDS = {
     ("POST", f"{V3}/logout/"): EVERYBODY,
     ("POST", f"{V3}/tokens/"): EVERYBODY,
     ("DELETE", f"{V3}/tokens/{ID}/"): EVERYBODY,
+    ("POST", f"{V3}/subjects/find/"): ADMINS,
+    ("POST", f"{V3}/subjects/{ID}/erase/"): ADMINS,
 }
 """The roles that each call is for which may change something, or does not read by GET; the task is the submitter's own."""
 BODIES = {("PATCH", f"{V3}/{folder}/{ID}/"): {"state": "canceled"} for folder in ("tasks", "task-groups")}

@@ -11,7 +11,7 @@ from pulp_projections.reading.as_of import Past
 from pulp_projections.reading.moments import moment_of
 from pulp_projections.reading.queries import SHOWN, Condition
 
-from tests.support.postgres_plans import nodes_of
+from tests.support.postgres_plans import nodes_of, table_of
 
 TASKS: Final = 40_000
 """In each of two partitions, one each three minutes: 83 days. Each has two events, and ended after a minute."""
@@ -23,6 +23,9 @@ OPEN: Final = 40
 @pytest.fixture
 async def connection(database: str) -> Any:
     async with await AsyncConnection.connect(database, autocommit=True) as made:
+        await made.execute(
+            "select make_history_months(1, %s + make_interval(months => n)) from generate_series(0, 3) n", [START]
+        )
         await made.execute(
             "insert into generation_1.tasks (task_id, state, operation, arguments, resources, exclusive_resources,"
             " shared_resources, tags, queue, priority, depends_on, created_by, accepted_at, updated_at, started_at,"
@@ -62,7 +65,7 @@ class Counting:
         await cursor.execute("explain (analyze, format json) " + text, values)
         [(plan,)] = await cursor.fetchall()
         for node in nodes_of(plan[0]["Plan"]):
-            if node.get("Relation Name") in ("task_events", "tasks"):
+            if table_of(node) in ("task_events", "tasks"):
                 passed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
                 self.rows += (node["Actual Rows"] + passed) * node["Actual Loops"]
 

@@ -10,13 +10,14 @@ from psycopg import AsyncConnection
 from pulp_projections.reading import audit
 from pulp_projections.reading.audit import AuditFilter
 
-from tests.support.postgres_plans import nodes_of
+from tests.support.postgres_plans import nodes_of, table_of
 
 EVENTS: Final = 60_000
 """Of each of two partitions; six of a task."""
 FEW: Final = 2000
 """More rows than a page of a hundred and its halving steps read."""
-START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+START: Final = datetime(2026, 1, 31, 12, tzinfo=UTC)
+"""So two months have some of the events."""
 GROUP: Final = UUID("00000000-0000-7000-8000-000000000001")
 
 
@@ -24,6 +25,9 @@ GROUP: Final = UUID("00000000-0000-7000-8000-000000000001")
 async def connection(database: str) -> Any:
     """Tasks with a second between their events; each 5,000th is rare in every respect."""
     async with await AsyncConnection.connect(database, autocommit=True) as made:
+        await made.execute(
+            "select make_history_months(1, %s + make_interval(months => n)) from generate_series(0, 1) n", [START]
+        )
         await made.execute(
             "insert into generation_1.tasks (task_id, state, operation, arguments, resources, exclusive_resources,"
             " shared_resources, tags, queue, priority, depends_on, group_id, correlation_id, created_by, accepted_at,"
@@ -69,10 +73,7 @@ class Counting:
         await cursor.execute("explain (analyze, format json) " + statement, values)
         [(plan,)] = await cursor.fetchall()
         for node in nodes_of(plan[0]["Plan"]):
-            if (
-                node.get("Relation Name") in ("task_events", "tasks", "task_resources")
-                or "Bitmap Index" in node["Node Type"]
-            ):
+            if table_of(node) in ("task_events", "tasks", "task_resources") or "Bitmap Index" in node["Node Type"]:
                 passed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
                 self.rows += (node["Actual Rows"] + passed) * node["Actual Loops"]
         await cursor.execute(statement, values)
@@ -119,7 +120,7 @@ async def test_a_span_of_time_is_found_without_reading_what_is_before_it(connect
     cursor = psycopg.AsyncClientCursor(connection)
     await cursor.execute("explain (analyze, format json) " + audit._SQL["since"], {"time": time - audit.CLOCK_SLACK})
     [(plan,)] = await cursor.fetchall()
-    scans = [node for node in nodes_of(plan[0]["Plan"]) if node.get("Relation Name") == "task_events"]
+    scans = [node for node in nodes_of(plan[0]["Plan"]) if table_of(node) == "task_events"]
     assert sum(node["Actual Rows"] * node["Actual Loops"] for node in scans) < 100
     found = await audit.offsets_at(connection, time)
     assert (found[0], found[1]) == (50_000, 50_000)

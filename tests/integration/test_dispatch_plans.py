@@ -16,7 +16,7 @@ from pulp_processor.dispatching.tables import PLANNING as DISPATCHER
 from pulp_projections.plans import BY_KEYS as WORKER
 from pulp_projections.sql import load
 
-from tests.support.postgres_plans import nodes_of
+from tests.support.postgres_plans import nodes_of, table_of
 
 MANY: Final = 3000
 FEW: Final = 20
@@ -152,7 +152,7 @@ async def test_a_statement_reads_only_what_it_is_about(connection: AsyncConnecti
         (node["Relation Name"], node["Node Type"]): int(node["Actual Rows"] * node["Actual Loops"])
         + int(node.get("Rows Removed by Filter", 0) * node["Actual Loops"])
         for node in nodes_of(plan[0]["Plan"])
-        if node.get("Relation Name") in READ
+        if table_of(node) in READ
     }
     assert read
     assert max(read.values()) <= statement.most, read

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,12 +18,13 @@ import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.pq import TransactionStatus
 from pulp_processor.consuming import internals
-from pulp_processor.rebuilding import activation, rebuild
+from pulp_processor.rebuilding import activation, history, rebuild
 from pulp_processor.rebuilding.progress import Progress, Report
 from pulp_processor.rebuilding.verify import verify
 from pulp_processor.settings import Settings
 
 LIMIT_S: Final = 60
+DETACHED_BEFORE: Final = datetime(2024, 1, 1, tzinfo=UTC)
 COMMANDS: Final[dict[str, Callable[[Settings, Report], Awaitable[Any]]]] = {
     "start": rebuild.start,
     "resume": rebuild.resume,
@@ -31,6 +33,7 @@ COMMANDS: Final[dict[str, Callable[[Settings, Report], Awaitable[Any]]]] = {
     "rollback": activation.rollback,
     "prune": lambda settings, report: activation.prune(settings),
     "compare with the log": verify,
+    "detach": lambda settings, report: history.detach(settings, DETACHED_BEFORE),
 }
 _context: Final = multiprocessing.get_context("forkserver")
 _STATE: Final = """

@@ -9,3 +9,9 @@ def nodes_of(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield node
     for child in node.get("Plans", ()):
         yield from nodes_of(child)
+
+
+def table_of(node: dict[str, Any]) -> str | None:
+    """The table that a node reads; for a part of the history it is the history."""
+    name: str | None = node.get("Relation Name")
+    return "task_events" if name is not None and name.startswith("task_events_") else name

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from pulp_api.submitting.arguments import InvalidArguments, checker
+from pulp_projections.personal.envelope import personal_in
 
 TEXT = (Path(__file__).parents[2] / "docs/develop/arguments.md").read_text(encoding="utf-8")
-[PROGRAM] = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+PROGRAM, OF_PERSONS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 [ANSWER] = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
 
 
@@ -25,3 +26,9 @@ def test_the_refusal() -> None:
         "example": refused.value.example,
     }
     assert json.loads(ANSWER) == told
+
+
+def test_the_declaration_of_personal_data() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(OF_PERSONS, "arguments.md", "exec"), names)
+    assert personal_in(names["invite"].schema) == {"email": "user"}

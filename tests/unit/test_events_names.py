@@ -77,6 +77,8 @@ def test_the_words_of_the_wire() -> None:
         "deadline-exceeded",
         "cancel-abandoned",
         "dependency-failed",
+        "personal-data-erased",
+        "personal-data-unreadable",
     ]
     assert key_of(TASK) == b"e0e0a250-eded-468f-9d97-0419a00b130f"
     names = (

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID
 
 import click
 from pulp_console.escaping import one_line
@@ -45,6 +46,9 @@ KINDS: Final = (
     "schedule-role-added",
     "schedule-role-removed",
     "task-healed",
+    "history-detached",
+    "history-attached",
+    "subject-erased",
 )
 """Of `pulp_events.audit.What`, which is slow to load."""
 HEAD: Final = ("TIME", "WHAT", "ACTOR", "ADDRESS", "COUNT", "DETAIL")
@@ -111,7 +115,8 @@ def list_(
     login-failed, login-limited, forbidden, quota-refused, connection-refused, stream-ended, user-added, user-removed,
     password-changed, role-changed, admin-created, repository-created, repository-updated, repository-removed,
     token-created, token-revoked, token-refused, logged-out, task-role-added, task-role-removed,
-    schedule-role-added, schedule-role-removed and task-healed.
+    schedule-role-added, schedule-role-removed, task-healed,
+    history-detached, history-attached and subject-erased.
     """
     from pulp_events.audit_reader import read_audit
 
@@ -153,11 +158,16 @@ def tail(
 def _chosen(
     entries: "Iterable[AuditEntry | None]", *, actor: str | None, kinds: tuple[str, ...], address: str | None
 ) -> Iterable[dict[str, Any]]:
+    erasures: set[UUID] = set()
     actors = None if actor is None else {actor} if ":" in actor else {f"user:{actor}", f"os:{actor}"}
     for entry in entries:
         if entry is None:
             check_reader()
             continue
+        if entry.record is not None and entry.record.what == "subject-erased":
+            if entry.record.id in erasures:
+                continue  # told again by a process that cannot know that it was told
+            erasures.add(entry.record.id)
         value = _value(entry)
         is_by = actors is None or value["actor"] in actors
         if is_by and (not kinds or value["what"] in kinds) and address in (None, value["address"]):

@@ -57,7 +57,9 @@ def processor(instance: str | None, data: Path | None) -> None:
 
     settings = Settings.read(_environment(data, PULP_PROCESSOR_INSTANCE=instance))
     tells_origin = settings.event_origin != "none"
-    submitter = submitting_to(settings.postgres, settings.quotas, tells_origin=tells_origin)
+    submitter = submitting_to(
+        settings.postgres, settings.quotas, tells_origin=tells_origin, key_file=settings.personal_key_file
+    )
     asyncio.run(serve(settings, make_submitter=submitter))
 
 

@@ -23,6 +23,7 @@ class Access(StrEnum):
     AUDITOR = "auditor, or an administrator"
     OWNER = "owner, or an administrator"
     SELF = "the user, or an administrator"
+    ADMIN = "administrator"
 
 
 _FOR_OPERATORS: Final = frozenset({"cancel", "cancel_all", "purge", "hide"})
@@ -30,6 +31,7 @@ _FOR_SUBMITTERS: Final = frozenset({"need_submitter", "submit", "rerun", "change
 _FOR_OWNERS: Final = frozenset({"read_own", "read_own_schedule"})
 _FOR_SUBSCRIBERS: Final = frozenset({"need_subscriber"})
 _FOR_AUDITORS: Final = frozenset({"need_auditor"})
+_FOR_ADMINS: Final = frozenset({"need_admin"})
 _FOR_ONESELF: Final = frozenset({"need_own", "need_no_token", "need_password"})
 _STATUSES: Final = (201, 202, 204, 302, 404)
 
@@ -43,6 +45,8 @@ def access_of(route: APIRoute) -> Access:
         return Access.OPERATOR
     if names & _FOR_OWNERS:
         return Access.OWNER
+    if names & _FOR_ADMINS:
+        return Access.ADMIN
     if names & _FOR_ONESELF:
         return Access.SELF
     if names & _FOR_AUDITORS:

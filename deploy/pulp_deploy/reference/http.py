@@ -25,6 +25,7 @@ HREFS: Final = {
     "username": "auth_user_href",
     "group_name": "group_href",
     "token_id": "token_href",
+    "key_id": "subject_href",
     "name": "operation_href",
     "repository_id": "rpm_rpm_repository_href",
     "number": "rpm_rpm_repository_version_href",

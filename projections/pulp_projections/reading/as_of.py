@@ -15,6 +15,7 @@ from pulp_events.errors import HistoryIncomplete, TooMuchHistory
 from pulp_events.events import Event, Progress
 from pulp_events.task import Ignored, Position, Task, evolve
 
+from pulp_projections.detached import check_whole
 from pulp_projections.reading.moments import Moment, stop_of, stops_of
 from pulp_projections.reading.queries import TaskReading, TaskRow, rows_of, task_row
 from pulp_projections.sql import load, uuid_array
@@ -50,7 +51,11 @@ _changed: Final = row_maker(changing(COLUMNS))
 
 
 async def task_as_of(connection: AsyncConnection, task_id: UUID, at: datetime | Position) -> TaskRow | None:
-    """The task after all events up to a broker time or a position, both included; None if it did not exist yet."""
+    """The task after all events up to a broker time or a position, both included; None if it did not exist yet.
+
+    Raises `HistoryIncomplete` if some of its events are not in the history any more.
+    """
+    await check_whole(connection, task_id)
     stops = {at.partition: at.offset + 1} if isinstance(at, Position) else await stops_of(connection, at)
     task = (await _fold(connection, [task_id], stops)).get(task_id)
     if task is None:

@@ -1,17 +1,18 @@
 -- effective_events --
 -- The events that made the tasks what they were, in log order; of progress events only the last, because each replaces the
--- one before. `version` counts all events. Events are read in the end only, since those of progress may be many and large.
+-- one before. `version` counts all events. Events are read in the end only, since those of progress may be many and large;
+-- with its time each is looked for in one part of the history.
 with effective as (
-    select e.task_id, e.partition, e.record_offset, count(*) over w as version,
+    select e.task_id, e.partition, e.record_offset, e.broker_time, count(*) over w as version,
            e.type = %(progress)s
            and e.record_offset < max(e.record_offset) filter (where e.type = %(progress)s) over w as is_replaced
       from public.task_events e
      where e.task_id = any (%(task_ids)s::uuid[]) and e.effect = 'applied' and {before}
     window w as (partition by e.task_id)
 )
-select f.task_id, f.partition, f.record_offset, round(extract(epoch from e.broker_time) * 1000)::bigint, e.event, f.version
+select f.task_id, f.partition, f.record_offset, round(extract(epoch from broker_time) * 1000)::bigint, e.event, f.version
   from effective f
-  join public.task_events e using (partition, record_offset)
+  join public.task_events e using (partition, record_offset, broker_time)
  where not f.is_replaced
  order by f.task_id, f.partition, f.record_offset;
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.sql import SQL
 
+from pulp_projections.detached import check_whole, detached, incomplete
 from pulp_projections.reading.queries import HISTORY_BYTES
 from pulp_projections.sql import load
 
@@ -105,20 +106,37 @@ async def read_page(
 ) -> AuditPage:
     """Up to `limit` matching events from `starts` on, before `stops`; fewer if they exceed `HISTORY_BYTES`.
 
-    The stops must be projected already, so that no event comes to be before them later.
+    The stops must be projected already, so that no event comes to be before them later. Raises `HistoryIncomplete`
+    where events may be meant that are not in the history any more.
     """
+    await _check_there(connection, wanted, starts, stops)
     clauses, values = await _conditions(connection, wanted)
     where: LiteralString = "".join(" and " + clause for clause in clauses)
-    order = sorted(stops)
-    values |= {
-        "partitions": order,
-        "starts": [starts.get(partition, 0) for partition in order],
-        "stops": [stops[partition] for partition in order],
-        "limit": limit + 1,
-    }
-    rows = await _rows(connection, _SQL["places"].replace("{where}", where), values)
+    parts: list[LiteralString] = [
+        _SQL["places"]
+        .replace("{where}", where)
+        .replace("{partition}", str(int(partition)))
+        .replace("{start}", str(int(starts.get(partition, 0))))
+        .replace("{stop}", str(int(stop)))
+        for partition, stop in sorted(stops.items())
+        if starts.get(partition, 0) < stop
+    ]
+    rows = await _rows(connection, " union all ".join(parts), {**values, "limit": limit + 1}) if parts else []
     cut = cut_page([EventPlace(*row) for row in rows], stops, limit)
     return AuditPage(await _entries(connection, cut.places), cut.following, cut.has_more)
+
+
+async def _check_there(
+    connection: AsyncConnection, wanted: AuditFilter, starts: Mapping[int, int], stops: Mapping[int, int]
+) -> None:
+    months = (await detached(connection)).between(starts, stops, wanted.since, wanted.until)
+    if not months:
+        return
+    if not wanted.tasks:
+        newest = max(month.until for month in months)
+        raise incomplete(months, f"they may be among those that are asked for; without them: since {newest:%Y-%m-%d}")
+    for task_id in wanted.tasks:
+        await check_whole(connection, task_id)
 
 
 async def offsets_at(connection: AsyncConnection, time: datetime) -> dict[int, int]:
@@ -131,7 +149,12 @@ async def offsets_at(connection: AsyncConnection, time: datetime) -> dict[int, i
 
 async def offsets_before(connection: AsyncConnection, time: datetime) -> dict[int, int]:
     """Partition → an offset from which on everything has a later broker time, with the same allowance."""
-    return await _offsets(connection, _shifted(time, CLOCK_SLACK))
+    found = await _offsets(connection, _shifted(time, CLOCK_SLACK))
+    # It looks at what is there; of months that were detached all may be meant.
+    for month in (await detached(connection)).months:
+        if month.since is None or month.since < time:
+            found |= {place.partition: max(found[place.partition], place.last + 1) for place in month.places}
+    return found
 
 
 def cut_page(
@@ -167,7 +190,11 @@ def cut_page(
 async def _entries(connection: AsyncConnection, places: Sequence[EventPlace]) -> list[AuditedEvent]:
     if not places:
         return []
-    values = {"partitions": [each.partition for each in places], "offsets": [each.offset for each in places]}
+    values = {
+        "partitions": [each.partition for each in places],
+        "offsets": [each.offset for each in places],
+        "times": [each.time for each in places],
+    }
     async with connection.cursor(binary=True) as cursor:  # as text an event is twice as long
         await cursor.execute(_SQL["entries"], values)
         found = {(row[0], row[1]): AuditedEvent._make(row) for row in await cursor.fetchall()}

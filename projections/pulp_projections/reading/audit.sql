@@ -20,22 +20,21 @@ with recursive step (partition, low, high) as (
 select partition, low from step where low >= high;
 
 -- places --
--- Where the first events are that match, of each partition. The size of an event is known without reading it.
-select e.*
-  from unnest(%(partitions)s::integer[], %(starts)s::bigint[], %(stops)s::bigint[]) p (partition, start, stop)
- cross join lateral (
-           select e.partition, e.record_offset, e.broker_time, octet_length(e.event)
-             from task_events e
-            where e.partition = p.partition and e.record_offset >= p.start and e.record_offset < p.stop {where}
-            order by e.record_offset
-            limit %(limit)s) e
- order by e.partition, e.record_offset;
+-- Where the first events are that match, of one partition. The bounds are in the text: of bounds that it does not know, Postgres
+-- assumes that few events are between them, and sorts all of them. The size of an event is known without reading it.
+(select e.partition, e.record_offset, e.broker_time, octet_length(e.event)
+   from task_events e
+  where e.partition = {partition} and e.record_offset >= {start} and e.record_offset < {stop} {where}
+  order by e.record_offset
+  limit %(limit)s)
 
 -- entries --
+-- With its time each event is looked for in one part of the history.
 select e.partition, e.record_offset, e.type, e.event_id, e.event_time, e.broker_time, e.actor, e.effect, e.event,
        e.task_id, t.operation, t.group_id, t.correlation_id
-  from unnest(%(partitions)s::integer[], %(offsets)s::bigint[]) p (partition, record_offset)
-  join task_events e using (partition, record_offset)
+  from unnest(%(partitions)s::integer[], %(offsets)s::bigint[], %(times)s::timestamptz[])
+       p (partition, record_offset, broker_time)
+  join task_events e using (partition, record_offset, broker_time)
   left join tasks t using (task_id);
 
 -- few_tasks --

@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from pulp_events.errors import BeforeHistory, HistoryIncomplete
 from pulp_events.task import Position
 
+from pulp_projections.detached import detached, incomplete
 from pulp_projections.reading.audit import CLOCK_SLACK, offsets_at
 from pulp_projections.reading.queries import positions
 from pulp_projections.sql import load
@@ -40,6 +41,8 @@ async def moment_of(connection: AsyncConnection, asked: Asked) -> Moment:
     Raises `BeforeHistory` before the first event, and `HistoryIncomplete` where events before it are gone.
     """
     stops = await stops_of(connection, asked)
+    if months := (await detached(connection)).between({}, stops):
+        raise incomplete(months, "lists of the past need all that came before")
     if (gone := await missing_before(connection, stops)) is not None:
         raise HistoryIncomplete(
             f"the history before this moment is not whole: the event {gone} is no longer in the read model, because"

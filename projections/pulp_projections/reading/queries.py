@@ -13,6 +13,7 @@ from psycopg.sql import SQL
 from pulp_events.events import Retry
 from pulp_events.task import Position, State, Task
 
+from pulp_projections.detached import check_whole
 from pulp_projections.sql import load
 from pulp_projections.stored_tasks import decoder
 from pulp_projections.task_columns import COLUMNS as TABLE
@@ -222,7 +223,11 @@ async def effect_of(connection: AsyncConnection, position: Position) -> str | No
 async def history(
     connection: AsyncConnection, task_id: UUID, *, after: Position | None = None, limit: int = 100
 ) -> list[HistoryEntry]:
-    """Up to `limit` events of a task in log order, after a position; fewer if they exceed `HISTORY_BYTES`."""
+    """Up to `limit` events of a task in log order, after a position; fewer if they exceed `HISTORY_BYTES`.
+
+    Raises `HistoryIncomplete` if some of its events are not in the history any more.
+    """
+    await check_whole(connection, task_id)
     # With the limit in the text, and nothing said of a position, Postgres keeps the plan of a first page.
     condition, place = (SQL(""), {}) if after is None else (SQL(_SQL["after"]), after._asdict())
     statement = SQL(_SQL["history"]).format(limit=limit, after=condition, most=HISTORY_BYTES)

@@ -27,6 +27,7 @@ and (partition, record_offset) > (%(partition)s, %(offset)s)
 -- history_count --
 -- The task's version already counts the events that had an effect.
 select t.version + (select count(*) from task_events e where e.task_id = t.task_id and e.effect <> 'applied')
+                 + (select count(*) from detached_effects e where e.task_id = t.task_id)
   from tasks t where t.task_id = %(task_id)s;
 
 -- operations --

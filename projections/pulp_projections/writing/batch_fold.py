@@ -12,6 +12,7 @@ from pulp_events.reader import Record
 from pulp_events.task import Task
 
 from pulp_projections.channels import told_to_worker, worker_channel
+from pulp_projections.detached import NOTHING, Detached
 from pulp_projections.writing import history_rows
 from pulp_projections.writing.fold import Changes, Fold, HistoryRow
 from pulp_projections.writing.parking import NOBODY, Parked
@@ -35,11 +36,14 @@ class BatchFold:
         refused: Mapping[int, str] | None = None,
         parked: Parked = NOBODY,
         after: Self | None = None,
+        detached: Detached = NOTHING,
     ) -> None:
+        """Of `detached` months no rows are written by COPY, which is how a rebuild writes."""
         self.records = records
         self.task_ids = task_ids
         self.known = dict(known)
         self._after = after
+        self._detached = detached
         self._fold = Fold(self.known, refused, parked)
         self._rows: list[HistoryRow] | None = None
         self._changes: Changes | None = None
@@ -96,6 +100,8 @@ class BatchFold:
     def _parts(self) -> Iterator[bytes]:
         self._take_over()
         rows: Iterable[HistoryRow] = self._fold.history(self.records) if self._rows is None else self._rows
+        if self._detached.months:
+            rows = (row for row in rows if not self._detached.has(row.record))
         yield from history_rows.binary(rows)
         self._is_complete.set()
 

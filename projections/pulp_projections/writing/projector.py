@@ -20,11 +20,13 @@ from pulp_events.reader import Record
 from pulp_events.task import FINAL, Task
 
 from pulp_projections.connection import connect
+from pulp_projections.detached import NOTHING, detached
 from pulp_projections.sql import load
 from pulp_projections.stored_tasks import load_tasks
 from pulp_projections.writing import small_batch
 from pulp_projections.writing.batch_fold import BatchFold, BatchWriter
 from pulp_projections.writing.fold import Changes, task_ids
+from pulp_projections.writing.history_months import HistoryMonths
 from pulp_projections.writing.large_batch import LargeBatchWriter
 from pulp_projections.writing.parking import DeadLetter, Parked, Standing
 from pulp_projections.writing.poison import REFUSED, find_poison
@@ -72,6 +74,8 @@ class Projector:
         self._small: BatchWriter = small_batch.SmallBatchWriter()
         self._large: BatchWriter = LargeBatchWriter(self._target, most_parked)
         self._connection: AsyncConnection | None = None
+        self._months = HistoryMonths()
+        self._detached = NOTHING
         self._tasks: OrderedDict[UUID, Task] = OrderedDict()
         self._begun: BatchFold | None = None
         """The fold of the batch that continues the position, if it was begun early."""
@@ -82,7 +86,10 @@ class Projector:
 
     async def locate(self) -> int:
         """Read the generation and this partition's position in it; returns the position."""
-        located = await self._target.locate(await self._connect(), self.partition)
+        connection = await self._connect()
+        located = await self._target.locate(connection, self.partition)
+        if not self._target.is_live:  # the live projection is behind all that was ever detached
+            self._detached = await detached(connection)
         if located != (self.generation, self.next_offset, self._heals):
             self._forget()  # at another position, or after a task was healed, other rows are current
         self.generation, self.next_offset, self._heals = located
@@ -100,9 +107,15 @@ class Projector:
         rest = rest_of(records, self.partition, self.next_offset)
         if not rest:
             return self.next_offset
+        is_again = False
         while True:
             try:
                 await self._write_or_set_aside(rest, following)
+            except errors.CheckViolation:
+                # The part of a month was made while rows of that month were on their way to where they are without one.
+                if is_again:
+                    raise
+                is_again = True
             except errors.UniqueViolation as error:
                 if error.diag.table_name != "tasks" and self._is_doubted:
                     raise ReadModelCorrupt(
@@ -128,6 +141,7 @@ class Projector:
 
     async def _write(self, records: Sequence[Record], refused: Mapping[int, str], following: Following) -> None:
         connection = await self._connect()
+        await self._months.prepare(connection, self.generation, records)
         parked = await self._parked_now(connection)
         begun, self._begun = self._begun, None
         is_small = self._target.is_live and not refused and small_batch.is_small(records)
@@ -136,7 +150,7 @@ class Projector:
         elif begun is None or begun.records is not records or refused:
             wanted = task_ids(records)
             known = await self._known(connection, wanted)
-            batch = BatchFold(records, wanted, known, refused=refused, parked=parked)
+            batch = BatchFold(records, wanted, known, refused=refused, parked=parked, detached=self._detached)
         else:
             batch = begun
         # Tasks are read before the fence: if it holds, nobody has written those of this partition since the position.
@@ -181,7 +195,7 @@ class Projector:
         wanted = task_ids(records)
         known = before.known_before(wanted)
         known |= await self._known(connection, wanted - before.task_ids)
-        return BatchFold(records, wanted, known, after=before)
+        return BatchFold(records, wanted, known, after=before, detached=self._detached)
 
     async def _known(self, connection: AsyncConnection, wanted: Set[UUID]) -> dict[UUID, Task]:
         cached = self._cached(wanted)

@@ -27,6 +27,7 @@ from pulp_api.schedules import Schedules
 from pulp_api.service import Service
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.seats import Seats
+from pulp_api.subjects import Subjects
 from pulp_api.submitting.arguments import InvalidArguments
 from pulp_api.submitting.repository_bodies import BadRepository
 from pulp_api.subscriptions import Subscriptions
@@ -54,6 +55,7 @@ from pulp_api.v3 import queue as v3_queue
 from pulp_api.v3 import repositories as v3_repositories
 from pulp_api.v3 import routes as v3
 from pulp_api.v3 import schedules as v3_schedules
+from pulp_api.v3 import subjects as v3_subjects
 from pulp_api.v3 import subscriptions as v3_subscriptions
 from pulp_api.v3 import system as v3_system
 from pulp_api.v3 import task_groups as v3_task_groups
@@ -68,7 +70,7 @@ def routes() -> Iterator[APIRoute]:
     parts = (
         *(v3, v3_purging, v2, v3_events, v3_task_groups, v3_workers, v3_operations, v3_queue),
         *(v3_repositories, v3_schedules, v3_subscriptions, v2_repositories, v3_maintenance, v3_users, v3_system, front),
-        *(v3_login, v3_tokens, v3_object_roles, v3_numbers, v3_checkpoints, v3_daily, v3_audit),
+        *(v3_login, v3_tokens, v3_object_roles, v3_numbers, v3_checkpoints, v3_daily, v3_audit, v3_subjects),
         *(v2_purging, v2_groups, v2_content, v2_status, v2_users, v2_elsewhere),
     )
     # One flat list: an included router would match each request twice.
@@ -90,6 +92,7 @@ def build(
     schedules: ScheduleLog | None = None,
     subscriptions: WebhookLog | None = None,
     checkpoints: Checkpoints | None = None,
+    subjects: Subjects | None = None,
     task_rights: TaskRights | None = None,
     event_origin: str = "client",
     has_access_log: bool = False,
@@ -100,14 +103,15 @@ def build(
     """The API, made of its parts; `event_origin` is the setting, the last two options are those of `Edge`.
 
     Without a watch the API reports no preconditions; without `quotas` the defaults apply; without `schedules` none can
-    be changed, and so with `subscriptions`; without `checkpoints` there are none; without `task_rights` everybody may
-    see every task.
+    be changed, and so with `subscriptions`; without `checkpoints` there are none; without `subjects` no erasure
+    reaches the audit; without `task_rights` everybody may see every task.
     """
     app = FastAPI(routes=list(routes()), openapi_url=None, docs_url=None, redoc_url=None, telemetry=_telemetry(tracing))
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
     app.state.audit, app.state.seats, app.state.watch = audit, seats, watch
     app.state.quotas = quotas or Quotas(service.connection, {}, audit)
     app.state.event_origin, app.state.checkpoints = event_origin, checkpoints
+    app.state.subjects = subjects or Subjects(service.connection)
     app.state.task_rights = task_rights or TaskRights(service.connection, is_scoped=False)
     app.state.repositories = Repositories(service.connection, service.pattern_searches, audit)
     app.state.schedules = Schedules(schedules, service.connection, service.submitter)

@@ -120,6 +120,10 @@ class AuthenticatedCall:
         """Raises `Forbidden` if the user may not make subscriptions."""
         self.principal.need(Role.SUBMITTER, Role.OPERATOR)
 
+    def need_admin(self) -> None:
+        """Raises `Forbidden` unless the user is an administrator."""
+        self.principal.need()
+
     def need_auditor(self) -> None:
         """Raises `Forbidden` if the user may not read the audit."""
         self.principal.need(Role.AUDITOR)

@@ -46,6 +46,7 @@ from pulp_api.repositories import NoRepository, RepositoryExists
 from pulp_api.respond import json, lag_header, position_header
 from pulp_api.schedules import NoSchedule, ScheduleRemovedAtOnce
 from pulp_api.streaming.seats import RETRY_S, NoSeat, TooManyStreams
+from pulp_api.subjects import NoSubject
 from pulp_api.submitting.arguments import InvalidArguments
 from pulp_api.submitting.repository_bodies import BadRepository
 from pulp_api.submitting.submission import ArgumentsTooLarge
@@ -91,6 +92,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (NoSuch, 404),
     (NoGroup, 404),
     (NoSchedule, 404),
+    (NoSubject, 404),
     (RepositoryExists, 409),
     (ScheduleRemovedAtOnce, 409),
     (TokenConflict, 409),

@@ -15,6 +15,7 @@ from pulp_events.log import KafkaLog, TimedLog
 from pulp_events.schedule_log import KafkaScheduleLog
 from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_projections.connection import pool
+from pulp_projections.personal.master import MasterKeys
 from pulp_projections.reading.origins import origins
 from pulp_projections.reading.positions import Positions
 from pulp_runtime.gc_tuning import collect_seldom
@@ -44,6 +45,7 @@ from pulp_api.settings import Settings
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.seats import Seats
 from pulp_api.streaming.task_origins import TaskOrigins
+from pulp_api.subjects import Subjects, erasures_told, telling_audit
 from pulp_api.task_rights import TaskRights
 
 _POOL_WAIT_S: Final = 3.0
@@ -69,6 +71,7 @@ async def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry) -> None:
     certificates = None if settings.tls is None else Certificates(settings.tls)
+    master = MasterKeys(settings.personal_key_file)
     installed = await prepare(settings, connections.api(settings.connections))
     log = KafkaLog(settings.kafka, settings.topics.events, installed.partitions, timeout_s=settings.append_timeout_s)
     positions = Positions(settings.postgres)
@@ -104,11 +107,13 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry)
                 unserved_s=settings.unserved_s,
                 listed_s=settings.listed_s,
                 meter=telemetry.meter,
+                master_keys=master,
             )
+            subjects = Subjects(lendable.connection, telling_audit(settings.kafka, settings.topics.audit), master)
             schedules = KafkaScheduleLog(log, settings.kafka, settings.topics.schedules)
             subscriptions = KafkaWebhookLog(log, settings.kafka, settings.topics.subscriptions)
             server = Server(
-                _application(settings, service, hub, audit, watch, schedules, subscriptions, telemetry),
+                _application(settings, service, hub, audit, watch, schedules, subscriptions, subjects, telemetry),
                 hub,
                 settings.keep_alive_s,
                 limits=settings.limits,
@@ -118,7 +123,8 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry)
             collect_seldom()
             with listen(settings.host, settings.port, stalled_s=settings.limits.stalled_s) as listener:
                 heartbeat.up()
-                await server.serve([listener])
+                async with erasures_told(subjects):
+                    await server.serve([listener])
         finally:
             await hub.close()
             await positions.close()
@@ -146,6 +152,7 @@ def _application(
     watch: Watch,
     schedules: KafkaScheduleLog,
     subscriptions: KafkaWebhookLog,
+    subjects: Subjects,
     telemetry: Telemetry,
 ) -> ASGIApp:
     app = build(
@@ -158,6 +165,7 @@ def _application(
         quotas=Quotas(service.connection, settings.quotas, audit),
         schedules=schedules,
         subscriptions=subscriptions,
+        subjects=subjects,
         checkpoints=Checkpoints(settings.kafka, settings.topics.checkpoints),
         task_rights=TaskRights(service.connection, is_scoped=settings.is_scoped),
         event_origin=settings.event_origin,

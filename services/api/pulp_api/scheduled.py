@@ -4,10 +4,12 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from msgspec import UNSET
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 from pulp_accounts import quota_store
 from pulp_accounts.users import Role
@@ -19,6 +21,7 @@ from pulp_events.log import TimedLog
 from pulp_events.schedule import Schedule, task_id_of_tick
 from pulp_events.schedule_events import TaskTemplate
 from pulp_projections.connection import pool
+from pulp_projections.personal.master import MasterKeys
 from pulp_projections.reading import queries
 from pulp_projections.reading.positions import Positions
 from pulp_projections.schedules.projector import find_schedule
@@ -31,6 +34,7 @@ from pulp_api.limiting.quotas import Asking, QuotaExceeded, QuotaForbids, Quotas
 from pulp_api.logins.auth import Connect, Forbidden, Principal
 from pulp_api.purging import check_operation
 from pulp_api.recent_writes import RecentWrites
+from pulp_api.submitting.personal import PersonalArguments
 from pulp_api.submitting.submission import Submission
 from pulp_api.submitting.submitter import Submitter
 from pulp_api.task_reader import TaskReader
@@ -57,8 +61,10 @@ class ScheduledSubmitter:
         partitions: int,
         *,
         tells_origin: bool = True,
+        master: MasterKeys | None = None,
     ) -> None:
-        """With `tells_origin` false, events are written as version 1."""
+        """With `tells_origin` false, events are written as version 1; `master` keys wrap those of personal data."""
+        self._personal = PersonalArguments(connect, master)
         self._log, self._freshness, self._connect = log, freshness, connect
         self._request = BY_SCHEDULE if tells_origin else UNSET
         self._quotas, self._partitions = quotas, partitions
@@ -96,13 +102,16 @@ class ScheduledSubmitter:
             self._freshness,
             self._connect,
             RecentWrites(),  # no list of a user waits for what a schedule submits
+            self._personal,
             partitions=self._partitions,
             max_argument_bytes=MAX_EVENT_BYTES,  # the limit was kept when the schedule was made
             queues=[schedule.definition.task.queue],
             clock=lambda: datetime.now(UTC),
         )
         caller = Caller(actor=principal.actor, correlation_id=None, request=self._request, admit=admit)
-        body = submission_of_schedule(schedule.definition.task)
+        task = schedule.definition.task
+        arguments = await self._personal.known(schedule.schedule_id, task.arguments)
+        body = submission_of_schedule(replace(task, arguments=arguments))
         await submitter.submit(body, caller, task_id=task_id, schedule_id=schedule.schedule_id)
 
     async def _need_pending(self, schedule: Schedule, tick: datetime) -> None:
@@ -128,9 +137,16 @@ def submission_of_schedule(task: TaskTemplate) -> Submission:
 
 @asynccontextmanager
 async def open_tick_submitter(
-    log: TimedLog, conninfo: str, partitions: int, quotas: Mapping[Role, str], *, tells_origin: bool = True
+    log: TimedLog,
+    conninfo: str,
+    partitions: int,
+    quotas: Mapping[Role, str],
+    *,
+    tells_origin: bool = True,
+    key_file: Path | None = None,
 ) -> AsyncIterator[TickSubmitter]:
-    """A submitter with its own connections to Postgres, for as long as it is open."""
+    """A submitter with its own connections to Postgres, for as long as it is open; `key_file` has master keys."""
+    master = MasterKeys(key_file)
     positions = Positions(conninfo)
     async with pool(conninfo, "pulp-scheduler", min_size=1, max_size=_CONNECTIONS, timeout=3) as connections:
         await positions.start()
@@ -138,7 +154,7 @@ async def open_tick_submitter(
             freshness = Freshness(log, positions, connections.connection)
             by_users = Quotas(connections.connection, quotas, Audit(_log_refusal))
             yield ScheduledSubmitter(
-                log, freshness, connections.connection, by_users, partitions, tells_origin=tells_origin
+                log, freshness, connections.connection, by_users, partitions, tells_origin=tells_origin, master=master
             )
         finally:
             await positions.close()

@@ -1,6 +1,6 @@
 """Schedules: making, changing and removing them. Each change is an event; it answers once the event is projected."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -28,6 +28,7 @@ from pulp_events.schedule_events import (
     TaskTemplate,
 )
 from pulp_events.schedule_log import ScheduleLog
+from pulp_projections.personal.envelope import Sight
 from pulp_projections.schedules.projector import find_schedule
 from pulp_projections.schedules.reading import created_as, effect_of_schedule_event
 from pulp_projections.schedules.ticks import BadTimes, check_times, first_tick_after
@@ -37,6 +38,7 @@ from pulp_api.effects import effect_of
 from pulp_api.logins.auth import Connect, Principal
 from pulp_api.purging import check_operation
 from pulp_api.scheduled import submission_of_schedule
+from pulp_api.submitting.personal import need_shown
 from pulp_api.submitting.submitter import KeyReused, Submitter
 
 _EFFECT_S: Final = 8.0
@@ -181,6 +183,10 @@ def _checked(definition: Definition, before: Definition | None, now: datetime) -
     return definition
 
 
+def _with_arguments(definition: Definition, arguments: Raw) -> Definition:
+    return replace(definition, task=replace(definition.task, arguments=arguments))
+
+
 class Schedules:
     """Changes schedules for users."""
 
@@ -218,7 +224,8 @@ class Schedules:
         definition = new_definition(change, self._clock())
         check_operation(principal, definition.task.operation)
         await self._submitter.check(submission_of_schedule(definition.task))
-        effect = await self._append(schedule_id, ScheduleCreated(definition=definition), principal, correlation_id)
+        sealed = await self._sealed(schedule_id, definition)
+        effect = await self._append(schedule_id, ScheduleCreated(definition=sealed), principal, correlation_id)
         if effect == ScheduleReason.NAME_TAKEN:
             raise BadSchedule("name", "This field must be unique.")
         if effect != ScheduleReason.DUPLICATE:
@@ -236,7 +243,8 @@ class Schedules:
 
     async def _repeated(self, schedule_id: UUID, change: ScheduleChange, created: Definition) -> Schedule:
         """The schedule that a request with the same key has created. Raises `KeyReused`."""
-        if not _is_same(change, created):
+        opened, _ = await self._opened(schedule_id, created)
+        if not _is_same(change, opened):
             raise KeyReused(f"the Idempotency-Key came before with another schedule, {schedule_id}")
         try:
             return await self.get(schedule_id)
@@ -251,12 +259,18 @@ class Schedules:
         """Change a schedule for a user who may change it. Raises as `create`, and `NoSchedule`."""
         for _ in range(_TRIES):
             before = await self.get(schedule_id)
-            definition = changed_definition(before.definition, change, self._clock())
+            opened, sights = await self._opened(schedule_id, before.definition)
+            definition = changed_definition(opened, change, self._clock())
             check_operation(principal, definition.task.operation)
-            if definition == before.definition:
+            if definition == opened:
                 return before
-            if definition.task != before.definition.task:
+            if definition.task == opened.task:
+                definition = replace(definition, task=before.definition.task)
+            else:
+                if change.arguments is UNSET:
+                    need_shown(sights, {})
                 await self._submitter.check(submission_of_schedule(definition.task))
+                definition = await self._sealed(schedule_id, definition)
             data = ScheduleChanged(version=before.version, definition=definition)
             effect = await self._append(schedule_id, data, principal, correlation_id)
             if effect == ScheduleReason.NAME_TAKEN:
@@ -269,6 +283,26 @@ class Schedules:
         """Remove a schedule for a user who may change it; its tasks stay. Raises as `change`."""
         await self.get(schedule_id)
         await self._append(schedule_id, ScheduleRemoved(), principal, correlation_id)
+
+    async def shown(self, schedules: Sequence[Schedule]) -> list[Schedule]:
+        """The schedules with their personal arguments as readers may see them."""
+        wanted = {each.schedule_id: each.definition.task.arguments for each in schedules}
+        found = await self._submitter.personal.opened(wanted)
+        return [
+            replace(each, definition=_with_arguments(each.definition, found[each.schedule_id].arguments))
+            if each.schedule_id in found
+            else each
+            for each in schedules
+        ]
+
+    async def _sealed(self, schedule_id: UUID, definition: Definition) -> Definition:
+        """The definition with personal arguments encrypted for this schedule: nothing else may be written."""
+        body = submission_of_schedule(definition.task)
+        return _with_arguments(definition, await self._submitter.sealed(body, schedule_id))
+
+    async def _opened(self, schedule_id: UUID, definition: Definition) -> tuple[Definition, Mapping[str, Sight]]:
+        found = (await self._submitter.personal.opened({schedule_id: definition.task.arguments})).get(schedule_id)
+        return (definition, {}) if found is None else (_with_arguments(definition, found.arguments), found.personal)
 
     async def _append(
         self, schedule_id: UUID, data: ScheduleData, principal: Principal, correlation_id: str | None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from pulp_events.log import TimedLog
+from pulp_projections.personal.master import MasterKeys
 from pulp_projections.reading.pages import Pages
 from pulp_projections.reading.positions import Positions
 from pulp_runtime.installation import UNSERVED_S
@@ -16,6 +17,7 @@ from pulp_api.pattern_searches import PatternSearches
 from pulp_api.purging import Purger
 from pulp_api.recent_writes import RecentWrites
 from pulp_api.settings import LISTED_S
+from pulp_api.submitting.personal import PersonalArguments
 from pulp_api.submitting.submitter import MAX_ARGUMENT_BYTES, Submitter
 from pulp_api.task_reader import TaskReader
 
@@ -36,6 +38,7 @@ class Service:
         listed_s: int = LISTED_S,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         meter: Meter = NO_METER,
+        master_keys: MasterKeys | None = None,
     ) -> None:
         self.log = log
         self.positions = positions
@@ -48,6 +51,7 @@ class Service:
         self.freshness = Freshness(log, positions, self.connection)
         self.writes = RecentWrites()
         self.tasks = TaskReader(self.freshness)
+        self.personal = PersonalArguments(self.connection, master_keys)
         self.purger = Purger(log, self.freshness, self.connection, clock)
         self.canceller = Canceller(log, positions, self.freshness, self.connection, self.writes, clock, meter=meter)
         self.submitter = Submitter(
@@ -56,6 +60,7 @@ class Service:
             self.freshness,
             self.connection,
             self.writes,
+            self.personal,
             partitions=partitions,
             max_argument_bytes=max_argument_bytes,
             queues=queues,

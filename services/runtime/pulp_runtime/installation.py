@@ -47,6 +47,13 @@ EVENT_ORIGIN: Final = Setting(
     default="client",
     choices=ORIGINS,
 )
+PERSONAL_KEY_FILE: Final = Setting(
+    "PULP_PERSONAL_KEY_FILE",
+    "The file of master keys, which wrap the keys of personal data in Postgres; without it they are stored as they are."
+    " The API, the processors, the workers and `pulp-tasks subjects` need the same.",
+    kind=Path,
+    default=None,
+)
 
 
 def _topics(env: Mapping[str, str]) -> Topics:
@@ -79,6 +86,7 @@ class Installation:
         ),
     ] = True
     archive: Annotated[str | None, ARCHIVE] = None
+    personal_key_file: Annotated[Path | None, PERSONAL_KEY_FILE] = None
     clock_bound_s: Annotated[
         float, Setting("PULP_CLOCK_BOUND_S", "By how much clocks may differ before a process warns.")
     ] = 2

@@ -76,12 +76,18 @@ async def prepare(
     are free. `rights` are those that it has to have on the topic of events. Nothing is written if nothing is missing,
     so that a role without the right to create tables suffices.
 
-    Raises `SettingsError` for a bad connection string, `DependencyAway` after the startup timeout, `PreconditionFailed`
-    for a database that cannot be used or topics that lose or spoil events, `TopicMismatch` if the topic is not the one
-    that the positions in Postgres belong to, `LogRefused` if Kafka refuses us, or does not give us one of the rights.
+    Raises `SettingsError` for a bad connection string or file of master keys, `DependencyAway` after the startup
+    timeout, `PreconditionFailed` for a database that cannot be used or topics that lose or spoil events,
+    `TopicMismatch` if the topic is not the one that the positions in Postgres belong to, `LogRefused` if Kafka refuses
+    us, or does not give us one of the rights.
     """
     kafka, postgres, topics = installation.kafka, installation.postgres, installation.topics
     check(postgres)
+    if installation.personal_key_file is not None:
+        # Here, as it brings a cryptographic library, which no process without the setting needs to start.
+        from pulp_projections.personal.master import MasterKeys
+
+        MasterKeys(installation.personal_key_file).check()
     place, ends = place_of(postgres), time.monotonic() + installation.startup_timeout_s
 
     def look() -> Awaitable[admin.TopicInfo]:

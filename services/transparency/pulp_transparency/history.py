@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 from pulp_events.codec import decode, type_of
 from pulp_events.errors import UndecodableRecord
 from pulp_events.reader import Record
+from pulp_projections.detached import SQL_OF_DETACHED, Detached, month_of
 from pulp_projections.sql import load
 
 from pulp_transparency.comparison import Kind, RecordDifference, first_difference
@@ -30,6 +31,7 @@ class History:
     def __init__(self, connection: Connection[TupleRow]) -> None:
         self._connection = connection
         self._ends = {partition: end for partition, end in connection.execute(_SQL["positions"])}
+        self._detached = Detached([month_of(row) for row in connection.execute(SQL_OF_DETACHED["months"])])
 
     def end(self, partition: int) -> int:
         """The offset of the first record that is not projected yet."""
@@ -38,7 +40,10 @@ class History:
     def compare(
         self, partition: int, records: Iterable[Record], *, end: int | None = None
     ) -> tuple[RecordDifference | None, int]:
-        """The first row that is not the one of its record, and how many records were compared; before `end` alone."""
+        """The first row that is not the one of its record, and how many records were compared; before `end` alone.
+
+        Months that were detached have no rows, and are not compared.
+        """
         letters = {offset for (offset,) in self._connection.execute(_SQL["letter_offsets"], {"partition": partition})}
         projected, count = self.end(partition), 0
         stop = projected if end is None else min(end, projected)
@@ -48,6 +53,8 @@ class History:
             for record in records:
                 if record.offset >= stop:
                     return
+                if record.offset not in letters and self._detached.has(record):
+                    continue
                 count += 1
                 yield row_of(record, is_letter=record.offset in letters)
 

@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Meta
 from pulp_events.argument_forms import FORMS, MOST_ID_CHARACTERS, MOST_URL_CHARACTERS
 from pulp_events.plain_words import misfit_of
+from pulp_projections.personal.envelope import PERSONAL
 
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 T = TypeVar("T")
@@ -30,6 +31,17 @@ T = TypeVar("T")
 REMEMBERED: Final = Meta(extra_json_schema={"x-pulp-remembered": True})
 """Marks an argument that a submission may omit: the API then takes its value from the newest task of this operation on
 the same resource. Every task has the value, so the field needs no default."""
+
+
+def personal(of: str) -> Meta:
+    """Marks an argument that is about a person: `Annotated[str, personal(of="user")]`.
+
+    `of` is the argument that names the person, a text or a whole number; it may be the marked one itself. The API
+    encrypts the value, with a key of that person, before the task is written anywhere, and only the process of the
+    operation and those who may read the task get it. Once the key is destroyed, nobody does. What else an operation
+    writes is not encrypted: it must not repeat the value in its result, its progress, its errors or its output.
+    """
+    return Meta(extra_json_schema={PERSONAL: of})
 
 
 class BadArguments(ValueError):
@@ -82,8 +94,30 @@ def schema_of(kind: type[Any], operation: str) -> dict[str, Any]:
         )
     if reference and f'"{reference}"' in json.dumps([fields, definitions]):  # it holds itself
         definitions[reference.rpartition("/")[2]] = fields
+    _check_personal(fields["properties"], definitions, operation)
     schema = {"$schema": _DRAFT, **fields, "additionalProperties": False}
     return {**schema, "$defs": definitions} if definitions else schema
+
+
+def _check_personal(properties: Mapping[str, Any], definitions: Mapping[str, Any], operation: str) -> None:
+    """Raises `ValueError` for marks of personal data that could not be heeded."""
+    for name, each in properties.items():
+        of = each.get(PERSONAL)
+        if of is not None and of not in properties:
+            raise ValueError(
+                f"operation {operation!r}: argument {name!r} is personal(of={of!r}), and there is no argument {of!r}"
+            )
+        if of is not None and each.get("x-pulp-remembered"):
+            raise ValueError(
+                f"operation {operation!r}: argument {name!r} is personal and REMEMBERED: the API takes no personal data"
+                " from one task for another"
+            )
+    inside = [{key: value for key, value in each.items() if key != PERSONAL} for each in properties.values()]
+    if f'"{PERSONAL}"' in json.dumps([inside, definitions]):
+        raise ValueError(
+            f"operation {operation!r}: only a whole argument can be personal: write Annotated[str | None,"
+            ' personal(of="user")] for Annotated[str, ...] | None, and mark no field inside an argument'
+        )
 
 
 def decode(given: Mapping[str, Any], kind: type[T], schema: Mapping[str, Any], operation: str) -> T:

@@ -8,6 +8,7 @@ from pulp_worker.child_run import ChildRun
 from pulp_worker.claims import Claim
 from pulp_worker.loading import Loaded
 from pulp_worker.outcome import Ended
+from pulp_worker.personal import PersonalRun, holds_personal_data
 from pulp_worker.reporter import Reporter
 from pulp_worker.surroundings import Surroundings
 
@@ -45,6 +46,12 @@ def start(
 
     `traceparent` is the context that it runs in; an async operation is called within it, and needs no telling.
     """
-    if loaded.operation.is_async:
-        return AsyncRun(loaded, claim, reporter, surroundings, on_stuck)
-    return ChildRun(loaded, claim, reporter, surroundings, traceparent)
+
+    def begin(claim: Claim) -> Run:
+        if loaded.operation.is_async:
+            return AsyncRun(loaded, claim, reporter, surroundings, on_stuck)
+        return ChildRun(loaded, claim, reporter, surroundings, traceparent)
+
+    if surroundings.open_personal is not None and holds_personal_data(claim):
+        return PersonalRun(claim, surroundings.open_personal, begin)
+    return begin(claim)

@@ -22,6 +22,7 @@ import msgspec
 from pulp_events.codec import MAX_CARRIED_BYTES
 from pulp_events.events import MAX_TIME_LIMIT_S, Retry
 from pulp_events.plain_words import misfit_of
+from pulp_projections.personal.envelope import personal_in
 
 from pulp_worker.arguments import decode, schema_of
 from pulp_worker.encoding import encode
@@ -276,6 +277,7 @@ def operation(
     if not _NAME.fullmatch(name):
         raise ValueError(f"operation {name!r}: a name has lower-case letters, digits, '-', '_' and '.'")
     schema = None if arguments is None else schema_of(arguments, name)
+    _check_templates(name, schema, [*(item.id for item in resources), *(tags or ())])
     retry = _retry(name, retries, backoff_s, max_backoff_s) if retries else None
     if deadline_s is not None and not 1 <= deadline_s <= MAX_TIME_LIMIT_S:
         raise ValueError(f"operation {name!r}: deadline_s is from 1 to {MAX_TIME_LIMIT_S}, not {deadline_s}")
@@ -299,6 +301,17 @@ def operation(
         )
 
     return make
+
+
+def _check_templates(operation: str, schema: Mapping[str, Any] | None, texts: Sequence[str]) -> None:
+    """Raises `ValueError` for resources and tags that would hold personal data, which nothing encrypts there."""
+    for argument in personal_in(schema or {}):
+        for text in texts:
+            if f"{{{argument}}}" in text:
+                raise ValueError(
+                    f"operation {operation!r}: {text!r} names the argument {argument!r}, which is personal: resources"
+                    " and tags are not encrypted"
+                )
 
 
 def _retry(operation: str, retries: int, backoff_s: float, max_backoff_s: float) -> Retry:

@@ -7,6 +7,7 @@ from pulp_worker.fetching.settings import FetchSettings
 from pulp_worker.guard import LoopWatch
 from pulp_worker.isolation import IsolationSettings
 from pulp_worker.lease import Lease
+from pulp_worker.personal import Open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +25,5 @@ class Surroundings:
     """Variables that processes of operations get beside the usual ones."""
     fetching: FetchSettings = field(default_factory=FetchSettings)
     isolation: IsolationSettings = field(default_factory=IsolationSettings)
+    open_personal: Open | None = None
+    """Opens the arguments of a task that hold personal data; without it they stay encrypted."""

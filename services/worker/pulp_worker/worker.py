@@ -27,6 +27,7 @@ from pulp_worker.holds import Holds
 from pulp_worker.lease import Lease
 from pulp_worker.loading import Loaded
 from pulp_worker.membership import Membership
+from pulp_worker.personal import opener
 from pulp_worker.registration import Registration
 from pulp_worker.settings import Settings
 from pulp_worker.surroundings import Surroundings
@@ -83,6 +84,7 @@ class Worker:
                 environment=settings.environment,
                 fetching=settings.fetching,
                 isolation=settings.isolation,
+                open_personal=opener(self._connection, settings.personal_key_file),
             ),
             grace_s=settings.grace_s,
             on_stuck=self._note_stuck,

@@ -16,6 +16,7 @@ _FOLDERS: Final = {
     "auth_user_href": "users",
     "group_href": "groups",
     "token_href": "tokens",
+    "subject_href": "subjects",
     "rpm_rpm_repository_href": "repositories/rpm/rpm",
 }
 _VERSION: Final = "rpm_rpm_repository_version_href"

@@ -1,4 +1,4 @@
-"""The OpenAPI schemas of logins, tokens, and the roles on tasks and schedules."""
+"""The OpenAPI schemas of logins, tokens, subjects, and the roles on tasks and schedules."""
 
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from pulp_api.openapi.schemas import answer, page
 from pulp_api.v3.login import LoginResponse
 from pulp_api.v3.object_roles import MOST_USERS, NestedRoleResponse, PermissionsResponse, RolesResponse, role_name
 from pulp_api.v3.parameters import FLAG, LIST, TEXT, QueryParameter, controls, or_null
+from pulp_api.v3.subjects import MAX_NAME, MAX_REASON, SubjectResponse
 from pulp_api.v3.tokens import LONGEST, TokenResponse
 
 _ROLE: Final = {"type": "string", "enum": [role.value for role in Role]}
@@ -26,6 +27,33 @@ _NEW: Final = {
             "maximum": int(LONGEST.total_seconds()),
             "default": 2_592_000,
         },
+    },
+}
+
+_FIND: Final = {
+    "type": "object",
+    "required": ["subject"],
+    "additionalProperties": False,
+    "properties": {
+        "subject": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_NAME,
+            "description": "The person's name, as the tasks have it.",
+        }
+    },
+}
+_ERASE: Final = {
+    "type": "object",
+    "required": ["reason"],
+    "additionalProperties": False,
+    "properties": {
+        "reason": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_REASON,
+            "description": "Kept in the audit for ever: without the person's name.",
+        }
     },
 }
 
@@ -60,7 +88,7 @@ def _roles(calls: str, href: str, kind: ObjectKind) -> dict[str, Any]:
 
 def paths(root: str) -> dict[str, Any]:
     """The calls, by path."""
-    login, token = answer(LoginResponse), answer(TokenResponse)
+    login, token, subject = answer(LoginResponse), answer(TokenResponse), answer(SubjectResponse)
     query = [QueryParameter("user", TEXT), QueryParameter("all", FLAG), *controls("limit offset")]
     return {
         f"{root}/login/": {
@@ -78,5 +106,20 @@ def paths(root: str) -> dict[str, Any]:
         "{token_href}": {
             "get": call("tokens_read", href="token_href", schema=token, codes=(200, 404)),
             "delete": call("tokens_revoke", href="token_href", schema=token, codes=(200, 403, 404)),
+        },
+        f"{root}/subjects/": {
+            "get": call(
+                "subjects_list",
+                query=[QueryParameter("erased", FLAG), *controls("limit offset")],
+                schema=page(subject),
+                codes=(200, 403),
+            )
+        },
+        f"{root}/subjects/find/": {
+            "post": call("subjects_find", body=_FIND, schema=page(subject), codes=(200, 400, 403))
+        },
+        "{subject_href}": {"get": call("subjects_read", href="subject_href", schema=subject, codes=(200, 403, 404))},
+        "{subject_href}erase/": {
+            "post": call("subjects_erase", href="subject_href", body=_ERASE, schema=subject, codes=(200, 400, 403, 404))
         },
     }

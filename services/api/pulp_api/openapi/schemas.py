@@ -21,6 +21,7 @@ from pulp_api.v3.queue import LineResponse, QueueResponse, ResourceResponse
 from pulp_api.v3.repositories import RepositoryResponse, RepositoryVersionResponse
 from pulp_api.v3.routes import HistoryEntryResponse, ProfileArtifactsResponse
 from pulp_api.v3.schedule_shapes import PreviewResponse, ScheduleResponse, ScheduleRunResponse
+from pulp_api.v3.subjects import SubjectResponse
 from pulp_api.v3.subscription_shapes import (
     DeliveryResponse,
     SingleSubscriptionResponse,
@@ -42,7 +43,7 @@ ANSWERS: Final[tuple[type, ...]] = (
     *(RepositoryResponse, RepositoryVersionResponse, ScheduleResponse, ScheduleRunResponse, PreviewResponse),
     *(AuditEntryResponse, AuditPageResponse),
     *(TaskCountsResponse, StatisticsResponse, DailyStatisticsResponse, ReadModelResponse, DeadLetterResponse),
-    *(CheckpointsResponse,),
+    *(CheckpointsResponse, SubjectResponse),
     *(SubscriptionResponse, SingleSubscriptionResponse, SubscriptionSecretResponse, DeliveryResponse),
 )
 _TEMPLATE: Final = "#/components/schemas/{name}"

@@ -93,5 +93,9 @@ SUMMARIES: Final = {
     "tokens_create": "Make a bearer token for oneself, with a role and an end. Only this answer shows it.",
     "tokens_read": "Read what is known of a bearer token.",
     "tokens_revoke": "Revoke a bearer token.",
+    "subjects_list": "List the subjects, whose personal data tasks hold, without their names.",
+    "subjects_find": "Find the keys of a person by name.",
+    "subjects_read": "Read what is known of one subject.",
+    "subjects_erase": "Destroy the key of a subject: nobody can read its personal data any more.",
     "events_stream": "Follow the events of all tasks, or of one, as server-sent events.",
 }

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
@@ -16,6 +16,7 @@ from pulp_projections.reading.queries import OperationRow, TaskRow
 
 from pulp_api.bodies import decoded
 from pulp_api.submitting.arguments import Checker, checker, did_you_mean
+from pulp_api.submitting.personal import refuse_reserved
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _raw_by_name: Final = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -99,6 +100,7 @@ def drafted(submission: Submission, operation: OperationRow) -> Draft:
 def checked(text: Raw, operation: OperationRow) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The arguments, and the names of missing remembered ones. Raises the errors of `drafted`."""
     arguments = arguments_of(text)
+    refuse_reserved(arguments)
     by = checker_of(operation)
     if by is None:
         return arguments, ()
@@ -191,11 +193,11 @@ def task_id_of(text: str) -> UUID:
         raise BadInput(f"{text!r} is neither a task's UUID nor its href") from None
 
 
-def is_same(data: Accepted, task: TaskRow) -> bool:
-    """Whether a task was made by a submission like this one."""
+def is_same(data: Accepted, task: TaskRow, unknown: Collection[str] = ()) -> bool:
+    """Whether a task was made by a submission like this one, as far as is known: `unknown` arguments may differ."""
     return (
         data.operation == task.operation
-        and msgspec.json.decode(data.arguments) == msgspec.json.decode(task.arguments)
+        and _without(data.arguments, unknown) == _without(task.arguments, unknown)
         and data.resources == task.resources
         and data.tags == task.tags
         and (data.queue, data.priority, data.group_id, data.parent_id, data.timeout_seconds)
@@ -203,6 +205,11 @@ def is_same(data: Accepted, task: TaskRow) -> bool:
         and data.depends_on == task.depends_on
         and (data.retry or None, data.deadline_seconds or None) == (task.retry, task.deadline_seconds)
     )
+
+
+def _without(arguments: Raw, names: Collection[str]) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(arguments)
+    return {name: value for name, value in found.items() if name not in names}
 
 
 def checker_of(operation: OperationRow) -> Checker | None:

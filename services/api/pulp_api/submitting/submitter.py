@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from msgspec import Raw
 from msgspec.structs import replace as replace_fields
 from pulp_events.errors import BadInput, TaskUnfinished
 from pulp_events.events import SOURCE, Accepted, Event
@@ -14,6 +15,7 @@ from pulp_events.log import TimedLog
 from pulp_events.schedule_events import source_of, tag_of
 from pulp_events.task import FINAL, Ignored, Position, Reason, evolve
 from pulp_events.topics import partition_of
+from pulp_projections.personal.envelope import Sight
 from pulp_projections.reading import queries
 from pulp_projections.reading.queries import TaskRow, task_row
 from pulp_projections.reading.reruns import reruns
@@ -25,6 +27,7 @@ from pulp_api.recent_writes import RecentWrites
 from pulp_api.submitting import remembering, submission
 from pulp_api.submitting.known_operations import KnownOperations
 from pulp_api.submitting.known_queues import KnownQueues
+from pulp_api.submitting.personal import PersonalArguments
 from pulp_api.submitting.relatives import check_relatives
 from pulp_api.submitting.rerun import Rerun, submission_of
 from pulp_api.submitting.submission import MOST_TAGS, Draft, Submission
@@ -58,6 +61,7 @@ class Submitter:
         freshness: Freshness,
         connect: Connect,
         writes: RecentWrites,
+        personal: PersonalArguments,
         *,
         partitions: int,
         max_argument_bytes: int,
@@ -70,6 +74,7 @@ class Submitter:
         self._freshness = freshness
         self._connect = connect
         self._writes = writes
+        self.personal = personal
         self._partitions = partitions
         self._max_argument_bytes = max_argument_bytes
         self._operations = KnownOperations(connect)
@@ -106,6 +111,10 @@ class Submitter:
         draft = submission.drafted(body, await self._operations.get(body.operation))
         await self._queues.check(body.queue, draft.operation.name)
 
+    async def sealed(self, body: Submission, holder: UUID) -> Raw:
+        """The arguments of what a schedule will submit, as it may keep them."""
+        return await self.personal.sealed(await self._operations.get(body.operation), body.arguments, holder)
+
     async def rerun(self, task_id: UUID, change: Rerun, caller: Caller, *, key: str | None = None) -> Submitted:
         """Submit a task that has ended again, with the change, as a new task that names it.
 
@@ -120,13 +129,15 @@ class Submitter:
             raise behind(error.lag) from error
         if found.task.state not in FINAL:
             raise TaskUnfinished(task_id) if found.lag is None else behind(found.lag)
-        body = submission_of(found.task, change, await self._operations.get(found.task.operation))
+        given = submission.arguments_of(change.arguments)
+        task = replace_fields(found.task, arguments=await self.personal.known(task_id, found.task.arguments, given))
+        body = submission_of(task, change, await self._operations.get(task.operation))
         return await self.submit(body, caller, key=key, rerun_of=task_id)
 
     async def _submit_anew(
         self, draft: Draft, caller: Caller, rerun_of: UUID | None, task_id: UUID, schedule_id: UUID | None
     ) -> Submitted:
-        data = await self._completed(draft, rerun_of, caller)
+        data = await self._sealed(draft, await self._completed(draft, rerun_of, caller), task_id)
         partition = self._partition_of(task_id, data)
         if schedule_id is None:
             return await self._append(data, caller, task_id, new_id(), partition, rerun_of)
@@ -141,6 +152,7 @@ class Submitter:
             data = await self._completed(draft, rerun_of, caller)
             partition = self._partition_of(derived_id(caller.actor, key), data)
             task_id = derived_id(caller.actor, key, partition)
+            data = await self._sealed(draft, data, task_id)
             mine = await self._append(data, caller, task_id, derived_id(task_id, "accepted"), partition, rerun_of)
             if await self._freshness.effect_of(mine.position, CATCH_UP_S) != Reason.DUPLICATE:
                 return mine
@@ -152,8 +164,10 @@ class Submitter:
                 return mine
         if rerun_of is None:
             draft = await remembering.with_options(draft, self._connect, self._freshness.catch_up)
+        opened, sights = await self.personal.task(known)
+        unknown = [name for name, sight in sights.items() if sight is not Sight.SHOWN]
         if (
-            not submission.is_same(remembering.as_then(draft, known), known)
+            not submission.is_same(remembering.as_then(draft, opened), opened, unknown)
             or await self._cause_of(known.task_id) != rerun_of
         ):
             raise KeyReused(f"the Idempotency-Key came before with another submission, task {known.task_id}")
@@ -166,6 +180,11 @@ class Submitter:
         data = await remembering.completed(draft, self._connect, self._freshness.catch_up)
         await check_relatives(data, self._connect, self._freshness, caller.visible)
         return data
+
+    async def _sealed(self, draft: Draft, data: Accepted, task_id: UUID) -> Accepted:
+        """The data with personal arguments encrypted for this task: nothing else may be written."""
+        arguments = await self.personal.sealed(draft.operation, data.arguments, task_id)
+        return data if arguments is data.arguments else replace_fields(data, arguments=arguments)
 
     async def _append(
         self,

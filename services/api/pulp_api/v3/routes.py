@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from msgspec import Meta, Raw
 from pulp_events.errors import TaskAlreadyFinal, TaskNotCancellable
 from pulp_events.task import Position, State
+from pulp_projections.personal.envelope import Opened
 from pulp_projections.reading import queries
 from pulp_projections.reading.pages import Page
 from pulp_projections.reading.queue import before
@@ -97,14 +98,14 @@ async def list_tasks(call: Authenticated, request: Request) -> Response:
             )
             has_times = are_times_shown and page.rows
             times = await unblocked.times_then(call.service, connection, then, page.rows) if has_times else {}
-        return _page(request, page, picked, times)
+        return _page(request, page, picked, times, await call.service.personal.shown(page.rows))
     async with call.service.connection() as connection:
         page = await call.service.pages.read(
             connection, conditions, order=order, limit=limit, offset=offset, wanted=wanted
         )
     check_shown(page.shown, least)
     times = await unblocked.times_of(call.service, page.rows) if are_times_shown and page.rows else {}
-    return _page(request, page, picked, times)
+    return _page(request, page, picked, times, await call.service.personal.shown(page.rows))
 
 
 @router.post("/tasks/")
@@ -136,7 +137,9 @@ async def read_task(call: Authenticated, request: Request, task_id: str) -> Resp
             )
         if waiting_for is None:  # it has started or ended since it was read
             reading = await call.read(reading.task.task_id)
-    task = shape_alone(reading.task, await _unblocked_at(call, reading.task, as_of), reading.reruns, waiting_for)
+    opened = (await call.service.personal.shown([reading.task])).get(reading.task.task_id)
+    unblocked_at = await _unblocked_at(call, reading.task, as_of)
+    task = shape_alone(reading.task, unblocked_at, reading.reruns, waiting_for, opened)
     return json(picked(task), headers=lag_header(reading.lag))
 
 
@@ -228,15 +231,18 @@ def _page(
     page: Page,
     picked: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     times: Mapping[UUID, datetime | None],
+    opened: Mapping[UUID, Opened],
 ) -> Response:
+    shown = [picked(shape(row, times.get(row.task_id), opened.get(row.task_id))) for row in page.rows]
     return json(
-        page_of(request, page.total, [picked(shape(row, times.get(row.task_id))) for row in page.rows]),
+        page_of(request, page.total, shown),
         headers={**positions_header(page.shown), **count_header(is_estimate=page.is_estimate)},
     )
 
 
 async def _alone(call: Authenticated, found: FoundTask | Cancelled) -> SingleTaskResponse:
-    return shape_alone(found.task, await unblocked.time_of(call.service, found.task), found.reruns)
+    opened = (await call.service.personal.shown([found.task])).get(found.task.task_id)
+    return shape_alone(found.task, await unblocked.time_of(call.service, found.task), found.reruns, opened=opened)
 
 
 async def _unblocked_at(call: Authenticated, task: queries.TaskRow, as_of: str | None) -> datetime | None:

@@ -74,7 +74,9 @@ async def list_schedules(call: Authenticated, request: Request) -> Response:
         page = await reading.list_schedules(connection, conditions, order=order, limit=limit, offset=offset)
         runs = await reading.recent_runs(connection, [row.schedule.schedule_id for row in page.rows])
     picked = picker(request)
-    shown = [picked(schedule_shape(row, runs[row.schedule.schedule_id])) for row in page.rows]
+    opened = await call.schedules.shown([row.schedule for row in page.rows])
+    rows = [row._replace(schedule=schedule) for row, schedule in zip(page.rows, opened, strict=True)]
+    shown = [picked(schedule_shape(row, runs[row.schedule.schedule_id])) for row in rows]
     return json(page_of(request, page.total, shown))
 
 
@@ -173,6 +175,7 @@ async def _change(call: AuthenticatedCall, request: Request, schedule_id: str, c
 async def _shown(call: AuthenticatedCall, schedule: Schedule) -> ScheduleResponse:
     async with call.service.connection() as connection:
         runs = await reading.recent_runs(connection, [schedule.schedule_id])
+    [schedule] = await call.schedules.shown([schedule])
     return schedule_shape(ListedSchedule(schedule, tick_to_come(schedule)), runs[schedule.schedule_id])
 
 

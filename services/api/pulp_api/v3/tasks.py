@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from pulp_events.errors import TaskNotFound
 from pulp_events.events import Resource, Retry, TaskError
 from pulp_events.task import Position, State
+from pulp_projections.personal.envelope import Opened, Sight
 from pulp_projections.reading.queries import TaskRow
 from pulp_projections.reading.reruns import Reruns
 from pulp_projections.times import moment
@@ -126,6 +127,15 @@ class TaskResponse(TypedDict):
     omitted: NotRequired[
         Annotated[list[str], Meta(description="The fields whose values a list had no room for; left out if none was.")]
     ]
+    personal: NotRequired[
+        Annotated[
+            dict[str, Sight],
+            Meta(
+                description="The arguments that are personal data, which are encrypted in the log, and what is shown of"
+                " each: shown, erased, or unreadable. Left out if there are none, or without `arguments`."
+            ),
+        ]
+    ]
     purged_at: NotRequired[Annotated[Time, Meta(description="Only of a purged task.")]]
     purged_by: NotRequired[Annotated[str | None, Meta(description="The href of who purged it.")]]
 
@@ -166,8 +176,8 @@ def id_of(text: str) -> UUID:
         raise TaskNotFound(text) from None
 
 
-def shape(task: TaskRow, unblocked_at: datetime | None) -> TaskResponse:
-    """A task in a list.
+def shape(task: TaskRow, unblocked_at: datetime | None, opened: Opened | None = None) -> TaskResponse:
+    """A task in a list; `opened` are its arguments where some are personal data.
 
     `unblocked_at` is when it became runnable; None if it has not. `omitted` names the fields whose values a list had no
     room for; without such fields it is missing. Only a purged task has `purged_at` and `purged_by`.
@@ -196,7 +206,7 @@ def shape(task: TaskRow, unblocked_at: datetime | None) -> TaskResponse:
         "reserved_resources_record": [*task.exclusive_resources, *(f"shared:{key}" for key in task.shared_resources)],
         "result": task.result,
         "pulp_api_version": "v3",
-        "arguments": task.arguments,
+        "arguments": task.arguments if opened is None else opened.arguments,
         "resources": task.resources,
         "tags": task.tags,
         "queue": task.queue,
@@ -215,6 +225,8 @@ def shape(task: TaskRow, unblocked_at: datetime | None) -> TaskResponse:
         "version": task.version,
         "position": str(Position(task.partition, task.offset)),
     }
+    if opened is not None:
+        found["personal"] = dict(opened.personal)
     if task.omitted:
         found["omitted"] = _omitted(task)
     if task.purged_at_ms is not None and task.purged_by is not None:
@@ -228,13 +240,17 @@ def columns_of(names: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> froze
 
 
 def shape_alone(
-    task: TaskRow, unblocked_at: datetime | None, reruns: Reruns, waiting_for: WaitingForResponse | None = None
+    task: TaskRow,
+    unblocked_at: datetime | None,
+    reruns: Reruns,
+    waiting_for: WaitingForResponse | None = None,
+    opened: Opened | None = None,
 ) -> SingleTaskResponse:
     """A single task: also the task that it reruns, its own reruns, and why it waits."""
     if len(task.children) > MOST_CHILDREN:
         task = replace(task, children=task.children[:MOST_CHILDREN], omitted=["children"])
     found: SingleTaskResponse = {
-        **shape(task, unblocked_at),
+        **shape(task, unblocked_at, opened),
         "rerun_of": None if reruns.rerun_of is None else href_of(reruns.rerun_of),
         "reruns": [href_of(task_id) for task_id in reruns.reruns],
         "waiting_for": waiting_for,

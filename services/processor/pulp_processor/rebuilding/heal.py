@@ -24,6 +24,7 @@ from pulp_events.task import Position, Task
 from pulp_projections.away import AWAY, reason_of
 from pulp_projections.daily.buckets import span_of
 from pulp_projections.daily.fold import NEVER_RAN, Cell, cell_of, rows
+from pulp_projections.detached import detached
 from pulp_projections.generations import active_generation
 from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
@@ -266,7 +267,7 @@ async def _fold(place: _Place, records: Sequence[Record]) -> Task | None:
     """Write what the records give into the temporary tables; the task that they give."""
     if not records:
         return None
-    batch = BatchFold(records, {place.task_id}, {})
+    batch = BatchFold(records, {place.task_id}, {}, detached=await detached(place.connection))
     changes = await write_rows(place.connection, batch)
     return next(iter(changes.created), None)
 

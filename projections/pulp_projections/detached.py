@@ -1,0 +1,129 @@
+"""Months that were detached from the history. The rows of all tables stay; only their events are elsewhere."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from pulp_events.errors import HistoryIncomplete
+from pulp_events.reader import Record
+
+from pulp_projections.sql import load
+from pulp_projections.times import clamped_ms
+
+SQL_OF_DETACHED: Final = load("pulp_projections", "detached.sql")
+
+
+class Places(NamedTuple):
+    """Between which offsets of a partition the events of a month are, both included, and how many they are."""
+
+    partition: int
+    first: int
+    last: int
+    events: int
+
+
+class DetachedMonth(NamedTuple):
+    """A month that was detached."""
+
+    part: str
+    since: datetime | None
+    """None: from the beginning."""
+    until: datetime
+    ends: Mapping[int, int]
+    """The position of each partition when it was detached."""
+    places: tuple[Places, ...]
+    is_kept: bool
+    """Whether its rows are in the database still."""
+
+    @property
+    def name(self) -> str:
+        """How commands name it."""
+        return self.part.replace("_", "-")
+
+
+class Detached:
+    """Which events are not in the history, because their month was detached."""
+
+    def __init__(self, months: Collection[DetachedMonth] = ()) -> None:
+        self.months = tuple(months)
+        self._spans = [
+            (0 if each.since is None else _ms(each.since), _ms(each.until), each.ends) for each in self.months
+        ]
+        self._newest_ms = max((until for _, until, _ in self._spans), default=0)
+
+    def has(self, record: Record) -> bool:
+        """Whether the record's event is one of them."""
+        time_ms = clamped_ms(record.timestamp_ms)
+        if time_ms >= self._newest_ms:
+            return False
+        return any(
+            since <= time_ms < until and record.offset < ends.get(record.partition, 0)
+            for since, until, ends in self._spans
+        )
+
+    def between(
+        self,
+        starts: Mapping[int, int],
+        stops: Mapping[int, int],
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[DetachedMonth]:
+        """The months that have events between these offsets of the partitions and between these times."""
+        return [
+            month
+            for month in self.months
+            if (since is None or since < month.until)
+            and (until is None or month.since is None or month.since < until)
+            and any(
+                starts.get(place.partition, 0) <= place.last and stops.get(place.partition, 0) > place.first
+                for place in month.places
+            )
+        ]
+
+
+NOTHING: Final = Detached()
+
+
+def month_of(row: Any) -> DetachedMonth:
+    """The month of a row of `months`."""
+    part, since, until, ends, places, is_kept = row
+    found = tuple(Places(**each) for each in places)
+    return DetachedMonth(part, since, until, dict(enumerate(ends)), found, is_kept)
+
+
+async def detached(connection: AsyncConnection) -> Detached:
+    """What is detached now."""
+    rows = await (await connection.execute(SQL_OF_DETACHED["months"])).fetchall()
+    return Detached([month_of(row) for row in rows]) if rows else NOTHING
+
+
+async def check_whole(connection: AsyncConnection, task_id: UUID) -> None:
+    """Raises `HistoryIncomplete` if events of a task were detached, so that no answer lacks them silently."""
+    found = await detached(connection)
+    if not found.months:
+        return
+    [(lacks,)] = await (await connection.execute(SQL_OF_DETACHED["lacks"], {"task_id": task_id})).fetchall()
+    if lacks:
+        raise incomplete(found.months, f"task {task_id} has events of that time")
+
+
+def incomplete(months: Collection[DetachedMonth], why: str) -> HistoryIncomplete:
+    """What an answer says that needs events of detached months, and what brings them back."""
+    first, last = min(months, key=lambda each: each.until), max(months, key=lambda each: each.until)
+    begin = "the events before" if first.since is None else f"the events from {first.since:%Y-%m-%d} to before"
+    kept = [each.name for each in months if each.is_kept]
+    lost = [each.name for each in months if not each.is_kept]
+    ways = []
+    if kept:
+        ways.append(f"an administrator brings them back by pulp-tasks history attach {' '.join(kept)}")
+    if lost:
+        ways.append(f"the archive has those of {', '.join(lost)}")
+    return HistoryIncomplete(
+        f"{begin} {last.until:%Y-%m-%d} were detached from the read model, and {why}: {'; '.join(ways)}"
+    )
+
+
+def _ms(time: datetime) -> int:
+    return round(time.timestamp() * 1000)

@@ -1,0 +1,2 @@
+-- make --
+select public.make_history_months(%(generation)s, %(time)s);
