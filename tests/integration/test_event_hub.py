@@ -10,7 +10,7 @@ import pytest
 from pulp_api.streaming import hub as stream
 from pulp_api.streaming import recent_events
 from pulp_api.streaming.hub import Hub
-from pulp_api.streaming.outlets import Part
+from pulp_api.streaming.outlets import SharedPart
 from pulp_api.streaming.recent_events import RecentSpan
 from pulp_api.streaming.sse import messages
 from pulp_api.streaming.streamed_events import Choice
@@ -173,7 +173,7 @@ async def test_what_is_written_beside_a_stream_fits_what_it_yields(
     async def subscriber(seed: int) -> tuple[list[Place], int]:
         random, source, written = Random(seed), EventSource(), 0
 
-        def write(part: Part) -> bool:
+        def write(part: SharedPart) -> bool:
             nonlocal written
             if random.random() < seed / 12:
                 return False

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulp_api.front.direct import Direct, framed
 from pulp_api.streaming.following import Following, StreamFollower
-from pulp_api.streaming.outlets import Part
+from pulp_api.streaming.outlets import SharedPart
 from pulp_api.streaming.recent_events import Place, RecentEvents
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
 from pulp_events.errors import ReadModelUnavailable
@@ -44,7 +44,7 @@ class Client:
         self.takes = True
         self.follower = StreamFollower(choice, self._write)
 
-    def _write(self, part: Part) -> bool:
+    def _write(self, part: SharedPart) -> bool:
         if self.takes:
             self.got.append(part.plain)
         return self.takes

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pulp_api.content_encoding import accepted_encodings
-from pulp_api.streaming.outlets import GzipOutlet, Part
+from pulp_api.streaming.outlets import GzipOutlet, SharedPart
 
-SHARED = [Part(chunks) for chunks in ([b"id: 1\ndata: a\n\n"], [b"x" * 70_000, b"y" * 3], [b""], [bytes(range(256))])]
+SHARED = [
+    SharedPart(chunks) for chunks in ([b"id: 1\ndata: a\n\n"], [b"x" * 70_000, b"y" * 3], [b""], [bytes(range(256))])
+]
 """What goes to all streams in one go."""
 PLAIN = [b"id: 1\ndata: a\n\n", b"x" * 70_000 + b"y" * 3, b"", bytes(range(256))]
 
@@ -72,7 +74,7 @@ async def test_a_stream_that_ends_before_it_began_is_whole() -> None:
 
 
 def test_a_part_is_compressed_once_for_all_streams() -> None:
-    part = Part([b"data: {}\n\n"] * 500)
+    part = SharedPart([b"data: {}\n\n"] * 500)
     assert part.compressed is part.compressed
     assert len(part.compressed.data) < len(part.plain) / 10
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from pulp_events.errors import ReadError
 
-from pulp_api.streaming.outlets import Part
+from pulp_api.streaming.outlets import SharedPart
 from pulp_api.streaming.recent_events import Place, RecentEvents, RecentSpan
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
 
@@ -18,7 +18,7 @@ _AT_ONCE: Final = 50
 """After so many writes the event loop serves others."""
 _log = logging.getLogger("pulp.api")
 
-Write = Callable[[Part], bool]
+Write = Callable[[SharedPart], bool]
 """Writes to the client without waiting; False, and nothing is written, if that is not possible now."""
 TellOrigins = Callable[[Sequence[StreamedEvent], Choice], Awaitable[None]]
 """Finds out what the choice asks for of these events. Raises `ReadError`."""
@@ -119,7 +119,7 @@ class Following:
             for follower in followers:
                 follower.release()
             return
-        part = Part(span.chunks(choice))
+        part = SharedPart(span.chunks(choice))
         now_s = asyncio.get_running_loop().time()
         for follower in followers:
             if follower.place is not begin:

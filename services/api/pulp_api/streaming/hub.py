@@ -113,7 +113,7 @@ class Hub:
         try:
             while not self.is_closing:
                 await self._begin_tail()
-                if self.is_closing:  # there may be no tail
+                if self._tail is None:  # the hub was closed meanwhile
                     return
                 near = self._recent.near(offsets)
                 if near is None:

@@ -44,7 +44,7 @@ def compressed(data: bytes) -> Compressed:
 _recently = lru_cache(_RECENT)(compressed)
 
 
-class Part:
+class SharedPart:
     """What is written to many clients in one go; made once for each way to send it."""
 
     def __init__(self, chunks: Sequence[bytes]) -> None:
@@ -65,10 +65,10 @@ class Part:
         return part._replace(data=framed(part.data))
 
 
-class Outlet(Protocol):
+class StreamOutlet(Protocol):
     """What a stream's bytes are given to."""
 
-    def write(self, part: Part) -> bool:
+    def write(self, part: SharedPart) -> bool:
         """Write without waiting; False, and nothing is written, if that is not possible now."""
 
     async def send(self, data: bytes) -> None:
@@ -86,16 +86,16 @@ class PlainOutlet:
     def __init__(self, direct: Direct) -> None:
         self._direct = direct
 
-    def write(self, part: Part) -> bool:
-        """See `Outlet`."""
+    def write(self, part: SharedPart) -> bool:
+        """See `StreamOutlet`."""
         return self._direct.write(part.plain)
 
     async def send(self, data: bytes) -> None:
-        """See `Outlet`."""
+        """See `StreamOutlet`."""
         await self._direct.send(data)
 
     async def finish(self) -> None:
-        """See `Outlet`."""
+        """See `StreamOutlet`."""
 
 
 class GzipOutlet:
@@ -108,8 +108,8 @@ class GzipOutlet:
         self._head = _HEAD
         self._crc = self._size = 0
 
-    def write(self, part: Part) -> bool:
-        """See `Outlet`."""
+    def write(self, part: SharedPart) -> bool:
+        """See `StreamOutlet`."""
         made = part.compressed
         if not self._direct.write(made.data):
             return False
@@ -117,14 +117,14 @@ class GzipOutlet:
         return True
 
     async def send(self, data: bytes) -> None:
-        """See `Outlet`."""
+        """See `StreamOutlet`."""
         made = _recently(data) if len(data) <= _MOST_KEPT_BYTES else compressed(data)
         head, self._head = self._head, b""
         self._count(made)
         await self._direct.send(head + made.data)
 
     async def finish(self) -> None:
-        """See `Outlet`."""
+        """See `StreamOutlet`."""
         await self._direct.send(self._head + _LAST + struct.pack("<II", self._crc, self._size & 0xFFFFFFFF))
 
     def _count(self, made: Compressed) -> None:

@@ -23,7 +23,7 @@ from pulp_api.front.direct import DIRECT, Direct
 from pulp_api.logins.authenticator import Authenticator
 from pulp_api.logins.basic import RequestOrigin
 from pulp_api.streaming.hub import Hub
-from pulp_api.streaming.outlets import GZIP, GzipOutlet, Outlet, PlainOutlet
+from pulp_api.streaming.outlets import GZIP, GzipOutlet, PlainOutlet, StreamOutlet
 from pulp_api.streaming.seats import Seat, Seats
 from pulp_api.streaming.sse import messages
 from pulp_api.streaming.streamed_events import Choice
@@ -98,7 +98,7 @@ async def stream_events(
     choice = choice_of(request.query_params)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept-Encoding"}
     direct: Direct | None = request.scope.get(DIRECT)
-    outlet: Outlet | None = None
+    outlet: StreamOutlet | None = None
     if direct is not None and direct.may_continue:
         outlet = PlainOutlet(direct)
         if GZIP in accepted_encodings(request.headers.get("accept-encoding", "")):
@@ -154,7 +154,12 @@ class _Counted(EventSourceResponse):
     """A stream that counts against the limits of its user, its address and the process until it ends in any way."""
 
     def __init__(
-        self, call: AuthenticatedCall, seat: Seat, content: AsyncGenerator[bytes], outlet: Outlet | None, **more: Any
+        self,
+        call: AuthenticatedCall,
+        seat: Seat,
+        content: AsyncGenerator[bytes],
+        outlet: StreamOutlet | None,
+        **more: Any,
     ) -> None:
         """Without an outlet all goes through the application."""
         super().__init__(content, **more)
@@ -179,7 +184,7 @@ class _Counted(EventSourceResponse):
         finally:
             self._end()
 
-    async def _continue(self, outlet: Outlet) -> None:
+    async def _continue(self, outlet: StreamOutlet) -> None:
         async with aclosing(self._content) as content:
             async for chunk in content:
                 await outlet.send(chunk)
