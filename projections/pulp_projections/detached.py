@@ -63,6 +63,18 @@ class Detached:
             for since, until, ends in self._spans
         )
 
+    def first(self, partition: int) -> int:
+        """The first offset of a partition with a detached event; 0 if it has none."""
+        return min(
+            (place.first for month in self.months for place in month.places if place.partition == partition), default=0
+        )
+
+    def last(self, partition: int) -> int:
+        """The last offset of a partition with a detached event; -1 if it has none."""
+        return max(
+            (place.last for month in self.months for place in month.places if place.partition == partition), default=-1
+        )
+
     def between(
         self,
         starts: Mapping[int, int],
@@ -99,14 +111,19 @@ async def detached(connection: AsyncConnection) -> Detached:
     return Detached([month_of(row) for row in rows]) if rows else NOTHING
 
 
-async def check_whole(connection: AsyncConnection, task_id: UUID) -> None:
-    """Raises `HistoryIncomplete` if events of a task were detached, so that no answer lacks them silently."""
+async def detached_of(connection: AsyncConnection, task_id: UUID) -> Detached:
+    """What is detached, if a task has events of it; else nothing."""
     found = await detached(connection)
     if not found.months:
-        return
+        return NOTHING
     [(lacks,)] = await (await connection.execute(SQL_OF_DETACHED["lacks"], {"task_id": task_id})).fetchall()
-    if lacks:
-        raise incomplete(found.months, f"task {task_id} has events of that time")
+    return found if lacks else NOTHING
+
+
+async def check_whole(connection: AsyncConnection, task_id: UUID) -> None:
+    """Raises `HistoryIncomplete` if events of a task were detached, so that no answer lacks them silently."""
+    if months := (await detached_of(connection, task_id)).months:
+        raise incomplete(months, f"task {task_id} has events of that time")
 
 
 def incomplete(months: Collection[DetachedMonth], why: str) -> HistoryIncomplete:

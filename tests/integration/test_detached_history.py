@@ -15,6 +15,8 @@ import pytest
 from confluent_kafka import Producer
 from psycopg import AsyncConnection
 from pulp_accounts.users import Role
+from pulp_api.archived import DetachedRecords
+from pulp_api.task_reader import TaskReader
 from pulp_archive.archive import Archive
 from pulp_archive.errors import ArchiveDamaged
 from pulp_events import admin
@@ -26,6 +28,7 @@ from pulp_events.topics import Topics
 from pulp_processor.rebuilding import activation, heal, history, rebuild, verify
 from pulp_processor.rebuilding.errors import RebuildRefused
 from pulp_processor.settings import Settings
+from pulp_projections.reading import archived_pages
 from pulp_runtime.startup import prepare
 from pulp_transparency.history import History
 
@@ -72,9 +75,26 @@ class Scene:
     def archived(self) -> Settings:
         return replace(self.settings, archive=str(self.archive))
 
+    def read_archive(self) -> None:
+        """From now on the API has PULP_ARCHIVE."""
+        service = self.api.service
+        service.archive = DetachedRecords(str(self.archive))
+        service.tasks = TaskReader(service.freshness, service.archive)
+
     async def ask(self, path: str, **params: Any) -> tuple[int, Any]:
         answer = await self.api.as_user("ada").get(f"{V3}/{path}", params=params)
         return answer.status_code, answer.json()
+
+    async def pages(self, **params: Any) -> list[list[Any]]:
+        """The audit, page by page."""
+        found, cursor = [], dict[str, str]()
+        while True:
+            status, page = await self.ask("audit/", limit=2, **params, **cursor)
+            assert status == 200, page
+            found.append(page["results"])
+            if page["next"] is None:
+                return found
+            cursor = {"cursor": page["cursor"]}
 
     async def answers(self) -> dict[str, tuple[int, Any]]:
         """What a client asks that does not depend on the present moment."""
@@ -90,7 +110,9 @@ class Scene:
             found[f"audit since {moment:%B}"] = await self.ask(
                 "audit/", since=moment.replace(day=1, hour=0).isoformat()
             )
-        found["audit of November"] = await self.ask("audit/", until=ENDS_OF_NOVEMBER.isoformat())
+        status, page = await self.ask("audit/", until=ENDS_OF_NOVEMBER.isoformat())
+        page.pop("cursor", None)  # how far it looked, which depends on what is there; all that it tells does not
+        found["audit of November"] = status, page
         found["list"] = await self.ask("tasks/")
         found["list as of January"] = await self.ask("tasks/", as_of=(JANUARY + timedelta(hours=1)).isoformat())
         return found
@@ -187,6 +209,47 @@ async def test_the_page_of_the_audit_shows_what_the_command_prints(scene: Scene,
 def _masked(line: str) -> list[str]:
     """Its words, without the bytes on disk."""
     return [word for number, word in enumerate(line.split()) if number != 4]
+
+
+LISTS_OF_THE_PAST: Final = "list as of January"
+
+
+async def test_with_the_archive_answers_are_what_they_were(scene: Scene) -> None:
+    """Also of months whose rows were dropped; lists of the past alone fold too much for that."""
+    before = await scene.answers()
+    pages = await scene.pages()
+    scene.read_archive()
+    assert await scene.answers() == before
+    await history.detach(scene.archived, ENDS_OF_NOVEMBER)
+    december_too = datetime(2024, 1, 1, tzinfo=UTC)
+    for drops in (False, True, True):
+        after = await scene.answers()
+        assert {name for name in after if after[name] != before[name]} == {LISTS_OF_THE_PAST}
+        assert after[LISTS_OF_THE_PAST][0] == 410
+        assert await scene.pages() == pages
+        await history.detach(scene.archived, december_too, drops=drops)
+
+
+async def test_a_page_looks_at_so_many_records_and_goes_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each event once and in the same order, though pages are shorter."""
+    before = [entry for page in await scene.pages() for entry in page]
+    scene.read_archive()
+    await history.detach(scene.archived, datetime(2024, 1, 1, tzinfo=UTC))
+    monkeypatch.setattr(archived_pages, "MOST_SCANNED", 1)
+    found = await scene.pages()
+    assert [entry for page in found for entry in page] == before
+    assert [] in await scene.pages(actor="worker:nobody")
+
+
+async def test_a_damaged_archive_is_no_answer(scene: Scene) -> None:
+    await history.detach(scene.archived, ENDS_OF_NOVEMBER)
+    scene.read_archive()
+    file = files_of(scene.archive, 1)[0]
+    file.write_bytes(file.read_bytes()[:-1])
+    for path in (f"tasks/{scene.old}/history/", "audit/"):
+        status, body = await scene.ask(path)
+        assert (status, "cannot be read now" in str(body)) == (503, True), body
+    assert (await scene.ask(f"tasks/{scene.new}/history/"))[0] == 200
 
 
 async def test_a_month_that_is_needed_or_not_archived_stays(scene: Scene) -> None:

@@ -1,14 +1,24 @@
 """Which events are of a detached month, which answers need them, and what an archive has to have before."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from msgspec import structs
+from pulp_events.codec import encode, key_of
 from pulp_events.reader import Record
 from pulp_processor.rebuilding.history import lacks
 from pulp_projections.detached import Detached, DetachedMonth, Places, incomplete
+from pulp_projections.reading.archived import ArchivedEvent, Effects
+from pulp_projections.reading.archived_pages import fits
+from pulp_projections.reading.audit import AuditFilter
 from pulp_projections.writing.history_months import Month
+
+from tests.support.archives import archived
+from tests.support.events import TASK, accepted, started
 
 MAY, JUNE, JULY = (datetime(2026, month, 1, tzinfo=UTC) for month in (5, 6, 7))
 OF_MAY = DetachedMonth("2026_05", MAY, JUNE, {0: 100, 1: 50}, (Places(0, 10, 40, 31), Places(1, 0, 20, 15)), True)
@@ -107,3 +117,59 @@ def test_an_archive_holds_a_month_only_with_all_of_its_positions(found: Any, lac
 )
 def test_a_month_is_one_of_utc(time_ms: int, month: Month) -> None:
     assert Month.of(time_ms) == month
+
+
+def found(effect: str = "applied") -> ArchivedEvent:
+    event = started(TASK)
+    return ArchivedEvent(Record(0, 7, round(MAY.timestamp() * 1000), key_of(TASK), encode(event)), event, effect)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "effect", "is_wanted"),
+    [
+        (AuditFilter(), "applied", True),
+        (AuditFilter(actors=("user:x", "worker:w1")), "applied", True),
+        (AuditFilter(actors=("user:x",)), "applied", False),
+        (AuditFilter(types=("org.pulpproject.task.started.v1",)), "applied", True),
+        (AuditFilter(types=("org.pulpproject.task.finished.v1",)), "applied", False),
+        (AuditFilter(effects=("ignored",)), "applied", False),
+        (AuditFilter(effects=("ignored",)), "final", True),
+        (AuditFilter(effects=("final",)), "stale", False),
+        (AuditFilter(effects=("applied", "ignored")), "stale", True),
+        (AuditFilter(effects=("applied", "final")), "stale", False),
+        (AuditFilter(tasks=(TASK,)), "applied", True),
+        (AuditFilter(tasks=(UUID(int=1),)), "applied", False),
+        (AuditFilter(since=MAY, until=JUNE), "applied", True),
+        (AuditFilter(since=JUNE), "applied", False),
+        (AuditFilter(until=MAY), "applied", False),
+    ],
+)
+def test_an_archived_event_fits_a_filter_as_its_row_would(wanted: AuditFilter, effect: str, is_wanted: bool) -> None:
+    assert fits(wanted, found(effect)) is is_wanted
+
+
+def test_a_record_has_the_effect_that_is_kept_and_a_dead_letter_is_no_event() -> None:
+    effects = Effects({7: "final", 8: None})
+
+    def effect_at(offset: int, value: bytes | None = found().record.value) -> str | None:
+        event = effects.event(structs.replace(found().record, offset=offset, value=value))
+        return None if event is None else event.effect
+
+    assert [effect_at(7), effect_at(8), effect_at(9), effect_at(9, b"{")] == ["final", None, "applied", None]
+
+
+def test_an_archive_finds_the_records_of_a_key_and_of_a_time(tmp_path: Path) -> None:
+    """Over several files; a clock that ran backwards by less than the slack hides nothing."""
+    events = [accepted(UUID(int=number % 3 + 1)) for number in range(30)]
+    records = [
+        Record(0, number, 1_000_000 + number * 1000 - (5000 if number == 12 else 0), key_of(each.task_id), encode(each))
+        for number, each in enumerate(events)
+    ]
+    found = archived(str(tmp_path), records, end=30, span=4)
+    key = key_of(UUID(int=2))
+    read = [each for batch in found.read(0, 5, 20, key=key) for each in batch]
+    assert [each for each in read if each.offset < 20] == [each for each in records[5:20] if each.key == key]
+    assert [found.first_after(0, 1_000_000 + ms, 10_000) for ms in (-1, 0, 9999, 10_000, 28_999, 29_000)] == [
+        *(0, 1, 10, 11, 29),
+        None,
+    ]

@@ -16,7 +16,7 @@ from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import Target, data_option, processor_settings
 
 if TYPE_CHECKING:
-    from pulp_processor.rebuilding.history import Part
+    from pulp_processor.rebuilding.history import MonthPart
 
 _HEAD: Final = ("PART", "FROM", "UNTIL", "EVENTS", "BYTES", "STATE", "ARCHIVED")
 _MONTH: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
@@ -141,7 +141,7 @@ def _audit(data: Path | None, what: str, of: str, detail: str) -> None:
         hint(f"It is done, but this is not in the audit: {fault}")
 
 
-def _value(part: "Part") -> dict[str, Any]:
+def _value(part: "MonthPart") -> dict[str, Any]:
     return {
         "part": part.name,
         "since": _time(part.since),
@@ -154,7 +154,7 @@ def _value(part: "Part") -> dict[str, Any]:
     }
 
 
-def _row(part: "Part") -> list[str]:
+def _row(part: "MonthPart") -> list[str]:
     archived = "-" if part.until is None else "yes" if part.lacking is None else f"no: {part.lacking}"
     return [
         part.name,

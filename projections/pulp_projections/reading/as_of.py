@@ -1,7 +1,9 @@
 """Tasks as they were: the fold of their events up to a moment. Nothing cuts the history, so it is complete."""
 
+import asyncio
+import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, LiteralString
 from uuid import UUID
@@ -15,7 +17,9 @@ from pulp_events.errors import HistoryIncomplete, TooMuchHistory
 from pulp_events.events import Event, Progress
 from pulp_events.task import Ignored, Position, Task, evolve
 
-from pulp_projections.detached import check_whole
+from pulp_projections.detached import Detached, detached_of, incomplete
+from pulp_projections.reading.archived import APPLIED, ArchivedEvent, RecordArchive, events_of_task
+from pulp_projections.reading.audit import CLOCK_SLACK
 from pulp_projections.reading.moments import Moment, stop_of, stops_of
 from pulp_projections.reading.queries import TaskReading, TaskRow, rows_of, task_row
 from pulp_projections.sql import load, uuid_array
@@ -50,14 +54,25 @@ _WITH: Final = re.compile(r"with (recursive )?")
 _changed: Final = row_maker(changing(COLUMNS))
 
 
-async def task_as_of(connection: AsyncConnection, task_id: UUID, at: datetime | Position) -> TaskRow | None:
+async def task_as_of(
+    connection: AsyncConnection, task_id: UUID, at: datetime | Position, archive: RecordArchive | None = None
+) -> TaskRow | None:
     """The task after all events up to a broker time or a position, both included; None if it did not exist yet.
 
-    Raises `HistoryIncomplete` if some of its events are not in the history any more.
+    Those of its events that are not in the history any more are read from `archive`; without one it raises
+    `HistoryIncomplete`.
     """
-    await check_whole(connection, task_id)
+    missing = await detached_of(connection, task_id)
     stops = {at.partition: at.offset + 1} if isinstance(at, Position) else await stops_of(connection, at)
-    task = (await _fold(connection, [task_id], stops)).get(task_id)
+    if not missing.months:
+        task = (await _fold(connection, [task_id], stops)).get(task_id)
+    elif archive is None:
+        raise incomplete(missing.months, f"task {task_id} has events of that time")
+    else:
+        if isinstance(at, datetime):
+            stops = await _archived_stops(archive, missing, at, stops)
+        events = events_of_task(connection, archive, missing, task_id)
+        task = (await _fold(connection, [task_id], stops, await _effective(events, stops))).get(task_id)
     if task is None:
         return None
     # An event says nothing of other partitions: of children in them, those count that its time is not before.
@@ -158,14 +173,40 @@ class Past:
         return [row[0] for row in await (await connection.execute(text, prepare=False)).fetchall()]
 
 
-async def _fold(connection: AsyncConnection, task_ids: Collection[UUID], stops: Mapping[int, int]) -> dict[UUID, Task]:
-    """The tasks after their events before the stops; a task that did not exist is missing."""
+async def _archived_stops(
+    archive: RecordArchive, missing: Detached, at: datetime, stops: Mapping[int, int]
+) -> dict[int, int]:
+    """The stops of a time that may be in a detached month, whose events the history does not have."""
+    found = dict(stops)
+    if at >= max(month.until for month in missing.months) + CLOCK_SLACK:
+        return found
+    slack_ms, at_ms = round(CLOCK_SLACK.total_seconds() * 1000), math.floor(at.timestamp() * 1000)
+    for partition in stops:
+        first = await asyncio.to_thread(archive.first_after, partition, at_ms, slack_ms)
+        if first is not None:
+            found[partition] = min(stops[partition], first)
+    return found
+
+
+async def _fold(
+    connection: AsyncConnection,
+    task_ids: Collection[UUID],
+    stops: Mapping[int, int],
+    archived: Sequence[Sequence[Any]] = (),
+) -> dict[UUID, Task]:
+    """The tasks after their events before the stops; a task that did not exist is missing.
+
+    `archived` are rows of a single task whose events the history lacks.
+    """
     before = "e.record_offset < " + stop_of(stops, "e")
     statement = SQL(_SQL["effective_events"]).format(before=SQL(before))
     values = {"task_ids": uuid_array(task_ids), "progress": TYPES[Progress]}
     async with connection.cursor(binary=True) as cursor:  # as text an event is twice as long
         await cursor.execute(statement, values)
         rows = await cursor.fetchall()
+    if archived:
+        version = archived[-1][-1] + (rows[0][-1] if rows else 0)
+        rows = [(*row[:-1], version) for row in sorted([*archived, *rows], key=lambda row: (row[1], row[2]))]
     folded: dict[UUID, Task] = {}
     versions: dict[UUID, int] = {}
     for task_id, partition, offset, timestamp_ms, value, version in rows:
@@ -176,6 +217,24 @@ async def _fold(connection: AsyncConnection, task_ids: Collection[UUID], stops: 
             raise _incomplete(task_id)
         folded[task_id], versions[task_id] = after, version
     return {task_id: replace(task, version=versions[task_id]) for task_id, task in folded.items()}
+
+
+async def _effective(events: AsyncIterator[ArchivedEvent], stops: Mapping[int, int]) -> list[Sequence[Any]]:
+    """Rows as `effective_events` has them, of a task's archived events; the version of the last one counts them."""
+    rows: list[Sequence[Any]] = []
+    version, was_progress = 0, False
+    async for each in events:
+        record = each.record
+        if each.effect != APPLIED or record.offset >= stops.get(record.partition, 0):
+            continue
+        version += 1
+        is_progress = isinstance(each.event, Event) and isinstance(each.event.data, Progress)
+        if was_progress and is_progress:
+            rows.pop()  # each replaces the one before
+        was_progress = is_progress
+        value = record.value or b""
+        rows.append((each.event.task_id, record.partition, record.offset, record.timestamp_ms, value, version))
+    return rows
 
 
 def _incomplete(task_id: UUID) -> HistoryIncomplete:

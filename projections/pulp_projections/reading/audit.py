@@ -110,6 +110,18 @@ async def read_page(
     where events may be meant that are not in the history any more.
     """
     await _check_there(connection, wanted, starts, stops)
+    cut = cut_page(await find_places(connection, wanted, starts, stops, limit), stops, limit)
+    return AuditPage(await read_entries(connection, cut.places), cut.following, cut.has_more)
+
+
+async def find_places(
+    connection: AsyncConnection,
+    wanted: AuditFilter,
+    starts: Mapping[int, int],
+    stops: Mapping[int, int],
+    limit: int,
+) -> list[EventPlace]:
+    """Where the first matching events of each partition are, and whether more follow: up to one more than `limit`."""
     clauses, values = await _conditions(connection, wanted)
     where: LiteralString = "".join(" and " + clause for clause in clauses)
     parts: list[LiteralString] = [
@@ -122,8 +134,7 @@ async def read_page(
         if starts.get(partition, 0) < stop
     ]
     rows = await _rows(connection, " union all ".join(parts), {**values, "limit": limit + 1}) if parts else []
-    cut = cut_page([EventPlace(*row) for row in rows], stops, limit)
-    return AuditPage(await _entries(connection, cut.places), cut.following, cut.has_more)
+    return [EventPlace(*row) for row in rows]
 
 
 async def _check_there(
@@ -187,7 +198,8 @@ def cut_page(
     return Cut(taken, following, has_more)
 
 
-async def _entries(connection: AsyncConnection, places: Sequence[EventPlace]) -> list[AuditedEvent]:
+async def read_entries(connection: AsyncConnection, places: Sequence[EventPlace]) -> list[AuditedEvent]:
+    """The events at these places of the history."""
     if not places:
         return []
     values = {
@@ -240,8 +252,8 @@ async def _conditions(connection: AsyncConnection, wanted: AuditFilter) -> tuple
     return clauses, values
 
 
-async def _of_tasks(connection: AsyncConnection, wanted: AuditFilter, values: dict[str, Any]) -> list[LiteralString]:
-    """What the event's task must satisfy: by its id if few tasks do, else by a look at each task."""
+def task_clauses(wanted: AuditFilter) -> tuple[list[LiteralString], dict[str, Any]]:
+    """What a task `t` must satisfy whose events are wanted, besides its id, with the values."""
     clauses: list[LiteralString] = []
     if wanted.operations:
         clauses.append("t.operation = any (%(operations)s)")
@@ -251,11 +263,17 @@ async def _of_tasks(connection: AsyncConnection, wanted: AuditFilter, values: di
         clauses.append("t.group_id = any (%(groups)s)")
     if wanted.correlations:
         clauses.append("t.correlation_id = any (%(correlations)s)")
-    own: list[LiteralString] = ["e.task_id = any (%(tasks)s)"] if wanted.tasks else []
-    values |= {
-        **{"tasks": list(wanted.tasks), "groups": list(wanted.groups), "operations": list(wanted.operations)},
+    return clauses, {
+        **{"groups": list(wanted.groups), "operations": list(wanted.operations)},
         **{"resources": list(wanted.resources), "correlations": list(wanted.correlations)},
     }
+
+
+async def _of_tasks(connection: AsyncConnection, wanted: AuditFilter, values: dict[str, Any]) -> list[LiteralString]:
+    """What the event's task must satisfy: by its id if few tasks do, else by a look at each task."""
+    clauses, of_tasks = task_clauses(wanted)
+    own: list[LiteralString] = ["e.task_id = any (%(tasks)s)"] if wanted.tasks else []
+    values |= {"tasks": list(wanted.tasks), **of_tasks}
     if not clauses:
         return own
     of_task: LiteralString = " and ".join(clauses)

@@ -13,11 +13,13 @@ from psycopg.sql import SQL
 from pulp_events.events import Retry
 from pulp_events.task import Position, State, Task
 
-from pulp_projections.detached import check_whole
+from pulp_projections.detached import check_whole, detached_of
+from pulp_projections.reading.archived import ArchivedEvent, RecordArchive, events_of_task
 from pulp_projections.sql import load
 from pulp_projections.stored_tasks import decoder
 from pulp_projections.task_columns import COLUMNS as TABLE
 from pulp_projections.task_columns import SQL_LISTS
+from pulp_projections.times import clamped_ms, moment
 
 _SQL: Final = load("pulp_projections.reading", "queries.sql", SQL_LISTS)
 SHOWN_PARENT: Final = (
@@ -221,19 +223,57 @@ async def effect_of(connection: AsyncConnection, position: Position) -> str | No
 
 
 async def history(
-    connection: AsyncConnection, task_id: UUID, *, after: Position | None = None, limit: int = 100
+    connection: AsyncConnection,
+    task_id: UUID,
+    *,
+    after: Position | None = None,
+    limit: int = 100,
+    archive: RecordArchive | None = None,
 ) -> list[HistoryEntry]:
     """Up to `limit` events of a task in log order, after a position; fewer if they exceed `HISTORY_BYTES`.
 
-    Raises `HistoryIncomplete` if some of its events are not in the history any more.
+    Those that are not in the history any more are read from `archive`; without one it raises `HistoryIncomplete`.
     """
-    await check_whole(connection, task_id)
+    missing = await detached_of(connection, task_id)
+    if missing.months and archive is None:
+        await check_whole(connection, task_id)
     # With the limit in the text, and nothing said of a position, Postgres keeps the plan of a first page.
     condition, place = (SQL(""), {}) if after is None else (SQL(_SQL["after"]), after._asdict())
     statement = SQL(_SQL["history"]).format(limit=limit, after=condition, most=HISTORY_BYTES)
     async with connection.cursor(binary=True) as cursor:  # as text an event is twice as long
         await cursor.execute(statement, {"task_id": task_id, **place})
-        return [HistoryEntry._make(row) for row in await cursor.fetchall()]
+        found = [HistoryEntry._make(row) for row in await cursor.fetchall()]
+    if not missing.months or archive is None:
+        return found
+    archived: list[HistoryEntry] = []
+    async for event in events_of_task(connection, archive, missing, task_id, after):
+        archived.append(_archived(event))
+        if _is_cut(archived, limit):
+            break
+    # Of what was cut nothing behind its last entry is told, since others may come before that.
+    cuts = [each[-1] for each in (archived, found) if _is_cut(each, limit)]
+    last = min(((each.partition, each.record_offset) for each in cuts), default=None)
+    entries = sorted([*archived, *found], key=lambda each: (each.partition, each.record_offset))
+    return [each for each in entries if last is None or (each.partition, each.record_offset) <= last][:limit]
+
+
+def _is_cut(entries: Sequence[HistoryEntry], limit: int) -> bool:
+    return len(entries) >= limit or sum(len(each.event) for each in entries) >= HISTORY_BYTES
+
+
+def _archived(found: ArchivedEvent) -> HistoryEntry:
+    record, event = found.record, found.event
+    return HistoryEntry(
+        partition=record.partition,
+        record_offset=record.offset,
+        type=found.type,
+        event_id=event.id,
+        event_time=event.time,
+        broker_time=moment(clamped_ms(record.timestamp_ms)),
+        actor=event.actor,
+        effect=found.effect,
+        event=record.value or b"",
+    )
 
 
 async def count_history(connection: AsyncConnection, task_id: UUID) -> int | None:

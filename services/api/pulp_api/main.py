@@ -30,6 +30,7 @@ from pulp_runtime.telemetry.tracing import TracedTimedLog
 from starlette.types import ASGIApp
 
 from pulp_api.app import build
+from pulp_api.archived import DetachedRecords
 from pulp_api.auditing.audit import Audit, auditing
 from pulp_api.checkpoints import Checkpoints
 from pulp_api.fairness.connections import Connections
@@ -108,6 +109,9 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry)
                 listed_s=settings.listed_s,
                 meter=telemetry.meter,
                 master_keys=master,
+                archive=None
+                if settings.archive is None
+                else DetachedRecords(settings.archive, settings.topics.events, installed.topic_id),
             )
             subjects = Subjects(lendable.connection, telling_audit(settings.kafka, settings.topics.audit), master)
             schedules = KafkaScheduleLog(log, settings.kafka, settings.topics.schedules)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from pulp_events.log import TimedLog
 from pulp_projections.personal.master import MasterKeys
+from pulp_projections.reading.archived import RecordArchive
 from pulp_projections.reading.pages import Pages
 from pulp_projections.reading.positions import Positions
 from pulp_runtime.installation import UNSERVED_S
@@ -39,7 +40,9 @@ class Service:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         meter: Meter = NO_METER,
         master_keys: MasterKeys | None = None,
+        archive: RecordArchive | None = None,
     ) -> None:
+        """`archive` has the events of months that were detached from the history."""
         self.log = log
         self.positions = positions
         self.partitions = partitions
@@ -50,7 +53,8 @@ class Service:
         self.pages = Pages()
         self.freshness = Freshness(log, positions, self.connection)
         self.writes = RecentWrites()
-        self.tasks = TaskReader(self.freshness)
+        self.archive = archive
+        self.tasks = TaskReader(self.freshness, archive)
         self.personal = PersonalArguments(self.connection, master_keys)
         self.purger = Purger(log, self.freshness, self.connection, clock)
         self.canceller = Canceller(log, positions, self.freshness, self.connection, self.writes, clock, meter=meter)

@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from pulp_events.errors import TaskNotFound
 from pulp_events.task import Position
 from pulp_projections.reading import queries
+from pulp_projections.reading.archived import RecordArchive
 from pulp_projections.reading.as_of import task_as_of
 from pulp_projections.reading.queries import HistoryEntry, TaskRow
 from pulp_projections.reading.reruns import Reruns, reruns, task_and_reruns
@@ -49,8 +50,10 @@ class HistoryPage:
 class TaskReader:
     """Reads a task with everything that was in the log when the call came, or else with the lag."""
 
-    def __init__(self, freshness: Freshness) -> None:
+    def __init__(self, freshness: Freshness, archive: RecordArchive | None = None) -> None:
+        """`archive` has the events of months that were detached from the history."""
         self._freshness = freshness
+        self._archive = archive
 
     async def read(
         self,
@@ -70,7 +73,7 @@ class TaskReader:
                 found = await task_and_reruns(connection, task_id)
                 is_purged = found is not None and found[0].purged_at_ms is not None
             else:
-                found = await _as_it_was(connection, task_id, as_of)
+                found = await _as_it_was(connection, task_id, as_of, self._archive)
                 is_purged = await queries.is_purged(connection, task_id)
         if found is None or (is_purged and not or_purged):
             raise MissingTask(task_id, lag)
@@ -84,7 +87,7 @@ class TaskReader:
         Raises what `read` raises.
         """
         async with self._freshness.fresh_connection(least) as (connection, lag):
-            found = await queries.history(connection, task_id, after=after, limit=limit + 1)
+            found = await queries.history(connection, task_id, after=after, limit=limit + 1, archive=self._archive)
             count = await queries.count_history(connection, task_id)
         if count is None:
             raise MissingTask(task_id, lag)
@@ -105,9 +108,9 @@ def _page(found: Sequence[HistoryEntry], limit: int) -> list[HistoryEntry]:
 
 
 async def _as_it_was(
-    connection: AsyncConnection, task_id: UUID, as_of: datetime | Position
+    connection: AsyncConnection, task_id: UUID, as_of: datetime | Position, archive: RecordArchive | None
 ) -> tuple[TaskRow, Reruns] | None:
-    task = await task_as_of(connection, task_id, as_of)
+    task = await task_as_of(connection, task_id, as_of, archive)
     if task is None:
         return None
     until = as_of if isinstance(as_of, datetime) else moment(task.updated_at_ms)

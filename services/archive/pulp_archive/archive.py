@@ -8,7 +8,7 @@ from pulp_events.reader import Record
 
 from pulp_archive.errors import ArchiveDamaged, ArchiveIncomplete
 from pulp_archive.manifest import CHECKPOINTS, ENDING, FILE, ArchivedSpan, Manifest, NotManifest
-from pulp_archive.parquet import NotRecords, records_of
+from pulp_archive.parquet import NotRecords, first_later, records_of
 from pulp_archive.stores import ArchiveStore, store_of
 
 _AT_ONCE: Final = 5000
@@ -89,26 +89,52 @@ class Archive:
             )
 
     def read(
-        self, partition: int, start: int = 0, *, most: int = _AT_ONCE, on_fault: OnFault | None = None
+        self,
+        partition: int,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        most: int = _AT_ONCE,
+        on_fault: OnFault | None = None,
+        key: bytes | None = None,
     ) -> Iterator[list[Record]]:
-        """The records of a partition from an offset on, at most `most` at once.
+        """The records of a partition from an offset on, at most `most` at once; with `key` those with this key alone.
+
+        Files that begin at `end` or later are not read.
 
         Raises `ArchiveDamaged` for the first file that is missing or altered, before any of its records. With
         `on_fault` that is called instead, and what can be read of the file follows.
         """
         manifest = self.manifests.get(partition)
         for span in manifest.spans if manifest is not None else ():
-            if span.next <= start:
+            if span.next <= start or (end is not None and span.begin >= end):
                 continue
             try:
                 data = self._data(partition, span, on_fault)
-                for records in records_of(data, most):
+                for records in records_of(data, most, key):
                     if wanted := [record for record in records if record.offset >= start]:
                         yield wanted
             except NotRecords as error:
                 _fail(self._damaged(partition, span, f"is not a file of records: {error}"), on_fault)
             except ArchiveDamaged as error:
                 _fail(error, on_fault)
+
+    def first_after(self, partition: int, time_ms: int, slack_ms: int) -> int | None:
+        """The offset of the first record that came after a time, by the broker's clock; None if there is none.
+
+        Files whose first and last record came more than `slack_ms` before are passed over. Raises `ArchiveDamaged`.
+        """
+        manifest = self.manifests.get(partition)
+        for span in manifest.spans if manifest is not None else ():
+            if max(span.first_ms or 0, span.last_ms or 0) < time_ms - slack_ms:
+                continue
+            try:
+                found = first_later(self._data(partition, span, None), time_ms)
+            except NotRecords as error:
+                raise self._damaged(partition, span, f"is not a file of records: {error}") from error
+            if found is not None:
+                return found
+        return None
 
     def faults(self) -> Iterator[ArchiveDamaged]:
         """The files that are missing or altered, of all partitions."""

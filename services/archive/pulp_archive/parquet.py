@@ -103,8 +103,8 @@ def size_of(record: Record) -> int:
     return len(record.key or b"") + len(record.value or b"") + headers
 
 
-def records_of(data: bytes, most: int) -> Iterator[list[Record]]:
-    """The records of a file, in order, at most so many at once.
+def records_of(data: bytes, most: int, key: bytes | None = None) -> Iterator[list[Record]]:
+    """The records of a file, in order, at most so many at once; with `key` those with this key alone.
 
     Raises `NotRecords`, and `ArchiveUnusable` where the library is missing.
     """
@@ -117,11 +117,34 @@ def records_of(data: bytes, most: int) -> Iterator[list[Record]]:
         usual: Headers = ()
         for batch in file.iter_batches(most, use_threads=False):
             batch.validate(full=True)
+            if key is not None:
+                batch = _with_key(batch, key)
             records = _records(batch, usual)
             usual = records[-1].headers if records else usual
             yield records
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise NotRecords(f"{type(error).__name__}: {error}") from error
+
+
+def first_later(data: bytes, time_ms: int) -> int | None:
+    """The offset of the first record of a file that came after a time; None if there is none. Raises `NotRecords`."""
+    library = _library()
+    try:
+        file = library.parquet.ParquetFile(library.pyarrow.BufferReader(data))
+        for batch in file.iter_batches(columns=["offset", "timestamp_ms"], use_threads=False):
+            offsets, times = (column.to_pylist() for column in batch.columns)
+            for offset, time in zip(offsets, times, strict=True):
+                if time > time_ms:
+                    return int(offset)
+    except (library.pyarrow.ArrowException, OSError) as error:
+        raise NotRecords(f"{type(error).__name__}: {error}") from error
+    return None
+
+
+def _with_key(batch: Any, key: bytes) -> Any:
+    from pyarrow import compute  # what reads whole files does without it
+
+    return batch.filter(compute.equal(batch.column("key"), key))
 
 
 def _records(batch: Any, usual: Headers) -> list[Record]:

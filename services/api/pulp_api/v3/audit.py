@@ -15,7 +15,7 @@ from pulp_events.cursor import Cursor, parse_start
 from pulp_events.errors import BadInput
 from pulp_events.filters import FIRST, kind_of
 from pulp_events.task import Position, Reason
-from pulp_projections.reading import audit, queries
+from pulp_projections.reading import archived_pages, audit, queries
 from pulp_projections.reading.audit import AuditedEvent, AuditFilter
 from starlette.datastructures import QueryParams
 
@@ -120,7 +120,9 @@ async def list_events(call: Authenticated, request: Request) -> Response:
         shown = await queries.positions(connection)  # first, since all before them is there whatever comes meanwhile
         check_shown(shown, least)
         span = await _span(connection, request.query_params, shown)
-        page = await audit.read_page(connection, wanted, span.starts, span.stops, limit=limit)
+        page = await archived_pages.read_page(
+            connection, wanted, span.starts, span.stops, limit=limit, archive=call.service.archive
+        )
     picked = picker(request)
     cursor = str(Cursor.at(hub.topic_id, page.following))
     body = {

@@ -35,7 +35,7 @@ _LOCK_WAIT: Final = "100ms"
 """Whoever waits for the lock makes all others wait behind it, so each try is short."""
 
 
-class Part(NamedTuple):
+class MonthPart(NamedTuple):
     """A part of the history."""
 
     part: str
@@ -64,12 +64,12 @@ class Part(NamedTuple):
 class DetachedParts(NamedTuple):
     """What was done, or would be."""
 
-    detached: list[Part]
-    dropped: list[Part]
+    detached: list[MonthPart]
+    dropped: list[MonthPart]
     """Also of those that had been detached before."""
 
 
-async def parts(settings: Settings) -> list[Part]:
+async def parts(settings: Settings) -> list[MonthPart]:
     """All parts, detached ones among them, the oldest first. Raises `ReadModelUnavailable`, `ArchiveError`."""
     async with connected(settings.postgres) as connection:
         archive = await _archive(connection, settings)
@@ -114,7 +114,7 @@ async def detach(settings: Settings, before: datetime, *, drops: bool = False, i
     return done
 
 
-async def attach(settings: Settings, names: Sequence[str]) -> list[Part]:
+async def attach(settings: Settings, names: Sequence[str]) -> list[MonthPart]:
     """Attach parts again that were detached and not dropped.
 
     Raises `RebuildRefused`, `RebuildInUse`, `ReadModelUnavailable`.
@@ -160,19 +160,19 @@ async def _alone(connection: AsyncConnection) -> Generation:
     return await active(connection)
 
 
-async def _attached(connection: AsyncConnection, generation: int, archive: Archive | None) -> list[Part]:
+async def _attached(connection: AsyncConnection, generation: int, archive: Archive | None) -> list[MonthPart]:
     found = []
     for name, since, until, is_rest, size in await _rows(connection, "parts", {"generation": generation}):
         table = Identifier(schema_of(generation), name)
         places = tuple(Places(*row) for row in await _rows(connection, "places", table=table))
         lacking = None if is_rest else lacks(archive, places)
-        found.append(Part(name.removeprefix(_TABLE), since, until, places, size, "attached", lacking))
+        found.append(MonthPart(name.removeprefix(_TABLE), since, until, places, size, "attached", lacking))
     return found
 
 
-def _of_month(month: DetachedMonth, size: int, archive: Archive | None) -> Part:
+def _of_month(month: DetachedMonth, size: int, archive: Archive | None) -> MonthPart:
     state = "detached" if month.is_kept else "dropped"
-    return Part(month.part, month.since, month.until, month.places, size, state, lacks(archive, month.places))
+    return MonthPart(month.part, month.since, month.until, month.places, size, state, lacks(archive, month.places))
 
 
 def lacks(archive: Archive | None, places: Sequence[Places]) -> str | None:
@@ -191,7 +191,7 @@ def lacks(archive: Archive | None, places: Sequence[Places]) -> str | None:
     return None
 
 
-async def _check(connection: AsyncConnection, generation: int, part: Part, archive: Archive) -> None:
+async def _check(connection: AsyncConnection, generation: int, part: MonthPart, archive: Archive) -> None:
     """Raises `RebuildRefused` unless the part may be detached, and `ArchiveDamaged`."""
     if part.lacking is not None:
         raise RebuildRefused(f"{part.name} is not in the archive: {part.lacking}. Run pulp-tasks archive write")
@@ -201,7 +201,7 @@ async def _check(connection: AsyncConnection, generation: int, part: Part, archi
         await _compare(connection, generation, part, place.partition, archive)
 
 
-async def _check_tasks(connection: AsyncConnection, generation: int, part: Part, query: str, why: str) -> None:
+async def _check_tasks(connection: AsyncConnection, generation: int, part: MonthPart, query: str, why: str) -> None:
     values = {"since": part.since, "until": part.until}
     found = [row[0] for row in await _rows(connection, query, values, **_names(generation, part.part))]
     if found:
@@ -209,7 +209,7 @@ async def _check_tasks(connection: AsyncConnection, generation: int, part: Part,
         raise RebuildRefused(f"{part.name} stays in the history: {why} ({', '.join(found[:3])}{more})")
 
 
-async def _compare(connection: AsyncConnection, generation: int, part: Part, partition: int, archive: Archive) -> None:
+async def _compare(connection: AsyncConnection, generation: int, part: MonthPart, partition: int, archive: Archive) -> None:
     """Raises `RebuildRefused` if the archive lacks an event of a part, or has another one; `ArchiveDamaged`."""
     first = min(place.first for place in part.places if place.partition == partition)
     batches = archive.read(partition, first)
@@ -234,7 +234,7 @@ async def _compare(connection: AsyncConnection, generation: int, part: Part, par
                 )
 
 
-async def _detach(connection: AsyncConnection, generation: int, part: Part) -> None:
+async def _detach(connection: AsyncConnection, generation: int, part: MonthPart) -> None:
     names = _names(generation, part.part)
     values: dict[str, Any] = {
         "part": part.part,
@@ -255,8 +255,8 @@ async def _detach(connection: AsyncConnection, generation: int, part: Part) -> N
 
 
 async def _drop(
-    connection: AsyncConnection, before: datetime, archive: Archive, now: Sequence[Part], *, is_dry: bool
-) -> list[Part]:
+    connection: AsyncConnection, before: datetime, archive: Archive, now: Sequence[MonthPart], *, is_dry: bool
+) -> list[MonthPart]:
     """Drop the rows of all parts of that time that are detached, also since an earlier command."""
     found = [_of_month(each, 0, archive) for each in (await detached(connection)).months if each.is_kept]
     found = [part for part in found if part.until is not None and part.until <= before]
@@ -335,5 +335,5 @@ async def _rows(connection: AsyncConnection, name: str, values: Any = None, /, *
     return await (await connection.execute(_statement(name, **pieces), values)).fetchall()
 
 
-def _order(part: Part) -> tuple[bool, datetime]:
+def _order(part: MonthPart) -> tuple[bool, datetime]:
     return (part.until is None, part.until or datetime.min.replace(tzinfo=UTC))
