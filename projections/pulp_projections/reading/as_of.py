@@ -59,8 +59,8 @@ async def task_as_of(
 ) -> TaskRow | None:
     """The task at a moment: after all events up to a broker time or a position, both included, or before the offsets.
 
-    None if it did not exist yet. Those of its events that are not in the history any more are read from `archive`; without one it raises
-    `HistoryIncomplete`.
+    None if it did not exist yet. Those of its events that are not in the history any more are read from `archive`;
+    without one it raises `HistoryIncomplete`.
     """
     missing = await detached_of(connection, task_id)
     if isinstance(at, Position):

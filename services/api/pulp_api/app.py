@@ -109,7 +109,8 @@ def build(
 
     Without a watch the API reports no preconditions; without `quotas` the defaults apply; without `schedules` none can
     be changed, and so with `subscriptions`; without `checkpoints` there are none; without `subjects` no erasure
-    reaches the audit; without `records` no record is appended again; without `task_rights` everybody may see every task.
+    reaches the audit; without `records` no record is appended again; without `task_rights` everybody may see every
+    task.
     """
     app = FastAPI(routes=list(routes()), openapi_url=None, docs_url=None, redoc_url=None, telemetry=_telemetry(tracing))
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
