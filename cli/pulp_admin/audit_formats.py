@@ -23,7 +23,9 @@ FORMATS: Final = ("jsonl", "csv", "parquet")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """A cell that begins so is a formula for a spreadsheet. The last four are full-width forms."""
 _ROWS: Final = 5000
-"""Of a row group of Parquet, and so in memory at once."""
+"""The most of a row group of Parquet, and so in memory at once."""
+_GROUP_BYTES: Final = 8 * 1024 * 1024
+"""The most lines of JSON of a row group: a single event may have a megabyte."""
 
 
 def head(format: str) -> bytes:
@@ -86,12 +88,14 @@ def _row(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _batches(source: Path) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
+    size = 0
     with source.open("rb") as file:
         for line in file:
             rows.append(json.loads(line))
-            if len(rows) == _ROWS:
+            size += len(line)
+            if len(rows) == _ROWS or size >= _GROUP_BYTES:
                 yield rows
-                rows = []
+                rows, size = [], 0
     if rows:
         yield rows
 

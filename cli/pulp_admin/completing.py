@@ -84,6 +84,16 @@ def workers(context: click.Context, _parameter: click.Parameter, incomplete: str
     return [CompletionItem(one_line(name)) for name in names if name.startswith(incomplete)]
 
 
+def dead_letters(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The positions of dead letters, the newest first."""
+    found = _results(context, api_path("v3", "dead-letters"), {"limit": _MOST})
+    return [
+        CompletionItem(row["position"], help=one_line(str(row["reason"])))
+        for row in found
+        if str(row["position"]).startswith(incomplete)
+    ]
+
+
 def queues(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The queues that workers serve."""
     names = sorted({str(name) for row in _online(context) for name in row["queues"]})

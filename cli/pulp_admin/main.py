@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "subscriptions": "pulp_admin.subscriptions:subscriptions",
     "queue": "pulp_admin.queue:queue",
     "audit": "pulp_admin.audit:audit",
+    "dead-letters": "pulp_admin.dead_letters:dead_letters",
     "stats": "pulp_admin.stats:stats",
     "top": "pulp_admin.top:top",
     "subjects": "pulp_admin.subjects:subjects",

@@ -42,7 +42,8 @@ def queue(app: App, resource: str | None, task_id: TaskId | None, limit: int | N
     """Show what waits: by queue, and for which resources.
 
     Runnable tasks lack nothing but a worker with a free slot. Blocked ones wait for a resource or another task, or
-    their user may run no more at once: more workers would not help. Unserved ones no live worker can run.
+    their user may run no more at once: more workers would not help. Of parked ones a record cannot be projected:
+    `dead-letters list` shows which. Unserved ones no live worker can run.
 
     With --as-of what waited and ran then, by the events alone: which workers there were, their slots, and how many
     tasks a user could run is not recorded, so runnable tasks may have waited for a limit, and none is unserved.
@@ -67,10 +68,10 @@ def queue(app: App, resource: str | None, task_id: TaskId | None, limit: int | N
 
 
 def _overview(both: Mapping[str, Any], *, is_now: bool) -> Iterator[str]:
-    numbers = ("runnable", "blocked", "running", "unserved")
+    numbers = ("runnable", "blocked", "parked", "running", "unserved")
     rows = [
         [
-            *("-" if row[name] is None else str(row[name]) for name in numbers),
+            *("-" if row.get(name) is None else str(row[name]) for name in numbers),
             age(row["oldest_wait_seconds"]),
             row["name"],
         ]
@@ -79,7 +80,7 @@ def _overview(both: Mapping[str, Any], *, is_now: bool) -> Iterator[str]:
     if not rows:
         yield "No task waits or runs, and no worker is online." if is_now else "No task waited or ran."
         return
-    yield from table(rows, ("RUNNABLE", "BLOCKED", "RUNNING", "UNSERVED", "OLDEST WAIT", "QUEUE"))
+    yield from table(rows, ("RUNNABLE", "BLOCKED", "PARKED", "RUNNING", "UNSERVED", "OLDEST WAIT", "QUEUE"))
     for row in both["queues"]:
         yield from _warning(row)
     resources = both["resources"]
@@ -94,16 +95,19 @@ def _overview(both: Mapping[str, Any], *, is_now: bool) -> Iterator[str]:
         yield f"... {more} more"
 
 
-def _warning(row: Mapping[str, Any]) -> list[str]:
+def _warning(row: Mapping[str, Any]) -> Iterator[str]:
+    if row.get("parked"):
+        tasks = "1 task is parked" if row["parked"] == 1 else f"{row['parked']} tasks are parked"
+        yield from wrap("Warning:  ", f"{tasks} in queue {row['name']}: see pulp-admin dead-letters list.")
     if not row["unserved"]:
-        return []
+        return
     tasks = "1 task waits" if row["unserved"] == 1 else f"{row['unserved']} tasks wait"
     what = (
         "which no live worker serves: start one with --queue, or cancel them."
         if not row["workers"]
         else "for an operation that none of its live workers offers: install its package there, and restart them."
     )
-    return wrap("Warning:  ", f"{tasks} in queue {row['name']}, {what}")
+    yield from wrap("Warning:  ", f"{tasks} in queue {row['name']}, {what}")
 
 
 def _holder(row: Mapping[str, Any]) -> list[str]:

@@ -71,7 +71,6 @@ def codes() -> Mapping[type[PulpError], int]:
         TopicNotFound,
     )
     from pulp_events.settings import SettingsError
-    from pulp_processor.dead_letters.letters import DeadLetterNotFound
     from pulp_processor.instance import InstanceInUse
     from pulp_processor.rebuilding.errors import (
         NotSwitched,
@@ -80,6 +79,7 @@ def codes() -> Mapping[type[PulpError], int]:
         RebuildInUse,
         RebuildRefused,
     )
+    from pulp_projections.dead_letters import DeadLetterNotFound
     from pulp_projections.writing.large_batch import TooManyParked
     from pulp_runtime.startup import DependencyAway, PreconditionFailed
     from pulp_transparency.errors import (

@@ -54,6 +54,7 @@ class What(StrEnum):
     HISTORY_DETACHED = "history-detached"
     HISTORY_ATTACHED = "history-attached"
     SUBJECT_ERASED = "subject-erased"
+    DEAD_LETTER_RETRIED = "dead-letter-retried"
 
 
 class AuditOutcome(StrEnum):
@@ -92,6 +93,7 @@ OUTCOMES: Final[Mapping[What, AuditOutcome]] = {
     What.HISTORY_DETACHED: AuditOutcome.SUCCESS,
     What.HISTORY_ATTACHED: AuditOutcome.SUCCESS,
     What.SUBJECT_ERASED: AuditOutcome.SUCCESS,
+    What.DEAD_LETTER_RETRIED: AuditOutcome.SUCCESS,
 }
 
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]

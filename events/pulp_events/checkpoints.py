@@ -12,7 +12,7 @@ from confluent_kafka.admin import AclOperation
 from pulp_events import admin
 from pulp_events.errors import TopicNotFound
 from pulp_events.kafka import Servers
-from pulp_events.reader import Reader, Record
+from pulp_events.reader import Reader, Record, first_times
 
 NEXT_OFFSET: Final = "next-offset"
 
@@ -57,15 +57,7 @@ def covered(servers: Servers, events: str, checkpoints: str) -> list[Covered]:
     ends = admin.end_offsets(servers, events, count)
     next_offsets = {partition: next_offset_of(record) for partition, record in found.items() if partition in ends}
     waiting = {partition: offset for partition, offset in next_offsets.items() if offset < ends[partition]}
-    since: dict[int, int] = {}
-    if waiting:
-        with Reader(servers, events, waiting) as reader:
-            while len(since) < len(waiting):
-                batches = reader.poll(2.0)
-                if not batches:
-                    break
-                for partition, records in batches.items():
-                    since.setdefault(partition, records[0].timestamp_ms)
+    since = first_times(servers, events, waiting)
     return [
         Covered(partition, offset, ends[partition], found[partition].timestamp_ms, since.get(partition))
         for partition, offset in sorted(next_offsets.items())

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -68,11 +69,24 @@ class TimedLog(Log, Protocol):
         ...
 
 
-class KafkaLog:
-    """A `TimedLog` on one topic, with an idempotent producer and acks=all. Each append waits for its delivery report.
+class RecordLog(Protocol):
+    """What appends records to the topic of events again, unchanged."""
 
-    Create and `close` it in the event loop that uses it; creating it needs no broker. An append ends within `timeout_s`
-    plus three seconds. If its caller is cancelled, the event may be written all the same.
+    topic: str
+
+    async def append_again(
+        self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]], partition: int
+    ) -> Position:
+        """Append the record durably, and return its position. Raises as `Log.append`."""
+        ...
+
+
+class KafkaLog:
+    """A `TimedLog` and `RecordLog` on one topic, with an idempotent producer and acks=all.
+
+    Each append waits for its delivery report. Create and `close` it in the event loop that uses it; creating it needs
+    no broker. An append ends within `timeout_s` plus three seconds. If its caller is cancelled, the event may be
+    written all the same.
     """
 
     def __init__(self, servers: Servers, topic: str, partitions: int, *, timeout_s: float = 10.0) -> None:
@@ -122,7 +136,20 @@ class KafkaLog:
         """See `Log.append`."""
         return await self.append_record(self.topic, key_of(event.task_id), encode(event), partition)
 
-    async def append_record(self, topic: str, key: bytes, value: bytes, partition: int) -> Position:
+    async def append_again(
+        self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]], partition: int
+    ) -> Position:
+        """See `RecordLog.append_again`."""
+        return await self.append_record(self.topic, key, value, partition, headers)
+
+    async def append_record(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int,
+        headers: Sequence[tuple[str, str | bytes | None]] = HEADERS,
+    ) -> Position:
         """Append a record to a topic, which has to exist: a broker may create one that keeps nothing. See `append`."""
         if self._is_closing:
             raise LogUnavailable("the log is closed")
@@ -147,15 +174,15 @@ class KafkaLog:
         for is_last in (False, True):
             try:
                 self._producer.produce(
-                    topic, key=key, value=value, partition=partition, headers=HEADERS, on_delivery=report
+                    topic, key=key, value=value, partition=partition, headers=list(headers), on_delivery=report
                 )
                 break
             except BufferError as error:
-                raise not_accepted(error, len(value), MAX_EVENT_BYTES) from error
+                raise not_accepted(error, len(value or b""), MAX_EVENT_BYTES) from error
             except KafkaException as error:
                 self._note(error.args[0])
                 if is_last or error.args[0].code() not in _REMEMBERED:
-                    raise not_accepted(error.args[0], len(value), MAX_EVENT_BYTES) from error
+                    raise not_accepted(error.args[0], len(value or b""), MAX_EVENT_BYTES) from error
                 await self._ask_for(topic)
         self._polling.wake()
         self._overdue.watch(delivered)

@@ -29,6 +29,8 @@ class Record(Struct, frozen=True, gc=False):
 
 _CHUNK: Final = 500
 """Messages per call of the client, whose objects for them are as large as the records."""
+_FIRST_S: Final = 2.0
+"""How long the first records of further partitions are waited for."""
 _call_headers: Final = methodcaller("headers")
 """Instead of `message.headers()`, which both raises and returns a broken list if a name is not UTF-8. Python notices
 this in a call through `methodcaller`; in a direct call, from 3.11 on, it does not, and crashes later."""
@@ -145,6 +147,20 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def first_times(servers: Servers, topic: str, starts: Mapping[int, int]) -> dict[int, int]:
+    """The broker's time of the record at the offset of each partition, in ms; of each the log must have one.
+
+    Partitions that do not answer in time are left out. Raises what `Reader` raises.
+    """
+    found: dict[int, int] = {}
+    if starts:
+        with Reader(servers, topic, starts) as reader:
+            while len(found) < len(starts) and (batches := reader.poll(_FIRST_S)):
+                for partition, records in batches.items():
+                    found.setdefault(partition, records[0].timestamp_ms)
+    return found
 
 
 def fault_of(kafka: Kafka, topic: str, error: KafkaError, positions: Mapping[int, int]) -> LogError | None:

@@ -2,11 +2,17 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from random import Random
 from uuid import UUID
 
+import httpx
 import pytest
+from fastapi import FastAPI
+from pulp_events.cursor import Cursor
 from pulp_events.events import Outcome
 from pulp_events.ids import new_id
+from pulp_projections.reading.as_of import task_as_of
+from pulp_projections.reading.moments import stops_of
 
 from tests.support.events import accepted, cancel_requested, finished, progress, started
 from tests.support.site import START_MS, V2, V3, Site, site
@@ -88,3 +94,50 @@ async def test_what_is_no_moment(api: Site, text: str) -> None:
     task_id = await told(api)
     answer = await api.client.get(f"{V3}/tasks/{task_id}/", params={"as_of": text})
     assert (answer.status_code, text in answer.json()["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_time_means_for_one_task_what_it_means_for_all(api: Site, seed: int) -> None:
+    """Beside the moment that lists are shown at, which is looked for in the whole history; clocks run backwards."""
+    random = Random(seed)
+    parents = [(new_id(), random.randrange(2)) for _ in range(3)]
+    events = []
+    for parent, partition in parents:
+        children = [(new_id(), random.randrange(3)) for _ in range(3)]
+        events.append([(accepted(parent), partition), (started(parent), partition), (finished(parent), partition)])
+        events += [[(accepted(child, parent_id=parent), place), (started(child), place)] for child, place in children]
+    now_ms = START_MS
+    while events:
+        each = random.choice(events)
+        now_ms += random.choice([500, 1000, 60_000, -3000, -1_800_000])
+        api.log.next_at(now_ms)
+        await api.add(*each.pop(0))
+        events = [rest for rest in events if rest]
+    times = [record.timestamp_ms for records in api.log.records for record in records]
+    async with api.connect() as connection:
+        for time_ms in [*times, *(each + random.choice([-1, 1, 250]) for each in times), min(times) - 1]:
+            then = datetime.fromtimestamp(time_ms / 1000, UTC)
+            stops = await stops_of(connection, then)
+            for parent, _ in parents:
+                assert await task_as_of(connection, parent, then) == await task_as_of(connection, parent, stops), then
+
+
+async def test_one_task_takes_every_form_of_a_moment(api: Site) -> None:
+    task_id = await told(api)
+
+    async def state(as_of: str) -> str:
+        answer = await api.client.get(f"{V3}/tasks/{task_id}/", params={"as_of": as_of})
+        return str(answer.json().get("state", answer.text))
+
+    assert await state("2:1") == "running"
+    assert await state("0:7,2:1") == "running"  # the Pulp-Position of a list
+    assert isinstance(api.client._transport, httpx.ASGITransport)
+    app = api.client._transport.app
+    assert isinstance(app, FastAPI)
+    cursor = Cursor(app.state.hub.topic_id, (0, 0, 1, 0))
+    assert await state(str(cursor)) == "waiting"
+    progress_then = await api.client.get(f"{V3}/tasks/{task_id}/progress/", params={"as_of": "2:2,3:9"})
+    assert progress_then.json() == {"left": 1}
+    assert "there is no partition 9" in await state("9:1")
+    other = Cursor("AAAAAAAAAAAAAAAAAAAAAA", (0, 0, 1, 0))
+    assert (await api.client.get(f"{V3}/tasks/{task_id}/", params={"as_of": str(other)})).status_code == 410

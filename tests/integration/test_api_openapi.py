@@ -30,6 +30,7 @@ HREFS = {
     "{group_id}": "{task_group_href}",
     "{schedule_id}": "{task_schedule_href}",
     "{subscription_id}": "{subscription_href}",
+    "{position}": "{dead_letter_href}",
     "{username}": "{auth_user_href}",
     "{group_name}": "{group_href}",
 }
@@ -301,7 +302,7 @@ VALUES = {
 }
 IDS = (
     *("task_group", "parent_task", "child_tasks", "rerun_of"),
-    *("pulp_id__in", "pulp_id__startswith", "pulp_href__in"),
+    *("pulp_id__in", "pulp_id__startswith", "pulp_href__in", "task"),
 )
 SPECIAL = {
     "wait": "1ms",

@@ -153,11 +153,11 @@ async def test_queues_tell_what_more_workers_could_run(api: Site) -> None:
     assert all(row.pop("oldest_wait_seconds") > 0 for row in told.values())
     assert told == {
         "default": {
-            **{"name": "default", "waiting": 4, "runnable": 2, "blocked": 2, "running": 1, "unserved": 0},
+            **{"name": "default", "waiting": 4, "runnable": 2, "blocked": 2, "parked": 0, "running": 1, "unserved": 0},
             **{"wanted_slots": 3, "workers": 1, "slots": 4, "free_slots": 3},
         },
         "typo": {
-            **{"name": "typo", "waiting": 1, "runnable": 1, "blocked": 0, "running": 0, "unserved": 1},
+            **{"name": "typo", "waiting": 1, "runnable": 1, "blocked": 0, "parked": 0, "running": 0, "unserved": 1},
             **{"wanted_slots": 1, "workers": 0, "slots": 0, "free_slots": 0},
         },
     }

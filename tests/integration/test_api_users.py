@@ -41,6 +41,7 @@ OPEN = {
 """What needs no user, and how it is answered."""
 CHALLENGE = 'Basic realm="api", charset="UTF-8"'
 ID = "e0e0a250-eded-468f-9d97-0419a00b130f"
+LETTER_ACTIONS = ("retry", "discard")
 SUBSCRIPTION_ACTIONS = ("pause", "resume", "redeliver", "rotate-secret", "test")
 PARTS = {
     "group_id": ID,
@@ -55,6 +56,7 @@ PARTS = {
     },
     "role_id": "viewer",
     "key_id": ID,
+    "position": "0:1042",
     **{"importer_id": "yum_importer", "distributor_id": "yum_distributor", "part": "x", "rest": "y"},
     **{"username": "jo", "group_name": "viewer", "path": ""},
 }
@@ -139,6 +141,8 @@ PROTECTED = [
     ("GET", f"{V3}/statistics/days/"),
     ("GET", f"{V3}/read-model/"),
     ("GET", f"{V3}/dead-letters/"),
+    ("GET", f"{V3}/dead-letters/0:1042/"),
+    *(("POST", f"{V3}/dead-letters/0:1042/{action}/") for action in LETTER_ACTIONS),
     ("GET", f"{V3}/checkpoints/"),
     ("GET", f"{V3}/audit/"),
     ("GET", f"{V3}/tasks/"),
@@ -222,6 +226,7 @@ EVERYBODY = frozenset(Role)
 ADMINS = frozenset({Role.ADMIN})
 SUBMITTING = frozenset({Role.SUBMITTER, Role.ADMIN})
 CANCELLING = frozenset({Role.OPERATOR, *SUBMITTING})
+OVERSEEING = frozenset({Role.OPERATOR, Role.ADMIN})
 NEEDS = {
     **{each: EVERYBODY for each in NOT_SERVED if each[0] != "GET"},
     ("POST", f"{V2}/tasks/search/"): EVERYBODY,
@@ -251,6 +256,7 @@ NEEDS = {
     ("POST", f"{V3}/subscriptions/"): CANCELLING,
     ("DELETE", f"{V3}/subscriptions/{ID}/"): CANCELLING,
     **{("POST", f"{V3}/subscriptions/{ID}/{action}/"): CANCELLING for action in SUBSCRIPTION_ACTIONS},
+    **{("POST", f"{V3}/dead-letters/0:1042/{action}/"): OVERSEEING for action in LETTER_ACTIONS},
     ("POST", f"{V3}/task-schedules/"): SUBMITTING,
     ("POST", f"{V3}/task-schedules/preview/"): EVERYBODY,
     **{(method, f"{V3}/task-schedules/{ID}/"): SUBMITTING for method in ("PATCH", "DELETE")},

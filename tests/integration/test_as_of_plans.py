@@ -1,4 +1,6 @@
-"""What a list of the past reads: some days around its moment and its own page, however long the history is."""
+"""What a list of the past reads: some days around its moment and its own page, however long the history is. One task reads its own
+events, and those between them and a moment within the last day.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -6,9 +8,9 @@ from typing import Any, Final
 import psycopg
 import pytest
 from psycopg import AsyncConnection
-from pulp_projections.reading import as_of, bounded, queries
+from pulp_projections.reading import as_of, bounded, moments, queries
 from pulp_projections.reading.as_of import Past
-from pulp_projections.reading.moments import moment_of
+from pulp_projections.reading.moments import moment_of, stops_of_task
 from pulp_projections.reading.queries import SHOWN, Condition
 
 from tests.support.postgres_plans import nodes_of, table_of
@@ -99,3 +101,29 @@ async def test_a_list_of_the_past_reads_the_days_around_it(
         )
         assert len(rows) == 20
         assert counting.rows < 6000
+
+
+@pytest.mark.parametrize(("minutes", "most"), [(0, 2000), (60 * 24 * 30, 100)])
+async def test_one_task_of_the_past_reads_its_own_events(
+    connection: AsyncConnection, minutes: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it was right after its end, and thirty days later: a day of one partition has 960 events, and all have 80,000."""
+    number = 20_000
+    then = START + timedelta(minutes=number * 3 + 1 + minutes)
+    [(task_id,)] = await (
+        await connection.execute("select task_id from tasks where partition = 1 and accepted_offset = %s", [number * 2])
+    ).fetchall()
+    counting = Counting()
+    execute = AsyncConnection.execute
+
+    async def counted(self: AsyncConnection, statement: Any, values: Any = None, **options: Any) -> Any:
+        if self is connection and "task_events" in str(statement):
+            await counting.read(connection, statement, values)
+        return await execute(self, statement, values, **options)
+
+    monkeypatch.setattr(AsyncConnection, "execute", counted)
+    assert await stops_of_task(connection, task_id, then) == {1: number * 2 + 2}
+    assert counting.rows < most
+    counting.rows = 0
+    await moments.stops_of(connection, then)
+    assert counting.rows > 1800  # of both partitions

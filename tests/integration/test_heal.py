@@ -9,11 +9,14 @@ from uuid import UUID, uuid4
 
 import pytest
 from pulp_events.audit_reader import read_audit
+from pulp_events.codec import key_of
 from pulp_events.errors import OffsetOutOfRange
-from pulp_events.events import Outcome
+from pulp_events.events import Outcome, Unparking
 from pulp_events.log import KafkaLog
 from pulp_events.reader import Reader
 from pulp_events.topics import Topics
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
 from pulp_processor.rebuilding import heal as healing
 from pulp_processor.rebuilding.compare import MISSING
 from pulp_processor.rebuilding.errors import RebuildRefused
@@ -26,7 +29,7 @@ from pulp_projections.writing.target import OutOfPlace
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
 from tests.support.command import environment, pulp_tasks
-from tests.support.events import accepted, cancel_requested, finished, progress, purged, started
+from tests.support.events import accepted, cancel_requested, finished, progress, purged, started, unparked
 from tests.support.projection import append_all, execute, project, rows, settings_of
 from tests.support.records import SHARED_BAR, ZOO, life
 
@@ -327,3 +330,26 @@ async def test_the_command_shows_heals_and_is_audited(
     [act] = [entry.record for entry in entries if entry and entry.record and entry.record.what == "task-healed"]
     assert (act.target, act.detail) == (str(task_id), "generation 1, at 1:18: tasks.worker")
     assert act.actor.startswith("os:")
+
+
+async def test_a_task_with_dead_letters_is_refused(settings: Settings, log: KafkaLog, task_id: UUID) -> None:
+    """Whatever they stand for: what follows them depends on when somebody let the task go on."""
+    fine, parked, discarded = uuid4(), uuid4(), uuid4()
+    await append_all(log, [(accepted(each), PARTITION) for each in (fine, parked, discarded)])
+    producer = raw_producer.make(settings.kafka)
+    bad = [RawRecord(key_of(each), b"{", (), PARTITION) for each in (parked, discarded)]
+    first, second = await asyncio.to_thread(raw_producer.append, producer, settings.topics.events, bad)
+    act = unparked(discarded, offset=second.offset, action=Unparking.DISCARD)
+    await append_all(log, [(act, PARTITION), (cancel_requested(parked), PARTITION)])
+    await project(settings, await log.end_offsets())
+    damage = "update generation_1.tasks set queue = 'damaged' where task_id = any (%s)"
+    await execute(settings.postgres, damage, [[fine, parked, discarded]])
+    for task, letters in ((parked, f"{first}, {PARTITION}:{first.offset + 3}"), (discarded, str(second))):
+        for how in (heal, look):
+            with pytest.raises(RebuildRefused) as refused:
+                await how(settings, task)
+            assert f"task {task} has dead letters ({letters}): " in str(refused.value)
+            assert str(refused.value).endswith("Rebuild the read model")
+    assert (await heal(settings, fine)).is_replaced  # the others of the partition are not held up
+    queues = dict(await execute(settings.postgres, "select task_id, queue from tasks"))
+    assert [queues[each] for each in (fine, parked, discarded)] == ["default", "damaged", "damaged"]

@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -15,7 +16,10 @@ from pathlib import Path
 from random import Random
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
+from fastapi import FastAPI
+from pulp_api.measuring import Gauges
 from pulp_events.codec import key_of
 from pulp_events.events import Event, Resource, Unparking
 from pulp_events.log import KafkaLog
@@ -23,12 +27,13 @@ from pulp_events.reader import Record
 from pulp_events.task import Position
 from pulp_events.topics import Topics
 from pulp_processor.dead_letters import raw_producer
-from pulp_processor.dead_letters.letters import StillUndecodable, discard_letter, retry_letter
+from pulp_processor.dead_letters.letters import discard_letter, retry_letter
 from pulp_processor.dead_letters.raw_producer import RawRecord
 from pulp_processor.rebuilding import activation, rebuild
 from pulp_processor.rebuilding.verify import verify
 from pulp_processor.settings import Settings
 from pulp_projections.connection import connect_blocking
+from pulp_projections.dead_letters import StillUndecodable
 from pulp_projections.writing import small_batch
 from pulp_projections.writing.large_batch import TooManyParked
 from pulp_projections.writing.projector import Projector
@@ -44,7 +49,7 @@ from tests.support.processor_process import installation
 from tests.support.projection import execute, project, rows, settings_of
 from tests.support.reactor_scene import LONG_AGO, outcome, reactor_scene
 from tests.support.records import garbage, record, records, story
-from tests.support.site import V3
+from tests.support.site import START_MS, V3
 from tests.support.site import Site as ApiSite
 from tests.support.truth import read_log, rows_are_what_records_say
 
@@ -430,15 +435,34 @@ async def test_readers_see_the_task_as_it_was_and_are_told_why_it_is_parked(api:
 async def test_queues_and_lines_leave_a_parked_task_aside(api: ApiSite) -> None:
     """It is not runnable, so nobody starts a worker for it, and holds back nobody."""
     zoo = Resource("repository", "zoo")
-    first, second = await api.task(resources=(zoo,)), await api.task(resources=(zoo,))
+    first = await api.task(resources=(zoo,))
+    api.log.next_at(START_MS + 3_600_000)
+    second = await api.task(resources=(zoo,))
     partition = api.partition_of(first, zoo)
     log = api.log.records[partition]
     log.append(record_at(garbage(b"{", 0, partition, key=key_of(first)), len(log)))
     await api.add(cancel_requested(first), partition)
+    names = ("waiting", "runnable", "blocked", "parked", "wanted_slots")
     [queue] = (await api.client.get(f"{V3}/queues/")).json()["results"]
-    assert {each: queue[each] for each in ("waiting", "runnable", "blocked")} == {
-        **{"waiting": 2, "runnable": 1, "blocked": 1},
+    assert {each: queue[each] for each in names} == {
+        **{"waiting": 2, "runnable": 1, "blocked": 0, "parked": 1, "wanted_slots": 1},
     }
+    waited_s = time.time() - (START_MS / 1000 + 3600)  # of the second one, which was accepted an hour later
+    assert abs(queue["oldest_wait_seconds"] - waited_s) < 600
+    assert isinstance(api.client._transport, httpx.ASGITransport)
+    app = api.client._transport.app
+    assert isinstance(app, FastAPI)
+    gauges = Gauges(api.service, app.state.quotas, app.state.seats, None)
+    numbers = {reading.metric.name: reading.value for reading in await gauges.of_postgres()}
+    assert numbers["pulp_tasks_runnable"] == numbers["tasks_unblocked_queue"] == 1
+    assert numbers["pulp_tasks_blocked"] == 0
+    assert numbers["pulp_tasks_parked_tasks"] == 1
+    follower = await api.task(depends_on=(first,))  # not parked itself
+    [queue] = (await api.client.get(f"{V3}/queues/")).json()["results"]
+    assert {each: queue[each] for each in names} == {
+        **{"waiting": 3, "runnable": 1, "blocked": 1, "parked": 1, "wanted_slots": 1},
+    }
+    await api.add(cancel_requested(follower), api.partition_of(follower))
     line = (await api.client.get(f"{V3}/resources/line/", params={"resource": "repository:zoo"})).json()
     assert [(each["task"], each["passed_over"]) for each in line["tasks"]] == [
         (f"{V3}/tasks/{first}/", True),

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from pulp_events import codec
 from pulp_events.events import Event, UnknownEvent
 from pulp_events.reader import Record
-from pulp_processor.dead_letters import letters
+from pulp_projections import dead_letters
 from pulp_projections.writing import fold
 
 _NOW = b"org.pulpproject.task.started.v1"
@@ -31,4 +31,4 @@ def decode(key: bytes | None, value: bytes | None) -> Event | UnknownEvent:
 def upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on this process projects, and retries dead letters, as the later release does."""
     monkeypatch.setattr(fold, "decode", decode)
-    monkeypatch.setattr(letters, "decode", decode)
+    monkeypatch.setattr(dead_letters, "decode", decode)

@@ -227,10 +227,15 @@ async def no_origins(_: Collection[UUID]) -> Mapping[UUID, Origin]:
 
 @asynccontextmanager
 async def site(
-    database: str, *, unserved_s: float = FOR_EVER_S, is_scoped: bool = False, event_origin: str = "client"
+    database: str,
+    *,
+    unserved_s: float = FOR_EVER_S,
+    is_scoped: bool = False,
+    event_origin: str = "client",
+    log: SiteLog | None = None,
 ) -> AsyncIterator[Site]:
-    """A running site, without its event stream, which needs Kafka."""
-    log, positions, pool = SiteLog(), Positions(database), connection_pool(database, 4)
+    """A running site, without its event stream, which needs Kafka; by default the log is in memory."""
+    log, positions, pool = log or SiteLog(), Positions(database), connection_pool(database, 4)
     told = TaskOrigins(positions, no_origins)
     hub = Hub("127.0.0.1:1", "events", b64encode(uuid4().bytes).decode()[:22], PARTITIONS, log.end_offsets, told)
     async with pool:

@@ -132,6 +132,19 @@ def test_parquet_holds_what_the_lines_hold(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if "audit" in path.name] == ["audit.parquet"]
 
 
+def test_a_row_group_of_parquet_is_bounded_by_bytes_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event may have a megabyte, and a group is in memory at once."""
+    from pyarrow import parquet
+
+    monkeypatch.setattr("pulp_admin.audit_formats._GROUP_BYTES", 2000)
+    events = [entry(offset, reason="x" * 900) for offset in range(25)]
+    target = tmp_path / "audit.parquet"
+    assert admin(tmp_path, Audit(events), "audit", "export", "--to", str(target)) == 0
+    made = parquet.read_metadata(target)
+    sizes = [made.row_group(number).num_rows for number in range(made.num_row_groups)]
+    assert (sum(sizes), max(sizes)) == (25, 2)
+
+
 def test_standard_output_takes_lines(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert admin(tmp_path, Audit([entry(offset) for offset in range(12)]), "audit", "export") == 0
     assert len(capfdbinary.readouterr().out.splitlines()) == 12

@@ -38,7 +38,7 @@ def in_line(place: int, task_id: str, **changed: Any) -> dict[str, Any]:
 
 def queue(name: str, **changed: Any) -> dict[str, Any]:
     plain = {
-        **{"name": name, "waiting": 0, "runnable": 0, "blocked": 0, "running": 0, "unserved": 0},
+        **{"name": name, "waiting": 0, "runnable": 0, "blocked": 0, "parked": 0, "running": 0, "unserved": 0},
         **{"wanted_slots": 0, "oldest_wait_seconds": None, "workers": 1, "slots": 4, "free_slots": 4},
     }
     return {**plain, **changed}
@@ -46,7 +46,7 @@ def queue(name: str, **changed: Any) -> dict[str, Any]:
 
 QUEUES = [
     queue("default", waiting=15, runnable=3, blocked=12, running=4, oldest_wait_seconds=125.4),
-    queue("slow", waiting=2, runnable=2, unserved=2, oldest_wait_seconds=4000),
+    queue("slow", waiting=3, runnable=2, parked=1, unserved=2, oldest_wait_seconds=4000),
     queue("typo", waiting=1, runnable=1, unserved=1, oldest_wait_seconds=2.04, workers=0, slots=0, free_slots=0),
 ]
 RESOURCES = [
@@ -141,10 +141,11 @@ def test_the_queues_and_the_busiest_resources(tmp_path: Path, capsys: pytest.Cap
     assert (
         capsys.readouterr().out
         == f"""\
-RUNNABLE  BLOCKED  RUNNING  UNSERVED  OLDEST WAIT  QUEUE
-3         12       4        0         2m05s        default
-2         0        0        2         1h06m        slow
-1         0        0        1         2.0s         typo
+RUNNABLE  BLOCKED  PARKED  RUNNING  UNSERVED  OLDEST WAIT  QUEUE
+3         12       0       4        0         2m05s        default
+2         0        1       0        2         1h06m        slow
+1         0        0       0        1         2.0s         typo
+Warning:  1 task is parked in queue slow: see pulp-admin dead-letters list.
 Warning:  2 tasks wait in queue slow, for an operation that none of its live
           workers offers: install its package there, and restart them.
 Warning:  1 task waits in queue typo, which no live worker serves: start one

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from pulp_api.respond import time_or_position
+from pulp_api.as_of import moment_asked
 from pulp_api.times import time_of
 from pulp_api.v3.filters import TASK_FILTERS
 
@@ -26,7 +26,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 )
 def test_a_time_with_its_zone(text: str) -> None:
     assert time_of(text) == NOON
-    assert time_or_position(text) == NOON
+    assert moment_asked(text, 4, "topic") == NOON
     assert TASK_FILTERS.condition("started_at__gte", [text]).parameters == {"started_at__gte": NOON}
     ranged = TASK_FILTERS.condition("finished_at__range", [f"{text},{text}"]).parameters
     assert set(ranged.values()) == {NOON}

@@ -5,10 +5,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from playwright.sync_api import Page, expect
+from pulp_events.codec import key_of
+from pulp_processor.dead_letters import raw_producer
+from pulp_processor.dead_letters.raw_producer import RawRecord
 
 from tests.support.web_page import MIDDLE, NARROW, V3, WIDE, Site, Visitor
 
@@ -192,6 +195,61 @@ def test_a_viewer_sees_no_button_that_would_be_refused(visit: Visit, site: Site)
     expect(page.get_by_role("table", name="Tasks")).to_be_visible()
     expect(page.get_by_role("checkbox")).to_have_count(0)
     expect(page.get_by_role("link", name="Submit")).to_have_count(0)
+    site.cancel(task_id)
+
+
+def spoilt(site: Site) -> tuple[str, str]:
+    """A task that a record parks, and where that is; it is projected."""
+    task_id = site.submit("copy", {"repo_id": f"spoilt-{uuid4().hex[:8]}"}, queue="nobody")
+    site.until(task_id, "accepted")
+    [first] = site.client.get(f"{V3}/tasks/{task_id}/history/").json()["results"]
+    bad = RawRecord(key_of(UUID(task_id)), b"{", (), first["partition"])
+    producer = raw_producer.make(site.stack.backend.kafka)
+    [position] = raw_producer.append(producer, "pulp.tasks.events", [bad])
+    told = {"Pulp-Min-Position": str(position)}
+    site.client.get(f"{V3}/dead-letters/", headers=told).raise_for_status()
+    return task_id, str(position)
+
+
+def test_a_dead_letter_is_retried_and_discarded_by_keys(visit: Visit, site: Site) -> None:
+    task_id, position = spoilt(site)
+    visitor = visit()
+    page = visitor.log_in("olga", path=f"/tasks/{task_id}")
+    card = page.locator(".card", has_text="records of this task that cannot be projected")
+    expect(card).to_contain_text(position)
+    expect(card).to_contain_text("parks")
+    if bad := violations(page):
+        raise AssertionError(bad)
+    card.get_by_role("button", name=f"Retry {position}").press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Reason")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(dialog).to_contain_text("discard it, and append what it should have been as a new event")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(card.get_by_role("button", name=f"Retry {position}")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("button", name="Discard", exact=True)).to_be_disabled()  # as long as no reason is given
+    if bad := violations(page):
+        raise AssertionError(bad)
+    page.keyboard.type("by a broken script")
+    page.keyboard.press("Enter")
+    expect(dialog).to_have_count(0)
+    expect(card).to_contain_text("discarded")
+    expect(card.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("row", name="unparked")).to_contain_text("by a broken script")
+    site.cancel(task_id)
+
+
+def test_a_viewer_sees_dead_letters_and_no_button_for_them(visit: Visit, site: Site) -> None:
+    task_id, position = spoilt(site)
+    page = visit().log_in("vera", path="/log?view=dead")
+    row = page.locator("tr", has=page.get_by_text(position, exact=True))
+    expect(row).to_contain_text("parks")
+    expect(row.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("columnheader", name="To go on")).to_have_count(0)
+    site.client.post(f"{V3}/dead-letters/{position}/discard/").raise_for_status()
     site.cancel(task_id)
 
 

@@ -49,6 +49,7 @@ KINDS: Final = (
     "history-detached",
     "history-attached",
     "subject-erased",
+    "dead-letter-retried",
 )
 """Of `pulp_events.audit.What`, which is slow to load."""
 HEAD: Final = ("TIME", "WHAT", "ACTOR", "ADDRESS", "COUNT", "DETAIL")
@@ -116,7 +117,8 @@ def list_(
     password-changed, role-changed, admin-created, repository-created, repository-updated, repository-removed,
     token-created, token-revoked, token-refused, logged-out, task-role-added, task-role-removed,
     schedule-role-added, schedule-role-removed, task-healed,
-    history-detached, history-attached and subject-erased.
+    history-detached, history-attached and subject-erased, and dead-letter-retried (one that belongs
+    to no task: of others an event tells).
     """
     from pulp_events.audit_reader import read_audit
 

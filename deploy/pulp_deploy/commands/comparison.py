@@ -51,15 +51,22 @@ def details(first: "RowDifference") -> list[str]:
     return [f"  {name + ':':<18} {'null' if value is None else value}" for name, value in named.items()]
 
 
-def _difference(found: "RowDifference") -> dict[str, Any]:
-    at = found.at
+def values_of(found: "RowDifference") -> dict[str, Any]:
+    """What differs, for scripts: the place in the tables, and both values."""
     return {
         "table": found.table,
         "key": list(found.key),
         "column": found.column,
-        "task_id": None if at is None else at.task_id,
         "live": found.active,
         "log": found.other,
+    }
+
+
+def _difference(found: "RowDifference") -> dict[str, Any]:
+    at = found.at
+    return {
+        **values_of(found),
+        "task_id": None if at is None else at.task_id,
         "partition": None if at is None else at.position.partition,
         "offset": None if at is None else at.position.offset,
     }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
     from pulp_events.task import Position
-    from pulp_processor.dead_letters.letters import StoredLetter
+    from pulp_projections.dead_letters import StoredLetter
 
 _PAGE: Final = 50  # each may have a megabyte
 
@@ -208,7 +208,7 @@ def _act(
 ) -> list[dict[str, Any]]:
     """Do it for each of the positions, or for all of which it can be done; say what was done for each."""
     from pulp_processor.dead_letters import raw_producer
-    from pulp_processor.dead_letters.letters import NotParked, StillUndecodable
+    from pulp_projections.dead_letters import NotParked, StillUndecodable
 
     from pulp_deploy.audit_trail import operator
 
@@ -222,10 +222,13 @@ def _act(
             for position in wanted:
                 result: dict[str, Any] = {"position": str(position), "appended": None, "behind": 0, "error": None}
                 try:
-                    result["behind"] = check(connection, position).behind
+                    letter = check(connection, position)
+                    result["behind"] = letter.behind
                     if producer is not None:
                         appended = act(connection, producer, target.topics, position, actor=operator(), reason=reason)
                         result["appended"] = str(appended)
+                        if letter.standing != "parks":  # no event tells of it
+                            _audit(target, position, reason)
                 except (NotParked, StillUndecodable) as error:
                     result["error"] = str(error)
                 results.append(result)
@@ -235,6 +238,17 @@ def _act(
         if output != "table":
             show(output, results, list)
     return results
+
+
+def _audit(target: Target, position: "Position", reason: str | None) -> None:
+    from pulp_events.audit import What
+
+    from pulp_deploy.audit_trail import audit_change
+
+    kafka, detail = target.need_kafka(), reason or ""
+    fault = audit_change(kafka, target.topics, What.DEAD_LETTER_RETRIED, target=str(position), detail=detail)
+    if fault is not None:
+        hint(f"{position}  it is retried, but this is not in the audit: {fault}")
 
 
 def _tell(result: dict[str, Any], dry_run: bool) -> None:

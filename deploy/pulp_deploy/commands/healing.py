@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pulp_console.escaping import one_line
 from pulp_console.output import hint
 
+from pulp_deploy.commands import comparison
 from pulp_deploy.commands.target import Target
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 2.0
 """From when on progress is shown."""
 _MOST_LINES: Final = 20
-_MOST_CHARACTERS: Final = 200
 
 
 def as_value(found: "Healed") -> dict[str, Any]:
@@ -25,28 +25,21 @@ def as_value(found: "Healed") -> dict[str, Any]:
         "position": str(found.position),
         "events": found.events,
         "replaced": found.is_replaced,
-        "differences": [
-            {
-                "table": each.table,
-                "key": list(each.key),
-                "column": each.column,
-                "live": each.active,
-                "log": each.other,
-            }
-            for each in found.differences
-        ],
+        "differences": [comparison.values_of(each) for each in found.differences],
     }
 
 
 def page(found: "Healed") -> list[str]:
     """The page for people."""
+    from pulp_processor.rebuilding.compare import short
+
     lines = [
         f"task {found.task_id}: {found.events} events in partition {found.position.partition},"
         f" before offset {found.position.offset}"
     ]
     for each in found.differences[:_MOST_LINES]:
         what = f"{each.table} {':'.join(each.key)}: {each.column}"
-        lines.append(one_line(f"  {what} is {_short(each.active)}; the log says {_short(each.other)}"))
+        lines.append(one_line(f"  {what} is {short(each.active)}; the log says {short(each.other)}"))
     if (more := len(found.differences) - _MOST_LINES) > 0:
         lines.append(f"  ... {more} more")
     if not found.differences:
@@ -66,9 +59,3 @@ def audit(data: Path | None, found: "Healed") -> None:
     fault = audit_change(target.need_kafka(), target.topics, What.TASK_HEALED, target=str(found.task_id), detail=detail)
     if fault is not None:
         hint(f"The rows are replaced, but this is not in the audit: {fault}")
-
-
-def _short(value: str | None) -> str:
-    if value is None:
-        return "null"
-    return value if len(value) <= _MOST_CHARACTERS else value[: _MOST_CHARACTERS - 1] + "…"

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pulp_console.escaping import one_line
 from pulp_console.times import time_text
-from pulp_processor.dead_letters.letters import StoredLetter, coordinates
+from pulp_projections.dead_letters import StoredLetter, coordinates
 from pulp_projections.writing.parking import Standing
 
 from pulp_deploy.commands.target import Target

@@ -21,6 +21,7 @@ class Access(StrEnum):
     OPERATOR = "operator, or the submitter"
     SUBSCRIBER = "operator or submitter"
     AUDITOR = "auditor, or an administrator"
+    OVERSEER = "operator, or an administrator"
     OWNER = "owner, or an administrator"
     SELF = "the user, or an administrator"
     ADMIN = "administrator"
@@ -32,6 +33,7 @@ _FOR_OWNERS: Final = frozenset({"read_own", "read_own_schedule"})
 _FOR_SUBSCRIBERS: Final = frozenset({"need_subscriber"})
 _FOR_AUDITORS: Final = frozenset({"need_auditor"})
 _FOR_ADMINS: Final = frozenset({"need_admin"})
+_FOR_OVERSEERS: Final = frozenset({"need_operator"})
 _FOR_ONESELF: Final = frozenset({"need_own", "need_no_token", "need_password"})
 _STATUSES: Final = (201, 202, 204, 302, 404)
 
@@ -49,6 +51,8 @@ def access_of(route: APIRoute) -> Access:
         return Access.ADMIN
     if names & _FOR_ONESELF:
         return Access.SELF
+    if names & _FOR_OVERSEERS:
+        return Access.OVERSEER
     if names & _FOR_AUDITORS:
         return Access.AUDITOR
     if names & _FOR_SUBSCRIBERS:

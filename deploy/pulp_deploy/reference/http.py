@@ -22,6 +22,7 @@ HREFS: Final = {
     "worker_id": "worker_href",
     "schedule_id": "task_schedule_href",
     "subscription_id": "subscription_href",
+    "position": "dead_letter_href",
     "username": "auth_user_href",
     "group_name": "group_href",
     "token_id": "token_href",
@@ -48,6 +49,7 @@ Log in with HTTP Basic or a bearer token ([users](../operate/users.md)).
 | operator, or the submitter | operators and admins for any task, submitters for their own |
 | operator or submitter | needs the role operator, submitter or admin |
 | auditor, or an administrator | needs the role auditor or admin |
+| operator, or an administrator | needs the role operator or admin |
 | owner, or an administrator | administrators for any task, submitters for those that they own |
 | the user, or an administrator | any role for what is their own, administrators for all |
 

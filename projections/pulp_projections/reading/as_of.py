@@ -20,7 +20,7 @@ from pulp_events.task import Ignored, Position, Task, evolve
 from pulp_projections.detached import Detached, detached_of, incomplete
 from pulp_projections.reading.archived import APPLIED, ArchivedEvent, RecordArchive, events_of_task
 from pulp_projections.reading.audit import CLOCK_SLACK
-from pulp_projections.reading.moments import Moment, stop_of, stops_of
+from pulp_projections.reading.moments import Asked, Moment, stop_of, stops_of, stops_of_task
 from pulp_projections.reading.queries import TaskReading, TaskRow, rows_of, task_row
 from pulp_projections.sql import load, uuid_array
 from pulp_projections.task_columns import COLUMNS, SQL_LISTS, changing
@@ -55,15 +55,22 @@ _changed: Final = row_maker(changing(COLUMNS))
 
 
 async def task_as_of(
-    connection: AsyncConnection, task_id: UUID, at: datetime | Position, archive: RecordArchive | None = None
+    connection: AsyncConnection, task_id: UUID, at: Asked, archive: RecordArchive | None = None
 ) -> TaskRow | None:
-    """The task after all events up to a broker time or a position, both included; None if it did not exist yet.
+    """The task at a moment: after all events up to a broker time or a position, both included, or before the offsets.
 
-    Those of its events that are not in the history any more are read from `archive`; without one it raises
-    `HistoryIncomplete`.
+    None if it did not exist yet. Those of its events that are not in the history any more are read from `archive`;
+    without one it raises `HistoryIncomplete`.
     """
     missing = await detached_of(connection, task_id)
-    stops = {at.partition: at.offset + 1} if isinstance(at, Position) else await stops_of(connection, at)
+    if isinstance(at, Position):
+        stops = {at.partition: at.offset + 1}
+    elif not isinstance(at, datetime):
+        stops = dict(at)
+    elif missing.months:
+        stops = await stops_of(connection, at)
+    else:
+        stops = await stops_of_task(connection, task_id, at)
     if not missing.months:
         task = (await _fold(connection, [task_id], stops)).get(task_id)
     elif archive is None:

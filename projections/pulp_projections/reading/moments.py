@@ -7,6 +7,7 @@ is later by the broker's clock: so events in the log's order are there or not, a
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, LiteralString, NamedTuple, TypeAlias
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from pulp_events.errors import BeforeHistory, HistoryIncomplete
@@ -76,6 +77,26 @@ async def stops_of(connection: AsyncConnection, asked: Asked) -> dict[int, int]:
     lows = await offsets_at(connection, asked)
     values = {"time": asked, "partitions": list(lows), "lows": list(lows.values())}
     return dict(await (await connection.execute(_SQL["at_time"], values)).fetchall())
+
+
+async def stops_of_task(connection: AsyncConnection, task_id: UUID, time: datetime) -> dict[int, int]:
+    """Stops that cut the events of a task and of its children as those of `stops_of` do; elsewhere they say nothing.
+
+    It reads the task's own events. Others are read only where they may come between: in the partitions of the own ones,
+    and of those only what is before the last own one by less than `CLOCK_SLACK`.
+    """
+    own = {"task_id": task_id, "time": time}
+    lasts: dict[int, int] = dict(await (await connection.execute(_SQL["own"], own)).fetchall())
+    if not lasts:
+        return {}
+    lows = await offsets_at(connection, time)
+    values = {
+        "time": time,
+        "partitions": list(lasts),
+        "lows": [lows.get(partition, 0) for partition in lasts],
+        "lasts": list(lasts.values()),
+    }
+    return dict(await (await connection.execute(_SQL["cut"], values)).fetchall())
 
 
 async def missing_before(connection: AsyncConnection, stops: Mapping[int, int]) -> Position | None:

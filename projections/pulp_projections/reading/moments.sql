@@ -10,6 +10,31 @@ select s.partition,
   from positions s
   join unnest(%(partitions)s::integer[], %(lows)s::bigint[]) l (partition, low) using (partition);
 
+-- own --
+-- Of the events of a task, and of those that made its children, in each partition: the last one before the first that is later than
+-- the time.
+with own as (
+    select e.partition, e.record_offset, e.broker_time from task_events e where e.task_id = %(task_id)s
+     union all
+    select t.partition, t.accepted_offset, t.accepted_at from tasks t
+     where t.parent_id = %(task_id)s and t.purged_at is null),
+later as (select partition, min(record_offset) as stop from own where broker_time > %(time)s group by partition)
+select o.partition, max(o.record_offset)
+  from own o left join later l using (partition)
+ where l.stop is null or o.record_offset < l.stop
+ group by o.partition;
+
+-- cut --
+-- Whether a clock ran backwards: the first event before the own ones that is later than the time; else behind the last own one.
+select l.partition,
+       coalesce((select e.record_offset
+                   from task_events e
+                  where e.partition = l.partition and e.record_offset >= l.low and e.record_offset < l.last
+                    and e.broker_time > %(time)s
+                  order by e.record_offset
+                  limit 1), l.last + 1)
+  from unnest(%(partitions)s::integer[], %(lows)s::bigint[], %(lasts)s::bigint[]) l (partition, low, last);
+
 -- around --
 -- The times of the last event before each stop, and of the first one from it on.
 select p.partition,

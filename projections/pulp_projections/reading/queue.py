@@ -45,12 +45,14 @@ class QueueRow(NamedTuple):
     """Tasks for which only a worker with a free slot is missing."""
     blocked: int
     """Waiting tasks that would not run whatever the number of workers: now for a resource, a dependency or a limit."""
+    parked: int
+    """Waiting tasks of which a record cannot be projected: they go on once somebody retries or discards it."""
     running: int
     """Tasks that occupy a slot."""
     unserved: int
     """Waiting tasks that no live worker can run, runnable or blocked."""
     oldest_at: datetime | None
-    """When the task was accepted that has waited longest; None if none waits."""
+    """When the task was accepted that has waited longest, of those that are not parked; None if none waits."""
     workers: int
     slots: int
     free_slots: int

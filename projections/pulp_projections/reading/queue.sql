@@ -19,11 +19,11 @@ passed_over as (
        and (queue, operation) not in (select queue, operation from offered)
      union
     select e.task_id from passed_over p join edges e on e.other = p.task_id),
-standing_by as (
+parked as (
     select task_id from waiting w
-     where retry_at > now()
-        or exists (select from dead_letters p
+     where exists (select from dead_letters p
                     where p.task_id = w.task_id and p.partition = w.partition and p.standing = 'parks')),
+standing_by as (select task_id from waiting where retry_at > now() union select task_id from parked),
 aside as (select task_id from passed_over union select task_id from standing_by)
 
 -- uses --
@@ -38,8 +38,8 @@ uses as materialized (
     select task_id, created_by, place, accepted_at, unnest(shared_resources), false from placed)
 
 -- queues --
--- One scan of the tasks that wait, whatever else there is. Tasks above the limit of their user do not count as runnable. What may run is
--- decided by all tasks; only those in the scope are counted.
+-- One scan of the tasks that wait, whatever else there is. Tasks above the limit of their user do not count as runnable, and parked ones
+-- neither as that nor as blocked. What may run is decided by all tasks; only those in the scope are counted.
 with recursive {waiting}, {passed_over}, {uses},
 line as (
     select resource, min(place) as first, min(place) filter (where is_exclusive) as first_exclusive
@@ -64,24 +64,25 @@ limited as (
              where p.task_id not in (select task_id from stopped)) n
      where number > room),
 offers_waiting as (
-    select queue, operation, count(*) as waiting, count(s.task_id) + count(l.task_id) as blocked,
-           min(accepted_at) as oldest_at
-      from placed t left join stopped s using (task_id) left join limited l using (task_id)
+    select queue, operation, count(*) filter (where p.task_id is null) as waiting, count(p.task_id) as parked,
+           count(*) filter (where p.task_id is null and (s.task_id is not null or l.task_id is not null)) as blocked,
+           min(accepted_at) filter (where p.task_id is null) as oldest_at
+      from placed t left join parked p using (task_id) left join stopped s using (task_id) left join limited l using (task_id)
      where {scope}
      group by queue, operation),
 live as (select * from workers
           where stopped_at is null and heartbeat_at + make_interval(secs => lease_seconds) > now() and not draining),
 parts as (
-    select queue, waiting - blocked as runnable, blocked, 0 as running, oldest_at,
+    select queue, waiting - blocked as runnable, blocked, parked, 0 as running, oldest_at,
            case when exists (select from live l where o.queue = any (l.queues)
                                 and (l.operations is null or o.operation = any (l.operations)))
                 then 0 else waiting end as unserved,
            0 as workers, 0 as slots, 0 as free
       from offers_waiting o
      union all
-    select queue, 0, 0, count(*), null, 0, 0, 0, 0 from tasks t where state in ('running', 'cancelling') and {scope} group by queue
+    select queue, 0, 0, 0, count(*), null, 0, 0, 0, 0 from tasks t where state in ('running', 'cancelling') and {scope} group by queue
      union all  -- assigned, and not started yet: the first of a hold is about to, the others follow it
-    select t.queue, 0, count(*) filter (where not a.is_first), count(*) filter (where a.is_first),
+    select t.queue, 0, count(*) filter (where not a.is_first), 0, count(*) filter (where a.is_first),
            min(t.accepted_at), 0, 0, 0, 0
       from (select task_id, place = min(place) over (partition by hold_id) as is_first
               from claims where released_at is null) a
@@ -89,9 +90,9 @@ parts as (
      where t.state = 'waiting' and {scope}
      group by t.queue
      union all
-    select unnest(w.queues), 0, 0, 0, null, 0, 1, w.concurrency, greatest(w.concurrency - {holds}, 0) from live w)
-select queue, sum(runnable)::bigint, sum(blocked)::bigint, sum(running)::bigint, sum(unserved)::bigint, min(oldest_at),
-       sum(workers)::bigint, sum(slots)::bigint, sum(free)::bigint
+    select unnest(w.queues), 0, 0, 0, 0, null, 0, 1, w.concurrency, greatest(w.concurrency - {holds}, 0) from live w)
+select queue, sum(runnable)::bigint, sum(blocked)::bigint, sum(parked)::bigint, sum(running)::bigint, sum(unserved)::bigint,
+       min(oldest_at), sum(workers)::bigint, sum(slots)::bigint, sum(free)::bigint
   from parts
  group by queue
  order by queue

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Final, NamedTuple
-from uuid import UUID
 
 from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL, Identifier
@@ -26,20 +25,6 @@ class GenerationRow(NamedTuple):
     """How much of the log, as it was when the rebuild began, is projected. None where this role may not see it."""
 
 
-class DeadLetterRow(NamedTuple):
-    """A record of the log that cannot be projected."""
-
-    partition: int
-    offset: int
-    time: datetime
-    reason: str
-    is_published: bool
-    """Whether the dead-letter topic has it already."""
-    standing: str
-    """`dead` (it belongs to no task), `parks` (its task is parked because of it) or `discarded`."""
-    task_id: UUID | None
-
-
 async def generations(connection: AsyncConnection) -> list[GenerationRow]:
     """All generations, the newest first."""
     rows = await (await connection.execute(_SQL["generations"])).fetchall()
@@ -49,12 +34,10 @@ async def generations(connection: AsyncConnection) -> list[GenerationRow]:
     ]
 
 
-async def dead_letters(connection: AsyncConnection, *, limit: int, offset: int) -> tuple[list[DeadLetterRow], int]:
-    """A page of the dead letters, the newest first, and how many there are."""
-    cursor = await connection.execute(_SQL["dead_letters"], {"limit": limit, "skip": offset})
-    rows = [DeadLetterRow(*row) for row in await cursor.fetchall()]
+async def dead_letters(connection: AsyncConnection) -> int:
+    """How many records cannot be projected; those that only wait are left out."""
     [(total,)] = await (await connection.execute(_SQL["dead_letters_count"])).fetchall()
-    return rows, total
+    return int(total)
 
 
 async def parked_tasks(connection: AsyncConnection) -> int:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
+from pulp_events.log import RecordLog
 from pulp_events.schedule_log import ScheduleLog
 from pulp_events.webhook_log import WebhookLog
 from pulp_runtime.preconditions.watch import Watch
@@ -18,6 +19,7 @@ from pulp_api import failures, live_page
 from pulp_api import root_pages as front
 from pulp_api.auditing.audit import Audit
 from pulp_api.checkpoints import Checkpoints
+from pulp_api.dead_letters import DeadLetters
 from pulp_api.edge import Edge
 from pulp_api.limiting.quotas import Quotas
 from pulp_api.logins.authenticator import Authenticator
@@ -44,6 +46,7 @@ from pulp_api.v2.dialect import PulpTwo
 from pulp_api.v3 import audit as v3_audit
 from pulp_api.v3 import checkpoints as v3_checkpoints
 from pulp_api.v3 import daily as v3_daily
+from pulp_api.v3 import dead_letters as v3_dead_letters
 from pulp_api.v3 import events as v3_events
 from pulp_api.v3 import login as v3_login
 from pulp_api.v3 import maintenance as v3_maintenance
@@ -71,6 +74,7 @@ def routes() -> Iterator[APIRoute]:
         *(v3, v3_purging, v2, v3_events, v3_task_groups, v3_workers, v3_operations, v3_queue),
         *(v3_repositories, v3_schedules, v3_subscriptions, v2_repositories, v3_maintenance, v3_users, v3_system, front),
         *(v3_login, v3_tokens, v3_object_roles, v3_numbers, v3_checkpoints, v3_daily, v3_audit, v3_subjects),
+        v3_dead_letters,
         *(v2_purging, v2_groups, v2_content, v2_status, v2_users, v2_elsewhere),
     )
     # One flat list: an included router would match each request twice.
@@ -93,6 +97,7 @@ def build(
     subscriptions: WebhookLog | None = None,
     checkpoints: Checkpoints | None = None,
     subjects: Subjects | None = None,
+    records: RecordLog | None = None,
     task_rights: TaskRights | None = None,
     event_origin: str = "client",
     has_access_log: bool = False,
@@ -104,7 +109,8 @@ def build(
 
     Without a watch the API reports no preconditions; without `quotas` the defaults apply; without `schedules` none can
     be changed, and so with `subscriptions`; without `checkpoints` there are none; without `subjects` no erasure
-    reaches the audit; without `task_rights` everybody may see every task.
+    reaches the audit; without `records` no record is appended again; without `task_rights` everybody may see every
+    task.
     """
     app = FastAPI(routes=list(routes()), openapi_url=None, docs_url=None, redoc_url=None, telemetry=_telemetry(tracing))
     app.state.service, app.state.authenticator, app.state.hub = service, authenticator, hub
@@ -116,6 +122,9 @@ def build(
     app.state.repositories = Repositories(service.connection, service.pattern_searches, audit)
     app.state.schedules = Schedules(schedules, service.connection, service.submitter)
     app.state.subscriptions = Subscriptions(subscriptions, service.log, hub.topic_id, service.connection)
+    app.state.dead_letters = DeadLetters(
+        service.log, records, service.positions, service.connection, service.writes, audit
+    )
     for kind, _ in failures.STATUS:
         app.add_exception_handler(kind, failures.failed)
     app.add_exception_handler(InvalidArguments, failures.bad_arguments)

@@ -1,4 +1,4 @@
-"""The moment that a list is asked for with `as_of`, and the tables as they were then."""
+"""The moment that `as_of` asks for, of one task and of lists alike, and the tables as they were then."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
@@ -23,6 +23,12 @@ _EXPECTED: Final = (
     "a time with its zone, such as 2026-11-24T12:00:00Z, an event as PARTITION:OFFSET, the Pulp-Position of an answer"
     " (PARTITION:OFFSET,PARTITION:OFFSET...) or a cursor is expected"
 )
+
+
+def moment_of_request(request: Request, text: str) -> Asked:
+    """What the `as_of` of a request asks for. Raises as `moment_asked`."""
+    service: Service = request.app.state.service
+    return moment_asked(text, service.partitions, request.app.state.hub.topic_id)
 
 
 def moment_asked(text: str, partitions: int, topic_id: str) -> Asked:
@@ -55,7 +61,7 @@ async def past(service: Service, request: Request, text: str) -> AsyncIterator[t
     It waits for a position that is not projected yet as long as `Pulp-Min-Position` does, and raises
     `PositionNotReached` then, as for a time that has not come. Raises `BadInput` and `HistoryError`.
     """
-    asked = moment_asked(text, service.partitions, request.app.state.hub.topic_id)
+    asked = moment_of_request(request, text)
     lag = await _reach(service, asked, text)
     async with snapshot(service) as connection:
         at = await moment_of(connection, asked)

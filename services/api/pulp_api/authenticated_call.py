@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Final, TypeAlias
 from uuid import UUID
@@ -16,11 +15,14 @@ from pulp_events.ids import derived_id, new_id
 from pulp_events.purging import PurgeArguments
 from pulp_events.schedule import Schedule
 from pulp_events.task import Position
+from pulp_projections.reading.moments import Asked
 from pulp_projections.reading.queries import Condition, TaskRow
 from pulp_projections.reading.waiting import WaitingFacts, facts_of
 
+from pulp_api.as_of import moment_of_request
 from pulp_api.caller import Caller
 from pulp_api.canceller import Cancelled
+from pulp_api.dead_letters import DeadLetters
 from pulp_api.limiting.quotas import Asking, Quotas
 from pulp_api.logins import crossing
 from pulp_api.logins.auth import Forbidden, Method, Principal
@@ -28,7 +30,7 @@ from pulp_api.logins.authenticator import Authenticator
 from pulp_api.purging import check_operation, submission_of
 from pulp_api.repositories import Editor, Repositories
 from pulp_api.request_origin import told
-from pulp_api.respond import least_positions, time_or_position
+from pulp_api.respond import least_positions
 from pulp_api.schedules import NoSchedule, Schedules
 from pulp_api.service import Service
 from pulp_api.submitting.rerun import Rerun
@@ -123,6 +125,10 @@ class AuthenticatedCall:
     def need_admin(self) -> None:
         """Raises `Forbidden` unless the user is an administrator."""
         self.principal.need()
+
+    def need_operator(self) -> None:
+        """Raises `Forbidden` if the user may not see to it that all tasks go on."""
+        self.principal.need(Role.OPERATOR)
 
     def need_auditor(self) -> None:
         """Raises `Forbidden` if the user may not read the audit."""
@@ -234,11 +240,11 @@ class AuthenticatedCall:
         A purged task is missing, unless the query has `purged=true`.
         """
         as_of = self.request.query_params.get("as_of")
-        when = None if as_of is None else time_or_position(as_of)
+        when = None if as_of is None else moment_of_request(self.request, as_of)
         or_purged = self.request.query_params.get("purged", "").lower() in ("true", "1")
         return await self._read(task_id, as_of=when, or_purged=or_purged)
 
-    async def _read(self, task_id: UUID, *, as_of: datetime | Position | None = None, or_purged: bool) -> FoundTask:
+    async def _read(self, task_id: UUID, *, as_of: Asked | None = None, or_purged: bool) -> FoundTask:
         """One task that the user may see. Raises `MissingTask`."""
         found = await self.service.tasks.read(task_id, least=self.least_positions(), as_of=as_of, or_purged=or_purged)
         if not await self.task_rights.may_see(self.principal, found.task):
@@ -252,6 +258,12 @@ class AuthenticatedCall:
             why = f"user {self.principal.name} may see and change the roles on own tasks only"
             raise Forbidden(self.principal.actor, why)
         return task
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The records that cannot be projected."""
+        found: DeadLetters = self.request.app.state.dead_letters
+        return found
 
     @property
     def schedules(self) -> Schedules:

@@ -29,6 +29,7 @@ from pulp_events.errors import (
     TopicMismatch,
 )
 from pulp_projections.away import AWAY
+from pulp_projections.dead_letters import DeadLetterNotFound, NotParked, StillUndecodable
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -78,6 +79,9 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (KeyReused, 422),
     (EventTooLarge, 413),
     (ArgumentsTooLarge, 413),
+    (DeadLetterNotFound, 404),
+    (NotParked, 409),
+    (StillUndecodable, 409),
     (BadInput, 400),
     (psycopg.DataError, 400),  # a text or a number that does not fit its column
     (Unauthenticated, 401),

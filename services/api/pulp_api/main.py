@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 from pulp_events.clock import ServerClock
 from pulp_events.errors import SettingsError
 from pulp_events.filters import Origin
-from pulp_events.log import KafkaLog, TimedLog
+from pulp_events.log import KafkaLog, RecordLog, TimedLog
 from pulp_events.schedule_log import KafkaScheduleLog
 from pulp_events.webhook_log import KafkaWebhookLog
 from pulp_projections.connection import pool
@@ -117,7 +117,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry)
             schedules = KafkaScheduleLog(log, settings.kafka, settings.topics.schedules)
             subscriptions = KafkaWebhookLog(log, settings.kafka, settings.topics.subscriptions)
             server = Server(
-                _application(settings, service, hub, audit, watch, schedules, subscriptions, subjects, telemetry),
+                _application(settings, service, hub, audit, watch, schedules, subscriptions, subjects, log, telemetry),
                 hub,
                 settings.keep_alive_s,
                 limits=settings.limits,
@@ -157,6 +157,7 @@ def _application(
     schedules: KafkaScheduleLog,
     subscriptions: KafkaWebhookLog,
     subjects: Subjects,
+    records: RecordLog,
     telemetry: Telemetry,
 ) -> ASGIApp:
     app = build(
@@ -171,6 +172,7 @@ def _application(
         subscriptions=subscriptions,
         subjects=subjects,
         checkpoints=Checkpoints(settings.kafka, settings.topics.checkpoints),
+        records=records,
         task_rights=TaskRights(service.connection, is_scoped=settings.is_scoped),
         event_origin=settings.event_origin,
         has_access_log=settings.has_access_log,

@@ -64,7 +64,7 @@ class Gauges:
             dispatching = await is_dispatching(connection)
             schedules = await schedules_health(connection, late_s=LATE_S)
             webhooks = await waiting_deliveries(connection)
-            _, dead = await trust.dead_letters(connection, limit=0, offset=0)
+            dead = await trust.dead_letters(connection)
             parked = await trust.parked_tasks(connection)
         now = datetime.now(UTC)
         return [

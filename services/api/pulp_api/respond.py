@@ -1,6 +1,5 @@
 """Makes responses: JSON bodies, headers and times."""
 
-import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, overload
@@ -9,8 +8,6 @@ import msgspec
 from fastapi import Request, Response
 from pulp_events.errors import BadInput
 from pulp_events.task import Position
-
-from pulp_api.times import time_of
 
 _INSTANT_CHARACTERS: Final = len("2026-01-01T00:00:00.000000Z")
 
@@ -58,18 +55,6 @@ def least_positions(request: Request, partitions: int) -> dict[int, int] | None:
             raise BadInput(f"Pulp-Min-Position: there is no partition {partition}, they are 0 to {partitions - 1}")
         least[partition] = max(offset + 1, least.get(partition, 0))
     return least
-
-
-def time_or_position(text: str) -> datetime | Position:
-    """Parse `as_of`: a time with its zone (RFC 3339), or PARTITION:OFFSET. Raises `BadInput`."""
-    with contextlib.suppress(ValueError):
-        return Position.parse(text)
-    time = time_of(text)
-    if time is None or time.tzinfo is None:
-        raise BadInput(
-            f"as_of={text}: a time with its zone, such as 2026-11-24T12:00:00Z, or PARTITION:OFFSET is expected"
-        )
-    return time
 
 
 @overload

@@ -11,6 +11,7 @@ from pulp_events.task import Position
 from pulp_projections.reading import queries
 from pulp_projections.reading.archived import RecordArchive
 from pulp_projections.reading.as_of import task_as_of
+from pulp_projections.reading.moments import Asked
 from pulp_projections.reading.queries import HistoryEntry, TaskRow
 from pulp_projections.reading.reruns import Reruns, reruns, task_and_reruns
 from pulp_projections.times import moment
@@ -60,10 +61,10 @@ class TaskReader:
         task_id: UUID,
         *,
         least: Mapping[int, int] | None = None,
-        as_of: datetime | Position | None = None,
+        as_of: Asked | None = None,
         or_purged: bool = False,
     ) -> FoundTask:
-        """One task; with `as_of` as it was at that time, or just after the event at that position.
+        """One task; with `as_of` as it was at that moment.
 
         A task that is purged now is missing unless `or_purged`. Raises `MissingTask`, and `PositionNotReached` if the
         projection does not reach `least` in time.
@@ -108,7 +109,7 @@ def _page(found: Sequence[HistoryEntry], limit: int) -> list[HistoryEntry]:
 
 
 async def _as_it_was(
-    connection: AsyncConnection, task_id: UUID, as_of: datetime | Position, archive: RecordArchive | None
+    connection: AsyncConnection, task_id: UUID, as_of: Asked, archive: RecordArchive | None
 ) -> tuple[TaskRow, Reruns] | None:
     task = await task_as_of(connection, task_id, as_of, archive)
     if task is None:

@@ -1,13 +1,12 @@
 """Whether the archive reaches where Kafka begins, so that Kafka may delete what is archived."""
 
 import time
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from pulp_events import admin
 from pulp_events.findings import Finding, Severity
 from pulp_events.kafka import Servers
-from pulp_events.reader import Reader
+from pulp_events.reader import first_times
 from pulp_events.topic_states import read_topic
 from pulp_events.topics import Topics
 
@@ -17,7 +16,6 @@ from pulp_archive.errors import ArchiveDamaged, ArchiveError, ArchiveIncomplete
 SUBJECT: Final = "Archive"
 _PART: Final = 0.5
 """Of the retention: records that wait for so long are in danger."""
-_POLL_S: Final = 2.0
 
 
 class Waiting(NamedTuple):
@@ -53,7 +51,7 @@ def look(url: str, servers: Servers, topics: Topics, *, with_ages: bool = False)
     return judge(
         Waiting(
             sum(ends[partition] - start for partition, start in waiting.items()),
-            _oldest_ms(servers, topics.events, waiting),
+            min(first_times(servers, topics.events, waiting).values(), default=None),
         ),
         int(settings.get("retention.ms", -1)),
         time.time() * 1000,
@@ -75,17 +73,6 @@ def judge(waiting: Waiting, retention_ms: int, now_ms: float) -> list[Finding]:
             "run pulp-tasks archive write more often",
         )
     ]
-
-
-def _oldest_ms(servers: Servers, topic: str, starts: Mapping[int, int]) -> int | None:
-    found: dict[int, int] = {}
-    if not starts:
-        return None
-    with Reader(servers, topic, starts) as reader:
-        while len(found) < len(starts) and (batches := reader.poll(_POLL_S)):
-            for partition, records in batches.items():
-                found.setdefault(partition, records[0].timestamp_ms)
-    return min(found.values(), default=None)
 
 
 def _finding(check: str, severity: Severity, wrong: str, endangers: str, mend: str | None) -> Finding:

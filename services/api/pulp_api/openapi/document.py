@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pulp_api.openapi import (
     auditing,
+    dead_letters,
     elsewhere,
     numbers,
     people,
@@ -24,7 +25,7 @@ from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.explaining import ExplanationResponse
 from pulp_api.v3.filters import TASK_FILTERS
-from pulp_api.v3.parameters import FLAG, LIST, MOMENT, NUMBER, POSITION, TIME_OR_POSITION, QueryParameter, controls
+from pulp_api.v3.parameters import FLAG, LIST, MOMENT, NUMBER, POSITION, QueryParameter, controls
 from pulp_api.v3.routes import HistoryEntryResponse, ProfileArtifactsResponse
 from pulp_api.v3.system import EMULATED
 from pulp_api.v3.tasks import SingleTaskResponse, TaskResponse
@@ -91,7 +92,7 @@ _RERUN: Final = {
         "timeout_seconds": _TIME_LIMIT,
     },
 }
-_AS_OF: Final = QueryParameter("as_of", TIME_OR_POSITION)
+_AS_OF: Final = QueryParameter("as_of", MOMENT)
 _SUBMIT: Final = {"$ref": "#/components/schemas/Submission"}
 _ACCEPTED: Final = answer(AcceptedResponse)
 _SINGLE_TASK: Final = answer(SingleTaskResponse)
@@ -155,7 +156,9 @@ def _paths() -> dict[str, Any]:
             "post": call("tasks_create", body=_SUBMIT, schema=_ACCEPTED, codes=(202, 400, 403, 413, 422)),
         },
         "{task_href}": {
-            "get": call("tasks_read", href="task_href", query=read, schema=_SINGLE_TASK, codes=(200, 400, 404, 504)),
+            "get": call(
+                "tasks_read", href="task_href", query=read, schema=_SINGLE_TASK, codes=(200, 400, 404, 410, 504)
+            ),
             "patch": call(
                 "tasks_cancel",
                 href="task_href",
@@ -180,7 +183,7 @@ def _paths() -> dict[str, Any]:
             )
         },
         "{task_href}progress/": {
-            "get": call("tasks_progress", href="task_href", query=[_AS_OF], codes=(200, 400, 404, 504))
+            "get": call("tasks_progress", href="task_href", query=[_AS_OF], codes=(200, 400, 404, 410, 504))
         },
         "{task_href}profile_artifacts/": {
             "get": call(
@@ -203,6 +206,7 @@ def _paths() -> dict[str, Any]:
         **people.paths(ROOT),
         **queue.paths(ROOT),
         **numbers.paths(ROOT),
+        **dead_letters.paths(ROOT),
         **repositories.paths(ROOT),
         **schedules.paths(ROOT),
         **subscriptions.paths(ROOT),

@@ -8,12 +8,11 @@ from pulp_api.v3.checkpoints import CheckpointsResponse
 from pulp_api.v3.daily import PARAMETERS, DailyStatisticsResponse
 from pulp_api.v3.numbers import (
     MOST_MINUTES,
-    DeadLetterResponse,
     ReadModelResponse,
     StatisticsResponse,
     TaskCountsResponse,
 )
-from pulp_api.v3.parameters import QueryParameter, controls
+from pulp_api.v3.parameters import QueryParameter
 
 
 def paths(root: str) -> dict[str, Any]:
@@ -39,7 +38,4 @@ def paths(root: str) -> dict[str, Any]:
         },
         f"{root}/read-model/": {"get": call("read_model_read", schema=answer(ReadModelResponse))},
         f"{root}/checkpoints/": {"get": call("checkpoints_list", schema=answer(CheckpointsResponse), codes=(200, 503))},
-        f"{root}/dead-letters/": {
-            "get": call("dead_letters_list", query=controls("limit offset"), schema=page(answer(DeadLetterResponse)))
-        },
     }

@@ -11,6 +11,7 @@ _FOLDERS: Final = {
     "task_group_href": "task-groups",
     "task_schedule_href": "task-schedules",
     "subscription_href": "subscriptions",
+    "dead_letter_href": "dead-letters",
     "worker_href": "workers",
     "operation_href": "operations",
     "auth_user_href": "users",

@@ -11,9 +11,10 @@ from pulp_api.v3.answers import AcceptedResponse
 from pulp_api.v3.audit import AuditEntryResponse, AuditPageResponse
 from pulp_api.v3.checkpoints import CheckpointsResponse
 from pulp_api.v3.daily import DailyStatisticsResponse
+from pulp_api.v3.dead_letters import DeadLetterActResponse, DeadLetterResponse, SingleDeadLetterResponse
 from pulp_api.v3.explaining import ExplanationResponse
 from pulp_api.v3.login import LoginResponse
-from pulp_api.v3.numbers import DeadLetterResponse, ReadModelResponse, StatisticsResponse, TaskCountsResponse
+from pulp_api.v3.numbers import ReadModelResponse, StatisticsResponse, TaskCountsResponse
 from pulp_api.v3.object_roles import NestedRoleResponse, PermissionsResponse, RolesResponse
 from pulp_api.v3.operations import OperationResponse
 from pulp_api.v3.parameters import NUMBER, TEXT, Schema, or_null
@@ -42,8 +43,9 @@ ANSWERS: Final[tuple[type, ...]] = (
     *(PermissionsResponse, OperationResponse, QueueResponse, ResourceResponse, LineResponse),
     *(RepositoryResponse, RepositoryVersionResponse, ScheduleResponse, ScheduleRunResponse, PreviewResponse),
     *(AuditEntryResponse, AuditPageResponse),
-    *(TaskCountsResponse, StatisticsResponse, DailyStatisticsResponse, ReadModelResponse, DeadLetterResponse),
+    *(TaskCountsResponse, StatisticsResponse, DailyStatisticsResponse, ReadModelResponse),
     *(CheckpointsResponse, SubjectResponse),
+    *(DeadLetterResponse, SingleDeadLetterResponse, DeadLetterActResponse),
     *(SubscriptionResponse, SingleSubscriptionResponse, SubscriptionSecretResponse, DeliveryResponse),
 )
 _TEMPLATE: Final = "#/components/schemas/{name}"

@@ -74,7 +74,7 @@ async def search_tasks_by_url(call: Authenticated, criteria: CriteriaInUrl) -> R
 
 @router.get("/tasks/{task_id}/")
 async def read_task(call: Authenticated, request: Request, task_id: str) -> Response:
-    """One task; with `as_of` (a time, or PARTITION:OFFSET) as it was then."""
+    """One task; with `as_of`, which is as that of lists, as it was then."""
     reading = await call.read(_existing(task_id))
     rerun_of, reruns = reading.reruns
     linked = {"rerun_of": rerun_of, "reruns": reruns}  # not in Pulp 2; ids like the others

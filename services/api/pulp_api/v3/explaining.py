@@ -86,7 +86,7 @@ class ExplanationResponse(TypedDict):
 
 _DOES: Final = {**IS, State.WAITING: "has changed in the meantime"}
 _ADVICE: Final[Mapping[Code, str]] = {
-    Code.PARKED: "Have an operator look at it with pulp-tasks dead-letters show, and retry or discard it.",
+    Code.PARKED: "Have an operator look at it with pulp-admin dead-letters show, and retry or discard it.",
     Code.NO_DISPATCHER: "Start a processor.",
     Code.NO_WORKER_FOR_QUEUE: "Start a worker with --queue for it, or cancel the task.",
     Code.NO_WORKER_FOR_OPERATION: "Install the package of the operation where workers run, and restart them; or cancel"

@@ -3,25 +3,22 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, TypedDict, cast
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from msgspec import Meta
 from pulp_events.errors import LogError
-from pulp_events.task import Position
 from pulp_projections.reading import queries, statistics, trust
 
 from pulp_api.authenticated_call import Authenticated
 from pulp_api.respond import instant, json
 from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT
-from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.tasks import WORDS, href_of
+from pulp_api.v3.tasks import WORDS
 
 router = APIRouter(prefix=ROOT)
 MOST_MINUTES: Final = 30 * 24 * 60
 STEPS: Final = 60
 """How many steps a span of statistics has."""
 _MOST_OPERATIONS: Final = 100
-Standing = Literal["dead", "parks", "discarded"]
 GenerationStatus = Literal["building", "ready", "active", "retired", "verifying"]
 
 
@@ -92,20 +89,6 @@ class ReadModelResponse(TypedDict):
     parked_tasks: Annotated[int, Meta(description="How many tasks do not go on because of one of them.")]
 
 
-class DeadLetterResponse(TypedDict):
-    """A record of the log that cannot be projected."""
-
-    position: Annotated[str, Meta(description="PARTITION:OFFSET")]
-    time: Time
-    reason: str
-    published: Annotated[bool, Meta(description="Whether the dead-letter topic has it already.")]
-    standing: Annotated[
-        Standing,
-        Meta(description="Whether it belongs to no task, parks its task, or was discarded, so that its task went on."),
-    ]
-    task: Annotated[str | None, Meta(description="The href of the task that it belongs to.")]
-
-
 @router.get("/task-counts/")
 async def count_tasks(call: Authenticated) -> Response:
     """How many tasks are in each state, and of which operations; exact. Purged tasks are left out."""
@@ -159,7 +142,7 @@ async def read_read_model(call: Authenticated) -> Response:
     async with call.service.connection() as connection:
         shown = await queries.positions(connection)
         generations = await trust.generations(connection)
-        _, dead = await trust.dead_letters(connection, limit=0, offset=0)
+        dead = await trust.dead_letters(connection)
         parked = await trust.parked_tasks(connection)
     told: ReadModelResponse = {
         "partitions": [
@@ -176,27 +159,6 @@ async def read_read_model(call: Authenticated) -> Response:
         "parked_tasks": parked,
     }
     return json(told)
-
-
-@router.get("/dead-letters/")
-async def list_dead_letters(call: Authenticated, request: Request) -> Response:
-    """A page of the records that cannot be projected, the newest first: where each is, and why."""
-    limit, offset = limit_and_offset(request)
-    async with call.service.connection() as connection:
-        rows, total = await trust.dead_letters(connection, limit=limit, offset=offset)
-        hidden = await call.hidden(connection, {row.task_id for row in rows if row.task_id is not None})
-    results: list[DeadLetterResponse] = [
-        {
-            "position": str(Position(row.partition, row.offset)),
-            "time": instant(row.time),
-            "reason": row.reason,
-            "published": row.is_published,
-            "standing": cast("Standing", row.standing),
-            "task": None if row.task_id is None or row.task_id in hidden else href_of(row.task_id),
-        }
-        for row in rows
-    ]
-    return json(page_of(request, total, results))
 
 
 def _durations(row: statistics.Durations) -> OperationTimesResponse:

@@ -14,10 +14,6 @@ FLAG: Final[Schema] = {"type": "boolean"}
 UUID_TEXT: Final[Schema] = {"type": "string", "format": "uuid"}
 POSITION: Final[Schema] = {"type": "string", "pattern": "^[0-9]{1,9}:[0-9]{1,18}$"}
 """PARTITION:OFFSET."""
-TIME_OR_POSITION: Final[Schema] = {
-    "type": "string",
-    "anyOf": [{"format": "date-time"}, {"pattern": POSITION["pattern"]}],
-}
 MOMENT: Final[Schema] = {
     **TEXT,
     "description": "A time with its zone, PARTITION:OFFSET, the Pulp-Position of an answer, or a cursor.",

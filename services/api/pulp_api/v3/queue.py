@@ -18,20 +18,29 @@ from pulp_api.v3.paging import limit_and_offset, page_of
 from pulp_api.v3.tasks import href_of
 
 router = APIRouter(prefix=ROOT)
-_OldestWait = Annotated[float | None, Meta(description="Since its acceptance; null if none waits.")]
+_OldestWait = Annotated[
+    float | None, Meta(description="Since its acceptance; null if none waits. Of a queue without parked ones.")
+]
 
 
 class QueueResponse(TypedDict):
     """What waits in a queue, and who serves it."""
 
     name: str
-    waiting: Annotated[int, Meta(description="Runnable and blocked ones.")]
+    waiting: Annotated[int, Meta(description="Runnable, blocked and parked ones.")]
     runnable: Annotated[int, Meta(description="Tasks for which only a worker with a free slot is missing.")]
     blocked: Annotated[
         int,
         Meta(
             description="Waiting tasks that more workers would not help: now they need a resource or another task, or"
             " their user may run no more."
+        ),
+    ]
+    parked: Annotated[
+        int | None,
+        Meta(
+            description="Waiting tasks of which a record cannot be projected: they go on once an operator retries or"
+            " discards it. Null with `as_of`: they count as any other then."
         ),
     ]
     running: Annotated[int, Meta(description="Tasks that occupy a slot.")]
@@ -174,7 +183,7 @@ def _queues(
     then: datetime | None = None,
 ) -> Response:
     if name is not None:
-        empty = QueueRow(name, 0, 0, 0, 0, None, 0, 0, 0)
+        empty = QueueRow(name, 0, 0, 0, 0, 0, None, 0, 0, 0)
         found = [next((row for row in found if row.name == name), empty)]
     rows = [_queue(row, then, sees_all=not call.scope) for row in found]
     return json({"count": len(rows), "next": None, "previous": None, "results": rows}, headers=headers)
@@ -184,9 +193,10 @@ def _queue(row: QueueRow, then: datetime | None, *, sees_all: bool) -> QueueResp
     is_now = then is None
     return {
         "name": row.name,
-        "waiting": row.runnable + row.blocked,
+        "waiting": row.runnable + row.blocked + row.parked,
         "runnable": row.runnable,
         "blocked": row.blocked,
+        "parked": row.parked if is_now else None,
         "running": row.running,
         "wanted_slots": row.runnable + row.running,
         "unserved": row.unserved if is_now else None,

@@ -16,7 +16,7 @@ from pulp_projections.reading.pages import Page
 from pulp_projections.reading.queue import before
 from pulp_projections.times import moment
 
-from pulp_api.as_of import past
+from pulp_api.as_of import moment_of_request, past
 from pulp_api.authenticated_call import Authenticated
 from pulp_api.canceller import Cancelled
 from pulp_api.dialect import NOT_CANCELLABLE
@@ -28,7 +28,6 @@ from pulp_api.respond import (
     lag_header,
     position_header,
     positions_header,
-    time_or_position,
 )
 from pulp_api.submitting import rerun, submission
 from pulp_api.submitting.submitter import Submitted
@@ -119,7 +118,7 @@ async def submit_task(call: Authenticated, request: Request) -> Response:
 async def read_task(call: Authenticated, request: Request, task_id: str) -> Response:
     """One task, with every event that was durable when the request came; with `as_of`, as it was then.
 
-    `as_of` is a time (RFC 3339), or the PARTITION:OFFSET of one of the task's events. `waiting_for` is why the task
+    `as_of` is as that of lists; of an event, one of the task's own. `waiting_for` is why the task
     waits now; it is null if the task does not wait, and with `as_of`. With `wait`, such as `wait=30s`, the answer comes
     when the task has ended, or with `until=change` when it is not the same any more, or after that time.
     """
@@ -248,7 +247,7 @@ async def _alone(call: Authenticated, found: FoundTask | Cancelled) -> SingleTas
 async def _unblocked_at(call: Authenticated, task: queries.TaskRow, as_of: str | None) -> datetime | None:
     if as_of is None:
         return await unblocked.time_of(call.service, task)
-    when = time_or_position(as_of)
+    when = moment_of_request(call.request, as_of)
     time = when if isinstance(when, datetime) else moment(task.updated_at_ms)
     return await unblocked.time_of(call.service, task, as_of=time)
 

@@ -1,81 +1,30 @@
-"""Dead letters: records of the log that are not events, or that Postgres cannot store.
+"""What an operator's commands do about dead letters: list them, show one, retry or discard one. Synchronous.
 
-The projector writes each into the read model in its batch's transaction, and `DeadLetterPublisher` publishes it to the
-dead-letter topic. One that belongs to a task parks it: later records of the task wait among the dead letters too. This
-module serves the operator's commands: list them, show one, retry or discard one. Synchronous.
+The projector writes each dead letter into the read model in its batch's transaction, and `DeadLetterPublisher`
+publishes it to the dead-letter topic. One that belongs to a task parks it: later records of the task wait among the
+dead letters too. What may be done about one is decided in `pulp_projections.dead_letters`.
 """
 
-from base64 import b64decode
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from confluent_kafka import Producer
-from msgspec import Struct
 from psycopg import Connection
 from psycopg.rows import class_row
-from pulp_events.codec import HEADERS, decode, encode, key_of, newer_version
-from pulp_events.errors import BadInput, UndecodableRecord
-from pulp_events.events import Event, UnknownEvent, Unparked, Unparking
+from pulp_events import codec
+from pulp_events.codec import encode, key_of
+from pulp_events.events import Unparking
 from pulp_events.ids import new_id
 from pulp_events.task import Position
 from pulp_events.topics import Topics
-from pulp_projections.sql import load
+from pulp_projections import dead_letters
+from pulp_projections.dead_letters import STATEMENTS, DeadLetterNotFound, StoredLetter, act_on, headers_again
 from pulp_projections.writing.parking import Standing
 
 from pulp_processor.dead_letters.raw_producer import RawRecord, append
 
-_BEHIND: Final = load("pulp_processor.dead_letters", "dead_letters.sql")["behind"]
-_SQL: Final = load("pulp_processor.dead_letters", "dead_letters.sql", {"behind": _BEHIND})
-
-
-class DeadLetterNotFound(BadInput):
-    """There is no dead letter at this position."""
-
-
-class StillUndecodable(BadInput):
-    """The current codec cannot decode the record either."""
-
-
-class NotParked(BadInput):
-    """The record parks no task, so it cannot let one go on."""
-
-
-_HEADERS: Final = tuple((name, value.encode() if isinstance(value, str) else value) for name, value in HEADERS)
-_INSTEAD: Final = {
-    Standing.DEAD: "append what it should have been as a new event",
-    Standing.DISCARDED: "append what it should have been as a new event",
-    Standing.PARKS: "discard it, and append what it should have been as a new event",
-}
-
-
-class StoredLetter(Struct, frozen=True, kw_only=True):
-    """A dead letter as stored in the read model."""
-
-    partition: int
-    record_offset: int
-    broker_time: datetime
-    reason: str
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, str | None]]
-    """The record's headers: name, and value in base64."""
-    sent: bool
-    """Whether it has been published to the dead-letter topic."""
-    task_id: UUID | None = None
-    """The task that it belongs to."""
-    standing: Standing = Standing.DEAD
-    behind: int = 0
-    """How many records of its task wait behind it."""
-
-    @property
-    def position(self) -> Position:
-        """The record's position in the log."""
-        return Position(self.partition, self.record_offset)
-
-    def original_headers(self) -> list[tuple[str, bytes | None]]:
-        """The record's headers as they are in the log."""
-        return [(name, None if value is None else b64decode(value)) for name, value in self.headers]
+_HEADERS: Final = tuple((name, value.encode() if isinstance(value, str) else value) for name, value in codec.HEADERS)
 
 
 def list_letters(
@@ -88,37 +37,24 @@ def list_letters(
     partition, offset = after or (-1, -1)
     values = {"partition": partition, "offset": offset, "limit": limit, "task_id": task_id}
     with connection.cursor(row_factory=class_row(StoredLetter)) as cursor:
-        cursor.execute(_SQL["list"], values)
+        cursor.execute(STATEMENTS["list"], values)
         return cursor.fetchall()
 
 
 def show_letter(connection: Connection[Any], position: Position) -> StoredLetter:
     """One dead letter; raises `DeadLetterNotFound`."""
     with connection.cursor(row_factory=class_row(StoredLetter)) as cursor:
-        cursor.execute(_SQL["one"], {"partition": position.partition, "offset": position.offset})
+        cursor.execute(STATEMENTS["one"], {"partition": position.partition, "offset": position.offset})
         letter = cursor.fetchone()
     if letter is None:
-        raise DeadLetterNotFound(f"there is no dead letter at {position}")
+        raise DeadLetterNotFound(position)
     return letter
 
 
 def check_retry(connection: Connection[Any], position: Position) -> StoredLetter:
     """The dead letter, if `retry_letter` may do something for it. Raises what that raises, except about the log."""
     letter = show_letter(connection, position)
-    if letter.standing == Standing.WAITS:
-        raise NotParked(
-            f"the record at {position} waits behind {_first(connection, letter)}: retry or discard that one"
-        )
-    try:
-        event = decode(letter.key, letter.value)
-    except UndecodableRecord as error:
-        raise StillUndecodable(
-            f"the record at {position} is no event: {error.reason}. Nothing was appended; {_INSTEAD[letter.standing]}"
-        ) from error
-    if isinstance(event, UnknownEvent) and (newer := newer_version(event.type)) is not None:
-        raise StillUndecodable(
-            f"the record at {position} is not understood: {newer}. Nothing was appended; upgrade first"
-        )
+    dead_letters.check_retry(letter)
     return letter
 
 
@@ -142,21 +78,15 @@ def retry_letter(
     letter = check_retry(connection, position)
     if letter.standing == Standing.PARKS:
         return _unpark(producer, topics, letter, Unparking.RETRY, actor, reason)
-    origin = ("retry-of", coordinates(topics.events, position).encode())
-    headers = (*letter.original_headers(), origin)
-    (appended,) = append(producer, topics.events, [RawRecord(letter.key, letter.value, headers, position.partition)])
+    record = RawRecord(letter.key, letter.value, headers_again(letter, topics.events), position.partition)
+    (appended,) = append(producer, topics.events, [record])
     return appended
 
 
 def check_discard(connection: Connection[Any], position: Position) -> StoredLetter:
     """The dead letter, if it can be discarded: it parks its task. Raises `DeadLetterNotFound`, `NotParked`."""
     letter = show_letter(connection, position)
-    if letter.standing == Standing.WAITS:
-        raise NotParked(
-            f"the record at {position} waits behind {_first(connection, letter)}: retry or discard that one"
-        )
-    if letter.standing != Standing.PARKS:
-        raise NotParked(f"the record at {position} parks no task: nothing waits for it, so there is nothing to do")
+    dead_letters.check_discard(letter)
     return letter
 
 
@@ -180,25 +110,7 @@ def discard_letter(
 def _unpark(
     producer: Producer, topics: Topics, letter: StoredLetter, action: Unparking, actor: str, reason: str | None
 ) -> Position:
-    assert letter.task_id is not None
-    event = Event(
-        id=new_id(),
-        task_id=letter.task_id,
-        time=datetime.now(UTC),
-        actor=actor,
-        data=Unparked(action=action, offset=letter.record_offset, reason=reason),
-    )
+    event = act_on(letter, action, event_id=new_id(), now=datetime.now(UTC), actor=actor, reason=reason)
     record = RawRecord(key_of(event.task_id), encode(event), _HEADERS, letter.partition)
     (appended,) = append(producer, topics.events, [record])
     return appended
-
-
-def _first(connection: Connection[Any], letter: StoredLetter) -> Position:
-    values = {"partition": letter.partition, "task_id": letter.task_id}
-    [(offset,)] = connection.execute(_SQL["parks"], values).fetchall()
-    return Position(letter.partition, offset)
-
-
-def coordinates(topic: str, position: Position) -> str:
-    """TOPIC/PARTITION/OFFSET: the key of a dead letter in the dead-letter topic."""
-    return f"{topic}/{position.partition}/{position.offset}"

@@ -13,10 +13,10 @@ from pulp_events.kafka import Servers
 from pulp_events.topics import Topics
 from pulp_projections.away import ANY, keep_trying, reason_of
 from pulp_projections.connection import connect
+from pulp_projections.dead_letters import StoredLetter, coordinates
 from pulp_projections.sql import load
 
 from pulp_processor.dead_letters import raw_producer
-from pulp_processor.dead_letters.letters import StoredLetter, coordinates
 from pulp_processor.dead_letters.raw_producer import RawRecord
 
 _SQL: Final = load("pulp_processor.dead_letters", "dead_letters.sql")

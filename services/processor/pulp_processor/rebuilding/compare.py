@@ -75,8 +75,8 @@ class RowDifference(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.table} {':'.join(self.key)}: {self.column} is {_short(self.active)} in the active generation,"
-            f" {_short(self.other)} in the other"
+            f"{self.table} {':'.join(self.key)}: {self.column} is {short(self.active)} in the active generation,"
+            f" {short(self.other)} in the other"
         )
 
 
@@ -289,7 +289,8 @@ def _texts(key: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple(map(str, key))
 
 
-def _short(value: str | None) -> str:
+def short(value: str | None) -> str:
+    """A value as a line of text has room for it."""
     if value is None:
         return "null"
     return value if len(value) <= _SHOWN else value[: _SHOWN - 1] + "…"

@@ -209,7 +209,9 @@ async def _check_tasks(connection: AsyncConnection, generation: int, part: Month
         raise RebuildRefused(f"{part.name} stays in the history: {why} ({', '.join(found[:3])}{more})")
 
 
-async def _compare(connection: AsyncConnection, generation: int, part: MonthPart, partition: int, archive: Archive) -> None:
+async def _compare(
+    connection: AsyncConnection, generation: int, part: MonthPart, partition: int, archive: Archive
+) -> None:
     """Raises `RebuildRefused` if the archive lacks an event of a part, or has another one; `ArchiveDamaged`."""
     first = min(place.first for place in part.places if place.partition == partition)
     batches = archive.read(partition, first)

@@ -136,15 +136,21 @@ CANCEL_SECONDS: Final = _histogram(
     "pulp_tasks_cancel_seconds",
     "From a request to cancel until its task had ended; after two seconds the answer comes without the end.",
 )
-RUNNABLE: Final = _gauge("pulp_tasks_runnable", "Tasks for which only a worker with a free slot is missing.", "queue")
+RUNNABLE: Final = _gauge(
+    "pulp_tasks_runnable", "Tasks for which only a worker with a free slot is missing; none is parked.", "queue"
+)
 BLOCKED: Final = _gauge(
-    "pulp_tasks_blocked", "Waiting tasks that more workers would not help: they wait for a resource or a task.", "queue"
+    "pulp_tasks_blocked",
+    "Waiting tasks that more workers would not help: they wait for a resource or a task. Parked ones are not in it.",
+    "queue",
 )
 RUNNING: Final = _gauge("pulp_tasks_running", "Tasks that occupy a slot.", "queue")
 UNSERVED: Final = _gauge("pulp_tasks_unserved", "Waiting tasks that no live worker can run.", "queue")
 FREE_SLOTS: Final = _gauge("pulp_tasks_free_slots", "Free slots of live workers that serve the queue.", "queue")
 OLDEST_WAIT: Final = _gauge(
-    "pulp_tasks_oldest_wait_seconds", "How long the task has waited that has waited longest; 0 if none waits.", "queue"
+    "pulp_tasks_oldest_wait_seconds",
+    "How long the task has waited that has waited longest, of those that are not parked; 0 if none waits.",
+    "queue",
 )
 WORKERS: Final = _gauge("pulp_tasks_workers", "Live workers.")
 HEARTBEAT_AGE: Final = _gauge("pulp_tasks_worker_heartbeat_age_seconds", "Since a live worker's heartbeat.", "worker")

@@ -1,13 +1,15 @@
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
+import type { DeadLetter } from "../model/dead-letters";
 import { aboutEvent, asJsonLines, download } from "../model/history";
 import { usePolled } from "../model/poll";
 import { query, setQuery } from "../model/route";
 import { EventStream, type StreamedEvent, TYPES, wordOf } from "../model/stream";
 import type { Page } from "../model/tasks";
 import { exact } from "../model/times";
-import { Button, Card, Command, Empty, Exact, Loading, Problem } from "../parts/basics";
+import { Button, Card, Empty, Loading, Problem } from "../parts/basics";
+import { DeadLetterTable } from "../parts/dead-letters";
 import { useKeys } from "../parts/keys";
 import { TaskLink } from "./task";
 import { Lag, type ReadModel } from "./trust";
@@ -21,16 +23,6 @@ const SPANS: readonly [string, string, number][] = [
   ["1h", "the last hour", 60],
   ["24h", "the last 24 hours", 1440],
 ];
-
-interface DeadLetter {
-  position: string;
-  time: string;
-  reason: string;
-  /** Of them only `parks` and `dead` can be retried. */
-  standing: "dead" | "parks" | "waits" | "discarded";
-  /** Null also for a task that the user may not see. */
-  task: string | null;
-}
 
 export function Log(): JSX.Element {
   const isDead = query.value.get("view") === "dead";
@@ -222,43 +214,14 @@ function DeadLetters(): JSX.Element {
       {failure.value !== null && <Problem text={failure.value} again={again} />}
       {value.value === null && failure.value === null && <Loading what="the dead letters" />}
       {value.value !== null && rows.length === 0 && (
-        <Empty title="There is no dead letter" command="pulp-tasks dead-letters list">
+        <Empty title="There is no dead letter" command="pulp-admin dead-letters list">
           <p>Everything in the log was understood. Another record would be listed here with the reason: it parks its own task, and stops no other.</p>
         </Empty>
       )}
       {rows.length > 0 && (
         <>
-          <div class="scroll" tabIndex={0} role="region" aria-label="Dead letters">
-            <table class="table">
-              <thead>
-                <tr>
-                  <th scope="col">Position</th>
-                  <th scope="col">Time</th>
-                  <th scope="col">Why</th>
-                  <th scope="col">Task</th>
-                  <th scope="col">To have it projected</th>
-                </tr>
-              </thead>
-              <tbody>
-                {rows.map((each) => (
-                  <tr key={each.position}>
-                    <th scope="row">
-                      <code>{each.position}</code>
-                    </th>
-                    <td>
-                      <Exact time={each.time} />
-                    </td>
-                    <td>{each.reason}</td>
-                    <td>
-                      {each.task === null ? "–" : <TaskLink href={each.task} />} {each.standing === "dead" ? "" : each.standing}
-                    </td>
-                    <td>{["dead", "parks"].includes(each.standing) && <Command text={`pulp-tasks dead-letters retry ${each.position}`} />}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-          <p class="hint">After an upgrade that understands them: pulp-tasks dead-letters retry --all</p>
+          <DeadLetterTable rows={rows} again={again} nameOf={(task) => <TaskLink href={task} />} />
+          <p class="hint">After an upgrade that understands them: pulp-admin dead-letters retry --all</p>
         </>
       )}
     </Card>

@@ -15,6 +15,7 @@ export interface Queue {
   waiting: number;
   runnable: number;
   blocked: number;
+  parked: number;
   running: number;
   unserved: number;
   oldest_wait_seconds: number | null;
@@ -89,6 +90,12 @@ function All(): JSX.Element {
                     <tr key={each.name}>
                       <th scope="row">
                         <a href={`/ui/tasks?q=${encodeURIComponent(`queue="${each.name}"`)}&state=waiting,running`}>{each.name}</a>
+                        {each.parked > 0 && (
+                          <span class="no-effect">
+                            {" "}
+                            <a href="/ui/log?view=dead">{each.parked} parked</a>
+                          </span>
+                        )}
                         {each.unserved > 0 && <span class="no-effect"> {each.unserved} that nobody can run</span>}
                       </th>
                       <td class="number">{each.runnable}</td>

@@ -14,14 +14,17 @@ import {
   readHistory,
 } from "../model/history";
 import { curlOfTask } from "../model/actions";
+import type { DeadLetter } from "../model/dead-letters";
+import { usePolled } from "../model/poll";
 import { query, setQuery } from "../model/route";
 import { mayCancel, mayRerun } from "../model/session";
 import { listen, wordOf } from "../model/stream";
-import { FINAL, type FullTask, idOf, nameOf } from "../model/tasks";
+import { FINAL, type FullTask, idOf, nameOf, type Page } from "../model/tasks";
 import { duration, exact, growing, ms, now } from "../model/times";
 import { say } from "../model/toasts";
 import { act, ActDialog } from "../parts/act";
 import { Ago, Button, Card, copy, CopyIcon, Empty, Exact, Loading, Problem, Ran, StateLabel, Waited } from "../parts/basics";
+import { DeadLetterTable } from "../parts/dead-letters";
 import { useKeys } from "../parts/keys";
 import { Json, ProgressTree } from "../parts/tree";
 
@@ -163,6 +166,7 @@ export function Task({ id }: { id: string }): JSX.Element {
           <Course task={current} history={history.value} at={at} />
           {at !== null && <AsOfNote id={id} at={at} history={history.value} past={asOf.task} current={current} />}
           {at === null && why.value !== null && current.state === "waiting" && <WhyItWaits why={why.value} />}
+          {at === null && <Letters id={id} />}
           {shown === null ? <Loading what="how it was" /> : <Cards task={shown} until={history.value.find((each) => positionOf(each) === at)?.time ?? null} />}
           <History id={id} entries={history.value} at={at} />
         </>
@@ -377,6 +381,21 @@ function AsOfNote({ id, at, history, past, current }: AsOfProps): JSX.Element {
 function relevant(task: FullTask): Partial<FullTask> {
   const { waiting_for: _, progress_reports: __, pulp_last_updated: ___, reruns: ____, ...rest } = task;
   return rest;
+}
+
+/** The records of the task that cannot be projected, and those that wait behind them; nothing where there are none. */
+function Letters({ id }: { id: string }): JSX.Element | null {
+  const { value, failure, again } = usePolled<Page<DeadLetter>>("dead-letters/", { task: id, limit: 50 }, 10_000);
+  const rows = value.value?.results ?? [];
+  if (rows.length === 0 && failure.value === null) return null;
+  const more = (value.value?.count ?? 0) - rows.length;
+  return (
+    <Card title="Dead letters: records of this task that cannot be projected">
+      {failure.value !== null && <Problem text={failure.value} again={again} />}
+      {rows.length > 0 && <DeadLetterTable rows={rows} again={again} />}
+      {more > 0 && <p class="muted">and {more.toLocaleString("en")} more</p>}
+    </Card>
+  );
 }
 
 function WhyItWaits({ why }: { why: Why }): JSX.Element {

@@ -1,0 +1,109 @@
+"""`pulp-admin dead-letters retry` and `discard`."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+from pulp_console.asking import confirm, yes_option
+from pulp_console.exits import DATA
+from pulp_console.groups import examples
+from pulp_console.output import hint, show
+
+from pulp_admin.app import App, with_app
+from pulp_admin.dead_letter_pages import ALL, path_of_letter, positions_argument
+from pulp_admin.errors import Failure, NotFound
+from pulp_admin.positions import LogPosition
+
+_reason: Final = click.option(
+    "--reason", metavar="TEXT", help="Why: it is kept in the history of the task and in the audit."
+)
+
+
+@click.command(
+    epilog=examples(
+        "pulp-admin dead-letters retry 3:1042",
+        'pulp-admin dead-letters retry --all --reason "upgraded to 2.4"',
+    )
+)
+@positions_argument(is_required=False)
+@click.option("--all", "retries_all", is_flag=True, help="Retry all that are understood now; leave the others.")
+@_reason
+@with_app
+def retry(app: App, positions: tuple[LogPosition, ...], retries_all: bool, reason: str | None) -> None:
+    """Have records projected that are understood now.
+
+    Where a record parks its task, it and those behind it are projected in their order, as if nothing had happened. Any
+    other record is appended again, at the end of its partition; the dead letter stays. It is harmless to retry one
+    twice. For operators. Exit code 65 if a record that was named cannot be retried, or is none.
+    """
+    if bool(positions) is retries_all:
+        raise click.UsageError("Give positions, or --all.")
+    wanted = positions
+    if retries_all:
+        # Collect them first: a record that is refused again becomes a dead letter at a later offset.
+        found = list(app.client.pages(ALL, {"standing": "dead,parks"}))
+        wanted = tuple(sorted(LogPosition.parse(each["position"]) for each in found))
+    results = _act(app, "retry", wanted, reason)
+    left = sum(result["error"] is not None for result in results)
+    if retries_all and app.output not in ("json", "yaml"):
+        click.echo(f"{len(results) - left} retried, {left} left: they still cannot be projected")
+    if left and not retries_all:
+        click.get_current_context().exit(DATA)
+
+
+@click.command(
+    epilog=examples(
+        'pulp-admin dead-letters discard 3:1042 --reason "by a broken script"',
+        "pulp-admin dead-letters discard 3:1042 --yes --output json",
+    )
+)
+@positions_argument(is_required=True)
+@_reason
+@yes_option
+@with_app
+def discard(app: App, positions: tuple[LogPosition, ...], reason: str | None, is_sure: bool) -> None:
+    """Let the tasks of records go on without these.
+
+    The records behind are projected in their order. The record stays in the log and in the list, as discarded. This
+    cannot be undone. For operators. Exit code 65 if a record parks no task, or is no dead letter.
+    """
+    what = "the record" if len(positions) == 1 else f"{len(positions)} records"
+    confirm(f"Let the task go on without {what} at {', '.join(map(str, positions))}?", is_sure=is_sure)
+    results = _act(app, "discard", positions, reason)
+    if any(result["error"] is not None for result in results):
+        click.get_current_context().exit(DATA)
+
+
+def _act(app: App, action: str, positions: Sequence[LogPosition], reason: str | None) -> list[dict[str, Any]]:
+    """Do it for each; what was done is shown also if the server is away in between."""
+    body = {} if reason is None else {"reason": reason}
+    is_for_scripts = app.output in ("json", "yaml")
+    results: list[dict[str, Any]] = []
+    try:
+        for position in positions:
+            result: dict[str, Any] = {"position": str(position), "appended": None, "behind": 0, "projected": False}
+            result["error"] = None
+            try:
+                made = app.client.create(path_of_letter(position, action), body)
+                result |= {name: made[name] for name in ("appended", "behind", "projected")}
+            except NotFound as error:
+                result["error"] = error.message
+            except Failure as error:
+                if error.code != DATA:
+                    raise
+                result["error"] = error.message
+            results.append(result)
+            if not is_for_scripts:
+                _tell(result)
+    finally:
+        if is_for_scripts:
+            show(app.output, results, list)
+    return results
+
+
+def _tell(result: dict[str, Any]) -> None:
+    if result["error"] is not None:
+        hint(f"{result['position']}  {result['error']}")
+        return
+    pending = "" if result["projected"] else "; it takes effect as soon as a processor is up"
+    click.echo(f"{result['position']}  appended at {result['appended']}{pending}")
