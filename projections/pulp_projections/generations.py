@@ -45,20 +45,25 @@ async def show(connection: AsyncConnection, generation: int) -> None:
     If a view's columns changed other than by new ones at the end, it is dropped and created again. The roles of the
     processes then get their grants on it again; other roles lose theirs.
     """
-    was_recreated = False
-    for view in VIEWS:
-        names = {"view": Identifier(view), "schema": Identifier(schema_of(generation))}
+    schema = Identifier(schema_of(generation))
+    changed = {
+        view: SQL("view public.{view} as select * from {schema}.{view}").format(view=Identifier(view), schema=schema)
+        for view in VIEWS
+    }
+    try:
+        async with connection.transaction():  # in one go, as readers lock the views too
+            await connection.execute(SQL("; ").join(SQL("create or replace ") + each for each in changed.values()))
+        return
+    except errors.InvalidTableDefinition:
+        pass
+    for view, definition in changed.items():
         try:
             async with connection.transaction():
-                await connection.execute(
-                    SQL("create or replace view public.{view} as select * from {schema}.{view}").format(**names)
-                )
+                await connection.execute(SQL("create or replace ") + definition)
         except errors.InvalidTableDefinition:
-            await connection.execute(SQL("drop view public.{view}").format(**names))
-            await connection.execute(SQL("create view public.{view} as select * from {schema}.{view}").format(**names))
-            was_recreated = True
-    if was_recreated:
-        await grants.apply(connection)
+            await connection.execute(SQL("drop view public.{}").format(Identifier(view)))
+            await connection.execute(SQL("create ") + definition)
+    await grants.apply(connection)
 
 
 async def active_generation(connection: AsyncConnection) -> int | None:

@@ -112,6 +112,21 @@ async def test_readers_that_do_not_let_go_leave_the_active_generation_as_it_was(
     assert (await activation.activate(settings, unverified=True)).now == 2
 
 
+async def test_autovacuum_does_not_keep_a_generation_from_being_activated(
+    settings: Settings, ends: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds this lock on a large table for minutes."""
+    await project(settings, ends)
+    await rebuild.start(settings)
+    monkeypatch.setattr(activation, "_TRIES", 2)
+    async with await psycopg.AsyncConnection.connect(settings.postgres) as vacuum:
+        for generation in (1, 2):
+            await vacuum.execute(f"lock table generation_{generation}.tasks in share update exclusive mode")
+            await vacuum.execute(f"lock table generation_{generation}.task_events in share update exclusive mode")
+        assert (await activation.activate(settings, unverified=True)).now == 2
+        assert (await activation.rollback(settings)).now == 1
+
+
 async def test_a_disk_that_is_full_stops_the_rebuild_and_nothing_else(
     settings: Settings, ends: dict[int, int], log: KafkaLog
 ) -> None:

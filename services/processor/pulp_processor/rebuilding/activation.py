@@ -105,23 +105,25 @@ async def _switch_now(connection: AsyncConnection, settings: Settings, generatio
     await fill(kafka_alone, generation, before.positions, lambda partition, offset: None)
     reached = await positions(connection, generation)
     assert all(reached[partition] >= end for partition, end in before.positions.items())
-    await _block_readers(connection)
     await _copy_sent_flags(connection, before.number, generation)
     await connection.execute(_SQL["switch"], {"generation": generation})
-    await show(connection, generation)
+    await _show(connection, generation)
     await connection.execute(_SQL["notify_readers"], {"generation": str(generation)})
     return Switched(before.number, generation, reached)
 
 
-async def _block_readers(connection: AsyncConnection) -> None:
-    """Lock all views that readers use. Raises `LockNotAvailable` if no try gets all of them."""
+async def _show(connection: AsyncConnection, generation: int) -> None:
+    """Change all views that readers use, which locks them: a transaction that has read one sees the same generation in
+    the others. Raises `LockNotAvailable` if no try gets all of them.
+    """
     # A reader that locks the views in another order holds one and waits for another. Waiting longer would not help, so
-    # each try soon releases everything, long before Postgres would look for a deadlock.
+    # each try soon releases everything, long before Postgres would look for a deadlock. `lock table` would lock the
+    # views' tables as well, which autovacuum holds for minutes, and gives up only to who has waited for a second.
     await connection.execute("set local lock_timeout = '100ms'")
     for left in reversed(range(_LOCK_TRIES)):
         try:
             async with connection.transaction():
-                await connection.execute(_SQL["block_readers"])
+                await show(connection, generation)
             return
         except errors.LockNotAvailable:
             if not left:

@@ -49,12 +49,6 @@ select set_config('search_path', %(schema)s, true), set_config('synchronous_comm
 -- and blocks later ones; an exclusive lock on the row would starve.
 lock table active_generation in exclusive mode;
 
--- block_readers --
--- All at once, before anything changes: a transaction that has read one view sees the same generation in the others.
-lock table public.tasks, public.task_counts, public.task_days, public.task_resources, public.task_causes, public.task_events,
-           public.positions, public.dead_letters
-  in access exclusive mode;
-
 -- switch --
 with named as (
     update active_generation set generation = %(generation)s
