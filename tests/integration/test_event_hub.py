@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from pulp_api.streaming import hub as stream
-from pulp_api.streaming import recent_events
+from pulp_api.streaming import recent_events, sse
 from pulp_api.streaming.hub import Hub
 from pulp_api.streaming.outlets import SharedPart
 from pulp_api.streaming.recent_events import RecentSpan
@@ -175,7 +175,7 @@ async def test_what_is_written_beside_a_stream_fits_what_it_yields(
 
         def write(part: SharedPart) -> bool:
             nonlocal written
-            if random.random() < seed / 12:
+            if random.random() < seed / 12 or len(source.messages) >= 300:
                 return False
             source.feed(unframed(part.plain))
             written += 1
@@ -193,7 +193,9 @@ async def test_what_is_written_beside_a_stream_fits_what_it_yields(
             await stream.aclose()
         return [message.place for message in source.messages], written
 
-    monkeypatch.setattr(stream, "_IDLE_S", 0.3)  # the last part may have been written: then no other one follows
+    # The last part may have been written: then a ping follows, which is yielded as it cannot be written.
+    monkeypatch.setattr(stream, "_IDLE_S", 0.3)
+    monkeypatch.setattr(sse, "_PING_S", 0.3)
     async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as group:
         reading = [group.create_task(subscriber(seed)) for seed in range(12)]
         for _ in range(30):

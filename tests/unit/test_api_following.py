@@ -71,7 +71,12 @@ class Scene:
             raise self.error
 
     async def follow(self, client: Client, most_s: float = PATIENCE_S) -> asyncio.Task[Place]:
-        self.tasks.append(asyncio.create_task(self.following.follow(client.follower, self.recent.end, most_s)))
+        async def follow() -> Place:
+            with self.following.following(client.follower, self.recent.end):
+                await client.follower.until_released(most_s)
+            return client.follower.place
+
+        self.tasks.append(asyncio.create_task(follow()))
         await asyncio.sleep(0)
         return self.tasks[-1]
 
@@ -199,6 +204,23 @@ async def test_a_stream_is_asked_regularly_whether_its_user_may_have_it(scene: S
     assert (await waiting).offsets == (0,)
     scene.happens([event(0)])
     assert client.got == []
+
+
+async def test_while_it_is_asked_a_stream_is_written_to_and_pinged_until_it_is_released(scene: Scene) -> None:
+    client = Client()
+    with scene.following.following(client.follower, scene.recent.end):
+        assert not await client.follower.until_released(0)
+        scene.happens([event(0)])
+        await scene.settle()
+        client.follower.ping(b"ping", 7.0)
+        assert (client.offsets, client.got[-1], client.follower.sent_at_s) == ([0], framed(b"ping"), 7.0)
+        client.takes = False
+        client.follower.ping(b"ping", 8.0)
+        assert (client.follower.is_written_to, await client.follower.until_released(PATIENCE_S)) == (False, True)
+        client.takes = True
+        scene.happens([event(1)])
+        await scene.settle()
+    assert (client.offsets, client.follower.place.offsets) == ([0], (1,))
 
 
 RANDOM_EVENTS = st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.sampled_from([10, 30_000])), max_size=40)

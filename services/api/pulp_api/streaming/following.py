@@ -5,7 +5,8 @@ A task for each stream would cost a turn of the event loop and the layers of the
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from pulp_events.errors import ReadError
@@ -14,8 +15,10 @@ from pulp_api.streaming.outlets import SharedPart
 from pulp_api.streaming.recent_events import Place, RecentEvents, RecentSpan
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
 
-_AT_ONCE: Final = 50
-"""After so many writes the event loop serves others."""
+_AT_ONCE_S: Final = 0.02
+"""After so long the event loop serves others. That may take long where many streams are served by their own tasks, so
+that followers who wait for it in the middle of a span would all fall behind.
+"""
 _log = logging.getLogger("pulp.api")
 
 Write = Callable[[SharedPart], bool]
@@ -39,8 +42,26 @@ class StreamFollower:
         self.released: asyncio.Future[None] | None = None
         """Done when its task has to go on by itself; None while that does."""
 
+    @property
+    def is_written_to(self) -> bool:
+        """Whether it has not been released."""
+        return self.released is not None and not self.released.done()
+
+    async def until_released(self, most_s: float) -> bool:
+        """Returns True as soon as its task has to serve it, or False after so long."""
+        assert self.released is not None
+        await asyncio.wait([self.released], timeout=most_s)
+        return self.released.done()
+
+    def ping(self, ping: bytes, now_s: float) -> None:
+        """Write this to its client, in its task; if that is not possible now, it is released."""
+        if self.write(SharedPart([ping])):
+            self.sent_at_s = now_s
+        else:
+            self.release()
+
     def release(self) -> None:
-        """Let its task go on."""
+        """Have its task serve it: nothing more is written."""
         if self.released is not None and not self.released.done():
             self.released.set_result(None)
 
@@ -55,7 +76,6 @@ class Following:
         self._written = self._recent.end
         """How far the followers have got everything."""
         self._writing: asyncio.Task[None] | None = None
-        self._turns = 0
 
     def begin(self, recent: RecentEvents) -> None:
         """From now on these events are followed, from their end on."""
@@ -75,25 +95,21 @@ class Following:
             self._writing.cancel()
         self._release_all()
 
-    async def follow(self, follower: StreamFollower, place: Place, most_s: float) -> Place:
-        """Write to the follower's client what comes after a place, which is the end of the recent events.
-
-        Returns how far its client has got, after `most_s`, or as soon as it has to be served by its task.
+    @contextmanager
+    def following(self, follower: StreamFollower, place: Place) -> Iterator[None]:
+        """In the block, write to the follower's client what comes after a place, which is the end of the recent events,
+        until the follower is released.
         """
-        loop = asyncio.get_running_loop()
-        follower.place, follower.released = place, loop.create_future()
+        follower.place, follower.released = place, asyncio.get_running_loop().create_future()
         self._followers.setdefault(follower.choice, set()).add(follower)
-        timer = loop.call_later(most_s, follower.release)
         try:
-            await follower.released
+            yield
         finally:
-            timer.cancel()
             follower.released = None
             of = self._followers[follower.choice]
             of.discard(follower)
             if not of:
                 del self._followers[follower.choice]
-        return follower.place
 
     async def _write_all(self) -> None:
         while self._followers and self._written is not self._recent.end:
@@ -120,7 +136,8 @@ class Following:
                 follower.release()
             return
         part = SharedPart(span.chunks(choice))
-        now_s = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
         for follower in followers:
             if follower.place is not begin:
                 if follower.place.number < end.number:  # it came while others were written to
@@ -131,9 +148,9 @@ class Following:
                 follower.place = end
             elif follower.write(part):
                 follower.place, follower.sent_at_s = end, now_s
-                self._turns += 1
-                if self._turns % _AT_ONCE == 0:
+                if loop.time() - now_s > _AT_ONCE_S:
                     await asyncio.sleep(0)
+                    now_s = loop.time()
             else:
                 follower.release()
 

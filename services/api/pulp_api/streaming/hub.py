@@ -105,8 +105,8 @@ class Hub:
 
         What the follower has been sent meanwhile is left out: an empty span follows, at the place that it has reached.
         A `RecentSpan` is for subscribers that have got everything before it, in every partition; take what you want
-        of it before you wait for anything else. Yields [] every few seconds while no event comes. Ends when the hub
-        closes. Raises `LogError`.
+        of it before you wait for anything else. Yields [] every few seconds while no event comes, or while the follower
+        is written to. Ends when the hub closes. Raises `LogError`.
         """
         offsets = list(start)
         self._enter()
@@ -143,7 +143,10 @@ class Hub:
         while not self.is_closing:
             if place is self._recent.end:
                 if follower is not None and tuple(offsets) == place.offsets:
-                    place = await self._following.follow(follower, place, _IDLE_S)
+                    with self._following.following(follower, place):
+                        while not await follower.until_released(_IDLE_S):
+                            yield []
+                    place = follower.place
                     offsets[:] = place.offsets
                     yield RecentSpan((), place)
                     continue

@@ -56,13 +56,20 @@ async def messages(
     sent_at = asked_at = clock.time()
     try:
         async for item in hub.items(cursor.offsets, follower):
-            if follower is not None:
-                sent_at = max(sent_at, follower.sent_at_s)
             if clock.time() - asked_at >= _RIGHTS_S:
                 if (why := await ended()) is not None:
+                    if follower is not None:
+                        follower.release()
                     yield _failure(why)
                     return
                 asked_at = clock.time()
+            if follower is not None:
+                sent_at = max(sent_at, follower.sent_at_s)
+                if follower.is_written_to:  # so nothing may be sent from here
+                    if clock.time() - sent_at >= _PING_S:
+                        ping = place_of(cursor.topic_id, follower.place.offsets) + KEEPALIVE_COMMENT
+                        follower.ping(ping, clock.time())
+                    continue
             candidates = item.candidates(choice) if isinstance(item, RecentSpan) else item
             await hub.tell_origins(candidates, choice)
             if isinstance(item, RecentSpan) and visible is None:
