@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-import psycopg
 from msgspec import Raw
 from pulp_events.errors import PulpError
 from pulp_events.events import ErrorCode
-from pulp_projections.away import reason_of
+from pulp_projections.away import keep_trying, reason_of
 from pulp_projections.personal.envelope import Opened, Sight, may_hold
 
 from pulp_worker.claims import Claim
@@ -104,13 +103,11 @@ class PersonalRun:
             self._run.extend()
 
     async def _open(self, open_: Open) -> Opened:
-        while True:
-            try:
-                return await open_(self._claim)
-            except psycopg.OperationalError as error:  # until it is back, or the run is killed with its lease
-                _log.warning(
-                    "personal arguments cannot be read yet: %s",
-                    reason_of(error),
-                    extra={"task_id": self._claim.task_id},
-                )
-            await asyncio.sleep(_RETRY_S)
+        """Waits while Postgres is away, until the run is killed with its lease."""
+
+        def away(error: Exception, pause_s: float) -> None:
+            _log.warning(
+                "personal arguments cannot be read yet: %s", reason_of(error), extra={"task_id": self._claim.task_id}
+            )
+
+        return await keep_trying(lambda: open_(self._claim), away, pauses_s=(_RETRY_S,))
