@@ -37,6 +37,7 @@ _SERVER: Final = (
         "uvicorn",
         "uvloop",
         "yaml",
+        "zlib_ng",
     ),
 )
 EXTRAS: Final[Mapping[str, str]] = (

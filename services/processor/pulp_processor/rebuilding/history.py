@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from psycopg.types.json import Json
 from pulp_archive.archive import Archive
 from pulp_events.reader import Record
+from pulp_events.task import Position
 from pulp_projections.detached import DetachedMonth, Places, detached
 from pulp_projections.schemas import schema_of
 from pulp_projections.sql import load
@@ -203,7 +204,8 @@ async def _check(connection: AsyncConnection, generation: int, part: MonthPart, 
 
 async def _check_tasks(connection: AsyncConnection, generation: int, part: MonthPart, query: str, why: str) -> None:
     values = {"since": part.since, "until": part.until}
-    found = [row[0] for row in await _rows(connection, query, values, **_names(generation, part.part))]
+    rows = await _rows(connection, query, values, **_names(generation, part.part))
+    found = [task_id or str(Position(partition, offset)) for task_id, partition, offset in rows]
     if found:
         more = ", ..." if len(found) > 3 else ""
         raise RebuildRefused(f"{part.name} stays in the history: {why} ({', '.join(found[:3])}{more})")
@@ -231,7 +233,8 @@ async def _compare(
                         break
             if record is None or record.offset != offset or (record.value or b"") != bytes(event):
                 raise RebuildRefused(
-                    f"{part.name} stays in the history: the archive does not have the event {partition}:{offset} as the"
+                    f"{part.name} stays in the history: the archive does not have the event"
+                    f" {Position(partition, offset)} as the"
                     " history does. Run pulp-tasks audit verify"
                 )
 

@@ -28,13 +28,13 @@ select record_offset, event from {table} where partition = %(partition)s order b
 
 -- unfinished --
 -- Tasks that have not ended, with events in the part.
-select t.task_id::text from {schema}.tasks t
+select t.task_id::text, t.partition, t.accepted_offset from {schema}.tasks t
  where not public.is_final(t.state) and exists (select from {table} e where e.task_id = t.task_id)
  limit 4;
 
 -- waiting --
 -- Dead letters of that time that are yet to be projected, or whose tasks are parked with events in the part.
-select coalesce(d.task_id::text, d.partition || ':' || d.record_offset)
+select d.task_id::text, d.partition, d.record_offset
   from {schema}.dead_letters d
  where d.standing in ('parks', 'waits')
    and ((d.broker_time >= coalesce(%(since)s::timestamptz, '-infinity') and d.broker_time < %(until)s)
