@@ -127,7 +127,7 @@ class User:
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     settings = {
         "PULP_QUEUES": "nobody,nobody-serves-this",
-        "PULP_WORKER_MODULES": "tests.support.worker_operations",
+        "PULP_WORKER_MODULES": "tests.support.worker_operations,tests.support.personal_operations",
         "PYTHONPATH": str(ROOT),
         "PULP_APPEND_TIMEOUT_S": "1",
     }
@@ -233,6 +233,8 @@ def test_the_json_of_every_command_is_as_documented(user: User, tmp_path: Path) 
     user.submit("sync", *feed, "--queue", "nobody")
     task = ("--task-id", followed)
     parks, dead = user.spoil(user.submit("echo", "--queue", "nobody"))
+    user.submit("invite", "--argument", "person=Jo Doe")
+    person = ("--name", "Jo Doe")
     printed = {
         "submit": ["submit", "echo"],
         "orphan remove": ["orphan", "remove", "--all"],
@@ -283,6 +285,9 @@ def test_the_json_of_every_command_is_as_documented(user: User, tmp_path: Path) 
         "dead-letters show": ["dead-letters", "show", parks],
         "dead-letters retry": ["dead-letters", "retry", parks, dead],
         "dead-letters discard": ["dead-letters", "discard", parks, "--yes"],
+        "subjects list": ["subjects", "list"],
+        "subjects show": ["subjects", "show", *person],
+        "subjects erase": ["subjects", "erase", *person, "--reason", "asked for it", "--yes"],
         "tokens create": ["tokens", "create", "--name", "ci"],
         "tokens list": ["tokens", "list"],
         "tokens revoke": ["tokens", "revoke", "--name", "ci", "--yes"],
