@@ -16,6 +16,7 @@ from pulp_events.topics import Topics
 from pulp_processor.consuming import internals
 from pulp_processor.consuming.aiokafka_settings import aiokafka_settings
 from pulp_processor.consuming.app import ProcessorApp, group_of
+from pulp_projections.connection import connect
 
 from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
@@ -83,3 +84,24 @@ async def test_who_stops_leaves_the_group_to_the_others_and_the_last_one_keeps_i
     await other.close_writers()
     await other.stop()
     assert await members(settings.kafka, group_of(settings)) == ["other"]
+
+
+async def test_what_is_assigned_once_the_writers_are_closed_opens_no_connection(
+    backend: Backend, database: str, topics: Topics
+) -> None:
+    """The group may be divided anew between the end of the writers and the leave."""
+    settings = settings_of(backend.kafka, database, topics)
+    topic_id = (await asyncio.to_thread(admin.describe, settings.kafka, topics.events)).topic_id
+    internals.install()
+    app = ProcessorApp(settings, topic_id)
+    await app.start()
+    await until(lambda: len(app.positions()) == PARTITIONS)
+    await app.close_writers()
+    app.assigned(set(range(PARTITIONS)))
+    await app.stop()
+    async with await connect(database, "test") as connection:
+        cursor = await connection.execute(
+            "select application_name from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid() and application_name like 'pulp-%'"
+        )
+        assert await cursor.fetchall() == []

@@ -76,6 +76,7 @@ class ProcessorApp(AppWithoutFolders):
         self._capacity = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
         self._seeking: asyncio.Task[None] | None = None
+        self._is_closing = False
         # No acknowledgements: the positions in Postgres say what has been processed.
         topic = self.topic(settings.topics.events, key_serializer="raw", value_serializer="raw", acks=False)
         self.agent(topic, name="projector")(self._pass_to_writers)
@@ -121,9 +122,11 @@ class ProcessorApp(AppWithoutFolders):
             before = {partition: writer.next_offset for partition, writer in self.writers.items()}
 
     async def close_writers(self) -> None:
-        """Finish the batches in flight and close the connections."""
+        """Finish the batches in flight and close the connections. What is assigned later is not written."""
+        self._is_closing = True
         if self._seeking is not None:
             self._seeking.cancel()
+            await asyncio.wait([self._seeking])
         await asyncio.gather(*self._closing, *(writer.close() for writer in self.writers.values()))
 
     # For the consumer (`ConsumerOwner`).
@@ -133,6 +136,8 @@ class ProcessorApp(AppWithoutFolders):
 
         `fault` gets `OffsetOutOfRange` or `TopicMismatch` if the log does not hold a position.
         """
+        if self._is_closing:
+            return  # the group may be divided anew until this processor has left it
         if self._seeking is not None:
             self._seeking.cancel()
         for partition in self.owned - partitions:
