@@ -173,17 +173,20 @@ async def test_what_is_written_beside_a_stream_fits_what_it_yields(
     async def subscriber(seed: int) -> tuple[list[Place], int]:
         random, source, written = Random(seed), EventSource(), 0
 
-        def write(part: SharedPart) -> bool:
-            nonlocal written
-            if random.random() < seed / 12 or len(source.messages) >= 300:
-                return False
-            source.feed(unframed(part.plain))
-            written += 1
-            return True
+        class Outlet:
+            most_text_bytes = 64 * 1024
+
+            def write(self, part: SharedPart) -> bool:
+                nonlocal written
+                if random.random() < seed / 12 or len(source.messages) >= 300:
+                    return False
+                source.feed(unframed(part.plain))
+                written += 1
+                return True
 
         while len(source.messages) < 300:
             place = Cursor.parse(source.last_id) if source.last_id else Cursor(TOPIC_ID, START)
-            stream = messages(hub, place, Choice(Filter()), never, write=write)
+            stream = messages(hub, place, Choice(Filter()), never, outlet=Outlet())
             async for chunk in stream:
                 source.feed(chunk)
                 if len(source.messages) >= 300 or random.random() < 0.1:

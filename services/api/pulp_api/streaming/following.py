@@ -7,12 +7,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from pulp_events.errors import ReadError
 
 from pulp_api.streaming.outlets import SharedPart
-from pulp_api.streaming.recent_events import Place, RecentEvents, RecentSpan
+from pulp_api.streaming.recent_events import Place, RecentEvents
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
 
 _AT_ONCE_S: Final = 0.02
@@ -21,23 +21,30 @@ that followers who wait for it in the middle of a span would all fall behind.
 """
 _log = logging.getLogger("pulp.api")
 
-Write = Callable[[SharedPart], bool]
-"""Writes to the client without waiting; False, and nothing is written, if that is not possible now."""
 TellOrigins = Callable[[Sequence[StreamedEvent], Choice], Awaitable[None]]
 """Finds out what the choice asks for of these events. Raises `ReadError`."""
 
 
+class FollowerOutlet(Protocol):
+    """How a follower's client is written to; see `StreamOutlet`."""
+
+    @property
+    def most_text_bytes(self) -> int: ...
+
+    def write(self, part: SharedPart) -> bool: ...
+
+
 class StreamFollower:
-    """A stream that may be written to beside its task, by `write`."""
+    """A stream that may be written to beside its task, by its outlet."""
 
-    __slots__ = ("choice", "place", "released", "sent_at_s", "write")
+    __slots__ = ("choice", "outlet", "place", "released", "sent_at_s")
 
-    def __init__(self, choice: Choice, write: Write) -> None:
+    def __init__(self, choice: Choice, outlet: FollowerOutlet) -> None:
         self.choice = choice
-        self.write = write
+        self.outlet = outlet
         self.sent_at_s = 0.0
         """When something was written last, by the loop's clock."""
-        self.place = Place(0, ())
+        self.place = Place(())
         """How far its client has got everything."""
         self.released: asyncio.Future[None] | None = None
         """Done when its task has to go on by itself; None while that does."""
@@ -55,7 +62,7 @@ class StreamFollower:
 
     def ping(self, ping: bytes, now_s: float) -> None:
         """Write this to its client, in its task; if that is not possible now, it is released."""
-        if self.write(SharedPart([ping])):
+        if self.outlet.write(SharedPart([ping])):
             self.sent_at_s = now_s
         else:
             self.release()
@@ -73,21 +80,16 @@ class Following:
         self._tell_origins = tell_origins
         self._followers: dict[Choice, set[StreamFollower]] = {}
         self._recent = RecentEvents(())
-        self._written = self._recent.end
-        """How far the followers have got everything."""
         self._writing: asyncio.Task[None] | None = None
 
     def begin(self, recent: RecentEvents) -> None:
         """From now on these events are followed, from their end on."""
-        self._recent, self._written = recent, recent.end
+        self._recent = recent
 
     def go_on(self) -> None:
         """There are further events to write."""
-        if not self._followers:
-            self._written = self._recent.end
-        elif self._writing is None:
+        if self._followers and self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
-            self._writing.add_done_callback(self._ended)
 
     def close(self) -> None:
         """Release all."""
@@ -112,41 +114,45 @@ class Following:
                 del self._followers[follower.choice]
 
     async def _write_all(self) -> None:
-        while self._followers and self._written is not self._recent.end:
-            span = self._written.span
-            if span is None:  # this process had no time for so long that the events are gone
-                self._release_all()
-                self._written = self._recent.end
-                return
-            for choice in list(self._followers):
-                await self._write(span, choice, self._written)
-            self._written = span.end
-        if not self._followers:
-            self._written = self._recent.end
-
-    async def _write(self, span: RecentSpan, choice: Choice, begin: Place) -> None:
-        end = span.end
-        followers = list(self._followers.get(choice, ()))
-        if not any(follower.place.number < end.number for follower in followers):
-            return
+        """Write until every follower has everything."""
         try:
-            await self._tell_origins(span.events, choice)
-        except ReadError:  # their own tasks meet it too, and tell the clients
+            while groups := self._behind():
+                for followers in groups:
+                    await self._write(followers)
+        except Exception:
+            _log.exception("streams could not be written together, each goes on by itself")
+            self._release_all()
+        finally:  # nothing was awaited since all had everything, so no event is left behind
+            self._writing = None
+
+    def _behind(self) -> list[list[StreamFollower]]:
+        """The followers that lack events, in groups that get the same part: they want the same, are at one place, and
+        take as much at once.
+        """
+        end = self._recent.end
+        found: list[list[StreamFollower]] = []
+        for followers in self._followers.values():
+            groups: dict[tuple[Place, int], list[StreamFollower]] = {}
             for follower in followers:
-                follower.release()
-            return
-        part = SharedPart(span.chunks(choice))
+                if follower.place is not end and follower.is_written_to:
+                    groups.setdefault((follower.place, follower.outlet.most_text_bytes), []).append(follower)
+            found += groups.values()
+        return found
+
+    async def _write(self, followers: Sequence[StreamFollower]) -> None:
+        """Write the next part to the followers of a group."""
+        begin = followers[0].place
+        part, end = await self._part(followers[0])
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         for follower in followers:
-            if follower.place is not begin:
-                if follower.place.number < end.number:  # it came while others were written to
-                    follower.release()
-            elif follower.released is None or follower.released.done():
-                pass
+            if follower.place is not begin or not follower.is_written_to:
+                continue  # it was released while others were written to
+            if end is begin:
+                follower.release()
             elif not part:
                 follower.place = end
-            elif follower.write(part):
+            elif follower.outlet.write(part):
                 follower.place, follower.sent_at_s = end, now_s
                 if loop.time() - now_s > _AT_ONCE_S:
                     await asyncio.sleep(0)
@@ -154,14 +160,27 @@ class Following:
             else:
                 follower.release()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._writing = None
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("streams could not be written together, each goes on by itself", exc_info=error)
-            self._written = self._recent.end
-            self._release_all()
-        elif self._followers and self._written is not self._recent.end:
-            self.go_on()
+    async def _part(self, follower: StreamFollower) -> tuple[SharedPart, Place]:
+        """What a follower gets next, as much as its outlet takes at once, and the place that it then has reached: the
+        same one if its own task has to go on, because the events are gone or their origins cannot be read.
+
+        A server that is behind catches up so by fewer and larger writes, which cost little more than small ones.
+        """
+        choice, place = follower.choice, follower.place
+        chunks: list[bytes] = []
+        left_bytes = follower.outlet.most_text_bytes
+        while (span := place.span) is not None:
+            try:
+                await self._tell_origins(span.events, choice)
+            except ReadError:  # their own tasks meet it too, and tell the clients
+                break
+            sent = span.chunks(choice)
+            left_bytes -= sum(map(len, sent))
+            if chunks and left_bytes < 0:
+                break
+            chunks += sent
+            place = span.end
+        return SharedPart(chunks), place
 
     def _release_all(self) -> None:
         for followers in self._followers.values():

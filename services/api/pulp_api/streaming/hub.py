@@ -239,7 +239,7 @@ class Hub:
         """Not all: a slow subscriber must not occupy a thread while it takes its time."""
         page: list[StreamedEvent] = []
         if self._closing.is_set():
-            return RecentSpan(page, Place(0, tuple(offsets)))
+            return RecentSpan(page, Place(tuple(offsets)))
         start = {partition: offset for partition, offset in enumerate(offsets) if offset < ends[partition]}
         deadline = time.monotonic() + _PAGE_S
         with Reader(self._servers, self._topic, start) as reader:
@@ -254,7 +254,7 @@ class Hub:
         for event in page:
             after[event.partition] = event.offset + 1
             event.place = place_of(self.topic_id, after)
-        return RecentSpan(page, Place(0, tuple(after)))
+        return RecentSpan(page, Place(tuple(after)))
 
     def _deliver(self, tail: LogTail, events: Sequence[StreamedEvent]) -> None:
         if tail is not self._tail:

@@ -20,6 +20,7 @@ _HEAD: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST: Final = b"\x03\x00"
 """An empty last block."""
 _LEVEL: Final = 1
+_MOST_WAITING_BYTES: Final = 64 * 1024
 _RECENT: Final = 128
 _MOST_KEPT_BYTES: Final = 128 * 1024
 """How many compressed parts are kept, and of what size: streams that are behind send the same ones, a little later."""
@@ -68,6 +69,10 @@ class SharedPart:
 class StreamOutlet(Protocol):
     """What a stream's bytes are given to."""
 
+    @property
+    def most_text_bytes(self) -> int:
+        """About how much text to write at once, so that little waits in memory for a slow client."""
+
     def write(self, part: SharedPart) -> bool:
         """Write without waiting; False, and nothing is written, if that is not possible now."""
 
@@ -82,6 +87,7 @@ class PlainOutlet:
     """As it is."""
 
     __slots__ = ("_direct",)
+    most_text_bytes = _MOST_WAITING_BYTES
 
     def __init__(self, direct: Direct) -> None:
         self._direct = direct
@@ -102,6 +108,7 @@ class GzipOutlet:
     """Compressed. Something is sent before anything is written."""
 
     __slots__ = ("_crc", "_direct", "_head", "_size")
+    most_text_bytes = 4 * _MOST_WAITING_BYTES  # events are compressed to less than a quarter
 
     def __init__(self, direct: Direct) -> None:
         self._direct = direct

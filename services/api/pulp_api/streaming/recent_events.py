@@ -28,11 +28,9 @@ _KINDS: Final[Mapping[str, Callable[[StreamedEvent], Iterable[object]]]] = {
 class Place:
     """A place between two spans."""
 
-    __slots__ = ("number", "offsets", "span")
+    __slots__ = ("offsets", "span")
 
-    def __init__(self, number: int, offsets: tuple[int, ...]) -> None:
-        self.number = number
-        """How many spans are before it."""
+    def __init__(self, offsets: tuple[int, ...]) -> None:
         self.offsets = offsets
         """The next offset of each partition."""
         self.span: RecentSpan | None = None
@@ -132,7 +130,7 @@ class RecentEvents:
 
     def __init__(self, start: Sequence[int]) -> None:
         """`start` is the offset of each partition from which on events come."""
-        self.end = Place(0, tuple(start))
+        self.end = Place(tuple(start))
         """Behind the last span."""
         self._places: deque[Place] = deque()
         """Those that have a span."""
@@ -194,7 +192,7 @@ class RecentEvents:
         offsets = list(self.end.offsets)
         for event in events:
             offsets[event.partition] = event.offset + 1
-        begin, self.end = self.end, Place(self.end.number + 1, tuple(offsets))
+        begin, self.end = self.end, Place(tuple(offsets))
         begin.span = RecentSpan(events, self.end, self._made)
         self._places.append(begin)
         self._events += len(events)

@@ -10,7 +10,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pulp_events.cursor import Cursor
 from pulp_events.errors import LogError, ReadError
 
-from pulp_api.streaming.following import StreamFollower, Write
+from pulp_api.streaming.following import FollowerOutlet, StreamFollower
 from pulp_api.streaming.hub import Hub, place_of
 from pulp_api.streaming.recent_events import RecentSpan, joined
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
@@ -36,18 +36,19 @@ async def messages(
     choice: Choice,
     ended: Ended,
     visible: Visible | None = None,
-    write: Write | None = None,
+    outlet: FollowerOutlet | None = None,
 ) -> AsyncGenerator[bytes]:
     """The stream's bytes.
 
     Every id is a cursor just past its event. The stream begins with one, and every ping has one, so that a subscriber
     that has received no event resumes from its place too. `ended` is asked every few seconds; the reason that it
     returns is the stream's last event. Without `visible` the subscriber may see all tasks.
-    Some parts go to `write` instead, each after all that was yielded before was sent, and before the next is asked for.
+    Some parts are written to the outlet instead, each after all that was yielded before was sent, and before the next
+    is asked for.
     """
     offsets = list(cursor.offsets)
     clock = asyncio.get_running_loop()
-    follower = StreamFollower(choice, write) if write is not None and visible is None else None
+    follower = StreamFollower(choice, outlet) if outlet is not None and visible is None else None
 
     def place() -> bytes:
         return place_of(cursor.topic_id, offsets)

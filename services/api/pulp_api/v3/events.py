@@ -103,8 +103,7 @@ async def stream_events(
         outlet = PlainOutlet(direct)
         if GZIP in accepted_encodings(request.headers.get("accept-encoding", "")):
             outlet, headers["Content-Encoding"] = GzipOutlet(direct), GZIP
-    write = None if outlet is None else outlet.write
-    content = messages(hub, start, choice, _Validity(call).why_ended, _visible(call), write)
+    content = messages(hub, start, choice, _Validity(call).why_ended, _visible(call), outlet)
     return _Counted(call, await seat_of(call), content, outlet, headers=headers)
 
 
