@@ -108,7 +108,7 @@ class GzipOutlet:
     """Compressed. Something is sent before anything is written."""
 
     __slots__ = ("_crc", "_direct", "_head", "_size")
-    most_text_bytes = 4 * _MOST_WAITING_BYTES  # events are compressed to less than a quarter
+    most_text_bytes = 8 * _MOST_WAITING_BYTES  # many events are compressed to an eighth
 
     def __init__(self, direct: Direct) -> None:
         self._direct = direct
