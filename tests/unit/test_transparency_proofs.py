@@ -136,6 +136,6 @@ def test_what_is_no_proof_ends_with_a_sentence(
         given_proof.write_text(files.inclusion if proof else "")
     if record_text is not None:
         given_record.write_text(record_text)
-    command = [sys.executable, check_proof.__file__, "--vkey", VKEY, given_proof, "--record", given_record]
+    command = [sys.executable, check_proof.__file__, "--vkey", VKEY, str(given_proof), "--record", str(given_record)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)  # the script of the repository
     assert (ended.returncode, ended.stderr.count("\n"), says in ended.stderr) == (code, 1, True), ended.stderr
