@@ -30,7 +30,10 @@ HELD = {
     "headers": [{"name": "origin", "value_base64": "ZWxzZXdoZXJl"}],
 }
 REFUSALS = {
-    "1:7": (409, "the record at 1:7 cannot be projected: it has no value. Nothing was appended; append what it should have"),
+    "1:7": (
+        409,
+        "the record at 1:7 cannot be projected: it has no value. Nothing was appended; append what it should have",
+    ),
     "0:99": (404, "there is no dead letter at 0:99: it was projected meanwhile"),
     "6:6": (503, "Kafka is away"),
 }
