@@ -5,7 +5,7 @@
 
 VKEY is the verifier key of the partition, which `pulp-tasks audit keys` prints: get it from somebody whom you trust,
 not from who gave you the proof. Give several after a rotation. RECORD.json holds the record, as `pulp-tasks audit
-prove` writes it. It exits with 0 if the proof holds, and with 1 if not.
+prove` writes it. It exits with 0 if the proof holds, with 1 if not, and with 2 if a file cannot be read.
 """
 
 import argparse
@@ -158,7 +158,7 @@ def check_consistency(text: str, vkeys: list[str]) -> str:
 
 
 def main() -> int:
-    """The command."""
+    """The command: 0 if it is proved, 1 if not, 2 if there is nothing to check."""
     parser = argparse.ArgumentParser(description="Check a proof of the log.")
     parser.add_argument("proof", type=Path)
     parser.add_argument("--vkey", action="append", required=True, help="verifier key of the partition; may be repeated")
@@ -174,8 +174,14 @@ def main() -> int:
             said = check_consistency(text, given.vkey)
         else:
             raise Wrong("this is not a proof of the log")
-    except (Wrong, ValueError, KeyError, TypeError, struct.error) as error:
+    except OSError as error:
+        print(f"{error.filename} cannot be read: {error.strerror}", file=sys.stderr)
+        return 2
+    except Wrong as error:
         print(f"NOT PROVED: {error}", file=sys.stderr)
+        return 1
+    except (ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
+        print(f"NOT PROVED: the files do not have the form of a proof and a record: {error!r}", file=sys.stderr)
         return 1
     print(f"proved: {said}")
     return 0

@@ -33,13 +33,13 @@ class AsOfType(click.ParamType):
             return self.fail(f"{value!r}: of each partition an OFFSET is expected, such as 0:12,3:1042", param, ctx)
 
 
-_AS_OF: Final = AsOfType()
+AS_OF: Final = AsOfType()
 
 
 def as_of_option(command: F) -> F:
     """Add `--as-of`; the value is what the server takes."""
     told = "As it was then: 5m, yesterday, 2026-11-24T12:00:00Z, an OFFSET such as 3:1042 or 0:12,3:1042, a cursor."
-    return click.option("--as-of", type=_AS_OF, metavar="TIME", help=told)(command)
+    return click.option("--as-of", type=AS_OF, metavar="TIME", help=told)(command)
 
 
 def get_then(client: "Client", path: ApiPath, params: Mapping[str, Any], as_of: str | None) -> Any:
@@ -59,4 +59,9 @@ def refusing(as_of: str) -> Iterator[None]:
     try:
         yield
     except (NotFound, StaleStream) as refusal:
-        raise Failure(f"Nothing can be shown as of {as_of}: {refusal.message}.", NO_INPUT) from None
+        raise nothing_then(as_of, refusal) from None
+
+
+def nothing_then(as_of: str, refusal: Failure) -> Failure:
+    """What tells that the server knows nothing of a moment, and why."""
+    return Failure(f"Nothing can be shown as of {as_of}: {refusal.message}.", NO_INPUT)

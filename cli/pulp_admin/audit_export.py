@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import sys
@@ -85,6 +86,16 @@ class ExportFiles:
             raise Failure(f"{self.part} is shorter than it was: remove it and {self._kept}, and export anew.", DATA)
         return found
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether there is something that `--resume` continues."""
+        return self._kept.exists()
+
+    def forget(self) -> None:
+        """Remove what there is of an export of which no event was written."""
+        self._kept.unlink(missing_ok=True)
+        self.part.unlink(missing_ok=True)
+
     @contextlib.contextmanager
     def open(self, progress: ExportProgress) -> Iterator[int]:
         """The part, cut to what it holds for certain, for this process alone. Raises `Failure`."""
@@ -151,7 +162,7 @@ def export(app: App, to: Path | None, format_: str | None, resume: bool, **optio
     none is there twice. CSV leaves out the whole event, and has an apostrophe before what a spreadsheet would take
     for a formula.
     """
-    if to is None:
+    if to is None or str(to) == "-":
         if resume or format_ == "parquet":
             raise click.UsageError("--resume and --format parquet need --to FILE.")
         _stream(app.client, ExportProgress(format_ or "jsonl", params_of(app.client, options)))
@@ -169,14 +180,11 @@ def export(app: App, to: Path | None, format_: str | None, resume: bool, **optio
             progress = files.begin(ExportProgress(format_, params_of(app.client, options)))
         if not progress.is_complete:
             with files.open(progress) as descriptor:
-                progress = _written(app.client, files, descriptor, progress)
+                progress = _written(app.client, files, descriptor, progress, is_new=not resume)
         files.finish(progress)
     except OSError as error:
-        raise Failure(
-            f"{to} cannot be written: {error.strerror}. What was written stays; to continue: pulp-admin audit export"
-            f" --to {to} --resume",
-            UNWRITABLE,
-        ) from error
+        kept = f" What was written stays; to continue: pulp-admin audit export --to {to} --resume"
+        raise Failure(f"{to} cannot be written: {error.strerror}.{kept if files.is_cut else ''}", UNWRITABLE) from error
     show(
         app.output,
         {"file": str(to), "format": progress.format, "events": progress.events, "end": progress.end},
@@ -184,9 +192,18 @@ def export(app: App, to: Path | None, format_: str | None, resume: bool, **optio
     )
 
 
-def _written(client: "Client", files: ExportFiles, descriptor: int, progress: ExportProgress) -> ExportProgress:
+def _written(
+    client: "Client", files: ExportFiles, descriptor: int, progress: ExportProgress, *, is_new: bool
+) -> ExportProgress:
     told_s = time.monotonic()
-    for page, after in _pages(client, progress):
+    pages = _pages(client, progress)
+    try:
+        first = next(pages)
+    except Failure:
+        if is_new:  # such as a filter that the server refuses: to continue it would be refused again
+            files.forget()
+        raise
+    for page, after in itertools.chain([first], pages):
         progress = files.append(
             descriptor, lines(progress.format, page), replace(after, size_bytes=progress.size_bytes)
         )

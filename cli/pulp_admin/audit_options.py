@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from pulp_console.groups import Choice
 from pulp_console.ids import TaskId
+from pulp_console.times import FORMS, local_now, parse_time
 
 from pulp_admin import completing
 from pulp_admin.ids import TASK_ID, resolve
-from pulp_admin.options import MOMENT, RESOURCE
+from pulp_admin.options import MOMENT, RESOURCE, instant
 
 if TYPE_CHECKING:
     from pulp_admin.client import Client
@@ -38,7 +39,22 @@ class PlaceType(click.ParamType):
         return value if CURSOR.fullmatch(value) else MOMENT.convert(value, param, ctx)
 
 
+class SinceType(click.ParamType):
+    """From where events are followed: `beginning`, `now`, a time or a cursor; the value is what the server takes."""
+
+    name = "when"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in ("beginning", "now") or CURSOR.fullmatch(value):
+            return value
+        try:
+            return instant(parse_time(value, local_now()))
+        except ValueError:
+            return self.fail(f"{value!r} is neither beginning nor now, a time ({FORMS}) nor a cursor", param, ctx)
+
+
 PLACE: Final = PlaceType()
+SINCE: Final = SinceType()
 
 
 def filter_options(command: F) -> F:

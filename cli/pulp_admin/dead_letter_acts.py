@@ -46,7 +46,8 @@ def retry(app: App, positions: tuple[LogPosition, ...], retries_all: bool, reaso
     results = _act(app, "retry", wanted, reason)
     left = sum(result["error"] is not None for result in results)
     if retries_all and app.output not in ("json", "yaml"):
-        click.echo(f"{len(results) - left} retried, {left} left: they still cannot be projected")
+        told = f", {left} left: they still cannot be projected" if left else ""
+        click.echo(f"{len(results) - left} retried{told}")
     if left and not retries_all:
         click.get_current_context().exit(DATA)
 

@@ -11,11 +11,11 @@ from pulp_console.output import hint, show
 
 from pulp_admin import render
 from pulp_admin.app import App, with_app_wide
-from pulp_admin.errors import NotFound
+from pulp_admin.as_of import AS_OF, nothing_then
+from pulp_admin.errors import NotFound, StaleStream
 from pulp_admin.ids import resolve, task_id_option
 from pulp_admin.not_found import why_not_found_at
 from pulp_admin.notes import noted
-from pulp_admin.options import MOMENT
 from pulp_admin.paths import api_path
 from pulp_admin.screen import banner, terminal_width
 from pulp_admin.waiting import why_it_waits
@@ -32,9 +32,9 @@ from pulp_admin.wide import Line, wide_table
 @task_id_option
 @click.option(
     "--as-of",
-    type=MOMENT,
+    type=AS_OF,
     metavar="TIME",
-    help="As it was then: 5m, yesterday, 2026-11-24T12:00:00Z, or the OFFSET of an event of its history.",
+    help="As it was then: 5m, yesterday, 2026-11-24T12:00:00Z, the OFFSET of an event of its history, a cursor.",
 )
 @click.option("--purged", is_flag=True, help="Also where the task was purged.")
 @click.option("--why", is_flag=True, help="Also why it waits, what to do, and which tasks are before it.")
@@ -52,6 +52,8 @@ def details(app: App, task_id: TaskId, as_of: str | None, purged: bool, why: boo
         if as_of is None:
             raise
         raise why_not_found_at(app.client, known, as_of, refusal) from None
+    except StaleStream as refusal:
+        raise (refusal if as_of is None else nothing_then(as_of, refusal)) from None
     is_now = as_of is None
     reasons = app.client.get(api_path("v3", "tasks", known, "why")) if why else None
     if app.output == "wide":

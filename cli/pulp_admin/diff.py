@@ -10,10 +10,10 @@ from pulp_console.ids import TaskId
 from pulp_console.output import hint, show, table
 
 from pulp_admin.app import App, with_app
-from pulp_admin.errors import NotFound
+from pulp_admin.as_of import AS_OF, nothing_then
+from pulp_admin.errors import NotFound, StaleStream
 from pulp_admin.ids import resolve, task_id_option
 from pulp_admin.not_found import why_not_found_at
-from pulp_admin.options import MOMENT
 from pulp_admin.paths import api_path
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ class Difference(NamedTuple):
     )
 )
 @task_id_option
-@click.argument("before", type=MOMENT, metavar="FROM")
-@click.argument("after", type=MOMENT, metavar="[TO]", required=False)
+@click.argument("before", type=AS_OF, metavar="FROM")
+@click.argument("after", type=AS_OF, metavar="[TO]", required=False)
 @with_app
 def diff(app: App, task_id: TaskId, before: str, after: str | None) -> None:
     """Show what changed in a task between two moments.
 
-    FROM and TO are times, such as 10m or 2026-11-24T12:00:00Z, or events of its history as PARTITION:OFFSET, whose
-    effect counts. Without TO: until now.
+    FROM and TO are times, such as 10m or 2026-11-24T12:00:00Z, events of its history as PARTITION:OFFSET, whose effect
+    counts, or cursors. Without TO: until now.
     """
     known = resolve(app.client, task_id)
     found = list(differences(_as_it_was(app.client, known, before), _as_it_was(app.client, known, after)))
@@ -92,6 +92,8 @@ def _as_it_was(client: "Client", task_id: str, moment: str | None) -> Mapping[st
         if moment is None:
             raise
         raise why_not_found_at(client, task_id, moment, refusal) from None
+    except StaleStream as refusal:
+        raise (refusal if moment is None else nothing_then(moment, refusal)) from None
     return report
 
 

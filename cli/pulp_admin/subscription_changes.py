@@ -13,6 +13,7 @@ from pulp_console.times import duration_of
 
 from pulp_admin import completing
 from pulp_admin.app import App, with_app
+from pulp_admin.audit_options import KINDS, SINCE
 from pulp_admin.errors import Failure
 from pulp_admin.ids import TASK_ID, resolve
 from pulp_admin.subscription_pages import (
@@ -23,8 +24,7 @@ from pulp_admin.subscription_pages import (
     path_of_subscription,
 )
 
-_TYPES: Final = "accepted, started, progress, attempt-failed, cancel-requested, finished, purged"
-_SINCE: Final = "beginning, now, a time such as 2026-11-24T12:00:00Z, or a cursor"
+_SINCE: Final = "beginning, now, a time such as 24h or 2026-11-24T12:00:00Z, or a cursor"
 
 
 class OverlapType(click.ParamType):
@@ -53,7 +53,7 @@ class OverlapType(click.ParamType):
 )
 @click.argument("name")
 @click.argument("url")
-@click.option("--type", "types", multiple=True, metavar="TYPE", help=f"Events of this type: {_TYPES}.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help=f"Events of this type: {', '.join(KINDS)}.")
 @click.option(
     "--operation",
     "operations",
@@ -66,7 +66,7 @@ class OverlapType(click.ParamType):
 @click.option("--actor", "actors", multiple=True, metavar="user:NAME", help="Events of tasks that this user submitted.")
 @click.option("--group", "groups", multiple=True, metavar="ID", help="Events of tasks of this group.")
 @click.option("--task-id", "tasks", multiple=True, type=TASK_ID, metavar="ID", help="Events of this task.")
-@click.option("--since", metavar="WHEN", default="now", show_default=True, help=f"From where on: {_SINCE}.")
+@click.option("--since", type=SINCE, metavar="WHEN", default="now", show_default=True, help=f"From where on: {_SINCE}.")
 @with_app
 def create(app: App, name: str, url: str, since: str, tasks: tuple[TaskId, ...], **options: tuple[str, ...]) -> None:
     """Create a subscription, and print its secret. Nothing shows it again.
@@ -131,7 +131,9 @@ def resume(app: App, name: str) -> None:
     )
 )
 @name_argument
-@click.option("--since", metavar="WHEN", help=f"From where on: {_SINCE}. Default: from the first parked event.")
+@click.option(
+    "--since", type=SINCE, metavar="WHEN", help=f"From where on: {_SINCE}. Default: from the first parked event."
+)
 @yes_option
 @with_app
 def redeliver(app: App, name: str, since: str | None, is_sure: bool) -> None:

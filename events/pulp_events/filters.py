@@ -6,7 +6,7 @@ their `accepted` events pass, and looks up all others where it can: in the read 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sys import intern
 from types import MappingProxyType
 from typing import Annotated, Final
@@ -53,8 +53,8 @@ _PARTS_OF_THE_PROCESSOR: Final = ("reactor", "scheduler")
 """The actors without a name of their own."""
 
 _Value = Annotated[str, Meta(min_length=1, max_length=MOST_CHARACTERS)]
-_Values = Annotated[tuple[_Value, ...], Meta(max_length=MOST_VALUES)]
-_Ids = Annotated[tuple[UUID, ...], Meta(max_length=MOST_VALUES)]
+_Values = Annotated[Sequence[_Value], Meta(max_length=MOST_VALUES)]
+_Ids = Annotated[Sequence[UUID], Meta(max_length=MOST_VALUES)]
 
 
 class Origin(Struct, frozen=True, kw_only=True, gc=False):
@@ -101,12 +101,12 @@ class Filter(
     groups: _Ids = ()
 
     def __post_init__(self) -> None:
-        _set(self, "types", map(_checked_type, self.types))
-        _set(self, "tasks", self.tasks)
-        _set(self, "operations", self.operations)
-        _set(self, "resources", map(_checked_resource, self.resources))
-        _set(self, "actors", map(_checked_actor, self.actors))
-        _set(self, "groups", self.groups)
+        _set(self, "types", map(_checked_type, _texts("types", self.types)))
+        _set(self, "tasks", _ids("tasks", self.tasks))
+        _set(self, "operations", _texts("operations", self.operations))
+        _set(self, "resources", map(_checked_resource, _texts("resources", self.resources)))
+        _set(self, "actors", map(_checked_actor, _texts("actors", self.actors)))
+        _set(self, "groups", _ids("groups", self.groups))
 
     @property
     def needs_origin(self) -> bool:
@@ -221,6 +221,27 @@ class LookUp:
 
 def _origin_in(event: Event | UnknownEvent) -> Origin | None:
     return Origin.of(event) if isinstance(event, Event) else None
+
+
+def _texts(name: str, values: Iterable[object]) -> Iterator[str]:
+    """The values: a text alone would be taken for its letters."""
+    if isinstance(values, str | bytes):
+        raise BadInput(f"{name}={values!r}: a list of values is expected, such as [{values!r}]")
+    for value in values:
+        if not isinstance(value, str):
+            raise BadInput(f"{name}: {value!r} is not a text")
+        yield value
+
+
+def _ids(name: str, values: Iterable[object]) -> Iterator[UUID]:
+    """The values as UUIDs, also from their texts: no event is about a text."""
+    if isinstance(values, str | bytes | UUID):
+        raise BadInput(f"{name}={str(values)!r}: a list of ids is expected, such as [{str(values)!r}]")
+    for value in values:
+        try:
+            yield value if isinstance(value, UUID) else UUID(str(value))
+        except ValueError:
+            raise BadInput(f"{name}: {value!r} is not the id of a {name[:-1]}, a UUID") from None
 
 
 def _set(filter: Filter, name: str, values: Iterable[str] | Iterable[UUID]) -> None:

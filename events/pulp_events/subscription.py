@@ -247,6 +247,8 @@ def _checked_start(
         return checked_time(since)
     if isinstance(since, str):
         return parse_start(since)
+    if since is not None and not isinstance(since, Cursor):
+        raise BadInput(f"since={since!r}: a text, a time or a cursor is expected")
     return "beginning" if since is None else since
 
 

@@ -108,7 +108,7 @@ def check_retry(letter: StoredLetter) -> None:
         event = decode(letter.key, letter.value)
     except UndecodableRecord as error:
         raise StillUndecodable(
-            f"the record at {letter.position} is no event: {error.reason}. Nothing was appended;"
+            f"the record at {letter.position} cannot be projected: {error.reason}. Nothing was appended;"
             f" {_INSTEAD[letter.standing]}"
         ) from error
     if isinstance(event, UnknownEvent) and (newer := newer_version(event.type)) is not None:

@@ -14,6 +14,11 @@ def clamped_ms(timestamp_ms: int) -> int:
     return min(max(timestamp_ms, 0), _LAST_MS)
 
 
+def instant(time: datetime) -> str:
+    """The time as messages give it: RFC 3339 in UTC, to the millisecond."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @overload
 def moment(timestamp_ms: int) -> datetime: ...
 @overload

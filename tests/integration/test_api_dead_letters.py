@@ -208,7 +208,7 @@ async def test_what_is_wrong_with_a_request(api: Site, monkeypatch: pytest.Monke
         return answer.status_code, answer.text
 
     status, text = await refused(position, "retry")
-    assert (status, "is no event" in text, "discard it, and append what it should have been" in text) == (
+    assert (status, "cannot be projected: " in text, "discard it, and append what it should have been" in text) == (
         *(409, True, True),
     )
     assert (await refused(odd, "discard"))[0] == 409

@@ -130,7 +130,7 @@ async def test_retry(command: Command, backend: Backend, topics: Topics, databas
 async def test_retry_of_what_is_still_no_event(command: Command, backend: Backend, topics: Topics) -> None:
     done = command("retry", "1:0", "2:0")
     assert (done.returncode, done.stdout) == (65, "2:0  appended at 2:1\n")
-    assert "1:0 is no event" in done.stderr
+    assert "1:0 cannot be projected" in done.stderr
     assert "Nothing was appended" in done.stderr
     assert log_of(backend, topics, 1, 2) == []
 

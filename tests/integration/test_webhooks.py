@@ -439,6 +439,7 @@ async def test_filling_the_tables_again_and_another_deliverer_send_nothing(world
     ("body", "field", "words"),
     [
         ({"url": "ftp://example.org/"}, "url", "valid http or https URL"),
+        ({"url": "http://example.org:99999/"}, "url", "valid http or https URL"),
         ({"url": "https://jo:secret@example.org/"}, "url", "user name or password"),
         ({"url": "http://127.1/"}, "url", "Write an address in full"),
         ({"since": "yesterday-ish"}, "since", "expected is beginning, now"),

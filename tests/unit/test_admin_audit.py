@@ -175,6 +175,40 @@ def test_exports_that_cannot_begin(
     assert says.format_map(names) in " ".join(capsys.readouterr().err.split())
 
 
+def test_an_export_that_is_refused_leaves_nothing_to_continue(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To continue it would be refused again, and the files would be in the way of the one that is meant."""
+    audit, target = Audit([entry(0)]), tmp_path / "audit.jsonl"
+
+    def picky(request: httpx.Request) -> httpx.Response:
+        if "nope" in request.url.params.get_list("effect"):
+            return httpx.Response(400, json={"detail": "effect=nope: there are applied, ignored"})
+        return audit(request)
+
+    assert admin(tmp_path, picky, "audit", "export", "--to", str(target), "--effect", "nope") == 65
+    assert [path.name for path in tmp_path.iterdir() if "audit" in path.name] == []
+    assert admin(tmp_path, picky, "audit", "export", "--to", str(target), "--effect", "applied") == 0
+    assert target.read_bytes().count(b"\n") == 1
+
+
+def test_a_place_that_takes_no_file_leaves_nothing_to_continue(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "nowhere" / "audit.jsonl"
+    assert admin(tmp_path, Audit([entry(0)]), "audit", "export", "--to", str(target)) == 74
+    assert " ".join(capsys.readouterr().err.split()) == f"{target} cannot be written: No such file or directory."
+
+
+def test_a_dash_is_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert admin(tmp_path, Audit([entry(0)]), "audit", "export", "--to", "-") == 0
+    assert len(capfdbinary.readouterr().out.splitlines()) == 1
+    assert not (tmp_path / "-").exists()
+
+
 def test_two_exports_to_one_file(tmp_path: Path) -> None:
     files = ExportFiles(tmp_path / "audit.jsonl")
     progress = files.begin(ExportProgress("jsonl", {}))

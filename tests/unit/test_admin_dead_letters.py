@@ -30,7 +30,10 @@ HELD = {
     "headers": [{"name": "origin", "value_base64": "ZWxzZXdoZXJl"}],
 }
 REFUSALS = {
-    "1:7": (409, "the record at 1:7 is no event: it has no value. Nothing was appended; append what it should have"),
+    "1:7": (
+        409,
+        "the record at 1:7 cannot be projected: it has no value. Nothing was appended; append what it should have",
+    ),
     "0:99": (404, "there is no dead letter at 0:99: it was projected meanwhile"),
     "6:6": (503, "Kafka is away"),
 }
@@ -126,6 +129,9 @@ def test_retries_are_told_one_by_one(server: Server, tmp_path: Path, capsys: pyt
         "1 retried, 1 left: they still cannot be projected",
     ]
     assert server.queries[-1]["standing"] == "dead,parks"
+    server.letters = []
+    assert admin(tmp_path, server, "dead-letters", "retry", "--all") == 0
+    assert capsys.readouterr().out == "0 retried\n"
     for wrong in ([], ["--all", "3:1042"]):
         assert admin(tmp_path, server, "dead-letters", "retry", *wrong) == 64
         assert "Give positions, or --all." in capsys.readouterr().err

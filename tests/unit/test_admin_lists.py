@@ -221,6 +221,19 @@ def test_a_list_of_the_past_asks_for_its_moment(tmp_path: Path, given: str, aske
     assert found == [asked] * 3  # the queue has two lists
 
 
+@pytest.mark.parametrize("command", [["details", "--as-of"], ["diff"]])
+@pytest.mark.parametrize("given", ["3:1042", "0:12,3:1042", "AAAAAAAAAAAAAAAAAAAAAA.12.0.7"])
+def test_one_task_takes_every_moment_that_lists_take(tmp_path: Path, given: str, command: list[str]) -> None:
+    found: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found.extend(request.url.params.get_list("as_of"))
+        return httpx.Response(410, json={"detail": "it was archived"})
+
+    assert admin(tmp_path, answer, "tasks", *command, given, "--task-id", ID) == 66
+    assert found == [given]
+
+
 @pytest.mark.parametrize("command", [["tasks", "list"], ["queue"]])
 @pytest.mark.parametrize(
     ("status", "code", "told"),

@@ -1,6 +1,7 @@
 """`pulp-admin subscriptions` against a server that is one function."""
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,27 @@ def test_create_sends_what_is_said_and_prints_the_secret_alone(
     assert said.out == "whsec_c2VjcmV0\n"
     assert "whsec_" not in said.err
     assert "pulp-admin subscriptions test chat" in said.err
+
+
+@pytest.mark.parametrize(
+    "command", [["create", "chat", "https://chat.example.org/pulp"], ["redeliver", "chat", "--yes"]]
+)
+def test_since_takes_every_spelling_of_a_time(server: Server, tmp_path: Path, command: list[str]) -> None:
+    """The server takes times with their zone alone."""
+    for spelt in ("24h", "yesterday", "2026-11-24", "2026-11-24 12:00", "2026-11-24T12:00:00+02:00"):
+        assert admin(tmp_path, server, "subscriptions", *command, "--since", spelt) == 0
+        *_, (_, _, body) = server.asked
+        assert body is not None
+        assert datetime.fromisoformat(body["since"]).utcoffset() == timedelta(0)
+    for kept in ("beginning", "now", "AAAAAAAAAAAAAAAAAAAAAA.12.0.7"):
+        assert admin(tmp_path, server, "subscriptions", *command, "--since", kept) == 0
+        *_, (_, _, body) = server.asked
+        assert body is not None
+        assert body["since"] == kept
+    asked = len(server.asked)
+    for wrong in ("3:1042", "soon", ""):
+        assert admin(tmp_path, server, "subscriptions", *command, "--since", wrong) == 64
+    assert len(server.asked) == asked
 
 
 def test_each_action_is_one_request(server: Server, tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, get_args
 
+import click
 import pulp_events
 import pytest
 from pulp_accounts import quotas, users
 from pulp_admin import audit_options, bulk, history
+from pulp_admin.subscription_changes import create
 from pulp_admin.words import STATES, state_of
 from pulp_api.v2 import words as v2_words
 from pulp_api.v3 import tasks, waiting
@@ -140,6 +142,16 @@ def test_the_live_page_hears_of_every_kind_of_event_and_of_every_version() -> No
 
 def test_the_command_of_the_audit_knows_every_kind_of_event() -> None:
     assert set(audit_options.KINDS) == kind_words()
+
+
+def test_the_command_of_subscriptions_names_every_kind_of_event() -> None:
+    told = " ".join(option.help or "" for option in create.params if isinstance(option, click.Option))
+    assert [word for word in kind_words() if not re.search(rf"\b{word}\b", told)] == []
+
+
+def test_the_document_of_filters_names_every_kind_of_event() -> None:
+    [row] = re.findall(r"^\| types \| .*$", (DOCS / "subscribe.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall("`([a-z-]+)`", row)) == kind_words()
 
 
 def test_the_fault_suite_has_a_row_for_every_kind_of_event() -> None:

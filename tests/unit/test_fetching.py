@@ -17,7 +17,9 @@ from pulp_worker.fetching.pace import Pace, TooSlow
 from tests.support.certificates import Authority
 from tests.support.mirror import LOCAL, Answer, Connector, Names, fetcher, mirror, ok, redirect
 
-REFUSED = "the settings of this worker do not allow to fetch from there (PULP_FETCH_ALLOW, PULP_FETCH_DENY)"
+REFUSED = (
+    "the settings of this worker do not allow to fetch from there (PULP_FETCH_ALLOW, PULP_FETCH_DENY, PULP_FETCH_PORTS)"
+)
 SECRET = "TOP-SECRET-TEXT"
 PUBLIC = "93.184.216.34"
 DANGERS = [

@@ -174,6 +174,12 @@ def test_a_type_stands_for_all_its_versions(spelt: str) -> None:
         ({"resources": ("zoo",)}, "resource=zoo: TYPE:ID is expected"),
         ({"resources": (":zoo",)}, "resource=:zoo"),
         ({"actors": ("jo",)}, "actor=jo: user:NAME is expected"),
+        ({"operations": "sync"}, r"operations='sync': a list of values is expected, such as \['sync'\]"),
+        ({"types": "finished"}, "types='finished': a list of values is expected"),
+        ({"operations": (5,)}, "operations: 5 is not a text"),
+        ({"tasks": (str(A)[:8],)}, "tasks: '00000000' is not the id of a task, a UUID"),
+        ({"groups": (5,)}, "groups: 5 is not the id of a group, a UUID"),
+        ({"tasks": A}, "tasks='00000000-0000-0000-0000-000000000001': a list of ids is expected"),
         ({"operations": ("",)}, "operations: a value has 1 to 511 characters"),
         ({"operations": ("x" * 512,)}, "operations: a value has 1 to 511 characters"),
         ({"operations": tuple(map(str, range(101)))}, "operations: 101 values, and a filter takes at most 100"),
@@ -182,6 +188,11 @@ def test_a_type_stands_for_all_its_versions(spelt: str) -> None:
 def test_what_no_event_can_have_is_refused(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(BadInput, match=told):
         Filter(**fields)
+
+
+def test_an_id_may_be_a_text() -> None:
+    wanted = Filter(tasks=(str(A),), groups=[str(B)])  # type: ignore[arg-type,list-item]  # of a program without types
+    assert wanted == Filter(tasks=(A,), groups=(B,))
 
 
 @pytest.mark.parametrize("text", ['{"type": ["finished"]}', '{"tasks": ["x"]}', '{"operations": [""]}', "[]"])

@@ -1,6 +1,8 @@
 """Proofs as files: what the script proves, and that it proves nothing of which a bit was changed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from pulp_transparency.proofs import Consistency, Inclusion
 from pulp_transparency.records import encoded
 from pulp_transparency.tiles import LogTree, TileFolder
 
+from examples import check_proof
 from examples.check_proof import Wrong, check_consistency, check_inclusion
 from tests.support.transparency import RING, logged, record, records
 
@@ -111,3 +114,28 @@ def test_what_is_not_in_the_log(files: Files) -> None:
         Inclusion.of(files.tree, files.note, 2)
     with pytest.raises(NotLogged, match=r"does not cover offset 99999 yet: its last checkpoint has 300 records"):
         Inclusion.of(files.tree, files.note, 99_999)
+
+
+@pytest.mark.parametrize(
+    ("proof", "record_text", "code", "says"),
+    [
+        (None, "{}", 2, "cannot be read: No such file or directory"),
+        ("whole", None, 2, "cannot be read: No such file or directory"),
+        ("whole", "{", 1, "NOT PROVED: the files do not have the form of a proof and a record"),
+        ("whole", "[]", 1, "NOT PROVED: the files do not have the form of a proof and a record"),
+        ("whole", "[" * 100_000, 1, "NOT PROVED: the files do not have the form of a proof and a record"),
+        ("", "{}", 1, "NOT PROVED: this is not a proof of the log"),
+    ],
+)
+def test_what_is_no_proof_ends_with_a_sentence(
+    proof: str | None, record_text: str | None, code: int, says: str, files: Files, tmp_path: Path
+) -> None:
+    """A file that is not there is told apart from a proof that does not hold."""
+    given_proof, given_record = tmp_path / "1.tlog-proof", tmp_path / "1.json"
+    if proof is not None:
+        given_proof.write_text(files.inclusion if proof else "")
+    if record_text is not None:
+        given_record.write_text(record_text)
+    command = [sys.executable, check_proof.__file__, "--vkey", VKEY, str(given_proof), "--record", str(given_record)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # the script of the repository
+    assert (ended.returncode, ended.stderr.count("\n"), says in ended.stderr) == (code, 1, True), ended.stderr

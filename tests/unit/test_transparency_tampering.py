@@ -164,6 +164,29 @@ def test_a_bit_of_a_tile(data: st.DataObject, bit: int, log: Path, tmp_path_fact
     assert not [each for each in audited(path, RECORDS).found if each.subject == "record"]
 
 
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), bit=BITS)
+def test_a_bit_of_a_tile_of_an_earlier_size(
+    data: st.DataObject, bit: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Who has an older checkpoint reads it still."""
+    path = tmp_path_factory.mktemp("grown") / "log"
+    logged(path, RECORDS[:7])
+    for end in (20, 31):
+        log = opened(path)
+        for each in RECORDS[log.size : end]:
+            log.append(LogEntry.of(each))
+        signed(log)
+    assert not audited(path, RECORDS[:31]).found
+    older = sorted(each for each in path.glob("tile/*/*.p/*") if each.name != "31")
+    assert {each.name for each in older} == {"7", "20"}
+    file = data.draw(st.sampled_from(older))
+    content = file.read_bytes()
+    file.write_bytes(flipped(content, data.draw(st.integers(0, len(content) - 1)), bit))
+    [found] = audited(path, RECORDS[:31]).found
+    assert (found.subject, found.kind, found.place) == ("tile", Kind.ALTERED, str(file))
+
+
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_a_tile_that_was_removed_or_cut_off(

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import logging
 from datetime import UTC, datetime
 
 import pytest
@@ -18,7 +19,10 @@ from tests.support.webhooks import SECRET, Received, endpoint
 USUAL = WebhookSettings.read({})
 LOCAL = WebhookSettings.read({"PULP_WEBHOOK_ALLOW": "loopback", "PULP_WEBHOOK_TOTAL_S": "5"})
 PUBLIC = "93.184.215.14"
-REFUSED = "the settings of the processor do not allow to deliver there (PULP_WEBHOOK_ALLOW, PULP_WEBHOOK_DENY)"
+REFUSED = (
+    "the settings of the processor do not allow to deliver there (PULP_WEBHOOK_ALLOW, PULP_WEBHOOK_DENY,"
+    " PULP_WEBHOOK_PORTS)"
+)
 
 
 def message(url: str, *secrets: bytes) -> WebhookMessage:
@@ -51,6 +55,16 @@ async def test_a_name_that_leads_inside_gets_nothing(addresses: list[str]) -> No
     await sender.close()
     assert (answer.verdict, answer.error) == (Verdict.FAILED, REFUSED)
     assert connector.connections == []
+
+
+async def test_the_log_says_whose_delivery_failed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pulp.deliverer")
+    sender = Sender(USUAL, {}, lookup=Names(inside_example=[["10.0.0.7"]]), network=Connector(1))
+    await sender.send(message("http://inside.example/hook")._replace(headers={"Pulp-Subscription": "0193f3f0"}))
+    await sender.close()
+    [line] = caplog.records
+    assert (line.__dict__["subscription"], line.__dict__["event"]) == ("0193f3f0", "msg_1")
+    assert "inside.example" not in str(line.__dict__)
 
 
 @pytest.mark.parametrize(

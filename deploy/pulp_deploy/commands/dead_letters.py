@@ -151,7 +151,8 @@ def retry(
     left = sum(result["error"] is not None for result in results)
     if retries_all and output == "table":
         done = "would be retried" if dry_run else "retried"
-        click.echo(f"{len(results) - left} {done}, {left} left: they still cannot be projected")
+        told = f", {left} left: they still cannot be projected" if left else ""
+        click.echo(f"{len(results) - left} {done}{told}")
     if left and not retries_all:
         raise click.exceptions.Exit(DATA)
 

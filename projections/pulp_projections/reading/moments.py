@@ -17,6 +17,7 @@ from pulp_projections.detached import detached, incomplete
 from pulp_projections.reading.audit import CLOCK_SLACK, offsets_at
 from pulp_projections.reading.queries import positions
 from pulp_projections.sql import load
+from pulp_projections.times import instant
 
 _SQL: Final = load("pulp_projections.reading", "moments.sql")
 Asked: TypeAlias = datetime | Position | Mapping[int, int]
@@ -54,7 +55,7 @@ async def moment_of(connection: AsyncConnection, asked: Asked) -> Moment:
     last = [before for _, before, _ in rows if before is not None]
     following = [after for _, _, after in rows if after is not None]
     if not last:
-        first = f": the first event came at {min(following).isoformat()}" if following else ", and has not since"
+        first = f": the first event came at {instant(min(following))}" if following else ", and has not since"
         raise BeforeHistory(f"nothing had happened at this moment yet{first}")
     # Of a partition in which nothing has followed yet, what will follows the last event.
     earliest = min(before if after is None else after for _, before, after in rows if before or after) - CLOCK_SLACK

@@ -19,6 +19,12 @@ _POLL_S: Final = 2.0
 _log = logging.getLogger("pulp.positions")
 
 
+def last_events(next_offsets: Mapping[int, int]) -> str:
+    """The last event before each of these next offsets, for a message to people."""
+    shown = (str(Position(each, end - 1)) if end else f"the start of {each}" for each, end in next_offsets.items())
+    return ", ".join(shown) or "the start"
+
+
 class Positions:
     """The next offset of every partition in the active generation.
 
@@ -91,7 +97,8 @@ class Positions:
             if not self._is_connected:
                 raise ReadModelUnavailable("Postgres does not answer") from None
             raise PositionNotReached(
-                f"the projection has not reached {dict(wanted)} within {timeout_s:g} s: it is at {self._current}"
+                f"the projection has not reached {last_events(wanted)} within {timeout_s:g} s: it is at"
+                f" {last_events({each: self._current.get(each, 0) for each in wanted})}"
             ) from None
 
     def _has(self, wanted: Mapping[int, int]) -> bool:

@@ -15,6 +15,7 @@ from pulp_projections.reading.as_of import Past
 from pulp_projections.reading.moments import Asked, moment_of
 from pulp_projections.reading.queries import positions
 
+from pulp_api.respond import instant
 from pulp_api.service import Service
 from pulp_api.times import time_of
 
@@ -62,7 +63,9 @@ async def past(service: Service, request: Request, text: str) -> AsyncIterator[t
     `PositionNotReached` then, as for a time that has not come. Raises `BadInput` and `HistoryError`.
     """
     asked = moment_of_request(request, text)
-    lag = await _reach(service, asked, text)
+    await reach(service, asked, text)
+    # Of one event only its own partition is known to be there: the others are shown up to its time.
+    lag = await service.freshness.catch_up() if isinstance(asked, datetime | Position) else None
     async with snapshot(service) as connection:
         at = await moment_of(connection, asked)
         if lag is not None:
@@ -80,16 +83,15 @@ async def snapshot(service: Service) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
-async def _reach(service: Service, asked: Asked, text: str) -> str | None:
-    """Wait until the read model has all events before the moment; the lag, if it has not been told of all by then."""
-    if isinstance(asked, datetime):
-        if asked > (now := datetime.now(UTC)):
-            raise PositionNotReached(f"as_of={text} has not come yet, it is {now.isoformat(timespec='seconds')}")
-        return await service.freshness.catch_up()
-    stops = {asked.partition: asked.offset + 1} if isinstance(asked, Position) else asked
-    await service.freshness.reach(stops)
-    # Of one event only its own partition is known to be there: the others are shown up to its time.
-    return await service.freshness.catch_up() if isinstance(asked, Position) else None
+async def reach(service: Service, asked: Asked, text: str) -> None:
+    """Wait until the read model has the events that the moment names.
+
+    Raises `PositionNotReached` if it does not come to have them, and for a time that has not come.
+    """
+    if not isinstance(asked, datetime):
+        await service.freshness.reach({asked.partition: asked.offset + 1} if isinstance(asked, Position) else asked)
+    elif asked > (now := datetime.now(UTC)):
+        raise PositionNotReached(f"as_of={text} has not come yet, it is {instant(now)}")
 
 
 def _check_known(stops: Mapping[int, int], shown: Mapping[int, int], text: str, lag: str, asked: Asked) -> None:

@@ -19,7 +19,7 @@ from pulp_projections.reading.moments import Asked
 from pulp_projections.reading.queries import Condition, TaskRow
 from pulp_projections.reading.waiting import WaitingFacts, facts_of
 
-from pulp_api.as_of import moment_of_request
+from pulp_api.as_of import moment_of_request, reach
 from pulp_api.caller import Caller
 from pulp_api.canceller import Cancelled
 from pulp_api.dead_letters import DeadLetters
@@ -237,10 +237,13 @@ class AuthenticatedCall:
     async def read(self, task_id: UUID) -> FoundTask:
         """One task, at least as new as `Pulp-Min-Position`; with the query's `as_of`, as it was then.
 
-        A purged task is missing, unless the query has `purged=true`.
+        A purged task is missing, unless the query has `purged=true`. Raises `PositionNotReached` for a moment that has
+        not come yet.
         """
         as_of = self.request.query_params.get("as_of")
         when = None if as_of is None else moment_of_request(self.request, as_of)
+        if as_of is not None and when is not None:
+            await reach(self.service, when, as_of)
         or_purged = self.request.query_params.get("purged", "").lower() in ("true", "1")
         return await self._read(task_id, as_of=when, or_purged=or_purged)
 

@@ -12,7 +12,7 @@ from pulp_events.errors import LogError, PositionNotReached, ReadError, ReadMode
 from pulp_events.log import TimedLog
 from pulp_events.task import Position
 from pulp_projections.reading import queries
-from pulp_projections.reading.positions import Positions
+from pulp_projections.reading.positions import Positions, last_events
 
 from pulp_api.logins.auth import Connect
 
@@ -88,7 +88,10 @@ def check_shown(shown: Mapping[int, int], least: Mapping[int, int] | None) -> No
     Commits that this process was notified of do not count: a server that took over may lack the last ones.
     """
     if any(shown.get(partition, 0) < offset for partition, offset in (least or {}).items()):
-        raise PositionNotReached(f"the projection is at {dict(shown)}, before {dict(least or {})}: try again later")
+        behind_of = {partition: shown.get(partition, 0) for partition in least or {}}
+        raise PositionNotReached(
+            f"the projection is at {last_events(behind_of)}, before {last_events(least or {})}: try again later"
+        )
 
 
 def behind(lag: str) -> ReadModelUnavailable:

@@ -92,6 +92,25 @@ class TileFolder:
             return data[: tile.size_bytes]
         raise TileFault(f"{self.path / tile.path} is missing", tile.path)
 
+    def check_narrower(self, tile: Tile) -> None:
+        """Compare the tiles of earlier sizes with this one, since who has an older checkpoint reads those.
+
+        Raises `TileFault`.
+        """
+        whole = self.read(tile)
+        folder = self.path / tile._replace(width=1).path
+        widths = sorted(int(each.name) for each in folder.parent.glob("*") if each.name.isdecimal())
+        for older in (tile._replace(width=width) for width in widths if 0 < width < tile.width):
+            try:
+                data = (self.path / older.path).read_bytes()
+            except FileNotFoundError:
+                continue  # the full tile has come to be there in the meantime
+            if data != whole[: older.size_bytes]:
+                raise TileFault(
+                    f"{self.path / older.path} is not the beginning of {tile.path}: one of the two was altered",
+                    older.path,
+                )
+
     def hashes(self, tile: Tile) -> list[bytes]:
         """The hashes of a tile. Raises `TileFault`."""
         return list(self._hashes(tile))
@@ -179,6 +198,7 @@ class LogTree:
                 tile = tile_at(level, number, self.size)
                 try:
                     self._check(tile)
+                    self.tiles.check_narrower(tile)
                 except TileFault as fault:
                     yield fault
 

@@ -30,7 +30,7 @@ from pulp_runtime.telemetry.tracing import Kind, Span, Tracing, of_task
 from pulp_processor.delivering.feed import TaskFeed
 from pulp_processor.delivering.outbox import Item, Outbox, Outcome, Place, Policy, Settled, Verdict
 from pulp_processor.delivering.rights import sees_all, user_of, visible
-from pulp_processor.delivering.sender import EndpointAnswer, Sender, WebhookMessage
+from pulp_processor.delivering.sender import SUBSCRIPTION_HEADER, EndpointAnswer, Sender, WebhookMessage
 
 _HELD_BYTES: Final = 4 * 1024 * 1024
 """Of the events that wait, unless one alone has more."""
@@ -242,7 +242,7 @@ class Courier:
     async def _send_one(self, item: Item, secrets: Sequence[bytes]) -> None:
         held = self._held[item.position]
         headers = {
-            "Pulp-Subscription": str(self.webhook.subscription_id),
+            SUBSCRIPTION_HEADER: str(self.webhook.subscription_id),
             "Pulp-Position": str(item.position),
         }
         span = self._begin_span(item, held)

@@ -40,7 +40,7 @@ from pulp_runtime.telemetry.tracing import Tracing
 from pulp_processor.delivering.courier import Courier, test_event
 from pulp_processor.delivering.feed import TaskFeed
 from pulp_processor.delivering.outbox import Verdict
-from pulp_processor.delivering.sender import EndpointAnswer, Sender, WebhookMessage
+from pulp_processor.delivering.sender import SUBSCRIPTION_HEADER, EndpointAnswer, Sender, WebhookMessage
 from pulp_processor.delivering.settings import WebhookSettings
 
 DELIVERER: Final = "deliverer"
@@ -260,7 +260,7 @@ class _Office:
         async with self.connection() as connection:
             secrets = await delivering.secrets_of(connection, webhook.secrets_at(now))
         body = test_event(webhook, test_id, TEST_TYPE, now)
-        headers = {"Pulp-Subscription": str(webhook.subscription_id)}
+        headers = {SUBSCRIPTION_HEADER: str(webhook.subscription_id)}
         sender = self._deliverer.sender()
         try:
             answer = EndpointAnswer(Verdict.FAILED, None, "its secret is not in Postgres: rotate it", 0)

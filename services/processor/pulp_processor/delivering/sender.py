@@ -46,6 +46,7 @@ _FAULTS: Final = (
     *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, httpcore.ProxyError, ssl.SSLError),
     *(Refused, NoSuchName, NotConnected, NoAnswer, HeadTooLarge, BadProxy, OSError),
 )
+SUBSCRIPTION_HEADER: Final = "Pulp-Subscription"
 _log = logging.getLogger("pulp.deliverer")
 
 
@@ -116,7 +117,7 @@ class Sender:
         except TimeoutError:
             error = f"no complete answer within {self._settings.total_s:g} s (PULP_WEBHOOK_TOTAL_S)"
         except _FAULTS as fault:
-            _log.info("a delivery has failed", extra={"kind": type(fault).__name__})
+            _log.info("a delivery has failed", extra={"kind": type(fault).__name__, **_named(message)})
             error = _told(fault)
         return EndpointAnswer(verdict, status, error, round((time.monotonic() - began_s) * 1000), pause_s)
 
@@ -200,11 +201,19 @@ def _judged(status: int) -> tuple[Verdict, str | None]:
     return Verdict.FAILED, f"the endpoint answered {status}"
 
 
+def _named(message: WebhookMessage) -> dict[str, str]:
+    """Which subscription and event, for the log: the URL may hold a secret."""
+    return {"subscription": message.headers.get(SUBSCRIPTION_HEADER, ""), "event": message.message_id}
+
+
 def _told(fault: BaseException) -> str:
     """The error in our words: its own may hold what the server has sent."""
     match fault:
         case Refused():
-            return "the settings of the processor do not allow to deliver there (PULP_WEBHOOK_ALLOW, PULP_WEBHOOK_DENY)"
+            return (
+                "the settings of the processor do not allow to deliver there (PULP_WEBHOOK_ALLOW, PULP_WEBHOOK_DENY,"
+                " PULP_WEBHOOK_PORTS)"
+            )
         case NoSuchName():
             return "the name of the host has no address"
         case BadProxy():

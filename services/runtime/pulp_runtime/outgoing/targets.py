@@ -44,6 +44,6 @@ def parse_target(url: str) -> Target | None:
     except (httpx.InvalidURL, ValueError):
         return None
     port = _PORTS.get(parsed.scheme) if parsed.port is None else parsed.port
-    if port is None or parsed.scheme not in _PORTS or not host:
+    if port is None or not 0 < port < 2**16 or parsed.scheme not in _PORTS or not host:
         return None
     return Target(parsed, parsed.scheme, host, port)

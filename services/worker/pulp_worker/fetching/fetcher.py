@@ -41,7 +41,9 @@ _TRANSIENT: Final = (408, 425, 429)
 _CONDITIONS: Final = ("if-none-match", "if-modified-since")
 _HINTS: Final = {401: ": it asks for a login, or for another one (a credential holds it)"}
 _READ_AHEAD_BYTES: Final = 64 * 1024
-_REFUSED: Final = "the settings of this worker do not allow to fetch from there (PULP_FETCH_ALLOW, PULP_FETCH_DENY)"
+_REFUSED: Final = (
+    "the settings of this worker do not allow to fetch from there (PULP_FETCH_ALLOW, PULP_FETCH_DENY, PULP_FETCH_PORTS)"
+)
 # One text for a port that is closed, one that is filtered, and one where something else listens or nothing is said.
 _NO_HTTP: Final = (
     "no answer over HTTP: there is no connection, it ends early, or nothing comes in time (PULP_FETCH_CONNECT_S,"
