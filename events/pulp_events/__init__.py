@@ -1,6 +1,6 @@
 """The contract of Pulp Tasks: its events, the task they fold into, and the log they are in.
 
-The names below are imported when they are first used: whoever needs `pulp_events.errors` alone does not load Kafka.
+The names below are imported on first use, so a program that needs only `pulp_events.errors` does not load Kafka.
 """
 
 from importlib import import_module

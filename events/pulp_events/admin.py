@@ -1,4 +1,4 @@
-"""Topics: creating them, and what a process asks of them before it uses them."""
+"""Topics: creating them, and reading their properties before a process uses them."""
 
 import contextlib
 import time
@@ -26,7 +26,7 @@ EVENTS_SETTINGS: Final[Mapping[str, str]] = {
     "message.timestamp.type": "LogAppendTime",
     "max.message.bytes": "1048588",
 }
-"""Records are kept for ever, with the broker's times. The other topics use the same, but for that of states."""
+"""Records are kept for ever, with the broker's times. All topics except that of states use these settings."""
 _KNOWN_S: Final = 0.02
 COMPACTED: Final[Mapping[str, str]] = {"cleanup.policy": "compact"}
 """In the topic of states the last record of each key is kept for ever."""
@@ -73,7 +73,7 @@ def connect(servers: Servers, **settings: Any) -> Connection:
 def create_topics(
     servers: Servers, topics: Topics, *, partitions: int, replication: int, timeout_s: float = 30.0
 ) -> list[str]:
-    """Create the missing topics, and return their names. With a replication of 3, two replicas must take each write.
+    """Create the missing topics, and return their names. With a replication of 3, two replicas must confirm each write.
 
     Raises `TopicMismatch` if the events topic exists with another partition count, which can never change because it
     decides where a task's history is, and `LogUnavailable` if Kafka does not answer or refuses.
@@ -114,7 +114,7 @@ def create_topics(
 
 
 def _wait_until_known(connection: Connection, names: Collection[str], timeout_s: float) -> None:
-    """The controller has created the topics; brokers hear of it a moment later, and know no such topic until then."""
+    """The controller has created the topics; the brokers learn of them a moment later."""
     deadline_s = time.monotonic() + timeout_s
     for name in names:
         while True:
@@ -124,7 +124,7 @@ def _wait_until_known(connection: Connection, names: Collection[str], timeout_s:
                 if time.monotonic() > deadline_s:
                     raise
                 time.sleep(_KNOWN_S)
-            except LogRefused:  # who may create a topic need not be allowed to see it
+            except LogRefused:  # a login may be allowed to create a topic, and not to describe it
                 break
             else:
                 break
@@ -148,8 +148,8 @@ def describe(
 ) -> TopicInfo:
     """The topic's id and partition count.
 
-    Raises `LogUnavailable` if Kafka is away, `TopicNotFound` if it has no such topic, `LogRefused` if it refuses us, or
-    does not give us one of the `rights` on the topic.
+    Raises `LogUnavailable` if Kafka is away, `TopicNotFound` if it has no such topic, `LogRefused` if it refuses us or
+    denies one of the `rights` on the topic.
     """
     connection = _connected(servers)
     futures = connection.client.describe_topics(
@@ -198,7 +198,7 @@ def _offsets(
         futures = connection.client.list_offsets(wanted, request_timeout=timeout_s)
         try:
             for future in futures.values():
-                with contextlib.suppress(KafkaException):  # judged below, all together
+                with contextlib.suppress(KafkaException):  # reported below, all together
                     connection.wait(future, timeout_s + 5)
             return answered(futures)
         except TimeoutError as error:

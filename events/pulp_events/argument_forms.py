@@ -1,7 +1,7 @@
 """Formats of text arguments that JSON Schema does not define, by the name that a schema uses as `format`.
 
-The API checks them before it accepts a submission, and a worker when it decodes the arguments, with the same
-functions. Each returns what is wrong, or None, and never repeats the text, which may hold a secret.
+The API checks them before it accepts a submission, and a worker when it decodes the arguments, with the same functions.
+Each returns an error message, or None, and never repeats the text, which may contain a secret.
 """
 
 import re
@@ -13,7 +13,7 @@ MOST_URL_CHARACTERS: Final = 2000
 MOST_ID_CHARACTERS: Final = 200
 _MOST_ID_BYTES: Final = 200
 _WITHOUT_ADDRESS: Final = frozenset({".", "..", "search"})
-"""Clients take the first two out of a path, and the third is the address of the searches in Pulp 2's dialect."""
+"""Clients remove the first two from a path, and the third is the path of searches in Pulp 2's dialect."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NO_URL: Final = re.compile(r"[\s\\<>\"^`{|}]|" + _CONTROL.pattern)
 _INSTEAD: Final = "; where the operation takes a credential, name one that the workers have"
@@ -25,7 +25,7 @@ _SECRET_WORDS: Final = frozenset({"auth", "authorization", "jwt", "key", "pass",
 
 
 def http_url(text: str) -> str | None:
-    """An http or https URL with a host, and without anything secret: arguments are kept in the log for ever."""
+    """An http or https URL with a host and without secrets, since the log keeps arguments for ever."""
     parts = _split(text)
     if parts is None:
         return "an http or https URL with a host is expected, such as https://example.org/repos/zoo/"
@@ -44,7 +44,7 @@ def http_url(text: str) -> str | None:
 
 
 def repository_id(text: str) -> str | None:
-    """The id of a repository, which must be usable as the name of a folder, and as a part of an address."""
+    """The id of a repository, which must be usable as a folder name and as a path segment of a URL."""
     if not text or text != text.strip() or len(text) > MOST_ID_CHARACTERS or _CONTROL.search(text):
         return (
             f"a repository's id is expected: 1 to {MOST_ID_CHARACTERS} characters, no control characters, no blank at"

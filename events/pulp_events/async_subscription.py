@@ -1,4 +1,4 @@
-"""The same subscription for programs on asyncio."""
+"""The subscription for asyncio programs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,9 +14,9 @@ P = ParamSpec("P")
 
 
 class AsyncSubscription:
-    """A `Subscription` for `async with` and `async for`. A thread of its own waits for Kafka, never the event loop.
+    """A `Subscription` for `async with` and `async for`. A separate thread waits for Kafka, never the event loop.
 
-    It reads a page ahead and no more. A task that is cancelled as it waits loses no event: whoever asks next gets it.
+    It reads at most one page ahead. If an asyncio task is cancelled while it waits, the next caller gets the event.
     """
 
     def __init__(self, begin: Callable[[], Subscription]) -> None:
@@ -27,7 +27,7 @@ class AsyncSubscription:
 
     @property
     def cursor(self) -> Cursor:
-        """The place behind the last event that was returned. Raises `BadInput` for a consumer group."""
+        """The place after the last returned event. Raises `BadInput` for a consumer group."""
         return self._begun.cursor
 
     @property
@@ -44,19 +44,19 @@ class AsyncSubscription:
         """The next event, or None after the timeout. Raises `OffsetOutOfRange`, `LogUnavailable`."""
         begun = self._begun
         if not begun._ready:
-            # Shielded: a thread cannot be cancelled, and what it reads is for the next one who asks.
+            # Shielded: a thread cannot be cancelled, and the next caller gets what it reads.
             self._filling = self._filling or self._in_thread(begun._fill, timeout_s)
             await asyncio.shield(self._filling)
             self._filling = None
         return begun._take()
 
     async def commit(self) -> None:
-        """Of a consumer group: all events that were returned are done. Raises `LogUnavailable`, `LogRefused`."""
+        """In a consumer group: all returned events are handled. Raises `LogUnavailable`, `LogRefused`."""
         await self._settled()
         await self._in_thread(self._begun.commit)
 
     def stop(self) -> None:
-        """End an iteration after the event that is being handled."""
+        """End the iteration after the current event."""
         self._begun.stop()
 
     async def close(self) -> None:
@@ -104,7 +104,7 @@ class AsyncSubscription:
         return self._subscription
 
     async def _settled(self) -> None:
-        """Wait until the thread is idle. What it read waits for whoever asks next, and so does an error."""
+        """Wait until the thread is idle. The next caller gets what it read, or its error."""
         if self._filling is not None:
             await asyncio.wait([self._filling])
 

@@ -1,7 +1,7 @@
-"""Audit records: who signed in, who was refused, who changed what. Types and codec.
+"""Audit records (who signed in, was refused, or changed what): types and codec.
 
 A record is a CloudEvent 1.0 in JSON, structured mode, in the topic `Topics.audit`. Its JSON Schema is installed beside
-those of the events. It never holds a password or a token.
+those of the events. It never contains a password or a token.
 """
 
 from collections.abc import Mapping
@@ -166,7 +166,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def audit_record(what: What, *, actor: str, now: datetime | None = None, **more: Any) -> AuditRecord:
-    """A record of something that happens now; `more` are fields of `AuditRecord`. Texts that are too long are cut."""
+    """A record of something that happens now; `more` are fields of `AuditRecord`. Long texts are truncated."""
     return AuditRecord(
         what=what,
         outcome=OUTCOMES[what],

@@ -20,7 +20,7 @@ _log = logging.getLogger("pulp.audit")
 
 
 class AuditLog:
-    """Appends records without waiting; it counts and logs those that it could not write. Creating it needs no broker.
+    """Appends records without waiting, and counts and logs lost records. Creating it needs no broker.
 
     It sends nothing before `check` has found the topic: a broker that creates topics by itself would create this one
     with its own retention. Use it from one event loop.
@@ -32,11 +32,11 @@ class AuditLog:
         self._producer: Producer | None = None
         self._lost = 0
         self.fault: str | None = None
-        """What is wrong with the topic and what mends it; None if no fault is known."""
+        """What is wrong with the topic and how to fix it; None if no fault is known."""
 
     @property
     def lost(self) -> int:
-        """How many records could not be written."""
+        """The number of lost records."""
         return self._lost
 
     def append(self, record: AuditRecord) -> None:
@@ -49,7 +49,7 @@ class AuditLog:
             self._lose("too many wait for the topic")
 
     async def check(self) -> None:
-        """Look for the topic for a few seconds; does nothing once it was found."""
+        """Look for the topic for a few seconds; after it was found, do nothing."""
         if self._producer is not None:
             return
         fault = await asyncio.to_thread(topic_fault, self._servers, self._topic)
@@ -118,7 +118,7 @@ def write_audit(servers: Servers, topic: str, record: AuditRecord, *, timeout_s:
 
 
 def topic_fault(servers: Servers, topic: str, *, timeout_s: float = 3.0) -> str | None:
-    """What is wrong with the audit topic and what mends it, without an address; None if it exists."""
+    """What is wrong with the audit topic and how to fix it, without addresses; None if it exists."""
     try:
         admin.describe(servers, topic, timeout_s=timeout_s)
     except TopicNotFound:

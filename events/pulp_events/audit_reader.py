@@ -1,4 +1,4 @@
-"""Reading the audit topic, up to its end or without end."""
+"""Reading the audit topic, up to its end or endlessly."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,7 +20,7 @@ class AuditEntry(NamedTuple):
     record: AuditRecord | None
     """None if the bytes are not an audit record."""
     error: str | None
-    """Why they are not."""
+    """Why it could not be decoded."""
 
 
 def read_audit(
@@ -28,8 +28,8 @@ def read_audit(
 ) -> Iterator[AuditEntry | None]:
     """Entries in order of their append, from a broker time on.
 
-    It ends where the topic ended when it was called. With `follow` it never ends, and yields None about twice a second
-    while no record arrives. Raises `TopicNotFound`, `LogUnavailable`.
+    Ends where the topic ended at the call. With `follow` it never ends, and yields None about twice a second while no
+    record arrives. Raises `TopicNotFound`, `LogUnavailable`.
     """
     partitions = admin.describe(servers, topic).partitions
     ends = admin.end_offsets(servers, topic, partitions)

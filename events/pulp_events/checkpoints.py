@@ -1,7 +1,6 @@
-"""The topic of checkpoints: for each partition of the events topic one of its own, whose last record is the newest.
+"""The topic of checkpoints has one partition for each partition of the events topic; its last record is the newest.
 
-The value is the signed checkpoint. A header says which record comes next: it is for monitoring, and nothing vouches
-for it.
+The value is the signed checkpoint. A header has the next record's offset; it is for monitoring, and is not signed.
 """
 
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ NEXT_OFFSET: Final = "next-offset"
 
 
 class Covered(NamedTuple):
-    """How far the log of a partition is, as its last published checkpoint says."""
+    """How far the log of a partition is, according to its last published checkpoint."""
 
     partition: int
     next_offset: int
@@ -36,7 +35,7 @@ class Covered(NamedTuple):
 
 
 def last_records(servers: Servers, topic: str) -> dict[int, Record]:
-    """The last record of each partition of the topic of checkpoints; of no partition if there is no such topic.
+    """The last record of each partition of the topic of checkpoints; {} if there is no such topic.
 
     Raises `LogUnavailable`.
     """
@@ -49,7 +48,7 @@ def all_records(servers: Servers, topic: str) -> Iterator[Record]:
 
 
 def covered(servers: Servers, events: str, checkpoints: str) -> list[Covered]:
-    """How far each log is, where a checkpoint was ever published. Raises `LogUnavailable`."""
+    """How far each log is that has published a checkpoint. Raises `LogUnavailable`."""
     found = last_records(servers, checkpoints)
     if not found:
         return []

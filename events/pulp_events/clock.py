@@ -1,4 +1,4 @@
-"""How far another machine's clock is off, as far as one round trip can tell."""
+"""The offset of another machine's clock, as exactly as one round trip can tell."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class Offset(NamedTuple):
 
     @property
     def least_s(self) -> float:
-        """How far it is off at least, in either direction."""
+        """The smallest possible offset, in either direction."""
         return max(0.0, self.low_s, -self.high_s)
 
     @property
@@ -35,7 +35,7 @@ class ServerClock:
         self._best: Offset | None = None
 
     def note(self, asked_s: float, theirs_s: float, answered_s: float) -> None:
-        """The server read its clock between these times of ours."""
+        """Note that the server read its clock between these local times."""
         best = self._best
         if best is None or answered_s - asked_s < best.width_s:
             self._best = Offset.measured(asked_s, theirs_s, answered_s)

@@ -66,12 +66,12 @@ EARLIER: Final[dict[type[Struct], str]] = {
 }
 """Earlier versions, which are read for ever."""
 EVERY_TYPE: Final[dict[Any, str]] = {**EARLIER, **TYPES}
-"""All that is read."""
+"""Every version that `decode` reads."""
 NEEDED_IN: Final[dict[str, tuple[str, ...]]] = {
     TYPES[Accepted]: ("request",),
     TYPES[CancelRequested]: ("request",),
 }
-"""The fields that an event of this version has to have, though those of earlier versions lack them."""
+"""The fields that this version requires although earlier versions lack them."""
 _WITHOUT_REQUEST: Final[dict[type[Data], str]] = {
     Accepted: EARLIER[AcceptedV1],
     CancelRequested: EARLIER[CancelRequestedV1],
@@ -135,7 +135,7 @@ def type_of(event: Event | UnknownEvent) -> str:
 
 @lru_cache(maxsize=64)
 def newer_version(wire: str) -> str | None:
-    """That this type is a version of a known kind which only a later release knows; None of any other type."""
+    """The message that only a later release knows this version of a known kind; None for any other type."""
     found = _VERSION.fullmatch(wire)
     if found is None or (newest := _NEWEST.get(found[1])) is None or int(found[3]) <= newest:
         return None
@@ -143,7 +143,7 @@ def newer_version(wire: str) -> str | None:
 
 
 def wire_type(data: Data) -> str:
-    """The type and version by which data is written: an earlier version if it lacks what the newest one needs."""
+    """The type under which data is written: that of an earlier version if a field of the newest one is missing."""
     if (type(data) is Accepted or type(data) is CancelRequested) and data.request is UNSET:
         return _WITHOUT_REQUEST[type(data)]
     return TYPES[type(data)]
@@ -158,7 +158,7 @@ def encode(event: Event) -> bytes:
 
 
 def written(make: Callable[[], bytes], read: Callable[[bytes], object]) -> bytes:
-    """The bytes that `make` returns, if they may be written: `read` decodes them, and they are not too many.
+    """The bytes that `make` returns, after checking that `read` decodes them and that they are not too long.
 
     Raises `InvalidEvent`, `EventTooLarge`.
     """
@@ -280,7 +280,7 @@ def _subject_of(key: bytes) -> tuple[str, UUID] | tuple[None, None]:
 
 def _check_parts(envelope: Any, data: Data | None) -> None:
     """Raise `ValueError` for JSON of the wrong type, or with a number that strict parsers reject."""
-    if not MINYEAR < envelope.time.year < MAXYEAR:  # in another time zone Python could not represent it
+    if not MINYEAR < envelope.time.year < MAXYEAR:  # in another time zone it would be out of Python's range
         raise ValueError(f"the time {envelope.time} is out of range")
     if type(data) is Progress:  # four times as fast as `match`
         if type(_decode_any(data.progress)) is not dict:
@@ -306,7 +306,7 @@ def _check_parts(envelope: Any, data: Data | None) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """The message on one line, cut in the middle: it may quote most of the record, and its end says where."""
+    """The message on one line, truncated in the middle: it may quote most of the record, and ends with the place."""
     text = " ".join(str(error).split())
     return text if len(text) <= _MAX_REASON else f"{text[: _MAX_REASON - 60]} … {text[-57:]}"
 

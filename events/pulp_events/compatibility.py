@@ -1,8 +1,8 @@
-"""The gate between releases: what was once released as a version of an event stays what it was.
+"""The gate between releases: a released version of an event never changes.
 
 `tests/golden/schemas` has the JSON Schema of each version as it was first released; these files never change.
-`python -m pulp_events.compatibility --check` compares the types with them, and is part of `./dev check`. A version that
-is new is added by `--add`, which changes no file that is there.
+`python -m pulp_events.compatibility --check` compares the types with them, and is part of `./dev check`. `--add` adds
+new versions, and changes no existing file.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pulp_events.schemas import audit_schema, names, schema_of
 FOLDER: Final = Path(__file__).parents[2] / "tests" / "golden" / "schemas"
 _PREFIX: Final = "#/$defs/"
 _WORDS: Final = frozenset({"title", "description", "$comment", "$id", "$schema", "examples"})
-"""What only explains."""
+"""Keywords that only document."""
 _WAY_OUT: Final = (
     "give the event a new version, and keep this one in pulp_events.upcasting with a function that makes the new one"
     " of it"
@@ -26,7 +26,7 @@ _WAY_OUT: Final = (
 
 
 def breaks(released: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What a program that knows the released schema would stumble over, one sentence each. Pure.
+    """What would break a program that knows the released schema, one sentence each. Pure.
 
     A field may be added if it is not required. Nothing else may change: whoever writes the version by the old schema is
     understood, and whoever reads it by the old schema understands what is written.
@@ -35,7 +35,7 @@ def breaks(released: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
 
 
 def findings(released: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """What is wrong with the types, compared with all that was released: one line each. Pure."""
+    """How the types break released schemas, one line each. Pure."""
     for wire_type, schema in sorted(released.items()):
         if wire_type not in now:
             yield f"{wire_type} is not read any more: {_WAY_OUT}"
@@ -100,7 +100,7 @@ def _told(word: str, schema: Mapping[str, Any]) -> str:
 
 
 def _resolved(value: Any, whole: Mapping[str, Any]) -> Any:
-    """The schema without what only explains, and with its parts in place of references to them."""
+    """The schema without documentation, and with references resolved."""
     if isinstance(value, list):
         return [_resolved(each, whole) for each in value]
     if not isinstance(value, dict):
@@ -126,7 +126,7 @@ def add(folder: Path) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Check the types, or keep what is new; 1 if a check finds something."""
+    """Check the types, or add new versions; returns 1 if a check finds a difference."""
     parser = argparse.ArgumentParser(prog="python -m pulp_events.compatibility", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--check", action="store_true", help="say what breaks programs of earlier releases")

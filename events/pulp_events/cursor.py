@@ -1,7 +1,8 @@
-"""A place in the log as one text, which every door prints and takes: subscriptions, streams, commands and webhooks.
+"""A place in the log as one string, which every door returns and accepts: subscriptions, streams, commands, webhooks.
 
 The text is the topic's id and the next offset of each partition, with dots between them: `TOPIC_ID.12.0.7.103`. It
-needs no quotes in a shell or a URL. A topic that was made anew has another id, so no cursor names the wrong records.
+needs no quotes in a shell or a URL. A topic that was deleted and created again has another id, so a cursor never names
+the wrong records.
 """
 
 import re
@@ -34,7 +35,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def at(cls, topic_id: str, positions: Mapping[int, int]) -> "Cursor":
-        """The cursor of next offsets by partition, which have to name all partitions."""
+        """The cursor of next offsets by partition; every partition must be present."""
         return cls(topic_id, tuple(positions[partition] for partition in range(len(positions))))
 
     @classmethod
@@ -55,7 +56,7 @@ class Cursor(NamedTuple):
         return dict(enumerate(self.offsets))
 
     def past(self, position: Position) -> "Cursor":
-        """The cursor just behind a record, and unchanged for the other partitions."""
+        """The cursor just after a record, and unchanged for the other partitions."""
         partition, offset = position
         return self._replace(offsets=(*self.offsets[:partition], offset + 1, *self.offsets[partition + 1 :]))
 
@@ -94,7 +95,7 @@ def _no_cursor(text: str) -> BadInput:
 
 
 Edge: TypeAlias = Literal["beginning", "now"]
-"""The first record that the log still holds, or where it ends."""
+"""An edge of the log: its first remaining record, or its end."""
 Start: TypeAlias = Edge | datetime | Cursor
 """Where to begin: at an edge of the log, with the first record at or after a broker time, or at a cursor."""
 _EDGES: Final[Mapping[str, Edge]] = {edge: edge for edge in get_args(Edge)}

@@ -90,7 +90,7 @@ class Dependencies(Enum):
 
 
 class Situation(Struct, frozen=True, kw_only=True):
-    """What the reactor knows about a task beside its row."""
+    """What the reactor knows about a task besides its row."""
 
     lease_lost: bool
     """The task has an attempt, and nobody holds a live lease for it."""
@@ -100,9 +100,9 @@ class Situation(Struct, frozen=True, kw_only=True):
 
 
 def react(task: Task, situation: Situation, *, now: datetime) -> Event | None:
-    """The event that ends a task, or an attempt, which no worker will end, or None.
+    """The event that ends a task or an attempt that no worker will end, or None.
 
-    Its id is derived from (task, attempt, reason), so that reacting twice, or in two processes, changes nothing.
+    Its id is derived from (task, attempt, reason), so reacting twice, or in two processes, has no further effect.
     """
     match task.state:
         case State.WAITING if situation.dependencies is Dependencies.FAILED:
@@ -147,7 +147,7 @@ def _passed(since_ms: int | None, limit_ms: int, now_ms: int) -> bool:
 
 
 def _fail(task: Task, error: TaskError, now: datetime) -> Event:
-    """The end of the attempt, where the task is tried again after it, or else the end of the task."""
+    """The end of the attempt if the task is tried again, else the end of the task."""
     is_repeated = task.state is State.RUNNING and is_worth_repeating(error.code)
     if is_repeated and task.attempt_id is not None:
         at = retry_at(attempts_of(task), task.attempt_id, now)

@@ -1,4 +1,4 @@
-"""Settings that are declared once: name, type, default, unit and one sentence stand in one place.
+"""Settings that are declared once, with name, type, default, unit and one sentence.
 
 A setting is a field of a frozen class, which has the type and the default, or a constant, which has all of it:
 
@@ -20,11 +20,11 @@ from typing import Any, Final, TypeAlias, get_args, get_type_hints
 from pulp_events.errors import WrongSetting
 
 REQUIRED: Final = MISSING
-"""The default of a setting that has to be set."""
+"""The default of a required setting."""
 MOST: Final = 2_147_483_647
-"""The largest number, unless a setting says otherwise: what Kafka and Postgres take."""
+"""The largest number, unless a setting says otherwise: the limit of Kafka and Postgres."""
 MOST_S: Final = 10 * 365 * 86_400
-"""The same for seconds: dates, timers and Postgres's intervals can all be that far away."""
+"""The same for seconds: dates, timers and Postgres's intervals all allow it."""
 MOST_BYTES: Final = 1 << 60
 _UNITS: Final = {"_s": "seconds", "_bytes": "bytes", "_kib": "KiB", "_rate": "bytes a second", "_percent": "percent"}
 _LONGEST_SHOWN: Final = 100
@@ -45,15 +45,15 @@ class Setting:
     choices: tuple[str, ...] = ()
     """Words that are allowed, in any case. Of a `bool` the second one is true."""
     parse: Callable[[str, str], Any] | None = None
-    """Makes the value of the name and the text. Raises `SettingsError`."""
+    """Converts the name and the text to the value. Raises `SettingsError`."""
     allowed: str = ""
     """What `parse` takes, in a few words."""
     default_text: str = ""
-    """What the default is, in words, where the value does not say it."""
+    """The default in words, if the value alone is not clear."""
     is_secret: bool = False
     """Whether the value is never shown."""
     is_internal: bool = False
-    """Whether one of our processes sets it for another one, and nobody else does."""
+    """Whether only our processes set it, for each other."""
 
     @property
     def unit(self) -> str:
@@ -121,7 +121,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """A field whose value is made of several settings. Metadata of `Annotated`."""
+    """Metadata of `Annotated` for a field whose value comes from several settings."""
 
     read: Callable[[Mapping[str, str]], Any]
     settings: tuple[Setting, ...]
@@ -132,7 +132,7 @@ Source: TypeAlias = type | Setting | Iterable[Setting]
 
 
 def settings_of(*sources: Source) -> tuple[Setting, ...]:
-    """The settings that are declared there, each once, in their order; those of a class with those of its bases."""
+    """The declared settings, each once and in order; for a class, those of its bases too."""
     found: dict[str, Setting] = {}
     for source in sources:
         for each in _declared(source):
@@ -169,7 +169,7 @@ def wrong(name: str, text: str | None, expected: str) -> WrongSetting:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Words that commas separate."""
+    """Words separated by commas."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 

@@ -1,7 +1,7 @@
-"""Which events a subscriber wants: one typed filter, and one evaluation of it, for every door.
+"""Which events a subscriber wants: one typed filter with one evaluation, for every door.
 
-A filter looks at an event's type and task, and at the task's origin: what its `accepted` event says. Later events of a
-task do not repeat that. A door remembers the origins of the newest tasks (`Origins`), learns those of new tasks as
+A filter looks at an event's type and task, and at the task's origin, which is in its `accepted` event. Later events of
+a task do not repeat it. A door remembers the origins of the newest tasks (`Origins`), learns those of new tasks as
 their `accepted` events pass, and looks up all others where it can: in the read model, or further back in the log.
 """
 
@@ -84,11 +84,11 @@ class Origin(Struct, frozen=True, kw_only=True, gc=False):
 class Filter(
     Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True
 ):
-    """Which events are wanted. A field without values asks for nothing; with several, one of them has to fit.
+    """Which events are wanted: those that match every field, by any of its values; an empty field matches everything.
 
-    All fields have to fit. `types` takes `finished` for `org.pulpproject.task.finished.v1`, and each type stands for
-    all its versions; `undecodable` stands for records that are not events. Equal filters have the same fields and the
-    same JSON, however they were written. Raises `BadInput` for a value that no event can have.
+    `types` takes `finished` for `org.pulpproject.task.finished.v1`, and each type stands for all its versions;
+    `undecodable` stands for records that are not events. Equal filters have the same fields and the same JSON, however
+    they were written. Raises `BadInput` for a value that no event can have.
     """
 
     types: _Values = ()
@@ -110,11 +110,11 @@ class Filter(
 
     @property
     def needs_origin(self) -> bool:
-        """Whether it asks for anything that only a task's origin tells."""
+        """Whether it needs a task's origin."""
         return bool(self.operations or self.resources or self.actors or self.groups)
 
     def asks_for_origin(self, type: str, task_id: UUID | None) -> bool:
-        """Whether the decision about this event depends on its task's origin, so that it is worth a look-up."""
+        """Whether the decision about this event depends on its task's origin, so that the caller must look it up."""
         return self.needs_origin and self._fits_itself(type, task_id)
 
     def matches(self, type: str, task_id: UUID | None, origin: Origin | None) -> bool:
@@ -142,7 +142,7 @@ class Filter(
 
 
 class Origins:
-    """The origins of the tasks that were seen last, as many as memory is meant for. For one thread at a time.
+    """The origins of the tasks that were seen last, within a bounded memory. For one thread at a time.
 
     A task's origin is the first `accepted` of it in the log. Of one whose `accepted` came twice with different content,
     which no program of this system writes, the second may count once the first is forgotten.
@@ -161,11 +161,11 @@ class Origins:
         return self.look_up_pairs((event.task_id, _origin_in(event)) for event in events)
 
     def look_up_pairs(self, events: Iterable[tuple[UUID, Origin | None]]) -> "LookUp":
-        """The same of events of which only the task is known, and of an `accepted` event its origin."""
+        """Like `begin`, for events of which only the task is known, and the origin for an `accepted` event."""
         return LookUp(self, list(events))
 
     def offer(self, found: Mapping[UUID, Origin]) -> None:
-        """Remember these as far as there is room; nothing is forgotten for them."""
+        """Remember these while there is room, without forgetting others."""
         for task_id, origin in found.items():
             if len(self._known) >= self._most:
                 return
@@ -185,7 +185,7 @@ class Origins:
 
 
 class LookUp:
-    """The origins of the tasks of some events: those that are remembered, and those that the caller has to look up."""
+    """The origins of some events' tasks: the remembered ones, and the ids of those that the caller must look up."""
 
     def __init__(self, origins: Origins, events: Sequence[tuple[UUID, Origin | None]]) -> None:
         self._origins, self._events = origins, events
@@ -278,4 +278,4 @@ def _checked_actor(actor: str) -> str:
 
 
 EVERYTHING: Final = Filter()
-"""The filter that every record fits."""
+"""The filter that every record matches."""

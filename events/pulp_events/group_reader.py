@@ -1,4 +1,4 @@
-"""Reading the events topic with others: a consumer group shares out the partitions, and Kafka remembers the place."""
+"""Reading the events topic in a consumer group: its members share the partitions, and Kafka keeps the offsets."""
 
 import logging
 import time
@@ -14,7 +14,8 @@ from pulp_events.reader import Headers, Record, fault_of, record_of
 from pulp_events.refusals import refusal
 
 _PAGE: Final = 100
-"""The most records that wait for the caller: fewer come again after a crash, and a rebalance waits for fewer."""
+"""The most records that wait for the caller. It is small, because these come again after a crash and delay a rebalance.
+"""
 _COMMIT_S: Final = 1.0
 _PATIENCE_MS: Final = 900_000
 """How long the caller may take for a page before its partitions go to another member."""
@@ -45,8 +46,8 @@ class GroupReader:
         start: Callable[[], Mapping[int, int]],
         dropped: Callable[[Collection[int]], None],
     ) -> None:
-        """`start` tells where a new group begins. `dropped` hears of partitions that go to another member: records of
-        theirs that still wait must not be returned any more.
+        """`start` returns where a new group begins. `dropped` is called with partitions that go to another member:
+        their waiting records must not be returned any more.
         """
         self._kafka, self._topic, self._topic_id = kafka, topic, topic_id
         self._start, self._dropped = start, dropped
@@ -99,7 +100,7 @@ class GroupReader:
                 continue
             record = record_of(message, self._headers)
             self._headers = record.headers
-            if record.partition in self._next:  # it may have gone with this very call
+            if record.partition in self._next:  # it may have been revoked in this very call
                 self._next[record.partition] = record.offset + 1
                 batches[record.partition].append(record)
         if self._fault is not None and not batches:
@@ -107,13 +108,13 @@ class GroupReader:
         return dict(batches)
 
     def done(self, partition: int, next_offset: int) -> None:
-        """The records of the partition before this offset have had their effect."""
+        """Note that the records of the partition before this offset are handled."""
         if partition in self._next:
             self._done[partition] = next_offset
 
     def commit(self) -> None:
-        """Commit what is done, and wait for it, also for the end of a rebalance. What another member has by then comes
-        again. Raises `LogUnavailable`, `LogRefused`.
+        """Commit what is done and wait for it, even for the end of a rebalance. Records of partitions that another
+        member has by then come again. Raises `LogUnavailable`, `LogRefused`.
         """
         deadline_s = time.monotonic() + _REBALANCE_S
         while True:
@@ -186,7 +187,7 @@ class GroupReader:
         consumer.incremental_assign([TopicPartition(self._topic, *place) for place in start.items()])
 
     def _places(self, consumer: Consumer, partitions: Collection[int]) -> dict[int, int]:
-        """Where to go on, by partition: behind what was committed, else where a new group begins."""
+        """Where to continue, by partition: at the committed offset, else where a new group begins."""
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         places: dict[int, int] = {}
         for found in consumer.committed(wanted, _ANSWER_S):
@@ -218,7 +219,7 @@ class GroupReader:
         consumer.incremental_unassign(partitions)
 
     def _lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        """Another member has them already: nothing may be committed."""
+        """Another member already has them, so nothing may be committed."""
         self._forget({each.partition for each in partitions})
 
     def _forget(self, partitions: Collection[int]) -> None:

@@ -14,5 +14,5 @@ def new_id() -> UUID:
 
 
 def derived_id(*parts: object) -> UUID:
-    """A UUIDv5 of the parts: the same parts give the same id on every machine, for ever."""
+    """A UUIDv5 of the parts: the same parts always give the same id, on every machine."""
     return uuid5(NAMESPACE, "\n".join(str(part) for part in parts))

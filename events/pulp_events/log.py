@@ -34,13 +34,13 @@ _REMEMBERED: Final = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,
 }
-"""What librdkafka goes on to answer for minutes, until it asks for the topic's metadata again."""
+"""Errors that librdkafka repeats for minutes, until it asks for the topic's metadata again."""
 
 _logger = logging.getLogger("pulp.kafka")
 
 
 class Log(Protocol):
-    """What a process that appends events needs."""
+    """The port of a process that appends events."""
 
     async def append(self, event: Event, partition: int) -> Position:
         """Append the event durably, and return its position. Always ends within the log's time limit.
@@ -70,7 +70,7 @@ class TimedLog(Log, Protocol):
 
 
 class RecordLog(Protocol):
-    """What appends records to the topic of events again, unchanged."""
+    """Appends records to the topic of events again, unchanged."""
 
     topic: str
 
@@ -109,7 +109,7 @@ class KafkaLog:
         self._polling.start()
 
     async def start(self) -> None:
-        """Get ready to append and to read offsets, which would delay the first of each by half a second.
+        """Connect for appending and reading offsets, which would delay the first of each by half a second.
 
         Raises `LogUnavailable` if Kafka is away, `LogRefused` if this login may not write to the topic.
         """
@@ -119,8 +119,8 @@ class KafkaLog:
         await self.end_offsets()
 
     async def start_appending(self) -> None:
-        """Fetch the producer id and the partition leaders. For a process that reads no offsets, which need a client of
-        their own, and knows that it may write.
+        """Fetch the producer id and the partition leaders. For a process that reads no offsets, which need another
+        client, and that knows that it may write.
 
         Raises `LogUnavailable` if Kafka is away.
         """
@@ -150,7 +150,7 @@ class KafkaLog:
         partition: int,
         headers: Sequence[tuple[str, str | bytes | None]] = HEADERS,
     ) -> Position:
-        """Append a record to a topic, which has to exist: a broker may create one that keeps nothing. See `append`."""
+        """Append a record to an existing topic: a broker might create one that keeps nothing. See `append`."""
         if self._is_closing:
             raise LogUnavailable("the log is closed")
         if self._fatal:
@@ -284,7 +284,7 @@ class KafkaLog:
 
 
 class _Reader(NamedTuple):
-    """What reads offsets."""
+    """The client that reads offsets."""
 
     connection: admin.Connection
     offsets: Offsets

@@ -1,4 +1,4 @@
-"""Finding the origins of tasks further back in the log, for doors that have nothing but the log."""
+"""Finding the origins of tasks further back in the log, for doors that can read only the log."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -16,19 +16,19 @@ from pulp_events.task import Position
 
 _FIRST_BLOCK: Final = 5_000
 _GROWTH: Final = 4
-"""Each block that is read is so many times as long as the one before it: a task is mostly found in the first."""
+"""How many times as long each block is as the one before it; most tasks are found in the first."""
 _MARK: Final = TYPES[Accepted].rpartition(".")[0].encode()
-"""Of every version."""
+"""The types of every version of `accepted`."""
 
 
 class LookBack:
-    """Reads backwards in the log until it has found the `accepted` events of tasks. Needs no memory but for those.
+    """Reads backwards in the log until it has found the `accepted` events of tasks, and keeps only those in memory.
 
     All events of a task are in one partition, so only that one is read, from the event back.
     """
 
     def __init__(self, kafka: Kafka, topic: str, partitions: int, memory: Origins) -> None:
-        """What is passed on the way is offered to the memory: other tasks of that time are likely to be asked for."""
+        """Other `accepted` events on the way are offered to the memory: tasks of that time are likely to be needed."""
         self._kafka, self._topic, self._partitions, self._memory = kafka, topic, partitions, memory
 
     def find(self, wanted: Mapping[UUID, Position]) -> dict[UUID, Origin]:
@@ -51,7 +51,7 @@ class LookBack:
             with Reader(self._kafka, self._topic, {partition: start}) as reader:
                 for _, records in reader.until({partition: end}):
                     _note_accepted(records, tasks, block)
-            # What an earlier block has replaces what was found in a later one: a task's first `accepted` counts.
+            # An earlier block replaces what a later one had, because a task's first `accepted` counts.
             found |= {task_id: origin for task_id, origin in block.items() if key_of(task_id) in tasks}
             self._memory.offer({task_id: origin for task_id, origin in block.items() if task_id not in found})
             end, size = start, size * _GROWTH

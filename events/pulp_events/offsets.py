@@ -21,7 +21,7 @@ ASK_AGAIN: Final = {
     KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.REPLICA_NOT_AVAILABLE,
-    KafkaError.OFFSET_NOT_AVAILABLE,  # a new leader that does not know yet how far its followers are
+    KafkaError.OFFSET_NOT_AVAILABLE,  # a new leader that does not yet know the positions of its followers
     KafkaError.KAFKA_STORAGE_ERROR,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._NOENT,  # "No leaders found": the topic was created a moment ago
@@ -38,7 +38,7 @@ _LEADER_S: Final = 1.0
 
 
 class AskAgain(Exception):
-    """A partition has no leader that answers, as just after its creation or the end of a broker."""
+    """A partition has no leader that answers, for example just after its creation or the end of a broker."""
 
 
 def answered(futures: Mapping[TopicPartition, "Future[Any]"]) -> dict[int, int]:
@@ -97,7 +97,7 @@ class Offsets:
 
 
 async def _all_done(futures: Collection[Future[Any]]) -> None:
-    """Wait for all of them, waking the loop only once: a broker's answer completes many at the same time."""
+    """Wait for all of them, and wake the loop only once: a broker's answer completes many at the same time."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
     left = itertools.count(len(futures) - 1, -1)
@@ -113,7 +113,7 @@ async def _all_done(futures: Collection[Future[Any]]) -> None:
 
 
 class EndOffsets:
-    """Reads of the end offsets, shared by callers that wait at the same time.
+    """Reads the end offsets once for all callers that wait at the same time.
 
     A caller never receives the answer to an earlier request: it waits for the one in flight and shares the next.
     """

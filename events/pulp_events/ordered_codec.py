@@ -83,5 +83,5 @@ class OrderedCodec(Generic[D]):
 
 
 def key_of_subject(subject: UUID) -> bytes:
-    """The record's key: the id of what the event is about, as text."""
+    """The record's key: the id of the event's subject, as text."""
     return str(subject).encode()

@@ -1,5 +1,5 @@
-"""A topic with one partition, whose events have one order: appending to it, and reading it. Schedules and
-subscriptions have one each.
+"""Appending to and reading a topic with one partition, whose events have a total order. Schedules and subscriptions
+have one each.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ E = TypeVar("E")
 PARTITION: Final = 0
 """The only partition."""
 _SLICE_S: Final = 0.2
-"""The longest that a thread waits for records: whoever closes the reader waits for it."""
+"""The longest that a thread waits for records; closing the reader waits for it."""
 
 
 class TopicRange(NamedTuple):
-    """Which topic it is, and what it holds."""
+    """The topic, and what it contains."""
 
     topic_id: str
     begin: int

@@ -7,12 +7,13 @@ from confluent_kafka import KafkaError
 from pulp_events.errors import AppendOutcomeUnknown, EventTooLarge, LogUnavailable, PulpError
 
 _NEVER_SENT: Final = frozenset({KafkaError._QUEUE_FULL, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
-"""The client decides these before it sends anything. Any other error may follow a write: librdkafka retries an attempt
-that got no answer, and the error of the last attempt says nothing about those before it."""
+"""The client raises these before it sends anything. Any other error may follow a write: librdkafka retries an attempt
+without an answer, and the last attempt's error says nothing about the earlier ones.
+"""
 
 
 def not_accepted(error: KafkaError | BufferError, size_bytes: int, limit_bytes: int) -> PulpError:
-    """What the client's `produce` raised as an error of ours: nothing was sent."""
+    """The exception of the client's `produce` as one of our errors: nothing was sent."""
     if isinstance(error, BufferError):
         return LogUnavailable("the queue of unsent records is full: try again later")
     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:

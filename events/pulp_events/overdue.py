@@ -1,4 +1,4 @@
-"""Ending appends that nobody reports on."""
+"""Ending appends that get no delivery report."""
 
 import asyncio
 from collections import deque

@@ -1,6 +1,6 @@
 """What is wrong with a document that msgspec has refused, in plain words: where, and what is expected there. Pure.
 
-The one place that knows msgspec's messages: nobody else passes them on.
+Only this module knows msgspec's messages.
 """
 
 import re
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import inspect
 
 REFUSALS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding a foreign document may raise."""
+"""The errors that decoding an untrusted document may raise."""
 _SEPARATOR: Final = " - at `"
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _MOST_CHARACTERS: Final = 100
@@ -37,17 +37,17 @@ _BOUNDS: Final = {">=": "of at least", "<=": "of at most", ">": "above", "<": "b
 
 
 class Misfit(NamedTuple):
-    """One value that is not what is expected."""
+    """One invalid value."""
 
     path: str
     """Where it is: `retry.retries`, `resources[0].type`; empty for the whole document."""
     words: str
     """What is wrong and what to do: it follows the name of the value, as in `must be a text`."""
     is_own: bool = False
-    """Whether the words are a sentence of their own, as the value's type says it."""
+    """Whether the words are a whole sentence from the value's type."""
 
     def of(self, whole: str) -> str:
-        """With the name of the value in front, which is `whole` for the whole document."""
+        """The message with the name of the value in front; `whole` is the name of the whole document."""
         return f"{self.path or whole}{':' if self.is_own else ''} {self.words}"
 
     @property
@@ -166,7 +166,7 @@ def _join(path: str, name: str) -> str:
 
 
 def _among(word: str, known: Iterable[str]) -> str:
-    """Which words there are, and the one that may have been meant."""
+    """The allowed words, and the one that was probably meant."""
     names = list(known)
     if not names:
         return ""

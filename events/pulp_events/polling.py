@@ -8,13 +8,13 @@ from typing import Final
 _POLL_S: Final = 0.1
 """The longest wait for a callback: the thread ends as soon after it is told to."""
 _LINGER_S: Final = 1.0
-"""Who has appended an event often appends another one soon."""
+"""How long to keep polling after a report: another append often follows soon."""
 _REST_S: Final = 10.0
-"""Between two looks while nothing is on its way: for the client's log lines, and for a login that has to be renewed."""
+"""The pause between polls while no event is in flight, for the client's log lines and for renewing a login."""
 
 
 class Polling:
-    """Polls while events are on their way, and a second longer; then it rests, so that a log at rest costs nothing."""
+    """Polls while events are in flight, and a second longer; then it rests, so that an idle log costs nothing."""
 
     def __init__(
         self,
@@ -57,6 +57,6 @@ class Polling:
                 self._poll(_POLL_S)
                 continue
             self._given.clear()
-            if not self._on_their_way() and not self._closing.is_set():  # given before, by who saw that it was set
+            if not self._on_their_way() and not self._closing.is_set():  # set before, by the caller that saw it set
                 self._given.wait(_REST_S)
             self._poll(0)

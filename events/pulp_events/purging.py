@@ -1,4 +1,4 @@
-"""What the API and the workers agree on about purges: the operation's name, and its arguments."""
+"""The contract between the API and the workers about purges: the operation's name and arguments."""
 
 from datetime import datetime
 from typing import Annotated, Final, Literal

@@ -30,7 +30,7 @@ class Record(Struct, frozen=True, gc=False):
 _CHUNK: Final = 500
 """Messages per call of the client, whose objects for them are as large as the records."""
 _FIRST_S: Final = 2.0
-"""How long the first records of further partitions are waited for."""
+"""How long to wait for the first records of further partitions."""
 _call_headers: Final = methodcaller("headers")
 """Instead of `message.headers()`, which both raises and returns a broken list if a name is not UTF-8. Python notices
 this in a call through `methodcaller`; in a direct call, from 3.11 on, it does not, and crashes later."""
@@ -69,7 +69,7 @@ class Reader:
                 queued_max_messages_kbytes=1024,  # per reader
                 fetch_message_max_bytes=131_072,  # compressed; a larger record still arrives
                 fetch_queue_backoff_ms=10,  # after a full queue; the default is a second
-                max_poll_interval_ms=86_400_000,  # a slow reader is not dead
+                max_poll_interval_ms=86_400_000,  # a slow reader must not count as dead
                 check_crcs=True,
             )
         )
@@ -164,7 +164,7 @@ def first_times(servers: Servers, topic: str, starts: Mapping[int, int]) -> dict
 
 
 def fault_of(kafka: Kafka, topic: str, error: KafkaError, positions: Mapping[int, int]) -> LogError | None:
-    """What an error that came in place of a message means for a reader; None if the client goes on by itself."""
+    """The error to raise for an error that came in place of a message; None if the client recovers by itself."""
     if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
         return OffsetOutOfRange.lost(topic, f"{error.str()}; next offsets: {dict(positions)}")
     if error.code() in _TRANSIENT:

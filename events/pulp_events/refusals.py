@@ -22,9 +22,9 @@ _RIGHT: Final = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 }
 _TLS: Final = ("certificate", "unknown ca", "wrong version number", "handshake failure")
-"""OpenSSL's words for faults that waiting does not mend, unlike those of a broker that goes down."""
+"""OpenSSL's words for permanent faults, unlike those of a broker that goes down."""
 _ENDED: Final = "it ends every connection: does it ask for TLS or a login? See PULP_KAFKA_SECURITY_PROTOCOL"
-"""Said of a broker that accepts a connection and closes it without an answer."""
+"""The message for a broker that accepts a connection and closes it without an answer."""
 _LOOK_S: Final = 0.05
 
 

@@ -28,7 +28,7 @@ _RANDOM_BITS: Final = 32
 
 
 class Attempts(Struct, frozen=True):
-    """What decides whether a task may have one more attempt."""
+    """The facts that decide whether a task may have one more attempt."""
 
     retry: Retry | None = None
     failed: int = 0
@@ -42,7 +42,7 @@ class Attempts(Struct, frozen=True):
 
 
 def attempts_of(task: Task) -> Attempts:
-    """Those of a task, as its attempt that is under way finds them."""
+    """The facts of a task during its current attempt."""
     deadline = None
     if task.deadline_seconds is not None:
         deadline = datetime.fromtimestamp(task.accepted_at_ms / 1000, UTC) + timedelta(seconds=task.deadline_seconds)
@@ -50,7 +50,7 @@ def attempts_of(task: Task) -> Attempts:
 
 
 def is_worth_repeating(code: str) -> bool:
-    """Whether another attempt may end otherwise than with this error."""
+    """Whether another attempt may have another outcome than this error."""
     return code not in NOT_REPEATED
 
 

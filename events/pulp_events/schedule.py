@@ -54,7 +54,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
     updated_by: str
     updated_at_ms: int
     since_ms: int
-    """Ticks up to here do not count: the definition is newer, or was disabled."""
+    """Earlier ticks, up to this one, do not count: the definition is newer, or was disabled."""
     last_tick: datetime | None = None
     """The latest tick that was run or skipped; a change lowers one that is later than the change."""
     pending: datetime | None = None
@@ -156,7 +156,7 @@ def _ticked(
 
 
 def _submitted_meanwhile(schedule: Schedule, data: TickSubmitted | TickRefused, offset: int) -> Schedule | NoEffect:
-    """The schedule was changed while its tick was submitted. The task is there all the same, and is its last one."""
+    """The schedule was changed while its tick was submitted. The task exists nevertheless, and is its last one."""
     if type(data) is not TickSubmitted or data.task_id == schedule.last_task:
         return NoEffect(ScheduleReason.NOT_DUE)
     if schedule.last_tick is None or data.tick < schedule.last_tick:  # later, if the change has lowered the last tick

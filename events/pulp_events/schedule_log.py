@@ -10,7 +10,7 @@ from pulp_events.schedule_events import ScheduleEvent
 
 
 class ScheduleLog(Protocol):
-    """What appends the events of schedules."""
+    """Appends the events of schedules."""
 
     async def append(self, event: ScheduleEvent) -> int:
         """See `OrderedLog.append`."""

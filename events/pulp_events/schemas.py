@@ -1,4 +1,4 @@
-"""The contract as JSON Schema, one file for each type of event and one for the audit: for programs in other languages.
+"""The contract as JSON Schema for programs in other languages: one file for each type of event, and one for the audit.
 
 The files in `pulp_events/json_schema`, which are installed with the package, are generated from the types by
 `python -m pulp_events.schemas --write`. A program reads them with `schemas.text`.
@@ -30,7 +30,7 @@ _KINDS: Final[dict[str, type[Struct]]] = {
 
 
 def schema_of(wire_type: str) -> dict[str, Any]:
-    """The schema of the whole record's value, envelope and data, of one wire type."""
+    """The schema of a record's whole value, envelope and data, for one wire type."""
     kind = _KINDS[wire_type]
     _, components = msgspec.json.schema_components([Envelope, _describable(kind)], ref_template="#/$defs/{name}")
     envelope = components.pop("Envelope")

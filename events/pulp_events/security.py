@@ -81,7 +81,7 @@ KEYS: Final = tuple(each.name for each in SETTINGS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """Whom a client trusts, and its own certificate. Files are read whenever a client is created."""
+    """The CAs that a client trusts, and its own certificate. Files are read whenever a client is created."""
 
     ca: Path | None = None
     """A PEM file with certificates of authorities; None means those of this machine."""

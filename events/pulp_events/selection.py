@@ -1,4 +1,4 @@
-"""Which records of the log a subscription returns, and as what."""
+"""Which records of the log a subscription returns, and in which form."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -76,7 +76,7 @@ class Selection:
         return received(record)
 
     def _is_asked(self, event: Event | UnknownEvent) -> bool:
-        """Whether the event's origin matters, or will: an `accepted` tells that of the events after it."""
+        """Whether the event's origin matters now or later: an `accepted` is the origin of the events after it."""
         is_first = isinstance(event, Event) and isinstance(event.data, Accepted)
         return is_first or self.wanted.asks_for_origin(type_of(event), event.task_id)
 

@@ -63,6 +63,6 @@ def brokers(env: Mapping[str, str]) -> str:
 
 
 def topic_prefix(env: Mapping[str, str]) -> str:
-    """What topics begin with; raises `SettingsError` for what cannot begin the name of a topic."""
+    """The prefix of topics; raises `SettingsError` for a prefix that a topic name cannot have."""
     found: str = TOPIC_PREFIX.read(env)
     return found

@@ -26,7 +26,7 @@ __all__ = ["Received", "Subscription", "subscribe"]
 
 _PAGE: Final = 1000
 _WAIT_S: Final = 0.5
-"""How long an iteration waits at a time: it stops as soon after it is told to."""
+"""How long an iteration waits at a time, and so how soon it stops."""
 
 
 class Source(NamedTuple):
@@ -45,7 +45,7 @@ class Subscription:
 
     Store `cursor` in one transaction with what you derive from the events, and pass it to `subscribe` later as `since`.
     It continues with the next record, so each one takes effect exactly once. It reads no faster than you take: memory
-    is bounded however slow you are. Of a consumer group, an event counts as done once you ask for the next one.
+    is bounded however slow you are. In a consumer group, an event counts as handled once you ask for the next one.
     """
 
     def __init__(self, connect: Callable[["Subscription"], Source], wanted: Filter) -> None:
@@ -66,7 +66,7 @@ class Subscription:
     def positions(self) -> dict[int, int]:
         """The next offset of each partition: exactly the records before it were returned, or did not fit the filter.
 
-        Of a consumer group only the partitions that this member has.
+        In a consumer group, only the partitions of this member.
         """
         return dict(self._positions)
 
@@ -84,7 +84,8 @@ class Subscription:
         return self._take()
 
     def commit(self) -> None:
-        """Of a consumer group: all events that were returned are done, also the last one. Returns once Kafka has it.
+        """In a consumer group: all returned events are handled, including the last one. Returns once Kafka has
+        committed them.
 
         Without it, what is done is committed every second, and by `close`. Raises `LogUnavailable`, `LogRefused`.
         """
@@ -93,7 +94,7 @@ class Subscription:
             self._reader.commit()
 
     def stop(self) -> None:
-        """End an iteration after the event that is being handled. From any thread, or from a signal handler."""
+        """End the iteration after the current event. From any thread, or from a signal handler."""
         self._stopping.set()
 
     def close(self) -> None:
@@ -101,7 +102,7 @@ class Subscription:
         self._reader.close()
 
     def _fill(self, timeout_s: float) -> None:
-        """Wait for a page of records. Whatever breaks, `_take` returns nothing twice and leaves out nothing."""
+        """Wait for a page of records. After any error, `_take` repeats no record and skips none."""
         self._pass_on()
         ends = self._source.ends
         for records in self._reader.poll(timeout_s, most=_PAGE).values():
@@ -125,7 +126,7 @@ class Subscription:
         return None
 
     def _pass_on(self) -> None:
-        """The event that was returned last is done, since the caller asks for more."""
+        """The last returned event is handled, since the caller asks for more."""
         if self._last is not None and isinstance(self._reader, GroupReader):
             self._reader.done(*self._last)
         self._last = None
@@ -198,7 +199,7 @@ def subscribe(
     that only a task's `accepted` event tells, that event is looked for further back in the log where necessary.
 
     `group` names a consumer group: its members share the events, each event goes to one of them at least once, and
-    Kafka keeps the place. `since` then says where a new group begins. An event counts as done when the next one is
+    Kafka keeps the offsets. `since` then says where a new group begins. An event counts as done when the next one is
     asked for; after a crash those come again that were not committed yet.
 
     With `follow=False` it ends where the log ended when it began; otherwise it waits for more, also while brokers are

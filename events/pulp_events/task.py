@@ -201,7 +201,7 @@ def evolve(task: Task | None, event: Event, position: HasPosition, at_ms: int) -
     if task is not None and task.partition != position.partition:
         if type(data) is Unparked:
             return Ignored(Reason.DEAD_LETTER)
-        # It exists all the same, so it cannot be created again.
+        # It exists nevertheless, so it cannot be created again.
         return Ignored(Reason.WRONG_PARTITION if type(data) is Accepted else Reason.UNKNOWN_TASK)
     if task is None:
         if type(data) is Accepted:
@@ -347,7 +347,7 @@ def _to_be_tried_again(task: Task, data: AttemptFailed, offset: int, at_ms: int)
         return _without_attempt(task)
     if data.attempt_id != task.attempt_id:
         return Ignored(Reason.STALE)
-    # The task is as it was before its first attempt, apart from what the attempts have left behind.
+    # The task is as before its first attempt, except for the record of its attempts.
     return replace(
         task,
         state=_WAITING if task.state is _RUNNING else task.state,

@@ -35,7 +35,7 @@ class Token(NamedTuple):
 
 
 class TokenSource(Protocol):
-    """Where tokens come from. It can be pickled, because a rebuild passes it to its processes."""
+    """A source of tokens. It can be pickled, because a rebuild passes it to its processes."""
 
     def fetch(self) -> Token:
         """A valid token. May block for some seconds. Raises `SettingsError`, whose message holds no secret."""

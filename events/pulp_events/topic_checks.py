@@ -31,9 +31,9 @@ class TopicState(NamedTuple):
     settings: Mapping[str, str] | None = None
     """None if this login may not read them."""
     is_compacted: bool = False
-    """Whether it shall keep only the last record of each key (`Topics.is_compacted`)."""
+    """Whether it must keep only the last record of each key (`Topics.is_compacted`)."""
     is_archived: bool | None = None
-    """Whether an archive keeps what it may delete then; None for a topic that is never archived."""
+    """Whether an archive keeps what a retention deletes; None for a topic that is never archived."""
 
 
 class ClusterState(NamedTuple):

@@ -64,7 +64,7 @@ def read_topic(connection: Connection, name: str, *, is_compacted: bool = False,
 
 
 class _Asked(NamedTuple):
-    """Answers that are to come, by topic."""
+    """Pending answers, by topic."""
 
     descriptions: Mapping[str, "Future[Any]"]
     settings: Mapping[str, "Future[Any]"]
@@ -135,7 +135,7 @@ def _settings(connection: Connection, asked: "Future[Any]", timeout_s: float) ->
         found = connection.wait(asked, timeout_s + 1)
     except LogRefused as error:
         if isinstance(error.__cause__, KafkaException):
-            return None  # a right is missing; a refused login has no such cause
+            return None  # a missing right; a refused login has another cause
         raise
     except (KafkaException, TimeoutError) as error:
         raise LogUnavailable(f"Kafka at {connection.kafka} does not tell its settings: {_why(error)}") from error

@@ -1,7 +1,7 @@
-"""Earlier versions of events, as they are in the log for ever, and what each means today. Pure.
+"""Earlier versions of events, which stay in the log for ever, and their conversion to today's classes. Pure.
 
-A version that is here is never changed. To change an event in a way that its readers would notice: copy its class to
-here, write the function that makes today's class of it, and enter both in `UPCASTERS`.
+Versions in this module never change. For a change that readers would notice, copy the event's class here, write the
+function that converts it to today's class, and enter both in `UPCASTERS`.
 """
 
 from collections.abc import Callable, Mapping

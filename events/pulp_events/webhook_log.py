@@ -10,7 +10,7 @@ from pulp_events.webhook_events import WebhookEvent
 
 
 class WebhookLog(Protocol):
-    """What appends the events of subscriptions."""
+    """Appends the events of subscriptions."""
 
     async def append(self, event: WebhookEvent) -> int:
         """See `OrderedLog.append`."""

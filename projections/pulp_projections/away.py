@@ -21,12 +21,12 @@ ANY: Final[Errors] = (psycopg.Error,)
 
 
 def reason_of(error: BaseException) -> str:
-    """What the error says, on one line: libpq's messages have several."""
+    """The error's message on one line; libpq's messages have several."""
     return " ".join(str(error).split())
 
 
 def each_once(tell: Callable[[str], None]) -> Callable[[Exception, float], None]:
-    """For `keep_trying`: it tells why a loop waits, and not again while the reason is the same."""
+    """For `keep_trying`: logs why a loop waits, once for each reason."""
     told = ""
 
     def failed(error: Exception, _: float) -> None:
@@ -45,7 +45,7 @@ async def keep_trying(
     on: Errors = AWAY,
     pauses_s: Sequence[float] = (0.5,),
 ) -> T:
-    """The result of `action`, which is called again and again while it raises an error of `on`.
+    """Call `action` until it raises no error of `on`, and return its result.
 
     `failed(error, pause_s)` runs before each pause: it logs, cleans up, and raises to give up. The pauses are taken in
     order; the last one repeats.

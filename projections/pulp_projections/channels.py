@@ -8,14 +8,14 @@ POSITIONS: Final = "pulp_positions"
 DISPATCH: Final = "pulp_dispatch"
 """For the dispatcher: the ids of holds whose claims were ended or released, separated by blanks; or `WORKERS`."""
 WORKERS: Final = "workers"
-"""A worker has registered, drains, or has stopped."""
+"""A worker has registered, begun to drain, or stopped."""
 ELECTION: Final = "pulp_election"
 """The elected dispatcher has resigned: another one may be elected at once."""
 ASSIGNED: Final = "assigned"
-"""On a worker's channel: it has got something to run."""
+"""On a worker's channel: a task was assigned to it."""
 
 KNOWN: Final = "known"
-"""On a worker's channel, behind a move of the projection: it shows nothing but what the worker itself has done."""
+"""On a worker's channel, after a move of the projection that shows only what the worker itself has done."""
 
 
 def worker_channel(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Every connection to Postgres is made here, so all of them read and write the same way.
+"""This module opens every connection to Postgres, so all of them read and write the same way.
 
 A database, a role, the environment (`PGOPTIONS`, `PGTZ`, …) and a service file can all change how Postgres reads and
 prints values. `SETTINGS` overrides them by a `SET` after the connection is made, in one round trip. Startup parameters
@@ -114,7 +114,7 @@ def connect_blocking(
     connect_timeout_s: int = _CONNECT_TIMEOUT_S,
     settings: Mapping[str, str] | None = None,
 ) -> psycopg.Connection[TupleRow]:
-    """The same for a program without an event loop."""
+    """Like `connect`, for a program without an event loop."""
     parameters = _parameters(conninfo, application_name, connect_timeout_s)
     connection = psycopg.connect(**parameters, autocommit=True)
     try:

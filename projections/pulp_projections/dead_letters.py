@@ -1,7 +1,7 @@
-"""Dead letters as they are stored, and what may be done about one.
+"""Dead letters as stored, and the decisions about retrying or discarding one.
 
-Who acts on a dead letter, by a command or by the API, asks `check_retry` or `check_discard`, and appends what `act_on`
-and `headers_again` say. These are pure; reading is for both kinds of connection.
+The command and the API both call `check_retry` or `check_discard`, and append what `act_on` and `headers_again` return.
+These are pure; the readers work with both kinds of connection.
 """
 
 from base64 import b64decode
@@ -27,7 +27,7 @@ _PIECES: Final = {name: load("pulp_projections", _FILE, _BEHIND)[name] for name 
 STATEMENTS: Final = load("pulp_projections", _FILE, _PIECES)
 """`list` and `one` give rows of `StoredLetter`, for connections that wait as well as for others."""
 SHOWN: Final = frozenset(Standing) - {Standing.WAITS}
-"""What a list has where no task and no standing is asked for."""
+"""The standings in a list without a task and a standing."""
 
 
 class DeadLetterNotFound(BadInput):
@@ -87,7 +87,7 @@ class StoredLetter(Struct, frozen=True, kw_only=True):
 
 
 class LetterRow(NamedTuple):
-    """A dead letter in a list: without what it holds."""
+    """A dead letter in a list, without its contents."""
 
     partition: int
     record_offset: int
@@ -102,7 +102,7 @@ class LetterRow(NamedTuple):
 
 
 def check_retry(letter: StoredLetter) -> None:
-    """Returns if a retry may do something for it. Raises `NotParked` for one that waits, `StillUndecodable`."""
+    """Returns if a retry may help. Raises `NotParked` for a letter that waits, `StillUndecodable`."""
     _check_order(letter)
     try:
         event = decode(letter.key, letter.value)
@@ -137,7 +137,7 @@ def act_on(
     correlation_id: str | None = None,
     request: RequestFacts | UnsetType = UNSET,
 ) -> Event:
-    """The event by which the task goes on that the dead letter parks. It belongs to the letter's partition."""
+    """The event that lets the parked task of the dead letter continue. It belongs to the letter's partition."""
     assert letter.task_id is not None
     return Event(
         id=event_id,
@@ -178,7 +178,7 @@ async def page_of_letters(
     partition: int | None = None,
     standings: Collection[Standing] = SHOWN,
 ) -> tuple[list[LetterRow], int]:
-    """A page of the dead letters that stand so, of one task or partition, the newest first; and how many there are."""
+    """A page of the dead letters with these standings, of one task or partition, newest first, and their number."""
     wanted: dict[str, Any] = {"task_id": task_id, "partition": partition, "standings": list(standings)}
     cursor = await connection.execute(STATEMENTS["page"], {**wanted, "limit": limit, "skip": offset})
     rows = [LetterRow._make(row) for row in await cursor.fetchall()]

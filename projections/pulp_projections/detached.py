@@ -1,4 +1,4 @@
-"""Months that were detached from the history. The rows of all tables stay; only their events are elsewhere."""
+"""Months that were detached from the history. Only their events are elsewhere; the rows of all other tables stay."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ SQL_OF_DETACHED: Final = load("pulp_projections", "detached.sql")
 
 
 class Places(NamedTuple):
-    """Between which offsets of a partition the events of a month are, both included, and how many they are."""
+    """The first and last offset of a month's events in a partition, and their number."""
 
     partition: int
     first: int
@@ -35,11 +35,11 @@ class DetachedMonth(NamedTuple):
     """The position of each partition when it was detached."""
     places: tuple[Places, ...]
     is_kept: bool
-    """Whether its rows are in the database still."""
+    """Whether its rows are still in the database."""
 
     @property
     def name(self) -> str:
-        """How commands name it."""
+        """Its name in commands."""
         return self.part.replace("_", "-")
 
 
@@ -106,13 +106,13 @@ def month_of(row: Any) -> DetachedMonth:
 
 
 async def detached(connection: AsyncConnection) -> Detached:
-    """What is detached now."""
+    """The currently detached months."""
     rows = await (await connection.execute(SQL_OF_DETACHED["months"])).fetchall()
     return Detached([month_of(row) for row in rows]) if rows else NOTHING
 
 
 async def detached_of(connection: AsyncConnection, task_id: UUID) -> Detached:
-    """What is detached, if a task has events of it; else nothing."""
+    """The detached months, if the task has events in one; else none."""
     found = await detached(connection)
     if not found.months:
         return NOTHING
@@ -127,7 +127,7 @@ async def check_whole(connection: AsyncConnection, task_id: UUID) -> None:
 
 
 def incomplete(months: Collection[DetachedMonth], why: str) -> HistoryIncomplete:
-    """What an answer says that needs events of detached months, and what brings them back."""
+    """The error for an answer that needs events of detached months; it says how to bring them back."""
     first, last = min(months, key=lambda each: each.until), max(months, key=lambda each: each.until)
     begin = "the events before" if first.since is None else f"the events from {first.since:%Y-%m-%d} to before"
     kept = [each.name for each in months if each.is_kept]

@@ -97,7 +97,7 @@ FUNCTIONS: Final[Mapping[LiteralString, Collection[Process]]] = {
     "public.vouch_user(text, text, text)": {_API},
     "public.make_history_months(integer, timestamptz)": {_PROCESSOR},
 }
-"""Functions that do more than their callers may."""
+"""Functions that run with more rights than their callers have."""
 _PROJECTED: Final[Mapping[str, LiteralString]] = {
     "positions": "select, update",
     "tasks": "select, insert, update",

@@ -1,4 +1,4 @@
-"""The advisory locks of this database: each number, what it guards, and how a session takes one.
+"""The advisory locks of this database: their numbers, what each guards, and how a session takes one.
 
 Nothing else in the database may use these numbers. A lock on a name has a number that Postgres makes from the name.
 """
@@ -55,6 +55,6 @@ async def take_until_commit(connection: AsyncConnection, number: int) -> None:
 
 
 async def holder(connection: AsyncConnection, number: int) -> str | None:
-    """Which process holds the lock, and where it runs; None if nobody does."""
+    """The process that holds the lock, and its host; None if nobody holds it."""
     row = await (await connection.execute(_SQL["holder"], {"number": number})).fetchone()
     return None if row is None else str(row[0])

@@ -50,7 +50,7 @@ class Notices:
         return cls(connection, on_notice)
 
     async def wait(self, timeout_s: float) -> None:
-        """Hear of every notification, for so long. Raises `psycopg.OperationalError` when the connection breaks."""
+        """Pass on every notification, for this long. Raises `psycopg.OperationalError` when the connection breaks."""
         await self._listen(timeout_s, lambda _: None)
 
     async def hear(self, timeout_s: float | None) -> bool:
@@ -61,12 +61,12 @@ class Notices:
         return await self._listen(timeout_s, lambda heard: heard.set_result(None))
 
     def wake(self) -> None:
-        """Have `hear`, or `wait`, return now."""
+        """Make `hear`, or `wait`, return now."""
         if self._listening is not None and not self._listening.done():
             self._listening.set_result(None)
 
     async def _listen(self, timeout_s: float | None, on_heard: "Callable[[asyncio.Future[None]], None]") -> bool:
-        """Whether it ended before the time."""
+        """Whether it ended before the timeout."""
         loop, socket = asyncio.get_running_loop(), self.connection.fileno()
         done: asyncio.Future[None] = loop.create_future()
         self._listening = done
@@ -96,7 +96,7 @@ class Notices:
         return True
 
     async def close(self) -> None:
-        """Close the connection. Who hears at the time gets `psycopg.OperationalError`."""
+        """Close the connection. A concurrent `hear` or `wait` raises `psycopg.OperationalError`."""
         if self._listening is not None and not self._listening.done():
             self._listening.set_exception(psycopg.OperationalError("the connection was closed"))
         await self.connection.close()

@@ -1,6 +1,6 @@
-"""How statements are planned that find few rows by their keys, in tables whose statistics mislead.
+"""Query plans for statements that find few rows by key, in tables with misleading statistics.
 
-Statistics of a queue are nearly always from when it was empty, so a plan that reads all of a table seems to be free.
+The statistics of a queue are nearly always from when it was empty, so reading the whole table seems to cost nothing.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class KeptPlans:
         self._kept_until_s = 0.0
 
     async def renew(self, connection: AsyncConnection) -> None:
-        """Forget them, unless they are new. Raises `psycopg.Error`."""
+        """Discard the plans, unless they are new. Raises `psycopg.Error`."""
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._kept_until_s:
             await connection.execute("discard plans")

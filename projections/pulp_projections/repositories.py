@@ -1,6 +1,6 @@
-"""Repositories as records: what users have set, and the options that a sync or a publish takes from them.
+"""Records of repositories: what users have set, and the options that a sync or a publish takes from them.
 
-Their content is not here: it is known from the results of tasks (`newest`).
+Their content comes from the results of tasks (`newest`).
 """
 
 from collections.abc import Mapping, Sequence

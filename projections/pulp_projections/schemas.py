@@ -1,4 +1,4 @@
-"""Names of what a generation of the read model consists of."""
+"""The names of the parts of a generation of the read model."""
 
 from typing import Final, LiteralString
 

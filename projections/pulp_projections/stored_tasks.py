@@ -1,4 +1,4 @@
-"""Tasks read back from their rows: for the fold, which goes on from them, and for whoever decides about them."""
+"""Tasks read back from their rows, for the fold and for decisions."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
@@ -42,7 +42,7 @@ def decoder(make: type[T], columns: Sequence[Column], *further: str) -> Callable
 
 
 def _conversion(column: Column) -> Callable[[Any], Any] | None:
-    """What makes the field's value of what psycopg returns; None if they are the same."""
+    """Converts psycopg's value to the field's value; None if they are the same."""
     if column.type == "json":
         return _raw if column.python_type is Raw else msgspec.json.Decoder(column.python_type).decode
     if column.type in ("text[]", "uuid[]"):

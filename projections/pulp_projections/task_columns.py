@@ -1,4 +1,4 @@
-"""The columns of the table `tasks`, each written once.
+"""The columns of the table `tasks`, each defined once.
 
 `COLUMNS` is the only list of them. The table, the statements that write it, the statements that read it, and the
 functions that turn a `Task` into a row and a row into a `Task` are all made from it. To add a column, add a field to
@@ -35,7 +35,7 @@ class Column(NamedTuple):
     name: LiteralString
     type: SqlType
     field: str = ""
-    """The field of `Task`, where it has another name than the column."""
+    """The field of `Task`, if its name differs from the column's."""
     changes: bool = False
     """Whether an event after the first can change the value."""
     is_distinct: bool = False

@@ -1,4 +1,4 @@
-"""Writing the events of an ordered topic into Postgres: the rows and the position in one transaction, so each event
+"""Writing the events of an ordered topic into Postgres, rows and position in one transaction, so each event exactly
 once. Schedules and subscriptions have a projector each.
 """
 
@@ -19,11 +19,11 @@ class PositionMoved(PulpError):
 
 
 class Words(NamedTuple):
-    """What messages call the things of a topic."""
+    """The words for a topic's things in messages."""
 
     plural: str
     consequence: str
-    """What does not happen while the topic is not the right one."""
+    """What stops while the topic is the wrong one."""
     rebuild: str
     """The command that empties the tables."""
 

@@ -1,4 +1,4 @@
-"""Reading the registered workers: what each offers and runs, and how many slots are free."""
+"""Reading the registered workers: what each offers and runs, and its free slots."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -36,7 +36,7 @@ class WorkerRow(NamedTuple):
     stopped_at: datetime | None
     online: bool
     draining: bool
-    """It finishes what it has, and nothing more is assigned to it."""
+    """It finishes its tasks, and gets no more."""
     holds: int
     """Its slots in use; more than `concurrency` where it came back with fewer slots."""
     current_tasks: list[UUID]
@@ -105,7 +105,7 @@ async def slots(connection: AsyncConnection) -> Slots:
 
 
 async def unserved(connection: AsyncConnection) -> list[Unserved]:
-    """What no live worker can run, of the 5,000 oldest waiting tasks, by queue and operation."""
+    """The tasks that no live worker can run, of the 5,000 oldest waiting ones, by queue and operation."""
     return [Unserved(*row) for row in await _rows(connection, "unserved", {"most": _MOST_QUEUED})]
 
 

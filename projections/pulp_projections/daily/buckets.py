@@ -10,11 +10,11 @@ _EXACT: Final = 32
 _STEPS: Final = 16
 """Buckets for each power of two."""
 RELATIVE_ERROR: Final = 1 / (2 * _STEPS)
-"""How much the value that stands for a bucket may differ from a duration in it, relative to the duration."""
+"""The largest difference between a bucket's value and a duration in it, relative to the duration."""
 
 
 def bucket_of(duration_ms: int) -> int:
-    """The bucket of a duration; one below zero, which a clock that is set back gives, counts as zero."""
+    """The bucket of a duration; a negative one, from a clock that was set back, counts as zero."""
     if duration_ms < _EXACT:
         return max(duration_ms, 0)
     shift = duration_ms.bit_length() - _STEPS.bit_length()

@@ -1,4 +1,4 @@
-"""The fold of the daily statistics: what the tasks that have ended in a batch add to the counts. Pure."""
+"""The fold of the daily statistics: what the tasks that end in a batch add to the counts. Pure."""
 
 import hashlib
 from collections import Counter
@@ -22,7 +22,7 @@ _json: Final = msgspec.json.Encoder().encode
 
 
 class Kind(NamedTuple):
-    """What tasks have in common that are counted together, with a key of fixed length for the index."""
+    """The common properties of tasks that are counted together, with a key of fixed length for the index."""
 
     key: UUID
     operation: str
@@ -81,7 +81,7 @@ def cell(partition: int, kind: Kind, state: State, times_ms: tuple[int, int | No
     return Cell(partition, finished // _DAY_MS, kind, state, bucket_of(waited), ran)
 
 
-@lru_cache(maxsize=4096)  # most tasks are like others
+@lru_cache(maxsize=4096)  # many tasks are alike
 def kind_of(operation: str, resources: tuple[str, ...]) -> Kind:
     """The kind of tasks that do this to these resources, in whatever order and however often they are named."""
     used = tuple(sorted(set(resources)))

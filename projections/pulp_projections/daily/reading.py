@@ -28,7 +28,7 @@ class Wanted:
     until: date
     """The last day."""
     operations: Sequence[str] = ()
-    """Any of them; none: all."""
+    """Any of these; empty means all."""
     resources: Sequence[str] = ()
     """Keys (`TYPE:ID`); tasks that use any of them."""
     by_day: bool = True
@@ -49,7 +49,9 @@ class Quantiles(NamedTuple):
 
 
 class DailyGroup(NamedTuple):
-    """The tasks of a group that ended. What it is not grouped by is None; without resources `resource` is, too."""
+    """The tasks of a group that ended. Fields that it is not grouped by are None; `resource` is None for tasks without
+    resources too.
+    """
 
     day: date | None
     operation: str | None
@@ -64,7 +66,7 @@ class DailyGroup(NamedTuple):
 
 
 class DailyPage(NamedTuple):
-    """Some of the groups, and how many there are (0 on a page behind all of them)."""
+    """Some of the groups, and how many there are (0 on a page after the last)."""
 
     groups: list[DailyGroup]
     total: int

@@ -13,7 +13,7 @@ from pulp_projections import locks
 
 
 class MigrationRefused(PulpError):
-    """Something has to be done before the tables can be brought up to date."""
+    """An operator must do something before the tables can be brought up to date."""
 
     def __init__(self, name: str, error: errors.RaiseException) -> None:
         super().__init__(f"the migration {name.removesuffix('.sql')} was not applied: {error.diag.message_primary}")

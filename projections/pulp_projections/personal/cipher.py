@@ -1,4 +1,4 @@
-"""AES-256-GCM for personal values and for the keys themselves. Pure but for the randomness of keys and nonces."""
+"""AES-256-GCM for personal values and for the keys themselves. Pure, except for random keys and nonces."""
 
 import secrets
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def encrypt(key: bytes, text: bytes, context: bytes) -> bytes:
 
 
 def decrypt(key: bytes, sealed: bytes, context: bytes) -> bytes:
-    """What `encrypt` was given. Raises `Undecipherable`."""
+    """The plaintext. Raises `Undecipherable`."""
     try:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
     except (InvalidTag, ValueError) as error:
@@ -57,7 +57,7 @@ def seal(key_id: UUID, key: bytes, value: bytes, holder: UUID, name: str) -> Sea
 def opened(arguments: bytes, holder: UUID, keys: Mapping[UUID, bytes | None]) -> Opened:
     """The arguments with the values of all envelopes. `keys` has None for a key that was destroyed.
 
-    A value that cannot be had is a text that says so. Never raises for what the arguments hold.
+    A text in place of an unavailable value says so. Never raises for what the arguments hold.
     """
     values: dict[str, bytes] = {}
     sights: dict[str, Sight] = {}

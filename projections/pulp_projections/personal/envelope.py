@@ -1,4 +1,4 @@
-"""The envelope in which the value of a personal argument stands in events, and where one is found. Pure.
+"""The envelope that replaces the value of a personal argument in events: its format, and finding one. Pure.
 
 An envelope is a JSON object with the key `pulp_personal`. Only the API makes them, and it refuses submissions that have
 such an object as an argument, so a value in the log that looks like one was made by the API or by a foreign producer;
@@ -49,7 +49,7 @@ class Opened(NamedTuple):
 
     arguments: Raw
     personal: Mapping[str, Sight]
-    """Of each personal argument, by its name."""
+    """The state of each personal argument, by name."""
 
     def not_shown(self) -> list[str]:
         """The names of those whose value is not known."""
@@ -62,12 +62,12 @@ def context_of(holder: UUID, name: str) -> bytes:
 
 
 def padded(value: bytes) -> bytes:
-    """The JSON text with spaces behind it, so that the length of the ciphertext tells less."""
+    """The JSON text padded with spaces, so that the length of the ciphertext reveals less."""
     return value + b" " * (-len(value) % _PAD_BYTES)
 
 
 def may_hold(arguments: bytes) -> bool:
-    """Whether there may be an envelope; False is certain for what the API has written."""
+    """Whether there may be an envelope; False is certain for arguments that the API wrote."""
     return _QUICK in arguments
 
 

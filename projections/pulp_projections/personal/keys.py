@@ -1,6 +1,6 @@
-"""The keys of subjects in Postgres: made, found, destroyed.
+"""The keys of subjects in Postgres: creating, finding and destroying them.
 
-Nothing is cached: each call asks Postgres, so a key that was destroyed is used by no process from then on.
+Each call asks Postgres, without a cache, so no process uses a key after its destruction.
 """
 
 import hmac
@@ -26,7 +26,7 @@ _TRIES: Final = 5
 
 
 class Subject(NamedTuple):
-    """What is known of a subject's key, without the subject's name."""
+    """The metadata of a subject's key, without the subject's name."""
 
     key_id: UUID
     created_at: datetime
@@ -48,7 +48,7 @@ class Subject(NamedTuple):
 
 
 class Erasure(NamedTuple):
-    """Who erases a subject, and why."""
+    """The actor and the reason of an erasure."""
 
     by: str
     reason: str
@@ -68,7 +68,7 @@ class Destroyed(NamedTuple):
 
     @classmethod
     def of(cls, record: AuditRecord) -> Self | None:
-        """That of a record; None if it names no key."""
+        """The erasure in an audit record; None if the record names no key."""
         try:
             key_id = UUID(record.target or "")
         except ValueError:
@@ -192,9 +192,9 @@ async def read_subject(connection: AsyncConnection, key_id: UUID) -> Subject | N
 
 
 async def erase(connection: AsyncConnection, key_id: UUID, erasure: Erasure) -> Subject | None:
-    """Destroy a subject's key; None if there is none with this id. One that was destroyed stays as it is.
+    """Destroy a subject's key; None if there is none with this id. An erased one stays as it is.
 
-    The same transaction notes what is to be told: see `next_to_tell`.
+    The same transaction stores the pending audit record: see `next_to_tell`.
     """
     async with connection.transaction():
         await connection.execute(_SQL["lock"], {"key_id": key_id})
@@ -218,7 +218,7 @@ async def told(connection: AsyncConnection, key_id: UUID) -> None:
 
 
 async def destroy_again(connection: AsyncConnection, erasures: Iterable[Destroyed]) -> list[UUID]:
-    """Destroy the keys that the audit says were destroyed, in one transaction; those that were there again."""
+    """Destroy the keys that the audit says were destroyed, in one transaction; returns those that had come back."""
     async with connection.transaction():
         return [
             each.key_id

@@ -1,4 +1,4 @@
-"""Master keys: they wrap the keys of subjects, so that a copy of the database alone holds none that can be used.
+"""Master keys wrap the keys of subjects, so that a copy of the database alone contains no usable key.
 
 They are in a file, a line each in base64, and the file is not part of the database. The last line is the newest. A
 process reads the file again when it has changed.
@@ -91,7 +91,7 @@ class MasterKeys:
 
 
 def add_master_key(path: Path) -> str:
-    """Write a new master key behind those of a file, which is created with mode 0600; its id.
+    """Append a new master key to a file, which is created with mode 0600; returns the key's id.
 
     Raises `SettingsError` for a file that cannot be used, `OSError`.
     """
@@ -115,7 +115,7 @@ def add_master_key(path: Path) -> str:
 
 
 def id_of(key: bytes) -> str:
-    """The name of a master key: it tells nothing of the key."""
+    """The id of a master key, which reveals nothing about the key."""
     return hashlib.sha256(b"pulp-tasks master key 1\0" + key).hexdigest()[:16]
 
 

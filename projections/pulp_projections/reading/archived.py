@@ -1,7 +1,7 @@
-"""Events of detached months, read from an archive in place of the history, as the history would tell them.
+"""Events of detached months, read from an archive in the form in which the history would return them.
 
-The archive has the records, Postgres what they came to: an event had an effect unless `detached_effects` says why not.
-In memory are one file of the archive and one page.
+The archive has the records, Postgres their effects: an event had an effect unless `detached_effects` says why not. In
+memory are one file of the archive and one page.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class ArchivedEvent(NamedTuple):
 
 
 class Effects:
-    """What the records of a span of a partition have come to."""
+    """The effects of the records of a span of a partition."""
 
     def __init__(self, effects: Mapping[int, str | None]) -> None:
         self._effects = effects
@@ -74,7 +74,7 @@ class Effects:
 
 
 async def next_records(batches: Iterator[list[Record]]) -> list[Record]:
-    """The next records of an archive; [] at the end. Others have their turn meanwhile."""
+    """The next records of an archive; [] at the end. The event loop runs other tasks meanwhile."""
     found: list[Record] = await asyncio.to_thread(next, batches, [])
     return found
 

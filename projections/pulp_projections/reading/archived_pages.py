@@ -15,8 +15,9 @@ from pulp_projections.reading.queries import HISTORY_BYTES
 from pulp_projections.times import clamped_ms, moment
 
 MOST_SCANNED: Final = 100_000
-"""How many records of a partition a page looks at. One that few events fit is shorter then, or empty, and goes on from
-where it came to."""
+"""How many records of a partition a page reads. If few events match, a page is short or empty, and the next one
+continues from there.
+"""
 
 
 class _Scanned(NamedTuple):
@@ -26,7 +27,7 @@ class _Scanned(NamedTuple):
     reached: int
     """The offset up to which everything was looked at."""
     time: datetime
-    """When the last record came that was looked at."""
+    """The time of the last record that was read."""
 
 
 async def read_page(
@@ -109,7 +110,7 @@ async def _scan(
 
 
 def fits(wanted: AuditFilter, found: ArchivedEvent) -> bool:
-    """Whether an event is wanted, as far as the event tells: all but what its task must satisfy. Pure."""
+    """Whether an event matches every condition that needs only the event, not its task. Pure."""
     time = _time(found.record.timestamp_ms)
     effects = {*wanted.effects}
     is_effect = not effects or found.effect in effects or (IGNORED in effects and found.effect != APPLIED)
@@ -126,7 +127,7 @@ def fits(wanted: AuditFilter, found: ArchivedEvent) -> bool:
 async def _audited(
     connection: AsyncConnection, wanted: AuditFilter, events: Sequence[ArchivedEvent]
 ) -> list[AuditedEvent]:
-    """The events whose tasks are wanted, with what is told of these."""
+    """The events whose tasks match, with the fields of these tasks."""
     if not events:
         return []
     clauses, values = audit.task_clauses(wanted)

@@ -1,4 +1,4 @@
-"""Tasks as they were: the fold of their events up to a moment. Nothing cuts the history, so it is complete."""
+"""Tasks as of a moment: the fold of their events up to it."""
 
 import asyncio
 import math
@@ -34,7 +34,7 @@ _BEFORE_PURGE: Final[Mapping[str, LiteralString]] = {
     "last_offset": "f.record_offset",
     "version": "t.version - 1",
 }
-"""What the purge has changed, as it was before: it is the only event that has an effect on a task that has ended."""
+"""The columns that a purge changes, as they were before: only a purge has an effect on a task that has ended."""
 _LISTS: Final[Mapping[str, LiteralString]] = {
     **SQL_LISTS,
     "task_before_purge": ",".join(
@@ -45,11 +45,11 @@ _SQL: Final = load("pulp_projections.reading", "as_of.sql", _LISTS)
 MOST_CHANGED: Final = 20_000
 """The most tasks that one answer folds: those that had not ended."""
 MOST_LISTED: Final = 20_000
-"""How far the pages of a list of the past go."""
+"""The last row that pages of a list of the past reach."""
 _FOLDED_AT_ONCE: Final = 500
-"""Other requests have their turn in between."""
+"""How many tasks to fold before other requests run."""
 _PARTS: Final[tuple[LiteralString, ...]] = ("unchanged", "unpurged", "folded")
-"""What the tasks of a moment consist of."""
+"""The parts of which the tasks of a moment consist."""
 _WITH: Final = re.compile(r"with (recursive )?")
 _changed: Final = row_maker(changing(COLUMNS))
 
@@ -133,7 +133,7 @@ class Past:
             self._json = msgspec.json.encode([_changed(task) for task in self._folded.values()]).decode()
 
     def around(self, statement: LiteralString) -> LiteralString:
-        """The statement on the tables as they were, at that time."""
+        """The statement on the tables as of the moment."""
         begin = _WITH.match(statement)
         rest = f" {statement}" if begin is None else f", {statement[begin.end() :]}"
         whole = f"with recursive {self._world.as_string()}{rest}"
@@ -220,7 +220,7 @@ async def _fold(
         event = decode(key_of(task_id), bytes(value))
         assert isinstance(event, Event)
         after = evolve(folded.get(task_id), event, Position(partition, offset), timestamp_ms)
-        if isinstance(after, Ignored):  # an event that had an effect has one each time, unless one before it is gone
+        if isinstance(after, Ignored):  # an event that had an effect has it again, unless an earlier event is missing
             raise _incomplete(task_id)
         folded[task_id], versions[task_id] = after, version
     return {task_id: replace(task, version=versions[task_id]) for task_id, task in folded.items()}

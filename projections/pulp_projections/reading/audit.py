@@ -1,4 +1,4 @@
-"""The history of all tasks, page by page in the order of the log: what the audit reads."""
+"""The history of all tasks, page by page in the order of the log, for the audit."""
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,9 +19,10 @@ IGNORED: Final = "ignored"
 """In place of an effect: any but `applied`."""
 APPLIED: Final = "applied"
 MOST_TASKS: Final = 2000
-"""Up to so many tasks the events of a choice are looked up by task. Of more, each event is asked for its task."""
+"""Up to this number of matching tasks, events are looked up by task; above it, each event is checked against its task.
+"""
 CLOCK_SLACK: Final = timedelta(days=1)
-"""How wrong the brokers' clocks may have been, twice over: for so much longer a span is searched."""
+"""Twice the largest error of the brokers' clocks; a search covers a span that is longer by this much."""
 _FREQUENT: Final[LiteralString] = (
     "('org.pulpproject.task.accepted.v1', 'org.pulpproject.task.accepted.v2', 'org.pulpproject.task.started.v1',"
     " 'org.pulpproject.task.progress.v1', 'org.pulpproject.task.finished.v1')"
@@ -31,7 +32,7 @@ _USES: Final[LiteralString] = "(t.exclusive_resources || t.shared_resources) && 
 
 
 class AuditFilter(Struct, frozen=True, kw_only=True):
-    """Which events are wanted: those that fit all of these, each by any of its values; none: all."""
+    """Which events are wanted: those that match every field, by any of its values; an empty field matches all."""
 
     actors: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
@@ -52,7 +53,7 @@ class AuditFilter(Struct, frozen=True, kw_only=True):
 
 
 class EventPlace(NamedTuple):
-    """Where an event is that matches."""
+    """The position of a matching event."""
 
     partition: int
     offset: int
@@ -84,7 +85,7 @@ class Cut(NamedTuple):
     places: list[EventPlace]
     following: dict[int, int]
     has_more: bool
-    """Whether it is known that events follow, before the stops."""
+    """Whether more events follow before the stops."""
 
 
 class AuditPage(NamedTuple):
@@ -161,7 +162,7 @@ async def offsets_at(connection: AsyncConnection, time: datetime) -> dict[int, i
 async def offsets_before(connection: AsyncConnection, time: datetime) -> dict[int, int]:
     """Partition → an offset from which on everything has a later broker time, with the same allowance."""
     found = await _offsets(connection, _shifted(time, CLOCK_SLACK))
-    # It looks at what is there; of months that were detached all may be meant.
+    # It sees only attached events; any detached month may contain matches.
     for month in (await detached(connection)).months:
         if month.since is None or month.since < time:
             found |= {place.partition: max(found[place.partition], place.last + 1) for place in month.places}
@@ -199,7 +200,7 @@ def cut_page(
 
 
 async def read_entries(connection: AsyncConnection, places: Sequence[EventPlace]) -> list[AuditedEvent]:
-    """The events at these places of the history."""
+    """The events at these positions of the history."""
     if not places:
         return []
     values = {
@@ -216,7 +217,7 @@ async def read_entries(connection: AsyncConnection, places: Sequence[EventPlace]
 def _shifted(time: datetime, by: timedelta) -> datetime:
     try:
         return time + by
-    except OverflowError:  # at an end of the calendar, where no broker's clock ever was
+    except OverflowError:  # at an end of the calendar, which no broker's clock ever reached
         return time
 
 
@@ -295,11 +296,11 @@ async def _of_tasks(connection: AsyncConnection, wanted: AuditFilter, values: di
 
 
 def _looked_at(of_task: LiteralString) -> LiteralString:
-    """The condition on the task as a value, which Postgres looks up by its key for each event in turn."""
+    """The condition on the task as a scalar subquery, so that Postgres looks up the task by key for each event."""
     return "(select " + of_task + " from tasks t where t.task_id = e.task_id)"
 
 
 async def _rows(connection: AsyncConnection, statement: LiteralString, values: Mapping[str, Any]) -> list[Any]:
-    """The rows of a statement that is planned for its values."""
+    """The rows of a statement that Postgres plans for its values."""
     text = AsyncClientCursor(connection).mogrify(SQL(statement), values).encode()
     return await (await connection.execute(text, prepare=False)).fetchall()

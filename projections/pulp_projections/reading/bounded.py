@@ -1,4 +1,4 @@
-"""Lists of tasks whose size is bounded in bytes: Postgres leaves out values for which a page has no room.
+"""Lists of tasks with a bounded size in bytes: Postgres leaves out values that do not fit on a page.
 
 A page always has all of its rows, so that paging by limit and offset stays right. Each task has an equal share of the
 page's bytes; a task that needs more lacks its large values, and names them.
@@ -38,7 +38,7 @@ WIDE: Final[Mapping[str, LiteralString]] = {
     **{column.name: column.placeholder for column in COLUMNS if column.placeholder is not None},
     "children": "'{}'::uuid[]",
 }
-"""The values that may be large, and what a list has in place of one that it leaves out."""
+"""The values that may be large, and what a list returns instead of one that it leaves out."""
 EVERYTHING: Final = frozenset(WIDE)
 _RESERVED: Final = frozenset({"exclusive_resources", "shared_resources"})
 _NULLABLE: Final = frozenset(column.name for column in COLUMNS if column.is_nullable)
@@ -96,7 +96,7 @@ def tasks_sql(reading: TaskReading, limit: int, wanted: frozenset[str]) -> Liter
     share = PAGE_BYTES // max(1, limit)
     children = share // _CHILD_BYTES
     inner = [_inner(name, wanted, children) for name in _NAMES]
-    # The keys of the resources are in both: they are counted once.
+    # Both contain the keys of the resources, which count once.
     counted = wanted - {"children"} - (_RESERVED if "resources" in wanted else frozenset())
     sizes = [_size(name) for name in sorted(counted)]
     outer = [_outer(name, wanted, share, children) for name in _NAMES]

@@ -89,7 +89,7 @@ async def of_tasks(
 
 @asynccontextmanager
 async def _snapshot(connection: AsyncConnection) -> AsyncIterator[None]:
-    """All of one moment: counters and tasks agree, whatever is written meanwhile."""
+    """From one snapshot, so counters and tasks agree whatever is written meanwhile."""
     async with connection.transaction():
         await connection.execute("set transaction isolation level repeatable read, read only")
         yield

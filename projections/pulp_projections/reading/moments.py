@@ -1,4 +1,4 @@
-"""Moments of the past as places in the log: which events there were by then.
+"""Moments of the past as positions in the log.
 
 A moment is the next offset of every partition. A time means, in each partition, everything before its first event that
 is later by the broker's clock: so events in the log's order are there or not, also where a clock ran backwards.
@@ -28,7 +28,7 @@ class Moment(NamedTuple):
     """A moment in the log."""
 
     stops: Mapping[int, int]
-    """Partition → next offset; of a partition that is missing there was nothing."""
+    """Partition → next offset; a missing partition had no events."""
     time: datetime
     """The time that was asked for, or the latest that an event before the moment has."""
     latest: datetime
@@ -38,7 +38,7 @@ class Moment(NamedTuple):
 
 
 async def moment_of(connection: AsyncConnection, asked: Asked) -> Moment:
-    """The moment that is meant, within what the read model shows.
+    """The moment, within the positions of the read model.
 
     Raises `BeforeHistory` before the first event, and `HistoryIncomplete` where events before it are gone.
     """
@@ -57,7 +57,7 @@ async def moment_of(connection: AsyncConnection, asked: Asked) -> Moment:
     if not last:
         first = f": the first event came at {instant(min(following))}" if following else ", and has not since"
         raise BeforeHistory(f"nothing had happened at this moment yet{first}")
-    # Of a partition in which nothing has followed yet, what will follows the last event.
+    # In a partition without a later event, the next one will follow the last event.
     earliest = min(before if after is None else after for _, before, after in rows if before or after) - CLOCK_SLACK
     time = asked if isinstance(asked, datetime) else max(last)
     return Moment(stops, time, max(last) + CLOCK_SLACK, earliest)
@@ -101,7 +101,7 @@ async def stops_of_task(connection: AsyncConnection, task_id: UUID, time: dateti
 
 
 async def missing_before(connection: AsyncConnection, stops: Mapping[int, int]) -> Position | None:
-    """Whether the history is whole from offset 0 up to these stops: None, or an event that is gone.
+    """None if the history is complete from offset 0 up to these stops, else a missing event.
 
     The history is only ever cut at its beginning, so it looks at the events that made the oldest tasks.
     """

@@ -1,4 +1,4 @@
-"""Reading what tasks were when they were accepted, for filters on the events of tasks."""
+"""Reading the origins of tasks, for filters on their events."""
 
 from collections.abc import Collection
 from typing import Final

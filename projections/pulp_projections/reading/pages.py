@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SQL: Final = load("pulp_projections.reading", "pages.sql")
 EXACT_UP_TO: Final = 10_000
-"""Up to so many matches of a filter without counters are counted; a larger number is estimated."""
+"""Without counters, up to this number of matches is counted; a larger number is estimated."""
 _decode_positions: Final = msgspec.json.Decoder(dict[int, int]).decode
 _ESTIMATED_S: Final = 10.0
 _MOST_ESTIMATES: Final = 1000
@@ -120,7 +120,7 @@ async def _page_then(
     offset: int,
     wanted: frozenset[str],
 ) -> Page:
-    """A page of tasks as they were; their number was counted by nobody, so it is exact up to `EXACT_UP_TO` alone."""
+    """A page of tasks as of a moment; without counters for it, the number is exact only up to `EXACT_UP_TO`."""
     rows = await bounded.tasks(
         connection, conditions, order=order, limit=limit, offset=offset, wanted=wanted, past=past
     )

@@ -1,4 +1,4 @@
-"""How far the projection is, kept up to date by Postgres's notifications; and waiting for a position."""
+"""The projection's position, kept up to date by Postgres's notifications; and waiting for a position."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ class Positions:
     """The next offset of every partition in the active generation.
 
     Woken by NOTIFY, with a slow poll behind it; it connects again by itself. `start` it before use, `close` it after.
-    On a worker's channel only the moves that concern that worker wake it; of all others it hears by the poll.
+    On a worker's channel, only moves that concern that worker wake it; the poll reports all others.
     """
 
     def __init__(self, conninfo: str, channel: str = POSITIONS) -> None:
@@ -37,9 +37,9 @@ class Positions:
         self._channel = channel
         self._current: dict[int, int] = {}
         self._heard: dict[int, int] = {}
-        """What notifications have told since the positions were last asked for."""
+        """The positions from notifications since the last read."""
         self._news = asyncio.Event()
-        """Set with the next move; then there is another one."""
+        """Set at the next move, and then replaced."""
         self._moves = 0
         self._is_connected = False
         self._task: asyncio.Task[None] | None = None

@@ -38,7 +38,7 @@ class TaskRow(Task, frozen=True, kw_only=True, gc=False):
     children: list[UUID]
     """In the order of acceptance."""
     omitted: list[str] | None = None
-    """The columns whose values a list had no room for, or only for a part; None: none was left out."""
+    """The columns whose values a list omitted or truncated for lack of room; None if complete."""
 
 
 row_of: Final = decoder(TaskRow, TABLE, "children")
@@ -97,9 +97,9 @@ class OperationRow(NamedTuple):
     workers: list[dict[str, Any]] = []  # noqa: RUF012  # a NamedTuple's default, never changed
     """The live workers that offer it: `name`, `queues`, and `is_as_registered`, null where a worker does not say."""
     retry: Retry | None = None
-    """What a submission gets that does not say how often its task is tried again."""
+    """The retries of a submission that does not set them."""
     deadline_seconds: int | None = None
-    """The same of the time that all attempts may take together."""
+    """The deadline of a submission that does not set it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +134,13 @@ SHOWN: Final = Condition(
     " where p.accepted_at = r.accepted_at and p.task_id = r.task_id and p.purged_at is not null"
     " and p.accepted_at >= " + FIRST_SHOWN + ")",
 )
-"""That a task is not purged."""
+"""The condition that a task is not purged."""
 PURGED: Final = Condition("t.purged_at is not null")
-"""That a task is purged."""
+"""The condition that a task is purged."""
 
 
 class TaskReading(NamedTuple):
-    """What a list of tasks is read from."""
+    """The FROM clause of a list of tasks."""
 
     source: LiteralString
     where: LiteralString
@@ -182,7 +182,7 @@ async def task_ids(
 
 
 class TablesThen(Protocol):
-    """The tables as they were at a moment, which a statement reads instead of those of now."""
+    """The tables as of a moment, which a statement reads instead of the current ones."""
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -203,7 +203,7 @@ async def rows_of(
     """
     if past is None:
         cursor = await connection.execute(AsyncClientCursor(connection).mogrify(statement, values).encode())
-    else:  # every moment is another statement, so there is nothing to prepare
+    else:  # every moment has another statement, so preparing it would not help
         text = AsyncClientCursor(connection).mogrify(past.around(statement), {**values, **past.values})
         cursor = await connection.execute(text.encode(), prepare=False)
     return await cursor.fetchall()
@@ -250,7 +250,7 @@ async def history(
         archived.append(_archived(event))
         if _is_cut(archived, limit):
             break
-    # Of what was cut nothing behind its last entry is told, since others may come before that.
+    # After a cut list, nothing beyond its last entry is returned, since others may come before that.
     cuts = [each[-1] for each in (archived, found) if _is_cut(each, limit)]
     last = min(((each.partition, each.record_offset) for each in cuts), default=None)
     entries = sorted([*archived, *found], key=lambda each: (each.partition, each.record_offset))
@@ -317,7 +317,7 @@ async def has_run(connection: AsyncConnection, operation: str, resource: str) ->
 
 
 async def is_purged(connection: AsyncConnection, task_id: UUID) -> bool:
-    """Whether the task is there, and purged."""
+    """Whether the task exists and is purged."""
     cursor = await connection.execute(_SQL["is_purged"], {"task_id": task_id})
     return bool(await cursor.fetchall())
 

@@ -1,4 +1,4 @@
-"""Reads what waits: by queue, by resource, and before one task."""
+"""Reads which tasks wait: by queue, by resource, and ahead of one task."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -42,7 +42,7 @@ class QueueRow(NamedTuple):
 
     name: str
     runnable: int
-    """Tasks for which only a worker with a free slot is missing."""
+    """Waiting tasks that need only a worker with a free slot."""
     blocked: int
     """Waiting tasks that would not run whatever the number of workers: now for a resource, a dependency or a limit."""
     parked: int
@@ -112,7 +112,7 @@ class Line(NamedTuple):
 
 
 class Before(NamedTuple):
-    """What is before a task on one of its resources."""
+    """The tasks ahead of a task on one of its resources."""
 
     resource: str
     is_exclusive: bool

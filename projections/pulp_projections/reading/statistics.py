@@ -44,11 +44,11 @@ async def counts(connection: AsyncConnection) -> dict[State, dict[str, int]]:
 
 
 async def changes(connection: AsyncConnection, *, since: datetime, step: timedelta, steps: int) -> TimeSeries:
-    """What happened in so many steps from a time on."""
+    """What happened in this number of steps from a time on."""
     cursor = await connection.execute(_SQL["changes"], {"since": since, "step": step})
     numbers: Counter[tuple[str, str | None, int]] = Counter()
     for what, time, state, number in await cursor.fetchall():
-        # What happens after the last step has begun, also by a clock that is ahead, belongs to the last step.
+        # Everything after the start of the last step belongs to it, even if a clock is ahead.
         place = 0 if time is None else min(steps - 1, max(0, (time - since) // step))
         numbers[what, state, place] += number
 

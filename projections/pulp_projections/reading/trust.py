@@ -1,4 +1,4 @@
-"""How far the read model can be trusted: its generations, and the records that it could not take."""
+"""The health of the read model: its generations, and the records that it could not project."""
 
 from datetime import datetime
 from typing import Final, NamedTuple

@@ -1,6 +1,6 @@
-"""When a task became runnable: nothing was missing any more but a worker with a free slot.
+"""When a task became runnable, that is, needed only a worker with a free slot.
 
-It is worked out from the rows of the tasks that were before it, so it is the same after a rebuild.
+It is computed from the rows of the tasks ahead of it, so it is the same after a rebuild.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Reads the facts that decide whether a waiting task may begin, and what many of them wait for."""
+"""Reads the facts that decide whether a waiting task may begin, and what many waiting tasks wait for."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -123,7 +123,7 @@ class WaitingFacts(Struct, frozen=True):
     author: Author | None = None
     """Who submitted the task; None if that is not an existing user."""
     last: LastWorker | None = None
-    """None if no worker that is known ever served the queue."""
+    """None if no known worker ever served the queue."""
     has_dispatcher: bool = True
     """Whether a processor assigns tasks to workers."""
     is_passed_over: bool = False
@@ -132,12 +132,12 @@ class WaitingFacts(Struct, frozen=True):
     failed: FailedAttempt | None = None
     """None if it does not wait for its next attempt."""
     reader: str | None = None
-    """The user who is told, if that user may not see all tasks: then numbers of others' tasks are not told either."""
+    """The reader, if the reader may not see all tasks; then numbers of others' tasks are omitted too."""
     hidden: frozenset[UUID] = frozenset()
-    """The tasks among them that the reader may not see: that there is one is told, and not which."""
+    """The tasks among them that the reader may not see: the answer says that there is one, but not which."""
 
     def named(self) -> set[UUID]:
-        """The tasks that the facts are about, beside the task itself."""
+        """The tasks that the facts mention, besides the task itself."""
         ahead = () if self.ahead is None else (self.ahead.task_id,)
         return {*(each.task_id for each in self.unmet), *(each.task_id for each in self.held), *ahead}
 
@@ -197,7 +197,7 @@ async def facts_of(connection: AsyncConnection, task_id: UUID, *, unserved_s: fl
 async def postponed(
     connection: AsyncConnection, task_ids: Sequence[UUID], *, unserved_s: float
 ) -> dict[UUID, Postponed]:
-    """What those of the tasks that wait, wait for. `unserved_s` has to equal the setting of the processors."""
+    """What the waiting tasks among these wait for. `unserved_s` has to equal the setting of the processors."""
     values = {**BOUNDS, "task_ids": list(task_ids), "unserved_s": unserved_s}
     rows = await (await connection.execute(_POSTPONED, values)).fetchall()
     found = [msgspec.json.decode(text, type=Postponed) for (text,) in rows]

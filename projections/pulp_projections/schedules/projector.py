@@ -35,7 +35,7 @@ class ScheduleProjector(TopicProjector):
         super().__init__(connection, topic, SQL, words)
 
     async def renew_next_ticks(self) -> None:
-        """Calculate the next ticks of all schedules anew: the time zone database may have changed."""
+        """Recalculate the next ticks of all schedules, because the time zone database may have changed."""
         for row in await (await self._connection.execute(SQL["enabled"])).fetchall():
             schedule = schedule_of(row)
             values = {
@@ -93,7 +93,7 @@ class ScheduleProjector(TopicProjector):
 
 
 async def forget_schedules(connection: AsyncConnection) -> None:
-    """Empty the tables of schedules: the elected dispatcher fills them anew from the start of the topic."""
+    """Empty the tables of schedules: the elected dispatcher fills them again from the start of the topic."""
     async with connection.transaction():
         await connection.execute(SQL["forget"])
 

@@ -1,4 +1,4 @@
-"""Reading schedules: those that are to be run, lists, and what came of ticks."""
+"""Reading schedules: those that are due, lists, and the outcomes of ticks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from pulp_projections.reading.queries import Condition, parameters_of
 from pulp_projections.schedules.stored import COLUMNS, SQL, schedule_of
 
 LATE_S: Final = 60.0
-"""From when on a tick that nobody has run is overdue."""
+"""After how long a tick that nobody has run is overdue."""
 _RECENT: Final = 100
 """How many of the latest ticks count for the failures of a schedule."""
 
@@ -42,7 +42,7 @@ class SchedulePage(NamedTuple):
 
 
 class ScheduleRun(NamedTuple):
-    """What came of a tick."""
+    """The outcome of a tick."""
 
     schedule_id: UUID
     tick: datetime
@@ -70,7 +70,7 @@ class ScheduleRun(NamedTuple):
 
 
 class SchedulesHealth(NamedTuple):
-    """How the schedules of an installation are."""
+    """The health of an installation's schedules."""
 
     total: int
     enabled: int
@@ -103,7 +103,7 @@ async def to_submit(connection: AsyncConnection, *, most: int) -> list[Schedule]
 
 
 async def effect_of_schedule_event(connection: AsyncConnection, offset: int) -> str | None:
-    """What an event did: `applied`, or the reason why it did nothing; None if it is not projected yet."""
+    """The effect of an event: `applied`, or why it had none; None if it is not projected yet."""
     row = await (await connection.execute(SQL["effect"], {"record_offset": offset})).fetchone()
     return None if row is None else str(row[0])
 
@@ -150,7 +150,7 @@ async def recent_runs(connection: AsyncConnection, schedule_ids: Sequence[UUID])
 async def page_of_runs(
     connection: AsyncConnection, schedule_id: UUID, *, limit: int, offset: int
 ) -> tuple[list[ScheduleRun], int]:
-    """A page of what came of a schedule's ticks, latest first, and how many there are."""
+    """A page of the outcomes of a schedule's ticks, latest first, and how many there are."""
     values = {"schedule_id": schedule_id, "limit": limit, "offset": offset}
     rows = await (await connection.execute(SQL["page_of_runs"], values)).fetchall()
     [(total,)] = await (await connection.execute(SQL["count_runs"], values)).fetchall()
@@ -158,7 +158,7 @@ async def page_of_runs(
 
 
 async def schedules_health(connection: AsyncConnection, *, late_s: float) -> SchedulesHealth:
-    """How they are; a tick counts as overdue once it is so late."""
+    """Their health; a tick counts as overdue once it is this late."""
     [row] = await (await connection.execute(SQL["health"], {"late_s": late_s})).fetchall()
     return SchedulesHealth(*row)
 

@@ -1,4 +1,4 @@
-"""What a deliverer reads and writes: how far a subscription is, its secrets, and what came of each event."""
+"""What a deliverer reads and writes: a subscription's position, its secrets, and the outcome of each event."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from pulp_projections.webhooks.stored import SQL, webhook_of
 
 
 class Superseded(PulpError):
-    """Somebody else delivers for the subscription now, or its place was moved; nothing was written."""
+    """Another deliverer has taken over the subscription, or its position was moved; nothing was written."""
 
 
 class TakenOver(NamedTuple):
@@ -32,7 +32,7 @@ class TakenOver(NamedTuple):
 
 
 class DeliveryRow(NamedTuple):
-    """What came of an event that was sent."""
+    """The outcome of a sent event."""
 
     position: Position
     event_id: UUID
@@ -47,7 +47,7 @@ class DeliveryRow(NamedTuple):
 
 
 class DeliveryReport(NamedTuple):
-    """What a deliverer has to store, all at once."""
+    """What a deliverer stores in one transaction."""
 
     failures: int
     retry_in_s: float | None
@@ -64,7 +64,7 @@ async def all_webhooks(connection: AsyncConnection) -> list[Webhook]:
 
 
 async def take_over(connection: AsyncConnection, subscription_id: UUID) -> TakenOver:
-    """From now on only this deliverer writes for the subscription. Raises `Superseded` if it has no place."""
+    """Make this deliverer the only one that writes for the subscription. Raises `Superseded` if it has no position."""
     about = {"subscription_id": subscription_id}
     async with connection.transaction():
         row = await (await connection.execute(SQL["take_over"], about)).fetchone()
@@ -118,14 +118,14 @@ async def secrets_of(connection: AsyncConnection, secret_ids: Sequence[UUID]) ->
 
 
 async def pending_tests(connection: AsyncConnection) -> list[tuple[UUID, UUID]]:
-    """The subscription and the id of each test that is to be sent."""
+    """The subscription and the id of each pending test."""
     return [(row[0], row[1]) for row in await (await connection.execute(SQL["pending_tests"])).fetchall()]
 
 
 async def end_test(
     connection: AsyncConnection, event_id: UUID, *, outcome: str, status: int | None, error: str | None, took_ms: int
 ) -> None:
-    """Store what came of a test."""
+    """Store the outcome of a test."""
     values = {"event_id": event_id, "outcome": outcome, "status": status, "error": error, "took_ms": took_ms}
     await connection.execute(SQL["end_test"], values)
 

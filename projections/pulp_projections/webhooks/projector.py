@@ -1,4 +1,4 @@
-"""Writing the events of subscriptions into Postgres, and the places that they set."""
+"""Writing the events of subscriptions into Postgres, and the positions that they set."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -68,7 +68,7 @@ class WebhookProjector(TopicProjector):
         return row is not None and bool(row[0])
 
     async def _act(self, event: WebhookEvent, webhook: Webhook, offset: int) -> None:
-        """What the event does beside the subscription's own row."""
+        """The event's effects besides the subscription's own row."""
         about = {"subscription_id": event.subscription_id, "record_offset": offset}
         match event.data:
             case SubscriptionCreated(start=start):
@@ -94,7 +94,7 @@ class WebhookProjector(TopicProjector):
 
 
 async def forget_webhooks(connection: AsyncConnection) -> None:
-    """Empty the tables of subscriptions: the elected dispatcher fills them anew from the start of the topic.
+    """Empty the tables of subscriptions: the elected dispatcher fills them again from the start of the topic.
 
     How far each has delivered, its secrets and its deliveries stay: nothing is sent again.
     """

@@ -1,4 +1,4 @@
-"""Reading subscriptions: lists, how far they are, and what came of deliveries; and adding secrets."""
+"""Reading subscriptions: lists, positions, and outcomes of deliveries; and adding secrets."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -45,7 +45,7 @@ class ParkedTask(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """What came of an event that was sent, or of a test, whose position is None."""
+    """The outcome of a sent event, or of a test, whose position is None."""
 
     delivery_id: UUID
     partition: int | None
@@ -135,13 +135,13 @@ async def page_of_deliveries(
 
 
 async def find_test(connection: AsyncConnection, event_id: UUID) -> Delivery | None:
-    """What came of a test; None before it is projected."""
+    """The outcome of a test; None before it is projected."""
     row = await (await connection.execute(SQL["test"], {"event_id": event_id})).fetchone()
     return None if row is None else Delivery(*row)
 
 
 async def effect_of_webhook_event(connection: AsyncConnection, offset: int) -> str | None:
-    """What an event did: `applied`, or the reason why it did nothing; None if it is not projected yet."""
+    """The effect of an event: `applied`, or why it had none; None if it is not projected yet."""
     row = await (await connection.execute(SQL["effect"], {"record_offset": offset})).fetchone()
     return None if row is None else str(row[0])
 

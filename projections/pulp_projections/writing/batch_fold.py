@@ -58,7 +58,7 @@ class BatchFold:
         return self._rows
 
     def known_before(self, task_ids: Set[UUID]) -> dict[UUID, Task]:
-        """Those of its tasks as they are before the batch. The history of the batch before must be complete."""
+        """Its existing tasks as they are before the batch. The history of the batch before must be complete."""
         self._take_over()
         return {task_id: task for task_id, task in self.known.items() if task_id in task_ids}
 
@@ -106,7 +106,7 @@ class BatchFold:
         self._is_complete.set()
 
     def _take_over(self) -> None:
-        """Know what the batch before has changed."""
+        """Take over the changes of the batch before."""
         after, self._after = self._after, None
         if after is not None:
             self.known.update(after._fold.evolved(self.task_ids))
@@ -114,7 +114,7 @@ class BatchFold:
 
 
 def worker_notices(changes: Changes, place: Place) -> dict[str, list[str]]:
-    """Whom to notify of a batch, and of what, for statements that take `channels` and `payloads`."""
+    """The notifications of a batch, for statements that take `channels` and `payloads`."""
     return {
         "channels": [worker_channel(name) for name in changes.workers],
         "payloads": [told_to_worker(place.payload, is_news=is_news) for is_news in changes.workers.values()],

@@ -29,7 +29,7 @@ _no_items: Final = Struct(">iiii").pack
 
 
 def table(rows: Iterable[bytes]) -> bytes:
-    """The whole input of COPY, made of rows."""
+    """The whole input of COPY for these rows."""
     return b"".join((SIGNATURE, *rows, TRAILER))
 
 
@@ -76,7 +76,7 @@ def boolean(value: bool | None) -> bytes:
 
 @lru_cache(maxsize=256)  # a broker gives all records of a batch the same time
 def time(timestamp_ms: int | None) -> bytes:
-    """A field of type timestamptz, from a broker's time. A time that no calendar has becomes the nearest one."""
+    """A field of type timestamptz, from a broker's time. A time outside the calendar becomes the nearest one."""
     return NULL if timestamp_ms is None else _int8(8, microseconds(timestamp_ms))
 
 

@@ -17,9 +17,9 @@ from pulp_projections.writing.parking import NOBODY, DeadLetter, Parked, Parking
 
 APPLIED: Final = "applied"
 _WORKER: Final = "worker:"
-"""How the actors of workers' events begin."""
+"""The prefix of workers in `actor`."""
 _SAID_BY_WORKERS: Final = frozenset({State.RUNNING, State.SUCCESSFUL})
-"""Only the worker itself brings its task into these states."""
+"""States into which only the worker itself brings its task."""
 
 
 class HistoryRow(Struct, frozen=True, gc=False):
@@ -52,23 +52,23 @@ class Cause(NamedTuple):
 
 
 class Act(NamedTuple):
-    """What somebody does about the dead letters of a task."""
+    """A retry or discard of a task's dead letters."""
 
     event: Event
     data: Unparked
 
 
 class Changes(NamedTuple):
-    """What a batch changes besides the history. Each task is in `created` or in `updated` once, as it is at the end."""
+    """The changes of a batch besides the history. Each task is in `created` or in `updated` once, in its final form."""
 
     created: list[Task]
     updated: list[Task]
     dead_letters: list[DeadLetter]
-    """Those that come in."""
+    """New dead letters."""
     restood: list[DeadLetter]
-    """Those that were there before, and stand differently now."""
+    """Existing dead letters whose standing has changed."""
     freed: list[int]
-    """The offsets of those that were there before, and are in the history now."""
+    """The offsets of existing dead letters that are now in the history."""
     counts: dict[Kind, int]
     """By how much each counter changes; never zero."""
     days: dict[Cell, int]
@@ -153,7 +153,7 @@ class Fold:
             yield HistoryRow(record, event, effect)
 
     def _of_parked(self, record: Record) -> Iterator[HistoryRow]:
-        """A record of a task that is parked: it waits, unless it lets the task go on."""
+        """A record of a parked task: it waits, unless it lets the task continue."""
         key = record.key
         assert key is not None
         act = None if record.offset in self._refused else _act(record)
@@ -197,7 +197,7 @@ class Fold:
         return self._parking.tasks
 
     def changes(self) -> Changes:
-        """What the records have changed whose rows were fetched."""
+        """The changes of the records whose rows were fetched."""
         tasks, known = self._tasks.values(), self._known
         created = [task for task in tasks if task.task_id not in known]
         updated = [task for task in tasks if task.task_id in known]
@@ -225,7 +225,7 @@ class Fold:
 
 
 def going_on(record: Record, parked: Parked) -> Sequence[DeadLetter]:
-    """The dead letters that a record lets go on."""
+    """The dead letters that a record retries or discards."""
     letters = parked.get(record.key or b"", ())
     act = _act(record) if letters else None
     if act is None or letters[0].record.offset != act.data.offset:
@@ -234,7 +234,7 @@ def going_on(record: Record, parked: Parked) -> Sequence[DeadLetter]:
 
 
 def _act(record: Record) -> Act | None:
-    """What somebody does about dead letters, if the record says that."""
+    """The retry or discard in the record, if it is one."""
     try:
         event = decode(record.key, record.value)
     except UndecodableRecord:
@@ -251,7 +251,7 @@ def fold(records: Iterable[Record], known: Mapping[UUID, Task]) -> tuple[list[Hi
 
 
 def _has_moved(before: Task, after: Task) -> bool:
-    """Whether it is in another state, or at another attempt."""
+    """Whether its state or its attempt has changed."""
     return before.state is not after.state or before.attempt_id is not after.attempt_id
 
 

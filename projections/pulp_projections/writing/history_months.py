@@ -1,4 +1,4 @@
-"""The parts of the history, one for each month: made before a batch needs them, by whoever writes the batch."""
+"""The monthly parts of the history, which the writer of a batch creates before the batch needs them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from pulp_projections.times import clamped_ms, moment
 
 _SQL: Final = load("pulp_projections.writing", "history_months.sql")
 _PAUSE_S: Final = 30.0
-"""How long after a try that failed, since readers used the part that takes the rows meanwhile."""
+"""The pause after a failed try, when readers were using the part that holds the rows meanwhile."""
 
 
 class Month(NamedTuple):
@@ -29,7 +29,7 @@ class Month(NamedTuple):
 
 
 class HistoryMonths:
-    """Sees to it that the months of batches have their parts. For one connection's batches, of any generation."""
+    """Creates the parts for the months of batches. For one connection's batches, of any generation."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s

@@ -18,16 +18,16 @@ TASK_HEADERS: Final = ("ce_subject", "subject")
 
 
 class Standing(StrEnum):
-    """What a dead letter means for its task."""
+    """The standing of a dead letter: what it means for its task."""
 
     DEAD = "dead"
     """It belongs to no task, so nothing waits for it."""
     PARKS = "parks"
     """Its task is parked because of it."""
     WAITS = "waits"
-    """It may be sound, and waits behind the record that parks its task."""
+    """It may be decodable, and waits behind the record that parks its task."""
     DISCARDED = "discarded"
-    """It was left out, and its task has gone on."""
+    """It was left out, and its task has continued."""
 
 
 class DeadLetter(NamedTuple):
@@ -58,16 +58,16 @@ class Parking:
 
     def __init__(self, before: Parked) -> None:
         self.tasks: Final[dict[bytes, Sequence[DeadLetter]]] = dict(before) if before else {}
-        """The parked tasks now. It is always the same mapping, which is empty for as long as no task is parked."""
+        """The parked tasks now. It is always the same mapping object, empty while no task is parked."""
         self.inserted: Final[dict[int, DeadLetter]] = {}
-        """The dead letters that come in, by offset."""
+        """New dead letters, by offset."""
         self.restood: Final[dict[int, DeadLetter]] = {}
-        """Those that were there before the batch, and stand differently."""
+        """Existing dead letters whose standing has changed."""
         self.freed: Final[list[int]] = []
-        """Those that were there before the batch, and are projected now."""
+        """Existing dead letters that are projected now."""
         self._before: Final = before
         self._own: dict[bytes, list[DeadLetter]] = {}
-        """The lists that were made here, and so may grow."""
+        """The lists created here, which therefore may grow."""
 
     def set_aside(self, record: Record, reason: str) -> None:
         """The record cannot be projected: its task is parked, if it has one."""

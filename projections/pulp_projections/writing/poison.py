@@ -1,4 +1,4 @@
-"""Finding the records of a batch whose rows Postgres refuses, whoever writes them and however often."""
+"""Finding the records of a batch whose rows Postgres refuses at every attempt."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -17,7 +17,7 @@ REFUSED: Final = (errors.DataError, errors.ProgramLimitExceeded, errors.Statemen
 
 
 class FoundPoison(NamedTuple):
-    """What `find_poison` has found."""
+    """The result of `find_poison`."""
 
     poison: dict[int, str]
     """Offset and reason of each record that Postgres refuses."""

@@ -39,11 +39,11 @@ _SQL: Final = load("pulp_projections.writing", "parking.sql")
 Following = Callable[[], Sequence[Record]]
 """Returns the batch that continues another one; an empty one if it has not arrived yet."""
 OnWritten = Callable[[Sequence[Record], Changes], None]
-"""Told what was committed: the records, without those that had been written before, and what they have changed."""
+"""Called after a commit with the records, without those written before, and with their changes."""
 
 
 class ReadModelCorrupt(PulpError):
-    """The rows in Postgres are not those that belong to the position: changed by hand, or restored in part."""
+    """The rows in Postgres do not belong to the position: somebody changed them by hand, or restored only some."""
 
 
 class Projector:
@@ -88,7 +88,7 @@ class Projector:
         """Read the generation and this partition's position in it; returns the position."""
         connection = await self._connect()
         located = await self._target.locate(connection, self.partition)
-        if not self._target.is_live:  # the live projection is behind all that was ever detached
+        if not self._target.is_live:  # the live position is after everything that was ever detached
             self._detached = await detached(connection)
         if located != (self.generation, self.next_offset, self._heals):
             self._forget()  # at another position, or after a task was healed, other rows are current
@@ -112,7 +112,7 @@ class Projector:
             try:
                 await self._write_or_set_aside(rest, following)
             except errors.CheckViolation:
-                # The part of a month was made while rows of that month were on their way to where they are without one.
+                # The part of a month was created while rows of that month were being written to the rest.
                 if is_again:
                     raise
                 is_again = True
@@ -122,7 +122,7 @@ class Projector:
                         f"partition {self.partition}: rows at or after position {self.next_offset} are there already"
                         f" ({error.diag.message_primary}, {error.diag.message_detail}). Rebuild the read model"
                     ) from error
-                # A task existed that was not looked up, or another partition created it meanwhile: now it is found.
+                # A task existed that was not looked up, or another partition has created it: now it is found.
                 self._forget()
             else:
                 return self.next_offset
@@ -217,7 +217,7 @@ class Projector:
         return self._parked
 
     def _forget(self) -> None:
-        """Forget all that is known of the rows in Postgres."""
+        """Discard everything cached about the rows in Postgres."""
         self._parked = None
         self._tasks.clear()
         self._begun = None

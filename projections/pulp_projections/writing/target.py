@@ -1,4 +1,4 @@
-"""Where a batch is written to: a generation, and a place in a partition that must still be free.
+"""The target of a batch: a generation, and a position in a partition that must still be current.
 
 The fence keeps a batch from being written twice. It moves the position in the same transaction as the rows, and only if
 the position is still the one before the batch.
@@ -39,7 +39,7 @@ class GenerationChanged(OutOfPlace):
 
 
 class Located(NamedTuple):
-    """Where a projector stands. What it remembers of tasks holds as long as this does."""
+    """The state of a projector. Its cached tasks are valid as long as this does not change."""
 
     generation: int
     next_offset: int
@@ -48,7 +48,7 @@ class Located(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a batch belongs."""
+    """The place of a batch."""
 
     generation: int
     partition: int
@@ -61,7 +61,7 @@ class Place(NamedTuple):
 
     @property
     def payload(self) -> str:
-        """What readers are notified of."""
+        """The notifications for readers."""
         return f"{self.generation} {self.partition} {self.end}"
 
     def check(self, *, is_active: bool, is_free: bool) -> None:

@@ -1,4 +1,4 @@
-"""How a task uses resources, as the rows of `task_resources` have it."""
+"""A task's uses of resources as rows of `task_resources`."""
 
 from collections.abc import Sequence
 from functools import lru_cache
