@@ -1,4 +1,4 @@
-"""Reading users for others to see: who there is and was, without anything about passwords."""
+"""Reading current and former users for other users, without anything about passwords."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ _SQL: Final = load("pulp_accounts", "directory.sql")
 
 
 class ListedUser(NamedTuple):
-    """A user. Of one who was removed only the name is known."""
+    """A user. Of a removed user, only the name is known."""
 
     name: str
     role: Role | None

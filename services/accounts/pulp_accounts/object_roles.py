@@ -1,4 +1,4 @@
-"""Roles of single users on single tasks and schedules, beside those of the author."""
+"""Roles of single users on single tasks and schedules, besides the author's."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -10,7 +10,7 @@ from pulp_projections.sql import load
 
 
 class ObjectKind(StrEnum):
-    """What a role is on."""
+    """The kind of object that a role is on."""
 
     TASK = "task"
     SCHEDULE = "schedule"

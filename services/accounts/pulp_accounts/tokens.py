@@ -16,7 +16,7 @@ from pulp_accounts.users import Role, common_role
 
 _SQL: Final = load("pulp_accounts", "tokens.sql")
 PREFIX: Final = "pulp_"
-"""What every token begins with, so that people and scanners for secrets recognise one."""
+"""The prefix of every token, by which people and secret scanners recognize one."""
 _BYTES: Final = 32
 MOST: Final = 100
 """The most tokens of a user that can still be used."""
@@ -24,7 +24,7 @@ _LONGEST_NAME: Final = 100
 
 
 class TokenConflict(PulpError):
-    """Another token stands in the way of a new one: it has the name, or there are too many."""
+    """A new token is refused: another one has the name, or there are too many."""
 
 
 class BearerToken(NamedTuple):
@@ -46,7 +46,7 @@ class BearerToken(NamedTuple):
 
 
 class TokenLogin(NamedTuple):
-    """What the server knows of a token that a caller sent."""
+    """The server's record of a token that a caller sent."""
 
     token: BearerToken
     user_role: Role
@@ -59,7 +59,7 @@ class TokenLogin(NamedTuple):
 
     @property
     def fault(self) -> str | None:
-        """Why it does not count any more; None while it does."""
+        """Why it is no longer valid; None while it is."""
         if self.token.revoked_at is not None:
             return "was revoked"
         return None if self.token.is_valid else "has expired"

@@ -62,7 +62,7 @@ class User(NamedTuple):
 
 
 class Credentials(NamedTuple):
-    """What a password is checked against."""
+    """The stored data for checking a password."""
 
     name: str
     password_hash: str

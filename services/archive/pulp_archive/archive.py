@@ -1,4 +1,4 @@
-"""Reads an archive. A file is read in whole, and held against its hash before any of its records is given out."""
+"""Reads an archive. It reads a whole file and checks its hash before it returns any of its records."""
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256

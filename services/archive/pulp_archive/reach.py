@@ -19,7 +19,7 @@ _PART: Final = 0.5
 
 
 class Waiting(NamedTuple):
-    """What is not archived yet."""
+    """The records that are not archived yet."""
 
     records: int
     oldest_ms: int | None

@@ -1,4 +1,4 @@
-"""Writes the archive: files first, then the manifest that names them. What no manifest names does not count."""
+"""Writes the archive: files first, then the manifest that names them. A file that no manifest names does not count."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
@@ -72,7 +72,7 @@ def write(
     store = store_of(url)
     connection = admin.connect(servers)
     info = admin.describe(connection, topic)
-    RecordsFile()  # so that a missing library is told before anything is done
+    RecordsFile()  # so that a missing library is reported before anything is written
     try:
         with store.locked():
             archive = Archive.open(url)

@@ -16,7 +16,7 @@ from pulp_processor.delivering.settings import WebhookRules, WebhookSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Installation):
-    """What a processor needs to know. Durations are in seconds."""
+    """The settings of a processor. Durations are in seconds."""
 
     instance: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""Checks the log of one partition, and the records against it. It trusts the verifier keys alone."""
+"""Checks the log of one partition, and the records against it. It trusts only the verifier keys."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ UNREADABLE: Final = "unreadable"
 
 @dataclass(frozen=True, slots=True)
 class Alteration:
-    """Something that is not what was signed."""
+    """A difference from what was signed."""
 
     subject: str
     """`record`, `row` (of the history in Postgres), `tile`, `checkpoint`, or `file` (of an archive)."""
@@ -52,7 +52,7 @@ class KeptCheckpoint(NamedTuple):
 
 @dataclass(slots=True)
 class LogReport:
-    """What came out for one partition."""
+    """The result for one partition."""
 
     partition: int
     origin: str

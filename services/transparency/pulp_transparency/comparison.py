@@ -14,7 +14,7 @@ swapped, but altered."""
 
 
 class Kind(StrEnum):
-    """What happened to a record or to something that vouches for it."""
+    """What happened to a record or to its evidence."""
 
     ALTERED = "altered"
     MISSING = "missing"

@@ -121,7 +121,7 @@ class LogFollower:
         }
 
     def close(self) -> None:
-        """Let go of Kafka. What was not signed is read again at the next start."""
+        """Close the connections to Kafka. Unsigned records are read again at the next start."""
         self._reader.close()
 
     def _resumed(self, partition: int, published: Checkpoint | None) -> PartitionLog:
@@ -185,7 +185,7 @@ class LogFollower:
             outbox.offer(published)
 
     def _tell(self) -> None:
-        """Write how things are, for `pulp-tasks status` and `audit status`."""
+        """Write the state, for `pulp-tasks status` and `audit status`."""
         outlets: Mapping[str, object] = {
             each.name: {"waiting": each.waiting, "fault": each.fault} for each in self._outboxes
         }

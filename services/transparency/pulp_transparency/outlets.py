@@ -20,7 +20,7 @@ from pulp_transparency.published import Published
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 _SAID: Final = 300
-"""How many characters of a witness's last line are told."""
+"""How many characters of a witness's last line messages show."""
 _log = logging.getLogger("pulp.transparency")
 
 
@@ -84,7 +84,7 @@ class CheckpointOutbox:
             return len(self._waiting)
 
     def offer(self, published: Published) -> None:
-        """Send this one in place of an older one of its partition."""
+        """Send this one instead of an older one of its partition."""
         with self._changed:
             self._waiting[published.partition] = published
             self._changed.notify()

@@ -22,7 +22,7 @@ _CONSISTENCY: Final = "pulp-tasks/consistency-proof@v1"
 
 @dataclass(frozen=True, slots=True)
 class Inclusion:
-    """That an entry is in the log, at an index."""
+    """The proof that an entry is in the log, at an index."""
 
     entry: bytes
     index: int
@@ -69,7 +69,7 @@ class Inclusion:
 
 
 class Consistency(NamedTuple):
-    """That the log of one checkpoint continues that of another one."""
+    """The proof that the log of one checkpoint continues the log of another."""
 
     path: tuple[bytes, ...]
     old: str

@@ -1,4 +1,4 @@
-"""Where the records come from that are compared with the log: Kafka, an archive with Kafka or alone, or a copy."""
+"""Sources of the records that are compared with the log: Kafka, an archive with or without Kafka, or a copy."""
 
 import base64
 import binascii

@@ -64,7 +64,7 @@ KEYS: Final = Setting(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the process needs to know. It uses Kafka alone: who can change Postgres changes nothing here."""
+    """The settings of the process. It uses only Kafka, so a change in Postgres cannot affect it."""
 
     kafka: Annotated[Servers, Several(kafka, (KAFKA, *security.SETTINGS))]
     topics: Annotated[Topics, Several(_topics, (TOPIC_PREFIX,))]

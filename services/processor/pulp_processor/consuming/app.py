@@ -29,7 +29,7 @@ from pulp_processor.settings import Settings
 _FETCHED_BYTES: Final = 512 * 1024
 """Upper bound on one fetch of a partition, compressed: one or two batches, so that few wait in memory."""
 _HEARTBEAT_S: Final = 0.3
-"""At the most: by the answer a member of the group learns that another one has left, and takes its partitions."""
+"""The longest pause between heartbeats: their answers tell a member that another one has left."""
 _log = logging.getLogger("pulp.processor")
 
 
@@ -94,11 +94,13 @@ class ProcessorApp(AppWithoutFolders):
         }
 
     def in_hand(self) -> dict[int, InHand]:
-        """What the writers have committed and received, where their positions are known."""
+        """What the writers have committed and received, for partitions whose position is known."""
         return {partition: writer.in_hand() for partition, writer in self.writers.items() if writer.is_located}
 
     async def watch_topic(self, period_s: float) -> Never:
-        """Check forever that the topic was not created anew, which offsets do not show. Raises `TopicMismatch`."""
+        """Check forever that the topic was not deleted and created again, which offsets do not show. Raises
+        `TopicMismatch`.
+        """
         while True:
             await asyncio.sleep(period_s)
             with contextlib.suppress(LogUnavailable):  # the watchdog logs it

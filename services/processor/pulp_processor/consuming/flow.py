@@ -1,7 +1,7 @@
 """Flow control: which partitions to fetch next, and how long to wait for their records. Pure: no clock, no I/O.
 
 Two things pull against each other. Postgres should never wait for Kafka, so each writer gets its next batch before it
-has committed the one in flight. Memory should stay bounded, so fetching stops while enough is in hand.
+has committed the one in flight. Memory should stay bounded, so fetching stops while enough is queued.
 """
 
 from collections.abc import Mapping, Set

@@ -1,4 +1,4 @@
-"""The lag of the partitions that a processor has, for its metrics."""
+"""The lag of a processor's partitions, for its metrics."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,7 +17,7 @@ class InHand(NamedTuple):
 
 
 class Lag:
-    """How many events are not projected yet, and how old the oldest of them is."""
+    """The number of events that are not projected yet, and the age of the oldest."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Lag:
 
     async def readings(self) -> list[Reading]:
         """The gauges. Raises `LogError`."""
-        before = self._in_hand()  # first: what is projected while the ends are read is no lag
+        before = self._in_hand()  # first, so that events projected while the ends are read do not count as lag
         ends = await self._ends()
         now = self._in_hand()
         found = []

@@ -13,7 +13,7 @@ _MARK: Final = b'"traceparent"'
 
 
 class ProjectionTraces:
-    """Makes them after the commit: until then nobody knows which events the transaction has written."""
+    """Makes the spans after the commit, because only then is it known which events the transaction wrote."""
 
     def __init__(self, tracing: Tracing, topic: str, group: str) -> None:
         self._tracing = tracing
@@ -21,7 +21,7 @@ class ProjectionTraces:
         self._group = group
 
     def projected(self, records: Sequence[Record], from_ns: int) -> None:
-        """The records are committed now; their transaction began then."""
+        """The records are committed now, in a transaction that began at this time."""
         for record in records:
             if record.value is not None and _MARK in record.value:
                 self._trace(record, from_ns)

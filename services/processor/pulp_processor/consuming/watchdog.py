@@ -29,7 +29,7 @@ class PartitionProgress(NamedTuple):
 
 
 class Watchdog:
-    """Judges the progress that it is shown, check by check."""
+    """Judges the progress of the partitions, check by check."""
 
     def __init__(self, stall_s: float) -> None:
         self.period_s = stall_s / _CHECKS

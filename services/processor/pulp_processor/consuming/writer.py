@@ -134,7 +134,7 @@ class PartitionWriter:
         return self.epoch > 0
 
     def load(self) -> WriterLoad:
-        """What this writer has in hand now."""
+        """What this writer has queued and in flight."""
         queue = self._queue
         return WriterLoad(
             epoch=self.epoch,
@@ -147,7 +147,7 @@ class PartitionWriter:
         )
 
     def in_hand(self) -> InHand:
-        """How far it is, and since when the oldest record waits that it has received."""
+        """Its position, and since when its oldest received record has waited."""
         if self._in_flight:
             return InHand(self.next_offset, self._in_flight_from_ms)
         return InHand(self.next_offset, self._queue[0].records[0].timestamp_ms if self._queue else None)

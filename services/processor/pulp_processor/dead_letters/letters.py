@@ -1,8 +1,8 @@
-"""What an operator's commands do about dead letters: list them, show one, retry or discard one. Synchronous.
+"""The operator's commands on dead letters: list, show, retry, discard. Synchronous.
 
 The projector writes each dead letter into the read model in its batch's transaction, and `DeadLetterPublisher`
 publishes it to the dead-letter topic. One that belongs to a task parks it: later records of the task wait among the
-dead letters too. What may be done about one is decided in `pulp_projections.dead_letters`.
+dead letters too. `pulp_projections.dead_letters` decides what is allowed.
 """
 
 from datetime import UTC, datetime

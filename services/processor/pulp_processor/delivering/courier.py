@@ -1,4 +1,4 @@
-"""One subscription on its way: it reads, sends, and stores how far it is. A slow endpoint slows nobody else."""
+"""The courier of one subscription: it reads, sends, and stores its position. A slow endpoint slows nobody else."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ _HELD_BYTES: Final = 4 * 1024 * 1024
 """Of the events that wait, unless one alone has more."""
 _IDLE_S: Final = 5.0
 _PASSED_S: Final = 1.0
-"""How long the place may lag behind events that were not wanted: they would be looked at again, and no more."""
+"""How long the stored position may lag behind unwanted events: after a restart they are only read again."""
 _CATCH_UP_S: Final = 0.05
 _PAUSES_S: Final = (1.0, 2.0, 5.0)
 _KEPT_DELIVERIES: Final = 10_000
@@ -59,7 +59,7 @@ class Shared(Protocol):
 
     @property
     def roles(self) -> Mapping[str, Role]:
-        """The users of now."""
+        """The current users."""
         ...
 
     @property
@@ -69,15 +69,15 @@ class Shared(Protocol):
 
     @property
     def origins(self) -> Origins:
-        """What the tasks of late were when they were accepted."""
+        """The origins of recent tasks."""
         ...
 
     def connection(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """The one connection to Postgres, for as long as the `async with` takes."""
+        """The only connection to Postgres, reserved during the `async with`."""
         ...
 
     async def park(self, webhook: Webhook, reason: str) -> None:
-        """Say in the log that the endpoint is given up."""
+        """Append the event that parks the subscription."""
         ...
 
 
@@ -115,7 +115,7 @@ class Courier:
         self._unpruned = 0
 
     def wake(self) -> None:
-        """There may be something new."""
+        """Wake up: there may be new events."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -177,7 +177,7 @@ class Courier:
         return outbox.room > 0 and self._held_bytes < _HELD_BYTES
 
     async def _fill(self, outbox: Outbox) -> None:
-        """Take what comes next, as far as there is room."""
+        """Take the next events while there is room."""
         if not self._may_take_more(outbox) or not self._has_more(outbox):
             return
         records = await self._shared.feed.page(outbox.next_offsets, max(outbox.room, 100))
@@ -197,7 +197,7 @@ class Courier:
                 self._held_bytes += len(value)
 
     async def _origins(self, events: Sequence[tuple[Record, Event | UnknownEvent]]) -> dict[Position, Origin | None]:
-        """What the tasks of the events were, where the filter or the user's rights ask for it."""
+        """The origins of the events' tasks, if the filter or the user's rights need them."""
         wanted, sees_all = self.webhook.endpoint.wanted, self._sees_all()
         asked = [
             (record, event)
@@ -217,7 +217,7 @@ class Courier:
         return dict(zip(positions, looking.origins(found), strict=True))
 
     async def _from_read_model(self, task_ids: Set[UUID], ends: Mapping[int, int]) -> dict[UUID, Origin]:
-        """Once it has these positions: until then nobody knows what the tasks were."""
+        """Wait until the projection has reached these positions; before that, the tasks' origins are unknown."""
         while True:
             async with self._shared.connection() as connection:
                 positions = await queries.positions(connection)
@@ -305,7 +305,7 @@ class Courier:
     def _settle(
         self, outbox: Outbox
     ) -> tuple[tuple[list[DeliveryRow], list[DeliveryRow], str | None] | None, str | None]:
-        """What came of the answers: rows to store, and why the endpoint is given up."""
+        """The outcomes of the answers: rows to store, and why the endpoint is given up."""
         answered, self._answered = self._answered, []
         if not answered:
             return None, None
@@ -363,7 +363,7 @@ class Courier:
             return
 
     async def _give_up(self, reason: str) -> None:
-        """Say so, and wait: the next version of the subscription has a courier of its own."""
+        """Park the subscription, and wait: its next version has another courier."""
         _log.warning("a subscription is parked: %s", reason, extra=self._about())
         await self._shared.park(self.webhook, reason)
         await asyncio.Event().wait()
@@ -373,7 +373,7 @@ class Courier:
 
 
 def _event(record: Record) -> Event | UnknownEvent | None:
-    """The event of a record; None for one that is none, which no subscription gets."""
+    """The event of a record; None if it is not an event, which no subscription gets."""
     try:
         return decode(record.key, record.value)
     except UndecodableRecord:

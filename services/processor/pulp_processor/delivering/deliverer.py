@@ -1,7 +1,7 @@
-"""The deliverer: it projects the topic of subscriptions, and has a courier for each that delivers.
+"""The deliverer: it projects the topic of subscriptions, and runs a courier for each active one.
 
-It runs beside the elected dispatcher. An earlier one that still runs by mistake stores nothing any more, so it cannot
-move a place; at worst an event is sent twice, with the same id.
+It runs beside the elected dispatcher. An earlier deliverer that still runs by mistake can store nothing, so it cannot
+move a position; at worst an event is sent twice, with the same id.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ from pulp_processor.delivering.sender import SUBSCRIPTION_HEADER, EndpointAnswer
 from pulp_processor.delivering.settings import WebhookSettings
 
 DELIVERER: Final = "deliverer"
-"""The actor of what it decides."""
+"""The actor of its decisions."""
 _PERIOD_S: Final = 1.0
 _TOPIC_PERIOD_S: Final = 5.0
 _MOST_REASON: Final = 1024
@@ -141,7 +141,7 @@ class Deliverer:
         return TaskFeed(self._servers, self._tasks_topic, ends, wake), topic_id
 
     async def park(self, webhook: Webhook, reason: str) -> None:
-        """Say that the endpoint is given up; of a version only the first such event counts."""
+        """Park the subscription; only the first such event for a version counts."""
         event = WebhookEvent(
             id=derived_id("subscription parked", webhook.subscription_id, webhook.version),
             subscription_id=webhook.subscription_id,
@@ -153,7 +153,7 @@ class Deliverer:
 
     @property
     def settings(self) -> WebhookSettings:
-        """How fast, and how often."""
+        """The limits and pauses of deliveries."""
         return self._settings
 
     @property
@@ -163,7 +163,7 @@ class Deliverer:
 
 
 class _Office:
-    """The couriers, and what they share. It has nothing to do with the log of tasks while nobody delivers."""
+    """The couriers, and what they share. Without active subscriptions it does not read the log of tasks."""
 
     def __init__(self, deliverer: Deliverer, connection: AsyncConnection) -> None:
         self.topic_id = ""
@@ -193,7 +193,7 @@ class _Office:
         await self._deliverer.park(webhook, reason)
 
     async def look(self) -> None:
-        """Let exactly those deliver that shall, each in its version of now; and send tests."""
+        """Run couriers for exactly the active subscriptions, each in its current version; and send tests."""
         async with self.connection() as connection:
             webhooks = {each.subscription_id: each for each in await delivering.all_webhooks(connection)}
             self.roles = {user.name: user.role for user in await quota_store.list_quotas(connection)}
@@ -253,7 +253,7 @@ class _Office:
             task.cancel()
         for found in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(found, Exception):
-                raise found  # a courier waits for what is away by itself: this is an error of ours
+                raise found  # a courier waits by itself while a server is away, so this is a bug
 
     async def _test(self, webhook: Webhook, test_id: UUID) -> None:
         now = datetime.now(UTC)

@@ -1,6 +1,6 @@
 """The records of the log of tasks, for any number of subscriptions, each at its own pace.
 
-One thread follows the end of the log; what it has read lately is kept, within a bound. A subscription that is further
+One thread follows the end of the log and keeps a bounded number of recent records. A subscription that is further
 behind reads from the log. None waits for another one.
 """
 
@@ -22,7 +22,7 @@ _RECENT_BYTES: Final = 4 * 1024 * 1024
 _RETRY_S: Final = 1.0
 _PAGE_S: Final = 5.0
 _THREADS: Final = 2
-"""They read for subscriptions that are behind; further ones wait for their turn."""
+"""Threads that read for subscriptions that are behind; further subscriptions wait for their turn."""
 _log = logging.getLogger("pulp.deliverer")
 
 

@@ -1,7 +1,7 @@
-"""What one subscription has to send: in order per task, again after failures, and parked after a limit.
+"""The outbox of one subscription: events in order per task, retried after failures, and parked after a limit.
 
-Pure: the time is an argument, and so is chance. The place of each partition is the lowest offset that is not settled;
-offsets behind it that were delivered already are remembered, so that a restart does not send them again.
+Pure: time and chance are arguments. The position of each partition is the lowest offset that is not settled; delivered
+offsets after it are remembered, so that a restart does not send them again.
 """
 
 from collections import deque
@@ -14,12 +14,12 @@ from uuid import UUID
 from pulp_events.task import Position
 
 _PATIENCE_WITH_REFUSALS: Final = 5
-"""How often an event is sent that the receiver itself refuses: it would not refuse another one."""
+"""How often an event is sent that the receiver refuses for its own sake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How often and how fast. Durations are in seconds."""
+    """The limits and pauses of deliveries. Durations are in seconds."""
 
     attempts: int = 20
     """Failures in a row until an endpoint is given up, or a task that fails while others succeed."""
@@ -40,21 +40,21 @@ class Policy:
 
 
 class Verdict(StrEnum):
-    """What came of one request."""
+    """The outcome of one request."""
 
     DELIVERED = "delivered"
     REFUSED = "refused"
-    """The receiver answers, and does not take this event."""
+    """The receiver works, but refuses this event."""
     FAILED = "failed"
     """The endpoint does not work now."""
     GONE = "gone"
     """The endpoint says that it wants no events any more."""
     WITHHELD = "withheld"
-    """It was not sent: the subscription's user may not see the task."""
+    """Not sent, because the subscription's user may not see the task."""
 
 
 class Outcome(StrEnum):
-    """What becomes of the event."""
+    """What happens to the event."""
 
     DELIVERED = "delivered"
     RETRIED = "retried"
@@ -62,7 +62,7 @@ class Outcome(StrEnum):
     PARKED = "parked"
     """It and all later events of its task wait for a redelivery."""
     WITHHELD = "withheld"
-    """It is passed over."""
+    """It is skipped."""
     GIVEN_UP = "given-up"
     """The endpoint is given up. The event waits, as all do, until the subscription is resumed."""
 
@@ -75,7 +75,7 @@ class Item(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What came of an item."""
+    """The outcome of an item."""
 
     outcome: Outcome
     attempts: int
@@ -89,12 +89,12 @@ class _Pending:
     attempts: int = 0
     due_s: float = 0.0
     began_s: float | None = None
-    """When it was sent; None while it is not under way."""
+    """When it was sent; None while it is not in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """How far a subscription has come; what is stored."""
+    """The progress of a subscription, as stored."""
 
     cursors: Mapping[int, int] = field(default_factory=dict)
     """Partition → the lowest offset that is not settled."""
@@ -143,12 +143,12 @@ class Outbox:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits, and nothing is under way."""
+        """Whether nothing waits, and nothing is in flight."""
         return not self._pending
 
     @property
     def pending(self) -> int:
-        """How many events wait or are under way."""
+        """How many events wait or are in flight."""
         return len(self._pending)
 
     def offer(self, position: Position, task_id: UUID | None) -> bool:
@@ -165,7 +165,7 @@ class Outbox:
         return True
 
     def holds(self, position: Position) -> bool:
-        """Whether the event waits or is under way."""
+        """Whether the event waits or is in flight."""
         return position in self._pending
 
     def is_parked(self, task_id: UUID) -> bool:
@@ -173,10 +173,10 @@ class Outbox:
         return task_id in self._parked
 
     def take(self, now_s: float) -> list[Item]:
-        """What is to be sent now; it is under way until `settle` is called.
+        """The events to send now; they are in flight until `settle` is called.
 
-        Of each task only the first event that is not settled. While the endpoint fails there is one request at a time,
-        with the event that has failed least, so that one bad event does not look like a bad endpoint.
+        Of each task only the first unsettled event. While the endpoint fails there is one request at a time, with the
+        event that has failed least, so that one bad event does not look like a bad endpoint.
         """
         if now_s < self.not_before_s:
             return []
@@ -197,7 +197,7 @@ class Outbox:
         return max(self.not_before_s, min(waiting)) if waiting else None
 
     def settle(self, item: Item, verdict: Verdict, now_s: float, *, asked_pause_s: float = 0.0) -> Settled:
-        """Take note of an answer. `asked_pause_s` is how long the receiver asks to be left alone."""
+        """Record an answer. `asked_pause_s` is the pause that the receiver asks for."""
         pending = self._pending[item.position]
         began_s = pending.began_s
         assert began_s is not None, "it was sent"
@@ -227,7 +227,7 @@ class Outbox:
         return Settled(Outcome.RETRIED, pending.attempts, max(pending.due_s, self.not_before_s))
 
     def place(self) -> Place:
-        """How far it has come; what was offered and is not settled is read again from here."""
+        """Its progress; offered events that are not settled are read again from here."""
         cursors = dict(self.next_offsets)
         for partition, offset in self._pending:
             cursors[partition] = min(cursors[partition], offset)

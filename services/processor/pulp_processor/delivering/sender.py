@@ -35,7 +35,7 @@ from pulp_processor.delivering.outbox import Verdict
 from pulp_processor.delivering.settings import WebhookSettings
 
 _REFUSALS: Final = (400, 409, 413, 415, 422)
-"""What an endpoint answers that works, and does not take this event."""
+"""Statuses of an endpoint that works, but refuses this event."""
 _GONE: Final = 410
 _HEAD_BYTES: Final = 64 * 1024
 _BODY_BYTES: Final = 64 * 1024
@@ -55,7 +55,7 @@ class WebhookMessage(NamedTuple):
 
     url: str
     message_id: str
-    """The same at each attempt: receivers tell a repeated event by it."""
+    """The same at each attempt, so that receivers recognize a repeated event."""
     body: bytes
     secrets: Sequence[bytes]
     """Each of them signs it."""
@@ -63,14 +63,14 @@ class WebhookMessage(NamedTuple):
 
 
 class EndpointAnswer(NamedTuple):
-    """What came of it. No text of the server is in it."""
+    """The outcome, without any text of the server."""
 
     verdict: Verdict
     status: int | None
     error: str | None
     took_ms: int
     pause_s: float = 0.0
-    """How long the endpoint asks to be left alone."""
+    """The pause that the endpoint asks for."""
 
 
 def signed_headers(message: WebhookMessage, now: datetime) -> dict[str, str]:

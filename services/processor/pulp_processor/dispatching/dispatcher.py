@@ -35,11 +35,11 @@ from pulp_processor.dispatching.tables import (
 )
 
 _ELECTION_S: Final = 0.5
-"""Between two tries to be elected, unless the elected one says that it resigns."""
+"""The pause between tries to be elected, unless the elected one resigns."""
 _PERIOD_S: Final = 1.0
-"""Between two looks at the workers, although no notification has come."""
+"""The pause between looks at the workers without a notification."""
 _SELDOM_S: Final = 5.0
-"""Between two looks at what hardly ever changes."""
+"""The pause between looks at what hardly ever changes."""
 _MANY_MOVED: Final = 16
 """Tasks that have moved since the last look: so many, and what is busy anyway is looked at less often."""
 _SPACING_S: Final = 0.03
@@ -51,10 +51,10 @@ _log = logging.getLogger("pulp.dispatcher")
 
 
 class Dispatcher:
-    """Runs in every processor; all but the elected one wait.
+    """Runs in every processor; all except the elected one wait.
 
-    One that was elected assigns nothing before the projection has passed what was in the log then: until then, tasks
-    that have ended may seem to wait.
+    An elected one assigns nothing before the projection has passed the end of the log at the election: until then,
+    tasks that have ended may seem to wait.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Dispatcher:
                     try:
                         await asyncio.wait({listening, *working}, return_when=asyncio.FIRST_COMPLETED)
                     except asyncio.CancelledError:
-                        # What may take long comes after: a successor waits for none of it.
+                        # Slow steps come after, because a successor must not wait for them.
                         for task in (listening, *working):
                             task.cancel()
                         await asyncio.wait({listening, dispatching})  # neither writes, nor renews the lease
@@ -124,7 +124,7 @@ class Dispatcher:
                         raise
                     finally:
                         for task in working:
-                            if not task.cancelling():  # a second time would break off what it does at its end
+                            if not task.cancelling():  # cancelling it twice would interrupt its shutdown
                                 task.cancel()
                         await asyncio.wait(working)
                     raise _error_of(listening, *working)
@@ -141,7 +141,7 @@ class Dispatcher:
         notices = await Notices.open(self._conninfo, "pulp-dispatcher/election", (ELECTION,), lambda *_: None)
         try:
             while not await tables.elect():
-                await notices.hear(_ELECTION_S)  # nothing tells of a lease's end
+                await notices.hear(_ELECTION_S)  # nothing notifies of a lease's end
         finally:
             await notices.close()
 

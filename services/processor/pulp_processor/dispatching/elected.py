@@ -1,4 +1,4 @@
-"""What an elected dispatcher knows and does, from its first reading of the tables on."""
+"""The work of an elected dispatcher, from its first reading of the tables on."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ from pulp_processor.dispatching.tables import DispatchTables, Doubt, Ending, Reg
 _PAGE: Final = 1000
 """Waiting tasks that are read at once: the process does other work between two pages."""
 _MOST_AT_ONCE: Final = 500
-"""Assignments in one statement: those that come first begin before the last are written."""
+"""Assignments in one statement; with fewer, the first tasks begin before the last are written."""
 
 
 class Elected:
@@ -69,7 +69,7 @@ class Elected:
         await self.look_for_unserved()
 
     async def look_at_workers(self) -> None:
-        """Take note of who came, went or drains."""
+        """Update the workers: who registered, left or drains."""
         found = {str(worker.instance_id): worker for worker in await self._tables.workers()}
         for instance in self._workers.keys() - found.keys():
             self.core.fleet.remove(instance)
@@ -83,7 +83,7 @@ class Elected:
             await self.look_for_unserved()  # before anything is assigned to it: those behind them would overtake them
 
     async def let_rest(self) -> None:
-        """Let workers rest that have had nothing to do for some looks."""
+        """Let workers rest that had nothing to do at several looks."""
         tired = self.core.fleet.rest()
         if tired:
             self._workers.update((each, self._workers[each]._replace(rests=True)) for each in tired)
@@ -99,7 +99,7 @@ class Elected:
             self.core.fleet.put(str(instance_id), worker.profile, worker.slots)
 
     async def look_at_limits(self) -> None:
-        """Take note of how many tasks of each user may run at once."""
+        """Update the limits of running tasks per user."""
         limits = {}
         for actor, role, own in await self._tables.quotas():
             running = quota_of(DEFAULTS[role], self._quotas.get(role, ""), own).running
@@ -145,7 +145,7 @@ class Elected:
             await self._end(forgotten)
 
     async def write(self) -> list[Assignment]:
-        """End what has succeeded, and assign what can begin now; what was assigned. Raises `Deposed` or `Doubt`."""
+        """End what has succeeded, and assign what can begin now; returns the assignments. Raises `Deposed` or `Doubt`."""
         for task_id in self.backing_off.due():
             self.core.resume(task_id)
         found = self.core.assign()

@@ -20,7 +20,7 @@ _FEW: Final = 64
 
 
 class Profile(NamedTuple):
-    """What a worker serves: most workers of an installation serve the same."""
+    """The queues and operations of a worker: most workers of an installation have the same."""
 
     queues: frozenset[str]
     operations: frozenset[str]
@@ -66,7 +66,7 @@ class Fleet:
         self._workers: dict[str, LiveWorker] = {}
         self._resting: defaultdict[Profile, set[str]] = defaultdict(set)
         self._woken: defaultdict[Profile, set[str]] = defaultdict(set)
-        """Those that were woken and do not take anything yet."""
+        """Workers that were woken and take nothing yet."""
         self._free_workers: Counter[Profile] = Counter()
         self._taken: defaultdict[str, int] = defaultdict(int)
         self._free: dict[Profile, list[_Entry]] = {}

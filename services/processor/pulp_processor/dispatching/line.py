@@ -1,4 +1,4 @@
-"""Who waits for one resource, in order of acceptance, and who holds it."""
+"""The tasks that wait for one resource, in order of acceptance, and its holders."""
 
 from bisect import bisect_left
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class ResourceLine:
 
     @property
     def is_empty(self) -> bool:
-        """Nobody waits for the resource, and nobody holds it."""
+        """Whether nobody waits for the resource or holds it."""
         return not self._waiting and not self._holders
 
     def join(self, task: WaitingTask) -> None:
@@ -97,7 +97,7 @@ class ResourceLine:
                 self._on_shut_out(task)
 
     def _settle(self) -> None:
-        """Admit whoever may have the resource now."""
+        """Admit the tasks that may have the resource now."""
         if self._exclusive_holders or not self._waiting:
             return
         if self._first_wants_all():

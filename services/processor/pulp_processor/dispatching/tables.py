@@ -22,7 +22,7 @@ from pulp_processor.dispatching.traces import AssignmentTraces
 from pulp_processor.dispatching.waiting import Offer, Order, WaitingTask
 
 LEASE_S: Final = 4.0
-"""A dispatcher that has not renewed its lease for so long is followed by another one."""
+"""Another dispatcher may be elected when a lease was not renewed for this long."""
 PLANNING: Final = ONLY_BY_KEYS
 """For the connection."""
 _FACTS: Final = load("pulp_processor.dispatching", "dispatch.sql")["facts"]
@@ -40,7 +40,7 @@ class Deposed(PulpError):
 
 
 class Doubt(PulpError):
-    """Postgres does not hold what the dispatcher believed: it has to read everything anew."""
+    """Postgres differs from the dispatcher's state: the dispatcher must read everything again."""
 
 
 class TaskFacts(NamedTuple):
@@ -79,7 +79,7 @@ class RegisteredWorker(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """What has happened since some positions."""
+    """The changes since some positions."""
 
     generation: int
     positions: Mapping[int, int]
@@ -97,7 +97,7 @@ class AuthorQuota(NamedTuple):
 
 
 class Offered(NamedTuple):
-    """What somebody could run at any time since a moment."""
+    """What some worker could run at any time since a moment."""
 
     since: datetime
     offers: frozenset[Offer]
@@ -113,7 +113,7 @@ class Ending(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What a write has done."""
+    """The result of a write."""
 
     ended: frozenset[UUID]
     """The holds that have ended."""
@@ -122,7 +122,7 @@ class Written(NamedTuple):
 
 
 class DispatchTables(Protocol):
-    """One dispatcher's view of the tables. Every call raises `psycopg.Error` while Postgres is away."""
+    """The tables as one dispatcher uses them. Every call raises `psycopg.Error` while Postgres is away."""
 
     async def elect(self) -> bool:
         """Become the dispatcher; False while another one's lease lasts."""
@@ -169,7 +169,7 @@ class DispatchTables(Protocol):
         ...
 
     async def forgotten(self) -> list[UUID]:
-        """Holds that have no claim left and are there all the same."""
+        """Holds that exist without a claim."""
         ...
 
     async def write(

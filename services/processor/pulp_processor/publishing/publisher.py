@@ -1,7 +1,7 @@
 """Publishes what each task is now, after the commit of the events that made it so.
 
-It reads what the projection has committed, in pages, and asks nothing of those who write it. Where it is, is in Kafka,
-in one transaction with what it published: a crash loses nothing and publishes nothing wrong.
+It reads committed rows of the projection in pages, without locking out writers. Kafka stores its position in one
+transaction with the published records, so a crash loses nothing and publishes nothing wrong.
 """
 
 import asyncio
@@ -88,7 +88,7 @@ async def publish_page(connection: AsyncConnection, log: StateLog, places: dict[
         return False
     records = [record for page in pages for record in await _records(connection, page)]
     if await active_generation(connection) != generation:
-        return True  # the tables were exchanged meanwhile: what was read may be of either
+        return True  # another generation was activated meanwhile, so the rows may be of either one
     new = {page.partition: StatePlace(page.end, generation) for page in pages}
     await asyncio.to_thread(log.publish, records, new)
     places.update(new)

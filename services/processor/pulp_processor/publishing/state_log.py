@@ -1,4 +1,4 @@
-"""The topic of states, and the publisher's place, which Kafka stores in the same transaction. Synchronous."""
+"""The topic of states, and the publisher's position, which Kafka stores in the same transaction. Synchronous."""
 
 import contextlib
 from collections.abc import Iterable, Mapping
@@ -60,7 +60,7 @@ class StateLog:
                 linger_ms=0,
             )
         )
-        # It joins nothing: it only stands for the group that keeps the places.
+        # It joins no group; it only names the group that keeps the positions.
         self._group = Consumer(client_settings(servers, group_id=group_of(topics), enable_auto_commit=False))
 
     @classmethod
@@ -79,7 +79,7 @@ class StateLog:
         wanted = [TopicPartition(self._topics.events, partition) for partition in range(self._partitions)]
         group = group_of(self._topics)
         asked = [ConsumerGroupTopicPartitions(group, wanted)]
-        # Not by the consumer, which tells nobody that it is refused.
+        # Not by the consumer, which does not report that it is refused.
         connection = admin.connect(self._kafka)
         futures = connection.client.list_consumer_group_offsets(asked, require_stable=True, request_timeout=_TIMEOUT_S)
         try:

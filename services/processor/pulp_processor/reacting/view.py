@@ -1,4 +1,4 @@
-"""What the reactor reads and clears: the tables that tasks, workers and claims share."""
+"""The tables of tasks, workers and claims that the reactor reads and clears."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The generations of the read model as an operator sees them, and the lock that whoever changes them holds."""
+"""The generations of the read model as an operator sees them, and the lock for changing them."""
 
 import os
 import socket

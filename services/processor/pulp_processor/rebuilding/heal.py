@@ -65,7 +65,7 @@ _TABLES: Final[Mapping[str, _Table]] = {
 
 @dataclass(slots=True)
 class Healed:
-    """What was found of a task, and perhaps replaced."""
+    """The differences of a task, and whether they were replaced."""
 
     task_id: UUID
     generation: int
@@ -93,7 +93,7 @@ class _Events(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """What the statements of one task are about."""
+    """The parameters of a task's statements."""
 
     connection: AsyncConnection
     generation: int

@@ -53,17 +53,17 @@ class MonthPart(NamedTuple):
 
     @property
     def name(self) -> str:
-        """How commands name it."""
+        """Its name in commands."""
         return self.part.replace("_", "-")
 
     @property
     def events(self) -> int:
-        """How many it has, or had."""
+        """How many events it has, or had."""
         return sum(place.events for place in self.places)
 
 
 class DetachedParts(NamedTuple):
-    """What was done, or would be."""
+    """The change that was made, or would be made."""
 
     detached: list[MonthPart]
     dropped: list[MonthPart]

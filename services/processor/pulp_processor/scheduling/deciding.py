@@ -1,4 +1,4 @@
-"""What becomes of a tick that has come. Pure."""
+"""The decision about a tick that has come. Pure."""
 
 from datetime import datetime, timedelta
 

@@ -38,7 +38,7 @@ from pulp_runtime.tick_submission import OpenTickSubmitter, TickRefusal
 from pulp_processor.scheduling.deciding import decide
 
 SCHEDULER: Final = "scheduler"
-"""The actor of what it decides. The tasks themselves are the authors'."""
+"""The actor of its decisions. The tasks belong to the schedules' authors."""
 _PERIOD_S: Final = 1.0
 _SOON_S: Final = 0.05
 _MOST_DECIDED: Final = 100
@@ -53,7 +53,7 @@ _log = logging.getLogger("pulp.scheduler")
 
 
 class Scheduler:
-    """Runs beside the elected dispatcher; an earlier one that still runs by mistake does no harm."""
+    """Runs beside the elected dispatcher; an earlier one that still runs by mistake is harmless."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class Scheduler:
         if not schedules:
             return True
         is_done = True
-        # What Postgres has refused comes last.
+        # Schedules that Postgres refused come last.
         in_order = sorted(schedules, key=lambda each: each.schedule_id in self._passed_over)
         async with self._open_submitter() as submitter:
             for schedule in in_order[:_MOST_SUBMITTED]:

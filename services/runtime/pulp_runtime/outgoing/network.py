@@ -1,4 +1,4 @@
-"""Connections to addresses that were checked: what the HTTP client gets in place of the operating system's resolver."""
+"""Connections to checked addresses: the HTTP client's replacement for the operating system's resolver."""
 
 import asyncio
 import select
@@ -27,11 +27,11 @@ class NotConnected(Exception):
 
 
 class NoAnswer(Exception):
-    """There is a connection, and no answer comes over it in time."""
+    """The connection works, but no answer comes in time."""
 
 
 class HeadTooLarge(Exception):
-    """The head of an answer, with all that came before it, is larger than it may be."""
+    """The head of an answer, with everything before it, is too large."""
 
 
 class HeadBudget:
@@ -149,7 +149,8 @@ class _Counted(httpcore.AsyncNetworkStream):
         return _Counted(await self._stream.start_tls(*arguments, **named))
 
     def get_extra_info(self, info: str) -> Any:
-        # The pool asks each idle connection before each request, and asking the socket itself is a tenth of the work.
+        # The pool checks each idle connection before each request; checking the socket directly takes a tenth of the
+        # time.
         if info == "is_readable" and self._socket is not None:
             return _is_readable(self._socket)
         return self._stream.get_extra_info(info)

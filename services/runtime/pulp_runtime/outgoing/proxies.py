@@ -14,7 +14,7 @@ _SCHEMES: Final = ("http", "https")
 
 
 class BadProxy(ValueError):
-    """What is configured is no proxy that can be used. The message names the variable, and not its value."""
+    """The configured proxy cannot be used. The message names the variable, but not its value."""
 
 
 class Proxy(NamedTuple):

@@ -1,4 +1,4 @@
-"""How long a server asks to be left alone. Pure."""
+"""The pause that a server asks for. Pure."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime

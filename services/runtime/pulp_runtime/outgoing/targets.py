@@ -23,7 +23,7 @@ class Target(NamedTuple):
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """What credentials are for."""
+        """The origin to which credentials belong."""
         return self.scheme, self.host, self.port
 
 

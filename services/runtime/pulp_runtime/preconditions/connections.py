@@ -1,4 +1,4 @@
-"""How many connections to Postgres each kind of process opens, and whether there is room for them."""
+"""How many connections to Postgres each kind of process opens, and whether enough are free."""
 
 from dataclasses import dataclass
 from typing import Final, Self
@@ -20,7 +20,7 @@ class Needs:
     """How many connections a process has open at once, without one for a moment at each check."""
 
     least: int
-    """It does nothing useful with fewer."""
+    """The least with which it works."""
     most: int
     a_partition: int = 0
     """How many more it opens for each partition; it may get all of them."""
@@ -136,12 +136,12 @@ def refusal(room: Room, needs: Needs, *, held: int) -> Finding | None:
 
 
 def advice(message: str) -> str | None:
-    """What helps a client that Postgres refused because it has no connection left; None for any other error."""
+    """Advice for a client that Postgres refused for lack of connections; None for any other error."""
     if not any(words in message for words in _REFUSALS):
         return None
     return "raise max_connections (or the limit of the role or the database), or run fewer processes"
 
 
 def mend(limit: Limit) -> str:
-    """What helps where a limit is too low."""
+    """Advice for a limit that is too low."""
     return f"{limit.raising}; or run fewer processes, or set PULP_API_CONNECTIONS lower"

@@ -1,4 +1,4 @@
-"""Whether subscriptions deliver: those that are parked, and tasks of one that are."""
+"""Whether subscriptions deliver: parked subscriptions, and parked tasks of subscriptions."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Whether what waits can ever run: by a processor that dispatches, and by workers; and whether schedules run."""
+"""Whether waiting tasks can ever run (is there a dispatcher, are there workers), and whether schedules run."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from pulp_projections.workers import Unserved, is_dispatching, unserved
 
 
 async def look(connection: AsyncConnection) -> list[Finding]:
-    """What keeps tasks waiting for ever, and schedules from running; nothing where this role may not know it."""
+    """What keeps tasks waiting for ever, and schedules from running; [] if this role may not read it."""
     try:
         found = [_unserved(each) for each in await unserved(connection)]
         cursor = await connection.execute("select exists (select from tasks where state = 'waiting')")

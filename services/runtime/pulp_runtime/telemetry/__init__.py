@@ -1,1 +1,1 @@
-"""What a process tells a monitor: metrics for Prometheus. A process that was not told to measure imports no library."""
+"""Metrics for Prometheus and traces. A process that does not measure imports no library for it."""

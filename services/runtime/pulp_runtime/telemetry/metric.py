@@ -1,4 +1,4 @@
-"""What a metric is, and how a process measures."""
+"""Metrics, and the port by which a process measures."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -53,15 +53,15 @@ class Meter(Protocol):
 
     @property
     def is_on(self) -> bool:
-        """Whether anybody reads what is measured: what is costly to find out need not be found out otherwise."""
+        """Whether anybody reads the metrics; if not, costly measurements can be skipped."""
         ...
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
-        """Something has happened. `metric` is a counter."""
+        """Increase a counter."""
         ...
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
-        """A value for a histogram."""
+        """Add a value to a histogram."""
         ...
 
     def add_source(self, name: str, read: Read, *, kept_s: float = 0) -> None:

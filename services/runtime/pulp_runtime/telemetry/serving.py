@@ -18,7 +18,7 @@ _log = logging.getLogger("pulp.metrics")
 
 
 class Telemetry(NamedTuple):
-    """What a process measures and traces with."""
+    """The meter and the traces of a process."""
 
     meter: Meter = NO_METER
     tracing: Tracing | None = None

@@ -1,4 +1,4 @@
-"""Traces: how a process tells what it does for a task, across processes. Without them a part has None in their place.
+"""Traces: what processes do for a task, step by step. A part that does not trace has None instead.
 
 The context travels in the `traceparent` of an event (CloudEvents' extension for distributed tracing) and of a claim.
 """
@@ -20,7 +20,7 @@ TASK_ID: Final = "pulp.task.id"
 
 
 class Kind(StrEnum):
-    """What a span is to its parent."""
+    """The role of a span."""
 
     PRODUCER = "producer"
     CONSUMER = "consumer"

@@ -1,7 +1,7 @@
-"""The one door to the private parts of Faust, aiokafka and mode.
+"""The only package that uses private names of Faust, aiokafka and mode.
 
-Everything that relies on a name that these libraries do not promise is in this package, and other modules import only
-what stands here. tests/unit/test_private_names.py lists each such name and fails when an installed version lacks it.
+Other modules import only the names of this module. tests/unit/test_private_names.py lists each private name and fails
+when an installed version lacks it.
 """
 
 from pulp_processor.consuming.internals import batch_transport, record_fetcher
