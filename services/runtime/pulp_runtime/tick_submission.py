@@ -1,4 +1,4 @@
-"""The port that submits the tasks of ticks: the processor uses it, and the command that starts a processor provides it."""
+"""The port that submits the tasks of ticks: the processor uses it; the command that starts a processor provides it."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager

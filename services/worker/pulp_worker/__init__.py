@@ -1,4 +1,4 @@
-"""The worker. Operations are written with what is exported here."""
+"""The worker. Write operations with the names exported here."""
 
 from pulp_worker.errors import LimitExceeded, OperationError, ProgressTooLarge, TaskCancelled
 from pulp_worker.sdk import Context, Operation, Resource, operation

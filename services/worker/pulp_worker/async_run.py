@@ -17,11 +17,11 @@ from pulp_worker.sdk import Context
 from pulp_worker.surroundings import Surroundings
 
 _LEAST_GRACE_S: Final = 1.0
-"""A worker is not replaced for what ends a moment after it was cancelled."""
+"""The time within which a cancelled operation may still end without its worker being replaced."""
 
 
 class AsyncRun:
-    """The operation shares the process with the worker and other operations; what it starts is ended after it."""
+    """The operation shares the process with the worker and other operations; everything it starts is ended after it."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One attempt at one task: what its state machine asks for is done here, and what comes of it is told to it."""
+"""One attempt at one task: it carries out what its state machine asks for, and reports the results to it."""
 
 import asyncio
 import logging
@@ -61,7 +61,7 @@ _log = logging.getLogger("pulp.worker")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What the attempts of a worker share."""
+    """The parts that a worker's attempts share."""
 
     log: Log
     lease: Lease
@@ -69,7 +69,7 @@ class Tools:
     surroundings: Surroundings
     grace_s: float
     on_stuck: "Callable[[Attempt], None]"
-    """Told when an operation goes on although it was stopped."""
+    """Called when an operation goes on although it was stopped."""
     meter: Meter = NO_METER
     tracing: Tracing | None = None
 
@@ -90,9 +90,9 @@ class Attempt:
         self.claim = claim
         self.state: State = AwaitingTurn(may_repeat=claim.attempts.may_repeat)
         self.is_stuck = False
-        """Its operation was stopped, and goes on."""
+        """Its operation was stopped, but goes on."""
         self.is_given_up = False
-        """Its last words are in the log."""
+        """Its last event is in the log."""
         self.ended_at_s = 0.0
         """When its end was in the log, by the loop's clock."""
         self._loaded = loaded
@@ -122,7 +122,7 @@ class Attempt:
         return self._trace.within()
 
     def feed(self, given: Input) -> None:
-        """Tell it what has happened."""
+        """Pass an input to the state machine."""
         before = self.state
         self.state, effects = step(before, given)
         for effect in effects:
@@ -132,7 +132,7 @@ class Attempt:
             self._on_change(self)
 
     def see(self, status: Status, positions: Mapping[int, int]) -> None:
-        """Tell it what a look has shown."""
+        """Pass it the result of a look."""
         self._seen = status, positions
         self.feed(Observed(status, positions, self._tools.lease.is_live))
 

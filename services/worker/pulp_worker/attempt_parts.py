@@ -1,4 +1,4 @@
-"""The states of an attempt, what is given to it, and what it asks to be done."""
+"""The states, inputs and actions of an attempt."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, assert_never, final
@@ -12,7 +12,7 @@ from pulp_worker.outcome import Ended
 
 @final
 class Orders(Struct, frozen=True):
-    """What the worker or others asked for so far."""
+    """What the worker or others have asked for so far."""
 
     verdict: Ended | None = None
     """How the task ends unless its operation succeeds, or was cancelled as asked."""
@@ -148,29 +148,29 @@ def needs_looks(state: State) -> bool:
             assert_never(state)
 
 
-# What is given to an attempt.
+# Inputs.
 
 
 @final
 class Begin(Struct, frozen=True):
-    """It may begin."""
+    """The attempt may begin."""
 
 
 @final
 class Withdraw(Struct, frozen=True):
-    """It may not begin any more; nothing happens where it has begun."""
+    """It may no longer begin; without effect if it has begun."""
 
 
 @final
 class Appended(Struct, frozen=True):
-    """What was to be appended is in the log."""
+    """The append succeeded."""
 
     position: Position
 
 
 @final
 class Unanswered(Struct, frozen=True):
-    """It is not known whether what was to be appended is in the log."""
+    """It is unknown whether the append succeeded."""
 
     is_live: bool
     """The lease has not run out."""
@@ -178,7 +178,7 @@ class Unanswered(Struct, frozen=True):
 
 @final
 class AppendRefused(Struct, frozen=True):
-    """The log does not take it."""
+    """The log refuses the event."""
 
     reason: str
 
@@ -188,7 +188,7 @@ class Observed(NamedTuple):
 
     status: Status
     positions: Mapping[int, int]
-    """How far the projection was then."""
+    """The position of the projection at that time."""
     is_live: bool
     """The lease has not run out."""
 
@@ -228,7 +228,7 @@ class OperationEnded(Struct, frozen=True):
 
 @final
 class Broke(Struct, frozen=True):
-    """The worker itself failed at it."""
+    """The worker itself failed."""
 
 
 @final
@@ -259,7 +259,7 @@ Input = (
 )
 
 
-# What has to be done.
+# Actions.
 
 
 @final

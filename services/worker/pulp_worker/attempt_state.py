@@ -1,4 +1,4 @@
-"""An attempt as a state machine: what is given to it, its next state, and what has to be done. Pure.
+"""An attempt as a state machine, from inputs to the next state and actions. Pure.
 
 AwaitingTurn ─▶ Appending ─▶ Confirming ─▶ Running ─▶ Stopping ─▶ Finishing ─▶ Gone
                                               └───────────────────────┘
@@ -63,7 +63,7 @@ Next = tuple[State, tuple[Effect, ...]]
 
 
 def step(state: State, given: Input) -> Next:
-    """The next state and what has to be done. Total: what means nothing in a state changes nothing."""
+    """The next state and the actions. Total: an input that is meaningless in a state changes nothing."""
     match given:
         case Closed():
             return Gone(), ()
@@ -212,7 +212,7 @@ def _stopping(state: Stopping, given: Input) -> Next:
 
 
 def _finishing(state: Finishing, given: Input) -> Next:
-    """Only an end by others stops the trying."""
+    """Only an end by others stops the retries."""
     match given:
         case Appended() if state.position is None:
             return replace(state, position=given.position), ()
@@ -245,7 +245,7 @@ def _over(state: Over, given: Input) -> Next:
 
 
 def _ended(state: Finishing, status: Status) -> State:
-    """After the task's end: whoever ends the claim looks for the states that say so."""
+    """The states after the task's end, in which the claim is ended."""
     if not status.is_held:
         return Gone()
     return Over() if state.may_go_on else state

@@ -10,7 +10,7 @@ RETRIED = "retried"
 
 
 class AttemptTimes:
-    """The times of one attempt. Each step is told when it happens; one that never happens is not measured."""
+    """The times of one attempt. Call a method at each step; a step that never happens is not measured."""
 
     __slots__ = ("_asked_at_s", "_meter", "_operation", "_ran_from_s", "_turn_at_s")
 
@@ -41,5 +41,5 @@ class AttemptTimes:
             self._meter.observe(STOP_SECONDS, now_s - self._asked_at_s)
 
     def ended(self, outcome: str) -> None:
-        """What became of it."""
+        """Its outcome."""
         self._meter.count(ATTEMPTS, self._operation, outcome)

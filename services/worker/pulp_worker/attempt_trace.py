@@ -49,7 +49,7 @@ class AttemptTrace:
                 self._error = "failed" if ended.error is None else ended.error.code
 
     def follow(self, state: State) -> None:
-        """End the span once the attempt tells nothing more."""
+        """End the span once the attempt sends nothing more."""
         if self._span is not None and _is_told(state):
             self._span.end(self._error)
 

@@ -1,4 +1,4 @@
-"""What async operations start on the worker's loop: tasks, calls in threads, processes. Each knows whose it is.
+"""The tasks, thread calls and processes that async operations start on the worker's loop, by operation.
 
 A context variable tells which operation a piece of code belongs to; asyncio hands it on to tasks, callbacks and
 `asyncio.to_thread`.
@@ -30,7 +30,7 @@ _printing = threading.RLock()
 
 
 class Belongings:
-    """Of one async operation. To be used on the loop, but for what says otherwise."""
+    """The belongings of one async operation. Use it on the loop, unless a method says otherwise."""
 
     def __init__(self, task_id: UUID, operation: str) -> None:
         self.task_id = task_id
@@ -164,7 +164,7 @@ class Belongings:
 
 
 OWNER: Final[ContextVar[Belongings | None]] = ContextVar("pulp_operation", default=None)
-"""Whose code runs: None for the worker's own."""
+"""The operation whose code runs; None for the worker's own code."""
 
 
 class OperationThreads(ThreadPoolExecutor):

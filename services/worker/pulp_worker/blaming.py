@@ -1,4 +1,4 @@
-"""Operations that block the worker's loop, cost its lease or keep a slot: the log and their tasks name them."""
+"""Naming, in the log and in their tasks, operations that block the worker's loop, cost its lease or keep a slot."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ _log = logging.getLogger("pulp.worker")
 
 
 def no_last_word(event: Event, partition: int) -> bool:
-    """For a worker whose log takes nothing from threads."""
+    """For a worker whose log cannot append from threads."""
     return False
 
 

@@ -1,8 +1,8 @@
 """The processes of one plain operation: `python -m pulp_worker.child`.
 
 The process that the worker starts is the operation's *guardian* (`guardian.py`). It forks the operation's own process
-(`runner.py`) and watches it from outside. So whatever the operation does to its own process, somebody else has the
-lease, the channel to the worker and the right to kill, and ends all that the operation has started before the worker
+(`runner.py`) and watches it from outside. So whatever the operation does to its own process, the guardian watches the
+lease, keeps the channel to the worker, can kill it, and ends everything that the operation started before the worker
 goes on.
 """
 
@@ -69,4 +69,4 @@ def _first_line(descriptor: int) -> tuple[bytes, bytes]:
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # nothing is left to be done: the interpreter would take 20 ms to end in order
+    os._exit(0)  # a regular end of the interpreter would take 20 ms

@@ -26,7 +26,7 @@ _MOST_AT_ONCE: Final = 200
 
 
 class Claim(NamedTuple):
-    """A task that is assigned to this worker; nobody else may run it, nor anything that conflicts with it."""
+    """A task assigned to this worker; nobody else may run it, or a task that conflicts with it."""
 
     task_id: UUID
     partition: int
@@ -50,7 +50,7 @@ class Claim(NamedTuple):
 
 
 class Status(NamedTuple):
-    """What the projection and the claims say of a claimed task."""
+    """The status of a claimed task, from the projection and the claims."""
 
     state: State
     is_current: bool
@@ -62,7 +62,7 @@ class Status(NamedTuple):
 
 
 class Look(NamedTuple):
-    """How things stood at one moment."""
+    """The result of a look, from one snapshot."""
 
     timeline: str
     """Of the server: another one has taken over where it differs from that of the last heartbeat."""
@@ -75,7 +75,7 @@ class Look(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What this worker was notified of."""
+    """The notifications for this worker."""
 
     must_look: bool
     """Something was assigned to it, or may have been, since it has just begun to listen."""
@@ -86,7 +86,7 @@ class Heard(NamedTuple):
 
     @property
     def is_nothing(self) -> bool:
-        """It has waited for the whole time."""
+        """The timeout passed."""
         return not self.must_look and not self.positions
 
 
@@ -120,11 +120,11 @@ class Claims:
 
     @property
     def is_resting(self) -> bool:
-        """Whether nothing is heard until `listen`."""
+        """Whether it is disconnected until `listen`."""
         return not self._is_awake.is_set()
 
     def rest(self) -> None:
-        """Disconnect, and hear nothing until `listen`."""
+        """Disconnect, and receive nothing until `listen`."""
         self._is_awake.clear()
         if self._notices is not None:
             self._notices.wake()

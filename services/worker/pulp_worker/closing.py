@@ -1,4 +1,4 @@
-"""Finishing the claims of tasks that are over, and releasing those of tasks that are not: many in one statement."""
+"""Ending the claims of final tasks and releasing those of others, many in one statement."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ class Closing:
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
-        """There may be something to do."""
+        """Wake up: there may be claims to end or release."""
         self._wake.set()
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""One connection to Postgres that is made anew when it broke."""
+"""One connection to Postgres that reconnects when it breaks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

@@ -1,4 +1,4 @@
-"""What an operation returns or reports, as JSON. What JSON would change without a word is refused."""
+"""Results and progress of operations as JSON. Values that JSON would silently change are refused."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""The environment of the processes of plain operations: what is named here, and nothing else that the worker has."""
+"""The environment of plain operations: only the variables named here, of all that the worker has."""
 
 import re
 from collections.abc import Collection, Mapping

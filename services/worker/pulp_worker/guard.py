@@ -1,6 +1,6 @@
-"""The threads that watch the worker's loop from outside: does it turn, and do its operations stop with the lease?
+"""Threads that watch from outside whether the worker's loop runs, and whether its operations stop with the lease.
 
-Both sleep while there is nothing to see: one while no operation is on the loop, the other until the lease runs out.
+One sleeps while no operation is on the loop, the other until the lease runs out.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _HANDLE_RUN: Final = asyncio.Handle._run.__code__
 
 
 class Culprit(NamedTuple):
-    """What a blocked loop is at."""
+    """The place at which a loop is blocked."""
 
     owner: Belongings | None
     """None for code that belongs to no operation."""
@@ -32,7 +32,7 @@ class Culprit(NamedTuple):
 
 
 def owner_of(trace: TracebackType | None) -> Belongings | None:
-    """Whose code raised, of the operations on the loop."""
+    """The operation on the loop whose code raised."""
     owner = None
     while trace is not None:
         owner = owner or _owner_in(trace.tb_frame)
@@ -92,7 +92,7 @@ class LoopWatch:
         return max(0, self._unanswered - 1) * TICK_S
 
     def culprit(self) -> Culprit:
-        """What the loop is at, from another thread."""
+        """The code that the loop is running, from another thread."""
         frame = sys._current_frames().get(self._loop_thread)
         if frame is None:
             return Culprit(None, "")

@@ -1,7 +1,7 @@
 """The guardian of a plain operation: it watches the operation's process from outside, and ends all that is left of it.
 
-It runs no code of the operation, so it can do what that process may not be able to: keep the lease where the
-interpreter is never given back, tell a crash, kill what the operation has started and detached.
+It runs no code of the operation, so it can do what that process may not: enforce the lease even if the interpreter is
+never released, report a crash, and kill what the operation has started and detached.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class Guardian:
             printed: self._print,
             self._woken: lambda _: None,
         }
-        """What is read, and what becomes of it; an empty read is the end."""
+        """A descriptor to read, and the handler of its data; an empty read is the end."""
         self._of_operation = (channel, printed)
         for descriptor in (*self._sources, messages, waking):
             os.set_blocking(descriptor, False)
@@ -83,7 +83,7 @@ class Guardian:
             self._send()
 
     def _step(self) -> None:
-        """Wait until something happens, and do what follows from it."""
+        """Wait for an event, and handle it."""
         is_full = len(self._unsent) > _MOST_UNSENT
         reading = [source for source in self._sources if not (is_full and source in self._of_operation)]
         left_s = min(self._until_s, self._exits_by_s) - time.monotonic()

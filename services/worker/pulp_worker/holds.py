@@ -28,7 +28,7 @@ _log = logging.getLogger("pulp.worker")
 
 
 class Holds:
-    """Runs what is assigned. `may_begin` is asked before each task; `on_change` hears that an attempt has changed."""
+    """Runs the assigned tasks. `may_begin` is called before each task, and `on_change` when an attempt has changed."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Holds:
 
     @property
     def begun(self) -> list[Claim]:
-        """Of these those that do not wait for others of their slots: what becomes of the rest shows when they begin."""
+        """Those of them that do not wait for others in their slots; the others are looked at when they begin."""
         return [each.claim for each in self._attempts.values() if not isinstance(each.state, AwaitingTurn)]
 
     def confirmable(self, positions: Mapping[int, int]) -> list[Claim]:
@@ -89,7 +89,7 @@ class Holds:
         await self._empty.wait()
 
     def take(self, claims: Iterable[Claim]) -> None:
-        """Run what was assigned; claims in the order of their places."""
+        """Run assigned tasks; claims in the order of their places."""
         new: set[UUID] = set()
         for claim in claims:
             attempt = Attempt(
@@ -105,7 +105,7 @@ class Holds:
                 asyncio.get_running_loop().call_later(_CHAIN_S, self._withdraw, hold_id)
 
     def see(self, look: Look) -> None:
-        """Tell the attempts what a look has shown."""
+        """Pass the result of a look to the attempts."""
         for attempt_id, status in look.statuses.items():
             attempt = self._attempts.get(attempt_id)
             if attempt is not None:

@@ -1,4 +1,4 @@
-"""Being process 1: in a container, a worker has the duties of an init, and does them in a process of its own."""
+"""Being process 1: in a container, a worker has the duties of an init, and performs them in a separate process."""
 
 import contextlib
 import os

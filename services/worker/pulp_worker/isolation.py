@@ -1,7 +1,7 @@
 """Calling a function in a process of its own, with bounds that are only this call's.
 
-For what reads documents of others: a parser that is led to take all memory, to loop or to crash ends its process, and
-neither the worker nor the tasks beside it. `Context.isolated` is how operations call it.
+For reading untrusted documents: a parser that takes all memory, loops or crashes ends only its own process, and neither
+the worker nor its other tasks. `Context.isolated` is how operations call it.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ _PIECE: Final = 1 << 16
 _MACHINE_ERRORS: Final = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE)
 )
-"""They tell of this machine alone, and nothing of what was read."""
+"""They are about this machine only, and reveal nothing of what was read."""
 
 
 class IsolationSettings(Struct, frozen=True, kw_only=True):
-    """What one isolated call may use. `pulp_worker.bounds` reads it."""
+    """The limits of one isolated call. `pulp_worker.bounds` reads them."""
 
     memory_bytes: Annotated[
         int,
@@ -73,7 +73,7 @@ class Call(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True, omit_defaults=True):
-    """What the process says: a result, an `OperationError`, or the name of another exception's type."""
+    """The reply of the process: a result, an `OperationError`, or the name of another exception's type."""
 
     result: Raw = Raw()
     code: str | None = None

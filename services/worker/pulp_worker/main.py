@@ -136,7 +136,7 @@ def _make_storage(folder: Path) -> None:
 
 
 def _share_process() -> None:
-    """Arrange what operations meet in this process, as docs/operate/operations.md says."""
+    """Set up this process for operations, as docs/operate/operations.md says."""
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -189,7 +189,7 @@ class ProcessStart(NamedTuple):
 
 
 def _replace(started: ProcessStart) -> NoReturn:
-    """Begin anew in this process: exec ends its threads and tasks, and keeps its number for whoever supervises it."""
+    """Replace the program of this process: exec ends its threads and tasks, and keeps its pid for the supervisor."""
     _log.warning("the worker replaces its process", extra={"command": sys.orig_argv[1:]})
     _flush()
     try:

@@ -120,7 +120,9 @@ class Membership:
                     await self._registration.settle()
 
     async def _rest_or_listen(self) -> None:
-        """Do as the dispatcher wishes. What listens costs Postgres time with every notification, for whomever it is."""
+        """Rest or listen, as the dispatcher says. Each listener costs Postgres time at every notification in the
+        database.
+        """
         may_rest = self._registration.may_rest and not self._registration.has_holds and not self._holds.attempts
         if may_rest and not self._claims.is_resting:
             if await self._registration.rest():

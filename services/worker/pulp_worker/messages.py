@@ -1,4 +1,4 @@
-"""What the worker and the guardian of a plain operation tell each other: lines of JSON."""
+"""The messages between the worker and the guardian of a plain operation: lines of JSON."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -18,7 +18,7 @@ CHANNEL_LOST: Final = 76
 
 
 class Job(Struct, frozen=True):
-    """What is to be run, and until when it may: `until_s` is of the machine's monotonic clock."""
+    """The operation to run, and its deadline: `until_s` is of the machine's monotonic clock."""
 
     module: str
     attribute: str

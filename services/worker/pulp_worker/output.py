@@ -1,4 +1,4 @@
-"""What an operation prints, as lines that a log can take: long lines are cut, too many are dropped."""
+"""The output of an operation as log lines: long lines are cut, and too many are dropped."""
 
 import codecs
 import time

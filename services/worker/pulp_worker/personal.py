@@ -1,4 +1,4 @@
-"""Personal arguments: decrypted when an attempt begins, for the process of its operation alone."""
+"""Personal arguments: decrypted when an attempt begins, only for the process of its operation."""
 
 import asyncio
 import logging
@@ -51,7 +51,7 @@ def opener(connection: Connection, key_file: Path | None) -> Open:
 
 
 class PersonalRun:
-    """A run that begins once the arguments are decrypted. Where one of them cannot be had, nothing runs."""
+    """A run that begins once the arguments are decrypted. If one of them cannot be decrypted, nothing runs."""
 
     def __init__(self, claim: Claim, open_: Open, begin: Callable[[Claim], _Run]) -> None:
         self._claim, self._begin = claim, begin

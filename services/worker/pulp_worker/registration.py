@@ -98,7 +98,7 @@ class Registration:
         return str(row[0])
 
     def become_another(self) -> None:
-        """The lease has run out: what was claimed under the old instance id is not this worker's any more."""
+        """The lease has run out: claims of the old instance id no longer belong to this worker."""
         self._previous, self.instance_id = self.instance_id, uuid4()
 
     async def heartbeat(self) -> str | None:

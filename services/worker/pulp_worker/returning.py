@@ -1,4 +1,4 @@
-"""What a function returned, awaited where needed: an `async def` behind an ordinary decorator returns a coroutine."""
+"""The result of a function, awaited if needed: an `async def` behind an ordinary decorator returns a coroutine."""
 
 import asyncio
 import inspect

@@ -126,7 +126,7 @@ def _run(job: Job, context: Context[Any]) -> Ended:
 
 
 def _arrange(job: Job, output: int) -> None:
-    """What surrounds the operation: docs/operate/operations.md promises each of these."""
+    """Set up the operation's surroundings; docs/operate/operations.md promises each of these."""
     for public in (1, 2):
         os.dup2(output, public)
     os.close(output)

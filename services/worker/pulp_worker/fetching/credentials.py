@@ -1,6 +1,6 @@
-"""Named credentials of feeds: read from files that only the worker's own user may read.
+"""Named credentials of feeds, from files that only the worker's user may read.
 
-An operation names one; the files say what it is and for which URLs. It is sent to those URLs alone.
+An operation names one; the files define it and its URLs. It is sent only to those URLs.
 """
 
 import os
@@ -49,7 +49,7 @@ class _Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Credential:
-    """What one named credential adds to the requests for its URLs. Its text form has nothing secret."""
+    """What a credential adds to the requests for its URLs. Its text form contains no secret."""
 
     def __init__(self, name: str, prefixes: tuple[Prefix, ...]) -> None:
         self.name = name

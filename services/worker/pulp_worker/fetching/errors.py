@@ -13,9 +13,9 @@ class FetchFailed(OperationError):
     ) -> None:
         super().__init__(self.code_of_kind, description)
         self.is_transient = is_transient
-        """Whether it may work the next time."""
+        """Whether another try may succeed."""
         self.status = status
-        """What the server answered, where it was that."""
+        """The server's status, if that was the reason."""
         self.pause_s = pause_s
         """How long the server asks to wait before the next try."""
 

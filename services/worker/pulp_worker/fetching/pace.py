@@ -6,7 +6,7 @@ class TooSlow(Exception):
 
 
 class Pace:
-    """Counts only the time that was waited for the server: who reads slowly is not the server's fault."""
+    """Counts only the time spent waiting for the server, because a slow reader is not the server's fault."""
 
     def __init__(self, lowest_rate: int, window_s: float) -> None:
         """`lowest_rate` in bytes a second, on average over the window."""

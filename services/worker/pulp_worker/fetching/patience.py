@@ -1,4 +1,4 @@
-"""Trying again what may work the next time: with pauses that grow, at other servers, and until a server is given up."""
+"""Retries of what may succeed the next time: with growing pauses, at other servers, and until a server is given up."""
 
 import asyncio
 import random
@@ -17,12 +17,12 @@ PAUSES_S: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """How long to wait before the second try and those after it, at most; half of that at least. After the last one it has
 failed."""
 LONGEST_PAUSE_S: Final = 120.0
-"""A server that asks for more has failed."""
+"""A server that asks for a longer pause has failed."""
 MOST_SMALL_STEPS: Final = 100
 """How many attempts may each bring a part of a file: each is progress, and a server could go on for ever."""
 SMALL_STEP_BYTES: Final = 64 * 1024
 _SHORT_S: Final = 5.0
-"""A try that ends within so many seconds may bring as little as it likes."""
+"""A try that ends within this many seconds needs no minimum of bytes."""
 _DOWN: Final = "does not answer any more: it has failed many times in a row, and is given up"
 
 
@@ -54,7 +54,7 @@ _CLOCK: Final = Clock()
 
 
 class Patience:
-    """What a task has learnt about its servers, and its retries."""
+    """A task's experience with its servers, and its retries."""
 
     def __init__(self, total_s: float, lowest_rate: int = 0, clock: Clock = _CLOCK) -> None:
         """`total_s` is for one file with all its tries; `lowest_rate` is what a long try must bring to be progress."""

@@ -7,13 +7,13 @@ import httpx
 
 _PORTS: Final = {"http": 80, "https": 443}
 _AMBIGUOUS: Final = re.compile(rb"%(?:25)*(?:2e|2f|5c)|\\|;", re.IGNORECASE)
-"""What some servers read as a dot, a slash, or the end of a segment, and others do not."""
+"""Sequences that only some servers read as a dot, a slash, or the end of a segment."""
 _HOST: Final = re.compile(r"(\*\.)?([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])")
 _FORM: Final = re.compile(r"(https?)://([^/:@?#]+|\[[^]/@?#]+\])(?::([0-9]{1,5}))?(/[^?#]*)?")
 
 
 class Prefix(NamedTuple):
-    """A scheme, a host, a port and how the path begins."""
+    """A scheme, a host, a port and the beginning of the path."""
 
     scheme: str
     host: str

@@ -13,7 +13,7 @@ from pulp_worker.fetching.rules import Rules
 _GIB: Final = 1 << 30
 _DEFAULT_RULES: Final = Rules()
 LOCAL_ALLOW: Final = ("public", "private", "loopback")
-"""What a stack on one machine allows, whose feeds may be on that machine as well."""
+"""The destinations that a stack on one machine allows, since its feeds may be on that machine too."""
 
 
 class FetchSettings(Struct, frozen=True, kw_only=True):
