@@ -1,4 +1,4 @@
-"""The archive as the API reads it: only for what was detached from the history, opened anew for each answer."""
+"""The archive as the API reads it: only for detached months, and opened again for each answer."""
 
 import logging
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ class ArchiveNotReadable(ReadError):
 
 
 class DetachedRecords:
-    """The records of an archive. Its files are held against their hashes before anything of them is told."""
+    """The records of an archive. Each file's hash is checked before any of its records is returned."""
 
     def __init__(self, url: str, topic: str = "", topic_id: str = "") -> None:
         """With a topic, an archive of another one is refused."""

@@ -27,13 +27,13 @@ _EXPECTED: Final = (
 
 
 def moment_of_request(request: Request, text: str) -> Asked:
-    """What the `as_of` of a request asks for. Raises as `moment_asked`."""
+    """The moment in the `as_of` of a request. Raises as `moment_asked`."""
     service: Service = request.app.state.service
     return moment_asked(text, service.partitions, request.app.state.hub.topic_id)
 
 
 def moment_asked(text: str, partitions: int, topic_id: str) -> Asked:
-    """What `as_of` asks for. Raises `BadInput`, and `TopicMismatch` for a cursor of another topic."""
+    """The moment that `as_of` names. Raises `BadInput`, and `TopicMismatch` for a cursor of another topic."""
     with contextlib.suppress(BadInput):
         cursor = Cursor.parse(text)
         cursor.check(topic_id, dict.fromkeys(range(partitions), _END))

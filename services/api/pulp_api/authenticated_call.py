@@ -69,7 +69,7 @@ class AuthenticatedCall:
         return await self.task_rights.visible(connection, self.principal, task_ids)
 
     async def hidden(self, connection: AsyncConnection, task_ids: Collection[UUID]) -> frozenset[UUID]:
-        """Those of the tasks that the user may not see; unknown ones too where not all are visible."""
+        """The tasks among these that the user may not see; unknown ones too if not all are visible."""
         return frozenset(task_ids) - await self._visible(connection, task_ids) if task_ids else frozenset()
 
     async def waiting_facts(self, connection: AsyncConnection, task_id: UUID) -> WaitingFacts | None:
@@ -93,13 +93,13 @@ class AuthenticatedCall:
 
     @property
     def task_rights(self) -> TaskRights:
-        """Who may see and cancel which task."""
+        """The rules for seeing and cancelling tasks."""
         found: TaskRights = self.request.app.state.task_rights
         return found
 
     @property
     def scope(self) -> list[Condition]:
-        """What restricts a list to the tasks that the user may see. Every query of tasks needs it."""
+        """The condition that restricts a list to the tasks that the user may see. Every query of tasks needs it."""
         scope = self.task_rights.scope(self.principal)
         return [] if scope is None else [scope]
 

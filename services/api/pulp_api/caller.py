@@ -1,4 +1,4 @@
-"""Who asks for something, whether quotas allow it, and which tasks they may see."""
+"""The caller of a request: who it is, what quotas allow, and which tasks the caller may see."""
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pulp_events.task import Position
 
 
 class Admission(Protocol):
-    """A submission that quotas allow; tell it what came of the append."""
+    """A submission that quotas allow; report the result of the append to it."""
 
     def written(self, position: Position) -> None:
         """The submission is in the log."""
@@ -24,18 +24,18 @@ class Admission(Protocol):
 Admit = Callable[[Accepted], Awaitable[Admission]]
 """Asked just before a task is appended; raises the refusal."""
 Visible = Callable[[AsyncConnection, Collection[UUID]], Awaitable[set[UUID]]]
-"""Those of the tasks that somebody may see."""
+"""The tasks among these that a user may see."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, and by which request."""
+    """The caller, and the request."""
 
     actor: str
     correlation_id: str | None
     admit: Admit | None = None
     """Asks whether the caller's quotas allow a submission; None where no quotas apply."""
     request: RequestFacts | UnsetType = UNSET
-    """What events tell of the request; unset where they are written as version 1."""
+    """What events record of the request; unset if they are written as version 1."""
     visible: Visible | None = None
     """Asks which tasks the caller may see; None where it may see all."""

@@ -52,7 +52,7 @@ class Cancelled:
     task: TaskRow
     reruns: Reruns
     position: Position | None
-    """Where the request is in the log; None if an earlier one had asked already."""
+    """The position of the request in the log; None if an earlier request exists."""
 
 
 class Canceller:

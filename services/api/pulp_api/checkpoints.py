@@ -22,7 +22,7 @@ _ID: Final = slice(0, 4)
 
 
 class CheckpointFacts(NamedTuple):
-    """What a checkpoint says. Nobody has verified it here: that takes the verifier key, which the API has not."""
+    """The contents of a checkpoint. They are not verified, because the API does not have the verifier key."""
 
     partition: int
     log: str
@@ -69,7 +69,7 @@ class Checkpoints:
 
 
 def facts_of(record: Record) -> CheckpointFacts | None:
-    """What the record's checkpoint says; None for a record that is no checkpoint (C2SP tlog-checkpoint)."""
+    """The contents of the record's checkpoint; None for a record that is not a checkpoint (C2SP tlog-checkpoint)."""
     try:
         note = (record.value or b"").decode()
     except UnicodeDecodeError:

@@ -41,7 +41,7 @@ class DeadLetterAct(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Acted(NamedTuple):
-    """What was appended for an act."""
+    """The event appended for a retry or discard."""
 
     letter: StoredLetter
     """As it was before."""

@@ -1,4 +1,4 @@
-"""What a dialect of the API decides: where it is, and how it answers a request that fails."""
+"""What a dialect of the API decides: its paths, and its answer to a request that fails."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Protocol
@@ -30,7 +30,7 @@ class Dialect(Protocol):
 
     @property
     def prefix(self) -> str:
-        """What the paths of the dialect begin with."""
+        """The prefix of the dialect's paths."""
 
     def failure(self, request: Request, status: int, message: str, data: Mapping[str, Any] | None = None) -> ErrorReply:
         """Any failure; `data` are further fields for a dialect whose bodies have room for them."""

@@ -1,4 +1,4 @@
-"""What became of an event that this API has appended to an ordered topic, once a processor has projected it."""
+"""The effect of an event that this API has appended to an ordered topic, once a processor has projected it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

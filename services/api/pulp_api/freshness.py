@@ -21,7 +21,7 @@ CATCH_UP_S: Final = 1.0
 LEAST_S: Final = 5.0
 """How long a read waits for the position that the client asks for."""
 UNREADABLE: Final = (ReadError, psycopg.Error)
-"""What a read raises while Postgres is away or the projection is behind."""
+"""The errors of a read while Postgres is away or the projection is behind."""
 _UNKNOWN: Final = "unknown"
 
 
@@ -73,7 +73,7 @@ class Freshness:
             yield connection, lag
 
     async def effect_of(self, position: Position, timeout_s: float) -> str | None:
-        """What an event did. None if the projection has not passed it in time, or if Postgres is away."""
+        """The effect of an event. None if the projection has not passed it in time, or if Postgres is away."""
         try:
             await self._positions.reach({position.partition: position.offset + 1}, timeout_s)
             async with self._connect() as connection:

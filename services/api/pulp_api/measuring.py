@@ -22,7 +22,7 @@ from pulp_api.service import Service
 from pulp_api.streaming.seats import Seats
 
 KEPT_S: Final = 10.0
-"""How long what was read from Postgres is told again: to count what is runnable reads each waiting task."""
+"""How long values from Postgres are reused, because counting runnable tasks reads each waiting task."""
 _ONLINE: Final = Condition("w.online")
 
 

@@ -15,7 +15,7 @@ from pulp_api.logins.auth import Connect
 LIMIT_S = 5.0
 """How long one query may take."""
 MOST_AT_ONCE: Final = 2
-"""So many run in one process, so that they never take all of its connections to Postgres."""
+"""How many run at once in one process, so that they never take all of its connections to Postgres."""
 WAIT_S = 10.0
 """How long a search waits for others to end."""
 

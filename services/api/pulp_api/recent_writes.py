@@ -1,4 +1,4 @@
-"""What each user has written lately: the user's next list waits until the projection has it."""
+"""The recent writes of each user: the user's next list waits until the projection has them."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -75,7 +75,7 @@ class ShownRepository(NamedTuple):
 
     @property
     def feed_source(self) -> Literal["repository", "sync"] | None:
-        """Where the feed comes from: the `repository`, or its newest `sync`."""
+        """The source of the feed: the `repository`, or its newest `sync`."""
         if self.record.sync_options.get("feed"):
             return "repository"
         return None if self.feed is None else "sync"

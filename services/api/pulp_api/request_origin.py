@@ -1,4 +1,4 @@
-"""What an event keeps of the request that led to it, as the site wants it."""
+"""What an event keeps of the request that led to it, according to the site's setting."""
 
 from typing import Final
 
@@ -25,6 +25,6 @@ def told(request: Request, method: Method, event_origin: str) -> events.RequestF
 
 
 def client_of(user_agent: str) -> str | None:
-    """What a client calls itself: one line of what can be printed, and not more than an event takes."""
+    """The client's name for itself: one printable line, no longer than an event allows."""
     text = "".join(character if character.isprintable() else " " for character in user_agent)
     return text.strip()[:_MOST_CHARACTERS].strip() or None

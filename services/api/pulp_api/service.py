@@ -1,4 +1,4 @@
-"""What the handlers of both dialects share: the log, Postgres, and what they do with them, a part for each."""
+"""The parts that the handlers of both dialects share: the log, Postgres, and the services on top of them."""
 
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime

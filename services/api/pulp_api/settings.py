@@ -33,7 +33,7 @@ def _proxies(name: str, text: str) -> Proxies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Installation):
-    """What an API process needs to know. Durations are in seconds."""
+    """The settings of an API process. Durations are in seconds."""
 
     host: Annotated[str, Setting("PULP_API_HOST", "The address that the API listens on.")] = "127.0.0.1"
     port: Annotated[int, Setting("PULP_API_PORT", "The port that the API listens on.", least=1, most=65_535)] = API_PORT
@@ -74,7 +74,7 @@ class Settings(Installation):
         tuple[str, ...], Setting("PULP_QUEUES", "Queues that tasks may be submitted to before any worker serves them.")
     ] = ()
     quotas: Annotated[Mapping[Role, str], Several(of_roles, QUOTAS)] = field(default_factory=dict)
-    """What users may use, by role, where it differs from the defaults."""
+    """Quotas by role, if they differ from the defaults."""
     unserved_s: Annotated[float, UNSERVED] = UNSERVED_S
     listed_s: Annotated[
         int,
@@ -97,7 +97,7 @@ class Settings(Installation):
         field(default_factory=RemoteUserSettings)
     )
     passwords: Annotated[PasswordSettings, Several(PasswordSettings.read, settings_of(PasswordSettings))] = USUAL
-    """Hashes that were made at another cost are made anew at the next login."""
+    """The next login replaces a hash that was made at another cost."""
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:

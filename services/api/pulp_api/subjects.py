@@ -63,7 +63,7 @@ class Subjects:
         return found
 
     async def find(self, name: str) -> list[Subject]:
-        """What is known of a person of this name: the key that is in use, and those that were destroyed."""
+        """The keys of the person of this name: the key in use, and destroyed ones."""
         async with self._connect() as connection:
             return await self._keys.find(connection, name)
 

@@ -1,4 +1,4 @@
-"""Who may see and change a task or a schedule, and give roles on it: for lists and streams alike."""
+"""Who may see and change a task or a schedule, and grant roles on it, for lists and streams alike."""
 
 from collections.abc import Collection
 from typing import Final
@@ -52,7 +52,7 @@ class TaskRights:
         )
 
     async def may_see_schedule(self, principal: Principal, schedule: Schedule) -> bool:
-        """Whether the user may see a schedule, with its arguments and what came of its ticks."""
+        """Whether the user may see a schedule, with its arguments and the outcomes of its ticks."""
         return self._sees_all(principal) or bool(await self._roles(principal, roled_schedule(schedule)))
 
     async def may_change_schedule(self, principal: Principal, schedule: Schedule) -> bool:
@@ -67,7 +67,7 @@ class TaskRights:
         return self._sees_all(principal) or bool(await self._roles(principal, roled_task(task)))
 
     async def visible(self, connection: AsyncConnection, principal: Principal, task_ids: Collection[UUID]) -> set[UUID]:
-        """Those of the tasks that the user may see, as far as they are projected."""
+        """The tasks among these that the user may see and that are projected."""
         scope = self.scope(principal)
         if scope is None:
             return set(task_ids)

@@ -20,7 +20,7 @@ _MOST_KNOWN: Final = 5000
 
 
 Clients = tuple[Hashable, ...]
-"""What a request is charged to: its address and its login."""
+"""The accounts to which a request is charged: its address and its login."""
 
 
 class Request(Protocol):

@@ -23,7 +23,9 @@ def address_of(text: str) -> IPv4Address | IPv6Address | None:
 
 @lru_cache(maxsize=4096)
 def site_of(text: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address, which belongs to one site."""
+    """The unit that counts as one client: an IPv4 address, or the /64 network of an IPv6 address, which belongs to one
+    site.
+    """
     found = address_of(text)
     if isinstance(found, IPv6Address):
         return str(IPv6Network((found, _IPV6_SITE_BITS), strict=False))

@@ -29,7 +29,7 @@ class BadForwarding(Exception):
 
 
 class Hop(NamedTuple):
-    """What one proxy reports about the sender of the request; None for what it does not report."""
+    """One proxy's report about the sender of the request; None for what it does not report."""
 
     client: str | None = None
     port: int = 0
@@ -133,7 +133,7 @@ def _element(pairs: dict[str, str]) -> Hop:
 
 
 def _x_forwarded(found: dict[bytes, list[str]]) -> list[Hop]:
-    """The three lists combined. A list shorter than the list of clients is from the last proxy alone."""
+    """The three lists combined. A list shorter than the list of clients is from the last proxy only."""
     clients, schemes, hosts = (
         [word.strip() for word in ",".join(found.get(name, [])).split(",") if word.strip()]
         for name in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")

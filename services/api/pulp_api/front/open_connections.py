@@ -28,10 +28,10 @@ TOO_SLOW: Final = "a client that takes its answer too slowly"
 
 
 class HoldsRequests(Protocol):
-    """What holds bytes of requests that are not answered yet."""
+    """The connections that hold bytes of unanswered requests."""
 
     held: int
-    """Changed by the watch alone."""
+    """Only the watch changes it."""
 
 
 class Watched(HoldsRequests, Protocol):

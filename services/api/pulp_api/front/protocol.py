@@ -47,7 +47,7 @@ class BoundedProtocol(BoundedReceiver):
         hold both answers."""
         self._lingered_bytes = 0
 
-    # What the watch and the listener ask.
+    # For the watch and the listener.
 
     @property
     def is_connected(self) -> bool:

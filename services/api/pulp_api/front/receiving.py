@@ -1,4 +1,4 @@
-"""What a client may send on one connection: uvicorn's HTTP parser, with bounds.
+"""The bounds on what a client may send on one connection, around uvicorn's HTTP parser.
 
 httptools keeps a head until it is complete, whatever its size and however long it takes; so the bytes are counted here,
 before the parser gets them.
@@ -38,7 +38,7 @@ class Part(Enum):
 
 
 class BoundedReceiver(HttpToolsProtocol, ABC):
-    """Parses requests and refuses those that exceed a limit. What becomes of a request is its subclass's business."""
+    """Parses requests and refuses those that exceed a limit. A subclass handles the requests."""
 
     def __init__(
         self, config: Config, state: ServerState, app_state: dict[str, Any], watch: OpenConnections, site: str
@@ -69,7 +69,7 @@ class BoundedReceiver(HttpToolsProtocol, ABC):
         """Part of a request has been received, and part is missing."""
         return self._part is not Part.NOTHING
 
-    # What the subclass does.
+    # For the subclass to define.
 
     @abstractmethod
     def refuse(self, refusal: Refusal) -> None:
@@ -87,7 +87,7 @@ class BoundedReceiver(HttpToolsProtocol, ABC):
     def _discard(self, size_bytes: int) -> None:
         """The client has sent so many bytes after its last answer."""
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def data_received(self, data: bytes) -> None:
         """Parse it, within the limits."""
@@ -100,7 +100,7 @@ class BoundedReceiver(HttpToolsProtocol, ABC):
             piece, data = data[:room], data[room:]
             data = self._parse(piece) + data
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
         """A request begins."""

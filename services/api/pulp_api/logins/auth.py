@@ -1,4 +1,4 @@
-"""Who a caller is, how that was proved, and the logins by HTTP basic authentication."""
+"""The caller, the authentication method, and logins by HTTP basic authentication."""
 
 import asyncio
 import logging

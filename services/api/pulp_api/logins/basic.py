@@ -56,7 +56,7 @@ class Basic(NamedTuple):
 
 
 class RequestOrigin(NamedTuple):
-    """Where a request came from."""
+    """The origin of a request."""
 
     address: str | None
     """The client's address; None if unknown."""
@@ -70,7 +70,7 @@ class RequestOrigin(NamedTuple):
 
     @property
     def site(self) -> str:
-        """What failed logins are counted by: the IPv4 address, or the network of an IPv6 address."""
+        """The key by which failed logins are counted: the IPv4 address, or the network of an IPv6 address."""
         try:
             found = ip_address((self.address or "").partition("%")[0])
         except ValueError:

@@ -50,7 +50,9 @@ def _kind(declared: bytes) -> bytes:
 
 
 def _taken(method: str) -> tuple[bytes, ...]:
-    """What bodies may be. No page of another site can send a PATCH unasked, so that it may be a form, as in Pulp 3."""
+    """The allowed types of bodies. Another site's page cannot send a PATCH without a preflight, so that one may be a
+    form, as in Pulp 3.
+    """
     return (_JSON, _FORM) if method == "PATCH" else (_JSON,)
 
 

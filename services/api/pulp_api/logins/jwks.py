@@ -1,4 +1,4 @@
-"""The public keys of an OpenID Connect issuer: fetched when they are needed, and anew when they change."""
+"""The public keys of an OpenID Connect issuer: fetched when needed, and again when they change."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ import msgspec
 from pulp_api.logins.basic import IssuerAway
 
 _FRESH_S: Final = 300.0
-"""How long keys count before they are fetched anew: one that the issuer has withdrawn counts no longer after this."""
+"""How long keys are used before they are fetched again, and so how long a withdrawn key is accepted."""
 _STALE_S: Final = 86_400.0
 """How long they count while the issuer does not answer."""
 _AGAIN_S: Final = 10.0

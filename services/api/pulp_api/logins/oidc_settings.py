@@ -12,7 +12,7 @@ from pulp_events.declared_settings import Setting, words, wrong
 from pulp_events.errors import SettingsError
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Those with a public key: whoever can check such a signature cannot make one."""
+"""The algorithms with a public key: a program that can verify such a signature cannot create one."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -46,7 +46,7 @@ def _roles(name: str, text: str) -> tuple[tuple[str, Role], ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OidcSettings:
-    """Which issuer's tokens count, and which user and role they stand for."""
+    """The issuer whose tokens are accepted, and how they map to a user and a role."""
 
     issuer: Annotated[
         str | None,

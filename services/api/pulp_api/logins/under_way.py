@@ -1,4 +1,4 @@
-"""Look-ups under way, which whoever asks for the same meanwhile shares."""
+"""Look-ups in progress, shared by callers with the same key."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -16,7 +16,9 @@ class UnderWay(Generic[K, V]):
         self._tasks: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K, look_up: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """What `look_up` returns or raises. It is called if none is under way for the key, and outlives its caller."""
+        """The result of `look_up`, or its exception. It is called if none is in progress for the key, and outlives its
+        caller.
+        """
         task = self._tasks.get(key)
         if task is None:
             task = asyncio.create_task(look_up())

@@ -91,7 +91,7 @@ def paths(root: str) -> dict[str, Any]:
 
 
 def _open(root: str) -> dict[str, Any]:
-    """What anonymous users may ask."""
+    """The calls that need no login."""
     docs, yaml = f"{root}/docs/", "application/yaml"
     return {
         f"{root}/status/": {"get": call("status_read", schema=answer(StatusResponse), secured=False)},

@@ -43,7 +43,7 @@ class ShownArgument(NamedTuple):
     default: Any
     description: str
     expected: str
-    """What a value must be: `a whole number from 1 to 64`."""
+    """A description of a valid value: `a whole number from 1 to 64`."""
 
 
 def parameters(schema: Schema) -> list[ShownArgument]:
@@ -81,7 +81,7 @@ def type_of(schema: Schema, root: Schema) -> str:
 
 
 def expected(schema: Schema, root: Schema) -> str:
-    """What a value must be, as a noun phrase: ` is expected` can follow it."""
+    """A description of a valid value as a noun phrase, which ` is expected` can follow."""
     schema = resolved(schema, root)
     choices = _choices(schema)
     if choices is not None:

@@ -76,7 +76,7 @@ class PersonalArguments:
         return await self.opened({task.task_id: task.arguments for task in tasks})
 
     async def task(self, task: TaskRow) -> tuple[TaskRow, Mapping[str, Sight]]:
-        """The task with its arguments opened, and what became of those that are personal."""
+        """The task with its arguments decrypted, and the state of the personal ones."""
         found = (await self.shown([task])).get(task.task_id)
         return (task, {}) if found is None else (replace(task, arguments=found.arguments), found.personal)
 

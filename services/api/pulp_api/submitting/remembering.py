@@ -1,4 +1,4 @@
-"""What a submission takes from its repository and from earlier tasks: arguments, and proof that a sync has run."""
+"""What a submission takes from its repository and from earlier tasks: arguments, and whether a sync has run."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The parts of Pulp 2 that this server does not have: 501, with the reason, for whoever has signed in."""
+"""The parts of Pulp 2 that this server does not have: 501 with the reason, after a login."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final

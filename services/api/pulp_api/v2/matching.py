@@ -27,11 +27,11 @@ _OPERATORS: Final = ("$eq", "$ne", "$in", "$nin", "$all", "$exists", "$regex", "
 Find = Callable[[str, Bind], SearchField]
 """Finds the field of a name. Raises `BadInput`."""
 _WRAPPED: Final = ("$date", "$oid")
-"""Objects that stand for one value."""
+"""Objects that encode one value."""
 
 
 class Matched(NamedTuple):
-    """What filters became."""
+    """The parsed filters."""
 
     condition: Condition
     has_patterns: bool
@@ -39,7 +39,7 @@ class Matched(NamedTuple):
 
 
 def matched(filters: Any, find: Find) -> Matched:
-    """What matches the filters. Raises `BadInput`, which names the field and what it takes."""
+    """The condition of the filters. Raises `BadInput`, which names the field and what it accepts."""
     compiler = _Compiler(find)
     sql = compiler.all_of(filters, 0)
     return Matched(Condition(sql, compiler.values), compiler.has_patterns)

@@ -1,4 +1,4 @@
-"""What tasks wait for, and why they were skipped, as Pulp 2 tells both."""
+"""What tasks wait for, and why they were skipped, in the form of Pulp 2."""
 
 from collections.abc import Sequence, Set
 from typing import Any, Final

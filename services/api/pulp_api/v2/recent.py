@@ -1,4 +1,4 @@
-"""What a list shows that asks for nothing: the tasks that have not ended, or not long ago."""
+"""The default list of tasks: those that have not ended, or ended recently."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What a request asks of a list: which rows, in which order. Pure."""
+"""The rows and the order that a request asks of a list. Pure."""
 
 from collections.abc import Callable, Sequence
 from typing import LiteralString, NamedTuple

@@ -33,7 +33,7 @@ from pulp_api.v3.problems import Problems
 Texts = Sequence[str]
 """The values of one parameter in the order of the query; at least one."""
 EVERYTHING: Final = Condition("true", is_counted=True)
-"""What a filter without a value selects."""
+"""The selection of a filter without a value."""
 NOTHING: Final = Condition("false")
 MOST_PATTERN: Final = 200
 """The most characters of a regular expression."""

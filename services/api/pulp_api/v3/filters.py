@@ -146,7 +146,7 @@ TASK_FILTERS: Final = DeclaredFilters(
     where("rerun_of", "t.task_id in (select k.task_id from task_causes k where k.cause = {value})", _TASK),
     flag("rerun_of__isnull", "not " + _IS_RERUN, _IS_RERUN),
     flag("reruns__isnull", "not " + _HAS_RERUNS, _HAS_RERUNS),
-    # No index has it: beside other filters only what those leave is looked at.
+    # No index has it, so only the rows that other filters leave are read.
     where("arguments__contains", "t.arguments::jsonb @> {value}::jsonb", _OBJECT, needs_value=True),
     where_list("tags", "t.tags <> '{}' and t.tags @> {value}"),
     column("created_by", "t.created_by", "exact in ne", _USER),

@@ -1,4 +1,4 @@
-"""What Pulp 3 does to its whole storage, as tasks of the operations that exist: orphan cleanup and repair."""
+"""Pulp 3's calls on its whole storage (orphan cleanup and repair), as tasks of existing operations."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What waits, by queue and by resource."""
+"""Waiting tasks, by queue and by resource."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -97,7 +97,7 @@ async def erase_subject(call: Authenticated, request: Request, key_id: str) -> R
         method=call.principal.method,
         correlation_id=call.caller.correlation_id,
     )
-    await call.service.freshness.catch_up()  # for the numbers that are told: the key goes however far it is
+    await call.service.freshness.catch_up()  # only for the numbers in the answer: the key is destroyed in any case
     return json(_shape(await _subjects(call).erase(_id(key_id), erasure)))
 
 

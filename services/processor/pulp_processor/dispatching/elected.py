@@ -145,7 +145,7 @@ class Elected:
             await self._end(forgotten)
 
     async def write(self) -> list[Assignment]:
-        """End what has succeeded, assign what can begin now, and return the assignments. Raises `Deposed` or `Doubt`."""
+        """End what has succeeded, and assign what can begin now. Raises `Deposed` or `Doubt`."""
         for task_id in self.backing_off.due():
             self.core.resume(task_id)
         found = self.core.assign()
