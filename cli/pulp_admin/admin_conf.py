@@ -23,7 +23,7 @@ _KEYS: Final = (
     ("auth", "username", USERNAME.key),
     ("auth", "password", PASSWORD.key),
 )
-"""What is taken as it is, and the key that it has here."""
+"""Values that are used unchanged, and their keys here."""
 _TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

@@ -1,4 +1,4 @@
-"""What all commands share: the client, created on first use, and the output format."""
+"""The parts that all commands share: the client, created on first use, and the output format."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 WIDE_OUTPUTS: Final = (*OUTPUTS, "wide")
-"""What `--output` takes; a command without a wide page prints its table for `wide`."""
+"""The values of `--output`; a command without a wide page prints its table for `wide`."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class App:
 
     @property
     def username(self) -> str | None:
-        """Who asks, as options or the environment say; None if neither does."""
+        """The user from the options or the environment; None without either."""
         return self.flags.get(USERNAME.key) or os.environ.get(USERNAME.variable) or None
 
 

@@ -63,5 +63,5 @@ def refusing(as_of: str) -> Iterator[None]:
 
 
 def nothing_then(as_of: str, refusal: Failure) -> Failure:
-    """What tells that the server knows nothing of a moment, and why."""
+    """The errors by which the server says that it knows nothing of a moment, and why."""
     return Failure(f"Nothing can be shown as of {as_of}: {refusal.message}.", NO_INPUT)

@@ -32,7 +32,9 @@ _TOLD_S: Final = 5.0
 
 @dataclass(frozen=True)
 class ExportProgress:
-    """How far an export is. It is kept beside the file, and names what is in the file for certain."""
+    """The progress of an export. It is stored next to the file, and records the part of the file that is certainly
+    complete.
+    """
 
     format: str
     params: dict[str, Any]
@@ -41,7 +43,7 @@ class ExportProgress:
     end: str | None = None
     """Where the read model ended when the export began."""
     size_bytes: int = 0
-    """What is behind that in the file was written by a page that is read again."""
+    """Bytes after this in the file are from a page that is read again."""
     events: int = 0
     is_complete: bool = False
 
@@ -74,7 +76,7 @@ class ExportFiles:
             return self.append(descriptor, head(progress.format), progress)
 
     def kept(self) -> ExportProgress:
-        """How far a cut export was. Raises `Failure`."""
+        """The progress of an interrupted export. Raises `Failure`."""
         try:
             found = ExportProgress(**json.loads(self._kept.read_bytes()))
         except FileNotFoundError:

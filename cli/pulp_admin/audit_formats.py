@@ -1,5 +1,5 @@
-"""What an export of the audit consists of: lines of JSON, lines of CSV, or a Parquet file made of the former. Pure, but
-for `write_parquet`.
+"""The formats of an export of the audit: JSON Lines, CSV, or a Parquet file made from JSON Lines. Pure, but for
+`write_parquet`.
 """
 
 import csv
@@ -29,7 +29,7 @@ _GROUP_BYTES: Final = 8 * 1024 * 1024
 
 
 def head(format: str) -> bytes:
-    """What stands before the events."""
+    """The text before the events."""
     return _csv([COLUMNS]) if format == "csv" else b""
 
 

@@ -64,7 +64,7 @@ def bundle(app: App, task_id: TaskId, to: Path | None) -> None:
 
 
 def collected(client: "Client", task_id: str) -> dict[str, Any]:
-    """What is known of a task, by part. What the user may not read, or is not there any more, is named in `missing`."""
+    """The data of a task, by part. `missing` names parts that the user may not read or that no longer exist."""
     task: Mapping[str, Any] = client.get(api_path("v3", "tasks", task_id), {"purged": "true"})
     missing: dict[str, str] = {}
 

@@ -19,7 +19,7 @@ class CallLog:
         self._verbosity = verbosity
 
     def answered(self, response: httpx.Response, seconds: float | None = None) -> None:
-        """Tell of a request and its answer, which took so long; a stream has no time, and its body is left alone."""
+        """Log a request, its answer and the time it took; a stream has no time, and its body is not logged."""
         if not self._verbosity:
             return
         request = response.request

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 16
 """The server answers when a task has ended, or after two seconds: many wait side by side."""
 _ASKED_FOR: Final = tuple(state for state in UNFINISHED if state.pulp3 != "canceling")
-"""What `--all` means: of the others somebody has asked already, or they have ended."""
+"""The states that `--all` selects; tasks in other states have ended, or their cancel was already requested."""
 _reason_option: Final = click.option("--reason", metavar="TEXT", help="Why; it is kept in the task's history.")
 
 

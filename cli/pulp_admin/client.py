@@ -50,7 +50,7 @@ class Client:
         self.url = config.url
         """The server, without a final slash."""
         self.sessions = Sessions(config.folder)
-        """What `login` has kept."""
+        """The token that `login` has stored."""
         self._memory = Memory(config.folder)
         self._positions = self._memory.recall(config.url)
         self._noting = Lock()

@@ -72,7 +72,7 @@ def repositories(context: click.Context, _parameter: click.Parameter, incomplete
 
 
 def named(context: click.Context, path: ApiPath, incomplete: str) -> list[CompletionItem]:
-    """What a list holds, by name."""
+    """The items of a list, by name."""
     found = _results(context, path, {"limit": _MOST, "fields": "name", "ordering": "name"})
     names = [one_line(str(row["name"])) for row in found]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]

@@ -32,7 +32,7 @@ class Config:
 
     url: str
     url_source: str
-    """Where the URL comes from, in words for a message."""
+    """The source of the URL, in words for a message."""
     username: str | None
     password: str | None
     verify: bool

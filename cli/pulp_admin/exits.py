@@ -1,4 +1,4 @@
-"""What each exit code of `pulp-admin` means. The numbers are in `pulp_console.exits`."""
+"""The meaning of each exit code of `pulp-admin`. The numbers are in `pulp_console.exits`."""
 
 from collections.abc import Mapping
 from typing import Final

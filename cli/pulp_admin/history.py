@@ -115,7 +115,7 @@ TOLD: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "purged": _purged,
     "unparked": _unparked,
 }
-"""What an event of each kind says."""
+"""The text for each kind of event."""
 
 
 def _page(entries: Sequence[Mapping[str, Any]]) -> list[str]:

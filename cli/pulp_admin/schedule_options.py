@@ -1,4 +1,4 @@
-"""What a schedule is made of, as options; and finding a schedule by its name."""
+"""The fields of a schedule as options; and finding a schedule by its name."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime

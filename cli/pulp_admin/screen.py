@@ -1,4 +1,4 @@
-"""What depends on the terminal."""
+"""Everything that depends on the terminal."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What `login` keeps instead of a password: a token for each server, in a file of mode 0600."""
+"""The sessions of `login`: a token for each server instead of a password, in a file of mode 0600."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ class Session:
     token: str
     username: str
     token_id: str
-    """What the server calls the token, for `logout`."""
+    """The server's name for the token, for `logout`."""
     expires_at: str | None = None
     """RFC 3339; None for a token that does not expire."""
 

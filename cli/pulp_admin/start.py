@@ -8,7 +8,7 @@ from pulp_console.output import show, show_next
 from pulp_admin.app import App
 
 QUEUED: Final = "The request has been queued on the server."
-"""What Pulp 2's client says of every command with `--bg`."""
+"""The message of Pulp 2's client for every command with `--bg`."""
 watch_option = click.option("--watch", is_flag=True, help="Follow the task until it ends.")
 
 

@@ -38,7 +38,7 @@ def top(app: App, show_all: bool) -> None:
     from pulp_admin.top_feed import TopFeed
 
     feed = TopFeed(app.client, shows_all=show_all)
-    # A wrong password or address is told on the terminal as it is, not on a screen that goes away.
+    # A wrong password or address is reported on the plain terminal, not on a screen that disappears.
     screen = TopScreen(feed, app.client.url, first=feed.look(), may_cancel=feed.may_cancel())
     failure = screen.run()
     if failure is not None:

@@ -1,4 +1,4 @@
-"""What `top` shows, read anew whenever the server's stream of events says that something has changed."""
+"""The data of `top`, read again whenever the server's stream of events reports a change."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _FIELDS: Final = (
     "reserved_resources_record"
 )
 _MOST: Final = 100
-"""So many tasks of each kind are shown: a screen has fewer lines."""
+"""How many tasks of each kind are shown; a screen has fewer lines."""
 _LEAST_GAP_S: Final = 1.0
 """Between two looks, however many events there are."""
 _LONGEST_GAP_S: Final = 5.0
@@ -40,7 +40,7 @@ class Picture:
 
 
 class Viewer(Protocol):
-    """Whom a feed tells. The methods are called in threads of the feed."""
+    """The receiver of a feed. The feed calls the methods in its own threads."""
 
     def see(self, picture: Picture) -> None:
         """Show this from now on."""

@@ -188,7 +188,7 @@ class TopScreen(App[Exception]):
         self._columns: list[ShownColumn] = []
         self._rows: dict[str, dict[str, str]] = {}
 
-    # What the feed calls, in threads of its own.
+    # Called by the feed, in its own threads.
 
     def see(self, picture: Picture) -> None:
         """See `Viewer`."""
@@ -228,7 +228,7 @@ class TopScreen(App[Exception]):
         self._feed.stop()
 
     def on_resize(self) -> None:
-        """Choose the columns anew."""
+        """Choose the columns again."""
         self.call_after_refresh(self._draw)
 
     @on(_Seen)
@@ -271,7 +271,7 @@ class TopScreen(App[Exception]):
         """A user who may not cancel has no key for it."""
         return self._may_cancel if action == "cancel_task" else True
 
-    # What the keys do.
+    # Actions of the keys.
 
     def action_help(self) -> None:
         """Explain the keys."""
@@ -422,7 +422,7 @@ class TopScreen(App[Exception]):
         self._rows = rows
 
     def _replace(self, rows: Mapping[str, Mapping[str, str]]) -> None:
-        """Write all rows anew; the cursor stays on its task."""
+        """Write all rows again; the cursor stays on its task."""
         table = self._table
         place = table.cursor_row
         before = list(self._rows)[place : place + 1]

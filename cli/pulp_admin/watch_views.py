@@ -55,7 +55,7 @@ def view_for(output: str) -> View:
 
 
 class _Lines:
-    """What is common to views that only print: nothing is drawn again, and nothing is left open."""
+    """The base of views that only print: they redraw nothing, and leave nothing open."""
 
     def idle(self) -> None:
         check_reader()

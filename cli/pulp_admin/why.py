@@ -27,7 +27,7 @@ def why_lines(found: Mapping[str, Any]) -> list[str]:
 
 
 HIDDEN: Final = "Tasks that you may not see hold it, or wait for it"
-"""What is told of others' tasks where each user sees the own ones alone."""
+"""The text for other users' tasks where each user sees only own tasks."""
 
 
 def holder_rows(holders: list[Mapping[str, Any]]) -> Iterator[list[str]]:

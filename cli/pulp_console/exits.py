@@ -17,4 +17,4 @@ DENIED: Final = 77
 CONFIG: Final = 78
 INTERRUPTED: Final = 130
 NO_READER: Final = 141
-"""As after SIGPIPE: the reader of the output has gone, so nobody knows how the command would have ended."""
+"""As after SIGPIPE: the reader of the output has gone, so the outcome of the command is unknown."""

@@ -1,4 +1,4 @@
-"""Operations on yum repositories, written with the worker's SDK alone."""
+"""Operations on yum repositories, which use only the worker's SDK."""
 
 from pulp_operations.orphans import remove_orphans
 from pulp_operations.publish import publish

@@ -29,5 +29,5 @@ def shown_href(href: str, checksum: str) -> str:
 
 
 def bad_repository(reason: str) -> OperationError:
-    """The error that says that the repository is none, or not safe. `reason` has no text of the repository."""
+    """The error for a feed that is not a repository, or not a safe one. `reason` contains no text of it."""
     return OperationError("bad-repository", reason)

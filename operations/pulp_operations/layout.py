@@ -16,7 +16,7 @@ from pulp_worker import OperationError
 _CHUNK_BYTES: Final = 1024 * 1024
 _MOST_NAME_BYTES: Final = 200
 DISCARDED: Final = ".removed"
-"""What the name of a folder ends with while it is being removed."""
+"""The suffix of a folder that is being removed."""
 
 
 def file_name(repo_id: str) -> str:

@@ -1,4 +1,4 @@
-"""What the operations know of a repository: our own records, read from foreign documents once and kept in the store."""
+"""Records of a repository: converted from untrusted documents once, and kept in the store."""
 
 import re
 from typing import Final, Literal, Protocol
@@ -108,7 +108,7 @@ class StoredFile(Struct, frozen=True, kw_only=True):
 
 
 class ContentCounts(Struct, frozen=True, kw_only=True):
-    """What a repository holds."""
+    """The contents of a repository."""
 
     packages: int = 0
     errata: int = 0
@@ -120,7 +120,7 @@ class ContentCounts(Struct, frozen=True, kw_only=True):
 
 
 class Validators(Struct, frozen=True, kw_only=True):
-    """What a server needs to tell that a file is unchanged."""
+    """The validators by which a server recognizes an unchanged file."""
 
     etag: str | None = None
     last_modified: str | None = None

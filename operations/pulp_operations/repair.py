@@ -96,7 +96,7 @@ class _Repair:
         self._unrepaired: list[tuple[str, str]] = []
         """Names and reasons."""
         self._lost: set[Path] = set()
-        """Versions whose own files could not be made anew."""
+        """Versions whose own files could not be written again."""
 
     def run(self, repo_ids: list[str]) -> dict[str, int]:
         """Returns what was found and done. Raises `OperationError` if not all could be repaired."""
@@ -134,7 +134,7 @@ class _Repair:
         asyncio.run(unless_cancelled(self._context, self._renew(bad)))
 
     async def _renew(self, bad: Mapping[Path, list[SurveyedFile]]) -> None:
-        """Make our own files anew, version by version."""
+        """Write our own files again, version by version."""
         own = [(items[0], items[0].origin) for items in bad.values()]
         versions = {origin.held.folder: (item, origin.held) for item, origin in own if isinstance(origin, OwnFile)}
         for number, (folder, (first, held)) in enumerate(versions.items()):

@@ -38,7 +38,7 @@ def _folder(name: str, text: str) -> Path:
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What the administrator decides about all repositories."""
+    """The administrator's settings for all repositories."""
 
     generations: Annotated[
         int,

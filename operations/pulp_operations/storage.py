@@ -1,4 +1,4 @@
-"""What the operating system refuses on the storage of the workers, in words: the place, the room, and what to do."""
+"""Errors of the operating system on the workers' storage, in plain words: the place, the free space, and what to do."""
 
 import errno
 import inspect

@@ -210,7 +210,7 @@ def _is_same(version: VersionRecord, held: VersionRecord) -> bool:
 
 
 def _source(given: SyncArguments) -> FeedSource:
-    """Where a repair fetches from: with the credential of the last sync, which may have replaced another one."""
+    """The source of a repair, with the credential of the last sync, which may have replaced another one."""
     return FeedSource(feed=str(given.feed), credential=given.credential, verify_tls=given.verify_tls)
 
 

@@ -164,7 +164,7 @@ class Versions:
             remove_older(held.folder.parent, held.folder, keep)
 
     def renew(self, held: StoredVersion, prepared: Path, counts: ContentCounts) -> StoredVersion:
-        """Replace our own files of a version by the same ones, made anew from what was received."""
+        """Replace our own files of a version by the same ones, written again from the received metadata."""
         for path in sorted((prepared / METADATA).iterdir()):
             (held.folder / METADATA).mkdir(exist_ok=True)
             path.replace(held.folder / METADATA / path.name)

@@ -1,4 +1,4 @@
-"""Where the product chooses by a task's state or by an event's kind, and no type checker sees a forgotten one."""
+"""The places that choose by a task's state or an event's kind, where no type checker notices a missing one."""
 
 import ast
 import re

@@ -30,7 +30,7 @@ class Received(NamedTuple):
 
 
 class Collector:
-    """What has arrived so far."""
+    """The spans that have arrived so far."""
 
     def __init__(self) -> None:
         self.spans: list[Received] = []
@@ -38,7 +38,7 @@ class Collector:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What lets a process send its spans here, at once."""
+        """The environment that makes a process send its spans here at once."""
         return {
             "PULP_TRACES": "on",
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.port}",

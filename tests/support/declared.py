@@ -50,7 +50,7 @@ def body_of(operation: Operation, workers: Sequence[dict[str, Any]] = ()) -> dic
 
 @asynccontextmanager
 async def registration(database: str, name: str = "w1", **changed: Any) -> AsyncIterator[Registration]:
-    """What registers a worker of that name."""
+    """Registers a worker of that name."""
     known: dict[str, Any] = {"kafka": "", "postgres": database, "topics": Topics.named("t"), "storage": Path()}
     settings = Settings(**known, name=name, **changed)
     connection = Connection(database, "test", timeout_s=settings.lease_s)

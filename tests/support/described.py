@@ -1,4 +1,4 @@
-"""What the OpenAPI document tells of an answer."""
+"""Descriptions of answers in the OpenAPI document."""
 
 from typing import Any
 

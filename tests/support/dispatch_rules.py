@@ -1,4 +1,4 @@
-"""The rules of who may begin, worked out anew from plain lists of all that waits and all that is held."""
+"""The rules of dispatch, computed from scratch from plain lists of all waiting tasks and all holds."""
 
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -58,7 +58,7 @@ class Model:
         }
 
     def best(self) -> WaitingTask | None:
-        """What is assigned next."""
+        """The next assignment."""
         able = [
             task
             for task in self.in_line()

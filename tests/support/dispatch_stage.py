@@ -1,4 +1,4 @@
-"""What a dispatcher is given: tasks by way of a log and its projection, and workers that are rows."""
+"""The inputs of a dispatcher: tasks through a log and its projection, and workers as rows."""
 
 import asyncio
 import time

@@ -1,6 +1,7 @@
-"""A dispatcher at work on random histories, and beside it the rules of `dispatch_rules`, told the same.
+"""A dispatcher at work on random histories, compared with the rules of `dispatch_rules` on the same input.
 
-The log is in memory; projectors, dispatcher and Postgres are real. Workers are rows, and what they say is made up here.
+The log is in memory; projectors, dispatcher and Postgres are real. Workers are rows, and this module invents their
+statements.
 """
 
 from collections import Counter
@@ -54,7 +55,7 @@ class World:
         self.model = Model()
         self.stage = ProbedStage(database, connection, lambda: self._now_ms, FOR_EVER_S)
         self.chains: dict[UUID, list[WaitingTask]] = {}
-        """What is assigned and has not ended, by hold, in order."""
+        """The assigned tasks that have not ended, by hold, in order."""
         self.begun: set[UUID] = set()
         self.over: set[UUID] = set()
         """Those that ended without success: their worker has yet to end their claims."""
@@ -90,7 +91,7 @@ class World:
         await happening()
         await self.compare(happening.__name__)
 
-    # What happens.
+    # Events.
 
     async def accept(self) -> None:
         """Some tasks are submitted."""
@@ -227,10 +228,10 @@ class World:
             self.model.holds[hold_id] = self.model.holds[hold_id]._replace(user=chain[0].created_by)
         await self.stage.happen(0)
 
-    # What is assigned.
+    # Assignments.
 
     async def compare(self, after: str) -> None:
-        """What is assigned is what the rules say, and how it is written is right."""
+        """Check that the assignments follow the rules and are written correctly."""
         found: dict[UUID, list[Assigned]] = {}
         for claim in await self._claims():
             found.setdefault(claim.hold_id, []).append(claim)

@@ -80,7 +80,7 @@ async def epoch(connection: AsyncConnection) -> int:
 async def assigned_now(
     connection: AsyncConnection, *, quotas: Mapping[Role, str] | None = None, unserved_s: float = UNSERVED_S
 ) -> list[list[UUID]]:
-    """What a dispatcher assigns that is elected now, slot by slot. Another one that has a lease stops it."""
+    """The assignments of a dispatcher that is elected now, slot by slot. It fails while another one has a lease."""
     tables = PostgresTables(connection, "a test")
     assert await tables.elect()
     elected = Elected(tables, quotas or {}, unserved_s)

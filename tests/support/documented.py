@@ -1,4 +1,4 @@
-"""What docs/reference/output.md and docs/reference/output-of-pulp-admin.md say of the commands' output and exit codes."""
+"""The commands' output and exit codes according to docs/reference/output.md and docs/reference/output-of-pulp-admin.md."""
 
 import re
 from collections.abc import Iterator

@@ -26,7 +26,7 @@ class NoStreams:
 
 
 async def told(request: Request) -> Response:
-    """What the application sees of the request."""
+    """The request as the application sees it."""
     body = await request.body()
     return JSONResponse(
         {

@@ -38,7 +38,7 @@ def dependencies(task: Placed, tasks: list[Placed]) -> list[UUID]:
 
 
 def model_of(tasks: list[Placed], held: list[Placed]) -> Model:
-    """What waits without a claim, and what is held."""
+    """The tasks that wait without a claim, and the holds."""
     model = Model()
     for task in tasks:
         exclusive = frozenset(key for key, is_exclusive in task.modes.items() if is_exclusive)

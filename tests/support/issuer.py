@@ -33,7 +33,7 @@ class Key:
 
 
 class Issuer:
-    """What the issuer answers, and what it was asked."""
+    """The issuer's answers, and the requests that it got."""
 
     def __init__(self, url: str) -> None:
         self.url = url

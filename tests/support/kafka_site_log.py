@@ -16,7 +16,7 @@ _LIMIT_S = 30
 
 
 class KafkaSiteLog(SiteLog):
-    """What is in the topic, with the broker's times. For one test, which appends from one event loop."""
+    """The records of the topic, with the broker's times. For one test, which appends from one event loop."""
 
     def __init__(self, log: KafkaLog, reader: Reader) -> None:
         super().__init__()

@@ -96,7 +96,7 @@ def _run(command: Command) -> None:
 class _Watch:
     def __init__(self, postgres: str, steps: int) -> None:
         self._connection = psycopg.connect(postgres, autocommit=True)
-        self._connection.execute("set lock_timeout = '50ms'")  # whoever holds the lock may be in this very process
+        self._connection.execute("set lock_timeout = '50ms'")  # the holder of the lock may be in this process
         self._left = steps
         self._state = self._read()
 

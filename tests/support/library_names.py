@@ -77,7 +77,7 @@ class Source:
         }
 
     def replaced(self) -> set[str]:
-        """What it assigns to attributes of modules or classes that it imports from a library."""
+        """Its assignments to attributes of modules or classes that it imports from a library."""
         imported = {name for module, name in self._imports() if is_of_library(module)}
         return {
             node.attr
@@ -91,7 +91,9 @@ class Source:
         return {name for base, name in _attributes(self._tree) if is_private(name) and not _is_self(base)}
 
     def inherited_names(self, module: str) -> set[str]:
-        """What classes of this module, importable as `module`, override or use of the library's classes they inherit."""
+        """The names that classes of this module, importable as `module`, override or use of the library's classes they
+        inherit.
+        """
         found = set()
         for node in self._tree.body:
             if isinstance(node, ast.ClassDef):

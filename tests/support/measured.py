@@ -15,7 +15,7 @@ MONITORING: Final = ROOT / "deploy" / "monitoring"
 
 
 class Scraped:
-    """What a process has shown once."""
+    """One reading of a process's metrics."""
 
     def __init__(self, text: str) -> None:
         self.samples = [
@@ -42,7 +42,7 @@ class Scraped:
 
 
 async def scraped(port: int) -> Scraped:
-    """What a process of this machine shows now."""
+    """The current metrics of a process on this machine."""
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         answer = await client.get(f"http://127.0.0.1:{port}/metrics")
     assert answer.status_code == 200
@@ -85,7 +85,7 @@ def _selectors(node: object) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 def series_and_labels(catalog: Mapping[str, frozenset[str]], expression: str) -> list[str]:
-    """What an expression selects that the catalog (series → labels) does not have."""
+    """The parts of an expression that the catalog (series → labels) lacks."""
     wrong = []
     for name, labels in selectors(expression):
         if name not in catalog:

@@ -1,4 +1,4 @@
-"""What MongoDB finds, in a few lines: filters are applied to documents that hold texts, nulls and lists of texts."""
+"""MongoDB's search in a few lines: it applies filters to documents of strings, nulls and lists of strings."""
 
 import re
 from collections.abc import Callable, Mapping

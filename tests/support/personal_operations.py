@@ -17,17 +17,17 @@ class Invite(Struct, kw_only=True):
 
 
 def proof_of(invite: Invite) -> str:
-    """What an operation that got these arguments returns."""
+    """The result of an operation that got these arguments."""
     return hashlib.sha256(f"{invite.person}|{invite.email}|{invite.note}".encode()).hexdigest()
 
 
 @operation("invite", arguments=Invite)
 async def invite(context: Context[Invite]) -> str:
-    """Prove what came, on the worker's loop."""
+    """Prove which arguments arrived, on the worker's loop."""
     return proof_of(context.arguments)
 
 
 @operation("invite-apart", arguments=Invite)
 def invite_apart(context: Context[Invite]) -> str:
-    """Prove what came, in a process of its own."""
+    """Prove which arguments arrived, in a separate process."""
     return proof_of(context.arguments)

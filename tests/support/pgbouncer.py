@@ -21,7 +21,7 @@ _LIMIT_S: Final = 30
 
 @asynccontextmanager
 async def pgbouncer(postgres: str, **settings: object) -> AsyncIterator[str]:
-    """How to connect through a PgBouncer with these settings, which stands before the server of `postgres`."""
+    """The connection string for a PgBouncer with these settings in front of the server of `postgres`."""
     target, [port] = conninfo_to_dict(postgres), free_ports(1)
     with _process(_configuration(target, port, settings)):
         through = make_conninfo("", host="127.0.0.1", port=port, user=target["user"], dbname=target["dbname"])

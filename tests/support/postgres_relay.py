@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _COMMITS = (b"COMMIT\x00", b"fence as (")
-"""What commits: COMMIT, and the one statement that writes a small batch (not yet prepared)."""
+"""Statements that commit: COMMIT, and the one that writes a small batch (not yet prepared)."""
 _REASON = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
 _END = b"E" + (len(_REASON) + 4).to_bytes(4) + _REASON
 """An ErrorResponse: https://www.postgresql.org/docs/current/protocol-message-formats.html."""

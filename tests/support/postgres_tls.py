@@ -44,7 +44,7 @@ class Certificates:
 
 
 def openssl(*arguments: str) -> str:
-    """What the command prints."""
+    """The output of the command."""
     return subprocess.run(["openssl", *arguments], check=True, capture_output=True, text=True).stdout
 
 

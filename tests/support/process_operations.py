@@ -24,7 +24,7 @@ from pulp_worker import Context, LimitExceeded, OperationError, operation
 from tests.support.isolated_functions import eats_memory
 
 WAYS: dict[str, Callable[[Context], Any]] = {}
-"""What a plain operation may do, by name."""
+"""Things that a plain operation may do, by name."""
 
 
 def way(function: Callable[[Context], Any]) -> Callable[[Context], Any]:

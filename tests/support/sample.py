@@ -1,4 +1,4 @@
-"""Which test files run where there is no time for all: a part of them by chance, told by the seed and the path alone."""
+"""The random part of the test files that runs when there is no time for all; it depends only on the seed and the path."""
 
 import random
 from pathlib import Path, PurePosixPath

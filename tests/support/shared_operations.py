@@ -18,7 +18,7 @@ from tests.support.process_operations import decorated, ways
 __all__ = ["decorated", "ways"]  # loaded by the same worker
 
 SHARED: dict[str, Callable[[Context], Awaitable[Any]]] = {}
-"""What an async operation may do, by name."""
+"""Things that an async operation may do, by name."""
 
 
 def way(function: Callable[[Context], Awaitable[Any]]) -> Callable[[Context], Awaitable[Any]]:

@@ -42,7 +42,7 @@ from tests.support.events import accepted
 
 PARTITIONS = 4
 ASKED = RequestFacts(authentication="basic", client=f"python-httpx/{httpx.__version__}")
-"""What events tell of a request of a site's clients."""
+"""What events record of a request of a site's clients."""
 PASSWORD = "correct horse"
 START_MS = 1_700_000_000_000
 V2, V3 = "/pulp/api/v2", "/pulp/api/v3"
@@ -166,7 +166,7 @@ class Site:
                 seen = await self.positions.changed(seen, 1)
 
     def partition_of(self, task_id: UUID, *resources: Resource) -> int:
-        """Where a task's events go."""
+        """The partition of a task's events."""
         return partition_of(task_id, resources, PARTITIONS)
 
     async def submit(self, body: dict[str, Any], **headers: str) -> UUID:

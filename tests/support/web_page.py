@@ -42,12 +42,12 @@ class Site:
 
     @property
     def url(self) -> str:
-        """Where the API is."""
+        """The URL of the API."""
         return self.stack.url
 
     @property
     def database(self) -> str:
-        """Where the read model is."""
+        """The connection string of the read model."""
         return self.stack.service_environment()["PULP_POSTGRES"]
 
     @property
@@ -143,7 +143,7 @@ class Visitor:
 
     @property
     def other_hosts(self) -> set[str]:
-        """Hosts beside the server that were asked for anything."""
+        """Other hosts than the server that received a request."""
         own = urlsplit(self.site.url).netloc
         return {urlsplit(each.url).netloc for each in self.requests} - {own, ""}
 

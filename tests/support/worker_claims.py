@@ -1,4 +1,4 @@
-"""What a worker reads and writes of its claims, without the worker."""
+"""A worker's reads and writes of its claims, without the worker."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,6 +1,6 @@
 """Lists of mirrors: a metalink, or a text with a URL in each line. Read in an isolated process.
 
-A metalink says what repomd.xml must be. The mirrors need not be trusted then, only whoever sends the metalink.
+A metalink has the checksums of repomd.xml, so only the sender of the metalink must be trusted, not the mirrors.
 """
 
 import re

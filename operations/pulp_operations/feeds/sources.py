@@ -1,4 +1,4 @@
-"""Where to find a feed's repomd.xml: in its own folder, or at the mirrors of a list."""
+"""The places of a feed's repomd.xml: its own folder, or the mirrors of a list."""
 
 import hashlib
 import re

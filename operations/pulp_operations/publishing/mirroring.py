@@ -1,4 +1,4 @@
-"""Publishing metadata as it was received, so that the signature that came with it still holds."""
+"""Publishing metadata unchanged, so that its signature stays valid."""
 
 import posixpath
 from pathlib import Path
@@ -66,7 +66,7 @@ def _mirror(received: Path, entry: MetadataFile, publication: Path) -> None:
 
 
 def package_path(package: Package) -> str:
-    """Where the received metadata has the package. Raises `OperationError` (`not-mirrorable`)."""
+    """The location of the package in the received metadata. Raises `OperationError` (`not-mirrorable`)."""
     path = mirrored_path(package.href, package.base_url)
     if path is None:
         raise not_mirrorable("a package is outside of the repository's folder, or has no usable name")

@@ -45,7 +45,7 @@ class _Compressor(Protocol):
 
 
 class _Plain:
-    """A compressor that leaves the content as it is."""
+    """A compressor that does not change the content."""
 
     def compress(self, data: bytes) -> bytes:
         return data

@@ -1,7 +1,7 @@
 """A publication's own record, `.publication.json`: its inputs, and the old files that it keeps for late readers.
 
-Whoever read repomd.xml just before a publish goes on to read the files that it names, so a publication keeps those of
-the publications before it: their metadata under names that hold checksums, and packages that have left.
+A client that read repomd.xml just before a publish still reads the files that it names, so a publication keeps those of
+earlier publications: their metadata, whose names contain checksums, and removed packages.
 """
 
 import contextlib

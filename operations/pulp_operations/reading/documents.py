@@ -26,7 +26,7 @@ _MOST_CLOSING_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """Where an element is in its document. `attributes` and `name` are as written, prefixes included."""
+    """The position of an element in its document. `attributes` and `name` are as written, prefixes included."""
 
     name: str
     attributes: Mapping[str, str]

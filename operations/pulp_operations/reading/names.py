@@ -1,4 +1,4 @@
-"""What foreign documents call things: which names, URLs and checksums are taken, and which may be told."""
+"""Names, URLs and checksums in untrusted documents: which are accepted, and which messages may show."""
 
 import posixpath
 import re

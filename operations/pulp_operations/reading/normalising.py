@@ -45,7 +45,7 @@ class Normalising(Struct, frozen=True, kw_only=True):
 
 
 class Normalised(Struct, frozen=True, kw_only=True):
-    """What was found. `notes` are the first ones, `notes_total` counts all.
+    """The findings. `notes` are the first ones, `notes_total` counts all.
 
     `left_out` are the types of package groups that no client could read: a publication has no use for them.
     """

@@ -1,4 +1,4 @@
-"""Where metadata is read from: the files received from a feed, and the version before."""
+"""The sources of metadata: the files received from a feed, and the previous version."""
 
 from collections.abc import Iterator
 from pathlib import Path

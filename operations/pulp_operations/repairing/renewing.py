@@ -13,7 +13,7 @@ from pulp_operations.versions import RECEIVED, StoredVersion, Versions
 
 
 async def renew(context: Context[Any], versions: Versions, held: StoredVersion, scratch: Path) -> StoredVersion:
-    """The version with its own metadata made anew; `scratch` is made for it.
+    """The version with its own metadata written again; `scratch` is created for it.
 
     Raises `OperationError` with the reason and a cure where that is not possible.
     """

@@ -1,4 +1,4 @@
-"""What a version has stored, file by file, and whether each file still is what it was."""
+"""The stored files of a version, and whether each is unchanged."""
 
 import errno
 import os

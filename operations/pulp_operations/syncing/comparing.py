@@ -1,4 +1,4 @@
-"""What a sync adds and removes, and whether it may remove that much."""
+"""The packages that a sync adds and removes, and whether it may remove that many."""
 
 from pathlib import Path
 from typing import Final

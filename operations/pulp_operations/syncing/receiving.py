@@ -1,4 +1,4 @@
-"""The first step of a sync: the metadata of the feed, as it is and as records of our own."""
+"""The first step of a sync: the metadata of the feed, unchanged and as our own records."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""What Pulp 3 answers to a request for tasks, in plain Python over the tasks of a world: no database, no parser.
+"""Pulp 3's answer to a request for tasks, in plain Python over the tasks of a world, without a database or a parser.
 
 It follows the rules that docs/reference/pulpcore-differences.md names. An expression is evaluated as it was made, not
 from its text.
@@ -50,7 +50,7 @@ class Unresolved(Exception):
 
 
 def answer(world: World, request: Request) -> Answer:
-    """What a list of tasks has to answer."""
+    """The expected answer of a list of tasks."""
     errors: dict[str, list[str]] = {}
     refusals: list[list[str]] = []
     holds: list[Holds] = []
@@ -166,7 +166,7 @@ def sorted_by(tasks: list[ListedTask], order: list[str]) -> list[ListedTask]:
 
 
 def sort_key(task: ListedTask, name: str) -> tuple[bool, Any]:
-    """What an order compares: whether it is null, and the value."""
+    """The sort key: whether the value is null, and the value."""
     value: Any = {
         "pulp_created": task.created,
         "pulp_last_updated": task.updated,

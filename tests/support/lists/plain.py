@@ -14,14 +14,14 @@ Query = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainList:
-    """What a list has, and what it takes. Each filter or order names the value of a row that it is about."""
+    """The rows of a list, and its filters and orders. Each filter or order names the value of a row that it uses."""
 
     path: str
     rows: Sequence[Row]
     name: str
     """The value that tells a row from all others, and the field that shows it."""
     default: Callable[[Row], Any]
-    """What decides between rows that are equal otherwise, smallest first."""
+    """The tie-breaker between rows that are otherwise equal, smallest first."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """Filter → its lookups."""
     times: Sequence[str] = ()

@@ -40,7 +40,7 @@ MINIMAL: Final = frozenset(
 OWN: Final = frozenset(
     ["rerun_of", "rerun_of__isnull", "reruns__isnull", "tags", "pulp_id__startswith", "purged", "arguments__contains"]
 )
-"""What this service has beside Pulp 3's filters."""
+"""The filters of this service besides those of Pulp 3."""
 BAD: Final = (
     *(("bogus", "1"), ("state", "nope"), ("state", "Running"), ("state__ne", "cancelled"), ("name__icontains", "s")),
     *(("started_at__gte", "garbage"), ("pulp_created", "2023-13-01"), ("finished_at__range", "2023-11-14T22:00:00Z")),

@@ -33,7 +33,7 @@ WORDS: Final = {"successful": "completed", "cancelled": "canceled"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedTask:
-    """What a list shows of a task, with the words of Pulp 3."""
+    """A task in a list, in the words of Pulp 3."""
 
     task_id: UUID
     place: tuple[int, int, int]
@@ -138,7 +138,7 @@ def world(seed: int, count: int = TASKS) -> World:
 
 
 def _live(made: World, chance: Random, now_ms: int) -> None:
-    """What becomes of each task, in the order in which they may start."""
+    """The outcome of each task, in the order in which they may start."""
     lives: list[tuple[int, int, Event]] = []
     for place, task in enumerate(sorted(made.tasks, key=lambda each: each.place)):
         before = [each for each in made.tasks if each.place < task.place and _conflict(each, task)]

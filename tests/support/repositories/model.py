@@ -57,7 +57,7 @@ class Rpm:
 
     @property
     def file_name(self) -> str:
-        """As `rpm` names the file: without the epoch."""
+        """The name of the file as `rpm` gives it, without the epoch."""
         return f"{self.name}-{self.version}-{self.release}.{self.arch}.rpm"
 
     @property

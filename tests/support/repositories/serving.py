@@ -35,7 +35,7 @@ class Reply:
 
 
 Manner = Callable[["RepositoryServer", Asked], Reply | None]
-"""What the server does with a request; None: as any server."""
+"""The server's behaviour for a request; None means that of any server."""
 
 
 def busy(pattern: str, *, times: int, status: int, retry_after_s: int | None = None) -> Manner:
@@ -150,7 +150,7 @@ class RepositoryServer:
         return Reply(status=status, headers=more, body=body)
 
     def part(self, asked: Asked) -> tuple[bytes, int, dict[str, str]]:
-        """What a request for a file, or for the rest of it, gets: body, status, headers."""
+        """The answer to a request for a file, or for the rest of it: body, status, headers."""
         body = self.tree[asked.path]
         wanted = re.fullmatch(r"bytes=([0-9]+)-", asked.headers.get("Range", ""))
         if wanted is None or int(wanted[1]) >= len(body):
