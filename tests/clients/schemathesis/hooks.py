@@ -49,10 +49,16 @@ _PAST: Final = (
     r"detail: (as_of=|as_of shows the past|until goes with wait|wait=).*",
     "the date may not be in the calendar; `wait` and `until` go together, and not with `as_of`; waits have a limit",
 )
+_CONTAINS: Final = r"arguments__contains: .*", "JSON Schema cannot say that a text is a JSON object"
+_PLACES: Final = (
+    r"detail: (type|actor|effect|resource|task|group|since|until|cursor|end|partition)s?=.*",
+    "which types and effects there are, and how actors, resources and places in the log are written",
+)
+_DAYS: Final = r"detail: since=.* (is after|at most \d+ days).*", "one date limits the other"
 _NUL: Final = r".*: (Null characters are not allowed\.|a value cannot be used: a text has a null character.*)"
 """JSON Schema could say so only by a pattern of every text; Pulp 3 does not say so either."""
 _REFUSED_FOR_MORE: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "tasks_list": (_Q, _HREF),
+    "tasks_list": (_Q, _HREF, _PAST, _CONTAINS),
     "workers_list": (_Q, _HREF, (r".*__i?regex: .*", "JSON Schema cannot tell which regular expressions are taken")),
     "task_schedules_list": (_Q, _HREF),
     "task_groups_list": (_HREF,),
@@ -69,6 +75,11 @@ _REFUSED_FOR_MORE: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "repair_post": (_ARGUMENTS,),
     "tasks_read": (_PAST,),
     "tasks_progress": (_PAST,),
+    "queues_list": (_PAST,),
+    "resources_list": (_PAST,),
+    "resources_line": (_PAST,),
+    "audit_list": (_PLACES,),
+    "statistics_days_list": (_DAYS,),
     "subscriptions_create": (
         (
             r"(url|since|name|filter)(\..*)?: .*",

@@ -22,6 +22,8 @@ _FOLDERS: Final = {
 }
 _VERSION: Final = "rpm_rpm_repository_version_href"
 _ID: Final = "pulp_id"
+_PATTERNS: Final = {"dead_letter_href": "^[0-9]+:[0-9]+$"}
+"""How an id is written where Pulp has no such thing: a dead letter is named by its PARTITION:OFFSET."""
 _HREF: Final = re.compile(r"^\{(\w+)\}")
 
 
@@ -48,6 +50,11 @@ def _with(calls: Mapping[str, Any], href: str, names: list[str]) -> dict[str, An
 
 
 def _parameters(parameters: list[dict[str, Any]], href: str, names: list[str]) -> list[dict[str, Any]]:
-    return [
-        {**each, "name": name} for each in parameters for name in (names if each["name"] == href else [each["name"]])
-    ]
+    pattern = {"pattern": _PATTERNS[href]} if href in _PATTERNS else {}
+    found = []
+    for each in parameters:
+        if each["name"] == href:
+            found += [{**each, "name": name, "schema": {**each["schema"], **pattern}} for name in names]
+        else:
+            found.append(each)
+    return found
