@@ -2,12 +2,14 @@
 
 import json
 import pickle
+import shutil
 from hashlib import sha256
 from pathlib import Path
 from typing import Never
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from fsspec import register_implementation
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from pulp_archive.parquet import NotRecords, RecordsFile, records_of
 from pulp_archive.reach import Waiting, judge
 from pulp_archive.stores import store_of
 from pulp_archive.writing import SpanWriter
+from pulp_deploy.main import pulp_tasks
 from pulp_events.reader import Record
 from pulp_transparency.auditing import audit
 from pulp_transparency.records import ArchivedRecords
@@ -174,6 +177,25 @@ def test_a_manifest_that_is_missing_or_altered_is_named(folder: Path) -> None:
     path.unlink()
     with pytest.raises(ArchiveDamaged, match=f"{path} is missing"):
         Archive.open(str(folder))
+
+
+def test_a_folder_that_is_gone_is_named_by_the_checkpoints(folder: Path) -> None:
+    """Without the manifest nothing of the folder itself tells that there was one."""
+    for partition, size in ((0, COUNT), (1, 0)):  # a partition without records never had a folder
+        kept = folder / "checkpoints" / str(partition)
+        kept.mkdir(parents=True, exist_ok=True)
+        (kept / f"{size:020}").write_text("a checkpoint")
+    assert list(Archive.open(str(folder)).faults()) == []
+    shutil.rmtree(folder / "0")
+    [found] = Archive.open(str(folder)).faults()
+    assert (found.place, found.is_missing) == (str(folder / "0" / "manifest.json"), True)
+
+
+def test_a_place_without_an_archive_is_not_intact(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "nowhere"):
+        ended = CliRunner().invoke(pulp_tasks, ["archive", "verify", "--archive", str(place)])
+        assert isinstance(ended.exception, ArchiveUnusable)
+        assert str(ended.exception).startswith(f"there is no archive at {place}: ")
 
 
 def test_an_archive_that_does_not_reach_says_from_where(folder: Path) -> None:

@@ -134,8 +134,14 @@ def verify(url: str | None, data: Path | None, output: str) -> None:
     It holds each file against the hash in its manifest, and exits with 1 if one differs. Whether somebody changed both,
     pulp-tasks audit verify --archive shows, by the signed checkpoints.
     """
+    from pulp_archive.errors import ArchiveUnusable
+
     found = _open(url, data)
     faults = list(found.faults())
+    if not found.manifests and not faults:
+        raise ArchiveUnusable(
+            f"there is no archive at {found.url}: a file such as 0/manifest.json is expected. Is it the right place?"
+        )
     files = sum(len(manifest.spans) for manifest in found.manifests.values())
     report = {
         "is_intact": not faults,

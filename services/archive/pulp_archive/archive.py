@@ -137,7 +137,12 @@ class Archive:
         return None
 
     def faults(self) -> Iterator[ArchiveDamaged]:
-        """The files that are missing or altered, of all partitions."""
+        """The files that are missing or altered, of all partitions; also the manifests of which checkpoints tell."""
+        for partition in self._vouched():
+            if partition not in self.manifests and (notes := self.notes(partition)):
+                place = self._store.place(f"{partition}/{FILE}")
+                told = f"{place} is missing, and {notes[-1].place} covers records of partition {partition}"
+                yield ArchiveDamaged(f"{told}: restore the folder from a copy of the archive", place, True)
         for partition, manifest in self.manifests.items():
             for span in manifest.spans:
                 try:
@@ -145,10 +150,19 @@ class Archive:
                 except ArchiveDamaged as error:
                     yield error
 
+    def _vouched(self) -> list[int]:
+        """The partitions of which a checkpoint with records is kept."""
+        found = [name for name in self._store.names(CHECKPOINTS) if name.isascii() and name.isdecimal()]
+        return sorted(int(each) for each in found if any(int(name) for name in self._sizes(each)))
+
+    def _sizes(self, partition: str) -> list[str]:
+        names = self._store.names(f"{CHECKPOINTS}/{partition}")
+        return [name for name in names if name.isascii() and name.isdecimal()]
+
     def notes(self, partition: int) -> list[KeptNote]:
         """The checkpoints of a partition's log, the oldest first. Nothing vouches for them but their signatures."""
         folder = f"{CHECKPOINTS}/{partition}"
-        names = [f"{folder}/{name}" for name in self._store.names(folder) if name.isascii() and name.isdecimal()]
+        names = [f"{folder}/{name}" for name in self._sizes(str(partition))]
         return [KeptNote(self._store.place(name), self._store.read(name).decode(errors="replace")) for name in names]
 
     def _data(self, partition: int, span: ArchivedSpan, on_fault: OnFault | None) -> bytes:
