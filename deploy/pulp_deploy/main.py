@@ -54,6 +54,8 @@ quick."""
 _AWAY: Final = "Is it running? For a local stack: pulp-tasks status. Otherwise check PULP_KAFKA and PULP_POSTGRES."
 
 
+_UNUSABLE: Final = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
+"""What the name of a file is to blame for."""
 _NO_RESOURCES: Final[Mapping[int, str]] = {
     errno.ENOSPC: "make room on that disk, and try again",
     errno.EDQUOT: "make room, or have the quota raised, and try again",
@@ -108,7 +110,7 @@ def _explain(error: Exception) -> int:
         if is_away and "pulp-tasks" not in str(error):
             hint(_AWAY)
         return exit_code(error)
-    if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError) and error.filename:
+    if isinstance(error, _UNUSABLE) and error.filename:
         failed(f"pulp-tasks: {error.filename} cannot be used: {error.strerror}. Name another, or correct this one.")
         return CONFIG
     if isinstance(error, OSError) and error.errno is not None and error.errno in _NO_RESOURCES:
