@@ -256,6 +256,8 @@ async def _span(connection: AsyncConnection, query: QueryParams, shown: Mapping[
     wanted = {place.partition for place in (since, until) if isinstance(place, Position)}
     if len(wanted) > 1:
         raise BadInput("since and until are events of different partitions, which have no order")
+    if _is_reversed(since, until):
+        raise BadInput(f"since={query['since']} is after until={query['until']}: nothing is between them")
     wanted = wanted or {_partition(text) for text in query.getlist("partition")}
     if unknown := wanted - set(shown):
         raise BadInput(f"there is no partition {min(unknown)}, they are 0 to {len(shown) - 1}")
@@ -264,6 +266,17 @@ async def _span(connection: AsyncConnection, query: QueryParams, shown: Mapping[
             starts[partition] = stops[partition]
         starts[partition] = min(starts[partition], stops[partition])
     return _Span(starts, stops)
+
+
+def _is_reversed(since: datetime | Cursor | Position | None, until: datetime | Cursor | Position | None) -> bool:
+    """Whether the span ends before it begins; of a time and an event that is not known."""
+    match since, until:
+        case datetime(), datetime():
+            return since > until
+        case Position(), Position():
+            return since.offset > until.offset
+        case _:
+            return False
 
 
 def _when(name: str, query: QueryParams) -> datetime | Cursor | Position | None:
