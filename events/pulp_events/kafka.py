@@ -1,12 +1,48 @@
 """Where Kafka is, and the settings of every librdkafka client."""
 
 import logging
+import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pulp_events.security import PLAINTEXT, Security
 
+_AGAIN_S: Final = 10.0
+_MOST_TOLD: Final = 1000
+_CLIENTS_OWN: Final = "[thrd:"
+"""Is in every line of librdkafka."""
+_VARYING: Final = re.compile(r" \(after \d+ms in state \w+(, \d+ identical error\(s\) suppressed)?\)")
+
+
+class Seldom(logging.Filter):
+    """Lets a line of librdkafka pass once in ten seconds: it tells of each attempt to connect, twenty a second.
+
+    Lines of anybody else pass always.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._told_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is to be told."""
+        text = record.getMessage()
+        if _CLIENTS_OWN not in text:
+            return True
+        text, now_s = _VARYING.sub("", text), self._clock()
+        if now_s - self._told_s.get(text, -_AGAIN_S) < _AGAIN_S:
+            return False
+        if len(self._told_s) >= _MOST_TOLD:
+            self._told_s.clear()
+        self._told_s[text] = now_s
+        return True
+
+
 _log = logging.getLogger("pulp.kafka")
+_log.addFilter(Seldom())  # of the logger: whatever handles its lines, each comes seldom
 
 
 @dataclass(frozen=True, slots=True)
