@@ -52,7 +52,7 @@ export function DeadLetterTable({ rows, again, nameOf }: TableProps): JSX.Elemen
                 <td>
                   <Exact time={each.time} />
                 </td>
-                <td class="sentence">{each.reason}</td>
+                <td>{each.reason}</td>
                 {nameOf !== undefined && <td>{each.task === null ? "–" : nameOf(each.task)}</td>}
                 <td>
                   {each.standing}
