@@ -1,4 +1,4 @@
-"""Lists and queues as they were: what a reader is told of a moment is what a reader was told at that moment."""
+"""Lists and queues as of a moment equal those that a reader saw at that moment."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

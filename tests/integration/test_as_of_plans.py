@@ -1,5 +1,5 @@
-"""What a list of the past reads: some days around its moment and its own page, however long the history is. One task reads its own
-events, and those between them and a moment within the last day.
+"""A list of the past reads some days around its moment and its own page, however long the history is. One task reads
+its own events, and those between them and a moment within the last day.
 """
 
 from datetime import UTC, datetime, timedelta
