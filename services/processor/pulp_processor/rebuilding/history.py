@@ -33,7 +33,7 @@ _ROWS: Final = 2000
 _TRIES: Final = 20
 _PAUSE_S: Final = 0.1
 _LOCK_WAIT: Final = "100ms"
-"""Whoever waits for the lock makes all others wait behind it, so each try is short."""
+"""A waiter for the lock makes all others wait behind it, so each try is short."""
 
 
 class MonthPart(NamedTuple):
