@@ -60,7 +60,7 @@ class Archive:
         return 0 if manifest is None else manifest.end or 0
 
     def check_topic(self, topic: str, topic_id: str) -> None:
-        """Raises `ArchiveDamaged` if it is the archive of another topic, or of one that was made anew."""
+        """Raises `ArchiveDamaged` if it is the archive of another topic, or of one that was created again."""
         for partition, manifest in self.manifests.items():
             if (manifest.topic, manifest.topic_id) != (topic, topic_id):
                 raise ArchiveDamaged(

@@ -117,7 +117,9 @@ async def list_events(call: Authenticated, request: Request) -> Response:
     least = await call.at_least_positions()
     await _reach(call, hub.topic_id, _cursors(request.query_params))
     async with call.service.connection() as connection:
-        shown = await queries.positions(connection)  # first, since all before them is there whatever comes meanwhile
+        shown = await queries.positions(
+            connection
+        )  # first, since everything before them is projected whatever arrives meanwhile
         check_shown(shown, least)
         span = await _span(connection, request.query_params, shown)
         page = await archived_pages.read_page(
