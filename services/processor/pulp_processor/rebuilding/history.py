@@ -247,6 +247,7 @@ async def _detach(connection: AsyncConnection, generation: int, part: MonthPart)
         "until": part.until,
         "places": Json([place._asdict() for place in part.places], dumps=json.dumps),
     }
+    await connection.execute(_statement("keep_ends", **names), values)  # before, since they may be many
     async with _switching(connection, generation):
         if await _rows(connection, "lasts", **names) != [(place.partition, place.last) for place in part.places]:
             raise RebuildRefused(f"{part.name}: a clock that ran backwards has added events meanwhile. Try again")
@@ -296,6 +297,7 @@ async def _attach(connection: AsyncConnection, generation: int, month: DetachedM
     async with _switching(connection, generation):
         await _soon(connection, _statement("take_back", **pieces))
         await connection.execute(_SQL["forget"], {"part": month.part})
+    await connection.execute(_SQL["forget_ends"], {"part": month.part})
 
 
 @asynccontextmanager
