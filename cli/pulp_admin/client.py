@@ -32,7 +32,7 @@ BULK_PATIENCE_S: Final = 600.0
 """For so long each request of many waits for a quota."""
 _PAGE: Final = 1000
 _STREAM_TIMEOUT_S: Final = 35.0
-"""The server says something on a stream every 15 seconds."""
+"""The server sends at least a ping on a stream every 15 seconds."""
 
 
 class Client:
@@ -67,7 +67,8 @@ class Client:
         headers = {"Pulp-Min-Position": encode(positions)} if positions else {}
         response = self._send("GET", path, params=params, headers=headers, is_repeatable=True)
         if headers and not at_least and _refuses_positions(response):
-            # The positions may be of a server that was set up anew since. They are a convenience: do without.
+            # The positions may be from before the server was set up again. They are only a convenience, so continue
+            # without them.
             self._positions = {}
             self._memory.keep(self._config.url, {})
             response = self._send("GET", path, params=params, headers={}, is_repeatable=True)

@@ -52,7 +52,7 @@ def login(app: App, **given: str | None) -> None:
     session = Session(token=made["token"], token_id=made["id"], username=username, expires_at=made["expires_at"])
     client.sessions.keep(client.url, session)
     if earlier is not None and earlier.username == username:
-        with contextlib.suppress(Failure):  # it may have ended by itself
+        with contextlib.suppress(Failure):  # it may have expired
             client.delete(api_path("v3", "tokens", earlier.token_id))
     told = f"Successfully logged in. The session will expire at {_second(session.expires_at)}."
     show(app.output, {"username": username, "url": client.url, "expires_at": session.expires_at}, lambda: [told])

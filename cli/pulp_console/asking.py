@@ -29,7 +29,7 @@ def confirm(question: str, *, is_sure: bool) -> None:
 
 
 def confirm_number(question: str, number: int) -> None:
-    """Like `confirm`, for what concerns so much that the number has to be typed. No option stands for the answer."""
+    """Like `confirm`, for actions on so many items that the user must type the number. No option gives the answer."""
     if not can_ask():
         raise click.UsageError(f"{question} There is no terminal to ask on.")
     answer = click.prompt(f"{question} Type {number} to go on", default="", show_default=False, err=True)

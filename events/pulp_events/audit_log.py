@@ -22,8 +22,8 @@ _log = logging.getLogger("pulp.audit")
 class AuditLog:
     """Appends records without waiting, and counts and logs lost records. Creating it needs no broker.
 
-    It sends nothing before `check` has found the topic: a broker that creates topics by itself would create this one
-    with its own retention. Use it from one event loop.
+    It sends nothing before `check` has found the topic: a broker that creates missing topics would create this one with
+    its default retention. Use it from one event loop.
     """
 
     def __init__(self, servers: Servers, topic: str, *, most: int = 10_000) -> None:

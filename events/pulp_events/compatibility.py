@@ -28,8 +28,8 @@ _WAY_OUT: Final = (
 def breaks(released: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """What would break a program that knows the released schema, one sentence each. Pure.
 
-    A field may be added if it is not required. Nothing else may change: whoever writes the version by the old schema is
-    understood, and whoever reads it by the old schema understands what is written.
+    A field may be added if it is not required. Nothing else may change, so that programs with the old schema can still
+    write and read the version.
     """
     yield from _between(_resolved(released, released), _resolved(now, now), "")
 

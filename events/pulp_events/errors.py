@@ -156,7 +156,7 @@ class BeforeHistory(HistoryError):
 
 
 class HistoryIncomplete(HistoryError):
-    """Events that the answer needs are gone from the read model, such as those of an archived month."""
+    """Events that the answer needs are gone from the read model, such as those of a month that was detached."""
 
 
 class TooMuchHistory(HistoryError):

@@ -47,7 +47,7 @@ TYPE_OF: Final[Mapping[str, str]] = {
     **FIRST,
     **{kind_of(literal): first for literal, first in FIRST.items()},
 }
-"""The spellings of a type → its first version, which stands for all: a filter of an earlier release goes on to work."""
+"""The spellings of a type → its first version, which stands for all, so that filters of earlier releases still work."""
 
 _PARTS_OF_THE_PROCESSOR: Final = ("reactor", "scheduler")
 """The actors without a name of their own."""

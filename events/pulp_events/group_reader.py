@@ -34,7 +34,8 @@ class GroupReader:
     """A member of a consumer group. Every record goes to one member of the group, at least once.
 
     What was passed to `done` is committed once a second, before partitions go to another member, and by `close`. For
-    one thread at a time. The topic's id is stored with each offset: a topic that was made anew is refused.
+    one thread at a time. The topic's id is stored with each offset: a topic that was deleted and created again is
+    refused.
     """
 
     def __init__(

@@ -304,7 +304,7 @@ def _flush(producer: Producer, limit_s: float) -> None:
 
 def _resolve(delivered: "asyncio.Future[Position]", error: KafkaError | None, message: Message) -> None:
     if delivered.done():
-        return  # the caller was cancelled; the event is in the log all the same
+        return  # the caller was cancelled, but the event is in the log
     if error is None:
         partition, offset = message.partition(), message.offset()
         assert partition is not None

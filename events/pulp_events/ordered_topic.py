@@ -39,8 +39,8 @@ def look_at_topic(connection: admin.Connection, topic: str) -> TopicRange:
 class OrderedLog(Generic[E]):
     """Appends to the topic, and shares the producer of the log of tasks.
 
-    It sends nothing before it has found the topic: a broker that creates topics by itself would create this one with
-    its own retention.
+    It sends nothing before it has found the topic: a broker that creates missing topics would create this one with its
+    default retention.
     """
 
     def __init__(

@@ -22,8 +22,9 @@ NOT_REPEATED: Final = frozenset(
         ErrorCode.PERSONAL_DATA_ERASED,
     }
 )
-"""Errors of this system after which a task is not tried again: another attempt would end alike, harm its worker, or
-come too late. An operation says of an error of its own whether it is final."""
+"""Errors of this system after which a task is not retried: another attempt would fail in the same way, harm its worker,
+or come too late. An operation decides for its own errors whether they are final.
+"""
 _RANDOM_BITS: Final = 32
 
 

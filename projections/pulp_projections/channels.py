@@ -19,7 +19,7 @@ KNOWN: Final = "known"
 
 
 def worker_channel(name: str) -> str:
-    """The moves of the projection that concern one worker: those that show how a task of its own stands.
+    """The moves of the projection that concern one worker, because they change a task of that worker.
 
     A hash, since a channel's name has at most 63 bytes and a worker's name may have more.
     """
@@ -27,5 +27,5 @@ def worker_channel(name: str) -> str:
 
 
 def told_to_worker(move: str, *, is_news: bool) -> str:
-    """What a worker is notified of: a move of the projection as its readers are told it, and whether to look."""
+    """The notification for a worker: a move of the projection in the form for readers, and whether to look."""
     return move if is_news else f"{move} {KNOWN}"

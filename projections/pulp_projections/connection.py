@@ -43,7 +43,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
 }
-"""What every session has, whatever its database, role or environment says.
+"""The settings of every session, whatever the database, role or environment says.
 
 `default_transaction_read_only` is missing on purpose: an operator or a provider sets it to stop writes.
 """

@@ -55,13 +55,14 @@ class Detached:
 
     def has(self, record: Record) -> bool:
         """Whether the record's event is one of them."""
-        time_ms = clamped_ms(record.timestamp_ms)
+        return self.has_at(record.partition, record.offset, record.timestamp_ms)
+
+    def has_at(self, partition: int, offset: int, timestamp_ms: int) -> bool:
+        """The same of a record's place and time."""
+        time_ms = clamped_ms(timestamp_ms)
         if time_ms >= self._newest_ms:
             return False
-        return any(
-            since <= time_ms < until and record.offset < ends.get(record.partition, 0)
-            for since, until, ends in self._spans
-        )
+        return any(since <= time_ms < until and offset < ends.get(partition, 0) for since, until, ends in self._spans)
 
     def first(self, partition: int) -> int:
         """The first offset of a partition with a detached event; 0 if it has none."""
@@ -136,7 +137,9 @@ def incomplete(months: Collection[DetachedMonth], why: str) -> HistoryIncomplete
     if kept:
         ways.append(f"an administrator brings them back by pulp-tasks history attach {' '.join(kept)}")
     if lost:
-        ways.append(f"the archive has those of {', '.join(lost)}")
+        ways.append(
+            f"the archive has those of {', '.join(lost)}, and an API that is started with PULP_ARCHIVE reads them"
+        )
     return HistoryIncomplete(
         f"{begin} {last.until:%Y-%m-%d} were detached from the read model, and {why}: {'; '.join(ways)}"
     )

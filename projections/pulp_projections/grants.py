@@ -36,6 +36,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     "generations": {_API: "select"},
     "detached_history": {_PROCESSOR: "select", _API: "select", _READER: "select"},
     "detached_effects": {_API: "select"},
+    "detached_ends": {_API: "select"},
     "process_roles": {},
     "users": {_API: "select, update (password_hash, last_login_at)"},  # which a login updates
     "first_admin": {},

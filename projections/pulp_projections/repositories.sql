@@ -102,7 +102,7 @@ on conflict do nothing;
 select sync_options, publish_options from repositories where repo_id = %(repo_id)s;
 
 -- counts --
--- Of the result of a task {result} the numbers with these names: what else is in it may be large.
+-- The numbers with these names from the result of a task {result}, whose other values may be large.
 (select coalesce(jsonb_object_agg(name, ({result} -> name)::text::jsonb), '{{}}')
    from unnest(%(counted)s::text[]) name where json_typeof({result} -> name) = 'number')
 
@@ -125,7 +125,7 @@ select w.resource, w.operation, w.is_successful, t.task_id, t.state, t.accepted_
         order by k.accepted_at desc, k.task_id desc limit 1) t;
 
 -- versions --
--- What each successful sync has made, newest first; several may have found the same version unchanged.
+-- The versions of successful syncs, newest first; several may have found the same version unchanged.
 select {counts}, t.finished_at
   from (select task_id, accepted_at from task_resources where resource = %(resource)s and access = 'e'
          order by accepted_at desc, task_id desc limit 10000) k

@@ -1,4 +1,4 @@
-"""Whatever the disconnects, each door gives the log as its filter sees it: each event once, in order for each task.
+"""In spite of disconnects, each door gives every event that its filter selects once, in order for each task.
 
 One may also change the door at each of them: the cursor is the same. All doors share one log, one read model and one
 API. Webhooks come at least once by their promise: there, of each event the first delivery counts.

@@ -1,4 +1,4 @@
-"""What breaks the rule of one dispatcher is found: planted rows in the tables of dispatch, and planted writers."""
+"""Violations of the rule of one dispatcher are found: planted rows in the tables of dispatch, and planted writers."""
 
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4

@@ -1,4 +1,4 @@
-"""A purge whose worker, processor and API are killed half-way: it goes on, and no task is purged twice."""
+"""A purge whose worker, processor and API are killed half-way goes on, and purges no task twice."""
 
 import asyncio
 import subprocess

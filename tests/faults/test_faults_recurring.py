@@ -1,4 +1,6 @@
-"""What recurs beside the load is understood by the API: schedules are made once and disabled at the end, purges submitted."""
+"""The API understands the recurring part of the load: schedules are created once and disabled at the end, purges
+submitted.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

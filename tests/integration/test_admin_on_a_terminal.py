@@ -1,4 +1,4 @@
-"""What `tasks watch` draws on a real terminal, at several widths, with and without colours."""
+"""`tasks watch` on a real terminal, at several widths, with and without colours."""
 
 import json
 import os

@@ -14,7 +14,7 @@ from pulp_events.cursor import Cursor
 from pulp_events.events import Outcome
 from pulp_events.ids import new_id
 from pulp_projections.reading.as_of import task_as_of
-from pulp_projections.reading.moments import stops_of
+from pulp_projections.reading.moments import PastEvents
 
 from tests.support.events import accepted, cancel_requested, finished, progress, started
 from tests.support.site import START_MS, V2, V3, Site, site
@@ -131,7 +131,7 @@ async def test_a_time_means_for_one_task_what_it_means_for_all(api: Site, seed: 
     async with api.connect() as connection:
         for time_ms in [*times, *(each + random.choice([-1, 1, 250]) for each in times), min(times) - 1]:
             then = datetime.fromtimestamp(time_ms / 1000, UTC)
-            stops = await stops_of(connection, then)
+            stops = await PastEvents(connection).stops_of(then)
             for parent, _ in parents:
                 assert await task_as_of(connection, parent, then) == await task_as_of(connection, parent, stops), then
 

@@ -1,4 +1,4 @@
-"""Lists and queues as they were: what a reader is told of a moment is what a reader was told at that moment."""
+"""Lists and queues as of a moment equal those that a reader saw at that moment."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -320,6 +320,8 @@ async def test_an_answer_that_has_nothing_to_tell_says_why(api: Site, monkeypatc
         assert (status, "the first event came at 2023-11-14T22:13:21.000Z" in why) == (404, True)
         status, why = await refused("0:999,1:0", path)
         assert (status, "has not reached" in why) == (504, True)
+        answer = await api.client.get(path, params={"asof": "0:1"})  # it must not show how it is now
+        assert answer.status_code == 400
         status, why = await refused("2999-01-01T00:00:00Z", path)
         assert (status, "has not come yet" in why) == (504, True)
         for text in ("yesterday", "2026-01-01T00:00:00", "1:2:3", ":", "1:-1", "1:1,x", "9:1"):

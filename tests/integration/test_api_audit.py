@@ -1,4 +1,4 @@
-"""The audit of all tasks: what each filter finds, pages beside arriving events, who may, and what is logged of reads."""
+"""The audit of all tasks: filters, pages while events arrive, rights, and the log of reads."""
 
 import logging
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What a page of another site can make a browser send is refused; what programs send is taken."""
+"""Requests that another site's page can make a browser send are refused; those of programs are accepted."""
 
 from collections.abc import Mapping
 from typing import Any

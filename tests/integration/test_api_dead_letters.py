@@ -213,6 +213,7 @@ async def test_what_is_wrong_with_a_request(api: Site, monkeypatch: pytest.Monke
     )
     assert (await refused(odd, "discard"))[0] == 409
     assert (await refused(odd, "retry"))[0] == 409  # it still is no event
+    assert (await api.client.get(ALL, params={"standings": "parks"})).status_code == 400  # it would list all
     assert (await refused("3:77", "discard"))[0] == 404
     assert (await refused(position, "discard", json={"reson": "x"}))[0] == 400
     assert (await refused(position, "discard", json={"reason": "x" * 1025}))[0] == 400

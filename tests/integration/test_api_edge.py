@@ -1,4 +1,4 @@
-"""What holds for every request: its correlation id, the methods that a path takes, and errors that nobody expects."""
+"""Properties of every request: its correlation id, the methods of a path, and unexpected errors."""
 
 import logging
 from uuid import UUID, uuid4

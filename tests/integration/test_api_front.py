@@ -1,4 +1,4 @@
-"""Whoever has only the URL finds the way: roots, documentation, and what a wrong address says."""
+"""A user with only the URL finds the way: roots, documentation, and the answer to a wrong address."""
 
 import re
 from html import unescape

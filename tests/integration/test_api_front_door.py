@@ -1,4 +1,4 @@
-"""The API's process beside attackers: they are counted, honest clients are answered, and its memory stays bounded."""
+"""The API's process under attack: attackers are counted, honest clients are answered, and memory stays bounded."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Whatever a request holds is answered with a 4xx where it cannot be used, and never as an unexpected error."""
+"""Any unusable request is answered with a 4xx, never with an unexpected error."""
 
 from typing import Any
 from urllib.parse import quote

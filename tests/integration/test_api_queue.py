@@ -1,4 +1,4 @@
-"""What waits, by queue and by resource: as the API tells it, and that it agrees with the rules of dispatch."""
+"""Waiting tasks by queue and by resource, as the API reports them; they agree with the rules of dispatch."""
 
 from collections import Counter
 from collections.abc import AsyncIterator

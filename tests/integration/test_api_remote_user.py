@@ -1,4 +1,4 @@
-"""Users whom a proxy names: whose word counts, and whose does not."""
+"""Users whom a proxy names: which proxies are believed, and which are not."""
 
 from typing import Any
 

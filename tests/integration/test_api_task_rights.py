@@ -1,4 +1,4 @@
-"""Whose task it is: what each role sees of others' tasks where only own ones are visible, and roles on single tasks."""
+"""Owners of tasks: what each role sees of others' tasks if only own ones are visible, and roles on single tasks."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any

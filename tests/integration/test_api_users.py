@@ -1,4 +1,4 @@
-"""Who may do what: HTTP basic authentication, the five roles, and whom the events name."""
+"""Rights of users: HTTP basic authentication, the five roles, and the user in events."""
 
 from base64 import b64encode
 from uuid import UUID, uuid4

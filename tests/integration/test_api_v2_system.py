@@ -1,4 +1,4 @@
-"""What health checks, logins and scripts of Pulp 2 ask for beside tasks: status, users, content types, orphans."""
+"""Requests of Pulp 2's health checks, logins and scripts besides tasks: status, users, content types, orphans."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rules of Pulp 3's lists that a comparison with pulpcore by chance has shown; each failed before it was mended."""
+"""Rules of Pulp 3's lists that random comparisons with pulpcore have shown; each test failed before the fix."""
 
 from typing import Any
 from uuid import UUID

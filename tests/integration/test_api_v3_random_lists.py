@@ -1,4 +1,4 @@
-"""Lists of tasks in the v3 dialect, asked by chance and compared with a calculation in plain Python.
+"""Random lists of tasks in the v3 dialect, compared with a calculation in plain Python.
 
 `--list-requests 2500` asks the whole number; `--list-seed` repeats a run, whose seed is printed.
 """

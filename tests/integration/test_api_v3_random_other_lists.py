@@ -1,4 +1,4 @@
-"""Workers, schedules, users, groups and task groups, asked by chance and compared with a calculation in plain Python."""
+"""Random lists of workers, schedules, users, groups and task groups, compared with a calculation in plain Python."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What waits and why, where only own tasks are visible: that something is in the way is told, and not whose it is."""
+"""Why tasks wait if only own tasks are visible: the answer says that a task is in the way, but not whose."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,5 +1,5 @@
-"""What a list of the past reads: some days around its moment and its own page, however long the history is. One task reads its own
-events, and those between them and a moment within the last day.
+"""A list of the past reads some days around its moment and its own page, however long the history is. One task reads
+its own events, and those between them and a moment within the last day.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -125,5 +125,5 @@ async def test_one_task_of_the_past_reads_its_own_events(
     assert await stops_of_task(connection, task_id, then) == {1: number * 2 + 2}
     assert counting.rows < most
     counting.rows = 0
-    await moments.stops_of(connection, then)
+    await moments.PastEvents(connection).stops_of(then)
     assert counting.rows > 1800  # of both partitions

@@ -1,4 +1,4 @@
-"""What a page of the audit reads of a long history: a filter that few events fit reads few, wherever they are."""
+"""A page of the audit of a long history reads few rows if its filter matches few events, wherever they are."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final

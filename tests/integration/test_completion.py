@@ -1,4 +1,4 @@
-"""What the shell completes for `pulp-tasks`: words, and values that only the installation knows."""
+"""Completion for `pulp-tasks`: words, and values that only the installation knows."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The daily statistics beside a calculation over the log's events that shares no code with them."""
+"""The daily statistics, compared with an independent calculation over the log's events."""
 
 import json
 from collections import defaultdict

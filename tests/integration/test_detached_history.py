@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,35 +11,30 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from confluent_kafka import Producer
 from psycopg import AsyncConnection
 from pulp_accounts.users import Role
 from pulp_api.archived import DetachedRecords
 from pulp_api.task_reader import TaskReader
 from pulp_archive.archive import Archive
 from pulp_archive.errors import ArchiveDamaged
-from pulp_events import admin
-from pulp_events.codec import encode, key_of
 from pulp_events.events import CancelRequested, Event
 from pulp_events.ids import new_id
-from pulp_events.topic_states import read_topic
 from pulp_events.topics import Topics
 from pulp_processor.rebuilding import activation, heal, history, rebuild, verify
 from pulp_processor.rebuilding.errors import RebuildRefused
 from pulp_processor.settings import Settings
-from pulp_projections.reading import archived_pages
-from pulp_runtime.startup import prepare
+from pulp_projections.reading import archived_folds, archived_pages
 from pulp_transparency.history import History
 
 from tests.conftest import PARTITIONS
-from tests.integration.test_preconditions import change_topic
 from tests.support import documented
-from tests.support.archives import archive_part, archived, files_of
+from tests.support.archives import archived, files_of
 from tests.support.backends import Backend
 from tests.support.command import environment, pulp_tasks
 from tests.support.events import accepted, event, finished, progress, started
 from tests.support.killed_rebuild import Command, run_killed
-from tests.support.projection import execute, project, rows, settings_of, stories
+from tests.support.months import log_with_times
+from tests.support.projection import execute, rows, settings_of, stories
 from tests.support.site import V3, Site, site
 
 ROOT: Final = Path(__file__).parents[2]
@@ -114,7 +108,9 @@ class Scene:
         page.pop("cursor", None)  # how far it looked, which depends on what is there; all that it tells does not
         found["audit of November"] = status, page
         found["list"] = await self.ask("tasks/")
-        found["list as of January"] = await self.ask("tasks/", as_of=(JANUARY + timedelta(hours=1)).isoformat())
+        for month, moment in MOMENTS.items():
+            for path in ("tasks/", "queues/", "resources/"):
+                found[f"{path} as of {month}"] = await self.ask(path, as_of=moment.isoformat())
         return found
 
 
@@ -149,7 +145,8 @@ NEED_NOVEMBER: Final = frozenset(
         *(f"history of {name}" for name in ("old", "across")),
         *(f"{name} as of {month}" for name in ("old", "across") for month in MOMENTS),
         *(f"audit of {name}" for name in ("old", "across")),
-        *("audit since November", "audit of November", "list as of January"),
+        *("audit since November", "audit of November"),
+        *(f"{path} as of {month}" for path in ("tasks/", "queues/", "resources/") for month in MOMENTS),
     }
 )
 """The answers that events of November are part of."""
@@ -211,11 +208,8 @@ def _masked(line: str) -> list[str]:
     return [word for number, word in enumerate(line.split()) if number != 4]
 
 
-LISTS_OF_THE_PAST: Final = "list as of January"
-
-
 async def test_with_the_archive_answers_are_what_they_were(scene: Scene) -> None:
-    """Also of months whose rows were dropped; lists of the past alone fold too much for that."""
+    """Also of months whose rows were dropped."""
     before = await scene.answers()
     pages = await scene.pages()
     scene.read_archive()
@@ -223,9 +217,7 @@ async def test_with_the_archive_answers_are_what_they_were(scene: Scene) -> None
     await history.detach(scene.archived, ENDS_OF_NOVEMBER)
     december_too = datetime(2024, 1, 1, tzinfo=UTC)
     for drops in (False, True, True):
-        after = await scene.answers()
-        assert {name for name in after if after[name] != before[name]} == {LISTS_OF_THE_PAST}
-        assert after[LISTS_OF_THE_PAST][0] == 410
+        assert await scene.answers() == before
         assert await scene.pages() == pages
         await history.detach(scene.archived, december_too, drops=drops)
 
@@ -250,6 +242,35 @@ async def test_a_damaged_archive_is_no_answer(scene: Scene) -> None:
         status, body = await scene.ask(path)
         assert (status, "cannot be read now" in str(body)) == (503, True), body
     assert (await scene.ask(f"tasks/{scene.new}/history/"))[0] == 200
+
+
+async def test_an_archive_that_lacks_what_it_had_is_no_answer(scene: Scene, tmp_path: Path) -> None:
+    """As one that was mounted elsewhere, and is empty here: no answer lacks events silently."""
+    await history.detach(scene.archived, ENDS_OF_NOVEMBER)
+    scene.archive = tmp_path / "elsewhere"
+    scene.read_archive()
+    then = {"as_of": (ENDS_OF_NOVEMBER - timedelta(seconds=1)).isoformat()}
+    asked = [(f"tasks/{scene.old}/history/", {}), ("audit/", {}), ("tasks/", then), ("queues/", then)]
+    for path, params in asked:
+        status, body = await scene.ask(path, **params)
+        assert (status, "cannot be read now" in str(body)) == (503, True), body
+
+
+async def test_a_list_of_the_past_reads_only_so_much_of_the_archive(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says what to do; one task is read at any moment."""
+    await history.detach(scene.archived, ENDS_OF_NOVEMBER)
+    scene.read_archive()
+    then = (ENDS_OF_NOVEMBER - timedelta(seconds=1)).isoformat()
+    assert (await scene.ask("tasks/", as_of=then))[0] == 200
+    for limit, told in (("MOST_RECORDS", "pulp-tasks history attach 2023-11"), ("MOST_BYTES", "choose a moment")):
+        with monkeypatch.context() as patch:
+            patch.setattr(archived_folds, limit, 3)
+            for path in ("tasks/", "queues/"):
+                status, body = await scene.ask(path, as_of=then)
+                assert (status, told in str(body)) == (422, True), body
+            assert (await scene.ask(f"tasks/{scene.across}/", as_of=then))[0] == 200
 
 
 async def test_a_month_that_is_needed_or_not_archived_stays(scene: Scene) -> None:
@@ -352,39 +373,14 @@ async def test_a_killed_command_leaves_whole_months(scene: Scene, tmp_path: Path
     assert await rows(scene.settings.postgres, "task_events") == everything
 
 
-def take_times(backend: Backend, topic: str, kind: str) -> None:
-    """Returns when the broker says that it takes the times of clients, or its own, for a topic."""
-    change_topic(backend, topic, message_timestamp_type=kind)
-    connection = admin.connect(backend.kafka)
-    ends_s = time.monotonic() + 20
-    while (read_topic(connection, topic).settings or {}).get("message.timestamp.type") != kind:
-        assert time.monotonic() < ends_s, kind
-
-
 @pytest.fixture
 async def log_of_months(backend: Backend, database: str, topics: Topics, tmp_path: Path) -> Settings:
     """Stories in Kafka whose first half came two months ago, projected, and in an archive."""
-    await asyncio.to_thread(take_times, backend, topics.events, "CreateTime")  # the only way to have old events
-    producer = Producer({"bootstrap.servers": backend.kafka})
-    now = datetime.now(UTC)
-    for number, (each, partition) in enumerate(told := stories(7, PARTITIONS)):
-        came = now - timedelta(days=62) if number % (len(told) // PARTITIONS) < len(told) // PARTITIONS // 2 else now
-        producer.produce(
-            topics.events,
-            key=key_of(each.task_id),
-            value=encode(each),
-            partition=partition,
-            timestamp=round(came.timestamp() * 1000),
-            headers={"content-type": "application/cloudevents+json"},
-        )
-    assert producer.flush(30) == 0
-    await asyncio.to_thread(take_times, backend, topics.events, "LogAppendTime")
-    settings = settings_of(backend.kafka, database, topics, archive=str(tmp_path / "archive"), batch_records=50)
-    await prepare(settings)
-    ends = await asyncio.to_thread(admin.end_offsets, backend.kafka, topics.events, PARTITIONS)
-    await project(settings, ends)
-    for partition, end in ends.items():
-        await asyncio.to_thread(archive_part, backend.kafka, topics.events, str(tmp_path / "archive"), partition, end)
+    now, told = datetime.now(UTC), stories(7, PARTITIONS)
+    half = len(told) // PARTITIONS // 2
+    came = [now - timedelta(days=62) if number % (half * 2) < half else now for number in range(len(told))]
+    timed = [(each, partition, time) for (each, partition), time in zip(told, came, strict=True)]
+    settings = await log_with_times(backend, database, topics, tmp_path / "archive", timed)
     await execute(
         database, "update generation_1.tasks set state = 'failed' where not is_final(state)"
     )  # so none is open

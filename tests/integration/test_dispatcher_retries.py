@@ -1,4 +1,4 @@
-"""What the dispatcher does with a task that waits for its next attempt."""
+"""The dispatcher's handling of a task that waits for its next attempt."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

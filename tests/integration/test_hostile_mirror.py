@@ -1,4 +1,4 @@
-"""A worker that is given hostile feeds: each ends its own task, the tasks beside it go on, and the next one runs."""
+"""A worker with hostile feeds: each ends only its own task, other tasks go on, and the next one runs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

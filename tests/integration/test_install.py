@@ -1,4 +1,4 @@
-"""A fresh database is made ready once, by whoever comes first."""
+"""A fresh database is set up once, by the first process that comes."""
 
 import asyncio
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What the API knows of operations, and for how long."""
+"""How long the API caches the operations."""
 
 import pytest
 from pulp_api.submitting.known_operations import KnownOperations

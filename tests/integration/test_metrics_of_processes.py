@@ -1,4 +1,4 @@
-"""The metrics of an installation's processes, each read as Prometheus does, beside what the log and Postgres say."""
+"""The metrics of an installation's processes, read as Prometheus does and compared with the log and Postgres."""
 
 import asyncio
 from collections.abc import AsyncIterator

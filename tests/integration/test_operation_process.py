@@ -1,4 +1,4 @@
-"""What a plain operation does to its process, and what becomes of it: a line of the table for each way."""
+"""What a plain operation does to its process, and the outcome: a test for each line of the table."""
 
 import asyncio
 import json

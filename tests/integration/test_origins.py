@@ -1,4 +1,4 @@
-"""What filters know of tasks from the read model is what their `accepted` events in the log say."""
+"""The origins of tasks in the read model equal those in the `accepted` events of the log."""
 
 from uuid import UUID, uuid4
 

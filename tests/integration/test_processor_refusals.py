@@ -1,4 +1,4 @@
-"""What a processor refuses to begin with, or waits for in vain: the exit code and the words for the operator."""
+"""Cases in which a processor refuses to start, or waits in vain: the exit code and the message."""
 
 import asyncio
 from collections.abc import Iterator

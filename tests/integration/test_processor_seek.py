@@ -1,4 +1,4 @@
-"""Where a processor begins to read: at the positions in Postgres, whatever the consumer group's offsets say."""
+"""A processor begins to read at the positions in Postgres, whatever the consumer group's offsets say."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What makes an event that is confirmed be in the log, once and in its place. The mutation test runs it."""
+"""The settings that put a confirmed event into the log, once and in its place. The mutation test runs it."""
 
 import asyncio
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What a batch reads of the tasks that are there: those that it changes."""
+"""A batch reads only the tasks that it changes."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What a publication has, as createrepo_c and a look at the files tell."""
+"""The contents of a publication, according to createrepo_c and to the files."""
 
 import gzip
 import hashlib

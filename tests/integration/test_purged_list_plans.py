@@ -1,4 +1,4 @@
-"""What each list reads beside many purged tasks: no list reads tasks of the kind that it does not show."""
+"""Lists with many purged tasks: no list reads tasks of the kind that it does not show."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, LiteralString

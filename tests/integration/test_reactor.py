@@ -1,4 +1,4 @@
-"""What the reactor ends, and which claims it sweeps, on a real log and a real database."""
+"""The tasks that the reactor ends and the claims that it sweeps, on a real log and a real database."""
 
 from collections.abc import AsyncIterator
 from typing import Any

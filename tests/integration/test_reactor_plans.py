@@ -1,4 +1,4 @@
-"""What a round of the reactor reads: what is due, however much waits.
+"""A round of the reactor reads only what is due, however many tasks wait.
 
 With statistics from when the tables were empty, as those of a queue nearly always are.
 """

@@ -1,4 +1,6 @@
-"""The scheduler over a real topic and a real Postgres: each tick once, whoever runs it, and never by an old definition."""
+"""The scheduler over a real topic and a real Postgres: each tick once, by any scheduler, and never by an old
+definition.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

@@ -1,4 +1,4 @@
-"""A topic that was made with Kafka's defaults is told with what it endangers, and mended by one command."""
+"""A topic with Kafka's defaults is reported with its dangers, and one command fixes it."""
 
 import json
 from collections.abc import Mapping

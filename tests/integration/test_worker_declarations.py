@@ -1,4 +1,4 @@
-"""Old workers beside new ones: which declaration of an operation counts, and who is told."""
+"""Old and new workers together: which declaration of an operation counts, and who is warned."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What becomes of a task that a worker runs: results, progress, failures, crashes."""
+"""The outcome of a task that a worker runs: results, progress, failures, crashes."""
 
 import os
 from collections.abc import AsyncIterator

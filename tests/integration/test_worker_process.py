@@ -1,4 +1,4 @@
-"""What async operations do to the worker's process: the others go on, or it is told whose fault it was."""
+"""What async operations do to the worker's process: other operations go on, or the culprit is named."""
 
 import asyncio
 import signal

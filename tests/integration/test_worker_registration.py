@@ -1,4 +1,4 @@
-"""What a worker writes when it registers, and which rows of others it removes."""
+"""The rows that a worker writes when it registers, and the rows of others that it removes."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""What a sync keeps: a version only where something has changed, with everything that the feed has."""
+"""A sync keeps a version only if something has changed, with everything that the feed has."""
 
 import json
 from collections.abc import Iterator

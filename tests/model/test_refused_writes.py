@@ -1,5 +1,6 @@
-"""What a dispatcher cannot write: anything once another one was elected, and what is not so any more. In memory, and on
-Postgres."""
+"""Writes that a dispatcher cannot make: any after another one was elected, and those based on stale facts. In memory,
+and on Postgres.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Any

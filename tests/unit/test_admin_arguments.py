@@ -1,4 +1,4 @@
-"""What `pulp-admin` makes of the arguments that an operation declares: types, checks, help, completion, pages."""
+"""`pulp-admin` uses the declared arguments of an operation: types, checks, help, completion, pages."""
 
 import json
 import re

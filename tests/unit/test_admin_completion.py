@@ -1,4 +1,4 @@
-"""What the shell offers behind Tab: it comes from the server, and nothing is said where there is none."""
+"""Completion in the shell comes from the server, and offers nothing without one."""
 
 from pathlib import Path
 from typing import Any

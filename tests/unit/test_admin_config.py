@@ -1,4 +1,4 @@
-"""The configuration: each wrong value is told with its source, and ends with 78."""
+"""The configuration: the message for a wrong value names its source, and the exit code is 78."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What `pulp-admin` says and exits with when a server, or a command line, is not as it should be."""
+"""Messages and exit codes of `pulp-admin` for a faulty server or command line."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What goes wrong before or behind an answer: `pulp-admin` says what and where, with the exit code for it."""
+"""Failures before or after an answer: `pulp-admin` says what and where, with the exit code for it."""
 
 import os
 import ssl

@@ -1,4 +1,4 @@
-"""What `tasks list`, `operations` and `workers` ask for, and what they say where nothing is found."""
+"""The requests of `tasks list`, `operations` and `workers`, and their messages when nothing is found."""
 
 from pathlib import Path
 from typing import Any

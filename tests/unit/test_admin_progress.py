@@ -1,4 +1,4 @@
-"""What a progress object says in a few words: items are items, and bytes are bytes."""
+"""A progress object in a few words: items are items, and bytes are bytes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What one client may send, keep open and leave unread, over real connections to the API's server."""
+"""Limits on what one client may send, keep open and leave unread, over real connections to the API's server."""
 
 import asyncio
 import gc

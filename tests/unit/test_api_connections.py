@@ -1,4 +1,4 @@
-"""Who gets the next connection to Postgres, where more wait than there are."""
+"""The order in which waiting requests get connections to Postgres."""
 
 import asyncio
 from collections.abc import AsyncIterator

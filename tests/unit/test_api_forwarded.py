@@ -1,4 +1,4 @@
-"""Who asks and by which URL, behind proxies: RFC 7239, and the fields that came before it."""
+"""The client and the URL of a request behind proxies: RFC 7239, and the older headers."""
 
 import pytest
 from pulp_api.front.addresses import Proxies, site_of

@@ -1,5 +1,6 @@
-"""What the API's server takes for a request, over real connections: RFC 9112 to the letter, where two programs that read
-it differently could be played off against each other."""
+"""Requests that the API's server accepts, over real connections: RFC 9112 to the letter, so that two programs cannot
+read one request differently.
+"""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""What the API has in memory when it starts."""
+"""The modules that the API imports at its start."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a user has written is known for a while, so that the user's lists can wait for it."""
+"""A user's recent writes are remembered for a while, so that the user's lists can wait for them."""
 
 from pulp_api.recent_writes import REMEMBERED_S, RecentWrites
 from pulp_events.task import Position

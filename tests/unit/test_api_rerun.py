@@ -1,4 +1,4 @@
-"""What a rerun carries over from the first run, and what follows its changed arguments."""
+"""What a rerun carries over from the first run, and what follows from its changed arguments."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Streams that are compressed: whatever was sent to many at once or to one alone is there at once, and whole at the end."""
+"""Compressed streams: data sent to many or to one arrives at once, and the stream is complete at the end."""
 
 import gzip
 import zlib

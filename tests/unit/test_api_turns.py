@@ -1,4 +1,4 @@
-"""Whose request is next, where more have come than can be answered at once."""
+"""The order of requests when more have arrived than can be answered at once."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The check at the API's door and the decoder of a worker take the same; and what is told of the rest."""
+"""The API's check and a worker's decoder accept the same arguments; messages for the rest."""
 
 import datetime
 import json

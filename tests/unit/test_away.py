@@ -1,4 +1,4 @@
-"""What counts as "Postgres is away", and how it is tried again."""
+"""The errors that count as "Postgres is away", and how a call is tried again."""
 
 import asyncio
 import re

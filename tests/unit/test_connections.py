@@ -1,4 +1,4 @@
-"""What a process says about the connections that it needs, and when it does not start."""
+"""A process reports the connections that it needs, and does not start with too few."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What both commands share: times, ids, escapes, suggestions, exit codes."""
+"""The parts that both commands share: times, ids, escapes, suggestions, exit codes."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is dispatched is what the rules say, worked out anew from all that waits after every step."""
+"""After every step, the assignments follow the rules, computed from scratch from all waiting tasks."""
 
 import sys
 from collections import Counter

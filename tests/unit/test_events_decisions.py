@@ -1,4 +1,4 @@
-"""What is appended, given what is known: cancel requests, and the ends that no worker will write."""
+"""Decisions append the right events: cancel requests, and ends that no worker will write."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

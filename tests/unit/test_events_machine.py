@@ -1,4 +1,4 @@
-"""Whatever comes in whatever order: what the state machine promises holds."""
+"""The state machine keeps its promises for any events in any order."""
 
 from uuid import UUID
 

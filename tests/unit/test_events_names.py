@@ -1,4 +1,4 @@
-"""What stands for ever or is relied on from outside: public names, wire names, partitions, ids, settings."""
+"""Names that never change or that others rely on: public names, wire names, partitions, ids, settings."""
 
 import pulp_events
 from pulp_events.codec import EVERY_TYPE, key_of

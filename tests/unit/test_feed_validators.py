@@ -1,4 +1,4 @@
-"""What a repomd.xml is told by the next time: its time, unless it may have changed again within the same second."""
+"""The validators for the next request of repomd.xml: its time, unless it may have changed again within the same second."""
 
 import pytest
 from pulp_operations.feeds import Feed, Fetched

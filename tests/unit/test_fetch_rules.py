@@ -1,4 +1,6 @@
-"""Where a worker may fetch from: kinds of addresses, lists of the settings, and ways to write an address."""
+"""The destinations from which a worker may fetch: kinds of addresses, lists of the settings, and spellings of an
+address.
+"""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 

@@ -1,4 +1,4 @@
-"""What is handed out of a fetch: every record once and in order, however it is split, and nothing after a damaged one."""
+"""A fetch returns every record once and in order, however it is split, and nothing after a damaged one."""
 
 import asyncio
 from typing import Any

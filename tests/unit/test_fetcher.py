@@ -1,4 +1,4 @@
-"""How long a fetch may wait for events: not long where it leaves out partitions whose records are not taken yet."""
+"""How long a fetch may wait for events: briefly if it leaves out partitions whose records are not taken yet."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which events a filter lets through, beside an evaluation of every condition on the whole log."""
+"""The events that a filter selects, compared with an evaluation of every condition on the whole log."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a consumer makes of what aiokafka has to tell about its group."""
+"""How a consumer handles aiokafka's reports about its group."""
 
 from types import SimpleNamespace
 from typing import Any

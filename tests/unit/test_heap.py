@@ -1,4 +1,4 @@
-"""What a process takes for a while it gives back."""
+"""A process returns memory that it used for a while."""
 
 import subprocess
 import sys

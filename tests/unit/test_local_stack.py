@@ -1,4 +1,4 @@
-"""Where the local stack's data is, and how a consumer finds its Kafka."""
+"""Finding the data folder of the local stack, and its Kafka."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the processes of a stack write comes into their logs: all of it, bounded, whatever happens meanwhile."""
+"""The output of a stack's processes reaches their logs: complete, bounded, whatever happens meanwhile."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What the benchmarks tell of a metric, also where one side used nothing that can be measured."""
+"""The ratios that benchmarks print for a metric, even if one side used nothing measurable."""
 
 import json
 

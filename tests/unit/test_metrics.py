@@ -1,4 +1,4 @@
-"""What a process measures, and how it shows that: over HTTP, as Prometheus reads it."""
+"""The metrics of a process, served over HTTP as Prometheus reads them."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""What Kafka says of an offset that is gone reads the same, whichever client hears it."""
+"""The message for an offset that is gone is the same, whichever Kafka client meets it."""
 
 import re
 from pathlib import Path

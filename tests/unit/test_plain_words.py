@@ -1,4 +1,4 @@
-"""What is wrong with a document is told in plain words: where, and what is expected. No word of msgspec's is passed on."""
+"""Messages about invalid documents are in plain words: where, and what is expected, without any of msgspec's words."""
 
 import ast
 import enum

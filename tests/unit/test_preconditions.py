@@ -1,4 +1,4 @@
-"""What is judged of an installation, and that docs/operate/preconditions.md lists just that."""
+"""The judgements about an installation, and that docs/operate/preconditions.md lists exactly these."""
 
 import ast
 import re

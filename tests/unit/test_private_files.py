@@ -1,4 +1,4 @@
-"""What is ours is opened as ours: no links, no other owners, no FIFOs, our own modes; and never half of it."""
+"""Private files are opened safely: no links, no other owners, no FIFOs, our own modes; and never half of one."""
 
 import errno
 import os

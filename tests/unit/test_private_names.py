@@ -1,4 +1,4 @@
-"""What the processor relies on in Faust, aiokafka and mode without their promise: every name, and only behind one door.
+"""The private names of Faust, aiokafka and mode that the processor uses: each is listed, and used in one package only.
 
 When an update of a library breaks one of these tests, look at what its new version does under that name.
 """

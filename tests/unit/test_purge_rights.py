@@ -1,4 +1,4 @@
-"""Who may name the operation `purge-tasks` in a submission, whatever it comes by."""
+"""Who may name the operation `purge-tasks` in a submission, on any path."""
 
 import pytest
 from pulp_accounts.users import Role

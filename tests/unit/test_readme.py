@@ -1,4 +1,4 @@
-"""What the documents show works: their commands exist with their options, and the README's programs run."""
+"""The documents are right: their commands exist with their options, and the README's programs run."""
 
 import re
 import shlex

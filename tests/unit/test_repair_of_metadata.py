@@ -1,4 +1,4 @@
-"""`repair` verifies the metadata of each version, fetches it again, and makes our own anew from it."""
+"""`repair` verifies the metadata of each version, fetches it again, and writes our own again from it."""
 
 import hashlib
 import os

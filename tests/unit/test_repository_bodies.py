@@ -1,4 +1,4 @@
-"""What a client may say of a repository: taken, refused by name, and put together with what was said before."""
+"""Bodies of requests about repositories: accepted, refused by name, and merged with the existing record."""
 
 from typing import Any
 

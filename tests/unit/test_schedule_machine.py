@@ -1,4 +1,4 @@
-"""What events of schedules do, and the bytes that they are."""
+"""The effects of schedule events, and their bytes."""
 
 import json
 from datetime import datetime, timedelta

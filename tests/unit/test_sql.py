@@ -1,4 +1,4 @@
-"""Named SQL: what stands in the files, without what only readers need."""
+"""Named SQL: the statements in the files, without comments."""
 
 import pkgutil
 from collections.abc import Iterator

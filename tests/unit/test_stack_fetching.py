@@ -1,4 +1,4 @@
-"""Where the workers of a local stack fetch from: also from this machine, unless the environment says otherwise."""
+"""The workers of a local stack may fetch from the same machine, unless the environment says otherwise."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A command whose packages are not installed says which to install, and ends with 69."""
+"""A command whose packages are not installed says which to install, and exits with 69."""
 
 import subprocess
 import sys

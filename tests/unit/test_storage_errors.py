@@ -1,4 +1,4 @@
-"""What the system refuses on the storage is told with the place, the room that is left, and what to do."""
+"""Messages for errors of the storage: the place, the free space, and what to do."""
 
 import asyncio
 import errno

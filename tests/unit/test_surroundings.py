@@ -1,4 +1,4 @@
-"""What a stack starts gets an environment that is named, and nothing of what else the shell knows."""
+"""A stack's processes get only the listed environment variables, and nothing else from the shell."""
 
 import pytest
 from pulp_deploy.local.surroundings import for_python, for_servers, for_services, for_supervisor, without_libpq

@@ -1,4 +1,4 @@
-"""What is read of topics while Kafka is not at rest."""
+"""Reading the settings of topics while Kafka is changing."""
 
 from concurrent.futures import Future
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Spans: whose child each is, what an event carries, and that a process that does not trace pays nothing for it."""
+"""Spans: their parents, the context in events, and that a process without traces does no work for them."""
 
 import io
 import json

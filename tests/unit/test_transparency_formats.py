@@ -1,4 +1,4 @@
-"""Entries, signed notes, checkpoints and keys beside the documents of their formats."""
+"""Entries, signed notes, checkpoints and keys, compared with the specifications of their formats."""
 
 import struct
 from hashlib import sha256

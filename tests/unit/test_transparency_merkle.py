@@ -1,4 +1,4 @@
-"""Merkle trees beside published vectors and beside the definitions of RFC 6962, written down as they stand there."""
+"""Merkle trees, compared with published vectors and with the definitions of RFC 6962."""
 
 from collections.abc import Sequence
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""Whatever is changed in records, tiles or checkpoints is found, at the right place."""
+"""Any change of records, tiles or checkpoints is found, at the right place."""
 
 import shutil
 from collections.abc import Callable

@@ -1,4 +1,5 @@
-"""Two reasons end one attempt: what becomes of the task, whichever comes first, and whether its author knew of the other.
+"""Two reasons end one attempt: the outcome of the task, whichever comes first, and whether its author knew of the
+other.
 
 The table here is that of docs/develop/retries.md.
 """

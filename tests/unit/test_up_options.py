@@ -1,4 +1,4 @@
-"""What `pulp-tasks up` makes of its options."""
+"""The options of `pulp-tasks up`."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a subscription sends, and when: order per task, pauses that grow, parking, and what a restart goes on from."""
+"""The outbox of a subscription: order per task, growing pauses, parking, and continuing after a restart."""
 
 import random
 from collections.abc import Callable

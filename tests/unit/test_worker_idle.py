@@ -1,4 +1,4 @@
-"""What a worker does while nothing is assigned to it: heartbeats, and nothing else."""
+"""An idle worker sends heartbeats, and nothing else."""
 
 import asyncio
 import subprocess

@@ -1,5 +1,4 @@
-"""What a worker does with each heartbeat, above all when another Postgres has taken over; registration and claims are
-false."""
+"""A worker's heartbeats, above all when another Postgres has taken over; registration and claims are doubles."""
 
 import asyncio
 import contextlib

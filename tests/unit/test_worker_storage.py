@@ -1,4 +1,4 @@
-"""A folder in which operations could keep nothing is told at the start, in one line."""
+"""A folder in which operations cannot store anything is reported at the start, in one line."""
 
 import os
 import subprocess

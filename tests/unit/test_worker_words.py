@@ -1,4 +1,4 @@
-"""How an operation's end is told, whatever it raises or returns: nothing of it can fail in its turn."""
+"""The description of an operation's end, whatever it raises or returns; describing it never fails."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""What the operations on yum repositories refuse before they touch the network or the store."""
+"""Input that the yum operations refuse before they touch the network or the store."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Packages that cannot be used, and odd fields, names and texts: what is mended, and how that is told."""
+"""Unusable packages, and odd fields, names and texts: what is corrected, and how it is reported."""
 
 from pathlib import Path
 

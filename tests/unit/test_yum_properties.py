@@ -1,4 +1,4 @@
-"""Whatever a repository holds: createrepo_c reads in our metadata what it reads in the feed's."""
+"""For any repository, createrepo_c reads the same in our metadata as in the feed's."""
 
 import gzip
 import lzma

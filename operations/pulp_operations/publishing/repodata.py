@@ -1,4 +1,4 @@
-"""Writing the repodata of a publication from a version, in a process of its own: the texts in it are a feed's."""
+"""Writing the repodata of a publication from a version, in a separate process, because its texts come from a feed."""
 
 import shutil
 import sys

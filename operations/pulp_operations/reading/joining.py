@@ -1,4 +1,4 @@
-"""filelists and other: what they say of the packages of primary, joined by checksum, in whatever order they have it."""
+"""filelists and other: their data about the packages of primary, joined by checksum, in any order."""
 
 import re
 from array import array

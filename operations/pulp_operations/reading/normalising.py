@@ -1,4 +1,4 @@
-"""Turning the metadata of a feed into our own, once: whatever works on a repository later reads only that."""
+"""Converting the metadata of a feed into our own, once: later steps read only the converted form."""
 
 import shutil
 import sys

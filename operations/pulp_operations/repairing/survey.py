@@ -118,7 +118,7 @@ def _all_items(store: Store, versions: Versions) -> Iterator[SurveyedFile]:
         try:
             yield from content_items(store, repo_id, held)
         except DamagedVersion:
-            continue  # it is told when it is looked at
+            continue  # it is reported when it is checked
 
 
 def _key(item: SurveyedFile) -> bytes:

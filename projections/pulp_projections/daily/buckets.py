@@ -31,5 +31,5 @@ def span_of(bucket: int) -> tuple[int, int]:
 
 
 def milliseconds_of(bucket: int) -> float:
-    """The duration that stands for a bucket: the middle between its shortest and its longest one."""
+    """The duration that represents a bucket: the middle between its shortest and its longest one."""
     return sum(span_of(bucket)) / 2

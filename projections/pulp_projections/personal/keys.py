@@ -118,7 +118,7 @@ class SubjectKeys:
     async def rewrap(self, connection: AsyncConnection) -> tuple[int, str | None]:
         """Wrap all keys with the newest master key, which wraps new keys from then on; how many, and which it is.
 
-        In one transaction: either all are wrapped anew or none.
+        In one transaction: either all are wrapped again or none.
         """
         newest = self._master.newest
         async with connection.transaction():

@@ -5,7 +5,8 @@ memory are one file of the archive and one page.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -18,22 +19,36 @@ from pulp_events.task import Position
 
 from pulp_projections.detached import Detached
 from pulp_projections.sql import load
+from pulp_projections.times import clamped_ms, moment
 
 SQL_OF_ARCHIVED: Final = load("pulp_projections.reading", "archived.sql")
 APPLIED: Final = "applied"
+_LOOKED_AT: Final = 5000
+"""How many offsets back the last event before a place is looked for at first."""
 
 
 class RecordArchive(Protocol):
     """Records by partition and offset, as an archive has them."""
 
     def read(
-        self, partition: int, start: int = 0, end: int | None = None, *, key: bytes | None = None
+        self, partition: int, start: int, end: int, *, keys: Collection[bytes] | None = None
     ) -> Iterator[list[Record]]:
-        """The records of a partition from an offset on, and perhaps some from `end` on; with `key` its own alone."""
+        """The records of a partition from an offset on, and perhaps some from `end` on; with `keys` their own alone."""
         ...
 
-    def first_after(self, partition: int, time_ms: int, slack_ms: int) -> int | None:
-        """The offset of the first record that came after a time; None if there is none."""
+    def times(self, partition: int, start: int, end: int) -> Iterator[list[tuple[int, int]]]:
+        """Offset and broker's time of the records of a partition between two offsets, in order."""
+        ...
+
+    def count(self, partition: int, start: int, end: int) -> int:
+        """How many records `read` looks at, at most."""
+        ...
+
+    def first_after(self, partition: int, start: int, end: int, time_ms: int, slack_ms: int) -> int | None:
+        """The offset of the first record that came after a time; None if there is none.
+
+        What it looks for is between `start` and `end`; it may also find what is elsewhere.
+        """
         ...
 
 
@@ -62,6 +77,10 @@ class Effects:
         values = {"partition": partition, "first": first, "last": last}
         return cls(dict(await (await connection.execute(SQL_OF_ARCHIVED["effects"], values)).fetchall()))
 
+    def is_event(self, offset: int) -> bool:
+        """Whether the record at an offset is not among the dead letters."""
+        return self._effects.get(offset, APPLIED) is not None
+
     def event(self, record: Record) -> ArchivedEvent | None:
         """The event of a record; None if it is among the dead letters."""
         effect = self._effects.get(record.offset, APPLIED)
@@ -87,7 +106,6 @@ async def events_of_task(
     after: Position | None = None,
 ) -> AsyncIterator[ArchivedEvent]:
     """The detached events of a task in log order, after a position."""
-    key = key_of(task_id)
     rows = await (await connection.execute(SQL_OF_ARCHIVED["where"], {"task_id": task_id})).fetchall()
     for partition, begin, end in rows:
         is_behind = after is not None and partition == after.partition
@@ -95,9 +113,74 @@ async def events_of_task(
         last = min(end, detached.last(partition))
         if first > last or (after is not None and partition < after.partition):
             continue
-        effects = await Effects.of(connection, partition, first, last)
-        batches = archive.read(partition, first, last + 1, key=key)
-        while records := await next_records(batches):
-            for record in records:
-                if record.offset <= last and detached.has(record) and (event := effects.event(record)) is not None:
-                    yield event
+        async for event in events_of_tasks(connection, archive, detached, [task_id], partition, first, last):
+            yield event
+
+
+async def events_of_tasks(
+    connection: AsyncConnection,
+    archive: RecordArchive,
+    detached: Detached,
+    task_ids: Collection[UUID],
+    partition: int,
+    first: int,
+    last: int,
+) -> AsyncIterator[ArchivedEvent]:
+    """The detached events of some tasks between two offsets of a partition, both included, in log order."""
+    first = max(first, detached.first(partition))
+    if first > last:
+        return
+    effects = await Effects.of(connection, partition, first, last)
+
+    def decoded(records: Iterable[Record]) -> list[ArchivedEvent]:
+        wanted = (each for each in records if each.offset <= last and detached.has(each))
+        return [event for each in wanted if (event := effects.event(each)) is not None]
+
+    batches = archive.read(partition, first, last + 1, keys={key_of(each) for each in task_ids})
+    while records := await next_records(batches):
+        for event in await asyncio.to_thread(decoded, records):
+            yield event
+
+
+class TimedPlace(NamedTuple):
+    """Where an event is, and when it came."""
+
+    offset: int
+    time: datetime
+
+
+async def last_before(
+    connection: AsyncConnection, archive: RecordArchive, detached: Detached, partition: int, stop: int
+) -> TimedPlace | None:
+    """The last detached event of a partition before an offset."""
+    begin, end, width = detached.first(partition), min(stop, detached.last(partition) + 1), _LOOKED_AT
+    while begin < end:
+        start = max(begin, end - width)
+        found = [each async for each in _places(connection, archive, detached, partition, start, end)]
+        if found:
+            return found[-1]
+        end, width = start, width * 10
+    return None
+
+
+async def first_from(
+    connection: AsyncConnection, archive: RecordArchive, detached: Detached, partition: int, stop: int
+) -> TimedPlace | None:
+    """The first detached event of a partition from an offset on."""
+    start = max(stop, detached.first(partition))
+    async for place in _places(connection, archive, detached, partition, start, detached.last(partition) + 1):
+        return place
+    return None
+
+
+async def _places(
+    connection: AsyncConnection, archive: RecordArchive, detached: Detached, partition: int, start: int, end: int
+) -> AsyncIterator[TimedPlace]:
+    if start >= end:
+        return
+    batches = archive.times(partition, start, end)
+    while found := await asyncio.to_thread(next, batches, None):
+        effects = await Effects.of(connection, partition, found[0][0], found[-1][0])
+        for offset, time_ms in found:
+            if detached.has_at(partition, offset, time_ms) and effects.is_event(offset):
+                yield TimedPlace(offset, moment(clamped_ms(time_ms)))

@@ -8,7 +8,7 @@ select partition, min(first), max(last)
  group by partition order by partition;
 
 -- effects --
--- Of a detached span: what its events without an effect have come to, and which records are no events.
+-- For a detached span: the reasons of its events without an effect, and the records that are not events.
 select record_offset, effect from detached_effects
  where partition = %(partition)s and record_offset >= %(first)s and record_offset <= %(last)s
 union all

@@ -1,9 +1,7 @@
 """Tasks as of a moment: the fold of their events up to it."""
 
-import asyncio
-import math
 import re
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, LiteralString
 from uuid import UUID
@@ -17,15 +15,15 @@ from pulp_events.errors import HistoryIncomplete, TooMuchHistory
 from pulp_events.events import Event, Progress
 from pulp_events.task import Ignored, Position, Task, evolve
 
-from pulp_projections.detached import Detached, detached_of, incomplete
-from pulp_projections.reading.archived import APPLIED, ArchivedEvent, RecordArchive, events_of_task
-from pulp_projections.reading.audit import CLOCK_SLACK
-from pulp_projections.reading.moments import Asked, Moment, stop_of, stops_of, stops_of_task
+from pulp_projections.detached import detached_of, incomplete
+from pulp_projections.reading.archived import ArchivedEvent, RecordArchive, events_of_task
+from pulp_projections.reading.archived_folds import ArchivedFolds, ChangedTask, archived_folds
+from pulp_projections.reading.moments import Asked, Moment, PastEvents, stop_of, stops_of_task
 from pulp_projections.reading.queries import TaskReading, TaskRow, rows_of, task_row
 from pulp_projections.sql import load, uuid_array
 from pulp_projections.task_columns import COLUMNS, SQL_LISTS, changing
 from pulp_projections.task_objects import row_maker
-from pulp_projections.times import moment
+from pulp_projections.times import clamped_ms, moment
 
 _BEFORE_PURGE: Final[Mapping[str, LiteralString]] = {
     "purged_at": "null::timestamptz",
@@ -63,23 +61,20 @@ async def task_as_of(
     without one it raises `HistoryIncomplete`.
     """
     missing = await detached_of(connection, task_id)
+    if missing.months and archive is None:
+        raise incomplete(missing.months, f"task {task_id} has events of that time")
     if isinstance(at, Position):
         stops = {at.partition: at.offset + 1}
     elif not isinstance(at, datetime):
         stops = dict(at)
     elif missing.months:
-        stops = await stops_of(connection, at)
+        stops = await PastEvents(connection, missing, archive).stops_of(at)
     else:
         stops = await stops_of_task(connection, task_id, at)
-    if not missing.months:
-        task = (await _fold(connection, [task_id], stops)).get(task_id)
-    elif archive is None:
-        raise incomplete(missing.months, f"task {task_id} has events of that time")
-    else:
-        if isinstance(at, datetime):
-            stops = await _archived_stops(archive, missing, at, stops)
-        events = events_of_task(connection, archive, missing, task_id)
-        task = (await _fold(connection, [task_id], stops, await _effective(events, stops))).get(task_id)
+    found = ArchivedFolds(stops)
+    if missing.months and archive is not None:
+        await found.add(events_of_task(connection, archive, missing, task_id))
+    task = (await _fold(connection, [task_id], stops, found)).get(task_id)
     if task is None:
         return None
     # An event says nothing of other partitions: of children in them, those count that its time is not before.
@@ -97,40 +92,47 @@ class Past:
     since the moment, which costs one look for these tasks, and their events once.
     """
 
-    def __init__(self, at: Moment) -> None:
+    def __init__(self, at: Moment, archive: RecordArchive | None = None) -> None:
+        """`archive` has the events of months that were detached from the history."""
         self.moment = at
+        self._archive = archive
         self._folded: dict[UUID, Task] = {}
         self._json = "[]"
+        self._failures: list[Mapping[str, Any]] = []
         stop = stop_of(at.stops, "t")
-        pieces = {
+        self._pieces = {
             "stop": SQL(stop),
             "end": SQL(_SQL["end"]),
             "accepted": SQL("t.accepted_offset < " + stop),
             "unchanged": SQL("t.last_offset < " + stop),
+            "recorded": SQL("e.record_offset < " + stop_of(at.stops, "e")),
         }
-        recorded = SQL("e.record_offset < " + stop_of(at.stops, "e"))
-        self._world = SQL(_SQL["world"]).format(**pieces, recorded=recorded)
-        self._changed_since = SQL(_SQL["changed"]).format(**pieces)
+        self._world = SQL(_SQL["world"]).format(**self._pieces, failures=SQL(""))
+        self._changed_since = SQL(_SQL["changed"]).format(**self._pieces)
 
     async def catch_up(self, connection: AsyncConnection) -> None:
         """Fold what this connection's transaction sees changed; call it in a transaction of one snapshot.
 
         Raises `TooMuchHistory` and `HistoryIncomplete`.
         """
-        found = [task_id for task_id in await self._changed(connection) if task_id not in self._folded]
+        found = [each for each in await self._changed(connection) if each.task_id not in self._folded]
         if len(self._folded) + len(found) > MOST_CHANGED:
             raise TooMuchHistory(
                 f"more than {MOST_CHANGED} tasks had not ended then and have changed since, and one answer folds no"
                 " more: choose a moment at which fewer were waiting. One task is shown at any moment"
             )
+        archived = await archived_folds(connection, self._archive, self.moment.stops, found)
         for start in range(0, len(found), _FOLDED_AT_ONCE):
-            chunk = found[start : start + _FOLDED_AT_ONCE]
-            folded = await _fold(connection, chunk, self.moment.stops)
+            chunk = [each.task_id for each in found[start : start + _FOLDED_AT_ONCE]]
+            folded = await _fold(connection, chunk, self.moment.stops, archived)
             if gone := next((task_id for task_id in chunk if task_id not in folded), None):
                 raise _incomplete(gone)
             self._folded |= folded
         if found:
             self._json = msgspec.json.encode([_changed(task) for task in self._folded.values()]).decode()
+        if archived.failures:
+            self._failures += map(_failure_row, archived.failures)
+            self._world = SQL(_SQL["world"]).format(**self._pieces, failures=SQL(_SQL["failures"]))
 
     def around(self, statement: LiteralString) -> LiteralString:
         """The statement on the tables as of the moment."""
@@ -163,7 +165,13 @@ class Past:
     @property
     def values(self) -> Mapping[str, Any]:
         """The parameters that `around` adds."""
-        return {"past_now": self.moment.time, "past_latest": self.moment.latest, "past_folded": self._json}
+        failures = {"past_failures": msgspec.json.encode(self._failures).decode()} if self._failures else {}
+        return {
+            "past_now": self.moment.time,
+            "past_latest": self.moment.latest,
+            "past_folded": self._json,
+            **failures,
+        }
 
     def changed_since(self) -> tuple[LiteralString, dict[str, Any]]:
         """The statement, with its values, that finds the tasks which had not ended then and have changed since."""
@@ -174,46 +182,28 @@ class Past:
         }
         return self._changed_since.as_string(), values
 
-    async def _changed(self, connection: AsyncConnection) -> list[UUID]:
+    async def _changed(self, connection: AsyncConnection) -> list[ChangedTask]:
         statement, values = self.changed_since()
         text = AsyncClientCursor(connection).mogrify(statement, values).encode()
-        return [row[0] for row in await (await connection.execute(text, prepare=False)).fetchall()]
-
-
-async def _archived_stops(
-    archive: RecordArchive, missing: Detached, at: datetime, stops: Mapping[int, int]
-) -> dict[int, int]:
-    """The stops of a time that may be in a detached month, whose events the history does not have."""
-    found = dict(stops)
-    if at >= max(month.until for month in missing.months) + CLOCK_SLACK:
-        return found
-    slack_ms, at_ms = round(CLOCK_SLACK.total_seconds() * 1000), math.floor(at.timestamp() * 1000)
-    for partition in stops:
-        first = await asyncio.to_thread(archive.first_after, partition, at_ms, slack_ms)
-        if first is not None:
-            found[partition] = min(stops[partition], first)
-    return found
+        return [ChangedTask._make(row) for row in await (await connection.execute(text, prepare=False)).fetchall()]
 
 
 async def _fold(
     connection: AsyncConnection,
     task_ids: Collection[UUID],
     stops: Mapping[int, int],
-    archived: Sequence[Sequence[Any]] = (),
+    archived: ArchivedFolds,
 ) -> dict[UUID, Task]:
-    """The tasks after their events before the stops; a task that did not exist is missing.
-
-    `archived` are rows of a single task whose events the history lacks.
+    """The tasks after their events before the stops, of the history and archived ones; a task that did not exist is
+    missing.
     """
     before = "e.record_offset < " + stop_of(stops, "e")
     statement = SQL(_SQL["effective_events"]).format(before=SQL(before))
     values = {"task_ids": uuid_array(task_ids), "progress": TYPES[Progress]}
     async with connection.cursor(binary=True) as cursor:  # as text an event is twice as long
         await cursor.execute(statement, values)
-        rows = await cursor.fetchall()
-    if archived:
-        version = archived[-1][-1] + (rows[0][-1] if rows else 0)
-        rows = [(*row[:-1], version) for row in sorted([*archived, *rows], key=lambda row: (row[1], row[2]))]
+        rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+    rows = archived.among(task_ids, rows)
     folded: dict[UUID, Task] = {}
     versions: dict[UUID, int] = {}
     for task_id, partition, offset, timestamp_ms, value, version in rows:
@@ -226,22 +216,21 @@ async def _fold(
     return {task_id: replace(task, version=versions[task_id]) for task_id, task in folded.items()}
 
 
-async def _effective(events: AsyncIterator[ArchivedEvent], stops: Mapping[int, int]) -> list[Sequence[Any]]:
-    """Rows as `effective_events` has them, of a task's archived events; the version of the last one counts them."""
-    rows: list[Sequence[Any]] = []
-    version, was_progress = 0, False
-    async for each in events:
-        record = each.record
-        if each.effect != APPLIED or record.offset >= stops.get(record.partition, 0):
-            continue
-        version += 1
-        is_progress = isinstance(each.event, Event) and isinstance(each.event.data, Progress)
-        if was_progress and is_progress:
-            rows.pop()  # each replaces the one before
-        was_progress = is_progress
-        value = record.value or b""
-        rows.append((each.event.task_id, record.partition, record.offset, record.timestamp_ms, value, version))
-    return rows
+def _failure_row(found: ArchivedEvent) -> Mapping[str, Any]:
+    """A row of the history, as JSON has it."""
+    record, event = found.record, found.event
+    return {
+        "partition": record.partition,
+        "record_offset": record.offset,
+        "task_id": event.task_id,
+        "event_id": event.id,
+        "type": found.type,
+        "event_time": event.time,
+        "broker_time": moment(clamped_ms(record.timestamp_ms)),
+        "actor": event.actor,
+        "effect": found.effect,
+        "event": "\\x" + (record.value or b"").hex(),
+    }
 
 
 def _incomplete(task_id: UUID) -> HistoryIncomplete:

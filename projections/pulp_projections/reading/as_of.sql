@@ -16,6 +16,10 @@ select f.task_id, f.partition, f.record_offset, round(extract(epoch from broker_
  where not f.is_replaced
  order by f.task_id, f.partition, f.record_offset;
 
+-- failures --
+ union all
+select * from json_populate_recordset(null::public.task_events, %(past_failures)s::json)
+
 -- children --
 -- Those that had been accepted.
 select t.task_id from tasks t
@@ -25,10 +29,10 @@ select t.task_id from tasks t
 -- changed --
 -- The tasks that had not ended then and have changed since: those that have not ended to this day, and those that have. The index by
 -- time gives some more, and the offsets decide.
-select t.task_id from public.tasks t
+select t.task_id, t.partition, t.accepted_offset from public.tasks t
  where not public.is_final(t.state) and {accepted} and not ({unchanged})
  union all
-select t.task_id from public.tasks t
+select t.task_id, t.partition, t.accepted_offset from public.tasks t
  where public.is_final(t.state) and t.finished_at >= %(past_earliest)s
    and t.accepted_at <= %(past_latest)s
    and {accepted} and not ({unchanged})
@@ -37,9 +41,10 @@ select t.task_id from public.tasks t
 
 -- end --
 -- The offset of the event that ended a task which was purged.
-(select e.record_offset from public.task_events e
-  where e.task_id = t.task_id and e.partition = t.partition and e.record_offset < t.last_offset and e.effect = 'applied'
-  order by e.record_offset desc limit 1)
+coalesce((select e.record_offset from public.task_events e
+           where e.task_id = t.task_id and e.partition = t.partition and e.type = 'org.pulpproject.task.finished.v1' and e.effect = 'applied'
+           order by e.record_offset desc limit 1),
+         (select d.record_offset from public.detached_ends d where d.task_id = t.task_id))
 
 -- world --
 -- The tables as they were, by the names of those that show them as they are. What has not changed since is read as it is, and what was
@@ -62,7 +67,7 @@ task_resources as not materialized (
 task_causes as not materialized (
     select k.* from public.task_causes k
      where exists (select from public.tasks t where t.task_id = k.task_id and {accepted})),
-task_events as not materialized (select * from public.task_events e where {recorded}),
+task_events as not materialized (select * from public.task_events e where {recorded}{failures}),
 claims as (
     select task_id, task_id as hold_id, 1 as place, worker, started_at as claimed_at, null::timestamptz as released_at
       from tasks where not public.is_final(state) and attempt_id is not null),

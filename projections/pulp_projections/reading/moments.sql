@@ -36,16 +36,16 @@ select l.partition,
   from unnest(%(partitions)s::integer[], %(lows)s::bigint[], %(lasts)s::bigint[]) l (partition, low, last);
 
 -- around --
--- The times of the last event before each stop, and of the first one from it on.
-select p.partition,
-       (select e.broker_time from task_events e
-         where e.partition = p.partition and e.record_offset < p.stop order by e.record_offset desc limit 1),
-       (select e.broker_time from task_events e
-         where e.partition = p.partition and e.record_offset >= p.stop order by e.record_offset limit 1)
-  from unnest(%(partitions)s::integer[], %(stops)s::bigint[]) p (partition, stop);
+-- The last event before each stop, and the first one from it on, with their times.
+select p.partition, p.stop, b.record_offset, b.broker_time, a.record_offset, a.broker_time
+  from unnest(%(partitions)s::integer[], %(stops)s::bigint[]) p (partition, stop)
+  left join lateral (select e.record_offset, e.broker_time from task_events e
+                      where e.partition = p.partition and e.record_offset < p.stop order by e.record_offset desc limit 1) b on true
+  left join lateral (select e.record_offset, e.broker_time from task_events e
+                      where e.partition = p.partition and e.record_offset >= p.stop order by e.record_offset limit 1) a on true;
 
 -- time_of --
-select broker_time from task_events where partition = %(partition)s and record_offset <= %(offset)s
+select record_offset, broker_time from task_events where partition = %(partition)s and record_offset <= %(offset)s
  order by record_offset desc limit 1;
 
 -- first --

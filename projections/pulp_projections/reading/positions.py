@@ -119,8 +119,8 @@ class Positions:
         self._heard = {}
         cursor = await connection.execute("select partition, next_offset from positions")
         found: dict[int, int] = dict(await cursor.fetchall())
-        # What was committed while Postgres answered is told behind the answer, but heard before that is read here.
-        # Without it a position would go back, and whoever waits for it would wait for the next poll.
+        # A commit during Postgres's answer is notified after it, but may be received before the answer is read here.
+        # Without this, a position would go back, and its waiters would wait for the next poll.
         self._set({partition: max(offset, self._heard.get(partition, 0)) for partition, offset in found.items()})
 
     def _hear(self, _channel: str, payload: str) -> None:

@@ -1,5 +1,5 @@
 -- columns --
--- Everything that is shown of a task.
+-- All columns of a task that are shown.
 {task_selection},
 array(select c.task_id from tasks c where c.parent_id = t.task_id and c.purged_at is null
       order by c.accepted_at, c.task_id limit 10001) as children

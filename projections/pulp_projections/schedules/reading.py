@@ -109,7 +109,7 @@ async def effect_of_schedule_event(connection: AsyncConnection, offset: int) -> 
 
 
 async def created_as(connection: AsyncConnection, schedule_id: UUID) -> Definition | None:
-    """How a schedule was created, whatever has become of it; None if there was never one."""
+    """How a schedule was created, even if it was changed or removed since; None if it never existed."""
     row = await (await connection.execute(SQL["creation"], {"schedule_id": schedule_id})).fetchone()
     if row is None:
         return None

@@ -6,7 +6,7 @@ select name, topic_id, next_offset from schedule_topic;
 insert into schedule_topic (name, topic_id, next_offset) values (%(name)s, %(topic_id)s, 0) on conflict do nothing;
 
 -- fence --
--- No row: somebody else has projected these records meanwhile.
+-- No row means that another process has projected these records meanwhile.
 update schedule_topic set next_offset = %(end)s where next_offset = %(expected)s and topic_id = %(topic_id)s
 returning next_offset;
 
@@ -44,7 +44,7 @@ insert into schedule_events (record_offset, schedule_id, event_id, type, broker_
 values (%(record_offset)s, %(schedule_id)s, %(event_id)s, %(type)s, %(broker_time)s, %(actor)s, %(effect)s, %(event)s);
 
 -- forget --
--- The topic first: it waits for a projection that is under way. Each statement then sees what that one has written.
+-- The topic first: it waits for a running projection, so each statement then sees what that one has written.
 delete from schedule_topic;
 delete from schedules;
 delete from schedule_runs;

@@ -76,9 +76,9 @@ class Changes(NamedTuple):
     causes: list[Cause]
     """Those of `created` that run another task again."""
     workers: dict[str, bool]
-    """The workers whose tasks stand differently now, and those that sent an event without an effect.
+    """The workers whose tasks have changed, and those that sent an event without an effect.
 
-    With whether it is news to them: a worker knows that it has started a task, or ended it successfully.
+    Each with whether this is news to it: a worker knows that it has started a task, or ended it successfully.
     """
     ignored: dict[str, int]
     """How many events had no effect, by reason."""

@@ -51,7 +51,7 @@ async def find_poison(connection: AsyncConnection, records: Sequence[Record], pa
 
 
 async def _waiting_poison(connection: AsyncConnection, act: Record, parked: Parked) -> dict[int, str]:
-    """The same among the records that have waited, and that an event lets go on."""
+    """The same among waiting records that an event releases."""
     letters = going_on(act, parked)
     if not letters:
         return {}

@@ -1,11 +1,12 @@
 """The archive as the API reads it: only for detached months, and opened again for each answer."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from pulp_archive.archive import Archive
-from pulp_archive.errors import ArchiveError
+from pulp_archive.errors import ArchiveError, ArchiveIncomplete
 from pulp_events.errors import ReadError
 from pulp_events.reader import Record
 
@@ -24,26 +25,46 @@ class DetachedRecords:
         self._url, self._topic, self._topic_id = url, topic, topic_id
 
     def read(
-        self, partition: int, start: int = 0, end: int | None = None, *, key: bytes | None = None
+        self, partition: int, start: int, end: int, *, keys: Collection[bytes] | None = None
     ) -> Iterator[list[Record]]:
         """See `RecordArchive.read`. Raises `ArchiveNotReadable`."""
-        try:
-            yield from self._open(partition).read(partition, start, end, key=key)
-        except ArchiveError as error:
-            raise self._failed(error) from error
+        with self._refusing():
+            yield from self._open(partition, start, end).read(partition, start, end, keys=keys)
 
-    def first_after(self, partition: int, time_ms: int, slack_ms: int) -> int | None:
+    def times(self, partition: int, start: int, end: int) -> Iterator[list[tuple[int, int]]]:
+        """See `RecordArchive.times`. Raises `ArchiveNotReadable`."""
+        with self._refusing():
+            yield from self._open(partition, start, end).times(partition, start, end)
+
+    def count(self, partition: int, start: int, end: int) -> int:
+        """See `RecordArchive.count`. Raises `ArchiveNotReadable`."""
+        with self._refusing():
+            return self._open(partition, start, end).count(partition, start, end)
+
+    def first_after(self, partition: int, start: int, end: int, time_ms: int, slack_ms: int) -> int | None:
         """See `RecordArchive.first_after`. Raises `ArchiveNotReadable`."""
-        try:
-            return self._open(partition).first_after(partition, time_ms, slack_ms)
-        except ArchiveError as error:
-            raise self._failed(error) from error
+        with self._refusing():
+            return self._open(partition, start, end).first_after(partition, time_ms, slack_ms)
 
-    def _open(self, partition: int) -> Archive:
+    def _open(self, partition: int, start: int, end: int) -> Archive:
+        """Raises `ArchiveError`, also for an archive that lacks some of the offsets, which were in it once."""
         archive = Archive.open(self._url, partition)
         if self._topic:
             archive.check_topic(self._topic, self._topic_id)
+        manifest = archive.manifests.get(partition)
+        if start < end and (manifest is None or (manifest.begin or 0) > start or (manifest.end or 0) < end):
+            raise ArchiveIncomplete(
+                f"the archive at {self._url} does not hold partition {partition} from {start} to {end - 1}, which"
+                " it had when the months were detached. Restore it, or name the one that has them in PULP_ARCHIVE"
+            )
         return archive
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except ArchiveError as error:
+            raise self._failed(error) from error
 
     def _failed(self, error: ArchiveError) -> ArchiveNotReadable:
         _log.error("the archive cannot be read", extra={"error": str(error)})

@@ -67,10 +67,10 @@ async def past(service: Service, request: Request, text: str) -> AsyncIterator[t
     # Of one event only its own partition is known to be there: the others are shown up to its time.
     lag = await service.freshness.catch_up() if isinstance(asked, datetime | Position) else None
     async with snapshot(service) as connection:
-        at = await moment_of(connection, asked)
+        at = await moment_of(connection, asked, service.archive)
         if lag is not None:
             _check_known(at.stops, await positions(connection), text, lag, asked)
-        found = Past(at)
+        found = Past(at, service.archive)
         await found.catch_up(connection)
         yield connection, found
 

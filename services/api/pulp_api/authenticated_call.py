@@ -170,7 +170,7 @@ class AuthenticatedCall:
     async def rerun(self, task_id: UUID, change: Rerun) -> Submitted:
         """Run a task again as the user, with the request's `Idempotency-Key`.
 
-        Whoever may submit may rerun any task that they can read.
+        A user who may submit may rerun any task that the user can read.
         """
         self.need_submitter()
         if self.principal.role is Role.SUBMITTER:

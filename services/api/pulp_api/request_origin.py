@@ -13,7 +13,7 @@ _MOST_ADDRESS: Final = 64
 
 
 def told(request: Request, method: Method, event_origin: str) -> events.RequestFacts | UnsetType:
-    """The request as events tell of it, by the setting PULP_EVENT_ORIGIN; unset for `none`."""
+    """The request as events record it, by the setting PULP_EVENT_ORIGIN; unset for `none`."""
     if event_origin == "none":
         return UNSET
     host = request.client.host if request.client is not None and event_origin == "address" else ""

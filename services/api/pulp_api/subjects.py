@@ -68,9 +68,9 @@ class Subjects:
             return await self._keys.find(connection, name)
 
     async def erase(self, key_id: UUID, erasure: Erasure) -> Subject:
-        """Destroy the key; one that was destroyed stays as it is. Raises `NoSubject`.
+        """Destroy the key; a destroyed one stays as it is. Raises `NoSubject`.
 
-        The audit is told at once, or, while Kafka does not take it, later: see `is_told`.
+        The audit record is published at once, or later if Kafka is away: see `is_told`.
         """
         async with self._connect() as connection:
             found = await keys.erase(connection, key_id, erasure)

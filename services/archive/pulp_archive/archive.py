@@ -1,6 +1,6 @@
 """Reads an archive. It reads a whole file and checks its hash before it returns any of its records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from typing import Final, NamedTuple, Self
 
@@ -8,7 +8,7 @@ from pulp_events.reader import Record
 
 from pulp_archive.errors import ArchiveDamaged, ArchiveIncomplete
 from pulp_archive.manifest import CHECKPOINTS, ENDING, FILE, ArchivedSpan, Manifest, NotManifest
-from pulp_archive.parquet import NotRecords, first_later, records_of
+from pulp_archive.parquet import NotRecords, Offsets, first_later, records_of, times_of
 from pulp_archive.stores import ArchiveStore, store_of
 
 _AT_ONCE: Final = 5000
@@ -60,7 +60,7 @@ class Archive:
         return 0 if manifest is None else manifest.end or 0
 
     def check_topic(self, topic: str, topic_id: str) -> None:
-        """Raises `ArchiveDamaged` if it is the archive of another topic, or of one that was made anew."""
+        """Raises `ArchiveDamaged` if it is the archive of another topic, or of one that was created again."""
         for partition, manifest in self.manifests.items():
             if (manifest.topic, manifest.topic_id) != (topic, topic_id):
                 raise ArchiveDamaged(
@@ -96,22 +96,20 @@ class Archive:
         *,
         most: int = _AT_ONCE,
         on_fault: OnFault | None = None,
-        key: bytes | None = None,
+        keys: Collection[bytes] | None = None,
     ) -> Iterator[list[Record]]:
-        """The records of a partition from an offset on, at most `most` at once; with `key` those with this key alone.
+        """The records of a partition from an offset on, at most `most` at once; with `keys` those with these alone.
 
-        Files that begin at `end` or later are not read.
+        Files that begin at `end` or later are not read, and of others some records from `end` on may be among them.
 
         Raises `ArchiveDamaged` for the first file that is missing or altered, before any of its records. With
         `on_fault` that is called instead, and what can be read of the file follows.
         """
-        manifest = self.manifests.get(partition)
-        for span in manifest.spans if manifest is not None else ():
-            if span.next <= start or (end is not None and span.begin >= end):
-                continue
+        within = Offsets(start) if end is None else Offsets(start, end)
+        for span in self._spans(partition, within):
             try:
                 data = self._data(partition, span, on_fault)
-                for records in records_of(data, most, key):
+                for records in records_of(data, most, keys, within):
                     if wanted := [record for record in records if record.offset >= start]:
                         yield wanted
             except NotRecords as error:
@@ -135,6 +133,23 @@ class Archive:
             if found is not None:
                 return found
         return None
+
+    def times(self, partition: int, start: int, end: int) -> Iterator[list[tuple[int, int]]]:
+        """Offset and broker's time of the records of a partition between two offsets, in order, some at once.
+
+        Raises `ArchiveDamaged`.
+        """
+        within = Offsets(start, end)
+        for span in self._spans(partition, within):
+            try:
+                for found in times_of(self._data(partition, span, None), within):
+                    yield [each for each in found if start <= each[0] < end]
+            except NotRecords as error:
+                raise self._damaged(partition, span, f"is not a file of records: {error}") from error
+
+    def count(self, partition: int, start: int, end: int) -> int:
+        """How many records are in the files that `read` and `times` open between these offsets, by the manifest."""
+        return sum(span.records for span in self._spans(partition, Offsets(start, end)))
 
     def faults(self) -> Iterator[ArchiveDamaged]:
         """The files that are missing or altered, of all partitions; also the manifests of which checkpoints tell."""
@@ -164,6 +179,13 @@ class Archive:
         folder = f"{CHECKPOINTS}/{partition}"
         names = [f"{folder}/{name}" for name in self._sizes(str(partition))]
         return [KeptNote(self._store.place(name), self._store.read(name).decode(errors="replace")) for name in names]
+
+    def _spans(self, partition: int, within: Offsets) -> Iterator[ArchivedSpan]:
+        """The files that have such offsets."""
+        manifest = self.manifests.get(partition)
+        for span in manifest.spans if manifest is not None else ():
+            if span.next > within.start and span.begin < within.end:
+                yield span
 
     def _data(self, partition: int, span: ArchivedSpan, on_fault: OnFault | None) -> bytes:
         try:

@@ -5,7 +5,7 @@ PulpError
     ├── ArchiveUnusable     its name is wrong, or a library for it is missing
     ├── ArchiveAway         its storage does not answer
     ├── ArchiveDamaged      a file is missing or altered, or it is an archive of another topic
-    ├── ArchiveIncomplete   it does not reach from the first record to where Kafka begins
+    ├── ArchiveIncomplete   it lacks records that neither Kafka nor the history has
     ├── ArchiveInUse        another process writes it
     └── ArchiveUnwritable   a file cannot be written, as on a full disk
 """
@@ -37,7 +37,7 @@ class ArchiveDamaged(ArchiveError):
 
 
 class ArchiveIncomplete(ArchiveError):
-    """The archive does not reach from the first record to where Kafka begins: some records are in neither."""
+    """The archive lacks records that are nowhere else, as those before Kafka begins."""
 
 
 class ArchiveInUse(ArchiveError):

@@ -46,7 +46,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     partition: int
     spans: tuple[ArchivedSpan, ...] = ()
     sha256: str = ""
-    """Of all else: a file that was damaged shows it. Whoever forges it is found by the checkpoints."""
+    """Of everything else, so that damage is detected. Only the checkpoints detect a forgery."""
 
     @property
     def begin(self) -> int | None:

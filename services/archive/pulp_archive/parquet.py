@@ -3,7 +3,7 @@
 Never change a column: a file is read for as long as the log is kept.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,16 @@ GROUP_BYTES: Final = 8 << 20
 
 class NotRecords(Exception):
     """The bytes are not a Parquet file of records."""
+
+
+class Offsets(NamedTuple):
+    """From an offset on, before another one."""
+
+    start: int = 0
+    end: int = 2**63
+
+
+EVERYWHERE: Final = Offsets()
 
 
 class _Library(NamedTuple):
@@ -103,9 +113,12 @@ def size_of(record: Record) -> int:
     return len(record.key or b"") + len(record.value or b"") + headers
 
 
-def records_of(data: bytes, most: int, key: bytes | None = None) -> Iterator[list[Record]]:
-    """The records of a file, in order, at most so many at once; with `key` those with this key alone.
+def records_of(
+    data: bytes, most: int, keys: Collection[bytes] | None = None, within: Offsets = EVERYWHERE
+) -> Iterator[list[Record]]:
+    """The records of a file, in order, at most so many at once; with `keys` those with these keys alone.
 
+    Of a row group without a wanted offset nothing is read, and with `keys` only the keys of one that has none of them.
     Raises `NotRecords`, and `ArchiveUnusable` where the library is missing.
     """
     library = _library()
@@ -115,10 +128,8 @@ def records_of(data: bytes, most: int, key: bytes | None = None) -> Iterator[lis
         if not file.schema_arrow.equals(library.schema):
             raise NotRecords(f"its columns are {', '.join(file.schema_arrow.names)}")
         usual: Headers = ()
-        for batch in file.iter_batches(most, use_threads=False):
+        for batch in _batches(file, most, keys, within):
             batch.validate(full=True)
-            if key is not None:
-                batch = _with_key(batch, key)
             records = _records(batch, usual)
             usual = records[-1].headers if records else usual
             yield records
@@ -141,10 +152,43 @@ def first_later(data: bytes, time_ms: int) -> int | None:
     return None
 
 
-def _with_key(batch: Any, key: bytes) -> Any:
-    from pyarrow import compute  # what reads whole files does without it
+def times_of(data: bytes, within: Offsets = EVERYWHERE) -> Iterator[list[tuple[int, int]]]:
+    """Offset and broker's time of the records of a file, in order, a row group at once. Raises as `records_of`."""
+    library = _library()
+    try:
+        file = library.parquet.ParquetFile(library.pyarrow.BufferReader(data))
+        for group in _groups(file, within):
+            table = file.read_row_group(group, columns=["offset", "timestamp_ms"], use_threads=False)
+            offsets, times = (column.to_pylist() for column in table.columns)
+            yield list(zip(offsets, times, strict=True))
+    except (library.pyarrow.ArrowException, OSError, KeyError) as error:
+        raise NotRecords(f"{type(error).__name__}: {error}") from error
 
-    return batch.filter(compute.equal(batch.column("key"), key))
+
+def _batches(file: Any, most: int, keys: Collection[bytes] | None, within: Offsets) -> Iterator[Any]:
+    groups = _groups(file, within)
+    if keys is None:
+        yield from file.iter_batches(most, row_groups=groups, use_threads=False)
+        return
+    from pyarrow import array, compute  # what reads whole files does without it
+
+    wanted = array(list(keys), "binary")
+    for group in groups:
+        own = file.read_row_group(group, columns=["key"], use_threads=False).column("key")
+        mask = compute.is_in(own, value_set=wanted)
+        if compute.any(mask).as_py():
+            yield from file.read_row_group(group, use_threads=False).filter(mask).to_batches(most)
+
+
+def _groups(file: Any, within: Offsets) -> list[int]:
+    """The row groups that may have such offsets. A file without the smallest and the largest ones has no choice."""
+    column = file.schema_arrow.get_field_index("offset")
+    found = []
+    for group in range(file.num_row_groups):
+        told = file.metadata.row_group(group).column(column).statistics
+        if told is None or not told.has_min_max or (told.max >= within.start and told.min < within.end):
+            found.append(group)
+    return found
 
 
 def _records(batch: Any, usual: Headers) -> list[Record]:

@@ -99,7 +99,7 @@ class FolderStore:
                 os.fsync(file.fileno())
             draft.replace(path)
         except BaseException:
-            draft.unlink(missing_ok=True)  # on a full disk it is in the way of what would make room
+            draft.unlink(missing_ok=True)  # on a full disk it takes the space that recovery needs
             raise
         _sync(path.parent)
 

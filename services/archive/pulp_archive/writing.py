@@ -18,7 +18,7 @@ from pulp_archive.stores import ArchiveStore, store_of
 
 SPAN_RECORDS: Final = 500_000
 SPAN_BYTES: Final = 64 << 20
-"""A file ends with the record that makes its contents so large: whoever reads it has it in memory."""
+"""A file ends with the record that makes its contents this large, because a reader has the whole file in memory."""
 Report = Callable[["WriteProgress"], None]
 
 

@@ -1,6 +1,6 @@
 """The settings that every process of an installation reads.
 
-Each process has a frozen class of its own with all that it reads, which its main reads once.
+Each process has a frozen class with all of its settings, which its main reads once.
 """
 
 from collections.abc import Mapping

@@ -48,5 +48,5 @@ class Checkpoint(NamedTuple):
 
 
 def origin_of(name: str, partition: int) -> str:
-    """The origin of a partition's log, which is also the name of its key: each partition is a log of its own."""
+    """The origin of a partition's log, which is also the name of its key, because each partition has its own log."""
     return f"{name}/{partition}"

@@ -81,7 +81,7 @@ def _at_the_same_offset(index: int, logged: Sequence[LogEntry], found: Sequence[
 
 
 def _swapped_with(logged: Sequence[LogEntry], found: Sequence[LogEntry]) -> Iterator[int]:
-    """The offsets of the log's records that stand at the first place, where the first one stands at theirs."""
+    """The offsets of the log's records that are swapped with the first one."""
     entry, record = logged[0], found[0]
     for other, there in islice(zip(logged, found, strict=False), 1, None):
         if record.is_same_but_for_place(other) and there.is_same_but_for_place(entry):

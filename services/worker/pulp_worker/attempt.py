@@ -154,7 +154,7 @@ class Attempt:
             self._run.extend()
 
     def last_words(self, code: ErrorCode, description: str, trace: str | None = None) -> tuple[Event, ...]:
-        """The events that end its task for good, for whoever has to append them in its place. From any thread."""
+        """The events that end its task for good, for another part that appends them instead. From any thread."""
         if self._seen is not None and self._seen[0].state in FINAL:
             return ()
         ended = failed(code, description, trace)

@@ -87,7 +87,7 @@ class Over(Struct, frozen=True):
 class Released(Struct, frozen=True):
     """Nothing of it runs, and its task has not ended: the claim is released.
 
-    If `started` has an effect all the same, the released claim tells the reactor to end the task.
+    If `started` has an effect nevertheless, the released claim tells the reactor to end the task.
     """
 
     may_follow: bool

@@ -75,7 +75,7 @@ class Belongings:
         self._processes.append(process)
 
     def submit(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> "Future[Any]":
-        """Call it in a thread of the operation's own: nobody else waits behind it. From any thread."""
+        """Call it in a separate thread of the operation, so that nobody else waits behind it. From any thread."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(thread_name_prefix=f"operation-{self.task_id}")
         call = self._executor.submit(function, *arguments, **named)

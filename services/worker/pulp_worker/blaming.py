@@ -30,7 +30,7 @@ def no_last_word(event: Event, partition: int) -> bool:
 def blame(watch: LoopWatch, attempts: Iterable[Attempt], last_word: LastWord) -> None:
     """The loop is blocked and the lease has run out: the task at fault ends `loop-blocked`. From the guard's thread.
 
-    Its event has to come before the reactor's, which knows of no more than that the worker is lost.
+    Its event must come before the reactor's, which knows only that the worker is lost.
     """
     blocked_s, (owner, stack) = watch.blocked_s, watch.culprit()
     for attempt in attempts:

@@ -26,7 +26,7 @@ class Closing:
         self.lock = asyncio.Lock()
         """While it is held, nothing is ended or released."""
         self.positions: Mapping[int, int] = {}
-        """How far the projection is, as last heard: no more than a hint when to try."""
+        """The last known position of the projection, only as a hint when to try."""
         self.is_hurried = False
         """Leave nothing to the dispatcher: the worker is about to stop."""
         self._claims = claims

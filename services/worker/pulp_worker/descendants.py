@@ -1,4 +1,4 @@
-"""Processes and their descent, as Linux tells it. Elsewhere nothing is found, and nothing adopted."""
+"""Processes and their descendants on Linux. On other systems nothing is found, and nothing adopted."""
 
 import contextlib
 import ctypes

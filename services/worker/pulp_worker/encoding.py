@@ -18,7 +18,7 @@ def encode(value: object) -> bytes:
 
 
 def _text(value: object) -> str:
-    """A text of a class of its own, such as `HttpUrl`, as JSON has it."""
+    """A string of a subclass, such as `HttpUrl`, as JSON."""
     if isinstance(value, str):
         return str(value)
     raise TypeError(f"objects of type {type(value).__name__} are nothing that JSON has")

@@ -121,7 +121,7 @@ class LoopWatch:
 
     def _sleep(self) -> None:
         self._awake.clear()
-        if self._operations or self._stopping.is_set():  # since then, and whoever did it saw us awake
+        if self._operations or self._stopping.is_set():  # since then, and that caller saw us awake
             self._awake.set()
 
     def _answer(self) -> None:

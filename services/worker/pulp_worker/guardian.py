@@ -23,7 +23,7 @@ from pulp_worker.scratch import remove
 EXIT_GRACE_S: Final = 2.0
 """For what an operation has registered with `atexit`, once its end is known."""
 _MOST_UNSENT: Final = 1 << 20
-"""While the worker takes nothing, no more than this is taken from the operation."""
+"""While the worker reads nothing, at most this much is read from the operation."""
 _PIECE: Final = 1 << 16
 _LONGEST_WAIT_S: Final = 60.0
 _PAUSE_S: Final = 0.002

@@ -117,7 +117,7 @@ class Holds:
             self._withdraw(hold_id)
 
     async def abandon(self) -> None:
-        """End the worker's own waiting for operations, claims and the log, whatever becomes of them."""
+        """Stop waiting for operations, claims and the log, whatever their outcome."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:

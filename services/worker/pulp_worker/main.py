@@ -117,7 +117,7 @@ async def _serve(settings: Settings, heartbeat: Heartbeat, telemetry: Telemetry)
             _end(os.EX_SOFTWARE)
         raise
     finally:
-        watchdog.close()  # first: nothing tells it of the lease from now on
+        watchdog.close()  # first, because nothing informs it of the lease from now on
         await log.close()
     if worker.is_replaced and not stopping.is_set():
         _replace(started)
@@ -197,7 +197,7 @@ def _replace(started: ProcessStart) -> NoReturn:
         os.umask(started.mask)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], started.environment)
-    except OSError as error:  # the program was removed or replaced meanwhile: whoever supervises it starts it again
+    except OSError as error:  # the program was removed or replaced meanwhile: the supervisor restarts it
         _log.critical("the worker cannot replace its process, and ends", extra={"error": error})
         _end(os.EX_SOFTWARE)
 

@@ -115,7 +115,7 @@ class Membership:
                 await self._rest_or_listen()
             if timeline != self.timeline:
                 await self._put_back(timeline)
-            with contextlib.suppress(psycopg.Error, TimeoutError):  # the next heartbeat tells of it again
+            with contextlib.suppress(psycopg.Error, TimeoutError):  # the next heartbeat reports it again
                 async with asyncio.timeout(max(0.05, self._lease.left_s / 4)):
                     await self._registration.settle()
 
@@ -134,8 +134,9 @@ class Membership:
     async def _put_back(self, timeline: str) -> None:
         """Another server has taken over, and may lack the last claims. Tried again with the next heartbeat.
 
-        A resource may be reserved by what others had given up, and give up again soon. Who cannot get it then is lost:
-        nothing is assigned for a lease's time after a failover, but later somebody else may get it.
+        A resource may be reserved by claims that others had released, and will soon release again. A claim that cannot
+        get it in time is lost: nothing is assigned for a lease's time after a failover, but later somebody else may get
+        it.
         """
         _log.warning("Postgres is another server now: putting back the claims", extra={"timeline": timeline})
         instance_id = self._registration.instance_id

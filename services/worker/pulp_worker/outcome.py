@@ -1,4 +1,4 @@
-"""How a run of an operation ended, and the event that tells of it."""
+"""The outcome of a run of an operation, and its event."""
 
 import inspect
 from datetime import datetime

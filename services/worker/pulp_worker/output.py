@@ -58,7 +58,8 @@ class OutputLines:
         self._left = min(float(BURST_BYTES), self._left + (now_s - self._filled_at_s) * BYTES_A_SECOND)
         self._filled_at_s = now_s
         cost = len(text) + LINE_COST
-        # Once lines are dropped, wait until there is room for many: else each second line would tell of the others.
+        # Once lines are dropped, wait until there is room for many: otherwise every second line would report dropped
+        # ones.
         if self._left < (BURST_BYTES / 8 if self._dropped else cost):
             self._dropped += 1
             limit = f"over {BURST_BYTES // 1024} KiB at once or {BYTES_A_SECOND // 1024} KiB a second"

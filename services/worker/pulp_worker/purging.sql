@@ -1,5 +1,5 @@
 -- asked --
--- Who has asked for the purge, and when: the author and the acceptance of its task; and how many attempts have failed.
+-- The author and the time of the purge (of its task's acceptance), and how many attempts have failed.
 select created_by, correlation_id, accepted_at, failed_attempts from tasks where task_id = %(task_id)s;
 
 -- part --

@@ -18,7 +18,7 @@ returning timeline();
 select host, pid, instance_id, heartbeat_at, lease_seconds from workers where name = %(name)s;
 
 -- declared_alike --
--- Those of these operations whose registered declaration is just this worker's: nothing is written for them, nor locked.
+-- The operations whose registered declaration is exactly this worker's: nothing is written or locked for them.
 select name from operations join unnest(%(names)s::text[], %(digests)s::text[]) as mine (name, digest) using (name, digest);
 
 -- first_declaration --
@@ -80,7 +80,7 @@ with stopped as (
 select pg_notify('pulp_dispatch', 'workers') from stopped;
 
 -- notify --
--- The dispatcher may have something for a worker that has just registered.
+-- The dispatcher may have tasks for a worker that has just registered.
 select pg_notify('pulp_dispatch', 'workers');
 
 -- forget --

@@ -60,7 +60,7 @@ class Channel:
                 raise RuntimeError("the operation has closed a descriptor that is not its own: the way to its worker")
             self._is_sending = True
             try:
-                # A line of its own, whatever the operation may have written there.
+                # On a separate line, whatever the operation may have written there.
                 rest = memoryview(b"\n" + line(message))
                 while rest:
                     rest = rest[os.write(self._descriptor, rest) :]
@@ -131,7 +131,7 @@ def _arrange(job: Job, output: int) -> None:
         os.dup2(output, public)
     os.close(output)
     for signum in signal.valid_signals() - _SET_BY_PYTHON:
-        if signal.getsignal(signum) is signal.SIG_IGN:  # by whoever started the worker, `nohup` for one
+        if signal.getsignal(signum) is signal.SIG_IGN:  # by the program that started the worker, such as `nohup`
             signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(job.scratch)

@@ -1,4 +1,4 @@
-"""Exceptions in words, whatever they are: nothing here raises for what an exception does when it is printed."""
+"""Descriptions of exceptions of any kind: nothing here raises, whatever an exception does when it is printed."""
 
 import os
 import traceback

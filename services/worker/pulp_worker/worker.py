@@ -277,7 +277,7 @@ class Worker:
         async def follow() -> None:
             loop, whole_at_s, is_behind = asyncio.get_running_loop(), 0.0, False
             while True:
-                # An idle worker needs no net below notifications: its heartbeats tell of what it has missed.
+                # An idle worker needs no polling besides notifications: its heartbeats report what it has missed.
                 spacing_s = min(_SPACING_S, _SPACING_EACH_S * len(self._holds.attempts))
                 rest_s = _POLL_S if self._holds.attempts else None
                 heard = await self._claims.heard(spacing_s if is_behind else rest_s)

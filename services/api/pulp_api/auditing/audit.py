@@ -84,7 +84,7 @@ class Audit:
         method: str | None = None,
         correlation_id: str | None,
     ) -> None:
-        """Record that `target` was changed now. Each change has a record of its own."""
+        """Record that `target` was changed now. Each change has its own record."""
         self._write(
             audit_record(
                 what,

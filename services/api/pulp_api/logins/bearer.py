@@ -51,8 +51,7 @@ class _Known(NamedTuple):
 class TokenLogins:
     """Checks tokens against their table: a token that counts is trusted for `TRUSTED_S` without asking Postgres.
 
-    Nobody can guess a token, so unknown ones are limited only to keep them from costing anything: by address, and each
-    of them by itself.
+    Nobody can guess a token, so the limits on unknown ones, by address and by token, only keep their cost low.
     """
 
     def __init__(self, connect: Connect, audit: Audit, clock_s: Callable[[], float]) -> None:

@@ -1,4 +1,5 @@
-"""Limits on failed logins: who may try a password now, and in which order. No I/O; the clock is an argument.
+"""Limits on failed logins: which attempts may check a password now, and in which order. No I/O; the clock is an
+argument.
 
 Credentials that were checked a moment ago are not limited. For all others:
 

@@ -28,7 +28,7 @@ from pulp_api.times import with_plus
 from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.paging import limit_and_offset
-from pulp_api.v3.parameters import LIST, NUMBER, TEXT, QueryParameter, controls, list_of
+from pulp_api.v3.parameters import LIST, NUMBER, TEXT, QueryParameter, controls, list_of, refuse_unknown
 from pulp_api.v3.picking import picker
 from pulp_api.v3.tasks import href_of
 
@@ -117,7 +117,9 @@ async def list_events(call: Authenticated, request: Request) -> Response:
     least = await call.at_least_positions()
     await _reach(call, hub.topic_id, _cursors(request.query_params))
     async with call.service.connection() as connection:
-        shown = await queries.positions(connection)  # first, since all before them is there whatever comes meanwhile
+        shown = await queries.positions(
+            connection
+        )  # first, since everything before them is projected whatever arrives meanwhile
         check_shown(shown, least)
         span = await _span(connection, request.query_params, shown)
         page = await archived_pages.read_page(
@@ -137,9 +139,7 @@ async def list_events(call: Authenticated, request: Request) -> Response:
 
 def filter_of(query: QueryParams) -> AuditFilter:
     """What a query asks for. Raises `BadInput`."""
-    for name in query:
-        if name not in _NAMES:  # a misspelt filter must not give everything
-            raise BadInput(f"{name}: no such parameter, there are {', '.join(sorted(_NAMES))}")
+    refuse_unknown(query, _NAMES)
     for name in _NAMES:
         if len(query.getlist(name)) > _MOST_VALUES:
             raise BadInput(f"{name}: at most {_MOST_VALUES} values are taken")

@@ -13,7 +13,7 @@ from pulp_api.authenticated_call import Authenticated
 from pulp_api.respond import json
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.parameters import LIST, TEXT, QueryParameter, controls, items_of, list_of, one_of
+from pulp_api.v3.parameters import LIST, TEXT, QueryParameter, controls, items_of, list_of, one_of, refuse_unknown
 from pulp_api.v3.tasks import WORDS
 
 router = APIRouter(prefix=ROOT)
@@ -85,9 +85,7 @@ async def list_daily_statistics(call: Authenticated, request: Request) -> Respon
 
 def wanted_of(query: QueryParams, today: date) -> Wanted:
     """What a query asks for. Raises `BadInput`."""
-    for name in query:
-        if name not in _NAMES:  # a misspelt filter must not count everything
-            raise BadInput(f"{name}: no such parameter, there are {', '.join(sorted(_NAMES))}")
+    refuse_unknown(query, _NAMES)
     until = _day("until", query) or today
     since = _day("since", query) or until - timedelta(days=min(DEFAULT_DAYS - 1, until.toordinal() - 1))
     if since > until:

@@ -20,7 +20,7 @@ from pulp_api.respond import instant, json, position_header
 from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT, FieldErrors
 from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.parameters import NUMBER, TEXT, QueryParameter, controls, items_of, list_of, one_of
+from pulp_api.v3.parameters import NUMBER, TEXT, QueryParameter, controls, items_of, list_of, one_of, refuse_unknown
 from pulp_api.v3.references import Kind, uuid_of
 from pulp_api.v3.tasks import href_of
 
@@ -31,6 +31,7 @@ PARAMETERS: Final = [
     QueryParameter("partition", {**NUMBER, "minimum": 0}),
     QueryParameter("standing", list_of(one_of(Standing))),
 ]
+_NAMES: Final = frozenset(parameter.name for parameter in PARAMETERS)
 _MOST_PARTITION: Final = 2**31
 StandingWord = Literal["dead", "parks", "waits", "discarded"]
 _Standing = Annotated[
@@ -90,6 +91,7 @@ async def list_dead_letters(call: Authenticated, request: Request) -> Response:
     With `task` those of one task, and with them the records that wait; with `partition` those of one partition; with
     `standing` those that stand so.
     """
+    refuse_unknown(request.query_params, _NAMES)
     limit, offset = limit_and_offset(request)
     asked = _asked(request)
     await call.at_least_positions()

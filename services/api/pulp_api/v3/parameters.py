@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from pulp_events.errors import BadInput
 from starlette.datastructures import QueryParams
 
 Schema = Mapping[str, Any]
@@ -21,6 +22,14 @@ MOMENT: Final[Schema] = {
 MOST_DIGITS: Final = 18
 WHOLE: Final[Schema] = {**NUMBER, "minimum": 1 - 10**MOST_DIGITS, "maximum": 10**MOST_DIGITS - 1}
 """A whole number that a filter compares with."""
+
+
+def refuse_unknown(query: QueryParams, known: Iterable[str]) -> None:
+    """Raises `BadInput` for a parameter that a call does not take: a misspelt filter must not give everything."""
+    names = {*known, "format"}
+    for name in query:
+        if name not in names:
+            raise BadInput(f"{name}: no such parameter, there are {', '.join(sorted(names))}")
 
 
 def list_of(item: Schema) -> Schema:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, TypedDict
+from typing import Annotated, Final, TypedDict
 
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta
@@ -15,9 +15,12 @@ from pulp_api.v3.answers import Time
 from pulp_api.v3.dialect import ROOT
 from pulp_api.v3.explaining import Access, Holders, Others, access_word, holder, seconds_since
 from pulp_api.v3.paging import limit_and_offset, page_of
+from pulp_api.v3.parameters import refuse_unknown
 from pulp_api.v3.tasks import href_of
 
 router = APIRouter(prefix=ROOT)
+_OF_ALL: Final = ("limit", "offset", "as_of")
+"""Clients page lists that have one page, too."""
 _OldestWait = Annotated[
     float | None, Meta(description="Since its acceptance; null if none waits. Of a queue without parked ones.")
 ]
@@ -111,6 +114,7 @@ async def list_queues(
     With `as_of` as they were then, as far as events tell: a task that ran held its resources, and one that was assigned
     and had not started counts as waiting; workers, slots and limits of users are not recorded.
     """
+    refuse_unknown(request.query_params, ("name", *_OF_ALL))
     await call.quotas.search(call.asking)
     await call.at_least_positions()
     if as_of is not None:
@@ -134,6 +138,7 @@ async def list_resources(call: Authenticated, request: Request) -> Response:
 
     With `as_of` as it was then; a task that ran held its resources.
     """
+    refuse_unknown(request.query_params, _OF_ALL)
     await call.quotas.search(call.asking)
     await call.at_least_positions()
     limit, offset = limit_and_offset(request)
@@ -153,6 +158,7 @@ async def read_line(call: Authenticated, request: Request, resource: str) -> Res
 
     With `as_of` as it was then; a task that ran held its resources.
     """
+    refuse_unknown(request.query_params, ("resource", *_OF_ALL))
     await call.quotas.search(call.asking)
     await call.at_least_positions()
     limit, _ = limit_and_offset(request)

@@ -139,7 +139,7 @@ class ProcessorApp(AppWithoutFolders):
         `fault` gets `OffsetOutOfRange` or `TopicMismatch` if the log does not hold a position.
         """
         if self._is_closing:
-            return  # the group may be divided anew until this processor has left it
+            return  # the group may be rebalanced until this processor has left it
         if self._seeking is not None:
             self._seeking.cancel()
         for partition in self.owned - partitions:

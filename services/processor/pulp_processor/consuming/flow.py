@@ -39,7 +39,7 @@ class WriterLoad(NamedTuple):
 
     @property
     def has_capacity(self) -> bool:
-        """Whether the writer should get another batch; it accepts more all the same."""
+        """Whether the writer should get another batch; it would accept more."""
         if not self.is_reading:
             return False
         return self.queued_records < FEW_RECORDS or (self.queued_batches == 1 and self.next_is_large)

@@ -1,4 +1,4 @@
-"""Which waiting tasks may begin now, and where. Pure: it is told what happens, and answers with assignments.
+"""Which waiting tasks may begin now, and where. Pure: from events to assignments.
 
 The rules:
 
@@ -60,7 +60,7 @@ class Hold(NamedTuple):
 
 
 class _Queue(NamedTuple):
-    """Runnable tasks of which only the first counts: whoever can run one of them can run any."""
+    """Runnable tasks of which only the first counts: a worker that can run one of them can run any."""
 
     offer: Offer
     limited_user: str | None
@@ -266,7 +266,7 @@ class Dispatch:
                 return
             yield task
 
-    # Who stands aside.
+    # Tasks that are passed over or back off.
 
     def _is_aside(self, task_id: UUID) -> bool:
         return task_id in self._passed_over or task_id in self._backing_off

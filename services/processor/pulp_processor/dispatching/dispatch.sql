@@ -23,7 +23,7 @@ select pg_terminate_backend(l.pid)
 update dispatcher set renewed_at = now() where epoch = %(epoch)s returning epoch;
 
 -- resign --
--- Those that wait to be elected are told.
+-- Notifies the candidates.
 with resigned as (
     update dispatcher set renewed_at = 'epoch' where epoch = %(epoch)s returning epoch
 )
@@ -54,7 +54,7 @@ case when t.depends_on = '{}' then '{}' else array(
 exists (select from dead_letters p where p.task_id = t.task_id and p.partition = t.partition and p.standing = 'parks')
 
 -- waiting --
--- A page of what waits, for a dispatcher that begins. No waiting task is purged; saying so lets Postgres use the index.
+-- A page of waiting tasks, for a new dispatcher. No waiting task is purged; saying so lets Postgres use the index.
 select {facts} from tasks t left join claims c on c.task_id = t.task_id and c.released_at is null
  where t.state = 'waiting' and t.purged_at is null and (t.accepted_at, t.task_id) > (%(accepted_at)s::timestamptz, %(task_id)s::uuid)
  order by t.accepted_at, t.task_id
@@ -120,7 +120,7 @@ returning instance_id, listening;
 select 'user:' || name, role, coalesce(quota, '') from user_quotas;
 
 -- offered --
--- What somebody could run at any time since a moment; and that moment.
+-- What some worker could run at any time since a moment; and that moment.
 select m.since, o.queue, o.operation
   from (select now() - make_interval(secs => %(unserved_s)s) as since) m
   left join offers o on o.seen_at > m.since

@@ -45,7 +45,7 @@ _MANY_MOVED: Final = 16
 _SPACING_S: Final = 0.03
 _SETTLING_S: Final = 0.1
 _DOUBT_S: Final = 0.1
-"""Before everything is read anew, which may take long with much that waits."""
+"""The pause before everything is read again, which may take long with many waiting tasks."""
 _RESIGNING_S: Final = 1.0
 _log = logging.getLogger("pulp.dispatcher")
 

@@ -132,8 +132,9 @@ class Fleet:
         return [worker.instance for worker in tired]
 
     def wake(self) -> list[str]:
-        """The workers to wake, each of which is told once: all where nobody else of their profile has a free slot, some
-        where few have."""
+        """The workers to wake, each returned once: all if nobody else of their profile has a free slot, some if few
+        have.
+        """
         found: list[str] = []
         for profile, resting in self._resting.items():
             free = self._free_workers[profile]

@@ -62,7 +62,7 @@ select task_id, has_failed_dependency, has_lost_lease, now()
 -- claim is deleted; also where it is released, and its attempt is over: the task knows its number, and claims of tasks that wait long
 -- for their next attempt are not read in each round. If the attempt has not started, the task may be assigned again under the next
 -- number, so the row stays.
--- A claim may have been assigned anew meanwhile: it has another attempt then. The dispatcher is told which holds these claims belonged to.
+-- A claim may have been assigned again meanwhile, with another attempt. The dispatcher is notified of the holds of these claims.
 with suspected as materialized (  -- nearly always empty, and then no task is read
     select c.task_id, c.attempt, c.attempt_id, c.hold_id, c.released_at
       from claims c

@@ -90,7 +90,7 @@ async def _switch(connection: AsyncConnection, settings: Settings, generation: i
             reason = "readers or batches kept the tables locked"
         except TimeoutError:
             reason = f"the last events were not projected within {_STRETCH_S:g} s"
-        await asyncio.sleep(0.2)  # lets in whoever waited for the lock
+        await asyncio.sleep(0.2)  # lets waiters for the lock proceed
     raise NotSwitched(f"generation {generation} could not be made the active one, nothing was changed: {reason}")
 
 

@@ -73,7 +73,7 @@ class Share(NamedTuple):
 
 
 class Filler(NamedTuple):
-    """Whatever fills shares: this process, or several."""
+    """The port that fills shares: this process, or several."""
 
     fill: Callable[[Share, Callable[[int], None]], Awaitable[None]]
     """Like `fill_share`."""

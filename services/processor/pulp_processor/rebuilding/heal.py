@@ -170,7 +170,7 @@ async def _read(
         first = first or found
     if first is None or not named:
         raise RebuildRefused(f"no task {task_id}: the log has no `accepted` of it, and the read model has no row")
-    return first  # its events had no effect, and stand in the history with their reasons
+    return first  # its events had no effect, and are in the history with their reasons
 
 
 async def _read_partition(

@@ -7,7 +7,7 @@ select generation from active_generation for share;
 select next_offset from {schema}.positions where partition = %(partition)s for update;
 
 -- partitions --
--- Where the rows say that the task is.
+-- The task's partition according to the rows.
 select distinct partition from (
     select partition from {schema}.tasks where task_id = %(task_id)s
      union all
@@ -83,5 +83,5 @@ delete from {schema}.task_days
 insert into {schema}.task_days select d.* from json_populate_recordset(null::{schema}.task_days, %(days)s::json) d;
 
 -- tell --
--- Whoever writes the partition reads again what it remembers of tasks.
+-- Makes the writer of the partition read its cached tasks again.
 update {schema}.positions set heals = heals + 1 where partition = %(partition)s;

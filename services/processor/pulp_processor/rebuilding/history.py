@@ -33,7 +33,7 @@ _ROWS: Final = 2000
 _TRIES: Final = 20
 _PAUSE_S: Final = 0.1
 _LOCK_WAIT: Final = "100ms"
-"""Whoever waits for the lock makes all others wait behind it, so each try is short."""
+"""A waiter for the lock makes all others wait behind it, so each try is short."""
 
 
 class MonthPart(NamedTuple):
@@ -247,6 +247,7 @@ async def _detach(connection: AsyncConnection, generation: int, part: MonthPart)
         "until": part.until,
         "places": Json([place._asdict() for place in part.places], dumps=json.dumps),
     }
+    await connection.execute(_statement("keep_ends", **names), values)  # before, since they may be many
     async with _switching(connection, generation):
         if await _rows(connection, "lasts", **names) != [(place.partition, place.last) for place in part.places]:
             raise RebuildRefused(f"{part.name}: a clock that ran backwards has added events meanwhile. Try again")
@@ -296,6 +297,7 @@ async def _attach(connection: AsyncConnection, generation: int, month: DetachedM
     async with _switching(connection, generation):
         await _soon(connection, _statement("take_back", **pieces))
         await connection.execute(_SQL["forget"], {"part": month.part})
+    await connection.execute(_SQL["forget_ends"], {"part": month.part})
 
 
 @asynccontextmanager

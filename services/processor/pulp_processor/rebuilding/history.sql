@@ -45,6 +45,13 @@ select d.task_id::text, d.partition, d.record_offset
 insert into public.detached_effects (part, partition, record_offset, task_id, effect)
 select %(part)s, partition, record_offset, task_id, effect from {table} where effect <> 'applied';
 
+-- keep_ends --
+-- Also where the tasks ended. What a command that was killed has left of a part is the same.
+insert into public.detached_ends (task_id, part, record_offset)
+select task_id, %(part)s, record_offset from {table}
+ where type = 'org.pulpproject.task.finished.v1' and effect = 'applied'
+    on conflict do nothing;
+
 -- add --
 insert into public.detached_history (part, since, until, ends, places, is_kept)
 values (%(part)s, %(since)s, %(until)s, %(ends)s, %(places)s, true);
@@ -79,3 +86,6 @@ alter table {schema}.{name} drop constraint of_this_time;
 
 -- forget --
 delete from public.detached_history where part = %(part)s;
+
+-- forget_ends --
+delete from public.detached_ends where part = %(part)s;

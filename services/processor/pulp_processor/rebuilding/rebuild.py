@@ -242,7 +242,7 @@ async def _compare(
         await connection.execute("select set_config('application_name', %s, true)", [connection_name(generation)])
         first = await active(live)
         if first.positions != await positions(connection, generation):
-            raise RebuildInUse("another process")  # whoever holds the lock has brought it to these positions
+            raise RebuildInUse("another process")  # the holder of the lock has brought it to these positions
         found = await compare(live, first.number, connection, generation, accept=accept, step=step)
         found.generation, found.positions = first.number, dict(first.positions)
         return found

@@ -17,7 +17,7 @@ async def look(connection: AsyncConnection, conninfo: str) -> list[Finding]:
     It opens a second connection only where a pooler is in between.
     """
     server = await _server_of(connection)
-    if server == connection.info.backend_pid:  # a pooler tells its clients a number of its own
+    if server == connection.info.backend_pid:  # a pooler reports another process id to its clients
         return []
     try:
         async with asyncio.timeout(_LIMIT_S), await connect(conninfo, "pulp-preconditions") as another:

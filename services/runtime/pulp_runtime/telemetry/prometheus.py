@@ -92,7 +92,7 @@ class _Source:
         try:
             async with asyncio.timeout(_READ_S):
                 found = tuple(await self._read())
-        except Exception as error:  # whatever it is: the other sources are told all the same
+        except Exception as error:  # any error: the other sources are still reported
             if not self._is_failing:
                 _log.warning("gauges cannot be read", extra={"source": self.name, "error": error})
             self._is_failing, self._readings = True, ()

@@ -179,7 +179,7 @@ def _tables(path: Path) -> dict[str, Any]:
         tables = tomllib.loads(content.decode())
     except UnicodeDecodeError:
         _bad(f"{path.name} is no text in UTF-8")
-    except tomllib.TOMLDecodeError as error:  # it may quote what stands there
+    except tomllib.TOMLDecodeError as error:  # it may quote the contents
         line = _LINE.search(str(error))
         _bad(f"{path.name} is no TOML: line {line[1] if line else 'unknown'}")
     for name, table in tables.items():

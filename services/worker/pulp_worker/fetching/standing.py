@@ -1,4 +1,4 @@
-"""How a server has answered lately: when it may be asked again, and whether it is given up. Pure."""
+"""The recent answers of a server: when it may be asked again, and whether it is given up. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
