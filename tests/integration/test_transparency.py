@@ -174,14 +174,16 @@ async def test_outlets_get_each_checkpoint_and_one_that_fails_is_told_and_tried_
         PULP_METRICS_PORT=str(port),
     )
 
-    def is_refused() -> bool:
+    def is_told() -> bool:
+        """The first witness has the last checkpoint, and the second one has refused it."""
         with contextlib.suppress(FileNotFoundError):
             outlets = json.loads((scene.tiles / STATUS).read_text())["outlets"]
-            return outlets["witness 2 (sh)"]["fault"] is not None
+            return outlets["witness 1 (true)"]["waiting"] == 0 and outlets["witness 2 (sh)"]["fault"] is not None
         return False
 
     try:
-        await scene.until(is_refused, process)
+        await scene.until(lambda: scene.covered(1) == 18, process)
+        await scene.until(is_told, process)
         shown = await scraped(port)
         assert shown.value("pulp_tasks_log_untaken_checkpoints", outlet="witness 1 (true)") == 0
         assert shown.value("pulp_tasks_log_untaken_checkpoints", outlet="witness 2 (sh)") >= 1
@@ -189,7 +191,6 @@ async def test_outlets_get_each_checkpoint_and_one_that_fails_is_told_and_tried_
         [status] = [each for each in scene.audit("status")["outlets"] if each["name"] == "witness 2 (sh)"]
         assert status["fault"] == "it exited with 3: closed today"
         assert status["waiting"] >= 1
-        await scene.until(lambda: scene.covered(1) == 18, process)
         open_.touch()
         newest = (scene.tiles / "1" / "checkpoint").read_text()
         await scene.until(lambda: taken.exists() and newest in taken.read_text(), process)
