@@ -80,7 +80,13 @@ async def found_dead(api: Site, text: str) -> str | None:
     if PRN.fullmatch(text):
         kind = text.split(":")[1]
         answer = await api.client.get(f"{V3}/{LISTS[kind]}/", params={"prn__in": text})
-        return None if answer.status_code == 200 and answer.json()["count"] == 1 else f"{text}: {answer.text}"
+        if answer.status_code == 200 and answer.json()["count"] == 1:
+            return None
+        if kind == "core.user":  # no list has a user who was removed, and the href still says who that was
+            known = await api.client.get(f"{V3}/users/{text.split(':', 2)[2]}/")
+            if known.status_code == 200 and not known.json()["is_active"]:
+                return None
+        return f"{text}: {answer.text}"
     answer = await api.client.get(text)
     return None if answer.status_code == 200 else f"{text}: {answer.status_code}"
 
