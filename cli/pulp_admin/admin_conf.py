@@ -1,6 +1,7 @@
 """Read `admin.conf`, the configuration file of Pulp 2's client: sections of `name = value`. Pure."""
 
 import configparser
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,9 @@ _KEYS: Final = (
     ("auth", "password", PASSWORD.key),
 )
 """Values that are used unchanged, and their keys here."""
+_HOST: Final = re.compile(r"[\w.-]+|\[?[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%\w+)?\]?")
+"""A name, which may be in any script, or an address."""
+_PORT: Final = re.compile(r":\d+\Z")
 _TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -34,8 +38,13 @@ class ConfigValue(NamedTuple):
     source: str
 
 
-def is_admin_conf(text: str) -> bool:
-    """Whether a configuration file is of this kind: it begins with a section, and `admin.toml` has none."""
+def is_admin_conf(path: Path, text: str) -> bool:
+    """Whether a configuration file is of this kind.
+
+    It stands where only Pulp 2's do, or begins with a section: `admin.toml` has none.
+    """
+    if path.name == "admin.conf" or path.parent.name == "conf.d":
+        return True
     lines = (line.strip() for line in text.splitlines())
     return next((line for line in lines if line and line[0] not in "#;"), "").startswith("[")
 
@@ -48,7 +57,7 @@ class AdminConf:
 
     def add(self, path: Path, text: str) -> tuple[dict[str, ConfigValue], list[str]]:
         """Return the settings that this file changes, by their keys, and warnings. Raises `Failure` (78)."""
-        sections = _sections(path, text)
+        sections, warnings = _sections(path, text)
         server = sections.get("server", {})
         self._server |= server
         found: dict[str, ConfigValue] = {}
@@ -60,7 +69,7 @@ class AdminConf:
             said = sections.get(section, {}).get(name)
             if said is not None and said.value:
                 found[key] = said
-        return found, _warnings(sections)
+        return found, [*warnings, *_warnings(sections)]
 
     def _url(self) -> ConfigValue:
         """The server's URL, of what all files have said so far; Pulp 2 speaks HTTPS only."""
@@ -72,24 +81,38 @@ class AdminConf:
         if not path.endswith(_API):
             raise Failure(f"{prefix.source}: api_prefix = {prefix.value!r}: it has to end in {_API}", CONFIG)
         name = host.value or socket.gethostname()
+        if not _HOST.fullmatch(name) or (name.count(":") == 1 and _PORT.search(name)):
+            advice = "the name or the address of a machine is expected, without https:// or quotes; port stands apart"
+            raise Failure(f"{host.source}: host = {name!r}: {advice}", CONFIG)
         shown = f"[{name}]" if ":" in name and not name.startswith("[") else name
         source = host.source or port.source or prefix.source
         return ConfigValue(f"https://{shown}:{number}{path.removesuffix(_API)}", source)
 
 
-def _sections(path: Path, text: str) -> dict[str, dict[str, ConfigValue]]:
+def _sections(path: Path, text: str) -> tuple[dict[str, dict[str, ConfigValue]], list[str]]:
+    """The sections that are read, and warnings of those that look like them: the others belong to extensions."""
     parser = configparser.RawConfigParser(strict=False)
     try:
         parser.read_string(text)
     except configparser.MissingSectionHeaderError as error:
-        raise _unreadable(path, error.lineno) from None
+        if error.line.startswith("["):
+            raise _unreadable(path, error.lineno) from None
+        raise Failure(
+            f"{path}: line {error.lineno} is in no section: put [server] or [auth] before it", CONFIG
+        ) from None
     except configparser.ParsingError as error:
         raise _unreadable(path, error.errors[0][0]) from None
-    return {
+    found = {
         section: {name: ConfigValue(value.strip(), f"{path}, [{section}]") for name, value in parser[section].items()}
         for section in _NAMES
         if parser.has_section(section)
     }
+    meant = {each: each.strip().lower() for each in parser.sections() if each not in _NAMES}
+    return found, [
+        f"warning: {path}: [{each}] is ignored; the section that counts is [{name}]"
+        for each, name in meant.items()
+        if name in _NAMES
+    ]
 
 
 def _unreadable(path: Path, line: int) -> Failure:

@@ -39,7 +39,7 @@ def read_files(named: str | None, env: Mapping[str, str]) -> tuple[list[dict[str
     warnings: list[str] = []
     conf = AdminConf()
     for path, text in _texts(named, env):
-        settings, remarks = conf.add(path, text) if is_admin_conf(text) else _read_toml(path, text)
+        settings, remarks = conf.add(path, text) if is_admin_conf(path, text) else _read_toml(path, text)
         found.append(settings)
         warnings += [*remarks, *_check_secrecy(path, text, settings)]
     return found, warnings
@@ -83,6 +83,9 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except (FileNotFoundError, NotADirectoryError):
         raise
+    except UnicodeDecodeError as error:
+        byte = f"the byte at {error.start}"
+        raise Failure(f"{path}: the configuration is not UTF-8 ({byte}): save it in UTF-8", CONFIG) from error
     except (OSError, ValueError) as error:
         raise Failure(f"{path}: the configuration cannot be read: {error}", CONFIG) from error
 
@@ -110,6 +113,6 @@ def _check_secrecy(path: Path, text: str, settings: Mapping[str, ConfigValue]) -
     """Warn of a password that others may read. One in a user's `admin.conf` is refused, as Pulp 2's client does."""
     if PASSWORD.key not in settings or SITE in path.parents or not path.stat().st_mode & _OTHERS:
         return []
-    if is_admin_conf(text):
+    if is_admin_conf(path, text):
         raise Failure(f"{path}: it holds a password, and others may read it: chmod 600 {path}", CONFIG)
     return [f"warning: {path} holds a password and others may read it: chmod 600 {path}"]

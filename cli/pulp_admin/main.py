@@ -13,7 +13,7 @@ from pulp_console.exits import CONFIG, SOFTWARE
 from pulp_console.groups import Choice, LazyGroup, examples
 from pulp_console.output import failed, hint
 
-from pulp_admin import settings
+from pulp_admin import elsewhere, settings
 from pulp_admin.app import WIDE_OUTPUTS, App
 from pulp_admin.cli_map import print_map
 from pulp_admin.client_log import write_log
@@ -48,6 +48,7 @@ _COMMANDS: Final = {
 @click.group(
     cls=LazyGroup,
     places=_COMMANDS,
+    elsewhere=elsewhere.SECTIONS,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 80},
     epilog=examples("pulp-admin tasks list", "pulp-admin --output json tasks details --task-id ID"),
 )

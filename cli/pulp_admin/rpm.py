@@ -5,6 +5,8 @@ from typing import Final
 import click
 from pulp_console.groups import Group, LazyGroup, examples
 
+from pulp_admin import elsewhere
+
 _COMMANDS: Final = {
     "list": "pulp_admin.rpm_repos:list_",
     "create": "pulp_admin.rpm_repos:create",
@@ -15,11 +17,16 @@ _COMMANDS: Final = {
 }
 
 
-@click.group(cls=Group, epilog=examples("pulp-admin rpm repo list"))
+@click.group(cls=Group, elsewhere=elsewhere.RPM, epilog=examples("pulp-admin rpm repo list"))
 def rpm() -> None:
     """Work on repositories by the commands of Pulp 2."""
 
 
-@rpm.group(cls=LazyGroup, places=_COMMANDS, epilog=examples("pulp-admin rpm repo sync run --repo-id zoo"))
+@rpm.group(
+    cls=LazyGroup,
+    places=_COMMANDS,
+    elsewhere=elsewhere.REPO,
+    epilog=examples("pulp-admin rpm repo sync run --repo-id zoo"),
+)
 def repo() -> None:
     """Make, list, change, sync, publish and delete repositories."""

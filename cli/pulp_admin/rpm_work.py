@@ -7,6 +7,7 @@ from pulp_console.groups import Group, examples
 from pulp_console.output import show
 
 from pulp_admin.app import App, with_app
+from pulp_admin.elsewhere import WORK
 from pulp_admin.repo_options import repo_id_option
 from pulp_admin.repo_status import follow_to_its_end, status_command, unfinished
 from pulp_admin.screen import banner, say
@@ -15,7 +16,7 @@ from pulp_admin.start import QUEUED
 _background: Final = click.option("--bg", "in_background", is_flag=True, help="Return at once.")
 
 
-@click.group(cls=Group, epilog=examples("pulp-admin rpm repo sync run --repo-id zoo"))
+@click.group(cls=Group, elsewhere=WORK, epilog=examples("pulp-admin rpm repo sync run --repo-id zoo"))
 def sync() -> None:
     """Fetch repositories, and see how far that is."""
 
@@ -36,7 +37,7 @@ def run_sync(app: App, repo_id: str, in_background: bool) -> None:
 sync.add_command(status_command("rpm repo", "sync"))
 
 
-@click.group(cls=Group, epilog=examples("pulp-admin rpm repo publish run --repo-id zoo"))
+@click.group(cls=Group, elsewhere=WORK, epilog=examples("pulp-admin rpm repo publish run --repo-id zoo"))
 def publish() -> None:
     """Publish repositories, and see how far that is."""
 

@@ -32,6 +32,11 @@ STATES: Final = (
     StateWord("Cancelled", "canceled", "canceled", ("cancelled",), exit_code=CANCELLED),
     StateWord("Skipped", "skipped", "skipped", exit_code=SKIPPED),
 )
+_NEVER: Final = {
+    word: StateWord(word.capitalize(), word, word)
+    for word in ("accepted", "suspended", "timed out")  # the last one is of 2.0 alone
+}
+"""States of Pulp 2 that no task here is ever in. Scripts name them, and the server takes them."""
 UNFINISHED: Final = tuple(state for state in STATES if state.exit_code is None)
 _BY_SPELLING: Final = {
     spelling.lower(): state for state in STATES for spelling in (state.guide, state.pulp2, state.pulp3, *state.synonyms)
@@ -60,7 +65,7 @@ def states_in(texts: Iterable[str]) -> list[StateWord]:
     words = [part.strip() for text in texts for part in text.split(",") if part.strip()]
     found = []
     for word in words:
-        state = _BY_SPELLING.get(word.lower())
+        state = _BY_SPELLING.get(word.lower()) or _NEVER.get(word.lower())
         if state is None:
             known = ", ".join(item.guide for item in STATES)
             raise UnknownState(f"{word!r} is no state; they are {known}.{suggestion(word, spellings())}")

@@ -23,9 +23,16 @@ def examples(*lines: str) -> str:
 
 
 class Group(click.Group):
-    """A group that suggests a command for one that it does not know."""
+    """A group that suggests a command for one that it does not know.
+
+    `elsewhere` says for commands of another program that are not here what to do instead.
+    """
 
     group_class = type
+
+    def __init__(self, *args: Any, elsewhere: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._elsewhere = elsewhere or {}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -33,7 +40,8 @@ class Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            error.message += suggestion(args[0], self.list_commands(ctx))
+            instead = self._elsewhere.get(args[0])
+            error.message += f" {instead}" if instead else suggestion(args[0], self.list_commands(ctx))
             raise
 
 

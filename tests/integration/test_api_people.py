@@ -44,10 +44,27 @@ async def test_an_administrator_lists_all_users_and_others_themselves(api: Site)
         ({"is_active": "false"}, []),
         ({"email": "x"}, []),
         ({"first_name": ""}, ["admin", "ann", "jo", "zoë k."]),
+        ({"q": "username=jo OR username__contains=nn"}, ["ann", "jo"]),
+        ({"q": "NOT is_staff=true AND NOT username='zoë k.'"}, ["ann", "jo"]),
+        ({"prn__in": "prn:core.user:zo%C3%AB%20k.,prn:core.user:jo,prn:core.user:nobody"}, ["jo", "zoë k."]),
+        ({"pulp_href__in": f"{V3}/users/ann/,http://pulp{V3}/users/zo%C3%AB%20k./"}, ["ann", "zoë k."]),
+        ({"prn__in": ""}, []),
     ):
         assert [row["username"] for row in (await get(api, "users/", **params))["results"]] == names, params
-    refused = await api.client.get(f"{V3}/users/", params={"ordering": "bogus"})
-    assert refused.status_code == 400
+    for wrong in (
+        {"ordering": "bogus"},
+        {"q": "bogus=1"},
+        {"prn__in": "jo"},
+        {"prn__in": "prn:core.group:admin"},
+        {"pulp_href__in": f"{V3}/groups/admin/"},
+    ):
+        assert (await api.client.get(f"{V3}/users/", params=wrong)).status_code == 400, wrong
+    for params, names in (
+        ({"prn__in": "prn:core.group:viewer"}, ["viewer"]),
+        ({"pulp_href__in": f"{V3}/groups/admin/"}, ["admin"]),
+        ({"q": "name=viewer OR name=admin"}, ["admin", "viewer"]),
+    ):
+        assert [row["name"] for row in (await get(api, "groups/", **params))["results"]] == names, params
 
 
 async def test_a_user_is_read_by_the_href_that_tasks_name(api: Site) -> None:

@@ -197,6 +197,7 @@ async def test_options_need_an_operation_that_takes_them(api: Site) -> None:
         ({"name__icontains": "AR"}, ["farm"]),
         ({"name__startswith": "z"}, ["zoo"]),
         ({"limit": 1, "offset": 1}, ["farm"]),
+        ({"q": "name=zoo OR name__contains=ar"}, ["farm", "zoo"]),
     ],
 )
 async def test_lists_are_filtered_and_paged(yum: Site, params: dict[str, Any], names: list[str]) -> None:

@@ -67,7 +67,7 @@ NOT_SERVED = [
         for method in ("GET", "POST", "PUT", "DELETE")
         for path in (
             *("actions/login/", "consumers/y", "consumer_groups/y", "content/y", "distributors/y", "events/y"),
-            "content/orphans/y",
+            *("content/actions/delete_orphans/", "content/orphans/y"),
             *("permissions/y", "plugins/y", "queued_calls/y", "repo_groups/y", "repositories/zoo/history/y"),
             *("repositories/zoo/importers/x/schedules/y", "repositories/zoo/distributors/x/schedules/y"),
             *("repositories/zoo/search/units/", "roles/viewer/users/y"),

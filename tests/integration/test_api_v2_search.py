@@ -3,9 +3,11 @@
 import asyncio
 import json
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import product
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -13,10 +15,11 @@ import httpx
 import pytest
 from pulp_accounts import quota_store
 from pulp_accounts.users import Role
-from pulp_events.events import Outcome, TaskError
+from pulp_api.v2.patterns import for_postgres
+from pulp_events.events import Outcome, Retry, TaskError
 
-from tests.support.events import accepted, cancel_requested, finished, started
-from tests.support.mongo import matches
+from tests.support.events import accepted, attempt_failed, cancel_requested, finished, started
+from tests.support.mongo import flags_of, matches
 from tests.support.site import V2, Site
 
 GROUP = UUID("99999999-9999-4999-8999-999999999999")
@@ -32,7 +35,10 @@ async def make_tasks(api: Site) -> None:
         task_id = uuid4()
         tags = ("pulp:repository:zoo", f"pulp:action:{'sync' if number % 2 else 'publish'}", "nightly")[: number % 4]
         group = GROUP if number % 5 == 0 else None
-        await api.add(accepted(task_id, operation=f"op{number % 3}", tags=tags, group_id=group), number % 4)
+        retry = Retry(1, 3600, 3600) if number == 23 else None
+        await api.add(
+            accepted(task_id, operation=f"op{number % 3}", tags=tags, group_id=group, retry=retry), number % 4
+        )
         if number % 8 != 0:
             await api.add(started(task_id, worker=f"W{number % 2}"), number % 4)
         if number % 8 == 2:
@@ -41,8 +47,10 @@ async def make_tasks(api: Site) -> None:
             error = TaskError("operation-failed", f"no route {number}", "Traceback:\nOSError: x")
             told = error if outcome == "failed" else None
             await api.add(finished(task_id, outcome=Outcome(outcome), error=told), number % 4)
-        if number % 8 == 7 and number > 8:
+        if number == 15:
             await api.add(finished(task_id, outcome=Outcome.SUCCESSFUL), number % 4)
+        if number == 23:  # between two attempts: its report shows neither the error nor the worker of the last one
+            await api.add(attempt_failed(task_id), number % 4)
 
 
 async def documents(api: Site) -> list[dict[str, Any]]:
@@ -100,6 +108,15 @@ def bodies(task_id: str, time: str) -> list[dict[str, Any]]:
         {"error": {"$exists": True}},
         {"exception": {"$ne": None}},
         {"traceback": {"$regex": "OSError"}},
+        {"traceback": None},
+        {"traceback": {"$regex": r"^osERROR:\sx$", "$options": "im"}},
+        {"traceback": {"$regex": "Traceback.*x", "$options": "s"}},
+        {"traceback": {"$regex": "Traceback.*x"}},
+        {"task_type": {"$regex": r"\bop1\b"}},
+        {"task_type": {"$regex": "(?i)^OP1$"}},
+        {"task_type": {"$regex": ""}},
+        {"task_type": {"$regex": "^ o p 2 # two", "$options": "x"}},
+        {"state": {"$nin": ["finished", "error", "canceled", "timed out", "skipped"]}},
         {"queue": "default", "principal_login": "admin"},
         {"state": {"$gt": "f", "$lt": "w"}},
         {"task_type": {"$all": ["op1"]}},
@@ -302,6 +319,59 @@ async def test_a_back_reference_is_refused(api: Site, kind: str, field: str, tab
         answer = await search_for(api, kind, field, r"(.*)(.*)(.*)(.*)\1\2\3\4b")
     assert answer.status_code == 400, answer.text
     assert f"{field}: $regex: back references are not taken" in answer.json()["error_message"]
+
+
+TEXTS = ("run", "rerun", "run\n", "a\nrun b", "", "x.y", "x\\1", "Run", "a[b", "***=run", "r\x41n", "é run", "run\n\n")
+PATTERNS = (
+    *(
+        r"\brun",
+        r"run\b",
+        r"\Bun",
+        r"^run$",
+        r"run\Z",
+        r"\Arun",
+        "a.run",
+        "r.n",
+        "[^x]run",
+        "[]b]",
+        "[.]",
+        r"x\.y",
+        "",
+        "a$",
+    ),
+    *(
+        r"x\\1",
+        r"\x41",
+        r"[\x41-\x42]",
+        "run(?= b)",
+        "run(?! b)",
+        "(?:r|e)u",
+        r"[\d\w]+ \S",
+        "(?i)RUN",
+        "(?ms)^run.b$",
+        "$",
+        "^",
+    ),
+)
+
+
+async def test_a_regular_expression_means_what_it_means_to_mongodb(api: Site) -> None:
+    async with api.connect() as connection:
+        for pattern, options in product(PATTERNS, ("", "i", "m", "s", "x", "im", "ms", "imsx")):
+            ours = for_postgres(pattern, options)
+            rows = await connection.execute("select t from unnest(%s::text[]) t where t ~ %s", (list(TEXTS), ours))
+            # Python's \Z is the very end; that of PCRE may stand before the last line end, too.
+            python = re.compile(pattern.replace(r"\Z", r"(?=\n?\Z)"), flags_of(options))
+            found = {text for (text,) in await rows.fetchall()}
+            assert found == {text for text in TEXTS if python.search(text)}, (pattern, options, ours)
+
+
+async def test_a_regular_expression_that_would_mean_something_else_is_refused(api: Site) -> None:
+    odd = ("***=run", "(", "a(?i)b", "(?c)run", r"\mrun", r"\Qx\E", r"[\D\K]", "x" * 501, r"\g{1}", None, 5)
+    options: list[Any] = [{"$regex": "run", "$options": "g"}, {"$regex": "run", "$options": 1}, {"$options": "i"}]
+    for wanted in [*({"$regex": each} for each in odd), *options]:
+        answer = await api.client.post(f"{V2}/tasks/search/", json={"criteria": {"filters": {"state": wanted}}})
+        assert answer.status_code == 400, (wanted, answer.text)
 
 
 async def test_slow_searches_leave_connections_to_others(api: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,8 +65,11 @@ async def test_orphans_are_removed_by_type(api: Site) -> None:
     assert sorted(by_type, key=str) == [None, "erratum", "rpm"]
     answer = await api.client.delete(f"{V2}/content/orphans/iso/")
     assert (answer.status_code, answer.json()["resources"]) == (404, {"content_type": "iso"})
-    for method, path in (("GET", ""), ("GET", "rpm/"), ("DELETE", "rpm/u1/")):
-        refused = await api.client.request(method, f"{V2}/content/orphans/{path}")
+    for method, path in (
+        *(("GET", "orphans/"), ("GET", "orphans/rpm/"), ("DELETE", "orphans/rpm/u1/")),
+        ("POST", "actions/delete_orphans/"),
+    ):
+        refused = await api.client.request(method, f"{V2}/content/{path}")
         assert (refused.status_code, "its result has the numbers" in refused.json()["error_message"]) == (501, True)
 
 

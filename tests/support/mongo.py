@@ -27,8 +27,13 @@ def _holds(document: Document, name: str, wanted: Any) -> bool:
 def _fits(value: Any, wanted: Any) -> bool:
     if not isinstance(wanted, dict):
         return _equal(value, wanted)
-    flags = re.IGNORECASE if wanted.get("$options") == "i" else 0
+    flags = flags_of(wanted.get("$options", ""))
     return all(_operator(value, name, each, flags) for name, each in wanted.items() if name != "$options")
+
+
+def flags_of(options: str) -> int:
+    """The flags of Python for `$options`."""
+    return sum({"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}[letter] for letter in options)
 
 
 def _operator(value: Any, name: str, wanted: Any, flags: int) -> bool:

@@ -119,6 +119,9 @@ def test_a_file_that_the_environment_names_stands_alone(machine: Machine) -> Non
         ("[server]\nhost = [::1]\n", "https://[::1]:443"),
         ("[server]\nhost = h\napi_prefix = /tasks/pulp/api/\n", "https://h:443/tasks"),
         ("[server]\nhost: h\n", "https://h:443"),
+        ("[server]\nhost = 2001:db8::1\n", "https://[2001:db8::1]:443"),
+        ("[server]\nhost = bücher.example\n", "https://bücher.example:443"),
+        ("[server]\nhost = my_host-1.example\n", "https://my_host-1.example:443"),
         ("; a comment\n# another\n[SERVER]\n[server]\nHOST = h\n", "https://h:443"),
         ("\ufeff[server]\nhost = h\nhost = i\n", "https://i:443"),
         ("[server]\nverify_ssl = no\n", "http://127.0.0.1:24817"),
@@ -146,6 +149,14 @@ def test_whether_certificates_are_checked(machine: Machine, text: str, verify: b
         ("[server]\nverify_ssl = maybe\n", "verify_ssl = 'maybe': true or false is expected"),
         ("[auth]\nusername = a:b\n", "a user name cannot hold a colon"),
         ("[server\nhost = h\n", "line 1: a [section] or NAME = VALUE is expected"),
+        ("# a comment\nhost = h\n", "line 2 is in no section: put [server] or [auth] before it"),
+        *(
+            (
+                f"[server]\nhost = {host}\n",
+                f"[server]: host = {host!r}: the name or the address of a machine is expected",
+            )
+            for host in ("https://h", "h:443", "h/pulp", '"h"', "h ; a comment", "jo@h", "127.0.0.1:443")
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(machine: Machine, text: str, told: str) -> None:
@@ -166,6 +177,15 @@ def test_a_name_that_pulp_does_not_know_is_told(machine: Machine) -> None:
     assert [text.partition(": ")[2] for text in machine.warnings] == [
         f"{machine.home}/admin.conf, [server]: hots is unknown, and ignored; known are: host, port, api_prefix,"
         " verify_ssl, ca_path, upload_chunk_size"
+    ]
+
+
+def test_a_section_that_is_almost_one_of_pulps_is_told(machine: Machine) -> None:
+    machine.write(machine.home / "admin.conf", "[Server]\nhost = h\n[ auth ]\nusername = jo\n[rhsm]\nx = 1\n")
+    assert machine.read().url == "http://127.0.0.1:24817"
+    assert machine.warnings == [
+        f"warning: {machine.home}/admin.conf: [Server] is ignored; the section that counts is [server]",
+        f"warning: {machine.home}/admin.conf: [ auth ] is ignored; the section that counts is [auth]",
     ]
 
 
@@ -209,4 +229,6 @@ def test_a_file_of_the_option_that_is_not_there(machine: Machine) -> None:
 
 def test_a_file_that_cannot_be_read(machine: Machine) -> None:
     (machine.home / "admin.conf").write_bytes(b"[server]\nhost = \xff\n")
-    assert "the configuration cannot be read" in machine.refused()
+    assert "the configuration is not UTF-8 (the byte at 16): save it in UTF-8" in machine.refused()
+    (machine.home / "admin.conf").write_text("[server]\nhost = h\n", encoding="utf-16")
+    assert "the configuration is not UTF-8 (the byte at 0): save it in UTF-8" in machine.refused()

@@ -77,6 +77,37 @@ def test_states_are_those_of_pulps_help(call: Command, server: Server) -> None:
     assert server.asked == [("GET", "v2/tasks/?" + "&".join(f"state={state}" for state in states))]
 
 
+def test_states_of_pulp_that_no_task_is_ever_in_are_asked_for_too(call: Command, server: Server) -> None:
+    printed = call("tasks", "list", "--state", "accepted,Suspended,timed out,running")
+    assert (printed.code, printed.out, printed.err) == (0, f"{TASKS}No tasks found\n\n", "")
+    assert server.asked == [("GET", "v2/tasks/?state=accepted&state=suspended&state=timed+out&state=running")]
+    refused = call("tasks", "purge", "--state", "suspended")
+    assert (refused.code, "such a task has not ended" in refused.err) == (64, True)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        ("auth user list", "pulp-tasks users"),
+        ("consumer list", "It does not concern tasks"),
+        ("event listener http list", "pulp-admin subscriptions"),
+        ("rpm repo content rpm --repo-id zoo", "sync and publish them"),
+        ("rpm repo tasks list --repo-id zoo", "pulp-admin repo tasks"),
+        ("rpm repo group list", "There are no groups of repositories here"),
+        ("rpm repo sync schedules list --repo-id zoo", "pulp-admin schedules"),
+        ("rpm repo publish schedules list --repo-id zoo", "pulp-admin schedules"),
+    ],
+)
+def test_a_command_of_pulp_that_is_not_here_is_told_what_to_do_instead(
+    call: Command, server: Server, command: str, instead: str
+) -> None:
+    printed = call(*command.split())
+    assert (printed.code, printed.out, server.asked) == (64, "", [])
+    assert instead in printed.err
+    assert "Did you mean" not in printed.err
+
+
 def test_the_tasks_of_a_repository(call: Command, server: Server) -> None:
     server.answers["v2/tasks/"] = [SYNC]
     printed = call("repo", "tasks", "list", "--repo-id", "a/b?c")

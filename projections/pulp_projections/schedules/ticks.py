@@ -17,6 +17,10 @@ from pulp_events.schedule_events import Definition
 
 _FIELDS: Final = 5
 """Of a cron expression. The library takes a sixth too, for seconds."""
+_LOCAL_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})
+"""Files beside the time zones, which differ from machine to machine: two schedulers would tick at different times."""
+_LEAP_ZONES: Final = "right/"
+"""Time zones whose clocks count leap seconds, as no other clock here does."""
 MOST_COUNTED: Final = 1000
 """How many missed ticks are counted; more count as so many."""
 
@@ -32,6 +36,8 @@ class BadTimes(BadInput):
 def check_times(definition: Definition) -> None:
     """Raises `BadTimes` for an unknown time zone, or a cron expression that is wrong or never comes."""
     _zone(definition)
+    if definition.time_zone in _LOCAL_ZONES or definition.time_zone.startswith(_LEAP_ZONES):
+        raise _no_zone(definition)
     if definition.cron is None:
         return
     from cronsim import CronSim, CronSimError  # here, since every worker loads this module
@@ -111,10 +117,13 @@ def _zone(definition: Definition) -> ZoneInfo:
     try:
         return ZoneInfo(definition.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise BadTimes(
-            "time_zone",
-            f"there is no time zone {definition.time_zone!r}: a name such as Europe/Berlin or UTC is expected",
-        ) from None
+        raise _no_zone(definition) from None
+
+
+def _no_zone(definition: Definition) -> BadTimes:
+    return BadTimes(
+        "time_zone", f"there is no time zone {definition.time_zone!r}: a name such as Europe/Berlin or UTC is expected"
+    )
 
 
 def _crons(definition: Definition, after: datetime) -> Iterator[datetime]:

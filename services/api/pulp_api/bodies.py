@@ -1,12 +1,15 @@
 """JSON bodies of requests. Pure."""
 
-from typing import Any, TypeVar
+import codecs
+from typing import Any, Final, TypeVar
 
 import msgspec
 from pulp_events.errors import BadInput
 from pulp_events.plain_words import REFUSALS, Misfit, misfit_of, not_json
 
 T = TypeVar("T")
+_MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MARKED: Final = "begins with a byte order mark: send UTF-8 without one"
 
 
 class BadBody(BadInput):
@@ -22,7 +25,8 @@ def decoded(body: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except REFUSALS as error:
-        raise BadBody(what, misfit_of(error, kind)) from error
+        told = misfit_of(error, kind)
+        raise BadBody(what, Misfit("", _MARKED) if _is_marked(body) else told) from error
 
 
 def any_json(body: bytes | str) -> Any:
@@ -30,7 +34,7 @@ def any_json(body: bytes | str) -> Any:
     try:
         return msgspec.json.decode(body)
     except REFUSALS as error:
-        raise BadInput(f"JSON parse error - {not_json(error)}") from error
+        raise BadInput(f"JSON parse error - {f'it {_MARKED}' if _is_marked(body) else not_json(error)}") from error
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -38,7 +42,11 @@ def json_object(body: bytes) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(body)
     except REFUSALS as error:
-        raise BadInput(f"the body is not JSON: {not_json(error)}") from error
+        raise BadInput(f"the body is not JSON: {f'it {_MARKED}' if _is_marked(body) else not_json(error)}") from error
     if not isinstance(found, dict):
         raise BadInput("the body must be a JSON object")
     return found
+
+
+def _is_marked(body: bytes | str) -> bool:
+    return body.startswith(_MARKS) if isinstance(body, bytes) else body.startswith("\ufeff")

@@ -129,6 +129,8 @@ def status_of(error: Exception) -> int:
 async def failed(request: Request, error: Exception) -> Response:
     """The answer to an error of the table, or to an unexpected one."""
     status = status_of(error)
+    if status == 404 and _is_no_id(request):
+        return await http_failed(request, HTTPException(405))
     where = {"method": request.method, "path": request.url.path, "correlation_id": request.state.correlation_id}
     if status == 500:
         _log.error("unexpected error", extra=where, exc_info=error)
@@ -206,6 +208,16 @@ async def http_failed(request: Request, error: Exception) -> Response:
         allowed = {"Allow": ", ".join(_methods_of(request))}
         return _answer(dialect.failure(request, 405, f'Method "{request.method}" not allowed.'), allowed)
     return _answer(dialect.failure(request, error.status_code, str(error.detail)), error.headers)
+
+
+def _is_no_id(request: Request) -> bool:
+    """Whether the path is a route's letter by letter, which does not take this method.
+
+    `GET tasks/purge/` looks for no task with the id `purge`.
+    """
+    path = request.scope["path"]
+    is_literal = any(getattr(route, "path", None) == path for route in request.app.routes)
+    return is_literal and request.method not in _methods_of(request)
 
 
 def _methods_of(request: Request) -> list[str]:

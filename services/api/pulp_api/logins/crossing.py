@@ -13,7 +13,7 @@ _FIELDS: Final = frozenset(
     {b"sec-fetch-site", b"origin", b"host", b"content-type", b"content-length", b"transfer-encoding"}
 )
 _JSON: Final = b"application/json"
-_FORM: Final = b"application/x-www-form-urlencoded"
+_FORMS: Final = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -53,7 +53,7 @@ def _taken(method: str) -> tuple[bytes, ...]:
     """The allowed types of bodies. Another site's page cannot send a PATCH without a preflight, so that one may be a
     form, as in Pulp 3.
     """
-    return (_JSON, _FORM) if method == "PATCH" else (_JSON,)
+    return (_JSON, *_FORMS) if method == "PATCH" else (_JSON,)
 
 
 def _has_body(sent: Mapping[bytes, bytes]) -> bool:

@@ -24,6 +24,7 @@ NOT_SERVED: Final = {
     ),
     "/consumers/{rest:path}": "this server manages no consumers",
     "/consumer_groups/{rest:path}": "this server manages no consumers",
+    "/content/actions/delete_orphans/": _ORPHANS,
     "/content/orphans/{rest:path}": _ORPHANS,
     "/content/{rest:path}": _CONTENT,
     "/distributors/{rest:path}": "distributors are not searched: ask for the repository with details=true",

@@ -42,8 +42,8 @@ class SearchField(Protocol):
     def compares(self, operator: LiteralString, value: str, bind: Bind) -> LiteralString:
         """The condition with one of `COMPARISONS`. Raises `BadInput`."""
 
-    def matches(self, operator: LiteralString, pattern: str, bind: Bind) -> LiteralString:
-        """The condition that a part of the value matches a regular expression; the operator is `~` or `~*`."""
+    def matches(self, pattern: str, bind: Bind) -> LiteralString:
+        """The condition that a part of the value matches a regular expression of Postgres."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ class TextField:
         """See `SearchField`."""
         return self.sql + ' collate "C" ' + operator + " " + bind(value)
 
-    def matches(self, operator: LiteralString, pattern: str, bind: Bind) -> LiteralString:
+    def matches(self, pattern: str, bind: Bind) -> LiteralString:
         """See `SearchField`."""
-        return self.sql + " " + operator + " " + bind(pattern)
+        return self.sql + " ~ " + bind(pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,9 @@ class IdField:
         """See `SearchField`."""
         return self._text.compares(operator, value.lower(), bind)
 
-    def matches(self, operator: LiteralString, pattern: str, bind: Bind) -> LiteralString:
+    def matches(self, pattern: str, bind: Bind) -> LiteralString:
         """See `SearchField`."""
-        return self._text.matches(operator, pattern, bind)
+        return self._text.matches(pattern, bind)
 
     @property
     def _text(self) -> TextField:
@@ -135,9 +135,9 @@ class StateField:
         """See `SearchField`."""
         return TextField("(" + WORD_SQL + ")").compares(operator, value, bind)
 
-    def matches(self, operator: LiteralString, pattern: str, bind: Bind) -> LiteralString:
+    def matches(self, pattern: str, bind: Bind) -> LiteralString:
         """See `SearchField`."""
-        return TextField("(" + WORD_SQL + ")").matches(operator, pattern, bind)
+        return TextField("(" + WORD_SQL + ")").matches(pattern, bind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +174,10 @@ class TimeField:
             start = start.replace(microsecond=0) + _SECOND
         return self.sql + (" >= " if operator in (">", ">=") else " < ") + bind(start)
 
-    def matches(self, operator: LiteralString, pattern: str, bind: Bind) -> LiteralString:
+    def matches(self, pattern: str, bind: Bind) -> LiteralString:
         """See `SearchField`."""
         text: LiteralString = "to_char(" + self.sql + " at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
-        return TextField(text).matches(operator, pattern, bind)
+        return TextField(text).matches(pattern, bind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +203,10 @@ class TagsField:
         shown: LiteralString = "(case when g.tag ~ ':.*:' then g.tag else 'pulp:tag:' || g.tag end)"
         return self._any(TextField(shown).compares(operator, value, bind))
 
-    def matches(self, operator: LiteralString, pattern: str, bind: Bind) -> LiteralString:
+    def matches(self, pattern: str, bind: Bind) -> LiteralString:
         """See `SearchField`: the tag as it was submitted, or as it is shown."""
-        stored = TextField("g.tag").matches(operator, pattern, bind)
-        shown = TextField("('pulp:tag:' || g.tag)").matches(operator, pattern, bind)
+        stored = TextField("g.tag").matches(pattern, bind)
+        shown = TextField("('pulp:tag:' || g.tag)").matches(pattern, bind)
         return self._any("(" + stored + " or g.tag !~ ':.*:' and " + shown + ")")
 
     def _any(self, condition: LiteralString) -> LiteralString:
@@ -229,7 +229,7 @@ class JsonField:
         """Raises `BadInput`."""
         return self.equals([value], bind)
 
-    def matches(self, operator: LiteralString, pattern: str, bind: Bind) -> LiteralString:
+    def matches(self, pattern: str, bind: Bind) -> LiteralString:
         """Raises `BadInput`."""
         return self.equals([pattern], bind)
 
@@ -254,6 +254,10 @@ def _instant(text: str) -> datetime:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 
+_ERROR: Final[LiteralString] = (
+    "(case when t.state in ('successful', 'failed', 'cancelled', 'skipped') then t.error end)"  # as reports show it
+)
+_NO_ERROR: Final[LiteralString] = _ERROR + " is null"
 _LOGIN: Final[LiteralString] = (
     "(case when starts_with(t.created_by, 'user:') then substr(t.created_by, 6) else t.created_by end)"
 )
@@ -274,17 +278,17 @@ SEARCHED: Final[Mapping[str, SearchField]] = {
     "tags": TagsField(),
     "call_request_tags": TagsField(),
     "queue": TextField("t.queue"),
-    "worker_name": TextField("t.worker", is_nullable=True),
+    "worker_name": TextField("(case when t.state <> 'waiting' then t.worker end)", is_nullable=True),
     "principal_login": TextField(_LOGIN),
     "start_time": TimeField("t.started_at"),
     "finish_time": TimeField("t.finished_at"),
     "submit_time": TimeField("t.accepted_at"),
     "result": JsonField("t.result", missing="t.result::text = 'null'"),
-    "error": JsonField("t.error", missing="t.error is null"),
-    "error.code": TextField("(t.error ->> 'code')", is_nullable=True),
-    "error.description": TextField("(t.error ->> 'description')", is_nullable=True),
-    "exception": JsonField("t.error", missing="t.error is null"),
-    "traceback": TextField("(t.error ->> 'traceback')", is_nullable=True),
+    "error": JsonField(_ERROR, missing=_NO_ERROR),
+    "error.code": TextField("(" + _ERROR + " ->> 'code')", is_nullable=True),
+    "error.description": TextField("(" + _ERROR + " ->> 'description')", is_nullable=True),
+    "exception": JsonField(_ERROR, missing=_NO_ERROR),
+    "traceback": TextField("nullif(" + _ERROR + " ->> 'traceback', '')", is_nullable=True),
     "progress": JsonField("t.progress", missing="false"),
     "progress_report": JsonField("t.progress", missing="false"),
 }

@@ -11,6 +11,7 @@ from pulp_events.errors import BadInput
 from pulp_projections.reading.queries import Condition
 
 from pulp_api.v2.fields import COMPARISONS, Bind, SearchField, TagsField
+from pulp_api.v2.patterns import for_postgres
 
 MOST_VALUES: Final = 1000
 """The most values of one filter."""
@@ -20,8 +21,6 @@ MOST_CLAUSES: Final = 200
 """The most comparisons of one search."""
 MOST_DEPTH: Final = 10
 """How deep `$and`, `$or`, `$nor` and `$not` may be nested."""
-MOST_PATTERN: Final = 500
-"""The most characters of a regular expression."""
 _JOINTS: Final[Mapping[str, LiteralString]] = {"$and": " and ", "$or": " or ", "$nor": " or "}
 _OPERATORS: Final = ("$eq", "$ne", "$in", "$nin", "$all", "$exists", "$regex", "$not", *COMPARISONS)
 Find = Callable[[str, Bind], SearchField]
@@ -87,8 +86,8 @@ class _Compiler:
         if not isinstance(wanted, dict) or wanted.keys() <= set(_WRAPPED):
             return self._operator(field, "$eq", wanted, depth)
         options = wanted.get("$options", "")
-        if options not in ("", "i") or ("$options" in wanted and "$regex" not in wanted):
-            raise BadInput("$options: only 'i', beside $regex, is known")
+        if not isinstance(options, str) or ("$options" in wanted and "$regex" not in wanted):
+            raise BadInput("$options: a text is expected, beside $regex")
         parts = [
             self._pattern(field, value, options) if name == "$regex" else self._operator(field, name, value, depth)
             for name, value in wanted.items()
@@ -145,12 +144,10 @@ class _Compiler:
 
     def _pattern(self, field: SearchField, pattern: Any, options: str) -> LiteralString:
         self._count()
-        if not isinstance(pattern, str) or not pattern or len(pattern) > MOST_PATTERN:
-            raise BadInput(f"$regex: a text of 1 to {MOST_PATTERN} characters is expected")
-        if any(f"\\{digit}" in pattern for digit in "123456789"):  # they may take longer than any other
-            raise BadInput("$regex: back references are not taken")
+        if not isinstance(pattern, str):
+            raise BadInput("$regex: a text is expected")
         self.has_patterns = True
-        return field.matches("~*" if options else "~", pattern, self._bind)
+        return field.matches(for_postgres(pattern, options), self._bind)
 
     def _count(self) -> None:
         self._clauses += 1

@@ -17,6 +17,8 @@ WORDS: Final = {
 }
 UNUSED: Final = ("accepted", "suspended")
 """States of Pulp 2 that no task here is ever in."""
+_OLD: Final = "timed out"
+"""A state of Pulp 2.0 alone, which later ones do not count: scripts still name it among those that have ended."""
 WORD_SQL: Final[LiteralString] = (
     "case t.state when 'successful' then 'finished' when 'failed' then 'error' when 'cancelled' then 'canceled'"
     " when 'cancelling' then (case when t.started_at is null then 'waiting' else 'running' end) else t.state end"
@@ -39,7 +41,7 @@ def in_states(words: Sequence[str], parameter: LiteralString = "states") -> Cond
     Raises `BadInput` for an unknown word.
     """
     known = {**{word: state for state, word in WORDS.items()}, "cancelling": State.CANCELLING}
-    unknown = [word for word in words if word not in known and word not in UNUSED]
+    unknown = [word for word in words if word not in known and word not in (*UNUSED, _OLD)]
     if unknown:
         raise BadInput(f"unknown state {', '.join(unknown)}; known are: {', '.join((*known, *UNUSED))}")
     states = [known[word] for word in words if word in known]

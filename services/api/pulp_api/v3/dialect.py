@@ -27,6 +27,15 @@ class FieldErrors(Exception):
         self.errors = errors
 
 
+def object_of(found: Any) -> dict[str, Any]:
+    """The value of a body, which has to be an object. Raises `FieldErrors` in Pulp's words."""
+    if isinstance(found, dict):
+        return found
+    kind = type(found).__name__
+    told = "No data provided" if found is None else f"Invalid data. Expected a dictionary, but got {kind}."
+    raise FieldErrors({"non_field_errors": [told]})
+
+
 class PulpThree:
     """Pulp 3's errors: a sentence under `detail`, or lists of messages by field."""
 

@@ -9,6 +9,8 @@ from fastapi import Request
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
 """The most rows of a page, so that one request cannot exhaust the memory of the process."""
+MAX_OFFSET: Final = 10**18
+"""Behind the last row of any list, and still a number that Postgres takes."""
 
 
 def limit_and_offset(request: Request, most: int = MAX_LIMIT) -> tuple[int, int]:
@@ -32,6 +34,9 @@ def page_of(request: Request, count: int, results: Sequence[Any], most: int = MA
 
 
 def _whole(text: str | None, default: int) -> int:
-    if text is None or not text.isdecimal() or len(text) > 18:
+    """The number that Python reads in the text, as Pulp 3 does."""
+    try:
+        found = int(text or "")
+    except ValueError:
         return default
-    return int(text) or default
+    return min(found, MAX_OFFSET) if found > 0 else default

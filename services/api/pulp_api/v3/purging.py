@@ -14,7 +14,7 @@ from pulp_api.bodies import any_json
 from pulp_api.respond import json, position_header
 from pulp_api.times import time_of
 from pulp_api.v3.answers import AcceptedResponse
-from pulp_api.v3.dialect import ROOT, FieldErrors
+from pulp_api.v3.dialect import ROOT, FieldErrors, object_of
 from pulp_api.v3.tasks import STATES, href_of, id_of
 
 router = APIRouter(prefix=ROOT)
@@ -47,9 +47,7 @@ async def delete_task(call: Authenticated, task_id: str) -> Response:
 
 def _wanted(body: bytes, now: datetime) -> PurgeArguments:
     """Raises `FieldErrors` in Pulp's words, and `BadInput` for a body that is not JSON."""
-    given = any_json(body) if body.strip() else {}
-    if not isinstance(given, dict):
-        raise FieldErrors({"non_field_errors": ["Invalid data. Expected a dictionary."]})
+    given = object_of(any_json(body) if body.strip() else {})
     errors: dict[str, list[str]] = {}
     states = _states(given, errors)
     before = _before(given, now - _USUAL_AGE, errors)

@@ -3,7 +3,7 @@
 import re
 from enum import Enum
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from uuid import UUID
 
 from pulp_api.v3.dialect import ROOT, FieldErrors
@@ -66,6 +66,14 @@ def uuid_of(field: str, kind: Kind, text: str) -> UUID:
     if found is not kind:
         raise FieldErrors([f"URI/PRN is not a valid href for {field} model: {text}"])
     return known
+
+
+def name_of(kind: Kind, text: str) -> str:
+    """The name in an href, an absolute URL or a PRN of this kind. Raises `FieldErrors` in Pulp 3's words."""
+    found, name = _resolved(text)
+    if found is not kind:
+        raise FieldErrors([f"URI not valid: {text}"])
+    return unquote(name)
 
 
 def check_any(text: str) -> None:

@@ -1,6 +1,6 @@
 """Repositories in the v3 dialect: Pulp 3's RPM repositories, with additional fields."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal, LiteralString, TypedDict
 from uuid import UUID
 
@@ -17,12 +17,15 @@ from pulp_api.submitting.arguments import Problem
 from pulp_api.submitting.repository_bodies import BadRepository, change_of, check_id
 from pulp_api.submitting.submitter import Submitted
 from pulp_api.v3.answers import AcceptedResponse, JsonObject, Time
+from pulp_api.v3.asked import asked
 from pulp_api.v3.declared_filters import DeclaredFilters, column
 from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.identity import identity
 from pulp_api.v3.ordering import order_by, ordering
 from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.parameters import controls
+from pulp_api.v3.parameters import TEXT, QueryParameter, controls
 from pulp_api.v3.picking import picker
+from pulp_api.v3.references import Kind
 from pulp_api.v3.tasks import WORDS, href_of
 
 router = APIRouter(prefix=ROOT)
@@ -32,8 +35,9 @@ _ORDERS: Final[Mapping[str, LiteralString]] = {
     "pulp_last_updated": "r.updated_at",
 }
 REPOSITORY_FILTERS: Final = DeclaredFilters(
-    [*controls("limit offset fields exclude_fields"), ordering(_ORDERS)],
+    [*controls("limit offset fields exclude_fields"), ordering(_ORDERS), QueryParameter("q", TEXT)],
     column("name", "r.repo_id", "exact in contains icontains startswith"),
+    identity(Kind.REPOSITORY, "r.pulp_id"),
 )
 _RPM: Final = "/repositories/rpm/rpm"
 _MAX_LIMIT: Final = 250
@@ -128,16 +132,18 @@ class RepositoryVersionResponse(TypedDict):
 async def list_repositories(call: Authenticated, request: Request) -> Response:
     """A page of the repositories by name.
 
-    Filters: `name` and its lookups; `ordering`, `limit`, `offset`, `fields` as in Pulp 3.
+    Filters: `name` and its lookups, ids, hrefs, PRNs, and `q`; `ordering`, `limit`, `offset`, `fields` as in Pulp 3.
     """
-    query = request.query_params
-    conditions = REPOSITORY_FILTERS.conditions(query)
+    conditions, order = asked(request.query_params, REPOSITORY_FILTERS, _order_of)
     limit, offset = limit_and_offset(request, _MAX_LIMIT)
     await call.at_least_positions()
-    order = order_by(query.getlist("ordering"), _ORDERS, "r.repo_id")
     page = await call.repositories.page(conditions, order=order, limit=limit, offset=offset)
     picked = picker(request)
     return json(page_of(request, page.total, [picked(repository(row)) for row in page.rows], _MAX_LIMIT))
+
+
+def _order_of(texts: Sequence[str]) -> LiteralString:
+    return order_by(texts, _ORDERS, "r.repo_id")
 
 
 @router.post("/repositories/")

@@ -16,9 +16,10 @@ from pulp_api.v3.answers import Time
 from pulp_api.v3.asked import asked
 from pulp_api.v3.declared_filters import NUMBERS, DeclaredFilters, column, flag
 from pulp_api.v3.dialect import ROOT
+from pulp_api.v3.identity import named_identity
 from pulp_api.v3.ordering import ALL_EQUAL, order_by, ordering
 from pulp_api.v3.paging import limit_and_offset, page_of
-from pulp_api.v3.parameters import controls
+from pulp_api.v3.parameters import TEXT, QueryParameter, controls
 from pulp_api.v3.picking import picker
 from pulp_api.v3.references import Kind
 
@@ -31,19 +32,21 @@ _ORDERS: Final[Mapping[str, LiteralString]] = {
     **dict.fromkeys(("first_name", "last_name", "email", "is_active", "is_superuser", "last_login"), ALL_EQUAL),
 }
 USER_FILTERS: Final = DeclaredFilters(
-    [*controls("limit offset fields exclude_fields"), ordering(_ORDERS)],
+    [*controls("limit offset fields exclude_fields"), ordering(_ORDERS), QueryParameter("q", TEXT)],
     column("username", "u.name", _NAME_LOOKUPS),
     column("first_name", "''", _NAME_LOOKUPS),
     column("last_name", "''", _NAME_LOOKUPS),
     column("email", "''", _NAME_LOOKUPS),
     flag("is_active", "true"),
     flag("is_staff", "(u.role = 'admin')"),
+    named_identity(Kind.USER, "u.name"),
 )
 _ROLE_ORDERS: Final[Mapping[str, LiteralString]] = {"name": "g.name", "id": "g.id", "pk": "g.id"}
 ROLE_FILTERS: Final = DeclaredFilters(
-    [*controls("limit offset fields exclude_fields"), ordering(_ROLE_ORDERS)],
+    [*controls("limit offset fields exclude_fields"), ordering(_ROLE_ORDERS), QueryParameter("q", TEXT)],
     column("name", "g.name", _NAME_LOOKUPS),
     column("id", "g.id", "exact in", NUMBERS),
+    named_identity(Kind.ROLE_GROUP, "g.name"),
 )
 
 
@@ -99,7 +102,7 @@ async def read_user(call: Authenticated, request: Request, username: str) -> Res
 @router.get("/groups/")
 async def list_groups(call: Authenticated, request: Request) -> Response:
     """The groups: one for each role."""
-    conditions, order = asked(request.query_params, ROLE_FILTERS, _role_order_of, q=False)
+    conditions, order = asked(request.query_params, ROLE_FILTERS, _role_order_of)
     limit, offset = limit_and_offset(request)
     async with call.service.connection() as connection:
         page = await role_page(connection, conditions, order=order, limit=limit, offset=offset)
@@ -124,7 +127,7 @@ async def list_group_users(call: Authenticated, request: Request, group_name: st
 
 
 async def _list(call: AuthenticatedCall, request: Request, conditions: list[Condition]) -> Response:
-    filtering, order = asked(request.query_params, USER_FILTERS, _order_of, q=False)
+    filtering, order = asked(request.query_params, USER_FILTERS, _order_of)
     conditions = [*conditions, *filtering]
     if not _sees_all(call):
         conditions.append(Condition("u.name = %(own)s", {"own": call.principal.name}))

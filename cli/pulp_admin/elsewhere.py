@@ -1,0 +1,23 @@
+"""Commands of Pulp 2's client that are not here: what is done instead."""
+
+from collections.abc import Mapping
+from typing import Final
+
+_NOTHING: Final = "It does not concern tasks: there is none of it here."
+_USERS: Final = "Users and roles are changed on the server: pulp-tasks users."
+_SCHEDULES: Final = "Schedules are of any operation here: pulp-admin schedules."
+_WHOLE: Final = "Content is managed by whole repositories here: sync and publish them."
+SECTIONS: Final[Mapping[str, str]] = {
+    "auth": f"{_USERS} Tokens for scripts: pulp-admin tokens.",
+    **dict.fromkeys(("bindings", "consumer", "puppet", "docker", "iso", "node", "python", "ostree", "deb"), _NOTHING),
+    "event": "Events go to other programs by subscriptions: pulp-admin subscriptions.",
+    "content": _WHOLE,
+}
+RPM: Final[Mapping[str, str]] = {"consumer": _NOTHING}
+REPO: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("content", "copy", "remove", "uploads", "export"), _WHOLE),
+    "tasks": "The tasks of a repository: pulp-admin repo tasks.",
+    "search": "All repositories are listed: pulp-admin rpm repo list.",
+    "group": "There are no groups of repositories here.",
+}
+WORK: Final[Mapping[str, str]] = {"schedules": _SCHEDULES}
