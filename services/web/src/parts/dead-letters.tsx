@@ -32,34 +32,35 @@ export function DeadLetterTable({ rows, again, nameOf }: TableProps): JSX.Elemen
   return (
     <>
       <div class="scroll" tabIndex={0} role="region" aria-label="Dead letters">
-        <table class="table">
-          <thead>
-            <tr>
-              <th scope="col">Position</th>
-              <th scope="col">Time</th>
-              <th scope="col">Why</th>
-              {nameOf !== undefined && <th scope="col">Task</th>}
-              <th scope="col">Standing</th>
-              {mayAct && <th scope="col">To go on</th>}
+        {/* The roles stay where a narrow window makes blocks of the cells. */}
+        <table class="table stacks" role="table">
+          <thead role="rowgroup">
+            <tr role="row">
+              <th scope="col" role="columnheader">Position</th>
+              <th scope="col" role="columnheader">Time</th>
+              <th scope="col" role="columnheader">Why</th>
+              {nameOf !== undefined && <th scope="col" role="columnheader">Task</th>}
+              <th scope="col" role="columnheader">Standing</th>
+              {mayAct && <th scope="col" role="columnheader">To go on</th>}
             </tr>
           </thead>
-          <tbody>
+          <tbody role="rowgroup">
             {rows.map((each) => (
-              <tr key={each.position}>
-                <th scope="row">
+              <tr key={each.position} role="row">
+                <th scope="row" role="rowheader">
                   <code>{each.position}</code>
                 </th>
-                <td>
+                <td role="cell">
                   <Exact time={each.time} />
                 </td>
-                <td>{each.reason}</td>
-                {nameOf !== undefined && <td>{each.task === null ? "–" : nameOf(each.task)}</td>}
-                <td>
+                <td role="cell">{each.reason}</td>
+                {nameOf !== undefined && <td role="cell" data-label="Task">{each.task === null ? "–" : nameOf(each.task)}</td>}
+                <td role="cell" data-label="Standing">
                   {each.standing}
                   {each.behind > 0 && <span class="muted"> ({each.behind} behind it)</span>}
                 </td>
                 {mayAct && (
-                  <td>
+                  <td role="cell">
                     <div class="head-buttons">
                       {possible(each, user.value).map((action) => (
                         <Button
