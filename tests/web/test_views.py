@@ -242,6 +242,23 @@ def test_a_dead_letter_is_retried_and_discarded_by_keys(visit: Visit, site: Site
     site.cancel(task_id)
 
 
+def test_dead_letters_fit_a_narrow_window(visit: Visit, site: Site) -> None:
+    task_id, position = spoilt(site)
+    page = visit(size=NARROW).log_in("olga", path="/log?view=dead")
+    row = page.get_by_role("row", name=position)
+    expect(row).to_contain_text("parks")
+    for name in ("Retry", "Discard"):
+        box = row.get_by_role("button", name=f"{name} {position}").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= NARROW[0]
+    assert page.get_by_role("region", name="Dead letters").evaluate("it => it.scrollWidth <= it.clientWidth")
+    if bad := violations(page):
+        raise AssertionError(bad)
+    site.client.post(f"{V3}/dead-letters/{position}/discard/").raise_for_status()
+    site.cancel(task_id)
+
+
 def test_a_viewer_sees_dead_letters_and_no_button_for_them(visit: Visit, site: Site) -> None:
     task_id, position = spoilt(site)
     page = visit().log_in("vera", path="/log?view=dead")
