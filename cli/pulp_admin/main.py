@@ -1,11 +1,10 @@
 """`pulp-admin`: the client of Pulp Tasks."""
 
 import os
-import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import click
 from pulp_console import edge
@@ -109,6 +108,6 @@ def _explain(app: App, error: Exception) -> int:
     return SOFTWARE
 
 
-def main() -> None:
+def main() -> Never:
     """The console script."""
-    sys.exit(run())
+    edge.end(run())

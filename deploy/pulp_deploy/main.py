@@ -89,8 +89,9 @@ def main() -> Never:
     """Run the command line and exit with the codes of `exits.py`."""
     _heed_sigterm()
     keep_heap_small()
+    edge.open_what_is_closed()
     set_up_logging(os.environ)
-    sys.exit(edge.run(pulp_tasks, None, program="pulp-tasks", explain=_explain))
+    edge.end(edge.run(pulp_tasks, None, program="pulp-tasks", explain=_explain))
 
 
 def _heed_sigterm() -> None:
