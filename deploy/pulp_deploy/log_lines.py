@@ -3,8 +3,10 @@
 import json
 import logging
 import sys
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Final
 
 from pulp_events.declared_settings import Setting
@@ -14,21 +16,17 @@ _QUOTED: Final = frozenset('"=\\')
 
 
 class LogfmtFormatter(logging.Formatter):
-    """Logfmt: `time=… level=… logger=… msg="…"`, the `extra` fields, then the lines of a traceback."""
+    """Logfmt: `time=… level=… logger=… msg="…"`, then the `extra` fields; a traceback is the field `traceback`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = " ".join(f"{key}={_quoted(_text(value))}" for key, value in _fields(record).items())
-        return "\n".join([line, *_tracebacks(self, record)])
+        return " ".join(f"{key}={_quoted(_text(value))}" for key, value in _fields(self, record).items())
 
 
 class JsonFormatter(logging.Formatter):
-    """The same fields as one JSON object a line; a traceback is its field `traceback`."""
+    """The same fields as one JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = _fields(record)
-        if traceback := "\n".join(_tracebacks(self, record)):
-            fields["traceback"] = traceback
-        return json.dumps(fields, default=_text, ensure_ascii=False)
+        return json.dumps(_fields(self, record), default=_text, ensure_ascii=False)
 
 
 FORMATS: Final[Mapping[str, type[logging.Formatter]]] = {"logfmt": LogfmtFormatter, "json": JsonFormatter}
@@ -70,7 +68,29 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
+def log_what_python_prints() -> None:
+    """Warnings, and errors that nobody can catch, become lines of the log: Python prints them in a form of its own."""
+    logging.captureWarnings(True)
+    log = logging.getLogger("pulp")
+
+    def of_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        log.critical("unexpected error", exc_info=(kind, error, trace))
+
+    def of_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and args.exc_type is not SystemExit:
+            name = None if args.thread is None else args.thread.name
+            about = (args.exc_type, args.exc_value, args.exc_traceback)
+            log.error("unexpected error in a thread", exc_info=about, extra={"thread_name": name})
+
+    def of_object(args: "sys.UnraisableHookArgs") -> None:
+        if args.exc_value is not None:
+            about = (args.exc_type, args.exc_value, args.exc_traceback)
+            log.error("unexpected error that nobody could catch", exc_info=about, extra={"place": repr(args.object)})
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = of_process, of_thread, of_object
+
+
+def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "time": utc(record.created),
         "level": record.levelname,
@@ -80,6 +100,8 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
     if record.exc_info and record.exc_info[1] is not None:
         fields.setdefault("error", record.exc_info[1])
+    if traceback := "\n".join(_tracebacks(formatter, record)):
+        fields["traceback"] = traceback
     return fields
 
 
