@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 import threading
 from collections.abc import Mapping
@@ -12,6 +13,10 @@ from typing import Any, Final
 from pulp_events.declared_settings import Setting
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_REPETITIVE: Final = frozenset({"pulp.kafka", "aiokafka"})
+_REPEATED_S: Final = 10.0
+_MOST_KINDS: Final = 1000
+_NUMBER: Final = re.compile(r"\d+")
 _QUOTED: Final = frozenset('"=\\')
 
 
@@ -52,6 +57,7 @@ def set_up_logging(env: Mapping[str, str]) -> None:
     level = logging.getLevelNamesMapping().get(wanted)
     form = env.get(FORMAT.name, "").strip().lower() or FORMAT.default
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(FewRepetitions())
     handler.setFormatter(FORMATS.get(form, FORMATS[FORMAT.default])())
     logging.basicConfig(level=level or LEVEL.default, handlers=[handler])
     # Faust logs under the name of the module that subclasses its classes: pulp_processor.consuming.app.
@@ -66,6 +72,33 @@ def set_up_logging(env: Mapping[str, str]) -> None:
 def utc(seconds: float) -> str:
     """A time as RFC 3339 in UTC with milliseconds: the form of all times in logs."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class FewRepetitions(logging.Filter):
+    """Lets a line of Kafka's clients pass once in ten seconds, however often they say it while a broker is away.
+
+    Lines that differ in their numbers alone count as one. The next one tells in `left_out` how many there were.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter`."""
+        if record.name.split(".")[0] not in _REPETITIVE and record.name not in _REPETITIVE:
+            return True
+        key = (record.name, record.levelno, _NUMBER.sub("0", record.getMessage()))
+        passed_s, left_out = self._passed.get(key, (float("-inf"), 0))
+        if record.created - passed_s < _REPEATED_S:
+            self._passed[key] = passed_s, left_out + 1
+            return False
+        if left_out:
+            record.left_out = left_out
+        if len(self._passed) >= _MOST_KINDS:
+            self._passed.clear()
+        self._passed[key] = record.created, 0
+        return True
 
 
 def log_what_python_prints() -> None:

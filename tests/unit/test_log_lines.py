@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pulp_deploy.log_lines import JsonFormatter, LogfmtFormatter, set_up_logging, utc
+from pulp_deploy.log_lines import FewRepetitions, JsonFormatter, LogfmtFormatter, set_up_logging, utc
 
 from tests.support.command import environment, pulp_tasks
 
@@ -164,3 +164,28 @@ def test_the_format_is_chosen_by_a_setting(
     assert isinstance(handler, logging.StreamHandler)
     assert handler.stream is sys.stderr
     assert warned in capsys.readouterr().err
+
+
+def test_what_a_client_of_kafka_repeats_is_told_once_in_ten_seconds() -> None:
+    few = FewRepetitions()
+
+    def passes(name: str, message: str, at_s: float) -> tuple[bool, object]:
+        made = logging.LogRecord(name, logging.ERROR, "here.py", 1, message, (), None)
+        made.created = at_s
+        return bool(few.filter(made)), vars(made).get("left_out")
+
+    assert passes("pulp.kafka", "FAIL [producer-1]: refused (after 0ms)", 100) == (True, None)
+    assert passes("pulp.kafka", "FAIL [producer-2]: refused (after 12ms)", 101) == (False, None)
+    assert passes("pulp.kafka", "FAIL [producer-1]: timed out", 101) == (True, None)
+    assert passes("aiokafka.consumer", "FAIL [producer-1]: refused (after 0ms)", 101) == (True, None)
+    assert passes("pulp.kafka", "FAIL [producer-1]: refused (after 0ms)", 109.9) == (False, None)
+    assert passes("pulp.kafka", "FAIL [producer-1]: refused (after 0ms)", 110) == (True, 2)
+    assert [passes("pulp.worker", "FAIL 1", at_s) for at_s in (100, 100)] == [(True, None)] * 2
+
+
+def test_a_command_says_few_lines_while_kafka_is_away(tmp_path: Path) -> None:
+    env = environment(tmp_path, PULP_KAFKA="127.0.0.1:1", PULP_POSTGRES="host=127.0.0.1 port=1")
+    done = pulp_tasks("topics", "list", env=env)
+    assert done.returncode == 69
+    assert "Kafka" in done.stderr.splitlines()[-2]
+    assert len(done.stderr.splitlines()) < 12
