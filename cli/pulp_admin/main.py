@@ -104,7 +104,7 @@ def _explain(app: App, error: Exception) -> int:
     where = "" if log is None else f" More information can be found in the client log file {log}."
     if app.verbosity:
         hint("".join(traceback.format_exception(error)))
-    failed(f"An unexpected error has occurred: {type(error).__name__}: {error}.{where}")
+    failed(f"An unexpected error has occurred: {type(error).__name__}: {error}.{app.doubt()}{where}")
     return SOFTWARE
 
 
