@@ -13,7 +13,7 @@ from typing import Any, Final
 from pulp_events.declared_settings import Setting
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_REPETITIVE: Final = frozenset({"pulp.kafka", "aiokafka"})
+_REPETITIVE: Final = "aiokafka"
 _REPEATED_S: Final = 10.0
 _MOST_KINDS: Final = 1000
 _NUMBER: Final = re.compile(r"\d+")
@@ -75,7 +75,7 @@ def utc(seconds: float) -> str:
 
 
 class FewRepetitions(logging.Filter):
-    """Lets a line of Kafka's clients pass once in ten seconds, however often they say it while a broker is away.
+    """Lets a line of aiokafka pass once in ten seconds, as `pulp_events.kafka.Seldom` does with those of librdkafka.
 
     Lines that differ in their numbers alone count as one. The next one tells in `left_out` how many there were.
     """
@@ -86,7 +86,7 @@ class FewRepetitions(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See `logging.Filter`."""
-        if record.name.split(".")[0] not in _REPETITIVE and record.name not in _REPETITIVE:
+        if record.name.split(".")[0] != _REPETITIVE:
             return True
         key = (record.name, record.levelno, _NUMBER.sub("0", record.getMessage()))
         passed_s, left_out = self._passed.get(key, (float("-inf"), 0))

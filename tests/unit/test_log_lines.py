@@ -166,7 +166,7 @@ def test_the_format_is_chosen_by_a_setting(
     assert warned in capsys.readouterr().err
 
 
-def test_what_a_client_of_kafka_repeats_is_told_once_in_ten_seconds() -> None:
+def test_what_aiokafka_repeats_is_told_once_in_ten_seconds() -> None:
     few = FewRepetitions()
 
     def passes(name: str, message: str, at_s: float) -> tuple[bool, object]:
@@ -174,12 +174,12 @@ def test_what_a_client_of_kafka_repeats_is_told_once_in_ten_seconds() -> None:
         made.created = at_s
         return bool(few.filter(made)), vars(made).get("left_out")
 
-    assert passes("pulp.kafka", "FAIL [producer-1]: refused (after 0ms)", 100) == (True, None)
-    assert passes("pulp.kafka", "FAIL [producer-2]: refused (after 12ms)", 101) == (False, None)
-    assert passes("pulp.kafka", "FAIL [producer-1]: timed out", 101) == (True, None)
-    assert passes("aiokafka.consumer", "FAIL [producer-1]: refused (after 0ms)", 101) == (True, None)
-    assert passes("pulp.kafka", "FAIL [producer-1]: refused (after 0ms)", 109.9) == (False, None)
-    assert passes("pulp.kafka", "FAIL [producer-1]: refused (after 0ms)", 110) == (True, 2)
+    assert passes("aiokafka", "FAIL [producer-1]: refused (after 0ms)", 100) == (True, None)
+    assert passes("aiokafka", "FAIL [producer-2]: refused (after 12ms)", 101) == (False, None)
+    assert passes("aiokafka", "FAIL [producer-1]: timed out", 101) == (True, None)
+    assert passes("aiokafka.cluster", "FAIL [producer-1]: refused (after 0ms)", 101) == (True, None)
+    assert passes("aiokafka", "FAIL [producer-1]: refused (after 0ms)", 109.9) == (False, None)
+    assert passes("aiokafka", "FAIL [producer-1]: refused (after 0ms)", 110) == (True, 2)
     assert [passes("pulp.worker", "FAIL 1", at_s) for at_s in (100, 100)] == [(True, None)] * 2
 
 
