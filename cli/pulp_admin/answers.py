@@ -28,6 +28,9 @@ def json_of(response: httpx.Response, url: str) -> Any:
     """
     if response.status_code == 204:
         return None
+    if 300 <= response.status_code < 400:
+        where = response.headers.get("location", "")
+        raise Failure(f"The server answered {response.status_code} and sends to {where!r}: is {url} right?", SOFTWARE)
     try:
         body = response.json()
     except (ValueError, RecursionError):
@@ -40,9 +43,6 @@ def json_of(response: httpx.Response, url: str) -> Any:
         raise Failure(message, SOFTWARE) from None
     if response.status_code >= 400:
         raise _failure(response, body if isinstance(body, dict) else {})
-    if response.status_code >= 300:
-        where = response.headers.get("location", "")
-        raise Failure(f"The server answered {response.status_code} and sends to {where!r}: is {url} right?", SOFTWARE)
     return body
 
 

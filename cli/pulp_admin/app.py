@@ -32,6 +32,12 @@ class App:
     make_client: "Callable[[App], Client] | None" = None
     _client: "Client | None" = field(default=None, repr=False)
 
+    def doubt(self) -> str:
+        """What may explain an error that nobody expects: the server may be another program."""
+        if self._client is None or self._client.is_known:
+            return ""
+        return f" The server does not answer as Pulp Tasks does: is {self._client.url} the Pulp server?"
+
     @property
     def client(self) -> "Client":
         """The client of the configured server. Raises `Failure`."""

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import click
 
+from pulp_admin.errors import why
+
 _WIDTH: Final = 78
 _TRUE: Final = ("true", "yes", "on")
 _FALSE: Final = ("false", "no", "off")
@@ -168,7 +170,12 @@ def _typed(text: str, types: set[str]) -> Any:
 
 
 def _json(text: str, where: str) -> Any:
+    is_file = text.startswith("@")
     try:
-        return json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+        read = Path(text[1:]).read_text(encoding="utf-8-sig") if is_file else text
     except (OSError, ValueError) as error:
-        raise click.UsageError(f"{where}: {error}") from error
+        raise click.UsageError(f"{where}: the file {text[1:]} cannot be read: {why(error)}") from error
+    try:
+        return json.loads(read)
+    except ValueError as error:
+        raise click.UsageError(f"{where}: {f'{text[1:]} is' if is_file else 'this is'} not JSON: {error}") from error

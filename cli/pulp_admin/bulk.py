@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-import click
 from pulp_console.exits import CONFIG, DATA, DENIED, INTERRUPTED, UNAVAILABLE
+from pulp_console.output import remark
 
 from pulp_admin.errors import Failure
 
@@ -121,10 +121,10 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
         if time.monotonic() < next_s:
             return
         next_s, has_told = time.monotonic() + step_s, True
-        click.echo(f"\r{done} of {total}" if is_terminal else f"{done} of {total}", nl=not is_terminal, err=True)
+        remark(f"\r{done} of {total}" if is_terminal else f"{done} of {total}", nl=not is_terminal)
 
     try:
         yield tell
     finally:
         if has_told and is_terminal:
-            click.echo("\r" + " " * (2 * len(str(total)) + 4) + "\r", nl=False, err=True)
+            remark("\r" + " " * (2 * len(str(total)) + 4) + "\r", nl=False)

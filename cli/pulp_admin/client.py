@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import httpx
-from pulp_console.exits import DATA
+from pulp_console.exits import DATA, SOFTWARE
 from pulp_console.output import hint
 
 from pulp_admin.answers import detail_of, json_of
@@ -51,6 +51,8 @@ class Client:
         """The server, without a final slash."""
         self.sessions = Sessions(config.folder)
         """The token that `login` has stored."""
+        self.is_known = True
+        """Whether the last answer came from Pulp Tasks, which names each request."""
         self._memory = Memory(config.folder)
         self._positions = self._memory.recall(config.url)
         self._noting = Lock()
@@ -72,7 +74,10 @@ class Client:
             self._positions = {}
             self._memory.keep(self._config.url, {})
             response = self._send("GET", path, params=params, headers={}, is_repeatable=True)
-        return json_of(response, self._config.url)
+        found = json_of(response, self._config.url)
+        if found is None:
+            raise Failure(f"The server answered nothing to {path}: is {self._config.url} the Pulp server?", SOFTWARE)
+        return found
 
     def pages(self, path: ApiPath, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
         """All results of a list of the v3 dialect, page by page."""
@@ -193,6 +198,7 @@ class Client:
             started_s = time.monotonic()
             response = self._http.request(method, path, **request)
             self._calls.answered(response, time.monotonic() - started_s)
+            self.is_known = "correlation-id" in response.headers
             pause_s = _retry_after_s(response)
             if response.status_code != 429 or waited_s + pause_s > self.patience_s:
                 return response

@@ -10,7 +10,7 @@ from pulp_console.exits import CONFIG
 
 from pulp_admin.admin_conf import ConfigValue
 from pulp_admin.config_files import config_path, read_files
-from pulp_admin.errors import Failure
+from pulp_admin.errors import Failure, why
 from pulp_admin.server_url import server_url
 from pulp_admin.sessions import Sessions
 from pulp_admin.settings import (
@@ -161,7 +161,7 @@ def _read_password(path: Path) -> str:
     try:
         password = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except (OSError, ValueError) as error:
-        raise Failure(f"--password-file {path}: it cannot be read: {error}", CONFIG) from error
+        raise Failure(f"--password-file {path}: it cannot be read: {why(error)}", CONFIG) from error
     if not password:
         raise Failure(f"--password-file {path}: it is empty", CONFIG)
     return password

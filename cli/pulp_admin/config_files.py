@@ -10,7 +10,7 @@ from typing import Any, Final
 from pulp_console.exits import CONFIG
 
 from pulp_admin.admin_conf import AdminConf, ConfigValue, is_admin_conf
-from pulp_admin.errors import Failure
+from pulp_admin.errors import Failure, why
 from pulp_admin.settings import CONFIG_FILE, MORE_CONFIG, PASSWORD, SETTINGS
 
 SITE: Final = Path("/etc/pulp/admin")
@@ -87,7 +87,7 @@ def _read(path: Path) -> str:
         byte = f"the byte at {error.start}"
         raise Failure(f"{path}: the configuration is not UTF-8 ({byte}): save it in UTF-8", CONFIG) from error
     except (OSError, ValueError) as error:
-        raise Failure(f"{path}: the configuration cannot be read: {error}", CONFIG) from error
+        raise Failure(f"{path}: the configuration cannot be read: {why(error)}", CONFIG) from error
 
 
 def _read_toml(path: Path, text: str) -> tuple[dict[str, ConfigValue], list[str]]:

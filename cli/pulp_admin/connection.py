@@ -10,7 +10,7 @@ import httpx
 from pulp_console.exits import CONFIG, TEMPORARY
 
 from pulp_admin.config import Config
-from pulp_admin.errors import Failure, Unreachable
+from pulp_admin.errors import Failure, Unreachable, why
 from pulp_admin.proxies import proxy_for
 from pulp_admin.server_url import with_port
 from pulp_admin.settings import DEFAULT_URL
@@ -46,9 +46,7 @@ class Connection:
         is_proxy = self._proxy is not None and isinstance(error, httpx.ConnectError)
         if "CERTIFICATE_VERIFY_FAILED" in text and not is_proxy:
             return Failure(
-                f"The certificate of the server [{self._host}] cannot be trusted: {text}\nName the certificates to"
-                " trust with --ca-file, as ca_file in admin.toml, or as ca_path in admin.conf.",
-                CONFIG,
+                f"The certificate of the server [{self._host}] cannot be trusted: {text}\n{_remedy(text)}", CONFIG
             )
         message, code = self._proxy_message(text) if is_proxy else self._message(error, text)
         return Unreachable(message, code, why=text)
@@ -111,6 +109,15 @@ class Connection:
         )
 
 
+def _remedy(text: str) -> str:
+    """What to do about a certificate, by the words of OpenSSL: other certificates to trust do not mend every one."""
+    if "has expired" in text or "not yet valid" in text:
+        return "Have the certificate renewed, or set the clock of this machine if that is wrong."
+    if "ostname mismatch" in text or "IP address mismatch" in text:
+        return "Name the server in the URL as its certificate does, or have a certificate made for this name."
+    return "Name the certificates to trust with --ca-file, as ca_file in admin.toml, or as ca_path in admin.conf."
+
+
 class Bearer(httpx.Auth):
     """A token in place of a user and a password."""
 
@@ -147,4 +154,5 @@ def _certificates(what: str, path: str) -> ssl.SSLContext:
             return ssl.create_default_context(cafile=path)
         return ssl.create_default_context(capath=path)
     except (OSError, ValueError) as error:
-        raise Failure(f"{what}: the certificates cannot be read: {error}", CONFIG) from error
+        reason = "it holds no certificate in PEM" if isinstance(error, ssl.SSLError) else why(error)
+        raise Failure(f"{what}: the certificates cannot be read: {reason}", CONFIG) from error

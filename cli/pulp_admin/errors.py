@@ -31,3 +31,10 @@ class NotFound(Failure):
 
 class StaleStream(Failure):
     """The server no longer knows this position in the event stream: start without it."""
+
+
+def why(error: Exception) -> str:
+    """Why a file cannot be read or written, in a few words and without its path, which the message has already."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,11 +1,10 @@
 """`pulp-admin`: the client of Pulp Tasks."""
 
 import os
-import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import click
 from pulp_console import edge
@@ -105,10 +104,10 @@ def _explain(app: App, error: Exception) -> int:
     where = "" if log is None else f" More information can be found in the client log file {log}."
     if app.verbosity:
         hint("".join(traceback.format_exception(error)))
-    failed(f"An unexpected error has occurred: {type(error).__name__}: {error}.{where}")
+    failed(f"An unexpected error has occurred: {type(error).__name__}: {error}.{app.doubt()}{where}")
     return SOFTWARE
 
 
-def main() -> None:
+def main() -> Never:
     """The console script."""
-    sys.exit(run())
+    edge.end(run())

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from pulp_console.output import hint
+
 F = TypeVar("F", bound=Callable[..., Any])
 DECLINED = 1
 """The exit code where the answer was no."""
@@ -24,7 +26,7 @@ def confirm(question: str, *, is_sure: bool) -> None:
     if not can_ask():
         raise click.UsageError(f"{question} There is no terminal to ask on: add --yes to do it.")
     if not click.confirm(question, err=True):
-        click.echo("Nothing was done.", err=True)
+        hint("Nothing was done.")
         raise click.exceptions.Exit(DECLINED)
 
 
@@ -34,7 +36,7 @@ def confirm_number(question: str, number: int) -> None:
         raise click.UsageError(f"{question} There is no terminal to ask on.")
     answer = click.prompt(f"{question} Type {number} to go on", default="", show_default=False, err=True)
     if answer.strip().replace(",", "") != str(number):
-        click.echo("Nothing was done.", err=True)
+        hint("Nothing was done.")
         raise click.exceptions.Exit(DECLINED)
 
 

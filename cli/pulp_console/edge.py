@@ -2,15 +2,16 @@
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TextIO
+from typing import Any, Final, Never, TextIO
 
 import click
 
 from pulp_console import completion
 from pulp_console.exits import INTERRUPTED, NO_READER, UNWRITABLE, USAGE
-from pulp_console.output import failed
+from pulp_console.output import failed, hint
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
@@ -23,9 +24,36 @@ def run(
     explain: Callable[[Exception], int],
     obj: object = None,
 ) -> int:
-    """Run a command line; its exit code. `explain` says what went wrong, and with which exit code."""
+    """Run a command line; its exit code. `explain` says what went wrong, and with which exit code.
+
+    Whatever became of the output, nothing is left to write, so that the process ends with this code.
+    """
+    open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         _encode_anything(stream)
+    try:
+        return _code(command, arguments, program, explain, obj)
+    except KeyboardInterrupt:  # a second Ctrl-C, while it says how it ended
+        return INTERRUPTED
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _settle(stream)
+
+
+def end(code: int) -> Never:
+    """End the process with this code. Ctrl-C from now on ends it at once, as by the signal and without a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
+
+
+def _code(
+    command: click.Command,
+    arguments: Sequence[str] | None,
+    program: str,
+    explain: Callable[[Exception], int],
+    obj: object,
+) -> int:
     try:
         if os.environ.get(completion.variable(program)):
             completion.set_up_completion()
@@ -38,16 +66,23 @@ def run(
         return _usage(error)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        return _closed_pipe()
+    except BrokenPipeError as error:
+        return INTERRUPTED if _was_interrupted(error) else _closed_pipe()
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # click's own end of such a command is 1
             return _closed_pipe()
         raise
     except OSError as error:
+        if _was_interrupted(error):
+            return INTERRUPTED
         return _unwritable(error) if error.errno in _FULL else explain(error)
     except Exception as error:
         return explain(error)
+
+
+def _was_interrupted(error: OSError) -> bool:
+    """Whether click could not write the line that it begins after Ctrl-C."""
+    return isinstance(error.__context__, KeyboardInterrupt)
 
 
 def _check_text(arguments: Sequence[str]) -> None:
@@ -62,27 +97,26 @@ def _usage(error: click.ClickException) -> int:
         failed(error.format_message())
         return error.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
+        hint(error.format_message())
         return USAGE
     if error.ctx is not None:
-        click.echo(error.ctx.get_usage() + "\n", err=True)
+        hint(error.ctx.get_usage() + "\n")
     if isinstance(error, click.MissingParameter) and error.param is not None:
         is_option = isinstance(error.param, click.Option)
         name = error.param.opts[0] if is_option else error.param.human_readable_name
         kind = "options" if is_option else "arguments"
-        click.echo(f"The following {kind} are required but were not specified:\n  {name}", err=True)
+        hint(f"The following {kind} are required but were not specified:\n  {name}")
         return USAGE
     failed(error.format_message())
     if error.ctx is not None:
-        click.echo(f"See: {error.ctx.command_path} --help", err=True)
+        hint(f"See: {error.ctx.command_path} --help")
     return USAGE
 
 
 def _flushed(code: int) -> int:
     """Flush standard output; return the code, or another one if the flush fails."""
     try:
-        if sys.stdout is not None:  # standard output was closed before the command began
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         return _closed_pipe()
     except OSError as error:
@@ -91,20 +125,42 @@ def _flushed(code: int) -> int:
 
 
 def _closed_pipe() -> int:
-    _discard_output()
+    _discard(sys.stdout)
     return NO_READER
 
 
 def _unwritable(error: OSError) -> int:
     failed(f"Something cannot be written, the output or a file: {error.strerror}.")
-    _discard_output()
+    _discard(sys.stdout)
     return UNWRITABLE
 
 
-def _discard_output() -> None:
-    """Redirect standard output to nowhere: Python flushes it once more at its end, and would report the error again."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _settle(stream: TextIO) -> None:
+    """Write what a stream still holds, or drop it: Python ends with 120 if it cannot write it at its own end."""
+    try:
+        stream.flush()
+    except OSError:
+        _discard(stream)
+
+
+def _discard(stream: TextIO) -> None:
+    """Redirect a stream to nowhere: Python flushes it once more at its end, and would report the error again."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def open_what_is_closed() -> None:
+    """Open standard streams that were closed before the process began (`2>&-`) as the null device.
+
+    Else the next file or socket would get their number, and a library that writes to descriptor 2 would write into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)  # POSIX gives the lowest number that is free
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # open to the end
 
 
 def _encode_anything(stream: TextIO | Any) -> None:

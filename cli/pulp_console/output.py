@@ -43,7 +43,7 @@ def show_next(output: str, value: Any, line: str) -> None:
 
 def check_reader() -> None:
     """Raises `BrokenPipeError` if nobody reads standard output any more. For loops that may wait long for a line."""
-    if sys.stdout is None:  # closed before the command started
+    if sys.__stdout__ is None:  # closed before the command started
         raise BrokenPipeError
     try:
         descriptor = sys.stdout.fileno()
@@ -147,18 +147,20 @@ def text_of(lines: Iterable[str]) -> str:
 
 def hint(text: str) -> None:
     """A remark on standard error."""
-    _remark(plain(text))
+    remark(plain(text))
 
 
 def failed(text: str, *, to_stdout: bool = False) -> None:
     """A message of failure: red where the terminal takes colours."""
     if to_stdout:
-        click.echo(plain(text))
+        with contextlib.suppress(OSError):
+            click.echo(plain(text))
     else:
-        _remark(click.style(plain(text), fg="red") if is_coloured(sys.stderr) else plain(text))
+        remark(click.style(plain(text), fg="red") if is_coloured(sys.stderr) else plain(text))
 
 
-def _remark(text: str) -> None:
-    # If nothing can be printed, the exit code still says how the command ended.
+def remark(text: str, *, nl: bool = True) -> None:
+    """Write to standard error as it is. If that cannot be written, the command goes on, and its exit code says how it
+    ended."""
     with contextlib.suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(text, nl=nl, err=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Final
 
 import click
+from pulp_console.output import remark
 
 from pulp_deploy.folder import make_data_folder
 from pulp_deploy.local.processes import open_log
@@ -61,5 +62,5 @@ def report_ready(text: str) -> None:
 def _pass_on(log: IO[bytes], offset: int) -> int:
     """Copy the log from the offset on to standard error; return the new offset."""
     written = os.pread(log.fileno(), 1_000_000, offset)
-    click.echo(written.decode(errors="replace"), nl=False, err=True)
+    remark(written.decode(errors="replace"), nl=False)
     return offset + len(written)

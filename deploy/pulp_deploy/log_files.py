@@ -1,5 +1,6 @@
 """The log files of a local stack: bounded in size, and shown as one, by time."""
 
+import json
 import os
 import re
 import time
@@ -19,12 +20,21 @@ _POSTGRES: Final = re.compile(r"^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d\.\d{3}) UTC "
 _TIME: Final = re.compile(r'^(?:time=|\{"time": ")?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)')
 
 
+_TRACEBACK: Final = re.compile(r' traceback=("(?:[^"\\]|\\.)*")$')
+
+
 class Line(NamedTuple):
     """One line of a log. Lines without a time of their own, as those of a traceback, have that of the line before."""
 
     at: str
     name: str
     text: str
+
+
+def for_people(text: str) -> list[str]:
+    """The lines of one: a traceback, which is a field at the end in logfmt, stands below it as Python prints it."""
+    found = _TRACEBACK.search(text)
+    return [text] if found is None else [text[: found.start()], *json.loads(found[1]).splitlines()]
 
 
 def bound_own(log: Path, most_bytes: int = MOST_BYTES) -> bool:

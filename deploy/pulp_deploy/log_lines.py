@@ -2,33 +2,36 @@
 
 import json
 import logging
+import re
 import sys
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Final
 
 from pulp_events.declared_settings import Setting
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_REPETITIVE: Final = "aiokafka"
+_REPEATED_S: Final = 10.0
+_MOST_KINDS: Final = 1000
+_NUMBER: Final = re.compile(r"\d+")
 _QUOTED: Final = frozenset('"=\\')
 
 
 class LogfmtFormatter(logging.Formatter):
-    """Logfmt: `time=… level=… logger=… msg="…"`, the `extra` fields, then the lines of a traceback."""
+    """Logfmt: `time=… level=… logger=… msg="…"`, then the `extra` fields; a traceback is the field `traceback`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = " ".join(f"{key}={_quoted(_text(value))}" for key, value in _fields(record).items())
-        return "\n".join([line, *_tracebacks(self, record)])
+        return " ".join(f"{key}={_quoted(_text(value))}" for key, value in _fields(self, record).items())
 
 
 class JsonFormatter(logging.Formatter):
-    """The same fields as one JSON object a line; a traceback is its field `traceback`."""
+    """The same fields as one JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = _fields(record)
-        if traceback := "\n".join(_tracebacks(self, record)):
-            fields["traceback"] = traceback
-        return json.dumps(fields, default=_text, ensure_ascii=False)
+        return json.dumps(_fields(self, record), default=_text, ensure_ascii=False)
 
 
 FORMATS: Final[Mapping[str, type[logging.Formatter]]] = {"logfmt": LogfmtFormatter, "json": JsonFormatter}
@@ -54,6 +57,7 @@ def set_up_logging(env: Mapping[str, str]) -> None:
     level = logging.getLevelNamesMapping().get(wanted)
     form = env.get(FORMAT.name, "").strip().lower() or FORMAT.default
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(FewRepetitions())
     handler.setFormatter(FORMATS.get(form, FORMATS[FORMAT.default])())
     logging.basicConfig(level=level or LEVEL.default, handlers=[handler])
     # Faust logs under the name of the module that subclasses its classes: pulp_processor.consuming.app.
@@ -70,7 +74,56 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
+class FewRepetitions(logging.Filter):
+    """Lets a line of aiokafka pass once in ten seconds, as `pulp_events.kafka.Seldom` does with those of librdkafka.
+
+    Lines that differ in their numbers alone count as one. The next one tells in `left_out` how many there were.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter`."""
+        if record.name.split(".")[0] != _REPETITIVE:
+            return True
+        key = (record.name, record.levelno, _NUMBER.sub("0", record.getMessage()))
+        passed_s, left_out = self._passed.get(key, (float("-inf"), 0))
+        if record.created - passed_s < _REPEATED_S:
+            self._passed[key] = passed_s, left_out + 1
+            return False
+        if left_out:
+            record.left_out = left_out
+        if len(self._passed) >= _MOST_KINDS:
+            self._passed.clear()
+        self._passed[key] = record.created, 0
+        return True
+
+
+def log_what_python_prints() -> None:
+    """Warnings, and errors that nobody can catch, become lines of the log: Python prints them in a form of its own."""
+    logging.captureWarnings(True)
+    log = logging.getLogger("pulp")
+
+    def of_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        log.critical("unexpected error", exc_info=(kind, error, trace))
+
+    def of_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and args.exc_type is not SystemExit:
+            name = None if args.thread is None else args.thread.name
+            about = (args.exc_type, args.exc_value, args.exc_traceback)
+            log.error("unexpected error in a thread", exc_info=about, extra={"thread_name": name})
+
+    def of_object(args: "sys.UnraisableHookArgs") -> None:
+        if args.exc_value is not None:
+            about = (args.exc_type, args.exc_value, args.exc_traceback)
+            log.error("unexpected error that nobody could catch", exc_info=about, extra={"place": repr(args.object)})
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = of_process, of_thread, of_object
+
+
+def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "time": utc(record.created),
         "level": record.levelname,
@@ -80,6 +133,8 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
     if record.exc_info and record.exc_info[1] is not None:
         fields.setdefault("error", record.exc_info[1])
+    if traceback := "\n".join(_tracebacks(formatter, record)):
+        fields["traceback"] = traceback
     return fields
 
 

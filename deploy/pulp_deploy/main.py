@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, Never
 
 import click
@@ -18,7 +19,7 @@ from pulp_runtime.heap import keep_heap_small
 
 from pulp_deploy.exits import exit_code
 from pulp_deploy.extras import missing
-from pulp_deploy.log_lines import set_up_logging
+from pulp_deploy.log_lines import log_what_python_prints, set_up_logging
 
 COMMANDS: Final[Mapping[str, str]] = {
     "up": "pulp_deploy.commands.up:up",
@@ -51,6 +52,10 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 """The module of each command. They import neither Kafka's nor Postgres's client, so that help and completion are
 quick."""
+SERVICES: Final = frozenset({"api", "processor", "worker", "transparency"})
+"""What runs as a process of an installation: how it ended is a line of its log."""
+Run = dict[str, str | None]
+"""What is known of the command that runs: its name, as `command`."""
 _AWAY: Final = "Is it running? For a local stack: pulp-tasks status. Otherwise check PULP_KAFKA and PULP_POSTGRES."
 
 
@@ -77,20 +82,25 @@ _NO_RESOURCES: Final[Mapping[int, str]] = {
 )
 @click.option("--output", type=Choice(OUTPUTS), default="table", help="Output format: for people, or for scripts.")
 @click.version_option(package_name="pulp-tasks", message="pulp-tasks %(version)s")
-def pulp_tasks(output: str) -> None:
+@click.pass_context
+def pulp_tasks(context: click.Context, output: str) -> None:
     """Run Pulp Tasks: everything on this machine (up), or one process of an installation.
 
     PULP_KAFKA and PULP_POSTGRES name the Kafka and the Postgres to use. Data goes to standard output, progress and
     remarks to standard error.
     """
+    context.ensure_object(dict)["command"] = context.invoked_subcommand
 
 
 def main() -> Never:
     """Run the command line and exit with the codes of `exits.py`."""
     _heed_sigterm()
     keep_heap_small()
+    edge.open_what_is_closed()
     set_up_logging(os.environ)
-    sys.exit(edge.run(pulp_tasks, None, program="pulp-tasks", explain=_explain))
+    log_what_python_prints()
+    run: Run = {}
+    edge.end(edge.run(pulp_tasks, None, program="pulp-tasks", explain=partial(_explain, run), obj=run))
 
 
 def _heed_sigterm() -> None:
@@ -103,22 +113,32 @@ def _heed_sigterm() -> None:
         signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
 
 
-def _explain(error: Exception) -> int:
+def _explain(run: Run, error: Exception) -> int:
+    found = _explained(error)
+    if found is None:
+        logging.getLogger("pulp").error("unexpected error", exc_info=error)
+        return SOFTWARE
+    message, more, code = found
+    if run.get("command") in SERVICES and not sys.stderr.isatty():
+        about = {"exit_code": code, "kind": type(error).__name__} | ({} if more is None else {"hint": more})
+        logging.getLogger("pulp").error("%s", message, extra=about)
+        return code
+    failed(f"pulp-tasks: {message}")
+    if more is not None:
+        hint(more)
+    return code
+
+
+def _explained(error: Exception) -> tuple[str, str | None, int] | None:
+    """What went wrong, what else to do, and the exit code; None for an error that nobody expects."""
     if isinstance(error, PulpError):
-        failed(f"pulp-tasks: {error}")
         is_away = isinstance(error, LogUnavailable | ReadModelUnavailable) and not isinstance(error, LogRefused)
-        if is_away and "pulp-tasks" not in str(error):
-            hint(_AWAY)
-        return exit_code(error)
+        return str(error), _AWAY if is_away and "pulp-tasks" not in str(error) else None, exit_code(error)
     if isinstance(error, _UNUSABLE) and error.filename:
-        failed(f"pulp-tasks: {error.filename} cannot be used: {error.strerror}. Name another, or correct this one.")
-        return CONFIG
+        return f"{error.filename} cannot be used: {error.strerror}. Name another, or correct this one.", None, CONFIG
     if isinstance(error, OSError) and error.errno is not None and error.errno in _NO_RESOURCES:
         where = f" ({error.filename})" if error.filename else ""
-        failed(f"pulp-tasks: {error.strerror}{where}: {_NO_RESOURCES[error.errno]}.")
-        return UNWRITABLE
+        return f"{error.strerror}{where}: {_NO_RESOURCES[error.errno]}.", None, UNWRITABLE
     if isinstance(error, ModuleNotFoundError) and (said := missing(error)) is not None:
-        failed(f"pulp-tasks: {said}")
-        return UNAVAILABLE
-    logging.getLogger("pulp").error("unexpected error", exc_info=error)
-    return SOFTWARE
+        return said, None, UNAVAILABLE
+    return None

@@ -17,6 +17,7 @@ from tests.support.backends import Backend
 from tests.support.postgres_relay import PostgresRelay, postgres_relay
 from tests.support.projection import execute
 from tests.support.site import PASSWORD, V2, V3
+from tests.unit.test_log_lines import parsed
 
 AWAY = "127.0.0.1:1"
 SHORT = {"PULP_STARTUP_TIMEOUT_S": "5"}
@@ -32,9 +33,9 @@ async def relay(database: str) -> AsyncIterator[PostgresRelay]:
 async def refused(api: ApiProcess, code: int) -> str:
     """Its last words: the message of the failure, and what to do next."""
     assert await api.ended() == code, api.output()
-    _, said, last = api.output().rpartition("pulp-tasks: ")
-    assert said, api.output()
-    return last
+    last = parsed(api.output().splitlines()[-1])
+    assert (last["level"], last["exit_code"]) == ("ERROR", str(code))
+    return f"{last['msg']}\n{last.get('hint', '')}"
 
 
 async def test_kafka_away_at_the_start(database: str, topics: Topics, tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ async def test_every_process_tells_what_happens(measured: Measured) -> None:
     for name, key in (
         ("pulp_tasks_runnable", "runnable"),
         ("pulp_tasks_blocked", "blocked"),
+        ("pulp_tasks_parked", "parked"),
         ("pulp_tasks_running", "running"),
         ("pulp_tasks_free_slots", "free_slots"),
     ):

@@ -456,7 +456,7 @@ async def test_queues_and_lines_leave_a_parked_task_aside(api: ApiSite) -> None:
     numbers = {reading.metric.name: reading.value for reading in await gauges.of_postgres()}
     assert numbers["pulp_tasks_runnable"] == numbers["tasks_unblocked_queue"] == 1
     assert numbers["pulp_tasks_blocked"] == 0
-    assert numbers["pulp_tasks_parked_tasks"] == 1
+    assert numbers["pulp_tasks_parked"] == numbers["pulp_tasks_parked_tasks"] == 1
     follower = await api.task(depends_on=(first,))  # not parked itself
     [queue] = (await api.client.get(f"{V3}/queues/")).json()["results"]
     assert {each: queue[each] for each in names} == {

@@ -86,6 +86,33 @@ async def erased(api: Site, reason: str = "request 4711") -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        f"asked by {PERSON}",
+        PERSON,
+        f"request 4711 of {PERSON.lower()}.",
+        f"({PERSON.upper()})",
+        f"see the mail of '{PERSON}', 4711",
+    ],
+)
+async def test_a_reason_that_names_the_person_is_refused(api: Site, reason: str) -> None:
+    await invite(api)
+    [subject] = await find(api)
+    answer = await api.client.post(f"{subject['pulp_href']}erase/", json={"reason": reason})
+    assert (answer.status_code, "it names the person" in answer.text) == (400, True)
+    assert [each["erased_at"] for each in await find(api)] == [None]
+    assert (await erased(api, "request 4711 of Jo"))["reason"] == "request 4711 of Jo"  # a part of it is not the name
+
+
+async def test_an_erasure_does_not_depend_on_keys_that_are_lost(api: Site) -> None:
+    await invite(api)
+    [subject] = await find(api)
+    await api.execute("update subject_index set master = '0123456789abcdef'")
+    answer = await api.client.post(f"{subject['pulp_href']}erase/", json={"reason": "request 4711"})
+    assert (answer.status_code, answer.json()["reason"]) == (200, "request 4711"), answer.text
+
+
 async def everything_in(api: Site) -> str:
     """All rows of all tables, as text."""
     tables = await api.execute(

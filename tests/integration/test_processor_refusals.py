@@ -17,6 +17,7 @@ from tests.conftest import PARTITIONS
 from tests.support.backends import Backend
 from tests.support.processor_process import Installation, ProcessorProcess, installation
 from tests.support.projection import execute
+from tests.unit.test_log_lines import parsed
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def site(backend: Backend, database: str, topics: Topics, tmp_path: Path) -> Ite
 async def refused(processor: ProcessorProcess, code: int) -> str:
     """Its last words."""
     assert await processor.ended() == code, processor.output()
-    last = processor.output().splitlines()[-1]
-    assert last.startswith("pulp-tasks: ")
-    return last
+    last = parsed(processor.output().splitlines()[-1])
+    assert (last["level"], last["exit_code"]) == ("ERROR", str(code))
+    return last["msg"]
 
 
 async def test_an_instance_id_in_use(site: Installation) -> None:

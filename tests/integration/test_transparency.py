@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -36,6 +37,7 @@ from pulp_transparency.verifying import compare_history, published_notes, report
 from tests.conftest import PARTITIONS
 from tests.support import documented
 from tests.support.backends import Backend
+from tests.support.collector import collector
 from tests.support.command import environment, pulp_tasks
 from tests.support.measured import scraped
 from tests.support.projection import append_all, execute, project, settings_of
@@ -124,6 +126,25 @@ async def scene(backend: Backend, database: str, topics: Topics, tmp_path: Path)
     made.audit("keygen", "--name", "pulp.example/events")
     yield made
     await log.close()
+
+
+async def test_what_is_traced_has_a_span_until_a_checkpoint_covers_it(scene: Scene) -> None:
+    parent = "00f067aa0ba902b7"
+    first, *others = life(uuid4())
+    traced = msgspec.structs.replace(first, traceparent=f"00-{'4' * 32}-{parent}-01")
+    unsampled = [msgspec.structs.replace(each, traceparent=f"00-{'7' * 32}-{parent}-00") for each in others]
+    await append_all(scene.log, [(event, 1) for event in (traced, *unsampled, *life(uuid4()))])
+    with collector() as traces:
+        await scene.kept(1 + len(others), 1, **traces.environment)  # it sends the rest when it ends
+        [span] = traces.spans
+    topic = scene.topics.events
+    assert (span.name, span.kind, span.service) == (f"log {topic}", "consumer", "pulp-tasks-transparency")
+    assert (span.trace_id, span.parent_id, span.is_error) == ("4" * 32, parent, False)
+    assert span.attributes["pulp.task.id"] == str(first.task_id)
+    assert span.attributes["messaging.kafka.offset"] == 0
+    assert 1 <= int(span.attributes["pulp.log.size"]) <= scene.covered(1)
+    assert span.attributes["messaging.destination.name"] == topic
+    assert span.start_ns <= span.end_ns
 
 
 async def append_lives(scene: Scene, count: int, partition: int = 1) -> None:

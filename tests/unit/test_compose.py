@@ -1,5 +1,6 @@
 """The compose file, and the passwords that it takes: what can be checked of them without an engine."""
 
+import os
 import re
 import shutil
 import stat
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from pulp_deploy.main import pulp_tasks
 from pulp_events.declared_settings import read
+from pulp_projections.personal.master import MasterKeys
 from pulp_runtime.installation import Installation
 from pulp_runtime.telemetry.settings import MetricsSettings
 from pulp_transparency.settings import Settings as TransparencySettings
@@ -192,6 +195,35 @@ def test_the_secrets_folder_is_made_under_any_umask(tmp_path: Path) -> None:
     shutil.copy(DEPLOY / "make-secrets", tmp_path)
     subprocess.run([tmp_path / "make-secrets"], check=True, capture_output=True, umask=0)
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
+
+
+def test_the_keys_of_personal_data_are_for_those_who_use_them(tmp_path: Path) -> None:
+    more = yaml.safe_load((DEPLOY / "compose.personal-data.yaml").read_text())
+    assert {*more["services"]} == {*SERVING, "admin"}
+    for service in more["services"].values():
+        assert service == {
+            "environment": {"PULP_PERSONAL_KEY_FILE": "/run/secrets/personal-keys"},
+            "secrets": ["personal-keys"],
+        }
+    assert more["secrets"] == {"personal-keys": {"file": "./secrets/personal-keys"}}
+    shutil.copy(DEPLOY / "make-secrets", tmp_path)
+    made: list[str | None] = []
+    for _ in range(2):
+        subprocess.run([tmp_path / "make-secrets", "--personal-keys"], check=True, capture_output=True)
+        file = tmp_path / "secrets" / "personal-keys"
+        found = MasterKeys(file)
+        found.check()  # it is a file of keys, and not everybody may read it
+        made.append(found.newest)
+    assert made[0] == made[1]  # the second time keeps what is there
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
+    assert file.stat().st_uid == (10001 if os.geteuid() == 0 else os.geteuid())
+
+
+def test_a_word_that_make_secrets_does_not_know_makes_nothing(tmp_path: Path) -> None:
+    shutil.copy(DEPLOY / "make-secrets", tmp_path)
+    done = subprocess.run([tmp_path / "make-secrets", "--personal"], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (64, "usage: make-secrets [--personal-keys]\n")
+    assert not (tmp_path / "secrets").exists()
 
 
 def test_a_process_has_the_time_that_it_takes_to_stop() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from pulp_deploy.main import pulp_tasks
 
@@ -16,6 +17,7 @@ ROOT = DEPLOY.parent
 PAGE = ROOT / "docs" / "operate" / "containers.md"
 TEXT = PAGE.read_text()
 COMMANDS = [shlex.split(line) for block in blocks(PAGE) for line in block.lines]
+PERSONAL = yaml.safe_load((DEPLOY / "compose.personal-data.yaml").read_text())
 MANIFESTS = [*manifests(DEPLOY / "kubernetes"), *manifests(DEPLOY / "kubernetes" / "examples")]
 PODS = [each for each in MANIFESTS if each["kind"] in ("Deployment", "StatefulSet", "Job", "Pod")]
 
@@ -25,10 +27,27 @@ def made() -> dict[str, set[str]]:
     found = {}
     for words in COMMANDS:
         if words[:1] == ["kubectl"] and "create" in words:
-            files = [word.removeprefix("--from-file=") for word in words if word.startswith("--from-file=")]
+            files = [word.partition("=")[2] for word in words if word.startswith(("--from-file=", "--from-literal="))]
             [name] = [word for word in words if word.startswith("pulp-tasks-")]
+            assert name not in found
             found[name] = {file.partition("=")[0] for file in files}
     return found
+
+
+def literal(source: dict[str, Any]) -> str:
+    """What the document puts into a configuration map; nothing for what the cluster fills in."""
+    if "configMapKeyRef" not in source:
+        return ""
+    name, key = source["configMapKeyRef"]["name"], source["configMapKeyRef"]["key"]
+    [words] = [words for words in COMMANDS if words[:1] == ["kubectl"] and "create" in words and name in words]
+    [value] = [word for word in words if word.startswith(f"--from-literal={key}=")]
+    return value.split("=", 2)[2]
+
+
+def taken_as_variables(manifest: dict[str, Any]) -> set[str]:
+    """The configuration maps that a pod takes single settings of, if they are there."""
+    sources = [each.get("valueFrom", {}) for each in pod_of(manifest)["containers"][0].get("env", [])]
+    return {each["configMapKeyRef"]["name"] for each in sources if "configMapKeyRef" in each}
 
 
 def expected_files(manifest: dict[str, Any]) -> dict[str, set[str]]:
@@ -39,6 +58,7 @@ def expected_files(manifest: dict[str, Any]) -> dict[str, set[str]]:
     given = {each["name"]: each.get("value", "") for each in container.get("env", [])}
     values = {**configuration, **given}
     users = {"PULP_KAFKA_PASSWORD_FILE": "PULP_KAFKA_USERNAME", "PULP_POSTGRES_PASSWORD_FILE": "PGUSER"}
+    values |= {each["name"]: literal(each["valueFrom"]) for each in container.get("env", []) if "valueFrom" in each}
     needed = [value for key, value in values.items() if key not in users or users[key] in given]
     volumes = {each["name"]: each for each in pod["volumes"]}
     found: dict[str, set[str]] = {}
@@ -58,7 +78,8 @@ def test_the_document_makes_every_secret_that_a_pod_mounts(manifest: dict[str, A
 
 
 def test_the_document_makes_no_secret_that_nobody_mounts() -> None:
-    assert set(made()) == {source for manifest in PODS for source in expected_files(manifest)}
+    taken = {source for each in PODS for source in (*expected_files(each), *taken_as_variables(each))}
+    assert set(made()) == taken
 
 
 def test_the_passwords_of_the_roles_are_those_that_the_command_reads() -> None:
@@ -66,7 +87,7 @@ def test_the_passwords_of_the_roles_are_those_that_the_command_reads() -> None:
 
 
 def test_the_secrets_come_from_what_make_secrets_writes() -> None:
-    written = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
+    written = {Path(secret["file"]).name for secret in (COMPOSE["secrets"] | PERSONAL["secrets"]).values()}
     used = set(re.findall(r"deploy/secrets/([a-z-]+)", TEXT)) - {"kafka-"}
     assert used <= written
 
@@ -89,7 +110,7 @@ def test_every_command_of_ours_takes_its_words() -> None:
         words[words.index("--rm") + 2 :] for words in COMMANDS if words[:2] == ["docker", "compose"] and "run" in words
     ]
     ours += [words[words.index("pulp-tasks", words.index("--")) + 1 :] for words in COMMANDS if "--" in words]
-    assert len(ours) == 2
+    assert len(ours) == 4
     for words in ours:
         result = CliRunner().invoke(pulp_tasks, [*words, "--help"])
         assert result.exit_code == 0, result.output

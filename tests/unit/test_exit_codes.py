@@ -60,7 +60,7 @@ def test_each_error_has_its_code(error: PulpError, code: int) -> None:
 def test_what_the_system_has_not_got_is_said_with_what_helps(
     capsys: pytest.CaptureFixture[str], number: int, words: str
 ) -> None:
-    assert main._explain(OSError(number, os.strerror(number), "/data/x")) == os.EX_IOERR
+    assert main._explain({}, OSError(number, os.strerror(number), "/data/x")) == os.EX_IOERR
     said = capsys.readouterr().err
     assert words in said
     assert "Traceback" not in said
@@ -69,7 +69,7 @@ def test_what_the_system_has_not_got_is_said_with_what_helps(
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EEXIST, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR])
 def test_a_name_that_is_wrong_is_said_without_a_traceback(capsys: pytest.CaptureFixture[str], number: int) -> None:
     """Such as that of a checkpoint that is not there, or of a folder below one that takes none."""
-    assert main._explain(OSError(number, os.strerror(number), "/kept/checkpoint")) == os.EX_CONFIG
+    assert main._explain({}, OSError(number, os.strerror(number), "/kept/checkpoint")) == os.EX_CONFIG
     said = capsys.readouterr().err
     assert f"/kept/checkpoint cannot be used: {os.strerror(number)}. Name another" in " ".join(said.split())
     assert "Traceback" not in said

@@ -26,6 +26,8 @@ ALONE = [each for each in SERVING if each["metadata"]["name"] == "pulp-tasks-tra
 PODS = [*RUNNING, *(each for each in EXAMPLES if each["kind"] == "Pod")]
 POLICIES = {each["metadata"]["name"]: each["spec"] for each in MANIFESTS if each["kind"] == "NetworkPolicy"}
 PART_OF = {"app.kubernetes.io/part-of": "pulp-tasks"}
+PERSONAL = "personal-keys"
+"""The volume that pods share: the master keys of personal data."""
 VERSIONS = ("1.30", "1.37")
 """The oldest that has what the manifests use, and a recent one."""
 
@@ -134,6 +136,21 @@ def test_a_pod_finds_what_it_refers_to(manifest: dict[str, Any]) -> None:
     assert pod["serviceAccountName"] in names("ServiceAccount")
 
 
+def test_the_keys_of_personal_data_are_for_those_who_use_them_if_they_are_there() -> None:
+    having = {named(each) for each in PODS if any(volume["name"] == PERSONAL for volume in pod_of(each)["volumes"])}
+    assert having == {
+        "Deployment/pulp-tasks-api",
+        "StatefulSet/pulp-tasks-processor",
+        "Deployment/pulp-tasks-worker",
+        "Pod/pulp-tasks-admin",
+    }
+    for manifest in [each for each in PODS if named(each) in having]:
+        [volume] = [each["secret"] for each in pod_of(manifest)["volumes"] if each["name"] == PERSONAL]
+        assert volume["optional"] is True
+        [given] = [each for each in container_of(manifest)["env"] if each["name"] == "PULP_PERSONAL_KEY_FILE"]
+        assert given["valueFrom"]["configMapKeyRef"]["optional"] is True  # without it no file is asked for
+
+
 @pytest.mark.parametrize("account", [each for each in MANIFESTS if each["kind"] == "ServiceAccount"], ids=named)
 def test_no_account_has_a_token(account: dict[str, Any]) -> None:
     assert account["automountServiceAccountToken"] is False
@@ -142,7 +159,10 @@ def test_no_account_has_a_token(account: dict[str, Any]) -> None:
 def test_no_process_shares_its_account_or_its_secret() -> None:
     accounts = [pod_of(each)["serviceAccountName"] for each in RUNNING]
     secrets = [
-        volume["secret"]["secretName"] for each in RUNNING for volume in pod_of(each)["volumes"] if "secret" in volume
+        volume["secret"]["secretName"]
+        for each in RUNNING
+        for volume in pod_of(each)["volumes"]
+        if "secret" in volume and volume["name"] != PERSONAL
     ]
     assert len(set(accounts)) == len(accounts)
     assert len(set(secrets)) == len(secrets)

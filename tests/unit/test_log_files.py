@@ -1,11 +1,14 @@
 """The logs of a stack are bounded, and shown as one, by time."""
 
+import logging
 import stat
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
-from pulp_deploy.log_files import bound_own, follow, last_lines, rotated
+from pulp_deploy.log_files import bound_own, follow, for_people, last_lines, rotated
+from pulp_deploy.log_lines import LogfmtFormatter
 
 OURS = "time=2026-01-01T10:00:0{}.000Z level=INFO logger=pulp.api msg=n{}\n"
 
@@ -77,3 +80,16 @@ for number in range(500):
     with log.open("ab") as other:  # not our standard error: left alone
         other.write(b"x" * 2000)
     assert not bound_own(log, 1000)
+
+
+def test_people_see_a_traceback_below_its_line() -> None:
+    try:
+        raise KeyError('say "x"')
+    except KeyError as error:
+        info = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("pulp", logging.ERROR, "here.py", 1, "it failed", (), info)
+    line, *trace = for_people(LogfmtFormatter().format(record))
+    assert "traceback" not in line
+    assert 'msg="it failed"' in line
+    assert trace == "".join(traceback.format_exception(*info)).splitlines()
+    assert for_people(OURS.format(1, 1).rstrip()) == [OURS.format(1, 1).rstrip()]

@@ -141,3 +141,10 @@ def test_an_error_is_red_on_a_terminal(settings: dict[str, str], is_red: bool, e
     code, shown = shown_on_a_terminal(command, env={**env, "TERM": "xterm", **settings})
     assert (code, "no stack runs on" in shown) == (os.EX_CONFIG, True)
     assert ("\x1b[31m" in shown) is is_red
+
+
+def test_a_key_in_a_folder_that_there_is_not(env: dict[str, str], tmp_path: Path) -> None:
+    done = pulp_tasks("subjects", "keygen", str(tmp_path / "none" / "keys"), env=env)
+    assert (done.returncode, done.stdout) == (os.EX_CONFIG, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"pulp-tasks: {tmp_path}/none/keys: no key can be written: No such file or directory.")

@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -192,7 +195,7 @@ def test_the_watchdog_is_small() -> None:
         os.pwrite(file.fileno(), watchdog_script.DEADLINE.pack(time.monotonic() + 600), 0)
         command = [sys.executable, "-X", "importtime", "-I", "-S", watchdog_script.__file__, str(file.fileno())]
         ran = subprocess.run(
-            [*command, "6", "9"],
+            [*command, "6", "9", "what it says"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -203,6 +206,30 @@ def test_the_watchdog_is_small() -> None:
     imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
     assert {"os", "select", "struct"} <= imported
     assert not imported & {"signal", "enum", "subprocess", "contextlib", "functools", "re", "site", "typing"}
+
+
+def test_the_watchdog_says_in_the_format_of_the_log_whom_it_ends() -> None:
+    """The process that runs it stands for the worker."""
+    script = """
+import os, signal, sys, time
+from pulp_deploy.log_lines import set_up_logging
+from pulp_worker.watchdog import Watchdog
+set_up_logging({"PULP_LOG_FORMAT": "json"})
+watchdog = Watchdog()
+watchdog.pulse(0)
+watchdog.start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
+while True:
+    signal.pause()
+"""
+    began = datetime.now(UTC)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == -signal.SIGKILL
+    [line] = ran.stderr.splitlines()
+    found = json.loads(line)
+    assert (found["level"], found["logger"]) == ("CRITICAL", "pulp.worker")
+    assert "its lease is over" in found["msg"]
+    assert began - timedelta(milliseconds=1) <= datetime.fromisoformat(found["time"]) <= datetime.now(UTC)
 
 
 def test_an_idle_worker_has_no_watchdog_and_its_first_operation_starts_it() -> None:
@@ -243,7 +270,7 @@ class Machine:
         self.now_s += arguments[3]
         return ([0] if self.now_s >= self._until_s else []), [], []
 
-    def end(self, *_: int) -> None:
+    def end(self, *_: object) -> None:
         self.ended_at_s = self.now_s
 
     def is_stopped(self, _: int) -> bool:
@@ -255,7 +282,7 @@ class Machine:
             monkeypatch.setattr(watchdog_script, module, self)
         monkeypatch.setattr(watchdog_script, "_end", self.end)
         monkeypatch.setattr(watchdog_script, "_is_stopped", self.is_stopped)
-        watchdog_script.main(1, 3, 6, 9)
+        watchdog_script.main(1, 3, 6, 9, "what it says")
 
 
 def test_the_watchdog_of_a_worker_that_is_well_wakes_once_in_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,8 @@ def logs(name: str | None, data: Path | None, follow: bool, lines: int, output: 
         check_reader()
         for line in batch:
             value = {"time": line.at or None, "process": line.name, "line": line.text}
-            show_next(output, value, prefix[line.name] + line.text)
+            shown = log_files.for_people(line.text)
+            show_next(output, value, "\n".join(prefix[line.name] + each for each in shown))
 
 
 def _files(folder: Path, name: str | None) -> dict[str, Path]:

@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self, TextIO
 
@@ -43,7 +44,7 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._is_terminal and self._shown:
-            click.echo(_CLEAR, nl=False, file=self._stream)
+            self._write(_CLEAR, nl=False)
 
     def __call__(self, progress: Progress) -> None:
         """Show it."""
@@ -51,13 +52,17 @@ class Display:
             return
         if self._is_terminal:
             width = shutil.get_terminal_size().columns - 1  # some terminals wrap after the last column
-            click.echo(f"{_CLEAR}{line(progress)[:width]}", nl=False, file=self._stream)
+            self._write(f"{_CLEAR}{line(progress)[:width]}", nl=False)
         elif self._is_news(progress):
             self._shown_at_s = self._clock_s()
-            click.echo(line(progress), file=self._stream)
+            self._write(line(progress), nl=True)
         else:
             return
         self._shown[progress.phase] = progress
+
+    def _write(self, text: str, *, nl: bool) -> None:
+        with suppress(OSError):  # a terminal that was closed, or a full disk, must not end the rebuild
+            click.echo(text, nl=nl, file=self._stream)
 
     def _is_news(self, progress: Progress) -> bool:
         last = self._shown.get(progress.phase)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pulp_console.groups import Group, examples
 from pulp_console.output import show
+from pulp_events.settings import SettingsError
 
 from pulp_deploy import process_settings
 from pulp_deploy.commands.output import output_option
@@ -41,7 +42,12 @@ def keygen(file: Path, output: str) -> None:
     """
     from pulp_projections.personal.master import add_master_key
 
-    made = add_master_key(file)
+    try:
+        made = add_master_key(file)
+    except OSError as error:
+        raise SettingsError(
+            f"{file}: no key can be written: {error.strerror or error}. Its folder has to be there, and yours to write"
+        ) from error
     show(output, {"master": made, "file": str(file)}, lambda: [f"master key {made} is in {file}"])
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+from pulp_console.output import hint
 from pulp_events.errors import PulpError
 from pulp_events.settings import kafka
 
@@ -97,7 +98,7 @@ def _show_logs(data: DataFolder) -> None:
     """Show the last log lines of each service, since the folder will be removed."""
     for name in ("api", "processor", "worker"):
         for line in (data.logs / f"{name}.log").read_text(errors="replace").splitlines()[-10:]:
-            click.echo(f"{name:<10}| {line}", err=True)
+            hint(f"{name:<10}| {line}")
 
 
 def _say_how_to_go_on(folder: Path, data: DataFolder) -> None:

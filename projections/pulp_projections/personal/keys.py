@@ -3,6 +3,7 @@
 Each call asks Postgres, without a cache, so no process uses a key after its destruction.
 """
 
+import asyncio
 import hmac
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -18,6 +19,7 @@ from pulp_events.ids import new_id
 from pulp_projections.personal.cipher import Undecipherable, new_key, opened, seal
 from pulp_projections.personal.envelope import Opened, found_in, with_values
 from pulp_projections.personal.master import KeysUnusable, MasterKeys
+from pulp_projections.personal.naming import possible_names
 from pulp_projections.sql import load
 
 _SQL: Final = load("pulp_projections.personal", "subjects.sql")
@@ -114,6 +116,14 @@ class SubjectKeys:
         if index is None:
             return []
         return await _subjects(connection, name_hash=_hash(index[0], name))
+
+    async def is_named_in(self, connection: AsyncConnection, key_id: UUID, text: str) -> bool:
+        """Whether a text names the subject of a key; see `possible_names` for what is tried."""
+        index = await self._index(connection)
+        row = await (await connection.execute(_SQL["name_hash"], {"key_id": key_id})).fetchone()
+        if index is None or row is None:
+            return False
+        return await asyncio.to_thread(_names, index[0], text, row[0])
 
     async def rewrap(self, connection: AsyncConnection) -> tuple[int, str | None]:
         """Wrap all keys with the newest master key, which wraps new keys from then on; how many, and which it is.
@@ -239,6 +249,10 @@ async def _subjects(
     values = {"key_id": key_id, "name_hash": name_hash, "erased": is_erased, "limit": limit, "offset": offset}
     rows: Sequence[tuple[object, ...]] = await (await connection.execute(_SQL["subjects"], values)).fetchall()
     return [Subject._make(row) for row in rows]
+
+
+def _names(index: bytes, text: str, name_hash: bytes) -> bool:
+    return any(_hash(index, name) == name_hash for name in possible_names(text))
 
 
 def _hash(index: bytes, name: str) -> bytes:

@@ -26,6 +26,9 @@ insert into subjects (key_id, name_hash, key, master)
 select %(key_id)s, %(name_hash)s, %(key)s, %(master)s from held where master is not distinct from %(master)s
 on conflict (name_hash) where key is not null do nothing;
 
+-- name_hash --
+select name_hash from subjects where key_id = %(key_id)s;
+
 -- use --
 insert into subject_uses (key_id, holder_id) values (%(key_id)s, %(holder_id)s) on conflict do nothing;
 

@@ -91,6 +91,7 @@ def _of_queue(row: QueueRow, now: datetime) -> Iterator[Reading]:
     label = (row.name,)
     yield Reading(catalog.RUNNABLE, row.runnable, label)
     yield Reading(catalog.BLOCKED, row.blocked, label)
+    yield Reading(catalog.PARKED_IN_QUEUE, row.parked, label)
     yield Reading(catalog.RUNNING, row.running, label)
     yield Reading(catalog.UNSERVED, row.unserved, label)
     yield Reading(catalog.FREE_SLOTS, row.free_slots, label)

@@ -15,11 +15,11 @@ from uuid import UUID
 import psycopg
 from pulp_events.audit import OUTCOMES, AuditRecord, What
 from pulp_events.audit_log import write_audit
-from pulp_events.errors import EventTooLarge, LogError, LogUnavailable, PulpError
+from pulp_events.errors import BadInput, EventTooLarge, LogError, LogUnavailable, PulpError
 from pulp_events.kafka import Servers
 from pulp_projections.personal import keys
 from pulp_projections.personal.keys import Erasure, Subject, SubjectKeys
-from pulp_projections.personal.master import MasterKeys
+from pulp_projections.personal.master import KeysUnusable, MasterKeys
 
 from pulp_api.logins.auth import Connect
 
@@ -35,6 +35,13 @@ class NoSubject(PulpError):
     def __init__(self, key_id: UUID | str) -> None:
         super().__init__(f"there is no subject with the key {key_id}")
         self.key_id = key_id
+
+
+class SubjectNamed(BadInput):
+    """The reason of an erasure names the person whose data is erased."""
+
+    def __init__(self) -> None:
+        super().__init__("reason: it names the person, and is kept for ever: give a reason without the name")
 
 
 async def nobody(_: AuditRecord) -> None:
@@ -68,11 +75,13 @@ class Subjects:
             return await self._keys.find(connection, name)
 
     async def erase(self, key_id: UUID, erasure: Erasure) -> Subject:
-        """Destroy the key; a destroyed one stays as it is. Raises `NoSubject`.
+        """Destroy the key; a destroyed one stays as it is. Raises `NoSubject`, `SubjectNamed`.
 
         The audit record is published at once, or later if Kafka is away: see `is_told`.
         """
         async with self._connect() as connection:
+            if await self._is_named(connection, key_id, erasure.reason):
+                raise SubjectNamed
             found = await keys.erase(connection, key_id, erasure)
         if found is None:
             raise NoSubject(key_id)
@@ -81,6 +90,13 @@ class Subjects:
         except (LogError, EventTooLarge) as error:
             _log.warning("an erasure is not in the audit yet: %s", error, extra={"key_id": key_id})
         return await self.get(key_id)
+
+    async def _is_named(self, connection: psycopg.AsyncConnection, key_id: UUID, reason: str) -> bool:
+        try:
+            return await self._keys.is_named_in(connection, key_id, reason)
+        except KeysUnusable as error:  # an erasure must not depend on keys that are lost
+            _log.warning("whether the reason of an erasure names the person was not checked: %s", error)
+            return False
 
     async def tell(self) -> None:
         """Tell the audit of every erasure that it does not have. Raises `LogError`, `EventTooLarge`."""

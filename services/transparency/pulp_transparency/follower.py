@@ -27,6 +27,7 @@ from pulp_transparency.outlets import CheckpointOutbox
 from pulp_transparency.partition_log import PartitionLog, write_whole
 from pulp_transparency.published import Published
 from pulp_transparency.tiles import LogTree, TileFolder
+from pulp_transparency.traces import LogTraces
 
 STATUS: Final = "status.json"
 _LOCK: Final = "lock"
@@ -72,11 +73,12 @@ class LogFollower:
         outboxes: Sequence[CheckpointOutbox],
         *,
         interval_s: float,
+        traces: LogTraces | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._servers, self._topics, self._folder = servers, topics, folder
         self._signer, self._ring, self._outboxes = signer, ring, outboxes
-        self._interval_s, self._clock_s = interval_s, clock_s
+        self._interval_s, self._clock_s, self._traces = interval_s, clock_s, traces
         self._connection = admin.connect(servers)
         count = admin.describe(self._connection, topics.events).partitions
         self._begins = admin.begin_offsets(self._connection, topics.events, count)
@@ -104,6 +106,8 @@ class LogFollower:
                 note = log.save().signed(self._signer.named(origin_of(self._signer.name, partition)))
                 log.install(note)
                 self._signed[partition] = log.size
+                if self._traces is not None:
+                    self._traces.covered(partition, log.size)
                 self._offer(partition, note)
         self._tell()
 
@@ -174,6 +178,8 @@ class LogFollower:
                     )
                 continue
             log.append(entry)
+            if self._traces is not None:
+                self._traces.added(record)
 
     def _offer(self, partition: int, note: str) -> None:
         self._offer_of(partition, self._logs[partition], note)

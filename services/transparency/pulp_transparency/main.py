@@ -10,7 +10,7 @@ from pulp_runtime.heartbeat import Heartbeat
 from pulp_runtime.startup import wait_for_kafka
 from pulp_runtime.telemetry.catalog import UNCOVERED, UNTAKEN
 from pulp_runtime.telemetry.metric import Reading
-from pulp_runtime.telemetry.serving import metering
+from pulp_runtime.telemetry.serving import telling
 
 from pulp_transparency.errors import KeyFault
 from pulp_transparency.follower import FolderLock, LogFollower
@@ -19,6 +19,7 @@ from pulp_transparency.keys import KeyRing, read_signer
 from pulp_transparency.outlets import CheckpointOutbox, CheckpointOutlet, opened, outside_folder, witness
 from pulp_transparency.published import CheckpointTopic
 from pulp_transparency.settings import Settings
+from pulp_transparency.traces import LogTraces
 
 _CLOSE_S: Final = 5.0
 _log = logging.getLogger("pulp.transparency")
@@ -34,7 +35,7 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
         stopping = asyncio.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
-    async with Heartbeat(settings.heartbeat) as heartbeat, metering(settings.metrics, "transparency") as meter:
+    async with Heartbeat(settings.heartbeat) as heartbeat, telling(settings.telemetry, "transparency") as telemetry:
         folder, key = settings.needed_folder, settings.needed_key
         if settings.name is not None and not key.exists():
             made = make_key(key, settings.needed_keys, settings.name)
@@ -47,20 +48,27 @@ async def serve(settings: Settings, stopping: asyncio.Event | None = None) -> No
             )
         await wait_for_kafka(settings.kafka, settings.startup_timeout_s)
         stop, is_up = threading.Event(), asyncio.Event()
-        loop = asyncio.get_running_loop()
+        loop, tracing = asyncio.get_running_loop(), telemetry.tracing
         kept: list[LogFollower] = []
 
         async def gauges() -> list[Reading]:
             return [reading for each in kept for reading in await asyncio.to_thread(_readings, each)]
 
-        meter.add_source("kafka", gauges)
+        telemetry.meter.add_source("kafka", gauges)
 
         def follow() -> None:
             with FolderLock(folder):
                 outboxes = opened(_outlets(settings))
                 try:
                     follower = LogFollower(
-                        settings.kafka, settings.topics, folder, signer, ring, outboxes, interval_s=settings.interval_s
+                        settings.kafka,
+                        settings.topics,
+                        folder,
+                        signer,
+                        ring,
+                        outboxes,
+                        interval_s=settings.interval_s,
+                        traces=None if tracing is None else LogTraces(tracing, settings.topics.events),
                     )
                     kept.append(follower)
                     loop.call_soon_threadsafe(is_up.set)

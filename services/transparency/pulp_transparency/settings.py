@@ -13,7 +13,7 @@ from pulp_events.kafka import Servers
 from pulp_events.settings import KAFKA, TOPIC_PREFIX, kafka, topic_prefix
 from pulp_events.topics import Topics
 from pulp_runtime.installation import Installation
-from pulp_runtime.telemetry.settings import MetricsSettings
+from pulp_runtime.telemetry.settings import TelemetrySettings
 
 _INHERITED: Final = {
     name: declared_settings.setting_of(Installation, name) for name in ("startup_timeout_s", "heartbeat")
@@ -98,8 +98,8 @@ class Settings:
         float,
         Setting("PULP_TRANSPARENCY_WITNESS_TIMEOUT_S", "How long a witness's command may take.", least=1, most=3600),
     ] = 30
-    metrics: Annotated[MetricsSettings, Several(MetricsSettings.read, settings_of(MetricsSettings))] = field(
-        default_factory=MetricsSettings
+    telemetry: Annotated[TelemetrySettings, Several(TelemetrySettings.read, settings_of(TelemetrySettings))] = field(
+        default_factory=TelemetrySettings
     )
     startup_timeout_s: Annotated[float, _INHERITED["startup_timeout_s"]] = STARTUP_TIMEOUT_S
     heartbeat: Annotated[Path | None, _INHERITED["heartbeat"]] = field(default=None)

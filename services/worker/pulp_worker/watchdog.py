@@ -1,6 +1,7 @@
 """The worker's side of its watchdog, which is a script: `watchdog_script.py`."""
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ class Watchdog:
         """Watch from now on, if it does not yet. An idle worker needs no watchdog, and so no process more."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", watchdog_script.__file__, str(self._told), *_SIGNALS],
+                [sys.executable, "-I", "-S", watchdog_script.__file__, str(self._told), *_SIGNALS, last_line()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[self._told],
@@ -45,6 +46,25 @@ class Watchdog:
             self._process.stdin.close()
             self._process.wait()
         os.close(told)
+
+
+def last_line() -> str:
+    """What the script writes to the log before it ends this worker, in the format of its log.
+
+    The time is `watchdog_script.EPOCH`, for the script to replace: it cannot load what formats a line.
+    """
+    record = logging.makeLogRecord(
+        {
+            "name": "pulp.worker",
+            "levelno": logging.CRITICAL,
+            "levelname": "CRITICAL",
+            "created": 0.0,
+            "msg": "no thread of the worker runs, and its lease is over: it is ended",
+            "worker_pid": os.getpid(),
+        }
+    )
+    handlers = logging.getLogger().handlers
+    return handlers[0].format(record) if handlers else record.getMessage()
 
 
 def _shared_file() -> int:

@@ -3,9 +3,10 @@
 An async operation may keep the interpreter to itself (code in C that never gives it back): then no thread of the worker
 runs, and nobody there sees that the lease has run out. A timer signal would do, but signals belong to the operations.
 
-It is run as a script, `python -I -S watchdog_script.py FILE ABORT KILL`, with the numbers of a descriptor and of
-signals. In the file the worker keeps when its lease ends, or now if that is over, by the machine's monotonic clock:
-it writes after each renewal, and while the lease has run out. The script wakes no more often than leases could end.
+It is run as a script, `python -I -S watchdog_script.py FILE ABORT KILL LINE`, with the numbers of a descriptor and of
+signals, and the line for the log, in which `EPOCH` stands for the time. In the file the worker keeps when its lease
+ends, or now if that is over, by the machine's monotonic clock: it writes after each renewal, and while the lease has
+run out. The script wakes no more often than leases could end.
 
 It imports little, since every worker has one: `signal`, `subprocess` and `contextlib` would add two thirds to its
 memory.
@@ -20,10 +21,12 @@ import time
 SLACK_S = 1.5
 """After the lease: later than the guard thread, which can say more, and before anybody takes the resources."""
 _ABORT_S = 0.5
+EPOCH = "1970-01-01T00:00:00.000Z"
+"""What stands for the time in the line that the worker has made."""
 DEADLINE = struct.Struct("d")
 
 
-def main(worker: int, file: int, abort: int, kill: int) -> None:
+def main(worker: int, file: int, abort: int, kill: int, line: str) -> None:
     """Watch the worker until it closes the pipe, or is gone; the signals are for its end."""
     not_before_s = 0.0
     while True:
@@ -35,7 +38,7 @@ def main(worker: int, file: int, abort: int, kill: int) -> None:
         elif _is_stopped(worker):
             not_before_s = time.monotonic() + SLACK_S
         else:
-            _end(worker, abort, kill)
+            _end(worker, abort, kill, line)
             return
 
 
@@ -44,8 +47,10 @@ def _lease_ends_at_s(file: int) -> float:
     return float(ends_at_s)
 
 
-def _end(worker: int, abort: int, kill: int) -> None:
-    sys.stderr.write(f"watchdog: no thread of worker {worker} runs, and its lease is over: it is ended\n")
+def _end(worker: int, abort: int, kill: int, line: str) -> None:
+    now_s = time.time()
+    at = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now_s))}.{int(now_s * 1000) % 1000:03}Z"
+    sys.stderr.write(line.replace(EPOCH, at) + "\n")
     sys.stderr.flush()
     try:
         os.kill(worker, abort)  # has it print where it is, which needs no interpreter
@@ -65,4 +70,4 @@ def _is_stopped(worker: int) -> bool:
 
 
 if __name__ == "__main__":
-    main(os.getppid(), *map(int, sys.argv[1:]))
+    main(os.getppid(), int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -86,7 +86,8 @@ async def read_subject(call: Authenticated, key_id: str) -> Response:
 async def erase_subject(call: Authenticated, request: Request, key_id: str) -> Response:
     """Destroy the key of a subject, for ever: nobody can read the personal data of that subject any more.
 
-    A subject that was erased stays as it is, and is the answer.
+    A subject that was erased stays as it is, and is the answer. A reason that names the person is refused, as far as
+    the server can tell, which knows a hash of the name only.
     """
     call.need_admin()
     wanted = decoded(await request.body(), EraseSubject, "the erasure")

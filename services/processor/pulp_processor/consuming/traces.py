@@ -1,15 +1,10 @@
 """The spans of the projection: one for each event of a batch that is part of a trace, below the span that sent it."""
 
 from collections.abc import Sequence
-from typing import Final
 
-from pulp_events.codec import decode
-from pulp_events.errors import UndecodableRecord
 from pulp_events.events import Event
 from pulp_events.reader import Record
-from pulp_runtime.telemetry.tracing import Kind, Tracing, of_message
-
-_MARK: Final = b'"traceparent"'
+from pulp_runtime.telemetry.tracing import Kind, Tracing, of_message, traced_event
 
 
 class ProjectionTraces:
@@ -23,16 +18,11 @@ class ProjectionTraces:
     def projected(self, records: Sequence[Record], from_ns: int) -> None:
         """The records are committed now, in a transaction that began at this time."""
         for record in records:
-            if record.value is not None and _MARK in record.value:
-                self._trace(record, from_ns)
+            event = traced_event(record.key, record.value)
+            if event is not None:
+                self._trace(record, event, from_ns)
 
-    def _trace(self, record: Record, from_ns: int) -> None:
-        try:
-            event = decode(record.key, record.value)
-        except UndecodableRecord:  # a dead letter
-            return
-        if not isinstance(event, Event):
-            return
+    def _trace(self, record: Record, event: Event, from_ns: int) -> None:
         attributes = of_message(self._topic, "process", event, record.partition) | {
             "messaging.kafka.offset": record.offset,
             "messaging.consumer.group.name": self._group,

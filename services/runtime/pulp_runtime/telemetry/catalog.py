@@ -144,6 +144,11 @@ BLOCKED: Final = _gauge(
     "Waiting tasks that more workers would not help: they wait for a resource or a task. Parked ones are not in it.",
     "queue",
 )
+PARKED_IN_QUEUE: Final = _gauge(
+    "pulp_tasks_parked",
+    "Waiting tasks that are parked; `pulp_tasks_parked_tasks` also has those that run, or that no row has.",
+    "queue",
+)
 RUNNING: Final = _gauge("pulp_tasks_running", "Tasks that occupy a slot.", "queue")
 UNSERVED: Final = _gauge("pulp_tasks_unserved", "Waiting tasks that no live worker can run.", "queue")
 FREE_SLOTS: Final = _gauge("pulp_tasks_free_slots", "Free slots of live workers that serve the queue.", "queue")
@@ -193,7 +198,7 @@ UNTAKEN: Final = _gauge(
 
 EVERY_PROCESS: Final = (INFO, SOURCE_UP)
 API: Final = (
-    *(LAG_EVENTS, RUNNABLE, BLOCKED, RUNNING, UNSERVED, FREE_SLOTS, OLDEST_WAIT),
+    *(LAG_EVENTS, RUNNABLE, BLOCKED, PARKED_IN_QUEUE, RUNNING, UNSERVED, FREE_SLOTS, OLDEST_WAIT),
     *(
         WORKERS,
         HEARTBEAT_AGE,

@@ -10,13 +10,15 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from msgspec.structs import replace
-from pulp_events.codec import type_of
+from pulp_events.codec import decode, type_of
+from pulp_events.errors import UndecodableRecord
 from pulp_events.events import Event
 from pulp_events.log import Log, TimedLog
 from pulp_events.task import Position
 
 Attributes = Mapping[str, str | int]
 TASK_ID: Final = "pulp.task.id"
+_MARK: Final = b'"traceparent"'
 
 
 class Kind(StrEnum):
@@ -92,6 +94,17 @@ def of_message(topic: str, operation: str, event: Event, partition: int) -> dict
         "cloudevents.event_type": type_of(event),
         TASK_ID: str(event.task_id),
     }
+
+
+def traced_event(key: bytes | None, value: bytes | None) -> Event | None:
+    """The event of a record, if it is part of a trace; most are not, and are not decoded for that. Pure."""
+    if value is None or _MARK not in value:
+        return None
+    try:
+        event = decode(key, value)
+    except UndecodableRecord:  # a dead letter
+        return None
+    return event if isinstance(event, Event) else None
 
 
 def of_task(task_id: UUID) -> dict[str, str | int]:

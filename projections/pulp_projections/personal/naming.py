@@ -1,0 +1,25 @@
+"""Whether a text names a person of whom only a hash is known: every part of the text is tried. Pure."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_PART: Final = re.compile(r"\w+|[^\w\s]|\s+")
+
+
+def possible_names(text: str) -> set[str]:
+    """Every run of whole words of a text, with the marks between and around them, that could be a name.
+
+    Each as it is written, and in small, in capital and with initial letters, since a name in another case is still one.
+    """
+    return {
+        spelling for run in _runs(text) for spelling in (run, run.casefold(), run.lower(), run.upper(), run.title())
+    }
+
+
+def _runs(text: str) -> Iterator[str]:
+    parts = list(_PART.finditer(text))
+    for first in parts:
+        if first[0].isspace():
+            continue
+        yield from (text[first.start() : last.end()] for last in parts if last.end() >= first.end())
