@@ -18,6 +18,7 @@ from pulp_events.topics import Topics
 from pulp_processor.dead_letters import raw_producer
 from pulp_processor.dead_letters.raw_producer import RawRecord
 from pulp_processor.rebuilding import heal as healing
+from pulp_processor.rebuilding import task_records
 from pulp_processor.rebuilding.compare import MISSING
 from pulp_processor.rebuilding.errors import RebuildRefused
 from pulp_processor.rebuilding.heal import heal, look
@@ -223,8 +224,8 @@ async def test_events_that_arrive_meanwhile_are_neither_lost_nor_counted_twice(
 
     await go_on(1)  # has no effect on the damaged row
     steps = 0
-    monkeypatch.setattr(healing, "_NEAR", near)
-    real = healing._position
+    monkeypatch.setattr(task_records, "_NEAR", near)
+    real = task_records.position_of
 
     async def position(connection: object, partition: int) -> int:
         nonlocal steps
@@ -233,7 +234,7 @@ async def test_events_that_arrive_meanwhile_are_neither_lost_nor_counted_twice(
             await go_on(10 + steps)
         return await real(connection, partition)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(healing, "_position", position)
+    monkeypatch.setattr(task_records, "position_of", position)
     done = await heal(settings, late)
     assert (done.is_replaced, steps) == (True, looks)
     assert projector.next_offset > at
