@@ -57,7 +57,7 @@ def test_a_server_that_sends_elsewhere_is_told_with_the_place(
         (("--password-file", "{}/none", "status"), 78, "--password-file {}/none: it cannot be read: No such file"),
         (("--password-file", "{}", "status"), 78, "--password-file {}: it cannot be read: Is a directory"),
         (("--password-file", "{}/bytes", "status"), 78, "{}/bytes: it cannot be read: it is not text in UTF-8"),
-        (("--config", "{}/bytes", "status"), 78, "{}/bytes: the configuration cannot be read: it is not text in UTF-8"),
+        (("--config", "{}/bytes", "status"), 78, "{}/bytes: the configuration is not UTF-8"),
         (("--config", "{}", "status"), 78, "{}: the configuration cannot be read: Is a directory"),
         (("--ca-file", "{}/none", "status"), 78, "the certificates cannot be read: No such file"),
         (("--ca-file", "{}/bytes", "status"), 78, "the certificates cannot be read: it holds no certificate in PEM"),
