@@ -8,7 +8,7 @@ from pulp_events.reader import Record
 
 from pulp_archive.errors import ArchiveDamaged, ArchiveIncomplete
 from pulp_archive.manifest import CHECKPOINTS, ENDING, FILE, ArchivedSpan, Manifest, NotManifest
-from pulp_archive.parquet import NotRecords, Offsets, first_later, records_of, times_of
+from pulp_archive.parquet import NotRecords, OffsetSpan, first_later, records_of, times_of
 from pulp_archive.stores import ArchiveStore, store_of
 
 _AT_ONCE: Final = 5000
@@ -105,7 +105,7 @@ class Archive:
         Raises `ArchiveDamaged` for the first file that is missing or altered, before any of its records. With
         `on_fault` that is called instead, and what can be read of the file follows.
         """
-        within = Offsets(start) if end is None else Offsets(start, end)
+        within = OffsetSpan(start) if end is None else OffsetSpan(start, end)
         for span in self._spans(partition, within):
             try:
                 data = self._data(partition, span, on_fault)
@@ -139,7 +139,7 @@ class Archive:
 
         Raises `ArchiveDamaged`.
         """
-        within = Offsets(start, end)
+        within = OffsetSpan(start, end)
         for span in self._spans(partition, within):
             try:
                 for found in times_of(self._data(partition, span, None), within):
@@ -149,7 +149,7 @@ class Archive:
 
     def count(self, partition: int, start: int, end: int) -> int:
         """How many records are in the files that `read` and `times` open between these offsets, by the manifest."""
-        return sum(span.records for span in self._spans(partition, Offsets(start, end)))
+        return sum(span.records for span in self._spans(partition, OffsetSpan(start, end)))
 
     def faults(self) -> Iterator[ArchiveDamaged]:
         """The files that are missing or altered, of all partitions; also the manifests of which checkpoints tell."""
@@ -180,7 +180,7 @@ class Archive:
         names = [f"{folder}/{name}" for name in self._sizes(str(partition))]
         return [KeptNote(self._store.place(name), self._store.read(name).decode(errors="replace")) for name in names]
 
-    def _spans(self, partition: int, within: Offsets) -> Iterator[ArchivedSpan]:
+    def _spans(self, partition: int, within: OffsetSpan) -> Iterator[ArchivedSpan]:
         """The files that have such offsets."""
         manifest = self.manifests.get(partition)
         for span in manifest.spans if manifest is not None else ():

@@ -20,14 +20,14 @@ class NotRecords(Exception):
     """The bytes are not a Parquet file of records."""
 
 
-class Offsets(NamedTuple):
+class OffsetSpan(NamedTuple):
     """From an offset on, before another one."""
 
     start: int = 0
     end: int = 2**63
 
 
-EVERYWHERE: Final = Offsets()
+EVERYWHERE: Final = OffsetSpan()
 
 
 class _Library(NamedTuple):
@@ -114,7 +114,7 @@ def size_of(record: Record) -> int:
 
 
 def records_of(
-    data: bytes, most: int, keys: Collection[bytes] | None = None, within: Offsets = EVERYWHERE
+    data: bytes, most: int, keys: Collection[bytes] | None = None, within: OffsetSpan = EVERYWHERE
 ) -> Iterator[list[Record]]:
     """The records of a file, in order, at most so many at once; with `keys` those with these keys alone.
 
@@ -152,7 +152,7 @@ def first_later(data: bytes, time_ms: int) -> int | None:
     return None
 
 
-def times_of(data: bytes, within: Offsets = EVERYWHERE) -> Iterator[list[tuple[int, int]]]:
+def times_of(data: bytes, within: OffsetSpan = EVERYWHERE) -> Iterator[list[tuple[int, int]]]:
     """Offset and broker's time of the records of a file, in order, a row group at once. Raises as `records_of`."""
     library = _library()
     try:
@@ -165,7 +165,7 @@ def times_of(data: bytes, within: Offsets = EVERYWHERE) -> Iterator[list[tuple[i
         raise NotRecords(f"{type(error).__name__}: {error}") from error
 
 
-def _batches(file: Any, most: int, keys: Collection[bytes] | None, within: Offsets) -> Iterator[Any]:
+def _batches(file: Any, most: int, keys: Collection[bytes] | None, within: OffsetSpan) -> Iterator[Any]:
     groups = _groups(file, within)
     if keys is None:
         yield from file.iter_batches(most, row_groups=groups, use_threads=False)
@@ -180,7 +180,7 @@ def _batches(file: Any, most: int, keys: Collection[bytes] | None, within: Offse
             yield from file.read_row_group(group, use_threads=False).filter(mask).to_batches(most)
 
 
-def _groups(file: Any, within: Offsets) -> list[int]:
+def _groups(file: Any, within: OffsetSpan) -> list[int]:
     """The row groups that may have such offsets. A file without the smallest and the largest ones has no choice."""
     column = file.schema_arrow.get_field_index("offset")
     found = []
