@@ -13,11 +13,11 @@ GUID = "6F0EE21F-4A0C-4CF0-8D8B-2A8A46D9E3A1"
 
 async def test_a_correlation_id_comes_back_as_it_was_sent_and_any_other_text_is_replaced(api: Site) -> None:
     for path in (f"{V3}/tasks/", f"{V3}/nothing/", f"{V2}/tasks/{uuid4()}/", "/"):
-        for sent in (GUID, GUID.lower(), GUID.replace("-", ""), uuid4().hex):
+        for sent in (GUID, GUID.lower(), GUID.replace("-", ""), uuid4().hex, f"{{{GUID}}}", UUID(GUID).urn):
             answer = await api.client.get(path, headers={"Correlation-ID": sent})
             assert answer.headers["correlation-id"] == sent, path
     seen = set()
-    for text in ("", "nonsense", "x" * 5000, "6f0ee21f", f"{{{GUID}}}", GUID.replace("-", "", 1)):
+    for text in ("", "nonsense", "x" * 5000, "6f0ee21f", f"{GUID}0", GUID.replace("6", "g", 1)):
         answer = await api.client.get(f"{V3}/tasks/", headers={"Correlation-ID": text})
         seen.add(UUID(answer.headers["correlation-id"]))
     assert len(seen) == 6

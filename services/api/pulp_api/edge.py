@@ -23,7 +23,8 @@ from pulp_api.front.refusals import STOPPING
 from pulp_api.respond import json
 
 TOO_LARGE: Final = f"the request body has more than {BODY_BYTES} bytes"
-_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-9a-fA-F]{12}")
+_GUID: Final = re.compile(r"(?:urn:)?(?:uuid:)?\{?(?:-?[0-9a-fA-F]){32}\}?")
+"""The forms that Python's `UUID` takes, and pulpcore with it."""
 _log = logging.getLogger("pulp.api")
 
 
