@@ -43,7 +43,7 @@ def is_admin_conf(path: Path, text: str) -> bool:
 
     It stands where only Pulp 2's do, or begins with a section: `admin.toml` has none.
     """
-    if path.name == "admin.conf" or path.parent.name == "conf.d":
+    if path.name == "admin.conf" or (path.parent.name == "conf.d" and path.suffix != ".toml"):
         return True
     lines = (line.strip() for line in text.splitlines())
     return next((line for line in lines if line and line[0] not in "#;"), "").startswith("[")

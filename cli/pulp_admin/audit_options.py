@@ -27,6 +27,8 @@ KINDS: Final = (
     "purged",
     "unparked",
 )
+_OLD_CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{40,}={0,2}", re.ASCII)
+"""The cursors of release 0.1, which the server still takes."""
 CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{22}(\.[0-9]{1,19})+", re.ASCII)
 
 
@@ -45,7 +47,7 @@ class SinceType(click.ParamType):
     name = "when"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value in ("beginning", "now") or CURSOR.fullmatch(value):
+        if value in ("beginning", "now") or CURSOR.fullmatch(value) or _OLD_CURSOR.fullmatch(value):
             return value
         try:
             return instant(parse_time(value, local_now()))

@@ -22,9 +22,12 @@ def run(
     *,
     program: str,
     explain: Callable[[Exception], int],
+    full: Callable[[OSError], int] | None = None,
     obj: object = None,
 ) -> int:
     """Run a command line; its exit code. `explain` says what went wrong, and with which exit code.
+
+    `full` does so where a disk is full or broken, which concerns the output or a file (default: `unwritable`).
 
     Whatever became of the output, nothing is left to write, so that the process ends with this code.
     """
@@ -32,7 +35,7 @@ def run(
     for stream in (sys.stdout, sys.stderr):
         _encode_anything(stream)
     try:
-        return _code(command, arguments, program, explain, obj)
+        return _code(command, arguments, program, explain, full or unwritable, obj)
     except KeyboardInterrupt:  # a second Ctrl-C, while it says how it ended
         return INTERRUPTED
     finally:
@@ -52,6 +55,7 @@ def _code(
     arguments: Sequence[str] | None,
     program: str,
     explain: Callable[[Exception], int],
+    full: Callable[[OSError], int],
     obj: object,
 ) -> int:
     try:
@@ -75,7 +79,7 @@ def _code(
     except OSError as error:
         if _was_interrupted(error):
             return INTERRUPTED
-        return _unwritable(error) if error.errno in _FULL else explain(error)
+        return full(error) if error.errno in _FULL else explain(error)
     except Exception as error:
         return explain(error)
 
@@ -120,7 +124,7 @@ def _flushed(code: int) -> int:
     except BrokenPipeError:
         return _closed_pipe()
     except OSError as error:
-        return _unwritable(error)
+        return unwritable(error)
     return code
 
 
@@ -129,7 +133,8 @@ def _closed_pipe() -> int:
     return NO_READER
 
 
-def _unwritable(error: OSError) -> int:
+def unwritable(error: OSError) -> int:
+    """Say that the output or a file cannot be written; the exit code."""
     failed(f"Something cannot be written, the output or a file: {error.strerror}.")
     _discard(sys.stdout)
     return UNWRITABLE

@@ -34,7 +34,13 @@ class Line(NamedTuple):
 def for_people(text: str) -> list[str]:
     """The lines of one: a traceback, which is a field at the end in logfmt, stands below it as Python prints it."""
     found = _TRACEBACK.search(text)
-    return [text] if found is None else [text[: found.start()], *json.loads(found[1]).splitlines()]
+    if found is None:
+        return [text]
+    try:
+        frames = json.loads(found[1]).splitlines()
+    except ValueError:  # a line of another program, which writes such a field in its own way
+        return [text]
+    return [text[: found.start()], *frames]
 
 
 def bound_own(log: Path, most_bytes: int = MOST_BYTES) -> bool:

@@ -66,6 +66,7 @@ _NO_RESOURCES: Final[Mapping[int, str]] = {
     errno.EDQUOT: "make room, or have the quota raised, and try again",
     errno.EROFS: "name a folder elsewhere with --data or PULP_DATA, or have the file system mounted for writing",
     errno.EIO: "the disk may be damaged: see what the system's log says",
+    errno.EFBIG: "the file system or a limit (ulimit -f) allows no larger file",
     errno.EMFILE: "raise the limit of open files (ulimit -n), and try again",
     errno.ENFILE: "the system has too many files open: try again when it has fewer",
     errno.ENOMEM: "free some memory, and try again",
@@ -100,7 +101,10 @@ def main() -> Never:
     set_up_logging(os.environ)
     log_what_python_prints()
     run: Run = {}
-    edge.end(edge.run(pulp_tasks, None, program="pulp-tasks", explain=partial(_explain, run), obj=run))
+    explain = partial(_explain, run)
+    edge.end(
+        edge.run(pulp_tasks, None, program="pulp-tasks", explain=explain, full=partial(_explain_full, run), obj=run)
+    )
 
 
 def _heed_sigterm() -> None:
@@ -115,18 +119,31 @@ def _heed_sigterm() -> None:
 
 def _explain(run: Run, error: Exception) -> int:
     found = _explained(error)
+    about: dict[str, object] = {"kind": type(error).__name__}
+    # Critical, so that no level leaves out why a process has ended.
     if found is None:
-        logging.getLogger("pulp").error("unexpected error", exc_info=error)
+        log = logging.getLogger("pulp")
+        log.critical("unexpected error", exc_info=error, extra={**about, "exit_code": SOFTWARE})
         return SOFTWARE
     message, more, code = found
-    if run.get("command") in SERVICES and not sys.stderr.isatty():
-        about = {"exit_code": code, "kind": type(error).__name__} | ({} if more is None else {"hint": more})
-        logging.getLogger("pulp").error("%s", message, extra=about)
+    if _is_in_log(run):
+        about |= {"exit_code": code} | ({} if more is None else {"hint": more})
+        is_perhaps_ours = isinstance(error, OSError)  # such as a scratch file that another thread has removed
+        logging.getLogger("pulp").critical("%s", message, extra=about, exc_info=error if is_perhaps_ours else None)
         return code
     failed(f"pulp-tasks: {message}")
     if more is not None:
         hint(more)
     return code
+
+
+def _explain_full(run: Run, error: OSError) -> int:
+    """A disk is full or broken: a service wrote to a file of its own, another command perhaps to its output."""
+    return _explain(run, error) if _is_in_log(run) else edge.unwritable(error)
+
+
+def _is_in_log(run: Run) -> bool:
+    return run.get("command") in SERVICES and not sys.stderr.isatty()
 
 
 def _explained(error: Exception) -> tuple[str, str | None, int] | None:

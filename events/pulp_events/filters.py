@@ -161,7 +161,7 @@ class Origins:
         return self.look_up_pairs((event.task_id, _origin_in(event)) for event in events)
 
     def look_up_pairs(self, events: Iterable[tuple[UUID, Origin | None]]) -> "LookUp":
-        """Like `begin`, for events of which only the task is known, and the origin for an `accepted` event."""
+        """Like `look_up`, for events of which only the task is known, and the origin for an `accepted` event."""
         return LookUp(self, list(events))
 
     def offer(self, found: Mapping[UUID, Origin]) -> None:

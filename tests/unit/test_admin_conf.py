@@ -97,6 +97,9 @@ def test_each_place_goes_before_those_below_it(machine: Machine) -> None:
     assert url() == "http://e"
     flags["config"] = str(machine.write(machine.home / "other", "[server]\nport = 9443\n"))
     assert url() == "https://d:9443"
+    flags["config"] = str(machine.write(machine.site / "conf.d" / "admin.toml", 'url = "http://g"\n'))
+    assert url() == "http://g"
+    flags["config"] = str(machine.home / "other")
     env["PULP_URL"] = "http://f"
     assert url() == "http://f"
     flags["url"] = "http://g"

@@ -1,6 +1,7 @@
 """`pulp-admin subscriptions` against a server that is one function."""
 
 import json
+from base64 import urlsafe_b64encode
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,8 @@ def test_since_takes_every_spelling_of_a_time(server: Server, tmp_path: Path, co
         *_, (_, _, body) = server.asked
         assert body is not None
         assert datetime.fromisoformat(body["since"]).utcoffset() == timedelta(0)
-    for kept in ("beginning", "now", "AAAAAAAAAAAAAAAAAAAAAA.12.0.7"):
+    old = urlsafe_b64encode(b'["AAAAAAAAAAAAAAAAAAAAAA",[12,0,7]]').decode().rstrip("=")  # as release 0.1 wrote it
+    for kept in ("beginning", "now", "AAAAAAAAAAAAAAAAAAAAAA.12.0.7", old):
         assert admin(tmp_path, server, "subscriptions", *command, "--since", kept) == 0
         *_, (_, _, body) = server.asked
         assert body is not None

@@ -95,3 +95,24 @@ async def test_a_cancel_is_refused_in_pulps_words(body: bytes, kind: str, told: 
 async def test_a_body_that_cannot_be_read_is_told(body: bytes, kind: str, told: str) -> None:
     with pytest.raises(BadInput, match=told):
         await reason_of_cancel(asked(body, kind))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"--b\r\n\r\n" * 3000,
+        b"".join(b"--b\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(200)),
+        parts(state="canceled", reason="x" * 9000),
+        b"\r--b\r\r" * 30,
+    ],
+)
+async def test_a_form_that_would_take_long_to_read_is_refused(body: bytes) -> None:
+    with pytest.raises(BadInput, match="a form with a state and a reason is expected"):
+        await reason_of_cancel(asked(body, PARTS))
+
+
+@pytest.mark.parametrize("head", ["form-data; name=" + "(" * 500, "form-data; name=" + '"' * 3000, "(" * 4000])
+async def test_an_odd_head_of_a_part_names_no_field(head: str) -> None:
+    body = f"--b\r\nContent-Disposition: {head}\r\n\r\ncanceled\r\n--b--\r\n".encode()
+    with pytest.raises(FieldErrors):
+        await reason_of_cancel(asked(body, PARTS))

@@ -1,18 +1,22 @@
 """Streams that are written to together: who gets what, and who goes on by itself."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pulp_api.front.direct import Direct, framed
+from pulp_api.streaming import sse
 from pulp_api.streaming.following import Following, StreamFollower
+from pulp_api.streaming.hub import Hub as EventHub
 from pulp_api.streaming.outlets import SharedPart
-from pulp_api.streaming.recent_events import Place, RecentEvents
+from pulp_api.streaming.recent_events import Place, RecentEvents, RecentSpan
 from pulp_api.streaming.streamed_events import Choice, StreamedEvent
+from pulp_events.cursor import Cursor
 from pulp_events.errors import ReadModelUnavailable
 from pulp_events.filters import Filter, Origin
 
@@ -176,6 +180,67 @@ async def test_a_server_that_is_behind_catches_up_by_few_writes(scene: Scene) ->
     await scene.settle()
     assert plain.offsets == compressed.offsets == list(range(10))
     assert (len(plain.got), len(compressed.got)) == (5, 2)
+
+
+async def test_many_choices_that_select_nothing_let_others_run(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulp_api.streaming.following._AT_ONCE_S", 0)
+    for number in range(50):
+        await scene.follow(Client(Choice(Filter(tasks=(UUID(int=1000 + number),)))))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    running = asyncio.create_task(others())
+    scene.happens([event(0)])
+    await scene.settle()
+    running.cancel()
+    assert turns >= 50
+
+
+def test_what_was_made_is_forgotten_also_where_nothing_was_selected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulp_api.streaming.recent_events._MOST_MADE_BYTES", 10_000)
+    recent = RecentEvents((0,))
+    place = recent.end
+    for number in range(30):
+        recent.add([event(number)])
+        recent.show()
+        assert place.span is not None
+        for task in range(10):
+            assert not place.span.chunks(Choice(Filter(tasks=(UUID(int=1000 + task),))))
+        place = place.span.end
+    assert sum(map(len, recent._made._chunks.values())) <= 110
+
+
+async def test_a_ping_never_takes_a_subscriber_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be released while its user is looked at again."""
+    monkeypatch.setattr(sse, "_RIGHTS_S", 0)
+    monkeypatch.setattr(sse, "_PING_S", 0)
+    client = Client()
+
+    class Hub:
+        async def items(self, start: Sequence[int], follower: StreamFollower) -> AsyncIterator[Any]:
+            with scene.following.following(follower, scene.recent.end):
+                scene.happens([event(0), event(1)])
+                await scene.settle()
+                yield []
+            yield RecentSpan((), follower.place)
+
+        async def tell_origins(self, events: Sequence[StreamedEvent], choice: Choice) -> None:
+            """They are known."""
+
+    async def ended() -> None:
+        for follower in list(scene.following._followers.get(EVERYTHING, ())):
+            follower.release()
+
+    cursor = Cursor("A" * 22, (0,))
+    sent = [part async for part in sse.messages(cast(EventHub, Hub()), cursor, EVERYTHING, ended, outlet=client)]
+    places = [int(each) for each in re.findall(rb"id: A{22}\.(\d+)", b"".join(sent))]
+    assert client.offsets == [0, 1]
+    assert places == [0, 2, 2]
 
 
 async def test_those_at_different_places_each_get_what_they_lack(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """Which archived events make a task what it was, and how they are found in files by key, offset and time."""
 
+import tracemalloc
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -59,11 +60,30 @@ async def test_events_of_the_archive_come_between_those_of_the_history_and_count
 async def test_of_progress_only_the_last_is_kept_and_takes_room() -> None:
     events = [archived_event(progress(TASK, sequence=number), number) for number in range(1, 50)]
     size = len(events[-1].record.value or b"")
-    folds = ArchivedFolds({0: 100}, most_bytes=size * 2)
+    folds = ArchivedFolds({0: 100}, most_bytes=(size + 300) * 2)
     await folds.add(told(events))
     assert [(each[2], each[-1]) for each in folds.among([TASK], [])] == [(49, 49)]
     with pytest.raises(TooMuchHistory, match="choose a moment"):
         await folds.add(told(archived_event(started(UUID(int=number)), 50 + number) for number in range(1, 4)))
+
+
+async def test_what_they_hold_is_what_they_count() -> None:
+    """Small events take more for their places than for their values."""
+    most = 1_000_000
+
+    async def many() -> AsyncIterator[ArchivedEvent]:
+        for number in range(1, 100_000):
+            yield archived_event(started(UUID(int=number % 50)), number)
+
+    folds = ArchivedFolds({0: 100_000}, most_bytes=most)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooMuchHistory):
+            await folds.add(many())
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most / 2 < held < 1.5 * most
 
 
 RECORDS: Final = [

@@ -98,6 +98,18 @@ def test_every_file_that_a_command_names_is_there() -> None:
     assert [name for name in named_files if not (ROOT / name).exists()] == []
 
 
+def test_the_admin_s_pod_is_there_for_each_command_that_runs_in_it() -> None:
+    is_there = False
+    seen = 0
+    for words in COMMANDS:
+        line = " ".join(words)
+        is_there = (is_there or "apply -f deploy/kubernetes/examples/admin.yaml" in line) and "delete pod" not in line
+        if "exec" in words and "pulp-tasks-admin" in words:
+            assert is_there, line
+            seen += 1
+    assert seen >= 2
+
+
 def test_every_service_that_a_command_names_is_in_the_compose_file() -> None:
     composed = [words for words in COMMANDS if words[:2] == ["docker", "compose"]]
     services = {words[words.index("--rm") + 1] for words in composed if "run" in words}

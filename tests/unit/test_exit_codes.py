@@ -3,9 +3,12 @@
 import errno
 import os
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
+import click
 import pytest
+from pulp_console import edge
 from pulp_deploy import main
 from pulp_deploy.errors import DataFolderInUse, DeployError, PortInUse, ProcessFailed
 from pulp_deploy.exits import exit_code
@@ -64,6 +67,33 @@ def test_what_the_system_has_not_got_is_said_with_what_helps(
     said = capsys.readouterr().err
     assert words in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device: make room on that disk", 74),
+        (OSError(errno.EFBIG, "File too large"), "File too large: the file system or a limit", 74),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/tiles/0"), "/tiles/0 cannot be used", 78),
+        (ZeroDivisionError("a bug"), "unexpected error", 70),
+    ],
+)
+def test_a_service_tells_in_its_log_how_it_ended(
+    caplog: pytest.LogCaptureFixture, error: Exception, words: str, code: int
+) -> None:
+    @click.command
+    def processor() -> None:
+        raise error
+
+    run: main.Run = {"command": "processor"}
+    done = edge.run(
+        processor, [], program="test", explain=partial(main._explain, run), full=partial(main._explain_full, run)
+    )
+    [record] = caplog.records
+    assert (done, record.levelname, vars(record)["exit_code"]) == (code, "CRITICAL", code)
+    assert words in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EEXIST, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR])

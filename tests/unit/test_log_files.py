@@ -93,3 +93,8 @@ def test_people_see_a_traceback_below_its_line() -> None:
     assert 'msg="it failed"' in line
     assert trace == "".join(traceback.format_exception(*info)).splitlines()
     assert for_people(OURS.format(1, 1).rstrip()) == [OURS.format(1, 1).rstrip()]
+
+
+def test_a_line_of_another_program_stays_as_it_is() -> None:
+    line = r'a program of an operation says traceback="\d"'
+    assert for_people(line) == [line]

@@ -118,11 +118,11 @@ def test_what_python_prints_by_itself_is_a_line_of_the_log(form: str, read: Call
 def test_how_a_process_ended_is_a_line_of_its_log(
     command: str, form: str, read: Callable[[str], dict[str, object]], tmp_path: Path
 ) -> None:
-    env = environment(tmp_path, PULP_LOG_FORMAT=form, PULP_KAFKA="none:of:these")
+    env = environment(tmp_path, PULP_LOG_FORMAT=form, PULP_LOG_LEVEL="CRITICAL", PULP_KAFKA="none:of:these")
     done = pulp_tasks(command, env=env)
     [line] = done.stderr.splitlines()
     found = read(line)
-    assert (found["level"], str(found["exit_code"]), done.returncode) == ("ERROR", "78", 78)
+    assert (found["level"], str(found["exit_code"]), done.returncode) == ("CRITICAL", "78", 78)
     assert "none:of:these" in str(found["msg"])
 
 

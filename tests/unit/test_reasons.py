@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pulp_api.v3.subjects import MAX_REASON
 from pulp_projections.personal.naming import possible_names
 
 
@@ -39,4 +40,6 @@ def test_every_run_of_words_is_tried(text: str) -> None:
 
 
 def test_the_longest_reason_is_searched_in_a_moment() -> None:
-    assert len(possible_names("a " * 150)) < 50_000
+    reason = ".".join(f"{number:x}" for number in range(1000))[:MAX_REASON]
+    assert len(reason) == MAX_REASON
+    assert len(possible_names(reason)) < MAX_REASON**2

@@ -25,6 +25,7 @@ from pulp_deploy.demo.shown import Shown
 from pulp_deploy.demo.tour import PUBLISH_LIST, Tour
 from pulp_deploy.detach import start_detached
 from pulp_deploy.folder import DataFolder
+from pulp_deploy.log_files import for_people
 
 _SECOND_SIZES: Final = [1_000_000] * 8
 _SECOND_WITHHELD: Final = 3
@@ -97,8 +98,9 @@ def _tour(shown: Shown, folder: Path, data: DataFolder, withheld: tuple[list[str
 def _show_logs(data: DataFolder) -> None:
     """Show the last log lines of each service, since the folder will be removed."""
     for name in ("api", "processor", "worker"):
-        for line in (data.logs / f"{name}.log").read_text(errors="replace").splitlines()[-10:]:
-            hint(f"{name:<10}| {line}")
+        for record in (data.logs / f"{name}.log").read_text(errors="replace").splitlines()[-10:]:
+            for line in for_people(record):
+                hint(f"{name:<10}| {line}")
 
 
 def _say_how_to_go_on(folder: Path, data: DataFolder) -> None:

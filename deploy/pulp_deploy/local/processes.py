@@ -19,6 +19,7 @@ from pulp_deploy.errors import NotOurs
 from pulp_deploy.files import open_file
 from pulp_deploy.local.accounts import Account
 from pulp_deploy.local.surroundings import for_servers
+from pulp_deploy.log_files import for_people
 
 _LAUNCH: Final = Path(__file__).with_name("launch.py")
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -159,5 +160,6 @@ def tail(log: Path, lines: int = 15) -> str:
             text = file.read().decode(errors="replace")
     except (OSError, NotOurs):
         return "(no output)"
-    told = [line for line in text.splitlines() if not _JAVA_FRAME.match(line)]
+    lines_of = (line for record in text.splitlines() for line in for_people(record))
+    told = [line for line in lines_of if not _JAVA_FRAME.match(line)]
     return "\n".join(told[-lines:]) or "(no output)"

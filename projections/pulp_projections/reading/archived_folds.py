@@ -17,6 +17,8 @@ MOST_RECORDS: Final = 5_000_000
 """The most records of an archive among which one answer looks for the events of tasks."""
 MOST_BYTES: Final = 64 << 20
 """The most that the events of one answer take."""
+_EVENT_BYTES: Final = 300
+"""What an event takes beside its value: its place, its time, and its entry in the dictionary."""
 
 
 class ChangedTask(NamedTuple):
@@ -44,7 +46,8 @@ class ArchivedFolds:
 
     def __init__(self, stops: Mapping[int, int], most_bytes: float = math.inf) -> None:
         self._stops = stops
-        self._events: dict[UUID, dict[tuple[int, int], ArchivedEvent]] = {}
+        self._events: dict[UUID, dict[tuple[int, int], tuple[int, bytes]]] = {}
+        """Task → partition and offset → broker time and value."""
         self._progress: dict[UUID, tuple[int, int]] = {}
         self._versions: dict[UUID, int] = {}
         self._failures: dict[UUID, ArchivedEvent] = {}
@@ -65,14 +68,15 @@ class ArchivedFolds:
             own = self._events.setdefault(task_id, {})
             self._versions[task_id] = self._versions.get(task_id, 0) + 1
             data = event.data if isinstance(event, Event) else None
+            value = record.value or b""
             if isinstance(data, Progress):
                 if (before := self._progress.get(task_id)) is not None:
-                    self._left += len(own.pop(before).record.value or b"")
+                    self._left += len(own.pop(before)[1]) + _EVENT_BYTES
                 self._progress[task_id] = place
             elif isinstance(data, AttemptFailed):
                 self._failures[task_id] = each
-            own[place] = each
-            self._left -= len(record.value or b"")
+            own[place] = record.timestamp_ms, value
+            self._left -= len(value) + _EVENT_BYTES
             if self._left < 0:
                 raise TooMuchHistory(
                     f"the events of the tasks that had not ended then take more than {MOST_BYTES >> 20} MiB in the"
@@ -87,9 +91,8 @@ class ArchivedFolds:
         for row in rows:
             found[row[0]].append(row)
         for task_id in task_ids:
-            for (partition, offset), each in self._events.get(task_id, {}).items():
-                value = each.record.value or b""
-                found[task_id].append((task_id, partition, offset, each.record.timestamp_ms, value, 0))
+            for (partition, offset), (timestamp_ms, value) in self._events.get(task_id, {}).items():
+                found[task_id].append((task_id, partition, offset, timestamp_ms, value, 0))
             found[task_id].sort(key=lambda row: (row[1], row[2]))
         return [
             (*row[:-1], versions.get(task_id, 0) + self._versions.get(task_id, 0))

@@ -99,6 +99,7 @@ class Past:
         self._folded: dict[UUID, Task] = {}
         self._json = "[]"
         self._failures: list[Mapping[str, Any]] = []
+        self._failures_json = "[]"
         stop = stop_of(at.stops, "t")
         self._pieces = {
             "stop": SQL(stop),
@@ -132,6 +133,7 @@ class Past:
             self._json = msgspec.json.encode([_changed(task) for task in self._folded.values()]).decode()
         if archived.failures:
             self._failures += map(_failure_row, archived.failures)
+            self._failures_json = msgspec.json.encode(self._failures).decode()
             self._world = SQL(_SQL["world"]).format(**self._pieces, failures=SQL(_SQL["failures"]))
 
     def around(self, statement: LiteralString) -> LiteralString:
@@ -165,7 +167,7 @@ class Past:
     @property
     def values(self) -> Mapping[str, Any]:
         """The parameters that `around` adds."""
-        failures = {"past_failures": msgspec.json.encode(self._failures).decode()} if self._failures else {}
+        failures = {"past_failures": self._failures_json} if self._failures else {}
         return {
             "past_now": self.moment.time,
             "past_latest": self.moment.latest,

@@ -11,15 +11,19 @@ from psycopg import AsyncConnection
 from pulp_events.cursor import Cursor
 from pulp_events.errors import BadInput, PositionNotReached
 from pulp_events.task import Position
+from pulp_projections.detached import detached
 from pulp_projections.reading.as_of import Past
 from pulp_projections.reading.moments import Asked, moment_of
 from pulp_projections.reading.queries import positions
 
 from pulp_api.respond import instant
-from pulp_api.service import Service
+from pulp_api.service import MOST_ARCHIVED_PASTS, Service
 from pulp_api.times import time_of
+from pulp_api.turns_at_reading import turn_of
 
 _END: Final = 2**63
+WAIT_S = 10.0
+"""How long a list of the past waits for others that read the archive."""
 _EXPECTED: Final = (
     "a time with its zone, such as 2026-11-24T12:00:00Z, an event as PARTITION:OFFSET, the Pulp-Position of an answer"
     " (PARTITION:OFFSET,PARTITION:OFFSET...) or a cursor is expected"
@@ -60,19 +64,35 @@ async def past(service: Service, request: Request, text: str) -> AsyncIterator[t
     """A connection in a transaction of one snapshot, and the tables as they were at the moment in the text.
 
     It waits for a position that is not projected yet as long as `Pulp-Min-Position` does, and raises
-    `PositionNotReached` then, as for a time that has not come. Raises `BadInput` and `HistoryError`.
+    `PositionNotReached` then, as for a time that has not come. Raises `BadInput` and `HistoryError`, and
+    `ReadModelUnavailable` while too many others read the archive.
     """
     asked = moment_of_request(request, text)
     await reach(service, asked, text)
     # Of one event only its own partition is known to be there: the others are shown up to its time.
     lag = await service.freshness.catch_up() if isinstance(asked, datetime | Position) else None
-    async with snapshot(service) as connection:
+    async with _turn(service), snapshot(service) as connection:
         at = await moment_of(connection, asked, service.archive)
         if lag is not None:
             _check_known(at.stops, await positions(connection), text, lag, asked)
         found = Past(at, service.archive)
         await found.catch_up(connection)
         yield connection, found
+
+
+@asynccontextmanager
+async def _turn(service: Service) -> AsyncIterator[None]:
+    """Once months are detached, only a few lists of the past are read at once: each may read millions of records."""
+    months = False
+    if service.archive is not None:
+        async with service.connection() as connection:
+            months = bool((await detached(connection)).months)
+    if not months:
+        yield
+        return
+    refusal = f"{MOST_ARCHIVED_PASTS} lists of the past are read from the archive already: try again later"
+    async with turn_of(service.archived_pasts, WAIT_S, refusal):
+        yield
 
 
 @asynccontextmanager

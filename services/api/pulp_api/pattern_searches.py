@@ -7,10 +7,10 @@ from typing import Final
 
 from psycopg import AsyncConnection
 from psycopg.errors import QueryCanceled
-from pulp_events.errors import ReadModelUnavailable
 
 from pulp_api.errors import BadProperty
 from pulp_api.logins.auth import Connect
+from pulp_api.turns_at_reading import turn_of
 
 LIMIT_S = 5.0
 """How long one query may take."""
@@ -33,9 +33,13 @@ class PatternSearches:
 
         Raises `BadProperty` for one that takes longer, and `ReadModelUnavailable` if it is not its turn in time.
         """
-        await self._wait()
+        refusal = f"{MOST_AT_ONCE} searches with regular expressions run already: try again later"
         try:
-            async with self._connect() as connection, connection.transaction():
+            async with (
+                turn_of(self._turns, WAIT_S, refusal),
+                self._connect() as connection,
+                connection.transaction(),
+            ):
                 await connection.execute(f"set local statement_timeout = {int(LIMIT_S * 1000)}")
                 yield connection
         except QueryCanceled as error:
@@ -44,14 +48,3 @@ class PatternSearches:
                 " add filters that leave fewer items to look at"
             )
             raise BadProperty("filters", message) from error
-        finally:
-            self._turns.release()
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(WAIT_S):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise ReadModelUnavailable(
-                f"{MOST_AT_ONCE} searches with regular expressions run already: try again later"
-            ) from None

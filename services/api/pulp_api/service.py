@@ -1,7 +1,9 @@
 """The parts that the handlers of both dialects share: the log, Postgres, and the services on top of them."""
 
+import asyncio
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from typing import Final
 
 from pulp_events.log import TimedLog
 from pulp_projections.personal.master import MasterKeys
@@ -21,6 +23,9 @@ from pulp_api.settings import LISTED_S
 from pulp_api.submitting.personal import PersonalArguments
 from pulp_api.submitting.submitter import MAX_ARGUMENT_BYTES, Submitter
 from pulp_api.task_reader import TaskReader
+
+MOST_ARCHIVED_PASTS: Final = 2
+"""How many lists of the past may read the archive at once: each holds a connection meanwhile."""
 
 
 class Service:
@@ -54,6 +59,8 @@ class Service:
         self.freshness = Freshness(log, positions, self.connection)
         self.writes = RecentWrites()
         self.archive = archive
+        self.archived_pasts = asyncio.Semaphore(MOST_ARCHIVED_PASTS)
+        """Turns at lists of the past that read the archive."""
         self.tasks = TaskReader(self.freshness, archive)
         self.personal = PersonalArguments(self.connection, master_keys)
         self.purger = Purger(log, self.freshness, self.connection, clock)

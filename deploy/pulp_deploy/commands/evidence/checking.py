@@ -8,12 +8,6 @@ import click
 from pulp_console.groups import examples
 from pulp_console.output import show, table
 
-from pulp_deploy.commands.output import output_option
-from pulp_deploy.commands.target import Target, data_option
-from pulp_deploy.exits import DIFFERENT
-
-if TYPE_CHECKING:
-    from pulp_transparency.auditing import LogReport
 from pulp_deploy.commands.evidence.given import (
     FILE,
     FOLDER,
@@ -25,6 +19,12 @@ from pulp_deploy.commands.evidence.given import (
     ring_of,
     settings_of,
 )
+from pulp_deploy.commands.output import output_option
+from pulp_deploy.commands.target import Target, data_option
+from pulp_deploy.exits import DIFFERENT
+
+if TYPE_CHECKING:
+    from pulp_transparency.auditing import LogReport
 
 
 @click.command(

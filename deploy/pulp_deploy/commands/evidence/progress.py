@@ -8,12 +8,12 @@ import click
 from pulp_console.groups import examples
 from pulp_console.output import hint, show, table
 
+from pulp_deploy.commands.evidence.given import settings_of
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import Target, data_option
 
 if TYPE_CHECKING:
     from pulp_events.checkpoints import Covered
-from pulp_deploy.commands.evidence.given import settings_of
 
 
 @click.command("status", epilog=examples("pulp-tasks audit status", "pulp-tasks audit status --output json"))

@@ -8,11 +8,6 @@ from pulp_console.groups import examples
 from pulp_console.output import hint, show, table
 
 from pulp_deploy.commands.dead_letters import PositionType
-from pulp_deploy.commands.output import output_option
-from pulp_deploy.commands.target import Target, data_option
-
-if TYPE_CHECKING:
-    from pulp_events.task import Position
 from pulp_deploy.commands.evidence.given import (
     FILE,
     FOLDER,
@@ -24,6 +19,11 @@ from pulp_deploy.commands.evidence.given import (
     ring_of,
     settings_of,
 )
+from pulp_deploy.commands.output import output_option
+from pulp_deploy.commands.target import Target, data_option
+
+if TYPE_CHECKING:
+    from pulp_events.task import Position
 
 
 @click.command(

@@ -1,20 +1,16 @@
 """`pulp-tasks audit keygen` and `keys`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from pulp_console.groups import examples
 from pulp_console.output import hint, show, table
 
 from pulp_deploy import process_settings
+from pulp_deploy.commands.evidence.given import FILE, environment_of, folder_option, keys_option, ring_of, settings_of
 from pulp_deploy.commands.output import output_option
 from pulp_deploy.commands.target import data_option
 from pulp_deploy.settings_help import SettingsCommand
-
-if TYPE_CHECKING:
-    pass
-from pulp_deploy.commands.evidence.given import FILE, environment_of, folder_option, keys_option, ring_of, settings_of
 
 
 @click.command(

@@ -116,33 +116,37 @@ class Following:
     async def _write_all(self) -> None:
         """Write until every follower has everything."""
         try:
+            loop = asyncio.get_running_loop()
+            since_s = loop.time()
             while groups := self._behind():
-                for followers in groups:
-                    await self._write(followers)
+                for place, followers in groups:
+                    await self._write(place, followers)
+                    if loop.time() - since_s > _AT_ONCE_S:
+                        await asyncio.sleep(0)
+                        since_s = loop.time()
         except Exception:
             _log.exception("streams could not be written together, each goes on by itself")
             self._release_all()
         finally:  # nothing was awaited since all had everything, so no event is left behind
             self._writing = None
 
-    def _behind(self) -> list[list[StreamFollower]]:
+    def _behind(self) -> list[tuple[Place, list[StreamFollower]]]:
         """The followers that lack events, in groups that get the same part: they want the same, are at one place, and
         take as much at once.
         """
         end = self._recent.end
-        found: list[list[StreamFollower]] = []
+        found: list[tuple[Place, list[StreamFollower]]] = []
         for followers in self._followers.values():
             groups: dict[tuple[Place, int], list[StreamFollower]] = {}
             for follower in followers:
                 if follower.place is not end and follower.is_written_to:
                     groups.setdefault((follower.place, follower.outlet.most_text_bytes), []).append(follower)
-            found += groups.values()
+            found += [(place, group) for (place, _), group in groups.items()]
         return found
 
-    async def _write(self, followers: Sequence[StreamFollower]) -> None:
-        """Write the next part to the followers of a group."""
-        begin = followers[0].place
-        part, end = await self._part(followers[0])
+    async def _write(self, begin: Place, followers: Sequence[StreamFollower]) -> None:
+        """Write the part after a place to the followers of a group."""
+        part, end = await self._part(followers[0], begin)
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         for follower in followers:
@@ -160,13 +164,13 @@ class Following:
             else:
                 follower.release()
 
-    async def _part(self, follower: StreamFollower) -> tuple[SharedPart, Place]:
-        """What a follower gets next, as much as its outlet takes at once, and the place that it then has reached: the
-        same one if its own task has to go on, because the events are gone or their origins cannot be read.
+    async def _part(self, follower: StreamFollower, place: Place) -> tuple[SharedPart, Place]:
+        """What a follower gets after a place, as much as its outlet takes at once, and the place that it then has
+        reached: the same one if its own task has to go on, as the events are gone or their origins cannot be read.
 
         A server that is behind catches up so by fewer and larger writes, which cost little more than small ones.
         """
-        choice, place = follower.choice, follower.place
+        choice = follower.choice
         chunks: list[bytes] = []
         left_bytes = follower.outlet.most_text_bytes
         while (span := place.span) is not None:

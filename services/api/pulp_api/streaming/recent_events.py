@@ -15,6 +15,8 @@ from pulp_api.streaming.streamed_events import Choice, StreamedEvent, size_of
 _MOST_EVENTS: Final = 10_000
 _MOST_BYTES: Final = 8_000_000
 _MOST_MADE_BYTES: Final = 16_000_000
+_ENTRY_BYTES: Final = 100
+"""What it takes to remember that a choice selects nothing of a span."""
 _CHUNK_BYTES: Final = 64 * 1024
 """The most bytes that are written at once, unless an event has more, and so that a slow subscriber holds."""
 _KINDS: Final[Mapping[str, Callable[[StreamedEvent], Iterable[object]]]] = {
@@ -51,14 +53,14 @@ class _Made:
     def keep(self, span: "RecentSpan", choice: Choice, chunks: list[bytes]) -> None:
         """Remember it; the span that was used first is forgotten first."""
         self._chunks.setdefault(span, {})[choice] = chunks
-        self._bytes += sum(map(len, chunks))
+        self._bytes += sum(map(len, chunks)) + _ENTRY_BYTES
         while self._bytes > _MOST_MADE_BYTES and len(self._chunks) > 1:
             self.forget(next(iter(self._chunks)))
 
     def forget(self, span: "RecentSpan") -> None:
         """Forget what was made of it."""
         for chunks in self._chunks.pop(span, {}).values():
-            self._bytes -= sum(map(len, chunks))
+            self._bytes -= sum(map(len, chunks)) + _ENTRY_BYTES
 
 
 class RecentSpan:

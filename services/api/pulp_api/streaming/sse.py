@@ -66,8 +66,8 @@ async def messages(
                 asked_at = clock.time()
             if follower is not None:
                 sent_at = max(sent_at, follower.sent_at_s)
-                if follower.is_written_to:  # so nothing may be sent from here
-                    if clock.time() - sent_at >= _PING_S:
+                if follower.released is not None:  # `offsets` are behind: its next item tells the place
+                    if follower.is_written_to and clock.time() - sent_at >= _PING_S:
                         ping = place_of(cursor.topic_id, follower.place.offsets) + KEEPALIVE_COMMENT
                         follower.ping(ping, clock.time())
                     continue

@@ -19,9 +19,10 @@ _SAME: Final = frozenset("dDwWsStnrfaeA")
 """Letters whose escapes mean the same to both."""
 _WRITTEN: Final = {"b": r"\y", "B": r"\Y", "Z": r"(?=\n?\Z)", "z": r"\Z"}
 _TOKEN: Final = re.compile(
-    r"\\x(?P<hex>[0-9a-fA-F]{2})|\\(?P<escaped>.)|(?P<set>\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\])|\(\?(?P<asked>.?)|.",
+    r"\\x(?P<hex>[0-9a-fA-F]{2})|\\(?P<escaped>.)|(?P<set>\[\^?+\]?+(?:\[:\w+:\]|\\.|[^\]\\])*+\])|\(\?(?P<asked>.?)|.",
     re.DOTALL,
 )
+_TOKEN_OR_COMMENT: Final = re.compile(r"#[^\n]*|" + _TOKEN.pattern, re.DOTALL)
 
 
 def for_postgres(pattern: str, options: str = "") -> str:
@@ -38,7 +39,7 @@ def for_postgres(pattern: str, options: str = "") -> str:
 
 
 def _written(pattern: str, options: str) -> Iterator[str]:
-    for token in _TOKEN.finditer(pattern):
+    for token in (_TOKEN_OR_COMMENT if "x" in options else _TOKEN).finditer(pattern):
         text = token[0]
         if token["hex"] is not None:
             yield rf"\u00{token['hex']}"
@@ -50,6 +51,10 @@ def _written(pattern: str, options: str) -> Iterator[str]:
             if _GROUPS.match(pattern, token.start()) is None and token["asked"] != "<":
                 raise BadInput(f"$regex: (?{token['asked']} is not taken there; options such as (?i) stand first")
             yield text
+        elif text == "[":
+            raise BadInput("$regex: a [ has no ] that ends its set")
+        elif text == "^" and "m" in options:
+            yield r"(?:\A|^(?!\Z))"  # not behind the line end of the last line
         elif text == "." and "s" not in options:
             yield r"[^\n]"
         elif text == "$" and "m" not in options:

@@ -1,7 +1,8 @@
 """The body of a request to cancel, of a task or of a group."""
 
+import re
+from email.message import Message
 from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -14,6 +15,10 @@ from pulp_api.v3.dialect import FieldErrors, object_of
 
 FORM: Final = "application/x-www-form-urlencoded"
 PARTS: Final = "multipart/form-data"
+_MOST_FORM_BYTES: Final = 8 * 1024
+_MOST_DELIMITERS: Final = 20
+"""A form has a state and a reason. The parser takes long for many parts, and parts within parts."""
+_DELIMITER: Final = re.compile(rb"(?:^|[\r\n])--")
 
 
 async def reason_of_cancel(request: Request) -> str | None:
@@ -56,12 +61,15 @@ def _fields(body: bytes, content_type: str) -> Any:
 
 def _parts(body: bytes, content_type: str) -> dict[str, str]:
     """The fields of a form in parts. Raises `BadInput`."""
+    if len(body) > _MOST_FORM_BYTES or len(_DELIMITER.findall(body)) > _MOST_DELIMITERS:
+        raise BadInput("Multipart form parse error - a form with a state and a reason is expected")
     head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
-    form = BytesParser(policy=HTTP).parsebytes(head + body)
+    form = BytesParser().parsebytes(head + body)
     if form.get_boundary() is None:
         raise BadInput("Multipart form parse error - the Content-Type names no boundary")
     found: dict[str, str] = {}
-    for part in form.iter_parts():
+    for part in form.get_payload() if form.is_multipart() else ():
+        assert isinstance(part, Message)
         name = part.get_param("name", header="content-disposition")
         if isinstance(name, str):
             text = part.get_payload(decode=True)
