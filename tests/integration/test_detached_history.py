@@ -13,7 +13,9 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 from pulp_accounts.users import Role
+from pulp_api import as_of
 from pulp_api.archived import DetachedRecords
+from pulp_api.service import MOST_ARCHIVED_PASTS
 from pulp_api.task_reader import TaskReader
 from pulp_archive.archive import Archive
 from pulp_archive.errors import ArchiveDamaged
@@ -271,6 +273,23 @@ async def test_a_list_of_the_past_reads_only_so_much_of_the_archive(
                 status, body = await scene.ask(path, as_of=then)
                 assert (status, told in str(body)) == (422, True), body
             assert (await scene.ask(f"tasks/{scene.across}/", as_of=then))[0] == 200
+
+
+async def test_few_lists_of_the_past_read_the_archive_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds a connection to Postgres meanwhile, and all else needs some too."""
+    await history.detach(scene.archived, ENDS_OF_NOVEMBER)
+    scene.read_archive()
+    then = (ENDS_OF_NOVEMBER - timedelta(seconds=1)).isoformat()
+    monkeypatch.setattr(as_of, "WAIT_S", 0.1)
+    turns = scene.api.service.archived_pasts
+    for _ in range(MOST_ARCHIVED_PASTS):
+        await turns.acquire()
+    for path in ("tasks/", "queues/"):
+        status, body = await scene.ask(path, as_of=then)
+        assert (status, "try again later" in str(body)) == (503, True), body
+    assert (await scene.ask("tasks/"))[0] == 200
+    turns.release()
+    assert [(await scene.ask(path, as_of=then))[0] for path in ("tasks/", "queues/", "tasks/")] == [200] * 3
 
 
 async def test_a_month_that_is_needed_or_not_archived_stays(scene: Scene) -> None:
