@@ -132,9 +132,9 @@ async def test_bodies_that_are_no_cancel_are_answered_as_pulp_does(api: Site) ->
     for body, expected in (
         (b"", {"state": [required]}),  # as Django REST framework reads it
         (b"{}", {"state": [required]}),
-        (b"[]", {"state": [required]}),
+        (b"[]", {"non_field_errors": ["Invalid data. Expected a dictionary, but got list."]}),
         (b'{"state": "running"}', {"state": [only]}),
-        (b'{"state": null}', {"state": [only]}),
+        (b'{"state": null}', {"state": ["This field may not be null."]}),
     ):
         answer = await api.client.patch(f"{V3}/tasks/{task_id}/", content=body)
         assert (answer.status_code, answer.json()) == (400, expected), body
