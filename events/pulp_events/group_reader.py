@@ -24,8 +24,8 @@ _REBALANCING: Final = frozenset(
     (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID)
 )
 """A commit is refused by these while members come and go; it is tried again after the rebalance."""
-_REBALANCE_S: Final = 10.0
-"""How long a commit waits for the end of a rebalance."""
+_REBALANCE_S: Final = 30.0
+"""How long a commit waits for the end of a rebalance: as long as the consumer of Kafka waits when it is closed."""
 
 _log: Final = logging.getLogger("pulp.kafka")
 
