@@ -46,6 +46,7 @@ _LISTED: Final = {
     "statistics": f"{ROOT}/statistics/",
     "statistics/days": f"{ROOT}/statistics/days/",
     "status": f"{ROOT}/status/",
+    "subjects": f"{ROOT}/subjects/",
     "subscriptions": f"{ROOT}/subscriptions/",
     "task-counts": f"{ROOT}/task-counts/",
     "task-groups": f"{ROOT}/task-groups/",
