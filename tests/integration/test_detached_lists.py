@@ -68,7 +68,19 @@ class Scene:
 
     async def compare(self, before: dict[str, list[Any]]) -> None:
         for moment, told in (await self.answers()).items():
-            assert difference(told, before[moment]) == "", (self.seed, moment)
+            assert difference(kept(told), kept(before[moment])) == "", (self.seed, moment)
+
+
+def kept(told: Any) -> Any:
+    """Without `unblocked_at` of tasks that had ended after a failed attempt: of a detached month it is not looked up
+    (docs/operate/history.md).
+    """
+    if isinstance(told, list | tuple):
+        return [kept(each) for each in told]
+    if isinstance(told, dict):
+        is_left_out = bool(told.get("failed_attempts")) and told.get("finished_at") is not None
+        return {key: kept(value) for key, value in told.items() if not (is_left_out and key == "unblocked_at")}
+    return told
 
 
 class LifeOfMonths(Life):
