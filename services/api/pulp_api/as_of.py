@@ -16,10 +16,10 @@ from pulp_projections.reading.as_of import Past
 from pulp_projections.reading.moments import Asked, moment_of
 from pulp_projections.reading.queries import positions
 
+from pulp_api.fairness.reading_turns import turn_of
 from pulp_api.respond import instant
 from pulp_api.service import MOST_ARCHIVED_PASTS, Service
 from pulp_api.times import time_of
-from pulp_api.turns_at_reading import turn_of
 
 _END: Final = 2**63
 WAIT_S = 10.0

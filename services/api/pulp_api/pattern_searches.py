@@ -9,8 +9,8 @@ from psycopg import AsyncConnection
 from psycopg.errors import QueryCanceled
 
 from pulp_api.errors import BadProperty
+from pulp_api.fairness.reading_turns import turn_of
 from pulp_api.logins.auth import Connect
-from pulp_api.turns_at_reading import turn_of
 
 LIMIT_S = 5.0
 """How long one query may take."""
