@@ -34,7 +34,7 @@ async def refused(api: ApiProcess, code: int) -> str:
     """Its last words: the message of the failure, and what to do next."""
     assert await api.ended() == code, api.output()
     last = parsed(api.output().splitlines()[-1])
-    assert (last["level"], last["exit_code"]) == ("ERROR", str(code))
+    assert (last["level"], last["exit_code"]) == ("CRITICAL", str(code))
     return f"{last['msg']}\n{last.get('hint', '')}"
 
 
@@ -171,5 +171,5 @@ async def test_clients_that_go_away_leave_no_trace_in_the_log(
     assert not [
         line
         for line in said.splitlines()
-        if "ERROR" in line or "WARNING" in line or "level=warn" in line or "level=error" in line
+        if "CRITICAL" in line or "ERROR" in line or "WARNING" in line or "level=warn" in line or "level=error" in line
     ]

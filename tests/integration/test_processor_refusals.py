@@ -30,7 +30,7 @@ async def refused(processor: ProcessorProcess, code: int) -> str:
     """Its last words."""
     assert await processor.ended() == code, processor.output()
     last = parsed(processor.output().splitlines()[-1])
-    assert (last["level"], last["exit_code"]) == ("ERROR", str(code))
+    assert (last["level"], last["exit_code"]) == ("CRITICAL", str(code))
     return last["msg"]
 
 
