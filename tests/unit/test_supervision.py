@@ -1,6 +1,7 @@
 """A supervised process is started again when it ends by itself, and only then."""
 
 import errno
+import json
 import os
 import queue
 import subprocess
@@ -240,3 +241,10 @@ def test_the_tail_of_a_log_tells_the_cause_and_not_the_frames_of_its_stack_trace
         "java.lang.RuntimeException: cannot start",
         "Caused by: java.io.IOException: No space left on device",
     ]
+
+
+def test_the_tail_of_a_log_of_ours_tells_the_message_and_not_its_traceback(tmp_path: Path) -> None:
+    log = tmp_path / "processor.log"
+    trace = json.dumps("Traceback (most recent call last):\n" + "  a frame\n" * 30 + "KeyError: 'x'")
+    log.write_text(f'level=CRITICAL msg="unexpected error" error="KeyError: \'x\'" traceback={trace}\n')
+    assert tail(log) == 'level=CRITICAL msg="unexpected error" error="KeyError: \'x\'"'

@@ -153,13 +153,12 @@ def end_leftover(identity: Identity, timeout_s: float = 10.0) -> bool:
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a log without the frames of Java's stack traces, which would hide their causes."""
+    """The last lines of a log without stack traces, which would hide their causes."""
     try:
         with os.fdopen(open_file(log, os.O_RDONLY), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 65_536))
             text = file.read().decode(errors="replace")
     except (OSError, NotOurs):
         return "(no output)"
-    lines_of = (line for record in text.splitlines() for line in for_people(record))
-    told = [line for line in lines_of if not _JAVA_FRAME.match(line)]
+    told = [for_people(line)[0] for line in text.splitlines() if not _JAVA_FRAME.match(line)]
     return "\n".join(told[-lines:]) or "(no output)"
