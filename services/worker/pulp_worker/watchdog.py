@@ -59,7 +59,7 @@ def last_line() -> str:
             "levelno": logging.CRITICAL,
             "levelname": "CRITICAL",
             "created": 0.0,
-            "msg": "no thread of the worker runs, and its lease is over: it is ended",
+            "msg": "watchdog: no thread of the worker runs, and its lease is over: it is ended",
             "worker_pid": os.getpid(),
         }
     )
