@@ -13,9 +13,9 @@ BEGIN: Final = "<!-- made by tests/yum/table.py: from here on -->\n"
 def generated() -> str:
     """The part of the document that is made: versions, and a table for each section."""
     versions = recorded()["versions"]
-    parts = [f"Recorded of dnf {versions['dnf']} and createrepo_c {versions['createrepo_c']}.\n"]
+    parts = [f"Recorded with dnf {versions['dnf']} and createrepo_c {versions['createrepo_c']}.\n"]
     for title, shapes in SECTIONS.items():
-        parts.append(f"\n## {title}\n\n| shape | | ours | dnf | createrepo_c | why ours is another |\n")
+        parts.append(f"\n## {title}\n\n| shape | | ours | dnf | createrepo_c | why ours differs |\n")
         parts.append("| --- | --- | --- | --- | --- | --- |\n")
         parts.extend(map(_row, shapes))
     return "".join(parts)

@@ -108,7 +108,7 @@ COMPS = (
     ),
     Shape(
         name="comps-no-xml",
-        what="comps that is no XML",
+        what="comps that is not XML",
         make=two(extra={"group": b"no groups today"}),
         expect=Expect(packages=BOTH, notes=("group metadata",), dropped=("group",)),
     ),
@@ -124,9 +124,9 @@ CARRIED = (
     ),
     Shape(
         name="modules-no-yaml",
-        what="modules that are no YAML",
+        what="modules that are not YAML",
         make=two(extra={"modules": b"{[ no yaml"}),
-        expect=Expect(packages=BOTH, unlike_dnf="dnf crashes; they are carried as they are"),
+        expect=Expect(packages=BOTH, unlike_dnf="dnf crashes; ours publishes them unchanged"),
     ),
     _vendor(
         "productid", "a product's certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ""
@@ -134,7 +134,7 @@ CARRIED = (
     _vendor("susedata", "SUSE's data of packages", b"<susedata/>"),
     _vendor("appstream", "appstream's components", b"<components/>"),
     _vendor("appstream-icons", "appstream's icons", bytes(range(256)) * 10),
-    _vendor("zoo_of.tomorrow", "metadata of a type that nobody knows", b"\x00\x01tomorrow"),
+    _vendor("zoo_of.tomorrow", "metadata of an unknown type", b"\x00\x01tomorrow"),
     Shape(
         name="type-that-is-a-path",
         what="metadata whose type is a path",
@@ -157,7 +157,7 @@ TREES = (
     ),
     _tree(
         "treeinfo-without-dot",
-        "the same named treeinfo",
+        "the same, named treeinfo",
         treeinfo(),
         Expect(result={"tree_files": 3}, published=("treeinfo", *_TREE)),
         path="treeinfo",
@@ -170,13 +170,13 @@ TREES = (
     ),
     _tree(
         "treeinfo-old",
-        "a .treeinfo of the form of EL 5",
+        "a .treeinfo in the format of EL 5",
         OLD_TREEINFO,
         Expect(result={"tree_files": 3}, published=(".treeinfo", *_TREE)),
     ),
     _tree(
         "treeinfo-checksum-wrong",
-        "a file of the tree is not what .treeinfo says",
+        "a file of the tree differs from .treeinfo",
         treeinfo().replace(_sum("images/boot.iso").encode(), b"0" * 64),
         Expect(
             code="fetch-failed",
@@ -199,7 +199,7 @@ TREES = (
     ),
     _tree(
         "treeinfo-none",
-        "a .treeinfo that is none",
+        "a .treeinfo that is not one",
         b"<html>TOP-SECRET</html>",
         Expect(notes=("installable tree",), untold=("TOP-SECRET",), result={"tree_files": 0}),
     ),

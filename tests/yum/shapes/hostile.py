@@ -28,7 +28,7 @@ def _bomb(kind: str, compression: str) -> Shape:
             compressions={kind: compression},
             edits={kind: grown},
         ),
-        expect=Expect(code="limit-exceeded", words=(kind,), unlike_dnf="what is unpacked is bounded"),
+        expect=Expect(code="limit-exceeded", words=(kind,), unlike_dnf="unpacking is limited"),
         by_dnf=False,
         on_disk=False,
     )
@@ -61,7 +61,7 @@ SHAPES = (
     _entities("primary", _LAUGHS, "entities that make a gigabyte"),
     _entities("repomd", _LAUGHS, "entities that make a gigabyte"),
     _entities("updateinfo", _LAUGHS, "entities that make a gigabyte"),
-    _entities("primary", _OUTSIDE, "an entity that is a file of the worker's"),
+    _entities("primary", _OUTSIDE, "an entity that refers to a file of the worker"),
     Shape(
         name="deep",
         what="elements 100,000 deep in primary",
@@ -80,7 +80,7 @@ SHAPES = (
     ),
     Shape(
         name="file-names-with-dotdot",
-        what="a package whose installed files climb out",
+        what="a package whose installed files have .. in their paths",
         make=one(Rpm("ant", files=("/usr/../../etc/passwd", "relative/path"))),
         expect=Expect(unlike_details="dnf shows a relative path with a slash before it"),
     ),

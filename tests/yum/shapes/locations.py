@@ -7,7 +7,7 @@ from tests.support.repositories.writing import packed
 from tests.yum.shapes.shape import ANT, BEE, BOTH, Expect, Shape
 
 _BAD = "bad-repository"
-_TRIED = Expect(packages=BOTH, unlike_dnf="dnf knows one reading of it; ours tries the other as well")
+_TRIED = Expect(packages=BOTH, unlike_dnf="dnf tries one interpretation; ours tries the other as well")
 _UNREAD = Expect(unlike_details="dnf does not read the lists of files: their name does not say how they are packed")
 _CRASH = Expect(packages=BOTH, unlike_dnf="dnf crashes: it keeps the file under that name")
 _STRAY = "blobstore/" + "a" * 64 + "/ant-1.0-1.noarch.rpm"
@@ -115,7 +115,7 @@ PLACES = (
     _at("beside-repodata", "a package in the repository's own folder", "ant.rpm", "ant.rpm"),
     Shape(
         name="absolute-url",
-        what="a package's href is a whole URL",
+        what="a package's href is a complete URL",
         make=lambda url: Repository(
             rpms=[Rpm("ant", href=f"{url}pool/ant.rpm"), BEE],
             package_paths={f"{url}pool/ant.rpm": "pool/ant.rpm"},
@@ -128,7 +128,7 @@ PLACES = (
     _based("base-without-slash", "an xml:base without a slash at its end", "{url}pool", "pool/ant.rpm"),
     _based("base-empty", "an empty xml:base", "", "zoo/ant.rpm", _TRIED),
     _metadata_at(
-        "metadata-absolute-url", "metadata whose href is a whole URL", "{url}pool/f.xml.gz", "pool/f.xml.gz", _CRASH
+        "metadata-absolute-url", "metadata whose href is a complete URL", "{url}pool/f.xml.gz", "pool/f.xml.gz", _CRASH
     ),
     _metadata_at("metadata-dotdot", "metadata at ../", "../pool/f.xml.gz", "pool/f.xml.gz", _CRASH),
     _metadata_at("metadata-base", "metadata with an xml:base", "f.xml.gz", "pool/f.xml.gz", base="{url}pool/"),
@@ -202,7 +202,7 @@ FEEDS = (
         expect=Expect(
             code="bad-arguments",
             untold=("0123456789abcdef",),
-            unlike_dnf="arguments are kept for ever: a token is kept as a named credential, and sent from there",
+            unlike_dnf="arguments are kept for ever: a token belongs in a named credential",
         ),
         on_disk=False,
     ),
@@ -273,7 +273,7 @@ FEEDS = (
     ),
     Shape(
         name="metalink-checksum-wrong",
-        what="a metalink with another checksum of repomd.xml",
+        what="a metalink with a wrong checksum of repomd.xml",
         make=lambda url: _metalink(url, wrong=True),
         feed="metalink",
         url_kind="metalink",
@@ -289,7 +289,7 @@ ELSEWHERE = tuple(
         make=lambda url, href=href: Repository(  # type: ignore[misc]
             rpms=[Rpm("ant", href=href), BEE], package_paths={href: "unused.rpm"}
         ),
-        expect=Expect(code=code, untold=("TOP-SECRET",), unlike_dnf="dnf says so when the package is installed"),
+        expect=Expect(code=code, untold=("TOP-SECRET",), unlike_dnf="dnf reports it when the package is installed"),
     )
     for name, what, href, code, untold in (
         ("file-url", "a file:// URL", "file:///etc/hostname/TOP-SECRET", _BAD, ("TOP-SECRET",)),

@@ -12,8 +12,8 @@ _EVERYTHING = {
     "groups": [Group(id="zoo", packages=("ant", "bee"))],
 }
 _BAD = "bad-repository"
-_CUT_OFF = "dnf goes on with what it has read; a mirror would be one that lacks something"
-_WHOLE = "a mirror has all packages or names those it lacks; dnf does so when a package is installed"
+_CUT_OFF = "dnf continues with what it has read; a mirror would lack something"
+_WHOLE = "a mirror has all packages or names the missing ones; dnf notices when a package is installed"
 
 
 def _in_two_members(body: bytes) -> bytes:
@@ -55,7 +55,7 @@ SHAPES = (
     *_checksum_types(),
     Shape(
         name="checksums-mixed",
-        what="each package has a type of checksum of its own",
+        what="each package has another type of checksum",
         make=lambda url: Repository(rpms=[Rpm("ant", checksum_type="sha512"), Rpm("bee", checksum_type="sha256")]),
     ),
     Shape(
@@ -68,7 +68,7 @@ SHAPES = (
         name="checksums-with-blanks",
         what="blanks around the checksums in repomd.xml",
         make=two(edits={"repomd": swap('sha256">', 'sha256">\n ')}),
-        expect=Expect(packages=BOTH, unlike_dnf="the checksum is clear"),
+        expect=Expect(packages=BOTH, unlike_dnf="the checksum is unambiguous"),
     ),
     Shape(
         name="checksums-in-capitals",
@@ -89,7 +89,7 @@ SHAPES = (
         name="suffix-lies",
         what="primary.xml.gz is packed with zstd",
         make=two(packed_edits={"primary": lambda body: packed(gzip.decompress(body), "zst")}),
-        expect=Expect(packages=BOTH, unlike_dnf="the first bytes tell how it is packed"),
+        expect=Expect(packages=BOTH, unlike_dnf="the first bytes show how it is packed"),
     ),
     Shape(
         name="truncated-gzip",
@@ -115,7 +115,7 @@ SHAPES = (
         make=two(packed_edits={"primary": lambda body: b"TOP-SECRET " * 20}),
         expect=Expect(code=_BAD, words=("primary",), untold=("TOP-SECRET",)),
     ),
-    Shape(name="no-sizes-in-repomd", what="repomd.xml tells no sizes", make=two(has_sizes=False)),
+    Shape(name="no-sizes-in-repomd", what="repomd.xml states no sizes", make=two(has_sizes=False)),
     Shape(
         name="metadata-checksum-wrong",
         what="primary is not what repomd.xml says",
@@ -126,22 +126,24 @@ SHAPES = (
         name="metadata-size-wrong",
         what="primary is larger than repomd.xml says",
         make=two(edits={"repomd": swap("<size>", "<size>1")}),
-        expect=Expect(code="fetch-failed", unlike_dnf="what is promised is compared; dnf compares the checksum"),
+        expect=Expect(code="fetch-failed", unlike_dnf="ours compares the size too; dnf compares only the checksum"),
     ),
     Shape(
         name="open-size-wrong",
-        what="repomd.xml tells another size of what is unpacked",
+        what="repomd.xml states another unpacked size",
         make=two(edits={"repomd": swap("<open-size>", "<open-size>1")}),
     ),
     Shape(
         name="open-checksum-wrong",
-        what="repomd.xml tells another checksum of what is unpacked",
+        what="repomd.xml states another checksum of the unpacked document",
         make=two(edits={"repomd": swap('<open-checksum type="sha256">', '<open-checksum type="sha256">00')}),
-        expect=Expect(packages=BOTH, unlike_dnf="what was sent is verified; nothing is to gain from a second checksum"),
+        expect=Expect(
+            packages=BOTH, unlike_dnf="the bytes that were sent are verified; a second checksum gains nothing"
+        ),
     ),
     Shape(
         name="filelists-missing-on-the-server",
-        what="filelists is in repomd.xml and not on the server",
+        what="filelists is in repomd.xml but not on the server",
         make=two(hrefs={"filelists": "repodata/gone.xml.gz"}),
         expect=Expect(code="fetch-failed", words=("gone.xml.gz", "404")),
         manner=lambda server, asked: Reply(status=404) if "gone" in asked.path else None,
@@ -161,7 +163,7 @@ SHAPES = (
     ),
     Shape(
         name="package-of-other-bytes",
-        what="a package has other bytes than the metadata says",
+        what="a package's bytes differ from the metadata",
         make=two(damage={"ant": lambda body: body[:-1] + b"x"}),
         expect=Expect(
             code="fetch-failed",

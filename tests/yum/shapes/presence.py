@@ -3,7 +3,7 @@
 from tests.support.repositories import Repository, Rpm
 from tests.yum.shapes.shape import ANT, BEE, BOTH, CAT, Expect, Shape, cut, doubled, one, swap, two
 
-_CUT_OFF = "dnf goes on with what it has read; a mirror would be one that lacks files"
+_CUT_OFF = "dnf continues with what it has read; a mirror would lack files"
 _NO_COUNT = swap(' packages="2"', "")
 
 SHAPES = (
@@ -36,7 +36,7 @@ SHAPES = (
     ),
     Shape(
         name="three-orders",
-        what="each document has an order of its own",
+        what="each document has a different order",
         make=lambda url: Repository(
             rpms=[ANT, BEE, CAT], listed={"filelists": [BEE, CAT, ANT], "other": [CAT, BEE, ANT]}
         ),
@@ -58,32 +58,32 @@ SHAPES = (
     ),
     Shape(
         name="no-packages-attribute",
-        what="no document tells its number of packages",
+        what="no document states its number of packages",
         make=two(edits=dict.fromkeys(("primary", "filelists", "other"), _NO_COUNT)),
     ),
     Shape(
         name="primary-without-packages-attribute",
-        what="primary does not tell its number of packages",
+        what="primary does not state its number of packages",
         make=two(edits={"primary": _NO_COUNT}),
     ),
     Shape(
         name="packages-attribute-is-no-number",
-        what="the number of packages is none",
+        what="the number of packages is not a number",
         make=two(edits={"primary": swap('packages="2"', 'packages="lots"')}),
     ),
     Shape(
         name="fewer-packages-than-told",
-        what="primary tells five packages and has two",
+        what="primary states five packages and has two",
         make=two(edits={"primary": swap('packages="2"', 'packages="5"')}),
         expect=Expect(
             code="bad-repository",
             words=("primary", "5", "2"),
-            unlike_dnf="a sync never succeeds with less than was promised",
+            unlike_dnf="a sync never succeeds with less than the metadata promises",
         ),
     ),
     Shape(
         name="more-packages-than-told",
-        what="primary tells one package and has two",
+        what="primary states one package and has two",
         make=two(edits={"primary": swap('packages="2"', 'packages="1"')}),
     ),
     Shape(
@@ -94,7 +94,7 @@ SHAPES = (
     ),
     Shape(
         name="primary-ends-amid-a-package",
-        what="primary ends amid a package",
+        what="primary ends in the middle of a package",
         make=two(edits={"primary": cut("<format>")}),
         expect=Expect(code="bad-repository", words=("primary",)),
     ),
@@ -118,7 +118,7 @@ SHAPES = (
     ),
     Shape(
         name="primary-is-empty",
-        what="primary has no byte",
+        what="primary is empty",
         make=two(edits={"primary": lambda content: b""}),
         expect=Expect(code="bad-repository", words=("primary",)),
     ),
@@ -130,7 +130,7 @@ SHAPES = (
             code="bad-repository",
             words=("primary",),
             untold=("TOP-SECRET",),
-            unlike_dnf="dnf takes it for a repository of no packages",
+            unlike_dnf="dnf reads it as an empty repository",
         ),
     ),
     Shape(
@@ -147,13 +147,13 @@ SHAPES = (
     ),
     Shape(
         name="twins",
-        what="two packages of one name and version with other bytes",
+        what="two packages with the same name and version but different bytes",
         make=lambda url: Repository(rpms=[ANT, Rpm("ant", build="another", href="Other/ant-1.0-1.noarch.rpm"), BEE]),
         expect=Expect(result={"packages": 3}),
     ),
     Shape(
         name="twins-of-one-file-name",
-        what="two packages whose files have one name in two folders",
+        what="two packages whose files have the same name in two folders",
         make=lambda url: Repository(
             rpms=[Rpm("ant", href="a/same.rpm"), Rpm("bee", href="b/same.rpm"), Rpm("cat", href="c/same.rpm")]
         ),

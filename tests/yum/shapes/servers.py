@@ -35,7 +35,7 @@ REPOMD = (
             *(swap(f"</{tag}", f"</r:{tag}") for tag in ("repomd", "revision", "data", "checksum", "open-checksum")),
             *(swap(f"</{tag}", f"</r:{tag}") for tag in ("timestamp", "size", "open-size")),
         ),
-        Expect(packages=BOTH, unlike_dnf="it is the same document; dnf does not know prefixes"),
+        Expect(packages=BOTH, unlike_dnf="it is the same document; dnf does not support prefixes"),
     ),
     Shape(
         name="primary-with-other-prefix",
@@ -60,7 +60,7 @@ REPOMD = (
     ),
     Shape(
         name="primary-without-namespace",
-        what="no document but repomd.xml with a namespace",
+        what="only repomd.xml has a namespace",
         make=two(
             edits={
                 "primary": swap(' xmlns="http://linux.duke.edu/metadata/common"', ""),
@@ -88,17 +88,17 @@ REPOMD = (
         swap('type="primary"', 'type="zoo"'),
         Expect(code=_BAD, words=("primary",)),
     ),
-    _repomd("repomd-empty", "repomd.xml without a byte", lambda content: b"", Expect(code=_BAD, words=("repomd.xml",))),
+    _repomd("repomd-empty", "an empty repomd.xml", lambda content: b"", Expect(code=_BAD, words=("repomd.xml",))),
     _repomd("repomd-not-closed", "repomd.xml is cut off", cut("</repomd>"), Expect(code=_BAD, words=("repomd.xml",))),
     _repomd(
-        "repomd-timestamp-odd", "timestamps that are no numbers", swap("<timestamp>1354000000<", "<timestamp>today<")
+        "repomd-timestamp-odd", "timestamps that are not numbers", swap("<timestamp>1354000000<", "<timestamp>today<")
     ),
     _repomd("repomd-timestamp-missing", "no timestamps", swap("<timestamp>1354000000</timestamp>", "")),
     _repomd(
         "repomd-entry-without-location",
         "an entry of an unknown type without location",
         swap("</repomd>", '<data type="zoo"><checksum type="sha256">00</checksum></data></repomd>'),
-        Expect(packages=BOTH, notes=("no location",), unlike_dnf="what no client needs costs itself"),
+        Expect(packages=BOTH, notes=("no location",), unlike_dnf="an entry that no client needs is left out"),
     ),
 )
 
@@ -119,7 +119,7 @@ SERVERS = (
     ),
     Shape(
         name="server-resets-once",
-        what="the connection is reset amid each package",
+        what="the connection is reset in the middle of each package",
         make=two(),
         manner=resets(_RPMS, times=1, part_bytes=2000),
         on_disk=False,
@@ -129,7 +129,7 @@ SERVERS = (
         what="the connection is reset after each 1,000 bytes of a package",
         make=two(),
         manner=resets(_RPMS, times=100, part_bytes=1000),
-        expect=Expect(packages=BOTH, unlike_dnf="what was sent counts, and not how often; dnf gives up"),
+        expect=Expect(packages=BOTH, unlike_dnf="progress counts, not the number of attempts; dnf gives up"),
         on_disk=False,
     ),
     Shape(
@@ -150,7 +150,7 @@ SERVERS = (
     ),
     Shape(
         name="changed-meanwhile",
-        what="the repository is another one once repomd.xml was read",
+        what="the repository changes after repomd.xml was read",
         make=two(),
         manner=changes(_AFTER),
         expect=Expect(packages=(*BOTH, CAT.nevra), unlike_dnf="a sync starts over; dnf fails and is run again"),
