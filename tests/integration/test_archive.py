@@ -36,6 +36,7 @@ from tests.support.backends import Backend
 from tests.support.command import environment, pulp_tasks
 from tests.support.processor_process import installation
 from tests.support.projection import append_all, project, rows, settings_of, stories
+from tests.support.s3 import s3
 
 TABLES = ("tasks", "task_events", "dead_letters", "positions")
 KILLS = 6
@@ -223,6 +224,45 @@ async def test_a_rebuild_and_verify_read_the_archive_and_then_kafka(scene: Scene
     switched = await activation.activate(scene.archived)
     assert (switched.before, switched.now) == (1, 2)
     assert (await activation.rollback(scene.archived)).now == 1
+
+
+async def test_s3_holds_an_archive_that_a_rebuild_reads(scene: Scene, tmp_path: Path) -> None:
+    with s3(tmp_path) as storage:
+        storage.files.mkdir("backups")
+        env = {**storage.env, "PULP_ARCHIVE": "s3://backups/tasks"}
+
+        def run(*arguments: str, code: int = 0) -> Any:
+            return scene.run(*arguments, code=code, **env)
+
+        ends = await scene.log.end_offsets()
+        written = await asyncio.to_thread(run, "write")
+        assert [(each["begin"], each["next"]) for each in written] == [(0, end) for _, end in sorted(ends.items())]
+        await append_all(scene.log, stories(2, PARTITIONS, length=20))
+        await project(scene.settings, await scene.log.end_offsets())
+        await asyncio.to_thread(run, "write")
+        files = [key for key in storage.objects("backups") if key.endswith(".parquet")]
+        assert len(files) == 2 * PARTITIONS
+        assert not [key for key in storage.objects("backups") if key.endswith(".new")]
+        assert await asyncio.to_thread(run, "verify") == {"is_intact": True, "files": len(files), "found": []}
+
+        scene.cut(await scene.log.end_offsets())  # from here on the archive is all that there is
+        rebuilt = await asyncio.to_thread(pulp_tasks, "rebuild", env={**scene.env, **env})
+        assert rebuilt.returncode == 0, rebuilt.stderr
+        for table in TABLES:
+            assert await rows(scene.settings.postgres, table, 2) == await rows(scene.settings.postgres, table, 1)
+
+        data = storage.files.cat_file(files[1])
+        storage.files.pipe_file(files[1], data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+        [found] = (await asyncio.to_thread(run, "verify", code=1))["found"]
+        assert found["file"] == f"s3://{files[1]}"
+
+
+async def test_a_misspelt_bucket_is_named_and_not_made(scene: Scene, tmp_path: Path) -> None:
+    with s3(tmp_path) as storage:
+        storage.files.mkdir("backups")
+        said = await asyncio.to_thread(scene.run, "write", "--to", "s3://backpus/tasks", code=74, **storage.env)
+        assert "the archive at s3://backpus/tasks cannot be written: The specified bucket does not exist" in said
+        assert storage.files.ls("") == ["backups"]
 
 
 async def test_an_archive_that_is_damaged_or_does_not_reach_is_refused_by_name(scene: Scene) -> None:

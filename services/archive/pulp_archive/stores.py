@@ -25,7 +25,7 @@ class ArchiveStore(Protocol):
         ...
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file under another name, and give it its own then. Raises `OSError`."""
+        """Write a file so that it is there whole or not at all. Raises `OSError`."""
         ...
 
     def names(self, folder: str) -> list[str]:
@@ -161,11 +161,14 @@ class UrlStore:
     def write(self, name: str, data: bytes) -> None:
         """See `ArchiveStore.write`."""
         path = self._path(name)
-        draft = path + _DRAFT
         try:
-            self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._system.pipe_file(draft, data)
-            self._system.mv(draft, path)
+            if path.startswith("/"):
+                draft = path + _DRAFT
+                self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
+                self._system.pipe_file(draft, data)
+                self._system.mv(draft, path)
+            else:  # a bucket's objects are there whole or not at all; makedirs would make a misspelt bucket
+                self._system.pipe_file(path, data)
             self._system.invalidate_cache()
         except OSError:
             raise

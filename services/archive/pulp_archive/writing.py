@@ -88,8 +88,8 @@ def write(
     except OSError as error:
         what = f" ({error.filename})" if error.filename else ""
         raise ArchiveUnwritable(
-            f"the archive at {url} cannot be written: {error.strerror or error}{what}. What is complete stays: make"
-            " room, and run the command again, which goes on from there"
+            f"the archive at {url} cannot be written: {error.strerror or error}{what}. What is complete stays:"
+            " run the command again when that is mended, and it goes on from there"
         ) from error
 
 
