@@ -10,10 +10,10 @@ from pulp_deploy.reference.markdown import code, table
 
 _HEAD: Final = """# Metrics
 
-What each process shows to Prometheus at `PULP_METRICS_PORT`: [monitor](../operate/monitor.md#prometheus). This page is
-made from the code: `python -m pulp_deploy.reference --write`.
+Each process serves these metrics to Prometheus at `PULP_METRICS_PORT`: [monitor](../operate/monitor.md#prometheus).
+This page is generated from the code: `python -m pulp_deploy.reference --write`.
 
-The `process_…` and `python_…` metrics of the Prometheus client come beside them. A histogram has the series
+The `process_…` and `python_…` metrics of the Prometheus client are served as well. A histogram has the series
 `NAME_bucket`, `NAME_sum` and `NAME_count`.
 """
 _TITLES: Final = {"api": "The API", "processor": "A processor", "worker": "A worker", "transparency": "The log"}

@@ -46,15 +46,15 @@ APPEND_FAILURES: Final = _counter(
 # The API and the processors.
 LAG_EVENTS: Final = _gauge(
     "pulp_tasks_lag_events",
-    "Events at the end of the log that are not projected yet. The API tells it of every partition, a processor of those"
-    " that it has.",
+    "Events at the end of the log that are not projected yet. The API reports every partition, a processor those that"
+    " it has.",
     "partition",
 )
 
 # A processor.
 LAG_SECONDS: Final = _gauge(
     "pulp_tasks_lag_seconds",
-    "The age of the oldest event that is not projected yet; 0 without lag. Of an event that the processor has not"
+    "The age of the oldest event that is not projected yet; 0 without lag. For an event that the processor has not"
     " fetched yet, the time since a monitor first saw the lag.",
     "partition",
 )
@@ -74,7 +74,7 @@ IGNORED: Final = _counter(
     "reason",
 )
 DEAD: Final = _counter(
-    "pulp_tasks_dead_events_total", "Projected records that hold no event, or that Postgres cannot store."
+    "pulp_tasks_dead_events_total", "Projected records that are not events, or that Postgres cannot store."
 )
 READ_AGAIN: Final = _counter(
     "pulp_tasks_partitions_read_again_total",
@@ -82,7 +82,7 @@ READ_AGAIN: Final = _counter(
 )
 ELECTED: Final = _gauge("pulp_tasks_dispatcher_elected", "1 in the processor that assigns tasks to workers, else 0.")
 CLAIM_SECONDS: Final = _histogram(
-    "pulp_tasks_claim_seconds", "How long the statement took that assigns tasks to workers."
+    "pulp_tasks_claim_seconds", "How long the statement that assigns tasks to workers took."
 )
 WAIT_SECONDS: Final = _histogram(
     "pulp_tasks_wait_seconds",
@@ -98,7 +98,7 @@ LEASE_LEFT: Final = _gauge(
     "pulp_tasks_worker_lease_left_seconds", "How long the worker is still trusted without another heartbeat."
 )
 HEARTBEAT_SECONDS: Final = _histogram("pulp_tasks_heartbeat_seconds", "How long a heartbeat took.")
-HEARTBEATS_FAILED: Final = _counter("pulp_tasks_heartbeats_failed_total", "Heartbeats that Postgres did not take.")
+HEARTBEATS_FAILED: Final = _counter("pulp_tasks_heartbeats_failed_total", "Heartbeats that Postgres did not accept.")
 LEASES_LOST: Final = _counter(
     "pulp_tasks_leases_lost_total", "How often the lease ran out, so that the worker stopped its operations."
 )
@@ -110,7 +110,7 @@ RUN_SECONDS: Final = _histogram(
     "pulp_tasks_run_seconds", "How long operations ran.", "operation", bounds=(0.01, *_LONG_SECONDS)
 )
 STOP_SECONDS: Final = _histogram(
-    "pulp_tasks_stop_seconds", "From the moment an operation was asked to stop until nothing of it ran."
+    "pulp_tasks_stop_seconds", "From the moment an operation was asked to stop until no part of it ran."
 )
 ATTEMPTS: Final = _counter(
     "pulp_tasks_attempts_total",
@@ -122,8 +122,8 @@ ATTEMPTS: Final = _counter(
 # The API.
 HTTP_SECONDS: Final = _histogram(
     "pulp_tasks_http_request_seconds",
-    "From a request's head until the response began. `route` is the path with names for its parts, `none` where nothing"
-    " is; `status` is `none` where the client left.",
+    "From a request's head until the response began. `route` is the path with names for its parts, `none` if no route"
+    " matches; `status` is `none` if the client left.",
     "method",
     "route",
     "status",
@@ -134,19 +134,19 @@ STREAMS_REFUSED: Final = _counter(
 )
 CANCEL_SECONDS: Final = _histogram(
     "pulp_tasks_cancel_seconds",
-    "From a request to cancel until its task had ended; after two seconds the answer comes without the end.",
+    "From a request to cancel until its task had ended; after two seconds the API answers without it.",
 )
 RUNNABLE: Final = _gauge(
-    "pulp_tasks_runnable", "Tasks for which only a worker with a free slot is missing; none is parked.", "queue"
+    "pulp_tasks_runnable", "Tasks that lack only a worker with a free slot, without parked ones.", "queue"
 )
 BLOCKED: Final = _gauge(
     "pulp_tasks_blocked",
-    "Waiting tasks that more workers would not help: they wait for a resource or a task. Parked ones are not in it.",
+    "Waiting tasks that more workers would not help: they wait for a resource or a task. Parked tasks are left out.",
     "queue",
 )
 PARKED_IN_QUEUE: Final = _gauge(
     "pulp_tasks_parked",
-    "Waiting tasks that are parked; `pulp_tasks_parked_tasks` also has those that run, or that no row has.",
+    "Waiting tasks that are parked; `pulp_tasks_parked_tasks` also counts those that run or have no row.",
     "queue",
 )
 RUNNING: Final = _gauge("pulp_tasks_running", "Tasks that occupy a slot.", "queue")
@@ -154,21 +154,23 @@ UNSERVED: Final = _gauge("pulp_tasks_unserved", "Waiting tasks that no live work
 FREE_SLOTS: Final = _gauge("pulp_tasks_free_slots", "Free slots of live workers that serve the queue.", "queue")
 OLDEST_WAIT: Final = _gauge(
     "pulp_tasks_oldest_wait_seconds",
-    "How long the task has waited that has waited longest, of those that are not parked; 0 if none waits.",
+    "The longest wait so far of a waiting task that is not parked; 0 if none waits.",
     "queue",
 )
 WORKERS: Final = _gauge("pulp_tasks_workers", "Live workers.")
-HEARTBEAT_AGE: Final = _gauge("pulp_tasks_worker_heartbeat_age_seconds", "Since a live worker's heartbeat.", "worker")
+HEARTBEAT_AGE: Final = _gauge(
+    "pulp_tasks_worker_heartbeat_age_seconds", "The time since a live worker's heartbeat.", "worker"
+)
 DISPATCHING: Final = _gauge("pulp_tasks_dispatching", "Whether a processor assigns tasks to workers.")
 DEAD_LETTERS: Final = _gauge("pulp_tasks_dead_letters", "Dead letters in the read model.")
 PARKED: Final = _gauge(
-    "pulp_tasks_parked_tasks", "Tasks that do not go on because a record of theirs cannot be projected."
+    "pulp_tasks_parked_tasks", "Tasks that do not go on because one of their records cannot be projected."
 )
 OVERDUE: Final = _gauge("pulp_tasks_schedules_overdue", "Schedules with a tick that nobody has run in time.")
 WEBHOOK_BACKLOG: Final = _gauge(
     "pulp_tasks_webhook_backlog_events",
-    "Projected events behind the place of a subscription; those that its filter does not want are among them, until it"
-    " has passed them.",
+    "Projected events behind the place of a subscription, including those that its filter rejects until it has passed"
+    " them.",
     "subscription",
 )
 WEBHOOK_BACKLOG_SECONDS: Final = _gauge(
@@ -176,14 +178,12 @@ WEBHOOK_BACKLOG_SECONDS: Final = _gauge(
     "The age of the oldest of these events, by the brokers' clock; 0 if there is none.",
     "subscription",
 )
-FINDINGS: Final = _gauge(
-    "pulp_tasks_findings", "Findings of the last check of the preconditions that the API made.", "severity"
-)
+FINDINGS: Final = _gauge("pulp_tasks_findings", "Findings of the API's last check of the preconditions.", "severity")
 UNBLOCKED_QUEUE: Final = _gauge("tasks_unblocked_queue", "Pulp 3's name: runnable tasks of all queues.")
 LONGEST_UNBLOCKED: Final = _gauge(
     "tasks_longest_unblocked_time",
-    "Pulp 3's name: how long ago the task became runnable that has been so longest, in seconds; 0 if none is. Of"
-    " the 500 oldest waiting tasks only.",
+    "Pulp 3's name: for how many seconds a task has been runnable at most; 0 if none is. Only the 500 oldest waiting"
+    " tasks count.",
 )
 
 # The process that keeps the log.
@@ -192,7 +192,7 @@ UNCOVERED: Final = _gauge(
 )
 UNTAKEN: Final = _gauge(
     "pulp_tasks_log_untaken_checkpoints",
-    "Partitions whose last checkpoint an outlet has not taken yet: the topic, the folder outside, or a witness.",
+    "Partitions whose last checkpoint an outlet has not accepted yet: the topic, the folder outside, or a witness.",
     "outlet",
 )
 
